@@ -1,0 +1,201 @@
+"""The one vocabulary of a delivery's life.
+
+Every carrier's words are translated into these; no other word ever reaches an event or the database.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class DeliveryStatus(StrEnum):
+    """Where the food is, in twenty words, five of them final."""
+
+    QUEUED = "queued"
+    """Accepted by us; waiting for its time, a retry or the next carrier. Nothing stands at a carrier."""
+    SUBMIT_UNKNOWN = "submit_unknown"
+    """A create whose outcome nobody knows; it is being reconciled and blocks every other carrier."""
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    """The carrier offers something and somebody must decide."""
+    CREATED = "created"
+    """The carrier has acknowledged; no courier yet."""
+    COURIER_WITHDRAWN = "courier_withdrawn"
+    """A courier gave the job back before pickup; the carrier may find another."""
+    COURIER_ASSIGNED = "courier_assigned"
+    """A courier has the job."""
+    PICKUP_ENROUTE = "pickup_enroute"
+    """The courier travels to the shop."""
+    PICKUP_ARRIVED = "pickup_arrived"
+    """The courier is at the shop."""
+    PICKED_UP = "picked_up"
+    """The goods are with the courier."""
+    DROPOFF_ENROUTE = "dropoff_enroute"
+    """The courier travels to the customer."""
+    DROPOFF_ARRIVED = "dropoff_arrived"
+    """The courier is at the customer's door."""
+    ON_HOLD = "on_hold"
+    """Paused by the carrier; it resumes to where it was."""
+    DELIVERY_FAILED = "delivery_failed"
+    """An attempt at the door failed; the goods are with the courier and the outcome is open."""
+    REATTEMPTING = "reattempting"
+    """A new attempt at the door is planned or moving."""
+    RETURNING = "returning"
+    """The goods go back to the shop."""
+    DELIVERED = "delivered"
+    """Handed over. Final."""
+    RETURNED = "returned"
+    """Back at the shop. Final."""
+    CANCELLED = "cancelled"
+    """Confirmed by the carrier, or never sent to one. Final."""
+    REJECTED = "rejected"
+    """No carrier took it and nothing was dispatched. Final."""
+    FAILED = "failed"
+    """Broken after creation: lost, damaged, invalid. Final."""
+
+
+S = DeliveryStatus
+
+RANK: dict[DeliveryStatus, int] = {
+    S.QUEUED: 0,
+    S.SUBMIT_UNKNOWN: 2,
+    S.AWAITING_CONFIRMATION: 3,
+    S.CREATED: 10,
+    S.COURIER_WITHDRAWN: 15,
+    S.COURIER_ASSIGNED: 20,
+    S.PICKUP_ENROUTE: 30,
+    S.PICKUP_ARRIVED: 40,
+    S.PICKED_UP: 50,
+    S.DROPOFF_ENROUTE: 60,
+    S.DROPOFF_ARRIVED: 70,
+    S.DELIVERY_FAILED: 80,
+    S.REATTEMPTING: 81,
+    S.RETURNING: 85,
+    S.DELIVERED: 100,
+    S.RETURNED: 100,
+    S.CANCELLED: 100,
+    S.REJECTED: 100,
+    S.FAILED: 100,
+}
+"""How far along each status is. `on_hold` has none: it keeps the rank of what it interrupted."""
+
+FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
+
+GOODS_WITH_COURIER = RANK[S.PICKED_UP]
+"""From this rank on the courier has the goods, so no other courier may be sent on its own."""
+
+
+class Reason(StrEnum):
+    """Why something ended or was refused. Free carrier text goes to `reason_text` and decides nothing."""
+
+    VALIDATION = "validation"
+    UNSERVICEABLE = "unserviceable"
+    CARRIER_CLOSED = "carrier_closed"
+    NO_COURIER = "no_courier"
+    ACCOUNT_AUTH = "account_auth"
+    ACCOUNT_FUNDING = "account_funding"
+    CONFIG = "config"
+    DUPLICATE = "duplicate"
+    TIME_DENIED = "time_denied"
+    OFFER_LAPSED = "offer_lapsed"
+    DEADLINE_PASSED = "deadline_passed"
+    CUSTOMER_UNAVAILABLE = "customer_unavailable"
+    CUSTOMER_REFUSED = "customer_refused"
+    ADDRESS_PROBLEM = "address_problem"
+    PAYMENT_PROBLEM = "payment_problem"
+    MERCHANT_NOT_READY = "merchant_not_ready"
+    GOODS_DAMAGED = "goods_damaged"
+    GOODS_LOST = "goods_lost"
+    DRAFT = "draft"
+    DELETED = "deleted"
+    INVALID = "invalid"
+    BY_OPERATOR = "by_operator"
+    UNKNOWN = "unknown"
+
+
+class Evidence(StrEnum):
+    """How much a status is worth."""
+
+    OBSERVED = "observed"
+    """The carrier said it about this parcel."""
+    ORDER_LEVEL = "order_level"
+    """The carrier said it about the order, not the parcel."""
+    WEAK = "weak"
+    """Consistent with what the carrier said, not proven by it."""
+
+
+class CancelledBy(StrEnum):
+    """Who ended it."""
+
+    MERCHANT = "merchant"
+    CUSTOMER = "customer"
+    COURIER = "courier"
+    CARRIER = "carrier"
+    UNKNOWN = "unknown"
+
+
+class Cause(StrEnum):
+    """What made us look or act."""
+
+    POLL = "poll"
+    CALLBACK = "callback"
+    RESPONSE = "response"
+    RECONCILE = "reconcile"
+    OPERATOR = "operator"
+    MESSAGE = "message"
+    TIMER = "timer"
+
+
+class PlatformStatus(IntEnum):
+    """The Ordering platform's order status (Ordering, "Orders statuses")."""
+
+    PENDING = 0
+    COMPLETED = 1
+    REJECTED = 2
+    DRIVER_IN_BUSINESS = 3
+    PREPARATION_COMPLETED = 4
+    REJECTED_BY_BUSINESS = 5
+    CANCELED_BY_DRIVER = 6
+    ACCEPTED_BY_BUSINESS = 7
+    ACCEPTED_BY_DRIVER = 8
+    PICK_UP_COMPLETED_BY_DRIVER = 9
+    PICK_UP_FAILED_BY_DRIVER = 10
+    DELIVERY_COMPLETED_BY_DRIVER = 11
+    DELIVERY_FAILED_BY_DRIVER = 12
+    PREORDER = 13
+    ORDER_NOT_READY = 14
+    PICKUP_COMPLETED_BY_CUSTOMER = 15
+    CANCELED_BY_CUSTOMER = 16
+    NOT_PICKED_BY_CUSTOMER = 17
+    DRIVER_ALMOST_ARRIVED_TO_BUSINESS = 18
+    DRIVER_ALMOST_ARRIVED_TO_CUSTOMER = 19
+    CUSTOMER_ALMOST_ARRIVED_TO_BUSINESS = 20
+    CUSTOMER_ARRIVED_TO_BUSINESS = 21
+    LOOKING_FOR_DRIVER = 22
+    DRIVER_ON_WAY = 23
+    DRIVER_WAITING_FOR_ORDER = 24
+    ACCEPTED_BY_DRIVER_COMPANY = 25
+
+
+P = PlatformStatus
+
+TO_PLATFORM: dict[DeliveryStatus, PlatformStatus | None] = {
+    S.QUEUED: P.LOOKING_FOR_DRIVER,
+    S.SUBMIT_UNKNOWN: P.LOOKING_FOR_DRIVER,
+    S.AWAITING_CONFIRMATION: P.LOOKING_FOR_DRIVER,
+    S.CREATED: P.ACCEPTED_BY_DRIVER_COMPANY,
+    S.COURIER_WITHDRAWN: P.LOOKING_FOR_DRIVER,
+    S.COURIER_ASSIGNED: P.ACCEPTED_BY_DRIVER,
+    S.PICKUP_ENROUTE: P.ACCEPTED_BY_DRIVER,
+    S.PICKUP_ARRIVED: P.DRIVER_IN_BUSINESS,
+    S.PICKED_UP: P.PICK_UP_COMPLETED_BY_DRIVER,
+    S.DROPOFF_ENROUTE: P.PICK_UP_COMPLETED_BY_DRIVER,
+    S.DROPOFF_ARRIVED: P.PICK_UP_COMPLETED_BY_DRIVER,
+    S.ON_HOLD: None,
+    S.DELIVERY_FAILED: None,
+    S.REATTEMPTING: None,
+    S.RETURNING: P.DELIVERY_FAILED_BY_DRIVER,
+    S.DELIVERED: P.DELIVERY_COMPLETED_BY_DRIVER,
+    S.RETURNED: P.DELIVERY_FAILED_BY_DRIVER,
+    S.CANCELLED: None,
+    S.REJECTED: None,
+    S.FAILED: None,
+}
+"""The platform's word for each status where it has one; None where nothing is ever written."""
