@@ -3,138 +3,46 @@
 `read_message` is the only reader. Whatever it refuses, it refuses with a reason that names the field.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AliasChoices,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
+
+from schemas.order import (
+    DELIVERY_TYPE_BY_NUMBER,
+    ORDER_SCHEMA,
+    Customer,
+    DeliveryType,
+    Dropoff,
+    Identifier,
+    Instant,
+    Item,
+    Model,
+    Money,
+    Order,
+    Payment,
+    fingerprint,
 )
-from pydantic_core import from_json
+from schemas.ordering import ORDERING_SCHEMA, UNTOLD, Project, read_order
+from schemas.reading import MAX_MESSAGE_BYTES, MalformedError, explain, read_object
 
-ORDER_SCHEMA = "urn:order-sync:order:1"
-ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
+__all__ = [
+    "DEFAULT_SOURCE", "DELIVERY_TYPE_BY_NUMBER", "MAX_MESSAGE_BYTES", "ORDERING_SCHEMA", "ORDER_SCHEMA", "Cancellation",
+    "Customer", "DeliveryType", "Dropoff", "Envelope", "Identifier", "Instant", "Item", "MalformedError", "Message",
+    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "read_message",
+]  # fmt: skip
+
 DEFAULT_SOURCE = "platform"
-MAX_MESSAGE_BYTES = 5_000_000
 
-
-class MalformedError(Exception):
-    """A message that cannot be read; its text says which field and why, and never repeats personal data."""
-
-
-class DeliveryType(StrEnum):
-    """How the customer gets the order; only `delivery` is dispatched."""
-
-    DELIVERY = "delivery"
-    PICKUP = "pickup"
-    EAT_IN = "eat_in"
-    CURBSIDE = "curbside"
-    DRIVE_THRU = "drive_thru"
-
-
-DELIVERY_TYPE_BY_NUMBER = dict(zip("12345", DeliveryType, strict=True))
-"""Ordering's numbers 1 to 5 (Ordering, "Delivery types")."""
-
-
-def _delivery_type(value: object) -> object:
-    numbered = isinstance(value, (int, str)) and not isinstance(value, bool)
-    return DELIVERY_TYPE_BY_NUMBER.get(str(value), value) if numbered else value
-
-
-def _money(value: object) -> object:
-    if isinstance(value, float | int):
-        message = "money is a decimal string, never a number"
-        raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError as a fault of the field
-    return value
-
-
-Money = Annotated[
-    Decimal, BeforeValidator(_money), Field(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False)
-]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class Model(BaseModel):
-    """Frozen, and tolerant of fields that a newer platform may add."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Customer(Model):
-    """Who receives the order."""
-
-    name: str = Field(min_length=1, max_length=350)
-    phone: str = Field(min_length=1, max_length=64)
-
-
-class Dropoff(Model):
-    """Where the order goes."""
-
-    street: str = Field(min_length=1)
-    unit: str = ""
-    postal_code: str = ""
-    city: str = ""
-    country: str = ""
-    latitude: float | None = Field(default=None, ge=-90, le=90, allow_inf_nan=False)
-    longitude: float | None = Field(default=None, ge=-180, le=180, allow_inf_nan=False)
-    notes: str = ""
-
-
-class Payment(Model):
-    """What the customer owes at the door, if anything. `change_for` is the note tendered, not the amount due."""
-
-    prepaid: bool
-    amount: Money
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
-    method: str = "card"
-    change_for: Money | None = None
-
-
-class Item(Model):
-    """One line of the order, for the carrier's description of the parcel."""
-
-    name: str
-    quantity: int = Field(default=1, ge=0)
-    unit_price: Money | None = None
-
-
-class Order(Model):
-    """An order as the bus carries it (`urn:order-sync:order:1`)."""
-
-    order_id: Identifier
-    order_number: str = ""
-    revision: int = Field(default=1, ge=1)
-    store_id: Identifier
-    delivery_type: Annotated[DeliveryType, BeforeValidator(_delivery_type)] = DeliveryType.DELIVERY
-    status: int | None = None
-    deliver_at: AwareDatetime | None = None
-    ready_at: AwareDatetime | None = None
-    customer: Customer
-    dropoff: Dropoff
-    payment: Payment
-    items: tuple[Item, ...] = ()
-    notes: str = ""
-    carriers: tuple[str, ...] | None = None
-
-    @property
-    def number(self) -> str:
-        """What people read on the ticket."""
-        return self.order_number or self.order_id
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class OrderRef(Model):
     """An order named by its id alone: the rest is fetched from the platform."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     order_id: Identifier
 
@@ -145,18 +53,28 @@ class Cancellation(Model):
     order_id: Identifier
     reason: str = ""
     cancelled_by: Literal["merchant", "customer"] = "merchant"
-    allow_paid: bool = False
+    allow_paid: StrictBool = False
 
 
-class _Envelope(BaseModel):
+def _traceparent(value: object) -> str | None:
+    # W3C Trace Context 3.2: a header that cannot be read is as if it were not there; it never spoils the message.
+    return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
+
+
+Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Envelope(Model):
+    """The CloudEvents 1.0 attributes around an order (structured JSON mode)."""
+
     specversion: Literal["1.0"]
-    id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    source: Annotated[str, StringConstraints(min_length=1, max_length=255)] = DEFAULT_SOURCE
+    id: Attribute
+    source: Attribute = DEFAULT_SOURCE
     type: Literal["order.placed", "order.updated", "order.cancelled"]
-    time: AwareDatetime | None = None
-    dataschema: str | None = None
-    traceparent: str | None = None
-    data: dict[str, Any] = Field(validation_alias=AliasChoices("data"))
+    time: Instant | None = None
+    dataschema: Literal["urn:order-sync:order:1", "urn:order-sync:ordering-order:1"] | None = None
+    traceparent: Annotated[str | None, BeforeValidator(_traceparent)] = None
+    data: dict[str, Any] = Field(description="An order, an Ordering order, an order's id, or a cancellation.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +87,41 @@ class Message:
     data: Order | OrderRef | Cancellation
     time: datetime | None = None
     traceparent: str | None = None
+
+
+def read_message(raw: bytes | dict[str, Any], project: Project = UNTOLD) -> Message:
+    """Read one message from either door: the stream's bytes or the Celery task's dict.
+
+    `project` is what an Ordering order leaves unsaid. Raises MalformedError; its text names the field and no value.
+    """
+    try:
+        envelope = Envelope.model_validate(read_object(raw))
+    except ValidationError as error:
+        raise MalformedError(explain(error)) from None
+    return Message(
+        source=envelope.source,
+        id=envelope.id,
+        type=envelope.type,
+        data=_read_data(envelope, project),
+        time=envelope.time,
+        traceparent=envelope.traceparent,
+    )
+
+
+def _read_data(envelope: Envelope, project: Project) -> Order | OrderRef | Cancellation:
+    try:
+        model = _model(envelope)
+        return model.model_validate(envelope.data) if model else read_order(envelope.data, project)
+    except ValidationError as error:
+        raise MalformedError(f"data: {explain(error)}") from None
+    except MalformedError as error:
+        raise MalformedError(f"data: {error}") from None
+
+
+def _model(envelope: Envelope) -> type[Order | OrderRef | Cancellation] | None:
+    """Tell which of our shapes `data` has; None when it is the platform's own."""
+    if envelope.type == "order.cancelled":
+        return Cancellation
+    if envelope.data.keys() == {"order_id"}:
+        return OrderRef
+    return None if envelope.dataschema == ORDERING_SCHEMA else Order

@@ -30,7 +30,7 @@ class Store(BaseModel):
     def _known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             message = f"{name!r} is not an IANA time zone"
             raise ValueError(message) from error
         return name

@@ -317,6 +317,8 @@ class Carrier(Protocol):
     account_type: ClassVar[type[Account]]
     account: Account
     capabilities: Capabilities
+    needs_login: bool
+    """Whether the probe's facts are needed before any other call."""
 
     def __init__(self, account: Account, facts: Mapping[str, str]) -> None:
         """Bind the codec to an account and to what a probe once told about it."""

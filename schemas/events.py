@@ -1,0 +1,160 @@
+"""The messages out: CloudEvents 1.0 with one normalised shape for every carrier.
+
+An event never holds the customer's name, phone or address, and no credential; the courier's contact is the one
+exception, because the shop must be able to ring.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
+
+EVENT_SCHEMA = "urn:order-sync:delivery-event:1"
+EVENT_SOURCE = "/order-sync"
+NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
+"""The namespace of every id that is derived from another: deliveries from orders, events from deliveries."""
+
+
+class EventType(StrEnum):
+    """What an event tells."""
+
+    STATUS_CHANGED = "delivery.status_changed"
+    UPDATED = "delivery.updated"
+    ATTEMPT_ENDED = "delivery.attempt_ended"
+    DISPATCH_FAILED = "delivery.dispatch_failed"
+    REOPENED = "delivery.reopened"
+    CONFLICT = "delivery.conflict"
+    STATUS_UNRECOGNIZED = "delivery.status_unrecognized"
+    REGRESSION_SEEN = "delivery.regression_seen"
+    STALLED = "delivery.stalled"
+    TRACKING_LOST = "delivery.tracking_lost"
+    CANCEL_REFUSED = "delivery.cancel_refused"
+    CANCEL_UNCONFIRMED = "delivery.cancel_unconfirmed"
+    ATTENTION_REQUIRED = "delivery.attention_required"
+    SKIPPED = "order.skipped"
+    QUARANTINED = "order.quarantined"
+    CARRIER_PAUSED = "carrier.paused"
+    CARRIER_RESUMED = "carrier.resumed"
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write an aware UTC time as RFC 3339 with a Z."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
+Amount = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RawWord(_Model):
+    """The carrier's own word, as it said it."""
+
+    entity: str
+    code: str
+    text: str | None = None
+
+
+class CourierInfo(_Model):
+    """Who brings the order."""
+
+    name: str | None = None
+    phone: str | None = None
+    phone_guessed: bool = False
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class PriceInfo(_Model):
+    """What the delivery costs."""
+
+    amount: Amount
+    currency: str
+    vat: Literal["included", "excluded", "unknown"] = "unknown"
+
+
+class ProofInfo(_Model):
+    """Proof of delivery."""
+
+    recipient_name: str | None = None
+    recipient_position: str | None = None
+    place_photo_url: str | None = None
+    sign_photo_url: str | None = None
+
+
+class DeliveryEvent(_Model):
+    """The data of every `delivery.*` event (`urn:order-sync:delivery-event:1`)."""
+
+    delivery_id: str
+    order_id: str
+    order_source: str
+    store_id: str
+    sequence: int
+    status: DeliveryStatus
+    previous_status: DeliveryStatus | None = None
+    detail: str | None = None
+    final: bool = False
+    reason: Reason | None = None
+    reason_text: str | None = None
+    cancelled_by: CancelledBy | None = None
+    carrier: str | None = None
+    carrier_ref: str | None = None
+    attempt: int = 0
+    evidence: Evidence = Evidence.OBSERVED
+    cause: Cause
+    raw: RawWord | None = None
+    occurred_at: Timestamp | None = None
+    occurred_at_assumed_zone: str | None = None
+    observed_at: Timestamp
+    platform_status: int | None = None
+    tracking_url: str | None = None
+    courier: CourierInfo | None = None
+    pickup_eta: Timestamp | None = None
+    dropoff_eta: Timestamp | None = None
+    price: PriceInfo | None = None
+    proof: ProofInfo | None = None
+
+
+class OrderEvent(_Model):
+    """The data of `order.skipped` and `order.quarantined`: an order that has no delivery."""
+
+    order_id: str | None = None
+    order_source: str | None = None
+    message_id: str | None = None
+    dead_letter_id: str | None = None
+    reason: str
+
+
+class CloudEvent(_Model):
+    """The envelope: CloudEvents 1.0, structured mode, with the partitioning, sequence and tracing extensions."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str = EVENT_SOURCE
+    type: EventType
+    subject: str
+    time: Timestamp
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: str = EVENT_SCHEMA
+    partitionkey: str
+    sequence: str
+    traceparent: str | None = None
+    data: DeliveryEvent | OrderEvent | dict[str, Any]
+
+
+def event_id(key: str, sequence: int) -> str:
+    """Derive an event's id from its key and sequence, so that a repeat carries the same id."""
+    return str(uuid5(NAMESPACE, f"{key}/{sequence}"))
+
+
+def delivery_id(source: str, order_id: str) -> str:
+    """Derive a delivery's id from the order it belongs to: one order, one delivery, for ever."""
+    return str(uuid5(NAMESPACE, f"{source}\n{order_id}"))

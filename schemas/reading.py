@@ -1,0 +1,101 @@
+"""How a message is read: bounded JSON in, a plain object out, or a reason that names the field and no value."""
+
+import json
+import math
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+MAX_MESSAGE_BYTES = 5_000_000
+MAX_DEPTH = 64
+MAX_FAULTS = 5
+
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}|\d{1,9}", re.ASCII)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class MalformedError(Exception):
+    """A message that cannot be read; its text says which field and why, and never repeats personal data."""
+
+
+def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
+    """Read one JSON object (RFC 8259) whose every text can be stored and whose every number is finite.
+
+    A dict is written out first, so that both doors are one. Not pydantic's `from_json`: it keeps the last of two equal
+    keys, reads 1e400 as infinity and lets NUL characters through. Raises MalformedError.
+    """
+    found = _parse(_as_text(raw))
+    if not isinstance(found, dict):
+        raise MalformedError("message: not a JSON object")
+    _inspect(found, ())
+    return found
+
+
+def explain(error: ValidationError) -> str:
+    """Say which fields are at fault and why, in pydantic's words, without the values."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    said = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_FAULTS]]
+    more = len(faults) - len(said)
+    return "; ".join([*said, f"and {more} more"] if more else said)
+
+
+# `from None` throughout: the errors underneath carry the message itself, which no log may repeat.
+
+
+def _as_text(raw: bytes | dict[str, Any]) -> str:
+    try:
+        encoded = raw if isinstance(raw, bytes) else json.dumps(raw, ensure_ascii=False).encode()
+        if len(encoded) > MAX_MESSAGE_BYTES:
+            raise MalformedError(f"message: more than {MAX_MESSAGE_BYTES} bytes")
+        return encoded.decode()
+    except UnicodeError:
+        raise MalformedError("message: not UTF-8") from None
+    except RecursionError:
+        raise MalformedError("message: nested too deeply") from None
+    except (TypeError, ValueError):
+        raise MalformedError("message: holds what JSON cannot") from None
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise MalformedError("message: nested too deeply") from None
+    except ValueError:
+        raise MalformedError("message: not JSON") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise MalformedError("message: an object names one field twice")
+    return found
+
+
+def _inspect(value: object, path: tuple[str | int, ...]) -> None:
+    if len(path) > MAX_DEPTH:
+        raise MalformedError("message: nested too deeply")
+    if isinstance(value, str) and _UNSTORABLE.search(value):
+        raise MalformedError(_fault(path, "holds a NUL character or half a surrogate pair"))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MalformedError(_fault(path, "not a finite number"))
+    for key, member in _members(value):
+        _inspect(key, (*path, key))
+        _inspect(member, (*path, key))
+
+
+def _members(value: object) -> list[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, list) else []
+
+
+def _fault(path: tuple[str | int, ...], why: str) -> str:
+    why = why.removeprefix("Value error, ")
+    return f"{'.'.join(map(_shown, path))}: {why}" if path else why
+
+
+def _shown(step: str | int) -> str:
+    # Only what looks like a field's name is shown: a key may hold anything.
+    return str(step) if _FIELD.fullmatch(str(step)) else "?"

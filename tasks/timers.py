@@ -1,0 +1,72 @@
+"""The sweep: hand out whatever is due. It owns progress; every message elsewhere is only a hint."""
+
+from celery import current_app, shared_task
+
+from worker import hints, lifecycle
+from worker.delivery import Change, Delivery, Step
+from worker.store import Due
+from worker.wiring import House, house
+
+LIMIT = 2000
+CALLBACKS_LIMIT = 500
+FULL = 100
+"""Hints waiting in a queue above which nothing more is handed out to it: they would only be handed out again."""
+
+
+@shared_task(name="timers.sweep")
+def sweep() -> None:
+    """Hand out due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
+    made = house()
+    now = made.now()
+    due = made.store.claim(now, LIMIT, except_carriers=_full(made))
+    waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
+    found = _grouped(made, due)
+    found += [("callbacks.apply", [callback_id], "callbacks") for callback_id in waiting]
+    if made.store.unsent(1):
+        found.append(hints.publish())
+    if made.store.awaits_fetch(now):
+        found.append(("orders.fetch", [], "platform"))
+    hints.give(found)
+    _route(made, [each.id for each in due if each.step is Step.ROUTE])
+
+
+def _grouped(made: House, due: list[Due]) -> list[hints.Hint]:
+    """Make the fewest tasks: reads that share one request go together."""
+    groups: dict[tuple[Step, str], list[str]] = {}
+    for each in due:
+        if each.step is not Step.ROUTE and each.carrier in made.rules:
+            groups.setdefault((each.step, each.carrier or ""), []).append(each.id)
+    found: list[hints.Hint] = []
+    for (step, carrier), ids in groups.items():
+        size = made.rules[carrier].capabilities.track_batch if step is Step.TRACK else hints.BATCH
+        found += hints.batches(step, carrier, ids, size)
+    return found
+
+
+def _route(made: House, ids: list[str]) -> None:
+    """Try again to give waiting deliveries their store; this needs no carrier, so it is done here."""
+    if not ids:
+        return
+    waiting = {each.order.store_id for each in made.store.load(ids)}
+    shops = {**made.file_shops, **made.store.shops(waiting)}
+    now = made.now()
+
+    def decide(delivery: Delivery) -> Change | None:
+        if delivery.step is not Step.ROUTE:
+            return None
+        return lifecycle.route(delivery, shops.get(delivery.order.store_id), made.rules, now)
+
+    hints.after(made.store.update(ids, decide), now)
+
+
+def _full(made: House) -> list[str]:
+    """Name the carriers whose queues are full."""
+    queues = {f"carrier.{name}{suffix}": name for name in made.rules for suffix in ("", ".reads")}
+    with current_app.connection_or_acquire() as connection:
+        channel = connection.default_channel
+        return sorted({name for queue, name in queues.items() if _depth(channel, queue) > FULL})
+
+
+def _depth(channel: object, queue: str) -> int:
+    declared = channel.queue_declare(queue, passive=True)  # type: ignore[attr-defined]
+    return int(declared.message_count)

@@ -1,0 +1,342 @@
+"""Every row of the two status tables, and the rules that compose them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.status import CancelledBy, Evidence, Reason
+from schemas.status import DeliveryStatus as S
+from worker.carriers.borzo import Borzo
+from worker.carriers.borzo.composition import Told, compose
+from worker.carriers.borzo.memory import Known, Word
+from worker.carriers.borzo.status import TABLE
+from worker.carriers.port import Attempt, Observation, Raw, Reply
+
+ORDER_STATUSES = "new available active completed reactivated draft canceled delayed".split()
+"""Borzo, "Order statuses"."""
+DELIVERY_STATUSES = """
+invalid draft planned active finished canceled delayed courier_assigned courier_departed courier_at_pickup
+parcel_picked_up courier_arrived deleted return_planned return_courier_assigned return_courier_departed
+return_courier_picked_up return_finished reattempt_planned reattempt_courier_assigned reattempt_courier_departed
+reattempt_courier_picked_up reattempt_finished
+""".split()
+"""Borzo, "Delivery statuses"."""
+SIBLING = ["failed"]
+
+OBSERVED, ORDER_LEVEL, WEAK = Evidence.OBSERVED, Evidence.ORDER_LEVEL, Evidence.WEAK
+ROWS: list[tuple[str, str, S, str | None, Evidence, Reason | None]] = [
+    ("order", "new", S.CREATED, "pending_verification", ORDER_LEVEL, None),
+    ("order", "available", S.CREATED, None, ORDER_LEVEL, None),
+    ("order", "active", S.COURIER_ASSIGNED, None, ORDER_LEVEL, None),
+    ("order", "reactivated", S.CREATED, None, ORDER_LEVEL, None),
+    ("order", "draft", S.ON_HOLD, "draft", ORDER_LEVEL, Reason.DRAFT),
+    ("order", "canceled", S.CANCELLED, None, OBSERVED, None),
+    ("order", "delayed", S.ON_HOLD, None, ORDER_LEVEL, None),
+    ("delivery", "planned", S.CREATED, None, OBSERVED, None),
+    ("delivery", "courier_assigned", S.COURIER_ASSIGNED, None, OBSERVED, None),
+    ("delivery", "courier_departed", S.PICKUP_ENROUTE, None, OBSERVED, None),
+    ("delivery", "courier_at_pickup", S.PICKUP_ARRIVED, None, OBSERVED, None),
+    ("delivery", "parcel_picked_up", S.PICKED_UP, None, OBSERVED, None),
+    ("delivery", "active", S.COURIER_ASSIGNED, "in_process", WEAK, None),
+    ("delivery", "courier_arrived", S.DROPOFF_ARRIVED, None, OBSERVED, None),
+    ("delivery", "finished", S.DELIVERED, None, OBSERVED, None),
+    ("delivery", "canceled", S.CANCELLED, None, OBSERVED, None),
+    ("delivery", "delayed", S.ON_HOLD, None, OBSERVED, None),
+    ("delivery", "draft", S.ON_HOLD, "draft", OBSERVED, Reason.DRAFT),
+    ("delivery", "invalid", S.FAILED, None, OBSERVED, Reason.INVALID),
+    ("delivery", "deleted", S.FAILED, None, OBSERVED, Reason.DELETED),
+    ("delivery", "return_planned", S.RETURNING, "planned", OBSERVED, None),
+    ("delivery", "return_courier_assigned", S.RETURNING, "courier_assigned", OBSERVED, None),
+    ("delivery", "return_courier_departed", S.RETURNING, "courier_departed", OBSERVED, None),
+    ("delivery", "return_courier_picked_up", S.RETURNING, "picked_up", OBSERVED, None),
+    ("delivery", "return_finished", S.RETURNED, None, OBSERVED, None),
+    ("delivery", "reattempt_planned", S.REATTEMPTING, "planned", OBSERVED, None),
+    ("delivery", "reattempt_courier_assigned", S.REATTEMPTING, "courier_assigned", OBSERVED, None),
+    ("delivery", "reattempt_courier_departed", S.REATTEMPTING, "courier_departed", OBSERVED, None),
+    ("delivery", "reattempt_courier_picked_up", S.REATTEMPTING, "picked_up", OBSERVED, None),
+    ("delivery", "reattempt_finished", S.DELIVERED, None, OBSERVED, None),
+    ("delivery", "failed", S.DELIVERY_FAILED, None, OBSERVED, Reason.CUSTOMER_UNAVAILABLE),
+]
+
+Poll = Callable[..., Observation]
+
+
+@pytest.fixture
+def poll(
+    codec: Borzo, attempt: Attempt, now: datetime, order_of: Callable[..., dict[str, Any]], listed: Callable[..., Reply]
+) -> Poll:
+    def look(
+        order: str, delivery: str | None = None, of: Attempt | None = None, at: datetime = now, **fields: Any
+    ) -> Observation:
+        asked = of or attempt
+        fields = {"status": order, "status_description": order, **fields}
+        raw = order_of({"status": delivery} if delivery else None, **fields)
+        reading = codec.read(codec.track([asked], at)[0], listed(raw), [asked], at)
+        return reading.seen[asked.id][0]
+
+    return look
+
+
+@pytest.fixture
+def after(attempt: Attempt) -> Callable[..., Attempt]:
+    """The attempt as the engine keeps it once these observations were merged."""
+
+    def merge(*seen: Observation, **changes: Any) -> Attempt:
+        refs = dict(attempt.refs)
+        for observation in seen:
+            refs |= observation.refs
+        return replace(attempt, refs=refs, **changes)
+
+    return merge
+
+
+def test_the_table_has_exactly_the_documents_words_and_the_siblings_failed() -> None:
+    documented = {f"order:{word}" for word in ORDER_STATUSES}
+    documented |= {f"delivery:{word}" for word in DELIVERY_STATUSES + SIBLING}
+    assert set(TABLE) == documented
+    assert {f"{entity}:{word}" for entity, word, *_ in ROWS} | {"order:completed"} == documented
+
+
+@pytest.mark.parametrize(("entity", "word", "status", "detail", "evidence", "reason"), ROWS, ids=lambda v: str(v))
+def test_every_documented_word_means_what_the_table_says(
+    poll: Poll, entity: str, word: str, status: S, detail: str | None, evidence: Evidence, reason: Reason | None
+) -> None:
+    seen = poll(word) if entity == "order" else poll("active", word)
+    assert (seen.raw, seen.status, seen.detail, seen.evidence, seen.reason) == (
+        Raw(entity, word),
+        status,
+        detail,
+        evidence,
+        reason,
+    )
+
+
+@pytest.mark.parametrize("word", ["draft", "invalid", "deleted"])
+def test_words_of_draft_deliveries_raise_an_alert(poll: Poll, word: str) -> None:  # B-72
+    assert poll("active", word).notes == (word,)
+
+
+def test_an_unknown_delivery_word_stays_unknown(poll: Poll) -> None:
+    seen = poll("active", "teleported")
+    assert (seen.status, seen.raw) == (None, Raw("delivery", "teleported"))
+
+
+def test_an_unknown_order_word_stays_unknown_without_a_delivery(poll: Poll) -> None:
+    seen = poll("hyperactive")
+    assert (seen.status, seen.raw) == (None, Raw("order", "hyperactive"))
+
+
+def test_a_known_delivery_word_outweighs_an_unknown_order_word(poll: Poll) -> None:
+    assert poll("hyperactive", "finished").status is S.DELIVERED
+
+
+def test_one_word_said_of_both_means_two_things(poll: Poll) -> None:  # B-66
+    assert (poll("active").detail, poll("active", "active").detail) == (None, "in_process")
+
+
+def test_active_is_on_the_way_to_the_customer_only_once_the_parcel_was_picked_up(
+    poll: Poll, after: Callable[..., Attempt]
+) -> None:
+    picked_up = poll("active", "parcel_picked_up")
+    seen = poll("active", "active", after(picked_up))
+    assert (seen.status, seen.evidence, seen.detail) == (S.DROPOFF_ENROUTE, WEAK, None)
+
+
+def test_departed_proves_no_pickup(poll: Poll, after: Callable[..., Attempt]) -> None:  # B-75
+    assert poll("active", "active", after(poll("active", "courier_departed"))).status is S.COURIER_ASSIGNED
+
+
+def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after: Callable[..., Attempt]) -> None:
+    picked_up = poll("active", "parcel_picked_up")
+    again = poll("reactivated", None, after(picked_up))
+    assert (again.status, again.reopens, again.refs["picked_up_seen"]) == (S.CREATED, True, "")
+    assert poll("active", "active", after(picked_up, again)).status is S.COURIER_ASSIGNED
+
+
+def test_only_reactivated_reopens(poll: Poll) -> None:  # B-67
+    reopening = {word for word in ORDER_STATUSES if poll(word).reopens}
+    assert reopening == {"reactivated"}
+
+
+@pytest.mark.parametrize("delivery", ["planned", "courier_assigned", "parcel_picked_up", "courier_arrived", "unheard_of"])
+def test_a_cancelled_order_wins_over_its_delivery(poll: Poll, delivery: str) -> None:  # B-71
+    seen = poll("canceled", delivery)
+    assert (seen.status, seen.raw.entity) == (S.CANCELLED, "order")
+
+
+@pytest.mark.parametrize(
+    ("delivery", "status"),
+    [("finished", S.DELIVERED), ("reattempt_finished", S.DELIVERED), ("return_finished", S.RETURNED)],
+)
+def test_a_finished_delivery_outlives_the_cancel_of_its_order(poll: Poll, delivery: str, status: S) -> None:
+    seen = poll("canceled", delivery)
+    assert (seen.status, seen.notes) == (status, ("cancelled_but_finished",))
+
+
+@pytest.mark.parametrize(
+    ("cancelling", "by"), [(True, CancelledBy.MERCHANT), (False, CancelledBy.UNKNOWN)], ids=["ours", "theirs"]
+)
+def test_a_cancel_is_ours_only_when_we_asked_for_it(
+    poll: Poll, attempt: Attempt, cancelling: bool, by: CancelledBy
+) -> None:
+    asked = replace(attempt, cancelling=cancelling)
+    assert (poll("canceled", None, asked).cancelled_by, poll("active", "canceled", asked).cancelled_by) == (by, by)
+
+
+def test_a_deleted_delivery_is_cancelled_when_we_asked_for_it(poll: Poll, attempt: Attempt) -> None:  # B-72
+    seen = poll("active", "deleted", replace(attempt, cancelling=True))
+    assert (seen.status, seen.cancelled_by) == (S.CANCELLED, CancelledBy.MERCHANT)
+
+
+def test_goods_that_were_picked_up_are_gone_with_the_cancel(
+    poll: Poll, attempt: Attempt, after: Callable[..., Attempt]
+) -> None:
+    remembered = after(poll("active", "parcel_picked_up"))
+    details = [
+        poll("canceled", None, replace(attempt, rank=50)).detail,
+        poll("canceled", "parcel_picked_up").detail,
+        poll("canceled", None, remembered).detail,
+        poll("canceled", "courier_at_pickup").detail,
+    ]
+    assert details == ["with_items", "with_items", "with_items", None]
+
+
+def test_the_carriers_own_words_explain_a_cancel(poll: Poll) -> None:
+    said = poll("canceled", "planned", status_description="O cliente não está respondendo")
+    assert said.reason_text == said.raw.text == "O cliente não está respondendo"
+    assert poll("canceled", "planned").reason_text is None
+
+
+@pytest.mark.parametrize(
+    ("delivery", "status", "detail"),
+    [
+        (None, S.ON_HOLD, None),
+        ("planned", S.ON_HOLD, None),
+        ("courier_assigned", S.COURIER_ASSIGNED, "delayed"),
+        ("courier_arrived", S.DROPOFF_ARRIVED, "delayed"),
+        ("return_planned", S.RETURNING, "delayed"),
+        ("finished", S.DELIVERED, None),
+        ("delayed", S.ON_HOLD, None),
+    ],
+)
+def test_a_delayed_order_holds_only_what_has_no_courier(
+    poll: Poll, delivery: str | None, status: S, detail: str | None
+) -> None:  # B-73
+    seen = poll("delayed", delivery)
+    assert (seen.status, seen.detail) == (status, detail)
+
+
+def test_a_draft_order_is_never_taken_for_a_created_one(poll: Poll) -> None:  # B-72
+    seen = poll("draft", "planned")
+    assert (seen.status, seen.detail, seen.notes) == (S.ON_HOLD, "draft", ("draft",))
+
+
+def test_a_new_order_stays_pending_although_its_delivery_is_planned(poll: Poll) -> None:
+    seen = poll("new", "planned")
+    assert (seen.status, seen.detail, seen.evidence) == (S.CREATED, "pending_verification", OBSERVED)
+
+
+def test_completed_needs_a_second_read_before_it_counts_as_delivered(
+    poll: Poll, after: Callable[..., Attempt]
+) -> None:  # B-65
+    first = poll("completed")
+    second = poll("completed", None, after(first))
+    assert (first.status, first.notes) == (None, ("completed_needs_second_read",))
+    assert (second.status, second.evidence) == (S.DELIVERED, WEAK)
+
+
+def test_completed_is_never_delivered_once_a_return_was_seen(poll: Poll, after: Callable[..., Attempt]) -> None:  # I12
+    returning = after(poll("active", "return_courier_picked_up"))
+    first = poll("completed", None, returning)
+    second = poll("completed", None, replace(returning, refs={**returning.refs, **first.refs}))
+    assert [(seen.status, seen.notes) for seen in (first, second)] == [(None, ("completed_after_return",))] * 2
+
+
+def test_completed_is_never_delivered_when_a_return_is_required(poll: Poll, after: Callable[..., Attempt]) -> None:
+    seen = poll("completed", None, after(poll("completed")), is_return_required=True)
+    assert (seen.status, seen.notes) == (None, ("completed_after_return",))
+
+
+def test_completed_follows_the_delivery_when_there_is_one(poll: Poll) -> None:
+    assert [poll("completed", word).status for word in ("finished", "return_finished", "courier_arrived")] == [
+        S.DELIVERED,
+        S.RETURNED,
+        S.DROPOFF_ARRIVED,
+    ]
+
+
+def test_completed_does_not_rest_on_a_stale_delivery_word(poll: Poll, after: Callable[..., Attempt]) -> None:
+    arrived = after(poll("active", "courier_arrived"))
+    assert poll("completed", None, arrived).notes == ("completed_needs_second_read",)
+    finished = after(poll("active", "finished"))
+    assert poll("completed", None, finished).status is S.DELIVERED
+
+
+def test_a_completed_order_that_lives_again_needs_two_reads_again(poll: Poll, after: Callable[..., Attempt]) -> None:
+    first, again = poll("completed"), poll("reactivated", None, after(poll("completed")))
+    assert poll("completed", None, after(first, again)).status is None
+
+
+def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: Attempt, order_of: Any) -> None:  # B-74
+    back = {"point_id": 9, "is_return_point": True, "client_order_id": attempt.tag, "delivery": {"status": "finished"}}
+    drop = {"point_id": 202686, "delivery": {"status": "courier_arrived"}}
+    points = [{"point_id": 1, "delivery": None}, drop, back]
+    by_id = poll("active", points=points)
+    by_tag = poll("active", None, replace(attempt, refs={}), points=[back, {**drop, "client_order_id": attempt.tag}])
+    by_nothing = poll("active", None, replace(attempt, refs={}), points=points)
+    assert [by_id.status, by_tag.status, by_nothing.status] == [S.DROPOFF_ARRIVED, S.DROPOFF_ARRIVED, S.COURIER_ASSIGNED]
+
+
+def test_where_the_courier_is_changes_no_status(poll: Poll) -> None:  # B-76
+    courier = {"name": "Name", "phone": "5511900000001", "latitude": "-23.562747", "longitude": "-46.6576753"}
+    assert poll("active", "courier_assigned", courier=courier).status is S.COURIER_ASSIGNED
+
+
+words = st.sampled_from(ORDER_STATUSES + DELIVERY_STATUSES + SIBLING + ["unheard_of"])
+times = st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(st.builds(Word, words, times, st.none() | times, st.booleans()))
+def test_a_word_survives_the_attempts_memory(word: Word) -> None:
+    assert Word.load(word.store()) == word
+
+
+MESSAGES = st.lists(
+    st.tuples(st.sampled_from(["order", "delivery"]), words, st.integers(0, 30)), min_size=1, max_size=12
+)
+
+
+def _fold(messages: list[tuple[str, str, int]]) -> Observation | None:
+    known, seen = Known("TAG", "BR", {}), None
+    for entity, code, minute in messages:
+        word = Word(code, datetime(2024, 11, 23, 12, tzinfo=UTC) + timedelta(minutes=minute))
+        told = Told(word, None, polled=False) if entity == "order" else Told(None, word, polled=False)
+        seen = compose(told, known)
+        assert seen is not None
+        known = replace(known, refs={**known.refs, **seen.refs})
+    return seen
+
+
+@given(MESSAGES)
+def test_a_return_once_seen_forbids_a_weak_delivered(messages: list[tuple[str, str, int]]) -> None:  # I12
+    returned = any(entity == "delivery" and code.startswith("return_") for entity, code, _ in messages)
+    seen = _fold([*messages, ("order", "completed", 59)])
+    assert seen is not None
+    assert not (returned and seen.status is S.DELIVERED and seen.raw.entity == "order")
+
+
+@given(MESSAGES.filter(lambda messages: len({minute for *_, minute in messages}) == len(messages)), st.randoms())
+def test_late_callbacks_do_not_change_where_it_ends(messages: list[tuple[str, str, int]], random: Any) -> None:  # B-84
+    known_words = [m for m in messages if m[1] not in {"completed", "reactivated", "active"}]
+    if not known_words:
+        return
+    shuffled = random.sample(known_words, len(known_words))
+    ended, late = _fold(sorted(known_words, key=lambda message: message[2])), _fold(shuffled)
+    assert ended is not None
+    assert late is not None
+    assert (ended.status, ended.raw) == (late.status, late.raw)

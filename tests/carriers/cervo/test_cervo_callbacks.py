@@ -1,0 +1,230 @@
+"""Callbacks: unsigned, undocumented in form, and only a hint wherever a read is possible."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.status import CancelledBy, DeliveryStatus
+from worker.carriers.cervo import Cervo
+from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Raw
+from worker.errors import CarrierError, Forged, Unreadable
+
+S = DeliveryStatus
+
+DOCUMENTED_PARAMETERS = """
+order_id Order id of your system
+driver_name Driver name
+driver_mobile Driver mobile
+order_status Order status
+cancel Reasons of cancelation
+tracking Url of driver tracking
+"""
+SAID = {
+    "order_id": "2011",
+    "driver_name": "Fot testing",
+    "driver_mobile": "599000111",
+    "order_status": "2",
+    "cancel": "",
+    "tracking": "https://track.example/25",
+}
+MULTIPART = b"".join(
+    f'--frontier\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
+    for key, value in SAID.items()
+)
+
+FORMS = {
+    "json": Callback("POST", json.dumps(SAID).encode(), {"content-type": "text/plain"}, token="t"),
+    "json numbers": Callback("POST", json.dumps(SAID | {"order_id": 2011, "order_status": 2}).encode(), token="t"),
+    "other names": Callback("POST", json.dumps({key.title(): SAID[key] for key in SAID}).encode(), token="t"),
+    "form": Callback("POST", urlencode(SAID).encode(), token="t"),
+    "query": Callback("GET", b"", query=urlencode(SAID), token="t"),
+    "query and body": Callback(
+        "POST", b'{"order_status": 2}', query=urlencode(SAID | {"order_status": "1"}), token="t"
+    ),
+    "multipart": Callback(
+        "POST",
+        MULTIPART + b"--frontier--\r\n",
+        {"content-type": "multipart/form-data; boundary=frontier"},
+        token="t",
+    ),
+}
+
+
+def posted(**fields: object) -> Callback:
+    return Callback("POST", json.dumps(fields).encode(), token="t")
+
+
+def test_every_documented_parameter_is_in_the_sample() -> None:
+    assert list(SAID) == [line.split(" ")[0] for line in DOCUMENTED_PARAMETERS.strip().splitlines()]
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_callback_is_read_in_every_form(codec: Cervo, unreferenced: Attempt, now: datetime, form: Callback) -> None:
+    codec.authenticate(form)
+    assert codec.callback_key(form) == CallbackKey(token="t")
+    assert codec.read_callback(form, unreferenced, now) == (  # C-50, C-24
+        Observation(
+            S.COURIER_ASSIGNED,
+            Raw("order", "2"),
+            courier=Courier("Fot testing", "+966599000111", phone_guessed=True),
+            tracking_url="https://track.example/25",
+            refs={"word": "2"},
+        ),
+    )
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_callback_about_a_known_order_is_only_a_hint(
+    codec: Cervo, attempt: Attempt, now: datetime, form: Callback
+) -> None:  # C-50
+    assert codec.read_callback(form, attempt, now) == ()
+
+
+def test_a_callback_without_a_token_is_not_cervo_s(codec: Cervo) -> None:
+    with pytest.raises(Forged):
+        codec.authenticate(Callback("POST", b"{}"))
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        Callback("POST", b"", token="t"),
+        Callback("GET", b"", token="t"),
+        Callback("POST", b"<xml/>", token="t"),
+        Callback("POST", b"[1]", token="t"),
+        Callback("POST", b"{}", token="t"),
+        Callback("POST", b'{"x": 1}', token="t"),
+        Callback("GET", b"", query="x=1", token="t"),
+        Callback("GET", b"", query="&".join("order_id=1" for _ in range(200)), token="t"),
+        Callback("POST", b"\xff\xfe\x00", {"content-type": "multipart/form-data"}, token="t"),
+    ],
+    ids=["empty", "bare", "xml", "list", "object", "unknown", "query", "many", "multipart"],
+)
+def test_what_says_nothing_we_know_is_unreadable(
+    codec: Cervo, unreferenced: Attempt, now: datetime, callback: Callback
+) -> None:  # C-50
+    with pytest.raises(Unreadable):
+        codec.callback_key(callback)
+    with pytest.raises(Unreadable):
+        codec.read_callback(callback, unreferenced, now)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (1, [(S.CREATED, "1")]),
+        (2, [(S.COURIER_ASSIGNED, "2")]),
+        (3, [(S.PICKED_UP, "3")]),
+        ("4", [(S.DELIVERED, "4")]),
+        (5, [(S.COURIER_WITHDRAWN, "5")]),
+        (0, [(S.CANCELLED, "0")]),
+        (6, [(S.CREATED, "6"), (None, "6")]),
+        ("Completed", [(S.CREATED, "Completed"), (None, "Completed")]),
+        ("", [(S.CREATED, "")]),
+        (None, [(S.CREATED, "")]),
+        (False, [(S.CREATED, "")]),
+    ],
+    ids=["1", "2", "3", "4", "5", "C-52 zero", "C-32", "C-52 label", "C-52 blank", "C-52 null", "C-52 false"],
+)
+def test_any_callback_proves_that_the_order_stands(
+    codec: Cervo, unreferenced: Attempt, now: datetime, word: object, expected: list[tuple[S | None, str]]
+) -> None:  # C-23
+    seen = codec.read_callback(posted(order_id="2011", order_status=word), unreferenced, now)
+    assert [(one.status, one.raw.code) for one in seen] == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "rank", "word", "expected"),
+    [
+        ("picked_up", 50, 2, []),
+        ("courier_assigned", 20, 1, []),
+        ("courier_assigned", 20, 2, [S.COURIER_ASSIGNED]),
+        ("courier_assigned", 20, 5, [S.COURIER_WITHDRAWN]),
+        ("courier_withdrawn", 20, 1, [S.CREATED]),
+        ("courier_withdrawn", 20, 2, [S.COURIER_ASSIGNED]),
+        ("picked_up", 50, 5, [S.CANCELLED]),
+        ("picked_up", 50, 6, [None]),
+        ("picked_up", 50, "", []),
+        ("delivered", 100, 0, []),
+        ("delivered", 100, 5, []),
+        ("delivered", 100, 6, []),
+        ("cancelled", 100, 4, [S.DELIVERED]),
+    ],
+)
+def test_a_callback_never_takes_an_attempt_back(
+    codec: Cervo,
+    unreferenced: Attempt,
+    now: datetime,
+    state: str,
+    rank: int,
+    word: object,
+    expected: list[S | None],
+) -> None:  # C-53
+    known = replace(unreferenced, state=state, rank=rank)
+    seen = codec.read_callback(posted(order_id="2011", order_status=word), known, now)
+    assert [one.status for one in seen] == expected
+
+
+@pytest.mark.parametrize("name", ["2011", 2011, "A-7", "A-7-2", "P-1", "000000001YV", None, ""])
+def test_an_order_id_is_ours_in_any_of_its_forms(
+    codec: Cervo, unreferenced: Attempt, now: datetime, name: object
+) -> None:  # C-51
+    order = unreferenced.order.model_copy(update={"order_id": "P-1", "order_number": "A-7"})
+    ours = replace(unreferenced, id=2011, number=2, order=order)
+    assert len(codec.read_callback(posted(order_id=name, order_status=1), ours, now)) == 1
+
+
+def test_a_callback_with_another_order_s_id_says_nothing(codec: Cervo, unreferenced: Attempt, now: datetime) -> None:
+    assert codec.read_callback(posted(order_id="2012", order_status=4), unreferenced, now) == ()  # C-51
+
+
+def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
+    codec: Cervo, unreferenced: Attempt, now: datetime
+) -> None:  # C-41
+    callback = posted(order_id="2011", order_status="0", cancel="call 0599 000 111,\nno answer", driver_name="A")
+    assert codec.read_callback(callback, replace(unreferenced, cancelling=True), now) == (
+        Observation(
+            S.CANCELLED,
+            Raw("order", "0"),
+            cancelled_by=CancelledBy.MERCHANT,
+            reason_text="call ***, no answer",
+            refs={"word": "0"},
+        ),
+    )
+
+
+@given(
+    body=st.binary()
+    | st.dictionaries(st.sampled_from([*SAID, "x"]), st.text()).map(lambda raw: json.dumps(raw).encode()),
+    query=st.text()
+    | st.dictionaries(st.sampled_from([*SAID, "x"]), st.text()).map(lambda raw: urlencode(raw, errors="replace")),
+    content_type=st.sampled_from(["", "multipart/form-data; boundary=x", "multipart/mixed", "multipart/\r\n a=b"])
+    | st.text(),
+)
+def test_no_callback_raises_anything_but_carrier_errors(
+    codec: Cervo, unreferenced: Attempt, now: datetime, body: bytes, query: str, content_type: str
+) -> None:
+    callback = Callback("POST", body, {"content-type": content_type}, query, token="t")
+    try:
+        codec.callback_key(callback)
+        codec.read_callback(callback, unreferenced, now)
+    except CarrierError:
+        return
+
+
+@given(parts=st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=40)), max_size=4), head=st.text(max_size=40))
+def test_no_multipart_callback_raises_anything_but_carrier_errors(
+    codec: Cervo, parts: list[tuple[bytes, bytes]], head: str
+) -> None:
+    body = b"".join(b"--x\r\nContent-Disposition: form-data; " + line + b"\r\n\r\n" + text for line, text in parts)
+    try:
+        codec.callback_key(
+            Callback("POST", body, {"content-type": f"multipart/form-data; boundary=x; {head}"}, token="t")
+        )
+    except CarrierError:
+        return

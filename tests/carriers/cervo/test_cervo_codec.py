@@ -1,0 +1,103 @@
+"""The account's settings and what the codec says of itself."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from worker.carriers.cervo import Cervo, CervoAccount
+from worker.carriers.cervo.account import Bounds
+from worker.carriers.port import Cadence, Capabilities, Carrier, Reply
+
+LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
+
+
+def test_the_codec_is_a_carrier(account: CervoAccount) -> None:
+    kind: type[Carrier] = Cervo
+    carrier: Carrier = Cervo(account, {})
+    assert (kind.kind, kind.account_type, carrier.account, carrier.needs_login) == (
+        "cervo",
+        CervoAccount,
+        account,
+        False,
+    )
+
+
+def test_a_token_is_all_that_an_account_needs() -> None:
+    account = CervoAccount.model_validate(LEAST)
+    assert account.model_dump(exclude={"token"}) == {
+        "name": "cervo",
+        "kind": "cervo",
+        "base_url": "https://carvo.isoft4is.com",
+        "allow_http": False,
+        "connect_timeout": 5,
+        "read_timeout": 30,
+        "deadline": 45,
+        "rate": "1/second",
+        "poll_interval": 20,
+        "callback_wait": 180,
+        "timezone": "Asia/Riyadh",
+        "currency": "SAR",
+        "id_location": "query",
+        "resubmit_in_doubt": False,
+        "payment_tokens": {"cash": "CASH", "card": "CREDIT", "credit": "CREDIT"},
+        "prepaid_token": "ONLINE",
+        "paid_token": "PAID",
+        "unpaid_token": "NO PAID",
+        "bounds": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("token", ""),
+        ("timezone", "Riyadh"),
+        ("timezone", "../etc"),
+        ("currency", "riyal"),
+        ("id_location", "body"),
+        ("rate", "fast"),
+        ("poll_interval", 0),
+        ("payment_tokens", {"cash": " "}),
+        ("prepaid_token", ""),
+        ("paid_token", "NO PAID"),
+        ("paid_token", "no_paid"),
+        ("paid_token", "Unpaid"),
+        ("unpaid_token", " paid "),
+        ("unpaid_token", "YES"),
+        ("bounds", (1, 2, 3)),
+        ("bounds", (50, 0, 40, 10)),
+        ("bounds", "1,2,x,4"),
+        ("colour", "red"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused(setting: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        CervoAccount.model_validate(LEAST | {setting: value})
+
+
+@pytest.mark.parametrize(
+    "bounds", ["24.4, 46.3, 25.1, 47", (24.4, 46.3, 25.1, 47), {"south": 24.4, "west": 46.3, "north": 25.1, "east": 47}]
+)
+def test_bounds_are_four_numbers(bounds: object) -> None:
+    assert CervoAccount.model_validate(LEAST | {"bounds": bounds}).bounds == Bounds(24.4, 46.3, 25.1, 47.0)
+
+
+@pytest.mark.parametrize(("resubmit", "creates"), [(False, 1), (True, 2)])
+def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: bool, creates: int) -> None:  # C-23
+    codec = Cervo(account.model_copy(update={"resubmit_in_doubt": resubmit}), {})
+    assert codec.capabilities == Capabilities(
+        find=False,
+        cash_on_delivery=True,
+        cadence=Cadence(fresh=20, moving=45, ahead=120, ceiling=300, together=False),
+        track_batch=25,
+        max_creates=creates,
+        withdrawal_grace=600,
+        callbacks="token",
+    )
+
+
+def test_there_is_no_harmless_call_to_prove_the_token_with(codec: Cervo) -> None:  # C-04
+    carrier: Carrier = codec
+    assert carrier.probe() is None
+    assert codec.read_probe(Reply(200, b"")) == {}

@@ -1,0 +1,398 @@
+import copy
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from schemas.orders import (
+    ORDER_SCHEMA,
+    ORDERING_SCHEMA,
+    Cancellation,
+    Customer,
+    DeliveryType,
+    Dropoff,
+    Item,
+    MalformedError,
+    Message,
+    Order,
+    OrderRef,
+    Payment,
+    fingerprint,
+    read_message,
+)
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+SECRETS = ("Freja Holm", "+4520304050", "Nørregade 7", "Ring twice", "freja@example.org")
+
+ORDER: dict[str, Any] = {
+    "order_id": "2011",
+    "order_number": "A-11",
+    "revision": 3,
+    "store_id": "17",
+    "delivery_type": "delivery",
+    "status": 0,
+    "deliver_at": "2026-11-21T18:40:00+01:00",
+    "ready_at": None,
+    "customer": {"name": "Freja Holm", "phone": "+4520304050", "email": "freja@example.org"},
+    "dropoff": {
+        "street": "Nørregade 7",
+        "unit": "3. tv",
+        "postal_code": "5000",
+        "city": "Odense C",
+        "country": "DK",
+        "latitude": 55.39,
+        "longitude": 10.38,
+        "notes": "Ring twice",
+    },
+    "payment": {"prepaid": False, "amount": "125.00", "currency": "DKK", "method": "cash", "change_for": "200"},
+    "items": [{"name": "Pizza", "quantity": 2, "unit_price": "62.50"}],
+    "notes": "No onion",
+    "carriers": ["deliverit", "borzo"],
+}
+
+READ = Order(
+    order_id="2011",
+    order_number="A-11",
+    revision=3,
+    store_id="17",
+    delivery_type=DeliveryType.DELIVERY,
+    status=0,
+    deliver_at=datetime(2026, 11, 21, 17, 40, tzinfo=UTC),
+    customer=Customer(name="Freja Holm", phone="+4520304050"),
+    dropoff=Dropoff(
+        street="Nørregade 7",
+        unit="3. tv",
+        postal_code="5000",
+        city="Odense C",
+        country="DK",
+        latitude=55.39,
+        longitude=10.38,
+        notes="Ring twice",
+    ),
+    payment=Payment(
+        prepaid=False, amount=Decimal("125.00"), currency="DKK", method="cash", change_for=Decimal("200.00")
+    ),
+    items=(Item(name="Pizza", quantity=2, unit_price=Decimal("62.50")),),
+    notes="No onion",
+    carriers=("deliverit", "borzo"),
+)
+
+
+def event(data: object = ORDER, **attributes: object) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "e1", "source": "shop", "type": "order.placed", "data": data, **attributes}
+
+
+def changed(path: str, value: object) -> dict[str, Any]:
+    order = copy.deepcopy(ORDER)
+    *parents, last = path.split(".")
+    inner = order
+    for parent in parents:
+        inner = inner[parent]
+    inner[last] = value
+    return order
+
+
+def lacking(path: str) -> dict[str, Any]:
+    order = changed(path, None)
+    *parents, last = path.split(".")
+    inner = order
+    for parent in parents:
+        inner = inner[parent]
+    del inner[last]
+    return order
+
+
+def refusal(raw: bytes | dict[str, Any]) -> str:
+    with pytest.raises(MalformedError) as caught:
+        read_message(raw)
+    return str(caught.value)
+
+
+def outcome(raw: dict[str, Any]) -> Message | MalformedError:
+    try:
+        return read_message(raw)
+    except MalformedError as error:
+        return error
+
+
+def test_a_placed_order_is_read_whole() -> None:
+    raw = event(time="2026-11-21T16:00:00.5Z", traceparent=TRACE, dataschema=ORDER_SCHEMA)
+    assert read_message(raw) == Message(
+        source="shop",
+        id="e1",
+        type="order.placed",
+        data=READ,
+        time=datetime(2026, 11, 21, 16, 0, 0, 500_000, tzinfo=UTC),
+        traceparent=TRACE,
+    )
+
+
+def test_the_bytes_and_the_dict_say_the_same() -> None:
+    assert read_message(json.dumps(event()).encode()) == read_message(event())
+
+
+def test_a_message_without_a_source_comes_from_the_platform() -> None:
+    raw = event()
+    del raw["source"]
+    assert read_message(raw) == Message(source="platform", id="e1", type="order.placed", data=READ)
+
+
+@pytest.mark.parametrize("kind", ["order.placed", "order.updated"])
+@pytest.mark.parametrize("schema", [None, ORDER_SCHEMA, ORDERING_SCHEMA])
+def test_an_id_alone_names_an_order_to_be_fetched(kind: str, schema: str | None) -> None:
+    message = read_message(event({"order_id": "2011"}, type=kind, dataschema=schema))
+    assert message == Message(source="shop", id="e1", type=kind, data=OrderRef(order_id="2011"))
+
+
+def test_a_cancellation_is_read_whole() -> None:
+    data = {"order_id": "2011", "reason": "sold out", "cancelled_by": "customer", "allow_paid": True, "more": 1}
+    assert read_message(event(data, type="order.cancelled")).data == Cancellation(
+        order_id="2011", reason="sold out", cancelled_by="customer", allow_paid=True
+    )
+
+
+def test_a_cancellation_needs_no_more_than_the_id() -> None:
+    assert read_message(event({"order_id": "2011"}, type="order.cancelled")).data == Cancellation(order_id="2011")
+
+
+def test_an_order_of_the_ordering_platform_is_told_by_its_dataschema() -> None:
+    data = {"id": 2011, "business_id": 17, "delivery_type": 2}
+    order = read_message(event(data, dataschema=ORDERING_SCHEMA)).data
+    assert isinstance(order, Order)
+    assert (order.order_id, order.store_id, order.delivery_type) == ("2011", "17", DeliveryType.PICKUP)
+
+
+def test_without_its_dataschema_it_is_read_as_ours_and_refused() -> None:
+    assert refusal(event({"id": 2011, "business_id": 17})).startswith("data: order_id: Field required; ")
+
+
+def test_a_fault_in_an_ordering_order_is_named_in_its_own_words() -> None:
+    data = {"id": 2011, "business_id": 17}
+    assert refusal(event(data, dataschema=ORDERING_SCHEMA)) == "data: delivery_type: missing"
+
+
+@pytest.mark.parametrize("trace", ["", "00-zz", 7, None, TRACE + "-x", TRACE.upper()])
+def test_an_unreadable_traceparent_is_as_if_it_were_not_there(trace: object) -> None:
+    assert read_message(event(traceparent=trace)).traceparent is None
+
+
+@pytest.mark.parametrize(
+    ("given_type", "read"),
+    [
+        (1, DeliveryType.DELIVERY),
+        ("1", DeliveryType.DELIVERY),
+        (2, DeliveryType.PICKUP),
+        ("3", DeliveryType.EAT_IN),
+        (4, DeliveryType.CURBSIDE),
+        (5, DeliveryType.DRIVE_THRU),
+        ("pickup", DeliveryType.PICKUP),
+    ],
+)
+def test_a_delivery_type_may_be_a_word_or_orderings_number(given_type: object, read: DeliveryType) -> None:
+    assert read_message(event(changed("delivery_type", given_type))).data == READ.model_copy(
+        update={"delivery_type": read}
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"specversion": "0.3"}, "specversion: Input should be '1.0'"),
+        ({"id": ""}, "id: String should have at least 1 character"),
+        ({"id": 7}, "id: Input should be a valid string"),
+        ({"source": None}, "source: Input should be a valid string"),
+        ({"type": "order.exploded"}, "type: Input should be 'order.placed', 'order.updated' or 'order.cancelled'"),
+        ({"time": "yesterday"}, "time: a time is RFC 3339 text with an offset"),
+        (
+            {"dataschema": "urn:other"},
+            "dataschema: Input should be 'urn:order-sync:order:1' or 'urn:order-sync:ordering-order:1'",
+        ),
+        ({"data": [1]}, "data: Input should be a valid dictionary"),
+        ({"data": None}, "data: Input should be a valid dictionary"),
+        ({"data": {}, "type": "order.cancelled"}, "data: order_id: Field required"),
+        ({"data": {"order_id": 2011}}, "data: order_id: Input should be a valid string"),
+        (
+            {"data": {"order_id": "1", "allow_paid": "yes"}, "type": "order.cancelled"},
+            "data: allow_paid: Input should be a valid boolean",
+        ),
+        (
+            {"data": {"order_id": "1", "cancelled_by": "Freja"}, "type": "order.cancelled"},
+            "data: cancelled_by: Input should be 'merchant' or 'customer'",
+        ),
+    ],
+)
+def test_a_faulty_attribute_is_refused_by_its_name(attributes: dict[str, object], reason: str) -> None:
+    assert refusal({**event(), **attributes}) == reason
+
+
+MONEY = 'money is a decimal string such as "125.00", never a number'
+TIME = "a time is RFC 3339 text with an offset"
+INTEGER = "Input should be a valid integer"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "why"),
+    [
+        ("order_id", 2011, "Input should be a valid string"),
+        ("order_id", "", "String should have at least 1 character"),
+        ("order_id", "x" * 65, "String should have at most 64 characters"),
+        ("store_id", 17, "Input should be a valid string"),
+        ("revision", 0, "Input should be greater than or equal to 1"),
+        ("revision", "3", INTEGER),
+        ("revision", True, INTEGER),
+        ("revision", 2**31, "Input should be less than or equal to 2147483647"),
+        ("status", "0", INTEGER),
+        ("status", -1, "Input should be greater than or equal to 0"),
+        ("deliver_at", 1_795_282_800, TIME),
+        ("deliver_at", "1795282800", TIME),
+        ("deliver_at", "2026-11-21", TIME),
+        ("deliver_at", "2026-11-21T18:40:00", TIME),
+        ("deliver_at", "0001-01-01T00:00:00+23:00", "a time lies in this century"),
+        ("deliver_at", "9999-12-31T23:59:59-23:00", "a time lies in this century"),
+        ("ready_at", {}, TIME),
+        ("customer", None, "Input should be a valid dictionary or instance of Customer"),
+        ("customer.name", "", "String should have at least 1 character"),
+        ("customer.phone", 4520304050, "Input should be a valid string"),
+        ("dropoff.street", "", "String should have at least 1 character"),
+        ("dropoff.latitude", 91, "Input should be less than or equal to 90"),
+        ("payment.prepaid", "no", "Input should be a valid boolean"),
+        ("payment.prepaid", 0, "Input should be a valid boolean"),
+        ("payment.amount", 125.0, MONEY),
+        ("payment.amount", 125, MONEY),
+        ("payment.amount", True, MONEY),
+        ("payment.amount", "125,00", MONEY),
+        ("payment.amount", "-1", MONEY),
+        ("payment.amount", "1_000", MONEY),
+        ("payment.amount", "1.005", MONEY),
+        ("payment.amount", "NaN", MONEY),
+        ("payment.amount", "1e400", MONEY),
+        ("payment.currency", "kr", "String should match pattern '^[A-Z]{3}$'"),
+        ("payment.change_for", 200, MONEY),
+        ("items", {"name": "Pizza"}, "Input should be a valid tuple"),
+        ("carriers", "borzo", "Input should be a valid tuple"),
+    ],
+)
+def test_a_faulty_field_is_refused_by_its_name(path: str, value: object, why: str) -> None:
+    assert refusal(event(changed(path, value))) == f"data: {path}: {why}"
+
+
+def test_an_unknown_delivery_type_is_refused_by_its_name() -> None:
+    reason = refusal(event(changed("delivery_type", 7)))
+    assert reason.startswith("data: delivery_type: Input should be 'delivery', 'pickup', ")
+
+
+def test_half_a_position_is_refused() -> None:
+    reason = refusal(event(lacking("dropoff.longitude")))
+    assert reason == "data: dropoff: latitude and longitude come together or not at all"
+
+
+REQUIRED = (
+    "order_id", "store_id", "customer", "customer.name", "customer.phone", "dropoff", "dropoff.street", "payment",
+    "payment.prepaid", "payment.amount", "payment.currency",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", REQUIRED)
+def test_a_missing_field_is_named(path: str) -> None:
+    assert refusal(event(lacking(path))) == f"data: {path}: Field required"
+
+
+@pytest.mark.parametrize("path", sorted(set(ORDER) - set(REQUIRED)))
+def test_every_other_field_may_be_missing(path: str) -> None:
+    assert isinstance(read_message(event(lacking(path))).data, Order)
+
+
+def test_only_the_first_five_faults_are_told() -> None:
+    reason = refusal(event({"order_id": 1, "items": [{}, {}, {}, {}]}))
+    assert reason.startswith("data: order_id: Input should be a valid string; store_id: Field required; ")
+    assert reason.endswith("; and 4 more")
+
+
+FIELDS = ("", "customer.", "dropoff.", "payment.")
+PATHS = [f"{at}{key}" for at in FIELDS for key in (ORDER[at[:-1]] if at else ORDER)]
+SPOILT: tuple[object, ...] = ("\x00" + "".join(SECRETS), list(SECRETS), {SECRETS[0]: SECRETS}, "".join(SECRETS) * 40, 0)
+
+
+@pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
+@pytest.mark.parametrize("path", PATHS)
+def test_no_reason_repeats_what_the_customer_said(path: str, spoilt: object) -> None:
+    said = outcome(event(changed(path, spoilt)))
+    if isinstance(said, MalformedError):
+        assert [secret for secret in SECRETS if secret in str(said)] == []
+        assert said.__suppress_context__ or said.__context__ is None
+
+
+def test_no_error_of_a_model_repeats_what_the_customer_said() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Customer.model_validate({"name": "Freja Holm", "phone": ["+4520304050"]})
+    assert [secret for secret in SECRETS if secret in str(caught.value)] == []
+
+
+@given(st.binary(max_size=300))
+def test_bytes_of_any_kind_raise_only_malformed(raw: bytes) -> None:
+    with pytest.raises(MalformedError):
+        read_message(raw)
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["0001-01-01T00:00:00+23:59"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.sampled_from(PATHS), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(path=st.sampled_from(PATHS), value=ANYTHING)
+def test_any_value_in_any_field_is_read_or_refused(path: str, value: object) -> None:
+    said = outcome(event(changed(path, value)))
+    places = ("message: ", *path.split("."))
+    assert isinstance(said, Message) or any(place in str(said) for place in places)
+
+
+def test_the_fingerprint_is_stable() -> None:
+    assert fingerprint(READ) == "e207320cfb78130577229e40b6257b7c19fd7651ad34c87094f84b7b528383e4"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("revision", 9),
+        ("status", 7),
+        ("delivery_type", 1),
+        ("deliver_at", "2026-11-21T17:40:00Z"),
+        ("payment.amount", "125"),
+        ("payment.change_for", "200.0"),
+        ("unknown", "field"),
+    ],
+)
+def test_the_same_content_in_another_spelling_has_the_same_fingerprint(path: str, value: object) -> None:
+    order = read_message(event(changed(path, value))).data
+    assert isinstance(order, Order)
+    assert fingerprint(order) == fingerprint(READ)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("order_number", "A-12"),
+        ("deliver_at", None),
+        ("customer.phone", "+4520304051"),
+        ("dropoff.notes", ""),
+        ("payment.amount", "125.01"),
+        ("items", []),
+        ("carriers", None),
+    ],
+)
+def test_any_other_content_has_another_fingerprint(path: str, value: object) -> None:
+    order = read_message(event(changed(path, value))).data
+    assert isinstance(order, Order)
+    assert fingerprint(order) != fingerprint(READ)

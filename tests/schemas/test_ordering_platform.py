@@ -1,0 +1,434 @@
+import copy
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.ordering import AT_THE_DOOR, INBOUND, PREPAID, Project, Reaction, reaction_to, read_order
+from schemas.orders import Customer, DeliveryType, Dropoff, Item, MalformedError, Order, Payment
+from schemas.status import PlatformStatus
+
+SECRETS = ("Freja", "Holm", "20 30 40 50", "Nørregade", "Ring twice", "4111111111111111", "leave it")
+
+RAW: dict[str, Any] = {
+    "id": 2011,
+    "uuid": "0b6f3f0e",
+    "paymethod_id": 1,
+    "business_id": 49,
+    "customer_id": 5,
+    "delivery_type": 1,
+    "delivery_datetime": "2026-11-21 18:40:00",
+    "delivery_datetime_utc": "2026-11-21 17:40:00",
+    "created_at": "2026-11-21 16:00:13",
+    "updated_at": "2026-11-21 16:00:43",
+    "status": 0,
+    "comment": " No onion ",
+    "driver_id": None,
+    "driver_tip": 10.1,
+    "pay_data": '{"card": "4111111111111111"}',
+    "cash": "200",
+    "currency": "DKK",
+    "summary": {"total": 125.1, "subtotal": 100, "delivery_price": 25.1},
+    "delivery_option": {"id": 2, "name": "leave it at the door"},
+    "customer": {
+        "id": 2011,
+        "name": "Freja",
+        "middle_name": None,
+        "lastname": "Holm",
+        "cellphone": "20 30 40 50",
+        "country_phone_code": "45",
+        "address": "Nørregade 7, Odense",
+        "internal_number": "3. tv",
+        "zipcode": 5000,
+        "address_notes": "Ring twice",
+        "location": {"lat": 55.39, "lng": 10.38},
+    },
+    "business": {"id": 2011, "name": "Pizzeria", "address": "Vestergade 1", "timezone": "Europe/Copenhagen"},
+    "paymethod": {"id": 1, "name": "Cash", "gateway": "cash"},
+    "payment_events": [],
+    "products": [
+        {"id": 1, "product_id": 7, "name": "Pizza", "price": 40.005, "quantity": 2, "options": [{"name": "Size"}]},
+        {"id": 2, "product_id": 8, "name": "Cola", "price": 20, "quantity": "1"},
+    ],
+}
+
+READ = Order(
+    order_id="2011",
+    revision=31,
+    store_id="49",
+    status=0,
+    deliver_at=datetime(2026, 11, 21, 17, 40, tzinfo=UTC),
+    customer=Customer(name="Freja Holm", phone="+45 20 30 40 50"),
+    dropoff=Dropoff(
+        street="Nørregade 7, Odense",
+        unit="3. tv",
+        postal_code="5000",
+        country="DK",
+        latitude=55.39,
+        longitude=10.38,
+        notes="Ring twice\nleave it at the door",
+    ),
+    payment=Payment(
+        prepaid=False, amount=Decimal("125.10"), currency="DKK", method="cash", change_for=Decimal("200.00")
+    ),
+    items=(
+        Item(name="Pizza", quantity=2, unit_price=Decimal("40.01")),
+        Item(name="Cola", quantity=1, unit_price=Decimal("20.00")),
+    ),
+    notes="No onion",
+)
+DENMARK = Project(country="DK")
+
+
+def changed(**paths: object) -> dict[str, Any]:
+    """`customer__name="x"` changes the field `customer.name`."""
+    raw = copy.deepcopy(RAW)
+    for path, value in paths.items():
+        *parents, last = path.split("__")
+        inner = raw
+        for parent in parents:
+            inner = inner[parent]
+        inner[last] = value
+    return raw
+
+
+def refusal(raw: dict[str, Any], project: Project = DENMARK) -> str:
+    with pytest.raises(MalformedError) as caught:
+        read_order(raw, project)
+    return str(caught.value)
+
+
+def outcome(raw: dict[str, Any]) -> Order | MalformedError:
+    try:
+        return read_order(raw)
+    except MalformedError as error:
+        return error
+
+
+def test_an_order_of_the_platform_becomes_ours() -> None:
+    assert read_order(RAW, DENMARK) == READ
+
+
+def test_the_least_that_can_be_dispatched_is_enough() -> None:
+    raw = {
+        "id": "2011",
+        "business_id": "49",
+        "delivery_type": "1",
+        "total": 0,
+        "currency": "dkk",
+        "customer": {"cellphone": 20304050, "address": "Nørregade 7"},
+        "paymethod": {"gateway": "stripe"},
+    }
+    assert read_order(raw) == Order(
+        order_id="2011",
+        store_id="49",
+        customer=Customer(name="Guest", phone="20304050"),
+        dropoff=Dropoff(street="Nørregade 7"),
+        payment=Payment(prepaid=True, amount=Decimal("0.00"), currency="DKK", method="stripe"),
+    )
+
+
+def test_everything_else_may_be_null() -> None:
+    needed = {"id", "business_id", "delivery_type", "currency", "summary", "customer", "paymethod"}
+    raw = {key: value if key in needed else None for key, value in RAW.items()}
+    assert read_order(raw, DENMARK).order_id == "2011"
+
+
+@pytest.mark.parametrize(
+    ("given_type", "read"),
+    [(2, DeliveryType.PICKUP), ("3", DeliveryType.EAT_IN), (4, DeliveryType.CURBSIDE), ("5", DeliveryType.DRIVE_THRU)],
+)
+def test_an_order_that_is_not_delivered_needs_neither_address_nor_payment(
+    given_type: object, read: DeliveryType
+) -> None:
+    assert read_order({"id": 1, "business_id": 2, "delivery_type": given_type}) == Order(
+        order_id="1",
+        store_id="2",
+        delivery_type=read,
+        customer=Customer(name="-", phone="-"),
+        dropoff=Dropoff(street="-"),
+        payment=Payment(prepaid=True, amount=Decimal(0), currency="XXX", method="none"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("id", None, "id: missing"),
+        ("business_id", "", "business_id: missing"),
+        ("delivery_type", None, "delivery_type: missing"),
+        ("delivery_type", 7, "delivery_type: not one of 1 to 5"),
+        ("delivery_type", True, "delivery_type: Input should be a valid string"),
+        ("currency", None, "currency: missing"),
+        ("currency", "kr.", "payment.currency: String should match pattern '^[A-Z]{3}$'"),
+        ("summary", None, "summary.total: missing"),
+        ("summary__total", "much", "summary.total: not an amount of money"),
+        ("summary__total", True, "summary.total: not an amount of money"),
+        ("summary__total", -1, "summary.total: not an amount of money"),
+        ("summary__total", float("inf"), "summary.total: not an amount of money"),
+        ("summary__total", 1e30, "summary.total: not an amount of money"),
+        ("customer", None, "customer.cellphone: missing; customer.address: missing"),
+        ("customer__cellphone", " ", "customer.cellphone: missing"),
+        ("customer__address", None, "customer.address: missing"),
+        ("customer__address", ["Nørregade"], "customer.address: Input should be a valid string"),
+        ("delivery_datetime_utc", 1_795_282_800, "delivery_datetime_utc: not a date with a time"),
+        ("delivery_datetime_utc", "2026-11-21", "delivery_datetime_utc: not a date with a time"),
+        ("delivery_datetime_utc", "2026-13-21 10:00:00", "delivery_datetime_utc: no such date or time"),
+        ("created_at", "0001-01-01 00:00:00", "created_at: a time lies in this century"),
+        ("products", "Pizza", "products: Input should be a valid tuple"),
+        ("products", [{"name": "Pizza", "price": "x"}], "products.0.price: not an amount of money"),
+    ],
+)
+def test_what_is_needed_and_unsound_is_named(path: str, value: object, reason: str) -> None:
+    assert refusal(changed(**{path: value})) == reason
+
+
+UNKNOWN = "paymethod.gateway: unknown whether it is prepaid or paid at the door; the settings can tell"
+
+
+def test_without_any_paymethod_the_order_is_held() -> None:
+    assert refusal(changed(paymethod=None, paymethod_id=None)) == "paymethod.gateway: missing"
+
+
+@pytest.mark.parametrize("paymethod", [None, {"gateway": "stripe_link"}, {"gateway": "Cash"}, {"gateway": "barter"}])
+def test_an_unknown_paymethod_holds_the_order(paymethod: object) -> None:
+    assert refusal(changed(paymethod=paymethod)) == UNKNOWN
+
+
+@pytest.mark.parametrize("gateway", sorted(PREPAID))
+def test_a_prepaid_order_owes_nothing_at_the_door(gateway: str) -> None:
+    order = read_order(changed(paymethod__gateway=gateway), DENMARK)
+    assert order.payment == Payment(prepaid=True, amount=Decimal("125.10"), currency="DKK", method=gateway)
+
+
+@pytest.mark.parametrize(("gateway", "method"), AT_THE_DOOR.items())
+def test_an_order_paid_at_the_door_owes_its_total(gateway: str, method: str) -> None:
+    order = read_order(changed(paymethod__gateway=gateway, cash=None), DENMARK)
+    assert order.payment == Payment(prepaid=False, amount=Decimal("125.10"), currency="DKK", method=method)
+
+
+@pytest.mark.parametrize("key", ["1", "barter"])
+@pytest.mark.parametrize("prepaid", [True, False])
+def test_the_project_knows_its_own_paymethods(key: str, prepaid: bool) -> None:  # noqa: FBT001 - a table's column
+    order = read_order(changed(paymethod__gateway="barter"), Project(paymethods={key: prepaid}))
+    assert (order.payment.prepaid, order.payment.method) == (prepaid, "barter")
+
+
+def test_the_project_may_know_a_paymethod_by_its_id_alone() -> None:
+    order = read_order(changed(paymethod=None), Project(paymethods={"1": False}))
+    assert (order.payment.prepaid, order.payment.method) == (False, "cash")
+
+
+def test_what_is_partly_paid_from_a_wallet_is_held() -> None:
+    wallet = [{"event": "payment", "amount": 50, "wallet_event": {"id": 3}}]
+    assert refusal(changed(payment_events=wallet)) == (
+        "payment_events: partly paid from a wallet, and what is still due is not told"
+    )
+    assert read_order(changed(payment_events=wallet, paymethod__gateway="stripe")).payment.prepaid
+
+
+@pytest.mark.parametrize(
+    ("cash", "change_for"),
+    [("200", "200.00"), (200, "200.00"), ("125.10", "125.10"), ("100", None), ("", None), (0, None), (None, None)],
+)
+def test_cash_is_the_note_tendered_and_never_the_amount_due(cash: object, change_for: str | None) -> None:
+    payment = read_order(changed(cash=cash), DENMARK).payment
+    assert payment.amount == Decimal("125.10")
+    assert payment.change_for == (None if change_for is None else Decimal(change_for))
+
+
+@pytest.mark.parametrize(
+    ("total", "amount"),
+    [(0.1, "0.10"), (0.07 + 0.01, "0.08"), (125, "125.00"), ("99.999", "100.00"), (1e3, "1000.00")],
+)
+def test_money_that_came_as_a_float_keeps_its_two_places(total: object, amount: str) -> None:
+    assert str(read_order(changed(summary__total=total)).payment.amount) == amount
+
+
+def test_the_projects_currency_stands_in_for_a_missing_one() -> None:
+    assert read_order(changed(currency=None), Project(currency="SAR")).payment.currency == "SAR"
+
+
+def test_the_card_data_ends_at_the_border() -> None:
+    assert "4111111111111111" not in read_order(RAW).model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("utc", "local", "due"),
+    [
+        ("2026-11-21 17:40:00", None, "2026-11-21T17:40:00+00:00"),
+        ("2026-11-21T17:40:00.000000Z", "2026-11-21 09:00", "2026-11-21T17:40:00+00:00"),
+        (None, "2026-11-21 18:40:00", "2026-11-21T17:40:00+00:00"),
+        (None, "2026-11-21T18:40:00-05:00", "2026-11-21T23:40:00+00:00"),
+        ("2026-11-21 16:00:00", "2026-11-21 17:00:00", None),
+        (None, "2026-11-21 17:00:00", None),
+        ("2026-11-21 16:00:13", None, None),
+        ("", "", None),
+    ],
+)
+def test_a_time_not_later_than_the_order_is_as_soon_as_possible(
+    utc: str | None, local: str | None, due: str | None
+) -> None:
+    order = read_order(changed(delivery_datetime_utc=utc, delivery_datetime=local))
+    assert order.deliver_at == (None if due is None else datetime.fromisoformat(due))
+
+
+def test_the_projects_time_zone_stands_in_for_the_shops() -> None:
+    raw = changed(delivery_datetime_utc=None, business=None)
+    assert read_order(raw, Project(timezone="Asia/Riyadh")).deliver_at is None
+    assert read_order(raw, Project(timezone="America/New_York")).deliver_at == datetime(
+        2026, 11, 21, 23, 40, tzinfo=UTC
+    )
+
+
+def test_a_local_time_without_a_zone_is_refused() -> None:
+    raw = changed(delivery_datetime_utc=None, business=None)
+    assert refusal(raw) == "delivery_datetime_utc: missing; business.timezone: missing"
+
+
+@pytest.mark.parametrize("name", ["Europe/Atlantis", "../etc", "Europe"])
+def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
+    raw = changed(delivery_datetime_utc=None, business__timezone=name)
+    assert refusal(raw) == "business.timezone: not an IANA time zone"
+
+
+@pytest.mark.parametrize(
+    ("updated_at", "revision"),
+    [
+        ("2026-11-21 16:00:13", 1),
+        ("2026-11-21 16:00:14", 2),
+        ("2026-11-22 16:00:13", 86_401),
+        ("2020-01-01 00:00:00", 1),
+        (None, 1),
+    ],
+)
+def test_the_revision_grows_with_every_change(updated_at: str | None, revision: int) -> None:
+    assert read_order(changed(updated_at=updated_at)).revision == revision
+
+
+@pytest.mark.parametrize(
+    ("fields", "phone"),
+    [
+        ({"cellphone": "20304050", "country_phone_code": "45"}, "+45 20304050"),
+        ({"cellphone": "20304050", "country_phone_code": "+45"}, "+45 20304050"),
+        ({"cellphone": "20304050", "country_phone_code": None}, "20304050"),
+        ({"cellphone": "+4520304050", "country_phone_code": "45"}, "+4520304050"),
+        ({"cellphone": "004520304050", "country_phone_code": 45}, "004520304050"),
+        (
+            {"cellphone": None, "guest_cellphone": "20304050", "guest_id": "g1", "country_phone_code": 45},
+            "+45 20304050",
+        ),
+        ({"cellphone": None, "phone": "20304050", "country_phone_code": None}, "20304050"),
+    ],
+)
+def test_a_phone_is_national_or_led_by_its_country_code(fields: dict[str, object], phone: str) -> None:
+    customer = {"address": "Nørregade 7", **fields}
+    assert read_order(changed(customer=customer)).customer == Customer(name="Guest", phone=phone)
+
+
+@pytest.mark.parametrize("location", [None, "55,10", {}, {"lat": 55.39}, {"lat": 0, "lng": 0}, {"lat": None, "lng": 3}])
+def test_what_cannot_be_a_place_is_no_place(location: object) -> None:
+    dropoff = read_order(changed(customer__location=location)).dropoff
+    assert (dropoff.latitude, dropoff.longitude) == (None, None)
+
+
+def test_a_place_on_the_equator_is_a_place() -> None:
+    dropoff = read_order(changed(customer__location={"lat": 0, "lng": "32.5"})).dropoff
+    assert (dropoff.latitude, dropoff.longitude) == (0.0, 32.5)
+
+
+PATHS = [*RAW, *(f"{inner}__{key}" for inner in ("customer", "business", "paymethod", "summary") for key in RAW[inner])]
+SPOILT: tuple[object, ...] = (list(SECRETS), {SECRETS[0]: SECRETS}, "".join(SECRETS) * 40, 0, [{"name": SECRETS}])
+
+
+@pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
+@pytest.mark.parametrize("path", PATHS)
+def test_no_reason_repeats_what_the_customer_said(path: str, spoilt: object) -> None:
+    said = outcome(changed(**{path: spoilt}))
+    if isinstance(said, MalformedError):
+        assert [secret for secret in SECRETS if secret in str(said)] == []
+        assert said.__suppress_context__ or said.__context__ is None
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["2000-01-01 00:00+23:59"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["lat", "name"]), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(path=st.sampled_from(PATHS), value=ANYTHING)
+def test_any_value_in_any_field_is_read_or_refused(path: str, value: object) -> None:
+    said = outcome(changed(**{path: value}))
+    assert isinstance(said, Order) or ": " in str(said)
+
+
+def test_what_was_read_survives_the_bus() -> None:
+    order = read_order(RAW)
+    assert Order.model_validate(json.loads(order.model_dump_json())) == order
+
+
+R = Reaction
+DOCUMENTED = {
+    0: ("Pending", R.DISPATCH),
+    1: ("Completed", R.CLOSED),
+    2: ("Rejected", R.CANCEL),
+    3: ("Driver in business", R.COURIER),
+    4: ("Preparation Completed", R.READY),
+    5: ("Rejected by business", R.CANCEL),
+    6: ("Canceled by Driver", R.OPERATOR),
+    7: ("Accepted by business", R.ACCEPTED),
+    8: ("Accepted by driver", R.COURIER),
+    9: ("Pick up completed by driver", R.COURIER),
+    10: ("Pick up Failed by driver", R.OPERATOR),
+    11: ("Delivery completed by driver", R.ENDED),
+    12: ("Delivery Failed by driver", R.ENDED),
+    13: ("Preorder", R.SCHEDULE),
+    14: ("order not ready", R.NOT_READY),
+    15: ("Pickup completed by customer", R.OUT_OF_SCOPE),
+    16: ("canceled by customer", R.CANCEL),
+    17: ("Not picked by customer", R.OUT_OF_SCOPE),
+    18: ("Driver almost arrived to business", R.COURIER),
+    19: ("Driver almost arrived to customer", R.COURIER),
+    20: ("customer almost arrived to business", R.IGNORE),
+    21: ("customer arrived to business", R.IGNORE),
+    22: ("looking for driver", R.SEEKING),
+    23: ("driver on way", R.COURIER),
+    24: ("Driver waiting for order", R.COURIER),
+    25: ("Accepted by driver company", R.COURIER),
+}
+"""The API document's own list ("Orders statuses"), and what each means to us."""
+
+
+def test_every_documented_status_has_its_reaction() -> None:
+    assert {number: reaction for number, (_, reaction) in DOCUMENTED.items()} == INBOUND
+
+
+def test_every_documented_status_has_its_word() -> None:
+    words = {number: name.upper().replace(" ", "_") for number, (name, _) in DOCUMENTED.items()}
+    assert words == {status.value: status.name for status in PlatformStatus}
+
+
+def test_every_reaction_is_met() -> None:
+    assert set(INBOUND.values()) == set(Reaction)
+
+
+@pytest.mark.parametrize(
+    ("status", "reaction"), [(None, R.DISPATCH), (0, R.DISPATCH), (16, R.CANCEL), (26, R.IGNORE), (-1, R.IGNORE)]
+)
+def test_no_status_is_an_order_to_dispatch_and_an_unknown_one_is_ignored(
+    status: int | None, reaction: Reaction
+) -> None:
+    assert reaction_to(status) is reaction
+
+
+def test_an_order_in_other_hands_is_not_dispatched() -> None:
+    assert {number: why for number in DOCUMENTED if (why := reaction_to(number).skips)} == {
+        **dict.fromkeys((3, 6, 8, 9, 10, 18, 19, 23, 24, 25), "own_driver"),
+        **dict.fromkeys((1, 11, 12, 15, 17), "closed"),
+        **dict.fromkeys((2, 5, 16), "cancelled"),
+    }

@@ -1,0 +1,133 @@
+"""The Celery app: queues, routes, beat table and process set-up. The only Celery configuration.
+
+A Celery message here is only a hint that something is due: Redis may lose it, and the sweep hands the work out again.
+So no result backend, no ETA, no countdown, no Celery retry: what is to be done later stands in the database.
+"""
+
+import sys
+from datetime import timedelta
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+from worker import log
+from worker.errors import SettingsError
+from worker.intake import OrdersReader
+from worker.settings import Settings, load
+
+KEY_PREFIX = "osync:"
+VISIBILITY_SECONDS = 300
+"""Longer than any task (a task waits at most one deadline and its margin); a lost task is swept long before."""
+SWEEP_SECONDS = 1.0
+PURGE_SECONDS = 3600.0
+
+
+def _settings() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
+        raise SystemExit(2) from None
+
+
+def _queues(settings: Settings) -> list[Queue]:
+    names = ["orders", "callbacks", "events", "platform", "timers"]
+    for account in settings.accounts:
+        names += [f"carrier.{account}", f"carrier.{account}.reads"]
+    return [Queue(name, routing_key=name) for name in names]
+
+
+def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_: Any) -> dict[str, str] | None:
+    """Find a task's queue by its name; `deliveries.*` go to their carrier's."""
+    family, _, verb = name.partition(".")
+    if family == "deliveries":
+        return {"queue": f"carrier.{args[0]}" + (".reads" if verb == "track" else "")}
+    queue = {"orders.backfill": "platform", "orders.fetch": "platform", "maintenance.purge": "timers"}.get(name, family)
+    return {"queue": queue} if queue in {"orders", "callbacks", "events", "platform", "timers"} else None
+
+
+def make(settings: Settings) -> Celery:
+    """Configure the app for these settings."""
+    made = Celery("order-sync", broker=settings.broker, set_as_current=True)
+    redis_options: dict[str, Any] = {
+        "visibility_timeout": VISIBILITY_SECONDS,
+        # What a dead worker held comes back after 10 s; by default kombu looks every 100 s.
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        # Without a socket timeout a half-open connection is never noticed.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        # No retry_on_timeout: it would send a write twice.
+        "global_keyprefix": KEY_PREFIX,
+        "client_name": "osync",
+        "max_connections": 20,
+    }
+    made.conf.update(
+        include=[f"tasks.{name}" for name in ("callbacks", "deliveries", "events", "maintenance", "orders", "timers")],
+        broker_transport_options=redis_options if not settings.broker.startswith("amqp") else {},
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # for ever; the default gives up after 100
+        broker_channel_error_retry=True,  # a fail-over's READONLY would otherwise end the worker
+        task_queues=_queues(settings),
+        task_routes=(_route,),
+        task_create_missing_queues=False,
+        # A hint is acknowledged when its task is over, however it ended: the database knows what is still to do.
+        task_acks_late=True,
+        task_acks_on_failure=True,
+        task_acks_on_timeout=True,
+        task_reject_on_worker_lost=False,  # would start a task that kills its worker again and again
+        task_ignore_result=True,
+        result_backend=None,
+        accept_content=["json"],
+        task_serializer="json",
+        enable_utc=True,
+        timezone="UTC",
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
+        # Threads: calls wait in the gateway's loop, engines and clients are shared, and there is no fork to survive.
+        worker_pool="threads",
+        worker_concurrency=settings.worker_concurrency,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        # A create in flight must not be cut off because Redis blinked.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=max((each.deadline for each in settings.accounts.values()), default=45) + 5,
+        worker_send_task_events=True,  # Flower lives on these
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        beat_schedule={
+            # Two beats are harmless: what a sweep hands out is leased. `expires` keeps ticks from piling up.
+            "sweep": {
+                "task": "timers.sweep",
+                "schedule": timedelta(seconds=SWEEP_SECONDS),
+                "options": {"expires": 5, "queue": "timers"},
+            },
+            "purge": {
+                "task": "maintenance.purge",
+                "schedule": timedelta(seconds=PURGE_SECONDS),
+                "options": {"expires": PURGE_SECONDS, "queue": "timers"},
+            },
+        },
+    )
+    made.steps["worker"].add(OrdersReader)
+    return made
+
+
+settings = _settings()
+app = make(settings)
+
+
+@signals.setup_logging.connect
+def _log(**_: Any) -> None:
+    log.setup(settings.log_level, settings.log_format)
+
+
+def _unusable(sender: Any = None, **what: Any) -> None:  # noqa: ARG001 - Celery passes itself
+    """Note what another program put on our queues: Celery has already taken it off."""
+    log.get(__name__).error("task.unusable", name=what.get("name"), error=type(what.get("exc")).__name__)
+
+
+signals.task_unknown.connect(_unusable)
+signals.task_rejected.connect(_unusable)

@@ -1,0 +1,209 @@
+"""ALL publishing and stream reading: `orders` comes in, `deliveries` goes out, both Redis Streams.
+
+The bus is disposable. What it loses stands in the database: orders are acknowledged only once they are stored, and
+events are published from the outbox behind a guard that knows each delivery's last sequence.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+GROUP = "order-sync"
+GUARD_SECONDS = 30 * 24 * 3600
+IDLE_MS = 60_000
+"""A reader that has not acknowledged for this long is taken for dead, and its entries are taken over."""
+SOCKET_SECONDS = 10
+
+_PUBLISH = """
+local last = tonumber(redis.call('GET', KEYS[2]) or '0')
+if tonumber(ARGV[1]) <= last then return false end
+local id = redis.call('XADD', KEYS[1], '*', 'event', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[3])
+return id
+"""
+"""Publish an event once: its key's sequence only grows, whichever relay comes late (KEYS: stream, guard)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the orders stream: its id and the document, as it came."""
+
+    id: str
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One event to publish: its place in the outbox, its key and sequence there, and the document."""
+
+    position: int
+    key: str
+    sequence: int
+    body: str
+
+
+class Bus:
+    """The two streams on one Redis server."""
+
+    def __init__(self, client: redis.Redis, *, orders: str, events: str) -> None:
+        self._redis = client
+        self.orders, self.events = orders, events
+        self._publish = client.register_script(_PUBLISH)
+
+    def ping(self) -> None:
+        """Prove that the server answers; raises RedisError."""
+        self._redis.ping()
+
+    # --- orders in ---
+
+    def place(self, document: str | bytes) -> str:
+        """Put one order message on the bus."""
+        return _text(self._redis.xadd(self.orders, {"event": document}))
+
+    def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
+        """Read the next entries of the group, or those that are `mine` from before and unacknowledged.
+
+        Entries of a reader that is gone come first. The group is made when it is not there, from the beginning of
+        the stream: after a flush nothing that was placed since is missed.
+        """
+        try:
+            taken = [] if mine else self._taken_over(consumer, count)
+            if taken:
+                return taken
+            start = "0" if mine else ">"
+            block = None if mine else block_ms
+            found = self._redis.xreadgroup(GROUP, consumer, {self.orders: start}, count=count, block=block)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self._make_group()
+            return []
+        return [_entry(each) for _, entries in _pairs(found) for each in entries]
+
+    def _taken_over(self, consumer: str, count: int) -> list[Entry]:
+        reply = self._redis.xautoclaim(self.orders, GROUP, consumer, IDLE_MS, "0-0", count=count)
+        return [_entry(each) for each in reply[1] if each[1]]
+
+    def _make_group(self) -> None:
+        try:
+            self._redis.xgroup_create(self.orders, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        """Tell the group that these entries are stored."""
+        if entries:
+            self._redis.xack(self.orders, GROUP, *(entry.id for entry in entries))
+
+    # --- events out ---
+
+    def publish(self, events: Sequence[Outgoing]) -> list[tuple[int, str | None]]:
+        """Publish events in this order; return the position and bus id of each that is on the bus.
+
+        A repeat gets no second entry and the id None. After the first failure of a key the rest of that key is left
+        for the next time, so that its order holds.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        for event in events:
+            keys = [self.events, f"{self.events}:sequence:{event.key}"]
+            self._publish(keys=keys, args=[event.sequence, event.body, GUARD_SECONDS], client=pipe)
+        replies = pipe.execute(raise_on_error=False)
+        failed: set[str] = set()
+        published = []
+        for event, reply in zip(events, replies, strict=True):
+            if isinstance(reply, Exception):
+                failed.add(event.key)
+            elif event.key not in failed:
+                published.append((event.position, _text(reply) if reply else None))
+        return published
+
+    def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
+        """Yield what is published after an entry id, for ever; an empty pair marks a pause."""
+        while True:
+            found = _pairs(self._redis.xread({self.events: after}, count=500, block=block_ms))
+            for _, entries in found:
+                for identity, fields in entries:
+                    after = _text(identity)
+                    yield after, fields.get(b"event", b"")
+            if not found:
+                yield "", b""
+
+    def last_id(self) -> str:
+        """Tell the id of the newest published entry."""
+        newest: Any = self._redis.xrevrange(self.events, count=1)
+        return _text(newest[0][0]) if newest else "0-0"
+
+    # --- keeping ---
+
+    def trim(self, keep: int) -> None:
+        """Drop old events and acknowledged orders, but only behind the slowest group.
+
+        MAXLEN would ignore the groups and take unread entries away.
+        """
+        for stream, floor in ((self.events, keep), (self.orders, 0)):
+            oldest = self._oldest_needed(stream, floor)
+            if oldest is not None:
+                self._redis.xtrim(stream, minid=oldest, approximate=True)
+
+    def _oldest_needed(self, stream: str, keep: int) -> str | None:
+        if not self._redis.exists(stream):
+            return None
+        ids = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
+        if keep:
+            kept: Any = self._redis.xrevrange(stream, count=keep)
+            ids.append(_text(kept[-1][0]) if len(kept) == keep else "0-0")
+        return min(ids, key=_order, default=None)
+
+    def _oldest_of_group(self, stream: str, group: dict[str, Any]) -> str:
+        if group["pending"]:
+            return _text(self._redis.xpending(stream, group["name"])["min"])
+        return _text(group["last-delivered-id"])
+
+    def faults(self) -> list[str]:
+        """Name what is wrong with the server's settings, worst first: an evicting server loses queues and streams."""
+        try:
+            config = {**self._redis.config_get("maxmemory-policy"), **self._redis.config_get("appendonly")}
+        except RedisError:
+            return []  # a managed server may forbid CONFIG; then its operator answers for it
+        faults = []
+        if config.get("maxmemory-policy", "noeviction") != "noeviction":
+            faults.append(f"maxmemory-policy is {config['maxmemory-policy']}, it must be noeviction")
+        if config.get("appendonly") == "no":
+            faults.append("appendonly is no: a restart of Redis loses what is on the bus")
+        return faults
+
+
+def connect(url: str) -> redis.Redis:
+    """Connect to Redis with timeouts everywhere: a half-open connection would otherwise hang for ever."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(NoBackoff(), 0),  # a write that is replayed by the client could be a second write
+    )
+
+
+def _pairs(reply: Any) -> list[Any]:
+    return list(reply.items()) if isinstance(reply, dict) else list(reply or [])
+
+
+def _entry(pair: Any) -> Entry:
+    identity, fields = pair
+    return Entry(_text(identity), fields.get(b"event", b""))
+
+
+def _order(identity: str) -> tuple[int, int]:
+    millis, _, number = identity.partition("-")
+    return int(millis), int(number or 0)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

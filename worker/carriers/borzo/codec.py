@@ -1,0 +1,215 @@
+"""The codec of Borzo's Business API 1.6: our words in, described requests out; their replies in, observations out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from schemas.status import Reason
+from worker.carriers.borzo import signature
+from worker.carriers.borzo.account import BorzoAccount
+from worker.carriers.borzo.faults import Fault, after_reading, after_writing, problem_of
+from worker.carriers.borzo.listing import (
+    CHUNK,
+    PAGE,
+    Group,
+    Page,
+    chunks,
+    halves,
+    load_groups,
+    missing,
+    scan,
+    store_groups,
+)
+from worker.carriers.borzo.replies import (
+    absent,
+    booked,
+    called_back,
+    event_in,
+    extras,
+    found,
+    key_of,
+    orders_in,
+    polled,
+)
+from worker.carriers.borzo.request import Terms, create_order, encode
+from worker.carriers.borzo.wire import order_of, success
+from worker.carriers.port import (
+    Account,
+    Attempt,
+    Booked,
+    Booking,
+    Cadence,
+    Call,
+    Callback,
+    CallbackKey,
+    Capabilities,
+    Observation,
+    Operation,
+    Reading,
+    Reply,
+)
+from worker.errors import Refused, Unreadable
+
+API = "/api/business/1.6"
+_WITH_CALLBACKS = Cadence(fresh=300, moving=300, ahead=300, ceiling=300, together=True)  # B-87: a safety poll
+_BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, together=True)
+
+
+class Borzo:
+    """One account at Borzo (Business API 1.6)."""
+
+    kind: ClassVar[str] = "borzo"
+    account_type: ClassVar[type[Account]] = BorzoAccount
+
+    def __init__(self, account: Account, facts: Mapping[str, str]) -> None:
+        if not isinstance(account, BorzoAccount):
+            raise TypeError("a Borzo codec needs a BorzoAccount")
+        self.account: Account = account
+        self.facts = dict(facts)
+        self._borzo = account
+        self._terms = Terms(
+            account.payment_method, account.bank_card_id, account.vehicle_type_id, ZoneInfo(account.timezone)
+        )
+        self.capabilities = Capabilities(
+            find=True,
+            cash_on_delivery=True,
+            cadence=_WITH_CALLBACKS if account.callback_secrets else _BY_POLLING,
+            track_batch=CHUNK,
+            max_creates=2,
+            callbacks="signed",
+        )
+
+    def book(self, booking: Booking, now: datetime) -> Call:
+        """Describe create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
+        return self._post(
+            Operation.CREATE, "create-order", create_order(booking, self._terms, now), (booking.attempt_id,)
+        )
+
+    def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
+        """Read the answer; a success has an `order_id` (B-04), a repeated create's duplicate is Uncertain (B-31)."""
+        document = success(reply)
+        raw_order = order_of(document.get("order")) if document else None
+        if raw_order is None:
+            raise after_writing(reply, now, repeated=booking.attempt_number > 1)
+        return Booked(booked(raw_order, booking, now))
+
+    def track(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
+        """Describe one list request for every fifty orders (Borzo, "List of orders", B-15)."""
+        refs = list(dict.fromkeys(attempt.ref for attempt in attempts if attempt.ref))
+        return [self._list_by_id(group, [], attempts) for group in chunks(refs)]
+
+    def find(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
+        """Describe the newest-first list, which one look-up of all these attempts walks through (B-60)."""
+        return [self._list_newest(attempts, Page())] if attempts else []
+
+    def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
+        """Read a list. Absence is said on the last page only, and never of a range with an unreadable order."""
+        if call.operation is Operation.FIND:
+            return self._read_found(call, orders_in(reply, now), attempts, now)
+        asked = tuple(value for name, value in call.query if name == "order_id[]")
+        groups = load_groups(call.memo)
+        problem = problem_of(reply)
+        if problem and problem.fault is Fault.VALIDATION and (len(asked) > 1 or groups):
+            return Reading(more=self._next(halves(asked) + groups, attempts))
+        orders = {str(order.order_id): order for order in map(order_of, orders_in(reply, now)) if order}
+        rest = missing(asked, {ref for ref in asked if ref in orders})
+        return Reading(seen=polled(attempts, asked, orders, now), more=self._next(rest + groups, attempts))
+
+    def confirm(self, attempt: Attempt, *, accept: bool) -> Call:  # noqa: ARG002 - the port's signature
+        """Refuse: Borzo offers nothing that could be confirmed."""
+        raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
+
+    def read_confirmation(
+        self,
+        call: Call,  # noqa: ARG002 - the port's signature
+        reply: Reply,  # noqa: ARG002
+        attempt: Attempt,  # noqa: ARG002
+        *,
+        accept: bool,  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> Observation:
+        """Refuse, as there is nothing to confirm."""
+        raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
+
+    def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - no paid window here
+        """Describe cancel-order (Borzo, "Canceling an order"). Whether it is too late, only Borzo knows (B-99)."""
+        ref = attempt.ref or ""
+        if not (ref.isascii() and ref.isdigit()):
+            raise Refused(Reason.UNKNOWN, "the order's id at Borzo is not known")
+        return self._post(Operation.CANCEL, "cancel-order", encode({"order_id": int(ref)}), (attempt.id,))
+
+    def read_cancel(self, call: Call, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
+        """Return when Borzo took the cancel; raise Refused with `order_cannot_be_canceled` when it did not."""
+        if success(reply) is None:
+            raise after_writing(reply)
+
+    def authenticate(self, callback: Callback) -> None:
+        """Raise Forged unless the body is signed with one of our secrets (B-81, B-91)."""
+        signature.verify(callback.body, callback.headers.get(signature.HEADER), self._borzo.callback_secrets)
+
+    def callback_key(self, callback: Callback) -> CallbackKey:
+        """Name the order and, when it carries our tag, the attempt (B-86, B-88). Raises Unreadable."""
+        key = key_of(event_in(callback))
+        if key == CallbackKey():
+            raise Unreadable("the callback names neither an order nor one of our tags")
+        return key
+
+    def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:
+        """Read a callback with what is remembered; empty when it is about another order or another point (B-88)."""
+        seen = called_back(event_in(callback), attempt, now)
+        return (seen,) if seen else ()
+
+    def probe(self) -> Call:
+        """Describe the client's profile, which needs a valid token (Borzo, "Client profile info", B-01)."""
+        return self._get(Operation.PROBE, "client")
+
+    def read_probe(self, reply: Reply) -> dict[str, str]:
+        """Read which payment methods the account may use; of the client's own data nothing is kept (B-34, B-55)."""
+        document = success(reply)
+        if document is None:
+            raise after_reading(reply)
+        raw_client = document.get("client")
+        raw_methods = raw_client.get("allowed_payment_methods") if isinstance(raw_client, dict) else None
+        methods = raw_methods if isinstance(raw_methods, list) else []
+        return {"allowed_payment_methods": ",".join(sorted(text for text in methods if isinstance(text, str)))}
+
+    def _read_found(self, call: Call, raw_orders: list[object], attempts: Sequence[Attempt], now: datetime) -> Reading:
+        sought = [attempt for attempt in attempts if attempt.id in call.covers]
+        if not sought:
+            return Reading()
+        page = Page.load(call.memo)
+        scanned = scan(raw_orders, page, sought)
+        fresh = [attempt for attempt in sought if attempt.id in scanned.hits and attempt.id not in page.found]
+        return Reading(
+            seen={attempt.id: (found(scanned.hits[attempt.id][0], attempt, now),) for attempt in fresh},
+            absent=absent(sought, page.found, scanned.hits) if scanned.proves_absence else frozenset(),
+            more=self._list_newest(sought, scanned.following) if scanned.following else None,
+            extras=extras(scanned.hits, page.found),
+        )
+
+    def _next(self, groups: list[Group], attempts: Sequence[Attempt]) -> Call | None:
+        return self._list_by_id(groups[0], groups[1:], attempts) if groups else None
+
+    def _list_by_id(self, group: Group, later: list[Group], attempts: Sequence[Attempt]) -> Call:
+        refs = {ref for refs in (group, *later) for ref in refs}
+        covers = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
+        call = self._get(Operation.READ, "orders", tuple(("order_id[]", ref) for ref in group))
+        return replace(call, covers=covers, memo=store_groups(later))
+
+    def _list_newest(self, attempts: Sequence[Attempt], page: Page) -> Call:
+        """Describe a page; the first is asked for bare, as documented, and the others as public integrations do."""
+        window = (("offset", str(page.offset)), ("count", str(PAGE))) if page.offset else ()
+        call = self._get(Operation.FIND, "orders", window)
+        return replace(call, covers=tuple(attempt.id for attempt in attempts), memo=page.store())
+
+    def _get(self, operation: Operation, method: str, query: tuple[tuple[str, str], ...] = ()) -> Call:
+        return Call(operation, "GET", f"{API}/{method}", query=query, headers=self._headers())
+
+    def _post(self, operation: Operation, method: str, body: bytes, covers: tuple[int, ...]) -> Call:
+        headers = (*self._headers(), ("Content-Type", "application/json; charset=utf-8"))
+        return Call(operation, "POST", f"{API}/{method}", covers=covers, headers=headers, body=body)
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        return ("X-DV-Auth-Token", self._borzo.token.get_secret_value()), ("Accept", "application/json")

@@ -1,0 +1,180 @@
+"""Borzo's words as they stand on the wire, read tolerantly.
+
+A field that is missing, null or nonsense becomes None and never costs us the row (B-08, B-51, X-14); only an order
+without an id is no order. Nothing here means anything yet.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from worker.carriers.port import Reply
+
+MAX_URL = 2000
+HTTP_OK = 200
+
+
+def _lenient(value: object, handler: Callable[[object], object]) -> object:
+    try:
+        return handler(value)
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def _moment(value: object) -> object:
+    """Read a timestamp with its offset (Borzo, "Parameter data types", B-07) as UTC."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    return moment.astimezone(UTC) if moment and moment.tzinfo else None
+
+
+def _amount(value: object) -> object:
+    """Read money, which is documented as a string and shown as a number too (B-08)."""
+    readable = isinstance(value, (str, int, Decimal)) and not isinstance(value, bool)
+    return Decimal(value) if readable else None  # type: ignore[arg-type]
+
+
+def _link(value: object) -> object:
+    """Keep an address only if it is https; it is never fetched (X-10)."""
+    text = value if isinstance(value, str) and len(value) <= MAX_URL else ""
+    parts = urlsplit(text)
+    return text if parts.scheme == "https" and parts.hostname else None
+
+
+def _rows(value: object) -> object:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+_Lenient = WrapValidator(_lenient)
+Identity = Annotated[StrictInt, Field(gt=0, lt=2**63)]
+Number = Annotated[Identity | None, _Lenient]
+Text = Annotated[StrictStr | None, _Lenient]
+Flag = Annotated[StrictBool | None, _Lenient]
+Moment = Annotated[datetime | None, BeforeValidator(_moment), _Lenient]
+Amount = Annotated[Annotated[Decimal, Field(allow_inf_nan=False)] | None, BeforeValidator(_amount), _Lenient]
+Coordinate = Annotated[Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None, _Lenient]
+Link = Annotated[str | None, BeforeValidator(_link), _Lenient]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RawCourier(_Wire):
+    """The courier block (Borzo, "Courier parameters")."""
+
+    surname: Text = None
+    name: Text = None
+    middlename: Text = None
+    phone: Text = None
+    latitude: Coordinate = None
+    longitude: Coordinate = None
+
+
+class RawCheckin(_Wire):
+    """Who took the parcel (Borzo, "Notification about order changes", sample)."""
+
+    recipient_full_name: Text = None
+    recipient_position: Text = None
+
+
+class RawPointDelivery(_Wire):
+    """The delivery inside a point (Borzo, "Delivery parameters")."""
+
+    status: Text = None
+    status_datetime: Moment = None
+
+
+class RawPoint(_Wire):
+    """One address of an order (Borzo, "Point parameters")."""
+
+    point_id: Number = None
+    delivery_id: Number = None
+    client_order_id: Text = None
+    is_return_point: Flag = None
+    estimated_arrival_datetime: Moment = None
+    tracking_url: Link = None
+    place_photo_url: Link = None
+    sign_photo_url: Link = None
+    checkin: Annotated[RawCheckin | None, _Lenient] = None
+    delivery: Annotated[RawPointDelivery | None, _Lenient] = None
+
+
+class RawOrder(_Wire):
+    """An order as create, cancel, list and the order callback show it (Borzo, "Order parameters")."""
+
+    order_id: Identity
+    status: Text = None
+    status_description: Text = None
+    created_datetime: Moment = None
+    is_return_required: Flag = None
+    payment_amount: Amount = None
+    courier: Annotated[RawCourier | None, _Lenient] = None
+    points: Annotated[tuple[RawPoint, ...], BeforeValidator(_rows)] = ()
+
+
+class RawDelivery(_Wire):
+    """The delivery of the delivery callback (Borzo, "Notification about delivery changes", B-88)."""
+
+    delivery_id: Number = None
+    order_id: Number = None
+    point_id: Number = None
+    client_order_id: Text = None
+    status: Text = None
+    status_description: Text = None
+    status_datetime: Moment = None
+    order_payment_amount: Amount = None
+    checkin_issue_name: Text = None
+    tracking_url: Link = None
+    place_photo_url: Link = None
+    sign_photo_url: Link = None
+    checkin: Annotated[RawCheckin | None, _Lenient] = None
+    courier: Annotated[RawCourier | None, _Lenient] = None
+
+
+class RawEvent(_Wire):
+    """A callback; which of the two it is shows in what it carries, not in its event_type (B-89)."""
+
+    event_datetime: Moment = None
+    order: Annotated[RawOrder | None, _Lenient] = None
+    delivery: Annotated[RawDelivery | None, _Lenient] = None
+
+
+def decode(body: bytes) -> dict[str, Any] | None:
+    """Read a JSON object with exact decimals; None when the bytes are none (X-11)."""
+    try:
+        document = json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=lambda _: None)
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def success(reply: Reply) -> dict[str, Any] | None:
+    """Return the document of a success: HTTP 200 and `is_successful` true, nothing less (B-04)."""
+    document = decode(reply.body) if reply.status == HTTP_OK else None
+    return document if document is not None and document.get("is_successful") is True else None
+
+
+def order_of(raw_order: object) -> RawOrder | None:
+    """Read one order; None when it has no usable `order_id`."""
+    try:
+        return RawOrder.model_validate(raw_order)
+    except (ValueError, PydanticCustomError):
+        return None
+
+
+def event_of(body: bytes) -> RawEvent | None:
+    """Read a callback's body; None when it carries neither an order nor a delivery."""
+    event = RawEvent.model_validate(decode(body) or {})
+    return event if event.order or event.delivery else None
+
+
+def is_whole(raw_order: object) -> bool:
+    """Tell whether every point of a listed order can be looked at; one that cannot might be the one we seek."""
+    points = raw_order.get("points") if isinstance(raw_order, dict) else None
+    return order_of(raw_order) is not None and isinstance(points, list) and all(isinstance(p, dict) for p in points)

@@ -1,0 +1,93 @@
+"""The settings of one account at Cervo, checked so that no wrong one can cost money later."""
+
+from typing import Annotated, Any, Literal, NamedTuple, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from worker.carriers.port import Account
+
+RATE = r"^\d+/(second|minute|hour|day)(;\d+/(second|minute|hour|day))*$"
+
+DOOR_TOKENS = {"cash": "CASH", "card": "CREDIT", "credit": "CREDIT"}
+"""Our payment methods that a courier can collect, and Cervo's words for them (C-16)."""
+
+MEANS_PAID = frozenset({"paid", "yes", "true", "1"})
+MEANS_UNPAID = frozenset({"nopaid", "notpaid", "unpaid", "no", "false", "0"})
+
+Degrees = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+Token = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=32)]
+
+
+class Bounds(NamedTuple):
+    """The area an account serves, in degrees."""
+
+    south: Degrees
+    west: Degrees
+    north: Degrees
+    east: Degrees
+
+
+class CervoAccount(Account):
+    """One account at Cervo.
+
+    `payment_tokens` names the ways to pay at the door, added to the known ones; `bounds` (south, west, north, east) is
+    the area outside which a coordinate is taken for a mistake (C-15).
+    """
+
+    base_url: str = "https://carvo.isoft4is.com"
+    rate: str = Field(default="1/second", pattern=RATE)
+    poll_interval: float = Field(default=20, gt=0)
+    callback_wait: float = Field(default=180, ge=0)
+    token: SecretStr = Field(min_length=1)
+    timezone: str = "Asia/Riyadh"
+    currency: str = Field(default="SAR", pattern=r"^[A-Z]{3}$")
+    id_location: Literal["query", "path", "header"] = "query"
+    resubmit_in_doubt: bool = False
+    payment_tokens: dict[str, Token] = Field(default=DOOR_TOKENS)
+    prepaid_token: Token = "ONLINE"  # noqa: S105 - a word of the API, no secret
+    paid_token: Token = "PAID"  # noqa: S105 - the same
+    unpaid_token: Token = "NO PAID"  # noqa: S105 - the same
+    bounds: Bounds | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, OSError, ValueError) as error:
+            raise ValueError(f"{name!r} is not an IANA time zone") from error
+        return name
+
+    @field_validator("bounds", mode="before")
+    @classmethod
+    def _four_numbers(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("bounds")
+    @classmethod
+    def _not_inside_out(cls, bounds: Bounds | None) -> Bounds | None:
+        if bounds and (bounds.south > bounds.north or bounds.west > bounds.east):
+            raise ValueError("bounds are south, west, north, east")
+        return bounds
+
+    @field_validator("payment_tokens")
+    @classmethod
+    def _beside_the_known_ones(cls, tokens: dict[str, str]) -> dict[str, str]:
+        return DOOR_TOKENS | {method.lower(): token for method, token in tokens.items()}
+
+    @model_validator(mode="after")
+    def _paid_is_not_unpaid(self) -> Self:
+        if not tells_paid_apart(self.paid_token, self.unpaid_token):
+            raise ValueError("paid_token and unpaid_token must say opposite things (C-16)")
+        return self
+
+
+def tells_paid_apart(paid: str, unpaid: str) -> bool:
+    """Tell whether a courier who reads these words can know whom to charge (C-16)."""
+    said_paid, said_unpaid = _bare(paid), _bare(unpaid)
+    return said_paid != said_unpaid and said_paid not in MEANS_UNPAID and said_unpaid not in MEANS_PAID
+
+
+def _bare(token: str) -> str:
+    return "".join(letter for letter in token.lower() if letter.isalnum())

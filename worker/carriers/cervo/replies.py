@@ -1,0 +1,119 @@
+"""What Cervo's HTTP answers mean before anybody looks for a status in them (C-02, C-22, C-40, C-47)."""
+
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from schemas.orders import Order
+from schemas.status import Reason
+from worker.carriers.cervo.wire import MAX_TEXT, one_line
+from worker.carriers.port import Reply
+from worker.errors import Refused, Unavailable, Uncertain, Unreadable
+
+CERVO_REF = re.compile(r"[1-9][0-9]{0,18}")
+"""Cervo's own id (C-21); never our own `id` (C-31)."""
+
+NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+MAX_RETRY_AFTER = 3600.0
+
+IS_REQUIRED = re.compile(r"\bis required\b", re.IGNORECASE)
+COMPLAINT = re.compile(r"\b(required|invalid)\b", re.IGNORECASE)
+SAYS_IT_EXISTS = re.compile(r"duplicat|already|exist", re.IGNORECASE)
+PRIVATE = re.compile(r"\+?\d[\d ()./-]{5,}\d|\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
+HIDDEN = "***"
+SHORTEST_PRIVATE = 3
+
+
+def is_cervo_ref(text: str | None) -> bool:
+    """Tell whether a text is an id of Cervo's (C-21)."""
+    return text is not None and CERVO_REF.fullmatch(text) is not None
+
+
+def read_ref(reply: Reply, order: Order, now: datetime) -> str:
+    """Read Cervo's id out of the answer to a create (C-21).
+
+    Raises Unavailable, Refused for a recognised complaint (C-22), and Uncertain for everything else (C-23).
+    """
+    refuse_entry(reply, now)
+    if reply.status != HTTPStatus.OK:
+        raise complaint(reply, order) or Uncertain(f"the create was answered with HTTP {reply.status}")
+    ref = _text(reply).strip("\"'").strip()
+    if not is_cervo_ref(ref):
+        raise Uncertain("the create was answered with HTTP 200, but not with an id")
+    return ref
+
+
+def complaint(reply: Reply, order: Order) -> Refused | None:
+    """Recognise a complaint about our data in an error's text, which is no JSON (C-22)."""
+    if reply.status < HTTPStatus.BAD_REQUEST or reply.status == HTTPStatus.REQUEST_TIMEOUT:
+        return None
+    text = _text(reply)
+    known = COMPLAINT if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR else IS_REQUIRED
+    # A word on duplicates would mean that the order stands; a page of HTML is somebody else's answer.
+    if text.startswith("<") or SAYS_IT_EXISTS.search(text) or not known.search(text):
+        return None
+    return Refused(Reason.VALIDATION, error_text(reply, order) or "")
+
+
+def error_text(reply: Reply, order: Order) -> str | None:
+    """Give an error's own text without anything of the customer's in it; None for a page of HTML."""
+    text, dropoff = _text(reply), order.dropoff
+    private = (order.customer.name, order.customer.phone, dropoff.street, dropoff.notes, order.notes)
+    return None if text.startswith("<") else scrubbed(text, private)
+
+
+def refuse_entry(reply: Reply, now: datetime | None = None) -> None:
+    """Raise Unavailable when Cervo did not let us in (C-02) or asks us to come later (C-04)."""
+    if reply.status in NOT_LET_IN:
+        raise Unavailable(f"HTTP {reply.status}: the token is not accepted", account=True)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise Unavailable("HTTP 429: too many requests", retry_after=retry_after(reply, now))
+
+
+def refuse_unread(reply: Reply, now: datetime) -> None:
+    """Raise unless a read was answered with 200; an error never says that an order is gone (C-40)."""
+    refuse_entry(reply, now)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Unavailable(f"the read was answered with HTTP {reply.status}", retry_after=retry_after(reply, now))
+    if reply.status != HTTPStatus.OK:
+        raise Unreadable(f"the read was answered with HTTP {reply.status}")
+
+
+def retry_after(reply: Reply, now: datetime | None) -> float | None:
+    """Read Retry-After in seconds, at most an hour; None when it is missing or nonsense.
+
+    A date needs `now` to be understood.
+    """
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), MAX_RETRY_AFTER)
+    moment = _http_date(text)
+    if moment is None or now is None:
+        return None
+    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def scrubbed(text: str | None, private: Collection[str] = ()) -> str | None:
+    """Take telephone numbers, addresses and the given words out of a carrier's text (C-41)."""
+    text = text and text[: 4 * MAX_TEXT]
+    for word in sorted(_worth_hiding(private), key=len, reverse=True):
+        text = text and re.sub(re.escape(word), HIDDEN, text, flags=re.IGNORECASE)
+    return one_line(text and PRIVATE.sub(HIDDEN, text), MAX_TEXT)
+
+
+def _worth_hiding(private: Collection[str]) -> list[str]:
+    return [word.strip() for word in private if len(word.strip()) >= SHORTEST_PRIVATE]
+
+
+def _text(reply: Reply) -> str:
+    return reply.body.decode("utf-8-sig", "replace").strip()
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

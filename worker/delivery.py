@@ -1,0 +1,192 @@
+"""The state of one delivery and of its attempts, as the pure rooms see it.
+
+Frozen: a change is a new value, and only `lifecycle` makes one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
+from schemas.orders import Order
+from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.stores import Store
+from worker.carriers import port
+
+SUBMITTING = "submitting"
+"""An attempt whose intent is committed and whose create may be in flight; never published."""
+
+
+class Step(StrEnum):
+    """What is to be done next for a delivery; each but `route` is a task of its own."""
+
+    ROUTE = "route"
+    BOOK = "book"
+    RECONCILE = "reconcile"
+    CONFIRM = "confirm"
+    TRACK = "track"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One carrier create and what became of it.
+
+    `state` is a status or `submitting`. `token` is the secret in its callback address. `lookups` counts what a
+    look-up did not find. `doubted_at` is when an answer to an offer left open which way it went.
+    `parked` waits for a person.
+    """
+
+    id: int
+    delivery_id: str
+    number: int
+    carrier: str
+    state: str
+    token: str
+    pickup_at: datetime
+    submitted_at: datetime
+    changed_at: datetime
+    ref: str | None = None
+    refs: Mapping[str, str] = field(default_factory=dict)
+    rank: int = 0
+    resume_to: str | None = None
+    stamp: datetime | None = None
+    seen_at: datetime | None = None
+    offered_at: datetime | None = None
+    lookups: int = 0
+    cancel_asked_at: datetime | None = None
+    cancel_checks: int = 0
+    cancel_refused: bool = False
+    doubted_at: datetime | None = None
+    parked: bool = False
+    surplus: bool = False
+    ended_at: datetime | None = None
+    reason: Reason | None = None
+    reason_text: str | None = None
+    odd_word: str | None = None
+    last_error: str | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether a courier may come of it. One that was never sent is `queued` again and waits for its retry."""
+        return self.ended_at is None and self.state != DeliveryStatus.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One platform order on its way to a customer.
+
+    `step` is what to do next, not before `next_run_at`; both are None when there is nothing left to do. `carrier` is
+    who is asked next or has it now. `cancel` is the wish to cancel, once somebody had it.
+    """
+
+    id: str
+    source: str
+    order: Order
+    store: Store | None
+    fingerprint: str
+    status: DeliveryStatus
+    created_at: datetime
+    changed_at: datetime
+    sequence: int = 0
+    carrier: str | None = None
+    step: Step | None = None
+    next_run_at: datetime | None = None
+    retry_at: datetime | None = None
+    dispatch_at: datetime | None = None
+    failures: int = 0
+    cancel: Mapping[str, Any] | None = None
+    attention: str | None = None
+    previous_status: DeliveryStatus | None = None
+    detail: str | None = None
+    reason: Reason | None = None
+    reason_text: str | None = None
+    cancelled_by: CancelledBy | None = None
+    evidence: Evidence = Evidence.OBSERVED
+    raw: RawWord | None = None
+    courier: CourierInfo | None = None
+    tracking_url: str | None = None
+    pickup_eta: datetime | None = None
+    dropoff_eta: datetime | None = None
+    price: PriceInfo | None = None
+    proof: ProofInfo | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def active(self) -> Attempt | None:
+        """The one attempt that a courier may come of."""
+        return next((attempt for attempt in reversed(self.attempts) if attempt.live and not attempt.surplus), None)
+
+    @property
+    def final(self) -> bool:
+        """Whether its life has ended."""
+        return self.status in FINAL
+
+    def attempt(self, attempt_id: int) -> Attempt | None:
+        """Find one of its attempts."""
+        return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
+
+    def with_attempt(self, attempt: Attempt) -> "Delivery":
+        """Put an attempt in the place of the one with its id, or at the end."""
+        others = [known for known in self.attempts if known.id != attempt.id]
+        return replace(self, attempts=tuple(sorted([*others, attempt], key=lambda each: each.number)))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell the world, with its place in the delivery's sequence."""
+
+    type: EventType
+    sequence: int
+    at: datetime
+    data: DeliveryEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A delivery as it is now and what there is to tell about it; both are stored in one transaction."""
+
+    delivery: Delivery
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the engine must know of a carrier account to plan with it. Times in seconds."""
+
+    capabilities: port.Capabilities
+    deadline: float = 45
+    callback_wait: float = 0
+    poll_interval: float = 30
+
+    @property
+    def scale(self) -> float:
+        """How much every cadence is stretched by the account's shortest interval."""
+        cadence = self.capabilities.cadence
+        return self.poll_interval / min(cadence.fresh, cadence.moving)
+
+
+def view(delivery: Delivery, attempt: Attempt) -> port.Attempt:
+    """Show an attempt to its codec. The store is known: nothing is ever attempted without one."""
+    assert delivery.store is not None  # noqa: S101 - a broken invariant, not an input
+    return port.Attempt(
+        id=attempt.id,
+        number=attempt.number,
+        carrier=attempt.carrier,
+        state=attempt.state,
+        order=delivery.order,
+        store=delivery.store,
+        pickup_at=attempt.pickup_at,
+        submitted_at=attempt.submitted_at,
+        ref=attempt.ref,
+        refs=attempt.refs,
+        rank=attempt.rank,
+        cancelling=attempt.cancel_asked_at is not None,
+    )
+
+
+def rank_of(status: str, resumed: int = 0) -> int:
+    """Rank a status; one that has no rank of its own keeps `resumed`."""
+    return RANK[DeliveryStatus(status)] if status in RANK else resumed

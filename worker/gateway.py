@@ -1,0 +1,251 @@
+"""ALL HTTP out. Every call ends as a Reply, as `Unavailable` (nothing happened) or as `Uncertain` (it may have).
+
+One event loop in its own thread sends many calls at once behind a synchronous door; a total deadline, a size limit, a
+pinned origin and the account's budget hold for each of them, and nothing is ever repeated or followed here.
+"""
+
+import asyncio
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from queue import Empty, SimpleQueue
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpcore
+import httpx
+
+from worker.carriers.port import Account, Call, Operation, Reply
+from worker.errors import CarrierError, Unavailable, Uncertain
+
+LINGER = 0.004
+"""Seconds to wait for more replies before a group is handed on: one transaction stores the whole group."""
+HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE})
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.UnsupportedProtocol,
+)
+FAILED = (httpx.HTTPError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+Outcome = Reply | CarrierError
+Take = Callable[[str, str, Operation, int], tuple[int, float]]
+
+
+class OneShot(httpx.AsyncBaseTransport):
+    """One connection for one request.
+
+    A kept connection may be closed by the carrier just as the request goes out, and then nobody knows whether it
+    arrived; a connection pool may also try again by itself. For creates and cancels neither may happen.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request over a connection of its own."""
+        url = request.url
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
+        connection = httpcore.AsyncHTTPConnection(origin, ssl_context=self._tls)
+        try:
+            response = await connection.handle_async_request(
+                httpcore.Request(
+                    request.method,
+                    httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.content,
+                    extensions=request.extensions,
+                )
+            )
+        except BaseException:
+            await connection.aclose()
+            raise
+        return httpx.Response(response.status, headers=response.headers, stream=_Stream(response, connection))
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, response: httpcore.Response, connection: httpcore.AsyncHTTPConnection) -> None:
+        self._response, self._connection = response, connection
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.aiter_stream():
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+        await self._connection.aclose()
+
+
+class Gateway:
+    """The one door for HTTP. Made once in each process, after any fork."""
+
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        take: Take,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        concurrency: int = 64,
+    ) -> None:
+        self._accounts, self._take, self._fixed, self._concurrency = accounts, take, transport, concurrency
+        self._kept: dict[str, httpx.AsyncBaseTransport] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return httpx.create_ssl_context(trust_env=False)  # made once: it takes 30 ms
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="gateway", daemon=True).start()
+        return loop
+
+    def close(self) -> None:
+        """Stop the loop, if it ever ran."""
+        if "_loop" in self.__dict__:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def one(self, account: str, call: Call, *, max_body: int = 1_000_000) -> Reply:
+        """Send one call and wait for it. Raises Unavailable or Uncertain."""
+        ((_, outcome),) = next(self.send(account, [call], max_body=max_body))
+        if isinstance(outcome, CarrierError):
+            raise outcome
+        return outcome
+
+    def send(
+        self, account: str, calls: Sequence[Call], *, max_body: int, start_within: float = 15.0
+    ) -> Iterator[list[tuple[Call, Outcome]]]:
+        """Send calls at once and yield their outcomes in groups as they come in.
+
+        A call that cannot start `start_within` seconds is not sent at all: its lease would run out while it is under
+        way, and somebody else would take it for lost.
+        """
+        settings = self._accounts[account]
+        outcomes: SimpleQueue[tuple[Call, Outcome]] = SimpleQueue()
+        allowed, refused = self._allow(settings, calls)
+        for refusal in refused:
+            outcomes.put(refusal)
+        latest = time.monotonic() + start_within
+        for call in allowed:
+            job = self._perform(settings, call, max_body, latest, outcomes.put)
+            asyncio.run_coroutine_threadsafe(job, self._loop)
+        yield from _groups(outcomes, len(calls))
+
+    def _allow(self, account: Account, calls: Sequence[Call]) -> tuple[Sequence[Call], list[tuple[Call, Outcome]]]:
+        if not calls or not account.rate:
+            return calls, []
+        try:
+            granted, wait = self._take(account.name, account.rate, calls[0].operation, len(calls))
+        except Exception as error:  # noqa: BLE001 - whatever keeps the counters away, the budget is not known
+            granted, wait = 0, 5.0
+            why = f"the budget cannot be read: {type(error).__name__}"
+        else:
+            why = "the budget of this account is spent"
+        return calls[:granted], [(call, Unavailable(why, retry_after=wait)) for call in calls[granted:]]
+
+    async def _perform(
+        self, account: Account, call: Call, max_body: int, latest: float, done: Callable[[tuple[Call, Outcome]], None]
+    ) -> None:
+        try:
+            async with self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency)):
+                outcome = await self._exchange(account, call, max_body, latest)
+        except BaseException as error:  # noqa: BLE001 - the waiting task must always get an answer
+            outcome = Uncertain(f"{type(error).__name__} while calling")
+        done((call, outcome))
+
+    async def _exchange(self, account: Account, call: Call, max_body: int, latest: float) -> Outcome:
+        if time.monotonic() > latest:
+            return Unavailable("the call could not start in time")
+        under_way = False
+
+        async def trace(event: str, _info: Mapping[str, Any]) -> None:
+            nonlocal under_way
+            under_way = under_way or event.endswith("send_request_headers.started")
+
+        try:
+            async with asyncio.timeout(account.deadline):
+                return await self._answer(account, call, max_body, trace)
+        except NOT_SENT as error:
+            return Unavailable(f"not sent: {type(error).__name__}")
+        except TimeoutError:
+            sent, why = under_way or self._fixed is not None, "no answer within the deadline"
+        except _TooLargeError:
+            sent, why = True, f"the answer is larger than {max_body} bytes"
+        except FAILED as error:
+            sent, why = True, f"the connection failed: {type(error).__name__}"
+        return Uncertain(why) if sent and call.operation not in HARMLESS else Unavailable(why)
+
+    async def _answer(
+        self, account: Account, call: Call, max_body: int, trace: Callable[[str, Mapping[str, Any]], Awaitable[None]]
+    ) -> Reply:
+        transport = self._transport(account, call)
+        response = await transport.handle_async_request(_request(account, call, trace))
+        try:
+            body = await _read(response, max_body)
+        finally:
+            await response.aclose()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(status=response.status_code, body=body, headers=headers)
+
+    def _transport(self, account: Account, call: Call) -> httpx.AsyncBaseTransport:
+        if self._fixed is not None:
+            return self._fixed
+        if call.operation not in HARMLESS:
+            return OneShot(self._tls)
+        if account.name not in self._kept:
+            limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
+            self._kept[account.name] = httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, trust_env=False)
+        return self._kept[account.name]
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+async def _read(response: httpx.Response, max_body: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > max_body:
+            raise _TooLargeError
+    return bytes(body)
+
+
+def _request(account: Account, call: Call, trace: Any) -> httpx.Request:
+    """Put a call on the account's origin, and nowhere else."""
+    target = quote(call.path, safe="/%")
+    if call.query:
+        target += "?" + urlencode(call.query)
+    url = httpx.URL(account.base_url).copy_with(raw_path=target.encode())
+    keep = [] if call.operation in HARMLESS else [("Connection", "close")]
+    # Identity: a compressed reply could unpack to more than the limit that was just checked.
+    headers = [("User-Agent", "order-sync"), ("Accept-Encoding", "identity"), *keep, *call.headers]
+    timeout = {
+        "connect": account.connect_timeout,
+        "read": account.read_timeout,
+        "write": account.read_timeout,
+        "pool": account.connect_timeout,
+    }
+    return httpx.Request(
+        call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout, "trace": trace}
+    )
+
+
+def _groups(outcomes: "SimpleQueue[tuple[Call, Outcome]]", count: int) -> Iterator[list[tuple[Call, Outcome]]]:
+    while count:
+        group = [outcomes.get()]
+        try:
+            while len(group) < count:
+                group.append(outcomes.get(timeout=LINGER))
+        except Empty:
+            pass
+        count -= len(group)
+        yield group

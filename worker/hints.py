@@ -1,0 +1,59 @@
+"""Hints: Celery messages that say something is due. Losing one costs a second, because the sweep hands out the rest."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+from worker import log
+from worker.delivery import Delivery, Step
+
+logger = log.get(__name__)
+BATCH = 25
+TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step is not Step.ROUTE}
+READS = frozenset({Step.TRACK})
+
+
+def queue_of(step: Step, carrier: str) -> str:
+    """Name the queue of a step at a carrier: money and reads never wait for each other."""
+    return f"carrier.{carrier}.reads" if step in READS else f"carrier.{carrier}"
+
+
+Hint = tuple[str, list[object], str]
+
+
+def give(hints: Iterable[Hint]) -> None:
+    """Send hints: task name, arguments and queue of each. A broker that is away is only noted."""
+    wanted = list(hints)
+    if not wanted:
+        return
+    try:
+        with current_app.producer_or_acquire() as producer:
+            for name, arguments, queue in wanted:
+                current_app.send_task(name, args=arguments, queue=queue, producer=producer)
+    except (OperationalError, OSError) as error:
+        logger.warning("hint.lost", error=type(error).__name__, count=len(wanted))
+
+
+def batches(step: Step, carrier: str, ids: list[str], size: int = BATCH) -> list[Hint]:
+    """Make the hints for one step at one carrier."""
+    queue = queue_of(step, carrier)
+    return [(TASKS[step], [carrier, ids[at : at + size]], queue) for at in range(0, len(ids), size)]
+
+
+def publish() -> Hint:
+    """Make the hint that events wait."""
+    return "events.publish", [], "events"
+
+
+def after(changed: Iterable[Delivery], now: datetime) -> None:
+    """Hint what follows at once from a change: the next step of each delivery that is due, and its events."""
+    told = False
+    grouped: dict[tuple[Step, str], list[str]] = {}
+    for delivery in changed:
+        told = True
+        if delivery.step in TASKS and delivery.carrier and delivery.next_run_at and delivery.next_run_at <= now:
+            grouped.setdefault((delivery.step, delivery.carrier), []).append(delivery.id)
+    hints = [hint for (step, carrier), ids in grouped.items() for hint in batches(step, carrier, ids)]
+    give([*hints, publish()] if told else hints)

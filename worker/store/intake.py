@@ -1,0 +1,188 @@
+"""Messages in: a batch becomes deliveries, amendments, wishes and dead letters in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection, Table, select, update
+
+from schemas.events import NAMESPACE, CloudEvent, EventType, OrderEvent, delivery_id, event_id
+from schemas.ordering import reaction_to
+from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint
+from schemas.status import Cause, DeliveryStatus
+from schemas.stores import Store
+from worker import lifecycle
+from worker.delivery import Change, Delivery
+from worker.store import deliveries
+from worker.store.deliveries import insert_new
+from worker.store.tables import DeadLetterRow, DeliveryRow, EventRow, MessageRow, WishRow
+
+MESSAGE: Table = MessageRow.__table__  # type: ignore[attr-defined]
+WISH: Table = WishRow.__table__  # type: ignore[attr-defined]
+DEAD_LETTER: Table = DeadLetterRow.__table__  # type: ignore[attr-defined]
+DELIVERY: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
+EVENT: Table = EventRow.__table__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that could not be read: as it came, and why."""
+
+    raw: bytes
+    reason: str
+    identity: str
+    """What makes it the same dead letter when it comes again: its place in the stream, or its message id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One batch: what could be read, what could not, and the directory as its file has it."""
+
+    messages: Sequence[Message] = ()
+    dead: Sequence[Dead] = ()
+    file_stores: Mapping[str, Store] = field(default_factory=dict)
+    fetched: bool = False
+    """Whether these are orders fetched for messages that are in the inbox already."""
+
+
+def take_in(
+    connection: Connection, batch: Intake, stores: Mapping[str, Store], rules: lifecycle.Rules, now: datetime
+) -> list[Delivery]:
+    """Take a batch in; return the deliveries it made or changed. A message that came before changes nothing."""
+    bury(connection, batch.dead, now)
+    fresh = list(batch.messages) if batch.fetched else _fresh(connection, batch.messages, now)
+    wanted = [message for message in fresh if isinstance(message.data, Order)]
+    wishes = [message for message in fresh if isinstance(message.data, Cancellation)]
+    changed = _place(connection, wanted, stores, rules, now)
+    return changed + _wish(connection, wishes, rules, now)
+
+
+def _fresh(connection: Connection, messages: Sequence[Message], now: datetime) -> list[Message]:
+    known: dict[tuple[str, str], Message] = {}
+    for message in messages:
+        known.setdefault((message.source, message.id), message)
+    inbox = [
+        {
+            "source": source,
+            "message_id": identity,
+            "received_at": now,
+            "order_id": message.data.order_id,
+            "fetch_at": now if isinstance(message.data, OrderRef) else None,
+            "failures": 0,
+        }
+        for (source, identity), message in known.items()
+    ]
+    new = insert_new(connection, MESSAGE, inbox, "source", "message_id")
+    return [message for key, message in known.items() if key in new]
+
+
+def _skip(connection: Connection, message: Message, now: datetime) -> bool:
+    """Answer an order that is not ours to dispatch with `order.skipped`, once."""
+    order = message.data
+    assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
+    reason = None if order.delivery_type is DeliveryType.DELIVERY else order.delivery_type.value
+    reason = reason or reaction_to(order.status).skips
+    if reason is None:
+        return False
+    key = str(uuid5(UUID(delivery_id(message.source, order.order_id)), "skipped"))
+    data = OrderEvent(order_id=order.order_id, order_source=message.source, message_id=message.id, reason=reason)
+    _tell_once(connection, key, EventType.SKIPPED, order.order_id, data, now)
+    return True
+
+
+def bury(connection: Connection, dead: Sequence[Dead], now: datetime) -> None:
+    """Keep unreadable messages with their reasons, and say so once each."""
+    for letter in dead:
+        key = str(uuid5(NAMESPACE, f"dead letter\n{letter.identity}"))
+        row = {"id": key, "raw": letter.raw, "reason": letter.reason, "received_at": now, "settled_at": None}
+        if insert_new(connection, DEAD_LETTER, [row], "id"):
+            data = OrderEvent(dead_letter_id=key, reason=letter.reason)
+            _tell_once(connection, key, EventType.QUARANTINED, key, data, now)
+
+
+def _tell_once(
+    connection: Connection, key: str, kind: EventType, subject: str, data: OrderEvent, now: datetime
+) -> None:
+    body = CloudEvent(
+        id=event_id(key, 1),
+        type=kind,
+        subject=subject,
+        time=now,
+        partitionkey=key,
+        sequence="1",
+        dataschema="urn:order-sync:order-event:1",
+        data=data,
+    ).model_dump_json()
+    row = {"key": key, "sequence": 1, "type": kind.value, "subject": subject, "body": body, "created_at": now}
+    insert_new(connection, EVENT, [row], "key")
+
+
+def _place(
+    connection: Connection,
+    messages: Sequence[Message],
+    stores: Mapping[str, Store],
+    rules: lifecycle.Rules,
+    now: datetime,
+) -> list[Delivery]:
+    keyed = [(delivery_id(message.source, message.data.order_id), message) for message in messages]
+    wishes = _wishes(connection, [key for key, _ in keyed])
+    there = set(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.id.in_([key for key, _ in keyed]))))
+    new: dict[str, Change] = {}
+    again: list[tuple[str, Order]] = []
+    for key, message in keyed:
+        order = message.data
+        assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
+        if key in there or key in new:
+            again.append((key, order))
+        elif not _skip(connection, message, now):
+            blank = _blank(key, message.source, order, now)
+            new[key] = lifecycle.accept(blank, stores.get(order.store_id), wishes.get(key), rules, now)
+    added = deliveries.add(connection, list(new.values()), now)
+    again += [(key, change.delivery.order) for key, change in new.items() if key not in added]
+    amended = [each for key, order in again for each in _amend(connection, key, order, rules, now)]
+    return [change.delivery for key, change in new.items() if key in added] + amended
+
+
+def _blank(key: str, source: str, order: Order, now: datetime) -> Delivery:
+    return Delivery(
+        id=key,
+        source=source,
+        order=order,
+        store=None,
+        fingerprint=fingerprint(order),
+        status=DeliveryStatus.QUEUED,
+        created_at=now,
+        changed_at=now,
+    )
+
+
+def _amend(connection: Connection, key: str, order: Order, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
+    print_ = fingerprint(order)
+    return deliveries.change(connection, [key], lambda known: lifecycle.amend(known, order, print_, rules, now))
+
+
+def _wishes(connection: Connection, keys: Sequence[str]) -> dict[str, Cancellation]:
+    found = connection.execute(select(WISH.c.delivery_id, WISH.c.body).where(WISH.c.delivery_id.in_(keys)))
+    return {row.delivery_id: Cancellation.model_validate_json(row.body) for row in found}
+
+
+def _wish(connection: Connection, messages: Sequence[Message], rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
+    changed: list[Delivery] = []
+    for message in messages:
+        wish = message.data
+        assert isinstance(wish, Cancellation)  # noqa: S101 - chosen by the caller
+        key = delivery_id(message.source, wish.order_id)
+        # Written whether or not the order is there: it may be on its way in another reader's transaction.
+        row = {"delivery_id": key, "body": wish.model_dump_json(), "received_at": now}
+        insert_new(connection, WISH, [row], "delivery_id")
+        decide = partial(lifecycle.ask_cancel, wish=wish, rules=rules, now=now, cause=Cause.MESSAGE)
+        changed += deliveries.change(connection, [key], decide)
+    return changed
+
+
+def fetched(connection: Connection, source: str, message_id: str) -> None:
+    """Note that an order named by its id alone has been fetched, or never will be."""
+    this = (MESSAGE.c.source == source) & (MESSAGE.c.message_id == message_id)
+    connection.execute(update(MESSAGE).where(this).values(fetch_at=None))

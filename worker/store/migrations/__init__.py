@@ -1,0 +1,1 @@
+"""Alembic migrations; `order-sync db upgrade` runs them."""

@@ -1,0 +1,222 @@
+"""The first tables"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "account",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "callback",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("carrier", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("headers", sa.JSON(), nullable=True),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("token", sa.String(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("try_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=True),
+        sa.Column("result", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("carrier", "digest"),
+    )
+    op.create_index("callback_attempt", "callback", ["attempt_id"], unique=False)
+    op.create_index(
+        "callback_waiting",
+        "callback",
+        ["try_at"],
+        unique=False,
+        postgresql_where=sa.text("result IS NULL"),
+        sqlite_where=sa.text("result IS NULL"),
+    )
+
+    op.create_table(
+        "dead_letter",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "delivery",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("order_id", sa.String(), nullable=False),
+        sa.Column("store_id", sa.String(), nullable=False),
+        sa.Column("order", sa.Text(), nullable=False),
+        sa.Column("store", sa.Text(), nullable=True),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("carrier", sa.String(), nullable=True),
+        sa.Column("step", sa.String(), nullable=True),
+        sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("cancel", sa.JSON(), nullable=True),
+        sa.Column("attention", sa.String(), nullable=True),
+        sa.Column("previous_status", sa.String(), nullable=True),
+        sa.Column("detail", sa.String(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("reason_text", sa.Text(), nullable=True),
+        sa.Column("cancelled_by", sa.String(), nullable=True),
+        sa.Column("evidence", sa.String(), nullable=False),
+        sa.Column("raw", sa.JSON(), nullable=True),
+        sa.Column("courier", sa.JSON(), nullable=True),
+        sa.Column("tracking_url", sa.Text(), nullable=True),
+        sa.Column("pickup_eta", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dropoff_eta", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("price", sa.JSON(), nullable=True),
+        sa.Column("proof", sa.JSON(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "delivery_due", "delivery", ["next_run_at"], unique=False, postgresql_where=sa.text("next_run_at IS NOT NULL")
+    )
+    op.create_index("delivery_order", "delivery", ["order_id"], unique=False)
+
+    op.create_table(
+        "event",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("key", sa.String(36), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("bus_id", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("key", "sequence"),
+    )
+    op.create_index(
+        "event_unpublished",
+        "event",
+        ["position"],
+        unique=False,
+        postgresql_where=sa.text("published_at IS NULL"),
+        sqlite_where=sa.text("published_at IS NULL"),
+    )
+
+    op.create_table(
+        "lease",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("holder", sa.String(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "message",
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("message_id", sa.String(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("order_id", sa.String(), nullable=True),
+        sa.Column("fetch_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "message_id"),
+    )
+    op.create_index(
+        "message_fetch",
+        "message",
+        ["fetch_at"],
+        unique=False,
+        postgresql_where=sa.text("fetch_at IS NOT NULL"),
+        sqlite_where=sa.text("fetch_at IS NOT NULL"),
+    )
+
+    op.create_table(
+        "store",
+        sa.Column("store_id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("store_id"),
+    )
+    op.create_table(
+        "wish",
+        sa.Column("delivery_id", sa.String(36), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_table(
+        "attempt",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("delivery_id", sa.String(36), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("carrier", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.Column("pickup_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ref", sa.String(), nullable=True),
+        sa.Column("refs", sa.JSON(), nullable=True),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("resume_to", sa.String(), nullable=True),
+        sa.Column("stamp", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("offered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lookups", sa.Integer(), nullable=False),
+        sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_checks", sa.Integer(), nullable=False),
+        sa.Column("cancel_refused", sa.Boolean(), nullable=False),
+        sa.Column("doubted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("parked", sa.Boolean(), nullable=False),
+        sa.Column("surplus", sa.Boolean(), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("reason_text", sa.Text(), nullable=True),
+        sa.Column("odd_word", sa.String(), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"],
+            ["delivery.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("token"),
+    )
+    op.create_index("attempt_delivery", "attempt", ["delivery_id"], unique=False)
+    op.create_index(
+        "attempt_live",
+        "attempt",
+        ["delivery_id"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
+        sqlite_where=sa.text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
+    )
+    op.create_index("attempt_ref", "attempt", ["carrier", "ref"], unique=False)
+
+
+def downgrade() -> None:
+    for table in (
+        "event",
+        "callback",
+        "attempt",
+        "delivery",
+        "message",
+        "wish",
+        "dead_letter",
+        "store",
+        "account",
+        "lease",
+    ):
+        op.drop_table(table)

@@ -1,0 +1,273 @@
+"""The tables. Rows stay inside the store; the rest of the house sees `Delivery`, `Attempt` and plain values."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database; SQLite would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC, without the zone where the database has none."""
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give back an aware time."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the key is spelled INTEGER."""
+
+
+def _time(*, nullable: bool = True) -> Any:
+    return Field(default=None, sa_type=UtcDateTime, nullable=nullable)
+
+
+def _text(*, nullable: bool = False) -> Any:
+    return Field(default=None if nullable else ..., sa_type=Text, nullable=nullable)
+
+
+def _json() -> Any:
+    return Field(default=None, sa_type=JSON, nullable=True)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One platform order on its way. `lease_until` keeps a row that was handed out from being handed out again."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index("delivery_due", "next_run_at", postgresql_where=text("next_run_at IS NOT NULL")),
+        Index("delivery_order", "order_id"),
+    )
+
+    id: str = Field(primary_key=True, max_length=36)
+    source: str
+    order_id: str
+    store_id: str
+    order: str = _text()
+    store: str | None = _text(nullable=True)
+    fingerprint: str
+    status: str
+    created_at: datetime = _time(nullable=False)
+    changed_at: datetime = _time(nullable=False)
+    sequence: int
+    carrier: str | None = None
+    step: str | None = None
+    next_run_at: datetime | None = _time()
+    lease_until: datetime | None = _time()
+    retry_at: datetime | None = _time()
+    dispatch_at: datetime | None = _time()
+    failures: int = 0
+    cancel: dict[str, Any] | None = _json()
+    attention: str | None = None
+    previous_status: str | None = None
+    detail: str | None = None
+    reason: str | None = None
+    reason_text: str | None = _text(nullable=True)
+    cancelled_by: str | None = None
+    evidence: str
+    raw: dict[str, Any] | None = _json()
+    courier: dict[str, Any] | None = _json()
+    tracking_url: str | None = _text(nullable=True)
+    pickup_eta: datetime | None = _time()
+    dropoff_eta: datetime | None = _time()
+    price: dict[str, Any] | None = _json()
+    proof: dict[str, Any] | None = _json()
+
+
+class AttemptRow(SQLModel, table=True):
+    """One carrier create: committed before the first byte is sent."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        Index("attempt_delivery", "delivery_id"),
+        Index("attempt_ref", "carrier", "ref"),
+        # At most one live courier for an order over all carriers, whatever the code above believes (I1).
+        Index(
+            "attempt_live",
+            "delivery_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
+            sqlite_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
+        ),
+    )
+
+    id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    delivery_id: str = Field(foreign_key="delivery.id", max_length=36)
+    number: int
+    carrier: str
+    state: str
+    token: str = Field(unique=True)
+    pickup_at: datetime = _time(nullable=False)
+    submitted_at: datetime = _time(nullable=False)
+    changed_at: datetime = _time(nullable=False)
+    ref: str | None = None
+    refs: dict[str, Any] | None = _json()
+    rank: int = 0
+    resume_to: str | None = None
+    stamp: datetime | None = _time()
+    seen_at: datetime | None = _time()
+    offered_at: datetime | None = _time()
+    lookups: int = 0
+    cancel_asked_at: datetime | None = _time()
+    cancel_checks: int = 0
+    cancel_refused: bool = False
+    doubted_at: datetime | None = _time()
+    parked: bool = False
+    surplus: bool = False
+    ended_at: datetime | None = _time()
+    reason: str | None = None
+    reason_text: str | None = _text(nullable=True)
+    odd_word: str | None = None
+    last_error: str | None = _text(nullable=True)
+
+
+class EventRow(SQLModel, table=True):
+    """The outbox: every event ever told, in order, and where on the bus it stands."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        UniqueConstraint("key", "sequence"),
+        Index(
+            "event_unpublished",
+            "position",
+            postgresql_where=text("published_at IS NULL"),
+            sqlite_where=text("published_at IS NULL"),
+        ),
+    )
+
+    position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    key: str = Field(max_length=36)
+    sequence: int
+    type: str
+    subject: str
+    body: str = _text()
+    created_at: datetime = _time(nullable=False)
+    published_at: datetime | None = _time()
+    bus_id: str | None = None
+
+
+class MessageRow(SQLModel, table=True):
+    """The inbox: every message ever read. `fetch_at` is set while its order has yet to be fetched."""
+
+    __tablename__ = "message"
+    __table_args__ = (
+        Index(
+            "message_fetch",
+            "fetch_at",
+            postgresql_where=text("fetch_at IS NOT NULL"),
+            sqlite_where=text("fetch_at IS NOT NULL"),
+        ),
+    )
+
+    source: str = Field(primary_key=True)
+    message_id: str = Field(primary_key=True)
+    received_at: datetime = _time(nullable=False)
+    order_id: str | None = None
+    fetch_at: datetime | None = _time()
+    failures: int = 0
+
+
+class WishRow(SQLModel, table=True):
+    """A cancellation that came before its order."""
+
+    __tablename__ = "wish"
+
+    delivery_id: str = Field(primary_key=True, max_length=36)
+    body: str = _text()
+    received_at: datetime = _time(nullable=False)
+
+
+class DeadLetterRow(SQLModel, table=True):
+    """A message that could not be read, as it came, with the reason."""
+
+    __tablename__ = "dead_letter"
+
+    id: str = Field(primary_key=True, max_length=36)
+    raw: bytes = Field(sa_type=LargeBinary)
+    reason: str = _text()
+    received_at: datetime = _time(nullable=False)
+    settled_at: datetime | None = _time()
+
+
+class CallbackRow(SQLModel, table=True):
+    """A carrier's callback, as it came. `result` says what became of it; while it is NULL, `try_at` is its time."""
+
+    __tablename__ = "callback"
+    __table_args__ = (
+        UniqueConstraint("carrier", "digest"),
+        Index(
+            "callback_waiting",
+            "try_at",
+            postgresql_where=text("result IS NULL"),
+            sqlite_where=text("result IS NULL"),
+        ),
+        Index("callback_attempt", "attempt_id"),
+    )
+
+    id: str = Field(primary_key=True, max_length=36)
+    carrier: str
+    digest: str
+    method: str
+    headers: dict[str, Any] | None = _json()
+    query: str = _text()
+    token: str | None = None
+    body: bytes = Field(sa_type=LargeBinary)
+    received_at: datetime = _time(nullable=False)
+    try_at: datetime = _time(nullable=False)
+    attempt_id: int | None = Field(default=None, sa_type=BigInteger)
+    result: str | None = None
+
+
+class StoreRow(SQLModel, table=True):
+    """A shop of the directory; it wins over the directory's file."""
+
+    __tablename__ = "store"
+
+    store_id: str = Field(primary_key=True)
+    body: str = _text()
+    updated_at: datetime = _time(nullable=False)
+
+
+class AccountRow(SQLModel, table=True):
+    """What a probe once told about a carrier account."""
+
+    __tablename__ = "account"
+
+    name: str = Field(primary_key=True)
+    facts: dict[str, Any] | None = _json()
+
+
+class LeaseRow(SQLModel, table=True):
+    """Who may do what only one should do at a time."""
+
+    __tablename__ = "lease"
+
+    name: str = Field(primary_key=True)
+    holder: str
+    until: datetime = _time(nullable=False)

@@ -1,0 +1,139 @@
+"""The HTTP edge: callbacks, health and metrics.
+
+A callback is stored before it is answered, and everything else happens afterwards: the carrier's patience and Redis's
+health have nothing to do with each other.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from worker import hints, log
+from worker.carriers import KINDS
+from worker.carriers.port import Callback, CallbackKey, Carrier
+from worker.errors import Forged
+from worker.wiring import House
+
+logger = log.get(__name__)
+LIMITS = {"signed": 1_000_000, "token": 64_000}
+UNAVAILABLE = PlainTextResponse("try again later", status_code=503)
+
+
+def create_app(made: House) -> Starlette:
+    """Make the edge for a house."""
+    edge = _Edge(made)
+    return Starlette(
+        routes=[
+            Route("/callbacks/{carrier}", edge.callback, methods=["POST"]),
+            Route("/callbacks/{carrier}/{token}", edge.callback, methods=["GET", "POST"]),
+            Route("/livez", edge.livez),
+            Route("/readyz", edge.readyz),
+            Route("/metrics", edge.metrics),
+        ]
+    )
+
+
+class _Edge:
+    def __init__(self, made: House) -> None:
+        self._house = made
+        # For callbacks no login is needed: a codec without facts reads them.
+        accounts = made.settings.accounts.values()
+        self._codecs: dict[str, Carrier] = {each.name: KINDS[each.kind](each, {}) for each in accounts}
+        self._registry = CollectorRegistry()
+        self._answered = Counter(
+            "order_sync_callbacks", "Callbacks by carrier and answer", ["carrier", "answer"], registry=self._registry
+        )
+        self._deliveries = Gauge("order_sync_deliveries", "Deliveries by status", ["status"], registry=self._registry)
+        self._unsent = Gauge("order_sync_events_unsent", "Events not yet on the bus", registry=self._registry)
+
+    async def callback(self, request: Request) -> Response:
+        """Store one callback: 200 once it is stored, 401 when forged, 404, 413, or 503 when it cannot be stored."""
+        name = request.path_params["carrier"]
+        codec = self._codecs.get(name)
+        if codec is None or codec.capabilities.callbacks == "none":
+            return PlainTextResponse("no such callback address", status_code=404)
+        response = await self._receive(request, name, codec)
+        self._answered.labels(name, response.status_code).inc()
+        return response
+
+    async def _receive(self, request: Request, name: str, codec: Carrier) -> Response:
+        try:
+            body = await _body(request, LIMITS[codec.capabilities.callbacks])
+        except ClientDisconnect:
+            return UNAVAILABLE
+        if body is None:
+            return PlainTextResponse("too large", status_code=413)
+        callback = Callback(
+            method=request.method,
+            body=body,
+            headers={key.lower(): value for key, value in request.headers.items()},
+            query=request.url.query,
+            token=request.path_params.get("token"),
+        )
+        try:
+            stored = await run_in_threadpool(self._keep, name, codec, callback)
+        except Forged as error:
+            logger.warning("callback.forged", carrier=name, error=str(error))
+            return PlainTextResponse("not authentic", status_code=401)
+        except SQLAlchemyError as error:
+            logger.error("callback.not_stored", carrier=name, error=type(error).__name__)
+            return UNAVAILABLE
+        task = BackgroundTask(hints.give, [("callbacks.apply", [stored], "callbacks")]) if stored else None
+        return PlainTextResponse("ok", background=task)
+
+    def _keep(self, name: str, codec: Carrier, callback: Callback) -> str | None:
+        codec.authenticate(callback)
+        needs_token = codec.capabilities.callbacks == "token"
+        if needs_token != (callback.token is not None):
+            raise Forged("wrong form of address")
+        if needs_token and self._house.store.find_attempt(name, CallbackKey(token=callback.token)) is None:
+            raise Forged("unknown token")
+        return self._house.store.keep_callback(name, callback, self._house.now())
+
+    async def livez(self, _request: Request) -> Response:
+        """Say that the process answers."""
+        return PlainTextResponse("ok")
+
+    async def readyz(self, _request: Request) -> Response:
+        """Say whether the database and the bus answer, and name what does not."""
+        checks: dict[str, Callable[[], object]] = {"database": self._house.store.ping, "bus": self._house.bus.ping}
+        broken = [name for name, check in checks.items() if not await _answers(check)]
+        return PlainTextResponse(f"not ready: {', '.join(broken)}", 503) if broken else PlainTextResponse("ok")
+
+    async def metrics(self, _request: Request) -> Response:
+        """Answer in Prometheus's text format."""
+        try:
+            counts = await run_in_threadpool(self._house.store.counts)
+            self._unsent.set(await run_in_threadpool(self._house.store.unsent_count))
+        except SQLAlchemyError:
+            return UNAVAILABLE
+        self._deliveries.clear()
+        for status, count in counts.items():
+            self._deliveries.labels(status).set(count)
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """Read the body as it comes; None as soon as it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+async def _answers(check: Callable[[], object]) -> bool:
+    try:
+        await run_in_threadpool(check)
+    except (SQLAlchemyError, RedisError, OSError):
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""The composition root: the only place that constructs, and the only one that reads the clock."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+from schemas.stores import Store as Shop
+from worker import bus, platform
+from worker.budget import Budget
+from worker.bus import Bus
+from worker.carriers import KINDS
+from worker.carriers.port import Account, Carrier
+from worker.delivery import Terms
+from worker.gateway import Gateway
+from worker.lifecycle import Rules
+from worker.settings import Settings, load
+from worker.store import Store
+
+Clock = Callable[[], datetime]
+ATTEMPT_BITS = 53
+"""Attempt ids are random and fit a JSON number: a new database never meets an old one's orders at a carrier."""
+
+
+def utc_now() -> datetime:
+    """Read the wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class House:
+    """Everything a process needs, made on first use."""
+
+    settings: Settings
+    now: Clock = utc_now
+    _carriers: dict[str, Carrier] = field(default_factory=dict)
+
+    @cached_property
+    def store(self) -> Store:
+        """The database."""
+        return Store(self.settings.database_url, pool_size=self.settings.worker_concurrency)
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The two streams."""
+        settings = self.settings
+        return Bus(bus.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The door for HTTP."""
+        return Gateway(self.destinations, Budget(bus.connect(self.settings.redis)).take)
+
+    @cached_property
+    def destinations(self) -> dict[str, Account]:
+        """Every origin that may be called."""
+        ordering = self.settings.ordering
+        known = {platform.ACCOUNT: platform.account(ordering)} if ordering.base_url else {}
+        return {**known, **self.settings.accounts}
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What the engine must know of each carrier account."""
+        return {name: _terms(account) for name, account in self.settings.accounts.items()}
+
+    @cached_property
+    def file_shops(self) -> Mapping[str, Shop]:
+        """The store directory's file, as it was at the start."""
+        return self.settings.stores()
+
+    def carrier(self, name: str) -> Carrier:
+        """Give the codec of an account, with what its login told. Raises CarrierError when a needed login fails."""
+        if name not in self._carriers:
+            self._carriers[name] = self._introduce(self.settings.accounts[name])
+        return self._carriers[name]
+
+    def _introduce(self, account: Account) -> Carrier:
+        codec = KINDS[account.kind](account, self.store.facts(account.name))
+        probe = codec.probe()
+        if not codec.needs_login or probe is None:
+            return codec
+        facts = codec.read_probe(self.gateway.one(account.name, probe))
+        self.store.put_facts(account.name, facts)
+        return KINDS[account.kind](account, facts)
+
+    def new_attempt(self) -> tuple[int, str]:
+        """Draw an attempt's id and the secret of its callback address."""
+        return secrets.randbelow(2**ATTEMPT_BITS - 1) + 1, secrets.token_urlsafe(24)
+
+    def callback_url(self, account: str, token: str) -> str | None:
+        """Tell the address an attempt's carrier may call, None when we have no public one."""
+        public = self.settings.public_url
+        return f"{public}/callbacks/{account}/{token}" if public else None
+
+
+def _terms(account: Account) -> Terms:
+    codec = KINDS[account.kind](account, {})
+    return Terms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval)
+
+
+_houses: dict[int, House] = {}
+
+
+def house() -> House:
+    """Give this process its house: one for each process, because connections do not survive a fork."""
+    pid = os.getpid()
+    if pid not in _houses:
+        _houses.clear()
+        _houses[pid] = House(load())
+    return _houses[pid]
+
+
+def use(made: House) -> None:
+    """Put a house of one's own in place, as tests and tools do."""
+    _houses.clear()
+    _houses[os.getpid()] = made
