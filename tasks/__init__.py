@@ -1,0 +1,1 @@
+"""The imperative shell: one short function for each thing that can be asked of us."""

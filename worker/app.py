@@ -20,31 +20,26 @@ KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
 """Longer than any task (a task waits at most one deadline and its margin); a lost task is swept long before."""
 SWEEP_SECONDS = 1.0
+QUEUES = ("orders", "callbacks", "events", "platform", "timers")
+ELSEWHERE = {"orders.fetch": "platform", "maintenance.purge": "timers"}
+"""Tasks whose queue is not their family's."""
 PURGE_SECONDS = 3600.0
 
 
-def _settings() -> Settings:
-    try:
-        return load()
-    except SettingsError as error:
-        sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
-        raise SystemExit(2) from None
-
-
 def _queues(settings: Settings) -> list[Queue]:
-    names = ["orders", "callbacks", "events", "platform", "timers"]
+    names = list(QUEUES)
     for account in settings.accounts:
         names += [f"carrier.{account}", f"carrier.{account}.reads"]
     return [Queue(name, routing_key=name) for name in names]
 
 
-def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_: Any) -> dict[str, str] | None:
+def _route(name: str, args: Any, *_: Any, **__: Any) -> dict[str, str] | None:
     """Find a task's queue by its name; `deliveries.*` go to their carrier's."""
     family, _, verb = name.partition(".")
     if family == "deliveries":
         return {"queue": f"carrier.{args[0]}" + (".reads" if verb == "track" else "")}
-    queue = {"orders.backfill": "platform", "orders.fetch": "platform", "maintenance.purge": "timers"}.get(name, family)
-    return {"queue": queue} if queue in {"orders", "callbacks", "events", "platform", "timers"} else None
+    queue = ELSEWHERE.get(name, family)
+    return {"queue": queue} if queue in QUEUES else None
 
 
 def make(settings: Settings) -> Celery:
@@ -112,11 +107,20 @@ def make(settings: Settings) -> Celery:
         },
     )
     made.steps["worker"].add(OrdersReader)
+    made.set_default()  # the current app is a thread's own; hints are given from many threads
     return made
 
 
-settings = _settings()
-app = make(settings)
+def _start() -> tuple[Settings, Celery]:
+    try:
+        read = load()
+        return read, make(read)
+    except SettingsError as error:
+        sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
+        raise SystemExit(2) from None
+
+
+settings, app = _start()
 
 
 @signals.setup_logging.connect

@@ -14,7 +14,7 @@ from schemas.orders import Cancellation, Order
 from schemas.status import FINAL, GOODS_WITH_COURIER, TO_PLATFORM, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker import schedule
-from worker.carriers.port import Booked, Observation
+from worker.carriers.port import Booked, Observation, Raw
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Event, Step, Terms, rank_of
 from worker.errors import CarrierError, Refused, Unavailable
 from worker.plan import plan
@@ -22,8 +22,8 @@ from worker.transitions import STICKY, allows, allows_back
 
 __all__ = [
     "Rules", "absent", "accept", "accepts_offer", "amend", "ask_cancel", "begin_booking", "begin_call",
-    "cancel_answered", "confirmed", "due", "lost", "missed", "observe", "put_off", "route", "settle", "unfindable",
-    "unseen",
+    "cancel_answered", "confirmed", "due", "lost", "missed", "observe", "put_off", "resolve", "route", "settle",
+    "unfindable", "unseen",
 ]  # fmt: skip
 
 Rules = Mapping[str, Terms]
@@ -420,7 +420,7 @@ def _words(news: Observation, **more: Any) -> dict[str, Any]:
         "reason_text": news.reason_text,
         "cancelled_by": news.cancelled_by,
         "evidence": news.evidence,
-        "raw": RawWord(entity=news.raw.entity, code=news.raw.code, text=news.raw.text),
+        "raw": RawWord(entity=news.raw.entity, code=news.raw.code, text=news.raw.text) if news.raw else None,
         **more,
     }
 
@@ -457,6 +457,8 @@ def _same(edit: _Edit, attempt: Attempt, news: Observation, *, described: bool) 
 
 
 def _unrecognized(edit: _Edit, attempt: Attempt, news: Observation) -> None:
+    if news.raw is None:
+        return
     word = f"{news.raw.entity}:{news.raw.code}"
     if word != attempt.odd_word:
         attempt = edit.put(attempt, odd_word=word)
@@ -568,8 +570,13 @@ OFFER_LOOKUPS = 2
 def _never_created(edit: _Edit, attempt: Attempt) -> None:
     creates = sum(each.carrier == attempt.carrier for each in edit.delivery.attempts)
     if edit.delivery.cancel is None and creates >= edit.rules[attempt.carrier].capabilities.max_creates:
-        park(edit, attempt)
-        return
+        _park(edit, attempt)
+    else:
+        _resubmit(edit, attempt)
+
+
+def _resubmit(edit: _Edit, attempt: Attempt) -> None:
+    """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished."""
     edit.put(attempt, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason_text="never created")
     if edit.delivery.cancel is not None:
         edit.enter(DeliveryStatus.CANCELLED, attempt, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
@@ -578,7 +585,7 @@ def _never_created(edit: _Edit, attempt: Attempt) -> None:
     edit.enter(DeliveryStatus.QUEUED, detail="resubmit")
 
 
-def park(edit: _Edit, attempt: Attempt) -> None:
+def _park(edit: _Edit, attempt: Attempt) -> None:
     """Leave a doubt to a person."""
     edit.put(attempt, parked=True)
     edit.attend("outcome_unknown", attempt)
@@ -595,7 +602,22 @@ def unfindable(delivery: Delivery, rules: Rules, now: datetime) -> Change | None
     if rules[attempt.carrier].capabilities.max_creates > len(delivery.attempts):
         _never_created(edit, attempt)
     else:
-        park(edit, attempt)
+        _park(edit, attempt)
+    return edit.done()
+
+
+def resolve(delivery: Delivery, ref: str | None, rules: Rules, now: datetime) -> Change | None:
+    """Take a person's ruling on a doubt: the order exists at the carrier under `ref`, or it does not (None)."""
+    attempt = delivery.active
+    if attempt is None or attempt.state != DeliveryStatus.SUBMIT_UNKNOWN:
+        return None
+    edit = _Edit(delivery, rules, now, Cause.OPERATOR)
+    edit.set(retry_at=None, attention=None)
+    attempt = edit.put(attempt, parked=False)
+    if ref is None:
+        _resubmit(edit, attempt)
+    else:
+        _observe(edit, attempt, Observation(DeliveryStatus.CREATED, Raw("operator", "exists"), ref=ref))
     return edit.done()
 
 

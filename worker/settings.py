@@ -83,6 +83,9 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _supported(self) -> Self:
+        flower = self.flower_address.rpartition(":")[0].strip("[]")
+        if flower not in LOOPBACK and not self.password.get_secret_value():
+            raise ValueError("flower_address is not on loopback: then ORDER_SYNC_PASSWORD must be set")
         if self.ordering.base_url:
             _check_origin("ordering.base_url", self.ordering.base_url, allow_http=self.ordering.allow_http)
         for name in ("redis_url", "bus_url"):

@@ -5,4 +5,8 @@ from worker.carriers.cervo import Cervo
 from worker.carriers.deliverit import DeliverIt
 from worker.carriers.port import Carrier
 
-KINDS: dict[str, type[Carrier]] = {codec.kind: codec for codec in (Cervo, Borzo, DeliverIt)}
+KINDS: dict[str, type[Carrier]] = {
+    Cervo.kind: Cervo,
+    Borzo.kind: Borzo,
+    DeliverIt.kind: DeliverIt,
+}

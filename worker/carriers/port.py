@@ -190,14 +190,15 @@ class Proof:
 class Observation:
     """What one look at the carrier told us about one attempt.
 
-    `status` is None when the carrier said nothing we have a word for (`raw` keeps its word). `stamp` is the carrier's
-    own time of the news, for ordering; `occurred_at` the same as a fact to publish, None when it did not say, with
-    the zone that had to be assumed. `refs` is merged into the attempt's memory. `notes` are diagnostics for the log,
-    snake_case words. None in a descriptive field means "not said", never "gone".
+    `status` is None when the carrier said nothing we have a word for: `raw` keeps its word, and is None when it said
+    no word at all. `stamp` is the carrier's own time of the news, for ordering; `occurred_at` the same as a fact to
+    publish, None when it did not say, with the zone that had to be assumed. `refs` is merged into the attempt's memory.
+    `notes` are diagnostics for the log, snake_case words. None in a descriptive field
+    means "not said", never "gone".
     """
 
     status: DeliveryStatus | None
-    raw: Raw
+    raw: Raw | None
     evidence: Evidence = Evidence.OBSERVED
     stamp: datetime | None = None
     occurred_at: datetime | None = None

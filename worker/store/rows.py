@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -45,15 +44,17 @@ BULKY = frozenset({"order", "store", "fingerprint"})
 """Columns that change so seldom that an ordinary update leaves them out."""
 
 
-@cache
-def _columns(kind: Any) -> tuple[str, ...]:
+def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if field.name != "attempts")
+
+
+_NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
 
 
 def dump(value: Delivery | Attempt, *, leave: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Turn a value into its row's columns, but those to `leave` out."""
     row = {}
-    for name in _columns(value.__class__):
+    for name in _NAMES[type(value)]:
         if name in leave:
             continue
         held = getattr(value, name)
@@ -64,7 +65,7 @@ def dump(value: Delivery | Attempt, *, leave: frozenset[str] = frozenset()) -> d
 
 def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
     values = {}
-    for name in _columns(kind):
+    for name in _NAMES[kind]:
         held = row[name]
         convert = _IN_AND_OUT.get(name)
         values[name] = convert[1](held) if convert and held is not None else held

@@ -17,14 +17,33 @@ from worker.carriers.borzo.memory import Known, Word
 from worker.carriers.borzo.status import TABLE
 from worker.carriers.port import Attempt, Observation, Raw, Reply
 
-ORDER_STATUSES = "new available active completed reactivated draft canceled delayed".split()
+ORDER_STATUSES = ["new", "available", "active", "completed", "reactivated", "draft", "canceled", "delayed"]
 """Borzo, "Order statuses"."""
-DELIVERY_STATUSES = """
-invalid draft planned active finished canceled delayed courier_assigned courier_departed courier_at_pickup
-parcel_picked_up courier_arrived deleted return_planned return_courier_assigned return_courier_departed
-return_courier_picked_up return_finished reattempt_planned reattempt_courier_assigned reattempt_courier_departed
-reattempt_courier_picked_up reattempt_finished
-""".split()
+DELIVERY_STATUSES = [
+    "invalid",
+    "draft",
+    "planned",
+    "active",
+    "finished",
+    "canceled",
+    "delayed",
+    "courier_assigned",
+    "courier_departed",
+    "courier_at_pickup",
+    "parcel_picked_up",
+    "courier_arrived",
+    "deleted",
+    "return_planned",
+    "return_courier_assigned",
+    "return_courier_departed",
+    "return_courier_picked_up",
+    "return_finished",
+    "reattempt_planned",
+    "reattempt_courier_assigned",
+    "reattempt_courier_departed",
+    "reattempt_courier_picked_up",
+    "reattempt_finished",
+]
 """Borzo, "Delivery statuses"."""
 SIBLING = ["failed"]
 
@@ -102,7 +121,7 @@ def test_the_table_has_exactly_the_documents_words_and_the_siblings_failed() -> 
     assert {f"{entity}:{word}" for entity, word, *_ in ROWS} | {"order:completed"} == documented
 
 
-@pytest.mark.parametrize(("entity", "word", "status", "detail", "evidence", "reason"), ROWS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("entity", "word", "status", "detail", "evidence", "reason"), ROWS, ids=str)
 def test_every_documented_word_means_what_the_table_says(
     poll: Poll, entity: str, word: str, status: S, detail: str | None, evidence: Evidence, reason: Reason | None
 ) -> None:
@@ -151,6 +170,12 @@ def test_departed_proves_no_pickup(poll: Poll, after: Callable[..., Attempt]) ->
     assert poll("active", "active", after(poll("active", "courier_departed"))).status is S.COURIER_ASSIGNED
 
 
+@pytest.mark.parametrize("state", [S.PICKUP_ENROUTE, S.PICKUP_ARRIVED])
+def test_active_does_not_call_the_courier_back_from_the_shop(poll: Poll, attempt: Attempt, state: S) -> None:
+    seen = poll("active", "active", replace(attempt, state=state))
+    assert (seen.status, seen.detail, seen.evidence) == (state, "in_process", WEAK)
+
+
 def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after: Callable[..., Attempt]) -> None:
     picked_up = poll("active", "parcel_picked_up")
     again = poll("reactivated", None, after(picked_up))
@@ -163,7 +188,9 @@ def test_only_reactivated_reopens(poll: Poll) -> None:  # B-67
     assert reopening == {"reactivated"}
 
 
-@pytest.mark.parametrize("delivery", ["planned", "courier_assigned", "parcel_picked_up", "courier_arrived", "unheard_of"])
+@pytest.mark.parametrize(
+    "delivery", ["planned", "courier_assigned", "parcel_picked_up", "courier_arrived", "unheard_of"]
+)
 def test_a_cancelled_order_wins_over_its_delivery(poll: Poll, delivery: str) -> None:  # B-71
     seen = poll("canceled", delivery)
     assert (seen.status, seen.raw.entity) == (S.CANCELLED, "order")
@@ -182,7 +209,7 @@ def test_a_finished_delivery_outlives_the_cancel_of_its_order(poll: Poll, delive
     ("cancelling", "by"), [(True, CancelledBy.MERCHANT), (False, CancelledBy.UNKNOWN)], ids=["ours", "theirs"]
 )
 def test_a_cancel_is_ours_only_when_we_asked_for_it(
-    poll: Poll, attempt: Attempt, cancelling: bool, by: CancelledBy
+    poll: Poll, attempt: Attempt, by: CancelledBy, *, cancelling: bool
 ) -> None:
     asked = replace(attempt, cancelling=cancelling)
     assert (poll("canceled", None, asked).cancelled_by, poll("active", "canceled", asked).cancelled_by) == (by, by)
@@ -282,14 +309,18 @@ def test_a_completed_order_that_lives_again_needs_two_reads_again(poll: Poll, af
     assert poll("completed", None, after(first, again)).status is None
 
 
-def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: Attempt, order_of: Any) -> None:  # B-74
+def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: Attempt) -> None:  # B-74
     back = {"point_id": 9, "is_return_point": True, "client_order_id": attempt.tag, "delivery": {"status": "finished"}}
     drop = {"point_id": 202686, "delivery": {"status": "courier_arrived"}}
     points = [{"point_id": 1, "delivery": None}, drop, back]
     by_id = poll("active", points=points)
     by_tag = poll("active", None, replace(attempt, refs={}), points=[back, {**drop, "client_order_id": attempt.tag}])
     by_nothing = poll("active", None, replace(attempt, refs={}), points=points)
-    assert [by_id.status, by_tag.status, by_nothing.status] == [S.DROPOFF_ARRIVED, S.DROPOFF_ARRIVED, S.COURIER_ASSIGNED]
+    assert [by_id.status, by_tag.status, by_nothing.status] == [
+        S.DROPOFF_ARRIVED,
+        S.DROPOFF_ARRIVED,
+        S.COURIER_ASSIGNED,
+    ]
 
 
 def test_where_the_courier_is_changes_no_status(poll: Poll) -> None:  # B-76

@@ -38,8 +38,9 @@ from worker.errors import CarrierError, Forged, Refused, Unavailable, Uncertain,
 
 TAG = "132TMY8NEP0"
 HOST = "http://butik.deliverit.dk/api/v1/orderdriver"
-CREATED = """{"DeliverItOpen": true, "order_driver": true, "push": false, "DeliveryPrice": "60", "DeliveryDistance": "1914",
-"time": "20:15", "arrive_at_customer": "20:26", "order_id": 11823, "acceptUrl": "", "denyUrl": "",
+CREATED = """{"DeliverItOpen": true, "order_driver": true, "push": false,
+"DeliveryPrice": "60", "DeliveryDistance": "1914", "time": "20:15", "arrive_at_customer": "20:26",
+"order_id": 11823, "acceptUrl": "", "denyUrl": "",
 "cancelUrl": "http://butik.deliverit.dk/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"}"""
 PUSHED: dict[str, Any] = {
     **json.loads(CREATED),
@@ -224,6 +225,22 @@ def test_nothing_is_asked_before_the_company_is_known(
         lambda: unset.cancel(attempt, now, allow_paid=False),
     ]
     assert [type(error_of(act)) for act in acts] == [Unavailable] * len(acts)
+
+
+@pytest.mark.parametrize(
+    ("company", "facts", "needed"),
+    [
+        ("14", {}, True),
+        ("14", {"company": "14"}, False),
+        ("14", {"company": "1"}, True),
+        (None, {}, True),
+        (None, {"company": "1"}, False),
+    ],
+)
+def test_a_login_is_needed_until_it_has_told_the_company(
+    account: DeliverItAccount, company: str | None, facts: dict[str, str], *, needed: bool
+) -> None:  # D-04
+    assert DeliverIt(account.model_copy(update={"company": company}), facts).needs_login is needed
 
 
 def test_the_company_of_the_login_serves_when_none_is_set(account: DeliverItAccount, offered: Attempt) -> None:

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus, Evidence
 from worker.carriers.deliverit import DeliverIt
@@ -220,7 +222,7 @@ def test_a_time_that_goes_back_takes_nothing_back(
 
 def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:  # row 9, D-54
     bound = replace(attempt, refs={**attempt.refs, "day": "2026-11-21"})
-    gone = Observation(status=None, raw=Raw("row", "missing"), notes=("rows_vanished",))
+    gone = Observation(status=None, raw=None, notes=("rows_vanished",))
     for reply in (Reply(404, NOTHING.encode()), listed()):
         assert codec.read(tracking, reply, [bound], LATE) == Reading({attempt.id: (gone,)})
         assert codec.read(replace(tracking, memo="2026-11-22"), reply, [bound], LATE) == Reading()
@@ -246,12 +248,22 @@ def test_a_moved_pickup_is_told_once(
     assert (first.status, first.notes, second.notes) == (S.CREATED, notes, ())
 
 
-def test_a_text_where_a_time_should_be_is_an_unknown_word(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    reply = listed(row(driverArrive="20:10", driverLeft="afhentet", canceled_at="måske"))
-    seen = codec.read(tracking, reply, [attempt], LATE).seen[attempt.id]
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"driverLeft": "afhentet", "canceled_at": "måske"}, "driverLeft=afhentet"),
+        ({"canceled_at": "måske"}, "canceled_at=måske"),
+        ({"done": "25:00"}, "done=25:00"),
+        ({"cancel": "ja"}, "cancel=ja"),
+        ({"cancel": 2}, "cancel=2"),
+    ],
+)
+def test_a_text_where_a_time_should_be_is_an_unknown_word(
+    codec: DeliverIt, attempt: Attempt, tracking: Call, changes: dict[str, Any], word: str
+) -> None:
+    seen = codec.read(tracking, listed(row(driverArrive="20:10", **changes)), [attempt], LATE).seen[attempt.id]
     assert [(one.status, one.raw) for one in seen] == [
-        (None, Raw("row", "driverLeft=afhentet")),
-        (None, Raw("row", "canceled_at=måske")),
+        (None, Raw("row", word)),
         (S.PICKUP_ARRIVED, Raw("row", "driverArrive")),
     ]
 
@@ -482,3 +494,18 @@ def test_a_list_that_cannot_be_had_is_asked_for_again(
     error = error_of(lambda: codec.read(tracking, Reply(status, body.encode(), headers), [attempt], LATE))
     assert isinstance(error, Unavailable)
     assert (error.account, error.retry_after) == (shut_out, wait)
+
+
+WORDS = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sampled_from(["N/A", "20:20", "1", TAG])
+ROWS = st.dictionaries(st.sampled_from(sorted(row())), WORDS | st.dictionaries(st.text(max_size=8), WORDS, max_size=3))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
+def test_no_row_raises_and_none_hides_ours(
+    codec: DeliverIt, attempt: Attempt, tracking: Call, changes: dict[str, Any], others: list[object]
+) -> None:
+    ours = row(**{**changes, "canceUrl": f"{LINK}/{TOKEN}"})
+    seen = codec.read(tracking, listed(*others, ours), [attempt], LATE).seen[attempt.id]
+    assert seen[-1].status is not None
+    assert seen[-1].ref == TOKEN

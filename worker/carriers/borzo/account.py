@@ -45,7 +45,7 @@ class BorzoAccount(Account):
     def _known(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise ValueError("not an IANA time zone") from error
         return name
 

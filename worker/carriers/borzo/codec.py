@@ -13,6 +13,7 @@ from worker.carriers.borzo.faults import Fault, after_reading, after_writing, pr
 from worker.carriers.borzo.listing import (
     CHUNK,
     PAGE,
+    SHORT_PAGE,
     Group,
     Page,
     chunks,
@@ -72,6 +73,7 @@ class Borzo:
         self._terms = Terms(
             account.payment_method, account.bank_card_id, account.vehicle_type_id, ZoneInfo(account.timezone)
         )
+        self.needs_login = False
         self.capabilities = Capabilities(
             find=True,
             cash_on_delivery=True,
@@ -195,7 +197,9 @@ class Borzo:
     def _list_by_id(self, group: Group, later: list[Group], attempts: Sequence[Attempt]) -> Call:
         refs = {ref for refs in (group, *later) for ref in refs}
         covers = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
-        call = self._get(Operation.READ, "orders", tuple(("order_id[]", ref) for ref in group))
+        # B-50: in the field a page without a count holds ten; should Borzo refuse the count, the halves go without it
+        count = (("count", str(len(group))),) if len(group) > SHORT_PAGE else ()
+        call = self._get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
         return replace(call, covers=covers, memo=store_groups(later))
 
     def _list_newest(self, attempts: Sequence[Attempt], page: Page) -> Call:

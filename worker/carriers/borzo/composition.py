@@ -8,13 +8,14 @@ tried in the order in which they stand, and the first that has something to say 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy
+from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Evidence
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo.memory import Known, Word
 from worker.carriers.borzo.status import CARRYING, FINISHED, HOLDING, SETTLED, Meaning, meaning_of
 from worker.carriers.port import Observation, Raw
 
 MAX_TEXT = 300
+_ON_THE_WAY = frozenset({S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
 """Statuses whose free text is worth keeping as the reason."""
@@ -140,7 +141,7 @@ def _completed(scene: _Scene) -> _Verdict | None:
     if scene.told.returns or scene.known.saw("return_seen"):
         return _Verdict("order", scene.order, None, ("completed_after_return",))
     if not scene.told.polled or not scene.known.saw("completed_seen"):
-        return _Verdict("order", scene.order, None, ("completed_needs_second_read",))
+        return _Verdict("order", scene.order, None, (SECOND_READ,))
     return _Verdict("order", scene.order, meaning_of("order:completed"), ("completed_without_delivery",))
 
 
@@ -152,13 +153,16 @@ def _of_the_order(scene: _Scene) -> _Verdict | None:
 
 _RULES = (_canceled, _held, _of_the_parcel, _completed, _of_the_order)
 
+SECOND_READ = "completed_needs_second_read"
+"""A known word that says too little yet: nothing to tell anybody."""
+
 
 def _observation(verdict: _Verdict, scene: _Scene) -> Observation:
     meaning, word = verdict.meaning, verdict.word
     raw = Raw(verdict.entity, word.code, word.text[:MAX_TEXT] if word.text else None)
     said = Observation(
         status=None,
-        raw=raw,
+        raw=None if SECOND_READ in verdict.notes else raw,
         stamp=None if scene.told.polled else word.said_at,
         occurred_at=word.changed_at or word.said_at,
         refs=_memory(scene),
@@ -172,15 +176,21 @@ def _explained(said: Observation, meaning: Meaning, scene: _Scene) -> Observatio
     by = CancelledBy.MERCHANT if scene.known.cancelling else CancelledBy.UNKNOWN
     return replace(
         said,
-        status=meaning.status,
+        status=_at_least(meaning, scene.known),
         evidence=meaning.evidence,
         detail="with_items" if cancelled and _goods_are_gone(scene) else meaning.detail,
         reason=meaning.reason,
-        reason_text=said.raw.text if meaning.status in _EXPLAINED else None,
+        reason_text=said.raw.text if said.raw and meaning.status in _EXPLAINED else None,
         cancelled_by=by if cancelled else None,
         reopens=scene.told.is_order("reactivated") and meaning.status not in FINAL,
         notes=meaning.notes + said.notes,
     )
+
+
+def _at_least(meaning: Meaning, known: Known) -> S:
+    """Let "in process" not call the courier back from the shop: it is consistent with having got there, no more."""
+    vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
+    return S(known.state) if vague and known.state in _ON_THE_WAY else meaning.status
 
 
 def _goods_are_gone(scene: _Scene) -> bool:

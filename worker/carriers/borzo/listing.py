@@ -16,6 +16,7 @@ from worker.carriers.port import Attempt
 
 CHUNK = 50
 PAGE = 50
+SHORT_PAGE = 10
 MAX_SCAN = 1000
 """How many orders a look-up goes back before it gives up without a verdict."""
 SKEW = timedelta(minutes=5)

@@ -62,11 +62,12 @@ class Known:
     refs: Mapping[str, str]
     rank: int = 0
     cancelling: bool = False
+    state: str = ""
 
     @classmethod
     def of_attempt(cls, attempt: Attempt) -> Self:
         """Take it from an attempt."""
-        return cls(attempt.tag, attempt.store.country, attempt.refs, attempt.rank, attempt.cancelling)
+        return cls(attempt.tag, attempt.store.country, attempt.refs, attempt.rank, attempt.cancelling, attempt.state)
 
     @classmethod
     def of_booking(cls, booking: Booking, refs: Mapping[str, str]) -> Self:

@@ -3,6 +3,7 @@
 The drop is found by its remembered `point_id` or by our tag, never by its position (B-74).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from worker.carriers.port import Courier, Observation, Price, Proof, attempt_of
 
 CURRENCY = "BRL"
 MAX_WORD = 64
+_DIGITS = re.compile(r"\+?[0-9]+")
 
 
 def drop_of(points: Sequence[RawPoint], known: Known) -> RawPoint | None:
@@ -143,11 +145,12 @@ def _courier(raw_courier: RawCourier | None, country: str) -> Courier | None:
 
 def _phone(raw_phone: str | None, country: str) -> tuple[str | None, bool]:
     """Read digits with their country code (B-09); a national number is completed with the store's country."""
-    for text, guessed in ((f"+{(raw_phone or '').lstrip('+')}", False), (raw_phone or "", True)):
-        try:
-            number = phonenumbers.parse(text, country if guessed else None)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_possible_number(number):
-            return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), guessed
-    return raw_phone, False
+    text = raw_phone or ""
+    complete = _DIGITS.fullmatch(text) is not None
+    try:
+        number = phonenumbers.parse(f"+{text.removeprefix('+')}" if complete else text, country)
+    except phonenumbers.NumberParseException:
+        return raw_phone, False
+    if not phonenumbers.is_possible_number(number):
+        return raw_phone, False
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), not complete

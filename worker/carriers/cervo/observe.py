@@ -143,7 +143,8 @@ def _at(seen: Observation, when: Moment) -> Observation:
 def _described(
     seen: Observation, name: str | None, mobile: str | None, tracking: str | None, attempt: Attempt
 ) -> Observation:
-    driver = None if seen.raw.code in COURIER_GONE else courier(name, mobile, attempt.store.country)
+    gone = seen.raw is not None and seen.raw.code in COURIER_GONE
+    driver = None if gone else courier(name, mobile, attempt.store.country)
     link = tracking_url(tracking)
     notes = (TRACKING_REFUSED,) if tracking and link is None else ()
     return replace(seen, courier=driver, tracking_url=link, notes=notes)

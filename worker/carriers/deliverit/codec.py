@@ -15,14 +15,7 @@ from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.answers import Reader, read_company
 from worker.carriers.deliverit.links import is_token, path_of
 from worker.carriers.deliverit.progress import latest_pickup_of, observe, pickup_of, vanished
-from worker.carriers.deliverit.replies import (
-    answer_of,
-    check_account,
-    check_done,
-    check_read,
-    check_resource,
-    unread,
-)
+from worker.carriers.deliverit.replies import answer_of, check_account, check_done, check_read, check_resource, unread
 from worker.carriers.deliverit.request import authorization, encode, fields_of
 from worker.carriers.deliverit.rows import DayList, Found, read_day
 from worker.carriers.deliverit.status import CANCEL_REFUSALS
@@ -61,12 +54,15 @@ class DeliverIt:
     account_type: ClassVar[type[Account]] = DeliverItAccount
     account: Account
     capabilities: Capabilities
+    needs_login: bool
 
     def __init__(self, account: Account, facts: Mapping[str, str]) -> None:
         if not isinstance(account, DeliverItAccount):
             raise TypeError(f"DeliverIt needs a DeliverItAccount, not a {type(account).__name__}")
         self.account = self._settings = account
         self._known_company = account.company or facts.get("company")
+        # one login for each account, even when its company is set: a wrong one would leave every create in doubt (D-04)
+        self.needs_login = self._known_company is None or self._known_company != facts.get("company")
         self._zone = ZoneInfo(account.timezone)
         self.capabilities = Capabilities(
             find=True,
@@ -154,9 +150,7 @@ class DeliverIt:
         if left <= POSSIBLE_UNTIL:
             raise Refused(Reason.DEADLINE_PASSED, f"the pickup is 15 minutes away or less; call DeliverIt {HOTLINE}")
         if left <= FREE_UNTIL and not allow_paid:
-            raise Refused(
-                Reason.DEADLINE_PASSED, "the pickup is 20 minutes away or less: only a charged cancel is left"
-            )
+            raise Refused(Reason.DEADLINE_PASSED, "the pickup is 20 minutes away or less: only a paid cancel is left")
         return self._act(Operation.CANCEL, "cancel", attempt.ref, attempt)
 
     def read_cancel(self, call: Call, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from schemas.status import FINAL, GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
@@ -50,7 +51,7 @@ def latest_pickup_of(attempt: Attempt) -> datetime:
 
 
 def observe(attempt: Attempt, sighting: Sighting, day: str, now: datetime, zone: ZoneInfo) -> tuple[Observation, ...]:
-    """Say what an attempt's own row tells, unknown words first."""
+    """Say what an attempt's own row tells, an unknown word first."""
     row = sighting.row
     times = _times(attempt, row, now, zone)
     cancelled_at = _cancelled_at(row, now, zone)
@@ -73,12 +74,12 @@ def observe(attempt: Attempt, sighting: Sighting, day: str, now: datetime, zone:
         price=_price(attempt, row),
         notes=(*rule.notes, *_notes(attempt, sighting, times, both=cancelled and not ended)),
     )
-    return (*_unknown_words(row, cancelled=cancelled), known)
+    return (*_unknown_word(row, cancelled=cancelled), known)
 
 
 def vanished() -> tuple[Observation, ...]:
     """Say that a row we saw on this day is gone, which changes nothing (D-54)."""
-    return (Observation(status=None, raw=Raw("row", "missing"), notes=("rows_vanished",)),)
+    return (Observation(status=None, raw=None, notes=("rows_vanished",)),)
 
 
 def _times(attempt: Attempt, row: RawRow, now: datetime, zone: ZoneInfo) -> Times:
@@ -167,10 +168,16 @@ def _notes(attempt: Attempt, sighting: Sighting, times: Times, *, both: bool) ->
     return tuple(note for note, holds in said.items() if holds)
 
 
-def _unknown_words(row: RawRow, *, cancelled: bool) -> tuple[Observation, ...]:
-    """Report a text where a time should be: it is no time, so it is a word nobody has told us."""
+def _unknown_word(row: RawRow, *, cancelled: bool) -> tuple[Observation, ...]:
+    """Report a text where a time or a yes or no should be: it is a word nobody has told us.
+
+    One is enough: two in turn would look like news at every read.
+    """
     said = {MILESTONES[name]: text for name, text in _faces(row).items()}
     if not cancelled and not (row.canceled_at or "").startswith(NO_DATE):
         said["canceled_at"] = row.canceled_at
-    words = (f"{key}={text[:LONGEST_WORD]}" for key, text in said.items() if text and not is_time(text))
-    return tuple(Observation(status=None, raw=Raw("row", word)) for word in words)
+    odd = {key: text for key, text in said.items() if text and not is_time(text)}
+    if row.cancel is None and row.cancel_word:
+        odd["cancel"] = row.cancel_word
+    words = (Raw("row", f"{key}={text[:LONGEST_WORD]}") for key, text in odd.items())
+    return tuple(Observation(status=None, raw=word) for word in islice(words, 1))

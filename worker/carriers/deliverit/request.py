@@ -28,6 +28,9 @@ POSTAL_CODE = re.compile(r"[0-9]{4}")
 LONGEST_REMARKS = 250
 """The document names no limit; what a database column of 255 would cut or refuse is cut here, behind our tag."""
 
+LONGEST_STREET = 200
+"""Longer than any street; past it the search for a floor would only cost time."""
+
 NUMBERS = {"zip": int, "telephone": int, "latitude": float, "longitude": float}
 """What the document types as a number, for the JSON encoding (D-06)."""
 
@@ -88,7 +91,7 @@ def national_phone(order: Order, store: Store) -> str | None:
 def split_street(street: str) -> tuple[str, str]:
     """Take the floor and the door off a street, because they mislead the carrier's map (D-12)."""
     whole = plain(street).strip(" ,")
-    found = UNIT.fullmatch(whole)
+    found = UNIT.fullmatch(whole) if len(whole) <= LONGEST_STREET else None
     return (found["street"], found["unit"]) if found else (whole, "")
 
 

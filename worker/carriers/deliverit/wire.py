@@ -130,6 +130,7 @@ class RawRow(_Wire):
     done: Text = None
     cancel_url: Annotated[Text, Field(validation_alias=AliasChoices("canceurl", "cancelurl"))] = None
     cancel: Flag = None
+    cancel_word: Annotated[Text, Field(validation_alias="cancel")] = None
     canceled_at: Text = None
 
 

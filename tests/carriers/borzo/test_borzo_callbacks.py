@@ -1,0 +1,350 @@
+"""Callbacks: who sent them, whom they are about, and what they say."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.status import DeliveryStatus as S
+from schemas.status import Evidence
+from worker.carriers.borzo import Borzo
+from worker.carriers.borzo.signature import verify
+from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Price, Proof, Raw
+from worker.errors import Forged, Unreadable
+
+EVENT = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
+SECRET = "CALLBACK_SECRET_KEY"
+
+
+def _signed(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def _callback(body: bytes | dict[str, Any], signature: str | None = None) -> Callback:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Callback("POST", raw, {"x-dv-signature": _signed(raw) if signature is None else signature})
+
+
+@pytest.fixture
+def delivery(document: Callable[[str], bytes]) -> Callable[..., Callback]:
+    """The document's delivery callback, changed as the test needs it."""
+
+    def build(status: str, minute: int = 0, **changes: Any) -> Callback:
+        at = f"2024-11-23T13:{minute:02}:00+00:00"
+        raw = json.loads(document("delivery_callback"))["delivery"] | {"point_id": 202686, "status": status}
+        raw |= {"status_datetime": at, "status_description": status} | changes
+        return _callback({"event_datetime": at, "event_type": "delivery_changed", "delivery": raw})
+
+    return build
+
+
+@pytest.fixture
+def order(order_of: Callable[..., dict[str, Any]]) -> Callable[..., Callback]:
+    def build(status: str, minute: int = 0, delivery: str | None = None, **changes: Any) -> Callback:
+        raw = order_of({"status": delivery} if delivery else None, status=status, status_description=status, **changes)
+        at = f"2024-11-23T13:{minute:02}:00+00:00"
+        return _callback({"event_datetime": at, "event_type": "order_changed", "order": raw})
+
+    return build
+
+
+@pytest.fixture
+def follow(codec: Borzo, attempt: Attempt, now: datetime) -> Callable[..., list[S | None]]:
+    """Read callbacks one after the other, as the engine does, and tell the statuses."""
+
+    def read(*callbacks: Callback) -> list[S | None]:
+        current, statuses = attempt, []
+        for callback in callbacks:
+            [seen] = codec.read_callback(callback, current, now)
+            current = replace(current, refs={**current.refs, **seen.refs})
+            statuses.append(seen.status)
+        return statuses
+
+    return read
+
+
+@pytest.mark.parametrize("sample", ["order_callback", "delivery_callback"])
+@pytest.mark.parametrize("secrets", [SECRET, f"old, {SECRET}", f"{SECRET},new"])
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_the_documents_callbacks_are_authentic_in_either_case_with_either_secret(
+    make: Callable[..., Borzo],
+    document: Callable[[str], bytes],
+    sample: str,
+    secrets: str,
+    case: Callable[[str], str],
+) -> None:  # B-81
+    body = document(sample)
+    make(callback_secret=secrets).authenticate(_callback(body, case(_signed(body))))
+
+
+@pytest.mark.parametrize(
+    ("signature", "text"),
+    [
+        ("", "missing"),
+        ("0" * 64, "does not fit"),
+        ("0" * 63, "no SHA-256"),
+        ("g" * 64, "no SHA-256"),
+        ("é" * 64, "no SHA-256"),
+        ("\u0660" * 64, "no SHA-256"),
+        ("\ud800" * 64, "no SHA-256"),
+        (hmac.new(SECRET.encode(), b"{}", hashlib.sha1).hexdigest(), "SHA-1"),
+    ],
+    ids=["none", "wrong", "short", "no-hex", "latin", "arabic-digits", "surrogates", "B-91"],
+)
+def test_whatever_is_not_signed_is_forged(make: Callable[..., Borzo], signature: str, text: str) -> None:  # B-82
+    with pytest.raises(Forged, match=text):
+        make(callback_secret=SECRET).authenticate(_callback(b"{}", signature))
+
+
+def test_a_missing_signature_is_forged(make: Callable[..., Borzo]) -> None:
+    with pytest.raises(Forged):
+        make(callback_secret=SECRET).authenticate(Callback("POST", b"{}"))
+
+
+def test_without_a_secret_every_callback_is_forged(codec: Borzo) -> None:
+    with pytest.raises(Forged, match="no callback secret"):
+        codec.authenticate(_callback(b"{}", _signed(b"{}", "")))
+
+
+def test_a_body_changed_by_one_byte_is_forged(make: Callable[..., Borzo], document: Callable[[str], bytes]) -> None:
+    body = document("order_callback")
+    with pytest.raises(Forged):
+        make(callback_secret=SECRET).authenticate(_callback(body + b" ", _signed(body)))
+
+
+@given(st.binary(max_size=50), st.text(max_size=80))
+def test_no_signature_raises_anything_but_forged(body: bytes, signature: str) -> None:
+    with pytest.raises(Forged):
+        verify(body, signature, [SECRET])
+
+
+def test_the_documents_callbacks_name_their_order(codec: Borzo, document: Callable[[str], bytes]) -> None:
+    keys = [codec.callback_key(_callback(document(name))) for name in ("order_callback", "delivery_callback")]
+    assert keys == [CallbackKey(ref="1250032")] * 2
+
+
+def test_our_tag_names_the_attempt(
+    codec: Borzo, attempt: Attempt, order: Callable[..., Callback], delivery: Callable[..., Callback]
+) -> None:  # B-86, B-88
+    tagged = delivery("planned", client_order_id=attempt.tag)
+    unlinked = delivery("planned", client_order_id=attempt.tag, order_id=None)
+    assert [codec.callback_key(callback) for callback in (order("new"), tagged, unlinked)] == [
+        CallbackKey(ref="1250032", attempt_id=attempt.id),
+        CallbackKey(ref="1250032", attempt_id=attempt.id),
+        CallbackKey(attempt_id=attempt.id),
+    ]
+
+
+def test_a_reference_that_is_no_tag_names_no_attempt(codec: Borzo, delivery: Callable[..., Callback]) -> None:
+    assert codec.callback_key(delivery("planned", client_order_id="2011")) == CallbackKey(ref="1250032")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"order": null}', b'{"order": {"order_id": "1"}}', b"\xff"])
+def test_a_body_without_order_or_delivery_is_unreadable(
+    codec: Borzo, attempt: Attempt, now: datetime, body: bytes
+) -> None:
+    with pytest.raises(Unreadable):
+        codec.callback_key(_callback(body))
+    with pytest.raises(Unreadable):
+        codec.read_callback(_callback(body), attempt, now)
+
+
+def test_a_delivery_that_names_nothing_is_unreadable(codec: Borzo, delivery: Callable[..., Callback]) -> None:
+    with pytest.raises(Unreadable):
+        codec.callback_key(delivery("planned", order_id=None))
+
+
+def test_the_documents_order_callback_is_read_in_whole(
+    codec: Borzo, attempt: Attempt, document: Callable[[str], bytes], now: datetime
+) -> None:
+    assert codec.read_callback(_callback(document("order_callback")), attempt, now) == (
+        Observation(
+            status=S.CREATED,
+            raw=Raw("delivery", "planned"),
+            stamp=EVENT,
+            occurred_at=EVENT,
+            ref="1250032",
+            refs={
+                "point_id": "202686",
+                "order_word": "2024-11-23T12:38:35+00:00 - available",
+                "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
+            },
+            price=Price(Decimal("18.00"), "BRL"),
+        ),
+    )
+
+
+def test_the_documents_delivery_callback_is_read_in_whole(
+    codec: Borzo, attempt: Attempt, document: Callable[[str], bytes], now: datetime
+) -> None:  # B-89
+    ours = replace(attempt, refs={"point_id": "203902"})
+    assert codec.read_callback(_callback(document("delivery_callback")), ours, now) == (
+        Observation(
+            status=S.COURIER_ASSIGNED,
+            raw=Raw("delivery", "active"),
+            evidence=Evidence.WEAK,
+            stamp=EVENT,
+            occurred_at=EVENT,
+            detail="in_process",
+            ref="1250032",
+            refs={
+                "point_id": "203902",
+                "delivery_id": "11712",
+                "delivery_word": "2024-11-23T12:38:35+00:00 2024-11-23T12:38:35+00:00 active",
+            },
+            price=Price(Decimal("18.00"), "BRL"),
+        ),
+    )
+
+
+def test_a_delivery_of_another_point_is_only_a_hint(
+    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+) -> None:  # B-74, B-88
+    assert codec.read_callback(delivery("finished", point_id=9), attempt, now) == ()
+
+
+def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
+    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+) -> None:  # B-88
+    blank, known = replace(attempt, refs={}), replace(attempt, refs={"delivery_id": "11712"})
+    tagged = delivery("finished", client_order_id=attempt.tag)
+    seen = [
+        codec.read_callback(delivery("finished"), attempt, now),
+        codec.read_callback(tagged, blank, now),
+        codec.read_callback(delivery("finished"), known, now),
+        codec.read_callback(delivery("finished"), blank, now),
+    ]
+    assert [len(observations) for observations in seen] == [1, 1, 1, 0]
+
+
+def test_another_order_with_our_tag_never_changes_the_attempt(
+    codec: Borzo,
+    attempt: Attempt,
+    order: Callable[..., Callback],
+    delivery: Callable[..., Callback],
+    now: datetime,
+) -> None:
+    other = delivery("finished", order_id=7, client_order_id=attempt.tag)
+    assert codec.read_callback(order("canceled", order_id=7), attempt, now) == ()
+    assert codec.read_callback(other, attempt, now) == ()
+
+
+def test_a_callback_may_overtake_the_answer_to_the_create(
+    codec: Borzo,
+    doubtful: Attempt,
+    order: Callable[..., Callback],
+    delivery: Callable[..., Callback],
+    now: datetime,
+) -> None:  # B-86
+    by_order = codec.read_callback(order("new"), doubtful, now)
+    by_delivery = codec.read_callback(delivery("planned", client_order_id=doubtful.tag), doubtful, now)
+    unknown = codec.read_callback(order("unheard_of"), replace(doubtful, state="submitting"), now)
+    assert [(seen.status, seen.ref) for [seen] in (by_order, by_delivery, unknown)] == [(S.CREATED, "1250032")] * 3
+    assert codec.read_callback(order("new", tag=None), doubtful, now) == ()
+
+
+def test_order_and_delivery_callbacks_are_read_together(
+    follow: Callable[..., list[S | None]], order: Callable[..., Callback], delivery: Callable[..., Callback]
+) -> None:
+    assert follow(
+        order("available"),
+        delivery("courier_departed", 1),
+        order("active", 2),
+        delivery("parcel_picked_up", 3),
+        order("delayed", 4),
+        delivery("active", 5),
+        delivery("finished", 6),
+        order("completed", 7),
+    ) == [
+        S.CREATED,
+        S.PICKUP_ENROUTE,
+        S.PICKUP_ENROUTE,
+        S.PICKED_UP,
+        S.PICKED_UP,
+        S.DROPOFF_ENROUTE,
+        S.DELIVERED,
+        S.DELIVERED,
+    ]
+
+
+def test_a_late_callback_does_not_turn_the_story_back(
+    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+) -> None:  # B-84
+    [newer] = codec.read_callback(delivery("parcel_picked_up", 9), attempt, now)
+    remembered = replace(attempt, refs={**attempt.refs, **newer.refs})
+    [late] = codec.read_callback(delivery("courier_assigned", 5), remembered, now)
+    assert (late.status, late.stamp, late.refs["delivery_word"]) == (
+        S.PICKED_UP,
+        newer.stamp,
+        newer.refs["delivery_word"],
+    )
+
+
+def test_within_one_second_the_higher_rank_is_the_newer(
+    follow: Callable[..., list[S | None]], delivery: Callable[..., Callback]
+) -> None:  # B-84
+    assert follow(delivery("courier_at_pickup"), delivery("courier_departed")) == [S.PICKUP_ARRIVED] * 2
+
+
+def test_a_late_reactivated_reopens_nothing(
+    codec: Borzo, attempt: Attempt, order: Callable[..., Callback], now: datetime
+) -> None:
+    [newer] = codec.read_callback(order("canceled", 9), attempt, now)
+    [late] = codec.read_callback(order("reactivated", 5), replace(attempt, refs={**attempt.refs, **newer.refs}), now)
+    assert (late.status, late.reopens) == (S.CANCELLED, False)
+
+
+def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order: Callable[..., Callback]) -> None:
+    assert follow(order("canceled", 1), order("reactivated", 2), order("active", 3)) == [
+        S.CANCELLED,
+        S.CREATED,
+        S.COURIER_ASSIGNED,
+    ]  # B-67
+
+
+def test_a_completed_callback_alone_delivers_nothing(
+    follow: Callable[..., list[S | None]], order: Callable[..., Callback]
+) -> None:  # B-65: the extra read is a read, not a second callback
+    assert follow(order("completed", 1), order("completed", 2)) == [None, None]
+
+
+def test_proof_of_delivery_comes_with_the_delivery(
+    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+) -> None:  # B-90
+    callback = delivery(
+        "return_planned",
+        checkin_issue_name="Cliente ausente",
+        tracking_url="https://borzodelivery.com/track/1",
+        place_photo_url="https://borzodelivery.com/place.jpg",
+        checkin={"recipient_full_name": "Jackson de Souza Santana", "recipient_position": "porteiro"},
+        courier={"courier_id": 72384, "surname": "Surname", "name": "Name", "phone": "5511900000001"},
+    )
+    [seen] = codec.read_callback(callback, attempt, now)
+    assert (seen.reason_text, seen.tracking_url, seen.proof, seen.courier) == (
+        "Cliente ausente",
+        "https://borzodelivery.com/track/1",
+        Proof("Jackson de Souza Santana", "porteiro", "https://borzodelivery.com/place.jpg"),
+        Courier("Name Surname", "+5511900000001"),
+    )
+
+
+def test_an_undated_callback_is_given_no_time_of_its_own(
+    codec: Borzo, attempt: Attempt, order_of: Callable[..., dict[str, Any]], now: datetime
+) -> None:
+    [seen] = codec.read_callback(_callback({"order": order_of(status="active")}), attempt, now)
+    assert (seen.stamp, seen.occurred_at, seen.status) == (None, None, S.COURIER_ASSIGNED)
+
+
+@given(st.binary(max_size=80))
+def test_garbage_in_a_callback_is_unreadable(body: bytes) -> None:
+    codec = Borzo(Borzo.account_type.model_validate({"name": "b", "kind": "borzo", "token": "t"}), {})
+    with pytest.raises(Unreadable):
+        codec.callback_key(_callback(body))

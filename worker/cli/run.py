@@ -1,0 +1,166 @@
+"""Commands that start something."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import typer
+import uvicorn
+
+from worker import bus, demo, log
+from worker.cli.base import app, console, house
+from worker.errors import SettingsError
+from worker.fleet import Fleet, free_port, read_tail, start_redis
+from worker.sandbox import SandboxConfig, serve
+from worker.settings import REDIS_URL_FILE, Settings, load
+from worker.store import Store
+from worker.web import create_app
+from worker.wiring import House
+
+database = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(database, name="db")
+
+
+def _stop_on_term() -> None:
+    """Let SIGTERM end us as Ctrl-C does, so that nothing is left behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@app.command("demo")
+def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards.")) -> None:
+    """Run the whole job on this machine with the sandbox carriers, and show it live."""
+    _stop_on_term()
+    try:
+        right = demo.run(console, keep=keep)
+    except KeyboardInterrupt:
+        console.print("ended")
+        raise typer.Exit(130) from None
+    raise typer.Exit(0 if right else 1)
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine for real use: Redis unless one is set, worker, beat, web and Flower."""
+    _stop_on_term()
+    settings = load()
+    with Fleet({**os.environ, "REMAP_SIGTERM": "SIGQUIT"}, Path("var/log")) as fleet:
+        try:
+            _up(fleet, settings)
+        except KeyboardInterrupt:
+            console.print("ended")
+        finally:
+            if not settings.redis_url:
+                REDIS_URL_FILE.unlink(missing_ok=True)
+
+
+def _up(fleet: Fleet, settings: Settings) -> None:
+    if not settings.accounts:
+        raise SettingsError("no carrier is set: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
+    url = settings.redis_url or start_redis(fleet, Path("var/redis"))
+    if not settings.redis_url:
+        REDIS_URL_FILE.write_text(url)
+    web, flower = _free(settings.web_address), _free(settings.flower_address)
+    chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
+    fleet.environ = {**fleet.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
+    _refuse_unsafe(url)
+    Store(settings.database_url).upgrade()
+    fleet.start_all()
+    console.print(f"Redis   {url}\nWeb     http://{web}/readyz\nFlower  http://{flower}\nLogs    {fleet.logs}/")
+    console.print("Ctrl-C ends everything.")
+    while True:
+        for name in fleet.watch():
+            console.print(f"{name} ended and is started again; its last words:", style="yellow")
+            console.print(read_tail(fleet.logs / f"{name}.log", 1000), markup=False, style="dim")
+        time.sleep(0.5)
+
+
+def _free(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{host}:{free_port(int(port), host)}"
+
+
+def _refuse_unsafe(url: str) -> None:
+    faults = bus.Bus(bus.connect(url), orders="orders", events="deliveries").faults()
+    for fault in faults:
+        console.print(f"Redis: {fault}", style="yellow")
+    if any("noeviction" in fault for fault in faults):
+        raise SettingsError("this Redis evicts keys when it is full, and would lose the streams")
+
+
+@app.command()
+def sandbox(
+    host: str = typer.Option("127.0.0.1"),
+    port: int = typer.Option(8100),
+    step: float = typer.Option(5.0, help="Seconds between the steps of an order's scripted life."),
+    latency: float = typer.Option(0.0, help="Seconds before every reply."),
+    seed: int = typer.Option(1),
+    borzo_callback: str = typer.Option("", help="Where Borzo's signed callbacks go."),
+) -> None:
+    """Run the sandbox of the four APIs alone, for integrating before there are credentials."""
+    console.print(f"The four APIs answer at http://{host}:{port}; http://{host}:{port}/sandbox explains.")
+    config = SandboxConfig(step=step, latency=latency, seed=seed, borzo_callback_url=borzo_callback or None)
+    serve(host, port, config)
+
+
+@app.command()
+def check() -> None:
+    """Check settings, database, Redis and each carrier's credentials, one line each."""
+    made = house()
+    found = [_try("database", made.store.ping), _try("redis", made.bus.ping)]
+    found += [_try(f"carrier {name}", lambda name=name: _probe(made, name)) for name in made.settings.accounts]
+    raise typer.Exit(0 if all(found) else 1)
+
+
+def _try(name: str, check_: Any) -> bool:
+    try:
+        note = check_()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
+        first = (str(error).splitlines() or [""])[0]
+        console.print(f"[red]failed[/]  {name}: {type(error).__name__} {first}")
+        return False
+    console.print(f"[green]ok[/]      {name}{f': {note}' if note else ''}")
+    return True
+
+
+def _probe(made: House, name: str) -> str:
+    codec = made.carrier(name)
+    call = codec.probe()
+    if call is None:
+        return "this carrier has no harmless call to try the credentials with"
+    facts = codec.read_probe(made.gateway.one(name, call))
+    return ", ".join(f"{key} {value}" for key, value in facts.items())
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the database's schema up to date."""
+    Store(load().database_url).upgrade()
+
+
+@app.command(hidden=True)
+def web() -> None:
+    """Run the HTTP edge (a process of the Procfile)."""
+    import worker.app  # noqa: F401, PLC0415 - the Celery app that hints go through
+
+    made = house()
+    log.setup(made.settings.log_level, made.settings.log_format)
+    host, _, port = made.settings.web_address.rpartition(":")
+    # No access log: a callback's address holds its token.
+    uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None, server_header=False)
+
+
+@app.command(hidden=True)
+def flower() -> None:
+    """Run Flower, read-only (a process of the Procfile)."""
+    settings = load()
+    host, _, port = settings.flower_address.rpartition(":")
+    password = settings.password.get_secret_value()
+    command = ["celery", "--app", "worker.app", "flower", f"--address={host}", f"--port={port}", "--read_only"]
+    if password:
+        # In the environment, not in the arguments, which every user of the machine can read.
+        os.environ["FLOWER_BASIC_AUTH"] = f"operator:{password}"
+    program = Path(sys.executable).parent / "celery"
+    os.execvp(str(program) if program.exists() else "celery", command)  # noqa: S606 - our own arguments

@@ -1,0 +1,192 @@
+"""Everything on this machine, with the sandbox in the place of the carriers: the whole job, to be watched.
+
+The demo knows nothing that a platform does not: it puts orders on the bus and reads the events that come out.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from schemas.events import EventType
+from schemas.status import FINAL, DeliveryStatus
+from worker import bus
+from worker.bus import Bus
+from worker.demo.orders import MALFORMED, SAMPLES, Sample, cancelled, placed
+from worker.fleet import Fleet, free_port, read_tail, start_redis
+
+FOLDER = Path("var/demo")
+STEP = 2.5
+LIMIT = 110.0
+COLOURS = {
+    DeliveryStatus.DELIVERED: "green",
+    DeliveryStatus.RETURNED: "yellow",
+    DeliveryStatus.CANCELLED: "yellow",
+    DeliveryStatus.REJECTED: "red",
+    DeliveryStatus.FAILED: "red",
+    DeliveryStatus.SUBMIT_UNKNOWN: "red",
+    DeliveryStatus.QUEUED: "dim",
+}
+
+
+@dataclass
+class Seen:
+    """What the bus has told of one sample."""
+
+    sample: Sample
+    status: DeliveryStatus | None = None
+    detail: str | None = None
+    carrier: str | None = None
+    courier: str | None = None
+    since: float = field(default_factory=time.monotonic)
+    path: list[str] = field(default_factory=list)
+    asked: bool = False
+
+    def take(self, data: Mapping[str, Any]) -> None:
+        """Take one event in."""
+        status = DeliveryStatus(data["status"])
+        if status != self.status:
+            self.since = time.monotonic()
+            self.path.append(status.value)
+        self.status, self.detail = status, data["detail"]
+        self.carrier = data["carrier"] or self.carrier
+        self.courier = (data["courier"] or {}).get("name") or self.courier
+
+    @property
+    def ended(self) -> bool:
+        """Whether its life is over."""
+        return self.status in FINAL
+
+    @property
+    def right(self) -> bool:
+        """Whether it ended as its script says."""
+        return self.status == self.sample.ends and self.carrier == self.sample.carrier
+
+
+def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:
+    """Make the settings of the demo: those that any user has, pointed at the sandbox, with shorter cadences."""
+    origin = f"http://127.0.0.1:{sandbox}"
+    mine = {
+        "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
+        "REDIS_URL": redis_url,
+        "WEB_ADDRESS": f"127.0.0.1:{web}",
+        "FLOWER_ADDRESS": f"127.0.0.1:{flower}",
+        "PUBLIC_URL": f"http://127.0.0.1:{web}",
+        "STORES_FILE": str(Path(__file__).parent / "stores.toml"),
+        "CARRIERS__CERVO__BASE_URL": origin,
+        "CARRIERS__CERVO__TOKEN": "sandbox-cervo-token",
+        "CARRIERS__CERVO__POLL_INTERVAL": "1",
+        "CARRIERS__CERVO__RATE": "20/second",
+        "CARRIERS__BORZO__BASE_URL": origin,
+        "CARRIERS__BORZO__TOKEN": "sandbox-borzo-token",
+        "CARRIERS__BORZO__CALLBACK_SECRET": "sandbox-borzo-secret",
+        "CARRIERS__BORZO__POLL_INTERVAL": "5",
+        "CARRIERS__DELIVERIT__BASE_URL": origin,
+        "CARRIERS__DELIVERIT__USERNAME": "sandbox@deliverit.example",
+        "CARRIERS__DELIVERIT__PASSWORD": "sandbox-deliverit-password",
+        "CARRIERS__DELIVERIT__POLL_INTERVAL": "1",
+        "ORDERING__BASE_URL": origin,
+        "ORDERING__API_KEY": "sandbox-ordering-key",
+    }
+    others = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
+    return {**others, "REMAP_SIGTERM": "SIGQUIT", **{f"ORDER_SYNC_{key}": value for key, value in mine.items()}}
+
+
+def run(console: Console, *, keep: bool) -> bool:
+    """Run the demo; True when every order ended as its script says. Ctrl-C ends it and all its processes."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    sandbox, web, flower = free_port(), free_port(8000), free_port(5555)
+    with Fleet({**os.environ}, FOLDER / "log") as fleet:
+        console.print("Starting Redis, the sandbox, worker, beat, web and Flower ...", style="dim")
+        url = start_redis(fleet, FOLDER / "redis")
+        fleet.environ = environment(url, sandbox, web, flower)
+        port = ["--port", str(sandbox), "--step", str(STEP)]
+        fleet.start_command(
+            "sandbox", ["order-sync", "sandbox", *port, "--borzo-callback", f"http://127.0.0.1:{web}/callbacks/borzo"]
+        )
+        fleet.run_command(["order-sync", "db", "upgrade"])
+        fleet.start_all()
+        made = Bus(bus.connect(url), orders="orders", events="deliveries")
+        right = _watch(console, fleet, made)
+        if keep:
+            _keep(console, fleet, url, sandbox, web, flower)
+        return right
+
+
+def _watch(console: Console, fleet: Fleet, made: Bus) -> bool:
+    seen = {sample.order_id: Seen(sample) for sample in SAMPLES}
+    quarantined = 0
+    made.place(MALFORMED)
+    for sample in SAMPLES:
+        made.place(placed(sample))
+    started = time.monotonic()
+    with Live(_table(seen), console=console, refresh_per_second=4, transient=False) as live:
+        for event in _events(made):
+            fleet.watch()
+            quarantined += event.get("type") == EventType.QUARANTINED
+            _take(seen, event, made)
+            live.update(_table(seen))
+            if all(each.ended for each in seen.values()) or time.monotonic() - started > LIMIT:
+                break
+    return _summary(console, fleet, list(seen.values()), quarantined, time.monotonic() - started)
+
+
+def _events(made: Bus) -> Iterator[dict[str, Any]]:
+    for _, document in made.follow("0-0", block_ms=250):
+        yield json.loads(document) if document else {}
+
+
+def _take(seen: dict[str, Seen], event: dict[str, Any], made: Bus) -> None:
+    told = seen.get(event.get("subject", ""))
+    if told is None or not event["type"].startswith("delivery."):
+        return
+    told.take(event["data"])
+    if told.sample.cancelled and not told.asked and told.status is DeliveryStatus.CREATED:
+        told.asked = True
+        made.place(cancelled(told.sample))
+
+
+def _table(seen: dict[str, Seen]) -> Table:
+    table = Table(title="Order Sync", title_style="bold", expand=False)
+    for heading in ("order", "what happens", "carrier", "status", "since", "courier"):
+        table.add_column(heading, no_wrap=True)
+    for each in seen.values():
+        status = Text(each.status or "on the bus", style=COLOURS.get(each.status, "cyan") if each.status else "dim")
+        if each.detail:
+            status.append(f" ({each.detail})", style="dim")
+        age = "" if each.ended else f"{time.monotonic() - each.since:.0f} s"
+        table.add_row(each.sample.order_id, each.sample.tells, each.carrier or "", status, age, each.courier or "")
+    return table
+
+
+def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int, seconds: float) -> bool:
+    wrong = [each for each in seen if not each.right]
+    for each in seen:
+        mark = (
+            "[green]as scripted[/]" if each.right else f"[red]expected {each.sample.ends} at {each.sample.carrier}[/]"
+        )
+        console.print(f"{each.sample.order_id}  {' > '.join(each.path)}  {mark}")
+    console.print(f"1 malformed message, {quarantined} quarantined; {len(seen)} orders in {seconds:.0f} s")
+    right = not wrong and quarantined == 1
+    console.print("[bold green]Every order ended as its script says.[/]" if right else "[bold red]Not as scripted.[/]")
+    if not right:
+        for process in fleet.processes:
+            console.print(f"--- {process.name} ---\n{read_tail(process.log, 1500)}", markup=False, style="dim")
+    return right
+
+
+def _keep(console: Console, fleet: Fleet, url: str, sandbox: int, web: int, flower: int) -> None:
+    console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
+    console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {url}\nCtrl-C ends everything.")
+    while True:
+        fleet.watch()
+        time.sleep(0.5)
