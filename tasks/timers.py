@@ -1,5 +1,7 @@
 """The sweep: hand out whatever is due. It owns progress; every message elsewhere is only a hint."""
 
+from typing import Any
+
 from celery import current_app, shared_task
 
 from worker import hints, lifecycle
@@ -67,6 +69,7 @@ def _full(made: House) -> list[str]:
         return sorted({name for queue, name in queues.items() if _depth(channel, queue) > FULL})
 
 
-def _depth(channel: object, queue: str) -> int:
+def _depth(channel: Any, queue: str) -> int:
     # Not passively: on Redis an empty queue is one that does not exist.
-    return int(current_app.amqp.queues[queue](channel).queue_declare().message_count)
+    declared: Any = current_app.amqp.queues[queue](channel).queue_declare()
+    return int(declared.message_count)

@@ -33,7 +33,7 @@ def _queues(settings: Settings) -> list[Queue]:
     return [Queue(name, routing_key=name) for name in names]
 
 
-def _route(name: str, args: Any, *_: Any, **__: Any) -> dict[str, str] | None:
+def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:
     """Find a task's queue by its name; `deliveries.*` go to their carrier's."""
     family, _, verb = name.partition(".")
     if family == "deliveries":

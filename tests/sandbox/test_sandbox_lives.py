@@ -21,10 +21,12 @@ def at(seconds: float) -> datetime:
         ("#AB12 sandbox:returned, 2nd floor", "returned"),
         ("sandbox:nonsense", "happy"),
         ("sandbox:offered_late", "offered_late"),
+        ("sandbox:deliverit=closed sandbox:cervo=returned", "returned"),
+        ("sandbox:deliverit=closed", "happy"),
     ],
 )
 def test_a_script_is_named_anywhere_in_the_text(text: str | None, script: str) -> None:
-    assert lives.script_in("notes", text) == script
+    assert lives.script_in("cervo", "notes", text) == script
 
 
 @pytest.mark.parametrize(

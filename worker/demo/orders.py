@@ -47,7 +47,7 @@ CUSTOMERS = {
 SAMPLES = (
     Sample("2011", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "an ordinary delivery"),
     Sample("2012", "17", "offered", DeliveryStatus.DELIVERED, "deliverit", "another time is offered and accepted"),
-    Sample("2013", "17", "closed", DeliveryStatus.DELIVERED, "borzo", "the first carrier is closed: the next one"),
+    Sample("2013", "17", "deliverit=closed", DeliveryStatus.DELIVERED, "borzo", "the first carrier is closed: the next one"),
     Sample(
         "2014", "17", "offered_late", DeliveryStatus.DELIVERED, "borzo", "an offer too late is denied: the next one"
     ),

@@ -94,7 +94,7 @@ class Borzo:
     async def create(self, request: Request) -> Any:
         """Place an order (borzo.txt, "Placing an order")."""
         sent = await self._read(request, parameters.CREATE)
-        script = lives.script_in(sent["matter"], *(point.get("note") for point in sent["points"]))
+        script = lives.script_in("borzo", sent["matter"], *(point.get("note") for point in sent["points"]))
         if script == "closed":
             raise Refusal(code="route_not_found")
         if script == "refused":

@@ -106,7 +106,7 @@ class Cervo:
         blank = [field for field in FILLED if field in sent and sent[field] in ("", None)]
         if absent or blank:
             return [f"{_label(field)} is required" for field in dict.fromkeys((*blank, *absent))]
-        if lives.script_in(sent["notes"]) in lives.REFUSING:
+        if lives.script_in("cervo", sent["notes"]) in lives.REFUSING:
             return ["Customer is required"]
         if self._world.config.cervo_refuses_repeats and str(sent["id"]) in self._seen:
             return ["Id is duplicated"]
@@ -114,7 +114,7 @@ class Cervo:
 
     def _register(self, sent: Mapping[str, Any]) -> CervoOrder:
         world, now = self._world, self._world.now()
-        script = lives.script_in(sent["notes"])
+        script = lives.script_in("cervo", sent["notes"])
         order = CervoOrder(
             id=str(world.number()),
             reference=str(sent["id"]),

@@ -29,7 +29,7 @@ Order Sync sandbox: Cervo V2, Borzo 1.6, DeliverIt and Ordering on one origin.
   POST   /sandbox/ordering/orders                 put orders on the platform: one object or a list
   POST   /sandbox/reset                           forget everything
 
-Write sandbox:SCRIPT into an order's free text (notes, matter, remarks).
+Write sandbox:SCRIPT, or sandbox:CARRIER=SCRIPT for one carrier alone, into an order's free text.
 Scripts: {scripts}
 Faults:  {faults}
 Step:    {step} s

@@ -69,7 +69,7 @@ class DeliverIt:
         """Book a driver, or offer another time (deliverit.txt, "Send delivery request")."""
         form, now = await read_form(request), self._world.now()
         requested = words.requested_time(str(form.get("time")), now, self.zone)
-        fault = _fault(form) or REFUSALS.get(lives.script_in(form.get("remarks")))
+        fault = _fault(form) or REFUSALS.get(lives.script_in("deliverit", form.get("remarks")))
         if fault or requested is None or requested < now - timedelta(minutes=5):
             message = fault or "Time is not valid"
             return Json({"DeliverItOpen": True, "error": True, "message": message}, 400)
@@ -129,7 +129,7 @@ class DeliverIt:
     def book(self, form: dict[str, Any], requested: datetime) -> Trip:
         """Create the trip that a form asks for, shifted where its script offers another time."""
         world, now = self._world, self._world.now()
-        script = lives.script_in(form.get("remarks"))
+        script = lives.script_in("deliverit", form.get("remarks"))
         trip = Trip(
             id=world.token(20),
             reference=words.tag_in(form),

@@ -101,7 +101,7 @@ class DeliverItInfo:
         if str(form["ordernumber"]) in self._taken:
             return TAKEN
         placed = not (_blank(form, "latitude") or _blank(form, "longitude"))
-        script = lives.script_in(form.get("remarks"))
+        script = lives.script_in("deliverit", form.get("remarks"))
         if script == "refused" or not (placed or any(letter.isdigit() for letter in str(form["street"]))):
             return MESSY
         return STRANGE if script == "closed" else None
@@ -111,7 +111,7 @@ class DeliverItInfo:
         details = Details(
             id=world.token(15),
             reference=str(form["ordernumber"]),
-            script=lives.script_in(form.get("remarks")),
+            script=lives.script_in("deliverit", form.get("remarks")),
             created=now,
             life=Life(("transferred",), now, timedelta()),
             form=form,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 Script = tuple[str, ...]
 
-_MARKER = re.compile(r"sandbox:([a-z_]+)")
+_MARKER = re.compile(r"sandbox:(?:([a-z]+)=)?([a-z_]+)")
 
 
 def _words(*parts: str) -> Script:
@@ -70,10 +70,10 @@ OFFERS: Mapping[str, timedelta] = {"offered": timedelta(minutes=10), "offered_la
 NAMES = tuple(dict.fromkeys([*CERVO, *BORZO, *DELIVERIT, *OFFERS, *REFUSING, "booked"]))
 
 
-def script_in(*texts: object) -> str:
-    """Return the name after `sandbox:` in the order's free text, or `happy`."""
-    found = _MARKER.search(" ".join(str(text) for text in texts if text))
-    return found[1] if found and found[1] in NAMES else "happy"
+def script_in(carrier: str, *texts: object) -> str:
+    """Return the name after `sandbox:`, or `sandbox:CARRIER=` for one carrier alone, in the free text, or `happy`."""
+    found = _MARKER.findall(" ".join(str(text) for text in texts if text))
+    return next((name for only, name in found if only in {"", carrier} and name in NAMES), "happy")
 
 
 @dataclass(frozen=True, slots=True)
