@@ -82,9 +82,8 @@ class PriceInfo(_Model):
 
 
 class ProofInfo(_Model):
-    """Proof of delivery."""
+    """Proof of delivery. Who took it is not told by name: it may be the customer."""
 
-    recipient_name: str | None = None
     recipient_position: str | None = None
     place_photo_url: str | None = None
     sign_photo_url: str | None = None

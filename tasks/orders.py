@@ -50,8 +50,7 @@ def fetch() -> None:
             continue
         now = made.now()
         changed = made.store.fetched(source, message_id, batch, made.rules, now)
-        hints.after(changed, now)
-        hints.give([hints.publish()])
+        hints.after(changed, now, told=True)
 
 
 def _fetched(made: House, source: str, message_id: str, order_id: str) -> Intake | None:

@@ -6,6 +6,7 @@ So no result backend, no ETA, no countdown, no Celery retry: what is to be done 
 
 import sys
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from celery import Celery, signals
@@ -111,21 +112,26 @@ def make(settings: Settings) -> Celery:
     return made
 
 
-def _start() -> tuple[Settings, Celery]:
+@cache
+def _app() -> Celery:
     try:
-        read = load()
-        return read, make(read)
+        return make(load())
     except SettingsError as error:
         sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
         raise SystemExit(2) from None
 
 
-settings, app = _start()
+def __getattr__(name: str) -> Celery:
+    """Make `app` when it is first asked for, so that a module of ours can be imported without any settings."""
+    if name == "app":
+        return _app()
+    raise AttributeError(name)
 
 
 @signals.setup_logging.connect
 def _log(**_: Any) -> None:
-    log.setup(settings.log_level, settings.log_format)
+    read = load()
+    log.setup(read.log_level, read.log_format)
 
 
 def _unusable(sender: Any = None, **what: Any) -> None:  # noqa: ARG001 - Celery passes itself

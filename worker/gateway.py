@@ -105,13 +105,19 @@ class Gateway:
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="gateway", daemon=True).start()
+        self._thread = threading.Thread(target=loop.run_forever, name="gateway", daemon=True)
+        self._thread.start()
         return loop
 
     def close(self) -> None:
-        """Stop the loop, if it ever ran."""
-        if "_loop" in self.__dict__:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        """Close the kept connections and end the loop, if it ever ran."""
+        if "_loop" not in self.__dict__:
+            return
+        for transport in self._kept.values():
+            asyncio.run_coroutine_threadsafe(transport.aclose(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def one(self, account: str, call: Call, *, max_body: int = 1_000_000) -> Reply:
         """Send one call and wait for it. Raises Unavailable or Uncertain."""

@@ -47,9 +47,11 @@ def publish() -> Hint:
     return "events.publish", [], "events"
 
 
-def after(changed: Iterable[Delivery], now: datetime) -> None:
-    """Hint what follows at once from a change: the next step of each delivery that is due, and its events."""
-    told = False
+def after(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> None:
+    """Hint what follows at once from a change: the next step of each delivery that is due, and its events.
+
+    `told` says that there are events besides those of the changed deliveries.
+    """
     grouped: dict[tuple[Step, str], list[str]] = {}
     for delivery in changed:
         told = True

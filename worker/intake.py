@@ -42,10 +42,9 @@ def take_in(made: House, entries: Sequence[tuple[str, bytes | dict[str, Any]]]) 
     messages, dead = read(entries)
     now = made.now()
     changed = made.store.take_in(Intake(messages, dead, made.file_shops), made.rules, now)
-    hints.after(changed, now)
+    hints.after(changed, now, told=bool(entries))
     if dead:
         logger.warning("orders.quarantined", count=len(dead), reasons=sorted({each.reason for each in dead}))
-        hints.give([hints.publish()])
     if messages:
         logger.info("orders.accepted", messages=len(messages), changed=len(changed))
 

@@ -401,11 +401,19 @@ def _describe(edit: _Edit, news: Observation) -> bool:
         "pickup_eta": news.pickup_eta,
         "dropoff_eta": news.dropoff_eta,
         "price": PriceInfo(**asdict(news.price)) if news.price else None,
-        "proof": ProofInfo(**asdict(news.proof)) if news.proof else None,
+        "proof": _proof(news),
     }
     changed = {name: value for name, value in said.items() if value not in (None, getattr(edit.delivery, name))}
     edit.set(**changed)
     return bool(changed)
+
+
+def _proof(news: Observation) -> ProofInfo | None:
+    if news.proof is None:
+        return None
+    said = asdict(news.proof)
+    del said["recipient_name"]
+    return ProofInfo(**said)
 
 
 def _courier(news: Observation) -> CourierInfo | None:

@@ -143,7 +143,7 @@ def upgrade() -> None:
 @app.command(hidden=True)
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
-    import worker.app  # noqa: F401, PLC0415 - the Celery app that hints go through
+    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
 
     made = house()
     log.setup(made.settings.log_level, made.settings.log_format)

@@ -7,69 +7,23 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from schemas.events import EventType
-from schemas.status import FINAL, DeliveryStatus
+from schemas.status import DeliveryStatus
 from worker import bus
 from worker.bus import Bus
-from worker.demo.orders import MALFORMED, SAMPLES, Sample, cancelled, placed
+from worker.demo.orders import MALFORMED, SAMPLES, cancelled, placed
+from worker.demo.show import Seen, display, say
 from worker.fleet import Fleet, free_port, read_tail, start_redis
 
 FOLDER = Path("var/demo")
 STEP = 2.5
 LIMIT = 110.0
-COLOURS = {
-    DeliveryStatus.DELIVERED: "green",
-    DeliveryStatus.RETURNED: "yellow",
-    DeliveryStatus.CANCELLED: "yellow",
-    DeliveryStatus.REJECTED: "red",
-    DeliveryStatus.FAILED: "red",
-    DeliveryStatus.SUBMIT_UNKNOWN: "red",
-    DeliveryStatus.QUEUED: "dim",
-}
-
-
-@dataclass
-class Seen:
-    """What the bus has told of one sample."""
-
-    sample: Sample
-    status: DeliveryStatus | None = None
-    detail: str | None = None
-    carrier: str | None = None
-    courier: str | None = None
-    since: float = field(default_factory=time.monotonic)
-    path: list[str] = field(default_factory=list)
-    asked: bool = False
-
-    def take(self, data: Mapping[str, Any]) -> None:
-        """Take one event in."""
-        status = DeliveryStatus(data["status"])
-        if status != self.status:
-            self.since = time.monotonic()
-            self.path.append(status.value)
-        self.status, self.detail = status, data["detail"]
-        self.carrier = data["carrier"] or self.carrier
-        self.courier = (data["courier"] or {}).get("name") or self.courier
-
-    @property
-    def ended(self) -> bool:
-        """Whether its life is over."""
-        return self.status in FINAL
-
-    @property
-    def right(self) -> bool:
-        """Whether it ended as its script says."""
-        return self.status == self.sample.ends and self.carrier == self.sample.carrier
 
 
 def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:
@@ -129,12 +83,11 @@ def _watch(console: Console, fleet: Fleet, made: Bus) -> bool:
     for sample in SAMPLES:
         made.place(placed(sample))
     started = time.monotonic()
-    with Live(_table(seen), console=console, refresh_per_second=4, transient=False) as live:
+    with display(console, seen.values()) as show:
         for event in _events(made):
             fleet.watch()
             quarantined += event.get("type") == EventType.QUARANTINED
-            _take(seen, event, made)
-            live.update(_table(seen))
+            show(_take(seen, event, made))
             if all(each.ended for each in seen.values()) or time.monotonic() - started > LIMIT:
                 break
     return _summary(console, fleet, list(seen.values()), quarantined, time.monotonic() - started)
@@ -145,39 +98,26 @@ def _events(made: Bus) -> Iterator[dict[str, Any]]:
         yield json.loads(document) if document else {}
 
 
-def _take(seen: dict[str, Seen], event: dict[str, Any], made: Bus) -> None:
+def _take(seen: dict[str, Seen], event: dict[str, Any], made: Bus) -> Seen | None:
+    """Take one event in; return the sample whose status it changed, if any."""
     told = seen.get(event.get("subject", ""))
     if told is None or not event["type"].startswith("delivery."):
-        return
-    told.take(event["data"])
+        return None
+    changed = told.take(event["data"])
     if told.sample.cancelled and not told.asked and told.status is DeliveryStatus.CREATED:
         told.asked = True
         made.place(cancelled(told.sample))
-
-
-def _table(seen: dict[str, Seen]) -> Table:
-    table = Table(title="Order Sync", title_style="bold", expand=False)
-    for heading in ("order", "what happens", "carrier", "status", "since", "courier"):
-        table.add_column(heading, no_wrap=True)
-    for each in seen.values():
-        status = Text(each.status or "on the bus", style=COLOURS.get(each.status, "cyan") if each.status else "dim")
-        if each.detail:
-            status.append(f" ({each.detail})", style="dim")
-        age = "" if each.ended else f"{time.monotonic() - each.since:.0f} s"
-        table.add_row(each.sample.order_id, each.sample.tells, each.carrier or "", status, age, each.courier or "")
-    return table
+    return told if changed else None
 
 
 def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int, seconds: float) -> bool:
-    wrong = [each for each in seen if not each.right]
     for each in seen:
-        mark = (
-            "[green]as scripted[/]" if each.right else f"[red]expected {each.sample.ends} at {each.sample.carrier}[/]"
-        )
-        console.print(f"{each.sample.order_id}  {' > '.join(each.path)}  {mark}")
-    console.print(f"1 malformed message, {quarantined} quarantined; {len(seen)} orders in {seconds:.0f} s")
-    right = not wrong and quarantined == 1
-    console.print("[bold green]Every order ended as its script says.[/]" if right else "[bold red]Not as scripted.[/]")
+        wanted = f"[red]expected {each.sample.ends} at {each.sample.carrier}[/]"
+        mark = "[green]as scripted[/]" if each.right else wanted
+        say(console, f"{each.sample.order_id}  {' > '.join(each.path)}  {mark}")
+    say(console, f"1 malformed message, {quarantined} quarantined; {len(seen)} orders in {seconds:.0f} s")
+    right = all(each.right for each in seen) and quarantined == 1
+    say(console, "[bold green]Every order ended as its script says.[/]" if right else "[bold red]Not as scripted.[/]")
     if not right:
         for process in fleet.processes:
             console.print(f"--- {process.name} ---\n{read_tail(process.log, 1500)}", markup=False, style="dim")

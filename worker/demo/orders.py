@@ -39,7 +39,7 @@ class Sample:
 CUSTOMERS = {
     "17": Customer("Mette Holm", "+4551234567", "Hunderupvej 12", "5000", "Odense C", "DK", 55.3848, 10.3786, "DKK"),
     "21": Customer(
-        "João Pereira", "+5511900000001", "Av. Paulista, 1439", "01310-100", "São Paulo", "BR", -23.5617, -46.656, "BRL"
+        "João Pereira", "+5511912345678", "Av. Paulista, 1439", "01310-100", "São Paulo", "BR", -23.5617, -46.656, "BRL"
     ),
     "34": Customer("Sara Alharbi", "+966599000111", "King Fahd Road 8", "12271", "Riyadh", "SA", 24.76, 46.64, "SAR"),
 }
@@ -47,7 +47,9 @@ CUSTOMERS = {
 SAMPLES = (
     Sample("2011", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "an ordinary delivery"),
     Sample("2012", "17", "offered", DeliveryStatus.DELIVERED, "deliverit", "another time is offered and accepted"),
-    Sample("2013", "17", "deliverit=closed", DeliveryStatus.DELIVERED, "borzo", "the first carrier is closed: the next one"),
+    Sample(
+        "2013", "17", "deliverit=closed", DeliveryStatus.DELIVERED, "borzo", "the first carrier is closed: the next one"
+    ),
     Sample(
         "2014", "17", "offered_late", DeliveryStatus.DELIVERED, "borzo", "an offer too late is denied: the next one"
     ),

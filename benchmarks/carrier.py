@@ -1,0 +1,95 @@
+"""The least that can play a carrier: it answers Cervo's create after a pause and remembers which order it was for.
+
+The sandbox is a whole web application and would be the bottleneck on a small machine; this server speaks raw HTTP/1.1
+and takes a tenth of that. Its ledger is read like the sandbox's, so that either can stand behind a benchmark.
+"""
+
+import argparse
+import asyncio
+import json
+from http import HTTPStatus
+
+END_OF_HEAD = b"\r\n\r\n"
+
+
+class Ledger:
+    """The orders that were created, in the order in which they came."""
+
+    def __init__(self, pause: float) -> None:
+        self.pause = pause
+        self.orders: list[str] = []
+
+    def create(self, body: bytes) -> bytes:
+        """Note a create and give the carrier's id for it."""
+        self.orders.append(json.loads(body)["order_id"])
+        return b"%d" % len(self.orders)
+
+    def told(self) -> bytes:
+        """Tell what was created, in the sandbox's words."""
+        entries = [{"action": "create", "detail": {"order_id": order}} for order in self.orders]
+        return json.dumps({"ledger": entries}).encode()
+
+
+class Connection(asyncio.Protocol):
+    """One connection: requests come one after the other, each with its length in its head."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer once the whole request is there."""
+        self._data += data
+        head, end, body = self._data.partition(END_OF_HEAD)
+        if not end or len(body) < _length(head):
+            return
+        self._data = b""
+        self._answer(head, body)
+
+    def _answer(self, head: bytes, body: bytes) -> None:
+        kept = b"connection: close" not in head.lower()
+        method, path, _ = head.split(b" ", 2)
+        if (method, path) == (b"POST", b"/apis/v2/order"):
+            asyncio.get_running_loop().call_later(self._ledger.pause, self._reply, self._ledger.create(body), kept)
+        elif (method, path) == (b"POST", b"/sandbox/reset"):
+            self._ledger.orders.clear()
+            self._reply(b"", kept)
+        elif (method, path) == (b"GET", b"/sandbox/ledger"):
+            self._reply(self._ledger.told(), kept)
+        else:
+            self._reply(b"", kept, HTTPStatus.NOT_FOUND)
+
+    def _reply(self, body: bytes, kept: bool, status: HTTPStatus = HTTPStatus.OK) -> None:  # noqa: FBT001
+        if self._transport.is_closing():
+            return
+        connection = b"keep-alive" if kept else b"close"
+        head = b"HTTP/1.1 %d -\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: %b\r\n\r\n"
+        self._transport.write(head % (status, len(body), connection) + body)
+        if not kept:
+            self._transport.close()
+
+
+def _length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+async def serve(port: int, pause: float) -> None:
+    """Serve on a loopback port until it is interrupted."""
+    ledger, loop = Ledger(pause), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(ledger), "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds before a create is answered")
+    asyncio.run(serve(**vars(parser.parse_args())))

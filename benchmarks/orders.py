@@ -1,0 +1,196 @@
+"""Orders end to end, with full guarantees, beside plain Celery: `python benchmarks/orders.py`.
+
+**Order Sync**: two workers and the beat. An order counts when it went from `order.placed` on the Redis Stream through
+inbox, intent, create and outbox until its `created` event is on the bus. **Plain Celery** (`plain_celery.py`): two
+workers; an order counts when its row says that the carrier has it. Both use the same PostgreSQL, the same Redis and
+the same carrier with replies after 50 ms, in interleaved rounds, and find the whole round's orders waiting, so that
+neither pays for its producer. Before each round there are orders to warm up with.
+
+The carrier is the small server of `carrier.py`, because the sandbox itself would be the bottleneck of a machine with
+two cores; `--sandbox` uses the sandbox all the same. Statuses are not polled: this is about orders.
+"""
+
+import argparse
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.contenders import Contender, OrderSync, Place, PlainCelery
+from benchmarks.services import backends, cpu_seconds, database, wait_until
+from worker.fleet import Fleet, free_port, read_tail, start_redis
+
+WARM_UP = 300
+PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Result:
+    """One round: what was done in how many seconds, and the processor's seconds by who used them."""
+
+    orders: int
+    seconds: float
+    cpu: Mapping[str, float]
+    faults: Sequence[str]
+
+    @property
+    def rate(self) -> float:
+        """Orders in a second."""
+        return self.orders / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """Processor milliseconds for an order, over all processes but the carrier's."""
+        return sum(self.each(name) for name in self.cpu if name != "carrier")
+
+    def each(self, name: str) -> float:
+        """Processor milliseconds for an order, of one process."""
+        return 1000 * self.cpu[name] / self.orders
+
+
+@dataclass
+class Bench:
+    """The services, and the processes that outlive a round."""
+
+    place: Place
+    services: Fleet
+
+    def round(self, contender: Contender, orders: int) -> Result:
+        """Run one round with workers of its own, so that no round leaves anything to the next."""
+        self.place.redis.flushall()
+        contender.reset()
+        httpx.post(f"{self.place.carrier}/sandbox/reset").raise_for_status()
+        with Fleet(self.place.environ, self.place.folder / "log") as fleet:
+            contender.start(fleet)
+            try:
+                wait_until(contender.ready, f"{contender.name} starts")
+                self._warm_up(contender)
+                return self._measure(contender, fleet, range(WARM_UP, WARM_UP + orders))
+            except TimeoutError:
+                for process in fleet.processes:
+                    print(f"--- {process.name} ---\n{read_tail(process.log, 2000)}", file=sys.stderr)
+                raise
+
+    def _warm_up(self, contender: Contender) -> None:
+        contender.stage(range(WARM_UP))
+        contender.give()
+        wait_until(lambda: contender.done() >= WARM_UP, f"{contender.name} warms up")
+
+    def _measure(self, contender: Contender, fleet: Fleet, numbers: range) -> Result:
+        contender.stage(numbers)
+        before, started = self._cpu(fleet), time.perf_counter()
+        contender.give()
+        wait_until(lambda: contender.done() >= numbers.stop, f"{contender.name} works")
+        seconds, after = time.perf_counter() - started, self._cpu(fleet)
+        used = {name: after[name] - before[name] for name in after}
+        return Result(len(numbers), seconds, used, self._faults(contender, numbers.stop))
+
+    def _cpu(self, fleet: Fleet) -> dict[str, float]:
+        found = {"postgres": cpu_seconds(backends(self.place.sql))}
+        for process in (*self.services.processes, *fleet.processes):
+            if process.running is not None:
+                found[process.name] = cpu_seconds([process.running.pid])
+        return found
+
+    def _faults(self, contender: Contender, orders: int) -> list[str]:
+        """Say what proves that the work was not done: an order missing, or done more than once."""
+        ledger = httpx.get(f"{self.place.carrier}/sandbox/ledger", timeout=30).json()["ledger"]
+        created = Counter(entry["detail"]["order_id"] for entry in ledger if entry["action"] == "create")
+        counts = {"the carrier's ledger": created, "what was told": contender.proof()}
+        return [
+            f"{where} has {len(found)} of {orders} orders, {found.total() - len(found)} more than once"
+            for where, found in counts.items()
+            if len(found) != orders or found.total() != orders
+        ]
+
+
+def run(rounds: int, orders: int, *, sandbox: bool) -> bool:
+    """Run the rounds and print what they showed; False when an order is missing or there twice."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="order-sync-bench-")))
+        url = stack.enter_context(database())
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
+        services = stack.enter_context(Fleet(environ, folder / "log"))
+        port = free_port()
+        place = Place(url, start_redis(services, folder / "redis"), f"http://127.0.0.1:{port}", folder, environ)
+        stack.callback(place.close)
+        _start_carrier(services, port, sandbox=sandbox)
+        bench = Bench(place, services)
+        contenders: list[Contender] = [OrderSync(place), PlainCelery(place)]
+        results: dict[str, list[Result]] = {}
+        for contender in contenders:
+            contender.prepare()
+        for _ in range(rounds):
+            for contender in contenders:
+                result = bench.round(contender, orders)
+                results.setdefault(contender.name, []).append(result)
+                _print_round(contender.name, result)
+        _print_summary(results)
+        return not any(result.faults for each in results.values() for result in each)
+
+
+def _start_carrier(services: Fleet, port: int, *, sandbox: bool) -> None:
+    if sandbox:
+        options = ["--port", str(port), "--latency", str(PAUSE), "--step", "3600"]
+        services.start_command("carrier", ["order-sync", "sandbox", *options])
+    else:
+        program = str(Path(__file__).parent / "carrier.py")
+        services.start_command("carrier", ["python", program, "--port", str(port), "--pause", str(PAUSE)])
+    wait_until(lambda: _answers(port), "the carrier starts", seconds=20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/sandbox/ledger").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _print_round(name: str, result: Result) -> None:
+    spent = ", ".join(f"{who} {result.each(who):.2f}" for who in sorted(result.cpu))
+    print(f"{name:13}{result.rate:6.0f} orders/s  {result.cost:5.2f} ms CPU per order  ({spent})", flush=True)
+    for fault in result.faults:
+        print(f"  WRONG: {fault}", flush=True)
+
+
+def _print_summary(results: Mapping[str, Sequence[Result]]) -> None:
+    print(f"\n{'medians':13}{'orders/s':>9}  {'lowest..highest':>16}  {'CPU ms':>7}  {'carrier ms':>10}  {'busy':>5}")
+    medians = {}
+    for name, each in results.items():
+        rates = sorted(result.rate for result in each)
+        medians[name] = statistics.median(rates)
+        cost = statistics.median(result.cost for result in each)
+        carrier = statistics.median(result.each("carrier") for result in each)
+        busy = statistics.median(result.cpu["carrier"] / result.seconds for result in each)
+        spread = f"{rates[0]:.0f}..{rates[-1]:.0f}"
+        print(f"{name:13}{medians[name]:9.0f}  {spread:>16}  {cost:7.2f}  {carrier:10.2f}  {busy:5.0%}")
+    orders = sum(result.orders for each in results.values() for result in each)
+    wrong = sum(len(result.faults) for each in results.values() for result in each)
+    print(f"\nratio {medians[OrderSync.name] / medians[PlainCelery.name]:.2f} (Order Sync to plain Celery)")
+    print(f"{orders} orders measured: " + (f"{wrong} FAULTS" if wrong else "each created once and told once"))
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--orders", type=int, default=2500, help="orders in a round")
+    parser.add_argument("--sandbox", action="store_true", help="use the sandbox in the place of the small carrier")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return 0 if run(**vars(parser.parse_args())) else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Plain Celery: what a good engineer would write instead, and what Order Sync is measured against.
+
+One task for an order: insert a row, POST with a shared client, update the row. Threads pool, SQLAlchemy Core, no
+outbox, no intent: a lost message is a lost order, and a lost reply is a second courier or none.
+"""
+
+import os
+from functools import cache
+from typing import Any
+
+import httpx
+from celery import Celery
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, insert, update
+
+from benchmarks.services import driver_url
+
+QUEUE = "plain"
+CONCURRENCY = 32
+
+METADATA = MetaData()
+PLACED = Table(
+    "plain_order",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("order_id", String(64), nullable=False, unique=True),
+    Column("customer", String, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("carrier_ref", String(64)),
+)
+
+app = Celery("plain", broker=os.environ.get("PLAIN_BROKER_URL"))
+app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, broker_connection_retry_on_startup=True)
+
+
+@cache
+def engine(url: str) -> Engine:
+    """Make the engine of this process."""
+    return create_engine(driver_url(url), pool_size=CONCURRENCY, max_overflow=0)
+
+
+@cache
+def client() -> httpx.Client:
+    """Make the client of this process: a new one for each call would take ten times the processor."""
+    limits = httpx.Limits(max_connections=CONCURRENCY, max_keepalive_connections=CONCURRENCY)
+    headers = {"Authorization": "Bearer sandbox-cervo-token"}
+    return httpx.Client(base_url=os.environ["PLAIN_CARRIER_URL"], limits=limits, headers=headers, timeout=30)
+
+
+@app.task(name="plain.place")
+def place(order: dict[str, Any]) -> None:
+    """Take one order to the carrier."""
+    database = engine(os.environ["PLAIN_DATABASE_URL"])
+    row = {"order_id": order["order_id"], "customer": order["customer"]["name"], "status": "queued"}
+    with database.begin() as connection:
+        placed = connection.execute(insert(PLACED).values(row).returning(PLACED.c.id)).scalar_one()
+    reply = client().post("/apis/v2/order", json=_raw_order(placed, order)).raise_for_status()
+    with database.begin() as connection:
+        statement = update(PLACED).where(PLACED.c.id == placed)
+        connection.execute(statement.values(status="created", carrier_ref=reply.text))
+
+
+def _raw_order(number: int, order: dict[str, Any]) -> dict[str, Any]:
+    dropoff = order["dropoff"]
+    return {
+        "address": f"{dropoff['street']}, {dropoff['postal_code']} {dropoff['city']}",
+        "lng": dropoff["longitude"],
+        "lat": dropoff["latitude"],
+        "id": number,
+        "order_id": order["order_id"],
+        "date": "2026-11-21 18:30",
+        "customer": order["customer"]["name"],
+        "mobile": order["customer"]["phone"],
+        "price": float(order["payment"]["amount"]),
+        "payment": "ONLINE",
+        "ispaid": "PAID",
+        "callback": "",
+        "status": 1,
+        "notes": order["notes"],
+        "storelat": 24.7135517,
+        "storelng": 46.6752957,
+    }

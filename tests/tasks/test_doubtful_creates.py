@@ -1,0 +1,118 @@
+"""Creates whose outcome nobody knows: never a second courier, never silently none."""
+
+import pytest
+from conftest import Street
+
+from worker import lifecycle
+from worker.delivery import Step
+
+FINDABLE = [("21", "borzo"), ("17", "deliverit")]
+
+
+def spoil(street: Street, kind: str, api: str, times: int = 1) -> None:
+    street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "operation": "create", "times": times})
+
+
+@pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
+def test_an_order_created_behind_an_error_is_found_again_and_followed(
+    street: Street, store_id: str, carrier: str
+) -> None:
+    spoil(street, "error_after", carrier)
+    street.place(store_id=store_id)
+    street.work()
+    assert street.status() == "submit_unknown"
+    street.until(lambda it: it.status() == "delivered")
+    assert [made for made, _ in street.ledger()] == [carrier]
+    assert street.told()[:2] == ["queued", "submit_unknown"]
+
+
+@pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
+def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absence(
+    street: Street, store_id: str, carrier: str
+) -> None:
+    spoil(street, "error_before", carrier)
+    street.place(store_id=store_id)
+    street.until(lambda it: bool(it.ledger()))
+    assert (street.now - street.delivery().attempts[0].submitted_at).total_seconds() >= 45 + 120
+    street.until(lambda it: it.status() == "delivered")
+    assert [made for made, _ in street.ledger()] == [carrier]
+    assert street.told()[:4] == ["queued", "submit_unknown", "queued (resubmit)", "created"]
+
+
+def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Street) -> None:
+    spoil(street, "error_before", "deliverit", times=2)
+    street.place(store_id="17")
+    for _ in range(120):
+        street.pass_time(10)
+    assert street.ledger() == []
+    assert (street.status(), street.delivery().attention) == ("submit_unknown", "outcome_unknown")
+
+
+def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street: Street) -> None:
+    spoil(street, "error_before", "cervo")
+    street.place()
+    for _ in range(60):
+        street.pass_time(10)
+    assert street.told() == ["queued", "submit_unknown", "delivery.attention_required"]
+    assert street.ledger() == []
+    street.decide(lambda it: lifecycle.resolve(it, None, street.house.rules, street.now))
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.ledger()) == 1
+
+
+def test_cervos_callback_proves_that_the_order_exists(street: Street) -> None:
+    spoil(street, "error_after", "cervo")
+    street.place()
+    street.work()
+    assert street.status() == "submit_unknown"
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.ledger()) == 1
+    assert {event["data"]["cause"] for event in street.events()[2:]} == {"callback"}
+
+
+@pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), *FINDABLE])
+def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(
+    street: Street, store_id: str, carrier: str
+) -> None:
+    street.lose_hints = True
+    street.place(store_id=store_id)
+    street.work()
+    street.lose_hints = False
+    street.decide(lambda it: lifecycle.begin_booking(it, *street.house.new_attempt(), street.house.rules, street.now))
+    street.until(lambda it: it.status() == "submit_unknown")
+    assert street.ledger() == []
+    assert street.delivery().step is Step.RECONCILE
+
+
+def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Street) -> None:
+    spoil(street, "unauthorized", "borzo")
+    street.place(store_id="21")
+    street.work()
+    assert (street.status(), street.told()) == ("queued", ["queued"])
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.delivery().attempts) == 1
+
+
+def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Street) -> None:
+    street.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17})
+    street.put_message("order.placed", {"order_id": "5150"})
+    street.until(lambda it: bool(it.house.store.find("5150")))
+    street.until(lambda it: it.status("5150") == "delivered")
+    assert [made for made, _ in street.ledger()] == ["deliverit"]
+
+
+def test_an_order_the_platform_does_not_know_is_quarantined(street: Street) -> None:
+    street.put_message("order.placed", {"order_id": "404404"})
+    street.pass_time()
+    street.pass_time()
+    assert [letter["reason"] for letter in street.house.store.dead_letters(5)] == ["the platform has no such order"]
+
+
+def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Street) -> None:
+    spoil(street, "error_after", "borzo")
+    street.place(store_id="21")
+    street.work()
+    street.cancel(store_id="21")
+    street.until(lambda it: it.delivery().final)
+    assert street.status() == "cancelled"
+    assert [made for made, _ in street.ledger("cancel")] == ["borzo"]
