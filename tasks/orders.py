@@ -64,7 +64,7 @@ def _fetched(made: House, source: str, message_id: str, order_id: str) -> Intake
         )
     try:
         reply = made.gateway.one(platform.ACCOUNT, platform.fetch(settings, order_id))
-        order = read_order(platform.read_order(reply))
+        order = read_order(platform.read_order(reply), settings.project)
     except (MalformedError, Refused) as error:
         return Intake(dead=[Dead(raw, str(error), identity)])
     except CarrierError as error:

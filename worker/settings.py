@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from schemas.ordering import Project
 from schemas.stores import Store
 from worker.carriers import KINDS
 from worker.carriers.port import Account
@@ -43,6 +44,15 @@ class Ordering(_Section):
     write_weak_terminal: bool = True
     backfill: bool = False
     allow_http: bool = False
+    country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
+    currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
+    timezone: str = ""
+    paymethods: Mapping[str, bool] = Field(default_factory=dict)
+
+    @property
+    def project(self) -> Project:
+        """What the platform's own orders may leave unsaid."""
+        return Project(self.country, self.currency, self.timezone, self.paymethods)
 
     @field_validator("write", mode="before")
     @classmethod

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from conftest import Street
+
+from tests.tasks.street import Street
 
 HAPPY = {
     ("34", "cervo"): ["queued", "created", "courier_assigned", "picked_up", "delivered"],
@@ -157,7 +158,7 @@ def test_a_cancellation_before_its_order_keeps_every_courier_away(street: Street
 def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street: Street) -> None:
     street.place()
     street.place()
-    again = json.loads(street.house.bus._redis.xrange("orders")[0][1][b"event"])
+    again = street.placed()
     again["id"] = "another message"
     street.put(json.dumps(again))
     street.until(lambda it: it.status() == "delivered")
@@ -167,7 +168,7 @@ def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street
 
 def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(street: Street) -> None:
     street.place()
-    other = json.loads(street.house.bus._redis.xrange("orders")[0][1][b"event"])
+    other = street.placed()
     other["id"], other["data"]["notes"] = "another message", "ring twice"
     street.put(json.dumps(other))
     street.until(lambda it: it.status() == "delivered")
