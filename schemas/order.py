@@ -20,6 +20,7 @@ from pydantic import (
     Field,
     StrictBool,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -51,6 +52,9 @@ def _delivery_type(value: object) -> object:
     return DELIVERY_TYPE_BY_NUMBER.get(str(value), value) if numbered else value
 
 
+_TYPE_SCHEMA = WithJsonSchema({"enum": [*DeliveryType, *DELIVERY_TYPE_BY_NUMBER, 1, 2, 3, 4, 5]})
+
+
 def _money(value: object) -> object:
     if isinstance(value, Decimal) or (isinstance(value, str) and _MONEY.fullmatch(value)):
         return value
@@ -75,6 +79,7 @@ Money = Annotated[
     BeforeValidator(_money),
     Field(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False),
     AfterValidator(lambda amount: amount.quantize(CENT)),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$", "examples": ["125.00"]}),
 ]
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_utc)]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -138,7 +143,7 @@ class Order(Model):
     order_number: str = ""
     revision: int = Field(default=1, strict=True, ge=1, le=LARGEST)
     store_id: Identifier
-    delivery_type: Annotated[DeliveryType, BeforeValidator(_delivery_type)] = DeliveryType.DELIVERY
+    delivery_type: Annotated[DeliveryType, BeforeValidator(_delivery_type), _TYPE_SCHEMA] = DeliveryType.DELIVERY
     status: Integer | None = None
     deliver_at: Instant | None = None
     ready_at: Instant | None = None

@@ -96,7 +96,7 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Street) -
     street.put_message("order.placed", {"order_id": "5150"})
     street.until(lambda it: bool(it.house.store.find("5150")))
     street.until(lambda it: it.status("5150") == "delivered")
-    assert [made for made, _ in street.ledger()] == ["deliverit"]
+    assert [made for made, _ in street.ledger()] == ["ordering", "deliverit"]
 
 
 def test_an_order_the_platform_does_not_know_is_quarantined(street: Street) -> None:

@@ -1,0 +1,88 @@
+"""The contract as documents: the JSON Schema of every message, and both streams as AsyncAPI 3.0.
+
+They are made from the models that read and write the messages, so they cannot say anything else.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from schemas.events import EVENT_SCHEMA, CloudEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.order import ORDER_SCHEMA, Order
+from schemas.orders import Cancellation, Envelope, OrderRef
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+MESSAGES_IN: dict[str, tuple[str, ...]] = {
+    "order.placed": ("order", "order-ref"),
+    "order.updated": ("order", "order-ref"),
+    "order.cancelled": ("cancellation",),
+}
+MODELS: dict[str, tuple[type[BaseModel], str]] = {
+    "message": (Envelope, "urn:order-sync:message:1"),
+    "order": (Order, ORDER_SCHEMA),
+    "order-ref": (OrderRef, "urn:order-sync:order-ref:1"),
+    "cancellation": (Cancellation, "urn:order-sync:cancellation:1"),
+    "event": (CloudEvent, "urn:order-sync:event:1"),
+    "delivery-event": (DeliveryEvent, EVENT_SCHEMA),
+    "order-event": (OrderEvent, "urn:order-sync:order-event:1"),
+}
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Make every document, by its file name."""
+    schemas = {f"{name}.schema.json": _schema(*entry) for name, entry in MODELS.items()}
+    return {**schemas, "asyncapi.json": _asyncapi()}
+
+
+def _schema(model: type[BaseModel], identity: str) -> dict[str, Any]:
+    outgoing = model in {CloudEvent, DeliveryEvent, OrderEvent}
+    body = model.model_json_schema(mode="serialization" if outgoing else "validation")
+    return {"$schema": DIALECT, "$id": identity, **body}
+
+
+def _asyncapi() -> dict[str, Any]:
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Order Sync",
+            "version": "1.0.0",
+            "description": "Orders in, deliveries out. Each entry of a stream has one field, `event`: a CloudEvents "
+            "1.0 document in structured mode.",
+        },
+        "defaultContentType": "application/cloudevents+json",
+        "channels": {
+            "orders": _channel("The platform puts orders here.", list(MESSAGES_IN)),
+            "deliveries": _channel(
+                "What becomes of them: at least once, ordered per delivery by `sequence`.", list(EventType)
+            ),
+        },
+        "operations": {
+            "readOrders": {"action": "receive", "channel": {"$ref": "#/channels/orders"}},
+            "tellDeliveries": {"action": "send", "channel": {"$ref": "#/channels/deliveries"}},
+        },
+        "components": {"messages": {**_incoming(), **_outgoing()}},
+    }
+
+
+def _channel(description: str, kinds: list[Any]) -> dict[str, Any]:
+    messages = {str(kind): {"$ref": f"#/components/messages/{kind}"} for kind in kinds}
+    return {"description": description, "messages": messages, "bindings": {"redis": {}}}
+
+
+def _incoming() -> dict[str, Any]:
+    return {kind: _message(kind, "message", data) for kind, data in MESSAGES_IN.items()}
+
+
+def _outgoing() -> dict[str, Any]:
+    without_delivery = {EventType.SKIPPED, EventType.QUARANTINED}
+    return {
+        str(kind): _message(str(kind), "event", ("order-event" if kind in without_delivery else "delivery-event",))
+        for kind in EventType
+    }
+
+
+def _message(kind: str, envelope: str, data: tuple[str, ...]) -> dict[str, Any]:
+    shapes = [{"$ref": f"./{name}.schema.json"} for name in data]
+    payload = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    told = {"type": "object", "properties": {"type": {"const": kind}, "data": payload}}
+    return {"name": kind, "payload": {"allOf": [{"$ref": f"./{envelope}.schema.json"}, told]}}

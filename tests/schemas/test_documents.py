@@ -1,0 +1,64 @@
+"""The published documents: committed under docs/schemas, equal to the code, and true of real messages."""
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from schemas.documents import MODELS, documents
+from schemas.events import EventType
+from worker.demo.orders import SAMPLES, placed
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+@pytest.mark.parametrize("name", documents())
+def test_the_committed_document_is_what_the_code_says(name: str) -> None:
+    assert json.loads((COMMITTED / name).read_text()) == documents()[name], "run `order-sync schema docs/schemas`"
+
+
+def test_no_document_is_committed_that_the_code_does_not_make() -> None:
+    assert {path.name for path in COMMITTED.iterdir()} == set(documents())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_document_is_a_json_schema(name: str) -> None:
+    Draft202012Validator.check_schema(documents()[f"{name}.schema.json"])
+
+
+def test_both_streams_name_every_message() -> None:
+    channels = documents()["asyncapi.json"]["channels"]
+    assert set(channels["orders"]["messages"]) == {"order.placed", "order.updated", "order.cancelled"}
+    assert set(channels["deliveries"]["messages"]) == set(EventType)
+
+
+def test_every_reference_of_the_streams_leads_somewhere() -> None:
+    document = documents()["asyncapi.json"]
+    inside = {part["$ref"] for part in _references(document["channels"])}
+    assert inside == {f"#/components/messages/{name}" for name in document["components"]["messages"]}
+    outside = {part["$ref"].removeprefix("./") for part in _references(document["components"])}
+    assert outside <= set(documents())
+
+
+def _references(node: object) -> list[dict[str, str]]:
+    if isinstance(node, list):
+        return [found for each in node for found in _references(each)]
+    if not isinstance(node, dict):
+        return []
+    here = [node] if "$ref" in node else []
+    return here + [found for each in node.values() for found in _references(each)]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.order_id))
+def test_an_order_that_is_read_is_an_order_by_its_schema(sample: object) -> None:
+    message = json.loads(placed(sample))  # type: ignore[arg-type]
+    for name, document in (("message", message), ("order", message["data"])):
+        Draft202012Validator(documents()[f"{name}.schema.json"]).validate(document)
+
+
+def test_money_as_a_number_is_no_order_by_its_schema() -> None:
+    order = json.loads(placed(SAMPLES[0]))["data"]
+    order["payment"]["amount"] = 125.0
+    errors = Draft202012Validator(documents()["order.schema.json"]).iter_errors(order)
+    assert [list(error.path) for error in errors] == [["payment", "amount"]]
