@@ -4,6 +4,9 @@ PYTHON ?= python3
 LOCK = requirements.lock
 BIN = .venv/bin
 READY = .venv/.ready
+# Ctrl-C is how these are meant to end: the shell lets the program clean up, and make reports no error.
+UNTIL_CTRL_C = trap : INT;
+OR_ENDED = || [ $$? -eq 130 ]
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check bench format docs lock clean
@@ -12,10 +15,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## the whole job on this machine with the sandbox carriers; KEEP=1 leaves it running
-	@$(BIN)/order-sync demo $(if $(KEEP),--keep)
+	@$(UNTIL_CTRL_C) $(BIN)/order-sync demo $(if $(KEEP),--keep) $(OR_ENDED)
 
 up: $(READY) ## everything on this machine for real use; Ctrl-C ends it
-	@$(BIN)/order-sync up
+	@$(UNTIL_CTRL_C) $(BIN)/order-sync up $(OR_ENDED)
 
 test: $(READY) ## the tests
 	@$(BIN)/pytest -n auto -q
@@ -33,8 +36,9 @@ format: $(READY) ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write docs/settings.md and docs/statuses.md again from the code
-	@$(BIN)/python docs/reference.py
+docs: $(READY) ## write docs/settings.md and docs/schemas again from the code
+	@$(BIN)/python docs/write_settings.py
+	@$(BIN)/order-sync schema docs/schemas
 
 lock: $(READY) ## renew the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from celery import shared_task
 
-from schemas.status import Cause
+from schemas.status import Cause, Reason
 from worker import hints, lifecycle, log
 from worker.carriers.port import Attempt as Seen
 from worker.carriers.port import Booking, Call, Carrier, Observation, Reading, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, view
-from worker.errors import CarrierError, Uncertain
+from worker.errors import CarrierError, Refused, Uncertain
 from worker.wiring import House, house
 
 logger = log.get(__name__)
@@ -218,15 +218,26 @@ def _perform(
     calls: list[Call] = []
     refused: dict[str, tuple[Call | None, Outcome]] = {}
     for delivery in begun:
-        try:
-            call = describe(delivery)
-            about[id(call)] = delivery.id
-            calls.append(call)
-        except CarrierError as error:
-            refused[delivery.id] = (None, error)
+        call = _describe(describe, delivery)
+        if isinstance(call, CarrierError):
+            refused[delivery.id] = (None, call)
+            continue
+        about[id(call)] = delivery.id
+        calls.append(call)
     _store(made, refused, read)
     for group in made.gateway.send(codec.account.name, calls, max_body=codec.capabilities.max_body):
         _store(made, {about[id(call)]: (call, outcome) for call, outcome in group}, read)
+
+
+def _describe(describe: Callable[[Delivery], Call], delivery: Delivery) -> Call | CarrierError:
+    """Let the codec make a call; one order that breaks it must not take the rest of its batch along."""
+    try:
+        return describe(delivery)
+    except CarrierError as error:
+        return error
+    except Exception:
+        logger.exception("carrier.order_broke_codec", delivery_id=delivery.id)
+        return Refused(Reason.UNKNOWN, "the request could not be made")
 
 
 def _store(made: House, settled: Mapping[str, tuple[Call | None, Outcome]], read: ReadFor) -> None:

@@ -43,6 +43,8 @@ def _drain(made: House, holder: str) -> bool:
         outgoing = [Outgoing(each.position, each.key, each.sequence, each.body) for each in waiting]
         published = made.bus.publish(outgoing)
         made.store.sent(published, made.now())
-        if len(published) < len(waiting) or not made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
+        if len(waiting) < BATCH:
+            return len(published) == len(waiting)
+        if len(published) < BATCH or not made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
             return False
     return True

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from uuid import uuid4
 
 import redis
 
@@ -15,24 +16,27 @@ READ_SHARE = 0.4
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local wanted, granted, wait = tonumber(ARGV[1]), tonumber(ARGV[1]), 0
+local wanted, granted, wait = tonumber(ARGV[2]), tonumber(ARGV[2]), 0
 for i = 1, #KEYS do
-  local window, limit = tonumber(ARGV[2 * i]) * 1000000, tonumber(ARGV[2 * i + 1])
+  local window, limit = tonumber(ARGV[2 * i + 1]) * 1000000, tonumber(ARGV[2 * i + 2])
   redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now - window)
-  local room = limit - redis.call('ZCARD', KEYS[i])
-  if room < wanted then
-    if room < granted then granted = math.max(room, 0) end
-    local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
-    if first[2] then wait = math.max(wait, tonumber(first[2]) + window - now) end
-  end
+  granted = math.max(math.min(granted, math.floor(limit - redis.call('ZCARD', KEYS[i]))), 0)
 end
 for i = 1, #KEYS do
-  for n = 1, granted do redis.call('ZADD', KEYS[i], now, now .. '/' .. n) end
-  redis.call('PEXPIRE', KEYS[i], math.ceil(tonumber(ARGV[2 * i]) * 1000))
+  local window, limit = tonumber(ARGV[2 * i + 1]) * 1000000, tonumber(ARGV[2 * i + 2])
+  for n = 1, granted do redis.call('ZADD', KEYS[i], now, ARGV[1] .. '/' .. n) end
+  redis.call('PEXPIRE', KEYS[i], math.ceil(window / 1000))
+  if granted < wanted and redis.call('ZCARD', KEYS[i]) + 1 > limit then
+    local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')
+    wait = math.max(wait, tonumber(first[2] or now) + window - now)
+  end
 end
 return {granted, tostring(wait / 1000000)}
 """
-"""Take up to ARGV[1] from every window at once (KEYS: windows; ARGV: wanted, then seconds and limit of each)."""
+"""Take up to ARGV[2] from every window at once (KEYS: windows; ARGV: name, wanted, seconds and limit of each).
+
+The name makes the takings of this call unlike all others: Lua writes a time in microseconds with too few digits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Budget:
             return wanted, 0.0
         reading = operation is Operation.READ
         keys = [f"{self._prefix}{account}:{window.seconds}" for window in windows]
-        arguments: list[float] = [wanted]
+        arguments: list[str | float] = [uuid4().hex, wanted]
         for window in windows:
             arguments += [window.seconds, window.limit]
         if reading:

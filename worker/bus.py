@@ -18,15 +18,21 @@ GUARD_SECONDS = 30 * 24 * 3600
 IDLE_MS = 60_000
 """A reader that has not acknowledged for this long is taken for dead, and its entries are taken over."""
 SOCKET_SECONDS = 10
+PAGE = 1000
+"""Entries that trimming reads at once."""
 
 _PUBLISH = """
 local last = tonumber(redis.call('GET', KEYS[2]) or '0')
 if tonumber(ARGV[1]) <= last then return false end
+if tonumber(ARGV[4]) > last then return redis.error_reply('GAP the event before this one is not published') end
 local id = redis.call('XADD', KEYS[1], '*', 'event', ARGV[2])
 redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[3])
 return id
 """
-"""Publish an event once: its key's sequence only grows, whichever relay comes late (KEYS: stream, guard)."""
+"""Publish an event once: its key's sequence only grows, whichever relay comes late (KEYS: stream, guard).
+
+ARGV: the sequence, the event, the guard's life in seconds, and the sequence that this batch put before it, or 0.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,8 @@ class Outgoing:
 class Bus:
     """The two streams on one Redis server."""
 
-    def __init__(self, client: redis.Redis, *, orders: str, events: str) -> None:
-        self._redis = client
+    def __init__(self, client: redis.Redis, *, orders: str, events: str, idle_ms: int = IDLE_MS) -> None:
+        self._redis, self._idle_ms = client, idle_ms
         self.orders, self.events = orders, events
         self._publish = client.register_script(_PUBLISH)
 
@@ -86,7 +92,7 @@ class Bus:
         return [_entry(each) for _, entries in _pairs(found) for each in entries]
 
     def _taken_over(self, consumer: str, count: int) -> list[Entry]:
-        reply = self._redis.xautoclaim(self.orders, GROUP, consumer, IDLE_MS, "0-0", count=count)
+        reply = self._redis.xautoclaim(self.orders, GROUP, consumer, self._idle_ms, "0-0", count=count)
         return [_entry(each) for each in reply[1] if each[1]]
 
     def _make_group(self) -> None:
@@ -107,24 +113,26 @@ class Bus:
         """Publish events in this order; return the position and bus id of each that is on the bus.
 
         A repeat gets no second entry and the id None. After the first failure of a key the rest of that key is left
-        for the next time, so that its order holds.
+        for the next time. The server itself must see to that: all of a batch is sent before the first reply is read.
         """
         pipe = self._redis.pipeline(transaction=False)
+        before: dict[str, int] = {}
         for event in events:
             keys = [self.events, f"{self.events}:sequence:{event.key}"]
-            self._publish(keys=keys, args=[event.sequence, event.body, GUARD_SECONDS], client=pipe)
-        replies = pipe.execute(raise_on_error=False)
-        failed: set[str] = set()
-        published = []
-        for event, reply in zip(events, replies, strict=True):
-            if isinstance(reply, Exception):
-                failed.add(event.key)
-            elif event.key not in failed:
-                published.append((event.position, _text(reply) if reply else None))
-        return published
+            arguments: list[str | int] = [event.sequence, event.body, GUARD_SECONDS, before.get(event.key, 0)]
+            self._publish(keys=keys, args=arguments, client=pipe)
+            before[event.key] = event.sequence
+        replies = zip(events, pipe.execute(raise_on_error=False), strict=True)
+        return [
+            (event.position, _text(reply) if reply else None)
+            for event, reply in replies
+            if not isinstance(reply, Exception)
+        ]
 
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
         """Yield what is published after an entry id, for ever; an empty pair marks a pause."""
+        if after == "$":  # asked for again after each pause, it would skip what was published meanwhile
+            after = self.last_id()
         while True:
             found = _pairs(self._redis.xread({self.events: after}, count=500, block=block_ms))
             for _, entries in found:
@@ -146,24 +154,26 @@ class Bus:
 
         MAXLEN would ignore the groups and take unread entries away.
         """
-        for stream, floor in ((self.events, keep), (self.orders, 0)):
-            oldest = self._oldest_needed(stream, floor)
-            if oldest is not None:
-                self._redis.xtrim(stream, minid=oldest, approximate=True)
+        while self._trim(self.events, keep):
+            pass
+        if self._redis.exists(self.orders) and self._redis.xinfo_groups(self.orders):
+            while self._trim(self.orders, 0):
+                pass
 
-    def _oldest_needed(self, stream: str, keep: int) -> str | None:
-        if not self._redis.exists(stream):
-            return None
-        ids = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
-        if keep:
-            kept: Any = self._redis.xrevrange(stream, count=keep)
-            ids.append(_text(kept[-1][0]) if len(kept) == keep else "0-0")
-        return min(ids, key=_order, default=None)
+    def _trim(self, stream: str, keep: int) -> bool:
+        """Drop up to a page of what is neither needed nor to keep; false when there was nothing."""
+        excess = self._redis.xlen(stream) - keep
+        if excess <= 0:
+            return False
+        # Pages from the old end hold only what may go: from the new end `keep` whole entries would have to be read.
+        page: Any = self._redis.xrange(stream, count=min(excess, PAGE) + 1)
+        needed = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
+        oldest = min([_text(page[-1][0]), *needed], key=_order)
+        return bool(self._redis.xtrim(stream, minid=oldest, approximate=True))
 
     def _oldest_of_group(self, stream: str, group: dict[str, Any]) -> str:
-        if group["pending"]:
-            return _text(self._redis.xpending(stream, group["name"])["min"])
-        return _text(group["last-delivered-id"])
+        lowest = self._redis.xpending(stream, group["name"])["min"] if group["pending"] else None
+        return _text(lowest or group["last-delivered-id"])
 
     def faults(self) -> list[str]:
         """Name what is wrong with the server's settings, worst first: an evicting server loses queues and streams."""
@@ -181,11 +191,11 @@ class Bus:
 
 def connect(url: str) -> redis.Redis:
     """Connect to Redis with timeouts everywhere: a half-open connection would otherwise hang for ever."""
+    tcp: dict[str, Any] = {"socket_connect_timeout": 5, "socket_keepalive": True}
     return redis.Redis.from_url(
         url,
+        **({} if url.startswith("unix:") else tcp),  # a Unix socket's connection refuses these words
         socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
         health_check_interval=10,
         retry=Retry(NoBackoff(), 0),  # a write that is replayed by the client could be a second write
     )
@@ -197,7 +207,8 @@ def _pairs(reply: Any) -> list[Any]:
 
 def _entry(pair: Any) -> Entry:
     identity, fields = pair
-    return Entry(_text(identity), fields.get(b"event", b""))
+    # An entry that was deleted before it was acknowledged is still handed out, without fields.
+    return Entry(_text(identity), (fields or {}).get(b"event", b""))
 
 
 def _order(identity: str) -> tuple[int, int]:

@@ -29,19 +29,21 @@ PR_SET_PDEATHSIG = 1
 
 
 def procfile() -> dict[str, str]:
-    """Read the Procfile: process names and their command lines."""
-    return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+    """Read the Procfile: process names and their command lines. A wheel carries it inside this package."""
+    found = next(path for path in (ROOT / "Procfile", ROOT / "worker" / "Procfile") if path.exists())
+    return dict(parse_procfile(found.read_text()).processes)
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
     """Find a port that can be bound: the wanted one or the next free one after it, any for 0."""
-    for port in range(wanted, wanted + 200) if wanted else (0,):
-        with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind((host, port))
                 return int(probe.getsockname()[1])
-    raise OSError(f"no free port from {wanted} on")
+    raise OSError(f"no free port from {wanted} on at {host}")
 
 
 @dataclass
@@ -78,6 +80,12 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.running.pid, number)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but no longer than this."""
+        if self.running is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.running.wait(seconds)
+
 
 def _own(command: Sequence[str]) -> list[str]:
     """Find a command beside this Python: a virtual environment need not be active."""
@@ -99,6 +107,7 @@ class Fleet:
     environ: Mapping[str, str]
     logs: Path
     processes: list[Process] = field(default_factory=list)
+    grace: float = GRACE
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +143,7 @@ class Fleet:
                 process.start()
             elif process.again_at is None and process.running is not None and process.running.poll() is not None:
                 ended.append(process.name)
+                process.signal(signal.SIGKILL)  # what it started would be nobody's
                 settled = now - process.started_at > SETTLED_AFTER
                 process.failures = 1 if settled else process.failures + 1
                 process.again_at = now + min(AGAIN_AFTER * 2 ** (process.failures - 1), 30.0)
@@ -143,14 +153,15 @@ class Fleet:
         """End every process, the last started first: politely, and after a grace without asking."""
         for process in reversed(self.processes):
             process.signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE
-        for process in reversed(self.processes):
-            if process.running is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.running.wait(max(0.1, deadline - time.monotonic()))
-        for process in self.processes:
-            process.signal(signal.SIGKILL)
-        self.processes.clear()
+        deadline = time.monotonic() + self.grace
+        try:
+            for process in reversed(self.processes):
+                process.wait(max(0.1, deadline - time.monotonic()))
+        finally:  # a second Ctrl-C only ends the patience
+            for process in self.processes:
+                process.signal(signal.SIGKILL)
+                process.wait(1.0)
+            self.processes.clear()
 
 
 def start_redis(fleet: Fleet, folder: Path) -> str:

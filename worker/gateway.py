@@ -9,32 +9,30 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import httpcore
+import h11
 import httpx
 
 from worker.carriers.port import Account, Call, Operation, Reply
 from worker.errors import CarrierError, Unavailable, Uncertain
 
-LINGER = 0.004
+LINGER = 0.03
 """Seconds to wait for more replies before a group is handed on: one transaction stores the whole group."""
+MAX_HEAD = 100_000
+CHUNK = 65_536
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE})
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
-    httpcore.ConnectError,
-    httpcore.ConnectTimeout,
-    httpcore.PoolTimeout,
-    httpcore.UnsupportedProtocol,
+    httpx.LocalProtocolError,  # h11 refuses a malformed request before its first byte
 )
-FAILED = (httpx.HTTPError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 Outcome = Reply | CarrierError
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 Take = Callable[[str, str, Operation, int], tuple[int, float]]
 
 
@@ -42,7 +40,8 @@ class OneShot(httpx.AsyncBaseTransport):
     """One connection for one request.
 
     A kept connection may be closed by the carrier just as the request goes out, and then nobody knows whether it
-    arrived; a connection pool may also try again by itself. For creates and cancels neither may happen.
+    arrived; a connection pool may also try again by itself. For creates and cancels neither may happen. Written on
+    asyncio and h11: a connection of httpcore's takes more than twice the processor.
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
@@ -50,37 +49,59 @@ class OneShot(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request over a connection of its own."""
-        url = request.url
-        port = url.port or {"http": 80, "https": 443}[url.scheme]
-        origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
-        connection = httpcore.AsyncHTTPConnection(origin, ssl_context=self._tls)
+        timeout, trace = request.extensions["timeout"], request.extensions["trace"]
+        exchange = _Exchange(*await self._connect(request.url, timeout["connect"]), timeout["read"])
         try:
-            response = await connection.handle_async_request(
-                httpcore.Request(
-                    request.method,
-                    httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=url.raw_path),
-                    headers=request.headers.raw,
-                    content=request.content,
-                    extensions=request.extensions,
-                )
-            )
+            head = await exchange.ask(request, trace)
         except BaseException:
-            await connection.aclose()
+            await exchange.aclose()
             raise
-        return httpx.Response(response.status, headers=response.headers, stream=_Stream(response, connection))
+        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=exchange)
+
+    async def _connect(self, url: httpx.URL, seconds: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        tls, port = (self._tls, 443) if url.scheme == "https" else (None, 80)
+        host = url.raw_host.decode()
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.open_connection(host, url.port or port, ssl=tls, happy_eyeballs_delay=0.25)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time") from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
 
 
-class _Stream(httpx.AsyncByteStream):
-    def __init__(self, response: httpcore.Response, connection: httpcore.AsyncHTTPConnection) -> None:
-        self._response, self._connection = response, connection
+class _Exchange(httpx.AsyncByteStream):
+    """A request and its response on a connection; afterwards the connection is closed."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+        self._reader, self._writer, self._seconds = reader, writer, seconds
+        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+
+    async def ask(self, request: httpx.Request, trace: Trace) -> h11.Response:
+        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        parts = [head, h11.Data(request.content), h11.EndOfMessage()]
+        wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 refuses a malformed request here
+        await trace("send_request_headers.started", {})
+        self._writer.write(wire)
+        while not isinstance(event := await self._next(), h11.Response):
+            pass  # a 1xx comes before the response
+        return event
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.aiter_stream():
-            yield chunk
+        while isinstance(event := await self._next(), h11.Data):
+            yield bytes(event.data)
+
+    async def _next(self) -> Any:
+        while (event := self._state.next_event()) is h11.NEED_DATA:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    self._state.receive_data(await self._reader.read(CHUNK))
+            except TimeoutError as error:
+                raise httpx.ReadTimeout("no answer in time") from error
+        return event
 
     async def aclose(self) -> None:
-        await self._response.aclose()
-        await self._connection.aclose()
+        self._writer.close()
 
 
 class Gateway:
@@ -97,27 +118,29 @@ class Gateway:
         self._accounts, self._take, self._fixed, self._concurrency = accounts, take, transport, concurrency
         self._kept: dict[str, httpx.AsyncBaseTransport] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._opening = threading.Lock()
+        self._opened: asyncio.AbstractEventLoop | None = None
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return httpx.create_ssl_context(trust_env=False)  # made once: it takes 30 ms
-
-    @cached_property
+    @property
     def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=loop.run_forever, name="gateway", daemon=True)
-        self._thread.start()
-        return loop
+        with self._opening:  # many threads may want it first
+            if self._opened is None:
+                self._tls = httpx.create_ssl_context(trust_env=False)  # it takes 30 ms: not at a call's expense
+                self._opened = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
+                self._thread.start()
+            return self._opened
 
     def close(self) -> None:
         """Close the kept connections and end the loop, if it ever ran."""
-        if "_loop" not in self.__dict__:
+        loop, self._opened = self._opened, None
+        if loop is None:
             return
         for transport in self._kept.values():
-            asyncio.run_coroutine_threadsafe(transport.aclose(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+            asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
-        self._loop.close()
+        loop.close()
 
     def one(self, account: str, call: Call, *, max_body: int = 1_000_000) -> Reply:
         """Send one call and wait for it. Raises Unavailable or Uncertain."""
@@ -170,7 +193,7 @@ class Gateway:
     async def _exchange(self, account: Account, call: Call, max_body: int, latest: float) -> Outcome:
         if time.monotonic() > latest:
             return Unavailable("the call could not start in time")
-        under_way = False
+        under_way = self._fixed is not None  # a transport put in from outside does not say how far it came
 
         async def trace(event: str, _info: Mapping[str, Any]) -> None:
             nonlocal under_way
@@ -182,16 +205,14 @@ class Gateway:
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except TimeoutError:
-            sent, why = under_way or self._fixed is not None, "no answer within the deadline"
+            why = "no answer within the deadline"
         except _TooLargeError:
-            sent, why = True, f"the answer is larger than {max_body} bytes"
-        except FAILED as error:
-            sent, why = True, f"the connection failed: {type(error).__name__}"
-        return Uncertain(why) if sent and call.operation not in HARMLESS else Unavailable(why)
+            why = f"the answer is larger than {max_body} bytes"
+        except Exception as error:  # noqa: BLE001 - whatever it is, it matters only whether the call had left
+            why = f"the call failed: {type(error).__name__}"
+        return Uncertain(why) if under_way and call.operation not in HARMLESS else Unavailable(why)
 
-    async def _answer(
-        self, account: Account, call: Call, max_body: int, trace: Callable[[str, Mapping[str, Any]], Awaitable[None]]
-    ) -> Reply:
+    async def _answer(self, account: Account, call: Call, max_body: int, trace: Trace) -> Reply:
         transport = self._transport(account, call)
         response = await transport.handle_async_request(_request(account, call, trace))
         try:
@@ -238,7 +259,7 @@ def _request(account: Account, call: Call, trace: Any) -> httpx.Request:
         "connect": account.connect_timeout,
         "read": account.read_timeout,
         "write": account.read_timeout,
-        "pool": account.connect_timeout,
+        "pool": None,  # waiting for a free connection is no fault; the deadline bounds it
     }
     return httpx.Request(
         call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout, "trace": trace}

@@ -13,6 +13,7 @@ from celery import bootsteps
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from schemas.ordering import UNTOLD, Project
 from schemas.orders import MalformedError, Message, read_message
 from worker import hints, log
 from worker.bus import Entry
@@ -25,12 +26,14 @@ BLOCK_MS = 1000
 PAUSE = 1.0
 
 
-def read(entries: Sequence[tuple[str, bytes | dict[str, Any]]]) -> tuple[list[Message], list[Dead]]:
+def read(
+    entries: Sequence[tuple[str, bytes | dict[str, Any]]], project: Project = UNTOLD
+) -> tuple[list[Message], list[Dead]]:
     """Read documents, each with what identifies it; what cannot be read comes back as dead letters."""
     messages, dead = [], []
     for identity, document in entries:
         try:
-            messages.append(read_message(document))
+            messages.append(read_message(document, project))
         except MalformedError as error:
             raw = document if isinstance(document, bytes) else repr(document).encode()
             dead.append(Dead(raw, str(error), identity))
@@ -39,7 +42,7 @@ def read(entries: Sequence[tuple[str, bytes | dict[str, Any]]]) -> tuple[list[Me
 
 def take_in(made: House, entries: Sequence[tuple[str, bytes | dict[str, Any]]]) -> None:
     """Store documents in one transaction and hint what follows. Raises what the database raises."""
-    messages, dead = read(entries)
+    messages, dead = read(entries, made.settings.ordering.project)
     now = made.now()
     changed = made.store.take_in(Intake(messages, dead, made.file_shops), made.rules, now)
     hints.after(changed, now, told=bool(entries))

@@ -28,6 +28,7 @@ __all__ = [
 
 Rules = Mapping[str, Terms]
 MISSES_TO_TELL = 5
+NEVER_CREATED = "never created"
 
 
 class _Edit:
@@ -150,7 +151,9 @@ def _route(edit: _Edit, store: Store | None) -> None:
 
 def _next_carrier(delivery: Delivery, rules: Rules) -> str | None:
     assert delivery.store is not None  # noqa: S101 - routed first
-    asked = {attempt.carrier for attempt in delivery.attempts if attempt.ended_at is not None}
+    ended = [attempt for attempt in delivery.attempts if attempt.ended_at is not None]
+    # A carrier whose order was never created has not said no.
+    asked = {attempt.carrier for attempt in ended if (attempt.reason, attempt.reason_text) != (None, NEVER_CREATED)}
     wanted = delivery.order.carriers or delivery.store.carriers
     return next((name for name in wanted if name in rules and name not in asked), None)
 
@@ -172,7 +175,10 @@ def amend(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now:
         edit.attend("order_changed_after_dispatch")
     else:
         edit.set(order=order, fingerprint=fingerprint, attention=None)
-        _route(edit, delivery.store if delivery.store and delivery.store.store_id == order.store_id else None)
+        if delivery.store is None or delivery.store.store_id != order.store_id:
+            edit.set(store=None, carrier=None)
+        else:
+            _route(edit, delivery.store)
         edit.tell(EventType.UPDATED)
     return edit.done() if edit.events else None
 
@@ -190,10 +196,15 @@ def _ask_cancel(edit: _Edit, wish: Cancellation) -> None:
     edit.set(cancel=wish.model_dump(exclude={"order_id"}), retry_at=None)
     attempt = edit.delivery.active
     if attempt is None:
+        edit.set(attention=None)
         edit.enter(DeliveryStatus.CANCELLED, cancelled_by=CancelledBy(wish.cancelled_by))
     elif attempt.rank >= GOODS_WITH_COURIER:
-        edit.put(attempt, cancel_refused=True)
-        edit.tell(EventType.CANCEL_REFUSED, reason_text="the courier has the goods")
+        _too_late(edit, attempt)
+
+
+def _too_late(edit: _Edit, attempt: Attempt) -> None:
+    attempt = edit.put(attempt, cancel_refused=True)
+    edit.tell(EventType.CANCEL_REFUSED, attempt, reason_text="the courier has the goods")
 
 
 # --- calls: intent, then outcome --------------------------------------------------------------------------------------
@@ -270,9 +281,21 @@ def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, 
 
 def _not_sent(edit: _Edit, attempt: Attempt, error: Unavailable) -> None:
     edit.put(attempt, state=DeliveryStatus.QUEUED.value, last_error=str(error))
+    if edit.delivery.cancel is not None:
+        edit.enter(DeliveryStatus.CANCELLED, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
+        return
     _wait(edit, error)
-    if edit.now >= attempt.pickup_at:
-        edit.attend("not_dispatched_by_pickup_time", attempt)
+    _tell_late(edit)
+
+
+def _tell_late(edit: _Edit) -> None:
+    """Ask for a person once a courier should have been at the store and nobody has been sent (never silent)."""
+    waiting = edit.delivery
+    if waiting.active is not None or waiting.store is None:
+        return
+    # As it was wished at first: "as soon as possible" asked again later would never be late.
+    if edit.now >= schedule.pickup_at(waiting.order, waiting.store, waiting.created_at):
+        edit.attend("not_dispatched_by_pickup_time")
 
 
 def _wait(edit: _Edit, error: CarrierError) -> None:
@@ -303,7 +326,7 @@ def confirmed(
         return edit.done()
     if isinstance(outcome, Refused):
         # "Time limit reached or order does not exist": only the carrier's list can tell which (D-30).
-        edit.put(attempt, doubted_at=now, reason=outcome.reason, reason_text=outcome.text or None)
+        edit.put(attempt, doubted_at=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None)
     elif isinstance(outcome, CarrierError):
         _wait(edit, outcome)
     else:
@@ -348,12 +371,17 @@ def observe(
 ) -> Change:
     """Take what a poll, a look-up or a callback saw of an attempt, oldest first."""
     edit = _Edit(delivery, rules, now, cause)
-    edit.set(failures=0, retry_at=None)
-    for observation in seen:
+    if delivery.active is not None and delivery.active.id == attempt_id:
+        edit.set(failures=0, retry_at=None)
+    history = list(seen)
+    for news in history:
         attempt = edit.delivery.attempt(attempt_id)
         if attempt is not None:
-            _observe(edit, attempt, observation)
-    _check_cancel(edit, attempt_id)
+            _observe(edit, attempt, news)
+    if history:
+        _given_back(edit, attempt_id, history[-1])
+    if cause is not Cause.CALLBACK:
+        _check_cancel(edit, attempt_id)
     return edit.done()
 
 
@@ -371,32 +399,39 @@ def _observe(edit: _Edit, attempt: Attempt, news: Observation) -> None:
         news.stamp is not None and (attempt.stamp is None or news.stamp > attempt.stamp)
     )
     attempt = edit.put(attempt, stamp=news.stamp or attempt.stamp)
-    described = _describe(edit, news)
     if news.status is None:
         _unrecognized(edit, attempt, news)
     elif attempt.state in STICKY:
         _after_the_end(edit, attempt, news)
     elif news.status == attempt.state:
-        _same(edit, attempt, news, described=described)
-    elif _withdrawn_after_cancel(attempt, news):
-        _end(edit, attempt, DeliveryStatus.CANCELLED, **_words(news, cancelled_by=CancelledBy.COURIER))
+        _same(edit, attempt, news)
     elif allows(attempt.state, news.status, attempt.resume_to):
         _advance(edit, attempt, news)
-    elif allows_back(attempt.state, news.status) and newer:
-        edit.set(courier=_courier(news))
+    elif edit.cause is Cause.RESPONSE:
+        # A callback overtook the answer to our own call (B-86): its status is old, the rest may be new.
+        _same(edit, attempt, news)
+    elif allows_back(attempt.state, news.status, attempt.resume_to) and newer:
+        edit.set(courier=None)
         _advance(edit, attempt, replace(news, detail=news.detail or "reassigned"))
     else:
         _regression(edit, attempt, news)
 
 
-def _withdrawn_after_cancel(attempt: Attempt, news: Observation) -> bool:
-    return attempt.cancel_asked_at is not None and news.status is DeliveryStatus.COURIER_WITHDRAWN
+def _given_back(edit: _Edit, attempt_id: int, news: Observation) -> None:
+    """Take a courier who gave it back, if that is the newest news, for the end of what was asked to cancel (C-47)."""
+    attempt = edit.delivery.attempt(attempt_id)
+    if attempt is None or attempt.cancel_asked_at is None or news.status is not DeliveryStatus.COURIER_WITHDRAWN:
+        return
+    if attempt.live and attempt.state == DeliveryStatus.COURIER_WITHDRAWN:
+        told = len(edit.events)
+        _end(edit, attempt, DeliveryStatus.CANCELLED, **_words(news, cancelled_by=CancelledBy.COURIER))
+        _stamped(edit, news, told)
 
 
 def _describe(edit: _Edit, news: Observation) -> bool:
     """Keep what the news says beside the status; tell whether any of it changed."""
     said = {
-        "courier": _courier(news),
+        "courier": CourierInfo(**asdict(news.courier)) if news.courier else None,
         "tracking_url": news.tracking_url,
         "pickup_eta": news.pickup_eta,
         "dropoff_eta": news.dropoff_eta,
@@ -414,10 +449,6 @@ def _proof(news: Observation) -> ProofInfo | None:
     said = asdict(news.proof)
     del said["recipient_name"]
     return ProofInfo(**said)
-
-
-def _courier(news: Observation) -> CourierInfo | None:
-    return CourierInfo(**asdict(news.courier)) if news.courier else None
 
 
 def _words(news: Observation, **more: Any) -> dict[str, Any]:
@@ -442,6 +473,7 @@ def _stamped(edit: _Edit, news: Observation, since: int) -> None:
 def _advance(edit: _Edit, attempt: Attempt, news: Observation) -> None:
     assert news.status is not None  # noqa: S101 - the caller's branch
     told = len(edit.events)
+    _describe(edit, news)
     if news.status in FINAL:
         _end(edit, attempt, news.status, **_words(news))
     else:
@@ -451,11 +483,15 @@ def _advance(edit: _Edit, attempt: Attempt, news: Observation) -> None:
         attempt = edit.put(attempt, state=news.status.value, rank=rank, resume_to=resume, changed_at=edit.now)
         edit.set(attention=None)
         edit.enter(news.status, attempt, **_words(news))
+        unasked = edit.delivery.cancel is not None and attempt.cancel_asked_at is None and not attempt.cancel_refused
+        if unasked and attempt.rank >= GOODS_WITH_COURIER:
+            _too_late(edit, attempt)
     _stamped(edit, news, told)
 
 
-def _same(edit: _Edit, attempt: Attempt, news: Observation, *, described: bool) -> None:
+def _same(edit: _Edit, attempt: Attempt, news: Observation) -> None:
     told = len(edit.events)
+    described = _describe(edit, news)
     if edit.delivery.status == news.status and news.detail not in (None, edit.delivery.detail):
         edit.set(detail=news.detail)
         described = True
@@ -467,34 +503,56 @@ def _same(edit: _Edit, attempt: Attempt, news: Observation, *, described: bool) 
 def _unrecognized(edit: _Edit, attempt: Attempt, news: Observation) -> None:
     if news.raw is None:
         return
-    word = f"{news.raw.entity}:{news.raw.code}"
-    if word != attempt.odd_word:
-        attempt = edit.put(attempt, odd_word=word)
-        edit.tell(EventType.STATUS_UNRECOGNIZED, attempt, raw=_words(news)["raw"])
+    _tell_once(edit, attempt, EventType.STATUS_UNRECOGNIZED, f"{news.raw.entity}:{news.raw.code}", news)
 
 
 def _regression(edit: _Edit, attempt: Attempt, news: Observation) -> None:
-    word = f"regression:{news.status}"
-    if word != attempt.odd_word:
-        attempt = edit.put(attempt, odd_word=word)
-        edit.tell(EventType.REGRESSION_SEEN, attempt, raw=_words(news)["raw"])
+    _tell_once(edit, attempt, EventType.REGRESSION_SEEN, f"regression:{news.status}", news)
+
+
+def _tell_once(edit: _Edit, attempt: Attempt, kind: EventType, word: str, news: Observation) -> None:
+    """Tell an odd word once in an attempt's life, however often and in whatever order odd words are seen."""
+    told = (attempt.odd_word or "").splitlines()
+    if word not in told:
+        attempt = edit.put(attempt, odd_word="\n".join([*told, word]))
+        edit.tell(kind, attempt, raw=_words(news)["raw"])
 
 
 def _after_the_end(edit: _Edit, attempt: Attempt, news: Observation) -> None:
-    """Leave an ended attempt ended, unless its carrier itself says that it goes on."""
-    if attempt.state == DeliveryStatus.REJECTED and news.status not in FINAL and not attempt.surplus:
-        edit.put(attempt, surplus=True)
-        edit.tell(EventType.CONFLICT, attempt, reason_text="orphan_found")
+    """Leave an ended attempt ended, unless its carrier itself says that it goes on.
+
+    What goes on is followed again while no other courier is sought or sent; otherwise it is one too many.
+    """
+    orphan = attempt.state == DeliveryStatus.REJECTED
+    lives = news.status not in FINAL if orphan else news.reopens
+    if attempt.surplus or not lives:
         return
-    if not news.reopens or news.status is None or attempt.state == DeliveryStatus.REJECTED:
-        return
-    if edit.delivery.active is not None:
-        edit.tell(EventType.CONFLICT, attempt, reason_text="two_couriers")
-        edit.put(attempt, surplus=True)
-        return
-    attempt = edit.put(attempt, state=news.status.value, ended_at=None, changed_at=edit.now, rank=rank_of(news.status))
-    edit.set(status=news.status, previous_status=edit.delivery.status, changed_at=edit.now, **_words(news))
-    edit.tell(EventType.REOPENED, attempt)
+    moved_on = edit.delivery.active is not None or (orphan and edit.delivery.final)
+    if moved_on:
+        attempt = edit.put(attempt, surplus=True)
+    else:
+        _revive(edit, attempt, news)
+    if orphan or moved_on:
+        edit.tell(EventType.CONFLICT, attempt, reason_text="orphan_found" if orphan else "two_couriers")
+
+
+def _revive(edit: _Edit, attempt: Attempt, news: Observation) -> None:
+    assert news.status is not None  # noqa: S101 - the caller's branch
+    told, over = len(edit.events), edit.delivery.final
+    rank = rank_of(news.status, attempt.rank)
+    attempt = edit.put(attempt, state=news.status.value, ended_at=None, changed_at=edit.now, rank=rank)
+    # A cancel that was wished is asked for again: the one that was confirmed is undone.
+    attempt = edit.put(attempt, cancel_asked_at=None, cancel_checks=0, cancel_refused=False)
+    held = news.status is DeliveryStatus.ON_HOLD
+    attempt = edit.put(attempt, resume_to=DeliveryStatus.CREATED.value if held else None)
+    edit.set(carrier=attempt.carrier, failures=0, retry_at=None)
+    _describe(edit, news)
+    if over:
+        edit.set(status=news.status, previous_status=edit.delivery.status, changed_at=edit.now, **_words(news))
+        edit.tell(EventType.REOPENED, attempt)
+    else:
+        edit.enter(news.status, attempt, **_words(news))
+    _stamped(edit, news, told)
 
 
 def _check_cancel(edit: _Edit, attempt_id: int) -> None:
@@ -540,6 +598,7 @@ def put_off(delivery: Delivery, error: CarrierError, rules: Rules, now: datetime
     """Take a step that could not even begin, because its account is shut out: it waits, and nobody is blamed."""
     edit = _Edit(delivery, rules, now, Cause.TIMER)
     _wait(edit, error)
+    _tell_late(edit)
     return edit.done()
 
 
@@ -576,16 +635,20 @@ OFFER_LOOKUPS = 2
 
 
 def _never_created(edit: _Edit, attempt: Attempt) -> None:
-    creates = sum(each.carrier == attempt.carrier for each in edit.delivery.attempts)
-    if edit.delivery.cancel is None and creates >= edit.rules[attempt.carrier].capabilities.max_creates:
-        _park(edit, attempt)
-    else:
+    if edit.delivery.cancel is not None or _may_create_again(edit, attempt):
         _resubmit(edit, attempt)
+    else:
+        _park(edit, attempt)
+
+
+def _may_create_again(edit: _Edit, attempt: Attempt) -> bool:
+    creates = sum(each.carrier == attempt.carrier for each in edit.delivery.attempts)
+    return creates < edit.rules[attempt.carrier].capabilities.max_creates
 
 
 def _resubmit(edit: _Edit, attempt: Attempt) -> None:
     """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished."""
-    edit.put(attempt, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason_text="never created")
+    edit.put(attempt, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason=None, reason_text=NEVER_CREATED)
     if edit.delivery.cancel is not None:
         edit.enter(DeliveryStatus.CANCELLED, attempt, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
         return
@@ -607,9 +670,10 @@ def unfindable(delivery: Delivery, rules: Rules, now: datetime) -> Change | None
     edit = _Edit(delivery, rules, now, Cause.TIMER)
     if attempt.parked:
         return edit.done()
-    if rules[attempt.carrier].capabilities.max_creates > len(delivery.attempts):
-        _never_created(edit, attempt)
+    if delivery.cancel is None and _may_create_again(edit, attempt):
+        _resubmit(edit, attempt)
     else:
+        # Creating once more in doubt is a choice; telling a customer "cancelled" in doubt would be a guess.
         _park(edit, attempt)
     return edit.done()
 
@@ -634,7 +698,7 @@ def resolve(delivery: Delivery, ref: str | None, rules: Rules, now: datetime) ->
 
 def _end(edit: _Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) -> None:
     """End an attempt and roll its end up to the delivery."""
-    if attempt.cancel_asked_at is not None and edit.delivery.cancel is None:
+    if status is DeliveryStatus.CANCELLED and attempt.cancel_asked_at is not None and edit.delivery.cancel is None:
         # We asked only because its courier had withdrawn and nobody else came (C-34).
         described = {**described, "cancelled_by": CancelledBy.COURIER}
     attempt = edit.put(
@@ -661,6 +725,10 @@ def _roll_up(edit: _Edit, attempt: Attempt, status: DeliveryStatus, described: d
     if wish is not None and attempt.rank < GOODS_WITH_COURIER:
         by = {"cancelled_by": CancelledBy(wish["cancelled_by"])}
         edit.enter(DeliveryStatus.CANCELLED, attempt, **{**described, **by})
+        return
+    if described.get("cancelled_by") in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}:
+        items = {"detail": "with_items"} if attempt.rank >= GOODS_WITH_COURIER else {}
+        edit.enter(status, attempt, **{**described, **items})
         return
     if attempt.rank >= GOODS_WITH_COURIER:
         edit.enter(status, attempt, **{**described, "detail": "with_items"})

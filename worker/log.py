@@ -18,8 +18,9 @@ PRIVATE = frozenset(
 
 def drop_private(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace what nobody should find in a log."""
-    for key in PRIVATE & {name.lower() for name in event}:
-        event[key] = "<dropped>"
+    for name in event:
+        if name.lower() in PRIVATE:
+            event[name] = "<dropped>"
     return event
 
 
@@ -38,11 +39,13 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
-    last: Any = structlog.dev.ConsoleRenderer(pad_event_to=28) if console else structlog.processors.JSONRenderer()
+    # A plain traceback: the coloured one prints local variables, and so secrets and addresses.
+    coloured = structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=structlog.dev.plain_traceback)
+    last: Any = coloured if console else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *([] if console else [structlog.processors.format_exc_info]),

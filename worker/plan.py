@@ -76,7 +76,8 @@ def wants_cancel(delivery: Delivery, attempt: Attempt, terms: Terms, now: dateti
 
 
 def _next_look(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) -> datetime:
-    if attempt.cancel_asked_at is not None and attempt.cancel_checks < len(schedule.CANCEL_CHECKS):
+    in_doubt = attempt.cancel_asked_at is not None and not attempt.cancel_refused
+    if in_doubt and attempt.cancel_checks < len(schedule.CANCEL_CHECKS):
         return now + timedelta(seconds=schedule.CANCEL_CHECKS[attempt.cancel_checks])
     return schedule.next_look(
         terms.capabilities.cadence,

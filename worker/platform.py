@@ -1,6 +1,7 @@
 """The Ordering API: fetch one order by its id (Ordering, "Orders Model")."""
 
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 from pydantic_core import from_json
@@ -28,9 +29,9 @@ def account(settings: Ordering) -> Account:
 
 
 def fetch(settings: Ordering, order_id: str) -> Call:
-    """Describe GET /orders/:order_id."""
+    """Describe GET /orders/:order_id. The id is one segment of the path, whatever stands in it."""
     headers = ((settings.api_key_header, _reveal(settings.api_key)), ("X-APP-X", settings.app_id))
-    return Call(Operation.FIND, "GET", f"/orders/{order_id}", headers=headers)
+    return Call(Operation.FIND, "GET", f"/orders/{quote(order_id, safe='')}", headers=headers)
 
 
 def _reveal(secret: SecretStr) -> str:

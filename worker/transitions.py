@@ -62,6 +62,7 @@ def allows(source: str, target: str, resume_to: str | None = None) -> bool:
     return target in ONWARD.get(source, frozenset())
 
 
-def allows_back(source: str, target: str) -> bool:
+def allows_back(source: str, target: str, resume_to: str | None = None) -> bool:
     """Tell whether `target` may follow `source` as a reassignment, on news that is certainly newer."""
-    return target in REASSIGNED.get(source, frozenset())
+    interrupted = resume_to if source == DeliveryStatus.ON_HOLD and resume_to is not None else source
+    return target in REASSIGNED.get(interrupted, frozenset())

@@ -4,8 +4,11 @@ A callback is stored before it is answered, and everything else happens afterwar
 health have nothing to do with each other.
 """
 
+import re
 from collections.abc import Callable
 
+from celery import current_app
+from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +27,8 @@ from worker.wiring import House
 
 logger = log.get(__name__)
 LIMITS = {"signed": 1_000_000, "token": 64_000}
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+BROKER_SECONDS = 3
 UNAVAILABLE = PlainTextResponse("try again later", status_code=503)
 
 
@@ -75,7 +80,7 @@ class _Edge:
             method=request.method,
             body=body,
             headers={key.lower(): value for key, value in request.headers.items()},
-            query=request.url.query,
+            query=request.scope["query_string"].decode("latin-1"),  # as it came, which need not be UTF-8
             token=request.path_params.get("token"),
         )
         try:
@@ -94,17 +99,26 @@ class _Edge:
         needs_token = codec.capabilities.callbacks == "token"
         if needs_token != (callback.token is not None):
             raise Forged("wrong form of address")
-        if needs_token and self._house.store.find_attempt(name, CallbackKey(token=callback.token)) is None:
+        if needs_token and not self._knows(name, callback.token or ""):
             raise Forged("unknown token")
         return self._house.store.keep_callback(name, callback, self._house.now())
+
+    def _knows(self, name: str, token: str) -> bool:
+        # What cannot be one of ours is not looked up: PostgreSQL refuses a NUL, which is no fault of the database.
+        shaped = TOKEN.fullmatch(token)
+        return bool(shaped) and self._house.store.find_attempt(name, CallbackKey(token=token)) is not None
 
     async def livez(self, _request: Request) -> Response:
         """Say that the process answers."""
         return PlainTextResponse("ok")
 
     async def readyz(self, _request: Request) -> Response:
-        """Say whether the database and the bus answer, and name what does not."""
-        checks: dict[str, Callable[[], object]] = {"database": self._house.store.ping, "bus": self._house.bus.ping}
+        """Say whether the database, the bus and the broker answer, and name what does not."""
+        checks: dict[str, Callable[[], object]] = {
+            "database": self._house.store.ping,
+            "bus": self._house.bus.ping,
+            "broker": _ping_broker,
+        }
         broken = [name for name, check in checks.items() if not await _answers(check)]
         return PlainTextResponse(f"not ready: {', '.join(broken)}", 503) if broken else PlainTextResponse("ok")
 
@@ -131,9 +145,14 @@ async def _body(request: Request, limit: int) -> bytes | None:
     return bytes(body)
 
 
+def _ping_broker() -> None:
+    with current_app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
+
+
 async def _answers(check: Callable[[], object]) -> bool:
     try:
         await run_in_threadpool(check)
-    except (SQLAlchemyError, RedisError, OSError):
+    except (SQLAlchemyError, RedisError, OperationalError, OSError):
         return False
     return True

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -101,15 +102,23 @@ def _terms(account: Account) -> Terms:
 
 
 _houses: dict[int, House] = {}
+_building = threading.Lock()
 
 
 def house() -> House:
     """Give this process its house: one for each process, because connections do not survive a fork."""
-    pid = os.getpid()
-    if pid not in _houses:
-        _houses.clear()
-        _houses[pid] = House(load())
-    return _houses[pid]
+    with _building:
+        pid = os.getpid()
+        if pid not in _houses:
+            _houses.clear()
+            _houses[pid] = _furnished(House(load()))
+        return _houses[pid]
+
+
+def _furnished(made: House) -> House:
+    """Make what the tasks' threads share before they do: two of them at first use would make two of each."""
+    _ = made.store, made.bus, made.gateway, made.rules, made.file_shops
+    return made
 
 
 def use(made: House) -> None:

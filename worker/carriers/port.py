@@ -10,17 +10,36 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Literal, Protocol
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from schemas.orders import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 
 __all__ = [
-    "Account", "Attempt", "Booked", "Booking", "Cadence", "Call", "Callback", "CallbackKey", "Capabilities", "Carrier",
-    "Courier", "Observation", "Offer", "Operation", "Price", "Proof", "Raw", "Reading", "Reply", "SecretStr",
+    "LOOPBACK", "Account", "Attempt", "Booked", "Booking", "Cadence", "Call", "Callback", "CallbackKey", "Capabilities",
+    "Carrier", "Courier", "Observation", "Offer", "Operation", "Price", "Proof", "Raw", "Reading", "Reply", "SecretStr",
+    "origin",
 ]  # fmt: skip
+
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def origin(url: str, *, allow_http: bool) -> str:
+    """Return an address that is an origin alone. Raises ValueError, without the address: it may hold a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
+        raise ValueError("must be an origin, such as https://example.com")
+    if parts.username or parts.password:
+        raise ValueError("must not hold credentials")
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.port == 0:
+        raise ValueError("must be an origin alone, without a path")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
+        raise ValueError("is plain http; set ALLOW_HTTP=true beside it if that is meant")
+    return url
 
 
 class Account(BaseModel):
@@ -30,14 +49,19 @@ class Account(BaseModel):
 
     name: str
     kind: str
-    base_url: str
     allow_http: bool = False
+    base_url: str
     connect_timeout: float = Field(default=5, gt=0)
     read_timeout: float = Field(default=30, gt=0)
     deadline: float = Field(default=45, gt=0)
     rate: str = Field(default="", pattern=r"^$|^\d+/(second|minute|hour|day)(;\d+/(second|minute|hour|day))*$")
     poll_interval: float = Field(gt=0)
     callback_wait: float = Field(default=0, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_origin(cls, url: str, info: ValidationInfo) -> str:
+        return origin(url, allow_http=info.data.get("allow_http", False))
 
 
 class Operation(StrEnum):

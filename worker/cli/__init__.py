@@ -5,33 +5,37 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one read
 
 import sys
 
-from rich.console import Console
-from sqlalchemy.exc import SQLAlchemyError
-
 from worker.cli import operate, run
-from worker.cli.base import app
-from worker.errors import CarrierError, SettingsError
+from worker.cli.base import app, complain
+from worker.errors import SettingsError
 
 __all__ = ["app", "main", "operate", "run"]
 
 FAILED, WRONG = 1, 2
+ADVICE = {
+    "sqlalchemy": "look at ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
+    "alembic": "look at ORDER_SYNC_DATABASE_URL",
+    "redis": "look at ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
+}
+"""What to do about an error, by the library it comes from."""
 
 
 def main() -> None:
     """Run the command line."""
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, standalone_mode=True)
+        app([argument for argument in sys.argv[1:] if argument != "--debug"])
     except SettingsError as error:
-        _say(f"the settings cannot work:\n{error}")
+        complain(f"the settings cannot work:\n{error}")
         sys.exit(WRONG)
-    except (CarrierError, SQLAlchemyError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
-        _say(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} (--debug shows where)")
+        complain(_explain(error))
         sys.exit(FAILED)
 
 
-def _say(text: str) -> None:
-    Console(stderr=True).print(f"order-sync: {text}", style="red", markup=False, highlight=False)
+def _explain(error: Exception) -> str:
+    first = (str(error).splitlines() or [""])[0]
+    advice = ADVICE.get(type(error).__module__.partition(".")[0])
+    return f"{type(error).__name__}: {first} ({f'{advice}; ' if advice else ''}--debug shows where)"

@@ -1,37 +1,49 @@
-"""What every command shares: the app, the house and the two consoles."""
+"""What every command shares: the app, the house and the two consoles.
+
+A command imports what it needs when it runs: asking for help must not cost the seconds that Celery and SQLAlchemy take.
+"""
 
 import json
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from worker.settings import load
-from worker.wiring import House, use
+if TYPE_CHECKING:
+    from worker.wiring import House
 
 app = typer.Typer(
     name="order-sync",
     help="Order Sync: exactly one courier for each order, and everybody knows where the food is.",
+    epilog="An error is one line; --debug shows where it came from.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
-errors = Console(stderr=True)
+# No markup: what is shown comes from platforms and carriers. No wrapping: a line that is piped stays a line.
+console = Console(markup=False, highlight=False, soft_wrap=True)
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 
-def house() -> House:
+def house() -> "House":
     """Make the house of this command from the settings."""
+    from worker.settings import load  # noqa: PLC0415
+    from worker.wiring import House, use  # noqa: PLC0415
+
     made = House(load())
     use(made)
     return made
 
 
-def fail(text: str) -> NoReturn:
-    """End with one readable line and exit code 1."""
-    errors.print(f"order-sync: {text}", style="red", markup=False, highlight=False)
-    raise typer.Exit(1)
+def complain(text: str) -> None:
+    """Write one readable line to standard error."""
+    Console(stderr=True, soft_wrap=True).print(f"order-sync: {text}", style="red", markup=False, highlight=False)
+
+
+def fail(text: str, code: int = 1) -> NoReturn:
+    """End with one readable line; the code is 2 when the command was used wrongly."""
+    complain(text)
+    raise typer.Exit(code)
 
 
 def write_json(document: Any) -> None:

@@ -1,24 +1,26 @@
 """Commands that look at deliveries and settle what a machine must not decide."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import typer
-from rich.table import Table
 
-from schemas.orders import Cancellation
 from schemas.status import Cause
-from worker import hints, lifecycle
 from worker.cli.base import Json, app, console, fail, house, write_json
-from worker.delivery import Change, Delivery
-from worker.settings import read_stores
-from worker.wiring import House
 
+if TYPE_CHECKING:
+    from worker.delivery import Change, Delivery
+    from worker.wiring import House
+
+FOLLOW_SECONDS = 0.5
+LETTERS = 10_000
 stores = typer.Typer(help="The store directory.", no_args_is_help=True)
 letters = typer.Typer(help="Messages that could not be read.", invoke_without_command=True)
 app.add_typer(stores, name="stores")
@@ -28,10 +30,10 @@ app.add_typer(letters, name="dead-letters")
 @app.command()
 def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
     """Put an order on the bus."""
-    raw = sys.stdin.read() if file == "-" else Path(file).read_text()
+    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         document = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         fail(f"{file} is not JSON: {error}")
     if not isinstance(document, dict):
         fail(f"{file} holds no JSON object")
@@ -59,6 +61,8 @@ def list_deliveries(
         for each in found:
             write_json(_summary(each))
         return
+    from rich.table import Table
+
     table = Table()
     for heading in ("order", "status", "detail", "carrier", "ref", "next", "at", "attention"):
         table.add_column(heading)
@@ -67,13 +71,13 @@ def list_deliveries(
     console.print(table)
 
 
-def _columns(delivery: Delivery) -> list[Any]:
+def _columns(delivery: "Delivery") -> list[Any]:
     row = _summary(delivery)
     names = ("order_id", "status", "detail", "carrier", "carrier_ref", "next_step", "next_run_at", "attention")
     return [row[name] for name in names]
 
 
-def _summary(delivery: Delivery) -> dict[str, Any]:
+def _summary(delivery: "Delivery") -> dict[str, Any]:
     attempt = delivery.active or (delivery.attempts[-1] if delivery.attempts else None)
     return {
         "delivery_id": delivery.id,
@@ -118,7 +122,7 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
         write_json({**_summary(delivery), "attempts": attempts, "events": told})
         return
     for key, value in _summary(delivery).items():
-        console.print(f"{key:14}", "" if value is None else str(value), highlight=False)
+        console.print(f"{key:14}", "" if value is None else str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value is not None))
     for event in told:
@@ -134,6 +138,9 @@ def cancel(
     allow_paid: bool = typer.Option(False, "--allow-paid", help="Also where the carrier charges for it."),
 ) -> None:
     """Ask for a delivery to be cancelled; events tell how that ends."""
+    from schemas.orders import Cancellation
+    from worker import lifecycle
+
     made = house()
     delivery = _one(made, name)
     wish = Cancellation(order_id=delivery.order.order_id, reason=reason, allow_paid=allow_paid)
@@ -143,6 +150,8 @@ def cancel(
 @app.command()
 def refresh(name: str = typer.Argument(metavar="ID")) -> None:
     """Read a delivery's status at its carrier now."""
+    from worker import lifecycle
+
     made = house()
     _decide(made, _one(made, name), lambda each: lifecycle.look_now(each, made.rules, made.now()))
 
@@ -155,12 +164,14 @@ def resolve(
 ) -> None:
     """Settle a create whose outcome nobody knows: it exists at the carrier, or it does not."""
     if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
-        fail("say `resolve ID exists REF` or `resolve ID absent`")
+        fail("say `resolve ID exists REF` or `resolve ID absent`", code=2)
+    from worker import lifecycle
+
     made = house()
     _decide(made, _one(made, name), lambda each: lifecycle.resolve(each, ref or None, made.rules, made.now()))
 
 
-def _one(made: House, name: str) -> Delivery:
+def _one(made: "House", name: str) -> "Delivery":
     found = made.store.find(name)
     if not found:
         fail(f"there is no delivery {name}")
@@ -169,11 +180,12 @@ def _one(made: House, name: str) -> Delivery:
     return found[0]
 
 
-def _decide(made: House, delivery: Delivery, decide: Callable[[Delivery], Change | None]) -> None:
+def _decide(made: "House", delivery: "Delivery", decide: "Callable[[Delivery], Change | None]") -> None:
     changed = made.store.update([delivery.id], decide)
     if not changed:
         fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step}")
-    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
+    from worker import hints
+    from worker.app import app as _hints_go_through  # noqa: F401
 
     hints.after(changed, made.now())
     console.print(f"{changed[0].order.order_id}: {changed[0].status.value}", changed[0].detail or "")
@@ -193,16 +205,11 @@ def events(
         told = made.store.events(order_id=order or None, after=position)
         for position, body in told:  # noqa: B007 - the last position is where to go on
             print(body, flush=True)  # noqa: T201 - rich would wrap it
-        if not follow and not told:
+        if told:
+            continue
+        if not follow:
             return
-        if not told:
-            _pause()
-
-
-def _pause() -> None:
-    import time  # noqa: PLC0415
-
-    time.sleep(0.5)
+        time.sleep(FOLLOW_SECONDS)
 
 
 @letters.callback()
@@ -214,39 +221,44 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
         if as_json:
             write_json({"id": letter["id"], "received_at": letter["received_at"], "reason": letter["reason"]})
         else:
-            console.print(letter["id"], _when(letter["received_at"]), letter["reason"], highlight=False)
+            console.print(letter["id"], _when(letter["received_at"]), letter["reason"])
 
 
 @letters.command("show")
 def show_letter(letter_id: str) -> None:
     """Write a dead letter as it came."""
-    found = [each for each in house().store.dead_letters(10_000) if each["id"] == letter_id]
-    if not found:
-        fail(f"there is no dead letter {letter_id}")
-    sys.stdout.buffer.write(found[0]["raw"] + b"\n")
+    sys.stdout.buffer.write(_letter(house(), letter_id) + b"\n")
 
 
 @letters.command("replay")
 def replay_letter(letter_id: str) -> None:
     """Put a dead letter on the bus again, for example once its store or schema is mended."""
     made = house()
-    raw = made.store.settle_dead_letter(letter_id, made.now())
-    if raw is None:
-        fail(f"there is no dead letter {letter_id}")
-    console.print(made.bus.place(raw))
+    placed = made.bus.place(_letter(made, letter_id))
+    made.store.settle_dead_letter(letter_id, made.now())  # afterwards: a letter must not be lost between the two
+    console.print(placed)
 
 
 @letters.command("discard")
 def discard_letter(letter_id: str) -> None:
     """Take a dead letter off the list."""
     made = house()
-    if made.store.settle_dead_letter(letter_id, made.now()) is None:
+    _letter(made, letter_id)
+    made.store.settle_dead_letter(letter_id, made.now())
+
+
+def _letter(made: "House", letter_id: str) -> bytes:
+    found = [each for each in made.store.dead_letters(LETTERS) if each["id"] == letter_id]
+    if not found:
         fail(f"there is no dead letter {letter_id}")
+    return bytes(found[0]["raw"])
 
 
 @stores.command("load")
 def load_stores(file: Path) -> None:
     """Load a store directory into the database, and let the orders that wait for one go."""
+    from worker.settings import read_stores
+
     made = house()
     shops = read_stores(file)
     waiting = made.store.put_shops(shops, made.now())
@@ -261,4 +273,4 @@ def list_stores(*, as_json: bool = Json) -> None:
         if as_json:
             write_json(shop.model_dump(mode="json"))
         else:
-            console.print(key, shop.name, shop.city, ", ".join(shop.carriers), highlight=False)
+            console.print(key, shop.name, shop.city, ", ".join(shop.carriers))

@@ -1,24 +1,27 @@
 """Commands that start something."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
+import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
-import uvicorn
+from rich.console import Console
+from rich.text import Text
 
-from worker import bus, demo, log
 from worker.cli.base import app, console, house
 from worker.errors import SettingsError
-from worker.fleet import Fleet, free_port, read_tail, start_redis
-from worker.sandbox import SandboxConfig, serve
-from worker.settings import REDIS_URL_FILE, Settings, load
-from worker.store import Store
-from worker.web import create_app
-from worker.wiring import House
+
+if TYPE_CHECKING:
+    from worker.fleet import Fleet
+    from worker.settings import Settings
+    from worker.wiring import House
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db")
@@ -32,9 +35,11 @@ def _stop_on_term() -> None:
 @app.command("demo")
 def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards.")) -> None:
     """Run the whole job on this machine with the sandbox carriers, and show it live."""
+    from worker import demo
+
     _stop_on_term()
     try:
-        right = demo.run(console, keep=keep)
+        right = demo.run(Console(), keep=keep)
     except KeyboardInterrupt:
         console.print("ended")
         raise typer.Exit(130) from None
@@ -44,6 +49,9 @@ def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everythin
 @app.command()
 def up() -> None:
     """Run everything on this machine for real use: Redis unless one is set, worker, beat, web and Flower."""
+    from worker.fleet import Fleet
+    from worker.settings import REDIS_URL_FILE, load
+
     _stop_on_term()
     settings = load()
     with Fleet({**os.environ, "REMAP_SIGTERM": "SIGQUIT"}, Path("var/log")) as fleet:
@@ -56,7 +64,11 @@ def up() -> None:
                 REDIS_URL_FILE.unlink(missing_ok=True)
 
 
-def _up(fleet: Fleet, settings: Settings) -> None:
+def _up(fleet: "Fleet", settings: "Settings") -> None:
+    from worker.fleet import read_tail, start_redis
+    from worker.settings import REDIS_URL_FILE
+    from worker.store import Store
+
     if not settings.accounts:
         raise SettingsError("no carrier is set: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
     url = settings.redis_url or start_redis(fleet, Path("var/redis"))
@@ -73,16 +85,20 @@ def _up(fleet: Fleet, settings: Settings) -> None:
     while True:
         for name in fleet.watch():
             console.print(f"{name} ended and is started again; its last words:", style="yellow")
-            console.print(read_tail(fleet.logs / f"{name}.log", 1000), markup=False, style="dim")
+            console.print(read_tail(fleet.logs / f"{name}.log", 1000), style="dim")
         time.sleep(0.5)
 
 
 def _free(address: str) -> str:
+    from worker.fleet import free_port
+
     host, _, port = address.rpartition(":")
-    return f"{host}:{free_port(int(port), host)}"
+    return f"{host}:{free_port(int(port), host.strip('[]'))}"
 
 
 def _refuse_unsafe(url: str) -> None:
+    from worker import bus
+
     faults = bus.Bus(bus.connect(url), orders="orders", events="deliveries").faults()
     for fault in faults:
         console.print(f"Redis: {fault}", style="yellow")
@@ -100,6 +116,8 @@ def sandbox(
     borzo_callback: str = typer.Option("", help="Where Borzo's signed callbacks go."),
 ) -> None:
     """Run the sandbox of the four APIs alone, for integrating before there are credentials."""
+    from worker.sandbox import SandboxConfig, serve
+
     console.print(f"The four APIs answer at http://{host}:{port}; http://{host}:{port}/sandbox explains.")
     config = SandboxConfig(step=step, latency=latency, seed=seed, borzo_callback_url=borzo_callback or None)
     serve(host, port, config)
@@ -109,24 +127,27 @@ def sandbox(
 def check() -> None:
     """Check settings, database, Redis and each carrier's credentials, one line each."""
     made = house()
-    found = [_try("database", made.store.ping), _try("redis", made.bus.ping)]
-    found += [_try(f"carrier {name}", lambda name=name: _probe(made, name)) for name in made.settings.accounts]
+    found = [_try("database", lambda: made.store.ping()), _try("redis", lambda: made.bus.ping())]  # noqa: PLW0108
+    found += [_try(f"carrier {name}", partial(_probe, made, name)) for name in made.settings.accounts]
     raise typer.Exit(0 if all(found) else 1)
 
 
-def _try(name: str, check_: Any) -> bool:
+def _try(name: str, ask: Callable[[], str | None]) -> bool:
     try:
-        note = check_()
+        note = ask()
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
         first = (str(error).splitlines() or [""])[0]
-        console.print(f"[red]failed[/]  {name}: {type(error).__name__} {first}")
+        console.print(Text("failed  ", "red"), f"{name}: {type(error).__name__} {first}", sep="")
         return False
-    console.print(f"[green]ok[/]      {name}{f': {note}' if note else ''}")
+    console.print(Text("ok      ", "green"), f"{name}{f': {note}' if note else ''}", sep="")
     return True
 
 
-def _probe(made: House, name: str) -> str:
-    codec = made.carrier(name)
+def _probe(made: "House", name: str) -> str:
+    from worker.carriers import KINDS
+
+    account = made.settings.accounts[name]
+    codec = KINDS[account.kind](account, {})  # without what the database remembers of it: that is another line
     call = codec.probe()
     if call is None:
         return "this carrier has no harmless call to try the credentials with"
@@ -134,27 +155,47 @@ def _probe(made: House, name: str) -> str:
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
+@app.command()
+def schema(folder: Path) -> None:
+    """Write the JSON Schema of every message, and both streams as AsyncAPI, into a folder."""
+    from schemas.documents import documents
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, document in documents().items():
+        (folder / name).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
 @database.command()
 def upgrade() -> None:
     """Bring the database's schema up to date."""
+    from worker.settings import load
+    from worker.store import Store
+
     Store(load().database_url).upgrade()
 
 
 @app.command(hidden=True)
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
-    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
+    import uvicorn
+
+    from worker import log
+    from worker.app import app as _hints_go_through  # noqa: F401
+    from worker.web import create_app
 
     made = house()
     log.setup(made.settings.log_level, made.settings.log_format)
     host, _, port = made.settings.web_address.rpartition(":")
     # No access log: a callback's address holds its token.
-    uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None, server_header=False)
+    served = create_app(made)
+    uvicorn.run(served, host=host.strip("[]"), port=int(port), access_log=False, log_config=None, server_header=False)
 
 
 @app.command(hidden=True)
 def flower() -> None:
     """Run Flower, read-only (a process of the Procfile)."""
+    from worker.settings import load
+
     settings = load()
     host, _, port = settings.flower_address.rpartition(":")
     password = settings.password.get_secret_value()

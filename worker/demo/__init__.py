@@ -30,6 +30,7 @@ def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str
     """Make the settings of the demo: those that any user has, pointed at the sandbox, with shorter cadences."""
     origin = f"http://127.0.0.1:{sandbox}"
     mine = {
+        "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts
         "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
         "REDIS_URL": redis_url,
         "WEB_ADDRESS": f"127.0.0.1:{web}",
@@ -52,7 +53,7 @@ def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str
         "ORDERING__API_KEY": "sandbox-ordering-key",
     }
     others = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
-    return {**others, "REMAP_SIGTERM": "SIGQUIT", **{f"ORDER_SYNC_{key}": value for key, value in mine.items()}}
+    return {**others, **{f"ORDER_SYNC_{key}": value for key, value in mine.items()}}
 
 
 def run(console: Console, *, keep: bool) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.events import CloudEvent, event_id
@@ -18,6 +19,10 @@ DELIVERY: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 ATTEMPT: Table = AttemptRow.__table__  # type: ignore[attr-defined]
 EVENT: Table = EventRow.__table__  # type: ignore[attr-defined]
 
+_HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
+
+NOTHING: Mapping[str, Any] = {}
+T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
 
 
@@ -37,8 +42,9 @@ def insert_new(
     if not values:
         return set()
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(list(values)).on_conflict_do_nothing()
-    return {tuple(row) for row in connection.execute(statement.returning(*(table.c[name] for name in returned)))}
+    statement = dialect.insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in returned))
+    # Given as parameters, not as `values`: then the statement is compiled once, not for every number of rows.
+    return {tuple(row) for row in connection.execute(statement, list(values))}
 
 
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
@@ -47,6 +53,24 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
     attempts = _attempts(connection, [row["id"] for row in found])
     return [rows.load_delivery(row, attempts.get(row["id"], [])) for row in found]
+
+
+def load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
+    """Load deliveries in the order of their ids given."""
+    found = {each.id: each for each in load(connection, ids)}
+    return [found[key] for key in ids]
+
+
+def hold(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Make other transactions about these orders wait, whether or not they are there; return the ids that are.
+
+    Two readers may have an order and its cancellation at once: neither would see what the other has not committed.
+    """
+    wanted = sorted(set(ids))
+    if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
+        connection.execute(_HOLD, {"numbers": [UUID(key).int >> 65 for key in wanted]})
+    there = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(wanted)).order_by(DELIVERY.c.id)
+    return set(connection.scalars(there.with_for_update()))
 
 
 def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[Attempt]]:
@@ -68,18 +92,14 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
     """Write changed deliveries, their attempts and their events."""
     if not pairs:
         return
-    _update(connection, DELIVERY, [_row(change.delivery) for _, change in pairs])
+    _update(connection, DELIVERY, [(before, change.delivery) for before, change in pairs], {"lease_until": None})
     for before, change_ in pairs:
         after = change_.delivery
         if after.order is not before.order or after.store is not before.store:
-            bulky = {name: value for name, value in rows.dump(after).items() if name in rows.BULKY}
-            connection.execute(update(DELIVERY).where(DELIVERY.c.id == after.id).values(bulky))
+            apart = {**rows.dump(after, rows.APART), "store_id": after.order.store_id}
+            connection.execute(update(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
     _save_attempts(connection, pairs)
     tell(connection, [change for _, change in pairs])
-
-
-def _row(delivery: Delivery) -> dict[str, Any]:
-    return {**rows.dump(delivery, leave=rows.CONSTANT | rows.BULKY), "key": delivery.id, "lease_until": None}
 
 
 def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
@@ -88,29 +108,33 @@ def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Chang
     # Ends are written before beginnings: the index of live attempts is checked row by row.
     changed = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
     changed.sort(key=lambda attempt: attempt.live)
-    _update(connection, ATTEMPT, [{**rows.dump(each, leave=rows.CONSTANT), "key": each.id} for each in changed])
+    _update(connection, ATTEMPT, [(known[each.id], each) for each in changed])
     new = [rows.dump(attempt) for attempt in after if attempt.id not in known]
     if new:
         connection.execute(insert(ATTEMPT), new)
 
 
-def _update(connection: Connection, table: Table, changed: list[dict[str, Any]]) -> None:
+def _update(
+    connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NOTHING
+) -> None:
+    """Write the columns in which any of these differs from what it was; the statement is the same for all."""
     if not changed:
         return
-    columns = [name for name in changed[0] if name != "key"]
-    statement = update(table).where(table.c.id == bindparam("key")).values({name: bindparam(name) for name in columns})
-    connection.execute(statement, changed)
+    columns = rows.differing(changed)
+    written = [{**rows.dump(after, columns), **always, "key": after.id} for _, after in changed]
+    values: dict[str, Any] = {name: bindparam(name) for name in (*columns, *always)}
+    connection.execute(update(table).where(table.c.id == bindparam("key")).values(values), written)
 
 
-def add(connection: Connection, changes: Sequence[Change], now: datetime) -> set[str]:
-    """Insert new deliveries with their first events; return the ids of those that were not there yet.
+def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
+    """Insert new deliveries, whose ids are held, with their first events.
 
     What is due at once counts as handed out, because whoever adds it sends its hint.
     """
-    fresh = [{**rows.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
-    added = {key for (key,) in insert_new(connection, DELIVERY, fresh, "id")}
-    tell(connection, [change for change in changes if change.delivery.id in added])
-    return added
+    if changes:
+        new = [{**rows.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
+        connection.execute(insert(DELIVERY), new)
+        tell(connection, changes)
 
 
 def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:
@@ -163,10 +187,11 @@ def claim(
         .order_by(DELIVERY.c.next_run_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte()  # a plain subquery may be run once for each row, and then its limit limits nothing
     )
     taken = (
         update(DELIVERY)
-        .where(DELIVERY.c.id.in_(ripe.scalar_subquery()))
+        .where(DELIVERY.c.id.in_(select(ripe.c.id)))
         .values(lease_until=until)
         .returning(DELIVERY.c.id, DELIVERY.c.step, DELIVERY.c.carrier)
     )

@@ -1,6 +1,6 @@
 """Messages in: a batch becomes deliveries, amendments, wishes and dead letters in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,12 +17,11 @@ from worker import lifecycle
 from worker.delivery import Change, Delivery
 from worker.store import deliveries
 from worker.store.deliveries import insert_new
-from worker.store.tables import DeadLetterRow, DeliveryRow, EventRow, MessageRow, WishRow
+from worker.store.tables import DeadLetterRow, EventRow, MessageRow, WishRow
 
 MESSAGE: Table = MessageRow.__table__  # type: ignore[attr-defined]
 WISH: Table = WishRow.__table__  # type: ignore[attr-defined]
 DEAD_LETTER: Table = DeadLetterRow.__table__  # type: ignore[attr-defined]
-DELIVERY: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 EVENT: Table = EventRow.__table__  # type: ignore[attr-defined]
 
 
@@ -51,11 +50,12 @@ def take_in(
     connection: Connection, batch: Intake, stores: Mapping[str, Store], rules: lifecycle.Rules, now: datetime
 ) -> list[Delivery]:
     """Take a batch in; return the deliveries it made or changed. A message that came before changes nothing."""
+    there = deliveries.hold(connection, [delivery_id(each.source, each.data.order_id) for each in batch.messages])
     bury(connection, batch.dead, now)
     fresh = list(batch.messages) if batch.fetched else _fresh(connection, batch.messages, now)
     wanted = [message for message in fresh if isinstance(message.data, Order)]
     wishes = [message for message in fresh if isinstance(message.data, Cancellation)]
-    changed = _place(connection, wanted, stores, rules, now)
+    changed = _place(connection, wanted, there, stores, rules, now)
     return changed + _wish(connection, wishes, rules, now)
 
 
@@ -122,13 +122,13 @@ def _tell_once(
 def _place(
     connection: Connection,
     messages: Sequence[Message],
+    there: Container[str],
     stores: Mapping[str, Store],
     rules: lifecycle.Rules,
     now: datetime,
 ) -> list[Delivery]:
     keyed = [(delivery_id(message.source, message.data.order_id), message) for message in messages]
     wishes = _wishes(connection, [key for key, _ in keyed])
-    there = set(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.id.in_([key for key, _ in keyed]))))
     new: dict[str, Change] = {}
     again: list[tuple[str, Order]] = []
     for key, message in keyed:
@@ -139,10 +139,9 @@ def _place(
         elif not _skip(connection, message, now):
             blank = _blank(key, message.source, order, now)
             new[key] = lifecycle.accept(blank, stores.get(order.store_id), wishes.get(key), rules, now)
-    added = deliveries.add(connection, list(new.values()), now)
-    again += [(key, change.delivery.order) for key, change in new.items() if key not in added]
+    deliveries.add(connection, list(new.values()), now)
     amended = [each for key, order in again for each in _amend(connection, key, order, rules, now)]
-    return [change.delivery for key, change in new.items() if key in added] + amended
+    return [change.delivery for change in new.values()] + amended
 
 
 def _blank(key: str, source: str, order: Order, now: datetime) -> Delivery:
@@ -174,7 +173,6 @@ def _wish(connection: Connection, messages: Sequence[Message], rules: lifecycle.
         wish = message.data
         assert isinstance(wish, Cancellation)  # noqa: S101 - chosen by the caller
         key = delivery_id(message.source, wish.order_id)
-        # Written whether or not the order is there: it may be on its way in another reader's transaction.
         row = {"delivery_id": key, "body": wish.model_dump_json(), "received_at": now}
         insert_new(connection, WISH, [row], "delivery_id")
         decide = partial(lifecycle.ask_cancel, wish=wish, rules=rules, now=now, cause=Cause.MESSAGE)

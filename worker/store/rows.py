@@ -38,10 +38,8 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "price": _model(PriceInfo),
     "proof": _model(ProofInfo),
 }
-CONSTANT = frozenset({"id", "source", "created_at", "delivery_id", "token", "number"})
-"""Columns that never change once written."""
-BULKY = frozenset({"order", "store", "fingerprint"})
-"""Columns that change so seldom that an ordinary update leaves them out."""
+APART = frozenset({"order", "store", "fingerprint"})
+"""Columns so large that they are written only for the row they change in."""
 
 
 def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
@@ -51,16 +49,30 @@ def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
 _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
 
 
-def dump(value: Delivery | Attempt, *, leave: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Turn a value into its row's columns, but those to `leave` out."""
+def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
+    """Name the columns in which any of these values is not what it was, but those that are written apart."""
+    changed = {
+        name
+        for before, after in pairs
+        for name in _NAMES[type(after)]
+        if getattr(after, name) is not getattr(before, name)
+    }
+    return sorted(changed - APART)
+
+
+def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Turn a value into its row's columns: the named ones, by default all."""
     row = {}
-    for name in _NAMES[type(value)]:
-        if name in leave:
-            continue
+    for name in _NAMES[type(value)] if names is None else names:
         held = getattr(value, name)
         convert = _IN_AND_OUT.get(name)
-        row[name] = convert[0](held) if convert and held is not None else held
+        row[name] = convert[0](held) if convert and held is not None else _storable(held)
     return row
+
+
+def _storable(value: Any) -> Any:
+    # PostgreSQL keeps no NUL in a text, and a carrier's odd word must not stop its delivery.
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 
 def _load(kind: Any, row: RowMapping) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import RowMapping, Table, func, select, text, update
 
 from schemas.orders import OrderRef
@@ -40,8 +38,12 @@ class Store:
 
     def upgrade(self) -> None:
         """Bring the schema up to date."""
+        # Half a second of imports that nothing else needs.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
         with self.engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -77,15 +79,14 @@ class Store:
         with reading(self.engine) as connection:
             same = (DELIVERY.c.id == name) | (DELIVERY.c.order_id == name)
             ids = list(connection.scalars(select(DELIVERY.c.id).where(same).order_by(DELIVERY.c.created_at.desc())))
-            return deliveries.load(connection, ids)
+            return deliveries.load_in_order(connection, ids)
 
     def recent(self, limit: int, *, unfinished: bool = False) -> list[Delivery]:
         """List deliveries, newest first."""
         with reading(self.engine) as connection:
             query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
             ids = list(connection.scalars(query.where(DELIVERY.c.step.is_not(None)) if unfinished else query))
-            found = {each.id: each for each in deliveries.load(connection, ids)}
-            return [found[key] for key in ids]
+            return deliveries.load_in_order(connection, ids)
 
     def counts(self) -> dict[str, int]:
         """Count the deliveries by status."""

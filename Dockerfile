@@ -1,0 +1,15 @@
+# One image for every process of the Procfile; docker-compose.yml says which runs which.
+FROM python:3.13-slim AS build
+WORKDIR /src
+COPY . .
+# The lock is the constraint: what it does not name for running stays out of the image.
+RUN python -m venv /opt/order-sync \
+    && /opt/order-sync/bin/pip install --no-cache-dir --disable-pip-version-check -c requirements.lock .
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /home/order-sync --create-home order-sync
+COPY --from=build /opt/order-sync /opt/order-sync
+ENV PATH=/opt/order-sync/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER order-sync
+WORKDIR /home/order-sync
+CMD ["order-sync", "--help"]

@@ -1,0 +1,9 @@
+import pytest
+import redis
+
+from worker.bus import Bus
+
+
+@pytest.fixture
+def made(client: redis.Redis, prefix: str) -> Bus:
+    return Bus(client, orders=f"{prefix}orders", events=f"{prefix}events")

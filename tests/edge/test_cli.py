@@ -1,0 +1,467 @@
+import io
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from structlog.testing import capture_logs
+
+import worker.app
+from schemas.status import DeliveryStatus
+from tests.edge.edge import ENVIRONMENT, NOW, sample
+from worker import cli, lifecycle, wiring
+from worker.carriers.port import Booked, Observation, Raw
+from worker.demo.orders import MALFORMED, placed
+from worker.errors import Uncertain
+from worker.intake import take_in
+from worker.sandbox import server
+from worker.settings import load
+from worker.store import Store
+from worker.wiring import House
+
+NOBODY = "redis://127.0.0.1:1/0"
+
+
+@dataclass
+class Ended:
+    """How a command ended: its code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+
+class Operator:
+    """The command line in the hands of a test, in a folder of its own, with settings from variables alone."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capfd = monkeypatch, capfd
+
+    def set(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self._monkeypatch.setenv(f"ORDER_SYNC_{name}", value)
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> Ended:
+        self._monkeypatch.setattr(sys, "argv", ["order-sync", *arguments])
+        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        self._capfd.readouterr()
+        try:
+            with capture_logs(), pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            close()
+        sys.stdout.flush()
+        captured = self._capfd.readouterr()
+        code = ended.value.code
+        return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+
+def close() -> None:
+    for made in wiring._houses.values():
+        made.store.close()
+        if "gateway" in made.__dict__:
+            made.gateway.close()
+    wiring._houses.clear()
+
+
+@pytest.fixture
+def operator(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, sqlite_url: str
+) -> Iterator[Operator]:
+    monkeypatch.chdir(tmp_path)
+    made = Operator(monkeypatch, capfd)
+    made.set(**{**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": NOBODY})
+    worker.app._app.cache_clear()
+    yield made
+    worker.app._app.cache_clear()
+
+
+@pytest.fixture
+def orders(operator: Operator, redis_url: str, prefix: str) -> Iterator[Callable[[], list[Any]]]:
+    """Let the operator have a bus; give what stands on its orders stream."""
+    stream = f"{prefix}orders"
+    operator.set(REDIS_URL=redis_url, ORDERS_STREAM=stream, EVENTS_STREAM=f"{prefix}deliveries")
+    with redis.Redis.from_url(redis_url) as client:
+        yield lambda: [(key.decode(), fields[b"event"]) for key, fields in client.xrange(stream)]
+        client.delete(stream)
+
+
+@pytest.fixture
+def house(operator: Operator) -> Iterator[House]:  # noqa: ARG001 - its variables are the settings
+    made = House(load(), now=lambda: NOW)
+    worker.app.make(made.settings)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def delivery(house: House) -> str:
+    """Take an order in; give its delivery's id."""
+    take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
+    return house.store.find("2011")[0].id
+
+
+def submit(house: House, outcome: Any) -> None:
+    (found,) = house.store.find("2011")
+    house.store.update([found.id], lambda each: lifecycle.begin_booking(each, 7, "token", house.rules, NOW))
+    house.store.update([found.id], lambda each: lifecycle.settle(each, 7, outcome, house.rules, NOW))
+
+
+def write(name: str, text: str) -> str:
+    Path(name).write_text(text)
+    return name
+
+
+# --- how it ends ---
+
+
+def test_no_argument_and_an_unknown_command_are_wrong_usage(operator: Operator) -> None:
+    assert [operator(*arguments).code for arguments in ((), ("nope",), ("show",), ("place", "a", "b"))] == [2] * 4
+
+
+def test_help_is_no_failure(operator: Operator) -> None:
+    ended = operator("--help")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_settings_that_cannot_work_are_named_line_by_line(operator: Operator) -> None:
+    operator.set(LOG_LEVEL="LOUD", TYPO="1")
+    assert operator("deliveries") == Ended(
+        2,
+        "",
+        "order-sync: the settings cannot work:\n"
+        "log_level: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'\n"
+        "typo: there is no such setting\n",
+    )
+
+
+def test_a_database_without_tables_is_one_line_with_advice(operator: Operator) -> None:
+    operator.set(DATABASE_URL="sqlite:///empty.db")
+    ended = operator("deliveries")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err == (
+        "order-sync: OperationalError: (sqlite3.OperationalError) no such table: delivery "
+        "(look at ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`; --debug shows where)\n"
+    )
+
+
+def test_a_redis_that_is_away_is_one_line_with_advice(operator: Operator) -> None:
+    ended = operator("place", write("order.json", "{}"))
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err.endswith(
+        "Connection refused. (look at ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL; --debug shows where)\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("place", "nowhere.json", "--debug"), ("--debug", "place", "nowhere.json")])
+def test_debug_shows_where_it_failed(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["order-sync", *arguments])
+    with pytest.raises(FileNotFoundError):
+        cli.main()
+
+
+def test_asking_for_help_imports_nothing_heavy() -> None:
+    heavy = {"alembic", "celery", "flower", "httpx", "redis", "sqlalchemy", "starlette", "uvicorn", "worker.sandbox"}
+    script = "import sys, worker.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & heavy == set()
+
+
+# --- place ---
+
+
+def test_an_order_is_wrapped_and_put_on_the_bus(operator: Operator, orders: Callable[[], list[Any]]) -> None:
+    ended = operator("place", write("order.json", '{"order_id": "São"}'))
+    ((identity, document),) = orders()
+    event = json.loads(document)
+    assert ended == Ended(0, f"{identity}\n", "")
+    assert len(event.pop("id")) == 36
+    assert event == {
+        "specversion": "1.0",
+        "source": "platform",
+        "type": "order.placed",
+        "data": {"order_id": "São"},
+    }
+
+
+def test_a_cloud_event_is_put_on_the_bus_as_it_is(operator: Operator, orders: Callable[[], list[Any]]) -> None:
+    document = placed(sample("2011", "17"))
+    ended = operator("place", "-", stdin=document.encode())
+    assert (ended.code, [json.loads(each) for _, each in orders()]) == (0, [json.loads(document)])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"{", "- is not JSON: Expecting property name"),
+        (b"", "- is not JSON: Expecting value"),
+        (b"\xff\xff{}", "- is not JSON: 'utf-8' codec"),
+        (b"[" * 100_000, "- is not JSON: maximum recursion depth"),
+        (b"[1]", "- holds no JSON object"),
+    ],
+)
+def test_what_is_no_object_is_not_put_on_the_bus(text: bytes, complaint: str, operator: Operator) -> None:
+    ended = operator("place", "-", stdin=text)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert ended.err.startswith(f"order-sync: {complaint}")
+
+
+def test_a_file_that_is_not_there_is_named(operator: Operator) -> None:
+    assert operator("place", "nowhere.json") == Ended(
+        1,
+        "",
+        "order-sync: FileNotFoundError: [Errno 2] No such file or directory: 'nowhere.json' (--debug shows where)\n",
+    )
+
+
+# --- deliveries ---
+
+SUMMARY = {
+    "order_id": "2011",
+    "store_id": "34",
+    "status": "queued",
+    "detail": None,
+    "reason": None,
+    "carrier": "cervo",
+    "carrier_ref": None,
+    "next_step": "book",
+    "next_run_at": "2026-11-21T17:00:00Z",
+    "attention": None,
+}
+
+
+def test_deliveries_are_listed_as_json_or_as_a_table(operator: Operator, delivery: str) -> None:
+    assert operator("deliveries", "--json").documents == [{"delivery_id": delivery, **SUMMARY}]
+    table = operator("deliveries").out
+    assert [word in table for word in ("2011", "queued", "cervo", "book")] == [True] * 4
+
+
+def test_only_open_deliveries_are_listed_when_asked(operator: Operator, house: House, delivery: str) -> None:
+    assert operator("cancel", "2011") == Ended(0, "2011: cancelled \n", "")
+    listed = [
+        [each["delivery_id"] for each in operator("deliveries", "--json", *more).documents] for more in ([], ["--open"])
+    ]
+    assert (listed, house.store.find("2011")[0].final) == ([[delivery], []], True)
+
+
+def test_a_delivery_is_shown_by_its_order_or_its_own_id(operator: Operator, house: House, delivery: str) -> None:
+    submit(house, Uncertain("no answer"))
+    (by_order,), (by_id,) = (operator("show", name, "--json").documents for name in ("2011", delivery))
+    assert by_order == by_id
+    assert [(each["number"], each["carrier"], each["state"]) for each in by_order["attempts"]] == [
+        (1, "cervo", "submit_unknown")
+    ]
+    assert [each["data"]["status"] for each in by_order["events"]] == ["queued", "submit_unknown"]
+    lines = operator("show", "2011").lines
+    assert lines[0].split() == ["delivery_id", delivery]
+    assert lines[-1].split()[0] == "2"
+
+
+@pytest.mark.parametrize("command", [("show",), ("cancel",), ("refresh",), ("resolve", "absent")])
+def test_what_is_not_there_cannot_be_operated(command: tuple[str, ...], operator: Operator) -> None:
+    name, *rest = command
+    assert operator(name, "4711", *rest) == Ended(1, "", "order-sync: there is no delivery 4711\n")
+
+
+@pytest.mark.usefixtures("delivery")
+def test_what_platforms_and_carriers_say_is_no_markup(operator: Operator, house: House) -> None:
+    submit(house, Uncertain("[/red] [bold]no[/bold] answer"))
+    ended = operator("show", "2011")
+    assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_cancel_that_comes_too_late_says_so(operator: Operator) -> None:
+    operator("cancel", "2011")
+    assert operator("cancel", "2011") == Ended(
+        1, "", "order-sync: nothing to do: the delivery is cancelled, its next step is None\n"
+    )
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_refresh_makes_a_courier_order_due_at_once(operator: Operator, house: House) -> None:
+    seen = Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")
+    submit(house, Booked(seen))
+    before = house.store.find("2011")[0].next_run_at
+    assert operator("refresh", "2011") == Ended(0, "2011: created \n", "")
+    after = house.store.find("2011")[0].next_run_at
+    assert (before is not None, before != after) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("maybe",), ("exists",), ("absent", "99"), ("exists", "")],
+    ids=["unknown", "no ref", "a ref", "empty ref"],
+)
+def test_resolving_needs_a_reference_just_when_the_order_exists(words: tuple[str, ...], operator: Operator) -> None:
+    assert operator("resolve", "2011", *words) == Ended(
+        2, "", "order-sync: say `resolve ID exists REF` or `resolve ID absent`\n"
+    )
+
+
+@pytest.mark.usefixtures("delivery")
+def test_an_unknown_create_is_resolved_to_what_the_operator_saw(
+    operator: Operator,
+    house: House,
+) -> None:
+    submit(house, Uncertain("no answer"))
+    ended = operator("resolve", "2011", "exists", "99")
+    (found,) = house.store.find("2011")
+    assert (ended.code, ended.err, [attempt.ref for attempt in found.attempts]) == (0, "", ["99"])
+
+
+# --- events ---
+
+
+@pytest.mark.usefixtures("delivery")
+def test_events_are_written_as_they_were_told(operator: Operator, house: House) -> None:
+    take_in(house, [("2-0", placed(sample("2012", "34")).encode())])
+    told = [json.loads(body) for _, body in house.store.events()]
+    assert operator("events").documents == told
+    assert operator("events", "--order", "2012").documents == [told[1]]
+    assert operator("events", "--since", "1").documents == [told[1]]
+    assert operator("events", "--order", "4711") == Ended(0, "", "")
+
+
+# --- dead letters ---
+
+
+@pytest.fixture
+def letter(house: House) -> str:
+    take_in(house, [("1-0", MALFORMED.encode())])
+    return str(house.store.dead_letters(1)[0]["id"])
+
+
+def test_dead_letters_are_listed_and_shown_as_they_came(operator: Operator, letter: str) -> None:
+    (listed,) = operator("dead-letters", "--json").documents
+    assert (listed["id"], sorted(listed)) == (letter, ["id", "reason", "received_at"])
+    assert operator("dead-letters").lines == [f"{letter} 2026-11-21T17:00:00Z {listed['reason']}"]
+    assert operator("dead-letters", "show", letter) == Ended(0, MALFORMED + "\n", "")
+
+
+def test_a_dead_letter_is_put_on_the_bus_again(
+    operator: Operator, letter: str, orders: Callable[[], list[Any]]
+) -> None:
+    ended = operator("dead-letters", "replay", letter)
+    assert (ended.code, [document for _, document in orders()]) == (0, [MALFORMED.encode()])
+    assert operator("dead-letters").out == ""
+
+
+def test_a_dead_letter_stays_when_the_bus_does_not_take_it(operator: Operator, letter: str) -> None:
+    assert operator("dead-letters", "replay", letter).code == 1
+    assert [each["id"] for each in operator("dead-letters", "--json").documents] == [letter]
+
+
+def test_a_discarded_letter_is_gone(operator: Operator, letter: str) -> None:
+    assert operator("dead-letters", "discard", letter) == Ended(0, "", "")
+    for verb in ("show", "replay", "discard"):
+        assert operator("dead-letters", verb, letter) == Ended(1, "", f"order-sync: there is no dead letter {letter}\n")
+
+
+# --- stores ---
+
+
+def test_stores_are_loaded_into_the_database_and_win_over_the_file(operator: Operator) -> None:
+    directory = Path(ENVIRONMENT["STORES_FILE"]).read_text()
+    write("mine.toml", directory.replace("Najd Grill", "Najd [/red] Grill"))
+    assert operator("stores", "load", "mine.toml") == Ended(0, "3 stores loaded, 0 waiting orders let go\n", "")
+    assert [each["name"] for each in operator("stores", "list", "--json").documents] == [
+        "Pizzeria Odense",
+        "Cantina da Mooca",
+        "Najd [/red] Grill",
+    ]
+    assert operator("stores", "list").lines[2].startswith("34 Najd [/red] Grill Riyadh cervo")
+
+
+def test_an_order_that_waits_for_its_store_is_let_go(operator: Operator) -> None:
+    operator.set(STORES_FILE="nowhere.toml")
+    house = House(load(), now=lambda: NOW)
+    take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
+    house.store.close()
+    ended = operator("stores", "load", ENVIRONMENT["STORES_FILE"])
+    assert ended == Ended(0, "3 stores loaded, 1 waiting orders let go\n", "")
+
+
+def test_a_faulty_directory_is_not_loaded(operator: Operator) -> None:
+    write("mine.toml", "[stores.1]\nname = 'x'\n")
+    ended = operator("stores", "load", "mine.toml")
+    assert (ended.code, ended.err.splitlines()[1]) == (2, "mine.toml: stores.1.phone: must be set")
+    assert len(operator("stores", "list").lines) == 3
+
+
+# --- the database, and everything ---
+
+
+def test_an_upgrade_makes_the_tables_and_again_does_nothing(operator: Operator) -> None:
+    operator.set(DATABASE_URL="sqlite:///new/fresh.db")
+    assert [operator("db", "upgrade") for _ in range(2)] == [Ended(0, "", "")] * 2
+    made = Store("sqlite:///new/fresh.db")
+    made.ping()
+    made.close()
+
+
+@pytest.fixture
+def carriers(operator: Operator) -> Iterator[None]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready = server()
+    thread = threading.Thread(target=ready.run, args=([listener],))
+    thread.start()
+    for name in ("CERVO", "BORZO", "DELIVERIT"):
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        operator.set(**{f"CARRIERS__{name}__BASE_URL": origin})
+    operator.set(CARRIERS__BORZO__RATE="")
+    yield
+    ready.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.mark.usefixtures("carriers", "orders")
+def test_a_check_says_one_line_for_each_thing_that_works(operator: Operator) -> None:
+    ended = operator("check")
+    assert (ended.code, ended.err) == (0, "")
+    assert [line.split(":")[0] for line in ended.lines] == [
+        "ok      database",
+        "ok      redis",
+        "ok      carrier borzo",
+        "ok      carrier cervo",
+        "ok      carrier deliverit",
+    ]
+
+
+@pytest.mark.usefixtures("carriers")
+def test_a_check_names_everything_that_does_not_work(operator: Operator) -> None:
+    operator.set(DATABASE_URL="sqlite:///empty.db", CARRIERS__BORZO__TOKEN="wrong")
+    ended = operator("check")
+    told = {line.split(":")[0]: line for line in ended.lines}
+    assert ended.code == 1
+    assert [word for word in told if word.startswith("failed")] == [
+        "failed  database",
+        "failed  redis",
+        "failed  carrier borzo",
+    ]
+    assert "wrong" not in ended.out
+
+
+def test_a_check_without_a_redis_says_what_to_do(operator: Operator) -> None:
+    operator.set(REDIS_URL="")
+    ended = operator("check")
+    assert (ended.code, ended.lines[1][:75]) == (
+        1,
+        "failed  redis: SettingsError ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it"[:75],
+    )

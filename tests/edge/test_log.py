@@ -1,0 +1,52 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from worker.log import drop_private
+
+SCRIPT = """
+import logging, sys
+from worker import log
+log.setup("INFO", sys.argv[1])
+log.get("x").info("delivery.booked", order_id="2011", token="s3cret", phone="+4551234567")
+log.get("x").debug("never.seen")
+logging.getLogger("library").warning("said %s", "this", extra={"Authorization": "s3cret"})
+logging.getLogger("httpx").info("never seen")
+try:
+    address = "s3cret Street 1"
+    raise ValueError("broken")
+except ValueError:
+    log.get("x").exception("task.failed")
+"""
+
+
+@pytest.mark.parametrize("name", ["token", "Token", "X-DV-Auth-Token", "password", "Phone", "body", "headers"])
+def test_what_nobody_should_find_in_a_log_is_dropped_by_name(name: str) -> None:
+    event = {"event": "x", name: "s3cret", "order_id": "2011"}
+    assert drop_private(None, "info", event) == {"event": "x", name: "<dropped>", "order_id": "2011"}
+
+
+def written(form: str) -> str:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, form], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_json_logs_are_one_line_an_event_without_secrets() -> None:
+    lines = [json.loads(line) for line in written("json").splitlines()]
+    stamps = [line.pop("timestamp") for line in lines]
+    trace = lines[2].pop("exception")
+    assert [stamp[-1] for stamp in stamps] == ["Z"] * 3
+    assert (trace.splitlines()[-1], "s3cret" in trace) == ("ValueError: broken", False)
+    assert lines == [
+        {"event": "delivery.booked", "level": "info", "order_id": "2011", "token": "<dropped>", "phone": "<dropped>"},
+        {"event": "said this", "level": "warning", "Authorization": "<dropped>"},
+        {"event": "task.failed", "level": "error"},
+    ]
+
+
+def test_a_traceback_on_a_console_shows_no_local_variables() -> None:
+    text = written("console")
+    assert ("ValueError: broken" in text, "s3cret" in text) == (True, False)

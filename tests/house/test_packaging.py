@@ -1,0 +1,233 @@
+"""The parts that put the house on a machine agree with each other: lock, Procfile, containers, documentation."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from honcho.environ import parse_procfile
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+from typer.main import get_command
+
+from docs.write_settings import PAGE, render
+from schemas.events import EventType
+from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
+from worker.carriers.port import Account
+from worker.cli import app
+from worker.sandbox import SandboxConfig
+from worker.sandbox.faults import PLAY
+from worker.sandbox.lives import NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text().splitlines()
+PROCFILE = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
+OURS = ("migrate", "worker", "beat", "web", "flower")
+UNITS = {"s": 1, "m": 60}
+
+
+def asked_for() -> list[Requirement]:
+    return [Requirement(text) for text in [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]]
+
+
+def locked() -> dict[str, str]:
+    pins = [Requirement(line) for line in LOCK]
+    return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
+
+
+def seconds(text: str) -> float:
+    return float(text[:-1]) * UNITS[text[-1]]
+
+
+def runs_celery(words: list[str]) -> bool:
+    """Ask Celery itself whether it knows these arguments: with --help it says so and starts nothing."""
+    asked = subprocess.run([sys.executable, "-m", "celery", words[3], "--help"], capture_output=True, check=False)
+    options = {word.split("=")[0] for word in words[4:] if word.startswith("--")}
+    return not asked.returncode and all(option in asked.stdout.decode() for option in options)
+
+
+# --- the lock ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", asked_for(), ids=str)
+def test_the_lock_holds_a_version_that_the_project_asks_for(wanted: Requirement) -> None:
+    assert wanted.specifier.contains(locked()[canonicalize_name(wanted.name)], prereleases=True)
+
+
+def test_the_lock_is_names_and_versions_alone() -> None:
+    assert [line for line in LOCK if not re.fullmatch(r"[a-z0-9.-]+==[A-Za-z0-9.!+]+( ; [a-z_]+ [^;/@]+)?", line)] == []
+
+
+# --- the Procfile -----------------------------------------------------------------------------------------------------
+
+
+def test_honcho_reads_the_procfile() -> None:
+    subprocess.run([sys.executable, "-m", "honcho", "check"], cwd=ROOT, check=True, capture_output=True)
+    assert sorted(PROCFILE) == ["beat", "flower", "web", "worker"]
+
+
+@pytest.mark.parametrize("name", sorted(PROCFILE))
+def test_every_process_of_the_procfile_is_a_command_that_exists(name: str) -> None:
+    words = shlex.split(PROCFILE[name])
+    known = getattr(get_command(app), "commands", {})
+    assert words[1] in known if words[0] == "order-sync" else runs_celery(words)
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+def test_the_compose_file_is_valid_by_its_specification() -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+    subprocess.run(check, cwd=ROOT, check=True, capture_output=True)
+
+
+def test_docker_compose_can_read_the_compose_file(tmp_path: Path) -> None:
+    asked = ["docker", "compose", "version"]
+    if not shutil.which("docker") or subprocess.run(asked, capture_output=True, check=False).returncode:
+        pytest.skip("there is no docker compose here")
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    (tmp_path / "order-sync.env").touch()
+    subprocess.run(["docker", "compose", "config", "--quiet"], cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", ["worker", "web", "flower"])
+def test_a_container_runs_the_command_of_the_procfile(name: str) -> None:
+    assert COMPOSE["services"][name]["command"] == shlex.split(PROCFILE[name])
+
+
+def test_the_beat_container_keeps_its_schedule_where_it_may_write() -> None:
+    words = COMPOSE["services"]["beat"]["command"]
+    assert words == [*shlex.split(PROCFILE["beat"])[:-1], "/tmp/celerybeat-schedule"]
+    assert COMPOSE["services"]["beat"]["tmpfs"] == ["/tmp"]
+
+
+def test_the_worker_container_has_time_to_end_its_calls() -> None:
+    worker = COMPOSE["services"]["worker"]
+    deadline = Account.model_fields["deadline"].default
+    assert worker["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
+    assert seconds(worker["stop_grace_period"]) > deadline + 5 + 10
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_container_of_ours_cannot_write_or_gain_rights_and_waits_for_the_migration(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    if name != "migrate":
+        assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+        assert service["restart"] == "unless-stopped"
+        assert "healthcheck" in service
+
+
+def test_the_redis_container_keeps_everything_it_is_told() -> None:
+    words = COMPOSE["services"]["redis"]["command"]
+    assert dict(zip(words[1::2], words[2::2], strict=True)) == {
+        "--appendonly": "yes",
+        "--appendfsync": "everysec",
+        "--maxmemory-policy": "noeviction",
+        "--save": "",
+    }
+
+
+def test_no_port_of_a_container_is_open_beyond_this_machine() -> None:
+    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_the_image_runs_as_somebody_without_rights() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert [line for line in lines if line.startswith("USER ")] == ["USER order-sync"]
+    assert any("-c requirements.lock" in line for line in lines)
+
+
+# --- make and the pages -----------------------------------------------------------------------------------------------
+
+
+def test_make_lists_its_targets() -> None:
+    if not shutil.which("make"):
+        pytest.skip("there is no make here")
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = [line.split()[1] for line in listed.splitlines() if line.startswith("make ")]
+    assert names == ["help", "demo", "up", "test", "check", "bench", "format", "docs", "lock", "clean"]
+
+
+def test_the_page_of_settings_is_what_the_models_say() -> None:
+    assert PAGE.read_text() == render()
+
+
+@pytest.mark.parametrize("words", [DeliveryStatus, Reason, Evidence, CancelledBy, Cause, EventType])
+def test_the_page_of_statuses_explains_every_word(words: Any) -> None:
+    page = (ROOT / "docs" / "statuses.md").read_text()
+    assert [word.value for word in words if f"`{word.value}`" not in page] == []
+
+
+def test_the_page_of_reliability_says_what_to_do_about_every_call_for_a_person() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    asked = {
+        word for path in (ROOT / "worker").rglob("*.py") for word in re.findall(r'attend\("(\w+)"', path.read_text())
+    }
+    assert asked
+    assert sorted(word for word in asked if f"`{word}`" not in page) == []
+
+
+def test_the_page_of_the_sandbox_names_every_script_and_fault() -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text()
+    assert [word for word in [*NAMES, *PLAY] if f"`{word}`" not in page] == []
+
+
+def test_the_page_of_the_sandbox_names_every_credential() -> None:
+    page, config = (ROOT / "docs" / "sandbox.md").read_text(), SandboxConfig()
+    wanted = [config.cervo_token, config.borzo_token, config.borzo_callback_secret, config.deliverit_username]
+    assert [word for word in [*wanted, config.deliverit_password, config.ordering_api_key] if word not in page] == []
+
+
+# --- what has no place in a repository --------------------------------------------------------------------------------
+
+FOREIGN = [
+    "shared" + "/",
+    "/wo" + "rk/",
+    "/ro" + "ot/",
+    "/ho" + "me/(?!order-sync)",
+    "/Us" + "ers/",
+    r"py" + r"pi\.org",
+    "python" + "hosted",
+    r"npm" + r"js\.",
+    r"artif" + "actory",
+    r"--index" + "-url",
+]
+"""Paths of somebody's machine, and hosts that packages come from; written in parts so as not to find themselves."""
+
+
+def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
+    sought = re.compile("|".join(FOREIGN))
+    found = []
+    for path in tracked:
+        for number, line in enumerate(path.read_bytes().decode(errors="replace").splitlines(), 1):
+            if sought.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}")
+    assert found == []
+
+
+def test_what_the_demo_needs_is_not_ignored() -> None:
+    ignored = subprocess.run(
+        ["git", "check-ignore", "worker/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ignored.stdout == ""
+
+
+def test_the_example_order_is_json() -> None:
+    assert json.loads((ROOT / "docs" / "order-placed.json").read_text())["specversion"] == "1.0"

@@ -1,0 +1,101 @@
+"""Where settings come from: the environment, over `order-sync.toml`; a `_FILE` suffix reads a secret from a file."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from worker.errors import SettingsError
+
+PREFIX = "ORDER_SYNC_"
+
+
+def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Read the tree of what is set, and what is wrong with it. Raises SettingsError for an unreadable file."""
+    faults: list[str] = []
+    under, over = _from_file(environ), _from_environment(environ, faults)
+    return _merge(*(_named(_open(tree, (), faults)) for tree in (under, over))), faults
+
+
+def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
+    named = environ.get(f"{PREFIX}CONFIG")
+    path = Path(named or "order-sync.toml")
+    return read_toml(path) if named or path.exists() else {}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises SettingsError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG":
+            continue
+        *above, last = variable.removeprefix(PREFIX).lower().split("__")
+        table = tree
+        for part in above:
+            table = table.setdefault(part, {}) if is_table(table) else table
+        if is_table(table):
+            table[last] = value
+        else:
+            faults.append(f"{variable}: one of its tables is set to a value by another variable")
+    return tree
+
+
+def _open(tree: Mapping[str, Any], above: tuple[str, ...], faults: list[str]) -> dict[str, Any]:
+    """Put a file's content in the place of every `..._file` that names one."""
+    opened: dict[str, Any] = {}
+    for key, value in tree.items():
+        where = (*above, key)
+        if is_table(value):
+            opened[key] = _open(value, where, faults)
+        elif key.endswith("_file") and where != ("stores_file",):
+            opened[key.removesuffix("_file")] = _read_secret(".".join(where), value, faults)
+        else:
+            opened.setdefault(key, value)
+    return opened
+
+
+def _read_secret(where: str, path: Any, faults: list[str]) -> str:
+    try:
+        return Path(str(path)).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        # Never the path: somebody may have put the secret itself there.
+        faults.append(f"{where}: the file cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})")
+        return "?"
+
+
+def _named(tree: dict[str, Any]) -> dict[str, Any]:
+    """Write the carriers' names in one way, so that a file and a variable mean the same account."""
+    carriers = tree.get("carriers")
+    if not is_table(carriers):
+        return tree
+    named: dict[str, Any] = {}
+    for key, fields in carriers.items():
+        named = _merge(named, {account_name(key): fields})
+    return {**tree, "carriers": named}
+
+
+def account_name(key: str) -> str:
+    """Write a carrier account's name as everybody else sees it; a variable's name has no `-`."""
+    return key.lower().replace("_", "-")
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        nested = is_table(value) and is_table(merged.get(key))
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def is_table(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell a table from a value."""
+    return isinstance(value, dict)
