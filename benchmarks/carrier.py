@@ -1,7 +1,7 @@
 """The least that can play a carrier: it answers Cervo's create after a pause and remembers which order it was for.
 
-The sandbox is a whole web application and would be the bottleneck on a small machine; this server speaks raw HTTP/1.1
-and takes a tenth of that. Its ledger is read like the sandbox's, so that either can stand behind a benchmark.
+The sandbox is a whole web application; this server speaks raw HTTP/1.1 for less than half the processor, which on a
+small machine is taken from what is measured. Its ledger is read like the sandbox's, so either can stand behind it.
 """
 
 import argparse

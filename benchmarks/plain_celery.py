@@ -16,6 +16,7 @@ from benchmarks.services import driver_url
 
 QUEUE = "plain"
 CONCURRENCY = 32
+POOL = 16
 
 METADATA = MetaData()
 PLACED = Table(
@@ -34,8 +35,8 @@ app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, broker_connec
 
 @cache
 def engine(url: str) -> Engine:
-    """Make the engine of this process."""
-    return create_engine(driver_url(url), pool_size=CONCURRENCY, max_overflow=0)
+    """Make the engine of this process: its transactions are short, so the threads share the connections."""
+    return create_engine(driver_url(url), pool_size=POOL, max_overflow=0)
 
 
 @cache

@@ -164,8 +164,7 @@ class Terms:
     @property
     def scale(self) -> float:
         """How much every cadence is stretched by the account's shortest interval."""
-        cadence = self.capabilities.cadence
-        return self.poll_interval / min(cadence.fresh, cadence.moving)
+        return self.poll_interval / self.capabilities.cadence.shortest
 
 
 def view(delivery: Delivery, attempt: Attempt) -> port.Attempt:

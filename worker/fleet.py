@@ -150,13 +150,14 @@ class Fleet:
         return ended
 
     def stop(self) -> None:
-        """End every process, the last started first: politely, and after a grace without asking."""
-        for process in reversed(self.processes):
-            process.signal(signal.SIGTERM)
+        """End every process: politely, and after a grace without asking; the first last, for the others stand on it."""
         deadline = time.monotonic() + self.grace
         try:
-            for process in reversed(self.processes):
-                process.wait(max(0.1, deadline - time.monotonic()))
+            for wave in (self.processes[1:], self.processes[:1]):
+                for process in wave:
+                    process.signal(signal.SIGTERM)
+                for process in wave:
+                    process.wait(max(0.1, deadline - time.monotonic()))
         finally:  # a second Ctrl-C only ends the patience
             for process in self.processes:
                 process.signal(signal.SIGKILL)

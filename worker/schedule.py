@@ -81,7 +81,7 @@ def next_look(  # noqa: PLR0913 - a cadence depends on all of these
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
     if not cadence.together:
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
-    grid = min(cadence.fresh, cadence.moving) * scale
+    grid = cadence.shortest * scale
     phase = grid * fraction(account)
     # To the nearest slot, not the next: a read that starts a moment late would otherwise skip every other slot.
     slot = max(round((now.timestamp() + seconds - phase) / grid), int((now.timestamp() - phase) // grid) + 1)
@@ -95,5 +95,7 @@ def _interval(
         return cadence.ahead
     assigned = RANK.get(status, 0) >= RANK[DeliveryStatus.COURIER_ASSIGNED]
     base = cadence.moving if assigned and now - since > YOUNG else cadence.fresh
+    if cadence.unheard is not None and assigned and now - changed_at > YOUNG:
+        base = cadence.unheard
     quiet_hours = (now - changed_at) / QUIET
     return base if quiet_hours < 1 else min(max(base, cadence.ceiling), base * 1.5 ** min(quiet_hours, 20))

@@ -67,7 +67,9 @@ def test_cervos_callback_proves_that_the_order_exists(street: Street) -> None:
     assert street.status() == "submit_unknown"
     street.until(lambda it: it.status() == "delivered")
     assert len(street.ledger()) == 1
-    assert {event["data"]["cause"] for event in street.events()[2:]} == {"callback"}
+    assert [word for word in street.told() if word.startswith("delivery.attention")] == ["delivery.attention_required"]
+    news = [event for event in street.events()[2:] if event["type"] == "delivery.status_changed"]
+    assert {event["data"]["cause"] for event in news} == {"callback"}
 
 
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])

@@ -299,7 +299,8 @@ class Cadence:
     """How often to look, in seconds at the default `poll_interval` (which is the shortest of them).
 
     `fresh`: no courier yet, or younger than ten minutes. `moving`: a courier has it. `ahead`: the pickup is more than
-    an hour away. `ceiling`: what an unchanged delivery slows down to. `together`: one request covers many, so the due
+    an hour away. `ceiling`: what an unchanged delivery slows down to. `unheard`: a courier has it and callbacks, on
+    which this cadence relies, have brought nothing for ten minutes. `together`: one request covers many, so the due
     times of an account are aligned.
     """
 
@@ -307,7 +308,13 @@ class Cadence:
     moving: float
     ahead: float
     ceiling: float
+    unheard: float | None = None
     together: bool = False
+
+    @property
+    def shortest(self) -> float:
+        """The shortest interval, to which `poll_interval` is the measure."""
+        return min(self.fresh, self.moving, self.unheard or self.fresh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -506,7 +506,10 @@ def test_a_codec_takes_only_its_own_kind_of_account() -> None:
 
 @pytest.mark.parametrize(
     ("secret", "cadence"),
-    [(None, Cadence(60, 60, 300, 300, together=True)), ("s3cret", Cadence(300, 300, 300, 300, together=True))],
+    [
+        (None, Cadence(60, 60, 300, 300, together=True)),
+        ("s3cret", Cadence(300, 300, 300, 300, unheard=60, together=True)),
+    ],
     ids=["polling", "callbacks"],
 )
 def test_callbacks_make_polling_a_safety_net(make: Callable[..., Borzo], secret: str | None, cadence: Cadence) -> None:

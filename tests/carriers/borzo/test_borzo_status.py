@@ -193,7 +193,7 @@ def test_only_reactivated_reopens(poll: Poll) -> None:  # B-67
 )
 def test_a_cancelled_order_wins_over_its_delivery(poll: Poll, delivery: str) -> None:  # B-71
     seen = poll("canceled", delivery)
-    assert (seen.status, seen.raw.entity) == (S.CANCELLED, "order")
+    assert (seen.status, seen.raw and seen.raw.entity) == (S.CANCELLED, "order")
 
 
 @pytest.mark.parametrize(
@@ -235,6 +235,7 @@ def test_goods_that_were_picked_up_are_gone_with_the_cancel(
 
 def test_the_carriers_own_words_explain_a_cancel(poll: Poll) -> None:
     said = poll("canceled", "planned", status_description="O cliente não está respondendo")
+    assert said.raw is not None
     assert said.reason_text == said.raw.text == "O cliente não está respondendo"
     assert poll("canceled", "planned").reason_text is None
 
@@ -358,7 +359,7 @@ def test_a_return_once_seen_forbids_a_weak_delivered(messages: list[tuple[str, s
     returned = any(entity == "delivery" and code.startswith("return_") for entity, code, _ in messages)
     seen = _fold([*messages, ("order", "completed", 59)])
     assert seen is not None
-    assert not (returned and seen.status is S.DELIVERED and seen.raw.entity == "order")
+    assert not (returned and seen.status is S.DELIVERED and seen.raw and seen.raw.entity == "order")
 
 
 @given(MESSAGES.filter(lambda messages: len({minute for *_, minute in messages}) == len(messages)), st.randoms())

@@ -54,7 +54,7 @@ from worker.carriers.port import (
 from worker.errors import Refused, Unreadable
 
 API = "/api/business/1.6"
-_WITH_CALLBACKS = Cadence(fresh=300, moving=300, ahead=300, ceiling=300, together=True)  # B-87: a safety poll
+_WITH_CALLBACKS = Cadence(300, 300, 300, 300, unheard=60, together=True)  # B-87: a safety poll
 _BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, together=True)
 
 

@@ -1,0 +1,145 @@
+"""Calls that change something at a carrier: the intent before the first byte, and the outcome after the last."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from schemas.events import EventType
+from schemas.status import CancelledBy, Cause, DeliveryStatus
+from worker import schedule
+from worker.carriers.port import Booked, Observation
+from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step
+from worker.errors import CarrierError, Refused, Unavailable
+from worker.lifecycle.doubt import begin_doubt
+from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.ends import end
+from worker.lifecycle.news import take_news
+from worker.lifecycle.silence import tell_late, wait
+
+
+def due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
+    """Tell whether this very step is due at this carrier now: a task is only a hint, the state decides."""
+    if delivery.step is not step or delivery.next_run_at is None or delivery.next_run_at > now:
+        return False
+    holder = delivery.active.carrier if delivery.active else delivery.carrier
+    return holder == carrier
+
+
+def begin_booking(delivery: Delivery, attempt_id: int, token: str, rules: Rules, now: datetime) -> Change | None:
+    """Write down the intent to create at the delivery's carrier; None when there is nothing to do.
+
+    An attempt that was never sent is taken up again under its own id: no carrier has ever seen it.
+    """
+    carrier, store = delivery.carrier, delivery.store
+    if carrier is None or store is None or delivery.active is not None or delivery.final:
+        return None
+    edit = Edit(delivery, rules, now, Cause.TIMER)
+    last = delivery.attempts[-1] if delivery.attempts else None
+    unsent = last if last and last.ended_at is None and last.carrier == carrier and not last.surplus else None
+    attempt = unsent or Attempt(
+        id=attempt_id,
+        delivery_id=delivery.id,
+        number=len(delivery.attempts) + 1,
+        carrier=carrier,
+        state=SUBMITTING,
+        token=token,
+        pickup_at=now,
+        submitted_at=now,
+        changed_at=now,
+    )
+    pickup = schedule.pickup_at(delivery.order, store, now)
+    edit.put(attempt, state=SUBMITTING, pickup_at=pickup, submitted_at=now, changed_at=now, lookups=0, last_error=None)
+    edit.set(retry_at=None)
+    return edit.done()
+
+
+def begin_call(delivery: Delivery, step: Step, rules: Rules, now: datetime) -> Change | None:
+    """Write down the intent to confirm or cancel, so that nobody else does before this call must be over."""
+    attempt = delivery.active
+    if attempt is None:
+        return None
+    edit = Edit(delivery, rules, now, Cause.TIMER)
+    if step is Step.CANCEL:
+        edit.put(attempt, cancel_asked_at=now, cancel_checks=0)
+    change = edit.done()
+    lease = now + timedelta(seconds=rules[attempt.carrier].deadline) + schedule.CALL_MARGIN
+    return Change(replace(change.delivery, next_run_at=lease), change.events)
+
+
+def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, rules: Rules, now: datetime) -> Change:
+    """Take the outcome of a create: created, offered, refused, not sent, or nobody knows."""
+    edit = Edit(delivery, rules, now, Cause.RESPONSE)
+    attempt = delivery.attempt(attempt_id)
+    if attempt is None or (attempt.state != SUBMITTING and not isinstance(outcome, Booked)):
+        return edit.done()
+    if isinstance(outcome, Booked):
+        edit.set(failures=0, retry_at=None)
+        if outcome.offer:
+            attempt = edit.put(attempt, offered_at=outcome.offer.offered)
+        take_news(edit, attempt, outcome.observation)
+    elif isinstance(outcome, Unavailable):
+        _not_sent(edit, attempt, outcome)
+    elif isinstance(outcome, Refused):
+        end(edit, attempt, DeliveryStatus.REJECTED, reason=outcome.reason, reason_text=outcome.text or None)
+    else:
+        begin_doubt(edit, attempt, str(outcome))
+    return edit.done()
+
+
+def _not_sent(edit: Edit, attempt: Attempt, error: Unavailable) -> None:
+    edit.put(attempt, state=DeliveryStatus.QUEUED.value, last_error=str(error))
+    if edit.delivery.cancel is not None:
+        edit.enter(DeliveryStatus.CANCELLED, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
+        return
+    wait(edit, error)
+    tell_late(edit)
+
+
+def confirmed(
+    delivery: Delivery,
+    attempt_id: int,
+    outcome: Observation | CarrierError,
+    rules: Rules,
+    now: datetime,
+) -> Change:
+    """Take the answer to accepting or denying an offer. Accepting is repeatable, so doubt only means again (D-33)."""
+    edit = Edit(delivery, rules, now, Cause.RESPONSE)
+    attempt = delivery.attempt(attempt_id)
+    if attempt is None or attempt.state != DeliveryStatus.AWAITING_CONFIRMATION:
+        return edit.done()
+    if isinstance(outcome, Refused):
+        # "Time limit reached or order does not exist": only the carrier's list can tell which (D-30).
+        edit.put(attempt, doubted_at=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None)
+    elif isinstance(outcome, CarrierError):
+        wait(edit, outcome)
+    else:
+        edit.set(failures=0, retry_at=None)
+        agreed = attempt.offered_at if outcome.status is DeliveryStatus.CREATED else None
+        take_news(edit, edit.put(attempt, pickup_at=agreed or attempt.pickup_at), outcome)
+    return edit.done()
+
+
+def cancel_answered(
+    delivery: Delivery, attempt_id: int, outcome: CarrierError | None, rules: Rules, now: datetime
+) -> Change:
+    """Take the answer to a cancel. Only a read can confirm it; a refusal is told, and the courier is followed on."""
+    edit = Edit(delivery, rules, now, Cause.RESPONSE)
+    attempt = delivery.attempt(attempt_id)
+    if attempt is None or not attempt.live:
+        return edit.done()
+    if isinstance(outcome, Refused):
+        edit.put(attempt, cancel_refused=True)
+        edit.tell(EventType.CANCEL_REFUSED, reason=outcome.reason, reason_text=outcome.text or None)
+    elif isinstance(outcome, Unavailable):
+        edit.put(attempt, cancel_asked_at=None)
+        wait(edit, outcome)
+    return edit.done()
+
+
+def accepts_offer(delivery: Delivery, attempt: Attempt, rules: Rules) -> bool:
+    """Rule on an offered time: accept within the account's limit and when the food is ready, otherwise deny (D-30)."""
+    if delivery.cancel is not None or attempt.offered_at is None:
+        return False
+    shift = abs(attempt.offered_at - attempt.pickup_at)
+    ready = delivery.order.ready_at
+    fits = shift <= timedelta(minutes=rules[attempt.carrier].capabilities.max_shift)
+    return fits and (ready is None or attempt.offered_at >= ready - timedelta(minutes=1))

@@ -1,0 +1,113 @@
+"""Creates whose outcome nobody knows: what settles them, and when a person must."""
+
+from datetime import datetime
+
+from schemas.status import CancelledBy, Cause, DeliveryStatus, Reason
+from worker import schedule
+from worker.carriers.port import Observation, Raw
+from worker.delivery import SUBMITTING, Attempt, Change, Delivery
+from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.ends import end
+from worker.lifecycle.news import take_news
+from worker.lifecycle.routing import NEVER_CREATED
+
+OFFER_LOOKUPS = 2
+
+
+def begin_doubt(edit: Edit, attempt: Attempt, why: str) -> None:
+    """Put an attempt in doubt: from now on it blocks every other carrier."""
+    attempt = edit.put(attempt, state=DeliveryStatus.SUBMIT_UNKNOWN.value, changed_at=edit.now, last_error=why)
+    edit.enter(DeliveryStatus.SUBMIT_UNKNOWN, attempt)
+
+
+def lost(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
+    """Take a create whose process died with the answer: from now on nobody knows (K1 to K3)."""
+    attempt = delivery.active
+    if attempt is None or attempt.state != SUBMITTING:
+        return None
+    edit = Edit(delivery, rules, now, Cause.TIMER)
+    begin_doubt(edit, attempt, "the call's process was lost")
+    return edit.done()
+
+
+def absent(delivery: Delivery, attempt_id: int, rules: Rules, now: datetime) -> Change:
+    """Take a complete look-up that did not find the attempt; enough of them prove that it was never created."""
+    edit = Edit(delivery, rules, now, Cause.RECONCILE)
+    edit.set(failures=0, retry_at=None)
+    attempt = delivery.attempt(attempt_id)
+    if attempt is None:
+        return edit.done()
+    attempt = edit.put(attempt, lookups=attempt.lookups + 1)
+    if attempt.state == DeliveryStatus.AWAITING_CONFIRMATION and attempt.lookups >= OFFER_LOOKUPS:
+        reason = attempt.reason or Reason.OFFER_LAPSED
+        end(edit, attempt, DeliveryStatus.REJECTED, reason=reason, reason_text=attempt.reason_text)
+    elif attempt.state == DeliveryStatus.SUBMIT_UNKNOWN and attempt.lookups >= len(schedule.QUARANTINE):
+        _never_created(edit, attempt)
+    return edit.done()
+
+
+def unfindable(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
+    """Take a doubt that this carrier offers no look-up for: once the callback has not come, a person must settle it."""
+    attempt = delivery.active
+    if attempt is None or attempt.state != DeliveryStatus.SUBMIT_UNKNOWN:
+        return None
+    edit = Edit(delivery, rules, now, Cause.TIMER)
+    if attempt.parked:
+        return edit.done()
+    if delivery.cancel is None and _may_create_again(edit, attempt):
+        _resubmit(edit, attempt)
+    else:
+        # Creating once more in doubt is a choice; telling a customer "cancelled" in doubt would be a guess.
+        _park(edit, attempt)
+    return edit.done()
+
+
+def resolve(delivery: Delivery, ref: str | None, rules: Rules, now: datetime) -> Change | None:
+    """Take a person's ruling on a doubt: the order exists at the carrier under `ref`, or it does not (None).
+
+    An order that only a callback proved (C-24) lacks its reference; it can be given the same way.
+    """
+    attempt = delivery.active
+    if attempt is None:
+        return None
+    edit = Edit(delivery, rules, now, Cause.OPERATOR)
+    nameless = attempt.ref is None and ref is not None and attempt.rank > 0
+    if attempt.state != DeliveryStatus.SUBMIT_UNKNOWN and not nameless:
+        return None
+    edit.set(retry_at=None, attention=None)
+    attempt = edit.put(attempt, parked=False)
+    if nameless:
+        edit.put(attempt, ref=ref)
+    elif ref is None:
+        _resubmit(edit, attempt)
+    else:
+        take_news(edit, attempt, Observation(DeliveryStatus.CREATED, Raw("operator", "exists"), ref=ref))
+    return edit.done()
+
+
+def _never_created(edit: Edit, attempt: Attempt) -> None:
+    if edit.delivery.cancel is not None or _may_create_again(edit, attempt):
+        _resubmit(edit, attempt)
+    else:
+        _park(edit, attempt)
+
+
+def _may_create_again(edit: Edit, attempt: Attempt) -> bool:
+    creates = sum(each.carrier == attempt.carrier for each in edit.delivery.attempts)
+    return creates < edit.rules[attempt.carrier].capabilities.max_creates
+
+
+def _resubmit(edit: Edit, attempt: Attempt) -> None:
+    """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished."""
+    edit.put(attempt, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason=None, reason_text=NEVER_CREATED)
+    if edit.delivery.cancel is not None:
+        edit.enter(DeliveryStatus.CANCELLED, attempt, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
+        return
+    edit.set(carrier=attempt.carrier)
+    edit.enter(DeliveryStatus.QUEUED, detail="resubmit")
+
+
+def _park(edit: Edit, attempt: Attempt) -> None:
+    """Leave a doubt to a person."""
+    edit.put(attempt, parked=True)
+    edit.attend("outcome_unknown", attempt)

@@ -1,0 +1,62 @@
+"""How an attempt's end rolls up to its delivery: done, the next carrier, or nobody."""
+
+from typing import Any
+
+from schemas.events import EventType
+from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
+from worker.delivery import Attempt
+from worker.lifecycle.edit import Edit
+from worker.lifecycle.routing import next_carrier
+
+_ENDING = {"reason", "reason_text", "cancelled_by", "raw", "detail", "evidence"}
+
+
+def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) -> None:
+    """End an attempt and roll its end up to the delivery."""
+    if status is DeliveryStatus.CANCELLED and attempt.cancel_asked_at is not None and edit.delivery.cancel is None:
+        # We asked only because its courier had withdrawn and nobody else came (C-34).
+        described = {**described, "cancelled_by": CancelledBy.COURIER}
+    attempt = edit.put(
+        attempt,
+        state=status.value,
+        ended_at=edit.now,
+        changed_at=edit.now,
+        reason=described.get("reason"),
+        reason_text=described.get("reason_text"),
+    )
+    if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
+        edit.set(attention=None)
+        edit.enter(status, attempt, **described)
+        return
+    edit.tell(EventType.ATTEMPT_ENDED, attempt, **{name: described[name] for name in _ENDING & described.keys()})
+    _roll_up(edit, attempt, status, described)
+
+
+def _roll_up(edit: Edit, attempt: Attempt, status: DeliveryStatus, described: dict[str, Any]) -> None:
+    wish = edit.delivery.cancel
+    if wish is not None and attempt.rank < GOODS_WITH_COURIER:
+        by = {"cancelled_by": CancelledBy(wish["cancelled_by"])}
+        edit.enter(DeliveryStatus.CANCELLED, attempt, **{**described, **by})
+        return
+    if described.get("cancelled_by") in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}:
+        items = {"detail": "with_items"} if attempt.rank >= GOODS_WITH_COURIER else {}
+        edit.enter(status, attempt, **{**described, **items})
+        return
+    if attempt.rank >= GOODS_WITH_COURIER:
+        edit.enter(status, attempt, **{**described, "detail": "with_items"})
+        edit.attend("goods_with_courier", attempt)
+        return
+    following = next_carrier(edit.delivery, edit.rules)
+    if following is not None:
+        edit.set(carrier=following, courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
+        edit.set(failures=0, retry_at=None)
+        edit.enter(DeliveryStatus.QUEUED, detail="fallback")
+        return
+    edit.enter(status, attempt, **described)
+    edit.tell(EventType.DISPATCH_FAILED, attempt)
+
+
+def too_late(edit: Edit, attempt: Attempt) -> None:
+    """Refuse a wish to cancel what the courier already carries."""
+    attempt = edit.put(attempt, cancel_refused=True)
+    edit.tell(EventType.CANCEL_REFUSED, attempt, reason_text="the courier has the goods")
