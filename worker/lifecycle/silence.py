@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import Cause
+from schemas.status import Cause, DeliveryStatus
 from worker import schedule
 from worker.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Unavailable
@@ -25,6 +25,8 @@ def missed(delivery: Delivery, attempt_id: int, error: CarrierError, rules: Rule
     wait(edit, error)
     if before < MISSES_TO_TELL <= edit.delivery.failures:
         edit.tell(EventType.TRACKING_LOST, attempt)
+    if attempt.state == DeliveryStatus.SUBMIT_UNKNOWN and now >= attempt.pickup_at:
+        edit.attend("outcome_unknown", attempt)
     return edit.done()
 
 

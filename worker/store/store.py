@@ -1,11 +1,13 @@
 """The store: one object a process, every method one transaction."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import RowMapping, Table, func, select, text, update
+from sqlalchemy.exc import OperationalError
 
 from schemas.orders import OrderRef
 from schemas.stores import Store as Shop
@@ -22,6 +24,8 @@ from worker.store.tables import AccountRow, StoreRow
 
 SHOP: Table = StoreRow.__table__  # type: ignore[attr-defined]
 ACCOUNT: Table = AccountRow.__table__  # type: ignore[attr-defined]
+PATIENCE = (0.1, 0.5, 2.0, 5.0)
+"""Seconds to wait between tries of a change that a passing trouble of the database prevented."""
 FETCH_LEASE = timedelta(seconds=60)
 
 
@@ -66,6 +70,15 @@ class Store:
         wanted = list(ids)
         if not wanted:
             return []
+        for pause in PATIENCE:
+            try:
+                return self._update(wanted, decide)
+            except OperationalError:
+                # A database that restarts must not cost us a carrier's answer; deciding again is harmless.
+                time.sleep(pause)
+        return self._update(wanted, decide)
+
+    def _update(self, wanted: list[str], decide: Decision) -> list[Delivery]:
         with self.engine.begin() as connection:
             return deliveries.change(connection, wanted, decide)
 

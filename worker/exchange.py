@@ -1,0 +1,229 @@
+"""Calls to one carrier for a batch of deliveries: intent, call, answer, outcome.
+
+What changes something at a carrier is written down before it is sent, and every answer is stored for the very attempt
+it belongs to, in groups as the answers come in. One order that breaks a codec never takes its neighbours along.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from schemas.status import Cause, Reason
+from worker import hints, lifecycle, log
+from worker.carriers.port import Attempt as Seen
+from worker.carriers.port import Call, Carrier, Observation, Reading, Reply
+from worker.delivery import Attempt, Change, Delivery, Step, view
+from worker.errors import CarrierError, Refused, Uncertain, Unreadable
+from worker.wiring import House
+
+logger = log.get(__name__)
+MAX_PAGES = 20
+Outcome = Reply | CarrierError
+Settle = Callable[[Delivery, int, Any, lifecycle.Rules, datetime], Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One thing to ask of a carrier for each delivery.
+
+    `begin` writes the intent down, `describe` and `read` are the codec's part, and `settle` tells what the answer or
+    the CarrierError means for the delivery.
+    """
+
+    step: Step
+    begin: Callable[[House, Delivery], Change | None]
+    describe: Callable[[House, Carrier, Delivery, Attempt], Call]
+    read: Callable[[House, Carrier, Delivery, Attempt, Call, Reply], Any]
+    settle: Settle
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was begun for one delivery, as it stood then."""
+
+    delivery: Delivery
+    attempt: Attempt
+
+
+def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb) -> None:
+    """Do what a verb says for those of these deliveries for which it is due now."""
+    codec = _introduce(made, carrier, ids, verb.step)
+    if codec is None:
+        return
+    now = made.now()
+    begun = made.store.update(
+        ids, lambda each: verb.begin(made, each) if lifecycle.due(each, verb.step, carrier, now) else None
+    )
+    asked = [_Asked(each, attempt) for each in begun if (attempt := each.active)]
+    calls: list[Call] = []
+    about: dict[int, _Asked] = {}
+    refused: list[tuple[_Asked, Any]] = []
+    for one in asked:
+        call = _guarded(partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade)
+        if isinstance(call, CarrierError):
+            refused.append((one, call))
+            continue
+        calls.append(call)
+        about[id(call)] = one
+    _settle(made, refused, verb.settle)
+    for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body):
+        answers = [(about[id(call)], _answer(made, codec, verb, about[id(call)], call, got)) for call, got in group]
+        _settle(made, answers, verb.settle)
+
+
+def _answer(made: House, codec: Carrier, verb: Verb, one: _Asked, call: Call, outcome: Outcome) -> Any:
+    if isinstance(outcome, CarrierError):
+        return outcome
+    return _guarded(lambda: verb.read(made, codec, one.delivery, one.attempt, call, outcome), _unread)
+
+
+def _guarded(work: Callable[[], Any], broken: Callable[[Exception], CarrierError]) -> Any:
+    """Do a codec's work; what it raises is an answer too, and a bug of its is `broken`."""
+    try:
+        return work()
+    except CarrierError as error:
+        return error
+    except Exception as error:
+        logger.exception("carrier.codec_broke")
+        return broken(error)
+
+
+def _unmade(error: Exception) -> CarrierError:
+    return Refused(Reason.UNKNOWN, f"the request could not be made: {type(error).__name__}")
+
+
+def _unread(error: Exception) -> CarrierError:
+    return Uncertain(f"the reply broke its reader: {type(error).__name__}")
+
+
+def _settle(made: House, answers: Sequence[tuple[_Asked, Any]], settle: Settle) -> None:
+    """Store answers together; if that fails, each by itself, so that only the one that cannot be stored is lost."""
+    if not answers:
+        return
+    now = made.now()
+    meant = {one.delivery.id: (one.attempt.id, answer) for one, answer in answers}
+    try:
+        changed = made.store.update(meant, lambda each: settle(each, *meant[each.id], made.rules, now))
+    except Exception:
+        logger.exception("delivery.settling_failed", count=len(answers))
+        for single in answers if len(answers) > 1 else ():
+            _settle(made, [single], settle)
+        return
+    for each in changed:
+        logger.info("delivery.settled", delivery_id=each.id, carrier=each.carrier, status=each.status.value)
+    hints.after(changed, now)
+
+
+def _introduce(made: House, carrier: str, ids: Sequence[str], step: Step) -> Carrier | None:
+    """Give the carrier's codec; when its login fails, put off what is due and give None."""
+    try:
+        return made.carrier(carrier)
+    except CarrierError as error:
+        logger.error("carrier.login_failed", carrier=carrier, error=str(error))
+        why, now = error, made.now()
+
+    def put_off(delivery: Delivery) -> Change | None:
+        due = lifecycle.due(delivery, step, carrier, now)
+        return lifecycle.put_off(delivery, why, made.rules, now) if due else None
+
+    hints.after(made.store.update(ids, put_off), now)
+    return None
+
+
+# --- reads ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a round of reads showed: observations, failures, and how many calls say that an attempt is not there."""
+
+    observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict)
+    failed: dict[int, CarrierError] = field(default_factory=dict)
+    absences: dict[int, int] = field(default_factory=dict)
+
+    def take(self, call: Call, reading: Reading | CarrierError) -> None:
+        """Take one reply in."""
+        if isinstance(reading, CarrierError):
+            self.failed.update(dict.fromkeys(call.covers, reading))
+            return
+        for attempt, observations in reading.seen.items():
+            self.observations[attempt] = (*self.observations.get(attempt, ()), *observations)
+        for attempt in reading.absent:
+            self.absences[attempt] = self.absences.get(attempt, 0) + 1
+        if reading.extras:
+            logger.error("carrier.duplicates_found", attempts=sorted(reading.extras))
+
+
+def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
+    """Read these deliveries at their carrier: `track` what it has, `reconcile` what it may have.
+
+    An attempt counts as absent only when every call that covered it said so.
+    """
+    codec = _introduce(made, carrier, ids, step)
+    if codec is None:
+        return
+    now = made.now()
+    due = [each for each in made.store.load(ids) if lifecycle.due(each, step, carrier, now)]
+    asked = {attempt.id: _Asked(each, attempt) for each in due if (attempt := each.active)}
+    attempts = {key: view(one.delivery, one.attempt) for key, one in asked.items()}
+    cause = Cause.RECONCILE if step is Step.RECONCILE else Cause.POLL
+    describe = codec.find if step is Step.RECONCILE else codec.track
+    calls = _guarded(lambda: describe(list(attempts.values()), made.now()), _unread) if attempts else []
+    seen = _Seen()
+    if isinstance(calls, CarrierError):
+        seen.failed.update(dict.fromkeys(attempts, calls))
+        calls = []
+    for call, reading in _read_all(made, codec, calls, attempts):
+        seen.take(call, reading)
+    covered = {key: sum(key in call.covers for call in calls) for key in attempts}
+    meant = [(one, _meaning(key, seen, covered[key], cause)) for key, one in asked.items()]
+    _settle(made, meant, lambda each, key, decide, rules, then: decide(each, key, rules, then))
+
+
+Decide = Callable[[Delivery, int, lifecycle.Rules, datetime], Change]
+
+
+def _meaning(attempt: int, seen: _Seen, covered: int, cause: Cause) -> Decide:
+    """Choose what a round of reads means for one attempt."""
+    if attempt in seen.observations:
+        news = seen.observations[attempt]
+        return lambda each, key, rules, now: lifecycle.observe(each, key, news, rules, now, cause)
+    if attempt in seen.failed:
+        error = seen.failed[attempt]
+        return lambda each, key, rules, now: lifecycle.missed(each, key, error, rules, now)
+    if cause is Cause.POLL:
+        return lifecycle.unseen
+    if covered and seen.absences.get(attempt, 0) >= covered:
+        return lifecycle.absent
+    undecided = Unreadable("the look-up could not tell")
+    return lambda each, key, rules, now: lifecycle.missed(each, key, undecided, rules, now)
+
+
+def _read_all(
+    made: House, codec: Carrier, calls: Sequence[Call], attempts: Mapping[int, Seen]
+) -> Iterator[tuple[Call, Reading | CarrierError]]:
+    """Send reads and follow their further pages."""
+    pages = list(calls)
+    for _ in range(MAX_PAGES):
+        following: list[Call] = []
+        for group in made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body):
+            for call, outcome in group:
+                reading = _reading(codec, call, outcome, attempts, made.now())
+                if isinstance(reading, Reading) and reading.more:
+                    following.append(reading.more)
+                yield call, reading
+        if not following:
+            return
+        pages = following
+
+
+def _reading(
+    codec: Carrier, call: Call, outcome: Outcome, attempts: Mapping[int, Seen], now: datetime
+) -> Reading | CarrierError:
+    if isinstance(outcome, CarrierError):
+        return outcome
+    about = [attempts[attempt] for attempt in call.covers if attempt in attempts]
+    found: Reading | CarrierError = _guarded(lambda: codec.read(call, outcome, about, now), _unread)
+    return found
