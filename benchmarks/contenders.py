@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from benchmarks import plain_celery
 from benchmarks.services import driver_url
 from worker.app import KEY_PREFIX
-from worker.demo.orders import CUSTOMERS
+from worker.demo import orders as demo
 from worker.fleet import Fleet
 from worker.store import Store
 
@@ -29,25 +29,7 @@ WORKER = ["celery", "--app", "{app}", "worker", "--without-gossip", "--without-m
 
 def order(number: int) -> dict[str, Any]:
     """Make the order of a number, as the platform writes it."""
-    customer = CUSTOMERS[STORE]
-    amount = "125.00"
-    return {
-        "order_id": f"B{number:06}",
-        "store_id": STORE,
-        "delivery_type": "delivery",
-        "customer": {"name": customer.name, "phone": customer.phone},
-        "dropoff": {
-            "street": customer.street,
-            "postal_code": customer.postal_code,
-            "city": customer.city,
-            "country": customer.country,
-            "latitude": customer.latitude,
-            "longitude": customer.longitude,
-        },
-        "payment": {"prepaid": True, "amount": amount, "currency": customer.currency, "method": "card"},
-        "items": [{"name": "Margherita", "quantity": 1, "unit_price": amount}],
-        "notes": "ring the bell",
-    }
+    return demo.order(f"B{number:06}", STORE, "ring the bell")
 
 
 @dataclass

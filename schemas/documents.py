@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.events import EVENT_SCHEMA, CloudEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.events import EVENT_SCHEMA, ORDER_EVENT_SCHEMA, CloudEvent, DeliveryEvent, EventType, OrderEvent
 from schemas.order import ORDER_SCHEMA, Order
 from schemas.orders import Cancellation, Envelope, OrderRef
 
@@ -24,7 +24,7 @@ MODELS: dict[str, tuple[type[BaseModel], str]] = {
     "cancellation": (Cancellation, "urn:order-sync:cancellation:1"),
     "event": (CloudEvent, "urn:order-sync:event:1"),
     "delivery-event": (DeliveryEvent, EVENT_SCHEMA),
-    "order-event": (OrderEvent, "urn:order-sync:order-event:1"),
+    "order-event": (OrderEvent, ORDER_EVENT_SCHEMA),
 }
 
 

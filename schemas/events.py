@@ -7,7 +7,7 @@ exception, because the shop must be able to ring.
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 
 EVENT_SCHEMA = "urn:order-sync:delivery-event:1"
+ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
 """The namespace of every id that is derived from another: deliveries from orders, events from deliveries."""
@@ -146,12 +147,17 @@ class CloudEvent(_Model):
     partitionkey: str
     sequence: str
     traceparent: str | None = None
-    data: DeliveryEvent | OrderEvent | dict[str, Any]
+    data: DeliveryEvent | OrderEvent
 
 
 def event_id(key: str, sequence: int) -> str:
     """Derive an event's id from its key and sequence, so that a repeat carries the same id."""
     return str(uuid5(NAMESPACE, f"{key}/{sequence}"))
+
+
+def skipped_key(delivery: str) -> str:
+    """Derive the key of what is told of a skipped order from the id its delivery would have."""
+    return str(uuid5(UUID(delivery), "skipped"))
 
 
 def delivery_id(source: str, order_id: str) -> str:

@@ -115,7 +115,6 @@ class RawPaymethod(Raw):
 class RawPayment(Raw):
     """One step of paying; `wallet_event` is there when it came out of a wallet."""
 
-    event: RawText = ""
     wallet_event: Any = None
 
 

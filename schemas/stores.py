@@ -1,8 +1,20 @@
 """The store directory: where each shop is, when its food is ready and which carriers it uses."""
 
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def known_zone(name: str) -> str:
+    """Return the name of an IANA time zone. Raises ValueError for any other."""
+    try:
+        return ZoneInfo(name).key
+    except (OSError, ValueError, KeyError):
+        raise ValueError("is not an IANA time zone") from None
+
+
+Zone = Annotated[str, AfterValidator(known_zone)]
 
 
 class Store(BaseModel):
@@ -19,18 +31,8 @@ class Store(BaseModel):
     country: str = Field(pattern=r"^[A-Z]{2}$")
     latitude: float = Field(ge=-90, le=90, allow_inf_nan=False)
     longitude: float = Field(ge=-180, le=180, allow_inf_nan=False)
-    timezone: str
+    timezone: Zone
     carriers: tuple[str, ...] = Field(min_length=1)
     lead_minutes: int = Field(default=30, ge=0)
     prep_minutes: int = Field(default=15, ge=0)
     travel_minutes: int = Field(default=15, ge=0)
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (OSError, ValueError, KeyError) as error:
-            message = f"{name!r} is not an IANA time zone"
-            raise ValueError(message) from error
-        return name

@@ -3,13 +3,13 @@
 A task is only a hint: it re-reads the state under lock, and what is not due is left alone.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from celery import shared_task
 
 from worker import exchange, hints, lifecycle
-from worker.carriers.port import Booking, Call, Carrier, Reply
+from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, view
 from worker.exchange import Verb
 from worker.wiring import House, house
@@ -50,14 +50,14 @@ def reconcile(carrier: str, delivery_ids: list[str]) -> None:
         _decide(made, carrier, delivery_ids, lifecycle.unfindable)
 
 
-def _decide(made: House, carrier: str, ids: Sequence[str], decide: Any) -> None:
+Doubt = Callable[[Delivery, lifecycle.Rules, datetime], Change | None]
+
+
+def _decide(made: House, carrier: str, ids: Sequence[str], decide: Doubt) -> None:
     now = made.now()
 
     def due(delivery: Delivery) -> Change | None:
-        found: Change | None = None
-        if lifecycle.due(delivery, Step.RECONCILE, carrier, now):
-            found = decide(delivery, made.rules, now)
-        return found
+        return decide(delivery, made.rules, now) if lifecycle.due(delivery, Step.RECONCILE, carrier, now) else None
 
     hints.after(made.store.update(ids, due), now)
 
@@ -90,36 +90,34 @@ def _describe_confirm(made: House, codec: Carrier, delivery: Delivery, attempt: 
     return codec.confirm(view(delivery, attempt), accept=_accepts(made, delivery, attempt))
 
 
-def _read_confirm(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, call: Call, reply: Reply) -> Any:
+def _read_confirm(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Observation:
     accept = _accepts(made, delivery, attempt)
-    return codec.read_confirmation(call, reply, view(delivery, attempt), accept=accept, now=made.now())
+    return codec.read_confirmation(reply, view(delivery, attempt), accept=accept, now=made.now())
 
 
 def _describe_cancel(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call:
-    paid = bool((delivery.cancel or {}).get("allow_paid"))
+    paid = delivery.cancel is not None and delivery.cancel.allow_paid
     return codec.cancel(view(delivery, attempt), made.now(), allow_paid=paid)
 
 
-BOOK = Verb(
+BOOK: Verb[Booked] = Verb(
     Step.BOOK,
     begin=_begin_booking,
     describe=lambda made, codec, each, attempt: codec.book(_booking(made, each, attempt), made.now()),
-    read=lambda made, codec, each, attempt, _call, reply: codec.read_booking(
-        _booking(made, each, attempt), reply, made.now()
-    ),
+    read=lambda made, codec, each, attempt, reply: codec.read_booking(_booking(made, each, attempt), reply, made.now()),
     settle=lifecycle.settle,
 )
-CONFIRM = Verb(
+CONFIRM: Verb[Observation] = Verb(
     Step.CONFIRM,
     begin=lambda made, each: lifecycle.begin_call(each, Step.CONFIRM, made.rules, made.now()),
     describe=_describe_confirm,
     read=_read_confirm,
     settle=lifecycle.confirmed,
 )
-CANCEL = Verb(
+CANCEL: Verb[None] = Verb(
     Step.CANCEL,
     begin=lambda made, each: lifecycle.begin_call(each, Step.CANCEL, made.rules, made.now()),
     describe=_describe_cancel,
-    read=lambda _made, codec, each, attempt, call, reply: codec.read_cancel(call, reply, view(each, attempt)),
+    read=lambda _made, codec, each, attempt, reply: codec.read_cancel(reply, view(each, attempt)),
     settle=lifecycle.cancel_answered,
 )

@@ -8,7 +8,6 @@ from celery import shared_task
 from redis.exceptions import RedisError
 
 from worker import log
-from worker.bus import Outgoing
 from worker.wiring import House, house
 
 logger = log.get(__name__)
@@ -31,7 +30,7 @@ def publish() -> None:
                 drained = _drain(made, holder)
             finally:
                 made.store.drop_lease(RELAY, holder)
-            if not drained or not made.store.unsent(1):
+            if not drained or not made.store.awaits_publishing():
                 return
     except RedisError as error:
         logger.warning("events.publishing_failed", error=type(error).__name__)
@@ -40,8 +39,7 @@ def publish() -> None:
 def _drain(made: House, holder: str) -> bool:
     """Publish until nothing waits; False when the bus took less than it was given, so that the sweep comes back."""
     while waiting := made.store.unsent(BATCH):
-        outgoing = [Outgoing(each.position, each.key, each.sequence, each.body) for each in waiting]
-        published = made.bus.publish(outgoing)
+        published = made.bus.publish(waiting)
         made.store.sent(published, made.now())
         if len(waiting) < BATCH:
             return len(published) == len(waiting)

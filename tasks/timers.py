@@ -24,7 +24,7 @@ def sweep() -> None:
     waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
     found = _grouped(made, due)
     found += [("callbacks.apply", [callback_id], "callbacks") for callback_id in waiting]
-    if made.store.unsent(1):
+    if made.store.awaits_publishing():
         found.append(hints.publish())
     if made.store.awaits_fetch(now):
         found.append(("orders.fetch", [], "platform"))

@@ -35,7 +35,6 @@ POSTGRES_PLACES = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgre
 REDIS_PLACE = "redis://127.0.0.1:6379/0"
 MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
 CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
-CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
 START_SECONDS = 15
 

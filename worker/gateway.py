@@ -16,7 +16,8 @@ from urllib.parse import quote, urlencode
 import h11
 import httpx
 
-from worker.carriers.port import Account, Call, Operation, Reply
+from worker.carriers.account import Account
+from worker.carriers.port import Call, Operation, Reply
 from worker.errors import CarrierError, Unavailable, Uncertain
 
 LINGER = 0.03
@@ -154,15 +155,16 @@ class Gateway:
     ) -> Iterator[list[tuple[Call, Outcome]]]:
         """Send calls at once and yield their outcomes in groups as they come in.
 
-        A call that cannot start `start_within` seconds is not sent at all: its lease would run out while it is under
-        way, and somebody else would take it for lost.
+        A call that cannot start within `start_within` seconds is not sent at all: its lease would run out while it is
+        under way, and somebody else would take it for lost. Measured by the wall clock, because the monotonic one
+        stands still while a machine is suspended.
         """
         settings = self._accounts[account]
         outcomes: SimpleQueue[tuple[Call, Outcome]] = SimpleQueue()
         allowed, refused = self._allow(settings, calls)
         for refusal in refused:
             outcomes.put(refusal)
-        latest = time.monotonic() + start_within
+        latest = time.time() + start_within
         for call in allowed:
             job = self._perform(settings, call, max_body, latest, outcomes.put)
             asyncio.run_coroutine_threadsafe(job, self._loop)
@@ -191,7 +193,7 @@ class Gateway:
         done((call, outcome))
 
     async def _exchange(self, account: Account, call: Call, max_body: int, latest: float) -> Outcome:
-        if time.monotonic() > latest:
+        if time.time() > latest:
             return Unavailable("the call could not start in time")
         under_way = self._fixed is not None  # a transport put in from outside does not say how far it came
 

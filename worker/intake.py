@@ -3,6 +3,7 @@
 It never runs in the worker's event loop and lets no error out: it only parses, stores, acknowledges and hints.
 """
 
+import json
 import os
 import socket
 import threading
@@ -11,13 +12,12 @@ from typing import Any
 
 from celery import bootsteps
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from schemas.ordering import UNTOLD, Project
 from schemas.orders import MalformedError, Message, read_message
 from worker import hints, log
 from worker.bus import Entry
-from worker.store import Dead, Intake
+from worker.store import Dead, Intake, passing
 from worker.wiring import House, house
 
 logger = log.get(__name__)
@@ -35,7 +35,7 @@ def read(
         try:
             messages.append(read_message(document, project))
         except MalformedError as error:
-            raw = document if isinstance(document, bytes) else repr(document).encode()
+            raw = document if isinstance(document, bytes) else json.dumps(document, default=repr).encode()
             dead.append(Dead(raw, str(error), identity))
     return messages, dead
 
@@ -84,20 +84,21 @@ class Reader:
         documents = [(entry.id, entry.document) for entry in entries]
         try:
             take_in(self._house, documents)
-        except DBAPIError as error:
+        except Exception as error:
             if _passing(error):
                 raise
             self._one_by_one(documents)
 
     def _one_by_one(self, documents: Sequence[tuple[str, bytes]]) -> None:
-        """Find the one that the database will not have, so that it alone is buried."""
+        """Find the one that cannot be taken in, so that it alone is buried and the stream goes on."""
         for document in documents:
             try:
                 take_in(self._house, [document])
-            except DBAPIError as error:
+            except Exception as error:
                 if _passing(error):
                     raise
-                letter = Dead(document[1], f"the database refuses it: {type(error.orig).__name__}", document[0])
+                logger.exception("orders.not_taken_in")
+                letter = Dead(document[1], f"it cannot be stored: {type(error).__name__}", document[0])
                 self._house.store.take_in(Intake(dead=[letter]), self._house.rules, self._house.now())
 
     def stop(self) -> None:
@@ -106,7 +107,7 @@ class Reader:
 
 
 def _passing(error: Exception) -> bool:
-    return isinstance(error, (RedisError, OperationalError, InterfaceError, OSError))
+    return passing(error) or isinstance(error, (RedisError, OSError))
 
 
 class OrdersReader(bootsteps.StartStopStep):

@@ -37,12 +37,12 @@ def _plan(delivery: Delivery, terms: Mapping[str, Terms], now: datetime) -> Plan
 
 def _plan_attempt(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) -> Plan:
     match attempt.state:
-        case "submitting":
+        case _ if attempt.state == SUBMITTING:
             return Step.RECONCILE, lease_end(attempt, terms)
         case DeliveryStatus.SUBMIT_UNKNOWN:
             return Step.RECONCILE, _next_lookup(attempt, terms, now)
         case DeliveryStatus.AWAITING_CONFIRMATION if attempt.doubted_at is not None:
-            return Step.RECONCILE, attempt.doubted_at + timedelta(seconds=terms.scale * 30 * (attempt.lookups + 1))
+            return Step.RECONCILE, attempt.doubted_at + terms.scale * schedule.OFFER_CHECK * (attempt.lookups + 1)
         case DeliveryStatus.AWAITING_CONFIRMATION:
             return Step.CONFIRM, now
     if wants_cancel(delivery, attempt, terms, now):

@@ -8,7 +8,8 @@ from pydantic_core import from_json
 
 from schemas.orders import MalformedError
 from schemas.status import Reason
-from worker.carriers.port import Account, Call, Operation, Reply
+from worker.carriers.account import Account
+from worker.carriers.port import Call, Operation, Reply
 from worker.errors import Refused, Unavailable
 from worker.settings import Ordering
 

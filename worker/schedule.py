@@ -18,13 +18,15 @@ CALL_MARGIN = timedelta(seconds=30)
 """Added to a call's deadline: after that, a call whose outcome is not in the database was lost with its process."""
 QUARANTINE = (60.0, 90.0, 120.0)
 """Seconds after a create's deadline at which it is looked up; finding nothing counts only from the first on."""
+LOOKUPS_APART = timedelta(seconds=15)
 CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 """Seconds between the reads that confirm a cancel (C-47)."""
+OFFER_CHECK = timedelta(seconds=30)
+"""Between the two look-ups that show what became of an offer, at the default cadence (D-30)."""
 ROUTE_AGAIN = timedelta(minutes=1)
 ACCOUNT_AGAIN = timedelta(minutes=5)
 PARKED_AGAIN = timedelta(minutes=10)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
-OUTLIVED = timedelta(hours=24)
 YOUNG = timedelta(minutes=10)
 QUIET = timedelta(hours=1)
 FAR = timedelta(hours=1)

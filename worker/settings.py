@@ -5,9 +5,8 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -19,13 +18,14 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from schemas.ordering import Project
-from schemas.stores import Store
+from schemas.stores import Store, known_zone
 from worker import sources
 from worker.carriers import KINDS
-from worker.carriers.port import LOOPBACK, Account, origin
+from worker.carriers.account import LOOPBACK, Account, origin
 from worker.errors import SettingsError
 
 REDIS_URL_FILE = Path("var/redis.url")
@@ -39,25 +39,47 @@ NO_REDIS = (
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Ordering(_Section):
     """The Ordering platform's API: where orders are fetched and statuses written back."""
 
     allow_http: bool = False
+    """Allow plain http beyond loopback."""
     base_url: str = ""
+    """The platform's API. Without it an order that is named by its id alone becomes a dead letter."""
     api_key: SecretStr = SecretStr("")
+    """Its key."""
     api_key_header: str = "x-api-key"
+    """The header that the key goes into."""
     app_id: str = "order-sync"
+    """What we call ourselves there (`X-APP-X`)."""
     gate: Literal["placed", "accepted", "ready"] = "placed"
+    """From which status on an order is dispatched; any but `placed` is refused: it is not built yet."""
     write: frozenset[int] = frozenset({22, 25, 8, 3, 9, 11, 12})
+    """Read, not used yet: the statuses that are written back."""
     write_weak_terminal: bool = True
+    """Read, not used yet: write the end back also where the evidence is weak."""
     backfill: bool = False
+    """Fetch orders whose message never came; `true` is refused: it is not built yet."""
     country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
+    """The country of addresses and national telephone numbers in its orders, which name none."""
     currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
+    """The currency of its amounts, which name none."""
     timezone: str = ""
+    """The zone of its clock times, which name none."""
     paymethods: Mapping[str, bool] = Field(default_factory=dict)
+    """Whether a payment method means paid already, one variable each: `...__PAYMETHODS__<ID>=true`."""
+
+    @model_validator(mode="after")
+    def _not_yet(self) -> Self:
+        # Refused, not ignored: whoever sets these relies on a courier not coming too early, or on none being missed.
+        if self.gate != "placed":
+            raise ValueError(f"gate {self.gate!r} is not available yet: every placed order goes at once")
+        if self.backfill:
+            raise ValueError("backfill is not available yet")
+        return self
 
     @property
     def project(self) -> Project:
@@ -72,10 +94,7 @@ class Ordering(_Section):
     @field_validator("timezone")
     @classmethod
     def _is_zone(cls, name: str) -> str:
-        try:
-            return name and ZoneInfo(name).key
-        except (OSError, ValueError, KeyError):
-            raise ValueError("is not an IANA time zone") from None
+        return name and known_zone(name)
 
     @field_validator("write", mode="before")
     @classmethod
@@ -107,32 +126,46 @@ class Settings(_Section):
     """What a deployment decides. Secrets are `SecretStr`, and an address that may hold one is not shown either."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
+    """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
     redis_url: str = Field(default="", repr=False)
+    """Redis or Valkey. Without it `up` and `demo` start one and leave its address in `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
+    """Celery's broker, when it is not that Redis (`amqp://` for RabbitMQ)."""
     bus_url: str = Field(default="", repr=False)
+    """The Redis of the two streams, when it is not that one."""
     orders_stream: str = Field(default="orders", min_length=1)
+    """The stream that messages are read from."""
     events_stream: str = Field(default="deliveries", min_length=1)
+    """The stream that events are put on."""
     events_keep: int = Field(default=100_000, ge=0)
+    """So many of the newest events stay on the stream, and whatever a group has not yet acknowledged."""
     password: SecretStr = SecretStr("")
+    """Flower's password; its user is `operator`."""
     web_address: Address = "127.0.0.1:8000"
+    """Where callbacks, health and metrics answer; 0.0.0.0:8000 for all interfaces."""
     flower_address: Address = "127.0.0.1:5555"
+    """Where Flower answers; anything but loopback needs the password."""
     public_url: str = ""
+    """Our address as carriers see it. Without it no carrier is given one to call, and polling does it all."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     stores_file: Path = Path("stores.toml")
+    """The store directory; `order-sync stores load` puts one into the database, which wins."""
     log_format: Literal["console", "json", ""] = ""
+    """By default what suits the place: `console` on a terminal, `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much is logged."""
     worker_concurrency: int = Field(default=16, ge=1)
+    """Threads of a worker process: so many tasks at once."""
 
     @field_validator("carriers", mode="before")
     @classmethod
     def _by_name(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        named = ((sources.account_name(key), fields) for key, fields in raw.items())
         return {
             name: {"kind": name, **fields, "name": name} if sources.is_table(fields) else fields
-            for name, fields in named
+            for name, fields in raw.items()
         }
 
     @field_validator("database_url")

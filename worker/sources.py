@@ -79,11 +79,11 @@ def _named(tree: dict[str, Any]) -> dict[str, Any]:
         return tree
     named: dict[str, Any] = {}
     for key, fields in carriers.items():
-        named = _merge(named, {account_name(key): fields})
+        named = _merge(named, {_account_name(key): fields})
     return {**tree, "carriers": named}
 
 
-def account_name(key: str) -> str:
+def _account_name(key: str) -> str:
     """Write a carrier account's name as everybody else sees it; a variable's name has no `-`."""
     return key.lower().replace("_", "-")
 

@@ -56,7 +56,9 @@ class _Edge:
         self._answered = Counter(
             "order_sync_callbacks", "Callbacks by carrier and answer", ["carrier", "answer"], registry=self._registry
         )
-        self._deliveries = Gauge("order_sync_deliveries", "Deliveries by status", ["status"], registry=self._registry)
+        self._deliveries = Gauge(
+            "order_sync_deliveries", "Deliveries that are not over, by status", ["status"], registry=self._registry
+        )
         self._unsent = Gauge("order_sync_events_unsent", "Events not yet on the bus", registry=self._registry)
 
     async def callback(self, request: Request) -> Response:

@@ -13,7 +13,8 @@ from worker import bus, platform
 from worker.budget import Budget
 from worker.bus import Bus
 from worker.carriers import KINDS
-from worker.carriers.port import Account, Carrier
+from worker.carriers.account import Account
+from worker.carriers.port import Carrier
 from worker.delivery import Terms
 from worker.gateway import Gateway
 from worker.lifecycle import Rules

@@ -1,7 +1,8 @@
 from itertools import islice
 from typing import Any, cast
 
-from worker.bus import GUARD_SECONDS, Bus, Outgoing
+from worker.bus import GUARD_SECONDS, Bus
+from worker.delivery import Outgoing
 
 
 def published(made: Bus) -> list[bytes]:

@@ -12,7 +12,8 @@ from redis.exceptions import ConnectionError as RedisGone
 
 from tests.edge import misbehaving
 from tests.edge.misbehaving import OK, Misbehaving, Script, Talk, answering
-from worker.carriers.port import Account, Call, Operation, Reply
+from worker.carriers.account import Account
+from worker.carriers.port import Call, Operation, Reply
 from worker.errors import Unavailable, Uncertain
 from worker.gateway import Gateway, Outcome
 

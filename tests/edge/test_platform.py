@@ -6,7 +6,8 @@ from pydantic import SecretStr
 
 from schemas.orders import MalformedError
 from worker import platform
-from worker.carriers.port import Account, Call, Operation, Reply
+from worker.carriers.account import Account
+from worker.carriers.port import Call, Operation, Reply
 from worker.errors import Refused, Unavailable
 from worker.settings import Ordering
 

@@ -26,7 +26,7 @@ CAPABILITIES: dict[str, Capabilities] = {
     "cervo": Cervo(CervoAccount(name="cervo", kind="cervo", token="t"), {}).capabilities,
     "borzo": Borzo(BorzoAccount(name="borzo", kind="borzo", token="t"), {}).capabilities,
     "deliverit": DeliverIt(
-        DeliverItAccount(name="deliverit", username="shop", password="p", company="7"), {}
+        DeliverItAccount(name="deliverit", kind="deliverit", username="shop", password="p", company="7"), {}
     ).capabilities,
 }
 RULES = {
@@ -207,7 +207,7 @@ class Life:
     def look_up(self) -> timedelta:
         """Look a doubtful create up when that is due, and find nothing; tell how long after the last step that was."""
         waited = self.reach(Step.RECONCILE)
-        self.take(lifecycle.absent(self.delivery, self.attempt.id, self.rules, self.now))
+        self.take(lifecycle.absent(self.delivery, self.attempt.id, self.attempt.lookups, self.rules, self.now))
         return waited
 
     def unfindable(self) -> timedelta:

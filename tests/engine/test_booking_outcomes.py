@@ -297,9 +297,21 @@ def test_an_update_is_applied_while_nothing_stands_at_a_carrier() -> None:
 
 def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., Life]) -> None:
     life = created("borzo")
-    assert life.amend(an_order(revision=2, notes="no onions"))
+    changed = an_order(revision=2, notes="no onions")
+    assert life.amend(changed)
     assert life.lines() == ["3 attention_required queued>created 'order_changed_after_dispatch' at borzo#1 [message]"]
-    assert life.delivery.order == life.order
+    assert life.delivery.order == changed
+
+
+def test_an_update_during_a_create_that_is_not_sent_is_what_is_sent_next() -> None:
+    life = Life("borzo")
+    life.place()
+    life.begin()
+    changed = an_order(revision=2, notes="no onions")
+    assert life.amend(changed)
+    life.answer(Unavailable("refused"))
+    life.begin()
+    assert life.delivery.order == changed
 
 
 def test_an_update_that_moves_the_order_to_another_store_waits_for_that_store() -> None:

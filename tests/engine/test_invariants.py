@@ -118,7 +118,7 @@ class Lives(RuleBasedStateMachine):
         self.life.reach(Step.TRACK)
         self.take(self.looked(found, Cause.POLL))
 
-    def looked(self, found: Observation | CarrierError | None, cause: Cause) -> Change:
+    def looked(self, found: Observation | CarrierError | None, cause: Cause) -> Change | None:
         life = self.life
         active = life.delivery.active
         assert active is not None
@@ -126,8 +126,9 @@ class Lives(RuleBasedStateMachine):
             return lifecycle.missed(life.delivery, active.id, found, life.rules, life.now)
         if found is not None:
             return lifecycle.observe(life.delivery, active.id, [found], life.rules, life.now, cause)
-        absent = lifecycle.absent if cause is Cause.RECONCILE else lifecycle.unseen
-        return absent(life.delivery, active.id, life.rules, life.now)
+        if cause is Cause.POLL:
+            return lifecycle.unseen(life.delivery, active.id, life.rules, life.now)
+        return lifecycle.absent(life.delivery, active.id, active.lookups, life.rules, life.now)
 
     @precondition(lambda self: self.is_due(Step.CONFIRM))
     @rule(answer=st.sampled_from(["created", "rejected"]).map(news) | errors)

@@ -383,7 +383,7 @@ def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
     for _ in range(50):
         life.reach(Step.TRACK)
         life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
-        life.take(lifecycle.absent(life.delivery, life.attempt.id, life.rules, life.now))
+        life.take(lifecycle.absent(life.delivery, life.attempt.id, life.attempt.lookups, life.rules, life.now))
     assert (life.lines(), life.state) == ([], ("created", Step.TRACK, "deliverit"))
 
 

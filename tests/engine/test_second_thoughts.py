@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -9,8 +10,9 @@ from schemas.status import Cause, DeliveryStatus, Reason
 from tests.engine.life import START, Life, an_order, news
 from worker import lifecycle, schedule
 from worker.carriers.borzo import Borzo, BorzoAccount
+from worker.carriers.port import Price
 from worker.delivery import Step
-from worker.errors import CarrierError, Refused, Unavailable, Unreadable
+from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
 Make = Callable[[str], Life]
 
@@ -36,7 +38,7 @@ def test_a_refused_cancel_may_be_asked_again_for_money(created: Make) -> None:
     assert life.ask_cancel(allow_paid=True)
     assert life.state == ("created", Step.CANCEL, "borzo")
     assert life.delivery.cancel is not None
-    assert life.delivery.cancel["allow_paid"] is True
+    assert life.delivery.cancel.allow_paid is True
 
 
 def test_a_cancel_that_is_under_way_is_not_asked_again(created: Make) -> None:
@@ -90,3 +92,35 @@ def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds
         key="d-2011",
     )
     assert abs((looked - START).total_seconds() - seconds) <= codec.capabilities.cadence.shortest / 2
+
+
+def test_two_look_ups_that_overlap_count_once() -> None:
+    life = Life("borzo")
+    life.place()
+    life.book(Uncertain("no answer"))
+    life.reach(Step.RECONCILE)
+    for _ in range(3):
+        life.take(lifecycle.absent(life.delivery, life.attempt.id, 0, life.rules, life.now))
+    assert (life.attempt.lookups, life.delivery.status) == (1, "submit_unknown")
+
+
+def test_look_ups_that_are_late_still_keep_their_distance() -> None:
+    life = Life("borzo")
+    life.place()
+    life.book(Uncertain("no answer"))
+    life.wait(24 * 3600)
+    assert [life.look_up() for _ in range(3)] == [timedelta(), schedule.LOOKUPS_APART, schedule.LOOKUPS_APART]
+
+
+@pytest.mark.parametrize("amount", ["1e9999999999", "-1e3000000", "10000000"])
+def test_an_amount_that_nobody_can_owe_is_not_told(created: Make, amount: str) -> None:
+    life = created("borzo")
+    life.see(news("courier_assigned", price=Price(Decimal(amount), "BRL")))
+    assert (life.delivery.status, life.delivery.price) == ("courier_assigned", None)
+
+
+def test_a_carrier_that_invents_ever_new_words_is_told_of_only_so_often(created: Make) -> None:
+    life = created("cervo")
+    for number in range(100):
+        life.see(news(None, code=str(number)))
+    assert len(life.lines()) == 20

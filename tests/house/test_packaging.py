@@ -1,6 +1,5 @@
 """The parts that put the house on a machine agree with each other: lock, Procfile, containers, documentation."""
 
-import json
 import re
 import shlex
 import shutil
@@ -20,8 +19,9 @@ from typer.main import get_command
 from docs.write_settings import PAGE, render
 from schemas.events import EventType
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
-from worker.carriers.port import Account
+from worker.carriers.account import Account
 from worker.cli import app
+from worker.fleet import procfile
 from worker.sandbox import SandboxConfig
 from worker.sandbox.faults import PLAY
 from worker.sandbox.lives import NAMES
@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text().splitlines()
 PROCFILE = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
-OURS = ("migrate", "worker", "beat", "web", "flower")
+SERVING = ("worker", "beat", "web", "flower")
 UNITS = {"s": 1, "m": 60}
 
 
@@ -73,6 +73,10 @@ def test_the_lock_is_names_and_versions_alone() -> None:
 def test_honcho_reads_the_procfile() -> None:
     subprocess.run([sys.executable, "-m", "honcho", "check"], cwd=ROOT, check=True, capture_output=True)
     assert sorted(PROCFILE) == ["beat", "flower", "web", "worker"]
+
+
+def test_we_read_the_procfile_as_honcho_does() -> None:
+    assert procfile() == PROCFILE
 
 
 @pytest.mark.parametrize("name", sorted(PROCFILE))
@@ -117,16 +121,20 @@ def test_the_worker_container_has_time_to_end_its_calls() -> None:
     assert seconds(worker["stop_grace_period"]) > deadline + 5 + 10
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_a_container_of_ours_cannot_write_or_gain_rights_and_waits_for_the_migration(name: str) -> None:
+@pytest.mark.parametrize("name", ["migrate", *SERVING])
+def test_a_container_of_ours_cannot_write_or_gain_rights(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    if name != "migrate":
-        assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
-        assert service["restart"] == "unless-stopped"
-        assert "healthcheck" in service
+
+
+@pytest.mark.parametrize("name", SERVING)
+def test_a_container_that_serves_waits_for_the_migration_and_is_watched(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert service["restart"] == "unless-stopped"
+    assert "healthcheck" in service
 
 
 def test_the_redis_container_keeps_everything_it_is_told() -> None:
@@ -227,7 +235,3 @@ def test_what_the_demo_needs_is_not_ignored() -> None:
         check=False,
     )
     assert ignored.stdout == ""
-
-
-def test_the_example_order_is_json() -> None:
-    assert json.loads((ROOT / "docs" / "order-placed.json").read_text())["specversion"] == "1.0"

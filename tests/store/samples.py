@@ -1,5 +1,6 @@
 """What the store's tests are made of: a shop, its orders, messages about them and the rules of two carriers."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -32,7 +33,7 @@ SHOP = Shop(
     carriers=("deliverit", "borzo"),
 )
 SHOPS = {"17": SHOP}
-TERMS = Terms(Capabilities(True, True, Cadence(30, 30, 300, 300), track_batch=50))
+TERMS = Terms(Capabilities(True, Cadence(30, 30, 300, 300), track_batch=50))
 RULES = {"deliverit": TERMS, "borzo": TERMS}
 ORDER = Order(
     order_id="2011",
@@ -106,7 +107,7 @@ def _table(name: str) -> Table:
 
 def events(store: Store, key: str = ID) -> list[tuple[int, str]]:
     """Read the sequence and type of every event of a key, oldest first."""
-    return [(row["sequence"], row["type"]) for row in rows(store, "event") if row["key"] == key]
+    return [(row["sequence"], json.loads(row["body"])["type"]) for row in rows(store, "event") if row["key"] == key]
 
 
 def full(delivery: Delivery) -> Delivery:
@@ -141,7 +142,6 @@ def full(delivery: Delivery) -> Delivery:
         rank=60,
         resume_to=DeliveryStatus.PICKED_UP.value,
         stamp=NOW,
-        seen_at=LATER,
         offered_at=LATER,
         lookups=3,
         cancel_asked_at=NOW,
@@ -163,7 +163,7 @@ def full(delivery: Delivery) -> Delivery:
         retry_at=LATER,
         dispatch_at=NOW,
         failures=4,
-        cancel={"reason": "ændret", "cancelled_by": "customer", "allow_paid": True},
+        cancel=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),
         attention="order_changed_after_dispatch",
         previous_status=DeliveryStatus.PICKED_UP,
         detail="reassigned",

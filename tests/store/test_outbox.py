@@ -5,9 +5,9 @@ from datetime import timedelta
 from schemas.events import EventType
 from schemas.status import Cause
 from tests.store.samples import ID, LATER, NOW, place, rows
-from worker.delivery import Change, Delivery, Event
+from worker.delivery import Change, Delivery, Event, Outgoing
 from worker.lifecycle import snapshot
-from worker.store import Store, Unsent
+from worker.store import Store
 
 SECOND = timedelta(seconds=1)
 
@@ -44,7 +44,7 @@ def test_the_sequence_of_a_key_holds_in_the_outbox_when_many_tell_at_once(store:
 def test_an_unsent_event_carries_what_goes_to_the_bus(store: Store) -> None:
     place(store)
     (row,) = rows(store, "event")
-    assert store.unsent(10) == [Unsent(1, ID, 1, row["body"])]
+    assert store.unsent(10) == [Outgoing(1, ID, 1, row["body"])]
     assert store.events() == [(1, row["body"])]
 
 
@@ -70,7 +70,7 @@ def test_told_events_can_be_read_of_one_order_and_from_a_position_on(store: Stor
     store.update([first], tell)
     store.sent([(1, "7-0")], NOW)
     assert [position for position, _ in store.events()] == [1, 2, 3]
-    assert [position for position, _ in store.events(order_id="1")] == [1, 3]
+    assert [position for position, _ in store.events(keys=store.keys("1"))] == [1, 3]
     assert [position for position, _ in store.events(after=1, limit=1)] == [2]
 
 

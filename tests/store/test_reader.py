@@ -148,14 +148,14 @@ def test_an_entry_that_was_deleted_before_it_was_acknowledged_does_not_stop_the_
 
 def test_what_the_database_refuses_is_buried_alone(desk: Desk) -> None:
     refused = delivery_id("platform", "2")
-    put_row(desk.store, "event", key=refused, sequence=1, type="", subject="", body="", created_at=NOW)
+    put_row(desk.store, "event", key=refused, sequence=1, subject="", body="", created_at=NOW)
     for order_id in "123":
         desk.bus.place(placed(order_id))
     assert desk.read() == 3
     assert (desk.known(), desk.unacknowledged()) == (["1", "3"], 0)
     (letter,) = desk.store.dead_letters(10)
     assert letter["raw"] == placed("2").encode()
-    assert letter["reason"].startswith("the database refuses it: ")
+    assert letter["reason"].startswith("it cannot be stored: ")
 
 
 def test_a_database_that_is_down_leaves_everything_unacknowledged(desk: Desk, tmp_path: Path) -> None:

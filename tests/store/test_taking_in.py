@@ -51,15 +51,15 @@ def test_the_first_event_is_the_cloud_event_of_the_queued_delivery(store: Store)
     (made,) = take_in(store, message(order()))
     (row,) = rows(store, "event")
     body = json.loads(row["body"])
-    assert {name: row[name] for name in ("position", "key", "sequence", "type", "subject", "created_at")} == {
+    assert {name: row[name] for name in ("position", "key", "sequence", "subject", "created_at")} == {
         "position": 1,
         "key": made.id,
         "sequence": 1,
-        "type": "delivery.status_changed",
         "subject": "2011",
         "created_at": NOW,
     }
-    assert (body["partitionkey"], body["sequence"], body["data"]["status"]) == (made.id, "1", "queued")
+    assert (body["partitionkey"], body["sequence"]) == (made.id, "1")
+    assert (body["type"], body["data"]["status"]) == ("delivery.status_changed", "queued")
 
 
 def test_what_is_due_at_once_counts_as_handed_out(store: Store) -> None:
@@ -69,7 +69,7 @@ def test_what_is_due_at_once_counts_as_handed_out(store: Store) -> None:
 
 
 def test_a_batch_that_fails_leaves_nothing_behind(store: Store) -> None:
-    put_row(store, "event", key=ID, sequence=1, type="", subject="", body="", created_at=NOW)
+    put_row(store, "event", key=ID, sequence=1, subject="", body="", created_at=NOW)
     before = everything(store)
     with pytest.raises(Exception, match=r"(?i)unique"):
         take_in(store, message(order("1")), message(order("2011")))
@@ -160,11 +160,12 @@ def test_a_malformed_message_is_buried_and_told_once(store: Store) -> None:
     assert [dict(each) for each in store.dead_letters(10)] == [row]
 
 
-def test_a_settled_dead_letter_gives_what_it_held_and_leaves_the_list(store: Store) -> None:
+def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_list(store: Store) -> None:
     store.take_in(Intake(dead=[Dead(b"raw", "why", "1-0")]), RULES, NOW)
     (row,) = store.dead_letters(10)
-    assert store.settle_dead_letter(row["id"], LATER) == b"raw"
-    assert store.settle_dead_letter("no such letter", LATER) is None
+    assert store.dead_letter(row["id"]) == b"raw"
+    store.settle_dead_letter(row["id"], LATER)
+    assert (store.dead_letter(row["id"]), store.dead_letter("no such letter")) == (None, None)
     assert store.dead_letters(10) == []
 
 
@@ -207,7 +208,8 @@ def test_an_order_that_is_not_delivered_is_skipped_once(store: Store, kind: Deli
     assert take_in(store, message(order(delivery_type=kind), "one"), message(order(delivery_type=kind), "two")) == []
     take_in(store, message(order(delivery_type=kind), "three"))
     (row,) = rows(store, "event")
-    assert (row["type"], row["subject"], json.loads(row["body"])["data"]["reason"]) == ("order.skipped", "2011", kind)
+    body = json.loads(row["body"])
+    assert (body["type"], row["subject"], body["data"]["reason"]) == ("order.skipped", "2011", kind)
     assert rows(store, "delivery") == []
 
 
@@ -228,5 +230,5 @@ def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store:
     place(store)
     store.update([ID], begun)
     (changed,) = take_in(store, message(WISH, "cancel"))
-    assert changed.cancel == {"reason": "sold out", "cancelled_by": "merchant", "allow_paid": False}
+    assert changed.cancel == WISH
     assert take_in(store, message(WISH, "again")) == []

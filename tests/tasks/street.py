@@ -83,7 +83,7 @@ class Street:
         self.house.store.close()
         self._loop.close()
 
-    def put(self, document: str) -> None:
+    def put(self, document: str | bytes) -> None:
         """Put a message on the bus and let the reader take it."""
         self.house.bus.place(document)
         self.read()

@@ -101,11 +101,15 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Street) -
     assert [made for made, _ in street.ledger()] == ["ordering", "deliverit"]
 
 
-def test_an_order_the_platform_does_not_know_is_quarantined(street: Street) -> None:
+def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Street) -> None:
     street.put_message("order.placed", {"order_id": "404404"})
     street.pass_time()
     street.pass_time()
-    assert [letter["reason"] for letter in street.house.store.dead_letters(5)] == ["the platform has no such order"]
+    (letter,) = street.house.store.dead_letters(5)
+    assert letter["reason"] == "the platform has no such order"
+    street.ask("POST", "/sandbox/ordering/orders", {"id": 404404, "business_id": 17})
+    street.put(letter["raw"])
+    street.until(lambda it: bool(it.house.store.find("404404")))
 
 
 def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Street) -> None:

@@ -1,15 +1,12 @@
 """Answers find the attempt they belong to, and one order that breaks something breaks nothing else."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
-
-import pytest
-from sqlalchemy.exc import OperationalError
 
 from schemas.status import Reason
 from tests.tasks.street import Street
 from worker import lifecycle
-from worker.carriers.port import Call, Reply
 from worker.delivery import Delivery
 from worker.errors import Refused
 
@@ -38,7 +35,9 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Street)
         first = doubt.delivery.attempts[0].id
         gone = doubt
         for _ in range(3):
-            gone = lifecycle.absent(gone.delivery, first, rules, street.now)
+            gone = lifecycle.absent(  # type: ignore[assignment]
+                gone.delivery, first, gone.delivery.attempts[0].lookups, rules, street.now
+            )
         return lifecycle.begin_booking(gone.delivery, *street.house.new_attempt(), rules, street.now)
 
     def meanwhile() -> None:
@@ -54,59 +53,58 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Street)
     assert "delivery.conflict" in street.told()
 
 
-def test_a_reply_that_breaks_its_codec_leaves_its_neighbours_alone(
-    street: Street, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    codec: Any = street.house.carrier("borzo")
-    read = codec.read_booking
+class Spoiling:
+    """Something whose one method goes wrong when `spoilt` says so; all else is that of the real one."""
 
-    def broken(booking: Any, reply: Reply, now: Any) -> Any:
-        if booking.order.order_id == "1":
-            raise KeyError("a bug")
-        return read(booking, reply, now)
+    def __init__(self, real: Any, method: str, spoilt: Callable[..., Exception | None]) -> None:
+        self._real, self._method, self._spoilt = real, method, spoilt
 
-    monkeypatch.setattr(codec, "read_booking", broken)
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        return partial(self._try, found) if name == self._method else found
+
+    def _try(self, found: Callable[..., Any], *what: Any, **how: Any) -> Any:
+        if error := self._spoilt(*what):
+            raise error
+        return found(*what, **how)
+
+
+def spoil_codec(street: Street, carrier: str, method: str, spoilt: Callable[..., Exception | None]) -> None:
+    carriers: Any = street.house._carriers
+    carriers[carrier] = Spoiling(street.house.carrier(carrier), method, spoilt)
+
+
+def place_two(street: Street) -> list[str]:
     for order_id in ("1", "2"):
         street.place(store_id="21", order_id=order_id)
     street.work()
-    assert [street.status(order_id) for order_id in ("1", "2")] == ["submit_unknown", "created"]
+    return [street.status(order_id) for order_id in ("1", "2")]
 
 
-def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbours_alone(
-    street: Street, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    codec: Any = street.house.carrier("borzo")
-    book = codec.book
+def of_order_1(booking: Any, *_: Any) -> Exception | None:
+    return KeyError("a bug") if booking.order.order_id == "1" else None
 
-    def broken(booking: Any, now: Any) -> Call:
-        if booking.order.order_id == "1":
-            raise KeyError("a bug")
-        made: Call = book(booking, now)
-        return made
 
-    monkeypatch.setattr(codec, "book", broken)
-    for order_id in ("1", "2"):
-        street.place(store_id="21", order_id=order_id)
-    street.work()
-    assert [street.status(order_id) for order_id in ("1", "2")] == ["rejected", "created"]
+def test_a_reply_that_breaks_its_codec_leaves_its_neighbours_alone(street: Street) -> None:
+    spoil_codec(street, "borzo", "read_booking", of_order_1)
+    assert place_two(street) == ["submit_unknown", "created"]
+
+
+def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbours_alone(street: Street) -> None:
+    spoil_codec(street, "borzo", "book", of_order_1)
+    assert place_two(street) == ["rejected", "created"]
     assert street.delivery("1").reason is Reason.UNKNOWN
 
 
-def test_an_answer_that_cannot_be_stored_takes_no_other_along(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    update = street.house.store.update
+def test_an_answer_that_cannot_be_stored_takes_no_other_along(street: Street) -> None:
+    store: Any = street.house.store
 
-    def failing(ids: Any, decide: Any) -> Any:
-        wanted = list(ids)
-        settling = any(each.attempts for each in street.house.store.load(wanted))
-        if settling and any(each.order.order_id == "1" for each in street.house.store.load(wanted)):
-            raise ValueError("cannot be stored")
-        return update(wanted, decide)
+    def settling_order_1(ids: Any, _decide: Any) -> Exception | None:
+        concerned = [each for each in store.load(list(ids)) if each.order.order_id == "1" and each.attempts]
+        return ValueError("cannot be stored") if concerned else None
 
-    monkeypatch.setattr(street.house.store, "update", failing)
-    for order_id in ("1", "2"):
-        street.place(store_id="21", order_id=order_id)
-    street.work()
-    assert [street.status(order_id) for order_id in ("1", "2")] == ["queued", "created"]
+    street.house.store = Spoiling(store, "update", settling_order_1)  # type: ignore[assignment]
+    assert place_two(street) == ["queued", "created"]
 
 
 def test_a_look_up_that_cannot_tell_waits_and_never_spins(street: Street) -> None:
@@ -120,32 +118,9 @@ def test_a_look_up_that_cannot_tell_waits_and_never_spins(street: Street) -> Non
     assert (before.status, street.ledger()) == ("submit_unknown", [])
 
 
-def test_what_cannot_be_asked_at_all_is_not_asked_again_and_again(
-    street: Street, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    codec: Any = street.house.carrier("deliverit")
-
-    def broken(_attempts: Any, _now: Any) -> Any:
-        raise Refused(Reason.CONFIG)
-
+def test_what_cannot_be_asked_at_all_is_not_asked_again_and_again(street: Street) -> None:
     street.place(store_id="17")
     street.work()
-    monkeypatch.setattr(codec, "track", broken)
+    spoil_codec(street, "deliverit", "track", lambda *_: Refused(Reason.CONFIG))
     street.until(lambda it: it.delivery().failures > 0)
     assert street.delivery().attempts[0].last_error == "config"
-
-
-def test_a_database_that_restarts_costs_no_answer(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    street.place(store_id="21")
-    update: Any = street.house.store._update
-    troubles = [OperationalError("UPDATE", {}, Exception("the server closed the connection"))] * 2
-
-    def troubled(wanted: Any, decide: Any) -> Any:
-        if troubles:
-            raise troubles.pop()
-        return update(wanted, decide)
-
-    monkeypatch.setattr("worker.store.store.PATIENCE", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(street.house.store, "_update", troubled)
-    street.work()
-    assert (street.status(), len(street.ledger())) == ("created", 1)

@@ -6,62 +6,16 @@ the network, the clock, the log or the environment; everything it needs comes in
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import ClassVar, Literal, Protocol
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from schemas.orders import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
-
-__all__ = [
-    "LOOPBACK", "Account", "Attempt", "Booked", "Booking", "Cadence", "Call", "Callback", "CallbackKey", "Capabilities",
-    "Carrier", "Courier", "Observation", "Offer", "Operation", "Price", "Proof", "Raw", "Reading", "Reply", "SecretStr",
-    "origin",
-]  # fmt: skip
-
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def origin(url: str, *, allow_http: bool) -> str:
-    """Return an address that is an origin alone. Raises ValueError, without the address: it may hold a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
-        raise ValueError("must be an origin, such as https://example.com")
-    if parts.username or parts.password:
-        raise ValueError("must not hold credentials")
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.port == 0:
-        raise ValueError("must be an origin alone, without a path")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
-        raise ValueError("is plain http; set ALLOW_HTTP=true beside it if that is meant")
-    return url
-
-
-class Account(BaseModel):
-    """One account at a carrier: the settings that every carrier has. Times are in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    kind: str
-    allow_http: bool = False
-    base_url: str
-    connect_timeout: float = Field(default=5, gt=0)
-    read_timeout: float = Field(default=30, gt=0)
-    deadline: float = Field(default=45, gt=0)
-    rate: str = Field(default="", pattern=r"^$|^\d+/(second|minute|hour|day)(;\d+/(second|minute|hour|day))*$")
-    poll_interval: float = Field(gt=0)
-    callback_wait: float = Field(default=0, ge=0)
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_origin(cls, url: str, info: ValidationInfo) -> str:
-        return origin(url, allow_http=info.data.get("allow_http", False))
+from worker.carriers.account import Account
 
 
 class Operation(StrEnum):
@@ -92,6 +46,10 @@ class Call:
     memo: str = ""
 
 
+MAX_RETRY_AFTER = 3600.0
+"""The longest wait, in seconds, that a carrier may impose on us."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back: the status, the headers with lower-case names, and the body up to the size limit."""
@@ -99,6 +57,25 @@ class Reply:
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def retry_after(self, now: datetime | None) -> float | None:
+        """Read Retry-After in seconds, at most an hour; None when it is missing or nonsense.
+
+        A date is measured by the carrier's own clock where it tells it, else by `now`; without both it says nothing.
+        """
+        said = self.headers.get("retry-after", "").strip()
+        if said.isascii() and said.isdigit():
+            return min(float(said), MAX_RETRY_AFTER)
+        until, since = _http_date(said), _http_date(self.headers.get("date", "")) or now
+        return min(max((until - since).total_seconds(), 0.0), MAX_RETRY_AFTER) if until and since else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,14 +298,15 @@ class Cadence:
 class Capabilities:
     """What a carrier can do, for the engine's choices.
 
-    `find`: an order can be looked up by our reference. `track_batch`: how many attempts one `track` task may cover.
-    `max_creates`: how many creates one delivery may cost here after proof of absence. `withdrawal_grace`: seconds
-    after which a withdrawn courier counts as gone for good, None when the carrier itself says so.
-    `max_shift`: minutes that an offered time may differ and still be accepted without asking.
+    `find`: an order can be looked up by our reference. `cadence`: how often to look when nothing is heard.
+    `track_batch`: how many attempts one `track` task may cover. `max_creates`: how many creates one delivery may cost
+    here after proof of absence. `withdrawal_grace`: seconds after which a withdrawn courier counts as gone for good,
+    None when the carrier itself says so. `max_shift`: minutes that an offered time may differ and still be accepted
+    without asking. `callbacks`: what proves that one is the carrier's own, "none" where none are sent.
+    `max_body`: the most bytes that a reply may have.
     """
 
     find: bool
-    cash_on_delivery: bool
     cadence: Cadence
     track_batch: int
     max_creates: int = 1
@@ -373,15 +351,13 @@ class Carrier(Protocol):
     def confirm(self, attempt: Attempt, *, accept: bool) -> Call:
         """Describe accepting or denying what the carrier offers."""
 
-    def read_confirmation(
-        self, call: Call, reply: Reply, attempt: Attempt, *, accept: bool, now: datetime
-    ) -> Observation:
+    def read_confirmation(self, reply: Reply, attempt: Attempt, *, accept: bool, now: datetime) -> Observation:
         """Read the answer: `created` or `rejected`. Refused means that only a look-up can tell."""
 
     def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:
         """Describe the cancel. Raises Refused past a documented cut-off; `allow_paid` opens a charged window."""
 
-    def read_cancel(self, call: Call, reply: Reply, attempt: Attempt) -> None:
+    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:
         """Return when the carrier took the cancel (which a read must still confirm); Refused when it did not."""
 
     def authenticate(self, callback: Callback) -> None:

@@ -4,12 +4,13 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one read
 """
 
 import sys
+from collections.abc import Sequence
 
-from worker.cli import operate, run
+from worker.cli import deliveries, letters, run
 from worker.cli.base import app, complain
 from worker.errors import SettingsError
 
-__all__ = ["app", "main", "operate", "run"]
+__all__ = ["app", "deliveries", "letters", "main", "run"]
 
 FAILED, WRONG = 1, 2
 ADVICE = {
@@ -20,11 +21,12 @@ ADVICE = {
 """What to do about an error, by the library it comes from."""
 
 
-def main() -> None:
-    """Run the command line."""
-    debug = "--debug" in sys.argv
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; without arguments with those of the process."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
     try:
-        app([argument for argument in sys.argv[1:] if argument != "--debug"])
+        app([argument for argument in given if argument != "--debug"])
     except SettingsError as error:
         complain(f"the settings cannot work:\n{error}")
         sys.exit(WRONG)

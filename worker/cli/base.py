@@ -4,6 +4,7 @@ A command imports what it needs when it runs: asking for help must not cost the 
 """
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -33,6 +34,11 @@ def house() -> "House":
     made = House(load())
     use(made)
     return made
+
+
+def when(moment: datetime | None) -> str | None:
+    """Write a time in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
 def complain(text: str) -> None:

@@ -79,34 +79,36 @@ def message(kind: str, identity: str, data: dict[str, Any]) -> str:
 
 def placed(sample: Sample) -> str:
     """Write a sample as its `order.placed` message."""
-    customer = CUSTOMERS[sample.store_id]
+    data = order(sample.order_id, sample.store_id, f"sandbox:{sample.script}", prepaid=sample.prepaid)
+    return message("order.placed", f"demo-{sample.order_id}", data)
+
+
+def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> dict[str, Any]:
+    """Make an order of a store's customer, as the platform writes it."""
+    customer = CUSTOMERS[store_id]
     amount = "125.00"
-    return message(
-        "order.placed",
-        f"demo-{sample.order_id}",
-        {
-            "order_id": sample.order_id,
-            "store_id": sample.store_id,
-            "delivery_type": "delivery",
-            "customer": {"name": customer.name, "phone": customer.phone},
-            "dropoff": {
-                "street": customer.street,
-                "postal_code": customer.postal_code,
-                "city": customer.city,
-                "country": customer.country,
-                "latitude": customer.latitude,
-                "longitude": customer.longitude,
-            },
-            "payment": {
-                "prepaid": sample.prepaid,
-                "amount": amount,
-                "currency": customer.currency,
-                "method": "card" if sample.prepaid else "cash",
-            },
-            "items": [{"name": "Margherita", "quantity": 1, "unit_price": amount}],
-            "notes": f"sandbox:{sample.script}",
+    return {
+        "order_id": order_id,
+        "store_id": store_id,
+        "delivery_type": "delivery",
+        "customer": {"name": customer.name, "phone": customer.phone},
+        "dropoff": {
+            "street": customer.street,
+            "postal_code": customer.postal_code,
+            "city": customer.city,
+            "country": customer.country,
+            "latitude": customer.latitude,
+            "longitude": customer.longitude,
         },
-    )
+        "payment": {
+            "prepaid": prepaid,
+            "amount": amount,
+            "currency": customer.currency,
+            "method": "card" if prepaid else "cash",
+        },
+        "items": [{"name": "Margherita", "quantity": 1, "unit_price": amount}],
+        "notes": notes,
+    }
 
 
 def cancelled(sample: Sample) -> str:

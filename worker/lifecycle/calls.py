@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
-from schemas.status import CancelledBy, Cause, DeliveryStatus
+from schemas.status import Cause, DeliveryStatus
 from worker import schedule
 from worker.carriers.port import Booked, Observation
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step
@@ -88,7 +88,7 @@ def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, 
 def _not_sent(edit: Edit, attempt: Attempt, error: Unavailable) -> None:
     edit.put(attempt, state=DeliveryStatus.QUEUED.value, last_error=str(error))
     if edit.delivery.cancel is not None:
-        edit.enter(DeliveryStatus.CANCELLED, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
+        edit.cancel_as_wished()
         return
     wait(edit, error)
     tell_late(edit)

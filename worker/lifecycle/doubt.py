@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.status import CancelledBy, Cause, DeliveryStatus, Reason
+from schemas.status import Cause, DeliveryStatus, Reason
 from worker import schedule
 from worker.carriers.port import Observation, Raw
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery
@@ -30,13 +30,17 @@ def lost(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
     return edit.done()
 
 
-def absent(delivery: Delivery, attempt_id: int, rules: Rules, now: datetime) -> Change:
-    """Take a complete look-up that did not find the attempt; enough of them prove that it was never created."""
-    edit = Edit(delivery, rules, now, Cause.RECONCILE)
-    edit.set(failures=0, retry_at=None)
+def absent(delivery: Delivery, attempt_id: int, lookups: int, rules: Rules, now: datetime) -> Change | None:
+    """Take a complete look-up that did not find the attempt; enough of them prove that it was never created.
+
+    `lookups` is how many had not found it when this one began: two that overlap count once. The next one waits, also
+    where all of their times have passed while nobody was there to look.
+    """
     attempt = delivery.attempt(attempt_id)
-    if attempt is None:
-        return edit.done()
+    if attempt is None or attempt.lookups != lookups:
+        return None
+    edit = Edit(delivery, rules, now, Cause.RECONCILE)
+    edit.set(failures=0, retry_at=now + schedule.LOOKUPS_APART)
     attempt = edit.put(attempt, lookups=attempt.lookups + 1)
     if attempt.state == DeliveryStatus.AWAITING_CONFIRMATION and attempt.lookups >= OFFER_LOOKUPS:
         reason = attempt.reason or Reason.OFFER_LAPSED
@@ -101,9 +105,9 @@ def _resubmit(edit: Edit, attempt: Attempt) -> None:
     """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished."""
     edit.put(attempt, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason=None, reason_text=NEVER_CREATED)
     if edit.delivery.cancel is not None:
-        edit.enter(DeliveryStatus.CANCELLED, attempt, cancelled_by=CancelledBy(edit.delivery.cancel["cancelled_by"]))
+        edit.cancel_as_wished(attempt)
         return
-    edit.set(carrier=attempt.carrier)
+    edit.set(carrier=attempt.carrier, retry_at=None)
     edit.enter(DeliveryStatus.QUEUED, detail="resubmit")
 
 

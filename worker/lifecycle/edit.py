@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from schemas.events import DeliveryEvent, EventType
-from schemas.status import TO_PLATFORM, Cause, DeliveryStatus, Evidence
+from schemas.status import TO_PLATFORM, CancelledBy, Cause, DeliveryStatus, Evidence
 from worker.delivery import Attempt, Change, Delivery, Event, Terms
 from worker.plan import plan
 
@@ -45,12 +45,16 @@ class Edit:
         same = status == before.status and before.sequence > 0
         if same and described["detail"] == before.detail:
             return
+        previous = before.previous_status if same else before.status
+        described["previous_status"] = previous if before.sequence else None
         self.set(status=status, changed_at=self.now, **described)
-        if same:
-            self.tell(EventType.UPDATED, attempt)
-            return
-        self.set(previous_status=before.status if before.sequence else None)
-        self.tell(EventType.STATUS_CHANGED, attempt)
+        self.tell(EventType.UPDATED if same else EventType.STATUS_CHANGED, attempt)
+
+    def cancel_as_wished(self, attempt: Attempt | None = None, **described: Any) -> None:
+        """End the delivery as cancelled by whoever wished it."""
+        wish = self.delivery.cancel
+        assert wish is not None  # noqa: S101 - the caller's branch
+        self.enter(DeliveryStatus.CANCELLED, attempt, **{**described, "cancelled_by": CancelledBy(wish.cancelled_by)})
 
     def attend(self, word: str, attempt: Attempt | None = None) -> None:
         """Ask for a person, once for each word."""
@@ -61,7 +65,8 @@ class Edit:
     def done(self) -> Change:
         """Plan the next step and give the change."""
         step, at = plan(self.delivery, self.rules, self.now)
-        self.set(step=step, next_run_at=at)
+        if (step, at) != (self.delivery.step, self.delivery.next_run_at):
+            self.set(step=step, next_run_at=at)
         return Change(self.delivery, tuple(self.events))
 
 

@@ -35,8 +35,7 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
 def _roll_up(edit: Edit, attempt: Attempt, status: DeliveryStatus, described: dict[str, Any]) -> None:
     wish = edit.delivery.cancel
     if wish is not None and attempt.rank < GOODS_WITH_COURIER:
-        by = {"cancelled_by": CancelledBy(wish["cancelled_by"])}
-        edit.enter(DeliveryStatus.CANCELLED, attempt, **{**described, **by})
+        edit.cancel_as_wished(attempt, **described)
         return
     if described.get("cancelled_by") in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}:
         items = {"detail": "with_items"} if attempt.rank >= GOODS_WITH_COURIER else {}

@@ -1,15 +1,19 @@
 """What the platform's messages mean: a new order, the same again, other content, a wish to cancel."""
 
 from datetime import datetime
+from typing import Literal
 
 from schemas.events import EventType
+from schemas.ordering import Reaction, reaction_to
 from schemas.orders import Cancellation, Order
-from schemas.status import GOODS_WITH_COURIER, CancelledBy, Cause, DeliveryStatus
+from schemas.status import GOODS_WITH_COURIER, Cause, DeliveryStatus, PlatformStatus
 from schemas.stores import Store
 from worker.delivery import Change, Delivery
 from worker.lifecycle.edit import Edit, Rules
 from worker.lifecycle.ends import too_late
 from worker.lifecycle.routing import choose_carrier
+
+CANCELED_BY_CUSTOMER = PlatformStatus.CANCELED_BY_CUSTOMER
 
 
 def accept(delivery: Delivery, store: Store | None, wish: Cancellation | None, rules: Rules, now: datetime) -> Change:
@@ -25,9 +29,14 @@ def accept(delivery: Delivery, store: Store | None, wish: Cancellation | None, r
 def amend(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now: datetime) -> Change | None:
     """Take an order's message that came again; None when it changes nothing.
 
-    Other content without a higher revision is a contradiction that a person must see. A real update is applied while
-    nothing stands at a carrier; after that it needs a person too.
+    One whose status says that the order is off is a wish to cancel (O-13). Other content without a higher revision is
+    a contradiction that a person must see. A real update is applied while nothing stands at a carrier; after that it
+    needs a person too.
     """
+    if reaction_to(order.status) is Reaction.CANCEL:
+        by: Literal["merchant", "customer"] = "customer" if order.status == CANCELED_BY_CUSTOMER else "merchant"
+        wish = Cancellation(order_id=order.order_id, cancelled_by=by)
+        return ask_cancel(delivery, wish, rules, now, Cause.MESSAGE)
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
     edit = Edit(delivery, rules, now, Cause.MESSAGE)
@@ -36,6 +45,8 @@ def amend(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now:
     elif delivery.final:
         return None
     elif delivery.active is not None:
+        # Kept all the same: whoever is asked next, here or at another carrier, is told what is true now.
+        edit.set(order=order, fingerprint=fingerprint)
         edit.attend("order_changed_after_dispatch")
     else:
         edit.set(order=order, fingerprint=fingerprint, attention=None)
@@ -62,11 +73,11 @@ def ask_cancel(delivery: Delivery, wish: Cancellation, rules: Rules, now: dateti
 
 
 def _ask_cancel(edit: Edit, wish: Cancellation) -> None:
-    edit.set(cancel=wish.model_dump(exclude={"order_id"}), retry_at=None)
+    edit.set(cancel=wish, retry_at=None)
     attempt = edit.delivery.active
     if attempt is None:
         edit.set(attention=None)
-        edit.enter(DeliveryStatus.CANCELLED, cancelled_by=CancelledBy(wish.cancelled_by))
+        edit.cancel_as_wished()
     elif attempt.rank >= GOODS_WITH_COURIER:
         too_late(edit, attempt)
     elif attempt.cancel_refused:

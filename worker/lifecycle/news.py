@@ -14,6 +14,9 @@ from worker.lifecycle.edit import Edit, Rules
 from worker.lifecycle.ends import end, too_late
 from worker.transitions import STICKY, allows, allows_back
 
+MOST = 10_000_000
+"""No courier costs this much: a larger amount is a carrier's mistake, and may be too long to write down."""
+ODD_WORDS = 20
 SETTLED_BY_PROGRESS = frozenset({"outcome_unknown", "not_dispatched_by_pickup_time"})
 """What no longer needs a person once the carrier is seen at work."""
 
@@ -38,20 +41,21 @@ def observe(
 
 
 def take_news(edit: Edit, attempt: Attempt, news: Observation) -> None:
-    """Judge one observation: the same, a step onward, a reassignment, an odd word, or a step that cannot be."""
-    attempt = edit.put(
-        attempt,
-        ref=news.ref or attempt.ref,
-        refs={**attempt.refs, **news.refs},
-        seen_at=edit.now,
-    )
-    stale = news.stamp is not None and attempt.stamp is not None and news.stamp < attempt.stamp
-    if stale:
-        return
-    newer = edit.cause in {Cause.POLL, Cause.RECONCILE} or (
-        news.stamp is not None and (attempt.stamp is None or news.stamp > attempt.stamp)
-    )
-    attempt = edit.put(attempt, stamp=news.stamp or attempt.stamp)
+    """Take one observation in: what it adds to the codec's memory always counts, the rest only if it is not old."""
+    before = attempt.stamp
+    stale = news.stamp is not None and before is not None and news.stamp < before
+    stamp = before if stale else news.stamp or before
+    attempt = edit.put(attempt, ref=news.ref or attempt.ref, refs={**attempt.refs, **news.refs}, stamp=stamp)
+    if not stale:
+        _judge(edit, attempt, news, newer=_is_newer(edit.cause, news, before))
+
+
+def _is_newer(cause: Cause, news: Observation, stamp: datetime | None) -> bool:
+    polled = cause in {Cause.POLL, Cause.RECONCILE}
+    return polled or (news.stamp is not None and (stamp is None or news.stamp > stamp))
+
+
+def _judge(edit: Edit, attempt: Attempt, news: Observation, *, newer: bool) -> None:
     if news.status is None:
         _unrecognized(edit, attempt, news)
     elif attempt.state in STICKY:
@@ -88,12 +92,17 @@ def _describe(edit: Edit, news: Observation) -> bool:
         "tracking_url": news.tracking_url,
         "pickup_eta": news.pickup_eta,
         "dropoff_eta": news.dropoff_eta,
-        "price": PriceInfo(**asdict(news.price)) if news.price else None,
+        "price": _price(news),
         "proof": _proof(news),
     }
     changed = {name: value for name, value in said.items() if value not in (None, getattr(edit.delivery, name))}
     edit.set(**changed)
     return bool(changed)
+
+
+def _price(news: Observation) -> PriceInfo | None:
+    plausible = news.price is not None and news.price.amount.is_finite() and -MOST < news.price.amount < MOST
+    return PriceInfo(**asdict(news.price)) if news.price and plausible else None
 
 
 def _proof(news: Observation) -> ProofInfo | None:
@@ -167,7 +176,7 @@ def _regression(edit: Edit, attempt: Attempt, news: Observation) -> None:
 def _tell_once(edit: Edit, attempt: Attempt, kind: EventType, word: str, news: Observation) -> None:
     """Tell an odd word once in an attempt's life, however often and in whatever order odd words are seen."""
     told = (attempt.odd_word or "").splitlines()
-    if word not in told:
+    if word not in told and len(told) < ODD_WORDS:
         attempt = edit.put(attempt, odd_word="\n".join([*told, word]))
         edit.tell(kind, attempt, raw=_words(news)["raw"])
 
@@ -194,11 +203,19 @@ def _revive(edit: Edit, attempt: Attempt, news: Observation) -> None:
     assert news.status is not None  # noqa: S101 - the caller's branch
     told, over = len(edit.events), edit.delivery.final
     rank = rank_of(news.status, attempt.rank)
-    attempt = edit.put(attempt, state=news.status.value, ended_at=None, changed_at=edit.now, rank=rank)
-    # A cancel that was wished is asked for again: the one that was confirmed is undone.
-    attempt = edit.put(attempt, cancel_asked_at=None, cancel_checks=0, cancel_refused=False)
     held = news.status is DeliveryStatus.ON_HOLD
-    attempt = edit.put(attempt, resume_to=DeliveryStatus.CREATED.value if held else None)
+    attempt = edit.put(
+        attempt,
+        state=news.status.value,
+        ended_at=None,
+        changed_at=edit.now,
+        rank=rank,
+        resume_to=DeliveryStatus.CREATED.value if held else None,
+        # A cancel that was wished is asked for again: the one that was confirmed is undone.
+        cancel_asked_at=None,
+        cancel_checks=0,
+        cancel_refused=False,
+    )
     edit.set(carrier=attempt.carrier, failures=0, retry_at=None)
     _describe(edit, news)
     if over:

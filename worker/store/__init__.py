@@ -4,6 +4,10 @@ The transaction is the method: whatever changes a delivery locks its row, decide
 and its events in one commit.
 """
 
-from worker.store.store import Dead, Due, Intake, Store, StoredCallback, Unsent
+from worker.store.callbacks import StoredCallback
+from worker.store.deliveries import Due
+from worker.store.engine import passing
+from worker.store.intake import Dead, Intake
+from worker.store.store import Store
 
-__all__ = ["Dead", "Due", "Intake", "Store", "StoredCallback", "Unsent"]
+__all__ = ["Dead", "Due", "Intake", "Store", "StoredCallback", "passing"]

@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from worker.carriers.port import Callback, CallbackKey
-from worker.store.deliveries import ATTEMPT, insert_new
-from worker.store.tables import CallbackRow
+from worker.store.deliveries import insert_new
+from worker.store.tables import ATTEMPT, CALLBACK
 
-CALLBACK: Table = CallbackRow.__table__  # type: ignore[attr-defined]
 HINT_PATIENCE = timedelta(seconds=2)
 """How long a callback is left to the hint that was sent for it."""
 WITHOUT_SECRETS = frozenset({"authorization", "cookie", "x-dv-signature"})
@@ -44,7 +43,6 @@ def keep(connection: Connection, carrier: str, callback: Callback, now: datetime
         "body": callback.body,
         "received_at": now,
         "try_at": now + HINT_PATIENCE,
-        "attempt_id": None,
         "result": None,
     }
     return identity if insert_new(connection, CALLBACK, [row], "id") else None
@@ -61,10 +59,9 @@ def get(connection: Connection, callback_id: str) -> StoredCallback | None:
     return StoredCallback(row["id"], row["carrier"], callback, row["received_at"], row["result"])
 
 
-def settle(connection: Connection, callback_id: str, result: str, attempt_id: int | None) -> None:
+def settle(connection: Connection, callback_id: str, result: str) -> None:
     """Note what became of a callback."""
-    values = {"result": result, "attempt_id": attempt_id}
-    connection.execute(update(CALLBACK).where(CALLBACK.c.id == callback_id).values(values))
+    connection.execute(update(CALLBACK).where(CALLBACK.c.id == callback_id).values(result=result))
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:

@@ -6,18 +6,14 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, insert, or_, select, text, update
+from sqlalchemy import Connection, Table, bindparam, func, insert, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas.events import CloudEvent, event_id
+from schemas.events import ORDER_EVENT_SCHEMA, CloudEvent, EventType, OrderEvent, event_id
 from worker import schedule
-from worker.delivery import Attempt, Change, Delivery, Step
+from worker.delivery import Attempt, Change, Delivery, Event, Step
 from worker.store import rows
-from worker.store.tables import AttemptRow, DeliveryRow, EventRow
-
-DELIVERY: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
-ATTEMPT: Table = AttemptRow.__table__  # type: ignore[attr-defined]
-EVENT: Table = EventRow.__table__  # type: ignore[attr-defined]
+from worker.store.tables import ATTEMPT, DELIVERY, EVENT
 
 _HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 
@@ -55,8 +51,28 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
     return [rows.load_delivery(row, attempts.get(row["id"], [])) for row in found]
 
 
-def load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
-    """Load deliveries in the order of their ids given."""
+def find(connection: Connection, name: str) -> list[Delivery]:
+    """Find deliveries by their id or by the platform's order id, newest first."""
+    same = (DELIVERY.c.id == name) | (DELIVERY.c.order_id == name)
+    query = select(DELIVERY.c.id).where(same).order_by(DELIVERY.c.created_at.desc())
+    return _load_in_order(connection, connection.scalars(query).all())
+
+
+def recent(connection: Connection, limit: int, *, unfinished: bool) -> list[Delivery]:
+    """List deliveries, newest first."""
+    query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
+    wanted = query.where(DELIVERY.c.step.is_not(None)) if unfinished else query
+    return _load_in_order(connection, connection.scalars(wanted).all())
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Count the deliveries that are not over, by status."""
+    # Asked for by its time, not by its step: of the two only the time has an index.
+    waiting = select(DELIVERY.c.status, func.count()).where(DELIVERY.c.next_run_at.is_not(None))
+    return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
+
+
+def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
     found = {each.id: each for each in load(connection, ids)}
     return [found[key] for key in ids]
 
@@ -149,9 +165,8 @@ def tell(connection: Connection, changes: Iterable[Change]) -> None:
         {
             "key": change.delivery.id,
             "sequence": event.sequence,
-            "type": event.type.value,
             "subject": change.delivery.order.order_id,
-            "body": envelope(change.delivery, event.sequence, event.type, event.at, event.data),
+            "body": envelope(change.delivery, event),
             "created_at": event.at,
         }
         for change in changes
@@ -161,15 +176,29 @@ def tell(connection: Connection, changes: Iterable[Change]) -> None:
         connection.execute(insert(EVENT), told)
 
 
-def envelope(delivery: Delivery, sequence: int, kind: Any, at: datetime, data: Any) -> str:
+def envelope(delivery: Delivery, event: Event) -> str:
     """Write an event as the CloudEvent that goes to the bus."""
     return CloudEvent.model_construct(
-        id=event_id(delivery.id, sequence),
-        type=kind,
+        id=event_id(delivery.id, event.sequence),
+        type=event.type,
         subject=delivery.order.order_id,
-        time=at,
+        time=event.at,
         partitionkey=delivery.id,
-        sequence=str(sequence),
+        sequence=str(event.sequence),
+        data=event.data,
+    ).model_dump_json()
+
+
+def order_envelope(key: str, kind: EventType, order_id: str, data: OrderEvent, now: datetime) -> str:
+    """Write the one event there is about an order without a delivery as the CloudEvent that goes to the bus."""
+    return CloudEvent(
+        id=event_id(key, 1),
+        type=kind,
+        subject=order_id,
+        time=now,
+        dataschema=ORDER_EVENT_SCHEMA,
+        partitionkey=key,
+        sequence="1",
         data=data,
     ).model_dump_json()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 BUSY_SECONDS = 20
 READING = "reading"
@@ -50,6 +51,11 @@ def _sqlite(url: str, database: str | None) -> Engine:
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READING) else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def passing(error: Exception) -> bool:
+    """Tell whether the database may take the same again in a while: it was away, or busy."""
+    return isinstance(error, (OperationalError, InterfaceError))
 
 
 @contextmanager

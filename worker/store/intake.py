@@ -2,27 +2,24 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID, uuid5
+from uuid import uuid5
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
-from schemas.events import NAMESPACE, CloudEvent, EventType, OrderEvent, delivery_id, event_id
+from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id, skipped_key
 from schemas.ordering import reaction_to
 from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
-from worker import lifecycle
+from worker import lifecycle, schedule
 from worker.delivery import Change, Delivery
-from worker.store import deliveries
+from worker.store import deliveries, directory
 from worker.store.deliveries import insert_new
-from worker.store.tables import DeadLetterRow, EventRow, MessageRow, WishRow
+from worker.store.tables import DEAD_LETTER, EVENT, MESSAGE, WISH
 
-MESSAGE: Table = MessageRow.__table__  # type: ignore[attr-defined]
-WISH: Table = WishRow.__table__  # type: ignore[attr-defined]
-DEAD_LETTER: Table = DeadLetterRow.__table__  # type: ignore[attr-defined]
-EVENT: Table = EventRow.__table__  # type: ignore[attr-defined]
+FETCH_LEASE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +43,14 @@ class Intake:
     """Whether these are orders fetched for messages that are in the inbox already."""
 
 
-def take_in(
-    connection: Connection, batch: Intake, stores: Mapping[str, Store], rules: lifecycle.Rules, now: datetime
-) -> list[Delivery]:
+def take_in(connection: Connection, batch: Intake, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
     """Take a batch in; return the deliveries it made or changed. A message that came before changes nothing."""
     there = deliveries.hold(connection, [delivery_id(each.source, each.data.order_id) for each in batch.messages])
     bury(connection, batch.dead, now)
     fresh = list(batch.messages) if batch.fetched else _fresh(connection, batch.messages, now)
     wanted = [message for message in fresh if isinstance(message.data, Order)]
+    named = {order.store_id for message in fresh if isinstance(order := message.data, Order)}
+    stores = {**batch.file_stores, **directory.shops(connection, named)}
     wishes = [message for message in fresh if isinstance(message.data, Cancellation)]
     changed = _place(connection, wanted, there, stores, rules, now)
     return changed + _wish(connection, wishes, rules, now)
@@ -86,7 +83,7 @@ def _skip(connection: Connection, message: Message, now: datetime) -> bool:
     reason = reason or reaction_to(order.status).skips
     if reason is None:
         return False
-    key = str(uuid5(UUID(delivery_id(message.source, order.order_id)), "skipped"))
+    key = skipped_key(delivery_id(message.source, order.order_id))
     data = OrderEvent(order_id=order.order_id, order_source=message.source, message_id=message.id, reason=reason)
     _tell_once(connection, key, EventType.SKIPPED, order.order_id, data, now)
     return True
@@ -105,17 +102,8 @@ def bury(connection: Connection, dead: Sequence[Dead], now: datetime) -> None:
 def _tell_once(
     connection: Connection, key: str, kind: EventType, subject: str, data: OrderEvent, now: datetime
 ) -> None:
-    body = CloudEvent(
-        id=event_id(key, 1),
-        type=kind,
-        subject=subject,
-        time=now,
-        partitionkey=key,
-        sequence="1",
-        dataschema="urn:order-sync:order-event:1",
-        data=data,
-    ).model_dump_json()
-    row = {"key": key, "sequence": 1, "type": kind.value, "subject": subject, "body": body, "created_at": now}
+    body = deliveries.order_envelope(key, kind, subject, data, now)
+    row = {"key": key, "sequence": 1, "subject": subject, "body": body, "created_at": now}
     insert_new(connection, EVENT, [row], "key")
 
 
@@ -180,7 +168,43 @@ def _wish(connection: Connection, messages: Sequence[Message], rules: lifecycle.
     return changed
 
 
+def to_fetch(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str]]:
+    """Hand out the messages whose order has yet to be fetched: source, message id and the order's id."""
+    ripe = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
+    found = connection.execute(ripe.with_for_update(skip_locked=True)).all()
+    for row in found:
+        later = max(FETCH_LEASE, schedule.backoff(row.failures + 1, row.message_id))
+        _mark(connection, row.source, row.message_id, fetch_at=now + later, failures=row.failures + 1)
+    return [(row.source, row.message_id, row.order_id) for row in found]
+
+
+def awaits_fetch(connection: Connection, now: datetime) -> bool:
+    """Tell whether an order has yet to be fetched now."""
+    return connection.scalar(select(MESSAGE.c.order_id).where(MESSAGE.c.fetch_at <= now).limit(1)) is not None
+
+
 def fetched(connection: Connection, source: str, message_id: str) -> None:
     """Note that an order named by its id alone has been fetched, or never will be."""
+    _mark(connection, source, message_id, fetch_at=None)
+
+
+def _mark(connection: Connection, source: str, message_id: str, **values: datetime | int | None) -> None:
     this = (MESSAGE.c.source == source) & (MESSAGE.c.message_id == message_id)
-    connection.execute(update(MESSAGE).where(this).values(fetch_at=None))
+    connection.execute(update(MESSAGE).where(this).values(values))
+
+
+def dead_letters(connection: Connection, limit: int) -> list[RowMapping]:
+    """List the dead letters that wait for somebody, newest first."""
+    query = select(DEAD_LETTER).where(DEAD_LETTER.c.settled_at.is_(None))
+    return list(connection.execute(query.order_by(DEAD_LETTER.c.received_at.desc()).limit(limit)).mappings())
+
+
+def dead_letter(connection: Connection, identity: str) -> bytes | None:
+    """Read what a dead letter holds; None when there is no such letter that waits for somebody."""
+    waiting = (DEAD_LETTER.c.id == identity) & DEAD_LETTER.c.settled_at.is_(None)
+    return connection.scalar(select(DEAD_LETTER.c.raw).where(waiting))
+
+
+def settle(connection: Connection, identity: str, now: datetime) -> None:
+    """Take a dead letter off the list."""
+    connection.execute(update(DEAD_LETTER).where(DEAD_LETTER.c.id == identity).values(settled_at=now))

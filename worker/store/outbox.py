@@ -1,36 +1,24 @@
 """Events out: what has not been published, in order, and where it stands on the bus once it has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from schemas.events import skipped_key
+from worker.delivery import Outgoing
 from worker.store.deliveries import insert_new
-from worker.store.tables import EventRow, LeaseRow
-
-EVENT: Table = EventRow.__table__  # type: ignore[attr-defined]
-LEASE: Table = LeaseRow.__table__  # type: ignore[attr-defined]
+from worker.store.tables import DELIVERY, EVENT, LEASE
 
 
-@dataclass(frozen=True, slots=True)
-class Unsent:
-    """An event waiting for the bus."""
-
-    position: int
-    key: str
-    sequence: int
-    body: str
-
-
-def unsent(connection: Connection, limit: int) -> list[Unsent]:
+def unsent(connection: Connection, limit: int) -> list[Outgoing]:
     """Read the oldest unpublished events. Within a key their order is that of the sequence.
 
     A high-water mark would lose events whose transaction commits late; the partial index makes this as cheap.
     """
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     query = select(*columns).where(EVENT.c.published_at.is_(None)).order_by(EVENT.c.position).limit(limit)
-    return [Unsent(*row) for row in connection.execute(query)]
+    return [Outgoing(*row) for row in connection.execute(query)]
 
 
 def sent(connection: Connection, published: Sequence[tuple[int, str | None]], now: datetime) -> None:
@@ -42,16 +30,30 @@ def sent(connection: Connection, published: Sequence[tuple[int, str | None]], no
     connection.execute(statement.values(published_at=bindparam("when"), bus_id=bindparam("bus")), marks)
 
 
+def awaits(connection: Connection) -> bool:
+    """Tell whether an event is unpublished."""
+    query = select(EVENT.c.position).where(EVENT.c.published_at.is_(None)).limit(1)
+    return connection.scalar(query) is not None
+
+
 def waiting(connection: Connection) -> int:
     """Count the unpublished events."""
     return connection.scalar(select(func.count()).where(EVENT.c.published_at.is_(None))) or 0
 
 
-def told(connection: Connection, order_id: str | None, after: int, limit: int) -> list[tuple[int, str]]:
-    """Read events as they were told, oldest first, from a position on."""
+def keys(connection: Connection, order_id: str) -> list[str]:
+    """Name the keys that an order's events have. Those of an order without a delivery are found by looking at all."""
+    ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == order_id)))
+    if ids:
+        return [*ids, *map(skipped_key, ids)]
+    return list(connection.scalars(select(EVENT.c.key).where(EVENT.c.subject == order_id).distinct()))
+
+
+def told(connection: Connection, keys: Sequence[str] | None, after: int, limit: int) -> list[tuple[int, str]]:
+    """Read events as they were told, those with these keys or all, oldest first, from a position on."""
     query = select(EVENT.c.position, EVENT.c.body).where(EVENT.c.position > after)
-    if order_id is not None:
-        query = query.where(EVENT.c.subject == order_id)
+    if keys is not None:
+        query = query.where(EVENT.c.key.in_(keys))
     return [(row.position, row.body) for row in connection.execute(query.order_by(EVENT.c.position).limit(limit))]
 
 

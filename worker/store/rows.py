@@ -1,7 +1,6 @@
 """Between rows and the frozen values of the pure rooms: names are equal, only a few kinds of value differ."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -9,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
-from schemas.orders import Order
+from schemas.orders import Cancellation, Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker.delivery import Attempt, Delivery, Step
@@ -30,7 +29,7 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "reason": (str, Reason),
     "cancelled_by": (str, CancelledBy),
     "evidence": (str, Evidence),
-    "cancel": (dict, dict),
+    "cancel": _model(Cancellation),
     "refs": (dict, dict),
     "state": (str, str),
     "raw": _model(RawWord),
@@ -93,8 +92,3 @@ def load_attempt(row: RowMapping) -> Attempt:
 def load_delivery(row: RowMapping, attempts: Iterable[Attempt]) -> Delivery:
     """Read a delivery's row, with its attempts in order."""
     return Delivery(**_load(Delivery, row), attempts=tuple(attempts))
-
-
-def pack(value: Mapping[str, Any]) -> str:
-    """Write a small mapping as compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -63,6 +63,7 @@ class DeliveryRow(SQLModel, table=True):
     __table_args__ = (
         Index("delivery_due", "next_run_at", postgresql_where=text("next_run_at IS NOT NULL")),
         Index("delivery_order", "order_id"),
+        Index("delivery_created", "created_at"),
     )
 
     id: str = Field(primary_key=True, max_length=36)
@@ -131,7 +132,6 @@ class AttemptRow(SQLModel, table=True):
     rank: int = 0
     resume_to: str | None = None
     stamp: datetime | None = _time()
-    seen_at: datetime | None = _time()
     offered_at: datetime | None = _time()
     lookups: int = 0
     cancel_asked_at: datetime | None = _time()
@@ -148,7 +148,10 @@ class AttemptRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """The outbox: every event ever told, in order, and where on the bus it stands."""
+    """The outbox: every event ever told, in order.
+
+    `bus_id` is where it stands on the bus: a bus that lost its tail tells by it what to publish again.
+    """
 
     __tablename__ = "event"
     __table_args__ = (
@@ -164,7 +167,6 @@ class EventRow(SQLModel, table=True):
     position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
     key: str = Field(max_length=36)
     sequence: int
-    type: str
     subject: str
     body: str = _text()
     created_at: datetime = _time(nullable=False)
@@ -227,7 +229,6 @@ class CallbackRow(SQLModel, table=True):
             postgresql_where=text("result IS NULL"),
             sqlite_where=text("result IS NULL"),
         ),
-        Index("callback_attempt", "attempt_id"),
     )
 
     id: str = Field(primary_key=True, max_length=36)
@@ -240,7 +241,6 @@ class CallbackRow(SQLModel, table=True):
     body: bytes = Field(sa_type=LargeBinary)
     received_at: datetime = _time(nullable=False)
     try_at: datetime = _time(nullable=False)
-    attempt_id: int | None = Field(default=None, sa_type=BigInteger)
     result: str | None = None
 
 
@@ -271,3 +271,15 @@ class LeaseRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     holder: str
     until: datetime = _time(nullable=False)
+
+
+DELIVERY = SQLModel.metadata.tables["delivery"]
+ATTEMPT = SQLModel.metadata.tables["attempt"]
+EVENT = SQLModel.metadata.tables["event"]
+MESSAGE = SQLModel.metadata.tables["message"]
+WISH = SQLModel.metadata.tables["wish"]
+DEAD_LETTER = SQLModel.metadata.tables["dead_letter"]
+CALLBACK = SQLModel.metadata.tables["callback"]
+SHOP = SQLModel.metadata.tables["store"]
+ACCOUNT = SQLModel.metadata.tables["account"]
+LEASE = SQLModel.metadata.tables["lease"]

@@ -1,5 +1,6 @@
-"""The account's settings and what the codec says of itself."""
+"""The account's settings, what the codec says of itself, and what its requests and answers have in common."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ from pydantic import ValidationError
 
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
-from worker.carriers.port import Cadence, Capabilities, Carrier, Reply
+from worker.carriers.port import Attempt, Cadence, Call, Capabilities, Carrier, Operation, Reply
+from worker.errors import Unavailable
 
 LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
 
@@ -57,6 +59,7 @@ def test_a_token_is_all_that_an_account_needs() -> None:
         ("currency", "riyal"),
         ("id_location", "body"),
         ("rate", "fast"),
+        ("rate", ""),
         ("poll_interval", 0),
         ("payment_tokens", {"cash": " "}),
         ("prepaid_token", ""),
@@ -88,7 +91,6 @@ def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: 
     codec = Cervo(account.model_copy(update={"resubmit_in_doubt": resubmit}), {})
     assert codec.capabilities == Capabilities(
         find=False,
-        cash_on_delivery=True,
         cadence=Cadence(fresh=20, moving=45, ahead=120, ceiling=300, together=False),
         track_batch=25,
         max_creates=creates,
@@ -101,3 +103,43 @@ def test_there_is_no_harmless_call_to_prove_the_token_with(codec: Cervo) -> None
     carrier: Carrier = codec
     assert carrier.probe() is None
     assert codec.read_probe(Reply(200, b"")) == {}
+
+
+@pytest.mark.parametrize(
+    ("location", "path", "query", "headers"),
+    [
+        ("query", "", (("id", "25"),), ()),
+        ("path", "/25", (), ()),
+        ("header", "", (), (("id", "25"),)),
+    ],
+)
+def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
+    account: CervoAccount,
+    attempt: Attempt,
+    now: datetime,
+    location: str,
+    path: str,
+    query: tuple[tuple[str, str], ...],
+    headers: tuple[tuple[str, str], ...],
+) -> None:  # C-30, C-45, C-46
+    codec = Cervo(account.model_copy(update={"id_location": location}), {})
+    shown = (("Authorization", "Bearer WlhGWUtWT2Y2cTZhZ"), ("Accept", "*/*"))
+    unkept = ("Cache-Control", "no-store")
+    assert [*codec.track([attempt], now), codec.cancel(attempt, now, allow_paid=False)] == [
+        Call(Operation.READ, "GET", f"/apis/v2/order{path}", (2011,), query, (*shown, *headers)),
+        Call(Operation.CANCEL, "GET", f"/apis/v2/cancelorder{path}", (2011,), query, (*shown, unkept, *headers)),
+    ]
+
+
+@pytest.mark.parametrize(("status", "shut_out", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)])
+def test_what_was_not_let_in_may_be_asked_again(
+    codec: Cervo, attempt: Attempt, now: datetime, status: int, *, shut_out: bool, wait: float | None
+) -> None:  # C-02
+    reply = Reply(status, b"", {"retry-after": "30"})
+    [call] = codec.track([attempt], now)
+    with pytest.raises(Unavailable) as of_read:
+        codec.read(call, reply, [attempt], now)
+    with pytest.raises(Unavailable) as of_cancel:
+        codec.read_cancel(reply, attempt)
+    told = [(error.value.account, error.value.retry_after) for error in (of_read, of_cancel)]
+    assert told == [(shut_out, wait), (shut_out, wait)]

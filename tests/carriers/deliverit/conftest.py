@@ -17,7 +17,9 @@ TAG = "132TMY8NEP0"
 
 @pytest.fixture
 def account() -> DeliverItAccount:
-    return DeliverItAccount(name="deliverit", username="shop@example.com", password=SecretStr("æble:1"), company="14")
+    return DeliverItAccount(
+        name="deliverit", kind="deliverit", username="shop@example.com", password=SecretStr("æble:1"), company="14"
+    )
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """What a Borzo account's settings are, and which of them cannot be."""
 
 from typing import Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from worker.carriers.port import Account
+from schemas.stores import Zone
+from worker.carriers.account import Account, Rate
 
 MAX_SECRETS = 2
 PUBLIC_TRANSPORT = 6
@@ -15,17 +15,21 @@ class BorzoAccount(Account):
     """One Borzo account: token, callback secrets, host and country belong together (B-01)."""
 
     base_url: str = "https://robot-br.borzodelivery.com"
-    rate: str = Field(
-        default="80/minute;4500/day", pattern=r"^$|^\d+/(second|minute|hour|day)(;\d+/(second|minute|hour|day))*$"
-    )
+    rate: Rate = "80/minute;4500/day"
     poll_interval: float = Field(default=60, gt=0)
     callback_wait: float = Field(default=120, ge=0)
     token: SecretStr = Field(min_length=1)
+    """The API token."""
     callback_secret: SecretStr | None = None
+    """The callback secret, or two with a comma while one is replaced."""
     payment_method: Literal["balance", "bank_card", "cash"] = "balance"
+    """Who pays Borzo, and how."""
     bank_card_id: int | None = None
+    """The card, for `bank_card`."""
     vehicle_type_id: int = 8
-    timezone: str = "America/Sao_Paulo"
+    """Borzo's number for the vehicle."""
+    timezone: Zone = "America/Sao_Paulo"
+    """The zone for times that carry none."""
 
     @property
     def callback_secrets(self) -> tuple[str, ...]:
@@ -39,15 +43,6 @@ class BorzoAccount(Account):
         if number == PUBLIC_TRANSPORT:
             raise ValueError("6 (public transport) is forbidden for new orders")  # B-36
         return number
-
-    @field_validator("timezone")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (OSError, KeyError, ValueError) as error:
-            raise ValueError("not an IANA time zone") from error
-        return name
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

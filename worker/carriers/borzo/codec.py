@@ -7,6 +7,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from schemas.status import Reason
+from worker.carriers.account import Account
 from worker.carriers.borzo import signature
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.faults import Fault, after_reading, after_writing, problem_of
@@ -37,7 +38,6 @@ from worker.carriers.borzo.replies import (
 from worker.carriers.borzo.request import Terms, create_order, encode
 from worker.carriers.borzo.wire import order_of, success
 from worker.carriers.port import (
-    Account,
     Attempt,
     Booked,
     Booking,
@@ -64,11 +64,10 @@ class Borzo:
     kind: ClassVar[str] = "borzo"
     account_type: ClassVar[type[Account]] = BorzoAccount
 
-    def __init__(self, account: Account, facts: Mapping[str, str]) -> None:
+    def __init__(self, account: Account, facts: Mapping[str, str]) -> None:  # noqa: ARG002 - the port's signature
         if not isinstance(account, BorzoAccount):
             raise TypeError("a Borzo codec needs a BorzoAccount")
         self.account: Account = account
-        self.facts = dict(facts)
         self._borzo = account
         self._terms = Terms(
             account.payment_method, account.bank_card_id, account.vehicle_type_id, ZoneInfo(account.timezone)
@@ -76,7 +75,6 @@ class Borzo:
         self.needs_login = False
         self.capabilities = Capabilities(
             find=True,
-            cash_on_delivery=True,
             cadence=_WITH_CALLBACKS if account.callback_secrets else _BY_POLLING,
             track_batch=CHUNK,
             max_creates=2,
@@ -125,8 +123,7 @@ class Borzo:
 
     def read_confirmation(
         self,
-        call: Call,  # noqa: ARG002 - the port's signature
-        reply: Reply,  # noqa: ARG002
+        reply: Reply,  # noqa: ARG002 - the port's signature
         attempt: Attempt,  # noqa: ARG002
         *,
         accept: bool,  # noqa: ARG002
@@ -142,7 +139,7 @@ class Borzo:
             raise Refused(Reason.UNKNOWN, "the order's id at Borzo is not known")
         return self._post(Operation.CANCEL, "cancel-order", encode({"order_id": int(ref)}), (attempt.id,))
 
-    def read_cancel(self, call: Call, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
+    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
         """Return when Borzo took the cancel; raise Refused with `order_cannot_be_canceled` when it did not."""
         if success(reply) is None:
             raise after_writing(reply)

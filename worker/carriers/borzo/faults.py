@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from enum import IntEnum
 
 from schemas.status import Reason
@@ -16,7 +15,6 @@ from worker.carriers.port import Reply
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
 MAX_TEXT = 300
-MAX_RETRY_AFTER = 3600.0
 RATE_PAUSE = 60.0
 """Borzo has no Retry-After; the shorter of its two windows is a minute (B-06)."""
 _HTTP_BAD_REQUEST = 400
@@ -132,7 +130,7 @@ def after_reading(reply: Reply, now: datetime | None = None) -> CarrierError:
         return shared
     problem = problem_of(reply)
     if reply.status >= _HTTP_SERVER_ERROR:
-        return Unavailable(f"Borzo answered HTTP {reply.status}", retry_after=_retry_after(reply.headers, now))
+        return Unavailable(f"Borzo answered HTTP {reply.status}", retry_after=reply.retry_after(now))
     if problem is None:
         return Unreadable(f"Borzo answered HTTP {reply.status} in an undocumented form")
     passing = problem.fault in (Fault.TRANSIENT, Fault.AMBIGUOUS)
@@ -143,7 +141,7 @@ def _before_processing(reply: Reply, now: datetime | None) -> Unavailable | None
     """Recognise the answers that mean the same for every call: it was turned away before it did anything."""
     if reply.status in _SHUT_OUT:
         return Unavailable(f"Borzo answered HTTP {reply.status}", account=True)
-    pause = _retry_after(reply.headers, now)
+    pause = reply.retry_after(now)
     if reply.status == _HTTP_TOO_MANY:
         return Unavailable("Borzo answered HTTP 429", retry_after=RATE_PAUSE if pause is None else pause)
     problem = problem_of(reply)
@@ -181,22 +179,3 @@ def _word(text: str) -> str:
 def _text(codes: list[str], faults: Mapping[str, list[str]]) -> str:
     details = [f"{pointer} {','.join(found)}" for pointer, found in faults.items()]
     return "; ".join([",".join(map(_word, codes)), *details])[:MAX_TEXT]
-
-
-def _retry_after(headers: Mapping[str, str], now: datetime | None) -> float | None:
-    """Read Retry-After as seconds or as a date, measured by their clock where they tell it; bounded to an hour."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), MAX_RETRY_AFTER)
-    until, since = _http_date(text), _http_date(headers.get("date", "")) or now
-    if until is None or since is None:
-        return None
-    return min(max((until - since).total_seconds(), 0.0), MAX_RETRY_AFTER)
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment if moment.tzinfo else None

@@ -1,13 +1,11 @@
 """The settings of one account at Cervo, checked so that no wrong one can cost money later."""
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
-from worker.carriers.port import Account
-
-RATE = r"^\d+/(second|minute|hour|day)(;\d+/(second|minute|hour|day))*$"
+from schemas.stores import Zone
+from worker.carriers.account import Account, Rate
 
 DOOR_TOKENS = {"cash": "CASH", "card": "CREDIT", "credit": "CREDIT"}
 """Our payment methods that a courier can collect, and Cervo's words for them (C-16)."""
@@ -29,35 +27,33 @@ class Bounds(NamedTuple):
 
 
 class CervoAccount(Account):
-    """One account at Cervo.
-
-    `payment_tokens` names the ways to pay at the door, added to the known ones; `bounds` (south, west, north, east) is
-    the area outside which a coordinate is taken for a mistake (C-15).
-    """
+    """One account at Cervo: its words for money (C-16), and where a coordinate must be (C-15)."""
 
     base_url: str = "https://carvo.isoft4is.com"
-    rate: str = Field(default="1/second", pattern=RATE)
+    rate: Rate = Field(default="1/second", min_length=1)
     poll_interval: float = Field(default=20, gt=0)
     callback_wait: float = Field(default=180, ge=0)
     token: SecretStr = Field(min_length=1)
-    timezone: str = "Asia/Riyadh"
+    """The bearer token."""
+    timezone: Zone = "Asia/Riyadh"
+    """The zone that Cervo's clock faces are in."""
     currency: str = Field(default="SAR", pattern=r"^[A-Z]{3}$")
+    """The only currency it is told prices in."""
     id_location: Literal["query", "path", "header"] = "query"
+    """Where its order id goes in a read; its document is not clear."""
     resubmit_in_doubt: bool = False
+    """Send a create again whose outcome nobody knows. Only where Cervo refuses a repeated id: otherwise two couriers
+    may come."""
     payment_tokens: dict[str, Token] = Field(default=DOOR_TOKENS)
+    """Its words for how a customer pays at the door, one variable each: `...__PAYMENT_TOKENS__<METHOD>`."""
     prepaid_token: Token = "ONLINE"  # noqa: S105 - a word of the API, no secret
+    """Its word for an order that is paid already."""
     paid_token: Token = "PAID"  # noqa: S105 - the same
+    """What `ispaid` says when nothing is owed."""
     unpaid_token: Token = "NO PAID"  # noqa: S105 - the same
+    """What `ispaid` says when the courier must collect."""
     bounds: Bounds | None = None
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, OSError, ValueError) as error:
-            raise ValueError(f"{name!r} is not an IANA time zone") from error
-        return name
+    """South, west, north, east: refuse coordinates outside, which are mostly swapped."""
 
     @field_validator("bounds", mode="before")
     @classmethod

@@ -6,13 +6,13 @@ from http import HTTPStatus
 from typing import ClassVar, Never
 
 from schemas.status import GOODS_WITH_COURIER, DeliveryStatus, Reason
+from worker.carriers.account import Account
 from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.cervo.booking import raw_order
 from worker.carriers.cervo.observe import of_callback, of_view
 from worker.carriers.cervo.replies import error_text, is_cervo_ref, read_ref, refuse_entry, refuse_unread
 from worker.carriers.cervo.wire import raw_callback, raw_view
 from worker.carriers.port import (
-    Account,
     Attempt,
     Booked,
     Booking,
@@ -49,7 +49,6 @@ class Cervo:
         self._own = account
         self.capabilities = Capabilities(
             find=False,
-            cash_on_delivery=True,
             cadence=CADENCE,
             track_batch=TRACK_BATCH,
             max_creates=2 if account.resubmit_in_doubt else 1,
@@ -105,8 +104,7 @@ class Cervo:
 
     def read_confirmation(
         self,
-        call: Call,  # noqa: ARG002 - the port's signature
-        reply: Reply,  # noqa: ARG002 - the same
+        reply: Reply,  # noqa: ARG002 - the port's signature
         attempt: Attempt,
         *,
         accept: bool,
@@ -123,7 +121,7 @@ class Cervo:
             raise Refused(Reason.UNKNOWN, "the courier has the goods")
         return self._about(Operation.CANCEL, CANCEL_PATH, attempt, attempt.ref, ("Cache-Control", "no-store"))
 
-    def read_cancel(self, call: Call, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
+    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:
         """Read the answer to a cancel, which proves nothing before a read has confirmed it (C-47)."""
         refuse_entry(reply)
         if reply.status == HTTPStatus.BAD_REQUEST:

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from schemas.orders import Order
@@ -16,7 +15,6 @@ CERVO_REF = re.compile(r"[1-9][0-9]{0,18}")
 """Cervo's own id (C-21); never our own `id` (C-31)."""
 
 NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-MAX_RETRY_AFTER = 3600.0
 
 IS_REQUIRED = re.compile(r"\bis required\b", re.IGNORECASE)
 COMPLAINT = re.compile(r"\b(required|invalid)\b", re.IGNORECASE)
@@ -69,30 +67,16 @@ def refuse_entry(reply: Reply, now: datetime | None = None) -> None:
     if reply.status in NOT_LET_IN:
         raise Unavailable(f"HTTP {reply.status}: the token is not accepted", account=True)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Unavailable("HTTP 429: too many requests", retry_after=retry_after(reply, now))
+        raise Unavailable("HTTP 429: too many requests", retry_after=reply.retry_after(now))
 
 
 def refuse_unread(reply: Reply, now: datetime) -> None:
     """Raise unless a read was answered with 200; an error never says that an order is gone (C-40)."""
     refuse_entry(reply, now)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Unavailable(f"the read was answered with HTTP {reply.status}", retry_after=retry_after(reply, now))
+        raise Unavailable(f"the read was answered with HTTP {reply.status}", retry_after=reply.retry_after(now))
     if reply.status != HTTPStatus.OK:
         raise Unreadable(f"the read was answered with HTTP {reply.status}")
-
-
-def retry_after(reply: Reply, now: datetime | None) -> float | None:
-    """Read Retry-After in seconds, at most an hour; None when it is missing or nonsense.
-
-    A date needs `now` to be understood.
-    """
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), MAX_RETRY_AFTER)
-    moment = _http_date(text)
-    if moment is None or now is None:
-        return None
-    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def scrubbed(text: str | None, private: Collection[str] = ()) -> str | None:
@@ -109,11 +93,3 @@ def _worth_hiding(private: Collection[str]) -> list[str]:
 
 def _text(reply: Reply) -> str:
     return reply.body.decode("utf-8-sig", "replace").strip()
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

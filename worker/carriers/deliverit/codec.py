@@ -11,6 +11,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from schemas.status import Reason
+from worker.carriers.account import Account
 from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.answers import Reader, read_company
 from worker.carriers.deliverit.links import is_token, path_of
@@ -21,7 +22,6 @@ from worker.carriers.deliverit.rows import DayList, Found, read_day
 from worker.carriers.deliverit.status import CANCEL_REFUSALS
 from worker.carriers.deliverit.times import local_day
 from worker.carriers.port import (
-    Account,
     Attempt,
     Booked,
     Booking,
@@ -66,7 +66,6 @@ class DeliverIt:
         self._zone = ZoneInfo(account.timezone)
         self.capabilities = Capabilities(
             find=True,
-            cash_on_delivery=False,
             cadence=Cadence(fresh=30, moving=30, ahead=60, ceiling=60, together=True),
             track_batch=1000,
             max_creates=2,
@@ -128,7 +127,6 @@ class DeliverIt:
 
     def read_confirmation(
         self,
-        call: Call,  # noqa: ARG002 - the port's signature
         reply: Reply,
         attempt: Attempt,
         *,
@@ -145,15 +143,16 @@ class DeliverIt:
         Raises Refused past a cut-off, with a minute's margin, and when no cancel link is known.
         """
         left = latest_pickup_of(attempt) - now - SKEW
-        if not is_token(attempt.ref):
+        token = attempt.refs.get("cancel") or attempt.ref  # a row may show a newer link than the last answer (D-32)
+        if token is None or not is_token(token):
             raise Refused(Reason.UNKNOWN, f"no cancel link is known; call DeliverIt {HOTLINE}")
         if left <= POSSIBLE_UNTIL:
             raise Refused(Reason.DEADLINE_PASSED, f"the pickup is 15 minutes away or less; call DeliverIt {HOTLINE}")
         if left <= FREE_UNTIL and not allow_paid:
             raise Refused(Reason.DEADLINE_PASSED, "the pickup is 20 minutes away or less: only a paid cancel is left")
-        return self._act(Operation.CANCEL, "cancel", attempt.ref, attempt)
+        return self._act(Operation.CANCEL, "cancel", token, attempt)
 
-    def read_cancel(self, call: Call, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
+    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
         """Return only on 200 with `error` false (D-41). Raises Refused, Uncertain, Unreadable or Unavailable."""
         check_resource(reply, None)
         check_done(reply, CANCEL_REFUSALS)

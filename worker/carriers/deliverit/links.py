@@ -15,9 +15,8 @@ TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a link says: which verb, whose company, which token and on which host."""
+    """What a link says: whose company, which token and on which host."""
 
-    verb: str
     company: str
     token: str
     host: str
@@ -33,7 +32,7 @@ def read_link(url: str | None, verb: str, company: str | None) -> Link | None:
     found = LINK_PATH.fullmatch(parts.path)
     if company is None or not found or found[1] != verb or int(found[2]) != int(company):
         return None
-    return Link(verb, company, found[3], host)
+    return Link(company, found[3], host)
 
 
 def path_of(verb: str, company: str, token: str) -> str:

@@ -4,9 +4,7 @@ A 401 about the account shuts it out; a 401 about one order does not, because De
 is not ours (D-09).
 """
 
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 
 from worker.carriers.deliverit.status import MessageTable, reason_of
@@ -15,8 +13,6 @@ from worker.carriers.port import Reply
 from worker.errors import Refused, Unavailable, Uncertain, Unreadable
 
 SHUT_OUT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-SECONDS = re.compile(r"[0-9]{1,9}")
-LONGEST_WAIT = 3600.0
 LONGEST_TEXT = 300
 
 
@@ -38,7 +34,7 @@ def check_read(reply: Reply, now: datetime | None) -> None:
     """Stop at an answer to a harmless question that only says to come back. Raises Unavailable."""
     check_account(reply, now)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Unavailable(f"status {reply.status}", retry_after=retry_after(reply, now))
+        raise Unavailable(f"status {reply.status}", retry_after=reply.retry_after(now))
 
 
 def check_done(reply: Reply, table: MessageTable) -> None:
@@ -62,26 +58,9 @@ def refusal_of(answer: RawAnswer | None, table: MessageTable) -> Refused | Uncer
     return Refused(reason_of(table, answer.message), answer.message[:LONGEST_TEXT])
 
 
-def retry_after(reply: Reply, now: datetime | None) -> float | None:
-    """Read `Retry-After` in seconds, from a number or an HTTP date, at most an hour; None when it is neither."""
-    said = reply.headers.get("retry-after", "").strip()
-    if SECONDS.fullmatch(said):
-        return min(float(said), LONGEST_WAIT)
-    until, since = _http_date(said), _http_date(reply.headers.get("date", "")) or now
-    return min(max((until - since).total_seconds(), 0.0), LONGEST_WAIT) if until and since else None
-
-
 def _check_rate(reply: Reply, now: datetime | None) -> None:
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Unavailable("too many requests", retry_after=retry_after(reply, now))
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise Unavailable("too many requests", retry_after=reply.retry_after(now))
 
 
 def unexplained(reply: Reply) -> Uncertain:

@@ -103,7 +103,6 @@ class RawWhen(_Wire):
     """PHP's DateTime, dumped: type 1 has an offset, type 2 an abbreviation, type 3 a zone's name (D-55)."""
 
     date: Text = None
-    timezone_type: Text = None
     timezone: Text = None
 
     def instant(self, fallback: ZoneInfo) -> datetime | None:

@@ -28,12 +28,10 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("try_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("attempt_id", sa.BigInteger(), nullable=True),
         sa.Column("result", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("carrier", "digest"),
     )
-    op.create_index("callback_attempt", "callback", ["attempt_id"], unique=False)
     op.create_index(
         "callback_waiting",
         "callback",
@@ -93,13 +91,13 @@ def upgrade() -> None:
         "delivery_due", "delivery", ["next_run_at"], unique=False, postgresql_where=sa.text("next_run_at IS NOT NULL")
     )
     op.create_index("delivery_order", "delivery", ["order_id"], unique=False)
+    op.create_index("delivery_created", "delivery", ["created_at"], unique=False)
 
     op.create_table(
         "event",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("key", sa.String(36), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
-        sa.Column("type", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -173,7 +171,6 @@ def upgrade() -> None:
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("resume_to", sa.String(), nullable=True),
         sa.Column("stamp", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("offered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lookups", sa.Integer(), nullable=False),
         sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),

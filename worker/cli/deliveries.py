@@ -1,11 +1,10 @@
-"""Commands that look at deliveries and settle what a machine must not decide."""
+"""Commands that place orders, look at deliveries and settle what a machine must not decide."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,18 +12,13 @@ from uuid import uuid4
 import typer
 
 from schemas.status import Cause
-from worker.cli.base import Json, app, console, fail, house, write_json
+from worker.cli.base import Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
     from worker.delivery import Change, Delivery
     from worker.wiring import House
 
 FOLLOW_SECONDS = 0.5
-LETTERS = 10_000
-stores = typer.Typer(help="The store directory.", no_args_is_help=True)
-letters = typer.Typer(help="Messages that could not be read.", invoke_without_command=True)
-app.add_typer(stores, name="stores")
-app.add_typer(letters, name="dead-letters")
 
 
 @app.command()
@@ -89,13 +83,9 @@ def _summary(delivery: "Delivery") -> dict[str, Any]:
         "carrier": attempt.carrier if attempt else delivery.carrier,
         "carrier_ref": attempt.ref if attempt else None,
         "next_step": delivery.step,
-        "next_run_at": _when(delivery.next_run_at),
+        "next_run_at": when(delivery.next_run_at),
         "attention": delivery.attention,
     }
-
-
-def _when(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
 @app.command()
@@ -103,16 +93,15 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
     """Show one delivery: its attempts and everything that was told of it."""
     made = house()
     delivery = _one(made, name)
-    told = [json.loads(body) for _, body in made.store.events(order_id=delivery.order.order_id)]
-    told = [event for event in told if event["partitionkey"] == delivery.id]
+    told = [json.loads(body) for _, body in made.store.events(keys=[delivery.id])]
     attempts = [
         {
             "number": attempt.number,
             "carrier": attempt.carrier,
             "state": attempt.state,
             "ref": attempt.ref,
-            "submitted_at": _when(attempt.submitted_at),
-            "ended_at": _when(attempt.ended_at),
+            "submitted_at": when(attempt.submitted_at),
+            "ended_at": when(attempt.ended_at),
             "reason": attempt.reason,
             "last_error": attempt.last_error,
         }
@@ -202,7 +191,7 @@ def events(
     made = house()
     position = since
     while True:
-        told = made.store.events(order_id=order or None, after=position)
+        told = made.store.events(keys=made.store.keys(order) if order else None, after=position)
         for position, body in told:  # noqa: B007 - the last position is where to go on
             print(body, flush=True)  # noqa: T201 - rich would wrap it
         if told:
@@ -210,67 +199,3 @@ def events(
         if not follow:
             return
         time.sleep(FOLLOW_SECONDS)
-
-
-@letters.callback()
-def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the dead letters that wait for somebody."""
-    if context.invoked_subcommand is not None:
-        return
-    for letter in house().store.dead_letters(200):
-        if as_json:
-            write_json({"id": letter["id"], "received_at": letter["received_at"], "reason": letter["reason"]})
-        else:
-            console.print(letter["id"], _when(letter["received_at"]), letter["reason"])
-
-
-@letters.command("show")
-def show_letter(letter_id: str) -> None:
-    """Write a dead letter as it came."""
-    sys.stdout.buffer.write(_letter(house(), letter_id) + b"\n")
-
-
-@letters.command("replay")
-def replay_letter(letter_id: str) -> None:
-    """Put a dead letter on the bus again, for example once its store or schema is mended."""
-    made = house()
-    placed = made.bus.place(_letter(made, letter_id))
-    made.store.settle_dead_letter(letter_id, made.now())  # afterwards: a letter must not be lost between the two
-    console.print(placed)
-
-
-@letters.command("discard")
-def discard_letter(letter_id: str) -> None:
-    """Take a dead letter off the list."""
-    made = house()
-    _letter(made, letter_id)
-    made.store.settle_dead_letter(letter_id, made.now())
-
-
-def _letter(made: "House", letter_id: str) -> bytes:
-    found = [each for each in made.store.dead_letters(LETTERS) if each["id"] == letter_id]
-    if not found:
-        fail(f"there is no dead letter {letter_id}")
-    return bytes(found[0]["raw"])
-
-
-@stores.command("load")
-def load_stores(file: Path) -> None:
-    """Load a store directory into the database, and let the orders that wait for one go."""
-    from worker.settings import read_stores
-
-    made = house()
-    shops = read_stores(file)
-    waiting = made.store.put_shops(shops, made.now())
-    console.print(f"{len(shops)} stores loaded, {waiting} waiting orders let go")
-
-
-@stores.command("list")
-def list_stores(*, as_json: bool = Json) -> None:
-    """List the store directory: the file, overlaid with the database."""
-    made = house()
-    for key, shop in sorted({**made.file_shops, **made.store.shops()}.items()):
-        if as_json:
-            write_json(shop.model_dump(mode="json"))
-        else:
-            console.print(key, shop.name, shop.city, ", ".join(shop.carriers))
