@@ -20,6 +20,8 @@ from worker.wiring import House, house
 logger = log.get(__name__)
 FETCH_LIMIT = 2
 """Orders fetched at each sweep: as many as the platform is asked for in a second (O-01)."""
+FETCH_TRIES = 10
+"""After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter that somebody sees."""
 MAX_BODY = 1_000_000
 
 
@@ -56,6 +58,7 @@ class _Wanted:
     source: str
     message_id: str
     order_id: str
+    tries: int
 
 
 @shared_task(name="orders.fetch")
@@ -84,6 +87,8 @@ def _take_in(made: House, wanted: _Wanted, outcome: Reply | CarrierError) -> Non
         _bury(made, wanted, str(error))
     except CarrierError as error:
         logger.warning("order.fetch_failed", order_id=wanted.order_id, error=str(error))
+        if wanted.tries >= FETCH_TRIES:
+            _bury(made, wanted, f"the platform cannot be asked: {error}")
     else:
         message = Message(source=wanted.source, id=wanted.message_id, type="order.placed", data=order)
         _store(made, wanted, Intake([message], file_stores=made.file_shops, fetched=True))

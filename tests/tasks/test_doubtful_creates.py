@@ -112,6 +112,15 @@ def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(
     street.until(lambda it: bool(it.house.store.find("404404")))
 
 
+def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_waits_unseen(street: Street) -> None:
+    street.ask("POST", "/sandbox/faults", {"kind": "error_before", "api": "ordering", "times": None})
+    street.put_message("order.placed", {"order_id": "5150"})
+    street.until(lambda it: bool(it.house.store.dead_letters(1)), step=60)
+    (letter,) = street.house.store.dead_letters(5)
+    assert letter["reason"] == "the platform cannot be asked: the platform answered 500"
+    assert not street.house.store.awaits_fetch(street.now)
+
+
 def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Street) -> None:
     spoil(street, "error_after", "borzo")
     street.place(store_id="21")

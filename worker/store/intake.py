@@ -168,14 +168,14 @@ def _wish(connection: Connection, messages: Sequence[Message], rules: lifecycle.
     return changed
 
 
-def to_fetch(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str]]:
-    """Hand out the messages whose order has yet to be fetched: source, message id and the order's id."""
+def to_fetch(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
+    """Hand out the messages whose order has yet to be fetched: source, message id, order id, and which try it is."""
     ripe = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(ripe.with_for_update(skip_locked=True)).all()
     for row in found:
         later = max(FETCH_LEASE, schedule.backoff(row.failures + 1, row.message_id))
         _mark(connection, row.source, row.message_id, fetch_at=now + later, failures=row.failures + 1)
-    return [(row.source, row.message_id, row.order_id) for row in found]
+    return [(row.source, row.message_id, row.order_id, row.failures + 1) for row in found]
 
 
 def awaits_fetch(connection: Connection, now: datetime) -> bool:

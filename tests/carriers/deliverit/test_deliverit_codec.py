@@ -692,6 +692,13 @@ def test_an_order_whose_link_was_never_shown_cannot_be_cancelled(
     assert error.reason is Reason.UNKNOWN
 
 
+def test_the_newest_link_that_was_shown_is_the_one_to_cancel_by(
+    codec: DeliverIt, attempt: Attempt, now: datetime
+) -> None:  # D-32
+    shown = replace(attempt, ref="A" * 20, refs={"cancel": "B" * 20, "cancel_history": "A" * 20})
+    assert codec.cancel(shown, now, allow_paid=True).path.endswith("/cancel/14/" + "B" * 20)
+
+
 def test_a_cancel_counts_only_without_an_error(codec: DeliverIt, attempt: Attempt) -> None:  # D-41
     codec.read_cancel(said(200, CANCELED), attempt)
 
