@@ -61,7 +61,12 @@ class DeliveryRow(SQLModel, table=True):
 
     __tablename__ = "delivery"
     __table_args__ = (
-        Index("delivery_due", "next_run_at", postgresql_where=text("next_run_at IS NOT NULL")),
+        Index(
+            "delivery_due",
+            "next_run_at",
+            postgresql_where=text("next_run_at IS NOT NULL"),
+            sqlite_where=text("next_run_at IS NOT NULL"),
+        ),
         Index("delivery_order", "order_id"),
         Index("delivery_created", "created_at"),
     )

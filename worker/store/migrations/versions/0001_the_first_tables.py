@@ -88,7 +88,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
-        "delivery_due", "delivery", ["next_run_at"], unique=False, postgresql_where=sa.text("next_run_at IS NOT NULL")
+        "delivery_due",
+        "delivery",
+        ["next_run_at"],
+        unique=False,
+        postgresql_where=sa.text("next_run_at IS NOT NULL"),
+        sqlite_where=sa.text("next_run_at IS NOT NULL"),
     )
     op.create_index("delivery_order", "delivery", ["order_id"], unique=False)
     op.create_index("delivery_created", "delivery", ["created_at"], unique=False)
