@@ -39,8 +39,8 @@ DOORS = {
         "worker/web.py": "catches its errors: a callback that cannot be stored is answered with 503",
     },
     "alembic": {"worker/store/": "the migrations"},
-    "httpx": {"worker/gateway.py": "the one door for HTTP", "worker/sandbox/": "plays the carriers"},
-    "h11": {"worker/gateway.py": "the one door for HTTP"},
+    "httpx": {"worker/gateway/": "the one door for HTTP", "worker/sandbox/": "plays the carriers"},
+    "h11": {"worker/gateway/": "the one door for HTTP"},
     "httpcore": {},
     "redis": {
         "worker/bus.py": "the two streams",

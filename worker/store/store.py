@@ -101,7 +101,7 @@ class Store:
             return intake.take_in(connection, batch, rules, now)
 
     def to_fetch(self, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-        """Hand out the messages whose order has yet to be fetched: source, message id, order id, and the try's number."""
+        """Hand out the messages whose order has yet to be fetched: source, message id, order id, the try's number."""
         with self.engine.begin() as connection:
             return intake.to_fetch(connection, now, limit)
 

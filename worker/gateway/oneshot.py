@@ -1,0 +1,82 @@
+"""A connection for one request, for calls that must never be made twice."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import h11
+import httpx
+
+MAX_HEAD = 100_000
+CHUNK = 65_536
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+"""Is told how far a request has come, in the words of httpcore's trace extension."""
+
+
+class OneShot(httpx.AsyncBaseTransport):
+    """One connection for one request.
+
+    A kept connection may be closed by the carrier just as the request goes out, and then nobody knows whether it
+    arrived; a connection pool may also try again by itself. For creates and cancels neither may happen. Written on
+    asyncio and h11: a connection of httpcore's takes more than twice the processor.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request over a connection of its own."""
+        timeout, trace = request.extensions["timeout"], request.extensions["trace"]
+        exchange = _Exchange(*await self._connect(request.url, timeout["connect"]), timeout["read"])
+        try:
+            head = await exchange.ask(request, trace)
+        except BaseException:
+            await exchange.aclose()
+            raise
+        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=exchange)
+
+    async def _connect(self, url: httpx.URL, seconds: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        tls, port = (self._tls, 443) if url.scheme == "https" else (None, 80)
+        host = url.raw_host.decode()
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.open_connection(host, url.port or port, ssl=tls, happy_eyeballs_delay=0.25)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("no connection in time") from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
+
+
+class _Exchange(httpx.AsyncByteStream):
+    """A request and its response on a connection; afterwards the connection is closed."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+        self._reader, self._writer, self._seconds = reader, writer, seconds
+        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+
+    async def ask(self, request: httpx.Request, trace: Trace) -> h11.Response:
+        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        parts = [head, h11.Data(request.content), h11.EndOfMessage()]
+        wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 refuses a malformed request here
+        await trace("send_request_headers.started", {})
+        self._writer.write(wire)
+        while not isinstance(event := await self._next(), h11.Response):
+            pass  # a 1xx comes before the response
+        return event
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while isinstance(event := await self._next(), h11.Data):
+            yield bytes(event.data)
+
+    async def _next(self) -> Any:
+        while (event := self._state.next_event()) is h11.NEED_DATA:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    self._state.receive_data(await self._reader.read(CHUNK))
+            except TimeoutError as error:
+                raise httpx.ReadTimeout("no answer in time") from error
+        return event
+
+    async def aclose(self) -> None:
+        self._writer.close()
