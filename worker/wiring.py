@@ -87,6 +87,12 @@ class House:
         self.store.put_facts(account.name, facts)
         return KINDS[account.kind](account, facts)
 
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("gateway", "store"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+
     def new_attempt(self) -> tuple[int, str]:
         """Draw an attempt's id and the secret of its callback address."""
         return secrets.randbelow(2**ATTEMPT_BITS - 1) + 1, secrets.token_urlsafe(24)

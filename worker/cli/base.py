@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import click
 import typer
 from rich.console import Console
 
@@ -33,6 +34,9 @@ def house() -> "House":
 
     made = House(load())
     use(made)
+    typer_context = click.get_current_context(silent=True)
+    if typer_context is not None:
+        typer_context.call_on_close(made.close)
     return made
 
 

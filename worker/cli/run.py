@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,8 @@ def _up(fleet: "Fleet", settings: "Settings") -> None:
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
     fleet.environ = {**fleet.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
     _refuse_unsafe(url)
-    Store(settings.database_url).upgrade()
+    with closing(Store(settings.database_url)) as store:
+        store.upgrade()
     fleet.start_all()
     console.print(f"Redis   {url}\nWeb     http://{web}/readyz\nFlower  http://{flower}\nLogs    {fleet.logs}/")
     console.print("Ctrl-C ends everything.")
@@ -171,7 +173,8 @@ def upgrade() -> None:
     from worker.settings import load
     from worker.store import Store
 
-    Store(load().database_url).upgrade()
+    with closing(Store(load().database_url)) as store:
+        store.upgrade()
 
 
 @app.command(hidden=True)

@@ -67,6 +67,8 @@ class Gateway:
             return
         for transport in self._kept.values():
             asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result()
+        # A body that was cut short leaves its reader half-way.
+        asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
         loop.close()
