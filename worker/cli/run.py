@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.wiring import House
 
+CALL_ENDS_WITHIN = 15.0
+
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db")
 
@@ -55,11 +57,13 @@ def up() -> None:
 
     _stop_on_term()
     settings = load()
-    with Fleet({**os.environ, "REMAP_SIGTERM": "SIGQUIT"}, Path("var/log")) as fleet:
+    # An idle worker ends at once; one in the middle of a call may take as long as the call.
+    patience = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_ENDS_WITHIN
+    with Fleet(dict(os.environ), Path("var/log"), grace=patience) as fleet:
         try:
             _up(fleet, settings)
         except KeyboardInterrupt:
-            console.print("ended")
+            console.print("ending; calls under way are waited for, a second Ctrl-C is not")
         finally:
             if not settings.redis_url:
                 REDIS_URL_FILE.unlink(missing_ok=True)
