@@ -5,6 +5,7 @@ from typing import Any
 from celery import current_app, shared_task
 
 from worker import hints, lifecycle
+from worker.app import carrier_queues
 from worker.delivery import Change, Delivery, Step
 from worker.store import Due
 from worker.wiring import House, house
@@ -23,11 +24,11 @@ def sweep() -> None:
     due = made.store.claim(now, LIMIT, except_carriers=_full(made))
     waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
     found = _grouped(made, due)
-    found += [("callbacks.apply", [callback_id], "callbacks") for callback_id in waiting]
+    found += [("callbacks.apply", [callback_id]) for callback_id in waiting]
     if made.store.awaits_publishing():
         found.append(hints.publish())
     if made.store.awaits_fetch(now):
-        found.append(("orders.fetch", [], "platform"))
+        found.append(("orders.fetch", []))
     hints.give(found)
     _route(made, [each.id for each in due if each.step is Step.ROUTE])
 
@@ -63,7 +64,7 @@ def _route(made: House, ids: list[str]) -> None:
 
 def _full(made: House) -> list[str]:
     """Name the carriers whose queues are full."""
-    queues = {f"carrier.{name}{suffix}": name for name in made.rules for suffix in ("", ".reads")}
+    queues = {queue: name for name in made.rules for queue in carrier_queues(name)}
     with current_app.connection_or_acquire() as connection:
         channel = connection.default_channel
         return sorted({name for queue, name in queues.items() if _depth(channel, queue) > FULL})

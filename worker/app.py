@@ -27,10 +27,13 @@ ELSEWHERE = {"orders.fetch": "platform", "maintenance.purge": "timers"}
 PURGE_SECONDS = 3600.0
 
 
+def carrier_queues(account: str) -> tuple[str, str]:
+    """Name an account's two queues: money and reads never wait for each other."""
+    return f"carrier.{account}", f"carrier.{account}.reads"
+
+
 def _queues(settings: Settings) -> list[Queue]:
-    names = list(QUEUES)
-    for account in settings.accounts:
-        names += [f"carrier.{account}", f"carrier.{account}.reads"]
+    names = [*QUEUES, *(queue for account in settings.accounts for queue in carrier_queues(account))]
     return [Queue(name, routing_key=name) for name in names]
 
 
@@ -38,7 +41,8 @@ def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> d
     """Find a task's queue by its name; `deliveries.*` go to their carrier's."""
     family, _, verb = name.partition(".")
     if family == "deliveries":
-        return {"queue": f"carrier.{args[0]}" + (".reads" if verb == "track" else "")}
+        money, reads = carrier_queues(args[0])
+        return {"queue": reads if verb == "track" else money}
     queue = ELSEWHERE.get(name, family)
     return {"queue": queue} if queue in QUEUES else None
 
@@ -98,12 +102,12 @@ def make(settings: Settings) -> Celery:
             "sweep": {
                 "task": "timers.sweep",
                 "schedule": timedelta(seconds=SWEEP_SECONDS),
-                "options": {"expires": 5, "queue": "timers"},
+                "options": {"expires": 5},
             },
             "purge": {
                 "task": "maintenance.purge",
                 "schedule": timedelta(seconds=PURGE_SECONDS),
-                "options": {"expires": PURGE_SECONDS, "queue": "timers"},
+                "options": {"expires": PURGE_SECONDS},
             },
         },
     )

@@ -12,39 +12,31 @@ from worker.delivery import Delivery, Step
 logger = log.get(__name__)
 BATCH = 25
 TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step is not Step.ROUTE}
-READS = frozenset({Step.TRACK})
-
-
-def queue_of(step: Step, carrier: str) -> str:
-    """Name the queue of a step at a carrier: money and reads never wait for each other."""
-    return f"carrier.{carrier}.reads" if step in READS else f"carrier.{carrier}"
-
-
-Hint = tuple[str, list[object], str]
+Hint = tuple[str, list[object]]
+"""A task's name and its arguments; the app's routes know the queue."""
 
 
 def give(hints: Iterable[Hint]) -> None:
-    """Send hints: task name, arguments and queue of each. A broker that is away is only noted."""
+    """Send hints. A broker that is away is only noted."""
     wanted = list(hints)
     if not wanted:
         return
     try:
         with current_app.producer_or_acquire() as producer:
-            for name, arguments, queue in wanted:
-                current_app.send_task(name, args=arguments, queue=queue, producer=producer)
+            for name, arguments in wanted:
+                current_app.send_task(name, args=arguments, producer=producer)
     except (OperationalError, OSError) as error:
         logger.warning("hint.lost", error=type(error).__name__, count=len(wanted))
 
 
 def batches(step: Step, carrier: str, ids: list[str], size: int = BATCH) -> list[Hint]:
     """Make the hints for one step at one carrier."""
-    queue = queue_of(step, carrier)
-    return [(TASKS[step], [carrier, ids[at : at + size]], queue) for at in range(0, len(ids), size)]
+    return [(TASKS[step], [carrier, ids[at : at + size]]) for at in range(0, len(ids), size)]
 
 
 def publish() -> Hint:
     """Make the hint that events wait."""
-    return "events.publish", [], "events"
+    return "events.publish", []
 
 
 def after(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> None:

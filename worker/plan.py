@@ -36,9 +36,9 @@ def _plan(delivery: Delivery, terms: Mapping[str, Terms], now: datetime) -> Plan
 
 
 def _plan_attempt(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) -> Plan:
+    if attempt.state == SUBMITTING:
+        return Step.RECONCILE, lease_end(attempt, terms)
     match attempt.state:
-        case _ if attempt.state == SUBMITTING:
-            return Step.RECONCILE, lease_end(attempt, terms)
         case DeliveryStatus.SUBMIT_UNKNOWN:
             return Step.RECONCILE, _next_lookup(attempt, terms, now)
         case DeliveryStatus.AWAITING_CONFIRMATION if attempt.doubted_at is not None:

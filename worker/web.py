@@ -20,7 +20,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import hints, log
-from worker.carriers import KINDS
 from worker.carriers.port import Callback, CallbackKey, Carrier
 from worker.errors import Forged
 from worker.wiring import House
@@ -49,9 +48,7 @@ def create_app(made: House) -> Starlette:
 class _Edge:
     def __init__(self, made: House) -> None:
         self._house = made
-        # For callbacks no login is needed: a codec without facts reads them.
-        accounts = made.settings.accounts.values()
-        self._codecs: dict[str, Carrier] = {each.name: KINDS[each.kind](each, {}) for each in accounts}
+        self._codecs = made.codecs  # for callbacks no login is needed
         self._registry = CollectorRegistry()
         self._answered = Counter(
             "order_sync_callbacks", "Callbacks by carrier and answer", ["carrier", "answer"], registry=self._registry
@@ -93,7 +90,7 @@ class _Edge:
         except SQLAlchemyError as error:
             logger.error("callback.not_stored", carrier=name, error=type(error).__name__)
             return UNAVAILABLE
-        task = BackgroundTask(hints.give, [("callbacks.apply", [stored], "callbacks")]) if stored else None
+        task = BackgroundTask(hints.give, [("callbacks.apply", [stored])]) if stored else None
         return PlainTextResponse("ok", background=task)
 
     def _keep(self, name: str, codec: Carrier, callback: Callback) -> str | None:

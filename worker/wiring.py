@@ -65,7 +65,12 @@ class House:
     @cached_property
     def rules(self) -> Rules:
         """What the engine must know of each carrier account."""
-        return {name: _terms(account) for name, account in self.settings.accounts.items()}
+        return {name: _terms(codec) for name, codec in self.codecs.items()}
+
+    @cached_property
+    def codecs(self) -> dict[str, Carrier]:
+        """Every account's codec as it is before any login."""
+        return {name: KINDS[account.kind](account, {}) for name, account in self.settings.accounts.items()}
 
     @cached_property
     def file_shops(self) -> Mapping[str, Shop]:
@@ -103,8 +108,8 @@ class House:
         return f"{public}/callbacks/{account}/{token}" if public else None
 
 
-def _terms(account: Account) -> Terms:
-    codec = KINDS[account.kind](account, {})
+def _terms(codec: Carrier) -> Terms:
+    account = codec.account
     return Terms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval)
 
 

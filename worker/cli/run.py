@@ -150,10 +150,7 @@ def _try(name: str, ask: Callable[[], str | None]) -> bool:
 
 
 def _probe(made: "House", name: str) -> str:
-    from worker.carriers import KINDS
-
-    account = made.settings.accounts[name]
-    codec = KINDS[account.kind](account, {})  # without what the database remembers of it: that is another line
+    codec = made.codecs[name]  # without what the database remembers of it: that is another line
     call = codec.probe()
     if call is None:
         return "this carrier has no harmless call to try the credentials with"
