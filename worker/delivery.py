@@ -65,6 +65,12 @@ class Attempt:
     reason_text: str | None = None
     odd_word: str | None = None
     last_error: str | None = None
+    journal: str | None = None
+    cancel_taken: bool = False
+    cancel_asks: int = 0
+    contrary: str | None = None
+    contrary_at: datetime | None = None
+    tail_reads: int = 0
 
     @property
     def live(self) -> bool:
@@ -91,6 +97,7 @@ class Delivery:
     sequence: int = 0
     carrier: str | None = None
     step: Step | None = None
+    turn: int | None = None
     next_run_at: datetime | None = None
     retry_at: datetime | None = None
     dispatch_at: datetime | None = None

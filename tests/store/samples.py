@@ -150,6 +150,12 @@ def full(delivery: Delivery) -> Delivery:
         doubted_at=NOW,
         parked=True,
         odd_word="driverGone",
+        journal="a journal",
+        cancel_taken=True,
+        cancel_asks=2,
+        contrary="created",
+        contrary_at=NOW,
+        tail_reads=1,
         last_error="no answer within the deadline",
     )
     return replace(
@@ -159,6 +165,7 @@ def full(delivery: Delivery) -> Delivery:
         sequence=7,
         carrier="deliverit",
         step=Step.TRACK,
+        turn=1,
         next_run_at=LATER,
         retry_at=LATER,
         dispatch_at=NOW,

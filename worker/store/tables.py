@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -52,6 +54,11 @@ def _text(*, nullable: bool = False) -> Any:
     return Field(default=None if nullable else ..., sa_type=Text, nullable=nullable)
 
 
+def _column(kind: Any, server_default: Any) -> Any:
+    """Add a column that came later: rows that were there before have its default."""
+    return Field(default=0, sa_type=kind, nullable=False, sa_column_kwargs={"server_default": server_default})
+
+
 def _json() -> Any:
     return Field(default=None, sa_type=JSON, nullable=True)
 
@@ -84,6 +91,7 @@ class DeliveryRow(SQLModel, table=True):
     sequence: int
     carrier: str | None = None
     step: str | None = None
+    turn: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
@@ -150,6 +158,12 @@ class AttemptRow(SQLModel, table=True):
     reason_text: str | None = _text(nullable=True)
     odd_word: str | None = None
     last_error: str | None = _text(nullable=True)
+    journal: str | None = None
+    cancel_taken: bool = _column(Boolean, server_default=false())
+    cancel_asks: int = _column(Integer, server_default=text("0"))
+    contrary: str | None = None
+    contrary_at: datetime | None = _time()
+    tail_reads: int = _column(Integer, server_default=text("0"))
 
 
 class EventRow(SQLModel, table=True):
@@ -266,6 +280,18 @@ class AccountRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     facts: dict[str, Any] | None = _json()
+    paused_at: datetime | None = _time()
+    paused_by: str | None = None
+    paused_because: str | None = None
+
+
+class IdentityRow(SQLModel, table=True):
+    """Which database this is: what stands on another server belongs to it or to an older one."""
+
+    __tablename__ = "identity"
+
+    name: str = Field(primary_key=True)
+    value: str
 
 
 class LeaseRow(SQLModel, table=True):
@@ -288,3 +314,4 @@ CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["store"]
 ACCOUNT = SQLModel.metadata.tables["account"]
 LEASE = SQLModel.metadata.tables["lease"]
+IDENTITY = SQLModel.metadata.tables["identity"]
