@@ -10,7 +10,7 @@ from celery import shared_task
 
 from worker import exchange, hints, lifecycle
 from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
-from worker.delivery import Attempt, Change, Delivery, Step, view
+from worker.delivery import Attempt, Change, Delivery, Step, booking, view
 from worker.exchange import Verb
 from worker.wiring import House, house
 
@@ -70,16 +70,7 @@ def _begin_booking(made: House, delivery: Delivery) -> Change | None:
 
 
 def _booking(made: House, delivery: Delivery, attempt: Attempt) -> Booking:
-    assert delivery.store is not None  # noqa: S101 - nothing is attempted without one
-    return Booking(
-        attempt_id=attempt.id,
-        attempt_number=attempt.number,
-        order=delivery.order,
-        store=delivery.store,
-        pickup_at=attempt.pickup_at,
-        deliver_at=delivery.order.deliver_at,
-        callback_url=made.callback_url(attempt.carrier, attempt.token),
-    )
+    return booking(delivery, attempt, made.callback_url(attempt.carrier, attempt.token))
 
 
 def _accepts(made: House, delivery: Delivery, attempt: Attempt) -> bool:

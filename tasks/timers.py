@@ -4,9 +4,9 @@ from typing import Any
 
 from celery import current_app, shared_task
 
-from worker import hints, lifecycle
+from worker import hints, lifecycle, standing
 from worker.app import carrier_queues
-from worker.delivery import Change, Delivery, Step
+from worker.delivery import INDOORS, Change, Delivery, Step
 from worker.store import Due
 from worker.wiring import House, house
 
@@ -25,19 +25,20 @@ def sweep() -> None:
     waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
     found = _grouped(made, due)
     found += [("callbacks.apply", [callback_id]) for callback_id in waiting]
+    found += standing.probes(made)
     if made.store.awaits_publishing():
         found.append(hints.publish())
     if made.store.awaits_fetch(now):
         found.append(("orders.fetch", []))
     hints.give(found)
-    _route(made, [each.id for each in due if each.step is Step.ROUTE])
+    _stay_indoors(made, [each.id for each in due if each.step in INDOORS])
 
 
 def _grouped(made: House, due: list[Due]) -> list[hints.Hint]:
     """Make the fewest tasks: reads that share one request go together."""
     groups: dict[tuple[Step, str], list[str]] = {}
     for each in due:
-        if each.step is not Step.ROUTE and each.carrier in made.rules:
+        if each.carrier in made.rules:
             groups.setdefault((each.step, each.carrier or ""), []).append(each.id)
     found: list[hints.Hint] = []
     for (step, carrier), ids in groups.items():
@@ -46,8 +47,8 @@ def _grouped(made: House, due: list[Due]) -> list[hints.Hint]:
     return found
 
 
-def _route(made: House, ids: list[str]) -> None:
-    """Try again to give waiting deliveries their store; this needs no carrier, so it is done here."""
+def _stay_indoors(made: House, ids: list[str]) -> None:
+    """Do here what needs no carrier: give waiting deliveries their store, and give alarms."""
     if not ids:
         return
     waiting = {each.order.store_id for each in made.store.load(ids)}
@@ -56,7 +57,7 @@ def _route(made: House, ids: list[str]) -> None:
 
     def decide(delivery: Delivery) -> Change | None:
         if delivery.step is not Step.ROUTE:
-            return None
+            return lifecycle.ring(delivery, made.rules, now)
         return lifecycle.route(delivery, shops.get(delivery.order.store_id), made.rules, now)
 
     hints.after(made.store.update(ids, decide), now)

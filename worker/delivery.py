@@ -16,10 +16,12 @@ from worker.carriers import port
 
 SUBMITTING = "submitting"
 """An attempt whose intent is committed and whose create may be in flight; never published."""
+NEVER_CREATED = "never created"
+"""Why an attempt was written off: its create was in doubt, and proof or a person said that nothing stands there."""
 
 
 class Step(StrEnum):
-    """What is to be done next for a delivery; each but `route` is a task of its own."""
+    """What is to be done next for a delivery; each but those in `INDOORS` is a task of its own."""
 
     ROUTE = "route"
     BOOK = "book"
@@ -27,6 +29,11 @@ class Step(StrEnum):
     CONFIRM = "confirm"
     TRACK = "track"
     CANCEL = "cancel"
+    ALARM = "alarm"
+
+
+INDOORS = frozenset({Step.ROUTE, Step.ALARM})
+"""Steps that need no carrier: the sweep takes them itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +41,12 @@ class Attempt:
     """One carrier create and what became of it.
 
     `state` is a status or `submitting`. `token` is the secret in its callback address. `lookups` counts what a
-    look-up did not find. `doubted_at` is when an answer to an offer left open which way it went.
-    `parked` waits for a person.
+    look-up did not find. `doubted_at` is when an answer to an offer left open which way it went. `parked` waits for a
+    person. `surplus` marks a courier beyond the one that is followed. Nothing is done about it before `wait_until`.
+
+    `cancel_asked_at` is when the carrier was last asked to cancel, `cancel_asks` how often, `cancel_taken` that it
+    said yes; `cancel_checks` counts reads since. `contrary` is what a poll saw against the state held, first at
+    `contrary_at` (None once a person was told). `tail_reads` counts reads after its end.
     """
 
     id: int
@@ -71,19 +82,31 @@ class Attempt:
     contrary: str | None = None
     contrary_at: datetime | None = None
     tail_reads: int = 0
+    wait_until: datetime | None = None
 
     @property
     def live(self) -> bool:
         """Whether a courier may come of it. One that was never sent is `queued` again and waits for its retry."""
         return self.ended_at is None and self.state != DeliveryStatus.QUEUED
 
+    @property
+    def cancelling(self) -> bool:
+        """Whether its carrier was ever asked to cancel it."""
+        return self.cancel_asked_at is not None or self.cancel_asks > 0
+
+    @property
+    def written_off(self) -> bool:
+        """Whether it ended as one that was never created."""
+        return self.state == DeliveryStatus.REJECTED and (self.reason, self.reason_text) == (None, NEVER_CREATED)
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One platform order on its way to a customer.
 
-    `step` is what to do next, not before `next_run_at`; both are None when there is nothing left to do. `carrier` is
-    who is asked next or has it now. `cancel` is the wish to cancel, once somebody had it.
+    `step` is what to do next, not before `next_run_at`, and `turn` the attempt that it is about, None where there is
+    none yet; all are None when there is nothing left to do. `carrier` is who is asked next or has it now. `cancel` is
+    the wish to cancel, once somebody had it. Alarms up to `alarmed_at` have been given.
     """
 
     id: str
@@ -100,6 +123,7 @@ class Delivery:
     turn: int | None = None
     next_run_at: datetime | None = None
     retry_at: datetime | None = None
+    alarmed_at: datetime | None = None
     dispatch_at: datetime | None = None
     failures: int = 0
     cancel: Cancellation | None = None
@@ -123,6 +147,18 @@ class Delivery:
     def active(self) -> Attempt | None:
         """The one attempt that a courier may come of."""
         return next((attempt for attempt in reversed(self.attempts) if attempt.live and not attempt.surplus), None)
+
+    @property
+    def on_turn(self) -> Attempt | None:
+        """The attempt that the next step is about."""
+        return self.active if self.turn is None else self.attempt(self.turn)
+
+    @property
+    def desk(self) -> str | None:
+        """The carrier that the next step is for; None where it needs none."""
+        if self.step in INDOORS:
+            return None
+        return self.on_turn.carrier if self.on_turn else self.carrier
 
     @property
     def final(self) -> bool:
@@ -197,7 +233,21 @@ def view(delivery: Delivery, attempt: Attempt) -> port.Attempt:
         ref=attempt.ref,
         refs=attempt.refs,
         rank=attempt.rank,
-        cancelling=attempt.cancel_asked_at is not None,
+        cancelling=attempt.cancelling,
+    )
+
+
+def booking(delivery: Delivery, attempt: Attempt, callback_url: str | None) -> port.Booking:
+    """Say what its carrier is told about an attempt."""
+    assert delivery.store is not None  # noqa: S101 - nothing is attempted without one
+    return port.Booking(
+        attempt_id=attempt.id,
+        attempt_number=attempt.number,
+        order=delivery.order,
+        store=delivery.store,
+        pickup_at=attempt.pickup_at,
+        deliver_at=delivery.order.deliver_at,
+        callback_url=callback_url,
     )
 
 

@@ -21,11 +21,31 @@ QUARANTINE = (60.0, 90.0, 120.0)
 LOOKUPS_APART = timedelta(seconds=15)
 CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 """Seconds between the reads that confirm a cancel (C-47)."""
+CANCEL_ASKS = 3
+"""How often a carrier is asked to cancel one order at the most."""
 OFFER_CHECK = timedelta(seconds=30)
 """Between the two look-ups that show what became of an offer, at the default cadence (D-30)."""
 ROUTE_AGAIN = timedelta(minutes=1)
 ACCOUNT_AGAIN = timedelta(minutes=5)
 PARKED_AGAIN = timedelta(minutes=10)
+BESIDE_AGAIN = timedelta(minutes=10)
+"""Between reads of a courier who is one too many and cannot be stopped."""
+SURPLUS_AGAIN = timedelta(seconds=30)
+"""Between tries to stop him while his carrier cannot be reached."""
+TAIL = (timedelta(minutes=10), timedelta(hours=2))
+"""After its end, when an attempt is read again: carriers revive what was over."""
+LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *TAIL)
+"""After it was written off, when a create is looked for again: a slow carrier may make it yet."""
+TAIL_AGAIN, TAIL_ENDS = timedelta(minutes=5), timedelta(hours=6)
+CONTRARY = timedelta(seconds=60)
+"""How far apart two reads must be to prove together what goes against everything seen before."""
+ALARM_BEFORE = timedelta(minutes=5)
+"""How long before its pickup a person is told that no courier is certain, while something can be done about it."""
+ALARM_AFTER = timedelta(minutes=3)
+"""How long an order with less notice has after its acceptance."""
+GIVE_UP = timedelta(hours=3)
+STALLED = timedelta(hours=3)
+DAY = timedelta(hours=24)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
 YOUNG = timedelta(minutes=10)
 QUIET = timedelta(hours=1)
@@ -45,14 +65,14 @@ def backoff(failures: int, key: str, retry_after: float | None = None) -> timede
     return timedelta(seconds=max(wait, retry_after or 0.0))
 
 
-def pickup_at(order: Order, store: Store, now: datetime) -> datetime:
+def pickup_at(order: Order, store: Store | None, now: datetime) -> datetime:
     """Tell when the courier should be at the store: when the food is ready, and never in the past."""
     if order.ready_at is not None:
         wanted = order.ready_at
     elif order.deliver_at is not None:
-        wanted = order.deliver_at - timedelta(minutes=store.travel_minutes)
+        wanted = order.deliver_at - timedelta(minutes=store.travel_minutes if store else 0)
     else:
-        wanted = now + timedelta(minutes=store.prep_minutes)
+        wanted = now + timedelta(minutes=store.prep_minutes if store else 0)
     return max(wanted, now).astimezone(UTC)
 
 

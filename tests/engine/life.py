@@ -12,7 +12,7 @@ from typing import Any
 from schemas.orders import Cancellation, Customer, Dropoff, Order, Payment, fingerprint
 from schemas.status import FINAL, Cause, DeliveryStatus, Reason
 from schemas.stores import Store
-from worker import lifecycle
+from worker import lifecycle, plan
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
@@ -121,12 +121,20 @@ class Life:
 
     @property
     def attempt(self) -> Attempt:
-        return self.delivery.attempts[-1]
+        return self.delivery.active or self.delivery.attempts[-1]
 
     @property
     def state(self) -> tuple[str, str | None, str | None]:
-        """Give the status, the next step and the carrier: where the delivery stands."""
-        return self.delivery.status.value, self.delivery.step, self.delivery.carrier
+        """Give the status, the next step of its own line and the carrier: where the delivery stands."""
+        final = self.delivery.final
+        step = None if final else plan._main(self.delivery, self.rules, self.now).step
+        return self.delivery.status.value, step, self.delivery.carrier
+
+    @property
+    def turn(self) -> tuple[Step | None, int | None]:
+        """Give the next step of all, and the number of the attempt that it is about."""
+        on_turn = self.delivery.attempt(self.delivery.turn) if self.delivery.turn is not None else None
+        return self.delivery.step, on_turn.number if on_turn else None
 
     def take(self, change: Change | None) -> None:
         if change is None:
@@ -141,13 +149,39 @@ class Life:
         self.now += timedelta(seconds=seconds)
 
     def reach(self, step: Step) -> timedelta:
-        """Wait until the next step is due, which must be this one; tell how long that was."""
-        due = self.delivery.next_run_at
-        assert (self.delivery.step, due is not None) == (step, True)
-        assert due is not None
-        waited = max(timedelta(), due - self.now)
-        self.now += waited
-        return waited
+        """Wait until this step of its own line is due; tell how long that was.
+
+        Alarms on the way are given, and what is read of attempts that have ended shows nothing new.
+        """
+        since = self.now
+        while self.passes_by(step):
+            pass
+        assert (self.delivery.step, self.delivery.next_run_at is not None) == (step, True)
+        self.reach_turn()
+        return self.now - since
+
+    def reach_turn(self) -> None:
+        """Wait until the next step of all is due."""
+        assert self.delivery.next_run_at is not None
+        self.now = max(self.now, self.delivery.next_run_at)
+
+    def passes_by(self, step: Step) -> bool:
+        """Take the next step when it is none of its own line's; tell whether it was."""
+        on_turn = self.delivery.attempt(self.delivery.turn) if self.delivery.turn is not None else None
+        if self.delivery.step is Step.ALARM and step is not Step.ALARM:
+            self.ring()
+        elif on_turn is not None and on_turn.ended_at is not None:
+            self.reach_turn()
+            self.take(lifecycle.unseen(self.delivery, on_turn.id, self.rules, self.now))
+        else:
+            return False
+        return True
+
+    def ring(self) -> None:
+        """Let an alarm's hour strike."""
+        assert self.delivery.step is Step.ALARM
+        self.reach_turn()
+        self.take(lifecycle.ring(self.delivery, self.rules, self.now))
 
     def place(self, wish: Cancellation | None = None) -> None:
         self.take(lifecycle.accept(self.delivery, self.store, wish, self.rules, self.now))
@@ -236,7 +270,11 @@ def check(before: Delivery, change: Change) -> None:
     assert sequences == list(range(before.sequence + 1, after.sequence + 1))
     assert [event.data.sequence for event in change.events] == sequences
     assert len([each for each in after.attempts if each.live and not each.surplus]) <= 1
-    assert (after.step is None, after.next_run_at is None) == (after.final, after.final)
+    assert (after.step is None) == (after.next_run_at is None)
+    assert after.step is not None or after.final
+    if after.final:
+        assert after.step in {None, Step.TRACK, Step.RECONCILE, Step.CANCEL}
+        assert after.on_turn is None or after.on_turn.surplus or after.on_turn.ended_at is not None
     if before.final and not after.final:
         assert [event.type for event in change.events if event.type == "delivery.reopened"] == ["delivery.reopened"]
     if after.active is not None:

@@ -175,29 +175,6 @@ def test_a_login_that_fails_puts_the_create_off() -> None:
     assert life.reach(Step.BOOK) >= timedelta(minutes=5)
 
 
-@pytest.mark.parametrize("order", [{}, {"ready_at": "2026-11-21T17:15:00Z"}])
-def test_an_order_that_nobody_took_by_its_pickup_time_asks_for_a_person_once(order: dict[str, str]) -> None:
-    life = Life("borzo", **order)
-    life.place()
-    told: list[float] = []
-    while life.now < START + timedelta(minutes=40):
-        life.book(Unavailable("no connection"))
-        told += [(life.now - START) / timedelta(minutes=1)] * len(life.lines())
-    assert [minute < 15 for minute in told] == [True, False]
-    assert life.delivery.attention == "not_dispatched_by_pickup_time"
-    life.book()
-    assert life.delivery.attention is None
-
-
-def test_a_login_that_fails_past_the_pickup_time_asks_for_a_person() -> None:
-    life = Life("deliverit")
-    life.place()
-    life.lines()
-    life.wait(15 * 60)
-    life.take(lifecycle.put_off(life.delivery, Unavailable("401", account=True), life.rules, life.now))
-    assert life.lines() == ["2 attention_required ->queued 'not_dispatched_by_pickup_time' [timer]"]
-
-
 @pytest.mark.parametrize("error", [Uncertain("read timed out"), Unreadable("not JSON"), CarrierError("what")])
 def test_a_create_that_may_have_happened_blocks_every_other_carrier(error: CarrierError) -> None:
     life = Life("borzo", "cervo", "deliverit")

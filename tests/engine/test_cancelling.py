@@ -91,6 +91,87 @@ def test_a_cancel_in_doubt_is_settled_by_reads(created: Make, error: CarrierErro
     assert life.delivery.status == "cancelled"
 
 
+def test_a_cancel_whose_process_died_is_repeated_once_a_read_shows_that_it_still_stands(created: Make) -> None:
+    life = created("borzo")
+    life.ask_cancel()
+    life.call(Step.CANCEL)
+    assert life.reach(Step.TRACK) == timedelta(seconds=75)
+    life.poll("created")
+    assert life.state == ("created", Step.CANCEL, "borzo")
+    life.cancel()
+    life.reach(Step.TRACK)
+    life.poll("cancelled")
+    assert (life.delivery.status, life.attempt.cancel_asks) == ("cancelled", 2)
+
+
+def test_a_cancel_in_doubt_is_asked_three_times_at_the_most_and_then_only_verified(created: Make) -> None:
+    life = created("borzo")
+    life.ask_cancel()
+    for _ in range(3):
+        life.cancel(Uncertain("timed out"))
+        life.reach(Step.TRACK)
+        life.poll("created")
+    assert (life.state, life.attempt.cancel_asks) == (("created", Step.TRACK, "borzo"), 3)
+    for _ in range(3):
+        life.reach(Step.TRACK)
+        life.poll("created")
+    assert life.lines() == ["3 cancel_unconfirmed queued>created at borzo#1 [poll]"]
+
+
+def test_a_cancel_that_the_carrier_took_is_never_repeated(created: Make) -> None:
+    life = created("borzo")
+    life.ask_cancel()
+    life.cancel()
+    for _ in range(10):
+        life.reach(Step.TRACK)
+        life.poll("created")
+    assert (life.attempt.cancel_asks, life.attempt.cancel_taken) == (1, True)
+
+
+def test_a_cancel_is_not_repeated_on_a_read_that_was_begun_before_it(created: Make) -> None:
+    life = created("borzo")
+    began = life.now
+    life.ask_cancel()
+    life.cancel(Uncertain("timed out"))
+    life.wait(6)
+    change = lifecycle.observe(life.delivery, 1, [news("created")], life.rules, life.now, Cause.POLL, began)
+    assert (change.delivery.step, change.delivery.attempts) == (Step.TRACK, life.delivery.attempts)
+
+
+def test_a_cancel_is_not_repeated_when_the_read_did_not_show_the_order(created: Make) -> None:
+    life = created("deliverit")
+    life.ask_cancel()
+    life.cancel(Uncertain("timed out"))
+    life.reach(Step.TRACK)
+    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    assert (life.state, life.attempt.cancel_checks) == (("created", Step.TRACK, "deliverit"), 1)
+
+
+def test_a_repeated_cancel_that_is_refused_may_have_been_done_before(created: Make) -> None:
+    life = created("borzo")
+    life.ask_cancel()
+    life.cancel(Uncertain("timed out"))
+    life.reach(Step.TRACK)
+    life.poll("created")
+    life.cancel(refused(Reason.UNKNOWN, "order_cannot_be_canceled"))
+    assert life.lines() == []
+    life.reach(Step.TRACK)
+    life.poll("cancelled")
+    assert life.delivery.status == "cancelled"
+
+
+def test_a_courier_who_takes_the_goods_before_the_cancel_is_repeated_keeps_them(created: Make) -> None:
+    life = created("borzo")
+    life.ask_cancel()
+    life.cancel(Uncertain("timed out"))
+    life.reach(Step.TRACK)
+    life.poll("picked_up")
+    assert life.lines()[-1] == "4 cancel_refused created>picked_up 'the courier has the goods' at borzo#1 [poll]"
+    assert life.state == ("picked_up", Step.TRACK, "borzo")
+    life.poll("delivered")
+    assert life.delivery.status == "delivered"
+
+
 def test_a_cancel_that_was_not_sent_is_asked_again(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()

@@ -49,6 +49,47 @@ def test_the_late_answer_of_a_lost_create_settles_the_doubt() -> None:
     assert life.state == ("created", Step.TRACK, "borzo")
 
 
+def left_to_a_person() -> Life:
+    life = in_doubt("cervo", "borzo")
+    life.unfindable()
+    assert (life.attempt.parked, life.delivery.attention) == (True, "outcome_unknown")
+    life.lines()
+    return life
+
+
+def test_a_late_refusal_ends_the_doubt_and_the_next_carrier_is_asked() -> None:
+    life = left_to_a_person()
+    life.answer(refused(Reason.CARRIER_CLOSED))
+    assert life.lines() == [
+        "4 attempt_ended queued>submit_unknown carrier_closed at cervo#1 [response]",
+        "5 status_changed submit_unknown>queued (fallback) [response]",
+    ]
+    assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
+
+
+def test_a_create_that_turns_out_to_have_never_been_sent_is_sent() -> None:
+    life = left_to_a_person()
+    life.answer(Unavailable("not sent"))
+    assert life.lines() == ["4 status_changed submit_unknown>queued (resubmit) at cervo#1 [response]"]
+    assert (life.state, life.delivery.attention, life.attempt.parked) == (("queued", Step.BOOK, "cervo"), None, False)
+    life.book()
+    assert (life.state[0], life.attempt.number) == ("created", 1)
+
+
+def test_a_create_that_turns_out_to_have_never_been_sent_needs_no_cancel() -> None:
+    life = left_to_a_person()
+    life.ask_cancel()
+    life.answer(Unavailable("not sent"))
+    assert life.state == ("cancelled", None, "cervo")
+
+
+def test_a_late_answer_that_says_nothing_leaves_the_doubt_as_it_is() -> None:
+    life = left_to_a_person()
+    before = life.delivery
+    life.answer(Uncertain("no answer"))
+    assert (life.delivery, life.lines()) == (before, [])
+
+
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
     life = in_doubt(carrier)
@@ -223,7 +264,11 @@ def test_a_create_taken_for_absent_that_shows_up_beside_the_next_is_surplus_and_
     for status in ("created", "courier_assigned"):
         life.see(news(status, ref="R-0"), cause=Cause.CALLBACK, attempt=1)
     assert life.lines() == ["5 conflict queued>created 'orphan_found' at borzo#1 [callback]"]
-    assert [(each.surplus, each.state) for each in life.delivery.attempts] == [(True, "rejected"), (False, "created")]
+    assert [(each.surplus, each.state) for each in life.delivery.attempts] == [
+        (True, "courier_assigned"),
+        (False, "created"),
+    ]
+    assert life.turn == (Step.CANCEL, 1)
 
 
 def test_the_late_answer_of_a_create_taken_for_absent_is_an_orphan_too() -> None:

@@ -156,6 +156,7 @@ def full(delivery: Delivery) -> Delivery:
         contrary="created",
         contrary_at=NOW,
         tail_reads=1,
+        wait_until=LATER,
         last_error="no answer within the deadline",
     )
     return replace(
@@ -168,6 +169,7 @@ def full(delivery: Delivery) -> Delivery:
         turn=1,
         next_run_at=LATER,
         retry_at=LATER,
+        alarmed_at=NOW,
         dispatch_at=NOW,
         failures=4,
         cancel=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),

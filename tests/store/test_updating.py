@@ -198,6 +198,26 @@ def test_a_full_carriers_deliveries_are_left_for_later(store: Store) -> None:
     assert [each.carrier for each in store.claim(NOW, 10)] == ["deliverit"]
 
 
+def test_a_step_about_a_courier_too_many_is_handed_out_to_his_own_carrier(store: Store) -> None:
+    due(store, carrier="borzo")
+    (follows,) = store.update([ID], start)
+    (attempt,) = follows.attempts
+    extra = replace(attempt, id=attempt.id + 1, number=2, token="another", carrier="deliverit", surplus=True)
+
+    def turn(each: Delivery) -> Change:
+        return Change(replace(each.with_attempt(extra), step=Step.CANCEL, turn=extra.id, next_run_at=NOW))
+
+    store.update([ID], turn)
+    assert store.claim(NOW, 10, except_carriers=["deliverit"]) == []
+    assert store.claim(NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.CANCEL, "deliverit")]
+
+
+@pytest.mark.parametrize("step", [Step.ALARM, Step.ROUTE])
+def test_a_step_that_needs_no_carrier_waits_for_no_carriers_queue(store: Store, step: Step) -> None:
+    due(store, carrier="borzo", step=step)
+    assert store.claim(NOW, 10, except_carriers=["borzo"]) == [Due(ID, step, None)]
+
+
 def test_many_claimers_together_are_handed_every_delivery_once(store: Store) -> None:
     ids = due(store, *(str(number) for number in range(40)))
     with ThreadPoolExecutor(4) as pool:
@@ -217,11 +237,11 @@ def test_deliveries_are_found_by_either_id_newest_first(store: Store) -> None:
     assert store.find("nobody") == []
 
 
-def test_the_newest_deliveries_are_listed_and_those_without_a_next_step_can_be_left_out(store: Store) -> None:
+def test_the_newest_deliveries_are_listed_and_those_that_are_over_can_be_left_out(store: Store) -> None:
     for minutes, each in enumerate("123"):
         take_in(store, message(order(each)), now=NOW + timedelta(minutes=minutes))
     (ended,) = store.find("3")
-    store.update([ended.id], lambda each: Change(replace(each, step=None, next_run_at=None)))
+    store.update([ended.id], lambda each: Change(replace(each, status=DeliveryStatus.DELIVERED)))
     assert [each.order.order_id for each in store.recent(2)] == ["3", "2"]
     assert [each.order.order_id for each in store.recent(2, unfinished=True)] == ["2", "1"]
 
@@ -229,8 +249,8 @@ def test_the_newest_deliveries_are_listed_and_those_without_a_next_step_can_be_l
 def test_deliveries_that_are_not_over_are_counted_by_status(store: Store) -> None:
     held, over, *_ = place(store, "1", "2", "3", "4")
     store.update([held], lambda each: Change(replace(each, status=DeliveryStatus.ON_HOLD)))
-    ended = {"status": DeliveryStatus.DELIVERED, "step": None, "next_run_at": None}
-    store.update([over], lambda each: Change(replace(each, **ended)))  # type: ignore[arg-type]
+    read_once_more = {"status": DeliveryStatus.DELIVERED, "step": Step.TRACK, "next_run_at": LATER}
+    store.update([over], lambda each: Change(replace(each, **read_once_more)))  # type: ignore[arg-type]
     assert store.counts() == {"queued": 2, "on_hold": 1}
 
 

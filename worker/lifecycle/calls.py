@@ -1,6 +1,5 @@
 """Calls that change something at a carrier: the intent before the first byte, and the outcome after the last."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
@@ -9,19 +8,19 @@ from worker import schedule
 from worker.carriers.port import Booked, Observation
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Refused, Unavailable
-from worker.lifecycle.doubt import begin_doubt
-from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.doubt import begin_doubt, end_doubt
+from worker.lifecycle.edit import SURPLUS, Edit, Rules
 from worker.lifecycle.ends import end
 from worker.lifecycle.news import take_news
-from worker.lifecycle.silence import tell_late, wait
+from worker.lifecycle.silence import wait
+from worker.plan import call_time
 
 
 def due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
     """Tell whether this very step is due at this carrier now: a task is only a hint, the state decides."""
     if delivery.step is not step or delivery.next_run_at is None or delivery.next_run_at > now:
         return False
-    holder = delivery.active.carrier if delivery.active else delivery.carrier
-    return holder == carrier
+    return delivery.desk == carrier
 
 
 def begin_booking(delivery: Delivery, attempt_id: int, token: str, rules: Rules, now: datetime) -> Change | None:
@@ -33,9 +32,8 @@ def begin_booking(delivery: Delivery, attempt_id: int, token: str, rules: Rules,
     if carrier is None or store is None or delivery.active is not None or delivery.final:
         return None
     edit = Edit(delivery, rules, now, Cause.TIMER)
-    last = delivery.attempts[-1] if delivery.attempts else None
-    unsent = last if last and last.ended_at is None and last.carrier == carrier and not last.surplus else None
-    attempt = unsent or Attempt(
+    open_here = (each for each in delivery.attempts if each.ended_at is None and each.carrier == carrier)
+    attempt = next((each for each in open_here if not each.surplus), None) or Attempt(
         id=attempt_id,
         delivery_id=delivery.id,
         number=len(delivery.attempts) + 1,
@@ -47,32 +45,41 @@ def begin_booking(delivery: Delivery, attempt_id: int, token: str, rules: Rules,
         changed_at=now,
     )
     pickup = schedule.pickup_at(delivery.order, store, now)
-    edit.put(attempt, state=SUBMITTING, pickup_at=pickup, submitted_at=now, changed_at=now, lookups=0, last_error=None)
+    began = {"submitted_at": now, "changed_at": now, "lookups": 0, "last_error": None, "journal": None}
+    edit.put(attempt, state=SUBMITTING, pickup_at=pickup, **began)
     edit.set(retry_at=None)
     return edit.done()
 
 
 def begin_call(delivery: Delivery, step: Step, rules: Rules, now: datetime) -> Change | None:
     """Write down the intent to confirm or cancel, so that nobody else does before this call must be over."""
-    attempt = delivery.active
+    attempt = delivery.on_turn
     if attempt is None:
         return None
     edit = Edit(delivery, rules, now, Cause.TIMER)
+    attempt = edit.put(attempt, wait_until=now + call_time(rules[attempt.carrier]))
     if step is Step.CANCEL:
-        edit.put(attempt, cancel_asked_at=now, cancel_checks=0)
-    change = edit.done()
-    lease = now + timedelta(seconds=rules[attempt.carrier].deadline) + schedule.CALL_MARGIN
-    return Change(replace(change.delivery, next_run_at=lease), change.events)
+        asks = attempt.cancel_asks + 1
+        edit.put(attempt, cancel_asked_at=now, cancel_asks=asks, cancel_taken=False, cancel_checks=0)
+    return edit.done()
 
 
 def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, rules: Rules, now: datetime) -> Change:
-    """Take the outcome of a create: created, offered, refused, not sent, or nobody knows."""
+    """Take the outcome of a create: created, offered, refused, not sent, or nobody knows.
+
+    It may come late, out of a journal: what it says for certain also ends a doubt.
+    """
     edit = Edit(delivery, rules, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
-    if attempt is None or (attempt.state != SUBMITTING and not isinstance(outcome, Booked)):
+    doubted = attempt is not None and attempt.state == DeliveryStatus.SUBMIT_UNKNOWN
+    says_no = isinstance(outcome, (Unavailable, Refused))
+    if attempt is None or not (attempt.state == SUBMITTING or isinstance(outcome, Booked) or (doubted and says_no)):
         return edit.done()
+    if doubted:
+        attempt = end_doubt(edit, attempt)
     if isinstance(outcome, Booked):
-        edit.set(failures=0, retry_at=None)
+        if attempt.live and not attempt.surplus:
+            edit.set(failures=0, retry_at=None)
         if outcome.offer:
             attempt = edit.put(attempt, offered_at=outcome.offer.offered)
         take_news(edit, attempt, outcome.observation)
@@ -90,8 +97,9 @@ def _not_sent(edit: Edit, attempt: Attempt, error: Unavailable) -> None:
     if edit.delivery.cancel is not None:
         edit.cancel_as_wished()
         return
+    if edit.delivery.status is DeliveryStatus.SUBMIT_UNKNOWN:
+        edit.enter(DeliveryStatus.QUEUED, attempt, detail="resubmit")
     wait(edit, error)
-    tell_late(edit)
 
 
 def confirmed(
@@ -106,6 +114,7 @@ def confirmed(
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.state != DeliveryStatus.AWAITING_CONFIRMATION:
         return edit.done()
+    attempt = edit.put(attempt, wait_until=None)
     if isinstance(outcome, Refused):
         # "Time limit reached or order does not exist": only the carrier's list can tell which (D-30).
         edit.put(attempt, doubted_at=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None)
@@ -126,13 +135,31 @@ def cancel_answered(
     attempt = delivery.attempt(attempt_id)
     if attempt is None or not attempt.live:
         return edit.done()
-    if isinstance(outcome, Refused):
-        edit.put(attempt, cancel_refused=True)
-        edit.tell(EventType.CANCEL_REFUSED, reason=outcome.reason, reason_text=outcome.text or None)
-    elif isinstance(outcome, Unavailable):
-        edit.put(attempt, cancel_asked_at=None)
-        wait(edit, outcome)
+    if isinstance(outcome, Unavailable):
+        attempt = edit.put(attempt, cancel_asked_at=None, cancel_asks=max(0, attempt.cancel_asks - 1), wait_until=None)
+        wait(edit, outcome, attempt)
+    elif isinstance(outcome, Refused) and attempt.cancel_asks <= 1:
+        _refused(edit, attempt, outcome)
+    else:
+        # Refused when it was asked again, it may have been done the first time: only reads can tell now.
+        last = isinstance(outcome, Refused)
+        edit.put(
+            attempt,
+            cancel_taken=outcome is None,
+            cancel_asks=schedule.CANCEL_ASKS if last else attempt.cancel_asks,
+            last_error=str(outcome) if outcome else attempt.last_error,
+            wait_until=now + timedelta(seconds=schedule.CANCEL_CHECKS[0]),
+        )
     return edit.done()
+
+
+def _refused(edit: Edit, attempt: Attempt, error: Refused) -> None:
+    again = edit.now + schedule.BESIDE_AGAIN if attempt.surplus else None
+    attempt = edit.put(attempt, cancel_refused=True, wait_until=again, last_error=str(error))
+    if attempt.surplus:
+        edit.attend(SURPLUS, attempt)
+    else:
+        edit.tell(EventType.CANCEL_REFUSED, attempt, reason=error.reason, reason_text=error.text or None)
 
 
 def accepts_offer(delivery: Delivery, attempt: Attempt, rules: Rules) -> bool:

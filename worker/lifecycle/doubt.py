@@ -5,11 +5,12 @@ from datetime import datetime
 from schemas.status import Cause, DeliveryStatus, Reason
 from worker import schedule
 from worker.carriers.port import Observation, Raw
-from worker.delivery import SUBMITTING, Attempt, Change, Delivery
+from worker.delivery import NEVER_CREATED, SUBMITTING, Attempt, Change, Delivery
+from worker.lifecycle.afterlife import count_tail
 from worker.lifecycle.edit import Edit, Rules
 from worker.lifecycle.ends import end
 from worker.lifecycle.news import take_news
-from worker.lifecycle.routing import NEVER_CREATED
+from worker.plan import Alarm
 
 OFFER_LOOKUPS = 2
 
@@ -20,9 +21,16 @@ def begin_doubt(edit: Edit, attempt: Attempt, why: str) -> None:
     edit.enter(DeliveryStatus.SUBMIT_UNKNOWN, attempt)
 
 
+def end_doubt(edit: Edit, attempt: Attempt) -> Attempt:
+    """Take an attempt out of doubt: its own answer turned up."""
+    edit.answer({Alarm.OUTCOME_UNKNOWN})
+    edit.set(retry_at=None)
+    return edit.put(attempt, parked=False, lookups=0)
+
+
 def lost(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
     """Take a create whose process died with the answer: from now on nobody knows (K1 to K3)."""
-    attempt = delivery.active
+    attempt = delivery.on_turn
     if attempt is None or attempt.state != SUBMITTING:
         return None
     edit = Edit(delivery, rules, now, Cause.TIMER)
@@ -40,6 +48,9 @@ def absent(delivery: Delivery, attempt_id: int, lookups: int, rules: Rules, now:
     if attempt is None or attempt.lookups != lookups:
         return None
     edit = Edit(delivery, rules, now, Cause.RECONCILE)
+    if not attempt.live:
+        count_tail(edit, attempt)
+        return edit.done()
     edit.set(failures=0, retry_at=now + schedule.LOOKUPS_APART)
     attempt = edit.put(attempt, lookups=attempt.lookups + 1)
     if attempt.state == DeliveryStatus.AWAITING_CONFIRMATION and attempt.lookups >= OFFER_LOOKUPS:
@@ -52,7 +63,7 @@ def absent(delivery: Delivery, attempt_id: int, lookups: int, rules: Rules, now:
 
 def unfindable(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
     """Take a doubt that this carrier offers no look-up for: once the callback has not come, a person must settle it."""
-    attempt = delivery.active
+    attempt = delivery.on_turn
     if attempt is None or attempt.state != DeliveryStatus.SUBMIT_UNKNOWN:
         return None
     edit = Edit(delivery, rules, now, Cause.TIMER)
@@ -103,7 +114,9 @@ def _may_create_again(edit: Edit, attempt: Attempt) -> bool:
 
 def _resubmit(edit: Edit, attempt: Attempt) -> None:
     """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished."""
-    edit.put(attempt, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason=None, reason_text=NEVER_CREATED)
+    ended = {"state": DeliveryStatus.REJECTED.value, "ended_at": edit.now, "tail_reads": 0}
+    edit.put(attempt, **ended, reason=None, reason_text=NEVER_CREATED)
+    edit.answer({Alarm.OUTCOME_UNKNOWN})
     if edit.delivery.cancel is not None:
         edit.cancel_as_wished(attempt)
         return

@@ -1,6 +1,6 @@
 """A change in the making, and how it becomes events."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,8 @@ from worker.delivery import Attempt, Change, Delivery, Event, Terms
 from worker.plan import plan
 
 Rules = Mapping[str, Terms]
+SURPLUS = "surplus_courier"
+"""Asks for a person who stops a courier too many: we could not."""
 
 
 class Edit:
@@ -62,11 +64,17 @@ class Edit:
             self.set(attention=word)
             self.tell(EventType.ATTENTION_REQUIRED, attempt, reason_text=word)
 
+    def answer(self, words: Container[str | None]) -> None:
+        """Ask no more for a person when it was for one of these words."""
+        if self.delivery.attention in words:
+            self.set(attention=None)
+
     def done(self) -> Change:
         """Plan the next step and give the change."""
-        step, at = plan(self.delivery, self.rules, self.now)
-        if (step, at) != (self.delivery.step, self.delivery.next_run_at):
-            self.set(step=step, next_run_at=at)
+        turn = plan(self.delivery, self.rules, self.now)
+        planned = (turn.step, turn.at, turn.attempt) if turn else (None, None, None)
+        if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.turn):
+            self.set(**dict(zip(("step", "next_run_at", "turn"), planned, strict=True)))
         return Change(self.delivery, tuple(self.events))
 
 

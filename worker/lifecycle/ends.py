@@ -5,15 +5,16 @@ from typing import Any
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
 from worker.delivery import Attempt
-from worker.lifecycle.edit import Edit
+from worker.lifecycle.edit import SURPLUS, Edit
 from worker.lifecycle.routing import next_carrier
+from worker.plan import Alarm
 
 _ENDING = {"reason", "reason_text", "cancelled_by", "raw", "detail", "evidence"}
 
 
 def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) -> None:
     """End an attempt and roll its end up to the delivery."""
-    if status is DeliveryStatus.CANCELLED and attempt.cancel_asked_at is not None and edit.delivery.cancel is None:
+    if status is DeliveryStatus.CANCELLED and attempt.cancelling and edit.delivery.cancel is None:
         # We asked only because its courier had withdrawn and nobody else came (C-34).
         described = {**described, "cancelled_by": CancelledBy.COURIER}
     attempt = edit.put(
@@ -23,9 +24,14 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
         changed_at=edit.now,
         reason=described.get("reason"),
         reason_text=described.get("reason_text"),
+        contrary=None,
+        contrary_at=None,
+        tail_reads=0,
+        wait_until=None,
     )
+    edit.answer({Alarm.OUTCOME_UNKNOWN})
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
-        edit.set(attention=None)
+        edit.set(attention=SURPLUS if edit.delivery.attention == SURPLUS else None)
         edit.enter(status, attempt, **described)
         return
     edit.tell(EventType.ATTEMPT_ENDED, attempt, **{name: described[name] for name in _ENDING & described.keys()})

@@ -81,4 +81,5 @@ def _ask_cancel(edit: Edit, wish: Cancellation) -> None:
     elif attempt.rank >= GOODS_WITH_COURIER:
         too_late(edit, attempt)
     elif attempt.cancel_refused:
-        edit.put(attempt, cancel_refused=False, cancel_asked_at=None, cancel_checks=0)
+        again = {"cancel_asks": 0, "cancel_checks": 0, "cancel_taken": False, "wait_until": None}
+        edit.put(attempt, cancel_refused=False, cancel_asked_at=None, **again)

@@ -8,8 +8,6 @@ from worker import schedule
 from worker.delivery import Change, Delivery
 from worker.lifecycle.edit import Edit, Rules
 
-NEVER_CREATED = "never created"
-
 
 def route(delivery: Delivery, store: Store | None, rules: Rules, now: datetime) -> Change:
     """Try again to give a waiting delivery its store and a carrier."""
@@ -36,8 +34,8 @@ def choose_carrier(edit: Edit, store: Store | None) -> None:
 def next_carrier(delivery: Delivery, rules: Rules) -> str | None:
     """Name the next of the order's or store's carriers that has an account and has not said no."""
     assert delivery.store is not None  # noqa: S101 - routed first
-    ended = [attempt for attempt in delivery.attempts if attempt.ended_at is not None]
+    done = [attempt for attempt in delivery.attempts if attempt.ended_at is not None or attempt.surplus]
     # A carrier whose order was never created has not said no.
-    asked = {attempt.carrier for attempt in ended if (attempt.reason, attempt.reason_text) != (None, NEVER_CREATED)}
+    asked = {attempt.carrier for attempt in done if not attempt.written_off}
     wanted = delivery.order.carriers or delivery.store.carriers
     return next((name for name in wanted if name in rules and name not in asked), None)

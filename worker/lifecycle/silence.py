@@ -1,15 +1,16 @@
 """What it means when nothing was seen: wait, and tell when the silence is long. Absence proves nothing (I13)."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.events import EventType
-from schemas.status import Cause, DeliveryStatus
+from schemas.status import Cause
 from worker import schedule
-from worker.delivery import Change, Delivery, Step
-from worker.errors import CarrierError, Unavailable
+from worker.delivery import Attempt, Change, Delivery, Step
+from worker.errors import CarrierError, Throttled, Unavailable
+from worker.lifecycle.cancelling import read_done
 from worker.lifecycle.edit import Edit, Rules
-from worker.lifecycle.news import check_cancel
+from worker.plan import may_look
 
 MISSES_TO_TELL = 5
 
@@ -18,61 +19,71 @@ def missed(delivery: Delivery, attempt_id: int, error: CarrierError, rules: Rule
     """Take a read that brought nothing: the state stays, the next read waits longer, and a long silence is told."""
     edit = Edit(delivery, rules, now, Cause.POLL)
     attempt = delivery.attempt(attempt_id)
-    if attempt is None or not attempt.live:
+    if attempt is None or (not attempt.live and attempt != delivery.on_turn):
         return edit.done()
     attempt = edit.put(attempt, last_error=str(error))
-    before = edit.delivery.failures
-    wait(edit, error)
-    if before < MISSES_TO_TELL <= edit.delivery.failures:
+    wait(edit, error, attempt)
+    if delivery.failures < MISSES_TO_TELL <= edit.delivery.failures:
         edit.tell(EventType.TRACKING_LOST, attempt)
-    if attempt.state == DeliveryStatus.SUBMIT_UNKNOWN and now >= attempt.pickup_at:
-        edit.attend("outcome_unknown", attempt)
     return edit.done()
 
 
-def unseen(delivery: Delivery, attempt_id: int, rules: Rules, now: datetime) -> Change:
+def unseen(delivery: Delivery, attempt_id: int, rules: Rules, now: datetime, began: datetime | None = None) -> Change:
     """Take a read that was answered and did not show the attempt: absence proves nothing once it was created (I13)."""
     edit = Edit(delivery, rules, now, Cause.POLL)
-    edit.set(failures=0, retry_at=None)
-    check_cancel(edit, attempt_id)
-    attempt = edit.delivery.attempt(attempt_id)
-    if attempt is not None and attempt.live and attempt.ref is None:
-        # Only a callback proved that it exists (C-24): it can be neither read nor cancelled.
-        edit.attend("reference_missing", attempt)
+    before = delivery.attempt(attempt_id)
+    if before is None:
+        return edit.done()
+    read_done(edit, before, began or now, stands=False)
+    if before == delivery.active:
+        edit.set(failures=0, retry_at=None)
+        if before.ref is None:
+            # Only a callback proved that it exists (C-24): it can be neither read nor cancelled.
+            edit.attend("reference_missing", before)
     return edit.done()
 
 
-def look_now(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
-    """Take a hint that something changed at the carrier: the next read is due at once, whatever it was waiting for."""
-    if delivery.step is not Step.TRACK:
+def look_now(delivery: Delivery, rules: Rules, now: datetime, attempt_id: int | None = None) -> Change | None:
+    """Take a hint that something changed at a carrier: the next read is due at once, whatever it was waiting for.
+
+    It is about the attempt that is followed, unless another one is named. None when there is nothing to be read.
+    """
+    attempt = delivery.active if attempt_id is None else delivery.attempt(attempt_id)
+    if attempt is None or not may_look(delivery, attempt, rules, now):
         return None
-    change = Edit(replace(delivery, retry_at=None), rules, now, Cause.CALLBACK).done()
-    return replace(change, delivery=replace(change.delivery, next_run_at=now))
+    hurried = replace(delivery, retry_at=None) if attempt == delivery.active else delivery
+    change = Edit(hurried, rules, now, Cause.CALLBACK).done()
+    turned = replace(change.delivery, step=Step.TRACK, turn=attempt.id, next_run_at=now)
+    return replace(change, delivery=turned)
 
 
 def put_off(delivery: Delivery, error: CarrierError, rules: Rules, now: datetime) -> Change:
-    """Take a step that could not even begin, because its account is shut out: it waits, and nobody is blamed."""
+    """Take a step that could not even begin, as its carrier cannot be called: it waits, and a long silence is told."""
     edit = Edit(delivery, rules, now, Cause.TIMER)
-    wait(edit, error)
-    tell_late(edit)
+    wait(edit, error, delivery.on_turn)
+    if delivery.failures < MISSES_TO_TELL <= edit.delivery.failures and delivery.active is not None:
+        edit.tell(EventType.TRACKING_LOST, delivery.active)
     return edit.done()
 
 
-def tell_late(edit: Edit) -> None:
-    """Ask for a person once a courier should have been at the store and nobody has been sent (never silent)."""
-    waiting = edit.delivery
-    if waiting.active is not None or waiting.store is None:
+def wait(edit: Edit, error: CarrierError, attempt: Attempt | None = None) -> None:
+    """Count a failure and put the next try off, longer each time; what concerns the whole account is not counted.
+
+    What is about an attempt beside the one that is followed waits by itself, and keeps the other from nothing.
+    """
+    if attempt is not None and attempt != edit.delivery.active and (attempt.surplus or attempt.ended_at is not None):
+        again = schedule.TAIL_AGAIN if attempt.ended_at is not None else schedule.SURPLUS_AGAIN
+        edit.put(attempt, wait_until=edit.now + max(again, _asked(error)))
         return
-    # As it was wished at first: "as soon as possible" asked again later would never be late.
-    if edit.now >= schedule.pickup_at(waiting.order, waiting.store, waiting.created_at):
-        edit.attend("not_dispatched_by_pickup_time")
-
-
-def wait(edit: Edit, error: CarrierError) -> None:
-    """Count a failure and put the next try off, longer each time."""
-    failures = edit.delivery.failures + 1
-    asked = error.retry_after if isinstance(error, Unavailable) else None
-    pause = schedule.backoff(failures, edit.delivery.id, asked)
-    if isinstance(error, Unavailable) and error.account:
-        pause = max(pause, schedule.ACCOUNT_AGAIN)
+    shared = isinstance(error, Throttled) or (isinstance(error, Unavailable) and error.account)
+    failures = edit.delivery.failures + (not shared)
+    pause = max(schedule.backoff(failures, edit.delivery.id), _asked(error))
     edit.set(failures=failures, retry_at=edit.now + pause)
+
+
+def _asked(error: CarrierError) -> timedelta:
+    """Tell how long the carrier, or the trouble of its whole account, asks us to wait."""
+    if not isinstance(error, Unavailable):
+        return timedelta()
+    account = schedule.ACCOUNT_AGAIN if error.account else timedelta()
+    return max(account, timedelta(seconds=error.retry_after or 0))

@@ -6,25 +6,31 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Table, bindparam, case, func, insert, null, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.events import ORDER_EVENT_SCHEMA, CloudEvent, EventType, OrderEvent, event_id
+from schemas.status import FINAL, DeliveryStatus
 from worker import schedule
-from worker.delivery import Attempt, Change, Delivery, Event, Step
+from worker.delivery import INDOORS, SUBMITTING, Attempt, Change, Delivery, Event, Step
 from worker.store import rows
 from worker.store.tables import ATTEMPT, DELIVERY, EVENT
 
 _HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 
 NOTHING: Mapping[str, Any] = {}
+OPEN = (SUBMITTING, DeliveryStatus.SUBMIT_UNKNOWN.value)
+"""States in which nobody knows whether an attempt reached its carrier."""
+_ON_TURN = select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.turn).correlate(DELIVERY).scalar_subquery()
+_DESK = case((DELIVERY.c.step.in_(INDOORS), null()), else_=func.coalesce(_ON_TURN, DELIVERY.c.carrier))
+"""The carrier that the next step is for: that of the attempt whose turn it is, or who is asked next."""
 T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery that was handed out: what is to be done for it, and at which carrier."""
+    """A delivery that was handed out: what is to be done for it, and at which carrier, None where it needs none."""
 
     id: str
     step: Step
@@ -61,14 +67,16 @@ def find(connection: Connection, name: str) -> list[Delivery]:
 def recent(connection: Connection, limit: int, *, unfinished: bool) -> list[Delivery]:
     """List deliveries, newest first."""
     query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
-    wanted = query.where(DELIVERY.c.step.is_not(None)) if unfinished else query
+    wanted = query.where(DELIVERY.c.status.not_in(FINAL)) if unfinished else query
     return _load_in_order(connection, connection.scalars(wanted).all())
 
 
 def counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that are not over, by status."""
     # Asked for by its time, not by its step: of the two only the time has an index.
-    waiting = select(DELIVERY.c.status, func.count()).where(DELIVERY.c.next_run_at.is_not(None))
+    waiting = select(DELIVERY.c.status, func.count()).where(
+        DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
+    )
     return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
 
 
@@ -95,6 +103,15 @@ def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[Atte
     for row in connection.execute(query).mappings() if ids else ():
         grouped.setdefault(row["delivery_id"], []).append(rows.load_attempt(row))
     return grouped
+
+
+def journalled(connection: Connection, page: str, attempts: Iterable[int]) -> list[tuple[str, int, str]]:
+    """Name what a journal's page may settle, these attempts and whatever is open: delivery, attempt and carrier."""
+    open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(OPEN)
+    query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
+        ATTEMPT.c.journal == page, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
+    )
+    return [(row.delivery_id, row.id, row.carrier) for row in connection.execute(query.order_by(ATTEMPT.c.id))]
 
 
 def change(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Delivery]:
@@ -209,7 +226,7 @@ def claim(
     """Hand out what is due and not handed out already; concurrent claims never hand out the same delivery."""
     free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
     if except_carriers:
-        free = free & or_(DELIVERY.c.carrier.is_(None), DELIVERY.c.carrier.not_in(except_carriers))
+        free = free & or_(_DESK.is_(None), _DESK.not_in(except_carriers))
     ripe = (
         select(DELIVERY.c.id)
         .where(DELIVERY.c.next_run_at <= now, free)
@@ -222,6 +239,12 @@ def claim(
         update(DELIVERY)
         .where(DELIVERY.c.id.in_(select(ripe.c.id)))
         .values(lease_until=until)
-        .returning(DELIVERY.c.id, DELIVERY.c.step, DELIVERY.c.carrier)
+        .returning(DELIVERY.c.id, DELIVERY.c.step, _DESK.label("desk"))
     )
-    return [Due(row.id, Step(row.step), row.carrier) for row in connection.execute(taken)]
+    return [Due(row.id, Step(row.step), row.desk) for row in connection.execute(taken)]
+
+
+def give_back(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
+    """Shorten the lease of deliveries that were handed out and are still due."""
+    still_due = DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now)
+    connection.execute(update(DELIVERY).where(still_due).values(lease_until=until))

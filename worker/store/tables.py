@@ -95,6 +95,7 @@ class DeliveryRow(SQLModel, table=True):
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
+    alarmed_at: datetime | None = _time()
     dispatch_at: datetime | None = _time()
     failures: int = 0
     cancel: dict[str, Any] | None = _json()
@@ -164,6 +165,7 @@ class AttemptRow(SQLModel, table=True):
     contrary: str | None = None
     contrary_at: datetime | None = _time()
     tail_reads: int = _column(Integer, server_default=text("0"))
+    wait_until: datetime | None = _time()
 
 
 class EventRow(SQLModel, table=True):
@@ -175,6 +177,7 @@ class EventRow(SQLModel, table=True):
     __tablename__ = "event"
     __table_args__ = (
         UniqueConstraint("key", "sequence"),
+        Index("event_place", "bus_id"),
         Index(
             "event_unpublished",
             "position",

@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("delivery", sa.Column("turn", sa.BigInteger(), nullable=True))
+    op.add_column("delivery", sa.Column("alarmed_at", sa.DateTime(timezone=True), nullable=True))
     for column in (
         sa.Column("journal", sa.String(), nullable=True),
         sa.Column("cancel_taken", sa.Boolean(), nullable=False, server_default=sa.false()),
@@ -18,6 +19,7 @@ def upgrade() -> None:
         sa.Column("contrary", sa.String(), nullable=True),
         sa.Column("contrary_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("tail_reads", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=True),
     ):
         op.add_column("attempt", column)
     op.add_column("account", sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True))
@@ -29,3 +31,4 @@ def upgrade() -> None:
         sa.Column("value", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_index("event_place", "event", ["bus_id"])
