@@ -7,7 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas.events import EVENT_SCHEMA, ORDER_EVENT_SCHEMA, CloudEvent, DeliveryEvent, EventType, OrderEvent
+from schemas.events import (
+    CARRIER_EVENT_SCHEMA,
+    EVENT_SCHEMA,
+    ORDER_EVENT_SCHEMA,
+    CarrierEvent,
+    CloudEvent,
+    DeliveryEvent,
+    EventType,
+    OrderEvent,
+)
 from schemas.order import ORDER_SCHEMA, Order
 from schemas.orders import Cancellation, Envelope, OrderRef
 
@@ -25,6 +34,7 @@ MODELS: dict[str, tuple[type[BaseModel], str]] = {
     "event": (CloudEvent, "urn:order-sync:event:1"),
     "delivery-event": (DeliveryEvent, EVENT_SCHEMA),
     "order-event": (OrderEvent, ORDER_EVENT_SCHEMA),
+    "carrier-event": (CarrierEvent, CARRIER_EVENT_SCHEMA),
 }
 
 
@@ -35,7 +45,7 @@ def documents() -> dict[str, dict[str, Any]]:
 
 
 def _schema(model: type[BaseModel], identity: str) -> dict[str, Any]:
-    outgoing = model in {CloudEvent, DeliveryEvent, OrderEvent}
+    outgoing = model in {CloudEvent, DeliveryEvent, OrderEvent, CarrierEvent}
     body = model.model_json_schema(mode="serialization" if outgoing else "validation")
     return {"$schema": DIALECT, "$id": identity, **body}
 
@@ -74,11 +84,8 @@ def _incoming() -> dict[str, Any]:
 
 
 def _outgoing() -> dict[str, Any]:
-    without_delivery = {EventType.SKIPPED, EventType.QUARANTINED}
-    return {
-        str(kind): _message(str(kind), "event", ("order-event" if kind in without_delivery else "delivery-event",))
-        for kind in EventType
-    }
+    # What an event is about stands before the dot of its type: an order without a delivery, a delivery, or a carrier.
+    return {str(kind): _message(str(kind), "event", (f"{kind.partition('.')[0]}-event",)) for kind in EventType}
 
 
 def _message(kind: str, envelope: str, data: tuple[str, ...]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 
 EVENT_SCHEMA = "urn:order-sync:delivery-event:1"
 ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
+CARRIER_EVENT_SCHEMA = "urn:order-sync:carrier-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
 """The namespace of every id that is derived from another: deliveries from orders, events from deliveries."""
@@ -133,6 +134,18 @@ class OrderEvent(_Model):
     reason: str
 
 
+class CarrierEvent(_Model):
+    """The data of `carrier.paused` and `carrier.resumed`: an account that is not called, and why, since when.
+
+    `by` is who decided it: `carrier` (it shut us out), `probe` (it lets us in again) or `operator`.
+    """
+
+    carrier: str
+    by: Literal["carrier", "probe", "operator"]
+    because: str
+    since: Timestamp
+
+
 class CloudEvent(_Model):
     """The envelope: CloudEvents 1.0, structured mode, with the partitioning, sequence and tracing extensions."""
 
@@ -147,7 +160,7 @@ class CloudEvent(_Model):
     partitionkey: str
     sequence: str
     traceparent: str | None = None
-    data: DeliveryEvent | OrderEvent
+    data: DeliveryEvent | OrderEvent | CarrierEvent
 
 
 def event_id(key: str, sequence: int) -> str:
@@ -158,6 +171,11 @@ def event_id(key: str, sequence: int) -> str:
 def skipped_key(delivery: str) -> str:
     """Derive the key of what is told of a skipped order from the id its delivery would have."""
     return str(uuid5(UUID(delivery), "skipped"))
+
+
+def carrier_key(account: str) -> str:
+    """Derive the key of what is told of a carrier account."""
+    return str(uuid5(NAMESPACE, f"carrier:{account}"))
 
 
 def delivery_id(source: str, order_id: str) -> str:

@@ -4,6 +4,8 @@
     Forged              answer 401, change nothing
     CarrierError
     ├── Unavailable     again later, harmless: nothing happened at the carrier
+    │   └── Held        the same, and nobody failed: it is only not our turn
+    │       └── Throttled   the carrier itself said so
     ├── Uncertain       it may have happened: ask before anything else
     ├── Refused         never: the carrier, or its documented limits, said no
     └── Unreadable      never: we do not understand the answer, and nothing depends on it
@@ -37,6 +39,14 @@ class Unavailable(CarrierError):
         super().__init__(text)
         self.retry_after = retry_after
         self.account = account
+
+
+class Held(Unavailable):
+    """Our own budget holds the call back, or it came too late to be sent; this counts as nobody's failure."""
+
+
+class Throttled(Held):
+    """The carrier turned the call away because there were too many: then it is left alone for a while."""
 
 
 class Uncertain(CarrierError):

@@ -5,8 +5,10 @@ from typing import cast
 import fakeredis
 import pytest
 import redis
+from pydantic import TypeAdapter, ValidationError
 
 from worker.budget import Budget, Window, parse
+from worker.carriers.account import Rate
 from worker.carriers.port import Operation
 
 
@@ -51,12 +53,57 @@ def test_an_account_without_a_rate_costs_nothing() -> None:
     assert Budget(fakeredis.FakeRedis(server=server)).take("account", "", Operation.CREATE, 1000) == (1000, 0.0)
 
 
-def test_counters_that_are_away_are_told_to_the_caller() -> None:
-    client = fakeredis.FakeRedis(server=(server := fakeredis.FakeServer()))
-    budget = Budget(client)
-    server.connected = False
-    with pytest.raises(redis.RedisError):
-        take(budget, "1/second")
+def test_a_rate_of_no_calls_at_all_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Rate).validate_python("80/minute;0/day")
+
+
+class Outage:
+    """A budget whose server may be away, and a clock of its own."""
+
+    def __init__(self) -> None:
+        self.server, self.now = fakeredis.FakeServer(), 0.0
+        self.budget = Budget(fakeredis.FakeRedis(server=self.server), clock=lambda: self.now)
+        self.server.connected = False
+
+
+def test_without_its_counters_a_process_gives_a_quarter_of_the_budget_to_what_cannot_wait() -> None:
+    outage = Outage()
+    money = [each for each in Operation if each is not Operation.READ]
+    assert [take(outage.budget, "20/minute", 1, operation) for operation in money] == [1] * 5
+    assert outage.budget.take("account", "20/minute", Operation.CREATE, 2) == (0, 60.0)
+
+
+def test_without_its_counters_no_window_holds_more_than_its_quarter() -> None:
+    outage = Outage()
+    granted: list[tuple[int, int]] = []
+    for second in range(0, 600, 7):
+        outage.now = second
+        granted.append((second, take(outage.budget, "20/minute;120/hour", second % 4)))
+    within = [sum(count for at, count in granted if start <= at < start + 60) for start in range(600)]
+    assert (max(within), sum(count for _, count in granted)) == (5, 30)
+
+
+def test_a_quarter_of_one_call_is_one_in_four_times_the_time() -> None:
+    outage = Outage()
+    granted = []
+    for outage.now in range(9):
+        granted.append(take(outage.budget, "1/second"))
+    assert granted == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+
+
+def test_without_their_counters_reads_stop() -> None:
+    assert Outage().budget.take("account", "20/minute", Operation.READ, 1) == (0, 5.0)
+
+
+def test_a_server_that_is_away_is_asked_again_after_a_moment() -> None:
+    outage = Outage()
+    take(outage.budget, "20/minute")
+    outage.server.connected = True
+    granted = []
+    for outage.now in (4.9, 5.0):
+        granted.append(take(outage.budget, "20/minute", 20))
+    assert granted == [4, 20]
 
 
 def test_as_many_go_as_the_window_holds(budget: Budget) -> None:
@@ -94,6 +141,21 @@ def test_no_window_wherever_it_begins_holds_more_than_its_limit(budget: Budget, 
         granted.append((minute, take(budget, "10/hour", minute % 4)))
         age(7 * 60)
     within = [sum(count for at, count in granted if start <= at < start + 60) for start in range(600)]
+    assert max(within) == 10
+
+
+def test_no_window_holds_more_than_its_limit_whoever_asks(
+    client: redis.Redis, prefix: str, age: Callable[[float], None]
+) -> None:
+    budgets = [Budget(client, prefix) for _ in range(4)]
+    wishes = [(budget, operation) for budget in budgets for operation in (Operation.READ, Operation.CREATE)]
+    granted: list[tuple[int, int]] = []
+    with ThreadPoolExecutor(len(wishes)) as pool:
+        for minute in range(0, 240, 7):
+            takings = pool.map(lambda wish: take(wish[0], "10/hour;60/day", 2, wish[1]), wishes)
+            granted.append((minute, sum(takings)))
+            age(7 * 60)
+    within = [sum(count for at, count in granted if start <= at < start + 60) for start in range(240)]
     assert max(within) == 10
 
 
@@ -148,8 +210,18 @@ def test_reads_stop_when_the_rest_has_used_the_day(budget: Budget) -> None:
     assert [take(budget, "10/day", 8), take(budget, "10/day", 5, Operation.READ)] == [8, 2]
 
 
-def test_reads_have_the_whole_of_a_shorter_window(budget: Budget) -> None:
-    assert take(budget, "10/minute;1000/day", 20, Operation.READ) == 10
+def test_reads_leave_a_quarter_of_a_shorter_window_to_the_rest(budget: Budget) -> None:
+    assert take(budget, "20/minute;1000/day", 20, Operation.READ) == 15
+    assert take(budget, "20/minute;1000/day", 20) == 5
+
+
+def test_of_a_window_for_one_call_reads_leave_the_time(budget: Budget, age: Callable[[float], None]) -> None:
+    granted = []
+    for _ in range(2):
+        granted.append(take(budget, "1/minute", 1, Operation.READ))
+        age(61)
+    assert granted == [1, 0]
+    assert take(budget, "1/minute") == 1
 
 
 def test_only_reads_count_as_reads(budget: Budget) -> None:
@@ -160,8 +232,6 @@ def test_only_reads_count_as_reads(budget: Budget) -> None:
 
 def test_a_share_that_is_no_whole_number_is_rounded_down(budget: Budget) -> None:
     assert take(budget, "4/day", 3, Operation.READ) == 1
-    granted, wait = budget.take("another", "1/day", Operation.READ, 1)
-    assert (granted, wait) == (0, 86400.0)
 
 
 def test_accounts_do_not_share_a_budget(budget: Budget) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import worker.app
 from schemas.status import DeliveryStatus
 from tests.edge.edge import ENVIRONMENT, NOW, sample
 from worker import cli, lifecycle, wiring
-from worker.carriers.port import Booked, Observation, Raw
+from worker.breaker import Kind
+from worker.carriers.port import Booked, Observation, Operation, Raw
 from worker.demo.orders import MALFORMED, placed
 from worker.errors import Uncertain
 from worker.intake import take_in
@@ -467,3 +469,61 @@ def test_a_check_without_a_redis_says_what_to_do(operator: Operator) -> None:
     operator.set(REDIS_URL="")
     ended = operator("check")
     assert (ended.code, ended.lines[1]) == (1, f"failed  redis: SettingsError {NO_REDIS}")
+
+
+# --- carriers ---
+
+
+def test_the_accounts_are_listed_with_what_holds_them_back(
+    operator: Operator, house: House, embedded_redis: Callable[..., AbstractContextManager[str]]
+) -> None:
+    house.store.pause("borzo", "carrier", "HTTP 401", NOW)
+    with embedded_redis() as url:
+        operator.set(REDIS_URL=url)
+        mine = House(load())
+        mine.breaker.report("cervo", Kind.READ, good=0, bad=5)
+        mine.budget.take("cervo", "1/second", Operation.PROBE, 0)
+        listed, documents = operator("carriers"), operator("carriers", "--json").documents
+    assert [line.split("  ")[:3] for line in listed.lines] == [
+        ["borzo", "borzo", "paused by carrier since 2026-11-21T17:00:00Z: HTTP 401"],
+        ["cervo", "cervo", "goes"],
+        ["deliverit", "deliverit", "goes"],
+    ]
+    assert documents[0]["paused"] == {"since": "2026-11-21T17:00:00Z", "by": "carrier", "because": "HTTP 401"}
+    assert documents[1]["breakers"]["read"]["state"] == "open"
+    assert documents[1]["budget"] == [{"limit": 1, "seconds": 1, "used": 0}]
+    assert documents[2] == {
+        "carrier": "deliverit",
+        "kind": "deliverit",
+        "paused": None,
+        "breakers": {kind: {"state": "closed", "wait": 0} for kind in ("create", "cancel", "read")},
+        "budget": [],
+        "unknown_words": [],
+    }
+
+
+def test_without_redis_the_accounts_are_listed_all_the_same(operator: Operator) -> None:
+    ended = operator("carriers")
+    assert (ended.code, ended.lines[1]) == (
+        0,
+        "cervo  cervo  goes  breakers unknown (Redis is away)  budget unknown (Redis is away)",
+    )
+
+
+def test_an_operator_pauses_an_account_and_resumes_it(operator: Operator, house: House) -> None:
+    paused = [operator("carriers", "pause", "cervo", "--reason", "a holiday") for _ in range(2)]
+    assert [(each.code, each.out, each.err) for each in paused] == [
+        (0, "cervo: paused\n", ""),
+        (1, "", "order-sync: cervo is paused already\n"),
+    ]
+    assert [(pause.by, pause.because) for pause in house.store.paused().values()] == [("operator", "a holiday")]
+    resumed = [operator("carriers", "resume", "cervo") for _ in range(2)]
+    assert [(each.code, each.out, each.err) for each in resumed] == [
+        (0, "cervo: resumed\n", ""),
+        (1, "", "order-sync: cervo is not paused\n"),
+    ]
+
+
+def test_an_account_that_is_not_there_is_named_beside_those_that_are(operator: Operator) -> None:
+    ended = operator("carriers", "pause", "uber")
+    assert (ended.code, ended.err) == (1, "order-sync: there is no account uber; there are borzo, cervo, deliverit\n")

@@ -5,16 +5,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError as RedisGone
 
 from tests.edge import misbehaving
 from tests.edge.misbehaving import OK, Misbehaving, Script, Talk, answering
 from worker.carriers.account import Account
 from worker.carriers.port import Call, Operation, Reply
-from worker.errors import Unavailable, Uncertain
+from worker.errors import Held, Unavailable, Uncertain
 from worker.gateway import Gateway, Outcome
 
 Serve = Callable[[Script], Misbehaving]
@@ -24,6 +24,8 @@ HARMFUL = (Operation.CREATE, Operation.CONFIRM, Operation.CANCEL)
 LIMIT = 100
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 SHORT, LONG = 0.3, 10.0
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 MISBEHAVIOURS: dict[str, tuple[Script, float]] = {
     "closes before reading": (misbehaving.closing_before_reading, LONG),
     "closes after reading": (misbehaving.closing_after_reading, LONG),
@@ -55,8 +57,8 @@ def never(_account: str, _rate: str, _operation: Operation, _wanted: int) -> tup
 def open_gateway(serve: Serve) -> Iterator[Open]:  # noqa: ARG001 - the servers outlive the kept connections
     gateways: list[Gateway] = []
 
-    def make(origin: str, take: Any = never, **settings: Any) -> Gateway:
-        gateways.append(Gateway({"x": account(origin, **settings)}, take))
+    def make(origin: str, take: Any = never, now: Any = lambda: NOON, **settings: Any) -> Gateway:
+        gateways.append(Gateway({"x": account(origin, **settings)}, take, now))
         return gateways[-1]
 
     yield make
@@ -176,11 +178,41 @@ def test_a_header_that_cannot_be_sent_is_not_sent(
     assert (type(outcome), server.requests) == (Unavailable, [])
 
 
-def test_what_cannot_start_in_time_is_not_sent(serve: Serve, open_gateway: Open) -> None:
+@pytest.mark.parametrize(("left", "outcome"), [(0, Reply), (-1, Held)])
+def test_what_cannot_leave_in_time_is_not_sent(left: int, outcome: type, serve: Serve, open_gateway: Open) -> None:
     server = serve(answering(OK))
     gateway = open_gateway(server.origin)
-    ((only,),) = gateway.send("x", [call(Operation.CREATE)], max_body=LIMIT, start_within=-1)
-    assert (str(only[1]), server.connections) == ("the call could not start in time", 0)
+    ((only,),) = gateway.send("x", [call(Operation.CREATE)], max_body=LIMIT, until=NOON + left * SECOND)
+    assert (type(only[1]), len(server.requests)) == (outcome, 1 + left)
+
+
+def test_a_process_that_was_stopped_between_its_connection_and_its_call_does_not_send(
+    serve: Serve, open_gateway: Open
+) -> None:
+    hung_up = threading.Event()
+
+    def script(talk: Talk) -> None:
+        if not talk.read():
+            hung_up.set()
+
+    gateway = open_gateway(serve(script).origin, now=lambda: NOON + SECOND)
+    ((only,),) = gateway.send("x", [call(Operation.CREATE)], max_body=LIMIT, until=NOON)
+    assert str(only[1]) == "the call could not start in time"
+    assert hung_up.wait(misbehaving.SAFETY_SECONDS)
+
+
+def test_waiting_for_a_place_in_the_line_counts(serve: Serve) -> None:
+    server = serve(answering(OK))
+    gateway = Gateway({"x": account(server.origin)}, never, lambda: NOON + len(server.requests) * SECOND, concurrency=1)
+    calls = [call(Operation.CREATE, path) for path in ("/1", "/2", "/3")]
+    outcomes = [each for group in gateway.send("x", calls, max_body=LIMIT, until=NOON) for each in group]
+    gateway.close()
+    assert described(outcomes) == [("/1", "Reply"), ("/2", "Held"), ("/3", "Held")]
+
+
+def test_a_read_has_no_last_moment(serve: Serve, open_gateway: Open) -> None:
+    server = serve(answering(OK))
+    assert isinstance(outcome_of(open_gateway(server.origin), call(Operation.READ)), Reply)
 
 
 # --- the budget ---
@@ -200,20 +232,9 @@ def test_what_the_budget_does_not_grant_is_not_sent(serve: Serve, open_gateway: 
     assert asked == [("x", "2/second", Operation.CREATE, 3)]
     assert isinstance(outcomes["/1"], Reply)
     assert [(type(each), str(each), getattr(each, "retry_after", None)) for each in spent] == [
-        (Unavailable, "the budget of this account is spent", 7.5)
+        (Held, "the budget of this account is spent", 7.5)
     ] * 2
     assert server.connections == 1
-
-
-def test_without_its_counters_no_budget_is_granted(serve: Serve, open_gateway: Open) -> None:
-    def take(*_: Any) -> tuple[int, float]:
-        raise RedisGone("gone")
-
-    server = serve(answering(OK))
-    outcome = outcome_of(open_gateway(server.origin, take, rate="2/second"), call(Operation.CREATE))
-    assert isinstance(outcome, Unavailable)
-    assert (str(outcome), outcome.retry_after) == ("the budget cannot be read: ConnectionError", 5.0)
-    assert server.connections == 0
 
 
 def test_no_calls_ask_for_no_budget_and_bring_no_groups(open_gateway: Open) -> None:

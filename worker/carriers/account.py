@@ -22,7 +22,7 @@ def origin(url: str, *, allow_http: bool) -> str:
     return url
 
 
-RATE = r"^$|^\d+/(second|minute|hour|day)(;\d+/(second|minute|hour|day))*$"
+RATE = r"^$|^[1-9]\d*/(second|minute|hour|day)(;[1-9]\d*/(second|minute|hour|day))*$"
 Rate = Annotated[str, Field(pattern=RATE)]
 """So many calls in every sliding window, such as `80/minute;4500/day`; empty is no limit."""
 

@@ -369,8 +369,8 @@ class Carrier(Protocol):
     def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:
         """Read a callback; empty when it is only a hint that a read is due."""
 
-    def probe(self) -> Call | None:
-        """Describe a harmless call that proves the credentials; None where the carrier has none."""
+    def probe(self) -> Call:
+        """Describe a harmless call that proves that the carrier answers and, as far as one can, the credentials."""
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
-        """Read the probe's answer into facts about the account; Refused or Unavailable when it fails."""
+        """Read the probe's answer into facts about the account; Refused, Unavailable or Unreadable when it fails."""

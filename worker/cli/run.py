@@ -151,10 +151,7 @@ def _try(name: str, ask: Callable[[], str | None]) -> bool:
 
 def _probe(made: "House", name: str) -> str:
     codec = made.codecs[name]  # without what the database remembers of it: that is another line
-    call = codec.probe()
-    if call is None:
-        return "this carrier has no harmless call to try the credentials with"
-    facts = codec.read_probe(made.gateway.one(name, call))
+    facts = codec.read_probe(made.gateway.one(name, codec.probe()))
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
@@ -181,18 +178,13 @@ def upgrade() -> None:
 @app.command(hidden=True)
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
-    import uvicorn
-
-    from worker import log
+    from worker import log, server
     from worker.app import app as _hints_go_through  # noqa: F401
     from worker.web import create_app
 
     made = house()
     log.setup(made.settings.log_level, made.settings.log_format)
-    host, _, port = made.settings.web_address.rpartition(":")
-    # No access log: a callback's address holds its token.
-    served = create_app(made)
-    uvicorn.run(served, host=host.strip("[]"), port=int(port), access_log=False, log_config=None, server_header=False)
+    server.serve(create_app(made), made.settings.web_address)
 
 
 @app.command(hidden=True)

@@ -6,8 +6,8 @@ pinned origin and the account's budget hold for each of them, and nothing is eve
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,7 +16,7 @@ import httpx
 
 from worker.carriers.account import Account
 from worker.carriers.port import Call, Operation, Reply
-from worker.errors import CarrierError, Unavailable, Uncertain
+from worker.errors import CarrierError, Held, Unavailable, Uncertain
 from worker.gateway.oneshot import OneShot, Trace
 
 LINGER = 0.03
@@ -31,6 +31,7 @@ NOT_SENT = (
 )
 Outcome = Reply | CarrierError
 Take = Callable[[str, str, Operation, int], tuple[int, float]]
+Clock = Callable[[], datetime]
 
 
 class Gateway:
@@ -40,11 +41,13 @@ class Gateway:
         self,
         accounts: Mapping[str, Account],
         take: Take,
+        now: Clock,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         concurrency: int = 64,
     ) -> None:
-        self._accounts, self._take, self._fixed, self._concurrency = accounts, take, transport, concurrency
+        self._accounts, self._take, self._now = accounts, take, now
+        self._fixed, self._concurrency = transport, concurrency
         self._kept: dict[str, httpx.AsyncBaseTransport] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._opening = threading.Lock()
@@ -81,61 +84,63 @@ class Gateway:
         return outcome
 
     def send(
-        self, account: str, calls: Sequence[Call], *, max_body: int, start_within: float = 15.0
+        self, account: str, calls: Sequence[Call], *, max_body: int, until: datetime | None = None
     ) -> Iterator[list[tuple[Call, Outcome]]]:
         """Send calls at once and yield their outcomes in groups as they come in.
 
-        A call that cannot start within `start_within` seconds is not sent at all: its lease would run out while it is
-        under way, and somebody else would take it for lost. Measured by the wall clock, because the monotonic one
-        stands still while a machine is suspended.
+        A call whose first byte cannot leave before `until` is not sent at all: its lease would run out while it is
+        under way, and somebody else would take it for lost. By the clock that leases are made with, and looked at when
+        the connection stands: a process may be stopped, or its machine suspended, at any moment before.
         """
         settings = self._accounts[account]
         outcomes: SimpleQueue[tuple[Call, Outcome]] = SimpleQueue()
         allowed, refused = self._allow(settings, calls)
         for refusal in refused:
             outcomes.put(refusal)
-        latest = time.time() + start_within
         for call in allowed:
-            job = self._perform(settings, call, max_body, latest, outcomes.put)
+            job = self._perform(settings, call, max_body, until, outcomes.put)
             asyncio.run_coroutine_threadsafe(job, self._loop)
         yield from _groups(outcomes, len(calls))
 
     def _allow(self, account: Account, calls: Sequence[Call]) -> tuple[Sequence[Call], list[tuple[Call, Outcome]]]:
         if not calls or not account.rate:
             return calls, []
-        try:
-            granted, wait = self._take(account.name, account.rate, calls[0].operation, len(calls))
-        except Exception as error:  # noqa: BLE001 - whatever keeps the counters away, the budget is not known
-            granted, wait = 0, 5.0
-            why = f"the budget cannot be read: {type(error).__name__}"
-        else:
-            why = "the budget of this account is spent"
-        return calls[:granted], [(call, Unavailable(why, retry_after=wait)) for call in calls[granted:]]
+        granted, wait = self._take(account.name, account.rate, calls[0].operation, len(calls))
+        spent = Held("the budget of this account is spent", retry_after=wait)
+        return calls[:granted], [(call, spent) for call in calls[granted:]]
 
     async def _perform(
-        self, account: Account, call: Call, max_body: int, latest: float, done: Callable[[tuple[Call, Outcome]], None]
+        self,
+        account: Account,
+        call: Call,
+        max_body: int,
+        until: datetime | None,
+        done: Callable[[tuple[Call, Outcome]], None],
     ) -> None:
         try:
             async with self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency)):
-                outcome = await self._exchange(account, call, max_body, latest)
+                outcome = await self._exchange(account, call, max_body, until)
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an answer
             outcome = Uncertain(f"{type(error).__name__} while calling")
         done((call, outcome))
 
-    async def _exchange(self, account: Account, call: Call, max_body: int, latest: float) -> Outcome:
-        if time.time() > latest:
-            return Unavailable("the call could not start in time")
-        under_way = self._fixed is not None  # a transport put in from outside does not say how far it came
+    async def _exchange(self, account: Account, call: Call, max_body: int, until: datetime | None) -> Outcome:
+        under_way = False
 
         async def trace(event: str, _info: Mapping[str, Any]) -> None:
             nonlocal under_way
-            under_way = under_way or event.endswith("send_request_headers.started")
+            if event.endswith("send_request_headers.started"):
+                if until is not None and self._now() > until:
+                    raise _TooLateError
+                under_way = True
 
         try:
             async with asyncio.timeout(account.deadline):
                 return await self._answer(account, call, max_body, trace)
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
+        except _TooLateError:
+            return Held("the call could not start in time")
         except TimeoutError:
             why = "no answer within the deadline"
         except _TooLargeError:
@@ -146,6 +151,8 @@ class Gateway:
 
     async def _answer(self, account: Account, call: Call, max_body: int, trace: Trace) -> Reply:
         transport = self._transport(account, call)
+        if self._fixed is not None:  # a transport put in from outside does not say how far it came
+            await trace("send_request_headers.started", {})
         response = await transport.handle_async_request(_request(account, call, trace))
         try:
             body = await _read(response, max_body)
@@ -166,6 +173,10 @@ class Gateway:
 
 
 class _TooLargeError(Exception):
+    pass
+
+
+class _TooLateError(Exception):
     pass
 
 

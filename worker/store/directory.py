@@ -1,4 +1,4 @@
-"""What is known beside the orders: the shops of the directory, and what probes told about carrier accounts."""
+"""The store directory: the shops that orders come from."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 
 from schemas.stores import Store
 from worker.store.deliveries import insert_new
-from worker.store.tables import ACCOUNT, DELIVERY, SHOP
+from worker.store.tables import DELIVERY, SHOP
 
 
 def shops(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, Store]:
@@ -25,15 +25,3 @@ def put_shops(connection: Connection, shops: Mapping[str, Store], now: datetime)
             connection.execute(update(SHOP).where(SHOP.c.store_id == key).values(row))
     waiting = (DELIVERY.c.step == "route") & DELIVERY.c.store_id.in_(list(shops))
     return connection.execute(update(DELIVERY).where(waiting).values(next_run_at=now, lease_until=None)).rowcount
-
-
-def facts(connection: Connection, account: str) -> dict[str, str]:
-    """Read what a probe once told about a carrier account."""
-    return dict(connection.scalar(select(ACCOUNT.c.facts).where(ACCOUNT.c.name == account)) or {})
-
-
-def put_facts(connection: Connection, account: str, facts: Mapping[str, str]) -> None:
-    """Keep what a probe told about a carrier account."""
-    row = {"name": account, "facts": dict(facts)}
-    if not insert_new(connection, ACCOUNT, [row], "name"):
-        connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(facts=dict(facts)))

@@ -15,7 +15,7 @@ from schemas.status import DeliveryStatus, Evidence, Reason
 from worker.carriers.borzo import Borzo
 from worker.carriers.borzo.faults import REQUEST_CODES, after_reading, after_writing
 from worker.carriers.port import Booked, Booking, Observation, Operation, Price, Raw, Reply
-from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 DOCUMENTED_CODES = [
     "unexpected_error",
@@ -341,7 +341,7 @@ ON_CREATE: dict[str, tuple[type[CarrierError], object]] = {
     **dict.fromkeys(("route_not_found", "impossible_delivery_fee_calculation"), (Refused, Reason.UNSERVICEABLE)),
     **dict.fromkeys(("order_cannot_be_edited", "order_cannot_be_canceled"), (Refused, Reason.UNKNOWN)),
     **dict.fromkeys(("service_unavailable", "unexpected_error", "card_payment_failed"), (Uncertain, None)),
-    "requests_limit_exceeded": (Unavailable, False),
+    "requests_limit_exceeded": (Throttled, False),
     "invalid_parameters": (Refused, Reason.VALIDATION),
     "order_is_duplicate": (Refused, Reason.DUPLICATE),
 }
@@ -389,7 +389,7 @@ def test_a_duplicate_proves_nothing_on_a_repeated_create(
     [
         (["invalid_parameters", "invalid_auth_token"], (Unavailable, True)),
         (["requests_limit_exceeded", "invalid_auth_token"], (Unavailable, True)),
-        (["unexpected_error", "requests_limit_exceeded"], (Unavailable, False)),
+        (["unexpected_error", "requests_limit_exceeded"], (Throttled, False)),
         (["invalid_parameters", "unexpected_error"], (Uncertain, None)),
         (["insufficient_balance", "service_unavailable"], (Uncertain, None)),
         (["insufficient_balance", "brand_new"], (Uncertain, None)),

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
 from worker.carriers.port import Attempt, Cadence, Call, Capabilities, Carrier, Operation, Reply
-from worker.errors import Unavailable
+from worker.errors import Throttled, Unavailable
 
 LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
 
@@ -99,10 +99,31 @@ def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: 
     )
 
 
-def test_there_is_no_harmless_call_to_prove_the_token_with(codec: Cervo) -> None:  # C-04
-    carrier: Carrier = codec
-    assert carrier.probe() is None
-    assert codec.read_probe(Reply(200, b"")) == {}
+def test_the_probe_asks_for_an_order_that_cannot_be(codec: Cervo) -> None:  # C-04
+    call = codec.probe()
+    assert (call.operation, call.method, call.path, call.query) == (
+        Operation.PROBE,
+        "GET",
+        "/apis/v2/order",
+        (("id", "0"),),
+    )
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 404])
+def test_whatever_is_said_of_no_order_proves_that_we_are_let_in(codec: Cervo, status: int) -> None:
+    assert codec.read_probe(Reply(status, b"")) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "shut_out"),
+    [(401, Unavailable, True), (403, Unavailable, True), (429, Throttled, False), (503, Unavailable, False)],
+)
+def test_a_probe_that_is_not_let_in_fails(
+    codec: Cervo, status: int, error: type[Unavailable], *, shut_out: bool
+) -> None:
+    with pytest.raises(Unavailable) as raised:
+        codec.read_probe(Reply(status, b""))
+    assert (type(raised.value), raised.value.account) == (error, shut_out)
 
 
 @pytest.mark.parametrize(

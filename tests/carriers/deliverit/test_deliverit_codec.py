@@ -34,7 +34,7 @@ from worker.carriers.port import (
     Raw,
     Reply,
 )
-from worker.errors import CarrierError, Forged, Refused, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Forged, Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 TAG = "132TMY8NEP0"
 HOST = "http://butik.deliverit.dk/api/v1/orderdriver"
@@ -605,7 +605,7 @@ def test_a_refused_confirmation_leaves_it_to_a_look_up(
     [
         pytest.param(True, 401, NOT_HERE, Unreadable, id="accept-401-D-09"),
         pytest.param(False, 401, NOT_HERE, Unreadable, id="deny-401-D-09"),
-        pytest.param(True, 429, "", Unavailable, id="accept-429"),
+        pytest.param(True, 429, "", Throttled, id="accept-429"),
         pytest.param(True, 202, "<html>", Uncertain, id="accept-202-unparsable"),
         pytest.param(True, 202, REPEATED, Uncertain, id="accept-202-order-driver-false"),
         pytest.param(True, 200, DENIED, Uncertain, id="accept-200-other"),
@@ -711,7 +711,7 @@ def test_a_cancel_counts_only_without_an_error(codec: DeliverIt, attempt: Attemp
         pytest.param(400, NOT_DENIED, Refused(Reason.UNKNOWN), id="400-other"),
         pytest.param(401, NOT_DENIED, Unreadable(""), id="401-D-09"),
         pytest.param(403, "", Unreadable(""), id="403"),
-        pytest.param(429, "", Unavailable(""), id="429"),
+        pytest.param(429, "", Throttled(""), id="429"),
         pytest.param(200, "{}", Uncertain(""), id="200-without-error"),
         pytest.param(200, "ok", Uncertain(""), id="200-text"),
         pytest.param(202, CANCELED, Uncertain(""), id="202"),

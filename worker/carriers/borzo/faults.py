@@ -12,7 +12,7 @@ from enum import IntEnum
 from schemas.status import Reason
 from worker.carriers.borzo.wire import decode
 from worker.carriers.port import Reply
-from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 MAX_TEXT = 300
 RATE_PAUSE = 60.0
@@ -143,12 +143,12 @@ def _before_processing(reply: Reply, now: datetime | None) -> Unavailable | None
         return Unavailable(f"Borzo answered HTTP {reply.status}", account=True)
     pause = reply.retry_after(now)
     if reply.status == _HTTP_TOO_MANY:
-        return Unavailable("Borzo answered HTTP 429", retry_after=RATE_PAUSE if pause is None else pause)
+        return Throttled("Borzo answered HTTP 429", retry_after=RATE_PAUSE if pause is None else pause)
     problem = problem_of(reply)
     if problem and problem.fault is Fault.ACCOUNT:
         return Unavailable(problem.text, account=True)
     if problem and problem.fault is Fault.RATE:
-        return Unavailable(problem.text, retry_after=RATE_PAUSE if pause is None else pause)
+        return Throttled(problem.text, retry_after=RATE_PAUSE if pause is None else pause)
     return None
 
 

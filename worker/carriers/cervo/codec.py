@@ -1,6 +1,7 @@
 """The codec for Cervo Delivery API V2: our words into its requests, its answers into observations."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import ClassVar, Never
@@ -27,10 +28,11 @@ from worker.carriers.port import (
     Reading,
     Reply,
 )
-from worker.errors import Forged, Refused, Uncertain, Unreadable
+from worker.errors import Forged, Refused, Unavailable, Uncertain, Unreadable
 
 ORDER_PATH = "/apis/v2/order"
 CANCEL_PATH = "/apis/v2/cancelorder"
+NO_ORDER = "0"
 
 CADENCE = Cadence(fresh=20, moving=45, ahead=120, ceiling=300)
 WITHDRAWAL_GRACE = 600.0
@@ -152,21 +154,27 @@ class Cervo:
             raise Unreadable("the callback is no JSON, form or query of Cervo's")
         return () if attempt.ref is not None else of_callback(raw, attempt)
 
-    def probe(self) -> None:
-        """Describe nothing: every documented call is about one order (C-04)."""
+    def probe(self) -> Call:
+        """Describe GET /order for an order that cannot be: every documented call is about one order (C-04, C-31)."""
+        return self._ask(Operation.PROBE, ORDER_PATH, NO_ORDER)
 
-    def read_probe(self, reply: Reply) -> dict[str, str]:  # noqa: ARG002 - the port's signature
-        """Read nothing, for nothing was asked."""
+    def read_probe(self, reply: Reply) -> dict[str, str]:
+        """Read nothing out of it: whatever else Cervo says of no order, it answers and lets us in (C-02, C-40)."""
+        refuse_entry(reply)
+        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unavailable(f"HTTP {reply.status}")
         return {}
 
     def _about(self, operation: Operation, path: str, attempt: Attempt, ref: str, *headers: tuple[str, str]) -> Call:
+        return replace(self._ask(operation, path, ref, *headers), covers=(attempt.id,))
+
+    def _ask(self, operation: Operation, path: str, ref: str, *headers: tuple[str, str]) -> Call:
         """Describe a GET about one order, its id where the account wants it: the document does not say (C-30, C-46)."""
         where = self._own.id_location
         return Call(
             operation,
             "GET",
             f"{path}/{ref}" if where == "path" else path,
-            covers=(attempt.id,),
             query=(("id", ref),) if where == "query" else (),
             headers=(*self._headers(), *headers, *((("id", ref),) if where == "header" else ())),
         )

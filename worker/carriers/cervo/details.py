@@ -34,12 +34,24 @@ def moment(text: str | None, zone: str, now: datetime) -> Moment:
         return Moment(notes=(TIME_UNREADABLE,))
     try:
         said = datetime.fromisoformat(text)
-        at = (said if said.tzinfo else said.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+        meant = _meant(said, ZoneInfo(zone))
     except (ValueError, OverflowError):
         return Moment(notes=(TIME_UNREADABLE,))
-    if at > now + LONGEST_LEAD:
+    past = [at for at in meant if at <= now + LONGEST_LEAD]
+    if not past:
         return Moment(notes=(TIME_AHEAD,))
-    return Moment(at, None if said.tzinfo else zone)
+    return Moment(max(past), None if said.tzinfo else zone)
+
+
+def _meant(said: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Give every instant that a time may mean: without a zone it may stand in the hour that autumn shows twice.
+
+    The caller takes the last of them that has come. The first would make the second hour's news older than the news of
+    the hour before, and old news is not believed.
+    """
+    if said.tzinfo:
+        return [said.astimezone(UTC)]
+    return [said.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
 
 
 def courier(name: str | None, mobile: str | None, country: str) -> Courier | None:

@@ -9,7 +9,7 @@ from schemas.orders import Order
 from schemas.status import Reason
 from worker.carriers.cervo.wire import MAX_TEXT, one_line
 from worker.carriers.port import Reply
-from worker.errors import Refused, Unavailable, Uncertain, Unreadable
+from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 CERVO_REF = re.compile(r"[1-9][0-9]{0,18}")
 """Cervo's own id (C-21); never our own `id` (C-31)."""
@@ -67,7 +67,7 @@ def refuse_entry(reply: Reply, now: datetime | None = None) -> None:
     if reply.status in NOT_LET_IN:
         raise Unavailable(f"HTTP {reply.status}: the token is not accepted", account=True)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Unavailable("HTTP 429: too many requests", retry_after=reply.retry_after(now))
+        raise Throttled("HTTP 429: too many requests", retry_after=reply.retry_after(now))
 
 
 def refuse_unread(reply: Reply, now: datetime) -> None:

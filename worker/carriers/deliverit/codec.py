@@ -174,7 +174,7 @@ class DeliverIt:
         """Say nothing: DeliverIt sends no callbacks."""
         return ()
 
-    def probe(self) -> Call | None:
+    def probe(self) -> Call:
         """Describe the login (DeliverIt, "Login")."""
         password = self._settings.password.get_secret_value()
         fields = {"username": self._settings.username, "password": password}

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from worker.carriers.deliverit.status import MessageTable, reason_of
 from worker.carriers.deliverit.wire import RawAnswer, decode
 from worker.carriers.port import Reply
-from worker.errors import Refused, Unavailable, Uncertain, Unreadable
+from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 SHUT_OUT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 LONGEST_TEXT = 300
@@ -60,7 +60,7 @@ def refusal_of(answer: RawAnswer | None, table: MessageTable) -> Refused | Uncer
 
 def _check_rate(reply: Reply, now: datetime | None) -> None:
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise Unavailable("too many requests", retry_after=reply.retry_after(now))
+        raise Throttled("too many requests", retry_after=reply.retry_after(now))
 
 
 def unexplained(reply: Reply) -> Uncertain:

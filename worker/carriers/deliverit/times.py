@@ -1,6 +1,9 @@
 """Their times: clock faces without a day, in the shop's zone, made into instants (D-14, D-26, D-56).
 
 Everything handed in and out is aware; everything handed out is UTC.
+
+The hour that autumn shows twice: a clock face is the nearer to its anchor of the two, a date and time the first of
+them. The hour that spring skips: what a stopped clock would show, so 02:30 is 03:30.
 """
 
 import re

@@ -6,6 +6,7 @@ and cities are not read at all: the day list holds the whole company's customers
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -30,9 +31,12 @@ PRICE = re.compile(r"[0-9]{1,6}(?:[.,][0-9]{1,2})?")
 
 
 def plain(text: str) -> str:
-    """Put text on one line, without control characters and half characters that a database would refuse."""
+    """Put text on one line, without control characters and half characters that a database would refuse.
+
+    All else stays: an emoji is joined by letters that do not show, and may be younger than our table of letters.
+    """
     whole = text.encode("utf-8", "replace").decode()
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in whole).split())
+    return " ".join("".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in whole).split())
 
 
 def _text(raw: object) -> str | None:
