@@ -12,4 +12,6 @@ COPY --from=build /opt/order-sync /opt/order-sync
 ENV PATH=/opt/order-sync/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER order-sync
 WORKDIR /home/order-sync
+# A new volume takes its owner from here.
+RUN mkdir -p -m 700 var/journal
 CMD ["order-sync", "--help"]

@@ -12,11 +12,13 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from schemas.status import Cause, Reason
-from worker import hints, lifecycle, log, schedule
+from worker import hints, lifecycle, log, schedule, standing
+from worker.breaker import Kind
 from worker.carriers.port import Attempt as Seen
 from worker.carriers.port import Call, Carrier, Observation, Reading, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, view
 from worker.errors import CarrierError, Refused, Uncertain, Unreadable
+from worker.journal import Page
 from worker.store import passing
 from worker.wiring import House
 
@@ -55,14 +57,25 @@ class _Asked:
 
 def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb[T]) -> None:
     """Do what a verb says for those of these deliveries for which it is due now."""
-    codec = _introduce(made, carrier, ids, verb.step)
-    if codec is None:
-        return
-    now = made.now()
-    begun = made.store.update(
-        ids, lambda each: verb.begin(made, each) if lifecycle.due(each, verb.step, carrier, now) else None
-    )
-    asked = [_Asked(each, attempt) for each in begun if (attempt := each.active)]
+    with standing.entered(made, carrier, ids, verb.step) as codec:
+        if codec is None:
+            return
+        with made.journal.page(verb.step) as page:
+            _perform(made, codec, ids, verb, page)
+
+
+def _perform(made: House, codec: Carrier, ids: Sequence[str], verb: Verb[T], page: Page) -> None:
+    carrier, now = codec.account.name, made.now()
+    turns: dict[str, int | None] = {}
+
+    def begin(delivery: Delivery) -> Change | None:
+        if not lifecycle.due(delivery, verb.step, carrier, now):
+            return None
+        turns[delivery.id] = delivery.turn
+        return page.sign(verb.begin(made, delivery))
+
+    begun = made.store.update(ids, begin)
+    asked = [_Asked(each, attempt) for each in begun if (attempt := _subject(each, turns[each.id]))]
     calls: list[Call] = []
     about: dict[int, _Asked] = {}
     refused: list[tuple[_Asked, Decide]] = []
@@ -73,19 +86,32 @@ def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb[T]) -> Non
             continue
         calls.append(call)
         about[id(call)] = one
-    _settle(made, refused)
-    left = (now + START_WITHIN - made.now()).total_seconds()
-    for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, start_within=left):
-        answers = [(about[id(call)], _answer(made, codec, verb, about[id(call)], got)) for call, got in group]
-        for each in _settle(made, answers):
+    page.settled(each.id for each in _settle(made, refused))
+    if not page.sending(one.attempt.id for one in about.values()):
+        made.store.update([one.delivery.id for one in about.values()], page.unsign)
+    kind, until = standing.KINDS[verb.step], now + START_WITHIN
+    for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
+        page.answered((about[id(call)].attempt.id, got) for call, got in group)
+        answers = [(about[id(call)], got, *_answer(made, codec, verb, about[id(call)], got)) for call, got in group]
+        settled = _settle(made, [(one, decide) for one, _, _, decide in answers])
+        page.settled(each.id for each in settled)
+        for each in settled:
             logger.info("delivery.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
+        # Only now: Redis may hang, and an answer must not wait for it.
+        standing.note(made, carrier, kind, [(got, verdict) for _, got, verdict, _ in answers])
 
 
-def _answer(made: House, codec: Carrier, verb: Verb[T], one: _Asked, outcome: Outcome) -> Decide:
+def _subject(begun: Delivery, turn: int | None) -> Attempt | None:
+    """Name the attempt that was begun: the one whose turn it was, or the one that was made just now."""
+    return begun.active if turn is None else begun.attempt(turn)
+
+
+def _answer(made: House, codec: Carrier, verb: Verb[T], one: _Asked, outcome: Outcome) -> tuple[object, Decide]:
+    """Tell what an outcome is read as, and what that means for the delivery."""
     if isinstance(outcome, CarrierError):
-        return _meant(verb, outcome)
-    read = partial(verb.read, made, codec, one.delivery, one.attempt, outcome)
-    return _meant(verb, _guarded(codec.account.name, read, _unread))
+        return outcome, _meant(verb, outcome)
+    verdict = _guarded(codec.account.name, partial(verb.read, made, codec, one.delivery, one.attempt, outcome), _unread)
+    return verdict, _meant(verb, verdict)
 
 
 def _meant(verb: Verb[T], answer: T | CarrierError) -> Decide:
@@ -137,33 +163,18 @@ def _settle(made: House, answers: Sequence[tuple[_Asked, Decide]]) -> list[Deliv
     return changed
 
 
-def _introduce(made: House, carrier: str, ids: Sequence[str], step: Step) -> Carrier | None:
-    """Give the carrier's codec; when its login fails, put off what is due and give None."""
-    try:
-        return made.carrier(carrier)
-    except CarrierError as error:
-        logger.error("carrier.login_failed", carrier=carrier, error=str(error))
-        why, now = error, made.now()
-
-    def put_off(delivery: Delivery) -> Change | None:
-        due = lifecycle.due(delivery, step, carrier, now)
-        return lifecycle.put_off(delivery, why, made.rules, now) if due else None
-
-    hints.after(made.store.update(ids, put_off), now)
-    return None
-
-
 # --- reads ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What a round of reads showed: observations, failures, and how many calls say that an attempt is not there."""
+    """What a round of reads showed: observations, failures, orders too many, and how many calls miss an attempt."""
 
     carrier: str
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict)
     failed: dict[int, CarrierError] = field(default_factory=dict)
     absences: dict[int, int] = field(default_factory=dict)
+    extras: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def take(self, call: Call, reading: Reading | CarrierError) -> None:
         """Take one reply in."""
@@ -174,8 +185,8 @@ class _Seen:
             self.observations[attempt] = (*self.observations.get(attempt, ()), *observations)
         for attempt in reading.absent:
             self.absences[attempt] = self.absences.get(attempt, 0) + 1
-        if reading.extras:
-            logger.error("carrier.duplicates_found", carrier=self.carrier, attempts=sorted(reading.extras))
+        for attempt, refs in reading.extras.items():
+            self.extras[attempt] = tuple(dict.fromkeys((*self.extras.get(attempt, ()), *refs)))
         for note in sorted({note for found in reading.seen.values() for each in found for note in each.notes}):
             logger.info("carrier.noted", carrier=self.carrier, note=note)
 
@@ -185,12 +196,15 @@ def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
 
     An attempt counts as absent only when every call that covered it said so.
     """
-    codec = _introduce(made, carrier, ids, step)
-    if codec is None:
-        return
-    now = made.now()
+    with standing.entered(made, carrier, ids, step) as codec:
+        if codec is not None:
+            _look(made, codec, ids, step)
+
+
+def _look(made: House, codec: Carrier, ids: Sequence[str], step: Step) -> None:
+    carrier, now = codec.account.name, made.now()
     due = [each for each in made.store.load(ids) if lifecycle.due(each, step, carrier, now)]
-    asked = {attempt.id: _Asked(each, attempt) for each in due if (attempt := each.active)}
+    asked = {attempt.id: _Asked(each, attempt) for each in due if (attempt := each.on_turn)}
     attempts = {key: view(one.delivery, one.attempt) for key, one in asked.items()}
     cause = Cause.RECONCILE if step is Step.RECONCILE else Cause.POLL
     describe = codec.find if step is Step.RECONCILE else codec.track
@@ -202,19 +216,24 @@ def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
     for call, reading in _read_all(made, codec, calls, attempts):
         seen.take(call, reading)
     covered = {key: sum(key in call.covers for call in calls) for key in attempts}
-    _settle(made, [(one, _meaning(one.attempt, seen, covered[key], cause)) for key, one in asked.items()])
+    _settle(made, [(one, _meaning(one.attempt, seen, covered[key], cause, now)) for key, one in asked.items()])
+    _settle(made, [(asked[key], _further(refs, cause)) for key, refs in seen.extras.items() if key in asked])
 
 
-def _meaning(attempt: Attempt, seen: _Seen, covered: int, cause: Cause) -> Decide:
+def _further(refs: Sequence[str], cause: Cause) -> Decide:
+    return lambda each, key, rules, now: lifecycle.duplicates(each, key, refs, rules, now, cause)
+
+
+def _meaning(attempt: Attempt, seen: _Seen, covered: int, cause: Cause, began: datetime) -> Decide:
     """Choose what a round of reads means for one attempt."""
     if attempt.id in seen.observations:
         news = seen.observations[attempt.id]
-        return lambda each, key, rules, now: lifecycle.observe(each, key, news, rules, now, cause)
+        return lambda each, key, rules, now: lifecycle.observe(each, key, news, rules, now, cause, began)
     if attempt.id in seen.failed:
         error = seen.failed[attempt.id]
         return lambda each, key, rules, now: lifecycle.missed(each, key, error, rules, now)
     if cause is Cause.POLL:
-        return lifecycle.unseen
+        return lambda each, key, rules, now: lifecycle.unseen(each, key, rules, now, began)
     if covered and seen.absences.get(attempt.id, 0) >= covered:
         return lambda each, key, rules, now: lifecycle.absent(each, key, attempt.lookups, rules, now)
     undecided = Unreadable("the look-up could not tell")
@@ -227,16 +246,16 @@ def _read_all(
     """Send reads and follow their further pages."""
     pages = list(calls)
     for _ in range(MAX_PAGES):
-        following: list[Call] = []
         groups = made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body)
-        for call, outcome in chain.from_iterable(groups):
-            reading = _reading(codec, call, outcome, attempts, made.now())
-            if isinstance(reading, Reading) and reading.more:
-                following.append(reading.more)
-            yield call, reading
-        if not following:
+        answers = [
+            (call, outcome, _reading(codec, call, outcome, attempts, made.now()))
+            for call, outcome in chain.from_iterable(groups)
+        ]
+        yield from ((call, reading) for call, _, reading in answers)
+        standing.note(made, codec.account.name, Kind.READ, [(outcome, reading) for _, outcome, reading in answers])
+        pages = [reading.more for _, _, reading in answers if isinstance(reading, Reading) and reading.more]
+        if not pages:
             return
-        pages = following
 
 
 def _reading(

@@ -149,6 +149,8 @@ class Settings(_Section):
     """Our address as carriers see it. Without it no carrier is given one to call, and polling does it all."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
+    journal_folder: Path = Path("var/journal")
+    """Where a worker keeps the replies to its creates until they are stored; it should outlast the worker."""
     stores_file: Path = Path("stores.toml")
     """The store directory; `order-sync stores load` puts one into the database, which wins."""
     log_format: Literal["console", "json", ""] = ""
@@ -196,6 +198,11 @@ class Settings(_Section):
         if address.rpartition(":")[0].strip("[]") not in LOOPBACK and password == SecretStr(""):
             raise ValueError("is not on loopback: then ORDER_SYNC_PASSWORD must be set")
         return address
+
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts may use the same database."""
+        return not self.database_url.startswith("sqlite")
 
     @property
     def accounts(self) -> dict[str, Account]:

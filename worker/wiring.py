@@ -10,14 +10,18 @@ from functools import cached_property
 
 from schemas.stores import Store as Shop
 from worker import bus, platform
+from worker.breaker import Breaker
 from worker.budget import Budget
 from worker.bus import Bus
 from worker.carriers import KINDS
 from worker.carriers.account import Account
 from worker.carriers.port import Carrier
+from worker.clock import SharedClock
 from worker.delivery import Terms
 from worker.gateway import Gateway
+from worker.journal import Journal
 from worker.lifecycle import Rules
+from worker.rooms import Rooms
 from worker.settings import Settings, load
 from worker.store import Store
 
@@ -33,11 +37,16 @@ def utc_now() -> datetime:
 
 @dataclass
 class House:
-    """Everything a process needs, made on first use."""
+    """Everything a process needs, made on first use. Its clock is the database's where hosts share one."""
 
     settings: Settings
     now: Clock = utc_now
     _carriers: dict[str, Carrier] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Put the shared clock in the place of the wall clock."""
+        if self.now is utc_now and self.settings.shared:
+            self.now = SharedClock(lambda: self.store.time())  # noqa: PLW0108 - made on first use, as all here
 
     @cached_property
     def store(self) -> Store:
@@ -51,9 +60,29 @@ class House:
         return Bus(bus.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
 
     @cached_property
+    def journal(self) -> Journal:
+        """What outlasts a process that dies with a reply."""
+        return Journal(self.settings.journal_folder)
+
+    @cached_property
     def gateway(self) -> Gateway:
         """The door for HTTP."""
-        return Gateway(self.destinations, Budget(bus.connect(self.settings.redis)).take)
+        return Gateway(self.destinations, self.budget.take, self.now)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The request budgets that processes share."""
+        return Budget(bus.connect(self.settings.redis))
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """The circuit breakers that processes share."""
+        return Breaker(bus.connect(self.settings.redis))
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        """What each account may have of this process's threads."""
+        return Rooms(self.settings.worker_concurrency, len(self.settings.accounts))
 
     @cached_property
     def destinations(self) -> dict[str, Account]:
@@ -85,10 +114,9 @@ class House:
 
     def _introduce(self, account: Account) -> Carrier:
         codec = KINDS[account.kind](account, self.store.facts(account.name))
-        probe = codec.probe()
-        if not codec.needs_login or probe is None:
+        if not codec.needs_login:
             return codec
-        facts = codec.read_probe(self.gateway.one(account.name, probe))
+        facts = codec.read_probe(self.gateway.one(account.name, codec.probe()))
         self.store.put_facts(account.name, facts)
         return KINDS[account.kind](account, facts)
 
@@ -129,7 +157,7 @@ def house() -> House:
 
 def _furnished(made: House) -> House:
     """Make what the tasks' threads share before they do: two of them at first use would make two of each."""
-    _ = made.store, made.bus, made.gateway, made.rules, made.file_shops
+    _ = made.store, made.bus, made.gateway, made.journal, made.breaker, made.rooms, made.rules, made.file_shops
     return made
 
 

@@ -56,6 +56,7 @@ def test_without_any_setting_everything_has_its_default() -> None:
         "public_url": "",
         "carriers": {},
         "ordering": Ordering().model_dump(),
+        "journal_folder": Path("var/journal"),
         "stores_file": Path("stores.toml"),
         "log_format": "",
         "log_level": "INFO",

@@ -1,24 +1,28 @@
 """The store: one object a process, every method one transaction."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Connection, RowMapping, func, select, text
 
 from schemas.stores import Store as Shop
 from worker import lifecycle, schedule
 from worker.carriers.port import Callback, CallbackKey
 from worker.delivery import Delivery, Outgoing
-from worker.store import callbacks, deliveries, directory, intake, outbox
+from worker.store import accounts, callbacks, deliveries, directory, intake, outbox
+from worker.store.accounts import Pause
 from worker.store.callbacks import StoredCallback
 from worker.store.deliveries import Decision, Due
-from worker.store.engine import connect, passing, reading
+from worker.store.engine import connect, passing, reading, without_limit
 from worker.store.intake import Intake
 
 PATIENCE = (0.1, 0.5, 2.0, 5.0)
 """Seconds to wait between tries of a change that a passing trouble of the database prevented."""
+T = TypeVar("T")
 
 
 class Store:
@@ -41,6 +45,7 @@ class Store:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
         with self.engine.connect() as connection:
+            without_limit(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -49,6 +54,24 @@ class Store:
         """Prove that the database answers and has our tables; raises what the driver raises."""
         with reading(self.engine) as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
+
+    def time(self) -> datetime:
+        """Read the database's clock."""
+        with reading(self.engine) as connection:
+            read: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return read
+
+    def _persist(self, change: Callable[[Connection], T]) -> T:
+        """Make a change that must not be lost because the database restarts or picked another; it may run twice."""
+        for pause in (*self._patience, None):
+            try:
+                with self.engine.begin() as connection:
+                    return change(connection)
+            except Exception as error:
+                if pause is None or not passing(error):
+                    raise
+                time.sleep(pause)
+        raise AssertionError("the last try returns or raises")
 
     # --- deliveries ---
 
@@ -62,21 +85,22 @@ class Store:
         wanted = list(ids)
         if not wanted:
             return []
-        # A database that restarts must not cost us a carrier's answer; deciding again is harmless.
-        for pause in (*self._patience, None):
-            try:
-                with self.engine.begin() as connection:
-                    return deliveries.change(connection, wanted, decide)
-            except Exception as error:
-                if pause is None or not passing(error):
-                    raise
-                time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+        return self._persist(lambda connection: deliveries.change(connection, wanted, decide))
+
+    def journalled(self, page: str, attempts: Iterable[int]) -> list[tuple[str, int, str]]:
+        """Name what a journal's page may settle, these attempts and whatever is open: delivery, attempt and carrier."""
+        with reading(self.engine) as connection:
+            return deliveries.journalled(connection, page, attempts)
 
     def claim(self, now: datetime, limit: int, *, except_carriers: Sequence[str] = ()) -> list[Due]:
         """Hand out what is due, each delivery once for as long as its lease lasts."""
         with self.engine.begin() as connection:
             return deliveries.claim(connection, now, now + schedule.LEASE, limit, except_carriers)
+
+    def give_back(self, ids: Iterable[str], now: datetime, until: datetime) -> None:
+        """Let deliveries that were handed out be handed out again from `until` on, as far as they are still due."""
+        with self.engine.begin() as connection:
+            deliveries.give_back(connection, ids, now, until)
 
     def find(self, name: str) -> list[Delivery]:
         """Find deliveries by their id or by the platform's order id, newest first."""
@@ -114,9 +138,12 @@ class Store:
         self, source: str, message_id: str, batch: Intake, rules: lifecycle.Rules, now: datetime
     ) -> list[Delivery]:
         """Take in what was fetched for a message, or bury it."""
-        with self.engine.begin() as connection:
+
+        def take(connection: Connection) -> list[Delivery]:
             intake.fetched(connection, source, message_id)
             return intake.take_in(connection, batch, rules, now)
+
+        return self._persist(take)
 
     def dead_letters(self, limit: int) -> list[RowMapping]:
         """List the dead letters that wait for somebody, newest first."""
@@ -167,31 +194,62 @@ class Store:
     ) -> list[Delivery]:
         """Note what became of a callback in the transaction of its effect, so that neither is without the other."""
         with self.engine.begin() as connection:
-            changed = deliveries.change(connection, [found[0]], decide) if found else []
-            callbacks.settle(connection, callback_id, result)
-            return changed
+            if not callbacks.settle(connection, callback_id, result) or found is None:
+                return []
+            return deliveries.change(connection, [found[0]], decide)
 
     def claim_callbacks(self, now: datetime, limit: int) -> list[str]:
         """Hand out callbacks that nobody has applied yet."""
         with self.engine.begin() as connection:
             return callbacks.claim(connection, now, limit)
 
+    def listened_at(self) -> datetime | None:
+        """Tell when callbacks could last be stored; None when nobody has ever listened for them."""
+        with reading(self.engine) as connection:
+            return callbacks.listened_at(connection)
+
+    def listening(self, now: datetime) -> None:
+        """Note that callbacks can be stored now."""
+        with self.engine.begin() as connection:
+            callbacks.listening(connection, now)
+
+    def awaiting_news(self, carriers: Sequence[str]) -> list[str]:
+        """Name the deliveries that are being followed at these carriers."""
+        with reading(self.engine) as connection:
+            return callbacks.awaiting_news(connection, carriers)
+
     # --- events ---
 
-    def unsent(self, limit: int) -> list[Outgoing]:
-        """Read the oldest events that are not on the bus."""
+    @cached_property
+    def identity(self) -> str:
+        """Which database this is."""
+        with self.engine.begin() as connection:
+            return outbox.identity(connection)
+
+    def unsent(self, limit: int, after: int = 0) -> list[Outgoing]:
+        """Read the oldest events that are not on the bus, after a position."""
         with reading(self.engine) as connection:
-            return outbox.unsent(connection, limit)
+            return outbox.unsent(connection, limit, after)
+
+    def newest_place(self) -> str:
+        """Tell the newest place at which an event is known to stand on the bus; empty while there is none."""
+        with reading(self.engine) as connection:
+            return outbox.newest_place(connection)
+
+    def unpublish(self, standing: str, known: str, keep: int) -> int:
+        """Take what the bus lost behind a place for unpublished; return how many events there are."""
+        with self.engine.begin() as connection:
+            without_limit(connection)
+            return outbox.unpublish(connection, standing, known, keep)
 
     def awaits_publishing(self) -> bool:
         """Tell whether an event is not on the bus."""
         with reading(self.engine) as connection:
             return outbox.awaits(connection)
 
-    def sent(self, published: Sequence[tuple[int, str | None]], now: datetime) -> None:
+    def sent(self, published: Sequence[tuple[int, str]], now: datetime) -> None:
         """Note where events stand on the bus."""
-        with self.engine.begin() as connection:
-            outbox.sent(connection, published, now)
+        self._persist(lambda connection: outbox.sent(connection, published, now))
 
     def keys(self, order_id: str) -> list[str]:
         """Name the keys that an order's events have."""
@@ -223,9 +281,29 @@ class Store:
     def facts(self, account: str) -> dict[str, str]:
         """Read what a probe once told about a carrier account."""
         with reading(self.engine) as connection:
-            return directory.facts(connection, account)
+            return accounts.facts(connection, account)
 
     def put_facts(self, account: str, facts: Mapping[str, str]) -> None:
         """Keep what a probe told about a carrier account."""
         with self.engine.begin() as connection:
-            directory.put_facts(connection, account, facts)
+            accounts.put_facts(connection, account, facts)
+
+    def paused(self) -> dict[str, Pause]:
+        """Read which accounts are paused."""
+        with reading(self.engine) as connection:
+            return accounts.paused(connection)
+
+    def pause(self, account: str, by: str, because: str, now: datetime) -> bool:
+        """Pause an account and tell it, once; false when it is paused already."""
+        with self.engine.begin() as connection:
+            return accounts.pause(connection, account, by, because, now)
+
+    def resume(self, account: str, by: str, now: datetime) -> bool:
+        """Let an account go again and tell it; false when it is not paused, or not by whom `by` may overrule."""
+        with self.engine.begin() as connection:
+            return accounts.resume(connection, account, by, now)
+
+    def odd_words(self) -> dict[str, list[str]]:
+        """List the words of each account that nobody understood."""
+        with reading(self.engine) as connection:
+            return accounts.odd_words(connection)
