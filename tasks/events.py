@@ -1,4 +1,4 @@
-"""Events out: relay the outbox to the bus."""
+"""Events out: relay the outbox to the bus, and first publish again what the bus has lost."""
 
 import os
 import socket
@@ -8,6 +8,8 @@ from celery import shared_task
 from redis.exceptions import RedisError
 
 from worker import log
+from worker.outlet import Moved, left_behind, newest_of
+from worker.rounds import RELAYING
 from worker.wiring import House, house
 
 logger = log.get(__name__)
@@ -18,7 +20,12 @@ BATCH = 500
 
 @shared_task(name="events.publish")
 def publish() -> None:
-    """Put every waiting event on the bus, in order; one relay at a time, the others leave it to that one.
+    """Put every waiting event on the bus, in order; one relay at a time, the others leave it to that one."""
+    RELAYING.run(_relay)
+
+
+def _relay() -> bool:
+    """Relay under the lease; False when something had to be left behind, so that the sweep comes back.
 
     What was told while the lease was given back is looked for once more, because its hint found the lease taken.
     """
@@ -31,18 +38,37 @@ def publish() -> None:
             finally:
                 made.store.drop_lease(RELAY, holder)
             if not drained or not made.store.awaits_publishing():
-                return
-    except RedisError as error:
+                return drained
+    except (RedisError, Moved) as error:
         logger.warning("events.publishing_failed", error=type(error).__name__)
+        return False
+    return True
 
 
 def _drain(made: House, holder: str) -> bool:
-    """Publish until nothing waits; False when the bus took less than it was given, so that the sweep comes back."""
-    while waiting := made.store.unsent(BATCH):
-        published = made.bus.publish(waiting)
-        made.store.sent(published, made.now())
+    """Publish until nothing waits; False when something had to be left behind."""
+    database, newest = made.store.identity, _repaired(made)
+    stuck: set[str] = set()
+    after = 0
+    while waiting := made.store.unsent(BATCH, after):
+        events = [event for event in waiting if event.key not in stuck]
+        told = made.bus.outlet.publish(database, events, newest)
+        made.store.sent(told, made.now())
+        stuck |= left_behind(events, told)
         if len(waiting) < BATCH:
-            return len(published) == len(waiting)
-        if len(published) < BATCH or not made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
+            break
+        if not made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
             return False
-    return True
+        after, newest = waiting[-1].position, newest_of(newest, told)
+    if stuck:
+        logger.warning("events.left_behind", keys=sorted(stuck)[:10], count=len(stuck))
+    return not stuck
+
+
+def _repaired(made: House) -> str:
+    """Let what the bus lost be published again; return the newest place on it."""
+    known = made.store.newest_place()
+    standing, newest = made.bus.outlet.standing(known)
+    if standing != known and (lost := made.store.unpublish(standing, known, made.settings.events_keep)):
+        logger.warning("events.lost_by_the_bus", count=lost)
+    return newest

@@ -12,10 +12,12 @@ from typing import Any
 from celery import Celery, signals
 from kombu import Queue
 
-from worker import log
+from worker import broker, log
 from worker.errors import SettingsError
 from worker.intake import OrdersReader
+from worker.replay import JournalReader
 from worker.settings import Settings, load
+from worker.watch import Watch
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
@@ -24,6 +26,7 @@ SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", "platform", "timers")
 ELSEWHERE = {"orders.fetch": "platform", "maintenance.purge": "timers"}
 """Tasks whose queue is not their family's."""
+AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 
 
@@ -38,9 +41,9 @@ def _queues(settings: Settings) -> list[Queue]:
 
 
 def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:
-    """Find a task's queue by its name; `deliveries.*` go to their carrier's."""
+    """Find a task's queue by its name; `deliveries.*` and `carriers.*` go to their carrier's."""
     family, _, verb = name.partition(".")
-    if family == "deliveries":
+    if family in {"deliveries", "carriers"}:
         money, reads = carrier_queues(args[0])
         return {"queue": reads if verb == "track" else money}
     queue = ELSEWHERE.get(name, family)
@@ -49,6 +52,7 @@ def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> d
 
 def make(settings: Settings) -> Celery:
     """Configure the app for these settings."""
+    broker.install()
     made = Celery("order-sync", broker=settings.broker, set_as_current=True)
     redis_options: dict[str, Any] = {
         "visibility_timeout": VISIBILITY_SECONDS,
@@ -56,17 +60,20 @@ def make(settings: Settings) -> Celery:
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
         # Without a socket timeout a half-open connection is never noticed.
-        "socket_timeout": 10,
+        "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
-        "health_check_interval": 10,
+        "health_check_interval": 5,  # twice this until a connection that went silent is given up
         # No retry_on_timeout: it would send a write twice.
         "global_keyprefix": KEY_PREFIX,
         "client_name": "osync",
         "max_connections": 20,
     }
     made.conf.update(
-        include=[f"tasks.{name}" for name in ("callbacks", "deliveries", "events", "maintenance", "orders", "timers")],
+        include=[
+            f"tasks.{name}"
+            for name in ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "timers")
+        ],
         broker_transport_options=redis_options if not settings.broker.startswith("amqp") else {},
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # for ever; the default gives up after 100
@@ -104,6 +111,12 @@ def make(settings: Settings) -> Celery:
                 "schedule": timedelta(seconds=SWEEP_SECONDS),
                 "options": {"expires": 5},
             },
+            "publish": {
+                # Also when nothing is told: the relay is who notices that the bus has lost something.
+                "task": "events.publish",
+                "schedule": timedelta(seconds=AUDIT_SECONDS),
+                "options": {"expires": AUDIT_SECONDS},
+            },
             "purge": {
                 "task": "maintenance.purge",
                 "schedule": timedelta(seconds=PURGE_SECONDS),
@@ -111,7 +124,7 @@ def make(settings: Settings) -> Celery:
             },
         },
     )
-    made.steps["worker"].add(OrdersReader)
+    made.steps["worker"].update((OrdersReader, JournalReader, Watch))
     made.set_default()  # the current app is a thread's own; hints are given from many threads
     return made
 

@@ -1,11 +1,12 @@
 """ALL publishing and stream reading: `orders` comes in, `deliveries` goes out, both Redis Streams.
 
 The bus is disposable. What it loses stands in the database: orders are acknowledged only once they are stored, and
-events are published from the outbox behind a guard that knows each delivery's last sequence.
+events are published from the outbox, again if need be (`outlet`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -13,28 +14,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from worker.delivery import Outgoing
+from worker.outlet import Outlet
 
 GROUP = "order-sync"
-GUARD_SECONDS = 30 * 24 * 3600
 IDLE_MS = 60_000
 """A reader that has not acknowledged for this long is taken for dead, and its entries are taken over."""
-SOCKET_SECONDS = 10
+SOCKET_SECONDS = 5
 PAGE = 1000
 """Entries that trimming reads at once."""
-
-_PUBLISH = """
-local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-if tonumber(ARGV[1]) <= last then return false end
-if tonumber(ARGV[4]) > last then return redis.error_reply('GAP the event before this one is not published') end
-local id = redis.call('XADD', KEYS[1], '*', 'event', ARGV[2])
-redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[3])
-return id
-"""
-"""Publish an event once: its key's sequence only grows, whichever relay comes late (KEYS: stream, guard).
-
-ARGV: the sequence, the event, the guard's life in seconds, and the sequence that this batch put before it, or 0.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +38,7 @@ class Bus:
     def __init__(self, client: redis.Redis, *, orders: str, events: str, idle_ms: int = IDLE_MS) -> None:
         self._redis, self._idle_ms = client, idle_ms
         self.orders, self.events = orders, events
-        self._publish = client.register_script(_PUBLISH)
+        self.outlet = Outlet(client, events)
 
     def ping(self) -> None:
         """Prove that the server answers; raises RedisError."""
@@ -101,26 +88,6 @@ class Bus:
 
     # --- events out ---
 
-    def publish(self, events: Sequence[Outgoing]) -> list[tuple[int, str | None]]:
-        """Publish events in this order; return the position and bus id of each that is on the bus.
-
-        A repeat gets no second entry and the id None. After the first failure of a key the rest of that key is left
-        for the next time. The server itself must see to that: all of a batch is sent before the first reply is read.
-        """
-        pipe = self._redis.pipeline(transaction=False)
-        before: dict[str, int] = {}
-        for event in events:
-            keys = [self.events, f"{self.events}:sequence:{event.key}"]
-            arguments: list[str | int] = [event.sequence, event.body, GUARD_SECONDS, before.get(event.key, 0)]
-            self._publish(keys=keys, args=arguments, client=pipe)
-            before[event.key] = event.sequence
-        replies = zip(events, pipe.execute(raise_on_error=False), strict=True)
-        return [
-            (event.position, _text(reply) if reply else None)
-            for event, reply in replies
-            if not isinstance(reply, Exception)
-        ]
-
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
         """Yield what is published after an entry id, for ever; an empty pair marks a pause."""
         if after == "$":  # asked for again after each pause, it would skip what was published meanwhile
@@ -167,6 +134,25 @@ class Bus:
         lowest = self._redis.xpending(stream, group["name"])["min"] if group["pending"] else None
         return _text(lowest or group["last-delivered-id"])
 
+    def lags(self, now: datetime) -> dict[tuple[str, str], float]:
+        """Measure how many seconds old the oldest entry is that each group has not acknowledged, by stream and group.
+
+        What a group has not acknowledged is never trimmed: one that never reads lets its stream grow.
+        """
+        return {
+            (stream, _text(group["name"])): self._lag(stream, group, now)
+            for stream in (self.orders, self.events)
+            if self._redis.exists(stream)
+            for group in self._redis.xinfo_groups(stream)
+        }
+
+    def _lag(self, stream: str, group: dict[str, Any], now: datetime) -> float:
+        done = _text(group["last-delivered-id"])
+        # The entry itself may be the last one delivered: the next is among two.
+        found: Any = self._redis.xrange(stream, min=self._oldest_of_group(stream, group), count=2)
+        waiting = [_text(identity) for identity, _ in found if group["pending"] or _text(identity) != done]
+        return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0
+
     def faults(self) -> list[str]:
         """Name what is wrong with the server's settings, worst first: an evicting server loses queues and streams."""
         try:
@@ -188,7 +174,7 @@ def connect(url: str) -> redis.Redis:
         url,
         **({} if url.startswith("unix:") else tcp),  # a Unix socket's connection refuses these words
         socket_timeout=SOCKET_SECONDS,
-        health_check_interval=10,
+        health_check_interval=5,
         retry=Retry(NoBackoff(), 0),  # a write that is replayed by the client could be a second write
     )
 

@@ -7,18 +7,19 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from worker import log
-from worker.delivery import Delivery, Step
+from worker.delivery import INDOORS, Delivery, Step
+from worker.rounds import RELAYING
 
 logger = log.get(__name__)
 BATCH = 25
-TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step is not Step.ROUTE}
+TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in INDOORS}
 Hint = tuple[str, list[object]]
 """A task's name and its arguments; the app's routes know the queue."""
 
 
 def give(hints: Iterable[Hint]) -> None:
-    """Send hints. A broker that is away is only noted."""
-    wanted = list(hints)
+    """Send hints. A broker that is away is only noted; a relay that is under way in this process needs no message."""
+    wanted = [hint for hint in hints if hint != publish() or not RELAYING.ask()]
     if not wanted:
         return
     try:
@@ -47,7 +48,7 @@ def after(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> 
     grouped: dict[tuple[Step, str], list[str]] = {}
     for delivery in changed:
         told = True
-        if delivery.step in TASKS and delivery.carrier and delivery.next_run_at and delivery.next_run_at <= now:
-            grouped.setdefault((delivery.step, delivery.carrier), []).append(delivery.id)
+        if delivery.step in TASKS and delivery.desk and delivery.next_run_at and delivery.next_run_at <= now:
+            grouped.setdefault((delivery.step, delivery.desk), []).append(delivery.id)
     hints = [hint for (step, carrier), ids in grouped.items() for hint in batches(step, carrier, ids)]
     give([*hints, publish()] if told else hints)

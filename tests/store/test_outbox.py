@@ -50,12 +50,12 @@ def test_an_unsent_event_carries_what_goes_to_the_bus(store: Store) -> None:
 
 def test_a_sent_event_is_not_sent_again_and_knows_its_place_on_the_bus(store: Store) -> None:
     first, second, third = place(store, "1", "2", "3")
-    store.sent([(1, "7-0"), (3, None)], LATER)
+    store.sent([(1, "7-0"), (3, "7-1")], LATER)
     assert waiting(store) == [(2, second, 1)]
     assert [(row["key"], row["bus_id"], row["published_at"]) for row in rows(store, "event")] == [
         (first, "7-0", LATER),
         (second, None, None),
-        (third, None, LATER),
+        (third, "7-1", LATER),
     ]
 
 
@@ -63,6 +63,49 @@ def test_nothing_sent_changes_nothing(store: Store) -> None:
     place(store)
     store.sent([], LATER)
     assert waiting(store) == [(1, ID, 1)]
+
+
+def test_unsent_events_can_be_read_from_a_position_on(store: Store) -> None:
+    first, second, third = place(store, "1", "2", "3")
+    assert [each.key for each in store.unsent(10, 1)] == [second, third]
+    assert [each.key for each in store.unsent(1, 1)] == [second]
+    assert [each.key for each in store.unsent(10)] == [first, second, third]
+
+
+def test_a_database_keeps_the_name_that_it_gave_itself(store: Store) -> None:
+    url = store.engine.url.render_as_string(hide_password=False)
+    again = Store(url)
+    assert (store.identity, len(store.identity)) == (again.identity, 32)
+    again.close()
+
+
+def published(store: Store, count: int) -> None:
+    """Publish as many events, at the places p1, p2, ..."""
+    place(store, *(str(number) for number in range(count)))
+    store.sent([(at, f"p{at}") for at in range(1, count + 1)], NOW)
+
+
+def test_the_newest_place_is_the_highest_that_was_noted(store: Store) -> None:
+    assert store.newest_place() == ""
+    published(store, 3)
+    assert store.newest_place() == "p3"
+
+
+def test_exactly_what_stood_behind_a_place_is_unpublished(store: Store) -> None:
+    published(store, 5)
+    assert store.unpublish("p2", "p4", 1) == 2
+    assert [each.position for each in store.unsent(10)] == [3, 4]
+    assert store.newest_place() == "p5"
+    assert store.unpublish("p2", "p4", 1) == 0
+
+
+def test_of_a_bus_that_is_empty_only_the_newest_are_unpublished(store: Store) -> None:
+    published(store, 5)
+    assert store.unpublish("", "p5", 2) == 2
+    assert [each.position for each in store.unsent(10)] == [4, 5]
+    assert store.unpublish("", "p3", 2) == 0  # asked again before they are published, it is no more of them
+    store.sent([(4, "p6"), (5, "p7")], LATER)
+    assert store.newest_place() == "p7"
 
 
 def test_told_events_can_be_read_of_one_order_and_from_a_position_on(store: Store) -> None:

@@ -2,32 +2,57 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from schemas.events import skipped_key
 from worker.delivery import Outgoing
 from worker.store.deliveries import insert_new
-from worker.store.tables import DELIVERY, EVENT, LEASE
+from worker.store.tables import DELIVERY, EVENT, IDENTITY, LEASE
 
 
-def unsent(connection: Connection, limit: int) -> list[Outgoing]:
-    """Read the oldest unpublished events. Within a key their order is that of the sequence.
+def identity(connection: Connection) -> str:
+    """Tell which database this is; it is named when it is first asked."""
+    insert_new(connection, IDENTITY, [{"name": "database", "value": uuid4().hex}], "name")
+    return str(connection.scalars(select(IDENTITY.c.value).where(IDENTITY.c.name == "database")).one())
+
+
+def unsent(connection: Connection, limit: int, after: int = 0) -> list[Outgoing]:
+    """Read the oldest unpublished events after a position. Within a key their order is that of the sequence.
 
     A high-water mark would lose events whose transaction commits late; the partial index makes this as cheap.
     """
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
-    query = select(*columns).where(EVENT.c.published_at.is_(None)).order_by(EVENT.c.position).limit(limit)
+    unpublished = EVENT.c.published_at.is_(None) & (EVENT.c.position > after)
+    query = select(*columns).where(unpublished).order_by(EVENT.c.position).limit(limit)
     return [Outgoing(*row) for row in connection.execute(query)]
 
 
-def sent(connection: Connection, published: Sequence[tuple[int, str | None]], now: datetime) -> None:
-    """Note where events stand on the bus: pairs of position and bus id."""
+def sent(connection: Connection, published: Sequence[tuple[int, str]], now: datetime) -> None:
+    """Note where events stand on the bus: pairs of position and place."""
     if not published:
         return
     statement = update(EVENT).where(EVENT.c.position == bindparam("at"))
     marks = [{"at": position, "bus": bus_id, "when": now} for position, bus_id in published]
     connection.execute(statement.values(published_at=bindparam("when"), bus_id=bindparam("bus")), marks)
+
+
+def newest_place(connection: Connection) -> str:
+    """Tell the newest place at which an event is known to stand on the bus; empty while there is none."""
+    return connection.scalar(select(func.max(EVENT.c.bus_id))) or ""
+
+
+def unpublish(connection: Connection, standing: str, known: str, keep: int) -> int:
+    """Take the events behind the place `standing` and up to `known` for unpublished; return how many there are.
+
+    Of a bus that stands empty only the newest `keep` are wanted: it would hold no more of them.
+    """
+    lost = (EVENT.c.bus_id > standing) & (EVENT.c.bus_id <= known)
+    if not standing:
+        newest = select(EVENT.c.position).order_by(EVENT.c.position.desc())
+        lost &= EVENT.c.position > (connection.scalar(newest.offset(max(keep, 1)).limit(1)) or 0)
+    return connection.execute(update(EVENT).where(lost).values(published_at=None, bus_id=None)).rowcount
 
 
 def awaits(connection: Connection) -> bool:
