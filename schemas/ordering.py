@@ -210,7 +210,8 @@ def _in_utc(moment: datetime) -> datetime:
 def _deliver_at(raw: RawOrder, project: Project) -> datetime | None:
     """Find the promised time; None, as soon as possible, when it is not later than the order itself (O-06).
 
-    `delivery_datetime` is in the shop's time; `delivery_datetime_utc` and `created_at` are in UTC.
+    `delivery_datetime` is in the shop's time, in the hour that autumn shows twice the first of the two;
+    `delivery_datetime_utc` and `created_at` are in UTC.
     """
     due = _due(raw, project)
     asap = due is not None and raw.created_at is not None and due <= _in_utc(raw.created_at)

@@ -1,12 +1,17 @@
 """Callbacks: read what was stored with the carrier's codec, and decide as after a poll."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
 from celery import shared_task
 
 from schemas.status import Cause
 from worker import hints, lifecycle, log
-from worker.carriers.port import Carrier
-from worker.delivery import Change, Delivery, view
+from worker.carriers.port import Carrier, Observation
+from worker.delivery import Attempt, Change, Delivery, view
 from worker.errors import CarrierError
+from worker.lifecycle.surplus import GONE
 from worker.store import StoredCallback
 from worker.wiring import House, house
 
@@ -40,10 +45,10 @@ def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, 
         attempt = delivery.attempt(found[1])
         if attempt is None or delivery.store is None:
             return None
-        seen = codec.read_callback(kept.callback, view(delivery, attempt), now)
-        if not seen:
-            return lifecycle.look_now(delivery, made.rules, now)
-        return lifecycle.observe(delivery, attempt.id, seen, made.rules, now, Cause.CALLBACK)
+        ref = codec.callback_key(kept.callback).ref
+        if attempt.ref is None or ref in {None, attempt.ref}:
+            return _news(made, codec, kept, delivery, attempt)
+        return _news_of_another(made, codec, kept, delivery, replace(attempt, ref=ref))
 
     try:
         changed = made.store.apply_callback(kept.id, "applied", found, decide)
@@ -54,7 +59,35 @@ def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, 
     hints.after(changed, now)
 
 
+def _news(made: House, codec: Carrier, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:
+    now = made.now()
+    seen = codec.read_callback(kept.callback, view(delivery, attempt), now)
+    if not seen or _replayed(kept, seen):
+        return lifecycle.look_now(delivery, made.rules, now, attempt.id)
+    return lifecycle.observe(delivery, attempt.id, seen, made.rules, now, Cause.CALLBACK)
+
+
+def _news_of_another(
+    made: House, codec: Carrier, kept: StoredCallback, delivery: Delivery, shown: Attempt
+) -> Change | None:
+    """Take a callback about a further order with our tag: a courier too many, unless none comes of it (B-60)."""
+    known = next((each for each in delivery.attempts if (each.carrier, each.ref) == (shown.carrier, shown.ref)), None)
+    if known is not None:
+        return _news(made, codec, kept, delivery, known)
+    now = made.now()
+    seen = codec.read_callback(kept.callback, view(delivery, replace(shown, refs={})), now)
+    if not seen or seen[-1].status in GONE or _replayed(kept, seen):
+        return None
+    return lifecycle.duplicates(delivery, shown.id, [shown.ref or ""], made.rules, now, Cause.CALLBACK)
+
+
+def _replayed(kept: StoredCallback, seen: Sequence[Observation]) -> bool:
+    """Tell whether all it says was old when it came: carriers repeat theirs for a day, and nobody signs the time."""
+    return all(each.stamp is not None and kept.received_at - each.stamp > REPEATED for each in seen)
+
+
 ORPHAN_SECONDS = 24 * 3600
+REPEATED = timedelta(hours=26)
 
 
 def _orphan(made: House, kept: StoredCallback) -> None:

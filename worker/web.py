@@ -4,8 +4,10 @@ A callback is stored before it is answered, and everything else happens afterwar
 health have nothing to do with each other.
 """
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -19,21 +21,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from worker import hints, log
+from worker import broker, hints, log
+from worker.breaker import State
 from worker.carriers.port import Callback, CallbackKey, Carrier
 from worker.errors import Forged
+from worker.listening import NOTE_SECONDS, listen
 from worker.wiring import House
 
 logger = log.get(__name__)
 LIMITS = {"signed": 1_000_000, "token": 64_000}
+BODY_SECONDS = 10.0
+"""For a whole body: who sends a byte now and then would otherwise be listened to for ever."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
-BROKER_SECONDS = 3
 UNAVAILABLE = PlainTextResponse("try again later", status_code=503)
+CLOSE = {"Connection": "close"}
+"""With an answer to a body that was not read to its end."""
 
 
-def create_app(made: House) -> Starlette:
+def create_app(made: House, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     """Make the edge for a house."""
-    edge = _Edge(made)
+    edge = _Edge(made, body_seconds)
     return Starlette(
         routes=[
             Route("/callbacks/{carrier}", edge.callback, methods=["POST"]),
@@ -41,13 +48,14 @@ def create_app(made: House) -> Starlette:
             Route("/livez", edge.livez),
             Route("/readyz", edge.readyz),
             Route("/metrics", edge.metrics),
-        ]
+        ],
+        lifespan=edge.listening,
     )
 
 
 class _Edge:
-    def __init__(self, made: House) -> None:
-        self._house = made
+    def __init__(self, made: House, body_seconds: float) -> None:
+        self._house, self._body_seconds = made, body_seconds
         self._codecs = made.codecs  # for callbacks no login is needed
         self._registry = CollectorRegistry()
         self._answered = Counter(
@@ -57,9 +65,48 @@ class _Edge:
             "order_sync_deliveries", "Deliveries that are not over, by status", ["status"], registry=self._registry
         )
         self._unsent = Gauge("order_sync_events_unsent", "Events not yet on the bus", registry=self._registry)
+        self._lag = Gauge(
+            "order_sync_stream_lag",
+            "Age in seconds of the oldest entry that a consumer group has not acknowledged",
+            ["stream", "group"],
+            registry=self._registry,
+        )
+
+        self._paused = Gauge(
+            "order_sync_carrier_paused",
+            "Paused accounts, by who paused them",
+            ["carrier", "by"],
+            registry=self._registry,
+        )
+        self._open = Gauge(
+            "order_sync_breaker_open",
+            "Whether calls of a kind are held back because the carrier failed or had too many",
+            ["carrier", "kind"],
+            registry=self._registry,
+        )
+
+    @asynccontextmanager
+    async def listening(self, _app: Starlette) -> AsyncIterator[None]:
+        """Note again and again, for as long as we serve, that callbacks can be stored."""
+        noting = asyncio.create_task(self._note())
+        yield
+        noting.cancel()
+
+    async def _note(self) -> None:
+        while True:
+            try:
+                hurried = await run_in_threadpool(listen, self._house)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next note must come
+                logger.warning("callback.not_listening", error=type(error).__name__)
+            else:
+                if hurried:
+                    logger.warning("callback.gap", deliveries=hurried)
+            await asyncio.sleep(NOTE_SECONDS)
 
     async def callback(self, request: Request) -> Response:
-        """Store one callback: 200 once it is stored, 401 when forged, 404, 413, or 503 when it cannot be stored."""
+        """Store one callback: 200 once it is stored, 401 forged, 404, 408, 413, or 503 when it cannot be stored."""
+        if request.method == "HEAD":  # comes along with GET; a preview of the address is no callback
+            return PlainTextResponse("", status_code=405)
         name = request.path_params["carrier"]
         codec = self._codecs.get(name)
         if codec is None or codec.capabilities.callbacks == "none":
@@ -70,11 +117,14 @@ class _Edge:
 
     async def _receive(self, request: Request, name: str, codec: Carrier) -> Response:
         try:
-            body = await _body(request, LIMITS[codec.capabilities.callbacks])
+            async with asyncio.timeout(self._body_seconds):
+                body = await _body(request, LIMITS[codec.capabilities.callbacks])
         except ClientDisconnect:
             return UNAVAILABLE
+        except TimeoutError:
+            return PlainTextResponse("too slow", status_code=408, headers=CLOSE)
         if body is None:
-            return PlainTextResponse("too large", status_code=413)
+            return PlainTextResponse("too large", status_code=413, headers=CLOSE)
         callback = Callback(
             method=request.method,
             body=body,
@@ -116,7 +166,7 @@ class _Edge:
         checks: dict[str, Callable[[], object]] = {
             "database": self._house.store.ping,
             "bus": self._house.bus.ping,
-            "broker": _ping_broker,
+            "broker": lambda: broker.ping(current_app),
         }
         broken = [name for name, check in checks.items() if not await _answers(check)]
         return PlainTextResponse(f"not ready: {', '.join(broken)}", 503) if broken else PlainTextResponse("ok")
@@ -126,12 +176,29 @@ class _Edge:
         try:
             counts = await run_in_threadpool(self._house.store.counts)
             self._unsent.set(await run_in_threadpool(self._house.store.unsent_count))
+            await run_in_threadpool(self._measure_accounts)
         except SQLAlchemyError:
             return UNAVAILABLE
+        await run_in_threadpool(self._measure_lags)
         self._deliveries.clear()
         for status, count in counts.items():
             self._deliveries.labels(status).set(count)
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _measure_accounts(self) -> None:
+        self._paused.clear()
+        for name, pause in self._house.store.paused().items():
+            self._paused.labels(name, pause.by).set(1)
+        self._open.clear()
+        for name in self._codecs:
+            for kind, word in (self._house.breaker.states(name) or {}).items():
+                self._open.labels(name, kind.value).set(word.state is not State.CLOSED)
+
+    def _measure_lags(self) -> None:
+        self._lag.clear()
+        with suppress(RedisError):  # then nobody knows, and the rest is still worth telling
+            for (stream, group), seconds in self._house.bus.lags(self._house.now()).items():
+                self._lag.labels(stream, group).set(seconds)
 
 
 async def _body(request: Request, limit: int) -> bytes | None:
@@ -142,11 +209,6 @@ async def _body(request: Request, limit: int) -> bytes | None:
         if len(body) > limit:
             return None
     return bytes(body)
-
-
-def _ping_broker() -> None:
-    with current_app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
 
 
 async def _answers(check: Callable[[], object]) -> bool:

@@ -23,8 +23,8 @@ def serve() -> Iterator[Callable[[Script], Misbehaving]]:
 def make_edge(sqlite_url: str) -> Iterator[Callable[..., Edge]]:
     made: list[Edge] = []
 
-    def make(**environment: str) -> Edge:
-        made.append(Edge(sqlite_url, **environment))
+    def make(database_url: str = sqlite_url, **environment: str) -> Edge:
+        made.append(Edge(database_url, **environment))
         return made[-1]
 
     yield make

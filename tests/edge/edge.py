@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from worker.wiring import House
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 SECRET = "sandbox-borzo-secret"
+Content = bytes | AsyncIterator[bytes]
 ENVIRONMENT = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "BROKER_URL": "memory://",
@@ -58,12 +60,19 @@ class Edge:
         self.house.store.close()
         self._loop.close()
 
-    def ask(self, method: str, path: str, content: bytes = b"", **headers: Any) -> tuple[int, str]:
+    def ask(self, method: str, path: str, content: Content = b"", **headers: Any) -> tuple[int, str]:
         """Ask the edge; return the status and the text."""
         reply = self._loop.run(self._ask(method, path, content, headers))
         return reply.status_code, reply.text
 
-    async def _ask(self, method: str, path: str, content: bytes, headers: Any) -> httpx.Response:
+    def ask_at_once(self, path: str, letters: Iterable[tuple[bytes, dict[str, str]]]) -> list[int]:
+        """Post many bodies with their headers at the same time; return the statuses in that order."""
+        return [reply.status_code for reply in self._loop.run(self._ask_all(path, letters))]
+
+    async def _ask_all(self, path: str, letters: Iterable[tuple[bytes, dict[str, str]]]) -> list[httpx.Response]:
+        return await asyncio.gather(*(self._ask("POST", path, body, headers) for body, headers in letters))
+
+    async def _ask(self, method: str, path: str, content: Content, headers: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.web)
         async with httpx.AsyncClient(transport=transport, base_url="http://edge.example") as client:
             return await client.request(method, path, content=content, headers=headers)
@@ -80,7 +89,7 @@ class Edge:
 
     def kept(self) -> list[StoredCallback]:
         """Read the callbacks that wait."""
-        ids = self.house.store.claim_callbacks(NOW + timedelta(hours=1), 100)
+        ids = self.house.store.claim_callbacks(NOW + timedelta(hours=1), 1000)
         return [found for each in ids if (found := self.house.store.callback(each))]
 
     def hints(self) -> list[tuple[str, list[Any]]]:

@@ -1,15 +1,26 @@
+import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import pytest
 from structlog.testing import capture_logs
 
+from schemas.status import DeliveryStatus
 from tests.edge.edge import NOW, SECRET, Edge
+from worker import bus, lifecycle
+from worker.breaker import Breaker, Kind
+from worker.bus import Bus
+from worker.carriers.port import Booked, Observation, Raw
+from worker.delivery import Change
 from worker.store import Store
+from worker.web import create_app
 
 Make = Callable[..., Edge]
 FORGED = (401, "not authentic")
@@ -216,6 +227,50 @@ def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
     assert edge.ask(method, "/callbacks/borzo", b"{}", **sign(b"{}"))[0] == 405
 
 
+def test_a_preview_of_a_callback_s_address_is_no_callback(edge: Edge) -> None:
+    edge.book(TOKEN)
+    answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
+    assert (answer, edge.kept(), edge.hints()) == ((405, ""), [], [])
+
+
+async def dripping() -> AsyncIterator[bytes]:
+    """Send a byte, and never another."""
+    yield b"{"
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
+def test_a_body_that_never_ends_is_not_waited_for(path: str, edge: Edge) -> None:
+    edge.book(TOKEN)
+    edge.web = create_app(edge.house, body_seconds=0.01)
+    answer = edge.ask("POST", path, dripping())
+    assert (answer, edge.kept()) == ((408, "too slow"), [])
+
+
+# --- many at once ---
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
+    database: str, make_edge: Make, request: pytest.FixtureRequest
+) -> None:
+    edge = make_edge(database_url=request.getfixturevalue(database))
+    answers = edge.ask_at_once("/callbacks/borzo", [(ORDER_CHANGED, sign(ORDER_CHANGED))] * 100)
+    assert (answers, len(edge.kept()), len(edge.hints())) == ([200] * 100, 1, 1)
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
+    database: str, make_edge: Make, request: pytest.FixtureRequest
+) -> None:
+    edge = make_edge(database_url=request.getfixturevalue(database), WORKER_CONCURRENCY="1")
+    bodies = [b"%d" % number for number in range(200)]
+    answers = edge.ask_at_once("/callbacks/borzo", [(body, sign(body)) for body in bodies])
+    taken = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
+    assert {each.callback.body for each in edge.kept()} == taken
+    assert set(answers) <= {200, 503}
+
+
 # --- when something is away ---
 
 
@@ -231,6 +286,38 @@ def test_without_the_broker_a_callback_is_stored_all_the_same(make_edge: Make) -
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
     kept = [each.callback.body for each in edge.kept()]
     assert (answer, kept) == (OK, [ORDER_CHANGED])
+
+
+async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
+    """Run what runs beside the answers."""
+    async with asyncio.timeout(10), edge.web.router.lifespan_context(edge.web):
+        while not done():  # noqa: ASYNC110 - it shows only in the database and in the log
+            await asyncio.sleep(0)
+
+
+def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
+    asyncio.run(_serve_until(edge, lambda: edge.house.store.listened_at() is not None))
+    assert edge.house.store.listened_at() == NOW
+
+
+def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
+    edge.house.store.listening(NOW - timedelta(hours=1))
+    edge.book(TOKEN)
+    (delivery,) = edge.house.store.find("2011")
+    created = Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref="25"))
+    settled = lifecycle.settle(delivery, 7, created, edge.house.rules, NOW)
+    later = Change(replace(settled.delivery, next_run_at=NOW + timedelta(hours=1)), settled.events)
+    edge.house.store.update([delivery.id], lambda _: later)
+    with capture_logs() as told:
+        asyncio.run(_serve_until(edge, lambda: bool(told)))
+    assert told == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
+
+
+@pytest.mark.usefixtures("no_database")
+def test_without_the_database_it_is_told_that_no_callback_can_be_stored(edge: Edge) -> None:
+    with capture_logs() as told:
+        asyncio.run(_serve_until(edge, lambda: bool(told)))
+    assert told == [{"event": "callback.not_listening", "error": "OperationalError", "log_level": "warning"}]
 
 
 # --- health and metrics ---
@@ -271,6 +358,34 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
             "order_sync_events_unsent 1.0",
         },
     )
+
+
+def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
+    client: Any = edge.house.bus._redis
+    client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
+    client.xgroup_create("deliveries", "kitchen", id="0")
+    _, text = edge.ask("GET", "/metrics")
+    told = [line for line in text.splitlines() if line.startswith("order_sync_stream_lag")]
+    assert told == ['order_sync_stream_lag{group="kitchen",stream="deliveries"} 90.0']
+
+
+def test_without_the_bus_the_other_metrics_are_told(edge: Edge) -> None:
+    edge.house.bus = Bus(bus.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
+    status, text = edge.ask("GET", "/metrics")
+    assert (status, "order_sync_events_unsent 0.0" in text, "order_sync_stream_lag{" in text) == (200, True, False)
+
+
+def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
+    edge.house.breaker = Breaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+    edge.house.breaker.report("cervo", Kind.READ, good=0, bad=5)
+    edge.house.store.pause("borzo", "carrier", "HTTP 401", NOW)
+    _, text = edge.ask("GET", "/metrics")
+    told = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
+    assert [line for line in told if line.endswith(" 1.0")] == [
+        'order_sync_carrier_paused{by="carrier",carrier="borzo"} 1.0',
+        'order_sync_breaker_open{carrier="cervo",kind="read"} 1.0',
+    ]
+    assert len(told) == 10
 
 
 def test_no_log_line_holds_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:

@@ -285,6 +285,22 @@ def test_the_projects_time_zone_stands_in_for_the_shops() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("local", "zone", "instant"),
+    [
+        ("2027-10-31 02:30:00", "Europe/Copenhagen", "2027-10-31T00:30"),
+        ("2027-03-28 02:30:00", "Europe/Copenhagen", "2027-03-28T01:30"),
+        ("2027-01-01 00:30:00", "Europe/Copenhagen", "2026-12-31T23:30"),
+        ("2028-02-29 20:00:00", "America/Sao_Paulo", "2028-02-29T23:00"),
+        ("2038-01-19 06:14:08", "Asia/Riyadh", "2038-01-19T03:14:08"),
+    ],
+    ids=["twice-in-autumn", "never-in-spring", "new-year", "leap-day", "2038"],
+)
+def test_a_local_time_is_the_first_such_in_the_shop(local: str, zone: str, instant: str) -> None:
+    raw = changed(delivery_datetime_utc=None, delivery_datetime=local, business__timezone=zone)
+    assert read_order(raw).deliver_at == datetime.fromisoformat(instant).replace(tzinfo=UTC)
+
+
 def test_a_local_time_without_a_zone_is_refused() -> None:
     raw = changed(delivery_datetime_utc=None, business=None)
     assert refusal(raw) == "delivery_datetime_utc: missing; business.timezone: missing"

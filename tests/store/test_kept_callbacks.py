@@ -6,9 +6,11 @@ from functools import partial
 
 import pytest
 
-from tests.store.samples import ID, NOW, begun, place, rows
-from worker.carriers.port import Callback, CallbackKey
+from schemas.status import Cause, DeliveryStatus
+from tests.store.samples import ID, NOW, RULES, begun, place, rows
+from worker.carriers.port import Callback, CallbackKey, Observation, Raw
 from worker.delivery import Change, Delivery
+from worker.lifecycle import observe
 from worker.store import Store, StoredCallback
 from worker.store.callbacks import HINT_PATIENCE
 
@@ -54,9 +56,9 @@ def test_a_callback_that_differs_is_another(store: Store, changed: dict[str, obj
 
 
 def test_a_callback_that_comes_many_times_at_once_is_kept_once(store: Store) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        kept = list(pool.map(lambda _: store.keep_callback("borzo", CALLBACK, NOW), range(8)))
-    assert kept.count(None) == 7
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(lambda _: store.keep_callback("borzo", CALLBACK, NOW), range(100)))
+    assert kept.count(None) == 99
 
 
 def test_a_new_callback_is_left_to_its_hint_for_a_moment(store: Store) -> None:
@@ -95,6 +97,24 @@ def test_a_callback_and_its_effect_are_one_commit(store: Store) -> None:
     changed = store.apply_callback(kept, "applied", (ID, attempt), end)
     assert changed == store.load([ID]) == [replace(begun_, detail="seen")]
     assert [row["result"] for row in rows(store, "callback")] == ["applied"]
+
+
+def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: Store) -> None:
+    place(store)
+    (begun_,) = store.update([ID], begun)
+    kept, attempt = keep(store), begun_.attempts[0].id
+    news = Observation(DeliveryStatus.CREATED, Raw("order", "new"), ref="7")
+    before = len(rows(store, "event"))
+
+    def apply(_: int) -> list[Delivery]:
+        return store.apply_callback(
+            kept, "applied", (ID, attempt), lambda it: observe(it, attempt, [news], RULES, NOW, Cause.CALLBACK)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        changed = list(pool.map(apply, range(100)))
+    assert changed.count([]) == 99
+    assert len(rows(store, "event")) == before + 1
 
 
 def test_a_callback_whose_effect_fails_still_waits(store: Store) -> None:

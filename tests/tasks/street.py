@@ -18,6 +18,8 @@ from celery import Celery
 
 from worker import wiring
 from worker.app import make
+from worker.breaker import Breaker
+from worker.budget import Budget
 from worker.bus import Bus
 from worker.delivery import Delivery
 from worker.demo.orders import Sample, cancelled, message, placed
@@ -57,17 +59,24 @@ class Street:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.now = START
+        self.behind = timedelta(0)  # how far the carriers' clocks are behind ours
         wanted = {**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{folder}/street.db", **environment}
+        wanted.setdefault("JOURNAL_FOLDER", f"{folder}/journal")
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
         self.house = House(settings, now=lambda: self.now)
         self.redis: Any = fakeredis.FakeRedis()
         self.house.bus = Bus(self.redis, orders="orders", events="deliveries")
-        config = SandboxConfig(step=60, clock=lambda: self.now, borzo_callback_url=f"{PUBLIC}/callbacks/borzo")
+        self.house.breaker = Breaker(self.redis)
+        self.house.budget = Budget(self.redis)
+        config = SandboxConfig(
+            step=60, clock=lambda: self.now - self.behind, borzo_callback_url=f"{PUBLIC}/callbacks/borzo"
+        )
         web = create_app(self.house)
         self.sandbox = Sandbox(config, httpx.ASGITransport(web))
         self.house.gateway = Gateway(
             self.house.destinations,
             lambda _account, _rate, _operation, wanted: (wanted, 0.0),
+            self.house.now,
             transport=httpx.ASGITransport(self.sandbox.app),
         )
         self.house.store.upgrade()
@@ -142,9 +151,14 @@ class Street:
     def pass_time(self, seconds: float = 1.0) -> None:
         """Let time pass: callbacks go out, what is due is swept and worked off."""
         self.now += timedelta(seconds=seconds)
-        self._loop.run(self.sandbox.agenda.pump())
+        age(self.redis, seconds)
+        self.call_back()
         self.app.tasks["timers.sweep"]()
         self.work()
+
+    def call_back(self) -> None:
+        """Let the carriers send the callbacks that are due."""
+        self._loop.run(self.sandbox.agenda.pump())
 
     def until(self, done: Callable[["Street"], bool], *, step: float = 10.0, limit: int = 600) -> None:
         """Let time pass until something is so."""
@@ -179,6 +193,14 @@ class Street:
         """Read what the sandbox really did: carrier and carrier's id."""
         entries = self.sandbox.world.ledger.entries
         return [(entry.carrier, entry.carrier_id) for entry in entries if entry.action == action]
+
+
+def age(client: Any, seconds: float, prefix: str = "osync:breaker:") -> None:
+    """Let time pass for the breakers, which have the server's clock: all their times move back."""
+    times = ("until", "remembered", "probe", "since", "held", "held_remembered")
+    for key in client.scan_iter(f"{prefix}*"):
+        for name in set(times) & {name.decode() for name in client.hkeys(key)}:
+            client.hincrby(key, name, -round(seconds * 1000))
 
 
 def _sample(order_id: str, store_id: str, script: str) -> Sample:

@@ -1,5 +1,6 @@
 """Callbacks: stored raw before they are answered, applied afterwards."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -8,11 +9,14 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, select, update
 
 from worker.carriers.port import Callback, CallbackKey
+from worker.delivery import Step
 from worker.store.deliveries import insert_new
-from worker.store.tables import ATTEMPT, CALLBACK
+from worker.store.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 
 HINT_PATIENCE = timedelta(seconds=2)
 """How long a callback is left to the hint that was sent for it."""
+LISTENING = "callbacks"
+"""The lease that nobody holds: it only says until when callbacks could be stored."""
 WITHOUT_SECRETS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 
@@ -59,9 +63,10 @@ def get(connection: Connection, callback_id: str) -> StoredCallback | None:
     return StoredCallback(row["id"], row["carrier"], callback, row["received_at"], row["result"])
 
 
-def settle(connection: Connection, callback_id: str, result: str) -> None:
-    """Note what became of a callback."""
-    connection.execute(update(CALLBACK).where(CALLBACK.c.id == callback_id).values(result=result))
+def settle(connection: Connection, callback_id: str, result: str) -> bool:
+    """Note what became of a callback; false when somebody else has done so."""
+    waiting = update(CALLBACK).where(CALLBACK.c.id == callback_id, CALLBACK.c.result.is_(None))
+    return connection.execute(waiting.values(result=result)).rowcount == 1
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
@@ -94,3 +99,21 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
         if row is not None:
             return row.delivery_id, row.id
     return None
+
+
+def listened_at(connection: Connection) -> datetime | None:
+    """Tell when callbacks could last be stored; None when nobody has ever listened for them."""
+    return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == LISTENING))
+
+
+def listening(connection: Connection, now: datetime) -> None:
+    """Note that callbacks can be stored now."""
+    row = {"name": LISTENING, "holder": "", "until": now}
+    if not insert_new(connection, LEASE, [row], "name"):
+        connection.execute(update(LEASE).where(LEASE.c.name == LISTENING).values(until=now))
+
+
+def awaiting_news(connection: Connection, carriers: Sequence[str]) -> list[str]:
+    """Name the deliveries that are being followed at these carriers."""
+    followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))
+    return list(connection.scalars(followed.where(DELIVERY.c.carrier.in_(carriers))))

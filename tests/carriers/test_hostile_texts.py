@@ -1,0 +1,97 @@
+"""Texts that break things: every carrier is sent what the customer wrote, and nothing of it is ever acted upon."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from tests.carriers.sample import BROKEN, CODECS, NOW, TEXTS, booking
+from worker.carriers.port import Booking, Call
+from worker.errors import Refused
+
+
+def _form(body: bytes) -> dict[str, str]:
+    return {name: value for name, (value,) in parse_qs(body.decode("ascii"), keep_blank_values=True).items()}
+
+
+SAID: dict[str, Callable[[bytes], tuple[str, str]]] = {
+    "cervo": lambda body: (json.loads(body)["customer"], json.loads(body)["notes"]),
+    "borzo": lambda body: (
+        json.loads(body)["points"][1]["contact_person"]["name"],
+        json.loads(body)["points"][1]["note"],
+    ),
+    "form": lambda body: (f"{_form(body)['firstname']} {_form(body)['lastname']}".strip(), _form(body)["remarks"]),
+    "json": lambda body: (
+        f"{json.loads(body)['firstname']} {json.loads(body)['lastname']}".strip(),
+        json.loads(body)["remarks"],
+    ),
+}
+"""Where each carrier is told the customer's name and notes."""
+
+
+def shape(call: Call) -> tuple[Any, ...]:
+    return call.method, call.path, call.query, call.headers
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("carrier", CODECS)
+def test_a_carrier_is_sent_just_what_the_customer_wrote(carrier: str, text: str) -> None:
+    call = CODECS[carrier].book(booking(name=text, notes=text), NOW)
+    name, notes = SAID[carrier](call.body)
+    assert (name, notes.removeprefix(f"#{booking().tag} 2011 / ")) == (text, text)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, BROKEN])
+@pytest.mark.parametrize("carrier", CODECS)
+def test_no_text_reaches_a_header_or_the_address_of_a_request(carrier: str, text: str) -> None:
+    codec = CODECS[carrier]
+    strange = booking(text, text, street=f"{text} 7", unit=text, city=text)
+    assert shape(codec.book(strange, NOW)) == shape(codec.book(booking(), NOW))
+
+
+@pytest.mark.parametrize("carrier", ["cervo", "form", "json"])
+def test_what_is_no_letter_is_a_space_to_carriers_that_want_one_line(carrier: str) -> None:
+    name, _ = SAID[carrier](CODECS[carrier].book(booking(name=BROKEN), NOW).body)
+    assert name == "Jane X-Evil: 1 GET / HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "+4520304050\r\nX-Evil: 1",
+        "+45 20\x0030",
+        "+4520304050;ext=1,,9",
+        "\u0662\u0660\u0663\u0660\u0664\u0660\u0665\u0660x",
+    ],
+)
+@pytest.mark.parametrize("carrier", CODECS)
+def test_a_strange_telephone_number_is_sent_as_digits_or_refused(carrier: str, phone: str) -> None:
+    plain = booking()
+    customer = plain.order.customer.model_copy(update={"phone": phone})
+    strange = replace(plain, order=plain.order.model_copy(update={"customer": customer}))
+    assert _sent(carrier, strange) in {"refused", _sent(carrier, plain)}
+
+
+def _sent(carrier: str, wanted: Booking) -> bytes | str:
+    try:
+        return CODECS[carrier].book(wanted, NOW).body
+    except Refused:
+        return "refused"
+
+
+def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refused_beyond() -> None:
+    codec, rest = CODECS["borzo"], len(", Odense C, 5000")
+    whole = json.loads(codec.book(booking(street="🍕" * (350 - rest)), NOW).body)["points"][1]["address"]
+    assert whole == "🍕" * (350 - rest) + ", Odense C, 5000"
+    with pytest.raises(Refused, match=r"dropoff\.street: 1 to 350 characters"):
+        codec.book(booking(street="🍕" * (351 - rest)), NOW)
+
+
+@pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
+def test_notes_are_cut_between_letters_however_many_bytes_a_letter_has(carrier: str, most: int) -> None:
+    _, notes = SAID[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)
+    tag = f"#{booking().tag} 2011 / " if most == 250 else ""
+    assert notes == tag + "🍕" * (most - len(tag))

@@ -1,0 +1,118 @@
+"""Wall clocks: nights on which they jump, rare days, and what a carrier means by a time without a zone."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from worker.carriers.borzo.request import timestamp
+from worker.carriers.borzo.wire import event_of
+from worker.carriers.cervo.details import Moment
+from worker.carriers.cervo.details import moment as cervo_moment
+from worker.carriers.deliverit.times import full_moment
+from worker.carriers.deliverit.times import moment as deliverit_moment
+
+COPENHAGEN = ZoneInfo("Europe/Copenhagen")
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+# --- Cervo: to the minute, in the account's zone ---
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "zone", "meant"),
+    [
+        ("2026-10-25 02:50", "2026-10-25T00:51", "Europe/Copenhagen", "2026-10-25T00:50"),
+        ("2026-10-25 02:10", "2026-10-25T01:11", "Europe/Copenhagen", "2026-10-25T01:10"),
+        ("2027-03-28 02:30", "2027-03-28T01:31", "Europe/Copenhagen", "2027-03-28T01:30"),
+        ("2026-10-25 02:30", "2026-10-25T12:00", "Asia/Riyadh", "2026-10-24T23:30"),
+        ("2028-02-29 23:59", "2028-02-29T21:00", "Asia/Riyadh", "2028-02-29T20:59"),
+        ("2027-01-01 00:01", "2026-12-31T21:02", "Asia/Riyadh", "2026-12-31T21:01"),
+        ("2038-01-19 06:15", "2038-01-19T03:16", "Asia/Riyadh", "2038-01-19T03:15"),
+    ],
+    ids=["autumn-first", "autumn-second", "spring-gap", "riyadh", "leap-day", "new-year", "2038"],
+)
+def test_a_time_of_cervos_is_the_last_such_that_has_come(said: str, now: str, zone: str, meant: str) -> None:
+    assert cervo_moment(said, zone, utc(now)) == Moment(utc(meant), zone)
+
+
+def test_news_of_the_second_autumn_hour_is_newer_than_that_of_the_first() -> None:
+    first = cervo_moment("2026-10-25 02:50", "Europe/Copenhagen", utc("2026-10-25T00:51")).at
+    second = cervo_moment("2026-10-25 02:10", "Europe/Copenhagen", utc("2026-10-25T01:11")).at
+    assert first is not None
+    assert second is not None
+    assert first < second
+
+
+def test_a_day_that_does_not_exist_is_no_time() -> None:
+    assert cervo_moment("2027-02-29 10:00", "Asia/Riyadh", utc("2027-03-01T10:00")) == Moment(
+        notes=("time_unreadable",)
+    )
+
+
+# --- DeliverIt: clock faces, seldom with a date ---
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("2026-10-25 02:30", "2026-10-25T00:30"),
+        ("2027-03-28 02:30", "2027-03-28T01:30"),
+        ("2028-02-29 12:00", "2028-02-29T11:00"),
+        ("2027-02-29 12:00", None),
+        ("2038-01-19 04:14:08", "2038-01-19T03:14:08"),
+    ],
+    ids=["autumn", "spring-gap", "leap-day", "no-leap-day", "2038"],
+)
+def test_a_date_and_time_of_deliverits_is_the_first_such_on_the_wall(said: str, meant: str | None) -> None:
+    assert full_moment(said, COPENHAGEN) == (utc(meant) if meant else None)
+
+
+@pytest.mark.parametrize(
+    ("said", "anchor", "meant"),
+    [
+        ("00:05", "2026-12-31T22:50", "2026-12-31T23:05"),
+        ("23:58", "2027-01-01T00:10", "2026-12-31T22:58"),
+        ("00:05", "2028-02-28T22:50", "2028-02-28T23:05"),
+        ("00:05", "2028-02-29T22:50", "2028-02-29T23:05"),
+    ],
+    ids=["new-year", "back-to-the-old", "into-the-leap-day", "out-of-it"],
+)
+def test_a_clock_face_rolls_over_the_calendar_s_rare_nights(said: str, anchor: str, meant: str) -> None:
+    assert deliverit_moment(said, utc(anchor), COPENHAGEN) == utc(meant)
+
+
+# --- Borzo: always with an offset ---
+
+
+@pytest.mark.parametrize(
+    ("instant", "said"),
+    [
+        ("2026-10-18T03:30", "2026-10-18T00:30:00-03:00"),
+        ("2027-02-21T02:30", "2027-02-20T23:30:00-03:00"),
+        ("2026-12-31T23:59", "2026-12-31T20:59:00-03:00"),
+        ("2038-01-19T03:14", "2038-01-19T00:14:00-03:00"),
+    ],
+    ids=["once-the-first-night-of-summer", "once-the-last", "new-year", "2038"],
+)
+def test_sao_paulo_has_no_summer_time_any_more(instant: str, said: str) -> None:
+    assert timestamp(utc(instant), ZoneInfo("America/Sao_Paulo")) == said
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("2026-10-25T02:30:00+02:00", "2026-10-25T00:30"),
+        ("2026-10-25T02:30:00+01:00", "2026-10-25T01:30"),
+        ("2026-10-25T02:30:00", None),
+        ("2027-02-29T10:00:00-03:00", None),
+    ],
+    ids=["first", "second", "no-zone", "no-such-day"],
+)
+def test_a_time_of_borzos_without_its_offset_is_no_time(said: str, meant: str | None) -> None:
+    event = event_of(b'{"event_datetime": "%s", "order": {"order_id": 7}}' % said.encode())
+    assert event is not None
+    assert event.event_datetime == (utc(meant) if meant else None)
