@@ -44,7 +44,10 @@ DOORS = {
     "httpcore": {},
     "redis": {
         "worker/bus.py": "the two streams",
+        "worker/breaker.py": "the shared circuit breakers",
+        "worker/outlet.py": "the scripts behind which events leave",
         "worker/budget.py": "the shared counters",
+        "worker/broker.py": "tells its errors, which kombu takes care of, from a message's",
         "worker/fleet.py": "waits until the server that it started answers",
         "worker/web.py": "catches its errors: readiness names what is away",
         "worker/intake.py": "catches its errors: a bus that is away is waited for",
