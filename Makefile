@@ -9,7 +9,7 @@ UNTIL_CTRL_C = trap : INT;
 OR_ENDED = || [ $$? -eq 130 ]
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench format docs lock clean
+.PHONY: help demo up test check chaos bench format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check: $(READY) ## formatting, lint, types and tests: what CI runs
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n auto -q
+
+chaos: $(READY) ## real processes while two things at a time go wrong; MINUTES=1, SEED= repeats one
+	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY) ## the benchmarks
 	@$(BIN)/python -m benchmarks

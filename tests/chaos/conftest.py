@@ -1,0 +1,60 @@
+"""The stage: a sandbox and a Redis for all scenes, and a database for each."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlmodel import SQLModel
+
+from tests.chaos.clock import FastClock
+from tests.chaos.crew import Carriers, environment
+from tests.chaos.scene import Case, Scene
+from tests.conftest import _new_database
+from worker.fleet import Fleet, free_port
+from worker.store import Store
+
+RATE = 20
+STEP = 4000
+"""Of the fast clock: nothing happens to an order at its carrier while a test runs."""
+Stage = Callable[..., list[Scene]]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with Fleet(dict(os.environ), tmp_path / "log", grace=1) as made:
+        yield made
+
+
+@pytest.fixture
+def stage(
+    fleet: Fleet,
+    postgres_server: str,
+    embedded_redis: Callable[..., AbstractContextManager[str]],
+    tmp_path: Path,
+) -> Iterator[Stage]:
+    """Give a way to set scenes: each has a database and a bus of its own; callbacks reach the edge of the first."""
+    clock, web = FastClock.begin(RATE), free_port()
+    with ExitStack() as stack:
+        url = stack.enter_context(embedded_redis())
+        callbacks = f"http://127.0.0.1:{web}/callbacks/borzo"
+        sandbox = stack.enter_context(closing(Carriers(fleet, clock, STEP, callbacks)))
+
+        def scene(number: int, case: Case) -> Scene:
+            database = stack.enter_context(_new_database(postgres_server))
+            with closing(Store(database)) as store:
+                SQLModel.metadata.create_all(store.engine)  # in a tenth of a migration's time
+            environ = environment(
+                clock,
+                database=database,
+                redis_url=url.replace("/0", f"/{number}"),
+                origin=sandbox.origin,
+                journal=tmp_path / f"journal-{number}",
+                web=0 if number else web,
+            )
+            return stack.enter_context(closing(Scene(replace(case, number=number), fleet, tmp_path, environ, sandbox)))
+
+        yield lambda *cases: [scene(number, case) for number, case in enumerate(cases)]
+        fleet.stop()

@@ -1,0 +1,132 @@
+"""One process of a fleet under test: the real worker, beat, web or sandbox, on a clock that runs fast.
+
+`python -m tests.chaos.process worker|beat|web|sandbox`, with the settings of Order Sync in the environment, and the
+clock and the trap of whoever starts it.
+"""
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+import uvicorn
+
+from tests.chaos.clock import FastClock
+from tests.chaos.traps import Trap, Watch
+from worker import breaker, bus, log, wiring
+from worker.bus import IDLE_MS, Bus
+from worker.gateway import Gateway
+from worker.lifecycle import Rules
+from worker.sandbox import SandboxConfig, serve
+from worker.settings import load
+from worker.store import Store
+from worker.web import create_app
+from worker.wiring import House
+
+SWEEP_SECONDS = 0.25
+CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
+TRAP = Trap.inherited()
+WATCH = Watch(TRAP) if TRAP else None
+
+
+class FastHouse(House):
+    """A house whose clock runs fast. What is counted in real seconds is translated here, and nowhere else."""
+
+    @cached_property
+    def rules(self) -> Rules:
+        """The terms in the clock's seconds: an account's deadline is one of the real clock."""
+        real = super().rules
+        return {name: replace(terms, deadline=terms.deadline * CLOCK.rate) for name, terms in real.items()}
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The real one, which takes the entries of a dead reader over as early as the clock runs fast."""
+        settings, idle_ms = self.settings, round(IDLE_MS / CLOCK.rate)
+        made = Bus(
+            bus.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream, idle_ms=idle_ms
+        )
+        if WATCH:
+            made.outlet = WATCH.outlet(made.outlet)
+        return made
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The real one."""
+        made = super().gateway
+        return WATCH.gateway(made) if WATCH else made
+
+    @cached_property
+    def store(self) -> Store:
+        """The real one."""
+        made = super().store
+        return WATCH.store(made) if WATCH else made
+
+
+def _hasten() -> None:
+    """Shorten what Redis counts with a clock of its own, and the beat's rounds."""
+    for name in breaker._NUMBERS.keys() - {"FAILURES"}:
+        breaker._NUMBERS[name] = round(breaker._NUMBERS[name] / CLOCK.rate)
+    breaker.THROTTLE_SECONDS = tuple(each / CLOCK.rate for each in breaker.THROTTLE_SECONDS)  # type: ignore[assignment]
+
+
+def worker() -> None:
+    """Run the real worker."""
+    app = _app()
+    if "CHAOS_TICK" in os.environ:
+        threading.Thread(target=_tick, args=(app,), daemon=True).start()
+    app.start(["worker", "--without-gossip", "--without-mingle"])
+
+
+def _tick(app: Any) -> None:
+    """Do what the beat does, where a fleet has none."""
+    while True:
+        time.sleep(SWEEP_SECONDS)
+        try:
+            app.send_task("timers.sweep", expires=5)
+        except Exception:  # noqa: BLE001 - as in the beat, the next tick is soon
+            log.get(__name__).warning("tick.lost")
+
+
+def beat(schedule: str) -> None:
+    """Run the real beat, which sweeps as much more often as the clock runs fast."""
+    app = _app()
+    for each in app.conf.beat_schedule.values():
+        each["schedule"] = max(each["schedule"] / CLOCK.rate, timedelta(seconds=SWEEP_SECONDS))
+    app.start(["beat", "--schedule", schedule])
+
+
+def web() -> None:
+    """Run the real edge."""
+    _app()
+    made = wiring.house()
+    log.setup(made.settings.log_level, made.settings.log_format)
+    host, _, port = made.settings.web_address.rpartition(":")
+    uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None)
+
+
+def sandbox(port: str, step: str, borzo_callback: str) -> None:
+    """Run the sandbox on the same clock."""
+    serve(
+        port=int(port), config=SandboxConfig(step=float(step), clock=CLOCK, borzo_callback_url=borzo_callback or None)
+    )
+
+
+def _app() -> Any:
+    _hasten()
+    wiring.use(wiring._furnished(FastHouse(load(), now=CLOCK)))
+    from worker.app import app  # noqa: PLC0415 - reads the settings
+
+    return app
+
+
+if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR2)  # shows in the log what each thread is at
+    kinds: dict[str, Callable[..., None]] = {"worker": worker, "beat": beat, "web": web, "sandbox": sandbox}
+    kinds[sys.argv[1]](*sys.argv[2:])

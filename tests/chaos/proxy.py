@@ -1,0 +1,161 @@
+"""A TCP proxy that hurts: what passes between a process and a server is let through, lost, cut off or slowed down."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Coroutine
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+CHUNK = 65_536
+SLOW = 0.2
+"""Seconds by which a slow link holds up each piece, at most."""
+
+
+class Mode(StrEnum):
+    """What a link does with what comes along."""
+
+    PASS = "pass"
+    REFUSE = "refuse"
+    """Nobody gets a connection."""
+    SILENT = "silent"
+    """Half-open: connections stand, and nothing arrives any more on either side."""
+    MUTE = "mute"
+    """Requests arrive, replies are lost."""
+    SLOW = "slow"
+
+
+class Link:
+    """One port in front of one server (a port of this machine, or a Unix socket)."""
+
+    def __init__(self, server: int | Path, seed: int) -> None:
+        self._server, self._random = server, random.Random(seed)
+        self._mode = Mode.PASS
+        self._open: dict[asyncio.StreamWriter, bool] = {}  # and whether it has lost something
+        self._held: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def listen(self) -> None:
+        """Open the port."""
+        self._listener = await asyncio.start_server(self._hold, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    def turn(self, mode: Mode) -> None:
+        """Go over to another mode. A connection that has lost something is cut off: what is lost never comes late."""
+        self._mode = mode
+        for writer, lossy in list(self._open.items()):
+            if mode is Mode.REFUSE or (mode is Mode.PASS and lossy):
+                writer.transport.abort()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        """Close the port and every connection."""
+        self._listener.close()
+        self.cut()
+        if self._held:
+            await asyncio.wait(self._held)
+
+    def _hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held = asyncio.create_task(self._connected(reader, writer))
+        self._held.add(held)
+        held.add_done_callback(self._held.discard)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._mode is Mode.REFUSE:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await self._reach()
+        except OSError:
+            writer.transport.abort()
+            return
+        self._open[writer] = self._open[far_writer] = False
+        try:
+            await asyncio.gather(self._pump(reader, far_writer, to_server=True), self._pump(far_reader, writer))
+        finally:
+            for each in (writer, far_writer):
+                self._open.pop(each, None)
+                each.transport.abort()
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._server, Path):
+            return await asyncio.open_unix_connection(self._server)
+        return await asyncio.open_connection("127.0.0.1", self._server)
+
+    async def _pump(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, to_server: bool = False
+    ) -> None:
+        try:
+            while piece := await source.read(CHUNK):
+                if self._mode is Mode.SLOW:
+                    await asyncio.sleep(self._random.uniform(0, SLOW))
+                if self._loses(target, to_server=to_server):
+                    continue
+                target.write(piece)
+                await target.drain()
+            if target in self._open and not self._open[target]:
+                target.close()
+        except OSError:
+            target.transport.abort()
+
+    def _loses(self, target: asyncio.StreamWriter, *, to_server: bool) -> bool:
+        losing = self._mode is Mode.SILENT or (self._mode is Mode.MUTE and not to_server)
+        self._open[target] = self._open.get(target, False) or losing
+        return self._open[target]
+
+
+class Network:
+    """The links of a fleet, in a thread of their own. Use it as a context manager."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
+        self._links: list[Link] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link in self._links:
+            self.run(link.close())
+        self.run(self._rest())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _rest(self) -> None:
+        """End what still runs in the loop."""
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something in the links' loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Begin something in the links' loop."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def link(self, server: int | Path) -> Link:
+        """Put a link in front of a server."""
+        made = Link(server, self._seed + len(self._links))
+        self.run(made.listen())
+        self._links.append(made)
+        return made
+
+    def turn(self, link: Link, mode: Mode) -> None:
+        """Let a link go over to another mode."""
+        self._loop.call_soon_threadsafe(link.turn, mode)
+
+    def cut(self, link: Link) -> None:
+        """Reset every connection of a link."""
+        self._loop.call_soon_threadsafe(link.cut)

@@ -1,0 +1,184 @@
+"""A case on a stage: an order at each carrier, a worker that comes to grief with them, and what comes of it."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.chaos.clock import START
+from tests.chaos.crew import CARRIER_OF, Carriers, attempt_id, command, events_on, place
+from tests.chaos.traps import Trap
+from worker.delivery import Delivery
+from worker.demo.orders import message, order
+from worker.fleet import Fleet, Process, read_tail
+from worker.store import Store
+
+ALL = frozenset(CARRIER_OF.values())
+STORE_OF = {carrier: store for store, carrier in CARRIER_OF.items()}
+PATIENCE = 150.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One moment of grief for an order at each of these carriers, and how they end.
+
+    `point` is where the worker's trap waits, `fault` what the carriers do wrong with the creates.
+    """
+
+    name: str
+    point: str = ""
+    carriers: frozenset[str] = ALL
+    fault: str = ""
+    delay: float = 60.0
+    signal: int = signal.SIGKILL
+    cancelled: bool = False
+    ends: str = "created"
+    parked: frozenset[str] = frozenset()
+    number: int = field(default=0, compare=False)
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """What must come of it."""
+        names = sorted(self.carriers)
+        ends = {name: "outcome_unknown" if name in self.parked else self.ends for name in names}
+        return {"ends": ends, "couriers": names, "bus": "in order"}
+
+
+class Scene:
+    """A case on its own database, its own part of the bus and with its own worker; the sandbox is everybody's."""
+
+    def __init__(self, case: Case, fleet: Fleet, folder: Path, environ: dict[str, str], sandbox: Carriers) -> None:
+        self.case, self._fleet, self.sandbox = case, fleet, sandbox
+        self._trap = (
+            Trap(case.point, case.carriers, folder / f"{case.number}.sprung", case.signal) if case.point else None
+        )
+        self._environ = {**environ, **(self._trap.variable if self._trap else {}), "CHAOS_TICK": "1"}
+        self.server = redis.Redis.from_url(environ["ORDER_SYNC_REDIS_URL"])
+        self.store = Store(environ["ORDER_SYNC_DATABASE_URL"])
+        self.worker: Process
+        self._signalled = False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.server.close()
+        self.store.close()
+
+    def begin(self) -> None:
+        """Place the orders and start the worker."""
+        if self.case.fault:
+            times, delay = len(self.case.carriers), self.case.delay
+            self.sandbox.fault(self.case.fault, operation="create", times=times, match=self._mark, delay=delay)
+        for carrier in self.case.carriers:
+            data = order(self._id(carrier), STORE_OF[carrier], f"sandbox:happy {self._mark}")
+            data["ready_at"] = (START + timedelta(minutes=50)).isoformat()  # DeliverIt cancels until shortly before
+            place(self.server, message("order.placed", self._id(carrier), data))
+        self.worker = self.start("worker")
+
+    def start(self, kind: str, name: str = "") -> Process:
+        """Start a process of this scene."""
+        self._fleet.environ = self._environ
+        return self._fleet.start(f"{name or kind}-{self.case.number}", command(kind))
+
+    @property
+    def _mark(self) -> str:
+        return f"case{self.case.number}"
+
+    def _id(self, carrier: str) -> str:
+        return f"{self._mark}-{carrier}"
+
+    def died(self) -> bool:
+        """Tell whether the worker is dead; lead it to its end where it does not find it alone."""
+        assert self.worker.running is not None
+        if len(self.couriers()) == len(self.case.carriers):
+            self._lead_on()
+        return self.worker.running.poll() is not None and (self._trap is None or self.sprung())
+
+    def _lead_on(self) -> None:
+        """Go on once every courier is ordered: kill the worker from outside, or take the orders back."""
+        if self._trap is None:
+            if not self._signalled and b" ready." in self.worker.log.read_bytes():  # before, it would not know how
+                self.worker.signal(self.case.signal)
+                self._signalled = True
+        elif self.case.cancelled and all(each.status == "created" and not each.cancel for each in self.deliveries()):
+            for carrier in self.case.carriers:
+                data = {"order_id": self._id(carrier), "reason": "changed my mind", "cancelled_by": "customer"}
+                place(self.server, message("order.cancelled", f"{self._id(carrier)}-cancel", data))
+
+    def sprung(self) -> bool:
+        """Tell whether the trap has sprung."""
+        return self._trap is not None and self._trap.mark.exists()
+
+    def again(self) -> None:
+        """Start a clean worker."""
+        self.worker.start()
+
+    @property
+    def journal(self) -> Path:
+        """The folder of its journal."""
+        return Path(self._environ["ORDER_SYNC_JOURNAL_FOLDER"])
+
+    def deliveries(self) -> list[Delivery]:
+        """Read what the database has."""
+        return self.store.recent(10)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Read what the bus was told."""
+        return events_on(self.server)
+
+    def couriers(self, action: str = "create") -> list[str]:
+        """Name the carriers that created a courier of ours, or cancelled one: once for each courier."""
+        mine = {attempt.id for each in self.deliveries() for attempt in each.attempts}
+        made = [entry for entry in self.sandbox.ledger() if entry["action"] == action]
+        return sorted(entry["carrier"] for entry in made if attempt_id(entry["reference"]) in mine)
+
+    def settled(self) -> bool:
+        """Tell whether every order has come to an end of its doubts, and everything is told."""
+        found = self.deliveries()
+        known = len(found) == len(self.case.carriers) and all(map(self._settled, found))
+        return known and self.store.unsent_count() == 0
+
+    def _settled(self, delivery: Delivery) -> bool:
+        return delivery.attention is not None or delivery.status.value == self.case.ends
+
+    def result(self) -> dict[str, Any]:
+        """Tell what came of it."""
+        found = {each.order.order_id.partition("-")[2]: each for each in self.deliveries()}
+        return {
+            "ends": {carrier: each.attention or each.status.value for carrier, each in sorted(found.items())},
+            "couriers": self.couriers(),
+            "bus": self._told() or "in order",
+        }
+
+    def _told(self) -> dict[str, Any]:
+        """Tell where the bus and the database disagree."""
+        stored = [json.loads(body) for _, body in self.store.events(limit=10_000)]
+        told = self.events()
+        return {} if sorted(map(_place, told)) == sorted(map(_place, stored)) and _in_order(told) else {"told": told}
+
+
+def _place(event: dict[str, Any]) -> tuple[str, int, str]:
+    return event["partitionkey"], int(event["sequence"]), event["id"]
+
+
+def _in_order(told: list[dict[str, Any]]) -> bool:
+    by_key: dict[str, list[int]] = {}
+    for event in told:
+        by_key.setdefault(event["partitionkey"], []).append(int(event["sequence"]))
+    return all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_key.values())
+
+
+def wait(scenes: Sequence[Scene], reached: Callable[[Scene], bool], what: str) -> None:
+    """Wait until something is so of every scene; fail with the last words of those of which it is not."""
+    late, deadline = list(scenes), time.monotonic() + PATIENCE
+    while late := [scene for scene in late if not reached(scene)]:
+        if time.monotonic() > deadline:
+            told = [f"{each.case.name}: {each.result()}\n{read_tail(each.worker.log, 2500)}" for each in late]
+            pytest.fail("\n".join([f"no scene of these {what}:", *told]), pytrace=False)
+        time.sleep(0.2)

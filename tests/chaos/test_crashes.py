@@ -1,0 +1,36 @@
+"""Real processes that are killed at the worst moments. Whatever the moment, each order has one courier, and the bus
+knows.
+"""
+
+from tests.chaos import traps
+from tests.chaos.conftest import Stage
+from tests.chaos.scene import ALL, Case, Scene, wait
+
+KILLS = (
+    Case("before the intent is committed", traps.BOOKING),
+    Case("with the intent committed and nothing sent", traps.BOOKED),
+    Case("while the carrier holds the call", fault="no_reply", parked=frozenset({"cervo"})),
+    Case("with the answer received and not committed", traps.ANSWERED),
+    Case("with the answer committed and the hint not acknowledged", traps.SETTLED),
+    Case("with the event on the bus and not marked", traps.PUBLISHED),
+    Case("with a look-up answered and not committed", traps.FOUND, ALL - {"cervo"}, fault="no_reply"),
+    Case("with the intent to cancel committed and nothing sent", traps.CANCELLING, cancelled=True, ends="cancelled"),
+    Case("with the cancel answered and not committed", traps.CANCELLED, cancelled=True, ends="cancelled"),
+)
+
+
+def created_in_all(scenes: list[Scene]) -> int:
+    """Count what the carriers created, also what no attempt in any database tells of."""
+    return sum(entry["action"] == "create" for entry in scenes[0].sandbox.ledger())
+
+
+def test_a_worker_that_is_killed_at_any_point_leaves_each_order_one_courier_and_the_bus_whole(stage: Stage) -> None:
+    scenes = stage(*KILLS)
+    for scene in scenes:
+        scene.begin()
+    wait(scenes, lambda scene: scene.died(), "dies")
+    for scene in scenes:
+        scene.again()
+    wait(scenes, lambda scene: scene.settled(), "settles")
+    assert created_in_all(scenes) == sum(len(each.couriers()) for each in scenes)
+    assert {each.case.name: each.result() for each in scenes} == {each.case.name: each.case.wanted for each in scenes}
