@@ -4,6 +4,8 @@ A Celery message here is only a hint that something is due: Redis may lose it, a
 So no result backend, no ETA, no countdown, no Celery retry: what is to be done later stands in the database.
 """
 
+import faulthandler
+import signal
 import sys
 from datetime import timedelta
 from functools import cache
@@ -149,6 +151,12 @@ def __getattr__(name: str) -> Celery:
 def _log(**_: Any) -> None:
     read = load()
     log.setup(read.log_level, read.log_format)
+
+
+@signals.worker_ready.connect
+def _say_where(**_: Any) -> None:
+    """Let SIGUSR1 show where every thread is; Celery would write down all that they hold, credentials too."""
+    faulthandler.register(signal.SIGUSR1)
 
 
 def _unusable(sender: Any = None, **what: Any) -> None:  # noqa: ARG001 - Celery passes itself
