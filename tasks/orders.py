@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any
 from uuid import uuid4
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.worker.request import Request
 
 from schemas.ordering import read_order
@@ -39,7 +39,7 @@ class Redacted(Request):
         return "<redacted>"
 
 
-@shared_task(name="orders.receive")
+@shared_task(name="orders.receive", base=Task)
 def receive(event: Any) -> None:
     """Accept one message: put it on the orders stream, where it waits until it can be stored.
 

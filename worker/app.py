@@ -11,14 +11,17 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from kombu import Queue
+from kombu.exceptions import OperationalError
 
 from worker import broker, log
+from worker.bus import AWAY
 from worker.errors import SettingsError
 from worker.intake import OrdersReader
 from worker.replay import JournalReader
 from worker.settings import Settings, load
+from worker.store import passing
 from worker.watch import Watch
 
 KEY_PREFIX = "osync:"
@@ -52,10 +55,23 @@ def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> d
     return {"queue": queue} if queue in QUEUES else None
 
 
+class Hint(Task[Any, Any]):
+    """A task whose trouble with the database or Redis is noted in one line: the sweep hands its work out again."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what is due."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            if not (passing(error) or isinstance(error, (*AWAY, OperationalError))):
+                raise
+            log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
+
+
 def make(settings: Settings) -> Celery:
     """Configure the app for these settings."""
     broker.install()
-    made = Celery("order-sync", broker=settings.broker, set_as_current=True)
+    made: Celery = Celery("order-sync", broker=settings.broker, task_cls=Hint, set_as_current=True)
     redis_options: dict[str, Any] = {
         "visibility_timeout": VISIBILITY_SECONDS,
         # What a dead worker held comes back after 10 s; by default kombu looks every 100 s.

@@ -20,6 +20,8 @@ GROUP = "order-sync"
 IDLE_MS = 60_000
 """A reader that has not acknowledged for this long is taken for dead, and its entries are taken over."""
 SOCKET_SECONDS = 5
+AWAY = (RedisError, OSError)
+"""What is raised when the server cannot be reached, or cannot do its work just now."""
 PAGE = 1000
 """Entries that trimming reads at once."""
 

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import bootsteps
-from redis.exceptions import RedisError
 
 from schemas.ordering import UNTOLD, Project
 from schemas.orders import MalformedError, Message, read_message
 from worker import hints, log
-from worker.bus import Entry
+from worker.bus import AWAY, Entry
 from worker.store import Dead, Intake, passing
 from worker.wiring import House, house
 
@@ -107,7 +106,7 @@ class Reader:
 
 
 def _passing(error: Exception) -> bool:
-    return passing(error) or isinstance(error, (RedisError, OSError))
+    return passing(error) or isinstance(error, AWAY)
 
 
 class OrdersReader(bootsteps.StartStopStep):

@@ -50,7 +50,6 @@ DOORS = {
         "worker/broker.py": "tells its errors, which kombu takes care of, from a message's",
         "worker/fleet.py": "waits until the server that it started answers",
         "worker/web.py": "catches its errors: readiness names what is away",
-        "worker/intake.py": "catches its errors: a bus that is away is waited for",
         "tasks/events.py": "catches its errors: a bus that is away is left to the sweep",
     },
     "requests": {},
