@@ -16,6 +16,8 @@ logger = log.get(__name__)
 RELAY = "relay"
 LEASE_SECONDS = 10.0
 BATCH = 500
+STUCK = 1000
+"""Keys that the bus refuses, after which no more are tried: it is the bus, not they."""
 
 
 @shared_task(name="events.publish")
@@ -49,17 +51,15 @@ def _drain(made: House, holder: str) -> bool:
     """Publish until nothing waits; False when something had to be left behind."""
     database, newest = made.store.identity, _repaired(made)
     stuck: set[str] = set()
-    after = 0
-    while waiting := made.store.unsent(BATCH, after):
-        events = [event for event in waiting if event.key not in stuck]
-        told = made.bus.outlet.publish(database, events, newest)
+    while waiting := made.store.unsent(BATCH, stuck):
+        told = made.bus.outlet.publish(database, waiting, newest)
         made.store.sent(told, made.now())
-        stuck |= left_behind(events, told)
-        if len(waiting) < BATCH:
+        stuck |= left_behind(waiting, told)
+        if len(waiting) < BATCH or len(stuck) >= STUCK:
             break
         if not made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
             return False
-        after, newest = waiting[-1].position, newest_of(newest, told)
+        newest = newest_of(newest, told)
     if stuck:
         logger.warning("events.left_behind", keys=sorted(stuck)[:10], count=len(stuck))
     return not stuck

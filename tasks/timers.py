@@ -1,5 +1,6 @@
 """The sweep: hand out whatever is due. It owns progress; every message elsewhere is only a hint."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery import current_app, shared_task
@@ -7,6 +8,7 @@ from celery import current_app, shared_task
 from worker import hints, lifecycle, standing
 from worker.app import carrier_queues
 from worker.delivery import INDOORS, Change, Delivery, Step
+from worker.errors import Unavailable
 from worker.store import Due
 from worker.wiring import House, house
 
@@ -23,7 +25,8 @@ def sweep() -> None:
     now = made.now()
     due = made.store.claim(now, LIMIT, except_carriers=_full(made))
     waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
-    found = _grouped(made, due)
+    groups = _grouped(due)
+    found = _handed_out(made, groups)
     found += [("callbacks.apply", [callback_id]) for callback_id in waiting]
     found += standing.probes(made)
     if made.store.awaits_publishing():
@@ -32,18 +35,26 @@ def sweep() -> None:
         found.append(("orders.fetch", []))
     hints.give(found)
     _stay_indoors(made, [each.id for each in due if each.step in INDOORS])
+    for (step, carrier), ids in groups.items():
+        if carrier not in made.rules:  # its account left the settings: otherwise this step would be due for ever
+            standing.put_off(made, carrier, ids, step, Unavailable(f"no account is named {carrier}"))
 
 
-def _grouped(made: House, due: list[Due]) -> list[hints.Hint]:
-    """Make the fewest tasks: reads that share one request go together."""
+def _grouped(due: list[Due]) -> dict[tuple[Step, str], list[str]]:
     groups: dict[tuple[Step, str], list[str]] = {}
     for each in due:
-        if each.carrier in made.rules:
-            groups.setdefault((each.step, each.carrier or ""), []).append(each.id)
+        if each.carrier is not None:
+            groups.setdefault((each.step, each.carrier), []).append(each.id)
+    return groups
+
+
+def _handed_out(made: House, groups: Mapping[tuple[Step, str], list[str]]) -> list[hints.Hint]:
+    """Make the fewest tasks: reads that share one request go together."""
     found: list[hints.Hint] = []
     for (step, carrier), ids in groups.items():
-        size = made.rules[carrier].capabilities.track_batch if step is Step.TRACK else hints.BATCH
-        found += hints.batches(step, carrier, ids, size)
+        if carrier in made.rules:
+            size = made.rules[carrier].capabilities.track_batch if step is Step.TRACK else hints.BATCH
+            found += hints.batches(step, carrier, ids, size)
     return found
 
 

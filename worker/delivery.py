@@ -154,6 +154,11 @@ class Delivery:
         return self.active if self.turn is None else self.attempt(self.turn)
 
     @property
+    def asks(self) -> list[str]:
+        """What a person is asked for."""
+        return self.attention.split(", ") if self.attention else []
+
+    @property
     def desk(self) -> str | None:
         """The carrier that the next step is for; None where it needs none."""
         if self.step in INDOORS:

@@ -5,6 +5,7 @@ The processes are those of the Procfile, which honcho or any other supervisor ca
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import shlex
 import signal
@@ -32,6 +33,21 @@ def procfile() -> dict[str, str]:
     found = next(path for path in (ROOT / "Procfile", ROOT / "worker" / "Procfile") if path.exists())
     lines = (line.partition(":") for line in found.read_text().splitlines())
     return {name: command.strip() for name, _, command in lines if command}
+
+
+def hold(lock: Path) -> IO[str]:
+    """Hold a lock for as long as its file is open: two fleets in one folder would write over each other's Redis.
+
+    Raises BlockingIOError while another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = lock.open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise
+    return held
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
@@ -183,11 +199,12 @@ def start_redis(fleet: Fleet, folder: Path) -> str:
         [str(get_binary_path()), *(str(part) for key, value in options.items() for part in (f"--{key}", value))],
     )
     url = f"redis://127.0.0.1:{port}/0"
-    _wait_for(url)
+    wait_for(url)
     return url
 
 
-def _wait_for(url: str, seconds: float = 15.0) -> None:
+def wait_for(url: str, seconds: float = 15.0) -> None:
+    """Wait until a Redis answers. Raises RedisError when it does not in time."""
     client = redis.Redis.from_url(url, socket_timeout=1)
     deadline = time.monotonic() + seconds
     while True:

@@ -58,13 +58,22 @@ class Outlet:
     def standing(self, place: str) -> tuple[str, str]:
         """Tell the newest place on the stream up to this one, and the newest of all; empty where nothing stands.
 
-        When the first is not the place that was asked for, the stream has lost what stood there.
+        When the first is not the place that was asked for, the stream has lost what stood there. What a subscriber
+        has deleted is not lost: it has been there, and would only be deleted again.
         """
         pipe = self._redis.pipeline(transaction=True)
         pipe.xrevrange(self._stream, max=_entry_id(place), count=1)
         pipe.xrevrange(self._stream, count=1)
-        upto, newest = ([_place(identity) for identity, _ in found] for found in pipe.execute())
-        return "".join(upto), "".join(newest)
+        upto, newest = ("".join(_place(identity) for identity, _ in found) for found in pipe.execute())
+        return (place if upto < place <= self._deleted() else upto), newest
+
+    def _deleted(self) -> str:
+        """Tell the newest place of which an entry was ever deleted; empty where a server does not know (before 7)."""
+        try:
+            info: Any = self._redis.xinfo_stream(self._stream)
+        except ResponseError:
+            return ""
+        return _place(info.get("max-deleted-entry-id", b"0-0"))
 
     def publish(self, database: str, events: Sequence[Outgoing], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.

@@ -145,7 +145,7 @@ def _beside(delivery: Delivery, attempt: Attempt, terms: Mapping[str, Terms], no
     account = terms.get(attempt.carrier)
     if account is None:
         return None
-    found = _surplus(delivery, attempt, account, now) if attempt.live else _tail(attempt, account)
+    found = _surplus(delivery, attempt, account, now) if attempt.live else tail(attempt, account)
     if found is None:
         return None
     step, at, until = found
@@ -164,7 +164,8 @@ def _surplus(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) 
     return step, attempt.changed_at, attempt.changed_at + schedule.DAY
 
 
-def _tail(attempt: Attempt, terms: Terms) -> _Beside:
+def tail(attempt: Attempt, terms: Terms) -> _Beside:
+    """Plan the next read of an attempt that has ended; None when it has had them all."""
     ended = attempt.ended_at
     if ended is None:
         return None
@@ -212,7 +213,7 @@ def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN
     if attempt is None:
-        yield max(pickup, begun) + schedule.GIVE_UP, Alarm.GIVEN_UP
+        yield max(max(pickup, begun) + schedule.GIVE_UP, delivery.changed_at), Alarm.GIVEN_UP
     if attempt is None and delivery.carrier is not None:
         yield max(late, delivery.changed_at), Alarm.NOT_DISPATCHED
     elif attempt is not None and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION:

@@ -32,6 +32,8 @@ BESIDE_AGAIN = timedelta(minutes=10)
 """Between reads of a courier who is one too many and cannot be stopped."""
 SURPLUS_AGAIN = timedelta(seconds=30)
 """Between tries to stop him while his carrier cannot be reached."""
+SURPLUS_ALONE = timedelta(minutes=5)
+"""How long that is tried before a person is asked as well."""
 TAIL = (timedelta(minutes=10), timedelta(hours=2))
 """After its end, when an attempt is read again: carriers revive what was over."""
 LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *TAIL)

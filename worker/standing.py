@@ -12,7 +12,7 @@ from worker import hints, lifecycle, log
 from worker.breaker import Kind, State
 from worker.carriers.port import Carrier, Reply
 from worker.delivery import Change, Delivery, Step
-from worker.errors import CarrierError, Held, Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Held, Throttled, Unavailable, Uncertain, Unreadable
 from worker.rooms import Door
 from worker.wiring import House
 
@@ -56,7 +56,7 @@ def _admitted(made: House, carrier: str, ids: Sequence[str], step: Step) -> Carr
         _knock(made, carrier, KINDS[step])
         return _introduced(made, carrier, KINDS[step])
     except CarrierError as error:
-        _put_off(made, carrier, ids, step, error)
+        put_off(made, carrier, ids, step, error)
         return None
 
 
@@ -73,11 +73,12 @@ def _knock(made: House, carrier: str, kind: Kind) -> None:
 
 def _answers(made: House, carrier: str, kind: Kind) -> bool:
     """Find out with a harmless call whether a carrier answers again: never with an order."""
-    error = _probe(made, carrier)
-    if isinstance(error, Held) and not isinstance(error, Throttled):
+    outcome, error = _probe(made, carrier)
+    throttled = isinstance(error, Throttled)
+    if isinstance(error, Held) and not throttled:
         return False  # nobody was asked: the next caller is, when this one's time is over
     shut_out = isinstance(error, Unavailable) and error.account
-    alive = error is None or shut_out or isinstance(error, Refused)
+    alive = not throttled and not _failed(outcome, error)
     made.breaker.probed(carrier, kind, alive=alive)
     logger.warning("carrier.probed", carrier=carrier, kind=kind.value, alive=alive)
     if shut_out:
@@ -85,13 +86,15 @@ def _answers(made: House, carrier: str, kind: Kind) -> bool:
     return alive and not shut_out
 
 
-def _probe(made: House, carrier: str) -> CarrierError | None:
-    codec = made.codecs[carrier]
+def _probe(made: House, carrier: str) -> tuple[Reply | None, CarrierError | None]:
+    """Make a harmless call; give what came back, and what is wrong with it."""
+    codec, reply = made.codecs[carrier], None
     try:
-        codec.read_probe(made.gateway.one(carrier, codec.probe()))
+        reply = made.gateway.one(carrier, codec.probe())
+        codec.read_probe(reply)
     except CarrierError as error:
-        return error
-    return None
+        return reply, error
+    return reply, None
 
 
 def _introduced(made: House, carrier: str, kind: Kind) -> Carrier:
@@ -103,14 +106,15 @@ def _introduced(made: House, carrier: str, kind: Kind) -> Carrier:
         raise
 
 
-def _put_off(made: House, carrier: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
+def put_off(made: House, carrier: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
+    """Let these deliveries wait, as far as this step of theirs is due at a carrier that cannot be called."""
     now = made.now()
 
-    def put_off(delivery: Delivery) -> Change | None:
+    def wait(delivery: Delivery) -> Change | None:
         due = lifecycle.due(delivery, step, carrier, now)
         return lifecycle.put_off(delivery, why, made.rules, now) if due else None
 
-    hints.after(made.store.update(ids, put_off), now)
+    hints.after(made.store.update(ids, wait), now)
 
 
 # --- what answers say -------------------------------------------------------------------------------------------------
@@ -177,7 +181,7 @@ def retry(made: House, carrier: str) -> None:
     """Let a paused account go again if it lets us in."""
     if (pause := made.store.paused().get(carrier)) is None or pause.by != "carrier":
         return
-    error = _probe(made, carrier)
+    _, error = _probe(made, carrier)
     if error is None:
         made.store.resume(carrier, "probe", made.now())
         hints.give([hints.publish()])

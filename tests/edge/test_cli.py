@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ import redis
 from structlog.testing import capture_logs
 
 import worker.app
-from schemas.status import DeliveryStatus
+from schemas.status import Cause, DeliveryStatus, Reason
 from tests.edge.edge import ENVIRONMENT, NOW, sample
 from worker import cli, lifecycle, wiring
 from worker.breaker import Kind
-from worker.carriers.port import Booked, Observation, Operation, Raw
+from worker.carriers.port import Booked, Observation, Operation, Raw, tag_of
+from worker.delivery import Change, Step
 from worker.demo.orders import MALFORMED, placed
-from worker.errors import Uncertain
+from worker.errors import Refused, Uncertain
+from worker.fleet import hold
 from worker.intake import take_in
+from worker.lifecycle.surplus import duplicate_id
 from worker.sandbox import server
 from worker.settings import NO_REDIS, load
 from worker.store import Store
@@ -121,6 +124,11 @@ def submit(house: House, outcome: Any) -> None:
     (found,) = house.store.find("2011")
     house.store.update([found.id], lambda each: lifecycle.begin_booking(each, 7, "token", house.rules, NOW))
     house.store.update([found.id], lambda each: lifecycle.settle(each, 7, outcome, house.rules, NOW))
+
+
+def ask_for_a_person(house: House, word: str) -> None:
+    (found,) = house.store.find("2011")
+    house.store.update([found.id], lambda each: Change(replace(each, attention=word)))
 
 
 def write(name: str, text: str) -> str:
@@ -252,7 +260,7 @@ def test_deliveries_are_listed_as_json_or_as_a_table(operator: Operator, deliver
 
 
 def test_only_open_deliveries_are_listed_when_asked(operator: Operator, house: House, delivery: str) -> None:
-    assert operator("cancel", "2011") == Ended(0, "2011: cancelled \n", "")
+    assert operator("cancel", "2011") == Ended(0, "2011: cancelled\n", "")
     listed = [
         [each["delivery_id"] for each in operator("deliveries", "--json", *more).documents] for more in ([], ["--open"])
     ]
@@ -279,6 +287,74 @@ def test_what_is_not_there_cannot_be_operated(command: tuple[str, ...], operator
 
 
 @pytest.mark.usefixtures("delivery")
+def test_what_is_piped_is_cut_off_nowhere(operator: Operator, house: House) -> None:
+    submit(house, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="9" * 60)))
+    ask_for_a_person(house, "order_changed_after_dispatch")
+    heading, row = operator("deliveries").lines
+    assert heading.split() == ["order", "status", "detail", "attention", "carrier", "ref", "next", "at"]
+    assert row.split()[:5] == ["2011", "created", "order_changed_after_dispatch", "cervo", "9" * 60]
+
+
+def test_what_is_over_and_waits_for_a_person_is_listed_until_somebody_attended(
+    operator: Operator, house: House, delivery: str
+) -> None:
+    operator("cancel", "2011")
+    ask_for_a_person(house, "goods_with_courier")
+    waiting = operator("deliveries", "--json", "--open").documents
+    done = [operator("attended", "2011") for _ in range(2)]
+    assert [(each["delivery_id"], each["attention"]) for each in waiting] == [(delivery, "goods_with_courier")]
+    assert done == [
+        Ended(0, "2011: cancelled\n", ""),
+        Ended(1, "", "order-sync: nothing to do: the delivery is cancelled, its next step is none\n"),
+    ]
+    assert operator("deliveries", "--json", "--open").documents == []
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_doubt_needs_a_ruling_and_is_not_merely_attended(operator: Operator, house: House) -> None:
+    submit(house, Uncertain("no answer"))
+    (found,) = house.store.find("2011")
+    house.store.update([found.id], lambda each: lifecycle.unfindable(each, house.rules, NOW))
+    ended = operator("attended", "2011")
+    assert (ended.code, house.store.find("2011")[0].attention) == (1, "outcome_unknown")
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_courier_too_many_is_shown_with_how_its_cancel_stands(operator: Operator, house: House) -> None:
+    submit(house, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")))
+    (found,), beside = house.store.find("2011"), duplicate_id("cervo", "100")
+    for decide in (
+        lambda each: lifecycle.duplicates(each, 7, ["100"], house.rules, NOW, Cause.RECONCILE),
+        lambda each: lifecycle.begin_call(each, Step.CANCEL, house.rules, NOW),
+        lambda each: lifecycle.cancel_answered(each, beside, Refused(Reason.UNKNOWN), house.rules, NOW),
+    ):
+        house.store.update([found.id], decide)
+    (shown,) = operator("show", "2011", "--json").documents
+    assert [(each["ref"], each["our_tag"], each["surplus"], each["cancel"]) for each in shown["attempts"]] == [
+        ("99", "00000000007", False, None),
+        ("100", tag_of(beside), True, "refused"),
+    ]
+    lines = operator("show", "2011").lines
+    assert [line.split(" ", 4)[-1] for line in lines[-2:]] == [
+        "delivery.conflict created duplicate",
+        "delivery.attention_required created surplus_courier",
+    ]
+
+
+@pytest.mark.usefixtures("delivery")
+def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: House) -> None:
+    house.store.pause("cervo", "operator", "a holiday", NOW)
+    submit(house, Uncertain("no answer"))
+    told = operator("cancel", "2011", "--reason", "closed").out
+    (shown,) = operator("show", "2011", "--json").documents
+    assert told == "2011: submit_unknown a cancel is wished\n"
+    assert (shown["cancel_wish"], shown["paused"]) == (
+        "merchant",
+        "by operator since 2026-11-21T17:00:00Z: a holiday",
+    )
+
+
+@pytest.mark.usefixtures("delivery")
 def test_what_platforms_and_carriers_say_is_no_markup(operator: Operator, house: House) -> None:
     submit(house, Uncertain("[/red] [bold]no[/bold] answer"))
     ended = operator("show", "2011")
@@ -289,7 +365,7 @@ def test_what_platforms_and_carriers_say_is_no_markup(operator: Operator, house:
 def test_a_cancel_that_comes_too_late_says_so(operator: Operator) -> None:
     operator("cancel", "2011")
     assert operator("cancel", "2011") == Ended(
-        1, "", "order-sync: nothing to do: the delivery is cancelled, its next step is None\n"
+        1, "", "order-sync: nothing to do: the delivery is cancelled, its next step is none\n"
     )
 
 
@@ -298,9 +374,17 @@ def test_a_refresh_makes_a_courier_order_due_at_once(operator: Operator, house: 
     seen = Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")
     submit(house, Booked(seen))
     before = house.store.find("2011")[0].next_run_at
-    assert operator("refresh", "2011") == Ended(0, "2011: created \n", "")
+    assert operator("refresh", "2011") == Ended(0, "2011: created\n", "")
     after = house.store.find("2011")[0].next_run_at
     assert (before is not None, before != after) == (True, True)
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_delivery_that_is_over_can_be_read_again(operator: Operator, house: House) -> None:
+    submit(house, Booked(Observation(status=DeliveryStatus.DELIVERED, raw=Raw("reply", "4"), ref="99")))
+    assert operator("refresh", "2011") == Ended(0, "2011: delivered\n", "")
+    (found,) = house.store.find("2011")
+    assert (found.step, found.turn) == (Step.TRACK, 7)
 
 
 @pytest.mark.parametrize(
@@ -445,6 +529,7 @@ def test_a_check_says_one_line_for_each_thing_that_works(operator: Operator) -> 
     assert [line.split(":")[0] for line in ended.lines] == [
         "ok      database",
         "ok      redis",
+        "ok      journal",
         "ok      carrier borzo",
         "ok      carrier cervo",
         "ok      carrier deliverit",
@@ -463,6 +548,36 @@ def test_a_check_names_everything_that_does_not_work(operator: Operator) -> None
         "failed  carrier borzo",
     ]
     assert "wrong" not in ended.out
+
+
+def test_a_check_names_a_journal_that_cannot_be_written(operator: Operator) -> None:
+    operator.set(JOURNAL_FOLDER=write("taken", ""))
+    ended = operator("check")
+    assert (ended.code, ended.lines[2]) == (1, "failed  journal: FileExistsError [Errno 17] File exists: 'taken'")
+
+
+def test_a_check_fails_at_a_redis_that_evicts(
+    operator: Operator, embedded_redis: Callable[..., AbstractContextManager[str]]
+) -> None:
+    with embedded_redis() as url, redis.Redis.from_url(url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        operator.set(REDIS_URL=url)
+        assert (
+            operator("check")
+            .lines[1]
+            .startswith("failed  redis: SettingsError maxmemory-policy is allkeys-lru, it must be noeviction")
+        )
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_second_fleet_does_not_start_in_the_folder_of_the_first(command: str, operator: Operator) -> None:
+    Path("var").mkdir()
+    Path("var/redis.url").write_text("of the first")
+    operator.set(REDIS_URL="")
+    with hold(Path(f"var/{command}.lock")):
+        ended = operator(command)
+    assert ended == Ended(1, "", f"order-sync: `order-sync {command}` runs in this folder already\n")
+    assert Path("var/redis.url").read_text() == "of the first"
 
 
 def test_a_check_without_a_redis_says_what_to_do(operator: Operator) -> None:

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from worker import fleet as fleets
-from worker.fleet import Fleet, Process, free_port, read_tail, start_redis
+from worker.fleet import Fleet, Process, free_port, hold, read_tail, start_redis, wait_for
 
 PATIENCE = 10
 
@@ -163,6 +163,18 @@ def test_the_embedded_redis_answers_and_is_gone_afterwards(fleet: Fleet, tmp_pat
         fleet.stop()
         with pytest.raises(redis.ConnectionError):
             client.ping()
+
+
+def test_a_redis_that_does_not_answer_in_time_is_said() -> None:
+    with pytest.raises(redis.ConnectionError):
+        wait_for("redis://127.0.0.1:1/0", seconds=0)
+
+
+def test_a_lock_is_held_by_one_and_ends_with_its_file(tmp_path: Path) -> None:
+    lock = tmp_path / "var" / "up.lock"
+    with hold(lock), pytest.raises(BlockingIOError):
+        hold(lock)
+    hold(lock).close()
 
 
 # --- ports and logs ---

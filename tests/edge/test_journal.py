@@ -219,6 +219,21 @@ def test_a_page_that_is_replayed_twice_changes_nothing_more(street: Street) -> N
     assert street.delivery() == once
 
 
+def test_a_page_does_not_raise_an_offer_that_was_denied_since(street: Street) -> None:
+    street.place("offered_late", store_id="17")
+    with_the_reply(street, "deliverit")
+    book(street)
+    street.house._carriers.clear()
+    (page,) = pages(street)
+    kept = page.read_bytes()
+    assert replayed(street) == "awaiting_confirmation"
+    page.write_bytes(kept)  # as a neighbour keeps it there for as long as its own call takes
+    street.until(lambda it: it.delivery().attempts[0].state == "rejected")
+    denied = street.delivery()
+    replayed(street)
+    assert (street.delivery(), "delivery.conflict" in street.told()) == (denied, False)
+
+
 def test_a_bug_while_reading_a_reply_is_a_doubt_and_leaves_no_page(street: Street) -> None:
     dead(street, "34", with_the_reply)
 

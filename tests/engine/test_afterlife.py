@@ -157,6 +157,23 @@ def test_an_end_that_the_next_read_confirms_stands() -> None:
     assert life.turn == (None, None)
 
 
+@pytest.mark.parametrize("saw", [None, "a word that nobody knows"])
+def test_a_second_read_that_tells_nothing_is_made_again_later_and_not_for_ever(saw: str | None) -> None:
+    life = ended("cervo")
+    tail(life, "courier_assigned")
+    (first,) = life.delivery.attempts
+    reads: list[timedelta] = []
+    while life.turn == (Step.TRACK, 1) and len(reads) < 100:
+        life.reach_turn()
+        reads.append(life.now - first.changed_at)
+        if saw is None:
+            life.take(lifecycle.unseen(life.delivery, 1, life.rules, life.now))
+        else:
+            life.see(news(None, saw), attempt=1)
+    assert reads == [11 * MINUTE + step * 5 * MINUTE for step in range(70)]
+    assert (life.delivery.status, life.delivery.next_run_at) == ("cancelled", None)
+
+
 def test_callbacks_alone_undo_no_end() -> None:
     life = ended("borzo", "delivered")
     for second in (0, 61, 122):
@@ -236,3 +253,12 @@ def test_a_create_that_answers_after_it_was_written_off_is_cancelled() -> None:
     life.answer(Booked(news("created", ref="R-0")), attempt=1)
     assert life.turn == (Step.CANCEL, 1)
     assert life.state == ("created", Step.TRACK, "borzo")
+
+
+def test_a_read_that_somebody_wished_for_does_not_stand_for_the_planned_one() -> None:
+    life = ended("borzo", "delivered")
+    life.wait(60)
+    life.take(lifecycle.look_now(life.delivery, life.rules, life.now, 1))
+    life.see(news("delivered"), attempt=1)
+    assert tail(life, "delivered") == 2 * HOUR
+    assert life.turn == (None, None)

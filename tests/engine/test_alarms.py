@@ -134,6 +134,19 @@ def test_an_order_of_an_unknown_store_is_given_up_too() -> None:
     assert life.delivery.status == "rejected"
 
 
+def test_an_order_that_loses_its_courier_long_after_its_pickup_is_given_up_when_nobody_else_can_be_sent() -> None:
+    life = Life("cervo")
+    life.place()
+    life.book(Uncertain("no answer"))
+    live_on(life, 25 * HOUR, lambda it: it.unfindable())
+    life.resolve(None)
+    life.book(DOWN)
+    resolved = round((life.now - START) / MINUTE)
+    live_on(life, 50 * HOUR, lambda it: it.book(DOWN))
+    assert [(round(minutes), word) for minutes, word in told(life)[2:]] == [(resolved, "delivery.dispatch_failed")]
+    assert (life.delivery.status, life.delivery.reason) == ("rejected", "deadline_passed")
+
+
 def route_nowhere(life: Life) -> None:
     life.reach(Step.ROUTE)
     life.take(lifecycle.route(life.delivery, None, life.rules, life.now))

@@ -359,6 +359,7 @@ def test_a_withdrawn_order_that_still_has_no_courier_after_the_cancel_falls_back
 def test_a_withdrawn_order_without_another_carrier_is_cancelled_by_the_courier() -> None:
     life = withdrawn("cervo")
     life.cancel()
+    life.reach(Step.TRACK)
     life.poll("courier_withdrawn")
     assert (life.delivery.status, life.delivery.cancelled_by) == ("cancelled", "courier")
     assert life.lines()[-1] == "7 dispatch_failed courier_withdrawn>cancelled by courier at cervo#1 [poll]"
@@ -390,12 +391,22 @@ def test_a_withdrawal_that_is_history_already_ends_nothing() -> None:
     assert life.state == ("courier_assigned", Step.TRACK, "cervo")
 
 
+@pytest.mark.parametrize("cause", [Cause.POLL, Cause.CALLBACK])
+def test_a_courier_who_gave_it_back_confirms_no_cancel_that_is_still_under_way(cause: Cause) -> None:
+    life = withdrawn("cervo", "borzo")
+    life.call(Step.CANCEL)
+    life.see(news("courier_withdrawn"), cause=cause)
+    life.take(lifecycle.cancel_answered(life.delivery, 1, Unavailable("down"), life.rules, life.now))
+    assert life.state == ("courier_withdrawn", Step.CANCEL, "cervo")
+
+
 def test_a_courier_who_gives_back_what_the_merchant_cancelled_confirms_the_cancel(created: Make) -> None:
     life = created("cervo", "borzo")
     life.poll("courier_assigned")
     life.ask_cancel()
     life.cancel()
     life.lines()
+    life.reach(Step.TRACK)
     life.poll("courier_withdrawn")
     assert life.lines() == [
         "4 status_changed courier_assigned>courier_withdrawn at cervo#1 [poll]",

@@ -1,5 +1,6 @@
 """Creates whose outcome nobody knows: quarantine, proof of absence, parking and a person's ruling."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -279,3 +280,35 @@ def test_the_late_answer_of_a_create_taken_for_absent_is_an_orphan_too() -> None
     life.answer(Booked(news("created", ref="R-1")))
     assert life.lines()[-1] == "5 conflict queued>created 'orphan_found' at borzo#1 [response]"
     assert life.state == ("created", Step.TRACK, "borzo")
+
+
+def test_a_wrong_reference_can_be_mended_until_the_carrier_shows_more() -> None:
+    life = left_to_a_person()
+    life.resolve("99998")
+    life.take(lifecycle.missed(life.delivery, 1, Unreadable("there is no such order"), life.rules, life.now))
+    life.resolve("99999")
+    assert (life.attempt.ref, life.state) == ("99999", ("created", Step.TRACK, "cervo"))
+    life.poll("courier_assigned")
+    assert lifecycle.resolve(life.delivery, "99998", life.rules, life.now) is None
+
+
+def test_what_was_ruled_absent_and_is_there_after_all_is_followed_or_cancelled() -> None:
+    life = left_to_a_person()
+    life.resolve(None)
+    life.resolve("99999")
+    assert (life.state, life.attempt.ref) == (("created", Step.TRACK, "cervo"), "99999")
+    wished = left_to_a_person()
+    wished.ask_cancel()
+    wished.resolve(None)
+    assert (wished.delivery.status, wished.delivery.final) == ("cancelled", True)
+    wished.resolve("99999")
+    (first,) = wished.delivery.attempts
+    assert (wished.delivery.status, first.surplus, first.ref) == ("cancelled", True, "99999")
+    assert wished.turn == (Step.CANCEL, 1)
+
+
+def test_a_ruling_about_one_courier_does_not_forget_another() -> None:
+    life = left_to_a_person()
+    life.delivery = replace(life.delivery, attention="surplus_courier, outcome_unknown")
+    life.resolve("99999")
+    assert life.delivery.attention == "surplus_courier"

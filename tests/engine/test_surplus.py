@@ -8,6 +8,7 @@ import pytest
 from schemas.status import Cause, Reason
 from tests.engine.life import Life, news, refused
 from worker import lifecycle
+from worker.carriers.port import Booked
 from worker.delivery import Attempt, Step
 from worker.errors import CarrierError, Unavailable, Uncertain
 
@@ -109,6 +110,35 @@ def test_a_cancel_that_was_not_sent_is_tried_again_soon_and_the_other_courier_is
     assert surplus(doubled).wait_until == doubled.now + timedelta(seconds=30)
 
 
+def test_a_courier_too_many_whose_carrier_cannot_be_reached_is_left_to_a_person_within_minutes(doubled: Life) -> None:
+    doubled.lines()
+    since = doubled.now
+    while doubled.delivery.attention is None:
+        cancel(doubled, Unavailable("down"))
+        doubled.see(news("created"), attempt=1)
+    assert doubled.lines() == ["4 attention_required queued>created 'surplus_courier' at borzo#2 [response]"]
+    assert doubled.now - since == timedelta(minutes=5)
+    cancel(doubled)
+    read(doubled, "cancelled")
+    assert doubled.delivery.attention is None
+
+
+@pytest.mark.parametrize("late", ["answer", "look-up"])
+def test_late_news_of_the_courier_too_many_does_not_put_it_in_the_place_of_the_one_that_is_followed(
+    doubled: Life, late: str
+) -> None:
+    seen = news("courier_assigned", ref="R-2")
+    if late == "answer":
+        doubled.answer(Booked(seen), attempt=1)
+    else:
+        doubled.see(seen, cause=Cause.RECONCILE, attempt=1)
+    two(doubled, "R-1")
+    assert [(each.ref, each.surplus, each.state) for each in doubled.delivery.attempts] == [
+        ("R-1", False, "created"),
+        ("R-2", True, "courier_assigned"),
+    ]
+
+
 def test_a_cancel_in_doubt_is_asked_again_only_after_a_read(doubled: Life) -> None:
     cancel(doubled, Uncertain("no answer"))
     read(doubled, None)
@@ -162,5 +192,7 @@ def test_a_carrier_where_one_is_too_many_is_not_asked_again(created: Make) -> No
 
 def test_a_courier_too_many_whose_account_left_the_settings_keeps_nothing_open(doubled: Life) -> None:
     doubled.rules = {"cervo": doubled.rules["cervo"]}
+    doubled.take(lifecycle.put_off(doubled.delivery, Unavailable("no account"), doubled.rules, doubled.now))
+    assert doubled.delivery.attention == "surplus_courier"
     doubled.see(news("courier_assigned"), attempt=1)
     assert doubled.turn == (Step.TRACK, 1)

@@ -137,6 +137,39 @@ def test_a_login_that_is_refused_pauses_the_account(street: Street) -> None:
     assert street.delivery().attempts == ()
 
 
+# --- accounts that left the settings ---
+
+
+def without(street: Street, *accounts: str) -> None:
+    """Start again with settings that no longer name these accounts."""
+    street.house.rules = {name: terms for name, terms in street.house.rules.items() if name not in accounts}
+
+
+def test_an_order_for_later_whose_account_has_left_the_settings_goes_to_the_next_carrier(street: Street) -> None:
+    street.place(store_id="17", deliver_at="2026-11-21T20:00:00+00:00")
+    assert street.delivery().carrier == "deliverit"
+    without(street, "deliverit")
+    street.until(lambda it: bool(it.ledger()), step=60)
+    assert [made for made, _ in street.ledger()] == ["borzo"]
+    assert street.now - street.delivery().created_at < timedelta(hours=3)
+
+
+def test_an_order_for_later_whose_only_account_has_left_the_settings_asks_for_a_person(street: Street) -> None:
+    street.place(store_id="21", deliver_at="2026-11-21T20:00:00+00:00")
+    without(street, "borzo")
+    street.until(lambda it: it.delivery().attention == "no_configured_carrier", step=60)
+    street.until(lambda it: it.status() == "rejected", step=60)
+
+
+def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_from_sight(street: Street) -> None:
+    street.place(store_id="17")
+    street.until(lambda it: it.status() == "created")
+    without(street, "deliverit")
+    street.until(lambda it: it.delivery().attention is not None, step=300)
+    assert street.told()[2:] == ["delivery.tracking_lost", "delivery.attention_required"]
+    assert street.delivery().attention == "still_open_after_a_day"
+
+
 # --- too many requests ---
 
 
@@ -191,6 +224,14 @@ def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: S
     wire.instead = lambda _account, _call: None
     street.until(lambda it: it.status("6") == "created", step=5)
     assert [attempt.number for attempt in street.delivery("6").attempts] == [1]
+
+
+def test_a_breaker_closes_when_its_probe_is_answered_with_something_odd(street: Street, wire: Wire) -> None:
+    wire.instead = broken("borzo")
+    place(street, "borzo", *"12345")
+    place(street, "borzo", "6")
+    wire.instead = lambda _account, call: Reply(404, b"gone") if call.operation is Operation.PROBE else None
+    street.until(lambda it: it.status("6") == "created", step=5)
 
 
 def test_a_long_silence_behind_an_open_breaker_is_told(street: Street, wire: Wire) -> None:

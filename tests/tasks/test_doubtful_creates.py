@@ -1,5 +1,7 @@
 """Creates whose outcome nobody knows: never a second courier, never silently none."""
 
+import json
+
 import pytest
 
 from tests.tasks.street import Street
@@ -82,6 +84,23 @@ def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(s
     street.until(lambda it: it.status() == "submit_unknown")
     assert street.ledger() == []
     assert street.delivery().step is Step.RECONCILE
+
+
+def test_an_order_that_moves_to_an_unknown_store_is_still_looked_for_where_it_may_have_been_created(
+    street: Street,
+) -> None:
+    spoil(street, "error_before", "borzo")
+    street.place(store_id="21")
+    street.work()
+    street.ask("POST", "/sandbox/faults", {"kind": "unauthorized", "api": "borzo", "operation": "create", "times": 1})
+    street.until(lambda it: it.delivery().attempts[0].ended_at is not None)
+    moved = street.placed()
+    street.put(json.dumps({**moved, "id": "2", "data": {**moved["data"], "revision": 2, "store_id": "999"}}))
+    for _ in range(20):
+        street.pass_time(30)
+    assert (street.delivery().attention, street.delivery().attempts[0].tail_reads) == ("unknown_store", 3)
+    street.put(json.dumps({**moved, "id": "3", "data": {**moved["data"], "revision": 3}}))
+    street.until(lambda it: it.status() == "delivered")
 
 
 def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Street) -> None:

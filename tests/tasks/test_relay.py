@@ -120,6 +120,22 @@ def test_what_was_told_after_the_loss_comes_after_what_was_lost(
         assert stream(client) == newsroom.told()
 
 
+def test_what_a_subscriber_deletes_is_not_published_again(newsroom: Newsroom, embedded_redis: Embedded) -> None:
+    with embedded_redis() as url, newsroom.move_to(url) as client:
+        one, two = place(newsroom.store, "1", "2")
+        newsroom.relay()
+        for identity, _ in cast("list[tuple[bytes, object]]", client.xrange("deliveries")):
+            client.xdel("deliveries", identity)
+        newsroom.relay()
+        assert stream(client) == []
+        newsroom.tell(two, one)
+        newsroom.relay()
+        assert stream(client) == newsroom.told()[2:]
+        client.delete("deliveries")
+        newsroom.relay()
+        assert stream(client) == newsroom.told()
+
+
 def test_of_a_bus_that_comes_back_older_exactly_the_lost_end_is_published_again(
     newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
@@ -329,6 +345,46 @@ def test_a_backlog_is_drained_in_its_order(
         newsroom.tell(*ids, *ids)
         newsroom.relay()
         assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
+
+
+def test_an_event_whose_place_in_the_backlog_was_taken_before_it_was_there_is_not_overtaken(
+    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction draws its positions long before others see it, and the next one of its delivery follows at once."""
+    monkeypatch.setattr(events, "BATCH", 2)
+    with embedded_redis() as url, newsroom.move_to(url) as client:
+        one, _, _ = place(newsroom.store, "1", "2", "3")
+        put(newsroom, "position + 100", "sequence = 1")
+
+        def commit() -> None:
+            if len(newsroom.told()) == 3:
+                newsroom.tell(one, one)
+                put(newsroom, "1", "sequence = 2")
+                put(newsroom, "900", "sequence = 3")
+
+        interrupt(newsroom, before=commit)
+        newsroom.relay()
+        told = [json.loads(body) for body in stream(client)]
+        assert [each["sequence"] for each in told if each["partitionkey"] == one] == ["1", "2", "3"]
+        assert (len(told), newsroom.store.unsent_count()) == (5, 0)
+
+
+def put(newsroom: Newsroom, position: str, these: str) -> None:
+    """Give events another position in the outbox."""
+    with newsroom.store.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE event SET position = {position} WHERE {these}")
+
+
+def test_a_bus_that_refuses_many_is_left_alone_for_a_while(
+    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "BATCH", 2)
+    monkeypatch.setattr(events, "STUCK", 2)
+    with embedded_redis() as url, newsroom.move_to(url) as client:
+        for key in place(newsroom.store, "1", "2", "3")[:2]:
+            client.lpush(f"deliveries:sequence:{newsroom.store.identity}:{key}", "not a guard")
+        newsroom.relay()
+        assert (stream(client), newsroom.store.unsent_count()) == ([], 3)
 
 
 def test_a_bus_that_is_away_leaves_the_events_to_the_next_relay(newsroom: Newsroom, embedded_redis: Embedded) -> None:

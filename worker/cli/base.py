@@ -4,6 +4,7 @@ A command imports what it needs when it runs: asking for help must not cost the 
 """
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,8 +23,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-# No markup: what is shown comes from platforms and carriers. No wrapping: a line that is piped stays a line.
-console = Console(markup=False, highlight=False, soft_wrap=True)
+PIPED_WIDTH = 1000
+# No markup: what is shown comes from platforms and carriers. No wrapping: a line that is piped stays a line, and a
+# table's row too.
+console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 

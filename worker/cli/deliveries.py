@@ -15,10 +15,21 @@ from schemas.status import Cause
 from worker.cli.base import Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
-    from worker.delivery import Change, Delivery
+    from worker.delivery import Attempt, Change, Delivery
+    from worker.store.accounts import Pause
     from worker.wiring import House
 
 FOLLOW_SECONDS = 0.5
+COLUMNS = {
+    "order": "order_id",
+    "status": "status",
+    "detail": "detail",
+    "attention": "attention",
+    "carrier": "carrier",
+    "ref": "carrier_ref",
+    "next": "next_step",
+    "at": "next_run_at",
+}
 
 
 @app.command()
@@ -46,7 +57,7 @@ def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - r
 def list_deliveries(
     *,
     limit: int = typer.Option(50, min=1),
-    unfinished: bool = typer.Option(False, "--open", help="Only those that are not over."),
+    unfinished: bool = typer.Option(False, "--open", help="Only those that are not over, or wait for a person."),
     as_json: bool = Json,
 ) -> None:
     """List deliveries, newest first."""
@@ -57,18 +68,13 @@ def list_deliveries(
         return
     from rich.table import Table
 
-    table = Table()
-    for heading in ("order", "status", "detail", "carrier", "ref", "next", "at", "attention"):
-        table.add_column(heading)
+    table = Table(box=None)
+    for heading in COLUMNS:
+        table.add_column(heading, overflow="fold")  # what is cut off can be neither read nor searched for
     for each in found:
-        table.add_row(*(str(value or "") for value in _columns(each)))
-    console.print(table)
-
-
-def _columns(delivery: "Delivery") -> list[Any]:
-    row = _summary(delivery)
-    names = ("order_id", "status", "detail", "carrier", "carrier_ref", "next_step", "next_run_at", "attention")
-    return [row[name] for name in names]
+        row = _summary(each)
+        table.add_row(*(str(row[name] or "") for name in COLUMNS.values()))
+    console.print(table, soft_wrap=False)
 
 
 def _summary(delivery: "Delivery") -> dict[str, Any]:
@@ -94,29 +100,58 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
     made = house()
     delivery = _one(made, name)
     told = [json.loads(body) for _, body in made.store.events(keys=[delivery.id])]
-    attempts = [
-        {
-            "number": attempt.number,
-            "carrier": attempt.carrier,
-            "state": attempt.state,
-            "ref": attempt.ref,
-            "submitted_at": when(attempt.submitted_at),
-            "ended_at": when(attempt.ended_at),
-            "reason": attempt.reason,
-            "last_error": attempt.last_error,
-        }
-        for attempt in delivery.attempts
-    ]
+    about = _summary(delivery)
+    about |= _held(delivery, made.store.paused().get(about["carrier"]))
+    attempts = [_attempt(attempt) for attempt in delivery.attempts]
     if as_json:
-        write_json({**_summary(delivery), "attempts": attempts, "events": told})
+        write_json({**about, "attempts": attempts, "events": told})
         return
-    for key, value in _summary(delivery).items():
+    for key, value in about.items():
         console.print(f"{key:14}", "" if value is None else str(value))
     for attempt in attempts:
-        console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value is not None))
+        console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
     for event in told:
         data = event["data"]
-        console.print(f"{event['sequence']:>3} {event['time']} {event['type']} {data['status']}", data["detail"] or "")
+        why = (data[key] for key in ("detail", "reason", "reason_text") if data[key])
+        console.print(f"{event['sequence']:>3} {event['time']} {event['type']} {data['status']}", *why)
+
+
+def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
+    """Tell what else decides how it goes on: why it stands as it does, a wish to cancel, an account that is paused."""
+    return {
+        "reason_text": delivery.reason_text,
+        "cancel_wish": delivery.cancel.cancelled_by if delivery.cancel else None,
+        "paused": f"by {pause.by} since {when(pause.since)}: {pause.because}" if pause else None,
+    }
+
+
+def _attempt(attempt: "Attempt") -> dict[str, Any]:
+    from worker.carriers.port import tag_of
+
+    return {
+        "number": attempt.number,
+        "carrier": attempt.carrier,
+        "state": attempt.state,
+        "ref": attempt.ref,
+        # How its carrier's own screen names it: one of the two, whichever the carrier takes.
+        "our_id": attempt.id,
+        "our_tag": tag_of(attempt.id),
+        "surplus": attempt.surplus,
+        "cancel": _cancelling(attempt),
+        "submitted_at": when(attempt.submitted_at),
+        "ended_at": when(attempt.ended_at),
+        "reason": attempt.reason,
+        "reason_text": attempt.reason_text,
+        "last_error": attempt.last_error,
+    }
+
+
+def _cancelling(attempt: "Attempt") -> str | None:
+    if attempt.cancel_refused:
+        return "refused"
+    if attempt.cancel_taken:
+        return "taken"
+    return "asked" if attempt.cancelling else None
 
 
 @app.command()
@@ -138,11 +173,16 @@ def cancel(
 
 @app.command()
 def refresh(name: str = typer.Argument(metavar="ID")) -> None:
-    """Read a delivery's status at its carrier now."""
+    """Read a delivery's status at its carrier now, be it over or not."""
     from worker import lifecycle
 
     made = house()
-    _decide(made, _one(made, name), lambda each: lifecycle.look_now(each, made.rules, made.now()))
+
+    def decide(delivery: "Delivery") -> "Change | None":
+        attempt = delivery.active or delivery.on_turn or (delivery.attempts[-1] if delivery.attempts else None)
+        return lifecycle.look_now(delivery, made.rules, made.now(), attempt.id) if attempt else None
+
+    _decide(made, _one(made, name), decide)
 
 
 @app.command()
@@ -160,6 +200,15 @@ def resolve(
     _decide(made, _one(made, name), lambda each: lifecycle.resolve(each, ref or None, made.rules, made.now()))
 
 
+@app.command()
+def attended(name: str = typer.Argument(metavar="ID")) -> None:
+    """Take a delivery off the list of those that wait for a person: what it asked for is done."""
+    from worker import lifecycle
+
+    made = house()
+    _decide(made, _one(made, name), lambda each: lifecycle.attended(each, made.rules, made.now()))
+
+
 def _one(made: "House", name: str) -> "Delivery":
     found = made.store.find(name)
     if not found:
@@ -172,12 +221,14 @@ def _one(made: "House", name: str) -> "Delivery":
 def _decide(made: "House", delivery: "Delivery", decide: "Callable[[Delivery], Change | None]") -> None:
     changed = made.store.update([delivery.id], decide)
     if not changed:
-        fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step}")
+        fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step or 'none'}")
     from worker import hints
     from worker.app import app as _hints_go_through  # noqa: F401
 
     hints.after(changed, made.now())
-    console.print(f"{changed[0].order.order_id}: {changed[0].status.value}", changed[0].detail or "")
+    now = changed[0]
+    wished = "a cancel is wished" if now.cancel and not now.final else ""
+    console.print(" ".join(filter(None, (f"{now.order.order_id}: {now.status.value}", now.detail, wished))))
 
 
 @app.command()

@@ -10,16 +10,18 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.base import app, console, house
+from worker.cli.base import app, console, fail, house
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
+    from worker.bus import Bus
     from worker.fleet import Fleet
     from worker.settings import Settings
     from worker.wiring import House
@@ -35,17 +37,27 @@ def _stop_on_term() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _alone(command: str) -> IO[str]:
+    from worker.fleet import hold
+
+    try:
+        return hold(Path(f"var/{command}.lock"))
+    except BlockingIOError:
+        fail(f"`order-sync {command}` runs in this folder already")
+
+
 @app.command("demo")
 def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards.")) -> None:
     """Run the whole job on this machine with the sandbox carriers, and show it live."""
     from worker import demo
 
     _stop_on_term()
-    try:
-        right = demo.run(Console(), keep=keep)
-    except KeyboardInterrupt:
-        console.print("ended")
-        raise typer.Exit(130) from None
+    with _alone("demo"):
+        try:
+            right = demo.run(Console(), keep=keep)
+        except KeyboardInterrupt:
+            console.print("ended")
+            raise typer.Exit(130) from None
     raise typer.Exit(0 if right else 1)
 
 
@@ -59,7 +71,7 @@ def up() -> None:
     settings = load()
     # An idle worker ends at once; one in the middle of a call may take as long as the call.
     patience = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_ENDS_WITHIN
-    with Fleet(dict(os.environ), Path("var/log"), grace=patience) as fleet:
+    with _alone("up"), Fleet(dict(os.environ), Path("var/log"), grace=patience) as fleet:
         try:
             _up(fleet, settings)
         except KeyboardInterrupt:
@@ -99,17 +111,29 @@ def _free(address: str) -> str:
     from worker.fleet import free_port
 
     host, _, port = address.rpartition(":")
-    return f"{host}:{free_port(int(port), host.strip('[]'))}"
+    found = f"{host}:{free_port(int(port), host.strip('[]'))}"
+    if found != address and port != "0":
+        console.print(f"{address} is taken, {found} is used: whatever leads there must be told", style="yellow")
+    return found
 
 
 def _refuse_unsafe(url: str) -> None:
     from worker import bus
+    from worker.fleet import wait_for
 
-    faults = bus.Bus(bus.connect(url), orders="orders", events="deliveries").faults()
-    for fault in faults:
-        console.print(f"Redis: {fault}", style="yellow")
+    wait_for(url)  # one that does not answer would only look as if nothing were wrong with it
+    note = _ask_redis(bus.Bus(bus.connect(url), orders="orders", events="deliveries"))
+    if note:
+        console.print(f"Redis: {note}", style="yellow")
+
+
+def _ask_redis(made: "Bus") -> str:
+    """Ask the server how it is set up; return what is not good. Raises SettingsError where it evicts keys."""
+    made.ping()
+    faults = made.faults()
     if any("noeviction" in fault for fault in faults):
-        raise SettingsError("this Redis evicts keys when it is full, and would lose the streams")
+        raise SettingsError(f"{faults[0]}: it would lose the streams when it is full")
+    return "; ".join(faults)
 
 
 @app.command()
@@ -131,9 +155,13 @@ def sandbox(
 
 @app.command()
 def check() -> None:
-    """Check settings, database, Redis and each carrier's credentials, one line each."""
+    """Check settings, database, Redis, the journal's folder and each carrier's credentials, one line each."""
     made = house()
-    found = [_try("database", lambda: made.store.ping()), _try("redis", lambda: made.bus.ping())]  # noqa: PLW0108
+    found = [
+        _try("database", lambda: made.store.ping()),  # noqa: PLW0108 - made when it is asked
+        _try("redis", lambda: _ask_redis(made.bus)),
+        _try("journal", partial(_ask_folder, made.settings.journal_folder)),
+    ]
     found += [_try(f"carrier {name}", partial(_probe, made, name)) for name in made.settings.accounts]
     raise typer.Exit(0 if all(found) else 1)
 
@@ -147,6 +175,12 @@ def _try(name: str, ask: Callable[[], str | None]) -> bool:
         return False
     console.print(Text("ok      ", "green"), f"{name}{f': {note}' if note else ''}", sep="")
     return True
+
+
+def _ask_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder):
+        pass
 
 
 def _probe(made: "House", name: str) -> str:

@@ -4,7 +4,7 @@ Pure: every function takes a delivery and returns the `Change`, the delivery as 
 Nothing here reads a clock, a database or a network.
 """
 
-from worker.lifecycle.alarms import ring
+from worker.lifecycle.alarms import attended, ring
 from worker.lifecycle.calls import accepts_offer, begin_booking, begin_call, cancel_answered, confirmed, due, settle
 from worker.lifecycle.doubt import absent, lost, resolve, unfindable
 from worker.lifecycle.edit import Rules, snapshot
@@ -21,6 +21,7 @@ __all__ = [
     "accepts_offer",
     "amend",
     "ask_cancel",
+    "attended",
     "begin_booking",
     "begin_call",
     "cancel_answered",

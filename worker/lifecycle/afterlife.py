@@ -8,7 +8,7 @@ from worker.delivery import Attempt, Delivery, rank_of
 from worker.lifecycle.description import describe, stamped, words
 from worker.lifecycle.edit import Edit
 from worker.lifecycle.surplus import AFRESH, GONE, beside
-from worker.plan import TAILED
+from worker.plan import TAILED, tail
 
 POLLED = frozenset({Cause.POLL, Cause.RECONCILE})
 ORPHAN, ZOMBIE, REOPENED = "orphan_found", "cancelled_but_alive", "reopened"
@@ -80,11 +80,19 @@ def uncontradicted(edit: Edit, attempt: Attempt) -> Attempt:
 
 
 def count_tail(edit: Edit, before: Attempt) -> None:
-    """Count a read of an attempt that had ended; one that was only to prove what the last one saw is extra."""
-    attempt = edit.delivery.attempt(before.id)
-    if attempt is not None and attempt.ended_at == before.ended_at:
-        extra = before.contrary_at is not None
-        edit.put(attempt, tail_reads=attempt.tail_reads + (not extra), wait_until=None)
+    """Count a read of an attempt that had ended.
+
+    One before its time, for somebody wished it, does not stand for the planned one; nor does one that was only to prove
+    what the last one saw. When that told nothing it is made again, but not at once: it may tell nothing for hours.
+    """
+    attempt, account = edit.delivery.attempt(before.id), edit.rules.get(before.carrier)
+    if attempt is None or account is None or attempt.ended_at != before.ended_at:
+        return
+    planned, proving = tail(before, account), before.contrary_at is not None
+    counts = planned is not None and edit.now >= planned[1] and not proving
+    unclear = proving and attempt.contrary_at == before.contrary_at
+    again = edit.now + schedule.TAIL_AGAIN if unclear else None
+    edit.put(attempt, tail_reads=attempt.tail_reads + counts, wait_until=again)
 
 
 def _revive(edit: Edit, attempt: Attempt, news: Observation) -> None:

@@ -21,6 +21,16 @@ def ring(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
     return edit.done()
 
 
+def attended(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
+    """Take that a person has seen to it; None when nobody was asked for, or for a doubt, which needs a ruling."""
+    attempt = delivery.active
+    if delivery.attention is None or (attempt is not None and attempt.parked):
+        return None
+    edit = Edit(delivery, rules, now, Cause.OPERATOR)
+    edit.set(attention=None)
+    return edit.done()
+
+
 def _give(edit: Edit, alarm: Alarm) -> None:
     match alarm:
         case Alarm.STALLED:

@@ -75,6 +75,7 @@ def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, 
     says_no = isinstance(outcome, (Unavailable, Refused))
     if attempt is None or not (attempt.state == SUBMITTING or isinstance(outcome, Booked) or (doubted and says_no)):
         return edit.done()
+    attempt = edit.put(attempt, journal=None)  # what its page tells is known from here on
     if doubted:
         attempt = end_doubt(edit, attempt)
     if isinstance(outcome, Booked):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from schemas.events import RawWord
 from schemas.status import Cause, DeliveryStatus, Reason
 from worker import schedule
 from worker.carriers.port import Observation, Raw
@@ -13,6 +14,7 @@ from worker.lifecycle.news import take_news
 from worker.plan import Alarm
 
 OFFER_LOOKUPS = 2
+SAID_BY_A_PERSON = Raw("operator", "exists")
 
 
 def begin_doubt(edit: Edit, attempt: Attempt, why: str) -> None:
@@ -80,24 +82,36 @@ def unfindable(delivery: Delivery, rules: Rules, now: datetime) -> Change | None
 def resolve(delivery: Delivery, ref: str | None, rules: Rules, now: datetime) -> Change | None:
     """Take a person's ruling on a doubt: the order exists at the carrier under `ref`, or it does not (None).
 
-    An order that only a callback proved (C-24) lacks its reference; it can be given the same way.
+    An order that only a callback proved (C-24) lacks its reference; it can be given the same way, and a slip of the pen
+    mended. What was ruled absent and is there after all is an orphan.
     """
-    attempt = delivery.active
+    attempt = _ruled(delivery, ref)
     if attempt is None:
         return None
     edit = Edit(delivery, rules, now, Cause.OPERATOR)
-    nameless = attempt.ref is None and ref is not None and attempt.rank > 0
-    if attempt.state != DeliveryStatus.SUBMIT_UNKNOWN and not nameless:
-        return None
-    edit.set(retry_at=None, attention=None)
+    edit.set(retry_at=None)
+    edit.relieve()
     attempt = edit.put(attempt, parked=False)
-    if nameless:
+    if attempt.live and attempt.state != DeliveryStatus.SUBMIT_UNKNOWN:
         edit.put(attempt, ref=ref)
     elif ref is None:
         _resubmit(edit, attempt)
     else:
-        take_news(edit, attempt, Observation(DeliveryStatus.CREATED, Raw("operator", "exists"), ref=ref))
+        take_news(edit, attempt, Observation(DeliveryStatus.CREATED, SAID_BY_A_PERSON, ref=ref))
     return edit.done()
+
+
+def _ruled(delivery: Delivery, ref: str | None) -> Attempt | None:
+    """Find the attempt that a ruling is about: the one in doubt, one without a proven reference, or one written off."""
+    attempt = delivery.active
+    if attempt is not None and attempt.state == DeliveryStatus.SUBMIT_UNKNOWN:
+        return attempt
+    if ref is None:
+        return None
+    said = RawWord(entity=SAID_BY_A_PERSON.entity, code=SAID_BY_A_PERSON.code)
+    if attempt is not None and attempt.rank > 0 and (attempt.ref is None or delivery.raw == said):
+        return attempt
+    return next((each for each in reversed(delivery.attempts) if each.written_off), None)
 
 
 def _never_created(edit: Edit, attempt: Attempt) -> None:

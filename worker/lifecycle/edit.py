@@ -60,14 +60,19 @@ class Edit:
 
     def attend(self, word: str, attempt: Attempt | None = None) -> None:
         """Ask for a person, once for each word."""
-        if self.delivery.attention != word:
-            self.set(attention=word)
+        if word not in self.delivery.asks:
+            self.set(attention=", ".join([*self.delivery.asks, word]))
             self.tell(EventType.ATTENTION_REQUIRED, attempt, reason_text=word)
 
-    def answer(self, words: Container[str | None]) -> None:
-        """Ask no more for a person when it was for one of these words."""
-        if self.delivery.attention in words:
-            self.set(attention=None)
+    def answer(self, words: Container[str]) -> None:
+        """Ask no more for a person about these."""
+        left = ", ".join(word for word in self.delivery.asks if word not in words) or None
+        if left != self.delivery.attention:
+            self.set(attention=left)
+
+    def relieve(self) -> None:
+        """Ask no more for a person, unless it is about a courier too many: whatever happens here, that one lives."""
+        self.answer([word for word in self.delivery.asks if word != SURPLUS])
 
     def done(self) -> Change:
         """Plan the next step and give the change."""

@@ -5,7 +5,7 @@ from typing import Any
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
 from worker.delivery import Attempt
-from worker.lifecycle.edit import SURPLUS, Edit
+from worker.lifecycle.edit import Edit
 from worker.lifecycle.routing import next_carrier
 from worker.plan import Alarm
 
@@ -31,7 +31,7 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
     )
     edit.answer({Alarm.OUTCOME_UNKNOWN})
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
-        edit.set(attention=SURPLUS if edit.delivery.attention == SURPLUS else None)
+        edit.relieve()
         edit.enter(status, attempt, **described)
         return
     edit.tell(EventType.ATTEMPT_ENDED, attempt, **{name: described[name] for name in _ENDING & described.keys()})

@@ -49,9 +49,11 @@ def amend(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now:
         edit.set(order=order, fingerprint=fingerprint)
         edit.attend("order_changed_after_dispatch")
     else:
-        edit.set(order=order, fingerprint=fingerprint, attention=None)
+        edit.set(order=order, fingerprint=fingerprint)
+        edit.relieve()
         if delivery.store is None or delivery.store.store_id != order.store_id:
-            edit.set(store=None, carrier=None)
+            # The store it had stays until the new one is found: attempts there may still be read.
+            edit.set(carrier=None)
         else:
             choose_carrier(edit, delivery.store)
         edit.tell(EventType.UPDATED)
@@ -76,7 +78,7 @@ def _ask_cancel(edit: Edit, wish: Cancellation) -> None:
     edit.set(cancel=wish, retry_at=None)
     attempt = edit.delivery.active
     if attempt is None:
-        edit.set(attention=None)
+        edit.relieve()
         edit.cancel_as_wished()
     elif attempt.rank >= GOODS_WITH_COURIER:
         too_late(edit, attempt)

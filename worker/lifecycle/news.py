@@ -41,7 +41,7 @@ def observe(
     for news in history:
         take_news(edit, edit.delivery.attempt(attempt_id) or before, news, last=news is history[-1])
     if history:
-        _given_back(edit, attempt_id, history[-1])
+        _given_back(edit, attempt_id, history[-1], began or now)
     if cause is not Cause.CALLBACK:
         stands = any(news.status is not None for news in history)
         read_done(edit, before, began or now, stands=stands)
@@ -53,12 +53,21 @@ def take_news(edit: Edit, attempt: Attempt, news: Observation, *, last: bool = T
 
     Only the `last` of several says whether what had ended lives.
     """
+    attempt = _whose(edit.delivery, attempt, news)
     before = attempt.stamp
     stale = news.stamp is not None and before is not None and news.stamp < before
     stamp = before if stale else news.stamp or before
     attempt = edit.put(attempt, ref=news.ref or attempt.ref, refs={**attempt.refs, **news.refs}, stamp=stamp)
     if not stale and (last or attempt.state not in STICKY):
         _judge(edit, attempt, news, newer=_is_newer(edit.cause, news, before))
+
+
+def _whose(delivery: Delivery, attempt: Attempt, news: Observation) -> Attempt:
+    """Name the attempt that news is about: an order that stands beside this one with its tag is never taken for it."""
+    if attempt.ref is None or news.ref in {None, attempt.ref}:
+        return attempt
+    known = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, news.ref))
+    return next(known, attempt)
 
 
 def _is_newer(cause: Cause, news: Observation, stamp: datetime | None) -> bool:
@@ -86,10 +95,15 @@ def _judge(edit: Edit, attempt: Attempt, news: Observation, *, newer: bool) -> N
         _regression(edit, attempt, news)
 
 
-def _given_back(edit: Edit, attempt_id: int, news: Observation) -> None:
-    """Take a courier who gave it back, if that is the newest news, for the end of what was asked to cancel (C-47)."""
+def _given_back(edit: Edit, attempt_id: int, news: Observation, began: datetime) -> None:
+    """Take a courier who gave it back, if that is the newest news, for the end of what was asked to cancel (C-47).
+
+    Not while the cancel is under way: it may not even have left.
+    """
     attempt = edit.delivery.attempt(attempt_id)
     if attempt is None or not attempt.cancelling or news.status is not DeliveryStatus.COURIER_WITHDRAWN:
+        return
+    if attempt.wait_until is not None and began < attempt.wait_until:
         return
     if attempt.surplus:
         surplus.follow(edit, attempt, DeliveryStatus.CANCELLED, newer=True)

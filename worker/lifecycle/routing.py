@@ -23,12 +23,13 @@ def choose_carrier(edit: Edit, store: Store | None) -> None:
         edit.attend("unknown_store")
         return
     order = edit.delivery.order
-    edit.set(store=store, dispatch_at=schedule.dispatch_at(order, store, edit.now))
+    # From when it came, not from now: what is routed again and again would never be late.
+    edit.set(store=store, dispatch_at=schedule.dispatch_at(order, store, edit.delivery.created_at))
     edit.set(carrier=next_carrier(edit.delivery, edit.rules))
     if edit.delivery.carrier is None:
         edit.attend("no_configured_carrier")
         return
-    edit.set(attention=None)
+    edit.relieve()
 
 
 def next_carrier(delivery: Delivery, rules: Rules) -> str | None:

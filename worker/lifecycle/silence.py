@@ -9,7 +9,7 @@ from worker import schedule
 from worker.delivery import Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Throttled, Unavailable
 from worker.lifecycle.cancelling import read_done
-from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.edit import SURPLUS, Edit, Rules
 from worker.plan import may_look
 
 MISSES_TO_TELL = 5
@@ -72,13 +72,20 @@ def wait(edit: Edit, error: CarrierError, attempt: Attempt | None = None) -> Non
     What is about an attempt beside the one that is followed waits by itself, and keeps the other from nothing.
     """
     if attempt is not None and attempt != edit.delivery.active and (attempt.surplus or attempt.ended_at is not None):
-        again = schedule.TAIL_AGAIN if attempt.ended_at is not None else schedule.SURPLUS_AGAIN
-        edit.put(attempt, wait_until=edit.now + max(again, _asked(error)))
+        _wait_beside(edit, error, attempt)
         return
     shared = isinstance(error, Throttled) or (isinstance(error, Unavailable) and error.account)
     failures = edit.delivery.failures + (not shared)
     pause = max(schedule.backoff(failures, edit.delivery.id), _asked(error))
     edit.set(failures=failures, retry_at=edit.now + pause)
+
+
+def _wait_beside(edit: Edit, error: CarrierError, attempt: Attempt) -> None:
+    again = schedule.TAIL_AGAIN if attempt.ended_at is not None else schedule.SURPLUS_AGAIN
+    attempt = edit.put(attempt, wait_until=edit.now + max(again, _asked(error)))
+    alone = edit.now - attempt.changed_at >= schedule.SURPLUS_ALONE or attempt.carrier not in edit.rules
+    if attempt.live and alone:
+        edit.attend(SURPLUS, attempt)
 
 
 def _asked(error: CarrierError) -> timedelta:

@@ -65,9 +65,10 @@ def find(connection: Connection, name: str) -> list[Delivery]:
 
 
 def recent(connection: Connection, limit: int, *, unfinished: bool) -> list[Delivery]:
-    """List deliveries, newest first."""
+    """List deliveries, newest first; an unfinished one is not over, or is over and still waits for a person."""
     query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
-    wanted = query.where(DELIVERY.c.status.not_in(FINAL)) if unfinished else query
+    waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention.is_not(None)
+    wanted = query.where(waits) if unfinished else query
     return _load_in_order(connection, connection.scalars(wanted).all())
 
 

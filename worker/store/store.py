@@ -1,7 +1,7 @@
 """The store: one object a process, every method one transaction."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -108,7 +108,7 @@ class Store:
             return deliveries.find(connection, name)
 
     def recent(self, limit: int, *, unfinished: bool = False) -> list[Delivery]:
-        """List deliveries, newest first."""
+        """List deliveries, newest first; an unfinished one is not over, or is over and still waits for a person."""
         with reading(self.engine) as connection:
             return deliveries.recent(connection, limit, unfinished=unfinished)
 
@@ -226,10 +226,10 @@ class Store:
         with self.engine.begin() as connection:
             return outbox.identity(connection)
 
-    def unsent(self, limit: int, after: int = 0) -> list[Outgoing]:
-        """Read the oldest events that are not on the bus, after a position."""
+    def unsent(self, limit: int, but: Collection[str] = ()) -> list[Outgoing]:
+        """Read the oldest events that are not on the bus, without those of some keys."""
         with reading(self.engine) as connection:
-            return outbox.unsent(connection, limit, after)
+            return outbox.unsent(connection, limit, but)
 
     def newest_place(self) -> str:
         """Tell the newest place at which an event is known to stand on the bus; empty while there is none."""
