@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from worker import standing
+from worker.guard import standing
 from worker.wiring import house
 
 

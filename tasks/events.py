@@ -8,7 +8,7 @@ from celery import shared_task
 from redis.exceptions import RedisError
 
 from worker import log
-from worker.outlet import Moved, left_behind, newest_of
+from worker.bus.outlet import Moved, left_behind, newest_of
 from worker.rounds import RELAYING
 from worker.wiring import House, house
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from celery import current_app, shared_task
 
-from worker import hints, lifecycle, standing
+from worker import hints, lifecycle
 from worker.app import carrier_queues
 from worker.delivery import INDOORS, Change, Delivery, Step
 from worker.errors import Unavailable
+from worker.guard import standing
 from worker.store import Due
 from worker.wiring import House, house
 

@@ -19,7 +19,7 @@ from worker import broker, log
 from worker.bus import AWAY
 from worker.errors import SettingsError
 from worker.intake import OrdersReader
-from worker.replay import JournalReader
+from worker.journal.replay import JournalReader
 from worker.settings import Settings, load
 from worker.store import passing
 from worker.watch import Watch

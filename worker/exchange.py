@@ -12,12 +12,13 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from schemas.status import Cause, Reason
-from worker import hints, lifecycle, log, schedule, standing
-from worker.breaker import Kind
+from worker import hints, lifecycle, log, schedule
 from worker.carriers.port import Attempt as Seen
 from worker.carriers.port import Call, Carrier, Observation, Reading, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, view
 from worker.errors import CarrierError, Refused, Uncertain, Unreadable
+from worker.guard import standing
+from worker.guard.breaker import Kind
 from worker.journal import Page
 from worker.store import passing
 from worker.wiring import House

@@ -10,8 +10,6 @@ from functools import cached_property
 
 from schemas.stores import Store as Shop
 from worker import bus, platform
-from worker.breaker import Breaker
-from worker.budget import Budget
 from worker.bus import Bus
 from worker.carriers import KINDS
 from worker.carriers.account import Account
@@ -19,9 +17,11 @@ from worker.carriers.port import Carrier
 from worker.clock import SharedClock
 from worker.delivery import Terms
 from worker.gateway import Gateway
+from worker.guard.breaker import Breaker
+from worker.guard.budget import Budget
+from worker.guard.rooms import Rooms
 from worker.journal import Journal
 from worker.lifecycle import Rules
-from worker.rooms import Rooms
 from worker.settings import Settings, load
 from worker.store import Store
 

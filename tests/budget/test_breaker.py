@@ -3,7 +3,7 @@ import pytest
 import redis
 
 from tests.tasks.street import age
-from worker.breaker import CLOSED, Breaker, Kind, State, Word
+from worker.guard.breaker import CLOSED, Breaker, Kind, State, Word
 
 
 class Bench:

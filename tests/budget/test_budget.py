@@ -7,9 +7,9 @@ import pytest
 import redis
 from pydantic import TypeAdapter, ValidationError
 
-from worker.budget import Budget, Window, parse
 from worker.carriers.account import Rate
 from worker.carriers.port import Operation
+from worker.guard.budget import Budget, Window, parse
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from worker.rooms import MOST_WAITING, Door, Rooms
+from worker.guard.rooms import MOST_WAITING, Door, Rooms
 
 
 def fill(rooms: Rooms, account: str, *, reading: bool) -> int:

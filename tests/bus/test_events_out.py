@@ -7,8 +7,8 @@ import pytest
 
 from worker import bus
 from worker.bus import Bus
+from worker.bus.outlet import GUARD_SECONDS, Moved
 from worker.delivery import Outgoing
-from worker.outlet import GUARD_SECONDS, Moved
 
 
 def published(made: Bus) -> list[bytes]:
@@ -106,11 +106,17 @@ def test_what_the_stream_loses_meanwhile_stops_a_relay(made: Bus) -> None:
 
 def test_it_is_told_what_stands_up_to_a_place_and_what_is_newest(made: Bus) -> None:
     assert made.outlet.standing("0000000000007-0000000000") == ("", "")
-    (_, one), (_, two), (_, three) = publish(made, event(1), event(2), event(3))
+    _, (_, two), (_, three) = publish(made, event(1), event(2), event(3))
     assert made.outlet.standing(two) == (two, three)
-    made._redis.xdel(made.events, ids(made, made.events)[1])
-    assert made.outlet.standing(two) == (one, three)
     assert made.outlet.standing("") == ("", three)
+    made._redis.xtrim(made.events, maxlen=1, approximate=False)
+    assert made.outlet.standing(two) == ("", three)
+
+
+def test_what_somebody_has_deleted_is_told_to_stand(made: Bus) -> None:
+    _, (_, two), (_, three) = publish(made, event(1), event(2), event(3))
+    made._redis.xdel(made.events, ids(made, made.events)[1])
+    assert made.outlet.standing(two) == (two, three)
 
 
 def test_a_failure_leaves_the_rest_of_its_key_for_the_next_time(made: Bus) -> None:

@@ -20,9 +20,10 @@ import uvicorn
 
 from tests.chaos.clock import FastClock
 from tests.chaos.traps import Trap, Watch
-from worker import breaker, bus, log, wiring
+from worker import bus, log, wiring
 from worker.bus import IDLE_MS, Bus
 from worker.gateway import Gateway
+from worker.guard import breaker
 from worker.lifecycle import Rules
 from worker.sandbox import SandboxConfig, serve
 from worker.settings import load

@@ -18,12 +18,12 @@ import worker.app
 from schemas.status import Cause, DeliveryStatus, Reason
 from tests.edge.edge import ENVIRONMENT, NOW, sample
 from worker import cli, lifecycle, wiring
-from worker.breaker import Kind
 from worker.carriers.port import Booked, Observation, Operation, Raw, tag_of
 from worker.delivery import Change, Step
 from worker.demo.orders import MALFORMED, placed
 from worker.errors import Refused, Uncertain
 from worker.fleet import hold
+from worker.guard.breaker import Kind
 from worker.intake import take_in
 from worker.lifecycle.surplus import duplicate_id
 from worker.sandbox import server

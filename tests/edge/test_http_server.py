@@ -14,7 +14,7 @@ from starlette.routing import Route
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from worker.server import OPTIONS, Patient
+from worker.web.server import OPTIONS, Patient
 
 HEAD = b"POST /callbacks/borzo HTTP/1.1\r\nHost: edge.example\r\n"
 ASKED = b"GET / HTTP/1.1\r\nHost: edge.example\r\n\r\n"

@@ -19,7 +19,7 @@ from worker.carriers.port import Reply
 from worker.delivery import Change, Delivery, Step
 from worker.errors import Unavailable, Uncertain
 from worker.journal import LARGEST, Journal, Notes
-from worker.replay import JournalReader, Replay
+from worker.journal.replay import JournalReader, Replay
 
 CARRIERS = pytest.mark.parametrize("shop", ["34", "21", "17"], ids=["cervo", "borzo", "deliverit"])
 AWAY = OperationalError("", None, Exception("the database is away"))

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from schemas.status import DeliveryStatus
 from tests.edge.edge import NOW, SECRET, Edge
 from worker import bus, lifecycle
-from worker.breaker import Breaker, Kind
 from worker.bus import Bus
 from worker.carriers.port import Booked, Observation, Raw
 from worker.delivery import Change
+from worker.guard.breaker import Breaker, Kind
 from worker.store import Store
 from worker.web import create_app
 

@@ -27,7 +27,7 @@ from tests.store.samples import ID, LATER, NOW, RULES, SHOPS, begun, message, or
 from tests.tasks.street import Street
 from worker.carriers.port import Callback
 from worker.delivery import Change, Delivery
-from worker.replay import Replay
+from worker.journal.replay import Replay
 from worker.store import Intake, Store, passing
 from worker.store.engine import BUSY_SECONDS, LIMITS, without_limit
 

@@ -18,12 +18,12 @@ from celery import Celery
 
 from worker import wiring
 from worker.app import make
-from worker.breaker import Breaker
-from worker.budget import Budget
 from worker.bus import Bus
 from worker.delivery import Delivery
 from worker.demo.orders import Sample, cancelled, message, placed
 from worker.gateway import Gateway
+from worker.guard.breaker import Breaker
+from worker.guard.budget import Budget
 from worker.intake import Reader
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.settings import load

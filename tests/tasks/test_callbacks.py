@@ -12,7 +12,7 @@ from tests.tasks.street import START, Street
 from worker.app import carrier_queues
 from worker.carriers.port import Callback, tag_of
 from worker.delivery import Change, Delivery
-from worker.listening import GAP, SPREAD, listen
+from worker.web.listening import GAP, SPREAD, listen
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 HAPPY = ["courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]

@@ -13,11 +13,11 @@ import pytest
 from tasks.deliveries import BOOK
 from tests.tasks.street import Street
 from worker import exchange
-from worker.breaker import Kind, State
 from worker.carriers.port import Call, Operation, Reply
 from worker.errors import CarrierError, Unavailable, Uncertain
 from worker.gateway import Gateway, Outcome
-from worker.rooms import Door
+from worker.guard.breaker import Kind, State
+from worker.guard.rooms import Door
 
 STORES = {"cervo": "34", "borzo": "21"}
 SAFETY_SECONDS = 20

@@ -17,8 +17,8 @@ from tests.store.samples import NOW, place
 from tests.store.test_outbox import tell
 from worker import bus, wiring
 from worker.bus import Bus
+from worker.bus.outlet import Outlet
 from worker.delivery import Outgoing
-from worker.outlet import Outlet
 from worker.settings import load
 from worker.wiring import House
 

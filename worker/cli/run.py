@@ -212,9 +212,9 @@ def upgrade() -> None:
 @app.command(hidden=True)
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
-    from worker import log, server
+    from worker import log
     from worker.app import app as _hints_go_through  # noqa: F401
-    from worker.web import create_app
+    from worker.web import create_app, server
 
     made = house()
     log.setup(made.settings.log_level, made.settings.log_format)

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from worker.outlet import Outlet
+from worker.bus.outlet import Outlet
 
 GROUP = "order-sync"
 IDLE_MS = 60_000

@@ -9,11 +9,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 from worker import hints, lifecycle, log
-from worker.breaker import Kind, State
 from worker.carriers.port import Carrier, Reply
 from worker.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Held, Throttled, Unavailable, Uncertain, Unreadable
-from worker.rooms import Door
+from worker.guard.breaker import Kind, State
+from worker.guard.rooms import Door
 from worker.wiring import House
 
 logger = log.get(__name__)

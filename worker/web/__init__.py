@@ -22,10 +22,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import broker, hints, log
-from worker.breaker import State
 from worker.carriers.port import Callback, CallbackKey, Carrier
 from worker.errors import Forged
-from worker.listening import NOTE_SECONDS, listen
+from worker.guard.breaker import State
+from worker.web.listening import NOTE_SECONDS, listen
 from worker.wiring import House
 
 logger = log.get(__name__)

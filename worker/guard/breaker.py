@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from worker.budget import Away
+from worker.guard.budget import Away
 
 FAILURES, WINDOW_SECONDS = 5, 30
 """A breaker opens when so many calls, and at least half of all, have failed within so many seconds."""
