@@ -64,3 +64,14 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
 def get(name: str) -> Any:
     """Give a logger."""
     return structlog.get_logger(name)
+
+
+# A command never sets its logs up: what it has to say beside its output goes to standard error, as `setup` would.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        drop_private,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ],
+    logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+)

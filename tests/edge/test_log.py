@@ -50,3 +50,12 @@ def test_json_logs_are_one_line_an_event_without_secrets() -> None:
 def test_a_traceback_on_a_console_shows_no_local_variables() -> None:
     text = written("console")
     assert ("ValueError: broken" in text, "s3cret" in text) == (True, False)
+
+
+def test_a_command_that_sets_nothing_up_writes_its_logs_beside_its_output_and_without_secrets() -> None:
+    script = SCRIPT.replace('log.setup("INFO", sys.argv[1])', 'print("the output")')
+    done = subprocess.run([sys.executable, "-c", script, ""], capture_output=True, text=True, check=True)
+    assert done.stdout == "the output\n"
+    assert "delivery.booked" in done.stderr
+    assert "ValueError: broken" in done.stderr
+    assert "s3cret" not in done.stderr
