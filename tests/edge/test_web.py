@@ -360,6 +360,19 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
     )
 
 
+def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -> None:
+    edge.book(TOKEN)
+    (found,) = edge.house.store.recent(1)
+    words = "surplus_courier, outcome_unknown"
+    edge.house.store.update([found.id], lambda each: Change(replace(each, attention=words)))
+    _, text = edge.ask("GET", "/metrics")
+    told = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
+    assert told == [
+        'order_sync_attention{word="surplus_courier"} 1.0',
+        'order_sync_attention{word="outcome_unknown"} 1.0',
+    ]
+
+
 def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
     client: Any = edge.house.bus._redis
     client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")

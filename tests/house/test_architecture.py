@@ -50,6 +50,7 @@ DOORS = {
         "worker/broker.py": "tells its errors, which kombu takes care of, from a message's",
         "worker/fleet.py": "waits until the server that it started answers",
         "worker/web/__init__.py": "catches its errors: readiness names what is away",
+        "worker/web/metrics.py": "catches its errors: the rest is still worth telling",
         "tasks/events.py": "catches its errors: a bus that is away is left to the sweep",
     },
     "requests": {},

@@ -1,5 +1,6 @@
 """Deliveries and their attempts: load under lock, save what changed, hand out what is due."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,6 +80,15 @@ def counts(connection: Connection) -> dict[str, int]:
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
     return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
+
+
+def asked(connection: Connection) -> dict[str, int]:
+    """Count the deliveries that wait for a person, by what they ask for."""
+    counted: Counter[str] = Counter()
+    query = select(DELIVERY.c.attention, func.count()).where(DELIVERY.c.attention.is_not(None))
+    for words, count in connection.execute(query.group_by(DELIVERY.c.attention)):
+        counted.update(dict.fromkeys(words.split(", "), count))
+    return dict(counted)
 
 
 def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]:

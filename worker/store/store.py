@@ -117,6 +117,11 @@ class Store:
         with reading(self.engine) as connection:
             return deliveries.counts(connection)
 
+    def asked(self) -> dict[str, int]:
+        """Count the deliveries that wait for a person, by what they ask for."""
+        with reading(self.engine) as connection:
+            return deliveries.asked(connection)
+
     # --- messages ---
 
     def take_in(self, batch: Intake, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:

@@ -76,6 +76,12 @@ class DeliveryRow(SQLModel, table=True):
         ),
         Index("delivery_order", "order_id"),
         Index("delivery_created", "created_at"),
+        Index(
+            "delivery_asking",
+            "attention",
+            postgresql_where=text("attention IS NOT NULL"),
+            sqlite_where=text("attention IS NOT NULL"),
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=36)

@@ -7,11 +7,11 @@ health have nothing to do with each other.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from celery import current_app
 from kombu.exceptions import OperationalError
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -24,8 +24,8 @@ from starlette.routing import Route
 from worker import broker, hints, log
 from worker.carriers.port import Callback, CallbackKey, Carrier
 from worker.errors import Forged
-from worker.guard.breaker import State
 from worker.web.listening import NOTE_SECONDS, listen
+from worker.web.metrics import Metrics
 from worker.wiring import House
 
 logger = log.get(__name__)
@@ -57,33 +57,7 @@ class _Edge:
     def __init__(self, made: House, body_seconds: float) -> None:
         self._house, self._body_seconds = made, body_seconds
         self._codecs = made.codecs  # for callbacks no login is needed
-        self._registry = CollectorRegistry()
-        self._answered = Counter(
-            "order_sync_callbacks", "Callbacks by carrier and answer", ["carrier", "answer"], registry=self._registry
-        )
-        self._deliveries = Gauge(
-            "order_sync_deliveries", "Deliveries that are not over, by status", ["status"], registry=self._registry
-        )
-        self._unsent = Gauge("order_sync_events_unsent", "Events not yet on the bus", registry=self._registry)
-        self._lag = Gauge(
-            "order_sync_stream_lag",
-            "Age in seconds of the oldest entry that a consumer group has not acknowledged",
-            ["stream", "group"],
-            registry=self._registry,
-        )
-
-        self._paused = Gauge(
-            "order_sync_carrier_paused",
-            "Paused accounts, by who paused them",
-            ["carrier", "by"],
-            registry=self._registry,
-        )
-        self._open = Gauge(
-            "order_sync_breaker_open",
-            "Whether calls of a kind are held back because the carrier failed or had too many",
-            ["carrier", "kind"],
-            registry=self._registry,
-        )
+        self._metrics = Metrics(made)
 
     @asynccontextmanager
     async def listening(self, _app: Starlette) -> AsyncIterator[None]:
@@ -112,7 +86,7 @@ class _Edge:
         if codec is None or codec.capabilities.callbacks == "none":
             return PlainTextResponse("no such callback address", status_code=404)
         response = await self._receive(request, name, codec)
-        self._answered.labels(name, response.status_code).inc()
+        self._metrics.answered(name, response.status_code)
         return response
 
     async def _receive(self, request: Request, name: str, codec: Carrier) -> Response:
@@ -174,31 +148,10 @@ class _Edge:
     async def metrics(self, _request: Request) -> Response:
         """Answer in Prometheus's text format."""
         try:
-            counts = await run_in_threadpool(self._house.store.counts)
-            self._unsent.set(await run_in_threadpool(self._house.store.unsent_count))
-            await run_in_threadpool(self._measure_accounts)
+            measured = await run_in_threadpool(self._metrics.measure)
         except SQLAlchemyError:
             return UNAVAILABLE
-        await run_in_threadpool(self._measure_lags)
-        self._deliveries.clear()
-        for status, count in counts.items():
-            self._deliveries.labels(status).set(count)
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
-
-    def _measure_accounts(self) -> None:
-        self._paused.clear()
-        for name, pause in self._house.store.paused().items():
-            self._paused.labels(name, pause.by).set(1)
-        self._open.clear()
-        for name in self._codecs:
-            for kind, word in (self._house.breaker.states(name) or {}).items():
-                self._open.labels(name, kind.value).set(word.state is not State.CLOSED)
-
-    def _measure_lags(self) -> None:
-        self._lag.clear()
-        with suppress(RedisError):  # then nobody knows, and the rest is still worth telling
-            for (stream, group), seconds in self._house.bus.lags(self._house.now()).items():
-                self._lag.labels(stream, group).set(seconds)
+        return Response(measured, media_type=CONTENT_TYPE_LATEST)
 
 
 async def _body(request: Request, limit: int) -> bytes | None:

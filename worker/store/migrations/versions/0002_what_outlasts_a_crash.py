@@ -32,3 +32,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index("event_place", "event", ["bus_id"])
+    op.create_index(
+        "delivery_asking",
+        "delivery",
+        ["attention"],
+        postgresql_where=sa.text("attention IS NOT NULL"),
+        sqlite_where=sa.text("attention IS NOT NULL"),
+    )
