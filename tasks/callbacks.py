@@ -16,6 +16,9 @@ from worker.store import StoredCallback
 from worker.wiring import House, house
 
 logger = log.get(__name__)
+ORPHANED = timedelta(days=1)
+"""After which a callback that nobody's attempt explains is given up."""
+REPEATED = timedelta(hours=26)
 
 
 @shared_task(name="callbacks.apply")
@@ -29,8 +32,7 @@ def apply(callback_id: str) -> None:
         codec = made.carrier(kept.carrier)
         found = made.store.find_attempt(kept.carrier, codec.callback_key(kept.callback))
     except (CarrierError, KeyError) as error:
-        logger.warning("callback.unreadable", callback_id=callback_id, carrier=kept.carrier, error=str(error))
-        made.store.apply_callback(callback_id, "unreadable", None, lambda _: None)
+        _unreadable(made, kept, error)
         return
     if found is None:
         _orphan(made, kept)
@@ -53,10 +55,14 @@ def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, 
     try:
         changed = made.store.apply_callback(kept.id, "applied", found, decide)
     except CarrierError as error:
-        logger.warning("callback.unreadable", callback_id=kept.id, carrier=kept.carrier, error=str(error))
-        made.store.apply_callback(kept.id, "unreadable", found, lambda _: None)
+        _unreadable(made, kept, error)
         return
     hints.after(changed, now)
+
+
+def _unreadable(made: House, kept: StoredCallback, error: Exception) -> None:
+    logger.warning("callback.unreadable", callback_id=kept.id, carrier=kept.carrier, error=str(error))
+    made.store.apply_callback(kept.id, "unreadable", None, lambda _: None)
 
 
 def _news(made: House, codec: Carrier, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:
@@ -86,12 +92,8 @@ def _replayed(kept: StoredCallback, seen: Sequence[Observation]) -> bool:
     return all(each.stamp is not None and kept.received_at - each.stamp > REPEATED for each in seen)
 
 
-ORPHAN_SECONDS = 24 * 3600
-REPEATED = timedelta(hours=26)
-
-
 def _orphan(made: House, kept: StoredCallback) -> None:
     """Leave a callback that may have overtaken our own create; give it up after a day."""
-    if (made.now() - kept.received_at).total_seconds() > ORPHAN_SECONDS:
+    if made.now() - kept.received_at > ORPHANED:
         logger.warning("callback.orphaned", callback_id=kept.id, carrier=kept.carrier)
         made.store.apply_callback(kept.id, "orphaned", None, lambda _: None)

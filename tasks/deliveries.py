@@ -8,7 +8,7 @@ from datetime import datetime
 
 from celery import shared_task
 
-from worker import exchange, hints, lifecycle
+from worker import exchange, hints, lifecycle, reads
 from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, booking, view
 from worker.exchange import Verb
@@ -36,7 +36,7 @@ def cancel(carrier: str, delivery_ids: list[str]) -> None:
 @shared_task(name="deliveries.track")
 def track(carrier: str, delivery_ids: list[str]) -> None:
     """Read the status of these deliveries, with as few requests as the carrier allows."""
-    exchange.look(house(), carrier, delivery_ids, Step.TRACK)
+    reads.look(house(), carrier, delivery_ids, Step.TRACK)
 
 
 @shared_task(name="deliveries.reconcile")
@@ -45,7 +45,7 @@ def reconcile(carrier: str, delivery_ids: list[str]) -> None:
     made = house()
     _decide(made, carrier, delivery_ids, lifecycle.lost)
     if made.rules[carrier].capabilities.find:
-        exchange.look(made, carrier, delivery_ids, Step.RECONCILE)
+        reads.look(made, carrier, delivery_ids, Step.RECONCILE)
     else:
         _decide(made, carrier, delivery_ids, lifecycle.unfindable)
 

@@ -66,3 +66,8 @@ def allows_back(source: str, target: str, resume_to: str | None = None) -> bool:
     """Tell whether `target` may follow `source` as a reassignment, on news that is certainly newer."""
     interrupted = resume_to if source == DeliveryStatus.ON_HOLD and resume_to is not None else source
     return target in REASSIGNED.get(interrupted, frozenset())
+
+
+def interrupts(target: str, source: str) -> str | None:
+    """Tell what an attempt in `target` goes back to: `source` if that is an `on_hold`, otherwise nothing."""
+    return source if target == DeliveryStatus.ON_HOLD else None

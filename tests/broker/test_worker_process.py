@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from tests.broker.proxy import Proxy
+from tests.chaos.proxy import Network
 from tests.store.samples import message, order, take_in
 from worker.bus import SOCKET_SECONDS
 from worker.fleet import Fleet, Process, read_tail, start_redis
@@ -32,18 +32,18 @@ LONGER_THAN_TIMEOUTS = SOCKET_SECONDS + MOMENT
 class Machine:
     """A Redis server behind a proxy, a database, a worker and a beat."""
 
-    def __init__(self, fleet: Fleet, folder: Path, database: str) -> None:
-        self.fleet = fleet
+    def __init__(self, fleet: Fleet, network: Network, folder: Path, database: str) -> None:
+        self.fleet, self.network = fleet, network
         direct = start_redis(fleet, folder / "redis")
         (self.server,) = fleet.processes
-        self.proxy = Proxy(urlsplit(direct).port or 0)
+        self.link = network.link(urlsplit(direct).port or 0)
         self.redis = redis.Redis.from_url(direct, socket_timeout=2, decode_responses=True)
         self.store = Store(database)
         fleet.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")},
             "ORDER_SYNC_CONFIG": os.devnull,
             "ORDER_SYNC_DATABASE_URL": database,
-            "ORDER_SYNC_REDIS_URL": f"redis://127.0.0.1:{self.proxy.port}/0",
+            "ORDER_SYNC_REDIS_URL": f"redis://127.0.0.1:{self.link.port}/0",
             "ORDER_SYNC_JOURNAL_FOLDER": str(folder / "journal"),
             "ORDER_SYNC_WORKER_CONCURRENCY": "4",
         }
@@ -60,7 +60,6 @@ class Machine:
         self.fleet.stop()
         self.store.close()
         self.redis.close()
-        self.proxy.close()
 
     def new(self) -> str:
         """Name an order that was not there yet."""
@@ -122,8 +121,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory, _sqlite_with_tables: Path)
     folder = tmp_path_factory.mktemp("machine")
     database = folder / "order-sync.db"
     database.write_bytes(_sqlite_with_tables.read_bytes())
-    with Fleet(dict(os.environ), folder / "log") as fleet:
-        made = Machine(fleet, folder, f"sqlite:///{database}")
+    with Fleet(dict(os.environ), folder / "log") as fleet, Network(seed=0) as network:
+        made = Machine(fleet, network, folder, f"sqlite:///{database}")
         made.lives()
         yield made
         made.close()
@@ -186,7 +185,7 @@ def freeze(machine: Machine) -> None:
 
 def half_open(machine: Machine) -> None:
     """Let every connection be alive and silent."""
-    machine.proxy.silence()
+    machine.network.silence(machine.link)
 
 
 def read_only(machine: Machine) -> None:

@@ -87,6 +87,15 @@ def test_a_guard_is_not_believed_when_its_entry_is_gone(made: Bus) -> None:
     assert published(made) == [b"other1", b"k1", b"k2"]
 
 
+def test_a_guard_is_not_believed_when_its_place_is_another_s(made: Bus) -> None:
+    ((_, place),) = publish(made, event(1))
+    made._redis.delete(made.events)
+    millis, number = map(int, place.split("-"))
+    made._redis.xadd(made.events, {"event": "other1"}, id=f"{millis}-{number}")
+    publish(made, event(1))
+    assert published(made) == [b"other1", b"k1"]
+
+
 def test_what_is_published_meanwhile_stops_a_relay_that_knew_less(made: Bus) -> None:
     _, newest = made.outlet.standing("")
     publish(made, event(1))

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 
 from schemas.orders import Customer, Dropoff, Order, Payment
-from schemas.stores import Store
+from tests.engine.life import a_store
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
@@ -35,34 +35,22 @@ TEXTS = [
 ]
 """Each is one line without control characters, so that every carrier must be sent just this."""
 BROKEN = "Jane\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1\x00\x07"
-STORE = Store(
-    store_id="17",
-    name="Pizzeria",
-    phone="+4566112233",
-    street="Vestergade 1",
-    postal_code="5000",
-    city="Odense C",
-    country="DK",
-    latitude=55.39,
-    longitude=10.39,
-    timezone="Europe/Copenhagen",
-    carriers=("deliverit", "borzo", "cervo"),
-)
+STORE = a_store("deliverit", "borzo", "cervo")
+
+
+def _deliverit(encoding: Literal["form", "json"]) -> DeliverIt:
+    password = SecretStr("p")
+    account = DeliverItAccount(
+        name="deliverit", kind="deliverit", username="u", password=password, company="14", encoding=encoding
+    )
+    return DeliverIt(account, {})
+
+
 CODECS: dict[str, Carrier] = {
     "cervo": Cervo(CervoAccount(name="cervo", kind="cervo", token=SecretStr("t"), currency="DKK"), {}),
     "borzo": Borzo(BorzoAccount(name="borzo", kind="borzo", token=SecretStr("t")), {}),
-    "form": DeliverIt(
-        DeliverItAccount(
-            name="deliverit", kind="deliverit", username="u", password=SecretStr("p"), company="14", encoding="form"
-        ),
-        {},
-    ),
-    "json": DeliverIt(
-        DeliverItAccount(
-            name="deliverit", kind="deliverit", username="u", password=SecretStr("p"), company="14", encoding="json"
-        ),
-        {},
-    ),
+    "form": _deliverit("form"),
+    "json": _deliverit("json"),
 }
 
 

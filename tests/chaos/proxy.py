@@ -53,6 +53,10 @@ class Link:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def silence(self) -> None:
+        """Let nothing through any more on the connections of now; new ones work."""
+        self._open = dict.fromkeys(self._open, True)
+
     async def close(self) -> None:
         """Close the port and every connection."""
         self._listener.close()
@@ -159,3 +163,7 @@ class Network:
     def cut(self, link: Link) -> None:
         """Reset every connection of a link."""
         self._loop.call_soon_threadsafe(link.cut)
+
+    def silence(self, link: Link) -> None:
+        """Make every connection of a link half-open, but none that comes later."""
+        self._loop.call_soon_threadsafe(link.silence)

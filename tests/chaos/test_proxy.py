@@ -96,6 +96,17 @@ async def lost(link: Link) -> None:
         await asyncio.sleep(0)
 
 
+def test_a_silenced_link_lets_only_new_connections_through(network: Network, link: Link) -> None:
+    with connect(link) as before:
+        assert said(before) == b"hello"
+        network.silence(link)
+        before.sendall(b"lost")
+        with connect(link) as after:
+            assert said(after) == b"hello"
+        turn(network, link, Mode.PASS)
+        assert heard(before) == b""
+
+
 def test_a_link_that_is_cut_takes_new_connections(network: Network, link: Link) -> None:
     with connect(link) as before:
         assert said(before) == b"hello"

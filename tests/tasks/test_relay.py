@@ -224,17 +224,22 @@ def interrupt(newsroom: Newsroom, **how: Any) -> Callable[[], None]:
     return lambda: setattr(made, "outlet", real)
 
 
+def killed_while_telling(newsroom: Newsroom) -> str:
+    """Kill a relay between publishing and marking; return a delivery that it told nothing of."""
+    one, two = place(newsroom.store, "1", "2")
+    newsroom.tell(one)
+    back = interrupt(newsroom, dies=True)
+    with pytest.raises(KeyboardInterrupt):
+        newsroom.relay()
+    back()
+    return two
+
+
 def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
     with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, two = place(newsroom.store, "1", "2")
-        newsroom.tell(one)
-        back = interrupt(newsroom, dies=True)
-        with pytest.raises(KeyboardInterrupt):
-            newsroom.relay()
-        back()
-        newsroom.tell(two)
+        newsroom.tell(killed_while_telling(newsroom))
         newsroom.relay()
         assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
         newsroom.relay()
@@ -245,12 +250,7 @@ def test_what_a_killed_relay_published_and_the_bus_then_lost_is_published_again(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
     with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, _ = place(newsroom.store, "1", "2")
-        newsroom.tell(one)
-        back = interrupt(newsroom, dies=True)
-        with pytest.raises(KeyboardInterrupt):
-            newsroom.relay()
-        back()
+        killed_while_telling(newsroom)
         client.delete("deliveries")
         newsroom.relay()
         assert stream(client) == newsroom.told()

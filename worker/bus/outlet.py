@@ -19,10 +19,14 @@ local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local newest = entry and entry[1] or '0-0'
 if newest ~= ARGV[1] then return redis.error_reply('UNEXPECTED the newest entry is ' .. newest) end
 
+local function stands(place, guard)
+    local found = redis.call('XRANGE', KEYS[1], place, place)[1]
+    return found and string.find(found[2][2], string.match(guard, '[^:]+$'), 1, true)
+end
+
 local function publish(guard, sequence, event)
     local last, place = string.match(redis.call('GET', guard) or '', '^(%d+) (.+)$')
-    local told = last and tonumber(sequence) <= tonumber(last)
-    if told and #redis.call('XRANGE', KEYS[1], place, place) > 0 then return place end
+    if last and tonumber(sequence) <= tonumber(last) and stands(place, guard) then return place end
     place = redis.call('XADD', KEYS[1], '*', 'event', event)
     redis.call('SET', guard, sequence .. ' ' .. place, 'EX', ARGV[2])
     return place
@@ -39,8 +43,9 @@ return places
 """
 """Publish a batch: a key's sequence only grows, and after its first failure nothing later of it is published.
 
-KEYS: the stream, and each event's guard, which holds the last sequence of its key and the entry's id. ARGV: the entry
-that must be the newest, the guards' life in seconds, then each event's sequence and body.
+KEYS: the stream, and each event's guard, which holds the last sequence of its key and the entry's id. That entry must
+name the key: on a stream that was emptied and refilled another's may have got the same id. ARGV: the entry that must be
+the newest, the guards' life in seconds, then each event's sequence and body.
 """
 
 

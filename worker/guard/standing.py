@@ -125,15 +125,13 @@ def note(made: House, carrier: str, kind: Kind, answers: Sequence[tuple[object, 
     failed = [_failed(*answer) for answer in answers]
     if any(each is not None for each in failed):
         made.breaker.report(carrier, kind, good=failed.count(False), bad=failed.count(True))
-    for _, verdict in answers:
-        if isinstance(verdict, Throttled):
-            made.breaker.throttle(carrier, kind, verdict.retry_after)
-            logger.warning("carrier.throttled", carrier=carrier, kind=kind.value)
-            break
-    for _, verdict in answers:
-        if isinstance(verdict, Unavailable) and verdict.account:
-            _pause(made, carrier, str(verdict))
-            break
+    throttled = next((verdict for _, verdict in answers if isinstance(verdict, Throttled)), None)
+    if throttled is not None:
+        made.breaker.throttle(carrier, kind, throttled.retry_after)
+        logger.warning("carrier.throttled", carrier=carrier, kind=kind.value)
+    shut_out = next((verdict for _, verdict in answers if isinstance(verdict, Unavailable) and verdict.account), None)
+    if shut_out is not None:
+        _pause(made, carrier, str(shut_out))
 
 
 def _failed(outcome: object, verdict: object) -> bool | None:

@@ -21,6 +21,7 @@ from worker import log
 from worker.carriers.port import Reply
 from worker.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Unavailable
+from worker.gateway import Outcome
 
 logger = log.get(__name__)
 LARGEST = 64_000
@@ -29,7 +30,6 @@ HEADERS = ("date", "retry-after")
 """What a codec may read in a reply besides its body."""
 NAMES = "[0-9a-f]" * 16
 """The pages among whatever else lies in their folder."""
-Outcome = Reply | CarrierError
 
 
 @dataclass(frozen=True, slots=True)

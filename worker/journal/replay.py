@@ -14,8 +14,10 @@ from celery import bootsteps
 from worker import hints, lifecycle, log
 from worker.carriers.port import Booked, Carrier, Reply
 from worker.delivery import Attempt, Change, Delivery, booking
-from worker.errors import CarrierError, Unavailable, Uncertain
-from worker.journal import Outcome, Page
+from worker.errors import CarrierError, Unavailable
+from worker.exchange import guarded, unread
+from worker.gateway import Outcome
+from worker.journal import Page
 from worker.store import passing
 from worker.wiring import House, house
 
@@ -83,13 +85,7 @@ class Replay:
 
     def _read(self, codec: Carrier, reply: Reply, delivery: Delivery, attempt: Attempt) -> Booked | CarrierError:
         asked = booking(delivery, attempt, self._house.callback_url(attempt.carrier, attempt.token))
-        try:
-            return codec.read_booking(asked, reply, self._house.now())
-        except CarrierError as error:
-            return error
-        except Exception as error:
-            logger.exception("carrier.codec_broke", carrier=attempt.carrier)
-            return Uncertain(f"the reply broke its reader: {type(error).__name__}")
+        return guarded(attempt.carrier, lambda: codec.read_booking(asked, reply, self._house.now()), unread)
 
     def stop(self) -> None:
         """Ask it to end after the page it is at."""

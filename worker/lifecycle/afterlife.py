@@ -9,6 +9,7 @@ from worker.lifecycle.description import describe, stamped, words
 from worker.lifecycle.edit import Edit
 from worker.lifecycle.surplus import AFRESH, GONE, beside
 from worker.plan import TAILED, tail
+from worker.transitions import interrupts
 
 POLLED = frozenset({Cause.POLL, Cause.RECONCILE})
 ORPHAN, ZOMBIE, REOPENED = "orphan_found", "cancelled_but_alive", "reopened"
@@ -98,7 +99,7 @@ def count_tail(edit: Edit, before: Attempt) -> None:
 def _revive(edit: Edit, attempt: Attempt, news: Observation) -> None:
     assert news.status is not None  # noqa: S101 - the caller's branch
     told, over = len(edit.events), edit.delivery.final
-    held, ended = news.status is DeliveryStatus.ON_HOLD, news.status in FINAL
+    ended = news.status in FINAL
     attempt = edit.put(
         attempt,
         **AFRESH,
@@ -106,7 +107,7 @@ def _revive(edit: Edit, attempt: Attempt, news: Observation) -> None:
         ended_at=edit.now if ended else None,
         changed_at=edit.now,
         rank=rank_of(news.status, attempt.rank),
-        resume_to=DeliveryStatus.CREATED.value if held else None,
+        resume_to=interrupts(news.status, DeliveryStatus.CREATED.value),
     )
     edit.set(carrier=attempt.carrier, failures=0, retry_at=None)
     describe(edit, news)

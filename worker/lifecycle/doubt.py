@@ -141,4 +141,4 @@ def _resubmit(edit: Edit, attempt: Attempt) -> None:
 def _park(edit: Edit, attempt: Attempt) -> None:
     """Leave a doubt to a person."""
     edit.put(attempt, parked=True)
-    edit.attend("outcome_unknown", attempt)
+    edit.attend(Alarm.OUTCOME_UNKNOWN.value, attempt)

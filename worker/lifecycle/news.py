@@ -15,7 +15,7 @@ from worker.lifecycle.description import describe, stamped, words
 from worker.lifecycle.edit import Edit, Rules
 from worker.lifecycle.ends import end, too_late
 from worker.plan import Alarm
-from worker.transitions import STICKY, allows, allows_back
+from worker.transitions import STICKY, allows, allows_back, interrupts
 
 ODD_WORDS = 20
 SETTLED_BY_PROGRESS = frozenset({Alarm.OUTCOME_UNKNOWN.value, Alarm.NOT_DISPATCHED.value})
@@ -120,8 +120,7 @@ def _advance(edit: Edit, attempt: Attempt, news: Observation) -> None:
     if news.status in FINAL:
         end(edit, attempt, news.status, **words(news))
     else:
-        held = news.status is DeliveryStatus.ON_HOLD
-        resume = (attempt.resume_to or attempt.state) if held else None
+        resume = interrupts(news.status, attempt.resume_to or attempt.state)
         rank = max(attempt.rank, rank_of(news.status))
         attempt = edit.put(uncontradicted(edit, attempt), state=news.status.value, rank=rank, resume_to=resume)
         attempt = edit.put(attempt, changed_at=edit.now)

@@ -51,10 +51,8 @@ def look_now(delivery: Delivery, rules: Rules, now: datetime, attempt_id: int | 
     attempt = delivery.active if attempt_id is None else delivery.attempt(attempt_id)
     if attempt is None or not may_look(delivery, attempt, rules, now):
         return None
-    hurried = replace(delivery, retry_at=None) if attempt == delivery.active else delivery
-    change = Edit(hurried, rules, now, Cause.CALLBACK).done()
-    turned = replace(change.delivery, step=Step.TRACK, turn=attempt.id, next_run_at=now)
-    return replace(change, delivery=turned)
+    retry_at = None if attempt == delivery.active else delivery.retry_at
+    return Change(replace(delivery, step=Step.TRACK, turn=attempt.id, next_run_at=now, retry_at=retry_at))
 
 
 def put_off(delivery: Delivery, error: CarrierError, rules: Rules, now: datetime) -> Change:

@@ -9,7 +9,7 @@ from schemas.events import EventType
 from schemas.status import FINAL, GOODS_WITH_COURIER, Cause, DeliveryStatus
 from worker.delivery import Attempt, Change, Delivery, rank_of
 from worker.lifecycle.edit import SURPLUS, Edit, Rules
-from worker.transitions import allows, allows_back
+from worker.transitions import allows, allows_back, interrupts
 
 AFRESH: dict[str, Any] = {
     "cancel_asked_at": None,
@@ -28,7 +28,7 @@ GONE = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
 
 def beside(edit: Edit, attempt: Attempt, status: DeliveryStatus, word: str) -> None:
     """Take an attempt that lives beyond the one that is followed, and say why that is a conflict."""
-    resume = DeliveryStatus.CREATED.value if status is DeliveryStatus.ON_HOLD else None
+    resume = interrupts(status, DeliveryStatus.CREATED.value)
     attempt = edit.put(attempt, **AFRESH, surplus=True, rank=0, resume_to=resume)
     edit.tell(EventType.CONFLICT, attempt, reason_text=word)
     _become(edit, attempt, status)
@@ -39,8 +39,7 @@ def follow(edit: Edit, attempt: Attempt, status: DeliveryStatus, *, newer: bool)
     if status == attempt.state:
         return
     if allows(attempt.state, status, attempt.resume_to):
-        held = status is DeliveryStatus.ON_HOLD
-        attempt = edit.put(attempt, resume_to=(attempt.resume_to or attempt.state) if held else None)
+        attempt = edit.put(attempt, resume_to=interrupts(status, attempt.resume_to or attempt.state))
         _become(edit, attempt, status)
     elif newer and allows_back(attempt.state, status, attempt.resume_to):
         _become(edit, attempt, status)

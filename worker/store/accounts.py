@@ -6,9 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from schemas.events import CARRIER_EVENT_SCHEMA, CarrierEvent, CloudEvent, EventType, carrier_key, event_id
+from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
 from worker.delivery import Step
+from worker.store import events
 from worker.store.deliveries import insert_new
 from worker.store.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT
 
@@ -108,15 +109,4 @@ def _tell(connection: Connection, kind: EventType, data: CarrierEvent, now: date
     """Write an event of an account, whose row is locked: so its sequence has no gap."""
     key = carrier_key(data.carrier)
     told = connection.scalar(select(func.max(EVENT.c.sequence)).where(EVENT.c.key == key)) or 0
-    event = CloudEvent(
-        id=event_id(key, told + 1),
-        type=kind,
-        subject=data.carrier,
-        time=now,
-        dataschema=CARRIER_EVENT_SCHEMA,
-        partitionkey=key,
-        sequence=str(told + 1),
-        data=data,
-    )
-    row = {"key": key, "sequence": told + 1, "subject": data.carrier, "created_at": now}
-    connection.execute(insert(EVENT), [{**row, "body": event.model_dump_json()}])
+    connection.execute(insert(EVENT), [events.row(kind, key, told + 1, data.carrier, data, now)])

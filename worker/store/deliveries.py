@@ -10,11 +10,10 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, bindparam, case, func, insert, null, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas.events import ORDER_EVENT_SCHEMA, CloudEvent, EventType, OrderEvent, event_id
 from schemas.status import FINAL, DeliveryStatus
 from worker import schedule
-from worker.delivery import INDOORS, SUBMITTING, Attempt, Change, Delivery, Event, Step
-from worker.store import rows
+from worker.delivery import INDOORS, SUBMITTING, Attempt, Change, Delivery, Step
+from worker.store import events, rows
 from worker.store.tables import ATTEMPT, DELIVERY, EVENT
 
 _HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
@@ -190,45 +189,12 @@ def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:
 def tell(connection: Connection, changes: Iterable[Change]) -> None:
     """Write events to the outbox, beside the change they tell of."""
     told = [
-        {
-            "key": change.delivery.id,
-            "sequence": event.sequence,
-            "subject": change.delivery.order.order_id,
-            "body": envelope(change.delivery, event),
-            "created_at": event.at,
-        }
+        events.row(event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at)
         for change in changes
         for event in change.events
     ]
     if told:
         connection.execute(insert(EVENT), told)
-
-
-def envelope(delivery: Delivery, event: Event) -> str:
-    """Write an event as the CloudEvent that goes to the bus."""
-    return CloudEvent.model_construct(
-        id=event_id(delivery.id, event.sequence),
-        type=event.type,
-        subject=delivery.order.order_id,
-        time=event.at,
-        partitionkey=delivery.id,
-        sequence=str(event.sequence),
-        data=event.data,
-    ).model_dump_json()
-
-
-def order_envelope(key: str, kind: EventType, order_id: str, data: OrderEvent, now: datetime) -> str:
-    """Write the one event there is about an order without a delivery as the CloudEvent that goes to the bus."""
-    return CloudEvent(
-        id=event_id(key, 1),
-        type=kind,
-        subject=order_id,
-        time=now,
-        dataschema=ORDER_EVENT_SCHEMA,
-        partitionkey=key,
-        sequence="1",
-        data=data,
-    ).model_dump_json()
 
 
 def claim(

@@ -15,7 +15,7 @@ from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import lifecycle, schedule
 from worker.delivery import Change, Delivery
-from worker.store import deliveries, directory
+from worker.store import deliveries, directory, events
 from worker.store.deliveries import insert_new
 from worker.store.tables import DEAD_LETTER, EVENT, MESSAGE, WISH
 
@@ -102,9 +102,7 @@ def bury(connection: Connection, dead: Sequence[Dead], now: datetime) -> None:
 def _tell_once(
     connection: Connection, key: str, kind: EventType, subject: str, data: OrderEvent, now: datetime
 ) -> None:
-    body = deliveries.order_envelope(key, kind, subject, data, now)
-    row = {"key": key, "sequence": 1, "subject": subject, "body": body, "created_at": now}
-    insert_new(connection, EVENT, [row], "key")
+    insert_new(connection, EVENT, [events.row(kind, key, 1, subject, data, now)], "key")
 
 
 def _place(
