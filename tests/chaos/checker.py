@@ -44,6 +44,11 @@ class History:
     """What must stand in no log: customers and credentials."""
 
 
+def with_a_person(row: Row) -> bool:
+    """Tell whether a delivery waits for a person, who may be asked for several things."""
+    return not WITH_A_PERSON.isdisjoint((row["attention"] or "").split(", "))
+
+
 def one_courier(history: History) -> Iterator[str]:
     """R1: at most one courier lives for an order at any time; one too many is announced and cancelled."""
     owner = _owners(history)
@@ -90,7 +95,7 @@ def every_order_ends(history: History) -> Iterator[str]:
         row = known.get(order)
         if row is None:
             yield f"order {order} was placed and never accepted"
-        elif row["status"] not in STICKY and row["attention"] not in WITH_A_PERSON:
+        elif row["status"] not in STICKY and not with_a_person(row):
             yield f"order {order} stands at {row['status']}, and nobody was asked ({row['attention']})"
 
 

@@ -17,7 +17,7 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
-from tests.chaos.checker import STICKY, WITH_A_PERSON, History
+from tests.chaos.checker import STICKY, History, with_a_person
 from tests.chaos.clock import FastClock
 from tests.chaos.crew import SECRETS, Carriers, command, environment, events_on
 from tests.chaos.faults import faults_of
@@ -191,7 +191,7 @@ def _dispatched(row: dict[str, Any]) -> bool:
 
 
 def _settled(row: dict[str, Any]) -> bool:
-    return row["status"] in STICKY or row["attention"] in WITH_A_PERSON
+    return row["status"] in STICKY or with_a_person(row)
 
 
 def _plain(row: dict[str, Any], *names: str) -> dict[str, Any]:

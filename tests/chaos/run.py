@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.checker import WITH_A_PERSON, History, check
+from tests.chaos.checker import History, check, with_a_person
 from tests.chaos.crew import ROOT, counted
 from tests.chaos.ground import RATE, RECOVERY, SETTLING, Run
 
@@ -60,7 +60,7 @@ def _keep(folder: Path, run: Run, history: History) -> None:
 
 
 def _tell(run: Run, history: History, recovered: float | None, found: dict[str, list[str]]) -> None:
-    people = (row["attention"] if row["attention"] in WITH_A_PERSON else row["status"] for row in history.deliveries)
+    people = (row["attention"] if with_a_person(row) else row["status"] for row in history.deliveries)
     counts = {
         "load": f"{counted(run.load.counts)}; {run.relay.passed} callbacks, {run.relay.copied} wild copies of them",
         "faults": f"{run.nemesis.counts.total()}: {counted(run.nemesis.counts)}",

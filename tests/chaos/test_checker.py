@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.checker import History, check
+from tests.chaos.checker import History, check, with_a_person
 from worker.carriers.port import tag_of
 
 KEY = "a8098c1a-f86e-5da1-bd1a-00112444be1e"
@@ -130,3 +130,10 @@ def test_a_courier_after_one_whom_the_carrier_took_away_is_no_violation() -> Non
 
 def test_an_event_that_comes_again_after_the_bus_was_emptied_is_no_violation() -> None:
     assert broken(replace(WHOLE, bus=(*TOLD, *TOLD[1:]))) == []
+
+
+def test_an_order_that_asks_for_several_things_waits_for_a_person() -> None:
+    row = {"id": KEY, "order_id": "2011", "status": "submit_unknown", "attention": "went_backwards, outcome_unknown"}
+    assert with_a_person(row)
+    assert not with_a_person({**row, "attention": "went_backwards"})
+    assert not with_a_person({**row, "attention": None})
