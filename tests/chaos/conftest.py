@@ -19,6 +19,8 @@ from worker.store import Store
 RATE = 20
 STEP = 4000
 """Of the fast clock: nothing happens to an order at its carrier while a test runs."""
+PATIENT = 5.0
+"""Seconds for a call: a machine on which ten workers start at once is slow, and a time-out would be another story."""
 Stage = Callable[..., list[Scene]]
 
 
@@ -53,6 +55,7 @@ def stage(
                 origin=sandbox.origin,
                 journal=tmp_path / f"journal-{number}",
                 web=0 if number else web,
+                deadline=PATIENT,
             )
             return stack.enter_context(closing(Scene(replace(case, number=number), fleet, tmp_path, environ, sandbox)))
 

@@ -31,7 +31,14 @@ DEADLINE = 1.5
 
 
 def environment(
-    clock: FastClock, *, database: str, redis_url: str, origin: str, journal: Path, web: int = 0
+    clock: FastClock,
+    *,
+    database: str,
+    redis_url: str,
+    origin: str,
+    journal: Path,
+    web: int = 0,
+    deadline: float = DEADLINE,
 ) -> dict[str, str]:
     """Make the settings of a fleet: those that any user has, and a deadline that suits the fast clock."""
     carriers = {
@@ -39,7 +46,7 @@ def environment(
         "BORZO": {"TOKEN": SECRETS[1], "RATE": "1000/second", "CALLBACK_SECRET": SECRETS[2], "POLL_INTERVAL": "120"},
         "DELIVERIT": {"USERNAME": "sandbox@deliverit.example", "PASSWORD": SECRETS[3], "POLL_INTERVAL": "60"},
     }
-    calls = {"BASE_URL": origin, "DEADLINE": str(DEADLINE), "READ_TIMEOUT": str(DEADLINE), "CONNECT_TIMEOUT": "1"}
+    calls = {"BASE_URL": origin, "DEADLINE": str(deadline), "READ_TIMEOUT": str(deadline), "CONNECT_TIMEOUT": "1"}
     mine = {
         "CONFIG": os.devnull,
         "DATABASE_URL": database,
