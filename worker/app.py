@@ -16,12 +16,10 @@ from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from worker import broker, log
-from worker.bus import AWAY
 from worker.errors import SettingsError
-from worker.intake import OrdersReader
+from worker.intake import OrdersReader, away
 from worker.journal.replay import JournalReader
 from worker.settings import Settings, load
-from worker.store import passing
 from worker.watch import Watch
 
 KEY_PREFIX = "osync:"
@@ -63,7 +61,7 @@ class Hint(Task[Any, Any]):
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            if not (passing(error) or isinstance(error, (*AWAY, OperationalError))):
+            if not (away(error) or isinstance(error, OperationalError)):
                 raise
             log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
 

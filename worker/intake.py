@@ -67,7 +67,7 @@ class Reader:
                 self.step()
             except Exception as error:
                 self._mine = True
-                logger.warning("orders.reading_failed", error=type(error).__name__, exc_info=not _passing(error))
+                logger.warning("orders.reading_failed", error=type(error).__name__, exc_info=not away(error))
                 self._stop.wait(PAUSE)
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
@@ -84,7 +84,7 @@ class Reader:
         try:
             take_in(self._house, documents)
         except Exception as error:
-            if _passing(error):
+            if away(error):
                 raise
             self._one_by_one(documents)
 
@@ -94,7 +94,7 @@ class Reader:
             try:
                 take_in(self._house, [document])
             except Exception as error:
-                if _passing(error):
+                if away(error):
                     raise
                 logger.exception("orders.not_taken_in")
                 letter = Dead(document[1], f"it cannot be stored: {type(error).__name__}", document[0])
@@ -105,7 +105,8 @@ class Reader:
         self._stop.set()
 
 
-def _passing(error: Exception) -> bool:
+def away(error: Exception) -> bool:
+    """Tell whether the database or Redis is what is in trouble: the same may work in a while."""
     return passing(error) or isinstance(error, AWAY)
 
 

@@ -23,8 +23,7 @@ def missed(delivery: Delivery, attempt_id: int, error: CarrierError, rules: Rule
         return edit.done()
     attempt = edit.put(attempt, last_error=str(error))
     wait(edit, error, attempt)
-    if delivery.failures < MISSES_TO_TELL <= edit.delivery.failures:
-        edit.tell(EventType.TRACKING_LOST, attempt)
+    _tell_silence(edit, delivery, attempt)
     return edit.done()
 
 
@@ -59,9 +58,14 @@ def put_off(delivery: Delivery, error: CarrierError, rules: Rules, now: datetime
     """Take a step that could not even begin, as its carrier cannot be called: it waits, and a long silence is told."""
     edit = Edit(delivery, rules, now, Cause.TIMER)
     wait(edit, error, delivery.on_turn)
-    if delivery.failures < MISSES_TO_TELL <= edit.delivery.failures and delivery.active is not None:
-        edit.tell(EventType.TRACKING_LOST, delivery.active)
+    if delivery.active is not None:
+        _tell_silence(edit, delivery, delivery.active)
     return edit.done()
+
+
+def _tell_silence(edit: Edit, before: Delivery, attempt: Attempt) -> None:
+    if before.failures < MISSES_TO_TELL <= edit.delivery.failures:
+        edit.tell(EventType.TRACKING_LOST, attempt)
 
 
 def wait(edit: Edit, error: CarrierError, attempt: Attempt | None = None) -> None:
