@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import BaseModel, ConfigDict
+
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
 from schemas.orders import Cancellation, Order
 from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
@@ -28,12 +30,24 @@ class Step(StrEnum):
     RECONCILE = "reconcile"
     CONFIRM = "confirm"
     TRACK = "track"
+    AMEND = "amend"
     CANCEL = "cancel"
     ALARM = "alarm"
 
 
 INDOORS = frozenset({Step.ROUTE, Step.ALARM})
 """Steps that need no carrier: the sweep takes them itself."""
+
+
+class Unread(BaseModel):
+    """A carrier's word without a meaning, and when the carrier said it (`stamp`, as far as it tells)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    entity: str
+    code: str
+    text: str | None = None
+    stamp: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,10 @@ class Attempt:
     `cancel_asked_at` is when the carrier was last asked to cancel, `cancel_asks` how often, `cancel_taken` that it
     said yes; `cancel_checks` counts reads since. `contrary` is what a poll saw against the state held, first at
     `contrary_at` (None once a person was told). `tail_reads` counts reads after its end.
+
+    `ruling` is a person's word on an offer, `accept` or `deny`. `told` is the fingerprint of the order as its carrier
+    knows it, `amending` that of the change under way, `amend_asks` how often it was asked, `amend_refused` that it said
+    no. `unread` is its last word while nobody has said what it means.
     """
 
     id: int
@@ -83,6 +101,12 @@ class Attempt:
     contrary_at: datetime | None = None
     tail_reads: int = 0
     wait_until: datetime | None = None
+    ruling: str | None = None
+    told: str | None = None
+    amending: str | None = None
+    amend_asks: int = 0
+    amend_refused: bool = False
+    unread: Unread | None = None
 
     @property
     def live(self) -> bool:
@@ -106,7 +130,9 @@ class Delivery:
 
     `step` is what to do next, not before `next_run_at`, and `turn` the attempt that it is about, None where there is
     none yet; all are None when there is nothing left to do. `carrier` is who is asked next or has it now. `cancel` is
-    the wish to cancel, once somebody had it. Alarms up to `alarmed_at` have been given.
+    the wish to cancel, once somebody had it. Alarms up to `alarmed_at` have been given. `gate` is what the shop has yet
+    to do before a courier is asked (`accepted`, `ready`), `carrier_since` when `carrier` became the one to ask, and
+    `located_at` when the courier's place was last told.
     """
 
     id: str
@@ -125,6 +151,9 @@ class Delivery:
     retry_at: datetime | None = None
     alarmed_at: datetime | None = None
     dispatch_at: datetime | None = None
+    gate: str | None = None
+    carrier_since: datetime | None = None
+    located_at: datetime | None = None
     failures: int = 0
     cancel: Cancellation | None = None
     attention: str | None = None

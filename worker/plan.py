@@ -57,7 +57,7 @@ def _main(delivery: Delivery, terms: Mapping[str, Terms], now: datetime) -> Turn
 def _next(
     delivery: Delivery, attempt: Attempt | None, terms: Mapping[str, Terms], now: datetime
 ) -> tuple[Step, datetime]:
-    if attempt is None and delivery.carrier not in terms:
+    if attempt is None and (delivery.gate is not None or delivery.carrier not in terms):
         return Step.ROUTE, now + schedule.ROUTE_AGAIN
     if attempt is None:
         return Step.BOOK, max(delivery.dispatch_at or now, delivery.created_at)

@@ -69,9 +69,9 @@ class Outage:
 
 def test_without_its_counters_a_process_gives_a_quarter_of_the_budget_to_what_cannot_wait() -> None:
     outage = Outage()
-    money = [each for each in Operation if each is not Operation.READ]
-    assert [take(outage.budget, "20/minute", 1, operation) for operation in money] == [1] * 5
-    assert outage.budget.take("account", "20/minute", Operation.CREATE, 2) == (0, 60.0)
+    money = [each for each in Operation if each not in {Operation.READ, Operation.ASK}]
+    assert [take(outage.budget, "24/minute", 1, operation) for operation in money] == [1] * 6
+    assert outage.budget.take("account", "24/minute", Operation.CREATE, 2) == (0, 60.0)
 
 
 def test_without_its_counters_no_window_holds_more_than_its_quarter() -> None:
@@ -224,10 +224,11 @@ def test_of_a_window_for_one_call_reads_leave_the_time(budget: Budget, age: Call
     assert take(budget, "1/minute") == 1
 
 
-def test_only_reads_count_as_reads(budget: Budget) -> None:
-    others = [each for each in Operation if each is not Operation.READ]
+def test_only_reads_and_what_a_person_asks_count_as_reads(budget: Budget) -> None:
+    others = [each for each in Operation if each not in {Operation.READ, Operation.ASK}]
     assert [take(budget, "100/day", 1, operation) for operation in others] == [1] * len(others)
-    assert take(budget, "100/day", 100, Operation.READ) == 40
+    assert take(budget, "100/day", 1, Operation.ASK) == 1
+    assert take(budget, "100/day", 100, Operation.READ) == 39
 
 
 def test_a_share_that_is_no_whole_number_is_rounded_down(budget: Budget) -> None:

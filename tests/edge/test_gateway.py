@@ -80,7 +80,7 @@ def described(outcomes: Sequence[tuple[Call, Outcome]]) -> list[tuple[str, str]]
 
 
 @pytest.mark.parametrize("how", MISBEHAVIOURS)
-def test_only_a_create_confirm_or_cancel_that_left_and_brought_nothing_is_uncertain(
+def test_only_what_changes_something_is_uncertain_when_it_left_and_brought_nothing(
     how: str, serve: Serve, open_gateway: Open
 ) -> None:
     script, seconds = MISBEHAVIOURS[how]
@@ -92,6 +92,8 @@ def test_only_a_create_confirm_or_cancel_that_left_and_brought_nothing_is_uncert
         for each in group
     ]
     assert described(outcomes) == [
+        ("/amend", "Uncertain"),
+        ("/ask", "Unavailable"),
         ("/cancel", "Uncertain"),
         ("/confirm", "Uncertain"),
         ("/create", "Uncertain"),
@@ -99,7 +101,7 @@ def test_only_a_create_confirm_or_cancel_that_left_and_brought_nothing_is_uncert
         ("/probe", "Unavailable"),
         ("/read", "Unavailable"),
     ]
-    assert server.connections == 6
+    assert server.connections == 8
 
 
 def test_a_cancel_by_get_is_sent_exactly_once_when_the_server_hangs_up(serve: Serve, open_gateway: Open) -> None:

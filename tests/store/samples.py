@@ -14,7 +14,7 @@ from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, 
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store as Shop
 from worker.carriers.port import Cadence, Capabilities
-from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Terms
+from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Terms, Unread
 from worker.store import Intake, Store
 
 NOW = datetime(2026, 11, 21, 17, 40, 0, 123456, UTC)
@@ -157,6 +157,12 @@ def full(delivery: Delivery) -> Delivery:
         contrary_at=NOW,
         tail_reads=1,
         wait_until=LATER,
+        ruling="accept",
+        told="a fingerprint",
+        amending="another fingerprint",
+        amend_asks=1,
+        amend_refused=True,
+        unread=Unread(entity="order", code="6", text="six", stamp=NOW),
         last_error="no answer within the deadline",
     )
     return replace(
@@ -171,6 +177,9 @@ def full(delivery: Delivery) -> Delivery:
         retry_at=LATER,
         alarmed_at=NOW,
         dispatch_at=NOW,
+        gate="accepted",
+        carrier_since=NOW,
+        located_at=LATER,
         failures=4,
         cancel=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),
         attention="order_changed_after_dispatch",

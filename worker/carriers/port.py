@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from schemas.orders import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
@@ -23,10 +23,19 @@ class Operation(StrEnum):
 
     CREATE = "create"
     CONFIRM = "confirm"
+    AMEND = "amend"
     CANCEL = "cancel"
     FIND = "find"
     READ = "read"
     PROBE = "probe"
+    ASK = "ask"
+    """What a person or a policy wants to know: a price, labels, where the courier is."""
+
+
+HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.ASK})
+"""What changes nothing at a carrier, whatever becomes of the call."""
+ELASTIC = frozenset({Operation.READ, Operation.ASK})
+"""What can wait for a budget that creates and cancels need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +312,8 @@ class Capabilities:
     here after proof of absence. `withdrawal_grace`: seconds after which a withdrawn courier counts as gone for good,
     None when the carrier itself says so. `max_shift`: minutes that an offered time may differ and still be accepted
     without asking. `callbacks`: what proves that one is the carrier's own, "none" where none are sent.
-    `max_body`: the most bytes that a reply may have.
+    `max_body`: the most bytes that a reply may have. `amends`: a change of the order can be carried to it (`Amends`).
+    `offer_wait`: seconds that an offer is left to a person before it is denied.
     """
 
     find: bool
@@ -314,6 +324,8 @@ class Capabilities:
     max_shift: int = 0
     callbacks: Literal["signed", "token", "none"] = "none"
     max_body: int = 5_000_000
+    amends: bool = False
+    offer_wait: float = 180
 
 
 class Carrier(Protocol):
@@ -374,3 +386,74 @@ class Carrier(Protocol):
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
         """Read the probe's answer into facts about the account; Refused, Unavailable or Unreadable when it fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a delivery would cost. `orderable` is false when the carrier says that it would not take it, and `why`."""
+
+    price: Price | None
+    orderable: bool = True
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label to print: `media_type` is its format, `content` the file itself."""
+
+    media_type: str
+    content: bytes = field(repr=False)
+    point: str = ""
+
+
+@runtime_checkable
+class Amends(Protocol):
+    """A carrier to which a change of an order can be carried, read first and then written."""
+
+    def before_amend(self, attempt: Attempt, now: datetime) -> Call | None:
+        """Describe the read that an amendment starts from; None where it needs none."""
+
+    def amend(self, attempt: Attempt, standing: Reply | None, now: datetime) -> Call | None:
+        """Describe the change to `attempt.order`; None when what stands says the same already. Raises Refused.
+
+        It may be repeated: what it describes leads to the same, however often it is done.
+        """
+
+    def read_amended(self, attempt: Attempt, reply: Reply, now: datetime) -> Observation | None:
+        """Read the answer: what it shows of the order, if anything. Refused when it can no longer be changed."""
+
+
+@runtime_checkable
+class Quotes(Protocol):
+    """A carrier that tells a price before it is asked to come."""
+
+    quotes_first: bool
+    """Whether the price is asked before every create, which is then not sent when the carrier would refuse it."""
+
+    def quote(self, booking: Booking, now: datetime) -> Call:
+        """Describe the question; nothing is created by it. Raises Refused when the carrier cannot be asked."""
+
+    def read_quote(self, reply: Reply, now: datetime) -> Quote:
+        """Read the price."""
+
+
+@runtime_checkable
+class Labels(Protocol):
+    """A carrier that has labels to print."""
+
+    def labels(self, attempt: Attempt, media: Literal["pdf", "zpl"]) -> Call:
+        """Describe the question. Raises Refused while the order is not known there."""
+
+    def read_labels(self, reply: Reply, attempt: Attempt) -> tuple[Label, ...]:
+        """Read the labels, one for each point that has one."""
+
+
+@runtime_checkable
+class Locates(Protocol):
+    """A carrier that tells where the courier is."""
+
+    def locate(self, attempt: Attempt) -> Call:
+        """Describe the question. Raises Refused while the order is not known there."""
+
+    def read_location(self, reply: Reply, attempt: Attempt) -> Courier | None:
+        """Read where the courier is; None while nobody is on the way."""

@@ -15,13 +15,12 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from worker.carriers.account import Account
-from worker.carriers.port import Call, Operation, Reply
+from worker.carriers.port import HARMLESS, Call, Operation, Reply
 from worker.errors import CarrierError, Held, Unavailable, Uncertain
 from worker.gateway.oneshot import OneShot, Trace
 
 LINGER = 0.03
 """Seconds to wait for more replies before a group is handed on: one transaction stores the whole group."""
-HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE})
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,

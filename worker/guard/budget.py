@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import redis
 
-from worker.carriers.port import Operation
+from worker.carriers.port import ELASTIC, Operation
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 DAY = SECONDS["day"]
@@ -131,14 +131,14 @@ class Budget:
         windows = parse(rate)
         if not windows:
             return wanted, 0.0
-        counted = self._counted(account, windows, reading=operation is Operation.READ)
+        counted = self._counted(account, windows, reading=operation in ELASTIC)
         if not self._away.remembered:
             try:
                 granted, wait = self._take(keys=list(counted), args=[uuid4().hex, wanted, *_arguments(counted)])
                 return int(granted), float(wait)
             except redis.RedisError:
                 self._away.note()
-        return (0, AWAY_SECONDS) if operation is Operation.READ else self._alone.take(account, windows, wanted)
+        return (0, AWAY_SECONDS) if operation in ELASTIC else self._alone.take(account, windows, wanted)
 
     def used(self, account: str, rate: str) -> dict[Window, int] | None:
         """Tell how much of each window is used; None when the counters cannot be reached."""

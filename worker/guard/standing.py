@@ -20,6 +20,7 @@ logger = log.get(__name__)
 KINDS: Mapping[Step, Kind] = {
     Step.BOOK: Kind.CREATE,
     Step.CONFIRM: Kind.CANCEL,
+    Step.AMEND: Kind.CANCEL,
     Step.CANCEL: Kind.CANCEL,
     Step.TRACK: Kind.READ,
     Step.RECONCILE: Kind.READ,

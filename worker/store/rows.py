@@ -11,7 +11,7 @@ from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from schemas.orders import Cancellation, Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
-from worker.delivery import Attempt, Delivery, Step
+from worker.delivery import Attempt, Delivery, Step, Unread
 
 Convert = Callable[[Any], Any]
 
@@ -36,6 +36,7 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "courier": _model(CourierInfo),
     "price": _model(PriceInfo),
     "proof": _model(ProofInfo),
+    "unread": _model(Unread),
 }
 APART = frozenset({"order", "store", "fingerprint"})
 """Columns so large that they are written only for the row they change in."""

@@ -103,6 +103,9 @@ class DeliveryRow(SQLModel, table=True):
     retry_at: datetime | None = _time()
     alarmed_at: datetime | None = _time()
     dispatch_at: datetime | None = _time()
+    gate: str | None = None
+    carrier_since: datetime | None = _time()
+    located_at: datetime | None = _time()
     failures: int = 0
     cancel: dict[str, Any] | None = _json()
     attention: str | None = None
@@ -172,6 +175,12 @@ class AttemptRow(SQLModel, table=True):
     contrary_at: datetime | None = _time()
     tail_reads: int = _column(Integer, server_default=text("0"))
     wait_until: datetime | None = _time()
+    ruling: str | None = None
+    told: str | None = None
+    amending: str | None = None
+    amend_asks: int = _column(Integer, server_default=text("0"))
+    amend_refused: bool = _column(Boolean, server_default=false())
+    unread: dict[str, Any] | None = _json()
 
 
 class EventRow(SQLModel, table=True):
@@ -294,6 +303,17 @@ class AccountRow(SQLModel, table=True):
     paused_because: str | None = None
 
 
+class WordRow(SQLModel, table=True):
+    """What an operator says that a carrier's word means: `word` is its entity and code, `status` ours."""
+
+    __tablename__ = "word"
+
+    account: str = Field(primary_key=True)
+    word: str = Field(primary_key=True)
+    status: str
+    mapped_at: datetime = _time(nullable=False)
+
+
 class IdentityRow(SQLModel, table=True):
     """Which database this is: what stands on another server belongs to it or to an older one."""
 
@@ -322,5 +342,6 @@ DEAD_LETTER = SQLModel.metadata.tables["dead_letter"]
 CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["store"]
 ACCOUNT = SQLModel.metadata.tables["account"]
+WORD = SQLModel.metadata.tables["word"]
 LEASE = SQLModel.metadata.tables["lease"]
 IDENTITY = SQLModel.metadata.tables["identity"]
