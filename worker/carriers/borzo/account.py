@@ -8,6 +8,7 @@ from schemas.stores import Zone
 from worker.carriers.account import Account, Rate
 
 MAX_SECRETS = 2
+MAX_LOADERS = 11
 PUBLIC_TRANSPORT = 6
 
 
@@ -24,10 +25,38 @@ class BorzoAccount(Account):
     """The callback secret, or two with a comma while one is replaced."""
     payment_method: Literal["balance", "bank_card", "cash"] = "balance"
     """Who pays Borzo, and how."""
-    bank_card_id: int | None = None
+    bank_card_id: int | None = Field(default=None, gt=0)
     """The card, for `bank_card`."""
+    cash_paid_at: Literal["pickup", "dropoff"] = "pickup"
+    """Where the courier is paid, for `cash`."""
+    cod: bool = True
+    """Collect at the door what is not paid; Borzo wants an agreement for it. Else such orders are not sent to Borzo."""
+    cod_voucher: bool = False
+    """Have the courier give a receipt for it; every item then needs its price."""
+    backpayment_details: str = Field(default="", max_length=5000)
+    """Where Borzo is to pay what was collected."""
+    packages: bool = False
+    """Tell Borzo the lines of an order."""
+    insurance: Literal["none", "order"] = "none"
+    """Insure nothing, or the order's amount."""
     vehicle_type_id: int = 8
     """Borzo's number for the vehicle."""
+    total_weight_kg: int = Field(default=0, ge=0)
+    """Whole kilograms that an order may weigh; 0 says nothing about it."""
+    loaders_count: int = Field(default=0, ge=0, le=MAX_LOADERS)
+    """Loaders for every order, the driver among them."""
+    motobox: bool = False
+    """Ask for a courier with a motobox."""
+    thermobox: bool = False
+    """Ask for a courier with a thermobox."""
+    return_required: bool = False
+    """Send the courier back to the shop after every delivery."""
+    notify_client: bool = False
+    """Let Borzo send SMS to the owner of the account."""
+    notify_recipient: bool = False
+    """Let Borzo send SMS to the people at both addresses."""
+    quote_first: bool = False
+    """Ask for the price before every create, and do not send what would be refused."""
     timezone: Zone = "America/Sao_Paulo"
     """The zone for times that carry none."""
 

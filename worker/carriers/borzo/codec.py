@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 from schemas.status import Reason
 from worker.carriers.account import Account
 from worker.carriers.borzo import signature
 from worker.carriers.borzo.account import BorzoAccount
-from worker.carriers.borzo.faults import Fault, after_reading, after_writing, problem_of
+from worker.carriers.borzo.amendment import edit_order
+from worker.carriers.borzo.enquiries import Enquiries, ref_of
+from worker.carriers.borzo.faults import Fault, after_writing, problem_of
 from worker.carriers.borzo.listing import (
     CHUNK,
     PAGE,
@@ -24,6 +25,7 @@ from worker.carriers.borzo.listing import (
     scan,
     store_groups,
 )
+from worker.carriers.borzo.memory import Known
 from worker.carriers.borzo.replies import (
     absent,
     booked,
@@ -35,7 +37,8 @@ from worker.carriers.borzo.replies import (
     orders_in,
     polled,
 )
-from worker.carriers.borzo.request import Terms, create_order, encode
+from worker.carriers.borzo.request import create_order
+from worker.carriers.borzo.sighting import see_order
 from worker.carriers.borzo.wire import order_of, success
 from worker.carriers.port import (
     Attempt,
@@ -53,39 +56,32 @@ from worker.carriers.port import (
 )
 from worker.errors import Refused, Unreadable
 
-API = "/api/business/1.6"
 _WITH_CALLBACKS = Cadence(300, 300, 300, 300, unheard=60, together=True)  # B-87: a safety poll
 _BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, together=True)
 
 
-class Borzo:
+class Borzo(Enquiries):
     """One account at Borzo (Business API 1.6)."""
 
     kind: ClassVar[str] = "borzo"
     account_type: ClassVar[type[Account]] = BorzoAccount
 
     def __init__(self, account: Account, facts: Mapping[str, str]) -> None:  # noqa: ARG002 - the port's signature
-        if not isinstance(account, BorzoAccount):
-            raise TypeError("a Borzo codec needs a BorzoAccount")
-        self.account: Account = account
-        self._borzo = account
-        self._terms = Terms(
-            account.payment_method, account.bank_card_id, account.vehicle_type_id, ZoneInfo(account.timezone)
-        )
+        super().__init__(account)
         self.needs_login = False
         self.capabilities = Capabilities(
             find=True,
-            cadence=_WITH_CALLBACKS if account.callback_secrets else _BY_POLLING,
+            cadence=_WITH_CALLBACKS if self.borzo.callback_secrets else _BY_POLLING,
             track_batch=CHUNK,
             max_creates=2,
             callbacks="signed",
+            amends=True,
         )
 
     def book(self, booking: Booking, now: datetime) -> Call:
         """Describe create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
-        return self._post(
-            Operation.CREATE, "create-order", create_order(booking, self._terms, now), (booking.attempt_id,)
-        )
+        parameters = create_order(booking, self.borzo, now)
+        return self.post(Operation.CREATE, "create-order", parameters, (booking.attempt_id,))
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Read the answer; a success has an `order_id` (B-04), a repeated create's duplicate is Uncertain (B-31)."""
@@ -134,19 +130,45 @@ class Borzo:
 
     def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - no paid window here
         """Describe cancel-order (Borzo, "Canceling an order"). Whether it is too late, only Borzo knows (B-99)."""
-        ref = attempt.ref or ""
-        if not (ref.isascii() and ref.isdigit()):
-            raise Refused(Reason.UNKNOWN, "the order's id at Borzo is not known")
-        return self._post(Operation.CANCEL, "cancel-order", encode({"order_id": int(ref)}), (attempt.id,))
+        return self.post(Operation.CANCEL, "cancel-order", {"order_id": ref_of(attempt)}, (attempt.id,))
 
     def read_cancel(self, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the port's signature
         """Return when Borzo took the cancel; raise Refused with `order_cannot_be_canceled` when it did not."""
         if success(reply) is None:
             raise after_writing(reply)
 
+    def before_amend(self, attempt: Attempt, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
+        """Describe the read of the order as it stands. Raises Refused while its id is not known."""
+        return self.get(
+            Operation.FIND, "orders", (("order_id[]", str(ref_of(attempt))),), (attempt.id,)
+        )  # no poll: B-06
+
+    def amend(self, attempt: Attempt, standing: Reply | None, now: datetime) -> Call | None:
+        """Describe edit-order (Borzo, "Order editing"): every point and package by its id, and what is to change.
+
+        None when the order says so already. Raises Refused, and Unreadable when what stands cannot be seen.
+        """
+        if standing is None:
+            raise Unreadable("how the order stands was not read")
+        listed = [raw_order for raw_order in orders_in(standing, now) if _ref_of(raw_order) == attempt.ref]
+        if not listed:
+            raise Unreadable("the order is not in the list")
+        parameters = edit_order(listed[0], attempt, self.borzo, now)
+        return self.post(Operation.AMEND, "edit-order", parameters, (attempt.id,)) if parameters else None
+
+    def read_amended(self, attempt: Attempt, reply: Reply, now: datetime) -> Observation | None:
+        """Read the changed order as it is now; Refused with `order_cannot_be_edited` when it was too late (B-98)."""
+        document = success(reply)
+        if document is None:
+            raise after_writing(reply, now)
+        order = order_of(document.get("order"))
+        if order is None or str(order.order_id) != attempt.ref:
+            return None
+        return see_order(order, Known.of_attempt(attempt), now, polled=True)
+
     def authenticate(self, callback: Callback) -> None:
         """Raise Forged unless the body is signed with one of our secrets (B-81, B-91)."""
-        signature.verify(callback.body, callback.headers.get(signature.HEADER), self._borzo.callback_secrets)
+        signature.verify(callback.body, callback.headers.get(signature.HEADER), self.borzo.callback_secrets)
 
     def callback_key(self, callback: Callback) -> CallbackKey:
         """Name the order and, when it carries our tag, the attempt (B-86, B-88). Raises Unreadable."""
@@ -159,20 +181,6 @@ class Borzo:
         """Read a callback with what is remembered; empty when it is about another order or another point (B-88)."""
         seen = called_back(event_in(callback), attempt, now)
         return (seen,) if seen else ()
-
-    def probe(self) -> Call:
-        """Describe the client's profile, which needs a valid token (Borzo, "Client profile info", B-01)."""
-        return self._get(Operation.PROBE, "client")
-
-    def read_probe(self, reply: Reply) -> dict[str, str]:
-        """Read which payment methods the account may use; of the client's own data nothing is kept (B-34, B-55)."""
-        document = success(reply)
-        if document is None:
-            raise after_reading(reply)
-        raw_client = document.get("client")
-        raw_methods = raw_client.get("allowed_payment_methods") if isinstance(raw_client, dict) else None
-        methods = raw_methods if isinstance(raw_methods, list) else []
-        return {"allowed_payment_methods": ",".join(sorted(text for text in methods if isinstance(text, str)))}
 
     def _read_found(self, call: Call, raw_orders: list[object], attempts: Sequence[Attempt], now: datetime) -> Reading:
         sought = [attempt for attempt in attempts if attempt.id in call.covers]
@@ -196,21 +204,16 @@ class Borzo:
         covers = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
         # B-50: in the field a page without a count holds ten; should Borzo refuse the count, the halves go without it
         count = (("count", str(len(group))),) if len(group) > SHORT_PAGE else ()
-        call = self._get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
+        call = self.get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
         return replace(call, covers=covers, memo=store_groups(later))
 
     def _list_newest(self, attempts: Sequence[Attempt], page: Page) -> Call:
         """Describe a page; the first is asked for bare, as documented, and the others as public integrations do."""
         window = (("offset", str(page.offset)), ("count", str(PAGE))) if page.offset else ()
-        call = self._get(Operation.FIND, "orders", window)
+        call = self.get(Operation.FIND, "orders", window)
         return replace(call, covers=tuple(attempt.id for attempt in attempts), memo=page.store())
 
-    def _get(self, operation: Operation, method: str, query: tuple[tuple[str, str], ...] = ()) -> Call:
-        return Call(operation, "GET", f"{API}/{method}", query=query, headers=self._headers())
 
-    def _post(self, operation: Operation, method: str, body: bytes, covers: tuple[int, ...]) -> Call:
-        headers = (*self._headers(), ("Content-Type", "application/json; charset=utf-8"))
-        return Call(operation, "POST", f"{API}/{method}", covers=covers, headers=headers, body=body)
-
-    def _headers(self) -> tuple[tuple[str, str], ...]:
-        return ("X-DV-Auth-Token", self._borzo.token.get_secret_value()), ("Accept", "application/json")
+def _ref_of(raw_order: object) -> str | None:
+    order = order_of(raw_order)
+    return str(order.order_id) if order else None

@@ -4,7 +4,7 @@ Error texts are built of codes and parameter names, so that they cannot carry an
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -73,13 +73,31 @@ REQUEST_CODES: dict[str, tuple[Fault, Reason]] = {
 }
 """All request error codes (Borzo, "Request error codes"), with the reason for a refusal where there is one."""
 
-UNSERVICEABLE = frozenset(
-    {"invalid_region", "different_regions", "address_not_found", "coordinates_out_of_bounds", "invalid_postal_code"}
-)
-"""Parameter error codes that say: not there (Borzo, "Parameter error codes")."""
+_ORDERS_FAULT = (
+    "required", "unknown", "invalid_list", "invalid_object", "invalid_boolean", "invalid_date", "invalid_date_format",
+    "invalid_float", "invalid_integer", "invalid_string", "invalid_order", "invalid_point", "invalid_order_status",
+    "invalid_phone", "invalid_order_package", "invalid_delivery_id", "invalid_delivery_package",
+    "invalid_delivery_status", "invalid_url", "invalid_enum_value", "invalid_delivery_interval", "min_length",
+    "max_length", "min_date", "max_date", "min_size", "max_size", "min_value", "max_value", "cannot_be_past",
+    "start_after_end", "earlier_than_previous_point", "not_editable", "not_nullable", "not_allowed",
+    "sameday_pickup_interval_too_short", "invalid_value", "promo_code_already_used", "promo_code_not_available",
+)  # fmt: skip
+_SETTINGS_FAULT = (
+    "invalid_vehicle_type", "invalid_bank_card", "order_payment_only_one_point", "cod_agreement_required",
+    "cod_is_not_allowed_with_buyout",
+)  # fmt: skip
+_NOT_THERE = (
+    "invalid_region", "different_regions", "address_not_found", "coordinates_out_of_bounds", "invalid_postal_code",
+)  # fmt: skip
+PARAMETER_CODES: dict[str, Reason] = {
+    **dict.fromkeys(_ORDERS_FAULT, Reason.VALIDATION),
+    **dict.fromkeys(_SETTINGS_FAULT, Reason.CONFIG),
+    **dict.fromkeys(_NOT_THERE, Reason.UNSERVICEABLE),
+}
+"""All parameter error codes (Borzo, "Parameter error codes"), with the reason that they refine a refusal to."""
 
-NOT_AGREED = frozenset({"cod_agreement_required"})
-"""Parameter error codes that say: not with this account (B-35)."""
+_LEFT_OUT = re.compile(r"/points/\d+/contact_person(/(name|phone))?")
+"""What a price may be asked for without (Borzo, "How to place an order")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +118,28 @@ def problem_of(reply: Reply) -> Problem | None:
     codes = raw_codes if isinstance(raw_codes, list) else []
     if not codes or not all(isinstance(code, str) for code in codes):
         return None
-    faults = dict(_flatten(document.get("parameter_errors")))
-    fault, reason = min((REQUEST_CODES.get(code, _AMBIGUOUS) for code in codes), key=lambda entry: entry[0])
-    if fault is Fault.VALIDATION:
-        reason = _parameter_reason({code for found in faults.values() for code in found})
-    return Problem(fault, reason, _text(codes, faults))
+    return _problem(codes, dict(_flatten(document.get("parameter_errors"))))
+
+
+def refusal_in(reply: Reply) -> Problem | None:
+    """Read an error answer that says no for good; None for one that may pass, or is none."""
+    problem = problem_of(reply)
+    return problem if problem and problem.fault >= Fault.DUPLICATE else None
+
+
+def objection(document: Mapping[str, object]) -> Problem | None:
+    """Name what a calculated order would be refused for; a price is told all the same (B-21).
+
+    That it was asked for without the people at the points is no objection.
+    """
+    raw_codes = document.get("warnings")
+    codes = [code for code in raw_codes if isinstance(code, str)] if isinstance(raw_codes, list) else []
+    faults = dict(_flatten(document.get("parameter_warnings")))
+    left_out = [at for at, found in faults.items() if _LEFT_OUT.fullmatch(at) and set(found) == {"required"}]
+    grave = {at: found for at, found in faults.items() if at not in left_out}
+    if left_out and not grave:
+        codes = [code for code in codes if code != "invalid_parameters"]
+    return _problem(codes, grave) if codes else None
 
 
 def after_writing(reply: Reply, now: datetime | None = None, *, repeated: bool = False) -> CarrierError:
@@ -152,10 +187,18 @@ def _before_processing(reply: Reply, now: datetime | None) -> Unavailable | None
     return None
 
 
+def _problem(codes: Sequence[str], faults: Mapping[str, list[str]]) -> Problem:
+    fault, reason = min((REQUEST_CODES.get(code, _AMBIGUOUS) for code in codes), key=lambda entry: entry[0])
+    if fault is Fault.VALIDATION:
+        reason = _parameter_reason({code for found in faults.values() for code in found})
+    details = [f"{pointer} {','.join(found)}" for pointer, found in faults.items()]
+    return Problem(fault, reason, "; ".join([",".join(map(_word, codes)), *details])[:MAX_TEXT])
+
+
 def _parameter_reason(codes: set[str]) -> Reason:
-    if codes & UNSERVICEABLE:
-        return Reason.UNSERVICEABLE
-    return Reason.CONFIG if codes & NOT_AGREED else Reason.VALIDATION
+    """Name the gravest: elsewhere another carrier may come, and settings spoil every order."""
+    reasons = {PARAMETER_CODES.get(code, Reason.VALIDATION) for code in codes}
+    return next((grave for grave in (Reason.UNSERVICEABLE, Reason.CONFIG) if grave in reasons), Reason.VALIDATION)
 
 
 def _flatten(tree: object, pointer: str = "", depth: int = 8) -> Iterator[tuple[str, list[str]]]:
@@ -174,8 +217,3 @@ def _flatten(tree: object, pointer: str = "", depth: int = 8) -> Iterator[tuple[
 
 def _word(text: str) -> str:
     return text if _CODE.fullmatch(text) else "?"
-
-
-def _text(codes: list[str], faults: Mapping[str, list[str]]) -> str:
-    details = [f"{pointer} {','.join(found)}" for pointer, found in faults.items()]
-    return "; ".join([",".join(map(_word, codes)), *details])[:MAX_TEXT]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 import phonenumbers
 
@@ -20,7 +21,10 @@ MAX_WORD = 64
 _DIGITS = re.compile(r"\+?[0-9]+")
 
 
-def drop_of(points: Sequence[RawPoint], known: Known) -> RawPoint | None:
+Point = TypeVar("Point", bound=RawPoint)
+
+
+def drop_of(points: Sequence[Point], known: Known) -> Point | None:
     """Find the customer's point: the one we remember, else the one that carries our tag and is no return (B-74)."""
     remembered = known.refs.get("point_id")
     by_id = (point for point in points if remembered and str(point.point_id) == remembered)
@@ -90,7 +94,7 @@ def _with_order(seen: Observation, raw_order: RawOrder, drop: RawPoint | None, k
         seen,
         ref=str(raw_order.order_id),
         refs={**seen.refs, **_ids(drop.point_id if drop else None, drop.delivery_id if drop else None)},
-        courier=_courier(raw_order.courier, known.country),
+        courier=courier_of(raw_order.courier, known.country),
         price=Price(raw_order.payment_amount, CURRENCY) if raw_order.payment_amount is not None else None,
         tracking_url=drop.tracking_url if drop else None,
         pickup_eta=pickup.estimated_arrival_datetime if pickup and drop else None,
@@ -106,7 +110,7 @@ def _with_delivery(seen: Observation, raw_delivery: RawDelivery, known: Known) -
         ref=str(raw_delivery.order_id) if raw_delivery.order_id else None,
         refs={**seen.refs, **_ids(raw_delivery.point_id, raw_delivery.delivery_id)},
         reason_text=seen.reason_text or (raw_delivery.checkin_issue_name or "")[:300] or None,
-        courier=_courier(raw_delivery.courier, known.country),
+        courier=courier_of(raw_delivery.courier, known.country),
         price=Price(price, CURRENCY) if price is not None else None,
         tracking_url=raw_delivery.tracking_url,
         proof=_proof(raw_delivery),
@@ -127,7 +131,7 @@ def _proof(raw: RawPoint | RawDelivery) -> Proof | None:
     return proof if proof != Proof() else None
 
 
-def _courier(raw_courier: RawCourier | None, country: str) -> Courier | None:
+def courier_of(raw_courier: RawCourier | None, country: str) -> Courier | None:
     """Read the courier block; where the courier is never says how far the parcel is (B-76)."""
     if raw_courier is None:
         return None

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WrapValidator
@@ -46,26 +46,38 @@ def _link(value: object) -> object:
     return text if parts.scheme == "https" and parts.hostname else None
 
 
-def _rows(value: object) -> object:
+def rows(value: object) -> list[dict[str, Any]]:
+    """Take the objects out of a list; whatever else there is, is no row (X-14)."""
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
-_Lenient = WrapValidator(_lenient)
+Lenient = WrapValidator(_lenient)
 Identity = Annotated[StrictInt, Field(gt=0, lt=2**63)]
-Number = Annotated[Identity | None, _Lenient]
-Text = Annotated[StrictStr | None, _Lenient]
-Flag = Annotated[StrictBool | None, _Lenient]
-Moment = Annotated[datetime | None, BeforeValidator(_moment), _Lenient]
-Amount = Annotated[Annotated[Decimal, Field(allow_inf_nan=False)] | None, BeforeValidator(_amount), _Lenient]
-Coordinate = Annotated[Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None, _Lenient]
-Link = Annotated[str | None, BeforeValidator(_link), _Lenient]
+Number = Annotated[Identity | None, Lenient]
+Text = Annotated[StrictStr | None, Lenient]
+Flag = Annotated[StrictBool | None, Lenient]
+Moment = Annotated[datetime | None, BeforeValidator(_moment), Lenient]
+Amount = Annotated[Annotated[Decimal, Field(allow_inf_nan=False)] | None, BeforeValidator(_amount), Lenient]
+Coordinate = Annotated[Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None, Lenient]
+Link = Annotated[str | None, BeforeValidator(_link), Lenient]
 
 
-class _Wire(BaseModel):
+def _texts(value: object) -> object:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+class Wire(BaseModel):
+    """What every block on the wire has in common."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    @classmethod
+    def of(cls, raw: object) -> Self:
+        """Read it; whatever is no object says nothing."""
+        return cls.model_validate(raw if isinstance(raw, dict) else {})
 
-class RawCourier(_Wire):
+
+class RawCourier(Wire):
     """The courier block (Borzo, "Courier parameters")."""
 
     surname: Text = None
@@ -76,21 +88,21 @@ class RawCourier(_Wire):
     longitude: Coordinate = None
 
 
-class RawCheckin(_Wire):
+class RawCheckin(Wire):
     """Who took the parcel (Borzo, "Notification about order changes", sample)."""
 
     recipient_full_name: Text = None
     recipient_position: Text = None
 
 
-class RawPointDelivery(_Wire):
+class RawPointDelivery(Wire):
     """The delivery inside a point (Borzo, "Delivery parameters")."""
 
     status: Text = None
     status_datetime: Moment = None
 
 
-class RawPoint(_Wire):
+class RawPoint(Wire):
     """One address of an order (Borzo, "Point parameters")."""
 
     point_id: Number = None
@@ -101,11 +113,11 @@ class RawPoint(_Wire):
     tracking_url: Link = None
     place_photo_url: Link = None
     sign_photo_url: Link = None
-    checkin: Annotated[RawCheckin | None, _Lenient] = None
-    delivery: Annotated[RawPointDelivery | None, _Lenient] = None
+    checkin: Annotated[RawCheckin | None, Lenient] = None
+    delivery: Annotated[RawPointDelivery | None, Lenient] = None
 
 
-class RawOrder(_Wire):
+class RawOrder(Wire):
     """An order as create, cancel, list and the order callback show it (Borzo, "Order parameters")."""
 
     order_id: Identity
@@ -114,11 +126,33 @@ class RawOrder(_Wire):
     created_datetime: Moment = None
     is_return_required: Flag = None
     payment_amount: Amount = None
-    courier: Annotated[RawCourier | None, _Lenient] = None
-    points: Annotated[tuple[RawPoint, ...], BeforeValidator(_rows)] = ()
+    courier: Annotated[RawCourier | None, Lenient] = None
+    points: Annotated[tuple[RawPoint, ...], BeforeValidator(rows)] = ()
 
 
-class RawDelivery(_Wire):
+class RawPrice(Wire):
+    """All that counts of a calculated order: its order id is of nothing (Borzo, "Order price calculation", B-20)."""
+
+    payment_amount: Amount = None
+
+
+class RawLabel(Wire):
+    """One label (Borzo, "List of labels", B-54)."""
+
+    type: Text = None
+    order_id: Number = None
+    point_id: Number = None
+    content: Text = None
+    content_base64: Text = None
+
+
+class RawClient(Wire):
+    """What the account may do (Borzo, "Client profile info", sample)."""
+
+    allowed_payment_methods: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+
+
+class RawDelivery(Wire):
     """The delivery of the delivery callback (Borzo, "Notification about delivery changes", B-88)."""
 
     delivery_id: Number = None
@@ -133,16 +167,16 @@ class RawDelivery(_Wire):
     tracking_url: Link = None
     place_photo_url: Link = None
     sign_photo_url: Link = None
-    checkin: Annotated[RawCheckin | None, _Lenient] = None
-    courier: Annotated[RawCourier | None, _Lenient] = None
+    checkin: Annotated[RawCheckin | None, Lenient] = None
+    courier: Annotated[RawCourier | None, Lenient] = None
 
 
-class RawEvent(_Wire):
+class RawEvent(Wire):
     """A callback; which of the two it is shows in what it carries, not in its event_type (B-89)."""
 
     event_datetime: Moment = None
-    order: Annotated[RawOrder | None, _Lenient] = None
-    delivery: Annotated[RawDelivery | None, _Lenient] = None
+    order: Annotated[RawOrder | None, Lenient] = None
+    delivery: Annotated[RawDelivery | None, Lenient] = None
 
 
 def decode(body: bytes) -> dict[str, Any] | None:

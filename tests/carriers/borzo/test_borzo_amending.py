@@ -1,0 +1,392 @@
+"""Changing an order: what stands is named whole, and only what our order changes is changed."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.orders import Order
+from tests.carriers.borzo.conftest import ATTEMPT_ID, ORDER, STORE, TAG, make_codec
+from worker.carriers.borzo import Borzo
+from worker.carriers.port import Amends, Attempt, Booking, Operation, Reply
+from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
+
+Documents = Callable[[str], bytes]
+Replies = Callable[..., Reply]
+Changed = Callable[..., Attempt]
+OWED = {"prepaid": False, "amount": "118.00", "currency": "BRL"}
+PIECES = [{"name": "Chapéu", "quantity": 3, "unit_price": "118.00"}]
+OLD = {
+    "street": "Av. Paulista, 1439 - 12 - Bela Vista",
+    "postal_code": "01310-100",
+    "city": "São Paulo - SP",
+    "latitude": -23.562747,
+    "longitude": -46.6576753,
+}
+NEW = {"street": "Rua Augusta, 5", "unit": "apto 4", "city": "São Paulo - SP", "notes": "Tocar\na campainha"}
+
+
+@pytest.fixture
+def changed(attempt: Attempt) -> Changed:
+    """The attempt, with its order as the platform has it now."""
+
+    def change(**order: Any) -> Attempt:
+        return replace(attempt, order=Order(**{**attempt.order.model_dump(mode="json"), **order}))
+
+    return change
+
+
+@pytest.fixture
+def standing(
+    codec: Borzo, booking: Booking, order_of: Callable[..., dict[str, Any]], now: datetime
+) -> Callable[..., dict[str, Any]]:
+    """The document's order as our create has made it, changed as the test needs it."""
+
+    def build(
+        maker: Borzo = codec, wanted: Booking = booking, delivery: str = "planned", **fields: Any
+    ) -> dict[str, Any]:
+        said = json.loads(maker.book(wanted, now).body)
+        raw = order_of({"status": delivery}, matter=said["matter"], **fields)
+        raw["points"] = [{**old, **new} for old, new in zip(raw["points"], said["points"], strict=True)]
+        for point in raw["points"]:
+            point["packages"] = [{"order_package_id": 7 + at, **line} for at, line in enumerate(point["packages"])]
+        return raw
+
+    return build
+
+
+@pytest.fixture
+def amend(codec: Borzo, listed: Replies, now: datetime) -> Callable[..., dict[str, Any] | None]:
+    """Name the parameters that an order gets which stands so."""
+
+    def ask(attempt: Attempt, raw: dict[str, Any], using: Borzo = codec) -> dict[str, Any] | None:
+        call = using.amend(attempt, listed(raw), now)
+        return json.loads(call.body) if call else None
+
+    return ask
+
+
+Standing = Callable[..., dict[str, Any]]
+Amend = Callable[..., dict[str, Any] | None]
+
+
+@pytest.mark.trap("B-95", "B-98")
+def test_a_change_begins_with_a_read_and_names_every_point(
+    codec: Borzo, changed: Changed, standing: Standing, listed: Replies, now: datetime
+) -> None:
+    assert isinstance(codec, Amends)
+    assert codec.capabilities.amends
+    ours = changed(notes="Sem cebola")
+    read = codec.before_amend(ours, now)
+    assert (read.operation, read.method, read.path, read.query, read.covers) == (
+        Operation.FIND,
+        "GET",
+        "/api/business/1.6/orders",
+        (("order_id[]", "1250032"),),
+        (ours.id,),
+    )
+    call = codec.amend(ours, listed(standing(order_id=9), standing()), now)
+    assert call is not None
+    assert (call.operation, call.method, call.path, call.covers) == (
+        Operation.AMEND,
+        "POST",
+        "/api/business/1.6/edit-order",
+        (ours.id,),
+    )
+    assert json.loads(call.body) == {
+        "order_id": 1250032,
+        "points": [{"point_id": 202685}, {"point_id": 202686, "note": "apto 4 / Tocar / a campainha / Sem cebola"}],
+    }
+
+
+OURS = {"point_id": 202686}
+
+
+@pytest.mark.trap("B-08", "B-09", "B-97")
+@pytest.mark.parametrize(
+    ("order", "of_order", "of_drop"),
+    [
+        ({}, None, None),
+        ({"revision": 9, "status": 8}, None, None),
+        ({"order_number": "78"}, {"matter": "Order 78 (3 items)"}, {}),
+        (
+            {"customer": {"name": "Rui", "phone": "11 90000-0002"}},
+            {},
+            {"contact_person": {"phone": "5511900000002", "name": "Rui"}},
+        ),
+        (
+            {"dropoff": {**NEW, "latitude": -23.5, "longitude": -46.6}},
+            {},
+            {"address": "Rua Augusta, 5, São Paulo - SP", "latitude": "-23.5000000", "longitude": "-46.6000000"},
+        ),
+        # The old place would draw the courier back: a null takes it away.
+        ({"dropoff": NEW}, {}, {"address": "Rua Augusta, 5, São Paulo - SP", "latitude": None, "longitude": None}),
+        ({"dropoff": {**OLD, "unit": "", "notes": ""}}, {}, {"note": None}),
+        ({"payment": OWED}, {}, {"taking_amount": "118.00"}),
+        (
+            {"deliver_at": "2024-11-23T15:00:00Z"},
+            {},
+            {
+                "required_start_datetime": "2024-11-23T12:00:00-03:00",
+                "required_finish_datetime": "2024-11-23T12:30:00-03:00",
+            },
+        ),
+    ],
+    ids=["nothing", "no news", "number", "customer", "place", "address", "note", "money", "time"],
+)
+def test_only_what_the_order_changes_is_changed(
+    changed: Changed,
+    standing: Standing,
+    amend: Amend,
+    order: dict[str, Any],
+    of_order: dict[str, Any] | None,
+    of_drop: dict[str, Any] | None,
+) -> None:
+    ours = replace(changed(**order), pickup_at=datetime(2024, 11, 23, 14, 30, tzinfo=UTC))
+    pickup = {
+        "required_start_datetime": "2024-11-23T11:30:00-03:00",
+        "required_finish_datetime": "2024-11-23T12:00:00-03:00",
+    }
+    first = {"point_id": 202685, **(pickup if "deliver_at" in order else {})}
+    expected = of_drop is not None and {"order_id": 1250032, **(of_order or {}), "points": [first, OURS | of_drop]}
+    assert amend(ours, standing()) == (expected or None)
+
+
+def test_what_was_changed_once_is_not_changed_again(
+    changed: Changed, standing: Standing, amend: Amend, booking_of: Callable[..., Booking]
+) -> None:
+    order = {"customer": {"name": "Rui", "phone": "11 90000-0002"}, "payment": OWED, "notes": "Sem cebola"}
+    assert amend(changed(**order), standing(wanted=booking_of(order=order))) is None
+
+
+def test_money_that_was_paid_since_is_not_collected(
+    changed: Changed, standing: Standing, amend: Amend, booking_of: Callable[..., Booking]
+) -> None:
+    body = amend(changed(), standing(wanted=booking_of(order={"payment": OWED})))
+    assert body is not None
+    assert body["points"][1] == OURS | {"taking_amount": "0.00"}
+
+
+@pytest.mark.trap("B-95", "B-96")
+def test_points_and_packages_that_others_made_are_kept_as_they_stand(
+    changed: Changed, amend: Amend, document: Documents
+) -> None:
+    raw = json.loads(document("edit_order_packages") + b"}")["order"]
+    raw["points"].append({"point_id": 202688, "is_return_point": True, "packages": [{"order_package_id": 5}]})
+    body = amend(changed(dropoff=NEW, order_number="9", items=[]), raw)
+    assert body == {
+        "order_id": 1250032,
+        "matter": "Order 9",
+        "points": [
+            {"point_id": 202685, "packages": [{"order_package_id": 3632252}]},
+            {
+                "point_id": 202686,
+                "packages": [{"order_package_id": 3632253}],
+                "address": "Rua Augusta, 5, São Paulo - SP",
+                "contact_person": {"phone": "5511900000001", "name": "Ana"},
+                "note": "apto 4 / Tocar / a campainha",
+                "is_cod_cash_voucher_required": False,
+                "latitude": None,
+                "longitude": None,
+            },
+            {"point_id": 202687},
+            {"point_id": 202688, "packages": [{"order_package_id": 5}]},
+        ],
+    }
+
+
+@pytest.mark.trap("B-95", "B-96")
+@pytest.mark.parametrize(
+    ("items", "packages"),
+    [
+        (PIECES * 2, None),
+        (PIECES, [{"order_package_id": 7}]),
+        (
+            [PIECES[0], {**PIECES[0], "quantity": 4}],
+            [{"order_package_id": 7}, {"order_package_id": 8, "items_count": 4}],
+        ),
+        ([], None),
+        (PIECES * 3, None),
+    ],
+    ids=["same", "one less", "another number", "none", "one more"],
+)
+def test_lines_change_with_the_order_and_none_is_ever_added(
+    make: Callable[..., Borzo],
+    booking_of: Callable[..., Booking],
+    changed: Changed,
+    standing: Standing,
+    amend: Amend,
+    items: list[dict[str, Any]],
+    packages: list[dict[str, Any]] | None,
+) -> None:
+    codec = make(packages=True)
+    raw = standing(codec, booking_of(order={"items": PIECES * 2}))
+    body = amend(changed(items=items), {**raw, "matter": "x"}, codec)
+    assert body is not None
+    kept = [{"order_package_id": 7}, {"order_package_id": 8}]
+    assert body["points"][1] == OURS | {"packages": kept if packages is None else packages}
+
+
+@pytest.mark.trap("B-35", "B-95")
+def test_a_receipt_that_would_need_another_line_is_left_to_a_person(
+    make: Callable[..., Borzo], booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
+) -> None:
+    codec, order = make(cod_voucher=True), {"payment": OWED, "items": PIECES}
+    raw = standing(codec, booking_of(order=order))
+    assert amend(changed(**order), raw, codec) is None
+    with pytest.raises(Refused, match="another line"):
+        amend(changed(**order | {"items": PIECES * 2}), raw, codec)
+
+
+def test_an_insured_order_is_insured_for_its_new_amount(
+    make: Callable[..., Borzo], changed: Changed, standing: Standing, amend: Amend
+) -> None:
+    codec, dearer = make(insurance="order"), {"prepaid": True, "amount": "200.00", "currency": "BRL"}
+    assert amend(changed(), standing(insurance_amount="118.00"), codec) is None
+    body = amend(changed(payment=dearer), standing(insurance_amount="118.00"), codec)
+    assert body == {"order_id": 1250032, "insurance_amount": "200.00", "points": [{"point_id": 202685}, OURS]}
+
+
+@pytest.mark.trap("B-98")
+@pytest.mark.parametrize(
+    "status", ["new", "available", "active", "delayed", "completed", "canceled", "reactivated", "x"]
+)
+def test_an_order_can_be_changed_in_the_four_documented_statuses(
+    changed: Changed, standing: Standing, amend: Amend, status: str
+) -> None:
+    raw = standing(status=status)
+    assert amend(changed(), raw) is None  # what is said already needs no change
+    if status in {"new", "available", "active", "delayed"}:
+        assert amend(changed(notes="x"), raw) is not None
+        return
+    with pytest.raises(Refused, match="can no longer be changed"):
+        amend(changed(notes="x"), raw)
+
+
+@pytest.mark.parametrize(
+    ("known", "delivery"),
+    [
+        ({"rank": 50}, "planned"),
+        ({"refs": {"point_id": "202686", "picked_up_seen": "1"}}, "active"),
+        ({}, "courier_arrived"),
+    ],
+)
+def test_nothing_is_changed_once_the_courier_has_the_goods(
+    changed: Changed, standing: Standing, amend: Amend, known: dict[str, Any], delivery: str
+) -> None:
+    with pytest.raises(Refused, match="the courier has the goods"):
+        amend(replace(changed(notes="x"), **known), standing(delivery=delivery, status="active"))
+
+
+@pytest.mark.trap("B-74", "B-95")
+@pytest.mark.parametrize("spoil", ["a point", "its id", "a package", "our point"])
+def test_an_order_that_cannot_be_named_whole_is_not_touched(
+    changed: Changed, standing: Standing, amend: Amend, spoil: str
+) -> None:
+    raw, ours = standing(), changed(notes="x")
+    match spoil:
+        case "a point":
+            raw["points"].append(None)
+        case "its id":
+            raw["points"].append({"address": "somewhere"})
+        case "a package":
+            raw["points"][0]["packages"] = [{"description": "no id"}]
+        case _:
+            raw["points"][1] |= {"client_order_id": None}
+            ours = replace(ours, refs={})
+    with pytest.raises(Refused, match="cannot be named whole"):
+        amend(ours, raw)
+
+
+def test_what_was_not_read_is_not_changed(
+    codec: Borzo, changed: Changed, listed: Replies, refused: Replies, now: datetime
+) -> None:
+    ours = changed(notes="x")
+    replies: list[tuple[Reply | None, type[CarrierError]]] = [
+        (None, Unreadable),
+        (listed(), Unreadable),
+        (Reply(200, b""), Unreadable),
+        (refused("service_unavailable"), Unavailable),
+        (refused("requests_limit_exceeded"), Throttled),
+    ]
+    for reply, error in replies:
+        with pytest.raises(error):
+            codec.amend(ours, reply, now)
+    with pytest.raises(Refused):
+        codec.before_amend(replace(ours, ref=None), now)
+
+
+def test_an_order_that_borzo_could_not_be_sent_is_no_change_either(
+    changed: Changed, standing: Standing, amend: Amend
+) -> None:
+    with pytest.raises(Refused, match=r"^customer\.phone"):
+        amend(changed(customer={"name": "Ana", "phone": "12"}), standing())
+
+
+NUMBERS = st.integers(1, 10**6)
+LINES = st.lists(NUMBERS.map(lambda key: {"order_package_id": key, "items_count": 1}), max_size=3)
+THEIRS = st.builds(
+    lambda key, packages, back: {"point_id": key, "packages": packages, "is_return_point": back, "note": "theirs"},
+    NUMBERS,
+    LINES,
+    st.booleans(),
+)
+
+
+@pytest.mark.trap("B-95", "B-96", "B-97")
+@given(before=st.lists(THEIRS, max_size=3), after=st.lists(THEIRS, max_size=3), packages=LINES, lines=st.booleans())
+def test_no_edit_ever_loses_or_adds_a_point_or_a_package(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], packages: list[dict[str, Any]], *, lines: bool
+) -> None:
+    items = [{"name": "Pizza", "quantity": 1}] * 3 if lines else []
+    order = Order(**{**ORDER, "notes": "Sem cebola", "items": items})
+    at = datetime(2024, 11, 23, 12, tzinfo=UTC)
+    attempt = Attempt(ATTEMPT_ID, 1, "borzo", "created", order, STORE, at, at, ref="5", refs={"point_id": "9999999"})
+    standing = [*before, {"point_id": 9999999, "packages": packages}, *after]
+    raw = {"order_id": 5, "status": "active", "points": standing}
+    reply = Reply(200, json.dumps({"is_successful": True, "orders": [raw]}).encode())
+    call = make_codec(packages=True).amend(attempt, reply, at)
+    assert call is not None
+    sent = json.loads(call.body)["points"]
+    assert [point["point_id"] for point in sent] == [point["point_id"] for point in standing]
+    named = [[line["order_package_id"] for line in point.get("packages", [])] for point in sent]
+    assert named == [[line["order_package_id"] for line in point["packages"]] for point in standing]
+    for point, others in zip(sent, standing, strict=True):
+        ours = others["point_id"] == 9999999
+        assert ours or {name for name in point if name not in {"point_id", "packages"}} == set()
+
+
+anything = st.dictionaries(
+    st.sampled_from(["status", "points", "matter", "insurance_amount"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["point_id", "client_order_id", "packages", "order_package_id", "delivery", "address"]),
+                inner | st.just(TAG),
+                max_size=4,
+            )
+        ),
+        max_leaves=10,
+    ),
+)
+
+
+@given(anything)
+def test_whatever_stands_raises_nothing_but_carrier_errors(raw: Any) -> None:
+    at = datetime(2024, 11, 23, 12, tzinfo=UTC)
+    attempt = Attempt(ATTEMPT_ID, 1, "borzo", "created", Order(**ORDER), STORE, at, at, ref="5")
+    codec = make_codec()
+    shown = {"is_successful": True, "orders": [raw | {"order_id": 5}], "order": raw | {"order_id": 5}}
+    reply = Reply(200, json.dumps(shown).encode())
+    with suppress(CarrierError):
+        codec.amend(attempt, reply, at)
+    with suppress(CarrierError):
+        codec.read_amended(attempt, reply, at)
