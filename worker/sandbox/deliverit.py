@@ -84,7 +84,7 @@ class DeliverIt:
         if trip is None or word in ("lapsed", "denied"):
             return Json({"DeliverItOpen": True, "order_driver": False, "message": words.CANNOT_ACCEPT}, 400)
         if word == "offered":
-            self._confirm(trip, now)
+            self.take(trip, now)
             return Json(words.acceptance(trip, self.company, self.zone), 202)
         cancel = words.link(words.CREATE_HOST, "cancel", self.company, trip.id)
         nothing = {"DeliverItOpen": True, "order_driver": False, "message": words.ALREADY_ACCEPTED}
@@ -147,13 +147,7 @@ class DeliverIt:
             self._list_on_its_day(trip)
         return trip
 
-    def _life(self, script: str, now: datetime) -> Life:
-        config = self._world.config
-        if script in lives.OFFERS:
-            return Life(("offered", "lapsed"), now, timedelta(seconds=config.deliverit_offer_limit))
-        return lives.begin(lives.DELIVERIT, script, now, config.step)
-
-    def _confirm(self, trip: Trip, now: datetime) -> None:
+    def take(self, trip: Trip, now: datetime) -> None:
         """Book an offered trip, which changes its cancel link (D-32)."""
         del self.orders[trip.id]
         trip.id = self._world.token(20)
@@ -161,6 +155,12 @@ class DeliverIt:
         trip.life.restart(now, lives.DELIVERIT["happy"], timedelta(seconds=self._world.config.step))
         self._world.ledger.note(now, self.name, "accept", trip.reference, trip.id)
         self._list_on_its_day(trip)
+
+    def _life(self, script: str, now: datetime) -> Life:
+        config = self._world.config
+        if script in lives.OFFERS:
+            return Life(("offered", "lapsed"), now, timedelta(seconds=config.deliverit_offer_limit))
+        return lives.begin(lives.DELIVERIT, script, now, config.step)
 
     def _end(self, trip: Trip, now: datetime, action: str, word: str, **detail: object) -> None:
         trip.life.turn(now, word)

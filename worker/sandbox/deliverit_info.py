@@ -1,10 +1,12 @@
 """DeliverIt's customer details (orderinfo): stored for the merchant, who books a driver in DeliverIt's own pages.
 
-Nothing reads them back, and nobody drives until a driver is booked: by the script `booked`.
+Nothing reads them back, unpaid ones are not even shown there (D-71), and nobody drives until a driver is booked: by
+the script `booked`, or at the operator's door.
 """
 
+import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -20,6 +22,8 @@ CREATE_NEEDS = ["ordernumber", "name", "telephone", "street", "city", "zip", "pa
 UPDATE_NEEDS = [*CREATE_NEEDS, "delivery"]
 BOOKED_PICKUP = timedelta(minutes=30)
 
+EIGHT_DIGITS = re.compile(r"[0-9]{8}")
+FOR_DELIVERY, FOR_PICKUP = "This order is for delivery", "The customer will pick up this order"
 TAKEN = "Order with that number exist. Please use unique number"
 UNKNOWN = "Order with that number does not exist. Please use correct number"
 MESSY = "Address is too messy. Cannot find latitude and longitude."
@@ -34,12 +38,26 @@ class Details(Order):
     form: dict[str, Any]
     trip: Trip | None = None
 
+    def is_shown(self, now: datetime) -> bool:
+        """Return whether DeliverIt's pages offer to book a driver for it."""
+        return self.life.word(now) == "transferred" and _is_true(self.form["paid"]) and self.is_delivery
+
+    @property
+    def is_delivery(self) -> bool:
+        """Return whether it is to be delivered at all."""
+        return _is_true(self.form.get("delivery", True))
+
+    def is_underway(self, now: datetime) -> bool:
+        """Return whether a driver is so close that he cannot be cancelled."""
+        word = self.trip.life.word(now) if self.trip else "cancelled"
+        return self.trip is not None and word != "cancelled" and (word != "booked" or self.trip.pickup - now < TOO_LATE)
+
 
 class DeliverItInfo:
     """Create, update and cancel (deliverit.txt, "Send customer Info" to "Destroy customer info")."""
 
     name = "deliverit_info"
-    dead = frozenset({"transferred", "cancelled"})
+    dead = frozenset({"transferred", "booked", "cancelled"})
 
     def __init__(self, world: World, drivers: DeliverIt) -> None:
         self._world, self._drivers = world, drivers
@@ -72,10 +90,13 @@ class DeliverItInfo:
         """Replace the details; the reply's `error` is true although all is well (D-76, D-77)."""
         details, form = self.orders.get(request.path_params["id"]), await read_form(request)
         missing = next((name for name in UPDATE_NEEDS if _blank(form, name)), None)
-        if missing or details is None:
-            return _refusal(f"Variable {missing} cannot be empty" if missing else UNKNOWN)
+        if missing:
+            return _refusal(f"Variable {missing} cannot be empty")
+        if details is None or details.life.word(self._world.now()) == "cancelled":
+            return _refusal(UNKNOWN)
         details.form = form
         self._world.ledger.note(self._world.now(), self.name, "edit", details.reference, details.id)
+        self._play(details)
         return Json({**self._reply(details, "Update ok,"), "error": True})
 
     async def cancel(self, request: Request) -> Response:
@@ -83,7 +104,7 @@ class DeliverItInfo:
         details, now = self.orders.get(request.path_params["id"]), self._world.now()
         if details is None:
             return _refusal(UNKNOWN)
-        if details.trip and details.trip.pickup - now < TOO_LATE:
+        if details.is_underway(now):
             return Json({"error": False, "canceled": False, "message": NOT_CANCELLED}, 202)
         for order in filter(None, (details, details.trip)):
             order.life.turn(now, "cancelled")
@@ -91,15 +112,20 @@ class DeliverItInfo:
         return Json({"error": False, "canceled": True, "message": "Cancellation ok,"})
 
     def book(self, details: Details, pickup_in: timedelta = BOOKED_PICKUP) -> Trip:
-        """Book a driver for the details, as the merchant does in DeliverIt's pages."""
+        """Book a driver for details that are shown, at whatever time is free, as the merchant does in their pages."""
         form = {**details.form, "firstname": details.form["name"]}
-        details.trip = self._drivers.book(form, self._world.now() + pickup_in)
-        details.life.turn(self._world.now(), "booked")
+        now = self._world.now()
+        details.trip = self._drivers.book(form, now + pickup_in)
+        if details.trip.offer:
+            self._drivers.take(details.trip, now)
+        details.life.turn(now, "booked")
         return details.trip
 
     def _fault(self, form: dict[str, Any]) -> str | None:
         if str(form["ordernumber"]) in self._taken:
             return TAKEN
+        if not EIGHT_DIGITS.fullmatch(str(form["telephone"])):
+            return "Variable 'telephone' is not valid"
         placed = not (_blank(form, "latitude") or _blank(form, "longitude"))
         script = lives.script_in("deliverit", form.get("remarks"))
         if script == "refused" or not (placed or any(letter.isdigit() for letter in str(form["street"]))):
@@ -119,16 +145,18 @@ class DeliverItInfo:
         self.orders[details.id] = details
         self._taken.add(details.reference)
         world.ledger.note(now, self.name, "create", details.reference, details.id, paid=_is_true(form["paid"]))
-        if details.script == "booked":
-            self.book(details)
+        self._play(details)
         return details
 
+    def _play(self, details: Details) -> None:
+        if details.script == "booked" and details.is_shown(self._world.now()):
+            self.book(details)
+
     def _reply(self, details: Details, opening: str) -> dict[str, Any]:
-        delivery = _is_true(details.form.get("delivery", True))
         path = f"{INFO_HOST}/api/v1/orderinfo/{self._drivers.company}/{details.id}"
         return {
             "error": False,
-            "message": opening + ("This order is for delivery" if delivery else "The customer will pick up this order"),
+            "message": opening + (FOR_DELIVERY if details.is_delivery else FOR_PICKUP),
             "distance_in_km": 10.35,
             "price_with_vat": 125,
             "update_url": f"{path}/update",

@@ -67,11 +67,12 @@ def test_one_day_serves_every_attempt_of_that_day(codec: DeliverIt, attempt: Att
     assert calls == [
         Call(
             Operation.READ, "GET", "/api/v1/order/14/2026-11-21/2026-11-21", (attempt.id, 2),
-            headers=codec._headers(), memo="2026-11-21",
+            headers=codec.probe().headers[:2], memo="2026-11-21",
         )
     ]  # fmt: skip
 
 
+@pytest.mark.trap("D-50", "D-53")
 def test_the_days_of_creation_of_pickup_and_today_are_asked_singly(codec: DeliverIt, attempt: Attempt) -> None:
     preorder = replace(attempt, pickup_at=datetime(2026, 11, 24, 18, 0, tzinfo=UTC), refs={})
     calls = codec.track([preorder], datetime(2026, 11, 22, 23, 30, tzinfo=UTC))
@@ -80,7 +81,8 @@ def test_the_days_of_creation_of_pickup_and_today_are_asked_singly(codec: Delive
     ]  # D-50, D-53
 
 
-def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: Attempt) -> None:  # D-53
+@pytest.mark.trap("D-53")
+def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: Attempt) -> None:
     midnight = datetime(2026, 11, 21, 23, 1, tzinfo=UTC)
     around = replace(unknown, submitted_at=midnight, pickup_at=midnight + timedelta(minutes=30))
     assert [call.memo for call in codec.find([around], midnight)] == ["2026-11-21", "2026-11-22"]
@@ -125,6 +127,7 @@ ROW_TABLE = [
 ]
 
 
+@pytest.mark.trap("D-57", "D-58", "D-59", "D-63", "D-64")
 @pytest.mark.parametrize(("changes", "status", "evidence", "code", "happened"), ROW_TABLE)
 def test_a_row_is_read_from_the_top_down(
     codec: DeliverIt,
@@ -143,6 +146,7 @@ def test_a_row_is_read_from_the_top_down(
     assert seen.occurred_at_assumed_zone == ("Europe/Copenhagen" if assumed else None)
 
 
+@pytest.mark.trap("D-52", "D-64")
 def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     reading = codec.read(tracking, listed(row(driverArrive="20:10", arriveAtCustomer="21:30")), [attempt], LATE)
     (seen,) = reading.seen[attempt.id]
@@ -193,13 +197,15 @@ def test_a_cancel_after_the_pickup_has_the_items(codec: DeliverIt, attempt: Atte
     assert [one.detail for one in (*by_row, *by_rank)] == ["with_items", "with_items"]
 
 
+@pytest.mark.trap("D-63")
 def test_done_and_cancelled_stays_delivered_and_is_told(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     (seen,) = codec.read(tracking, listed(row(cancel=1, done="20:50")), [attempt], LATE).seen[attempt.id]
     assert (seen.status, seen.cancelled_by) == (S.DELIVERED, None)
     assert seen.notes == ("done_without_handover", "cancelled_but_done")
 
 
-def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:  # D-56
+@pytest.mark.trap("D-56")
+def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     late = replace(attempt, refs={**attempt.refs, "pickup": "2026-11-21T22:50:00+00:00"})
     changes = {"pickupTime": "23:50", "driverArrive": "23:48", "driverLeft": "23:59", "arriveAtCustomer": "00:14"}
     moment = datetime(2026, 11, 21, 23, 20, tzinfo=UTC)
@@ -209,10 +215,11 @@ def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: Attempt, tracking
     assert seen.refs["at_left"] == "2026-11-21T22:59:00+00:00"
 
 
+@pytest.mark.trap("D-57")
 @pytest.mark.parametrize("gone", ["N/A", "", "-", None, "23:30"])
 def test_a_time_that_goes_back_takes_nothing_back(
     codec: DeliverIt, attempt: Attempt, tracking: Call, gone: str | None
-) -> None:  # row 8, D-57
+) -> None:
     picked_up = replace(attempt, refs={**attempt.refs, "at_left": "2026-11-21T19:20:00+00:00"}, rank=50)
     reply = listed(row(driverArrive="20:10", driverLeft=gone))
     (seen,) = codec.read(tracking, reply, [picked_up], LATE).seen[attempt.id]
@@ -220,7 +227,8 @@ def test_a_time_that_goes_back_takes_nothing_back(
     assert seen.notes == ("time_reverted",)
 
 
-def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:  # row 9, D-54
+@pytest.mark.trap("D-54")
+def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     bound = replace(attempt, refs={**attempt.refs, "day": "2026-11-21"})
     gone = Observation(status=None, raw=None, notes=("rows_vanished",))
     for reply in (Reply(404, NOTHING.encode()), listed()):
@@ -275,7 +283,8 @@ def test_a_future_arrival_of_the_driver_is_the_expected_pickup(
     assert (seen.status, seen.pickup_eta) == (S.CREATED, datetime(2026, 11, 21, 19, 21, tzinfo=UTC))
 
 
-def test_a_known_price_is_not_told_again(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:  # D-24
+@pytest.mark.trap("D-24")
+def test_a_known_price_is_not_told_again(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     priced = replace(attempt, refs={**attempt.refs, "price": "60.00"})
     assert codec.read(tracking, listed(row()), [priced], LATE).seen[attempt.id][0].price is None
     (seen,) = codec.read(tracking, listed(row(deliveryPrice="75")), [priced], LATE).seen[attempt.id]
@@ -290,6 +299,7 @@ def bound_by(codec: DeliverIt, attempt: Attempt, tracking: Call) -> Attempt:
     return replace(attempt, refs={**attempt.refs, **seen.refs})
 
 
+@pytest.mark.trap("D-51", "D-52")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -317,11 +327,13 @@ def test_a_fingerprint_that_fits_two_rows_fits_none(codec: DeliverIt, attempt: A
     assert [one.notes for one in reading.seen[attempt.id]] == [("rows_vanished",)]
 
 
-def test_no_mark_is_bound_without_a_sighting(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:  # D-61
+@pytest.mark.trap("D-61")
+def test_no_mark_is_bound_without_a_sighting(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     assert codec.read(tracking, listed(row(canceUrl=None, remarks=None)), [attempt], LATE) == Reading()
 
 
-def test_the_rows_of_other_customers_leave_no_trace(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:  # D-61
+@pytest.mark.trap("D-61")
+def test_the_rows_of_other_customers_leave_no_trace(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     foreign = row(canceUrl=f"{LINK}/anotherCUSTOMER", remarks="ring", telephone="+4599999999", address="Secret Road 9")
     reading = codec.read(tracking, listed(foreign, row()), [attempt], LATE)
     assert set(reading.seen) == {attempt.id}
@@ -334,8 +346,9 @@ def test_no_customer_is_named_in_what_is_remembered(codec: DeliverIt, attempt: A
     assert not [mark for mark in ("20304050", "Hovedgaden", "Anna") if mark.lower() in repr(seen).lower()]
 
 
+@pytest.mark.trap("X-14")
 @pytest.mark.parametrize("bad", [None, 7, "row", [], [1]])
-def test_a_bad_row_blocks_no_other(codec: DeliverIt, attempt: Attempt, tracking: Call, bad: object) -> None:
+def test_a_bad_row_blocks_no_other(codec: DeliverIt, attempt: Attempt, tracking: Call, bad: object) -> None:
     assert set(codec.read(tracking, listed(bad, row()), [attempt], LATE).seen) == {attempt.id}
 
 
@@ -344,9 +357,8 @@ def test_a_list_that_came_as_an_object_is_a_list(codec: DeliverIt, attempt: Atte
     assert set(codec.read(tracking, reply, [attempt], LATE).seen) == {attempt.id}
 
 
-def test_the_old_cancel_link_is_known_after_a_new_one(
-    codec: DeliverIt, attempt: Attempt, tracking: Call
-) -> None:  # D-32
+@pytest.mark.trap("D-32")
+def test_the_old_cancel_link_is_known_after_a_new_one(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
     refs = {**attempt.refs, "cancel": "uyPtNITg5cAOoKDViG2e", "cancel_history": TOKEN}
     accepted = replace(attempt, ref="uyPtNITg5cAOoKDViG2e", refs=refs)
     for token in (TOKEN, "uyPtNITg5cAOoKDViG2e"):
@@ -366,24 +378,25 @@ def test_another_cancel_link_is_remembered_and_told(codec: DeliverIt, attempt: A
 # --- finding -------------------------------------------------------------------------------------------------------
 
 
-def test_a_row_with_our_tag_is_adopted(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
-) -> None:  # D-60
+@pytest.mark.trap("D-60")
+def test_a_row_with_our_tag_is_adopted(codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime) -> None:
     reading = codec.read(finding, listed(row()), [unknown], now)
     (seen,) = reading.seen[unknown.id]
     assert (seen.status, seen.ref, seen.refs["cancel"]) == (S.CREATED, TOKEN, TOKEN)
     assert (reading.absent, reading.extras) == (frozenset(), {})
 
 
+@pytest.mark.trap("D-52")
 def test_an_adopted_row_without_a_link_is_named_by_our_tag(
     codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
-) -> None:  # D-52
+) -> None:
     (seen,) = codec.read(finding, listed(row(canceUrl=None)), [unknown], now).seen[unknown.id]
     assert seen.ref == f"#{TAG}"
     (later,) = codec.read(finding, listed(row()), [replace(unknown, ref=seen.ref)], now).seen[unknown.id]
     assert later.ref == TOKEN
 
 
+@pytest.mark.trap("D-54")
 @pytest.mark.parametrize("reply", [Reply(404, NOTHING.encode()), listed()], ids=["404-D-54", "empty"])
 def test_an_empty_day_proves_absence(
     codec: DeliverIt, unknown: Attempt, finding: Call, reply: Reply, now: datetime
@@ -398,6 +411,7 @@ def test_absence_is_said_only_of_what_the_look_up_covered(
     assert codec.read(tracking, listed(), [unknown], now) == Reading()
 
 
+@pytest.mark.trap("D-13", "D-61")
 @pytest.mark.parametrize(
     ("other", "absent"),
     [
@@ -427,9 +441,10 @@ def test_a_row_that_was_seen_before_is_never_absent(
     assert reading.seen[unknown.id][0].notes == ("rows_vanished",)
 
 
+@pytest.mark.trap("D-60")
 def test_the_oldest_of_two_with_our_tag_is_adopted_and_the_other_named(
     codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
-) -> None:  # D-60
+) -> None:
     younger = row(created_at={"date": "2026-11-21 18:01:00"}, canceUrl=f"{LINK}/uyPtNITg5cAOoKDViG2e")
     reading = codec.read(finding, listed(younger, row(), row()), [unknown], now)
     assert reading.seen[unknown.id][0].ref == TOKEN
@@ -500,11 +515,12 @@ WORDS = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sa
 ROWS = st.dictionaries(st.sampled_from(sorted(row())), WORDS | st.dictionaries(st.text(max_size=8), WORDS, max_size=3))
 
 
+@pytest.mark.trap("X-14")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
 def test_no_row_raises_and_none_hides_ours(
     codec: DeliverIt, attempt: Attempt, tracking: Call, changes: dict[str, Any], others: list[object]
-) -> None:
+) -> None:
     ours = row(**{**changes, "canceUrl": f"{LINK}/{TOKEN}"})
     seen = codec.read(tracking, listed(*others, ours), [attempt], LATE).seen[attempt.id]
     assert seen[-1].status is not None

@@ -16,20 +16,23 @@ COPENHAGEN = ZoneInfo("Europe/Copenhagen")
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 
 
+@pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["cancelUrl", "cancelurl", "cancel_url", "canceUrl"])
-def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:  # D-07
+def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:
     row = RawRow.read({key: "https://butik.deliverit.dk/x"})
     assert row is not None
     assert row.cancel_url == "https://butik.deliverit.dk/x"
 
 
+@pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["msg", "message"])
-def test_a_message_has_two_names(key: str) -> None:  # D-07
+def test_a_message_has_two_names(key: str) -> None:
     answer = RawAnswer.read({key: "Welcome"})
     assert answer is not None
     assert answer.message == "Welcome"
 
 
+@pytest.mark.trap("D-58")
 @pytest.mark.parametrize(
     ("raw", "meaning"),
     [
@@ -38,29 +41,32 @@ def test_a_message_has_two_names(key: str) -> None:  # D-07
         ("", None), (None, None), ("yes", None), (2, None), (1.0, None), ([], None),
     ],
 )  # fmt: skip
-def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> None:  # D-58
+def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> None:
     row = RawRow.read({"cancel": raw})
     assert row is not None
     assert row.cancel is meaning
 
 
+@pytest.mark.trap("D-56")
 @pytest.mark.parametrize("raw", ["", "N/A", "n/a", "-", None, " N/A ", True, [], {}])
-def test_a_sentinel_is_nothing(raw: object) -> None:  # D-56
+def test_a_sentinel_is_nothing(raw: object) -> None:
     row = RawRow.read({"done": raw})
     assert row is not None
     assert row.done is None
 
 
+@pytest.mark.trap("D-24")
 @pytest.mark.parametrize(
     ("raw", "price"),
     [("60", "60"), (60, "60"), ("60,50", "60.50"), (Decimal("60.5"), "60.5"), ("1.234,50", None), ("-1", None)],
 )
-def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:  # D-24
+def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
     row = RawRow.read({"deliveryPrice": raw})
     assert row is not None
     assert row.delivery_price == (Decimal(price) if price else None)
 
 
+@pytest.mark.trap("D-55")
 @pytest.mark.parametrize(
     ("raw", "instant"),
     [
@@ -77,7 +83,7 @@ def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:  
         ({}, None),
     ],
 )
-def test_a_dumped_datetime_of_every_type_is_read(raw: object, instant: str | None) -> None:  # D-55
+def test_a_dumped_datetime_of_every_type_is_read(raw: object, instant: str | None) -> None:
     when = RawWhen.read(raw)
     assert when is not None
     assert when.instant(COPENHAGEN) == (datetime.fromisoformat(f"2017-05-13 {instant}+00:00") if instant else None)
@@ -89,12 +95,13 @@ def test_a_plain_creation_time_is_read_too() -> None:
     assert row.created_at == RawWhen(date="2017-05-13 17:30:07")
 
 
+@pytest.mark.trap("X-11")
 @pytest.mark.parametrize(
     "body",
     [b'\xef\xbb\xbf{"msg": "\xc3\xb8"}', b'{"msg": "\xf8"}', b'{"msg": "\\u00f8"}'],
     ids=["bom", "latin-1", "escaped"],
 )
-def test_json_is_read_as_php_servers_write_it(body: bytes) -> None:
+def test_json_is_read_as_php_servers_write_it(body: bytes) -> None:
     assert decode(body) == {"msg": "ø"}
 
 
@@ -110,6 +117,7 @@ def test_plain_text_can_always_be_stored(text: str) -> None:
     assert plain(text + "\ud800").encode()
 
 
+@pytest.mark.trap("D-01", "D-02")
 @pytest.mark.parametrize(
     ("url", "verb", "company", "link"),
     [
@@ -136,7 +144,7 @@ def test_plain_text_can_always_be_stored(text: str) -> None:
         pytest.param(None, "cancel", "14", None, id="none"),
     ],
 )  # fmt: skip
-def test_a_link_is_read_strictly(url: str | None, verb: str, company: str | None, link: Link | None) -> None:  # D-02
+def test_a_link_is_read_strictly(url: str | None, verb: str, company: str | None, link: Link | None) -> None:
     assert read_link(url, verb, company) == link
 
 
@@ -156,6 +164,7 @@ def test_a_stand_in_is_no_token() -> None:
     assert not is_token(None)
 
 
+@pytest.mark.trap("D-26")
 @pytest.mark.parametrize(
     ("text", "anchor", "instant"),
     [
@@ -171,7 +180,7 @@ def test_a_stand_in_is_no_token() -> None:
         pytest.param(None, "2026-11-21T19:15", None, id="none"),
     ],
 )
-def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, instant: str | None) -> None:  # D-26
+def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, instant: str | None) -> None:
     found = moment(text, datetime.fromisoformat(anchor).replace(tzinfo=UTC), COPENHAGEN)
     assert found == (datetime.fromisoformat(instant).replace(tzinfo=UTC) if instant else None)
 
@@ -189,14 +198,16 @@ def test_a_time_written_as_a_clock_face_is_read_back(anchor: datetime, away: tim
     assert f"{read.astimezone(COPENHAGEN):%H:%M}" == f"{written.astimezone(COPENHAGEN):%H:%M}"
 
 
-def test_a_cancellation_is_never_in_the_future() -> None:  # D-59
+@pytest.mark.trap("D-59")
+def test_a_cancellation_is_never_in_the_future() -> None:
     assert past_moment("17:40", NOW, COPENHAGEN) == NOW - timedelta(minutes=20)
     assert past_moment("18:30", NOW, COPENHAGEN) == NOW - timedelta(hours=23, minutes=30)
     assert past_moment("2026-11-21 17:50:03", NOW, COPENHAGEN) == datetime(2026, 11, 21, 16, 50, 3, tzinfo=UTC)
     assert past_moment("soon", NOW, COPENHAGEN) is None
 
 
-def test_the_skipped_hour_is_not_real() -> None:  # D-14
+@pytest.mark.trap("D-14")
+def test_the_skipped_hour_is_not_real() -> None:
     assert not is_real(datetime(2027, 3, 28, 2, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2027, 3, 28, 3, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=COPENHAGEN))

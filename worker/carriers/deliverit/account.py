@@ -28,8 +28,10 @@ class DeliverItAccount(Account):
     """The zone that its clock faces are in."""
     max_push: int = Field(default=15, ge=0)
     """Minutes that an offered pickup may differ and still be accepted without asking."""
+    offer_wait: float = Field(default=180, gt=0, le=180)
+    """Seconds that an offer beyond `max_push` is left to a person before it is denied."""
     mode: Literal["book", "transfer"] = "book"
-    """`transfer` is refused: it is not built yet."""
+    """`book` orders a driver; `transfer` hands the customer's details over, for a driver to be booked by hand."""
     encoding: Literal["form", "json"] = "form"
     """How a request's fields are written."""
 
@@ -40,11 +42,3 @@ class DeliverItAccount(Account):
             message = "a username with a colon cannot be sent as Basic authorization"
             raise ValueError(message)
         return username
-
-    @field_validator("mode")
-    @classmethod
-    def _only_booking(cls, mode: str) -> str:
-        if mode == "transfer":
-            message = "'transfer' is not available yet; use 'book'"
-            raise ValueError(message)
-        return mode

@@ -1,4 +1,4 @@
-"""An order in DeliverIt's words: the fields of "Send delivery request" (POST orderdriver/create).
+"""An order in DeliverIt's words: the fields of "Send delivery request" and of "Send customer Info".
 
 Whatever the carrier would refuse or misread is refused here, before any call.
 """
@@ -6,6 +6,7 @@ Whatever the carrier would refuse or misread is refused here, before any call.
 import base64
 import json
 import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from schemas.stores import Store
 from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.times import is_real, whole_minute
 from worker.carriers.deliverit.wire import plain
-from worker.carriers.port import Booking
+from worker.carriers.port import Attempt, Booking
 from worker.errors import Refused
 
 DENMARK = 45
@@ -31,8 +32,11 @@ LONGEST_REMARKS = 250
 LONGEST_STREET = 200
 """Longer than any street; past it the search for a floor would only cost time."""
 
-NUMBERS = {"zip": int, "telephone": int, "latitude": float, "longitude": float}
-"""What the document types as a number, for the JSON encoding (D-06)."""
+Types = Mapping[str, Callable[[str], int | float]]
+NUMBERS: Types = {"zip": int, "telephone": int, "latitude": float, "longitude": float}
+"""What the document types as a number in a driver order, for the JSON encoding (D-06)."""
+TEXTS: Types = {}
+"""A transferred order's fields are texts: the document types some of them in two ways (D-13, D-73)."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"
@@ -49,19 +53,18 @@ def authorization(account: DeliverItAccount) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
 
 
-def encode(fields: dict[str, str], encoding: str) -> tuple[str, bytes]:
-    """Write fields as a form or as JSON: the content type and the body (D-06)."""
+def encode(fields: Mapping[str, str], encoding: str, typed: Types = NUMBERS) -> tuple[str, bytes]:
+    """Write fields as a form or as JSON, there with some of them `typed`: the content type and the body (D-06)."""
     if encoding == "form":
         return "application/x-www-form-urlencoded", urlencode(fields).encode("ascii")
-    typed = {name: NUMBERS.get(name, str)(value) for name, value in fields.items()}
-    return "application/json", json.dumps(typed, ensure_ascii=False).encode()
+    values = {name: typed.get(name, str)(value) for name, value in fields.items()}
+    return "application/json", json.dumps(values, ensure_ascii=False).encode()
 
 
 def fields_of(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
     """Write a booking in their fields. Raises Refused, naming the field, when the carrier cannot be asked."""
     order = booking.order
-    if not order.payment.prepaid:
-        raise Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")  # D-19
+    _check_paid(order)
     street, unit = split_street(order.dropoff.street)
     first, _, last = plain(order.customer.name).partition(" ")  # D-11
     return {
@@ -72,10 +75,39 @@ def fields_of(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
         "city": plain(order.dropoff.city),
         "time": _local_time(booking.pickup_at, zone),
         "telephone": national_phone(order, booking.store) or _refuse("customer.phone"),
-        "remarks": _remarks(booking, unit),
+        "remarks": _remarks(booking, order.number, unit),
         "latitude": _degrees(order.dropoff.latitude, "dropoff.latitude"),
         "longitude": _degrees(order.dropoff.longitude, "dropoff.longitude"),
     }
+
+
+def details_of(subject: Booking | Attempt, zone: ZoneInfo) -> dict[str, str]:
+    """Write an order that is transferred, or its update, which replaces all of it (D-77). Raises Refused.
+
+    There is no field for the time: whoever books the driver reads it in the remarks.
+    """
+    order = subject.order
+    _check_paid(order)
+    street, unit = split_street(order.dropoff.street)
+    return {
+        "ordernumber": subject.tag,
+        "name": plain(order.customer.name) or _refuse("customer.name"),
+        "telephone": national_phone(order, subject.store) or _refuse("customer.phone"),
+        "street": street or _refuse("dropoff.street"),
+        "city": plain(order.dropoff.city) or _refuse("dropoff.city"),
+        "zip": _postal_code(order),
+        "remarks": _remarks(subject, f"pickup {_local_time(subject.pickup_at, zone)}", order.number, unit),
+        "paid": "1",
+        "delivery": "1",
+        "longitude": _degrees(order.dropoff.longitude, "dropoff.longitude"),
+        "latitude": _degrees(order.dropoff.latitude, "dropoff.latitude"),
+    }
+
+
+def _check_paid(order: Order) -> None:
+    """Refuse to collect money (D-19); an unpaid order that is transferred would not even be shown (D-71)."""
+    if not order.payment.prepaid:
+        raise Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")
 
 
 def national_phone(order: Order, store: Store) -> str | None:
@@ -95,12 +127,12 @@ def split_street(street: str) -> tuple[str, str]:
     return (found["street"], found["unit"]) if found else (whole, "")
 
 
-def _remarks(booking: Booking, unit: str) -> str:
+def _remarks(subject: Booking | Attempt, *first: str) -> str:
     """Put our tag first: it is the only reference that comes back (D-10)."""
-    order = booking.order
-    told = (order.number, unit, order.dropoff.unit, order.dropoff.notes, order.notes)
+    order = subject.order
+    told = (*first, order.dropoff.unit, order.dropoff.notes, order.notes)
     parts = dict.fromkeys(part for part in map(plain, told) if part)
-    return f"#{booking.tag} {' / '.join(parts)}"[:LONGEST_REMARKS].rstrip(" /")
+    return f"#{subject.tag} {' / '.join(parts)}"[:LONGEST_REMARKS].rstrip(" /")
 
 
 def _local_time(pickup_at: datetime, zone: ZoneInfo) -> str:

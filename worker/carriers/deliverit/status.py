@@ -77,6 +77,24 @@ DENY_REFUSALS: MessageTable = ()
 CANCEL_REFUSALS: MessageTable = (("on the way", Reason.DEADLINE_PASSED),)
 """Cancel, 400, and 200 with `error` true (D-41, D-42)."""
 
+TRANSFER_REFUSALS: MessageTable = (
+    ("cannot be empty", Reason.VALIDATION),
+    ("too messy", Reason.ADDRESS_PROBLEM),
+)
+"""Send and update customer info, 400. "Order with that number does not exist" says nothing more than that."""
+
+NOT_SAVED = "strange error"
+"""Send and destroy customer info, 400: it may be asked again, for our number is taken only once (D-75)."""
+
+NUMBER_TAKEN = "order with that number exist."
+"""Send customer info, 400: the order stands there already (D-74)."""
+
+FOR_DELIVERY = "order is for delivery"
+"""Send and update customer info: the other answer is that the customer will pick it up (D-79)."""
+
+UPDATED = "update ok"
+"""Update customer info, 200: how its message begins, whatever its `error` says (D-76)."""
+
 ALREADY_ACCEPTED = "already accepted"
 """Accept, 200: in the message of a repeated accept (D-33)."""
 

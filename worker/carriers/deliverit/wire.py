@@ -55,12 +55,18 @@ def _price(raw: object) -> Decimal | None:
     return Decimal(text.replace(",", ".")) if text and PRICE.fullmatch(text) else None
 
 
+def _exact(raw: object) -> bool | None:
+    return raw if isinstance(raw, bool) else None
+
+
 def _when(raw: object) -> object:
     return {"date": raw} if isinstance(raw, str) else raw if isinstance(raw, Mapping) else None
 
 
 Text = Annotated[str | None, BeforeValidator(_text)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
+Exact = Annotated[bool | None, BeforeValidator(_exact)]
+"""A yes or no that counts only when it is written as one: a courier may hang on it (D-78)."""
 Amount = Annotated[Decimal | None, BeforeValidator(_price)]
 
 
@@ -86,7 +92,7 @@ class _Wire(BaseModel):
 
 
 class RawAnswer(_Wire):
-    """Any answer about one order: login, create, accept, deny and cancel ("Responses" of each)."""
+    """Any answer about one order: login, create, accept, deny, cancel, transfer and update ("Responses" of each)."""
 
     login: Flag = None
     company: Text = None
@@ -101,6 +107,9 @@ class RawAnswer(_Wire):
     accept_url: Text = None
     deny_url: Text = None
     cancel_url: Text = None
+    update_url: Text = None
+    price_with_vat: Amount = None
+    canceled: Exact = None
 
 
 class RawWhen(_Wire):
