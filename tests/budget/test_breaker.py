@@ -23,8 +23,8 @@ class Bench:
     def probed(self, *, alive: bool) -> None:
         self.breaker.probed("account", Kind.CREATE, alive=alive)
 
-    def throttle(self, asked: float | None = None) -> None:
-        self.breaker.throttle("account", Kind.CREATE, asked)
+    def throttle(self, asked: float | None = None, kind: Kind = Kind.CREATE) -> None:
+        self.breaker.throttle("account", kind, asked)
 
     def age(self, seconds: float) -> None:
         age(self._client, seconds, self._prefix)
@@ -43,6 +43,7 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     return Bench(client, prefix)
 
 
+@pytest.mark.trap("X-12")
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
     [(0, 4, "closed"), (0, 5, "open"), (5, 5, "open"), (6, 5, "closed"), (100, 99, "closed"), (100, 100, "open")],
@@ -80,6 +81,7 @@ def test_processes_share_it(client: redis.Redis, prefix: str) -> None:
     assert one.ask() == other.ask() == ("open", 30)
 
 
+@pytest.mark.trap("X-12")
 def test_after_its_time_one_caller_at_a_time_is_told_to_probe(bench: Bench) -> None:
     bench.report(bad=5)
     bench.age(31)
@@ -104,6 +106,7 @@ def test_a_probe_that_is_answered_closes_it(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
+@pytest.mark.trap("X-12")
 def test_it_is_open_for_twice_as_long_each_time_and_five_minutes_at_most(bench: Bench) -> None:
     bench.report(bad=5)
     times = []
@@ -140,14 +143,18 @@ def test_what_was_under_way_while_it_opened_says_nothing_more(bench: Bench) -> N
     assert bench.ask() == ("closed", 0)
 
 
-def test_too_many_requests_leave_it_alone_for_one_two_and_five_minutes(bench: Bench) -> None:
+@pytest.mark.trap("B-06")
+@pytest.mark.parametrize(("kind", "ever_after"), [(Kind.CREATE, 300), (Kind.CANCEL, 300), (Kind.READ, 900)])
+def test_too_many_requests_leave_it_alone_longer_each_time_and_reads_the_longest(
+    bench: Bench, kind: Kind, ever_after: int
+) -> None:
     waits = []
     for _ in range(4):
-        bench.throttle()
-        waits.append(bench.ask())
+        bench.throttle(kind=kind)
+        waits.append(bench.ask(kind))
         bench.age(waits[-1][1] + 1)
-    assert waits == [("held", 60), ("held", 120), ("held", 300), ("held", 300)]
-    assert bench.ask() == ("closed", 0)
+    assert waits == [("held", 60), ("held", 120), ("held", ever_after), ("held", ever_after)]
+    assert bench.ask(kind) == ("closed", 0)
 
 
 def test_those_that_were_turned_away_together_count_once(bench: Bench) -> None:

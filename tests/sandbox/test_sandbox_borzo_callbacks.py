@@ -10,6 +10,14 @@ import pytest
 from tests.sandbox.bench import CALLBACK_URL, FIRST, Bench, borzo_order
 
 ROOT = "/api/business/1.6"
+COURIER = {
+    "courier_id": 72384,
+    "surname": "Surname",
+    "name": "Name",
+    "middlename": None,
+    "phone": "5511900000001",
+    "photo_url": None,
+}
 
 
 @pytest.fixture
@@ -91,8 +99,30 @@ def test_a_delivery_callback_is_written_as_documented(bench: Bench) -> None:
             "packages": [],
             "checkin_issue_name": None,
             "tracking_url": None,
+            "courier": {**COURIER, "latitude": None, "longitude": None},
         },
     }
+
+
+def test_the_delivery_callback_of_a_handover_brings_the_proof(bench: Bench) -> None:
+    place(bench, note="sandbox:reattempt")
+    bench.later(60)
+    letters = [json.loads(request.content) for request in bench.inbox]
+    deliveries = [letter["delivery"] for letter in letters if "delivery" in letter]
+    proof = {
+        "checkin": {"recipient_full_name": None, "recipient_position": None},
+        "place_photo_url": f"https://pictures.borzo.example/{FIRST}/place.jpg",
+        "sign_photo_url": f"https://pictures.borzo.example/{FIRST}/sign.jpg",
+    }
+    assert [each["status"] for each in deliveries if "checkin" in each] == ["reattempt_finished"]
+    assert proof.items() <= deliveries[-1].items()
+    absent = [each["status"] for each in deliveries if each["checkin_issue_name"] == "O destinatário está ausente"]
+    assert absent == [
+        "reattempt_planned",
+        "reattempt_courier_assigned",
+        "reattempt_courier_departed",
+        "reattempt_courier_picked_up",
+    ]
 
 
 def test_each_step_is_told_once(bench: Bench) -> None:

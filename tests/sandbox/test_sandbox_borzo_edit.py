@@ -87,3 +87,20 @@ def test_a_completed_order_is_not_edited(bench: Bench) -> None:
         "errors": ["order_cannot_be_edited"],
         "parameter_errors": None,
     }
+
+
+def test_the_address_where_the_courier_has_been_stays_as_it_was(bench: Bench) -> None:
+    pickup, drop = ids(place(bench))
+    bench.later(15)
+    there = [{"point_id": pickup, "address": "Rua Nova, 1"}, {"point_id": drop}]
+    elsewhere = [{"point_id": pickup, "address": "R. Guamiranga, 1140"}, {"point_id": drop, "address": "Rua Nova, 1"}]
+    assert edit(bench, points=there)["parameter_errors"] == {"points": [{"address": ["not_editable"]}, None]}
+    assert [point["address"] for point in edit(bench, points=elsewhere)["order"]["points"]] == [
+        "R. Guamiranga, 1140",
+        "Rua Nova, 1",
+    ]
+
+
+def test_an_edit_is_refused_with_the_code_that_its_text_asks_for(bench: Bench) -> None:
+    place(bench)
+    assert edit(bench, matter="sandbox:refused=insufficient_balance")["errors"] == ["insufficient_balance"]

@@ -17,8 +17,6 @@ FAILURES, WINDOW_SECONDS = 5, 30
 OPEN_SECONDS, LONGEST_OPEN_SECONDS = 30, 300
 """How long it stays open: doubled every time it opens again within ten minutes of the last."""
 MEMORY_SECONDS = 600
-THROTTLE_SECONDS = (60, 120, 300)
-"""How long an account that says "too many requests" is left alone: the first time, the second, ever after (B-06)."""
 FORGOTTEN_SECONDS = 3600
 
 _CLOCK = """
@@ -105,6 +103,17 @@ class Kind(StrEnum):
     READ = "read"
 
 
+THROTTLE_SECONDS: Mapping[Kind, tuple[float, float, float]] = {
+    Kind.CREATE: (60, 120, 300),
+    Kind.CANCEL: (60, 120, 300),
+    Kind.READ: (60, 120, 900),
+}
+"""How long an account that says "too many requests" is left alone: the first time, the second, ever after.
+
+A day's budget that is spent comes back slowly; what is left of it is for creates and cancels (B-06).
+"""
+
+
 class State(StrEnum):
     """What a breaker says: go, wait, wait because the carrier said so, or find out whether it answers again."""
 
@@ -147,7 +156,7 @@ class Breaker:
 
     def throttle(self, account: str, kind: Kind, asked: float | None) -> None:
         """Leave the account alone for a while, because it said that there were too many calls."""
-        self._run(_THROTTLE, account, kind, *(each * 1000 for each in THROTTLE_SECONDS), int((asked or 0) * 1000))
+        self._run(_THROTTLE, account, kind, *(each * 1000 for each in THROTTLE_SECONDS[kind]), int((asked or 0) * 1000))
 
     def states(self, account: str) -> Mapping[Kind, Word] | None:
         """Show every breaker of an account without asking to probe; None when Redis is away."""

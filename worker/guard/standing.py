@@ -115,7 +115,17 @@ def put_off(made: House, carrier: str, ids: Sequence[str], step: Step, why: Carr
         due = lifecycle.due(delivery, step, carrier, now)
         return lifecycle.put_off(delivery, why, made.rules, now) if due else None
 
-    hints.after(made.store.update(ids, wait), now)
+    changed = made.store.update(ids, wait)
+    hints.after(changed, now)
+    if step is Step.BOOK:
+        leaving(carrier, changed)
+
+
+def leaving(carrier: str, changed: Sequence[Delivery]) -> None:
+    """Note which of the orders that were to be sent to a carrier go to another one now."""
+    for each in changed:
+        if each.active is None and not each.final and each.carrier not in {None, carrier}:
+            logger.warning("carrier.left", delivery_id=each.id, carrier=carrier, following=each.carrier)
 
 
 # --- what answers say -------------------------------------------------------------------------------------------------

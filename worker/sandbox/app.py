@@ -45,7 +45,8 @@ class Sandbox:
         self.world.ledger = Ledger()
         self.ordering = Ordering(self.world)
         drivers = DeliverIt(self.world)
-        apis = (Cervo(self.world), Borzo(self.world), drivers, DeliverItInfo(self.world, drivers), self.ordering)
+        self.details = DeliverItInfo(self.world, drivers)
+        apis = (Cervo(self.world), Borzo(self.world), drivers, self.details, self.ordering)
         self.apis: dict[str, Api] = {api.name: api for api in apis}
         self.app.router.routes[:] = [*_routes(self, apis), *Control(self).routes]
 

@@ -24,6 +24,7 @@ from worker.sandbox.borzo_protocol import (
     refusal,
     whole_of,
 )
+from worker.sandbox.borzo_refusals import refusal_for, texts_of
 from worker.sandbox.borzo_rules import Rule
 from worker.sandbox.world import Operation, World
 
@@ -44,7 +45,6 @@ BANK_CARD = {
     "expiration_date": "2029-01-31",
     "card_type": "visa",
 }
-REFUSED = {"points": [None, {"contact_person": {"phone": ["invalid_phone"]}}]}
 LABELS = {
     "zpl": {"content": "^XA\n\n^FO50,50^FDSandbox^FS\n\n^XZ"},
     "pdf": {"content_base64": base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()},
@@ -94,11 +94,9 @@ class Borzo:
     async def create(self, request: Request) -> Any:
         """Place an order (borzo.txt, "Placing an order")."""
         sent = await self._read(request, parameters.CREATE)
-        script = lives.script_in("borzo", sent["matter"], *(point.get("note") for point in sent["points"]))
-        if script == "closed":
-            raise Refusal(code="route_not_found")
-        if script == "refused":
-            raise Refusal(code="invalid_parameters", parameters=REFUSED)
+        script = lives.script_in("borzo", *texts_of(sent))
+        if refused := refusal_for(sent, script):
+            raise refused
         return {"order": self._write(self._place(sent, script))}
 
     async def edit(self, request: Request) -> Any:
@@ -107,10 +105,12 @@ class Borzo:
         order, now = self._order(sent.pop("order_id")), self._world.now()
         if self._status(order) not in CHANGEABLE:
             raise Refusal(code="order_cannot_be_edited")
+        if refused := refusal_for(sent):
+            raise refused
         if "points" in sent:
             order.points = self._edited(order, sent.pop("points"))
         order.sent = wire.complete_sent({**order.sent, **sent})
-        self._world.ledger.note(now, self.name, "edit", order.reference, order.id)
+        self._world.ledger.note(now, self.name, "edit", order.reference, order.id, points=_points_of(order))
         if order.watch is not None:
             self._world.post.soon(self._letters.edited(order, now), now)
         return {"order": self._write(order)}
@@ -136,7 +136,10 @@ class Borzo:
         points = [wire.complete_point(point, at, now, self._zone) for at, point in enumerate(healthy.get("points", []))]
         created = wire.stamp(now, self._zone)
         price = wire.write_price(self._world.number(), wire.complete_sent(healthy), points, created)
-        return {"order": price, "warnings": ["invalid_parameters"] if faults else [], "parameter_warnings": faults}
+        refused = refusal_for(healthy, lives.script_in("borzo", *texts_of(healthy)))
+        codes = [*(["invalid_parameters"] if faults else []), *([refused.code] if refused else [])]
+        tree = parameters.merged(faults, refused.parameters if refused else None)
+        return {"order": price, "warnings": list(dict.fromkeys(codes)), "parameter_warnings": tree}
 
     async def list_orders(self, request: Request) -> Any:
         """Return a page of orders, newest first and without their type (borzo.txt, "List of orders"; B-50, B-51)."""
@@ -154,7 +157,7 @@ class Borzo:
         if "order_id" not in query:
             raise Refusal(code="invalid_parameters", parameters={"order_id": ["required"]})
         order = self._order(query["order_id"][0])
-        return {"courier": wire.courier_at(order.life.history(self._world.now()))}
+        return {"courier": wire.courier_at(order, self._world.now())}
 
     async def labels(self, request: Request) -> Any:
         """Return one label for each point (borzo.txt, "List of labels"; B-54)."""
@@ -195,13 +198,14 @@ class Borzo:
         )
         order.deliveries.update({point["point_id"]: world.number() for point in order.points})
         self.orders[order.id] = order
-        world.ledger.note(now, self.name, "create", order.reference, order.id)
+        world.ledger.note(now, self.name, "create", order.reference, order.id, points=_points_of(order))
         if world.config.borzo_callback_url:
             world.follow(order, lambda index, moment: self._letters.news(order, index, moment))
         return order
 
     def _edited(self, order: BorzoOrder, sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        faults, points = edited_points(order.points, sent, order.created, self._zone)
+        history = order.life.history(self._world.now())
+        faults, points = edited_points(order.points, sent, order.created, self._zone, left=wire.has_visited(history))
         if faults:
             raise Refusal(code="invalid_parameters", parameters={"points": faults})
         numbered = [self._numbered(point) for point in points]
@@ -243,3 +247,7 @@ class Borzo:
 
     def _write(self, order: BorzoOrder) -> dict[str, Any]:
         return wire.write_order(order, self._world.now(), self._zone)
+
+
+def _points_of(order: BorzoOrder) -> list[int]:
+    return [point["point_id"] for point in order.points]

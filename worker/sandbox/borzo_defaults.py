@@ -7,6 +7,7 @@ SPOTS = (("-23.5962988", "-46.5858049"), ("-23.562747", "-46.6576753"))
 CLIENT_ID = 180198
 PRICE = "18.00"
 CANCELLED_BECAUSE = "O cliente não está respondendo"
+NOBODY_THERE = "O destinatário está ausente"
 
 COURIER: Mapping[str, Any] = {
     "courier_id": 72384,

@@ -11,11 +11,15 @@ Faults = list[dict[str, Any] | None]
 
 
 def edited_points(
-    points: list[dict[str, Any]], sent: list[dict[str, Any]], created: datetime, zone: ZoneInfo
+    points: list[dict[str, Any]], sent: list[dict[str, Any]], created: datetime, zone: ZoneInfo, *, left: bool
 ) -> tuple[Faults | None, list[dict[str, Any]]]:
-    """Return the faults, if any, and the points after the edit (borzo.txt, "Order editing"; B-95)."""
+    """Return the faults, if any, and the points after the edit (borzo.txt, "Order editing"; B-95).
+
+    `left` is whether the courier has been at the first of them: then its address is not editable any more.
+    """
     known = {point["point_id"]: point for point in points}
-    faults = [_fault(known, each) for each in sent]
+    visited = points[:1] if left else []
+    faults = [_fault(known, each) or _late(visited, each) for each in sent]
     if any(faults):
         return faults, []
     edited = [
@@ -41,6 +45,14 @@ def _fault(known: Mapping[int, dict[str, Any]], sent: Mapping[str, Any]) -> dict
     owned = {package["order_package_id"] for package in known[sent["point_id"]]["packages"]}
     faults = [_package_fault(owned, package) for package in sent.get("packages", [])]
     return {"packages": faults} if any(faults) else None
+
+
+def _late(visited: list[dict[str, Any]], sent: Mapping[str, Any]) -> dict[str, Any] | None:
+    moved = any(
+        sent.get("point_id") == point["point_id"] and sent.get("address", point["address"]) != point["address"]
+        for point in visited
+    )
+    return {"address": ["not_editable"]} if moved else None
 
 
 def _package_fault(owned: set[int], sent: Mapping[str, Any]) -> dict[str, Any] | None:

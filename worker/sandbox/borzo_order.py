@@ -17,12 +17,14 @@ from worker.sandbox.borzo_defaults import (
     DOCUMENTS,
     FEES,
     IN_DELIVERY,
+    NOBODY_THERE,
     ORDER_DEFAULTS,
     PACKAGE_DEFAULTS,
     POINT_DEFAULTS,
     PRICE,
     SPOTS,
 )
+from worker.sandbox.borzo_places import position_of
 from worker.sandbox.lives import Moment
 from worker.sandbox.world import Order
 
@@ -30,6 +32,8 @@ VISITED_PICKUP = ("courier_at_pickup", "parcel_picked_up")
 VISITED_DROP = ("courier_arrived", "finished")
 NO_COURIER = frozenset({"planned", "canceled", "draft", "invalid", "deleted"})
 STANDING = frozenset({"courier_assigned", "courier_at_pickup"})
+AGAIN = ("return_", "reattempt_")
+HANDED_OVER = frozenset({"finished", "reattempt_finished"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,13 +98,13 @@ def words_at(history: tuple[Moment, ...]) -> tuple[str, str]:
     return order, delivery
 
 
-def courier_at(history: tuple[Moment, ...]) -> dict[str, Any] | None:
+def courier_at(order: BorzoOrder, at: datetime) -> dict[str, Any] | None:
     """Return the courier, with a position while on the way (borzo.txt, "Courier info and courier location")."""
-    status, delivery = words_at(history)
+    status, delivery = words_at(order.life.history(at))
     if status not in ("active", "completed", "delayed") or delivery in NO_COURIER:
         return None
     moving = status == "active" and delivery not in STANDING
-    latitude, longitude = SPOTS[1] if moving else (None, None)
+    latitude, longitude = position_of(order.points, order.life, at) if moving else (None, None)
     return {**COURIER, "latitude": latitude, "longitude": longitude}
 
 
@@ -121,9 +125,9 @@ def write_order(order: BorzoOrder, at: datetime, zone: ZoneInfo) -> dict[str, An
         "finish_datetime": finished,
         "status": status,
         "status_description": CANCELLED_BECAUSE if status == "canceled" else status,
-        "courier": courier_at(history),
+        "courier": courier_at(order, at),
     }
-    points = [_write_point(order, point, index, history, zone) for index, point in enumerate(order.points)]
+    points = [_write_point(order, point, index, at, zone) for index, point in enumerate(order.points)]
     return _with_prices(order.sent, own, points)
 
 
@@ -160,7 +164,9 @@ def write_delivery(order: BorzoOrder, point: dict[str, Any], moment: Moment, zon
         "matter": order.sent["matter"],
         "insurance_amount": order.sent["insurance_amount"],
         "weight_kg": order.sent["total_weight_kg"],
-        "checkin_issue_name": None,
+        "checkin_issue_name": NOBODY_THERE if status.startswith(AGAIN) and status not in HANDED_OVER else None,
+        **({"courier": courier} if (courier := courier_at(order, moment.at)) else {}),
+        **(_proof(order, point) if status in HANDED_OVER else {}),
     }
 
 
@@ -169,24 +175,30 @@ def is_drop(point: Mapping[str, Any], index: int) -> bool:
     return index > 0 and not point["is_return_point"]
 
 
-def _write_point(
-    order: BorzoOrder, point: dict[str, Any], index: int, history: tuple[Moment, ...], zone: ZoneInfo
-) -> dict[str, Any]:
+def _write_point(order: BorzoOrder, point: dict[str, Any], index: int, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
+    history = order.life.history(at)
     delivery = words_at(history)[1]
     visits = VISITED_DROP if index else VISITED_PICKUP
     visit = next((moment.at for moment in history if moment.word.partition("/")[2] in visits), None)
     changing: dict[str, Any] = {"courier_visit_datetime": stamp(visit, zone) if visit else None}
     if is_drop(point, index):
-        tracked = courier_at(history) is not None
+        tracked = courier_at(order, at) is not None
         changing["delivery"] = {"status": delivery}
         changing["tracking_url"] = f"https://tracking.borzo.example/{order.number}" if tracked else None
-        signer = {"recipient_full_name": point["contact_person"]["name"], "recipient_position": None}
-        changing["checkin"] = signer if delivery in ("finished", "reattempt_finished") else None
+        changing |= _proof(order, point) if delivery in HANDED_OVER else {}
     return {**point, **changing}
 
 
+def _proof(order: BorzoOrder, point: dict[str, Any]) -> dict[str, Any]:
+    """Write who took the parcel, and the pictures of it."""
+    signer = {"recipient_full_name": point["contact_person"]["name"], "recipient_position": None}
+    pictures = f"https://pictures.borzo.example/{order.number}"
+    return {"checkin": signer, "place_photo_url": f"{pictures}/place.jpg", "sign_photo_url": f"{pictures}/sign.jpg"}
+
+
 def _with_prices(sent: dict[str, Any], own: dict[str, Any], points: list[dict[str, Any]]) -> dict[str, Any]:
-    echoed = {name: value for name, value in sent.items() if name in ORDER_DEFAULTS and name != "promo_code"}
+    told = ORDER_DEFAULTS.keys() - {"promo_code"} | {"is_thermobox_required"}
+    echoed = {name: value for name, value in sent.items() if name in told}
     discount = {"promo_code_discount_amount": "5.00"} if sent["promo_code"] else {}
     return {
         **echoed,

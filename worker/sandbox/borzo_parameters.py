@@ -5,6 +5,8 @@ The names are the union of the document's tables and samples, because its tables
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 from worker.sandbox.borzo_rules import (
@@ -124,12 +126,28 @@ def _point_conflicts(points: list[dict[str, Any]], now: datetime) -> list[dict[s
     for index, point in enumerate(points):
         start, finish = (_instant(point.get(f"required_{end}_datetime")) for end in ("start", "finish"))
         fault = _time_fault(start, finish, earliest, first=index == 0)
+        fault |= _money_fault(point)
         payers += bool(point.get("is_order_payment_here"))
         if point.get("is_order_payment_here") and payers > 1:
             fault["is_order_payment_here"] = ["order_payment_only_one_point"]
         faults.append(fault or None)
         earliest = start or earliest
     return faults
+
+
+def _money_fault(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is wrong with the money at a point; a check for the recipient is written from the packages."""
+    new = "point_id" not in point
+    unlisted = new and point.get("is_cod_cash_voucher_required") and not point.get("packages")
+    both = _amount(point, "taking_amount") and _amount(point, "buyout_amount")
+    return {
+        **({"packages": ["required"]} if unlisted else {}),
+        **({"taking_amount": ["cod_is_not_allowed_with_buyout"]} if both else {}),
+    }
+
+
+def _amount(point: Mapping[str, Any], name: str) -> Decimal:
+    return Decimal(str(point.get(name) or 0))
 
 
 def _time_fault(start: datetime | None, finish: datetime | None, earliest: datetime, *, first: bool) -> dict[str, Any]:
@@ -151,6 +169,17 @@ def sound(value: Any, faults: Any) -> Any:
     if isinstance(value, list) and isinstance(faults, list):
         return [{} if _codes(fault) else sound(item, fault) for item, fault in zip(value, faults, strict=True)]
     return value
+
+
+def merged(first: Any, second: Any) -> Any:
+    """Return one tree of faults out of two of the same shape."""
+    if not (first and second):
+        return first or second
+    if isinstance(first, dict):
+        return {name: merged(first.get(name), second.get(name)) for name in {**first, **second}}
+    if _codes(first):
+        return [*first, *second] if _codes(second) else first
+    return [merged(*pair) for pair in zip_longest(first, second)]
 
 
 def _codes(faults: Any) -> bool:

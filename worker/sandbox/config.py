@@ -39,6 +39,8 @@ class SandboxConfig:
     deliverit_offer_limit: float = 300.0
 
     ordering_api_key: str = "sandbox-ordering-key"
+    ordering_automatic: bool = False
+    """Whether the platform sets 18, 23 and 19 by itself when the courier moves (`order_update_location_business`)."""
 
     clock: Callable[[], datetime] = real_clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

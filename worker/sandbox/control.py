@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.sandbox import lives
+from worker.sandbox.deliverit_info import BOOKED_PICKUP
 from worker.sandbox.faults import PLAY, Fault
 from worker.sandbox.world import Api, Json, Order
 
@@ -23,13 +25,15 @@ Order Sync sandbox: Cervo V2, Borzo 1.6, DeliverIt and Ordering on one origin.
   GET    /sandbox/ledger                          what really happened (?since=SEQ &carrier= &reference=)
   GET    /sandbox/orders                          what stands (?carrier= &reference=)
   POST   /sandbox/orders/CARRIER/ID/step          next word, or {{"state": WORD}}; ID or our reference
+  POST   /sandbox/orders/deliverit_info/ID/book   a driver for handed-over details: {{"pickup_in": SECONDS}}
   GET    /sandbox/faults                          the faults that are set
   POST   /sandbox/faults                          set one: {{"kind": KIND, "api", "operation", "times", "match", ...}}
   DELETE /sandbox/faults                          remove all
   POST   /sandbox/ordering/orders                 put orders on the platform: one object or a list
   POST   /sandbox/reset                           forget everything
 
-Write sandbox:SCRIPT, or sandbox:CARRIER=SCRIPT for one carrier alone, into an order's free text.
+Write sandbox:SCRIPT, or sandbox:CARRIER=SCRIPT for one carrier alone, into an order's free text; at Borzo
+sandbox:refused=CODE refuses with any code of its document, and warns with it beside a price.
 Scripts: {scripts}
 Faults:  {faults}
 Step:    {step} s
@@ -51,6 +55,14 @@ class Step(BaseModel):
     state: str | int | None = None
 
 
+class Driver(BaseModel):
+    """When a driver who is booked by hand comes, in seconds from now."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pickup_in: float = Field(default=BOOKED_PICKUP.total_seconds(), ge=0, le=86_400)
+
+
 class Control:
     """The endpoints under /sandbox."""
 
@@ -61,6 +73,7 @@ class Control:
             Route("/sandbox/ledger", self.ledger, methods=["GET"]),
             Route("/sandbox/orders", self.orders, methods=["GET"]),
             Route("/sandbox/orders/{carrier}/{id}/step", self.step, methods=["POST"]),
+            Route("/sandbox/orders/deliverit_info/{id}/book", self.book, methods=["POST"]),
             Route("/sandbox/faults", self.faults, methods=["GET"]),
             Route("/sandbox/faults", self.add_fault, methods=["POST"]),
             Route("/sandbox/faults", self.clear_faults, methods=["DELETE"]),
@@ -113,6 +126,20 @@ class Control:
         order.life.advance(now) if state is None else order.life.turn(now, str(state))
         self._sandbox.world.changed(order)
         return Json(self._view(api, order))
+
+    async def book(self, request: Request) -> Response:
+        """Book a driver for details that were handed over, as the merchant does in DeliverIt's pages."""
+        sandbox, ref = self._sandbox, request.path_params["id"]
+        named = (each for each in sandbox.details.orders.values() if ref in {each.id, each.reference})
+        details = next((each for each in named if each.is_shown(sandbox.world.now())), None)
+        if details is None:
+            return _error(404, "DeliverIt's pages show no such order")
+        try:
+            wanted = Driver.model_validate_json(await request.body() or b"{}")
+        except ValidationError as wrong:
+            return _error(422, str(wrong))
+        trip = sandbox.details.book(details, timedelta(seconds=wanted.pickup_in))
+        return Json(self._view(sandbox.apis["deliverit"], trip), 201)
 
     async def faults(self, _: Request) -> Response:
         """Return the faults that are set."""

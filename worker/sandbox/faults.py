@@ -15,11 +15,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.types import Receive, Scope, Send
 
 from worker.sandbox.borzo_protocol import refusal
+from worker.sandbox.borzo_refusals import refusal_of
 from worker.sandbox.world import Json, World
 
 Kind = Literal[
     "no_reply", "drop_before", "error_after", "error_before", "html", "garbage", "drip", "redirect", "slow",
-    "unauthorized", "rate_limited", "late",
+    "unauthorized", "rate_limited", "refused", "late",
 ]  # fmt: skip
 
 LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Log in</title></head><body>Please log in.</body></html>"
@@ -176,6 +177,13 @@ async def _rate_limited(scene: Scene) -> Response:
     return refusal("requests_limit_exceeded") if scene.api == "borzo" else scene.reply(429, "Too Many Requests")
 
 
+async def _refused(scene: Scene) -> Response:
+    if scene.api != "borzo":
+        return scene.reply(400, "Refused")
+    said = refusal_of(str(scene.fault.body or "order_cannot_be_edited"))
+    return refusal(said.code, said.parameters)
+
+
 async def _late(scene: Scene) -> Response:
     async def job(_: datetime) -> None:
         await scene.act()
@@ -197,5 +205,6 @@ PLAY: Mapping[str, Callable[[Scene], Awaitable[Response]]] = {
     "slow": _slow,
     "unauthorized": _unauthorized,
     "rate_limited": _rate_limited,
+    "refused": _refused,
     "late": _late,
 }

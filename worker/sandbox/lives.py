@@ -113,6 +113,15 @@ class Life:
         """Stop the script and hold `word` from now on."""
         self.past, self.ahead = (*self.history(now), Moment(word, now)), ()
 
+    def interject(self, now: datetime, word: str, then: Script = ()) -> None:
+        """Hold `word` from now on, then the words that follow it by themselves, until the script goes on."""
+        going_on = None if then else self.next_change(now)
+        self.past, self.ahead = (
+            (*self.history(now), Moment(word, now)),
+            (*then, *self.ahead[self._reached(now) :]),
+        )
+        self.since = going_on or now + self.step
+
     def restart(self, now: datetime, script: Script, step: timedelta) -> None:
         """Go on with another script from now on."""
         self.past, self.ahead, self.since, self.step = self.history(now), script, now, step

@@ -5,14 +5,23 @@ Replies are `{"error": ..., "result": ...}`, as in the platform's public API; th
 
 import json
 import secrets
-from datetime import timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.sandbox.lives import Life
-from worker.sandbox.ordering_order import NEEDED, UPDATABLE, WHEREABLE, PlatformOrder, complete_order
+from worker.sandbox.ordering_order import (
+    AUTOMATIC,
+    CLOSED,
+    NEEDED,
+    UPDATABLE,
+    WHEREABLE,
+    PlatformOrder,
+    begin,
+    complete_order,
+    script_of,
+    written,
+)
 from worker.sandbox.world import Json, Operation, World, read_form
 
 STATUSES = range(26)
@@ -49,17 +58,18 @@ class Ordering:
     async def get(self, request: Request) -> Response:
         """Return one order."""
         order = self.orders.get(request.path_params["id"])
-        return _fault("Order not found", 404) if order is None else _result(order.model)
+        return _fault("Order not found", 404) if order is None else self._shown(order)
 
     async def list_orders(self, request: Request) -> Response:
         """Return a page of orders, newest first; without `mode=dashboard` nobody's, which is no error (O-10)."""
         wanted = _wanted(request.query_params.get("where"))
         page = _whole(request.query_params.get("page"), 1)
         size = min(_whole(request.query_params.get("page_size"), PAGE), LONGEST_PAGE)
+        newest = request.query_params.get("orderBy", "-id") == "-id"
         if wanted is None or not page or not size:
             return _fault("Invalid parameters", 400)
         visible = self.orders.values() if request.query_params.get("mode") == "dashboard" else ()
-        models = [order.model for order in reversed(list(visible))]
+        models = [order.show(self._world.now()) for order in visible][:: -1 if newest else 1]
         found = [model for model in models if all(model.get(name) in values for name, values in wanted.items())]
         shown = found[(page - 1) * size : page * size]
         pages = {"current_page": page, "page_size": size, "total": len(found), "total_pages": -(-len(found) // size)}
@@ -82,7 +92,7 @@ class Ordering:
             if changes["status"] is None:
                 return _fault("The selected status is invalid.", 400)
         self._change(order, changes, request.headers.get("x-app-x"))
-        return _result(order.model)
+        return self._shown(order)
 
     async def delete(self, request: Request) -> Response:
         """Delete an order."""
@@ -94,25 +104,33 @@ class Ordering:
 
     def seed(self, sent: dict[str, Any]) -> PlatformOrder:
         """Put an order on the platform; what is not given is filled in."""
-        now = self._world.now()
+        now, script = self._world.now(), script_of(sent)
         model = complete_order(sent, self._world.number(), now)
-        order = PlatformOrder(
-            id=str(model["id"]),
-            reference=str(model["id"]),
-            script="",
-            created=now,
-            life=Life((str(model["status"]),), now, timedelta()),
-            model=model,
-        )
+        life = begin(script, model["status"], now, self._world.config.step)
+        model["status"] = int(life.word(now))
+        identity = str(model["id"])
+        order = PlatformOrder(id=identity, reference=identity, script=script, created=now, life=life, model=model)
         self.orders[order.id] = order
         self._note("create", order, status=model["status"])
         return order
 
+    def _shown(self, order: PlatformOrder) -> Response:
+        return _result(order.show(self._world.now()))
+
     def _change(self, order: PlatformOrder, changes: dict[str, Any], app: str | None) -> None:
-        order.model.update(changes)
+        now = self._world.now()
+        order.model |= {**changes, "updated_at": written(now)}
         if "status" in changes:
-            order.life.turn(self._world.now(), str(changes["status"]))
+            self._turn(order, str(changes["status"]))
         self._note("update", order, app=app, **changes)
+
+    def _turn(self, order: PlatformOrder, word: str) -> None:
+        """Hold what was written until the shop, the customer or the platform itself goes on."""
+        now = self._world.now()
+        if word in CLOSED:
+            order.life.turn(now, word)
+        else:
+            order.life.interject(now, word, AUTOMATIC.get(word, ()) if self._world.config.ordering_automatic else ())
 
     def _note(self, action: str, order: PlatformOrder, **detail: object) -> None:
         now = self._world.now()

@@ -1,0 +1,194 @@
+"""Commands that ask a carrier something and change nothing: what it would cost, labels to print, where a courier is."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import typer
+
+from worker.cli.base import Json, app, complain, console, fail, house, write_json
+from worker.cli.deliveries import message_in, one_delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schemas.orders import Order
+    from worker.carriers.port import Booking, Call, Carrier, Courier, Quote, Reply
+    from worker.delivery import Attempt, Delivery
+    from worker.wiring import House
+
+Offers = TypeVar("Offers")
+
+
+# --- what it would cost -----------------------------------------------------------------------------------------------
+
+
+@app.command()
+def quote(
+    file: str = typer.Argument(help="A CloudEvent or an order as JSON, as for `place`; - reads standard input."),
+    *,
+    carrier: str = typer.Option("", help="Only this account; otherwise every one that tells prices."),
+    as_json: bool = Json,
+) -> None:
+    """Ask what an order would cost. Nothing is created by it."""
+    from worker import quotes
+    from worker.errors import CarrierError
+
+    made = house()
+    asked = _quoting(made, carrier)
+    booking = _booking(made, _order_in(file, made))
+    failed = False
+    for name in asked:
+        try:
+            told = quotes.ask(made, _called(made, name), booking)
+        except CarrierError as error:
+            complain(f"{name}: {error}")
+            failed = True
+        else:
+            _show_quote(name, told, as_json=as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _quoting(made: "House", wanted: str) -> list[str]:
+    from worker.carriers.port import Quotes
+
+    able = sorted(name for name, codec in made.codecs.items() if isinstance(codec, Quotes))
+    if wanted and wanted not in able:
+        fail(f"{wanted} tells no prices; there are {', '.join(able) or 'none that do'}")
+    if not able:
+        fail("no account that is set tells prices")
+    return [wanted] if wanted else able
+
+
+def _order_in(file: str, made: "House") -> "Order":
+    from schemas.orders import MalformedError, Order, read_message
+
+    try:
+        found = read_message(message_in(file), made.settings.ordering.project).data
+    except MalformedError as error:
+        fail(f"{file}: {error}")
+    if not isinstance(found, Order):
+        fail(f"{file} names an order by its id alone: a price needs all of it")
+    return found
+
+
+def _booking(made: "House", order: "Order") -> "Booking":
+    from worker import quotes
+
+    stores = {**made.file_shops, **made.store.shops([order.store_id])}
+    if order.store_id not in stores:
+        fail(f"there is no store {order.store_id}: `order-sync stores list` shows those there are")
+    attempt_id, _ = made.new_attempt()
+    return quotes.question(order, stores[order.store_id], attempt_id, made.now())
+
+
+def _show_quote(carrier: str, told: "Quote", *, as_json: bool) -> None:
+    if as_json:
+        write_json({"carrier": carrier, **_quote(told)})
+        return
+    price = f"{told.price.amount} {told.price.currency}" if told.price else "no price"
+    console.print(carrier, price, *([] if told.orderable else ["would be refused:", *(told.why or [told.reason])]))
+
+
+def _quote(told: "Quote") -> dict[str, Any]:
+    price = told.price
+    return {
+        "price": price and {"amount": str(price.amount), "currency": price.currency, "vat": price.vat},
+        "orderable": told.orderable,
+        "reason": None if told.orderable else told.reason,
+        "why": told.why,
+    }
+
+
+# --- labels, and the courier ------------------------------------------------------------------------------------------
+
+
+@app.command()
+def labels(
+    name: str = typer.Argument(metavar="ID"),
+    *,
+    out: str = typer.Option(help="A folder; or a file, where there is a single label."),
+    media: Literal["pdf", "zpl"] = typer.Option("pdf", "--format", help="pdf, or zpl for a label printer."),
+) -> None:
+    """Fetch the labels of a delivery and write them into files."""
+    from worker.carriers.port import Labels
+    from worker.delivery import view
+
+    made = house()
+    delivery = one_delivery(made, name)
+    attempt, codec = _at_carrier(made, delivery, Labels, "has no labels")  # type: ignore[type-abstract]
+    seen = view(delivery, attempt)
+    found = codec.labels(seen, media)
+    contents = [each.content for each in codec.read_labels(_answer(made, attempt.carrier, found), seen)]
+    if not contents:
+        fail(f"{attempt.carrier} has no label for this delivery")
+    for path, content in zip(_paths(Path(out), delivery, media, len(contents)), contents, strict=True):
+        path.write_bytes(content)
+        console.print(path)
+
+
+def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":
+    """Name a file for each label. An order's id is the platform's, so only its harmless letters become part of one."""
+    if out.suffix and not out.is_dir():
+        if count > 1:
+            fail(f"there are {count} labels: name a folder", code=2)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return [out]
+    out.mkdir(parents=True, exist_ok=True)
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", delivery.order.order_id).strip("-") or delivery.id
+    return [out / f"{stem}-{number}.{ending}" for number in range(1, count + 1)]
+
+
+@app.command()
+def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
+    """Ask who brings a delivery, and where he is now."""
+    from worker.carriers.port import Locates
+    from worker.delivery import view
+
+    made = house()
+    delivery = one_delivery(made, name)
+    attempt, codec = _at_carrier(made, delivery, Locates, "does not tell where its couriers are")  # type: ignore[type-abstract]
+    seen = view(delivery, attempt)
+    found = codec.read_location(_answer(made, attempt.carrier, codec.locate(seen)), seen)
+    if as_json:
+        write_json(_person(found))
+    elif found is None:
+        console.print("nobody is on the way")
+    else:
+        place = f"{found.latitude}, {found.longitude}" if found.latitude is not None else "no position"
+        console.print(found.name or "no name", found.phone or "no telephone", place)
+
+
+def _person(found: "Courier | None") -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"name": found.name, "phone": found.phone, "latitude": found.latitude, "longitude": found.longitude}
+
+
+def _at_carrier(made: "House", delivery: "Delivery", offers: type[Offers], lacks: str) -> "tuple[Attempt, Offers]":
+    """Give the attempt that stands at a carrier, or last stood at one, and the carrier's codec if it can be asked."""
+    known = [each for each in delivery.attempts if each.ref and not each.surplus]
+    attempt = delivery.active if delivery.active in known else known[-1] if known else None
+    if attempt is None:
+        fail(f"no carrier has this delivery: it is {delivery.status.value}")
+    if attempt.carrier not in made.codecs:
+        fail(f"there is no account {attempt.carrier} any more")
+    codec = _called(made, attempt.carrier)
+    if not isinstance(codec, offers):
+        fail(f"{attempt.carrier} {lacks}")
+    return attempt, codec
+
+
+def _called(made: "House", name: str) -> "Carrier":
+    """Give the codec of an account that may be called. Raises Unavailable."""
+    from worker.errors import Unavailable
+
+    pause = made.store.paused().get(name)
+    if pause is not None:
+        raise Unavailable(f"the account is paused by {pause.by}: {pause.because}")
+    return made.carrier(name)
+
+
+def _answer(made: "House", name: str, call: "Call") -> "Reply":
+    return made.gateway.one(name, call, max_body=made.codecs[name].capabilities.max_body)
