@@ -58,6 +58,7 @@ def test_what_is_no_letter_is_a_space_to_carriers_that_want_one_line(carrier: st
     assert name == "Jane X-Evil: 1 GET / HTTP/1.1"
 
 
+@pytest.mark.trap("X-02")
 @pytest.mark.parametrize(
     "phone",
     [
@@ -82,6 +83,7 @@ def _sent(carrier: str, wanted: Booking) -> bytes | str:
         return "refused"
 
 
+@pytest.mark.trap("B-39")
 def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refused_beyond() -> None:
     codec, rest = CODECS["borzo"], len(", Odense C, 5000")
     whole = json.loads(codec.book(booking(street="🍕" * (350 - rest)), NOW).body)["points"][1]["address"]
@@ -90,6 +92,7 @@ def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refuse
         codec.book(booking(street="🍕" * (351 - rest)), NOW)
 
 
+@pytest.mark.trap("C-20", "O-24")
 @pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
 def test_notes_are_cut_between_letters_however_many_bytes_a_letter_has(carrier: str, most: int) -> None:
     _, notes = SAID[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)

@@ -22,6 +22,7 @@ def utc(text: str) -> datetime:
 # --- Cervo: to the minute, in the account's zone ---
 
 
+@pytest.mark.trap("C-37", "X-01")
 @pytest.mark.parametrize(
     ("said", "now", "zone", "meant"),
     [
@@ -56,6 +57,7 @@ def test_a_day_that_does_not_exist_is_no_time() -> None:
 # --- DeliverIt: clock faces, seldom with a date ---
 
 
+@pytest.mark.trap("D-56", "X-01")
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
@@ -71,6 +73,7 @@ def test_a_date_and_time_of_deliverits_is_the_first_such_on_the_wall(said: str, 
     assert full_moment(said, COPENHAGEN) == (utc(meant) if meant else None)
 
 
+@pytest.mark.trap("D-26", "X-01")
 @pytest.mark.parametrize(
     ("said", "anchor", "meant"),
     [
@@ -88,6 +91,7 @@ def test_a_clock_face_rolls_over_the_calendar_s_rare_nights(said: str, anchor: s
 # --- Borzo: always with an offset ---
 
 
+@pytest.mark.trap("B-07")
 @pytest.mark.parametrize(
     ("instant", "said"),
     [
@@ -102,6 +106,7 @@ def test_sao_paulo_has_no_summer_time_any_more(instant: str, said: str) -> None:
     assert timestamp(utc(instant), ZoneInfo("America/Sao_Paulo")) == said
 
 
+@pytest.mark.trap("B-07", "X-01")
 @pytest.mark.parametrize(
     ("said", "meant"),
     [

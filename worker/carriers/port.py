@@ -355,7 +355,10 @@ class Carrier(Protocol):
         """Describe the fewest requests that cover these attempts; those without a `ref` are left out."""
 
     def find(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:
-        """Describe the look-up of attempts by our reference; empty where the carrier has none."""
+        """Describe the look-up of attempts by our reference; empty where the carrier has none.
+
+        It may be sent as often as one likes: at a carrier that takes our reference only once it may be the create.
+        """
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
         """Read the answer to a `track` or `find` call about these attempts. Raises Unavailable or Unreadable."""
@@ -369,8 +372,11 @@ class Carrier(Protocol):
     def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:
         """Describe the cancel. Raises Refused past a documented cut-off; `allow_paid` opens a charged window."""
 
-    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:
-        """Return when the carrier took the cancel (which a read must still confirm); Refused when it did not."""
+    def read_cancel(self, reply: Reply, attempt: Attempt) -> Observation | None:
+        """Return when the carrier took the cancel (which a read must still confirm); Refused when it did not.
+
+        An observation only where no read will ever show it, so that this answer is the carrier's last word.
+        """
 
     def authenticate(self, callback: Callback) -> None:
         """Raise Forged unless the carrier sent this callback. A token in the path is checked by the store."""
@@ -379,7 +385,7 @@ class Carrier(Protocol):
         """Tell which attempt an authentic callback is about. Raises Unreadable."""
 
     def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:
-        """Read a callback; empty when it is only a hint that a read is due."""
+        """Read a callback; empty, or without any word, when it is only a hint that a read is due."""
 
     def probe(self) -> Call:
         """Describe a harmless call that proves that the carrier answers and, as far as one can, the credentials."""
@@ -390,11 +396,15 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a delivery would cost. `orderable` is false when the carrier says that it would not take it, and `why`."""
+    """What a delivery would cost.
+
+    `orderable` is false when the carrier says that it would not take it: `reason` in our words, `why` in its own.
+    """
 
     price: Price | None
     orderable: bool = True
     why: tuple[str, ...] = ()
+    reason: Reason = Reason.VALIDATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,3 +467,14 @@ class Locates(Protocol):
 
     def read_location(self, reply: Reply, attempt: Attempt) -> Courier | None:
         """Read where the courier is; None while nobody is on the way."""
+
+
+@runtime_checkable
+class Vets(Protocol):
+    """A carrier that shows whether the settings of an account fit what stands there."""
+
+    def vet(self, facts: Mapping[str, str]) -> Call | None:
+        """Compare the settings with the probe's facts, and describe what else is to be asked. Raises Refused."""
+
+    def read_vetted(self, reply: Reply) -> None:
+        """Return when the settings fit; Refused when they do not."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus
 from worker.carriers.cervo import Cervo
-from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Raw
-from worker.errors import CarrierError, Forged, Unreadable
+from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Raw, Reply
+from worker.errors import CarrierError, Unreadable
 
 S = DeliveryStatus
 
@@ -63,6 +63,7 @@ def test_every_documented_parameter_is_in_the_sample() -> None:
     assert list(SAID) == [line.split(" ")[0] for line in DOCUMENTED_PARAMETERS.strip().splitlines()]
 
 
+@pytest.mark.trap("C-24", "C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_is_read_in_every_form(codec: Cervo, unreferenced: Attempt, now: datetime, form: Callback) -> None:
     codec.authenticate(form)
@@ -78,18 +79,15 @@ def test_a_callback_is_read_in_every_form(codec: Cervo, unreferenced: Attempt, n
     )
 
 
+@pytest.mark.trap("C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_about_a_known_order_is_only_a_hint(
     codec: Cervo, attempt: Attempt, now: datetime, form: Callback
-) -> None:  # C-50
+) -> None:
     assert codec.read_callback(form, attempt, now) == ()
 
 
-def test_a_callback_without_a_token_is_not_cervo_s(codec: Cervo) -> None:
-    with pytest.raises(Forged):
-        codec.authenticate(Callback("POST", b"{}"))
-
-
+@pytest.mark.trap("C-50")
 @pytest.mark.parametrize(
     "callback",
     [
@@ -107,13 +105,14 @@ def test_a_callback_without_a_token_is_not_cervo_s(codec: Cervo) -> None:
 )
 def test_what_says_nothing_we_know_is_unreadable(
     codec: Cervo, unreferenced: Attempt, now: datetime, callback: Callback
-) -> None:  # C-50
+) -> None:
     with pytest.raises(Unreadable):
         codec.callback_key(callback)
     with pytest.raises(Unreadable):
         codec.read_callback(callback, unreferenced, now)
 
 
+@pytest.mark.trap("C-23", "C-32", "C-52")
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
@@ -133,11 +132,12 @@ def test_what_says_nothing_we_know_is_unreadable(
 )
 def test_any_callback_proves_that_the_order_stands(
     codec: Cervo, unreferenced: Attempt, now: datetime, word: object, expected: list[tuple[S | None, str]]
-) -> None:  # C-23
+) -> None:
     seen = codec.read_callback(posted(order_id="2011", order_status=word), unreferenced, now)
     assert [(one.status, one.raw and one.raw.code) for one in seen] == expected
 
 
+@pytest.mark.trap("C-53")
 @pytest.mark.parametrize(
     ("state", "rank", "word", "expected"),
     [
@@ -164,28 +164,31 @@ def test_a_callback_never_takes_an_attempt_back(
     rank: int,
     word: object,
     expected: list[S | None],
-) -> None:  # C-53
+) -> None:
     known = replace(unreferenced, state=state, rank=rank)
     seen = codec.read_callback(posted(order_id="2011", order_status=word), known, now)
     assert [one.status for one in seen] == expected
 
 
+@pytest.mark.trap("C-51")
 @pytest.mark.parametrize("name", ["2011", 2011, "A-7", "A-7-2", "P-1", "000000001YV", None, ""])
 def test_an_order_id_is_ours_in_any_of_its_forms(
     codec: Cervo, unreferenced: Attempt, now: datetime, name: object
-) -> None:  # C-51
+) -> None:
     order = unreferenced.order.model_copy(update={"order_id": "P-1", "order_number": "A-7"})
     ours = replace(unreferenced, id=2011, number=2, order=order)
     assert len(codec.read_callback(posted(order_id=name, order_status=1), ours, now)) == 1
 
 
+@pytest.mark.trap("C-51")
 def test_a_callback_with_another_order_s_id_says_nothing(codec: Cervo, unreferenced: Attempt, now: datetime) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status=4), unreferenced, now) == ()  # C-51
 
 
+@pytest.mark.trap("C-41")
 def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
     codec: Cervo, unreferenced: Attempt, now: datetime
-) -> None:  # C-41
+) -> None:
     callback = posted(order_id="2011", order_status="0", cancel="call 0599 000 111,\nno answer", driver_name="A")
     assert codec.read_callback(callback, replace(unreferenced, cancelling=True), now) == (
         Observation(
@@ -196,6 +199,27 @@ def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
             refs={"word": "0"},
         ),
     )
+
+
+@pytest.mark.trap("C-41", "C-50")
+def test_a_hint_leaves_behind_why_an_order_was_cancelled_for_the_read_that_it_prompts(
+    codec: Cervo, attempt: Attempt, now: datetime
+) -> None:
+    callback = posted(order_id="2011", order_status="5", cancel="Testing customer, 0599 000 111, did not answer")
+    [left] = codec.read_callback(callback, attempt, now)
+    assert left == Observation(None, None, refs={"why": "***, ***, did not answer"})
+    told = replace(attempt, refs=left.refs)
+    [call] = codec.track([told], now)
+    [withdrawn], [again] = (
+        codec.read(call, Reply(200, b'{"Status": %d}' % word), [told], now).seen[attempt.id] for word in (5, 2)
+    )
+    assert (withdrawn.status, withdrawn.reason_text) == (S.COURIER_WITHDRAWN, "***, ***, did not answer")
+    assert (again.status, again.reason_text, again.refs) == (S.COURIER_ASSIGNED, None, {"word": "2", "why": ""})
+
+
+@pytest.mark.trap("C-51")
+def test_a_hint_about_another_order_leaves_nothing_behind(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+    assert codec.read_callback(posted(order_id="2012", order_status="0", cancel="closed"), attempt, now) == ()
 
 
 @given(

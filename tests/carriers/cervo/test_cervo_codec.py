@@ -8,21 +8,10 @@ from pydantic import ValidationError
 
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
-from worker.carriers.port import Attempt, Cadence, Call, Capabilities, Carrier, Operation, Reply
+from worker.carriers.port import Amends, Attempt, Cadence, Call, Capabilities, Operation, Reply
 from worker.errors import Throttled, Unavailable
 
 LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
-
-
-def test_the_codec_is_a_carrier(account: CervoAccount) -> None:
-    kind: type[Carrier] = Cervo
-    carrier: Carrier = Cervo(account, {})
-    assert (kind.kind, kind.account_type, carrier.account, carrier.needs_login) == (
-        "cervo",
-        CervoAccount,
-        account,
-        False,
-    )
 
 
 def test_a_token_is_all_that_an_account_needs() -> None:
@@ -47,6 +36,8 @@ def test_a_token_is_all_that_an_account_needs() -> None:
         "paid_token": "PAID",
         "unpaid_token": "NO PAID",
         "bounds": None,
+        "postal_codes": "",
+        "hours": "",
     }
 
 
@@ -86,8 +77,9 @@ def test_bounds_are_four_numbers(bounds: object) -> None:
     assert CervoAccount.model_validate(LEAST | {"bounds": bounds}).bounds == Bounds(24.4, 46.3, 25.1, 47.0)
 
 
+@pytest.mark.trap("C-23")
 @pytest.mark.parametrize(("resubmit", "creates"), [(False, 1), (True, 2)])
-def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: bool, creates: int) -> None:  # C-23
+def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: bool, creates: int) -> None:
     codec = Cervo(account.model_copy(update={"resubmit_in_doubt": resubmit}), {})
     assert codec.capabilities == Capabilities(
         find=False,
@@ -99,7 +91,13 @@ def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: 
     )
 
 
-def test_the_probe_asks_for_an_order_that_cannot_be(codec: Cervo) -> None:  # C-04
+@pytest.mark.trap("C-49")
+def test_a_change_of_an_order_cannot_be_carried_to_it(codec: Cervo) -> None:
+    assert (isinstance(codec, Amends), codec.capabilities.amends) == (False, False)
+
+
+@pytest.mark.trap("C-04")
+def test_the_probe_asks_for_an_order_that_cannot_be(codec: Cervo) -> None:
     call = codec.probe()
     assert (call.operation, call.method, call.path, call.query) == (
         Operation.PROBE,
@@ -126,6 +124,7 @@ def test_a_probe_that_is_not_let_in_fails(
     assert (type(raised.value), raised.value.account) == (error, shut_out)
 
 
+@pytest.mark.trap("C-30", "C-45", "C-46")
 @pytest.mark.parametrize(
     ("location", "path", "query", "headers"),
     [
@@ -142,7 +141,7 @@ def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
     path: str,
     query: tuple[tuple[str, str], ...],
     headers: tuple[tuple[str, str], ...],
-) -> None:  # C-30, C-45, C-46
+) -> None:
     codec = Cervo(account.model_copy(update={"id_location": location}), {})
     shown = (("Authorization", "Bearer WlhGWUtWT2Y2cTZhZ"), ("Accept", "*/*"))
     unkept = ("Cache-Control", "no-store")
@@ -152,10 +151,11 @@ def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
     ]
 
 
+@pytest.mark.trap("C-02")
 @pytest.mark.parametrize(("status", "shut_out", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)])
 def test_what_was_not_let_in_may_be_asked_again(
     codec: Cervo, attempt: Attempt, now: datetime, status: int, *, shut_out: bool, wait: float | None
-) -> None:  # C-02
+) -> None:
     reply = Reply(status, b"", {"retry-after": "30"})
     [call] = codec.track([attempt], now)
     with pytest.raises(Unavailable) as of_read:

@@ -15,7 +15,7 @@ from schemas.stores import Store
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
 from worker.carriers.port import Booked, Booking, Observation, Operation, Raw, Reply
-from worker.errors import CarrierError, Refused, Unavailable, Uncertain
+from worker.errors import Refused, Unavailable, Uncertain
 
 DOCUMENTED_BODY = (
     '{ "address": "address Of the customer", "lng": 34.266593, "lat": 31.279708, "id": 2011, "order_id": '
@@ -42,6 +42,7 @@ def sent(codec: Cervo, booking: Booking, now: datetime) -> Any:
 # What is sent
 
 
+@pytest.mark.trap("C-12", "C-18")
 def test_the_documented_request_is_what_we_send_for_it(account: CervoAccount, booking: Booking) -> None:
     codec = Cervo(account.model_copy(update={"prepaid_token": "CASH"}), {})
     prepaid = with_order(booking, "payment", prepaid=True)
@@ -49,6 +50,7 @@ def test_the_documented_request_is_what_we_send_for_it(account: CervoAccount, bo
     assert list(json.loads(body).items()) == list(json.loads(DOCUMENTED_BODY).items())
 
 
+@pytest.mark.trap("C-03")
 def test_a_create_is_a_json_post_with_the_bearer_token(codec: Cervo, booking: Booking, now: datetime) -> None:
     call = codec.book(booking, now)
     assert replace(call, body=b"") == type(call)(
@@ -68,21 +70,25 @@ def test_the_token_is_in_no_representation(codec: Cervo, booking: Booking, now: 
     assert "WlhGWUtWT2Y2cTZhZ" not in f"{codec.book(booking, now)!r} {codec.account!r}"
 
 
-def test_longitude_and_latitude_are_not_swapped(codec: Cervo, booking: Booking, now: datetime) -> None:  # C-15
+@pytest.mark.trap("C-15")
+def test_longitude_and_latitude_are_not_swapped(codec: Cervo, booking: Booking, now: datetime) -> None:
     body = sent(codec, with_order(booking, "dropoff", latitude=24.7, longitude=46.6), now)
     assert (body["lat"], body["lng"]) == (Decimal("24.7"), Decimal("46.6"))
 
 
+@pytest.mark.trap("C-10", "C-11")
 def test_every_attempt_has_an_id_of_its_own_as_an_integer(codec: Cervo, booking: Booking, now: datetime) -> None:
     second = replace(booking, attempt_id=2**53 - 1, attempt_number=2)
     body = sent(codec, second, now)
     assert (body["id"], body["order_id"]) == (9007199254740991, "2011-2")  # C-10, C-11
 
 
+@pytest.mark.trap("C-11")
 def test_the_printed_number_is_the_one_on_the_ticket(codec: Cervo, booking: Booking, now: datetime) -> None:
     assert sent(codec, with_order(booking, order_number="A-7"), now)["order_id"] == "A-7"  # C-11
 
 
+@pytest.mark.trap("C-13")
 @pytest.mark.parametrize(
     ("deliver_at", "zone", "date"),
     [
@@ -99,6 +105,7 @@ def test_the_date_is_the_account_s_local_time(
     assert sent(codec, replace(booking, deliver_at=deliver_at), now)["date"] == date
 
 
+@pytest.mark.trap("C-14")
 @pytest.mark.parametrize(
     ("phone", "country", "mobile"),
     [
@@ -110,17 +117,19 @@ def test_the_date_is_the_account_s_local_time(
 )
 def test_a_phone_is_sent_in_e164(
     codec: Cervo, booking: Booking, now: datetime, phone: str, country: str, mobile: str
-) -> None:  # C-14
+) -> None:
     local = replace(booking, store=booking.store.model_copy(update={"country": country}))
     assert sent(codec, with_order(local, "customer", phone=phone), now)["mobile"] == mobile
 
 
+@pytest.mark.trap("X-02")
 @given(number=st.integers(550000000, 559999999))
 def test_an_e164_phone_comes_out_as_it_went_in(codec: Cervo, booking: Booking, now: datetime, number: int) -> None:
     phone = f"+966{number}"  # X-02
     assert sent(codec, with_order(booking, "customer", phone=phone), now)["mobile"] == phone
 
 
+@pytest.mark.trap("C-16")
 @pytest.mark.parametrize(
     ("prepaid", "method", "words"),
     [
@@ -135,7 +144,7 @@ def test_an_e164_phone_comes_out_as_it_went_in(codec: Cervo, booking: Booking, n
 )
 def test_only_a_prepaid_order_is_told_as_paid(
     codec: Cervo, booking: Booking, now: datetime, *, prepaid: bool, method: str, words: tuple[str, str]
-) -> None:  # C-16
+) -> None:
     body = sent(codec, with_order(booking, "payment", prepaid=prepaid, method=method), now)
     assert (body["payment"], body["ispaid"]) == words
 
@@ -146,16 +155,18 @@ def test_a_further_way_to_pay_at_the_door_can_be_named(account: CervoAccount, bo
     assert (body["payment"], body["ispaid"]) == ("CREDIT", "NO PAID")
 
 
+@pytest.mark.trap("C-16")
 @pytest.mark.parametrize(
     ("amount", "text"), [("1.2", b'"price": 1.20,'), ("0", b'"price": 0.00,'), ("9999999999.99", b": 9999999999.99,")]
 )
 def test_a_price_is_a_number_with_two_decimals(
     codec: Cervo, booking: Booking, now: datetime, amount: str, text: bytes
-) -> None:  # C-16
+) -> None:
     assert text in codec.book(with_order(booking, "payment", amount=Decimal(amount)), now).body
 
 
-def test_the_callback_address_is_passed_on(codec: Cervo, booking: Booking, now: datetime) -> None:  # C-17
+@pytest.mark.trap("C-17")
+def test_the_callback_address_is_passed_on(codec: Cervo, booking: Booking, now: datetime) -> None:
     url = "https://shop.example/callbacks/cervo/s3cret"
     assert sent(codec, replace(booking, callback_url=url), now)["callback"] == url
 
@@ -173,7 +184,8 @@ def test_a_prepaid_order_wants_no_change(codec: Cervo, booking: Booking, now: da
     assert sent(codec, paid, now)["notes"] == ""
 
 
-def test_notes_end_after_500_characters(codec: Cervo, booking: Booking, now: datetime) -> None:  # C-20
+@pytest.mark.trap("C-20")
+def test_notes_end_after_500_characters(codec: Cervo, booking: Booking, now: datetime) -> None:
     assert sent(codec, with_order(booking, notes="مرحبا " * 200), now)["notes"] == ("مرحبا " * 84)[:500].strip()
 
 
@@ -185,6 +197,7 @@ def test_the_address_is_street_and_city(codec: Cervo, booking: Booking, now: dat
 # What is refused before anything is sent
 
 
+@pytest.mark.trap("C-12", "C-15", "C-16", "X-02")
 @pytest.mark.parametrize(
     ("part", "changes", "reason", "text"),
     [
@@ -228,6 +241,7 @@ def test_an_order_that_cervo_cannot_be_asked_for_is_refused(
     assert (refusal.value.reason, refusal.value.text) == (reason, text)
 
 
+@pytest.mark.trap("C-19")
 def test_a_store_without_a_place_is_refused(codec: Cervo, booking: Booking, store: Store, now: datetime) -> None:
     nowhere = replace(booking, store=store.model_copy(update={"latitude": 0.0, "longitude": 0.0}))
     with pytest.raises(Refused, match=r"store\.latitude and store\.longitude are missing") as refusal:  # C-19
@@ -235,23 +249,26 @@ def test_a_store_without_a_place_is_refused(codec: Cervo, booking: Booking, stor
     assert refusal.value.reason is Reason.CONFIG
 
 
+@pytest.mark.trap("C-15")
 def test_a_swapped_point_is_caught_by_the_account_s_bounds(
     account: CervoAccount, booking: Booking, now: datetime
-) -> None:  # C-15
+) -> None:
     codec = Cervo(account.model_copy(update={"bounds": Bounds(24.4, 46.3, 25.1, 47.0)}), {})
     assert sent(codec, with_order(booking, "dropoff", latitude=24.7, longitude=46.6), now)["lat"] == Decimal("24.7")
     with pytest.raises(Refused, match="outside the account's bounds"):
         codec.book(with_order(booking, "dropoff", latitude=46.6, longitude=24.7), now)
 
 
+@pytest.mark.trap("C-16")
 @pytest.mark.parametrize("tokens", [{"paid_token": "NO PAID"}, {"unpaid_token": "paid"}])
 def test_words_that_do_not_tell_paid_apart_are_never_sent(
     account: CervoAccount, booking: Booking, now: datetime, tokens: dict[str, str]
-) -> None:  # C-16, the guard behind the settings' own
+) -> None:  # the guard behind the settings' own
     with pytest.raises(Refused, match="do not tell paid orders apart"):
         Cervo(account.model_copy(update=tokens), {}).book(booking, now)
 
 
+@pytest.mark.trap("C-16")
 @given(
     name=st.text(min_size=1, max_size=350),
     street=st.text(min_size=1),
@@ -284,6 +301,7 @@ def test_any_text_is_sent_as_json_or_refused(  # noqa: PLR0913 - one for each fi
 # What the answer means
 
 
+@pytest.mark.trap("C-21")
 @pytest.mark.parametrize(
     ("body", "ref"),
     [
@@ -295,11 +313,12 @@ def test_any_text_is_sent_as_json_or_refused(  # noqa: PLR0913 - one for each fi
         (b"9" * 19, "9" * 19),
     ],
 )
-def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, body: bytes, ref: str) -> None:  # C-21
+def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, body: bytes, ref: str) -> None:
     booked = codec.read_booking(booking, Reply(200, body, {"content-type": "text/html"}), now)
     assert booked == Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref=ref))
 
 
+@pytest.mark.trap("C-21", "C-22", "C-23")
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -336,11 +355,12 @@ def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, b
 )
 def test_whatever_else_came_back_may_have_made_an_order(
     codec: Cervo, booking: Booking, now: datetime, status: int, body: bytes
-) -> None:  # C-21, C-22, C-23
+) -> None:
     with pytest.raises(Uncertain):
         codec.read_booking(booking, Reply(status, body), now)
 
 
+@pytest.mark.trap("C-22")
 @pytest.mark.parametrize(
     ("status", "body", "text"),
     [
@@ -352,7 +372,7 @@ def test_whatever_else_came_back_may_have_made_an_order(
 )
 def test_a_complaint_about_our_data_is_a_refusal(
     codec: Cervo, booking: Booking, now: datetime, status: int, body: bytes, text: str
-) -> None:  # C-22
+) -> None:
     with pytest.raises(Refused) as refusal:
         codec.read_booking(booking, Reply(status, body), now)
     assert (refusal.value.reason, refusal.value.text) == (Reason.VALIDATION, text)
@@ -369,15 +389,17 @@ def test_a_refusal_repeats_nothing_of_the_customer_s(codec: Cervo, booking: Book
     assert (refusal.value.text[: len(told)], len(refusal.value.text)) == (told, 300)
 
 
+@pytest.mark.trap("C-02")
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_rejected_token_shuts_the_account_and_blames_no_order(
     codec: Cervo, booking: Booking, now: datetime, status: int
-) -> None:  # C-02
+) -> None:
     with pytest.raises(Unavailable) as error:
         codec.read_booking(booking, Reply(status, b"Customer is required"), now)
     assert error.value.account
 
 
+@pytest.mark.trap("C-04")
 @pytest.mark.parametrize(
     ("header", "wait"),
     [
@@ -389,21 +411,10 @@ def test_a_rejected_token_shuts_the_account_and_blames_no_order(
 )
 def test_a_rate_limit_says_when_to_come_again(
     codec: Cervo, booking: Booking, now: datetime, header: dict[str, str], wait: float | None
-) -> None:  # C-04
+) -> None:
     with pytest.raises(Unavailable) as error:
         codec.read_booking(booking, Reply(429, b"", header), now)
     assert (error.value.retry_after, error.value.account) == (wait, False)
-
-
-@given(status=st.integers(100, 599), body=st.binary() | st.text().map(str.encode), header=st.text())
-def test_no_answer_to_a_create_raises_anything_but_carrier_errors(
-    codec: Cervo, booking: Booking, now: datetime, status: int, body: bytes, header: str
-) -> None:
-    try:
-        booked = codec.read_booking(booking, Reply(status, body, {"retry-after": header}), now)
-    except CarrierError:
-        return
-    assert booked.observation.ref is not None
 
 
 def plain(account: CervoAccount) -> dict[str, Any]:

@@ -57,23 +57,22 @@ def remember(attempt: Attempt, seen: Iterable[Observation]) -> Attempt:
 # What is asked
 
 
-def test_every_attempt_is_asked_about_alone(codec: Cervo, attempt: Attempt, now: datetime) -> None:  # C-04
+@pytest.mark.trap("C-04")
+def test_every_attempt_is_asked_about_alone(codec: Cervo, attempt: Attempt, now: datetime) -> None:
     calls = codec.track([attempt, replace(attempt, id=2012, ref="26")], now)
     assert [(call.covers, call.query) for call in calls] == [((2011,), (("id", "25"),)), ((2012,), (("id", "26"),))]
 
 
+@pytest.mark.trap("C-31")
 @pytest.mark.parametrize("ref", [None, "", "0", "abc", "25/../1", "25\r\nX: y", "٢٥"])
 def test_only_an_id_of_cervo_s_is_asked_about(codec: Cervo, attempt: Attempt, now: datetime, ref: str | None) -> None:
     assert codec.track([replace(attempt, ref=ref)], now) == []  # C-31
 
 
-def test_nothing_can_be_found_by_our_reference(codec: Cervo, unreferenced: Attempt, now: datetime) -> None:  # C-23
-    assert codec.find([unreferenced], now) == []
-
-
 # What an order tells
 
 
+@pytest.mark.trap("C-32", "C-39")
 def test_the_documented_order_tells_its_history_and_an_unknown_word(
     codec: Cervo, attempt: Attempt, now: datetime
 ) -> None:
@@ -92,12 +91,14 @@ def test_the_documented_order_tells_its_history_and_an_unknown_word(
     )
 
 
-def test_what_was_told_is_not_told_again(codec: Cervo, attempt: Attempt, now: datetime) -> None:  # C-37
+@pytest.mark.trap("C-37")
+def test_what_was_told_is_not_told_again(codec: Cervo, attempt: Attempt, now: datetime) -> None:
     later = remember(attempt, read(codec, attempt, DOCUMENTED_ORDER, now))
     [present] = read(codec, later, DOCUMENTED_ORDER, now)
     assert (present.raw, present.status, present.refs) == (Raw("order", "6"), None, later.refs)
 
 
+@pytest.mark.trap("C-32", "C-33", "C-34", "C-35", "C-38")
 @pytest.mark.parametrize(
     ("status", "expected", "courier"),
     [
@@ -126,18 +127,20 @@ def test_the_status_alone_is_enough(
     expected: Observation,
     courier: Courier | None,
     history: object,
-) -> None:  # C-38
+) -> None:
     payload = body(status, history, DriverName="Fot testing", DriverMobile=599000111)
     assert read(codec, attempt, payload, now) == (replace(expected, courier=courier),)
 
 
-def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: Attempt, now: datetime) -> None:  # C-05
+@pytest.mark.trap("C-05")
+def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: Attempt, now: datetime) -> None:
     history = b'[{"status": "2", "DATE": "2023-04-29 10:44"}]'
     payload = b'\xef\xbb\xbf{"STATUS": "2", "order_status": ' + history + b', "driver_name": "A"}'
     [seen] = read(codec, attempt, payload, now)
     assert (seen.status, seen.occurred_at, seen.courier) == (S.COURIER_ASSIGNED, SAMPLE_TIME, Courier("A"))
 
 
+@pytest.mark.trap("C-14")
 @pytest.mark.parametrize(
     ("mobile", "phone", "guessed"),
     [
@@ -150,11 +153,12 @@ def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: Attempt, now
 )
 def test_a_driver_s_phone_is_kept_and_marked_when_its_country_was_assumed(
     codec: Cervo, attempt: Attempt, now: datetime, mobile: str, phone: str | None, *, guessed: bool
-) -> None:  # C-14
+) -> None:
     [seen] = read(codec, attempt, body(2, DriverName="A", DriverMobile=mobile), now)
     assert seen.courier == Courier("A", phone, phone_guessed=guessed)
 
 
+@pytest.mark.trap("C-39")
 @pytest.mark.parametrize(
     ("link", "url"),
     [
@@ -171,7 +175,7 @@ def test_a_driver_s_phone_is_kept_and_marked_when_its_country_was_assumed(
 )
 def test_only_a_sound_https_link_is_passed_on(
     codec: Cervo, attempt: Attempt, now: datetime, link: str, url: str | None
-) -> None:  # C-39
+) -> None:
     [seen] = read(codec, attempt, body(2, tracking=link), now)
     assert (seen.tracking_url, seen.notes) == (url, () if url else ("tracking_refused",))
 
@@ -186,6 +190,7 @@ def test_a_cancel_we_asked_for_is_the_merchant_s(codec: Cervo, attempt: Attempt,
     assert (seen.status, seen.cancelled_by, seen.detail) == (S.CANCELLED, CancelledBy.MERCHANT, None)
 
 
+@pytest.mark.trap("C-34")
 @pytest.mark.parametrize(
     ("rank", "history", "expected"),
     [
@@ -202,7 +207,7 @@ def test_a_driver_who_leaves_with_the_goods_ends_the_attempt(
     rank: int,
     history: tuple[int, ...],
     expected: tuple[S, str | None, CancelledBy | None],
-) -> None:  # C-34
+) -> None:
     last = read(codec, replace(attempt, rank=rank), body(5, entries(history)), now)[-1]
     assert (last.status, last.detail, last.cancelled_by) == expected
 
@@ -217,6 +222,7 @@ def test_the_goods_are_remembered_to_the_tail_reads(codec: Cervo, attempt: Attem
 # Which entries are news
 
 
+@pytest.mark.trap("C-32", "C-34", "C-37", "C-38")
 @pytest.mark.parametrize(
     ("looks", "expected"),
     [
@@ -271,6 +277,7 @@ def test_each_entry_is_told_once_and_the_status_last(
     assert told(seen) == expected
 
 
+@pytest.mark.trap("C-37", "C-38", "X-01", "X-11", "X-14")
 @pytest.mark.parametrize(
     ("history", "status", "codes", "notes"),
     [
@@ -316,6 +323,7 @@ def test_a_rewritten_history_is_noted(codec: Cervo, attempt: Attempt, now: datet
     assert (seen.notes, seen.refs) == (("history_rewritten",), {"told": "1,2,3", "word": "3", "goods": "1"})
 
 
+@pytest.mark.trap("X-01")
 @pytest.mark.parametrize(
     ("date", "at", "zone"),
     [
@@ -327,7 +335,7 @@ def test_a_rewritten_history_is_noted(codec: Cervo, attempt: Attempt, now: datet
 )
 def test_a_time_is_the_account_s_unless_it_says_its_zone(
     codec: Cervo, attempt: Attempt, now: datetime, date: str, at: datetime, zone: str | None
-) -> None:
+) -> None:
     [seen] = read(codec, attempt, body(2, entries([2], date)), now)
     assert (seen.stamp, seen.occurred_at, seen.occurred_at_assumed_zone) == (at, at, zone)
 
@@ -335,6 +343,7 @@ def test_a_time_is_the_account_s_unless_it_says_its_zone(
 # What is no order
 
 
+@pytest.mark.trap("C-33", "C-40")
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
@@ -403,10 +412,11 @@ def test_no_answer_to_a_read_raises_anything_but_carrier_errors(
     assert all("\x00" not in f"{one.raw}{one.refs}{one.courier}" for one in seen)
 
 
+@pytest.mark.trap("C-37")
 @given(words=st.lists(st.sampled_from([1, 2, 3, 6]), min_size=1, max_size=12), cuts=st.sets(st.integers(1, 12)))
 def test_a_growing_history_is_told_once_however_often_it_is_read(
     codec: Cervo, attempt: Attempt, now: datetime, words: list[int], cuts: set[int]
-) -> None:  # C-37
+) -> None:
     seen: list[str] = []
     for length in sorted({min(cut, len(words)) for cut in cuts} | {len(words)}):
         new = read(codec, attempt, body(words[length - 1], entries(words[:length])), now)

@@ -10,7 +10,7 @@ from schemas.status import GOODS_WITH_COURIER, DeliveryStatus, Reason
 from worker.carriers.account import Account
 from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.cervo.booking import raw_order
-from worker.carriers.cervo.observe import of_callback, of_view
+from worker.carriers.cervo.observe import left_behind, of_callback, of_view
 from worker.carriers.cervo.replies import error_text, is_cervo_ref, read_ref, refuse_entry, refuse_unread
 from worker.carriers.cervo.wire import raw_callback, raw_view
 from worker.carriers.port import (
@@ -148,11 +148,14 @@ class Cervo:
         attempt: Attempt,
         now: datetime,  # noqa: ARG002 - a callback has no time to compare with it
     ) -> tuple[Observation, ...]:
-        """Read a callback only where nothing better can be had, for want of Cervo's id (C-24); else it is a hint."""
+        """Read a callback where nothing better can be had, for want of Cervo's id (C-24); else it is a hint.
+
+        A hint leaves behind what no read will tell: why an order was cancelled (C-41).
+        """
         raw = raw_callback(callback)
         if raw is None:
             raise Unreadable("the callback is no JSON, form or query of Cervo's")
-        return () if attempt.ref is not None else of_callback(raw, attempt)
+        return of_callback(raw, attempt) if attempt.ref is None else left_behind(raw, attempt)
 
     def probe(self) -> Call:
         """Describe GET /order for an order that cannot be: every documented call is about one order (C-04, C-31)."""

@@ -8,11 +8,14 @@ from schemas.status import FINAL, RANK, DeliveryStatus
 from worker.carriers.cervo.booking import printed_number
 from worker.carriers.cervo.details import UNTOLD, Moment, courier, moment, tracking_url
 from worker.carriers.cervo.history import UNREADABLE, Memory, News, news, recall, refs_of
-from worker.carriers.cervo.replies import scrubbed
+from worker.carriers.cervo.replies import private, scrubbed
 from worker.carriers.cervo.status import COURIER_GONE, STATUS_OF_WORD, goods_gone, verdict
 from worker.carriers.cervo.wire import RawCallback, RawView
 from worker.carriers.port import Attempt, Observation, Raw
 
+GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
+WHY = "why"
+"""Marks in an attempt's memory why it was cancelled."""
 ENTITY = "order"
 """Poll, history and callback use the same words for the same thing, so they share one name."""
 
@@ -62,6 +65,13 @@ def of_callback(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:
     return (*exists, said) if _leads_on(said.status, attempt) else exists
 
 
+def left_behind(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:
+    """Keep why an order was cancelled, which only a callback says, for the read that it prompts (C-41, C-50)."""
+    ours = raw.order_id is None or raw.order_id in _our_names(attempt)
+    why = _why(raw, attempt) if ours else None
+    return (Observation(None, None, refs={WHY: why}),) if why else ()
+
+
 def _is_past(look: _Look, position: int) -> bool:
     merged = look.agrees and position == len(look.words) - 1
     return look.words[position] != UNREADABLE and not merged
@@ -91,7 +101,16 @@ def _present(look: _Look, found: News) -> Observation:
     seen = _observation(look.status, attempt, memory, gone=gone)
     seen = _described(seen, view.driver_name, view.driver_mobile, view.tracking, attempt)
     notes = (*seen.notes, *found.notes, *_complaints(look))
-    return replace(_at(seen, look.moments[-1] if look.agrees else UNTOLD), notes=tuple(dict.fromkeys(notes)))
+    seen = replace(_because(seen, attempt), notes=tuple(dict.fromkeys(notes)))
+    return _at(seen, look.moments[-1] if look.agrees else UNTOLD)
+
+
+def _because(seen: Observation, attempt: Attempt) -> Observation:
+    """Say why it was given up, as far as a callback left it behind; what goes on after that has forgotten it."""
+    why = attempt.refs.get(WHY)
+    if seen.status in GIVEN_UP:
+        return replace(seen, reason_text=why or None)
+    return replace(seen, refs={**seen.refs, WHY: ""}) if why and seen.status else seen
 
 
 def _said(word: str, raw: RawCallback, attempt: Attempt) -> Observation:
@@ -99,7 +118,11 @@ def _said(word: str, raw: RawCallback, attempt: Attempt) -> Observation:
     gone = goods_gone(attempt, (), remembered=memory.goods)
     seen = _observation(word, attempt, memory.then(_plain(word), memory.told, gone=gone), gone=gone)
     seen = _described(seen, raw.driver_name, raw.driver_mobile, raw.tracking, attempt)
-    return replace(seen, reason_text=scrubbed(raw.cancel))  # C-41: only a callback says why
+    return replace(seen, reason_text=_why(raw, attempt))
+
+
+def _why(raw: RawCallback, attempt: Attempt) -> str | None:
+    return scrubbed(raw.cancel, private(attempt.order))
 
 
 def _existence(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:

@@ -57,9 +57,13 @@ def complaint(reply: Reply, order: Order) -> Refused | None:
 
 def error_text(reply: Reply, order: Order) -> str | None:
     """Give an error's own text without anything of the customer's in it; None for a page of HTML."""
-    text, dropoff = _text(reply), order.dropoff
-    private = (order.customer.name, order.customer.phone, dropoff.street, dropoff.notes, order.notes)
-    return None if text.startswith("<") else scrubbed(text, private)
+    text = _text(reply)
+    return None if text.startswith("<") else scrubbed(text, private(order))
+
+
+def private(order: Order) -> tuple[str, ...]:
+    """List what an order says of its customer."""
+    return order.customer.name, order.customer.phone, order.dropoff.street, order.dropoff.notes, order.notes
 
 
 def refuse_entry(reply: Reply, now: datetime | None = None) -> None:
@@ -79,16 +83,16 @@ def refuse_unread(reply: Reply, now: datetime) -> None:
         raise Unreadable(f"the read was answered with HTTP {reply.status}")
 
 
-def scrubbed(text: str | None, private: Collection[str] = ()) -> str | None:
+def scrubbed(text: str | None, hidden: Collection[str] = ()) -> str | None:
     """Take telephone numbers, addresses and the given words out of a carrier's text (C-41)."""
     text = text and text[: 4 * MAX_TEXT]
-    for word in sorted(_worth_hiding(private), key=len, reverse=True):
+    for word in sorted(_worth_hiding(hidden), key=len, reverse=True):
         text = text and re.sub(re.escape(word), HIDDEN, text, flags=re.IGNORECASE)
     return one_line(text and PRIVATE.sub(HIDDEN, text), MAX_TEXT)
 
 
-def _worth_hiding(private: Collection[str]) -> list[str]:
-    return [word.strip() for word in private if len(word.strip()) >= SHORTEST_PRIVATE]
+def _worth_hiding(words: Collection[str]) -> list[str]:
+    return [word.strip() for word in words if len(word.strip()) >= SHORTEST_PRIVATE]
 
 
 def _text(reply: Reply) -> str:

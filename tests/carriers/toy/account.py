@@ -1,0 +1,17 @@
+"""The settings of one account at the toy carrier."""
+
+from pydantic import Field, SecretStr
+
+from worker.carriers.account import Account, Rate
+
+
+class ToyAccount(Account):
+    """One account at the toy carrier."""
+
+    base_url: str = "https://toy.example"
+    rate: Rate = "10/second"
+    poll_interval: float = Field(default=30, gt=0)
+    key: SecretStr = Field(min_length=1)
+    """Its key."""
+    quotes_first: bool = False
+    """Ask for the price before each create."""

@@ -1,0 +1,61 @@
+"""The toy carrier's API: an order goes one word on with each look at it."""
+
+import json
+from itertools import count
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+LIFE = ("waiting", "accepted", "loaded", "delivered")
+
+
+class ToyServer:
+    """Everything that happened, and the app that it happened at.
+
+    `problem` is why it refuses orders, `silent` lets it tell no prices, and `busy` turns every create away.
+    """
+
+    def __init__(self, key: str = "toy-key") -> None:
+        self.orders: dict[str, list[str]] = {}
+        self.prices = self.creates = 0
+        self.problem, self.silent, self.busy = "", False, False
+        self._key, self._numbers = key, count(1)
+        self.app = Starlette(
+            routes=[
+                Route("/me", self._me),
+                Route("/orders", self._create, methods=["POST"]),
+                Route("/orders/{id}", self._show),
+                Route("/orders/{id}/cancel", self._cancel, methods=["POST"]),
+                Route("/prices", self._quote, methods=["POST"]),
+            ]
+        )
+
+    async def _me(self, request: Request) -> Response:
+        return JSONResponse({}, 200 if request.headers.get("x-key") == self._key else 401)
+
+    async def _create(self, request: Request) -> Response:
+        self.creates += 1
+        if self.busy:
+            return JSONResponse({}, 429)
+        if self.problem:
+            return JSONResponse({"problem": self.problem}, 409)
+        told = json.loads(await request.body())
+        order = f"toy-{next(self._numbers)}-{told['reference']}"
+        self.orders[order] = list(LIFE)
+        return JSONResponse({"id": order}, 201)
+
+    async def _show(self, request: Request) -> Response:
+        life = self.orders[request.path_params["id"]]
+        return JSONResponse({"state": life.pop(0) if len(life) > 1 else life[0]})
+
+    async def _cancel(self, request: Request) -> Response:
+        self.orders[request.path_params["id"]] = ["called_off"]
+        return JSONResponse({}, 201)
+
+    async def _quote(self, _: Request) -> Response:
+        self.prices += 1
+        if self.silent:
+            return JSONResponse({}, 500)
+        return JSONResponse({"price": "5.00", **({"problem": self.problem} if self.problem else {})})

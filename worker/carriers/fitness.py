@@ -1,0 +1,41 @@
+"""Whether a carrier would take an order, found out without asking it.
+
+What its codec refuses to describe it would refuse as well; what else can be known stands in the account's settings.
+"""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from schemas.orders import Order
+from schemas.status import Reason
+from schemas.stores import Store
+from worker import schedule
+from worker.carriers.account import Account
+from worker.carriers.port import Booking, Carrier
+from worker.errors import Refused
+
+NOBODY = 1
+"""The attempt of a create that is described and never sent."""
+
+
+def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused | None:
+    """Tell why a carrier that is asked at this time could not take an order; None when nothing speaks against it.
+
+    A codec that breaks over an order refuses nothing: its create will say so.
+    """
+    pickup_at = schedule.pickup_at(order, store, at)
+    try:
+        _serve(codec.account, order, store, pickup_at)
+        codec.book(Booking(NOBODY, NOBODY, order, store, pickup_at, order.deliver_at), at)
+    except Refused as refused:
+        return refused
+    except Exception:  # noqa: BLE001 - see above
+        return None
+    return None
+
+
+def _serve(account: Account, order: Order, store: Store, pickup_at: datetime) -> None:
+    if not account.reaches(order.dropoff.postal_code):
+        raise Refused(Reason.UNSERVICEABLE, "dropoff.postal_code is outside the account's POSTAL_CODES")
+    if not account.is_open(pickup_at.astimezone(ZoneInfo(store.timezone)).time()):
+        raise Refused(Reason.CARRIER_CLOSED, "the pickup is outside the account's HOURS")
