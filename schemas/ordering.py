@@ -124,6 +124,13 @@ INBOUND: dict[int, Reaction] = {
 }
 """Every status of Ordering's "Orders statuses"."""
 
+OPEN = frozenset(
+    status
+    for status, reaction in INBOUND.items()
+    if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
+)
+"""What an order that still needs a courier may stand at. Not 14: somebody's driver is in the shop already."""
+
 
 def reaction_to(status: int | None) -> Reaction:
     """Tell what a status means to us. None, a platform that says none, is not 0, though both are dispatched (O-11)."""
@@ -250,6 +257,8 @@ def _phone(customer: RawCustomer) -> str:
 
 def _dropoff(raw: RawOrder, project: Project) -> dict[str, Any]:
     customer, place = raw.customer, raw.customer.location
+    if place.lat is None or place.lng is None:
+        place = raw.location  # "the user's location", beside the customer instead of in it
     known = place.lat is not None and place.lng is not None
     return {
         "street": customer.address,

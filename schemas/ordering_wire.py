@@ -63,9 +63,16 @@ def _position(value: object) -> object:
     return value if isinstance(value, dict) and (value.get("lat") or value.get("lng")) else {}
 
 
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("not a number")  # noqa: TRY004 - reported as a fault
+    return None if value == "" else value
+
+
 RawText = Annotated[str, BeforeValidator(_text), StringConstraints(strip_whitespace=True)]
 RawAmount = Annotated[Decimal | None, BeforeValidator(_amount)]
 RawTime = Annotated[datetime | None, BeforeValidator(_moment)]
+RawStatus = Annotated[int | None, BeforeValidator(_no_flag)]
 
 
 class Raw(BaseModel):
@@ -144,7 +151,7 @@ class RawOrder(Raw):
     id: RawText = ""
     business_id: RawText = ""
     delivery_type: RawText = ""
-    status: int | None = None
+    status: RawStatus = None
     delivery_datetime: RawTime = None
     delivery_datetime_utc: RawTime = None
     created_at: RawTime = None
@@ -154,6 +161,7 @@ class RawOrder(Raw):
     cash: RawAmount = None
     paymethod_id: RawText = ""
     comment: RawText = ""
+    location: Annotated[RawLocation, BeforeValidator(_position)] = RawLocation()
     summary: Annotated[RawSummary, BeforeValidator(_or_empty)] = RawSummary()
     paymethod: Annotated[RawPaymethod, BeforeValidator(_or_empty)] = RawPaymethod()
     payment_events: Annotated[tuple[RawPayment, ...], BeforeValidator(_or_nothing)] = ()

@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import uuid5
 
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
 
+from schemas.events import NAMESPACE
 from schemas.order import (
     DELIVERY_TYPE_BY_NUMBER,
     ORDER_SCHEMA,
@@ -31,7 +33,7 @@ from schemas.reading import MAX_MESSAGE_BYTES, MalformedError, explain, read_obj
 __all__ = [
     "DEFAULT_SOURCE", "DELIVERY_TYPE_BY_NUMBER", "MAX_MESSAGE_BYTES", "ORDERING_SCHEMA", "ORDER_SCHEMA", "Cancellation",
     "Customer", "DeliveryType", "Dropoff", "Envelope", "Identifier", "Instant", "Item", "MalformedError", "Message",
-    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "read_message",
+    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "missed", "read_message",
 ]  # fmt: skip
 
 DEFAULT_SOURCE = "platform"
@@ -87,6 +89,17 @@ class Message:
     data: Order | OrderRef | Cancellation
     time: datetime | None = None
     traceparent: str | None = None
+
+    @property
+    def unasked(self) -> bool:
+        """Whether it is our own word about an order that was found at the platform."""
+        return self.id == missed(self.source, self.data.order_id).id
+
+
+def missed(source: str, order_id: str) -> Message:
+    """Write the message of an order whose own never came: always the same one, so that it counts once."""
+    identity = str(uuid5(NAMESPACE, f"missed\n{source}\n{order_id}"))
+    return Message(source=source, id=identity, type="order.placed", data=OrderRef(order_id=order_id))
 
 
 def read_message(raw: bytes | dict[str, Any], project: Project = UNTOLD) -> Message:

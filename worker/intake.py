@@ -12,8 +12,8 @@ from typing import Any
 
 from celery import bootsteps
 
-from schemas.ordering import UNTOLD, Project
-from schemas.orders import MalformedError, Message, read_message
+from schemas.ordering import INBOUND, UNTOLD, Project
+from schemas.orders import MalformedError, Message, Order, read_message
 from worker import hints, log
 from worker.bus import AWAY, Entry
 from worker.store import Dead, Intake, passing
@@ -43,12 +43,21 @@ def take_in(made: House, entries: Sequence[tuple[str, bytes | dict[str, Any]]]) 
     """Store documents in one transaction and hint what follows. Raises what the database raises."""
     messages, dead = read(entries, made.settings.ordering.project)
     now = made.now()
-    changed = made.store.take_in(Intake(messages, dead, made.file_shops), made.rules, now)
+    gate = made.settings.ordering.gate
+    changed = made.store.take_in(Intake(messages, dead, made.file_shops, gate=gate), made.rules, now)
+    note_strange(messages)
     hints.after(changed, now, told=bool(entries))
     if dead:
         logger.warning("orders.quarantined", count=len(dead), reasons=sorted({each.reason for each in dead}))
     if messages:
         logger.info("orders.accepted", messages=len(messages), changed=len(changed))
+
+
+def note_strange(messages: Sequence[Message]) -> None:
+    """Note the statuses that no document explains: they change nothing (O-25)."""
+    told = {message.data.status for message in messages if isinstance(message.data, Order)}
+    if strange := told - INBOUND.keys() - {None}:
+        logger.warning("platform.status_unknown", statuses=sorted(map(str, strange)))
 
 
 class Reader:

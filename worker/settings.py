@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,15 +18,14 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
-from schemas.ordering import Project
-from schemas.stores import Store, known_zone
+from schemas.stores import Store
 from worker import sources
 from worker.carriers import KINDS
-from worker.carriers.account import LOOPBACK, Account, origin
+from worker.carriers.account import LOOPBACK, Account
 from worker.errors import SettingsError
+from worker.platform.account import Ordering
 
 REDIS_URL_FILE = Path("var/redis.url")
 ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
@@ -40,66 +39,6 @@ NO_REDIS = (
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Ordering(_Section):
-    """The Ordering platform's API: where orders are fetched and statuses written back."""
-
-    allow_http: bool = False
-    """Allow plain http beyond loopback."""
-    base_url: str = ""
-    """The platform's API. Without it an order that is named by its id alone becomes a dead letter."""
-    api_key: SecretStr = SecretStr("")
-    """Its key."""
-    api_key_header: str = "x-api-key"
-    """The header that the key goes into."""
-    app_id: str = "order-sync"
-    """What we call ourselves there (`X-APP-X`)."""
-    gate: Literal["placed", "accepted", "ready"] = "placed"
-    """From which status on an order is dispatched; any but `placed` is refused: it is not built yet."""
-    write: frozenset[int] = frozenset({22, 25, 8, 3, 9, 11, 12})
-    """Read, not used yet: the statuses that are written back."""
-    write_weak_terminal: bool = True
-    """Read, not used yet: write the end back also where the evidence is weak."""
-    backfill: bool = False
-    """Fetch orders whose message never came; `true` is refused: it is not built yet."""
-    country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
-    """The country of addresses and national telephone numbers in its orders, which name none."""
-    currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
-    """The currency of its amounts, which name none."""
-    timezone: str = ""
-    """The zone of its clock times, which name none."""
-    paymethods: Mapping[str, bool] = Field(default_factory=dict)
-    """Whether a payment method means paid already, one variable each: `...__PAYMETHODS__<ID>=true`."""
-
-    @model_validator(mode="after")
-    def _not_yet(self) -> Self:
-        # Refused, not ignored: whoever sets these relies on a courier not coming too early, or on none being missed.
-        if self.gate != "placed":
-            raise ValueError(f"gate {self.gate!r} is not available yet: every placed order goes at once")
-        if self.backfill:
-            raise ValueError("backfill is not available yet")
-        return self
-
-    @property
-    def project(self) -> Project:
-        """What the platform's own orders may leave unsaid."""
-        return Project(self.country, self.currency, self.timezone, self.paymethods)
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_origin(cls, url: str, info: ValidationInfo) -> str:
-        return url and origin(url, allow_http=info.data.get("allow_http", False))
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_zone(cls, name: str) -> str:
-        return name and known_zone(name)
-
-    @field_validator("write", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return [code for code in value.split(",") if code.strip()] if isinstance(value, str) else value
 
 
 def _address(text: str) -> str:

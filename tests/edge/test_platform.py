@@ -8,15 +8,22 @@ from schemas.orders import MalformedError
 from worker import platform
 from worker.carriers.account import Account
 from worker.carriers.port import Call, Operation, Reply
-from worker.errors import Refused, Unavailable
-from worker.settings import Ordering
+from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
+from worker.platform.account import Ordering
 
 SETTINGS = Ordering(base_url="https://api.example", api_key=SecretStr("k"), app_id="app")
 
 
+@pytest.mark.trap("O-01")
 def test_the_platform_is_an_account_of_two_requests_a_second() -> None:
     assert platform.account(SETTINGS) == Account(
-        name="ordering", kind="ordering", base_url="https://api.example", poll_interval=1, rate="2/second"
+        name="ordering",
+        kind="ordering",
+        base_url="https://api.example",
+        read_timeout=15,
+        deadline=15,
+        poll_interval=1,
+        rate="2/second",
     )
 
 
@@ -52,6 +59,7 @@ def test_an_answer_that_is_not_json_is_asked_for_again(body: bytes) -> None:
         platform.read_order(Reply(200, body))
 
 
+@pytest.mark.trap("O-10")
 def test_an_order_that_is_not_there_is_not_asked_for_again() -> None:
     with pytest.raises(Refused, match="no such order"):
         platform.read_order(Reply(404, b""))
@@ -61,3 +69,73 @@ def test_an_order_that_is_not_there_is_not_asked_for_again() -> None:
 def test_an_answer_that_holds_no_order_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError, match="holds no order"):
         platform.read_order(Reply(200, body))
+
+
+# --- writing ---
+
+
+@pytest.mark.trap("O-09", "O-23")
+def test_a_write_holds_the_status_alone_and_says_who_we_are() -> None:
+    assert platform.write(SETTINGS, "2011", 22) == Call(
+        Operation.AMEND,
+        "PUT",
+        "/orders/2011",
+        headers=(("x-api-key", "k"), ("X-APP-X", "app"), ("Content-Type", "application/json")),
+        body=b'{"status": 22}',
+    )
+
+
+@pytest.mark.trap("O-11")
+@pytest.mark.parametrize(("said", "status"), [(0, 0), (25, 25), ("0", 0), ("16", 16)])
+def test_a_status_is_read_and_0_is_one(said: Any, status: int) -> None:
+    assert platform.read_status(Reply(200, json.dumps({"result": {"status": said}}).encode())) == status
+
+
+@pytest.mark.parametrize("order", [{}, {"status": None}, {"status": True}, {"status": "²"}, {"status": 7.0}])
+def test_an_order_without_a_status_tells_none(order: Any) -> None:
+    with pytest.raises(MalformedError, match="status"):
+        platform.read_status(Reply(200, json.dumps({"result": order}).encode()))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_not_let_in_shuts_out_the_account(status: int) -> None:
+    with pytest.raises(Unavailable) as caught:
+        platform.read_status(Reply(status, b""))
+    assert caught.value.account
+
+
+@pytest.mark.parametrize(
+    ("reply", "becomes"),
+    [
+        (Reply(200, b'{"error": false, "result": {"status": 22}}'), None),
+        (Reply(204, b""), None),
+        (Reply(200, b'{"error": true, "result": ["The selected status is invalid."]}'), Refused),
+        (Reply(400, b""), Refused),
+        (Reply(404, b""), Refused),
+        (Reply(422, b""), Refused),
+        (Reply(200, b"<html>Please log in</html>"), Uncertain),
+        (Reply(500, b""), Uncertain),
+        (Reply(503, b""), Uncertain),
+        (Reply(401, b""), Unavailable),
+        (Reply(302, b""), Unavailable),
+        (Reply(429, b"", {"retry-after": "7"}), Throttled),
+    ],
+)
+def test_an_answer_to_a_write_is_a_yes_a_no_not_done_or_nobody_knows(
+    reply: Reply, becomes: type[CarrierError] | None
+) -> None:
+    caught = None
+    try:
+        platform.read_written(reply)
+    except CarrierError as error:
+        caught = type(error)
+    assert caught is becomes
+
+
+@pytest.mark.trap("O-10")
+def test_a_key_that_sees_no_order_is_told_as_such() -> None:
+    assert platform.probe(SETTINGS).query == (("mode", "dashboard"), ("page", "1"), ("page_size", "1"))
+    assert platform.read_probe(Reply(200, b'{"error": false, "result": [{"id": 1}]}')) == ""
+    assert "no order is visible to this key" in platform.read_probe(Reply(200, b'{"error": false, "result": []}'))
+    with pytest.raises(Unavailable):
+        platform.read_probe(Reply(401, b""))

@@ -36,6 +36,7 @@ def test_a_dict_is_read_as_its_bytes_would_be() -> None:
     assert read_object({"a": [1, {"b": "🍕"}]}) == {"a": [1, {"b": "🍕"}]}
 
 
+@pytest.mark.trap("X-11")
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [

@@ -181,6 +181,7 @@ def test_an_unreadable_traceparent_is_as_if_it_were_not_there(trace: object) -> 
     assert read_message(event(traceparent=trace)).traceparent is None
 
 
+@pytest.mark.trap("O-07")
 @pytest.mark.parametrize(
     ("given_type", "read"),
     [
@@ -235,6 +236,7 @@ TIME = "a time is RFC 3339 text with an offset"
 INTEGER = "Input should be a valid integer"
 
 
+@pytest.mark.trap("O-03", "O-06")
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [
@@ -297,6 +299,7 @@ REQUIRED = (
 )  # fmt: skip
 
 
+@pytest.mark.trap("O-03")
 @pytest.mark.parametrize("path", REQUIRED)
 def test_a_missing_field_is_named(path: str) -> None:
     assert refusal(event(lacking(path))) == f"data: {path}: Field required"
@@ -318,6 +321,7 @@ PATHS = [f"{at}{key}" for at in FIELDS for key in (ORDER[at[:-1]] if at else ORD
 SPOILT: tuple[object, ...] = ("\x00" + "".join(SECRETS), list(SECRETS), {SECRETS[0]: SECRETS}, "".join(SECRETS) * 40, 0)
 
 
+@pytest.mark.trap("X-15")
 @pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
 @pytest.mark.parametrize("path", PATHS)
 def test_no_reason_repeats_what_the_customer_said(path: str, spoilt: object) -> None:

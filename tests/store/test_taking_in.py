@@ -76,6 +76,7 @@ def test_a_batch_that_fails_leaves_nothing_behind(store: Store) -> None:
     assert everything(store) == before
 
 
+@pytest.mark.trap("O-02")
 def test_a_message_that_comes_again_changes_nothing(store: Store) -> None:
     take_in(store, message(order()))
     before = everything(store)
@@ -90,6 +91,7 @@ def test_a_message_that_is_twice_in_a_batch_counts_once(store: Store) -> None:
     assert events(store) == [QUEUED]
 
 
+@pytest.mark.trap("O-02")
 def test_the_same_order_in_another_message_changes_nothing(store: Store) -> None:
     place(store)
     before = store.load([ID])
@@ -111,6 +113,7 @@ def test_an_order_and_its_update_in_one_batch_are_one_updated_delivery(store: St
     assert events(store) == [QUEUED, (2, "delivery.updated")]
 
 
+@pytest.mark.trap("O-02")
 def test_other_content_without_a_higher_revision_asks_for_a_person_once(store: Store) -> None:
     place(store)
     changed = take_in(store, message(order(notes="other"), "two"))
@@ -144,6 +147,7 @@ def test_the_same_order_id_of_another_platform_is_another_delivery(store: Store)
     assert sorted(each.source for each in store.find("2011")) == ["elsewhere", "platform"]
 
 
+@pytest.mark.trap("O-02")
 def test_a_malformed_message_is_buried_and_told_once(store: Store) -> None:
     letter = Dead(b"\x00\xffnot JSON", "message: not JSON", "1-0")
     for now in (NOW, LATER):
@@ -203,6 +207,7 @@ def test_the_directory_in_the_database_wins_over_its_file(store: Store) -> None:
     assert store.shops(["17", "99"]) == {"17": moved}
 
 
+@pytest.mark.trap("O-07")
 @pytest.mark.parametrize("kind", [each for each in DeliveryType if each is not DeliveryType.DELIVERY])
 def test_an_order_that_is_not_delivered_is_skipped_once(store: Store, kind: DeliveryType) -> None:
     assert take_in(store, message(order(delivery_type=kind), "one"), message(order(delivery_type=kind), "two")) == []
@@ -232,3 +237,22 @@ def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store:
     (changed,) = take_in(store, message(WISH, "cancel"))
     assert changed.cancel == WISH
     assert take_in(store, message(WISH, "again")) == []
+
+
+@pytest.mark.trap("O-20")
+def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Store) -> None:
+    orders = message(order("1", status=0)), message(order("2", status=7))
+    made = store.take_in(Intake(orders, file_stores=SHOPS, gate="accepted"), RULES, NOW)
+    assert [(each.gate, each.detail, each.step) for each in made] == [
+        ("accepted", "waiting_for_shop", Step.ROUTE),
+        (None, None, Step.BOOK),
+    ]
+    assert sorted(store.load([each.id for each in made]), key=lambda each: each.order.order_id) == made
+
+
+@pytest.mark.trap("O-20")
+def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Store) -> None:
+    store.take_in(Intake([message(order(status=0))], file_stores=SHOPS, gate="accepted"), RULES, NOW)
+    (let_go,) = take_in(store, message(order(status=7), "two"))
+    assert (let_go.gate, let_go.step, store.load([ID])) == (None, Step.BOOK, [let_go])
+    assert events(store) == [QUEUED, (2, "delivery.updated")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from uuid import uuid5
 
@@ -10,16 +10,15 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id, skipped_key
 from schemas.ordering import reaction_to
-from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint
+from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint, missed
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
-from worker import lifecycle, schedule
+from worker import lifecycle
 from worker.delivery import Change, Delivery
+from worker.lifecycle.gates import PLACED
 from worker.store import deliveries, directory, events
 from worker.store.deliveries import insert_new
 from worker.store.tables import DEAD_LETTER, EVENT, MESSAGE, WISH
-
-FETCH_LEASE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,8 @@ class Intake:
     file_stores: Mapping[str, Store] = field(default_factory=dict)
     fetched: bool = False
     """Whether these are orders fetched for messages that are in the inbox already."""
+    gate: str = PLACED
+    """What the shop must have done before a courier is asked for a new order."""
 
 
 def take_in(connection: Connection, batch: Intake, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
@@ -52,7 +53,7 @@ def take_in(connection: Connection, batch: Intake, rules: lifecycle.Rules, now: 
     named = {order.store_id for message in fresh if isinstance(order := message.data, Order)}
     stores = {**batch.file_stores, **directory.shops(connection, named)}
     wishes = [message for message in fresh if isinstance(message.data, Cancellation)]
-    changed = _place(connection, wanted, there, stores, rules, now)
+    changed = _place(connection, wanted, there, stores, batch, rules, now)
     return changed + _wish(connection, wishes, rules, now)
 
 
@@ -110,42 +111,72 @@ def _place(
     messages: Sequence[Message],
     there: Container[str],
     stores: Mapping[str, Store],
+    batch: Intake,
     rules: lifecycle.Rules,
     now: datetime,
 ) -> list[Delivery]:
     keyed = [(delivery_id(message.source, message.data.order_id), message) for message in messages]
     wishes = _wishes(connection, [key for key, _ in keyed])
     new: dict[str, Change] = {}
-    again: list[tuple[str, Order]] = []
+    again: list[tuple[str, Message]] = []
     for key, message in keyed:
-        order = message.data
-        assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
         if key in there or key in new:
-            again.append((key, order))
+            again.append((key, message))
         elif not _skip(connection, message, now):
-            blank = _blank(key, message.source, order, now)
-            new[key] = lifecycle.accept(blank, stores.get(order.store_id), wishes.get(key), rules, now)
+            blank = _blank(key, message, batch.gate, now)
+            new[key] = lifecycle.accept(blank, stores.get(blank.order.store_id), wishes.get(key), rules, now)
     deliveries.add(connection, list(new.values()), now)
-    amended = [each for key, order in again for each in _amend(connection, key, order, rules, now)]
+    amended = _amend(connection, again, rules, now, fetched=batch.fetched)
     return [change.delivery for change in new.values()] + amended
 
 
-def _blank(key: str, source: str, order: Order, now: datetime) -> Delivery:
+def _blank(key: str, message: Message, gate: str, now: datetime) -> Delivery:
+    order = message.data
+    assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
+    if message.unasked:
+        # The platform's own messages may count their revisions from one, and its API's copy in seconds.
+        order = order.model_copy(update={"revision": 1})
     return Delivery(
         id=key,
-        source=source,
-        order=order,
+        source=message.source,
+        order=lifecycle.ready_now(order, now),
         store=None,
         fingerprint=fingerprint(order),
         status=DeliveryStatus.QUEUED,
         created_at=now,
         changed_at=now,
+        gate=lifecycle.waits_at(gate, order),
     )
 
 
-def _amend(connection: Connection, key: str, order: Order, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
-    print_ = fingerprint(order)
-    return deliveries.change(connection, [key], lambda known: lifecycle.amend(known, order, print_, rules, now))
+def _amend(
+    connection: Connection,
+    again: Sequence[tuple[str, Message]],
+    rules: lifecycle.Rules,
+    now: datetime,
+    *,
+    fetched: bool,
+) -> list[Delivery]:
+    """Take in what came about orders that are known. Of a copy, only the status is news: its form may differ."""
+    found = set() if fetched else _found(connection, [message for _, message in again])
+    changed: list[Delivery] = []
+    for key, message in again:
+        order = message.data
+        assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
+        copy = message.unasked or (key in found and message.type == "order.placed")
+        said = partial(lifecycle.platform_said, status=order.status, rules=rules, now=now)
+        update_ = partial(lifecycle.amend, order=order, fingerprint=fingerprint(order), rules=rules, now=now)
+        changed += deliveries.change(connection, [key], said if copy else update_)
+    return changed
+
+
+def _found(connection: Connection, messages: Sequence[Message]) -> set[str]:
+    """Name the deliveries of those orders that were found at the platform before their message came."""
+    keys = {
+        missed(each.source, each.data.order_id).id: delivery_id(each.source, each.data.order_id) for each in messages
+    }
+    known = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(keys))
+    return {keys[identity] for identity in connection.scalars(known)} if keys else set()
 
 
 def _wishes(connection: Connection, keys: Sequence[str]) -> dict[str, Cancellation]:
@@ -164,31 +195,6 @@ def _wish(connection: Connection, messages: Sequence[Message], rules: lifecycle.
         decide = partial(lifecycle.ask_cancel, wish=wish, rules=rules, now=now, cause=Cause.MESSAGE)
         changed += deliveries.change(connection, [key], decide)
     return changed
-
-
-def to_fetch(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-    """Hand out the messages whose order has yet to be fetched: source, message id, order id, and which try it is."""
-    ripe = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
-    found = connection.execute(ripe.with_for_update(skip_locked=True)).all()
-    for row in found:
-        later = max(FETCH_LEASE, schedule.backoff(row.failures + 1, row.message_id))
-        _mark(connection, row.source, row.message_id, fetch_at=now + later, failures=row.failures + 1)
-    return [(row.source, row.message_id, row.order_id, row.failures + 1) for row in found]
-
-
-def awaits_fetch(connection: Connection, now: datetime) -> bool:
-    """Tell whether an order has yet to be fetched now."""
-    return connection.scalar(select(MESSAGE.c.order_id).where(MESSAGE.c.fetch_at <= now).limit(1)) is not None
-
-
-def fetched(connection: Connection, source: str, message_id: str) -> None:
-    """Note that an order named by its id alone has been fetched, or never will be."""
-    _mark(connection, source, message_id, fetch_at=None)
-
-
-def _mark(connection: Connection, source: str, message_id: str, **values: datetime | int | None) -> None:
-    this = (MESSAGE.c.source == source) & (MESSAGE.c.message_id == message_id)
-    connection.execute(update(MESSAGE).where(this).values(values))
 
 
 def dead_letters(connection: Connection, limit: int) -> list[RowMapping]:

@@ -1,0 +1,95 @@
+"""Fetching orders from the platform by their id, and what becomes of each."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+from uuid import uuid4
+
+from schemas.ordering import read_order
+from schemas.orders import MalformedError, Message
+from worker import hints, log, platform
+from worker.carriers.port import Reply
+from worker.errors import CarrierError, Held, Refused, Throttled
+from worker.intake import note_strange
+from worker.store import Dead, Intake
+from worker.wiring import House
+
+logger = log.get(__name__)
+FETCH_LIMIT = 2
+"""Orders fetched at each sweep: as many as the platform is asked for in a second (O-01)."""
+FETCH_TRIES = 10
+"""After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter that somebody sees."""
+MAX_BODY = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An order that a message named by its id alone."""
+
+    source: str
+    message_id: str
+    order_id: str
+    tries: int
+
+
+def fetch(made: House) -> list[tuple[str, str]]:
+    """Fetch the orders whose turn it is; tell for each, by its id, what became of it."""
+    settings = made.settings.ordering
+    wanted = [Wanted(*each) for each in made.store.to_fetch(made.now(), FETCH_LIMIT)]
+    if not settings.base_url:
+        reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
+        return [(each.order_id, _bury(made, each, reason)) for each in wanted]
+    calls = {id(call := platform.fetch(settings, each.order_id)): (call, each) for each in wanted}
+    groups = made.gateway.send(platform.ACCOUNT, [call for call, _ in calls.values()], max_body=MAX_BODY)
+    outcomes = [(calls[id(call)][1], outcome) for call, outcome in chain.from_iterable(groups)]
+    return [(each.order_id, _take_in(made, each, outcome)) for each, outcome in outcomes]
+
+
+def _take_in(made: House, wanted: Wanted, outcome: Reply | CarrierError) -> str:
+    """Take a fetched order in; what came to nothing is tried again when its time comes."""
+    try:
+        if isinstance(outcome, CarrierError):
+            raise outcome
+        order = read_order(platform.read_order(outcome), made.settings.ordering.project)
+    except (MalformedError, Refused) as error:
+        return _bury(made, wanted, str(error))
+    except CarrierError as error:
+        if isinstance(error, Held) and not isinstance(error, Throttled):
+            return _put_off(made, wanted, error)
+        logger.warning("order.fetch_failed", order_id=wanted.order_id, error=str(error))
+        if wanted.tries >= FETCH_TRIES:
+            return _bury(made, wanted, f"the platform cannot be asked: {error}")
+        return f"again later: {error}"
+    message = Message(source=wanted.source, id=wanted.message_id, type="order.placed", data=order)
+    note_strange([message])
+    gate = made.settings.ordering.gate
+    return _store(made, wanted, Intake([message], file_stores=made.file_shops, fetched=True, gate=gate))
+
+
+def _put_off(made: House, wanted: Wanted, held: Held) -> str:
+    """Try again as soon as our own budget allows: that is nobody's failure."""
+    at = made.now() + timedelta(seconds=held.retry_after or 1.0)
+    made.store.put_fetch_off(wanted.source, wanted.message_id, wanted.tries - 1, at)
+    return f"again later: {held}"
+
+
+def _bury(made: House, wanted: Wanted, reason: str) -> str:
+    """Keep a message that cannot be fetched as one that can be replayed: under a new id, for a repeat does nothing."""
+    document = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": wanted.source,
+        "type": "order.placed",
+        "data": {"order_id": wanted.order_id},
+    }
+    letter = Dead(json.dumps(document).encode(), reason, f"{wanted.source}/{wanted.message_id}")
+    _store(made, wanted, Intake(dead=[letter]))
+    return f"a dead letter: {reason}"
+
+
+def _store(made: House, wanted: Wanted, batch: Intake) -> str:
+    now = made.now()
+    changed = made.store.fetched(wanted.source, wanted.message_id, batch, made.rules, now)
+    hints.after(changed, now, told=True)
+    return "taken in" if changed else "nothing to do: known, or not to be dispatched"
