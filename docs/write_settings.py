@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from worker.carriers import KINDS
 from worker.carriers.account import Account
-from worker.settings import Ordering, Settings
+from worker.platform.account import Ordering
+from worker.settings import Settings
 
 PREFIX = "ORDER_SYNC_"
 PAGE = Path(__file__).parent / "settings.md"

@@ -1,8 +1,9 @@
 """Callbacks: read what was stored with the carrier's codec, and decide as after a poll."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 from celery import shared_task
 
@@ -19,6 +20,9 @@ logger = log.get(__name__)
 ORPHANED = timedelta(days=1)
 """After which a callback that nobody's attempt explains is given up."""
 REPEATED = timedelta(hours=26)
+Seen = tuple[Observation, ...]
+Read = Callable[[Delivery, Attempt, datetime], Seen]
+"""Reads a callback about an attempt of a delivery."""
 
 
 @shared_task(name="callbacks.apply")
@@ -42,6 +46,7 @@ def apply(callback_id: str) -> None:
 
 def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, int]) -> None:
     now = made.now()
+    read = partial(_read, codec, made.words(kept.carrier), kept)
 
     def decide(delivery: Delivery) -> Change | None:
         attempt = delivery.attempt(found[1])
@@ -49,8 +54,8 @@ def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, 
             return None
         ref = codec.callback_key(kept.callback).ref
         if attempt.ref is None or ref in {None, attempt.ref}:
-            return _news(made, codec, kept, delivery, attempt)
-        return _news_of_another(made, codec, kept, delivery, replace(attempt, ref=ref))
+            return _news(made, read, kept, delivery, attempt)
+        return _news_of_another(made, read, kept, delivery, replace(attempt, ref=ref))
 
     try:
         changed = made.store.apply_callback(kept.id, "applied", found, decide)
@@ -65,29 +70,39 @@ def _unreadable(made: House, kept: StoredCallback, error: Exception) -> None:
     made.store.apply_callback(kept.id, "unreadable", None, lambda _: None)
 
 
-def _news(made: House, codec: Carrier, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:
+def _read(
+    codec: Carrier, words: lifecycle.Words, kept: StoredCallback, delivery: Delivery, attempt: Attempt, now: datetime
+) -> Seen:
+    return lifecycle.explained(codec.read_callback(kept.callback, view(delivery, attempt), now), words)
+
+
+def _news(made: House, read: Read, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:
     now = made.now()
-    seen = codec.read_callback(kept.callback, view(delivery, attempt), now)
+    seen = read(delivery, attempt, now)
     if not seen or _replayed(kept, seen):
         return lifecycle.look_now(delivery, made.rules, now, attempt.id)
-    return lifecycle.observe(delivery, attempt.id, seen, made.rules, now, Cause.CALLBACK)
+    change = lifecycle.observe(delivery, attempt.id, seen, made.rules, now, Cause.CALLBACK)
+    if any(each.status or each.raw for each in seen):
+        return change
+    looked = lifecycle.look_now(change.delivery, made.rules, now, attempt.id)
+    return Change(looked.delivery, (*change.events, *looked.events)) if looked else change
 
 
 def _news_of_another(
-    made: House, codec: Carrier, kept: StoredCallback, delivery: Delivery, shown: Attempt
+    made: House, read: Read, kept: StoredCallback, delivery: Delivery, shown: Attempt
 ) -> Change | None:
     """Take a callback about a further order with our tag: a courier too many, unless none comes of it (B-60)."""
     known = next((each for each in delivery.attempts if (each.carrier, each.ref) == (shown.carrier, shown.ref)), None)
     if known is not None:
-        return _news(made, codec, kept, delivery, known)
+        return _news(made, read, kept, delivery, known)
     now = made.now()
-    seen = codec.read_callback(kept.callback, view(delivery, replace(shown, refs={})), now)
+    seen = read(delivery, replace(shown, refs={}), now)
     if not seen or seen[-1].status in GONE or _replayed(kept, seen):
         return None
     return lifecycle.duplicates(delivery, shown.id, [shown.ref or ""], made.rules, now, Cause.CALLBACK)
 
 
-def _replayed(kept: StoredCallback, seen: Sequence[Observation]) -> bool:
+def _replayed(kept: StoredCallback, seen: Seen) -> bool:
     """Tell whether all it says was old when it came: carriers repeat theirs for a day, and nobody signs the time."""
     return all(each.stamp is not None and kept.received_at - each.stamp > REPEATED for each in seen)
 

@@ -8,9 +8,11 @@ from datetime import datetime
 
 from celery import shared_task
 
-from worker import exchange, hints, lifecycle, reads
-from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
-from worker.delivery import Attempt, Change, Delivery, Step, booking, view
+from schemas.status import Reason
+from worker import exchange, hints, lifecycle, quotes, reads
+from worker.carriers.port import Amends, Booked, Booking, Call, Carrier, Observation, Reply
+from worker.delivery import Attempt, Change, Delivery, Ruling, Step, booking, view
+from worker.errors import Refused
 from worker.exchange import Verb
 from worker.wiring import House, house
 
@@ -25,6 +27,12 @@ def book(carrier: str, delivery_ids: list[str]) -> None:
 def confirm(carrier: str, delivery_ids: list[str]) -> None:
     """Accept or deny what the carrier offers."""
     exchange.perform(house(), carrier, delivery_ids, CONFIRM)
+
+
+@shared_task(name="deliveries.amend")
+def amend(carrier: str, delivery_ids: list[str]) -> None:
+    """Carry changes of these deliveries' orders to the carrier that has them."""
+    exchange.perform(house(), carrier, delivery_ids, AMEND)
 
 
 @shared_task(name="deliveries.cancel")
@@ -73,17 +81,43 @@ def _booking(made: House, delivery: Delivery, attempt: Attempt) -> Booking:
     return booking(delivery, attempt, made.callback_url(attempt.carrier, attempt.token))
 
 
-def _accepts(made: House, delivery: Delivery, attempt: Attempt) -> bool:
-    return lifecycle.accepts_offer(delivery, attempt, made.rules)
+def _describe_booking(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call:
+    wanted = _booking(made, delivery, attempt)
+    call = codec.book(wanted, made.now())
+    quotes.check(made, codec, wanted)
+    return call
 
 
-def _describe_confirm(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call:
-    return codec.confirm(view(delivery, attempt), accept=_accepts(made, delivery, attempt))
+def _accepts(attempt: Attempt) -> bool:
+    return attempt.ruling == Ruling.ACCEPT
+
+
+def _describe_confirm(_made: House, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call:
+    return codec.confirm(view(delivery, attempt), accept=_accepts(attempt))
 
 
 def _read_confirm(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Observation:
-    accept = _accepts(made, delivery, attempt)
-    return codec.read_confirmation(reply, view(delivery, attempt), accept=accept, now=made.now())
+    return codec.read_confirmation(reply, view(delivery, attempt), accept=_accepts(attempt), now=made.now())
+
+
+def _describe_amend(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call | None:
+    """Describe the change from what stands at the carrier now; None when that says the same already."""
+    able, seen = _amends(codec), view(delivery, attempt)
+    before = able.before_amend(seen, made.now())
+    if before is None:
+        return able.amend(seen, None, made.now())
+    return exchange.ask(made, codec, before, lambda standing: able.amend(seen, standing, made.now()))
+
+
+def _read_amend(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Observation | None:
+    seen = _amends(codec).read_amended(view(delivery, attempt), reply, made.now())
+    return lifecycle.explained((seen,), made.words(attempt.carrier))[0] if seen else None
+
+
+def _amends(codec: Carrier) -> Amends:
+    if not isinstance(codec, Amends):
+        raise Refused(Reason.CONFIG, f"{codec.account.kind} takes no changes")
+    return codec
 
 
 def _describe_cancel(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call:
@@ -94,8 +128,8 @@ def _describe_cancel(made: House, codec: Carrier, delivery: Delivery, attempt: A
 BOOK: Verb[Booked] = Verb(
     Step.BOOK,
     begin=_begin_booking,
-    describe=lambda made, codec, each, attempt: codec.book(_booking(made, each, attempt), made.now()),
-    read=lambda made, codec, each, attempt, reply: codec.read_booking(_booking(made, each, attempt), reply, made.now()),
+    describe=_describe_booking,
+    read=exchange.read_booking,
     settle=lifecycle.settle,
 )
 CONFIRM: Verb[Observation] = Verb(
@@ -105,7 +139,14 @@ CONFIRM: Verb[Observation] = Verb(
     read=_read_confirm,
     settle=lifecycle.confirmed,
 )
-CANCEL: Verb[None] = Verb(
+AMEND: Verb[Observation | None] = Verb(
+    Step.AMEND,
+    begin=lambda made, each: lifecycle.begin_call(each, Step.AMEND, made.rules, made.now()),
+    describe=_describe_amend,
+    read=_read_amend,
+    settle=lifecycle.amended,
+)
+CANCEL: Verb[Observation | None] = Verb(
     Step.CANCEL,
     begin=lambda made, each: lifecycle.begin_call(each, Step.CANCEL, made.rules, made.now()),
     describe=_describe_cancel,

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import current_app, shared_task
 
-from worker import hints, lifecycle
+from worker import hints, lifecycle, platform, write_back
 from worker.app import carrier_queues
 from worker.delivery import INDOORS, Change, Delivery, Step
 from worker.errors import Unavailable
@@ -24,12 +24,15 @@ def sweep() -> None:
     """Hand out due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
     made = house()
     now = made.now()
-    due = made.store.claim(now, LIMIT, except_carriers=_full(made))
+    full = _full(made)
+    due = made.store.claim(now, LIMIT, except_carriers=full)
     waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
     groups = _grouped(due)
     found = _handed_out(made, groups)
     found += [("callbacks.apply", [callback_id]) for callback_id in waiting]
     found += standing.probes(made)
+    if platform.ACCOUNT not in full:
+        found += write_back.due(made, now)
     if made.store.awaits_publishing():
         found.append(hints.publish())
     if made.store.awaits_fetch(now):
@@ -76,8 +79,8 @@ def _stay_indoors(made: House, ids: list[str]) -> None:
 
 
 def _full(made: House) -> list[str]:
-    """Name the carriers whose queues are full."""
-    queues = {queue: name for name in made.rules for queue in carrier_queues(name)}
+    """Name the carriers whose queues are full, and the platform if its queue is."""
+    queues = {queue: name for name in made.rules for queue in carrier_queues(name)} | {"platform": platform.ACCOUNT}
     with current_app.connection_or_acquire() as connection:
         channel = connection.default_channel
         return sorted({name for queue, name in queues.items() if _depth(channel, queue) > FULL})

@@ -27,10 +27,20 @@ VISIBILITY_SECONDS = 300
 """Longer than any task (a task waits at most one deadline and its margin); a lost task is swept long before."""
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", "platform", "timers")
-ELSEWHERE = {"orders.fetch": "platform", "maintenance.purge": "timers"}
+ELSEWHERE = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
 """Tasks whose queue is not their family's."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
+BACKFILL_SECONDS = 300.0
+
+
+_BACKFILL: dict[str, Any] = {
+    "backfill": {
+        "task": "orders.backfill",
+        "schedule": timedelta(seconds=BACKFILL_SECONDS),
+        "options": {"expires": BACKFILL_SECONDS},
+    },
+}
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
@@ -88,7 +98,7 @@ def make(settings: Settings) -> Celery:
     made.conf.update(
         include=[
             f"tasks.{name}"
-            for name in ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "timers")
+            for name in ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
         ],
         broker_transport_options=redis_options if not settings.broker.startswith("amqp") else {},
         broker_connection_retry_on_startup=True,
@@ -138,6 +148,7 @@ def make(settings: Settings) -> Celery:
                 "schedule": timedelta(seconds=PURGE_SECONDS),
                 "options": {"expires": PURGE_SECONDS},
             },
+            **(_BACKFILL if settings.ordering.backfill else {}),
         },
     )
     made.steps["worker"].update((OrdersReader, JournalReader, Watch))

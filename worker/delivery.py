@@ -3,7 +3,7 @@
 Frozen: a change is a new value, and only `lifecycle` makes one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from schemas.orders import Cancellation, Order
 from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker.carriers import port
+from worker.errors import Refused
 
 SUBMITTING = "submitting"
 """An attempt whose intent is committed and whose create may be in flight; never published."""
@@ -37,6 +38,13 @@ class Step(StrEnum):
 
 INDOORS = frozenset({Step.ROUTE, Step.ALARM})
 """Steps that need no carrier: the sweep takes them itself."""
+
+
+class Ruling(StrEnum):
+    """The word on an offer: ours where it suits, otherwise a person's."""
+
+    ACCEPT = "accept"
+    DENY = "deny"
 
 
 class Unread(BaseModel):
@@ -62,9 +70,9 @@ class Attempt:
     said yes; `cancel_checks` counts reads since. `contrary` is what a poll saw against the state held, first at
     `contrary_at` (None once a person was told). `tail_reads` counts reads after its end.
 
-    `ruling` is a person's word on an offer, `accept` or `deny`. `told` is the fingerprint of the order as its carrier
-    knows it, `amending` that of the change under way, `amend_asks` how often it was asked, `amend_refused` that it said
-    no. `unread` is its last word while nobody has said what it means.
+    `ruling` is the word on its offer. `told` is the fingerprint of the order as its carrier knows it, empty while
+    nobody knows which that is, and `amending` that of a change whose answer is still out; `amend_asks` counts how often
+    that was asked, `amend_refused` that it cannot be had. `unread` is its last word while nobody said what it means.
     """
 
     id: int
@@ -131,8 +139,9 @@ class Delivery:
     `step` is what to do next, not before `next_run_at`, and `turn` the attempt that it is about, None where there is
     none yet; all are None when there is nothing left to do. `carrier` is who is asked next or has it now. `cancel` is
     the wish to cancel, once somebody had it. Alarms up to `alarmed_at` have been given. `gate` is what the shop has yet
-    to do before a courier is asked (`accepted`, `ready`), `carrier_since` when `carrier` became the one to ask, and
-    `located_at` when the courier's place was last told.
+    to do before a courier is asked (`accepted`, `ready`), `carrier_since` when `carrier` became the one to ask or was
+    first found not to be callable, and `located_at` when the courier's place was last told. Attempts up to the number
+    `anew_after` keep no carrier from being asked: since then a person wished it all to be tried again.
     """
 
     id: str
@@ -154,6 +163,7 @@ class Delivery:
     gate: str | None = None
     carrier_since: datetime | None = None
     located_at: datetime | None = None
+    anew_after: int = 0
     failures: int = 0
     cancel: Cancellation | None = None
     attention: str | None = None
@@ -237,14 +247,22 @@ class Change:
     events: tuple[Event, ...] = ()
 
 
+def _takes_all(_order: Order, _store: Store, _at: datetime) -> Refused | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the engine must know of a carrier account to plan with it. Times in seconds."""
+    """What the engine must know of a carrier account to plan with it. Times in seconds.
+
+    `refuses` tells, without asking the carrier, why it could not take an order for a store when it is asked then.
+    """
 
     capabilities: port.Capabilities
     deadline: float = 45
     callback_wait: float = 0
     poll_interval: float = 30
+    refuses: Callable[[Order, Store, datetime], Refused | None] = _takes_all
 
     @property
     def scale(self) -> float:

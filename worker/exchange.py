@@ -12,18 +12,21 @@ from typing import Generic, TypeVar
 
 from schemas.status import Reason
 from worker import hints, lifecycle, log, schedule
-from worker.carriers.port import Call, Carrier, Reply
-from worker.delivery import Attempt, Change, Delivery, Step
-from worker.errors import CarrierError, Refused, Uncertain
+from worker.carriers.port import Booked, Call, CallbackKey, Carrier, Reply
+from worker.delivery import Attempt, Change, Delivery, Step, booking
+from worker.errors import CarrierError, Held, Refused, Uncertain
 from worker.gateway import Outcome
 from worker.guard import standing
+from worker.guard.breaker import Kind
 from worker.journal import Page
+from worker.plan import call_time
 from worker.store import passing
 from worker.wiring import House
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""How long after its intent a call may still be sent; the other half of the margin is for storing its outcome."""
+"""How long after its intent a call may still be sent, beside the time for what is asked before it; the other half of
+the margin is for storing its outcome."""
 Decide = Callable[[Delivery, int, lifecycle.Rules, datetime], Change | None]
 """Tells what something means for one attempt of a delivery."""
 T = TypeVar("T")
@@ -34,12 +37,12 @@ class Verb(Generic[T]):
     """One thing to ask of a carrier for each delivery.
 
     `begin` writes the intent down, `describe` and `read` are the codec's part, and `settle` tells what the answer or
-    the CarrierError means for the delivery.
+    the CarrierError means for the delivery. What is described as no call at all is an answer already.
     """
 
     step: Step
     begin: Callable[[House, Delivery], Change | None]
-    describe: Callable[[House, Carrier, Delivery, Attempt], Call]
+    describe: Callable[[House, Carrier, Delivery, Attempt], Call | T]
     read: Callable[[House, Carrier, Delivery, Attempt, Reply], T]
     settle: Callable[[Delivery, int, T | CarrierError, lifecycle.Rules, datetime], Change]
 
@@ -63,19 +66,64 @@ def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb[T]) -> Non
 
 def _perform(made: House, codec: Carrier, ids: Sequence[str], verb: Verb[T], page: Page) -> None:
     carrier, now = codec.account.name, made.now()
-    asked = [
-        (one, guarded(carrier, partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade))
-        for one in _begun(made, carrier, ids, verb, page, now)
-    ]
-    refused = [(one, _meant(verb, call)) for one, call in asked if isinstance(call, CarrierError)]
-    page.settled(each.id for each in settle(made, refused))
+    terms = made.rules[carrier]
+    until = now + START_WITHIN + call_time(terms, verb.step) - call_time(terms)
+    describe = partial(_described, made, codec, verb, until=until)
+    asked = [(one, describe(one)) for one in _begun(made, carrier, ids, verb, page, now)]
+    answered = [(one, _meant(verb, call)) for one, call in asked if not isinstance(call, Call)]
+    page.settled(each.id for each in settle(made, answered))
     calls = [call for _, call in asked if isinstance(call, Call)]
     about = {id(call): one for one, call in asked if isinstance(call, Call)}
     if not page.sending(one.attempt.id for one in about.values()):
         made.store.update([one.delivery.id for one in about.values()], page.unsign)
-    until = now + START_WITHIN
     for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
         _take(made, codec, verb, page, [(about[id(call)], outcome) for call, outcome in group])
+
+
+def _described(made: House, codec: Carrier, verb: Verb[T], one: Asked, *, until: datetime) -> Call | T | CarrierError:
+    """Describe a call, which may take a question of its own; not once it is too late for the call itself."""
+    if made.now() > until:
+        return Held("the call could not start in time")
+    return guarded(codec.account.name, partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade)
+
+
+def ask(made: House, codec: Carrier, call: Call, read: Callable[[Reply], T]) -> T:
+    """Ask what a description depends on, and tell what the answer says about the account. Raises CarrierError."""
+    reply: Reply | None = None
+    try:
+        reply = made.gateway.one(codec.account.name, call, max_body=codec.capabilities.max_body)
+        answer = read(reply)
+    except CarrierError as error:
+        standing.note(made, codec.account.name, Kind.READ, [(reply, error)])
+        raise
+    standing.note(made, codec.account.name, Kind.READ, [(reply, answer)])
+    return answer
+
+
+def read_booking(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Booked:
+    """Read the answer to a create. Uncertain when the order it names is known as another's.
+
+    Where nothing can be looked up by our reference, the bare id of the answer is all that ties it to us (C-21).
+    """
+    carrier = codec.account.name
+    made_of = booking(delivery, attempt, made.callback_url(carrier, attempt.token))
+    booked = codec.read_booking(made_of, reply, made.now())
+    ref = booked.observation.ref
+    if codec.capabilities.find or ref is None:
+        return booked
+    if _held_by(made, carrier, ref) not in {None, (delivery.id, attempt.id)}:
+        logger.error("carrier.id_repeated", carrier=carrier, delivery_id=delivery.id, ref=ref)
+        raise Uncertain("the carrier's id belongs to another order")
+    return booked
+
+
+def _held_by(made: House, carrier: str, ref: str) -> tuple[str, int] | None:
+    try:
+        return made.store.find_attempt(carrier, CallbackKey(ref=ref))
+    except Exception as error:
+        if not passing(error):
+            raise
+        return None  # a database that is away for a moment is no reason to doubt an answer
 
 
 def _begun(made: House, carrier: str, ids: Sequence[str], verb: Verb[T], page: Page, now: datetime) -> list[Asked]:
@@ -106,6 +154,8 @@ def _take(made: House, codec: Carrier, verb: Verb[T], page: Page, group: Sequenc
     page.settled(each.id for each in settled)
     for each in settled:
         logger.info("delivery.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
+    if verb.step is Step.BOOK:
+        standing.leaving(carrier, settled)
     # Only now: Redis may hang, and an answer must not wait for it.
     standing.note(made, carrier, standing.KINDS[verb.step], [(outcome, verdict) for _, outcome, verdict, _ in answers])
 

@@ -75,11 +75,24 @@ def _next_of_attempt(delivery: Delivery, attempt: Attempt, terms: Terms, now: da
             return Step.RECONCILE, _next_lookup(attempt, terms, now)
         case DeliveryStatus.AWAITING_CONFIRMATION if attempt.doubted_at is not None:
             return Step.RECONCILE, attempt.doubted_at + terms.scale * schedule.OFFER_CHECK * (attempt.lookups + 1)
-        case DeliveryStatus.AWAITING_CONFIRMATION:
-            return Step.CONFIRM, now
+        case DeliveryStatus.AWAITING_CONFIRMATION if attempt.offered_at is not None:
+            ruled = attempt.ruling is not None or delivery.cancel is not None
+            return Step.CONFIRM, now if ruled else offer_ends(attempt, terms)
+    return _next_at_carrier(delivery, attempt, terms, now)
+
+
+def _next_at_carrier(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) -> tuple[Step, datetime]:
     if wants_cancel(delivery, attempt, terms, now):
         return Step.CANCEL, now
+    if wants_amend(delivery, attempt, terms):
+        # One whose answer is out is read first: a change that fails again and again keeps nobody from being followed.
+        return (Step.AMEND if attempt.amending is None else Step.TRACK), now
     return Step.TRACK, _next_look(delivery, attempt, terms, now)
+
+
+def offer_ends(attempt: Attempt, terms: Terms) -> datetime:
+    """Tell until when an offer is left to a person (D-30)."""
+    return attempt.changed_at + timedelta(seconds=terms.capabilities.offer_wait)
 
 
 def lease_end(attempt: Attempt, terms: Terms) -> datetime:
@@ -87,9 +100,9 @@ def lease_end(attempt: Attempt, terms: Terms) -> datetime:
     return attempt.submitted_at + call_time(terms)
 
 
-def call_time(terms: Terms) -> timedelta:
-    """Tell how long a call may be under way."""
-    return timedelta(seconds=terms.deadline) + schedule.CALL_MARGIN
+def call_time(terms: Terms, step: Step | None = None) -> timedelta:
+    """Tell how long a call may be under way; a change is two, for it asks first how things stand."""
+    return timedelta(seconds=terms.deadline * (2 if step is Step.AMEND else 1)) + schedule.CALL_MARGIN
 
 
 def _next_lookup(attempt: Attempt, terms: Terms, now: datetime) -> datetime:
@@ -110,6 +123,19 @@ def wants_cancel(delivery: Delivery, attempt: Attempt, terms: Terms, now: dateti
     grace = terms.capabilities.withdrawal_grace
     withdrawn = attempt.state == DeliveryStatus.COURIER_WITHDRAWN and grace is not None
     return withdrawn and now >= attempt.changed_at + timedelta(seconds=grace or 0)
+
+
+def wants_amend(delivery: Delivery, attempt: Attempt, terms: Terms) -> bool:
+    """Tell whether the carrier is to be told of a change: the order that it knows is not ours any more."""
+    return attempt.told != delivery.fingerprint and not attempt.amend_refused and amendable(delivery, attempt, terms)
+
+
+def amendable(delivery: Delivery, attempt: Attempt, terms: Terms) -> bool:
+    """Tell whether changes of the order can be carried to an attempt's carrier; not to another shop, nor too late."""
+    if attempt.told is None or delivery.store is None or delivery.cancel is not None or attempt.cancelling:
+        return False
+    standing = attempt.live and not attempt.surplus and attempt.rank < GOODS_WITH_COURIER
+    return standing and terms.capabilities.amends and delivery.store.store_id == delivery.order.store_id
 
 
 def _next_look(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) -> datetime:
@@ -172,8 +198,8 @@ def tail(attempt: Attempt, terms: Terms) -> _Beside:
     if attempt.written_off and terms.capabilities.find:
         return _tail_read(attempt, ended, Step.RECONCILE, schedule.LATE_LOOKUPS)
     if attempt.state in TAILED and attempt.ref is not None:
-        # Where callbacks can be trusted, one read is enough.
-        waits = schedule.TAIL[-1:] if terms.capabilities.callbacks == "signed" else schedule.TAIL
+        # Where callbacks are relied on, one read is enough.
+        waits = schedule.TAIL if terms.capabilities.cadence.unheard is None else schedule.TAIL[-1:]
         return _tail_read(attempt, ended, Step.TRACK, waits)
     return None
 
@@ -188,7 +214,7 @@ def _tail_read(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 def may_look(delivery: Delivery, attempt: Attempt, terms: Mapping[str, Terms], now: datetime) -> bool:
     """Tell whether a read is what may be done next about an attempt, be it early."""
     if attempt == delivery.active:
-        return _main(delivery, terms, now).step is Step.TRACK
+        return _main(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
     if attempt.live:
         return attempt.carrier in terms and not wants_cancel(delivery, attempt, terms[attempt.carrier], now)
     return attempt.carrier in terms and attempt.state in TAILED and attempt.ref is not None

@@ -1,7 +1,7 @@
 """Reads at one carrier for a batch of deliveries: with as few calls as it allows, and all of their pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 
@@ -57,7 +57,7 @@ def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
 
 
 def _look(made: House, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-    carrier, now = codec.account.name, made.now()
+    carrier, now, words = codec.account.name, made.now(), made.words(codec.account.name)
     due = [each for each in made.store.load(ids) if lifecycle.due(each, step, carrier, now)]
     asked = {attempt.id: Asked(each, attempt) for each in due if (attempt := each.on_turn)}
     attempts = {key: view(one.delivery, one.attempt) for key, one in asked.items()}
@@ -69,10 +69,17 @@ def _look(made: House, codec: Carrier, ids: Sequence[str], step: Step) -> None:
         seen.failed.update(dict.fromkeys(attempts, calls))
         calls = []
     for call, reading in _read_all(made, codec, calls, attempts):
-        seen.take(call, reading)
+        seen.take(call, _explained(reading, words))
     covered = {key: sum(key in call.covers for call in calls) for key in attempts}
     settle(made, [(one, _meaning(one.attempt, seen, covered[key], cause, now)) for key, one in asked.items()])
     settle(made, [(asked[key], _further(refs, cause)) for key, refs in seen.extras.items() if key in asked])
+
+
+def _explained(reading: Reading | CarrierError, words: lifecycle.Words) -> Reading | CarrierError:
+    """Put in what operators said that unknown words mean."""
+    if isinstance(reading, CarrierError):
+        return reading
+    return replace(reading, seen={key: lifecycle.explained(found, words) for key, found in reading.seen.items()})
 
 
 def _further(refs: Sequence[str], cause: Cause) -> Decide:

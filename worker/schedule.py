@@ -23,9 +23,15 @@ CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 """Seconds between the reads that confirm a cancel (C-47)."""
 CANCEL_ASKS = 3
 """How often a carrier is asked to cancel one order at the most."""
+AMEND_ASKS = 3
+"""How often a carrier is asked for one change of an order before a person is."""
+AMEND_AGAIN = timedelta(seconds=30)
+"""Between a change whose answer did not come and the read after which it is asked for again."""
 OFFER_CHECK = timedelta(seconds=30)
 """Between the two look-ups that show what became of an offer, at the default cadence (D-30)."""
 ROUTE_AGAIN = timedelta(minutes=1)
+FAILOVER_AFTER, FAILOVER_SOONEST = timedelta(minutes=2), timedelta(seconds=30)
+"""How long a carrier that cannot be called is waited for while another one could be."""
 ACCOUNT_AGAIN = timedelta(minutes=5)
 PARKED_AGAIN = timedelta(minutes=10)
 BESIDE_AGAIN = timedelta(minutes=10)
@@ -83,6 +89,15 @@ def dispatch_at(order: Order, store: Store, now: datetime) -> datetime:
     if order.deliver_at is None:
         return now
     return max(now, order.deliver_at.astimezone(UTC) - timedelta(minutes=store.lead_minutes))
+
+
+def failover_at(order: Order, store: Store, accepted_at: datetime, since: datetime) -> datetime:
+    """Tell when a carrier that is to be asked since then, and cannot be, is left for another one.
+
+    After `FAILOVER_AFTER`, or after a sixth of the time to the pickup where that is shorter.
+    """
+    left = pickup_at(order, store, accepted_at) - since
+    return since + min(FAILOVER_AFTER, max(FAILOVER_SOONEST, left / 6))
 
 
 def next_look(  # noqa: PLR0913 - a cadence depends on all of these

@@ -5,27 +5,35 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cached_property
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
+from types import MappingProxyType
 
+from schemas.orders import Order
 from schemas.stores import Store as Shop
-from worker import bus, platform
+from worker import bus, log, platform
 from worker.bus import Bus
 from worker.carriers import KINDS
 from worker.carriers.account import Account
+from worker.carriers.fitness import refusal
 from worker.carriers.port import Carrier
 from worker.clock import SharedClock
 from worker.delivery import Terms
+from worker.errors import Refused
 from worker.gateway import Gateway
 from worker.guard.breaker import Breaker
 from worker.guard.budget import Budget
+from worker.guard.prices import Prices
 from worker.guard.rooms import Rooms
 from worker.journal import Journal
-from worker.lifecycle import Rules
+from worker.lifecycle import Rules, Words
 from worker.settings import Settings, load
 from worker.store import Store
 
+logger = log.get(__name__)
 Clock = Callable[[], datetime]
+WORDS_FRESH = timedelta(seconds=5)
+"""How soon a process knows what an operator said that a word means."""
 ATTEMPT_BITS = 53
 """Attempt ids are random and fit a JSON number: a new database never meets an old one's orders at a carrier."""
 
@@ -42,6 +50,7 @@ class House:
     settings: Settings
     now: Clock = utc_now
     _carriers: dict[str, Carrier] = field(default_factory=dict)
+    _words: tuple[datetime | None, Mapping[str, Words]] = (None, MappingProxyType({}))
 
     def __post_init__(self) -> None:
         """Put the shared clock in the place of the wall clock."""
@@ -51,7 +60,9 @@ class House:
     @cached_property
     def store(self) -> Store:
         """The database."""
-        return Store(self.settings.database_url, pool_size=self.settings.worker_concurrency)
+        ordering = self.settings.ordering
+        told = ordering.source if ordering.base_url else None
+        return Store(self.settings.database_url, pool_size=self.settings.worker_concurrency, write_back=told)
 
     @cached_property
     def bus(self) -> Bus:
@@ -80,6 +91,11 @@ class House:
         return Breaker(bus.connect(self.settings.redis))
 
     @cached_property
+    def prices(self) -> Prices:
+        """The prices that processes share."""
+        return Prices(bus.connect(self.settings.redis))
+
+    @cached_property
     def rooms(self) -> Rooms:
         """What each account may have of this process's threads."""
         return Rooms(self.settings.worker_concurrency, len(self.settings.accounts))
@@ -105,6 +121,15 @@ class House:
     def file_shops(self) -> Mapping[str, Shop]:
         """The store directory's file, as it was at the start."""
         return self.settings.stores()
+
+    def words(self, account: str) -> Words:
+        """Tell what operators said that an account's words mean, a few seconds ago at the most."""
+        now = self.now()
+        read_at, words = self._words
+        if read_at is None or abs(now - read_at) >= WORDS_FRESH:
+            words = self.store.words()
+            self._words = now, words
+        return words.get(account, {})
 
     def carrier(self, name: str) -> Carrier:
         """Give the codec of an account, with what its login told. Raises CarrierError when a needed login fails."""
@@ -137,8 +162,16 @@ class House:
 
 
 def _terms(codec: Carrier) -> Terms:
-    account = codec.account
-    return Terms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval)
+    account, refuses = codec.account, partial(_refuses, codec)
+    return Terms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval, refuses)
+
+
+def _refuses(codec: Carrier, order: Order, store: Shop, at: datetime) -> Refused | None:
+    """Tell why a carrier would not take an order; who was passed over, and why, is seen in the log."""
+    why = refusal(codec, order, store, at)
+    if why is not None:
+        logger.info("carrier.passed_over", carrier=codec.account.name, order_id=order.order_id, reason=why.reason.value)
+    return why
 
 
 _houses: dict[int, House] = {}

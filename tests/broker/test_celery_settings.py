@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from celery import Celery
 
 from worker.app import make
@@ -53,11 +54,13 @@ def app(**environment: str) -> Celery:
     return make(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
+@pytest.mark.trap("X-06", "X-07")
 def test_nothing_is_retried_kept_or_lost_but_as_we_say() -> None:
     conf: Any = app().conf
     assert {name: conf[name] for name in RELIABLE} == RELIABLE
 
 
+@pytest.mark.trap("X-06")
 def test_on_redis_no_connection_is_waited_for_without_an_end() -> None:
     assert app().conf.broker_transport_options == TRANSPORT
 

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -536,6 +537,21 @@ def test_a_check_says_one_line_for_each_thing_that_works(operator: Operator) -> 
     ]
 
 
+@pytest.mark.trap("O-10")
+@pytest.mark.usefixtures("carriers", "orders")
+def test_a_check_says_whether_the_platform_lets_us_in_and_what_we_see_there(operator: Operator) -> None:
+    origin = os.environ["ORDER_SYNC_CARRIERS__CERVO__BASE_URL"]
+    operator.set(ORDERING__BASE_URL=origin, ORDERING__API_KEY="sandbox-ordering-key")
+    let_in = operator("check").lines[-1]
+    operator.set(ORDERING__API_KEY="another key")
+    shut_out = operator("check")
+    assert let_in == (
+        "ok      platform: orders of the source 'platform' are written back; "
+        "no order is visible to this key: is it an administrator's or a business owner's?"
+    )
+    assert (shut_out.code, shut_out.lines[-1]) == (1, "failed  platform: Unavailable the platform answered 401")
+
+
 @pytest.mark.usefixtures("carriers")
 def test_a_check_names_everything_that_does_not_work(operator: Operator) -> None:
     operator.set(DATABASE_URL="sqlite:///empty.db", CARRIERS__BORZO__TOKEN="wrong")
@@ -548,6 +564,15 @@ def test_a_check_names_everything_that_does_not_work(operator: Operator) -> None
         "failed  carrier borzo",
     ]
     assert "wrong" not in ended.out
+
+
+@pytest.mark.trap("B-34")
+@pytest.mark.usefixtures("carriers", "orders")
+def test_a_check_names_a_card_that_the_account_does_not_have(operator: Operator) -> None:
+    operator.set(CARRIERS__BORZO__PAYMENT_METHOD="bank_card", CARRIERS__BORZO__BANK_CARD_ID="81")
+    ended = operator("check")
+    assert ended.code == 1
+    assert "failed  carrier borzo: Refused bank_card_id: the account has no such card" in ended.lines
 
 
 def test_a_check_names_a_journal_that_cannot_be_written(operator: Operator) -> None:
@@ -614,6 +639,7 @@ def test_the_accounts_are_listed_with_what_holds_them_back(
         "breakers": {kind: {"state": "closed", "wait": 0} for kind in ("create", "cancel", "read")},
         "budget": [],
         "unknown_words": [],
+        "explained_words": {},
     }
 
 
@@ -639,6 +665,55 @@ def test_an_operator_pauses_an_account_and_resumes_it(operator: Operator, house:
     ]
 
 
+def test_the_platforms_account_is_listed_and_paused_like_a_carriers(operator: Operator) -> None:
+    operator.set(ORDERING__BASE_URL="http://127.0.0.1:9", ORDERING__API_KEY="a-key")
+    paused = operator("carriers", "pause", "ordering")
+    assert (paused.code, paused.out, paused.err) == (0, "ordering: paused\n", "")
+    assert operator("carriers").lines[-1].startswith("ordering  ordering  paused by operator since ")
+
+
 def test_an_account_that_is_not_there_is_named_beside_those_that_are(operator: Operator) -> None:
     ended = operator("carriers", "pause", "uber")
     assert (ended.code, ended.err) == (1, "order-sync: there is no account uber; there are borzo, cervo, deliverit\n")
+
+
+@pytest.mark.trap("C-32", "B-70")
+def test_an_operator_says_what_an_unknown_word_means_and_takes_it_back(
+    operator: Operator, house: House, delivery: str
+) -> None:
+    seen = [Observation(None, Raw("order", "6"))]
+    house.store.update([delivery], lambda each: lifecycle.begin_booking(each, 7, "token", house.rules, NOW))
+    made = Booked(Observation(DeliveryStatus.CREATED, None, ref="99999"))
+    house.store.update([delivery], lambda each: lifecycle.settle(each, 7, made, house.rules, NOW))
+    house.store.update([delivery], lambda each: lifecycle.observe(each, 7, seen, house.rules, NOW, Cause.POLL))
+    shown = [operator("carriers").lines[1].split("  ")[-1]]
+    mapped = operator("carriers", "map", "cervo", "order:6", "delivered")
+    shown.append(operator("carriers").lines[1].split("  ")[-1])
+    documents = operator("carriers", "--json").documents
+    removed = [operator("carriers", "map", "cervo", "order:6", "--remove") for _ in range(2)]
+    assert (mapped.code, mapped.out) == (0, "cervo: order:6 means delivered, deliveries changed: 1\n")
+    assert house.store.load([delivery])[0].status == DeliveryStatus.DELIVERED
+    assert shown == ["unknown words order:6", "explained words order:6 = delivered"]
+    assert (documents[1]["unknown_words"], documents[1]["explained_words"]) == ([], {"order:6": "delivered"})
+    assert [(each.code, each.out, each.err) for each in removed] == [
+        (0, "cervo: order:6 means nothing any more\n", ""),
+        (1, "", "order-sync: cervo: order:6 has no meaning\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("cervo", "order:6", "queued"), "queued is no status that a carrier can tell; there are awaiting_con"),
+        (("cervo", "order:6", "submit_unknown"), "submit_unknown is no status that a carrier can tell"),
+        (("cervo", "order:6", "gone"), "gone is no status that a carrier can tell"),
+        (("cervo", "6", "delivered"), "6 is no word of a carrier's: write it as `order-sync carriers` shows it"),
+        (("cervo", "order:6"), "say what the word means, or --remove"),
+        (("cervo", "order:6", "delivered", "--remove"), "say what the word means, or --remove"),
+    ],
+)
+def test_a_word_is_explained_by_one_of_our_statuses(
+    operator: Operator, arguments: tuple[str, ...], complaint: str
+) -> None:
+    ended = operator("carriers", "map", *arguments)
+    assert (ended.code, ended.err.startswith(f"order-sync: {complaint}")) == (2, True)

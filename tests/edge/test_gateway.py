@@ -79,6 +79,7 @@ def described(outcomes: Sequence[tuple[Call, Outcome]]) -> list[tuple[str, str]]
 # --- what may have happened ---
 
 
+@pytest.mark.trap("X-09")
 @pytest.mark.parametrize("how", MISBEHAVIOURS)
 def test_only_what_changes_something_is_uncertain_when_it_left_and_brought_nothing(
     how: str, serve: Serve, open_gateway: Open
@@ -104,6 +105,7 @@ def test_only_what_changes_something_is_uncertain_when_it_left_and_brought_nothi
     assert server.connections == 8
 
 
+@pytest.mark.trap("C-45")
 def test_a_cancel_by_get_is_sent_exactly_once_when_the_server_hangs_up(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_after_reading)
     outcome = outcome_of(open_gateway(server.origin), Call(Operation.CANCEL, "GET", "/cancel", query=(("id", "7"),)))
@@ -116,6 +118,12 @@ def test_the_text_of_a_failure_names_its_kind(serve: Serve, open_gateway: Open) 
     gateway = open_gateway(server.origin, deadline=SHORT)
     texts = [str(outcome_of(gateway, call(operation))) for operation in (Operation.CREATE, Operation.READ)]
     assert texts == ["no answer within the deadline"] * 2
+
+
+def test_a_caller_may_be_less_patient_than_the_account(serve: Serve, open_gateway: Open) -> None:
+    server = serve(misbehaving.hanging)
+    with pytest.raises(Unavailable, match="no answer within the deadline"):
+        open_gateway(server.origin, deadline=LONG * 10).one("x", call(Operation.ASK), within=SHORT)
 
 
 # --- what certainly did not ---
@@ -135,6 +143,7 @@ def test_a_host_that_is_not_known_changed_nothing(host: str, open_gateway: Open)
     assert type(outcome_of(gateway, call(Operation.CREATE))) is Unavailable
 
 
+@pytest.mark.trap("X-09")
 def test_a_server_without_tls_was_told_nothing(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_before_reading)
     gateway = open_gateway(f"https://127.0.0.1:{server.port}")
@@ -155,6 +164,7 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.trap("X-09")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses or accepts")
 @pytest.mark.parametrize(
     ("settings", "text"),
@@ -246,6 +256,7 @@ def test_no_calls_ask_for_no_budget_and_bring_no_groups(open_gateway: Open) -> N
 # --- replies ---
 
 
+@pytest.mark.trap("C-01", "X-09")
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_every_status_is_a_reply_and_no_redirect_is_followed(
@@ -259,6 +270,7 @@ def test_every_status_is_a_reply_and_no_redirect_is_followed(
     assert (server.connections, elsewhere.connections) == (1, 0)
 
 
+@pytest.mark.trap("X-09")
 def test_a_compressed_body_is_neither_asked_for_nor_unpacked(serve: Serve, open_gateway: Open) -> None:
     packed = gzip.compress(b"0" * 10_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
@@ -266,6 +278,7 @@ def test_a_compressed_body_is_neither_asked_for_nor_unpacked(serve: Serve, open_
     assert open_gateway(server.origin).one("x", call(Operation.READ)).body == packed
 
 
+@pytest.mark.trap("D-62", "X-09")
 def test_a_body_of_just_the_limit_is_read(serve: Serve, open_gateway: Open) -> None:
     body = b"x" * LIMIT
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body))
@@ -303,6 +316,7 @@ def test_a_read_goes_out_as_described_on_a_connection_that_is_kept(serve: Serve,
     ]
 
 
+@pytest.mark.trap("C-45", "X-09")
 @pytest.mark.parametrize(
     ("operation", "connections"), [*((each, 3) for each in HARMFUL), *((each, 1) for each in HARMLESS)]
 )
@@ -316,6 +330,7 @@ def test_only_harmless_calls_share_a_connection(
     assert (len(server.requests), server.connections) == (3, connections)
 
 
+@pytest.mark.trap("X-10")
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 @pytest.mark.parametrize(
     ("path", "target"),
@@ -339,6 +354,7 @@ def test_no_path_leaves_the_account_s_origin(
     assert request.decode().split("\r\n")[:2] == [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
 
 
+@pytest.mark.trap("X-10")
 @pytest.mark.parametrize("path", ["@evil.example/x", ".evil.example", ":80@evil.example", "http://evil.example/"])
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 def test_what_is_no_path_is_not_sent_anywhere_else(

@@ -12,7 +12,9 @@ from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.deliverit.account import DeliverItAccount
 from worker.errors import SettingsError
-from worker.settings import Ordering, Settings, load, read_stores
+from worker.platform.account import Ordering
+from worker.platform.guard import WRITABLE
+from worker.settings import Settings, load, read_stores
 
 SECRET = "s3cret-word"
 CERVO = {"CARRIERS__CERVO__TOKEN": "t"}
@@ -183,22 +185,17 @@ def test_a_file_may_hold_the_same_settings_and_a_variable_wins() -> None:
     assert told == ("ERROR", 7, frozenset({22}), "counter")
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "fault"),
-    [
-        (
-            "ORDERING__GATE",
-            "accepted",
-            "ordering: gate 'accepted' is not available yet: every placed order goes at once",
-        ),
-        ("ORDERING__GATE", "ready", "ordering: gate 'ready' is not available yet: every placed order goes at once"),
-        ("ORDERING__BACKFILL", "true", "ordering: backfill is not available yet"),
-    ],
-)
-def test_what_would_be_relied_on_and_is_not_there_is_refused(name: str, value: str, fault: str) -> None:
+@pytest.mark.parametrize("gate", ["placed", "accepted", "ready"])
+@pytest.mark.trap("O-20")
+def test_a_deployment_says_when_an_order_is_dispatched(gate: str) -> None:
+    assert read(ORDERING__GATE=gate).ordering.gate == gate
+
+
+def test_looking_for_missed_orders_needs_a_platform_to_ask() -> None:
     with pytest.raises(SettingsError) as caught:
-        read(**{name: value})
-    assert str(caught.value) == fault
+        read(ORDERING__BACKFILL="true")
+    assert str(caught.value) == "ordering: backfill needs base_url"
+    assert read(ORDERING__BACKFILL="true", ORDERING__BASE_URL="https://api.example").ordering.backfill
 
 
 def test_another_file_can_be_named() -> None:
@@ -314,6 +311,7 @@ def test_an_account_s_name_is_good_in_a_path_and_in_a_queue_s_name(name: str) ->
     assert fault.endswith("is no name for an account: letters, digits and - make one, and `ordering` is taken")
 
 
+@pytest.mark.trap("C-01", "D-01")
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
@@ -363,6 +361,7 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
     assert faults(WEB_ADDRESS=address) == ["web_address: must be HOST:PORT, such as 127.0.0.1:8000"]
 
 
+@pytest.mark.trap("X-07")
 def test_flower_is_open_to_others_only_with_a_password() -> None:
     assert read(FLOWER_ADDRESS="0.0.0.0:5555", PASSWORD="p").flower_address == "0.0.0.0:5555"
 
@@ -381,6 +380,7 @@ def test_a_secret_s_file_must_be_text() -> None:
     )
 
 
+@pytest.mark.trap("X-15")
 def test_no_secret_shows_when_settings_are_printed() -> None:
     settings = read(
         DATABASE_URL=f"postgresql://u:{SECRET}@db/x",
@@ -479,3 +479,16 @@ def test_a_directory_that_cannot_be_read_is_refused() -> None:
     Path("folder").mkdir()
     with pytest.raises(SettingsError, match="folder: Is a directory"):
         read_stores(Path("folder"))
+
+
+@pytest.mark.trap("O-13", "O-19")
+@pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24, 26])
+def test_a_status_that_is_not_ours_to_write_is_refused(code: int) -> None:
+    assert faults(ORDERING__WRITE=f"22,{code}") == [
+        f"ordering.write: {code} is never written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 are"
+    ]
+
+
+def test_every_status_that_may_be_written_can_be_named_and_none_at_all() -> None:
+    assert read(ORDERING__WRITE="3,6,8,9,10,11,12,19,22,23,25").ordering.write == WRITABLE
+    assert read(ORDERING__WRITE="").ordering.write == frozenset()

@@ -83,6 +83,7 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 # --- Borzo: signed ---
 
 
+@pytest.mark.trap("B-81")
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
 def test_a_signed_callback_is_stored_before_it_is_answered_and_hinted_afterwards(body: bytes, edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
@@ -102,6 +103,7 @@ def test_the_same_callback_again_is_answered_alike_and_stored_once(edge: Edge) -
     assert (answers, len(edge.kept()), len(edge.hints())) == ([OK] * 3, 1, 1)
 
 
+@pytest.mark.trap("B-81", "B-82")
 @pytest.mark.parametrize(
     "signature",
     [
@@ -121,6 +123,7 @@ def test_a_callback_that_is_not_signed_with_our_secret_changes_nothing(signature
     assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
 
 
+@pytest.mark.trap("B-81")
 def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="old, new")
     answers = [
@@ -129,12 +132,14 @@ def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> N
     assert answers == [OK, OK, FORGED]
 
 
+@pytest.mark.trap("B-82")
 def test_without_a_secret_no_signed_callback_is_believed(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, ""))
     assert answer == FORGED
 
 
+@pytest.mark.trap("B-80")
 def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
     second = {"KIND": "borzo", "TOKEN": "t", "CALLBACK_SECRET": "second"}
     edge = make_edge(**{f"CARRIERS__BORZO_RIO__{key}": value for key, value in second.items()})
@@ -148,6 +153,7 @@ def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
 # --- Cervo: a token in the path ---
 
 
+@pytest.mark.trap("C-17", "C-50")
 @pytest.mark.parametrize(
     ("method", "query", "body", "content_type"),
     [
@@ -171,6 +177,7 @@ def test_a_callback_with_a_known_token_is_stored_in_whatever_form_it_comes(
     assert edge.hints() == [("callbacks.apply", [kept.id])]
 
 
+@pytest.mark.trap("C-50")
 @pytest.mark.parametrize(
     "path",
     [
@@ -214,6 +221,7 @@ def test_who_sends_no_callbacks_has_no_address_for_them(path: str, edge: Edge) -
     assert edge.ask("POST", path, b"{}", **sign(b"{}")) == (404, "no such callback address")
 
 
+@pytest.mark.trap("C-50", "B-81")
 @pytest.mark.parametrize(("path", "limit"), [("/callbacks/borzo", 1_000_000), (f"/callbacks/cervo/{TOKEN}", 64_000)])
 def test_a_callback_may_be_just_so_large(path: str, limit: int, edge: Edge) -> None:
     edge.book(TOKEN)
@@ -227,6 +235,7 @@ def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
     assert edge.ask(method, "/callbacks/borzo", b"{}", **sign(b"{}"))[0] == 405
 
 
+@pytest.mark.trap("C-50")
 def test_a_preview_of_a_callback_s_address_is_no_callback(edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
@@ -274,6 +283,7 @@ def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
 # --- when something is away ---
 
 
+@pytest.mark.trap("B-82", "B-92")
 @pytest.mark.usefixtures("no_database")
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_without_the_database_the_carrier_is_asked_to_come_again(path: str, edge: Edge) -> None:
@@ -300,6 +310,7 @@ def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
     assert edge.house.store.listened_at() == NOW
 
 
+@pytest.mark.trap("B-85")
 def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
     edge.house.store.listening(NOW - timedelta(hours=1))
     edge.book(TOKEN)
@@ -356,6 +367,7 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
             'order_sync_callbacks_total{answer="401",carrier="cervo"} 1.0',
             'order_sync_deliveries{status="queued"} 1.0',
             "order_sync_events_unsent 1.0",
+            "order_sync_write_backs_waiting 0.0",
         },
     )
 
@@ -401,6 +413,7 @@ def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
     assert len(told) == 10
 
 
+@pytest.mark.trap("X-15")
 def test_no_log_line_holds_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
     edge.book(TOKEN)
     signed = sign(ORDER_CHANGED)

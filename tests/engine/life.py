@@ -17,7 +17,7 @@ from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import Booked, Capabilities, Observation, Offer, Raw
-from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Event, Step, Terms
+from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Event, Ruling, Step, Terms
 from worker.errors import CarrierError, Refused
 
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -218,7 +218,7 @@ class Life:
         self.see(*(news(status) for status in statuses))
 
     def call(self, step: Step) -> None:
-        """Write down the intent to confirm or cancel when that is due."""
+        """Write down the intent to confirm, amend or cancel when that is due."""
         self.reach(step)
         self.take(lifecycle.begin_call(self.delivery, step, self.rules, self.now))
 
@@ -254,6 +254,29 @@ class Life:
 
     def amend(self, order: Order) -> bool:
         change = lifecycle.amend(self.delivery, order, fingerprint(order), self.rules, self.now)
+        self.take(change)
+        return change is not None
+
+    def change(self, **fields: Any) -> None:
+        """Let the platform send the order again with another content."""
+        more = {"revision": self.delivery.order.revision + 1, **fields}
+        assert self.amend(self.delivery.order.model_copy(update=more))
+
+    def carry(self, outcome: Observation | CarrierError | None = None) -> None:
+        """Carry a change to the carrier when that is due, and be answered."""
+        self.call(Step.AMEND)
+        self.take(lifecycle.amended(self.delivery, self.attempt.id, outcome, self.rules, self.now))
+
+    def rule(self, word: str) -> bool:
+        """Rule on an offer as a person; tell whether one waited for that."""
+        change = lifecycle.rule(self.delivery, Ruling(word), self.rules, self.now)
+        self.take(change)
+        return change is not None
+
+    def retry(self) -> bool:
+        """Want it to be tried again, as a person; tell whether that is possible."""
+        change = lifecycle.retry(self.delivery, self.rules, self.now)
+        assert (change is None) == (lifecycle.kept_from_retry(self.delivery, self.now) is not None)
         self.take(change)
         return change is not None
 

@@ -1,18 +1,24 @@
 """After the end: carriers revive what was over, and that is seen only by who looks again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from schemas.status import CancelledBy, Cause
-from tests.engine.life import START, Life, news, refused
+from tests.engine.life import RULES, START, Life, news, refused
 from worker import lifecycle
+from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import Booked
 from worker.delivery import Step
 from worker.errors import Unavailable, Uncertain
 
 Make = Callable[..., Life]
+CALLED = replace(
+    RULES["borzo"],
+    capabilities=Borzo(BorzoAccount(name="b", kind="borzo", token="t", callback_secret="s"), {}).capabilities,
+)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
@@ -20,9 +26,14 @@ def later(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def ended(carrier: str, status: str = "cancelled", *others: str) -> Life:
-    """Give a life whose first attempt has ended, and what was told so far counts as read."""
+def ended(carrier: str, status: str = "cancelled", *others: str, called: bool = False) -> Life:
+    """Give a life whose first attempt has ended, and what was told so far counts as read.
+
+    `called`: its carrier's account relies on callbacks.
+    """
     life = Life(carrier, *others)
+    if called:
+        life.rules[carrier] = CALLED
     life.place()
     life.book()
     life.see(news(status, cancelled_by=CancelledBy.UNKNOWN if status == "cancelled" else None))
@@ -43,16 +54,22 @@ def tail(life: Life, saw: str | None = None) -> timedelta:
     return life.now - first.ended_at
 
 
+@pytest.mark.trap("C-61")
 @pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
 @pytest.mark.parametrize("saw", [None, "the same"])
 @pytest.mark.parametrize(
-    ("carrier", "times"),
-    [("cervo", [10 * MINUTE, 2 * HOUR]), ("deliverit", [10 * MINUTE, 2 * HOUR]), ("borzo", [2 * HOUR])],
+    ("carrier", "called", "times"),
+    [
+        ("cervo", False, [10 * MINUTE, 2 * HOUR]),
+        ("deliverit", False, [10 * MINUTE, 2 * HOUR]),
+        ("borzo", False, [10 * MINUTE, 2 * HOUR]),
+        ("borzo", True, [2 * HOUR]),
+    ],
 )
 def test_what_has_ended_is_read_again_and_then_left_alone(
-    carrier: str, times: list[timedelta], end: str, saw: str | None
+    carrier: str, times: list[timedelta], end: str, saw: str | None, *, called: bool
 ) -> None:
-    life = ended(carrier, end)
+    life = ended(carrier, end, called=called)
     assert [tail(life, saw and end) for _ in times] == times
     assert (life.turn, life.delivery.next_run_at, life.lines()) == ((None, None), None, [])
 
@@ -137,6 +154,14 @@ def test_an_end_is_undone_by_two_reads_a_minute_apart(end: str) -> None:
     number = 4 if end == "delivered" else 6
     assert life.lines() == [f"{number} reopened {end}>courier_assigned at cervo#1 [poll]"]
     assert life.state == ("courier_assigned", Step.TRACK, "cervo")
+
+
+@pytest.mark.parametrize("end", ["delivered", "failed"])
+def test_two_reads_prove_that_it_goes_on_also_where_it_went_on_between_them(end: str) -> None:
+    life = ended("cervo", end)
+    tail(life, "courier_assigned")
+    assert tail(life, "picked_up") == 11 * MINUTE
+    assert life.state == ("picked_up", Step.TRACK, "cervo")
 
 
 def test_an_end_is_not_undone_by_one_read_or_two_that_come_together() -> None:
@@ -236,6 +261,7 @@ def test_a_create_that_was_written_off_is_looked_for_again() -> None:
     assert looked == [2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 10 * MINUTE, 2 * HOUR, 2 * HOUR]
 
 
+@pytest.mark.trap("X-03")
 def test_a_create_that_was_written_off_and_is_found_is_cancelled() -> None:
     life = written_off("deliverit")
     while life.turn != (Step.RECONCILE, 1):
@@ -256,7 +282,7 @@ def test_a_create_that_answers_after_it_was_written_off_is_cancelled() -> None:
 
 
 def test_a_read_that_somebody_wished_for_does_not_stand_for_the_planned_one() -> None:
-    life = ended("borzo", "delivered")
+    life = ended("borzo", "delivered", called=True)
     life.wait(60)
     life.take(lifecycle.look_now(life.delivery, life.rules, life.now, 1))
     life.see(news("delivered"), attempt=1)

@@ -1,11 +1,12 @@
 """Messages in and what became of a create, with every event that was told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from schemas.orders import Cancellation
+from schemas.orders import Cancellation, fingerprint
 from schemas.status import Cause, Reason
 from tests.engine.life import START, Life, a_store, an_order, news, refused
 from worker import lifecycle
@@ -61,6 +62,7 @@ def test_an_order_without_a_configured_carrier_waits_and_asks_for_a_person() -> 
     assert life.state == ("queued", Step.ROUTE, None)
 
 
+@pytest.mark.trap("X-06")
 def test_the_intent_is_written_before_the_call_and_leased_until_the_call_must_be_over() -> None:
     life = Life("borzo")
     life.place()
@@ -81,6 +83,7 @@ def test_a_step_is_due_at_its_carrier_and_its_time_only() -> None:
     assert [lifecycle.due(life.delivery, *each) for each in asked] == [True, False, False, False]
 
 
+@pytest.mark.trap("X-06")
 def test_nothing_is_begun_twice() -> None:
     life = Life("borzo")
     life.place()
@@ -100,6 +103,7 @@ def test_a_create_that_is_acknowledged_is_told_and_followed() -> None:
     assert life.attempt.ref == "R-1"
 
 
+@pytest.mark.trap("D-20")
 def test_a_create_that_is_offered_another_time_is_told_so() -> None:
     life = Life("deliverit")
     life.place()
@@ -157,8 +161,9 @@ def test_the_carriers_retry_after_is_honoured() -> None:
     assert life.reach(Step.BOOK) == timedelta(seconds=240)
 
 
+@pytest.mark.trap("C-02")
 def test_an_account_that_is_shut_out_waits_at_least_five_minutes_and_burns_no_attempt() -> None:
-    life = Life("borzo", "cervo")
+    life = Life("borzo")
     life.place()
     for _ in range(3):
         life.book(Unavailable("401", account=True))
@@ -175,6 +180,7 @@ def test_a_login_that_fails_puts_the_create_off() -> None:
     assert life.reach(Step.BOOK) >= timedelta(minutes=5)
 
 
+@pytest.mark.trap("X-03")
 @pytest.mark.parametrize("error", [Uncertain("read timed out"), Unreadable("not JSON"), CarrierError("what")])
 def test_a_create_that_may_have_happened_blocks_every_other_carrier(error: CarrierError) -> None:
     life = Life("borzo", "cervo", "deliverit")
@@ -203,6 +209,7 @@ OVERTAKEN: list[tuple[str, str]] = [
 ]
 
 
+@pytest.mark.trap("B-86")
 @pytest.mark.parametrize(("called_back", "stands"), OVERTAKEN)
 def test_a_callback_that_overtakes_the_creates_answer_stands(called_back: str, stands: str) -> None:
     life = Life("borzo")
@@ -227,6 +234,7 @@ def test_an_overtaken_answer_still_tells_the_price() -> None:
     assert life.lines() == ["3 updated queued>courier_assigned at borzo#1 [response]"]
 
 
+@pytest.mark.trap("B-86")
 @pytest.mark.parametrize("error", [Unavailable("no"), Uncertain("timeout"), refused()])
 def test_a_callback_that_overtakes_a_failed_answer_stands(error: CarrierError) -> None:
     life = Life("borzo", "cervo")
@@ -273,10 +281,10 @@ def test_an_update_is_applied_while_nothing_stands_at_a_carrier() -> None:
 
 
 def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., Life]) -> None:
-    life = created("borzo")
+    life = created("cervo")
     changed = an_order(revision=2, notes="no onions")
     assert life.amend(changed)
-    assert life.lines() == ["3 attention_required queued>created 'order_changed_after_dispatch' at borzo#1 [message]"]
+    assert life.lines() == ["3 attention_required queued>created 'order_changed_after_dispatch' at cervo#1 [message]"]
     assert life.delivery.order == changed
 
 
@@ -303,7 +311,10 @@ def test_an_update_that_moves_the_order_to_another_store_waits_for_that_store() 
     assert life.delivery.carrier == "cervo"
 
 
-def test_an_update_after_the_end_changes_nothing() -> None:
+def test_an_update_after_the_end_is_kept_and_tells_nothing() -> None:
     life = Life("borzo")
     life.place(Cancellation(order_id="2011"))
-    assert not life.amend(an_order(revision=2, notes="no onions"))
+    before, _ = life.delivery, life.lines()
+    order = an_order(revision=2, notes="no onions")
+    assert life.amend(order)
+    assert (life.delivery, life.lines()) == (replace(before, order=order, fingerprint=fingerprint(order)), [])

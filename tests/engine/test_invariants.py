@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas.status import FINAL, RANK, CancelledBy, Cause, DeliveryStatus, Reason
+from schemas.orders import fingerprint
+from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Cause, DeliveryStatus, Reason
 from tests.engine.life import START, Life, news
-from worker import lifecycle
+from worker import lifecycle, plan
 from worker.carriers.port import Booked, Observation, Offer
 from worker.delivery import SUBMITTING, Attempt, Change, Step
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
@@ -99,6 +100,13 @@ class Lives(RuleBasedStateMachine):
 
     # --- tasks ---
 
+    @precondition(lambda self: self.is_due(Step.ROUTE))
+    @rule()
+    def route(self) -> None:
+        life = self.life
+        life.reach_turn()
+        self.take(lifecycle.route(life.delivery, life.store, life.rules, life.now))
+
     @precondition(lambda self: self.is_due(Step.BOOK))
     @rule()
     def begin(self) -> None:
@@ -165,6 +173,19 @@ class Lives(RuleBasedStateMachine):
         self.take(lifecycle.begin_call(life.delivery, Step.CONFIRM, life.rules, life.now))
         self.take(lifecycle.confirmed(life.delivery, attempt.id, answer, life.rules, life.now))
 
+    @precondition(lambda self: self.is_due(Step.AMEND))
+    @rule(answer=st.none() | observations() | errors, answered=st.booleans(), change_meanwhile=st.booleans())
+    def carry(self, answer: Observation | CarrierError | None, *, answered: bool, change_meanwhile: bool) -> None:
+        """Carry a change; sometimes another one comes meanwhile, sometimes the process dies with the answer."""
+        life, attempt = self.life, self.on_turn
+        assert (life.delivery.cancel, attempt.surplus, attempt.live) == (None, False, True)
+        life.reach_turn()
+        self.take(lifecycle.begin_call(life.delivery, Step.AMEND, life.rules, life.now))
+        if change_meanwhile:
+            self.change(notes="z")
+        if answered:
+            self.take(lifecycle.amended(life.delivery, attempt.id, answer, life.rules, life.now))
+
     @precondition(lambda self: self.is_due(Step.CANCEL))
     @rule(answer=st.none() | errors, answered=st.booleans())
     def cancel(self, answer: CarrierError | None, *, answered: bool) -> None:
@@ -219,6 +240,25 @@ class Lives(RuleBasedStateMachine):
     def resolve(self, ref: str | None) -> None:
         self.take(lifecycle.resolve(self.life.delivery, ref, self.life.rules, self.life.now))
 
+    @rule(notes=st.sampled_from("abc"))
+    def change(self, notes: str) -> None:
+        """Let the platform change the order; who has been sent is never taken back by it."""
+        life, more = self.life, {"revision": self.life.delivery.order.revision + 1, "notes": notes}
+        order, before = life.delivery.order.model_copy(update=more), life.delivery.active
+        self.take(lifecycle.amend(life.delivery, order, fingerprint(order), life.rules, life.now))
+        assert (life.delivery.active and life.delivery.active.id) == (before and before.id)
+
+    @precondition(lambda self: self.life.delivery.status == "awaiting_confirmation")
+    @rule(word=st.sampled_from(["accept", "deny"]))
+    def rule_on_the_offer(self, word: str) -> None:
+        self.life.rule(word)
+
+    @rule()
+    def retry(self) -> None:
+        """Try again, as a person: never while a courier may be out (I1)."""
+        out = any(each.live for each in self.life.delivery.attempts)
+        assert not (self.life.retry() and out)
+
     @rule(seconds=st.integers(1, 1200))
     def wait(self, seconds: int) -> None:
         self.life.wait(seconds)
@@ -254,9 +294,20 @@ class Lives(RuleBasedStateMachine):
             assert delivery.next_run_at <= now + timedelta(hours=1)  # as long as a carrier may make us wait
 
     @invariant()
+    def a_change_is_carried_or_on_its_way_or_a_person_knows(self) -> None:
+        life, delivery, attempt = self.life, self.life.delivery, self.life.delivery.active
+        if attempt is None or attempt.told in {None, delivery.fingerprint} or delivery.cancel or attempt.cancelling:
+            return
+        if attempt.amend_refused:
+            assert "order_changed_after_dispatch" in {event.data.reason_text for event in self.life.events}
+        elif attempt.state not in {*DOUBTFUL, "awaiting_confirmation"}:
+            assert attempt.rank < GOODS_WITH_COURIER
+            assert attempt.amending is not None or plan._main(delivery, life.rules, life.now).step is Step.AMEND
+
+    @invariant()
     def nobody_is_sent_for_what_is_to_be_cancelled(self) -> None:
         if self.life.delivery.cancel is not None:
-            assert self.life.delivery.step not in {Step.BOOK, Step.ROUTE}
+            assert self.life.delivery.step not in {Step.BOOK, Step.ROUTE, Step.AMEND}
 
     def teardown(self) -> None:
         """Let everything go well from here on: the delivery ends, and whoever is too many is gone or told of."""
@@ -274,12 +325,17 @@ class Lives(RuleBasedStateMachine):
     def go_well(self) -> None:
         life, attempt = self.life, self.life.delivery.on_turn
         match life.delivery.step:
+            case Step.ROUTE:
+                life.wait(3 * 3600)  # nobody is left to ask
+                self.route()
             case Step.BOOK:
                 life.book()
             case Step.ALARM:
                 life.ring()
             case Step.CONFIRM:
                 life.confirm(news("created"))
+            case Step.AMEND:
+                life.carry()
             case Step.CANCEL:
                 self.cancel(None, answered=True)
             case Step.RECONCILE if attempt is not None and attempt.state == SUBMITTING:

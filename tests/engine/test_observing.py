@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,7 @@ def test_an_event_carries_all_that_the_news_said(created: Make) -> None:
     }
 
 
+@pytest.mark.trap("C-35")
 def test_milestones_that_were_missed_are_not_invented(created: Make) -> None:
     life = created("deliverit")
     life.poll("delivered")
@@ -118,6 +120,61 @@ def test_a_new_courier_in_the_same_status_is_an_update(created: Make) -> None:
     assert life.delivery.courier == CourierInfo(name="Bea")
 
 
+def placed(name: str | None, latitude: float, **more: Any) -> Courier:
+    return Courier(name=name, latitude=latitude, longitude=-46.6, **more)
+
+
+@pytest.mark.trap("B-53", "B-76")
+def test_where_the_courier_is_is_kept_always_told_once_a_minute_and_changes_no_status(created: Make) -> None:
+    life = created("borzo")
+    life.see(news("courier_assigned", courier=Courier(name="Ana")))
+    for second in range(0, 180, 20):
+        life.see(news("courier_assigned", courier=placed("Ana", -23.5 - second / 1000)))
+        life.wait(20)
+    updates = [each for each in life.events if each.type is EventType.UPDATED]
+    assert [(each.at - START).total_seconds() for each in updates] == [0, 60, 120]
+    assert [each.data.courier.latitude for each in updates if each.data.courier] == [-23.5, -23.56, -23.62]
+    assert life.delivery.courier == CourierInfo(name="Ana", latitude=-23.66, longitude=-46.6)
+    assert life.delivery.status == "courier_assigned"
+
+
+@pytest.mark.trap("B-76")
+def test_a_place_that_is_told_with_a_new_status_is_not_told_again_within_the_minute(created: Make) -> None:
+    life = created("borzo")
+    life.see(news("courier_assigned", courier=placed("Ana", -23.5)))
+    life.wait(30)
+    life.see(news("courier_assigned", courier=placed("Ana", -23.6)))
+    life.see(news("pickup_enroute", courier=placed("Ana", -23.7)))
+    assert [each.split()[1:3] for each in life.lines()] == [
+        ["status_changed", "created>courier_assigned"],
+        ["status_changed", "courier_assigned>pickup_enroute"],
+    ]
+    assert life.events[-1].data.courier == CourierInfo(name="Ana", latitude=-23.7, longitude=-46.6)
+
+
+@pytest.mark.trap("B-53")
+def test_what_is_not_said_of_the_same_courier_stays_known_and_a_telephone_is_told_at_once(created: Make) -> None:
+    life = created("borzo")
+    life.see(news("courier_assigned", courier=placed("Ana", -23.5)))
+    life.lines()
+    life.see(news("courier_assigned", courier=Courier(name="Ana", phone="+5511999990000", phone_guessed=True)))
+    life.see(news("courier_assigned", courier=placed(None, -23.6)))
+    assert life.lines() == ["4 updated created>courier_assigned at borzo#1 [poll]"]
+    assert life.delivery.courier == CourierInfo(
+        name="Ana", phone="+5511999990000", phone_guessed=True, latitude=-23.6, longitude=-46.6
+    )
+
+
+@pytest.mark.parametrize("another", [Courier(name="Bea"), Courier(name="Ana", phone="+5511888880000")])
+def test_another_courier_is_told_at_once_and_is_not_where_the_former_one_was(created: Make, another: Courier) -> None:
+    life = created("borzo")
+    life.see(news("courier_assigned", courier=placed("Ana", -23.5, phone="+5511999990000")))
+    life.lines()
+    life.see(news("courier_assigned", courier=another))
+    assert life.lines() == ["4 updated created>courier_assigned at borzo#1 [poll]"]
+    assert life.delivery.courier == CourierInfo(name=another.name, phone=another.phone)
+
+
 def test_a_new_detail_in_the_same_status_is_an_update(created: Make) -> None:
     life = created("borzo")
     life.see(news("returning", detail="planned"))
@@ -129,6 +186,7 @@ def test_a_new_detail_in_the_same_status_is_an_update(created: Make) -> None:
     ]
 
 
+@pytest.mark.trap("B-84")
 def test_stale_news_changes_nothing(created: Make) -> None:
     life = created("borzo")
     life.see(news("courier_assigned", stamp=later(60), courier=Courier(name="Ana")), cause=Cause.CALLBACK)
@@ -145,6 +203,7 @@ def test_stale_news_changes_nothing(created: Make) -> None:
     assert life.attempt.stamp == later(60)
 
 
+@pytest.mark.trap("C-32")
 def test_an_unknown_word_changes_nothing_and_is_told_once(created: Make) -> None:
     life = created("cervo")
     for code in ("6", "6", "7", "6", "7"):
@@ -211,6 +270,7 @@ def test_a_reassignment_names_the_new_courier(created: Make) -> None:
     assert life.delivery.courier == CourierInfo(name="Bea")
 
 
+@pytest.mark.trap("C-53")
 @pytest.mark.parametrize(("before", "after"), STARRED)
 def test_a_callback_without_a_time_never_reassigns(created: Make, before: str, after: str) -> None:
     life = created("cervo")
@@ -221,6 +281,7 @@ def test_a_callback_without_a_time_never_reassigns(created: Make, before: str, a
     assert life.delivery.status == before
 
 
+@pytest.mark.trap("B-84")
 @pytest.mark.parametrize(("seconds", "status"), [(59, "pickup_arrived"), (60, "pickup_arrived"), (61, "created")])
 def test_a_callback_reassigns_only_with_newer_news(created: Make, seconds: float, status: str) -> None:
     life = created("borzo")
@@ -229,6 +290,7 @@ def test_a_callback_reassigns_only_with_newer_news(created: Make, seconds: float
     assert life.delivery.status == status
 
 
+@pytest.mark.trap("B-73")
 @pytest.mark.parametrize("status", ["created", "courier_assigned", "pickup_arrived", "picked_up", "delivery_failed"])
 def test_a_hold_resumes_to_where_it_was(created: Make, status: str) -> None:
     life = created("borzo")
@@ -260,6 +322,7 @@ def test_a_hold_may_end_with_another_courier(created: Make) -> None:
     assert life.delivery.courier is None
 
 
+@pytest.mark.trap("C-34")
 def test_a_withdrawn_courier_may_be_followed_by_another(created: Make) -> None:
     life = created("cervo")
     life.poll("courier_assigned", "courier_withdrawn", "created", "courier_assigned", "picked_up")
@@ -272,6 +335,7 @@ def test_a_withdrawn_courier_may_be_followed_by_another(created: Make) -> None:
     ]
 
 
+@pytest.mark.trap("B-69")
 def test_failing_at_the_door_leads_to_a_new_attempt_or_a_return(created: Make) -> None:
     life = created("borzo")
     life.poll("dropoff_arrived", "delivery_failed", "reattempting", "delivery_failed", "returning", "returned")
@@ -299,6 +363,7 @@ def test_an_end_is_sticky(created: Make, end: str, status: str) -> None:
     assert (life.state, life.delivery.courier) == ((end, None, "borzo"), before.courier)
 
 
+@pytest.mark.trap("B-67")
 @pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
 def test_a_reactivated_order_is_reopened(created: Make, end: str) -> None:
     life = created("borzo")
@@ -311,6 +376,7 @@ def test_a_reactivated_order_is_reopened(created: Make, end: str) -> None:
     assert life.delivery.status == "delivered"
 
 
+@pytest.mark.trap("B-67", "X-03")
 def test_a_reactivated_order_takes_the_delivery_back_before_another_carrier_is_asked(created: Make) -> None:
     life = created("borzo", "cervo")
     life.poll("cancelled")
@@ -321,6 +387,7 @@ def test_a_reactivated_order_takes_the_delivery_back_before_another_carrier_is_a
     assert lifecycle.begin_booking(life.delivery, 9, "token", life.rules, life.now) is None
 
 
+@pytest.mark.trap("B-67", "X-03")
 def test_a_reactivated_order_beside_another_carriers_is_a_conflict_and_told_once(created: Make) -> None:
     life = created("borzo", "cervo")
     life.poll("cancelled")
@@ -366,6 +433,7 @@ def test_what_the_codec_wants_remembered_is_merged(created: Make) -> None:
     assert (life.attempt.refs, life.attempt.ref) == ({"a": "1", "b": "2"}, "R-2")
 
 
+@pytest.mark.trap("C-40")
 @pytest.mark.parametrize("error", [Unreadable("HTML"), CarrierError("400")])
 def test_reads_that_keep_failing_are_told_once_and_wait_longer(created: Make, error: CarrierError) -> None:
     life = created("cervo")
@@ -385,6 +453,7 @@ def test_a_read_waits_as_long_as_the_carrier_asked(created: Make) -> None:
     assert life.reach(Step.TRACK) == timedelta(seconds=900)
 
 
+@pytest.mark.trap("D-54")
 def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
     life = created("deliverit")
     for _ in range(50):
@@ -394,6 +463,7 @@ def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
     assert (life.lines(), life.state) == ([], ("created", Step.TRACK, "deliverit"))
 
 
+@pytest.mark.trap("C-50")
 def test_a_hint_makes_the_next_read_due_at_once(created: Make) -> None:
     life = created("cervo")
     error = Unavailable("429", retry_after=900)

@@ -17,6 +17,7 @@ from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreada
 Make = Callable[[str], Life]
 
 
+@pytest.mark.trap("C-40")
 @pytest.mark.parametrize("errors", [[Unavailable("502")] * 9, [*[Unreadable("HTML")] * 4, *[Unavailable("502")] * 5]])
 def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
     created: Make, errors: list[CarrierError]
@@ -28,6 +29,7 @@ def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
     assert life.lines() == ["3 tracking_lost queued>created at cervo#1 [poll]"]
 
 
+@pytest.mark.trap("D-40")
 def test_a_refused_cancel_may_be_asked_again_for_money(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -56,6 +58,7 @@ def test_progress_at_the_carrier_does_not_answer_what_the_platform_contradicted(
     assert life.delivery.attention == "order_changed_without_revision"
 
 
+@pytest.mark.trap("C-24")
 def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_it() -> None:
     life = Life("cervo")
     life.place()
@@ -77,6 +80,7 @@ def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_i
     assert lifecycle.resolve(life.delivery, None, life.rules, life.now) is None
 
 
+@pytest.mark.trap("B-87")
 @pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
 def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds: float) -> None:
     codec = Borzo(BorzoAccount(name="borzo", kind="borzo", token="t", callback_secret="s"), {})
@@ -94,6 +98,7 @@ def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds
     assert abs((looked - START).total_seconds() - seconds) <= codec.capabilities.cadence.shortest / 2
 
 
+@pytest.mark.trap("D-60", "B-60")
 def test_two_look_ups_that_overlap_count_once() -> None:
     life = Life("borzo")
     life.place()
@@ -104,6 +109,7 @@ def test_two_look_ups_that_overlap_count_once() -> None:
     assert (life.attempt.lookups, life.delivery.status) == (1, "submit_unknown")
 
 
+@pytest.mark.trap("D-60", "B-60")
 def test_look_ups_that_are_late_still_keep_their_distance() -> None:
     life = Life("borzo")
     life.place()

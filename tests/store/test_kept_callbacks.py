@@ -41,12 +41,14 @@ def test_a_kept_callback_is_as_it_came_but_for_its_secrets(store: Store) -> None
     assert store.callback("no such callback") is None
 
 
+@pytest.mark.trap("B-83", "B-92")
 def test_the_very_same_callback_is_kept_once(store: Store) -> None:
     keep(store)
     assert store.keep_callback("borzo", replace(CALLBACK, headers={}), NOW + SECOND) is None
     assert len(rows(store, "callback")) == 1
 
 
+@pytest.mark.trap("B-92")
 @pytest.mark.parametrize("changed", [{"body": b"{}"}, {"query": "a=2"}, {"token": "u"}, {"token": None}])
 def test_a_callback_that_differs_is_another(store: Store, changed: dict[str, object]) -> None:
     keep(store)
@@ -90,6 +92,7 @@ def test_many_claimers_together_are_handed_every_callback_once(store: Store) -> 
         assert Counter(each for some in handed for each in some) == Counter(kept)
 
 
+@pytest.mark.trap("B-92")
 def test_a_callback_and_its_effect_are_one_commit(store: Store) -> None:
     place(store)
     (begun_,) = store.update([ID], begun)
@@ -99,6 +102,7 @@ def test_a_callback_and_its_effect_are_one_commit(store: Store) -> None:
     assert [row["result"] for row in rows(store, "callback")] == ["applied"]
 
 
+@pytest.mark.trap("B-83")
 def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: Store) -> None:
     place(store)
     (begun_,) = store.update([ID], begun)
@@ -117,6 +121,7 @@ def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: 
     assert len(rows(store, "event")) == before + 1
 
 
+@pytest.mark.trap("B-92")
 def test_a_callback_whose_effect_fails_still_waits(store: Store) -> None:
     place(store)
     before, kept = store.load([ID]), keep(store)

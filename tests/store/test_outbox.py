@@ -2,6 +2,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from schemas.events import EventType
 from schemas.status import Cause
 from tests.store.samples import ID, LATER, NOW, place, rows
@@ -33,6 +35,7 @@ def test_unsent_events_come_oldest_first_and_in_the_sequence_of_their_key(store:
     assert store.unsent_count() == 5
 
 
+@pytest.mark.trap("X-08")
 def test_the_sequence_of_a_key_holds_in_the_outbox_when_many_tell_at_once(store: Store) -> None:
     ids = place(store, "1", "2", "3")
     with ThreadPoolExecutor(4) as pool:

@@ -26,7 +26,7 @@ ENVIRONMENT = {
 ORDER = {
     "store_id": "17",
     "customer": {"name": "Freja Holm", "phone": "+4520304050"},
-    "dropoff": {"street": "Nørregade 7"},
+    "dropoff": {"street": "Nørregade 7", "postal_code": "5000", "latitude": 55.39, "longitude": 10.38},
     "payment": {"prepaid": True, "amount": "125.00", "currency": "DKK"},
 }
 

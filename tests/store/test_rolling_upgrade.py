@@ -64,7 +64,7 @@ def _write(store: Store, tables: dict[str, Table], written: Rows) -> None:
 def _as_the_older_knew(delivery: Delivery) -> Delivery:
     """Take away what the older code had no word for."""
     attempts = tuple(replace(each, journal=None, wait_until=None) for each in delivery.attempts)
-    return replace(delivery, turn=None, alarmed_at=None, attempts=attempts)
+    return replace(delivery, turn=None, alarmed_at=None, carrier_since=None, attempts=attempts)
 
 
 def test_what_stood_there_before_the_migration_is_read_after_it(older: Store, written: tuple[Delivery, Rows]) -> None:

@@ -1,6 +1,8 @@
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
+
 from tests.store.samples import ID, NOW, ORDER, SHOP, full, order, place, rows
 from worker.carriers.port import Callback
 from worker.delivery import Attempt, Change, Delivery
@@ -73,6 +75,7 @@ def test_a_time_of_any_zone_comes_back_as_the_same_instant_in_utc(store: Store) 
     assert after.retry_at.isoformat() == "2026-11-21T17:40:00.000005+00:00"
 
 
+@pytest.mark.trap("X-01")
 def test_every_time_that_is_read_is_aware_and_in_utc(store: Store) -> None:
     place(store)
     (before,) = store.load([ID])

@@ -87,6 +87,7 @@ def test_an_error_in_a_decision_writes_nothing_of_the_batch(store: Store) -> Non
     assert [rows(store, name) for name in ("delivery", "attempt", "event")] == before
 
 
+@pytest.mark.trap("X-08")
 def test_an_event_that_cannot_be_written_takes_its_change_back(store: Store) -> None:
     place(store)
     before = store.load([ID])
@@ -113,6 +114,7 @@ def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Store
     assert {each.failures for each in store.load(ids)} == {8}
 
 
+@pytest.mark.trap("X-03")
 def test_two_live_attempts_of_a_delivery_are_impossible(store: Store) -> None:
     place(store)
     store.update([ID], start)
@@ -160,6 +162,7 @@ def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Stor
     assert store.load([ID]) == changed
 
 
+@pytest.mark.trap("X-06")
 def test_what_is_due_is_handed_out_once_for_as_long_as_its_lease_lasts(store: Store) -> None:
     due(store)
     assert store.claim(NOW, 10) == [Due(ID, Step.BOOK, "deliverit")]
@@ -218,6 +221,7 @@ def test_a_step_that_needs_no_carrier_waits_for_no_carriers_queue(store: Store, 
     assert store.claim(NOW, 10, except_carriers=["borzo"]) == [Due(ID, step, None)]
 
 
+@pytest.mark.trap("X-06")
 def test_many_claimers_together_are_handed_every_delivery_once(store: Store) -> None:
     ids = due(store, *(str(number) for number in range(40)))
     with ThreadPoolExecutor(4) as pool:

@@ -24,6 +24,7 @@ from worker.demo.orders import Sample, cancelled, message, placed
 from worker.gateway import Gateway
 from worker.guard.breaker import Breaker
 from worker.guard.budget import Budget
+from worker.guard.prices import Prices
 from worker.intake import Reader
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.settings import load
@@ -68,6 +69,7 @@ class Street:
         self.house.bus = Bus(self.redis, orders="orders", events="deliveries")
         self.house.breaker = Breaker(self.redis)
         self.house.budget = Budget(self.redis)
+        self.house.prices = Prices(self.redis)
         config = SandboxConfig(
             step=60, clock=lambda: self.now - self.behind, borzo_callback_url=f"{PUBLIC}/callbacks/borzo"
         )

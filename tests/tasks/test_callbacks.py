@@ -65,6 +65,7 @@ def followed(street: Street) -> Street:
 # --- in no order ---
 
 
+@pytest.mark.trap("X-01")
 @pytest.mark.parametrize("behind", [timedelta(hours=2), -timedelta(hours=2)])
 def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Street, behind: timedelta) -> None:
     street.behind = behind
@@ -73,6 +74,7 @@ def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Stree
     assert street.told() == ["queued", "created", *HAPPY, "dropoff_arrived", "delivered"]
 
 
+@pytest.mark.trap("B-84")
 def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Street) -> None:
     words = ("finished", "courier_at_pickup", "courier_assigned", "parcel_picked_up")
     minutes = (40, 10, 5, 20)
@@ -84,6 +86,7 @@ def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Street) -> N
     assert (results, followed.told()) == (["applied"] * 4, ["queued", "created", "delivered"])
 
 
+@pytest.mark.trap("B-83")
 def test_the_same_callback_again_after_ten_days_does_nothing(followed: Street) -> None:
     once = letter(followed, "courier_assigned", followed.now + SECOND)
     receive(followed, once)
@@ -92,6 +95,7 @@ def test_the_same_callback_again_after_ten_days_does_nothing(followed: Street) -
     assert (receive(followed, once), followed.delivery()) == ("known", before)
 
 
+@pytest.mark.trap("B-83")
 def test_what_was_old_when_it_came_only_prompts_a_read(followed: Street) -> None:
     followed.now += 30 * HOUR
     result = receive(followed, letter(followed, "finished", START + HOUR))
@@ -120,6 +124,7 @@ class CallingBack:
         self._real.close()
 
 
+@pytest.mark.trap("B-86")
 def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(street: Street) -> None:
     street.house.gateway = CallingBack(street)  # type: ignore[assignment]
     street.place(store_id="21")
@@ -128,6 +133,7 @@ def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(st
     assert (street.told(), street.ledger()) == (["queued", "created"], [("borzo", attempt.ref)])
 
 
+@pytest.mark.trap("B-86", "B-92")
 def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(followed: Street) -> None:
     at_the_door = int(followed.delivery().attempts[0].refs["point_id"])
     unknown = {"order_id": 1, "client_order_id": None, "point_id": at_the_door}
@@ -137,6 +143,7 @@ def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(follow
     followed.until(lambda it: it.status() == "courier_assigned", step=1)
 
 
+@pytest.mark.trap("B-92")
 def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Street) -> None:
     strange = letter(followed, "finished", followed.now, order_id=1, client_order_id=None)
     kept = followed.house.store.keep_callback("borzo", strange, followed.now)
@@ -157,6 +164,7 @@ def test_another_account_s_callback_changes_nothing_of_ours(followed: Street) ->
     assert followed.told() == ["queued", "created"]
 
 
+@pytest.mark.trap("B-60")
 def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(followed: Street) -> None:
     twin = letter(followed, "planned", followed.now, order_id=77)
     later = letter(followed, "courier_assigned", followed.now + SECOND, order_id=77)
@@ -166,6 +174,7 @@ def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(
     assert (second.ref, second.surplus, second.carrier, second.live) == ("77", True, "borzo", True)
 
 
+@pytest.mark.trap("B-60")
 @pytest.mark.parametrize(("word", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
 def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
     followed: Street, word: str, attempts: int
@@ -190,6 +199,7 @@ def test_while_somebody_listens_nothing_is_hurried(followed: Street) -> None:
     assert (listen(followed.house), followed.delivery().next_run_at) == (0, due)
 
 
+@pytest.mark.trap("B-85")
 def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Street) -> None:
     listen(followed.house)
     followed.now += GAP + SECOND

@@ -82,6 +82,7 @@ def statuses(street: Street, *order_ids: str) -> list[str]:
 # --- accounts that are shut out ---
 
 
+@pytest.mark.trap("C-02")
 @pytest.mark.parametrize("carrier", STORES)
 def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_let_in(
     carrier: str, street: Street, wire: Wire
@@ -173,6 +174,7 @@ def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_
 # --- too many requests ---
 
 
+@pytest.mark.trap("C-04")
 @pytest.mark.parametrize(
     "said",
     [None, "1", "-5", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 21 Nov 2020 17:00:00 GMT", "soon"],
@@ -212,6 +214,7 @@ def broken(account: str) -> Callable[[str, Call], Outcome | None]:
     return instead
 
 
+@pytest.mark.trap("X-12")
 def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: Street, wire: Wire) -> None:
     wire.instead = broken("borzo")
     place(street, "borzo", *"12345")
@@ -243,6 +246,7 @@ def test_a_long_silence_behind_an_open_breaker_is_told(street: Street, wire: Wir
     assert set(wire.heard()) == {("cervo", "probe")}
 
 
+@pytest.mark.trap("C-22")
 def test_refusals_open_no_breaker(street: Street, wire: Wire) -> None:
     wire.instead = lambda _account, _call: Reply(500, b'{ "Customer is required" }')
     place(street, "cervo", *"1234567")

@@ -15,6 +15,7 @@ def spoil(street: Street, kind: str, api: str, times: int = 1) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "operation": "create", "times": times})
 
 
+@pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_an_order_created_behind_an_error_is_found_again_and_followed(
     street: Street, store_id: str, carrier: str
@@ -28,6 +29,7 @@ def test_an_order_created_behind_an_error_is_found_again_and_followed(
     assert street.told()[:2] == ["queued", "submit_unknown"]
 
 
+@pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absence(
     street: Street, store_id: str, carrier: str
@@ -41,6 +43,7 @@ def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absen
     assert street.told()[:4] == ["queued", "submit_unknown", "queued (resubmit)", "created"]
 
 
+@pytest.mark.trap("X-03")
 def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Street) -> None:
     spoil(street, "error_before", "deliverit", times=2)
     street.place(store_id="17")
@@ -50,6 +53,7 @@ def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Street) -> None:
     assert (street.status(), street.delivery().attention) == ("submit_unknown", "outcome_unknown")
 
 
+@pytest.mark.trap("C-23")
 def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street: Street) -> None:
     spoil(street, "error_before", "cervo")
     street.place()
@@ -62,6 +66,7 @@ def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street:
     assert len(street.ledger()) == 1
 
 
+@pytest.mark.trap("C-17", "C-23", "C-24")
 def test_cervos_callback_proves_that_the_order_exists(street: Street) -> None:
     spoil(street, "error_after", "cervo")
     street.place()
@@ -74,6 +79,7 @@ def test_cervos_callback_proves_that_the_order_exists(street: Street) -> None:
     assert {event["data"]["cause"] for event in news} == {"callback"}
 
 
+@pytest.mark.trap("X-03")
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])
 def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(street: Street, store_id: str) -> None:
     street.lose_hints = True
@@ -103,6 +109,7 @@ def test_an_order_that_moves_to_an_unknown_store_is_still_looked_for_where_it_ma
     street.until(lambda it: it.status() == "delivered")
 
 
+@pytest.mark.trap("C-02")
 def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Street) -> None:
     spoil(street, "unauthorized", "borzo")
     street.place(store_id="21")
@@ -120,6 +127,7 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Street) -
     assert [made for made, _ in street.ledger()] == ["ordering", "deliverit"]
 
 
+@pytest.mark.trap("O-10")
 def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Street) -> None:
     street.put_message("order.placed", {"order_id": "404404"})
     street.pass_time()
@@ -140,6 +148,7 @@ def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_
     assert not street.house.store.awaits_fetch(street.now)
 
 
+@pytest.mark.trap("X-04")
 def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Street) -> None:
     spoil(street, "error_after", "borzo")
     street.place(store_id="21")
@@ -148,3 +157,15 @@ def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_
     street.until(lambda it: it.delivery().final)
     assert street.status() == "cancelled"
     assert [made for made, _ in street.ledger("cancel")] == ["borzo"]
+
+
+@pytest.mark.trap("C-21")
+def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street: Street) -> None:
+    street.place()
+    street.work()
+    known = street.delivery().attempts[0].ref
+    street.ask("POST", "/sandbox/faults", {"kind": "html", "api": "cervo", "operation": "create", "body": known})
+    street.place(order_id="2012")
+    street.work()
+    assert (street.status("2012"), street.delivery("2012").attempts[0].ref) == ("submit_unknown", None)
+    assert street.told("2012") == ["queued", "submit_unknown"]

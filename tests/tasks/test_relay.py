@@ -235,6 +235,7 @@ def killed_while_telling(newsroom: Newsroom) -> str:
     return two
 
 
+@pytest.mark.trap("X-08")
 def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -275,6 +276,7 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
         assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
 
 
+@pytest.mark.trap("X-08")
 def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothing_late(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

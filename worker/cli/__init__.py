@@ -6,11 +6,11 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one read
 import sys
 from collections.abc import Sequence
 
-from worker.cli import carriers, deliveries, letters, run
+from worker.cli import asking, carriers, deliveries, letters, platform, rulings, run
 from worker.cli.base import app, complain
 from worker.errors import SettingsError
 
-__all__ = ["app", "carriers", "deliveries", "letters", "main", "run"]
+__all__ = ["app", "asking", "carriers", "deliveries", "letters", "main", "platform", "rulings", "run"]
 
 FAILED, WRONG = 1, 2
 ADVICE = {

@@ -1,31 +1,38 @@
-"""Commands about carrier accounts: how each stands, and pausing one by hand."""
+"""Commands about carrier accounts: how each stands, pausing one by hand, and explaining its words."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from schemas.status import DeliveryStatus
 from worker.cli.base import Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
     from worker.carriers.account import Account
+    from worker.delivery import Delivery
     from worker.store.accounts import Pause
     from worker.wiring import House
 
 carriers = typer.Typer(help="Carrier accounts: how they stand, and pausing one.", invoke_without_command=True)
 app.add_typer(carriers, name="carriers")
 UNKNOWN = "unknown (Redis is away)"
+MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
+"""What a word of a carrier's may mean."""
 
 
 @carriers.callback()
 def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the accounts: paused or not, breakers, budgets, and words of theirs that nobody understood."""
+    """List the accounts, also the platform's: pauses, breakers, budgets, and words nobody knew or you explained."""
     if context.invoked_subcommand is not None:
         return
     made = house()
-    paused, words = made.store.paused(), made.store.odd_words()
-    for name, account in sorted(made.settings.accounts.items()):
-        row = _row(made, account, paused.get(name), words.get(name, []))
+    paused, words, explained = made.store.paused(), made.store.odd_words(), made.store.words()
+    for name, account in sorted(made.destinations.items()):
+        row = _row(made, account, paused.get(name)) | _words(words.get(name, []), explained.get(name, {}))
         if as_json:
             write_json(row)
         else:
@@ -50,14 +57,57 @@ def resume(name: str) -> None:
     console.print(f"{name}: resumed")
 
 
+@carriers.command("map")
+def explain(
+    name: str,
+    raw: str = typer.Argument(help="The word as `carriers` shows it: what it was said of, a colon, the word."),
+    status: str = typer.Argument("", help="What it means, in our words."),
+    *,
+    remove: bool = typer.Option(False, "--remove", help="Take its meaning back."),
+) -> None:
+    """Say what a carrier's unknown word means, from now on and for whoever it was said of last."""
+    made = _with(name)
+    if bool(status) is remove:
+        fail("say what the word means, or --remove", 2)
+    if remove:
+        _forget(made, name, raw)
+        return
+    meaning = _meaning(raw, status)
+    now = made.now()
+    changed = made.store.explain_word(name, raw, meaning, made.rules, now)
+    _hint(changed, now)
+    console.print(f"{name}: {raw} means {meaning}, deliveries changed: {len(changed)}")
+
+
+def _forget(made: "House", name: str, raw: str) -> None:
+    if not made.store.forget_word(name, raw):
+        fail(f"{name}: {raw} has no meaning")
+    console.print(f"{name}: {raw} means nothing any more")
+
+
+def _meaning(raw: str, status: str) -> DeliveryStatus:
+    if not all(raw.partition(":")):
+        fail(f"{raw} is no word of a carrier's: write it as `order-sync carriers` shows it, such as order:6", 2)
+    if status not in MEANINGS:
+        fail(f"{status} is no status that a carrier can tell; there are {', '.join(MEANINGS)}", 2)
+    return DeliveryStatus(status)
+
+
+def _hint(changed: "Sequence[Delivery]", now: "datetime") -> None:
+    from worker import hints  # noqa: PLC0415
+    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
+
+    hints.after(changed, now)
+
+
 def _with(name: str) -> "House":
     made = house()
-    if name not in made.settings.accounts:
-        fail(f"there is no account {name}; there are {', '.join(sorted(made.settings.accounts)) or 'none'}")
+    if name not in made.destinations:
+        fail(f"there is no account {name}; there are {', '.join(sorted(made.destinations)) or 'none'}")
     return made
 
 
-def _row(made: "House", account: "Account", paused: "Pause | None", words: list[str]) -> dict[str, Any]:
+def _row(made: "House", account: "Account", paused: "Pause | None") -> dict[str, Any]:
     states = made.breaker.states(account.name)
     used = made.budget.used(account.name, account.rate)
     return {
@@ -69,7 +119,13 @@ def _row(made: "House", account: "Account", paused: "Pause | None", words: list[
         "budget": None
         if used is None
         else [{"limit": each.limit, "seconds": each.seconds, "used": count} for each, count in used.items()],
-        "unknown_words": words,
+    }
+
+
+def _words(odd: list[str], explained: "Mapping[str, DeliveryStatus]") -> dict[str, Any]:
+    return {
+        "unknown_words": [word for word in odd if word not in explained],
+        "explained_words": {word: status.value for word, status in explained.items()},
     }
 
 
@@ -82,7 +138,12 @@ def _line(row: dict[str, Any]) -> str:
         f"breakers {UNKNOWN if row['breakers'] is None else _breakers(row['breakers'])}",
         f"budget {UNKNOWN if row['budget'] is None else _budget(row['budget'])}",
     ]
-    return "  ".join([*parts, *([f"unknown words {', '.join(row['unknown_words'])}"] if row["unknown_words"] else [])])
+    if row["unknown_words"]:
+        parts.append(f"unknown words {', '.join(row['unknown_words'])}")
+    if row["explained_words"]:
+        said = (f"{word} = {status}" for word, status in row["explained_words"].items())
+        parts.append(f"explained words {', '.join(said)}")
+    return "  ".join(parts)
 
 
 def _breakers(breakers: dict[str, dict[str, Any]]) -> str:

@@ -1,21 +1,20 @@
-"""Commands that place orders, look at deliveries and settle what a machine must not decide."""
+"""Commands that place orders and look at deliveries."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import typer
 
-from schemas.status import Cause
 from worker.cli.base import Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
-    from worker.delivery import Attempt, Change, Delivery
+    from worker.delivery import Attempt, Delivery, Terms
+    from worker.platform.guard import Memory
     from worker.store.accounts import Pause
     from worker.wiring import House
 
@@ -35,6 +34,12 @@ COLUMNS = {
 @app.command()
 def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
     """Put an order on the bus."""
+    document = json.dumps(message_in(file), ensure_ascii=False)
+    console.print(house().bus.place(document))
+
+
+def message_in(file: str) -> dict[str, Any]:
+    """Read a CloudEvent out of a file, or wrap the order that it holds in one; end when there is neither."""
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         document = json.loads(raw)
@@ -42,15 +47,15 @@ def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - r
         fail(f"{file} is not JSON: {error}")
     if not isinstance(document, dict):
         fail(f"{file} holds no JSON object")
-    if "specversion" not in document:
-        document = {
-            "specversion": "1.0",
-            "id": str(uuid4()),
-            "source": "platform",
-            "type": "order.placed",
-            "data": document,
-        }
-    console.print(house().bus.place(json.dumps(document, ensure_ascii=False)))
+    if "specversion" in document:
+        return document
+    return {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "platform",
+        "type": "order.placed",
+        "data": document,
+    }
 
 
 @app.command("deliveries")
@@ -64,7 +69,7 @@ def list_deliveries(
     found = house().store.recent(limit, unfinished=unfinished)
     if as_json:
         for each in found:
-            write_json(_summary(each))
+            write_json(summary(each))
         return
     from rich.table import Table
 
@@ -72,12 +77,13 @@ def list_deliveries(
     for heading in COLUMNS:
         table.add_column(heading, overflow="fold")  # what is cut off can be neither read nor searched for
     for each in found:
-        row = _summary(each)
+        row = summary(each)
         table.add_row(*(str(row[name] or "") for name in COLUMNS.values()))
     console.print(table, soft_wrap=False)
 
 
-def _summary(delivery: "Delivery") -> dict[str, Any]:
+def summary(delivery: "Delivery") -> dict[str, Any]:
+    """Say where a delivery stands, in a row."""
     attempt = delivery.active or (delivery.attempts[-1] if delivery.attempts else None)
     return {
         "delivery_id": delivery.id,
@@ -98,11 +104,12 @@ def _summary(delivery: "Delivery") -> dict[str, Any]:
 def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
     """Show one delivery: its attempts and everything that was told of it."""
     made = house()
-    delivery = _one(made, name)
+    delivery = one_delivery(made, name)
     told = [json.loads(body) for _, body in made.store.events(keys=[delivery.id])]
-    about = _summary(delivery)
+    about = summary(delivery)
     about |= _held(delivery, made.store.paused().get(about["carrier"]))
-    attempts = [_attempt(attempt) for attempt in delivery.attempts]
+    about |= _on_the_platform(made.store.known_there(delivery.id))
+    attempts = [_attempt(attempt, made.rules.get(attempt.carrier)) for attempt in delivery.attempts]
     if as_json:
         write_json({**about, "attempts": attempts, "events": told})
         return
@@ -125,7 +132,14 @@ def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: "Attempt") -> dict[str, Any]:
+def _on_the_platform(known: "Memory | None") -> dict[str, Any]:
+    """Tell what stood on the platform when it was last looked at, and what we last wrote there."""
+    if known is None:
+        return {}
+    return {"platform_seen": known.seen, "platform_written": known.code if known.written else None}
+
+
+def _attempt(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
     from worker.carriers.port import tag_of
 
     return {
@@ -138,11 +152,27 @@ def _attempt(attempt: "Attempt") -> dict[str, Any]:
         "our_tag": tag_of(attempt.id),
         "surplus": attempt.surplus,
         "cancel": _cancelling(attempt),
+        **_offer(attempt, terms),
         "submitted_at": when(attempt.submitted_at),
         "ended_at": when(attempt.ended_at),
         "reason": attempt.reason,
         "reason_text": attempt.reason_text,
         "last_error": attempt.last_error,
+    }
+
+
+def _offer(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
+    """Tell what was asked for, what the carrier offers instead, and until when a person may rule on it."""
+    from schemas.status import DeliveryStatus
+    from worker.plan import offer_ends
+
+    waits = attempt.offered_at is not None and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION
+    waits = waits and attempt.ruling is None and terms is not None
+    return {
+        "pickup_at": when(attempt.pickup_at),
+        "offered_at": when(attempt.offered_at),
+        "rule_until": when(offer_ends(attempt, terms)) if waits and terms else None,
+        "ruling": attempt.ruling,
     }
 
 
@@ -154,81 +184,14 @@ def _cancelling(attempt: "Attempt") -> str | None:
     return "asked" if attempt.cancelling else None
 
 
-@app.command()
-def cancel(
-    name: str = typer.Argument(metavar="ID"),
-    *,
-    reason: str = typer.Option("", help="Kept with the wish."),
-    allow_paid: bool = typer.Option(False, "--allow-paid", help="Also where the carrier charges for it."),
-) -> None:
-    """Ask for a delivery to be cancelled; events tell how that ends."""
-    from schemas.orders import Cancellation
-    from worker import lifecycle
-
-    made = house()
-    delivery = _one(made, name)
-    wish = Cancellation(order_id=delivery.order.order_id, reason=reason, allow_paid=allow_paid)
-    _decide(made, delivery, lambda each: lifecycle.ask_cancel(each, wish, made.rules, made.now(), Cause.OPERATOR))
-
-
-@app.command()
-def refresh(name: str = typer.Argument(metavar="ID")) -> None:
-    """Read a delivery's status at its carrier now, be it over or not."""
-    from worker import lifecycle
-
-    made = house()
-
-    def decide(delivery: "Delivery") -> "Change | None":
-        attempt = delivery.active or delivery.on_turn or (delivery.attempts[-1] if delivery.attempts else None)
-        return lifecycle.look_now(delivery, made.rules, made.now(), attempt.id) if attempt else None
-
-    _decide(made, _one(made, name), decide)
-
-
-@app.command()
-def resolve(
-    name: str = typer.Argument(metavar="ID"),
-    outcome: str = typer.Argument(help="exists (with the carrier's reference) or absent"),
-    ref: str = typer.Argument("", metavar="[REF]"),
-) -> None:
-    """Settle a create whose outcome nobody knows: it exists at the carrier, or it does not."""
-    if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
-        fail("say `resolve ID exists REF` or `resolve ID absent`", code=2)
-    from worker import lifecycle
-
-    made = house()
-    _decide(made, _one(made, name), lambda each: lifecycle.resolve(each, ref or None, made.rules, made.now()))
-
-
-@app.command()
-def attended(name: str = typer.Argument(metavar="ID")) -> None:
-    """Take a delivery off the list of those that wait for a person: what it asked for is done."""
-    from worker import lifecycle
-
-    made = house()
-    _decide(made, _one(made, name), lambda each: lifecycle.attended(each, made.rules, made.now()))
-
-
-def _one(made: "House", name: str) -> "Delivery":
+def one_delivery(made: "House", name: str) -> "Delivery":
+    """Find the delivery that an operator names by its own id or its order's; end when there is none, or several."""
     found = made.store.find(name)
     if not found:
         fail(f"there is no delivery {name}")
     if len(found) > 1:
         fail(f"{name} is the order of several platforms; use one of {', '.join(each.id for each in found)}")
     return found[0]
-
-
-def _decide(made: "House", delivery: "Delivery", decide: "Callable[[Delivery], Change | None]") -> None:
-    changed = made.store.update([delivery.id], decide)
-    if not changed:
-        fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step or 'none'}")
-    from worker import hints
-    from worker.app import app as _hints_go_through  # noqa: F401
-
-    hints.after(changed, made.now())
-    now = changed[0]
-    wished = "a cancel is wished" if now.cancel and not now.final else ""
-    console.print(" ".join(filter(None, (f"{now.order.order_id}: {now.status.value}", now.detail, wished))))
 
 
 @app.command()

@@ -155,7 +155,7 @@ def sandbox(
 
 @app.command()
 def check() -> None:
-    """Check settings, database, Redis, the journal's folder and each carrier's credentials, one line each."""
+    """Check settings, database, Redis, the journal's folder and everybody's credentials, one line each."""
     made = house()
     found = [
         _try("database", lambda: made.store.ping()),  # noqa: PLW0108 - made when it is asked
@@ -163,6 +163,8 @@ def check() -> None:
         _try("journal", partial(_ask_folder, made.settings.journal_folder)),
     ]
     found += [_try(f"carrier {name}", partial(_probe, made, name)) for name in made.settings.accounts]
+    if made.settings.ordering.base_url:
+        found.append(_try("platform", partial(_ask_platform, made)))
     raise typer.Exit(0 if all(found) else 1)
 
 
@@ -184,9 +186,21 @@ def _ask_folder(folder: Path) -> None:
 
 
 def _probe(made: "House", name: str) -> str:
+    from worker.carriers.port import Vets
+
     codec = made.codecs[name]  # without what the database remembers of it: that is another line
     facts = codec.read_probe(made.gateway.one(name, codec.probe()))
+    if isinstance(codec, Vets) and (further := codec.vet(facts)) is not None:
+        codec.read_vetted(made.gateway.one(name, further))
     return ", ".join(f"{key} {value}" for key, value in facts.items())
+
+
+def _ask_platform(made: "House") -> str:
+    from worker import platform
+
+    ordering = made.settings.ordering
+    note = platform.read_probe(made.gateway.one(platform.ACCOUNT, platform.probe(ordering)))
+    return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
 
 
 @app.command()

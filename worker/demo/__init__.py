@@ -50,6 +50,7 @@ def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str
         "CARRIERS__DELIVERIT__USERNAME": "sandbox@deliverit.example",
         "CARRIERS__DELIVERIT__PASSWORD": "sandbox-deliverit-password",
         "CARRIERS__DELIVERIT__POLL_INTERVAL": "1",
+        "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # nobody sits there to answer
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
     }

@@ -75,15 +75,24 @@ class Gateway:
         self._thread.join()
         loop.close()
 
-    def one(self, account: str, call: Call, *, max_body: int = 1_000_000) -> Reply:
-        """Send one call and wait for it. Raises Unavailable or Uncertain."""
-        ((_, outcome),) = next(self.send(account, [call], max_body=max_body))
+    def one(self, account: str, call: Call, *, max_body: int = 1_000_000, within: float | None = None) -> Reply:
+        """Send one call and wait for it, at the most for its account's deadline or `within` so many seconds.
+
+        Raises Unavailable or Uncertain.
+        """
+        ((_, outcome),) = next(self.send(account, [call], max_body=max_body, within=within))
         if isinstance(outcome, CarrierError):
             raise outcome
         return outcome
 
     def send(
-        self, account: str, calls: Sequence[Call], *, max_body: int, until: datetime | None = None
+        self,
+        account: str,
+        calls: Sequence[Call],
+        *,
+        max_body: int,
+        until: datetime | None = None,
+        within: float | None = None,
     ) -> Iterator[list[tuple[Call, Outcome]]]:
         """Send calls at once and yield their outcomes in groups as they come in.
 
@@ -92,6 +101,8 @@ class Gateway:
         the connection stands: a process may be stopped, or its machine suspended, at any moment before.
         """
         settings = self._accounts[account]
+        if within is not None:
+            settings = settings.model_copy(update={"deadline": min(within, settings.deadline)})
         outcomes: SimpleQueue[tuple[Call, Outcome]] = SimpleQueue()
         allowed, refused = self._allow(settings, calls)
         for refusal in refused:

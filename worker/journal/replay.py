@@ -13,9 +13,9 @@ from celery import bootsteps
 
 from worker import hints, lifecycle, log
 from worker.carriers.port import Booked, Carrier, Reply
-from worker.delivery import Attempt, Change, Delivery, booking
+from worker.delivery import Attempt, Change, Delivery
 from worker.errors import CarrierError, Unavailable
-from worker.exchange import guarded, unread
+from worker.exchange import guarded, read_booking, unread
 from worker.gateway import Outcome
 from worker.journal import Page
 from worker.store import passing
@@ -84,8 +84,7 @@ class Replay:
         return partial(self._read, self._house.carrier(carrier), outcome)
 
     def _read(self, codec: Carrier, reply: Reply, delivery: Delivery, attempt: Attempt) -> Booked | CarrierError:
-        asked = booking(delivery, attempt, self._house.callback_url(attempt.carrier, attempt.token))
-        return guarded(attempt.carrier, lambda: codec.read_booking(asked, reply, self._house.now()), unread)
+        return guarded(attempt.carrier, lambda: read_booking(self._house, codec, delivery, attempt, reply), unread)
 
     def stop(self) -> None:
         """Ask it to end after the page it is at."""

@@ -5,6 +5,7 @@ from schemas.status import FINAL, Cause, DeliveryStatus
 from worker import schedule
 from worker.carriers.port import Observation
 from worker.delivery import Attempt, Delivery, rank_of
+from worker.lifecycle.amending import overtaken
 from worker.lifecycle.description import describe, stamped, words
 from worker.lifecycle.edit import Edit
 from worker.lifecycle.surplus import AFRESH, GONE, beside
@@ -56,15 +57,20 @@ def _moved_on(delivery: Delivery, attempt: Attempt) -> bool:
     """Tell whether another courier is sought or sent, or something final was decided without this one."""
     if delivery.active is not None:
         return True
-    own = [each.id for each in delivery.attempts if not each.surplus]
-    return delivery.final and (attempt.state == DeliveryStatus.REJECTED or own[-1] != attempt.id)
+    # Not by its number: one that was never sent may be taken up after others were made.
+    _, last = max((each.submitted_at, each.number) for each in delivery.attempts if not each.surplus)
+    return delivery.final and (attempt.state == DeliveryStatus.REJECTED or last != attempt.number)
 
 
 def said_twice(edit: Edit, attempt: Attempt, news: Observation) -> bool:
-    """Tell whether a second poll, a minute after the first, shows the same against what we hold."""
+    """Tell whether a second poll, a minute after the first, shows the same against what we hold.
+
+    Of what has ended the same is that it lives: between two reads it may have come farther.
+    """
     if edit.cause not in POLLED or news.status is None:
         return False
-    if attempt.contrary != news.status:
+    alike = attempt.contrary == news.status or (attempt.contrary is not None and attempt.state in TAILED)
+    if not alike:
         edit.put(attempt, contrary=news.status.value, contrary_at=edit.now, wait_until=None)
         return False
     proven = attempt.contrary_at is not None and edit.now - attempt.contrary_at >= schedule.CONTRARY
@@ -116,4 +122,5 @@ def _revive(edit: Edit, attempt: Attempt, news: Observation) -> None:
         edit.tell(EventType.REOPENED, attempt)
     else:
         edit.enter(news.status, attempt, **words(news))
+    overtaken(edit, attempt)
     stamped(edit, news, told)

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import Cause, DeliveryStatus, Reason
+from schemas.status import Cause, Reason
 from worker.delivery import Change, Delivery, Step
 from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.routing import turn_away
 from worker.plan import Alarm, alarms
 
 
@@ -36,15 +37,7 @@ def _give(edit: Edit, alarm: Alarm) -> None:
         case Alarm.STALLED:
             edit.tell(EventType.STALLED)
         case Alarm.GIVEN_UP:
-            _give_up(edit)
+            # The food is cold.
+            turn_away(edit, Reason.DEADLINE_PASSED)
         case _:
             edit.attend(alarm.value)
-
-
-def _give_up(edit: Edit) -> None:
-    """End a delivery that nobody was sent for: the food is cold."""
-    for each in edit.delivery.attempts:
-        if each.ended_at is None and not each.live:
-            edit.put(each, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason=Reason.DEADLINE_PASSED)
-    edit.enter(DeliveryStatus.REJECTED, reason=Reason.DEADLINE_PASSED)
-    edit.tell(EventType.DISPATCH_FAILED)

@@ -1,17 +1,20 @@
 """Calls that change something at a carrier: the intent before the first byte, and the outcome after the last."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
-from schemas.status import Cause, DeliveryStatus
+from schemas.status import Cause, DeliveryStatus, Reason
 from worker import schedule
 from worker.carriers.port import Booked, Observation
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Refused, Unavailable
-from worker.lifecycle.doubt import begin_doubt, end_doubt
+from worker.lifecycle.amending import begin_amendment, carried, give_up
+from worker.lifecycle.doubt import begin_doubt, dispute, end_doubt
 from worker.lifecycle.edit import SURPLUS, Edit, Rules
 from worker.lifecycle.ends import end
 from worker.lifecycle.news import take_news
+from worker.lifecycle.offers import begin_answer, weigh
 from worker.lifecycle.silence import wait
 from worker.plan import call_time
 
@@ -46,22 +49,31 @@ def begin_booking(delivery: Delivery, attempt_id: int, token: str, rules: Rules,
     )
     pickup = schedule.pickup_at(delivery.order, store, now)
     began = {"submitted_at": now, "changed_at": now, "lookups": 0, "last_error": None, "journal": None}
-    edit.put(attempt, state=SUBMITTING, pickup_at=pickup, **began)
+    edit.put(attempt, state=SUBMITTING, pickup_at=pickup, told=delivery.fingerprint, **began)
     edit.set(retry_at=None)
     return edit.done()
 
 
 def begin_call(delivery: Delivery, step: Step, rules: Rules, now: datetime) -> Change | None:
-    """Write down the intent to confirm or cancel, so that nobody else does before this call must be over."""
+    """Write down the intent to confirm, amend or cancel, so that nobody else does before this call must be over."""
     attempt = delivery.on_turn
     if attempt is None:
         return None
     edit = Edit(delivery, rules, now, Cause.TIMER)
-    attempt = edit.put(attempt, wait_until=now + call_time(rules[attempt.carrier]))
-    if step is Step.CANCEL:
-        asks = attempt.cancel_asks + 1
-        edit.put(attempt, cancel_asked_at=now, cancel_asks=asks, cancel_taken=False, cancel_checks=0)
+    _BEGIN[step](edit, edit.put(attempt, wait_until=now + call_time(rules[attempt.carrier], step)))
     return edit.done()
+
+
+def _begin_cancel(edit: Edit, attempt: Attempt) -> None:
+    asked = {"cancel_asked_at": edit.now, "cancel_asks": attempt.cancel_asks + 1}
+    edit.put(attempt, **asked, cancel_taken=False, cancel_checks=0, amending=None)
+
+
+_BEGIN: dict[Step, Callable[[Edit, Attempt], None]] = {
+    Step.CONFIRM: begin_answer,
+    Step.AMEND: begin_amendment,
+    Step.CANCEL: _begin_cancel,
+}
 
 
 def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, rules: Rules, now: datetime) -> Change:
@@ -84,8 +96,11 @@ def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, 
         if outcome.offer:
             attempt = edit.put(attempt, offered_at=outcome.offer.offered)
         take_news(edit, attempt, outcome.observation)
+        weigh(edit, attempt.id)
     elif isinstance(outcome, Unavailable):
         _not_sent(edit, attempt, outcome)
+    elif isinstance(outcome, Refused) and outcome.reason is Reason.DUPLICATE:
+        dispute(edit, attempt, outcome)
     elif isinstance(outcome, Refused):
         end(edit, attempt, DeliveryStatus.REJECTED, reason=outcome.reason, reason_text=outcome.text or None)
     else:
@@ -103,38 +118,50 @@ def _not_sent(edit: Edit, attempt: Attempt, error: Unavailable) -> None:
     wait(edit, error)
 
 
-def confirmed(
-    delivery: Delivery,
-    attempt_id: int,
-    outcome: Observation | CarrierError,
-    rules: Rules,
-    now: datetime,
+def amended(
+    delivery: Delivery, attempt_id: int, outcome: Observation | CarrierError | None, rules: Rules, now: datetime
 ) -> Change:
-    """Take the answer to accepting or denying an offer. Accepting is repeatable, so doubt only means again (D-33)."""
+    """Take the answer to a change of the order, None where nothing had to be changed.
+
+    What the carrier refuses a person must tell it. Without an answer the order is read, and the change asked for again;
+    only what may have been done is counted.
+    """
     edit = Edit(delivery, rules, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
-    if attempt is None or attempt.state != DeliveryStatus.AWAITING_CONFIRMATION:
+    if attempt is None or attempt != delivery.active or attempt.amending is None:
         return edit.done()
-    attempt = edit.put(attempt, wait_until=None)
     if isinstance(outcome, Refused):
-        # "Time limit reached or order does not exist": only the carrier's list can tell which (D-30).
-        edit.put(attempt, doubted_at=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None)
+        give_up(edit, attempt, outcome)
     elif isinstance(outcome, CarrierError):
-        wait(edit, outcome)
+        _amend_again(edit, attempt, outcome)
     else:
-        edit.set(failures=0, retry_at=None)
-        agreed = attempt.offered_at if outcome.status is DeliveryStatus.CREATED else None
-        take_news(edit, edit.put(attempt, pickup_at=agreed or attempt.pickup_at), outcome)
+        attempt = carried(edit, attempt)
+        if outcome is not None:
+            take_news(edit, attempt, outcome)
     return edit.done()
 
 
+def _amend_again(edit: Edit, attempt: Attempt, error: CarrierError) -> None:
+    again = {"wait_until": edit.now + schedule.AMEND_AGAIN, "last_error": str(error)}
+    if isinstance(error, Unavailable):
+        wait(edit, error, attempt)
+        again["amend_asks"] = max(0, attempt.amend_asks - 1)
+    edit.put(attempt, **again)
+
+
 def cancel_answered(
-    delivery: Delivery, attempt_id: int, outcome: CarrierError | None, rules: Rules, now: datetime
+    delivery: Delivery, attempt_id: int, outcome: Observation | CarrierError | None, rules: Rules, now: datetime
 ) -> Change:
-    """Take the answer to a cancel. Only a read can confirm it; a refusal is told, and the courier is followed on."""
+    """Take the answer to a cancel. Only a read can confirm it; a refusal is told, and the courier is followed on.
+
+    An observation is the last word on an order that no read shows: it counts while nobody drives for it (D-78).
+    """
     edit = Edit(delivery, rules, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or not attempt.live:
+        return edit.done()
+    if isinstance(outcome, Observation) and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION:
+        take_news(edit, edit.put(attempt, cancel_taken=True, wait_until=None), outcome)
         return edit.done()
     if isinstance(outcome, Unavailable):
         attempt = edit.put(attempt, cancel_asked_at=None, cancel_asks=max(0, attempt.cancel_asks - 1), wait_until=None)
@@ -146,9 +173,9 @@ def cancel_answered(
         last = isinstance(outcome, Refused)
         edit.put(
             attempt,
-            cancel_taken=outcome is None,
+            cancel_taken=not isinstance(outcome, CarrierError),
             cancel_asks=schedule.CANCEL_ASKS if last else attempt.cancel_asks,
-            last_error=str(outcome) if outcome else attempt.last_error,
+            last_error=str(outcome) if isinstance(outcome, CarrierError) else attempt.last_error,
             wait_until=now + timedelta(seconds=schedule.CANCEL_CHECKS[0]),
         )
     return edit.done()
@@ -161,13 +188,3 @@ def _refused(edit: Edit, attempt: Attempt, error: Refused) -> None:
         edit.attend(SURPLUS, attempt)
     else:
         edit.tell(EventType.CANCEL_REFUSED, attempt, reason=error.reason, reason_text=error.text or None)
-
-
-def accepts_offer(delivery: Delivery, attempt: Attempt, rules: Rules) -> bool:
-    """Rule on an offered time: accept within the account's limit and when the food is ready, otherwise deny (D-30)."""
-    if delivery.cancel is not None or attempt.offered_at is None:
-        return False
-    shift = abs(attempt.offered_at - attempt.pickup_at)
-    ready = delivery.order.ready_at
-    fits = shift <= timedelta(minutes=rules[attempt.carrier].capabilities.max_shift)
-    return fits and (ready is None or attempt.offered_at >= ready - timedelta(minutes=1))

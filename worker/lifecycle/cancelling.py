@@ -7,6 +7,7 @@ from schemas.status import GOODS_WITH_COURIER
 from worker import schedule
 from worker.delivery import Attempt
 from worker.lifecycle.afterlife import count_tail
+from worker.lifecycle.amending import read_between
 from worker.lifecycle.edit import SURPLUS, Edit
 from worker.lifecycle.ends import too_late
 
@@ -16,6 +17,8 @@ def read_done(edit: Edit, before: Attempt, began: datetime, *, stands: bool) -> 
     attempt = edit.delivery.attempt(before.id)
     if before.ended_at is not None:
         count_tail(edit, before)
+    elif attempt is not None and attempt == edit.delivery.active and attempt.amending is not None:
+        read_between(edit, attempt, began)
     elif attempt is not None and attempt.live:
         _check_cancel(edit, attempt, began, stands=stands)
 

@@ -7,10 +7,12 @@ from schemas.status import Cause, DeliveryStatus, Reason
 from worker import schedule
 from worker.carriers.port import Observation, Raw
 from worker.delivery import NEVER_CREATED, SUBMITTING, Attempt, Change, Delivery
+from worker.errors import Refused
 from worker.lifecycle.afterlife import count_tail
-from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.edit import DISPUTED, OPEN_QUESTIONS, Edit, Rules
 from worker.lifecycle.ends import end
 from worker.lifecycle.news import take_news
+from worker.lifecycle.routing import ask
 from worker.plan import Alarm
 
 OFFER_LOOKUPS = 2
@@ -23,9 +25,17 @@ def begin_doubt(edit: Edit, attempt: Attempt, why: str) -> None:
     edit.enter(DeliveryStatus.SUBMIT_UNKNOWN, attempt)
 
 
+def dispute(edit: Edit, attempt: Attempt, error: Refused) -> None:
+    """Leave to a person what its carrier calls a duplicate: a courier may come whom nobody here knows (B-31)."""
+    begin_doubt(edit, attempt, str(error))
+    attempt = edit.delivery.attempt(attempt.id) or attempt
+    edit.put(attempt, parked=True, reason=error.reason, reason_text=error.text or None)
+    edit.attend(DISPUTED, attempt)
+
+
 def end_doubt(edit: Edit, attempt: Attempt) -> Attempt:
     """Take an attempt out of doubt: its own answer turned up."""
-    edit.answer({Alarm.OUTCOME_UNKNOWN})
+    edit.answer(OPEN_QUESTIONS)
     edit.set(retry_at=None)
     return edit.put(attempt, parked=False, lookups=0)
 
@@ -115,30 +125,40 @@ def _ruled(delivery: Delivery, ref: str | None) -> Attempt | None:
 
 
 def _never_created(edit: Edit, attempt: Attempt) -> None:
-    if edit.delivery.cancel is not None or _may_create_again(edit, attempt):
+    again = not attempt.parked and _may_create_again(edit, attempt)
+    if edit.delivery.cancel is not None or again:
         _resubmit(edit, attempt)
     else:
         _park(edit, attempt)
 
 
 def _may_create_again(edit: Edit, attempt: Attempt) -> bool:
-    creates = sum(each.carrier == attempt.carrier for each in edit.delivery.attempts)
+    anew = [each for each in edit.delivery.attempts if each.number > edit.delivery.anew_after]
+    creates = sum(each.carrier == attempt.carrier for each in anew)
     return creates < edit.rules[attempt.carrier].capabilities.max_creates
 
 
 def _resubmit(edit: Edit, attempt: Attempt) -> None:
-    """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished."""
+    """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished.
+
+    What it calls a duplicate it would refuse again: then the next carrier is asked.
+    """
+    if attempt.reason is Reason.DUPLICATE:
+        end(edit, attempt, DeliveryStatus.REJECTED, reason=attempt.reason, reason_text=attempt.reason_text)
+        return
     ended = {"state": DeliveryStatus.REJECTED.value, "ended_at": edit.now, "tail_reads": 0}
     edit.put(attempt, **ended, reason=None, reason_text=NEVER_CREATED)
-    edit.answer({Alarm.OUTCOME_UNKNOWN})
+    edit.answer(OPEN_QUESTIONS)
     if edit.delivery.cancel is not None:
         edit.cancel_as_wished(attempt)
         return
-    edit.set(carrier=attempt.carrier, retry_at=None)
+    ask(edit, attempt.carrier)
     edit.enter(DeliveryStatus.QUEUED, detail="resubmit")
 
 
 def _park(edit: Edit, attempt: Attempt) -> None:
     """Leave a doubt to a person."""
+    if attempt.parked:
+        return
     edit.put(attempt, parked=True)
     edit.attend(Alarm.OUTCOME_UNKNOWN.value, attempt)

@@ -8,11 +8,19 @@ from typing import Any
 from schemas.events import DeliveryEvent, EventType
 from schemas.status import TO_PLATFORM, CancelledBy, Cause, DeliveryStatus, Evidence
 from worker.delivery import Attempt, Change, Delivery, Event, Terms
-from worker.plan import plan
+from worker.plan import Alarm, plan
 
 Rules = Mapping[str, Terms]
 SURPLUS = "surplus_courier"
 """Asks for a person who stops a courier too many: we could not."""
+OFFER_WAITS = "offer_waits"
+"""Asks for a person who rules on an offered pickup."""
+DISPUTED = "duplicate_at_carrier"
+"""Asks for a person who finds out which order its carrier has already (B-31)."""
+OPEN_QUESTIONS = frozenset({Alarm.OUTCOME_UNKNOWN.value, DISPUTED, OFFER_WAITS})
+"""What is asked for only while nobody knows what becomes of an attempt."""
+CHANGED = "order_changed_after_dispatch"
+"""Asks for a person who tells the carrier what we could not."""
 
 
 class Edit:

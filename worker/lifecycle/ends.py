@@ -5,9 +5,8 @@ from typing import Any
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
 from worker.delivery import Attempt
-from worker.lifecycle.edit import Edit
-from worker.lifecycle.routing import next_carrier
-from worker.plan import Alarm
+from worker.lifecycle.edit import OPEN_QUESTIONS, Edit
+from worker.lifecycle.routing import ask, next_carrier
 
 _ENDING = {"reason", "reason_text", "cancelled_by", "raw", "detail", "evidence"}
 
@@ -29,7 +28,7 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
         tail_reads=0,
         wait_until=None,
     )
-    edit.answer({Alarm.OUTCOME_UNKNOWN})
+    edit.answer(OPEN_QUESTIONS)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
         edit.relieve()
         edit.enter(status, attempt, **described)
@@ -51,10 +50,10 @@ def _roll_up(edit: Edit, attempt: Attempt, status: DeliveryStatus, described: di
         edit.enter(status, attempt, **{**described, "detail": "with_items"})
         edit.attend("goods_with_courier", attempt)
         return
-    following = next_carrier(edit.delivery, edit.rules)
+    following = next_carrier(edit)
     if following is not None:
-        edit.set(carrier=following, courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
-        edit.set(failures=0, retry_at=None)
+        edit.set(courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
+        ask(edit, following)
         edit.enter(DeliveryStatus.QUEUED, detail="fallback")
         return
     edit.enter(status, attempt, **described)

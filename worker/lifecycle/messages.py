@@ -1,53 +1,47 @@
 """What the platform's messages mean: a new order, the same again, other content, a wish to cancel."""
 
 from datetime import datetime
-from typing import Literal
 
 from schemas.events import EventType
-from schemas.ordering import Reaction, reaction_to
 from schemas.orders import Cancellation, Order
-from schemas.status import GOODS_WITH_COURIER, Cause, DeliveryStatus, PlatformStatus
+from schemas.status import GOODS_WITH_COURIER, Cause, DeliveryStatus
 from schemas.stores import Store
 from worker.delivery import Change, Delivery
+from worker.lifecycle.amending import carry
 from worker.lifecycle.edit import Edit, Rules
 from worker.lifecycle.ends import too_late
+from worker.lifecycle.gates import WAITING
 from worker.lifecycle.routing import choose_carrier
-
-CANCELED_BY_CUSTOMER = PlatformStatus.CANCELED_BY_CUSTOMER
 
 
 def accept(delivery: Delivery, store: Store | None, wish: Cancellation | None, rules: Rules, now: datetime) -> Change:
     """Take a new delivery in: queue it for its first carrier, or end it at once when its cancel came before it."""
     edit = Edit(delivery, rules, now, Cause.MESSAGE)
-    edit.enter(DeliveryStatus.QUEUED)
-    choose_carrier(edit, store)
+    edit.enter(DeliveryStatus.QUEUED, detail=WAITING if delivery.gate else None)
     if wish is not None:
-        _ask_cancel(edit, wish)
+        wish_cancel(edit, wish)
+    else:
+        choose_carrier(edit, store)
     return edit.done()
 
 
-def amend(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now: datetime) -> Change | None:
-    """Take an order's message that came again; None when it changes nothing.
+def take_update(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now: datetime) -> Change | None:
+    """Take what an order's message that came again says beside its status; None when it changes nothing.
 
-    One whose status says that the order is off is a wish to cancel (O-13). Other content without a higher revision is
-    a contradiction that a person must see. A real update is applied while nothing stands at a carrier; after that it
-    needs a person too.
+    Other content without a higher revision is a contradiction that a person must see. A real update is applied while
+    nothing stands at a carrier; after that it is carried there, or needs a person too.
     """
-    if reaction_to(order.status) is Reaction.CANCEL:
-        by: Literal["merchant", "customer"] = "customer" if order.status == CANCELED_BY_CUSTOMER else "merchant"
-        wish = Cancellation(order_id=order.order_id, cancelled_by=by)
-        return ask_cancel(delivery, wish, rules, now, Cause.MESSAGE)
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
     edit = Edit(delivery, rules, now, Cause.MESSAGE)
     if order.revision == delivery.order.revision:
         edit.attend("order_changed_without_revision")
     elif delivery.final:
-        return None
+        edit.set(order=order, fingerprint=fingerprint)  # for a person who tries again
     elif delivery.active is not None:
         # Kept all the same: whoever is asked next, here or at another carrier, is told what is true now.
         edit.set(order=order, fingerprint=fingerprint)
-        edit.attend("order_changed_after_dispatch")
+        carry(edit, delivery.active)
     else:
         edit.set(order=order, fingerprint=fingerprint)
         edit.relieve()
@@ -57,7 +51,7 @@ def amend(delivery: Delivery, order: Order, fingerprint: str, rules: Rules, now:
         else:
             choose_carrier(edit, delivery.store)
         edit.tell(EventType.UPDATED)
-    return edit.done() if edit.events else None
+    return None if edit.delivery is delivery else edit.done()
 
 
 def ask_cancel(delivery: Delivery, wish: Cancellation, rules: Rules, now: datetime, cause: Cause) -> Change | None:
@@ -70,11 +64,12 @@ def ask_cancel(delivery: Delivery, wish: Cancellation, rules: Rules, now: dateti
     if delivery.final or (delivery.cancel is not None and not refused):
         return None
     edit = Edit(delivery, rules, now, cause)
-    _ask_cancel(edit, wish)
+    wish_cancel(edit, wish)
     return edit.done()
 
 
-def _ask_cancel(edit: Edit, wish: Cancellation) -> None:
+def wish_cancel(edit: Edit, wish: Cancellation) -> None:
+    """Note the wish, and carry it out where no carrier has to be asked."""
     edit.set(cancel=wish, retry_at=None)
     attempt = edit.delivery.active
     if attempt is None:
@@ -82,6 +77,8 @@ def _ask_cancel(edit: Edit, wish: Cancellation) -> None:
         edit.cancel_as_wished()
     elif attempt.rank >= GOODS_WITH_COURIER:
         too_late(edit, attempt)
+    elif attempt.amending is not None:
+        edit.put(attempt, amending=None, wait_until=None)  # what becomes of that change is of no interest any more
     elif attempt.cancel_refused:
         again = {"cancel_asks": 0, "cancel_checks": 0, "cancel_taken": False, "wait_until": None}
         edit.put(attempt, cancel_refused=False, cancel_asked_at=None, **again)

@@ -6,19 +6,22 @@ from datetime import datetime
 
 from schemas.events import EventType
 from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Cause, DeliveryStatus
-from worker.carriers.port import Observation
-from worker.delivery import Attempt, Change, Delivery, rank_of
+from worker.carriers.port import Observation, Raw
+from worker.delivery import Attempt, Change, Delivery, Unread, rank_of
 from worker.lifecycle import surplus
 from worker.lifecycle.afterlife import POLLED, after_the_end, said_twice, uncontradicted
+from worker.lifecycle.amending import overtaken
 from worker.lifecycle.cancelling import read_done
 from worker.lifecycle.description import describe, stamped, words
-from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.edit import DISPUTED, OPEN_QUESTIONS, Edit, Rules
 from worker.lifecycle.ends import end, too_late
 from worker.plan import Alarm
 from worker.transitions import STICKY, allows, allows_back, interrupts
 
 ODD_WORDS = 20
-SETTLED_BY_PROGRESS = frozenset({Alarm.OUTCOME_UNKNOWN.value, Alarm.NOT_DISPATCHED.value})
+REGRESSION = "regression:"
+"""What an odd word begins with that is no word of the carrier's, but a step back."""
+SETTLED_BY_PROGRESS = OPEN_QUESTIONS | {Alarm.NOT_DISPATCHED.value}
 """What no longer needs a person once the carrier is seen at work."""
 
 
@@ -57,6 +60,8 @@ def take_news(edit: Edit, attempt: Attempt, news: Observation, *, last: bool = T
     before = attempt.stamp
     stale = news.stamp is not None and before is not None and news.stamp < before
     stamp = before if stale else news.stamp or before
+    if attempt.ref is None and news.ref is not None:
+        edit.answer({"reference_missing"})
     attempt = edit.put(attempt, ref=news.ref or attempt.ref, refs={**attempt.refs, **news.refs}, stamp=stamp)
     if not stale and (last or attempt.state not in STICKY):
         _judge(edit, attempt, news, newer=_is_newer(edit.cause, news, before))
@@ -77,7 +82,9 @@ def _is_newer(cause: Cause, news: Observation, stamp: datetime | None) -> bool:
 def _judge(edit: Edit, attempt: Attempt, news: Observation, *, newer: bool) -> None:
     if news.status is None:
         _unrecognized(edit, attempt, news)
-    elif attempt.state in STICKY:
+        return
+    attempt = edit.put(attempt, unread=None)
+    if attempt.state in STICKY:
         after_the_end(edit, attempt, news, newer=newer)
     elif attempt.surplus:
         surplus.follow(edit, attempt, news.status, newer=newer)
@@ -124,12 +131,14 @@ def _advance(edit: Edit, attempt: Attempt, news: Observation) -> None:
         rank = max(attempt.rank, rank_of(news.status))
         attempt = edit.put(uncontradicted(edit, attempt), state=news.status.value, rank=rank, resume_to=resume)
         attempt = edit.put(attempt, changed_at=edit.now)
+        edit.answer({Alarm.OUTCOME_UNKNOWN.value, DISPUTED})
         if rank >= RANK[DeliveryStatus.CREATED]:
             edit.answer(SETTLED_BY_PROGRESS)
         edit.enter(news.status, attempt, **words(news))
         unasked = edit.delivery.cancel is not None and attempt.cancel_asked_at is None and not attempt.cancel_refused
         if unasked and attempt.rank >= GOODS_WITH_COURIER:
             too_late(edit, attempt)
+        overtaken(edit, attempt)
     stamped(edit, news, told)
 
 
@@ -147,11 +156,18 @@ def _same(edit: Edit, attempt: Attempt, news: Observation) -> None:
 def _unrecognized(edit: Edit, attempt: Attempt, news: Observation) -> None:
     if news.raw is None:
         return
-    _tell_once(edit, attempt, EventType.STATUS_UNRECOGNIZED, f"{news.raw.entity}:{news.raw.code}", news)
+    attempt = _tell_once(edit, attempt, EventType.STATUS_UNRECOGNIZED, word_of(news.raw), news)
+    said = {"entity": news.raw.entity, "code": news.raw.code, "text": news.raw.text, "stamp": news.stamp}
+    edit.put(attempt, unread=Unread(**said))
+
+
+def word_of(raw: Raw) -> str:
+    """Write a carrier's word and what it was said of in one line, as people are shown it and give it a meaning."""
+    return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())
 
 
 def _regression(edit: Edit, attempt: Attempt, news: Observation) -> None:
-    attempt = _tell_once(edit, attempt, EventType.REGRESSION_SEEN, f"regression:{news.status}", news)
+    attempt = _tell_once(edit, attempt, EventType.REGRESSION_SEEN, f"{REGRESSION}{news.status}", news)
     if said_twice(edit, attempt, news):
         edit.attend("went_backwards", attempt)
 

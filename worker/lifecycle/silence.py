@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
-from schemas.status import Cause
+from schemas.status import Cause, DeliveryStatus
 from worker import schedule
 from worker.delivery import Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Throttled, Unavailable
 from worker.lifecycle.cancelling import read_done
 from worker.lifecycle.edit import SURPLUS, Edit, Rules
+from worker.lifecycle.routing import fail_over
 from worker.plan import may_look
 
 MISSES_TO_TELL = 5
@@ -33,7 +34,8 @@ def unseen(delivery: Delivery, attempt_id: int, rules: Rules, now: datetime, beg
     before = delivery.attempt(attempt_id)
     if before is None:
         return edit.done()
-    read_done(edit, before, began or now, stands=False)
+    # What waits for a person to book it shows in no list, so a cancel that may be lost is asked for again (D-70).
+    read_done(edit, before, began or now, stands=before.state == DeliveryStatus.AWAITING_CONFIRMATION)
     if before == delivery.active:
         edit.set(failures=0, retry_at=None)
         if before.ref is None:
@@ -71,7 +73,8 @@ def _tell_silence(edit: Edit, before: Delivery, attempt: Attempt) -> None:
 def wait(edit: Edit, error: CarrierError, attempt: Attempt | None = None) -> None:
     """Count a failure and put the next try off, longer each time; what concerns the whole account is not counted.
 
-    What is about an attempt beside the one that is followed waits by itself, and keeps the other from nothing.
+    What is about an attempt beside the one that is followed waits by itself, and keeps the other from nothing. A
+    delivery that nothing stands of anywhere waits only so long before another carrier is asked.
     """
     if attempt is not None and attempt != edit.delivery.active and (attempt.surplus or attempt.ended_at is not None):
         _wait_beside(edit, error, attempt)
@@ -79,7 +82,9 @@ def wait(edit: Edit, error: CarrierError, attempt: Attempt | None = None) -> Non
     shared = isinstance(error, Throttled) or (isinstance(error, Unavailable) and error.account)
     failures = edit.delivery.failures + (not shared)
     pause = max(schedule.backoff(failures, edit.delivery.id), _asked(error))
+    first = not edit.delivery.failures and edit.delivery.retry_at is None
     edit.set(failures=failures, retry_at=edit.now + pause)
+    fail_over(edit, first=first)
 
 
 def _wait_beside(edit: Edit, error: CarrierError, attempt: Attempt) -> None:

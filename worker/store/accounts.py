@@ -1,17 +1,21 @@
-"""Carrier accounts: what probes told about them, and which are paused. Each has a sequence of events of its own."""
+"""Carrier accounts: what probes told about them, which are paused, and what their odd words mean.
+
+Each has a sequence of events of its own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
 from worker.delivery import Step
+from worker.lifecycle.news import REGRESSION
 from worker.store import events
 from worker.store.deliveries import insert_new
-from worker.store.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT
+from worker.store.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, WORD
 
 OPERATOR = "operator"
 EAGER = (Step.BOOK.value, Step.CANCEL.value, Step.TRACK.value)
@@ -85,12 +89,36 @@ def _let_go(connection: Connection, account: str, now: datetime) -> None:
 
 
 def odd_words(connection: Connection) -> dict[str, list[str]]:
-    """List the words of each account that nobody understood."""
+    """List the words of each account that no codec understood; a step back is none."""
     query = select(ATTEMPT.c.carrier, ATTEMPT.c.odd_word).where(ATTEMPT.c.odd_word.is_not(None)).distinct()
-    words: dict[str, list[str]] = {}
-    for row in connection.execute(query.order_by(ATTEMPT.c.carrier, ATTEMPT.c.odd_word)):
-        words.setdefault(row.carrier, []).append(row.odd_word)
-    return words
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(query):
+        words = {word for word in row.odd_word.splitlines() if not word.startswith(REGRESSION)}
+        found.setdefault(row.carrier, set()).update(words)
+    return {carrier: sorted(words) for carrier, words in sorted(found.items()) if words}
+
+
+def words(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
+    """Read what operators said that words mean, by account."""
+    said: dict[str, dict[str, DeliveryStatus]] = {}
+    for row in connection.execute(select(WORD).order_by(WORD.c.account, WORD.c.word)):
+        said.setdefault(row.account, {})[row.word] = DeliveryStatus(row.status)
+    return said
+
+
+def put_word(connection: Connection, account: str, word: str, status: DeliveryStatus, now: datetime) -> list[str]:
+    """Give an account's word a meaning; return the deliveries that it was said of."""
+    drop_word(connection, account, word)
+    meaning = {"account": account, "word": word, "status": status.value, "mapped_at": now}
+    connection.execute(insert(WORD), [meaning])
+    told = (ATTEMPT.c.carrier == account) & ATTEMPT.c.odd_word.contains(word, autoescape=True)
+    return list(connection.scalars(select(ATTEMPT.c.delivery_id).where(told).distinct()))
+
+
+def drop_word(connection: Connection, account: str, word: str) -> bool:
+    """Take a word's meaning back; false when it had none."""
+    this = (WORD.c.account == account) & (WORD.c.word == word)
+    return bool(connection.execute(delete(WORD).where(this)).rowcount)
 
 
 def _pause(row: Row[tuple[object, ...]]) -> Pause:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from schemas.status import FINAL, DeliveryStatus
 from worker import schedule
 from worker.delivery import INDOORS, SUBMITTING, Attempt, Change, Delivery, Step
-from worker.store import events, rows
+from worker.store import events, rows, write_backs
 from worker.store.tables import ATTEMPT, DELIVERY, EVENT
 
 _HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
@@ -143,6 +143,7 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
             connection.execute(update(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
     _save_attempts(connection, pairs)
     tell(connection, [change for _, change in pairs])
+    write_backs.note(connection, [(before, change.delivery) for before, change in pairs])
 
 
 def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
@@ -178,6 +179,7 @@ def add(connection: Connection, changes: Sequence[Change], now: datetime) -> Non
         new = [{**rows.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
         connection.execute(insert(DELIVERY), new)
         tell(connection, changes)
+        write_backs.note(connection, [(None, change.delivery) for change in changes])
 
 
 def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:

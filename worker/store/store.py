@@ -3,17 +3,19 @@
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, RowMapping, func, select, text
 
+from schemas.status import DeliveryStatus
 from schemas.stores import Store as Shop
 from worker import lifecycle, schedule
 from worker.carriers.port import Callback, CallbackKey
 from worker.delivery import Delivery, Outgoing
-from worker.store import accounts, callbacks, deliveries, directory, intake, outbox
+from worker.platform.guard import Memory
+from worker.store import accounts, callbacks, deliveries, directory, fetching, intake, outbox, write_backs
 from worker.store.accounts import Pause
 from worker.store.callbacks import StoredCallback
 from worker.store.deliveries import Decision, Due
@@ -28,8 +30,12 @@ T = TypeVar("T")
 class Store:
     """All of the database. Made once in each process, after any fork."""
 
-    def __init__(self, url: str, *, pool_size: int = 16, patience: Sequence[float] = PATIENCE) -> None:
-        self.engine = connect(url, pool_size=pool_size)
+    def __init__(
+        self, url: str, *, pool_size: int = 16, patience: Sequence[float] = PATIENCE, write_back: str | None = None
+    ) -> None:
+        """Connect; `write_back` is the source whose orders are told to the platform, None where nobody's are."""
+        engine = connect(url, pool_size=pool_size)
+        self.engine = engine.execution_options(**{write_backs.SOURCE: write_back}) if write_back else engine
         self._patience = patience
 
     def close(self) -> None:
@@ -129,15 +135,25 @@ class Store:
         with self.engine.begin() as connection:
             return intake.take_in(connection, batch, rules, now)
 
+    def missing(self, source: str, order_ids: Iterable[str]) -> set[str]:
+        """Name those of these orders that nobody knows here yet."""
+        with reading(self.engine) as connection:
+            return fetching.missing(connection, source, order_ids)
+
     def to_fetch(self, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
         """Hand out the messages whose order has yet to be fetched: source, message id, order id, the try's number."""
         with self.engine.begin() as connection:
-            return intake.to_fetch(connection, now, limit)
+            return fetching.to_fetch(connection, now, limit)
 
     def awaits_fetch(self, now: datetime) -> bool:
         """Tell whether an order has yet to be fetched now."""
         with reading(self.engine) as connection:
-            return intake.awaits_fetch(connection, now)
+            return fetching.awaits_fetch(connection, now)
+
+    def put_fetch_off(self, source: str, message_id: str, tries: int, at: datetime) -> None:
+        """Hand an order to fetch out again at another time; `tries` is how many there were."""
+        with self.engine.begin() as connection:
+            fetching.put_off(connection, source, message_id, tries, at)
 
     def fetched(
         self, source: str, message_id: str, batch: Intake, rules: lifecycle.Rules, now: datetime
@@ -145,7 +161,7 @@ class Store:
         """Take in what was fetched for a message, or bury it."""
 
         def take(connection: Connection) -> list[Delivery]:
-            intake.fetched(connection, source, message_id)
+            fetching.fetched(connection, source, message_id)
             return intake.take_in(connection, batch, rules, now)
 
         return self._persist(take)
@@ -222,6 +238,32 @@ class Store:
         """Name the deliveries that are being followed at these carriers."""
         with reading(self.engine) as connection:
             return callbacks.awaiting_news(connection, carriers)
+
+    # --- what the platform is told ---
+
+    def claim_write_backs(self, now: datetime, limit: int) -> list[str]:
+        """Hand out the deliveries that are to be looked at on the platform, each once for a while."""
+        with self.engine.begin() as connection:
+            return write_backs.claim(connection, now, limit)
+
+    def begin_write_back(self, delivery_id: str, now: datetime, until: datetime) -> Memory | None:
+        """Lease a delivery to who looks at it on the platform; None when there is nothing to do, or somebody does."""
+        with self.engine.begin() as connection:
+            return write_backs.begin(connection, delivery_id, now, until)
+
+    def end_write_back(self, delivery_id: str, until: datetime, known: Memory, due_at: datetime | None) -> bool:
+        """Give such a lease back with what is known now, and the time of the next look; false when it was lost."""
+        return self._persist(lambda connection: write_backs.end(connection, delivery_id, until, known, due_at))
+
+    def write_backs_waiting(self, now: datetime) -> int:
+        """Count the deliveries that the platform should have been told of, or that it could not be."""
+        with reading(self.engine) as connection:
+            return write_backs.waiting(connection, now)
+
+    def known_there(self, delivery_id: str) -> Memory | None:
+        """Tell what is known of a delivery's order on the platform; None when it was never to be told anything."""
+        with reading(self.engine) as connection:
+            return write_backs.known(connection, delivery_id)
 
     # --- events ---
 
@@ -309,6 +351,28 @@ class Store:
             return accounts.resume(connection, account, by, now)
 
     def odd_words(self) -> dict[str, list[str]]:
-        """List the words of each account that nobody understood."""
+        """List the words of each account that no codec understood."""
         with reading(self.engine) as connection:
             return accounts.odd_words(connection)
+
+    def words(self) -> dict[str, dict[str, DeliveryStatus]]:
+        """Read what operators said that words mean, by account."""
+        with reading(self.engine) as connection:
+            return accounts.words(connection)
+
+    def explain_word(
+        self, account: str, word: str, status: DeliveryStatus, rules: lifecycle.Rules, now: datetime
+    ) -> list[Delivery]:
+        """Give a word a meaning, and read what was stored with it again; return the deliveries that changed."""
+
+        def explain(connection: Connection) -> list[Delivery]:
+            said_of = accounts.put_word(connection, account, word, status, now)
+            decide = partial(lifecycle.reread, carrier=account, words={word: status}, rules=rules, now=now)
+            return deliveries.change(connection, said_of, decide)
+
+        return self._persist(explain)
+
+    def forget_word(self, account: str, word: str) -> bool:
+        """Take a word's meaning back; false when it had none."""
+        with self.engine.begin() as connection:
+            return accounts.drop_word(connection, account, word)

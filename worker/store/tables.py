@@ -106,6 +106,7 @@ class DeliveryRow(SQLModel, table=True):
     gate: str | None = None
     carrier_since: datetime | None = _time()
     located_at: datetime | None = _time()
+    anew_after: int = _column(Integer, server_default=text("0"))
     failures: int = 0
     cancel: dict[str, Any] | None = _json()
     attention: str | None = None
@@ -314,6 +315,36 @@ class WordRow(SQLModel, table=True):
     mapped_at: datetime = _time(nullable=False)
 
 
+class WriteBackRow(SQLModel, table=True):
+    """What the platform has yet to be told of a delivery, and what is known of its order there."""
+
+    __tablename__ = "write_back"
+    __table_args__ = (
+        Index(
+            "write_back_due_at",
+            "due_at",
+            postgresql_where=text("due_at IS NOT NULL"),
+            sqlite_where=text("due_at IS NOT NULL"),
+        ),
+        Index(
+            "write_back_lease_until",
+            "lease_until",
+            postgresql_where=text("lease_until IS NOT NULL"),
+            sqlite_where=text("lease_until IS NOT NULL"),
+        ),
+    )
+
+    delivery_id: str = Field(primary_key=True, max_length=36)
+    due_at: datetime | None = _time()
+    lease_until: datetime | None = _time()
+    code: int | None = None
+    replaced: int | None = None
+    written: bool = False
+    told: bool = False
+    seen: int | None = None
+    failures: int = 0
+
+
 class IdentityRow(SQLModel, table=True):
     """Which database this is: what stands on another server belongs to it or to an older one."""
 
@@ -343,5 +374,6 @@ CALLBACK = SQLModel.metadata.tables["callback"]
 SHOP = SQLModel.metadata.tables["store"]
 ACCOUNT = SQLModel.metadata.tables["account"]
 WORD = SQLModel.metadata.tables["word"]
+WRITE_BACK = SQLModel.metadata.tables["write_back"]
 LEASE = SQLModel.metadata.tables["lease"]
 IDENTITY = SQLModel.metadata.tables["identity"]

@@ -22,6 +22,7 @@ class Metrics:
         self._deliveries = self._gauge("deliveries", "Deliveries that are not over, by status", "status")
         self._attention = self._gauge("attention", "Deliveries that wait for a person, by what they ask for", "word")
         self._unsent = self._gauge("events_unsent", "Events not yet on the bus")
+        self._untold = self._gauge("write_backs_waiting", "Deliveries that the platform should have been told of")
         self._lag = self._gauge(
             "stream_lag", "Age in seconds of the oldest entry that a group has not acknowledged", "stream", "group"
         )
@@ -43,6 +44,7 @@ class Metrics:
     def measure(self) -> bytes:
         """Measure everything. Raises what the database raises; a bus that is away leaves its own out."""
         self._unsent.set(self._house.store.unsent_count())
+        self._untold.set(self._house.store.write_backs_waiting(self._house.now()))
         _fill(self._deliveries, {(status,): count for status, count in self._house.store.counts().items()})
         _fill(self._attention, {(word,): count for word, count in self._house.store.asked().items()})
         _fill(self._paused, {(name, pause.by): 1 for name, pause in self._house.store.paused().items()})

@@ -13,6 +13,7 @@ def upgrade() -> None:
     op.add_column("delivery", sa.Column("gate", sa.String(), nullable=True))
     op.add_column("delivery", sa.Column("carrier_since", sa.DateTime(timezone=True), nullable=True))
     op.add_column("delivery", sa.Column("located_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("delivery", sa.Column("anew_after", sa.Integer(), nullable=False, server_default="0"))
     for column in (
         sa.Column("ruling", sa.String(), nullable=True),
         sa.Column("told", sa.String(), nullable=True),

@@ -1,0 +1,137 @@
+"""Commands that decide about one delivery what a machine must not: each is a person's word, and told as one."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+from schemas.status import Cause, DeliveryStatus
+from worker.cli.base import Json, app, console, fail, house, write_json
+from worker.cli.deliveries import one_delivery, summary
+
+if TYPE_CHECKING:
+    from worker.delivery import Change, Delivery
+    from worker.wiring import House
+
+Name = typer.Argument(metavar="ID", help="The delivery's id, or its order's.")
+
+
+@app.command()
+def cancel(
+    name: str = Name,
+    *,
+    reason: str = typer.Option("", help="Kept with the wish."),
+    allow_paid: bool = typer.Option(False, "--allow-paid", help="Also where the carrier charges for it."),
+    as_json: bool = Json,
+) -> None:
+    """Ask for a delivery to be cancelled; events tell how that ends."""
+    from schemas.orders import Cancellation
+    from worker import lifecycle
+
+    made = house()
+    delivery = one_delivery(made, name)
+    wish = Cancellation(order_id=delivery.order.order_id, reason=reason, allow_paid=allow_paid)
+
+    def decide(each: "Delivery") -> "Change | None":
+        return lifecycle.ask_cancel(each, wish, made.rules, made.now(), Cause.OPERATOR)
+
+    _decide(made, delivery, decide, as_json=as_json)
+
+
+@app.command()
+def refresh(name: str = Name, *, as_json: bool = Json) -> None:
+    """Read a delivery's status at its carrier now, be it over or not."""
+    from worker import lifecycle
+
+    made = house()
+
+    def decide(delivery: "Delivery") -> "Change | None":
+        attempt = delivery.active or delivery.on_turn or (delivery.attempts[-1] if delivery.attempts else None)
+        return lifecycle.look_now(delivery, made.rules, made.now(), attempt.id) if attempt else None
+
+    _decide(made, one_delivery(made, name), decide, as_json=as_json)
+
+
+@app.command()
+def accept(name: str = Name, *, as_json: bool = Json) -> None:
+    """Accept the pickup time that the carrier offers; `show ID` says which, and until when."""
+    _rule(name, "accept", as_json=as_json)
+
+
+@app.command()
+def deny(name: str = Name, *, as_json: bool = Json) -> None:
+    """Deny the pickup time that the carrier offers: the next carrier is asked, if there is one."""
+    _rule(name, "deny", as_json=as_json)
+
+
+def _rule(name: str, word: str, *, as_json: bool) -> None:
+    from worker import lifecycle
+    from worker.delivery import Ruling
+
+    made = house()
+    delivery = one_delivery(made, name)
+    if delivery.active is None or delivery.active.offered_at is None:
+        fail(f"no carrier offers another time: the delivery is {delivery.status.value}")
+    _decide(made, delivery, lambda each: lifecycle.rule(each, Ruling(word), made.rules, made.now()), as_json=as_json)
+
+
+@app.command()
+def retry(name: str = Name, *, as_json: bool = Json) -> None:
+    """Ask for a courier again, now: for a delivery that waits, or has ended with nobody sent."""
+    from worker import lifecycle
+
+    made = house()
+    delivery = one_delivery(made, name)
+    kept = lifecycle.kept_from_retry(delivery, made.now())
+    if kept is not None:
+        fail(kept)
+    _decide(made, delivery, lambda each: lifecycle.retry(each, made.rules, made.now()), as_json=as_json)
+
+
+@app.command()
+def resolve(
+    name: str = Name,
+    outcome: str = typer.Argument(help="exists (with the carrier's reference) or absent"),
+    ref: str = typer.Argument("", metavar="[REF]"),
+    *,
+    as_json: bool = Json,
+) -> None:
+    """Settle a create whose outcome nobody knows: it exists at the carrier, or it does not."""
+    if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
+        fail("say `resolve ID exists REF` or `resolve ID absent`", code=2)
+    from worker import lifecycle
+
+    made = house()
+    delivery = one_delivery(made, name)
+    _decide(made, delivery, lambda each: lifecycle.resolve(each, ref or None, made.rules, made.now()), as_json=as_json)
+
+
+@app.command()
+def attended(name: str = Name, *, as_json: bool = Json) -> None:
+    """Take a delivery off the list of those that wait for a person: what it asked for is done."""
+    from worker import lifecycle
+
+    made = house()
+    delivery = one_delivery(made, name)
+    _decide(made, delivery, lambda each: lifecycle.attended(each, made.rules, made.now()), as_json=as_json)
+
+
+def _decide(
+    made: "House", delivery: "Delivery", decide: "Callable[[Delivery], Change | None]", *, as_json: bool
+) -> None:
+    changed = made.store.update([delivery.id], decide)
+    if not changed:
+        fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step or 'none'}")
+    from worker import hints
+    from worker.app import app as _hints_go_through  # noqa: F401
+
+    hints.after(changed, made.now())
+    now = changed[0]
+    if as_json:
+        write_json(summary(now))
+        return
+    wished = "a cancel is wished" if now.cancel and not now.final else ""
+    offers = now.active if now.status is DeliveryStatus.AWAITING_CONFIRMATION else None
+    ruled = f"the answer is {offers.ruling}" if offers and offers.ruling else ""
+    console.print(" ".join(filter(None, (f"{now.order.order_id}: {now.status.value}", now.detail, wished, ruled))))
