@@ -9,9 +9,10 @@ from typing import Any
 from celery import Task, shared_task
 from celery.worker.request import Request
 
-from worker import backfill, fetching, log
+from worker import backfill, fetching, hints, log, platform
 from worker.errors import CarrierError
-from worker.wiring import house
+from worker.guard.rooms import Door
+from worker.wiring import House, house
 
 logger = log.get(__name__)
 
@@ -45,8 +46,16 @@ def receive(event: Any) -> None:
 
 @shared_task(name="orders.fetch")
 def fetch() -> None:
-    """Fetch the orders that were named by their id alone."""
-    fetching.fetch(house())
+    """Fetch the orders that were named by their id alone; a platform that hangs has its part of the threads only."""
+    made = house()
+    if _paused(made):
+        return
+    if made.rooms.enter(platform.ACCOUNT, ("orders.fetch", []), reading=False) is not Door.OPEN:
+        return
+    try:
+        fetching.fetch(made)
+    finally:
+        hints.give(made.rooms.leave(platform.ACCOUNT, reading=False))
 
 
 @shared_task(name="orders.backfill")
@@ -54,7 +63,7 @@ def find_missed() -> None:
     """Look for open orders whose message never came; one look at a time, the others leave it to that one."""
     made = house()
     holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
-    if not backfill.alone(made, holder):
+    if _paused(made) or not backfill.alone(made, holder):
         return
     try:
         backfill.take_in(made, backfill.find(made, until=made.now() - backfill.ON_ITS_WAY))
@@ -62,3 +71,9 @@ def find_missed() -> None:
         logger.warning("backfill.failed", error=str(error))
     finally:
         made.store.drop_lease(backfill.LEASE, holder)
+
+
+def _paused(made: House) -> bool:
+    """Tell whether a person wants the platform left alone. One that shuts us out is asked: it may let us in again."""
+    pause = made.store.paused().get(platform.ACCOUNT)
+    return pause is not None and pause.by == "operator"

@@ -7,8 +7,9 @@ from typing import Any
 
 from schemas.orders import missed
 from worker import log, platform
-from worker.errors import Held
-from worker.platform.listing import Listed, identities, list_open, needing_courier, read_page
+from worker.errors import CarrierError, Held
+from worker.platform import read_list
+from worker.platform.listing import Listed, identities, list_open, needing_courier
 from worker.store import Intake
 from worker.wiring import House
 
@@ -17,6 +18,8 @@ LEASE, LEASE_SECONDS = "backfill", 120.0
 PAGES = 100
 """The most pages that are read in one go, and within the lease; the rest is older, and was found before."""
 MAX_BODY = 5_000_000
+COLD = timedelta(hours=12)
+"""After so long nobody waits for an order any more, and many stand open for ever; longer than any zone is off."""
 ON_ITS_WAY = timedelta(minutes=2)
 """How long an order's own message may still be on its way; it may say more than the platform's list."""
 PATIENCE = 5
@@ -32,7 +35,8 @@ def find(
 ) -> list[Listed]:
     """List the open orders that nobody knows here, the oldest first, without what says that it was placed outside.
 
-    An empty list is no error: a key that may not see the orders is answered with one, too (O-10). Raises Unavailable.
+    Without `since` an order that was placed and wanted long ago is left out: no courier is sent for it. An empty list
+    is no error: a key that may not see the orders is answered with one, too (O-10). Raises Unavailable or Refused.
     """
     found: dict[str, Listed] = {}
     for page in _pages(made, pause):
@@ -40,7 +44,15 @@ def find(
     if not found:
         logger.info("backfill.nothing_open", hint="a key that may not see the orders is answered so, too")
     unknown = made.store.missing(made.settings.ordering.source, found)
-    return [each for each in reversed(found.values()) if each.order_id in unknown and _within(each, since, until)]
+    missing = [each for each in reversed(found.values()) if each.order_id in unknown and _within(each, since, until)]
+    return missing if since else _warm(missing, made.now() - COLD)
+
+
+def _warm(missing: list[Listed], since: datetime) -> list[Listed]:
+    warm = [each for each in missing if each.last_time is None or each.last_time >= since]
+    if len(warm) < len(missing):
+        logger.info("backfill.left_alone", count=len(missing) - len(warm), hint="of long ago; --since takes them in")
+    return warm
 
 
 def _within(listed: Listed, since: datetime | None, until: datetime | None) -> bool:
@@ -62,11 +74,20 @@ def alone(made: House, holder: str) -> bool:
 
 
 def _pages(made: House, pause: Callable[[float], None]) -> Iterator[list[Any]]:
-    """Read pages until one brings nothing new: a short one may be short because the platform's pages are."""
+    """Read pages until one brings nothing new: a short one may be short because the platform's pages are.
+
+    What was read before one that cannot be had is worth no less: nothing follows from what is not found.
+    """
     seen: set[str] = set()
     until = made.now() + timedelta(seconds=LEASE_SECONDS)
     for number in range(1, PAGES + 1):
-        entries = _page(made, number, pause)
+        try:
+            entries = _page(made, number, pause)
+        except CarrierError as error:
+            if not seen:
+                raise
+            logger.warning("backfill.broke_off", page=number, error=str(error))
+            return
         if identities(entries) <= seen:
             return
         seen |= identities(entries)
@@ -80,7 +101,7 @@ def _page(made: House, number: int, pause: Callable[[float], None]) -> list[Any]
     call = list_open(made.settings.ordering, number)
     for _ in range(PATIENCE):
         try:
-            return read_page(made.gateway.one(platform.ACCOUNT, call, max_body=MAX_BODY))
+            return read_list(made.gateway.one(platform.ACCOUNT, call, max_body=MAX_BODY))
         except Held as held:
             pause(min(held.retry_after or 1.0, 2.0))
-    return read_page(made.gateway.one(platform.ACCOUNT, call, max_body=MAX_BODY))
+    return read_list(made.gateway.one(platform.ACCOUNT, call, max_body=MAX_BODY))

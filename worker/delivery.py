@@ -209,6 +209,11 @@ class Delivery:
         """Whether its life has ended."""
         return self.status in FINAL
 
+    @property
+    def moved(self) -> bool:
+        """Whether the order is another shop's by now than the one that its carriers were chosen for."""
+        return self.store is not None and self.store.store_id != self.order.store_id
+
     def attempt(self, attempt_id: int) -> Attempt | None:
         """Find one of its attempts."""
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)

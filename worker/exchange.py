@@ -70,14 +70,21 @@ def _perform(made: House, codec: Carrier, ids: Sequence[str], verb: Verb[T], pag
     until = now + START_WITHIN + call_time(terms, verb.step) - call_time(terms)
     describe = partial(_described, made, codec, verb, until=until)
     asked = [(one, describe(one)) for one in _begun(made, carrier, ids, verb, page, now)]
-    answered = [(one, _meant(verb, call)) for one, call in asked if not isinstance(call, Call)]
+    answered = [(one, _meant(verb, one, call)) for one, call in asked if not isinstance(call, Call)]
     page.settled(each.id for each in settle(made, answered))
     calls = [call for _, call in asked if isinstance(call, Call)]
     about = {id(call): one for one, call in asked if isinstance(call, Call)}
     if not page.sending(one.attempt.id for one in about.values()):
         made.store.update([one.delivery.id for one in about.values()], page.unsign)
     for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
-        _take(made, codec, verb, page, [(about[id(call)], outcome) for call, outcome in group])
+        for part in _parted(codec, verb, [(about[id(call)], outcome) for call, outcome in group]):
+            _take(made, codec, verb, page, part)
+
+
+def _parted(codec: Carrier, verb: Verb[T], group: list[tuple[Asked, Outcome]]) -> list[list[tuple[Asked, Outcome]]]:
+    """Part answers that are read one by one: whether an id is another's shows when that one's is stored (C-21)."""
+    apart = verb.step is Step.BOOK and not codec.capabilities.find
+    return [[each] for each in group] if apart else [group]
 
 
 def _described(made: House, codec: Carrier, verb: Verb[T], one: Asked, *, until: datetime) -> Call | T | CarrierError:
@@ -163,13 +170,22 @@ def _take(made: House, codec: Carrier, verb: Verb[T], page: Page, group: Sequenc
 def _answer(made: House, codec: Carrier, verb: Verb[T], one: Asked, outcome: Outcome) -> tuple[object, Decide]:
     """Tell what an outcome is read as, and what that means for the delivery."""
     if isinstance(outcome, CarrierError):
-        return outcome, _meant(verb, outcome)
+        return outcome, _meant(verb, one, outcome)
     verdict = guarded(codec.account.name, partial(verb.read, made, codec, one.delivery, one.attempt, outcome), unread)
-    return verdict, _meant(verb, verdict)
+    return verdict, _meant(verb, one, verdict)
 
 
-def _meant(verb: Verb[T], answer: T | CarrierError) -> Decide:
-    return lambda delivery, attempt, rules, now: verb.settle(delivery, attempt, answer, rules, now)
+def _meant(verb: Verb[T], one: Asked, answer: T | CarrierError) -> Decide:
+    """Tell what an answer means, unless it comes so late that another change of the order is on its way by now."""
+    asked = one.attempt.amending
+
+    def decide(delivery: Delivery, attempt: int, rules: lifecycle.Rules, now: datetime) -> Change | None:
+        stands = delivery.attempt(attempt)
+        if verb.step is Step.AMEND and stands is not None and stands.amending != asked:
+            return None
+        return verb.settle(delivery, attempt, answer, rules, now)
+
+    return decide
 
 
 def guarded(carrier: str, work: Callable[[], T], broken: Callable[[Exception], CarrierError]) -> T | CarrierError:

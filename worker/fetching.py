@@ -20,6 +20,8 @@ FETCH_LIMIT = 2
 """Orders fetched at each sweep: as many as the platform is asked for in a second (O-01)."""
 FETCH_TRIES = 10
 """After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter that somebody sees."""
+UNKNOWN_TRIES = 3
+"""The same for an order that the platform does not know: its message may overtake its own transaction."""
 MAX_BODY = 1_000_000
 
 
@@ -51,20 +53,26 @@ def _take_in(made: House, wanted: Wanted, outcome: Reply | CarrierError) -> str:
     try:
         if isinstance(outcome, CarrierError):
             raise outcome
-        order = read_order(platform.read_order(outcome), made.settings.ordering.project)
-    except (MalformedError, Refused) as error:
+        order = read_order(platform.read_order(outcome, wanted.order_id), made.settings.ordering.project)
+    except MalformedError as error:
         return _bury(made, wanted, str(error))
     except CarrierError as error:
-        if isinstance(error, Held) and not isinstance(error, Throttled):
-            return _put_off(made, wanted, error)
-        logger.warning("order.fetch_failed", order_id=wanted.order_id, error=str(error))
-        if wanted.tries >= FETCH_TRIES:
-            return _bury(made, wanted, f"the platform cannot be asked: {error}")
-        return f"again later: {error}"
+        return _missed(made, wanted, error)
     message = Message(source=wanted.source, id=wanted.message_id, type="order.placed", data=order)
     note_strange([message])
     gate = made.settings.ordering.gate
     return _store(made, wanted, Intake([message], file_stores=made.file_shops, fetched=True, gate=gate))
+
+
+def _missed(made: House, wanted: Wanted, error: CarrierError) -> str:
+    """Leave an order for its next try, or give it up."""
+    if isinstance(error, Held) and not isinstance(error, Throttled):
+        return _put_off(made, wanted, error)
+    logger.warning("order.fetch_failed", order_id=wanted.order_id, error=str(error))
+    unknown = isinstance(error, Refused)
+    if wanted.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
+        return _bury(made, wanted, str(error) if unknown else f"the platform cannot be asked: {error}")
+    return f"again later: {error}"
 
 
 def _put_off(made: House, wanted: Wanted, held: Held) -> str:

@@ -57,7 +57,7 @@ def _main(delivery: Delivery, terms: Mapping[str, Terms], now: datetime) -> Turn
 def _next(
     delivery: Delivery, attempt: Attempt | None, terms: Mapping[str, Terms], now: datetime
 ) -> tuple[Step, datetime]:
-    if attempt is None and (delivery.gate is not None or delivery.carrier not in terms):
+    if attempt is None and (delivery.gate is not None or delivery.moved or delivery.carrier not in terms):
         return Step.ROUTE, now + schedule.ROUTE_AGAIN
     if attempt is None:
         return Step.BOOK, max(delivery.dispatch_at or now, delivery.created_at)
@@ -135,7 +135,7 @@ def amendable(delivery: Delivery, attempt: Attempt, terms: Terms) -> bool:
     if attempt.told is None or delivery.store is None or delivery.cancel is not None or attempt.cancelling:
         return False
     standing = attempt.live and not attempt.surplus and attempt.rank < GOODS_WITH_COURIER
-    return standing and terms.capabilities.amends and delivery.store.store_id == delivery.order.store_id
+    return standing and terms.capabilities.amends and not delivery.moved
 
 
 def _next_look(delivery: Delivery, attempt: Attempt, terms: Terms, now: datetime) -> datetime:

@@ -31,7 +31,8 @@ def ask(made: House, codec: Carrier, booking: Booking, *, within: float | None =
         codec.account.name, codec.quote(booking, now), max_body=codec.capabilities.max_body, within=within
     )
     quote = codec.read_quote(reply, now)
-    made.prices.keep(key, quote)
+    if quote.orderable:  # what stands against it may be mended in a moment, and then it is tried again
+        made.prices.keep(key, quote)
     return quote
 
 

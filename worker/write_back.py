@@ -16,13 +16,16 @@ from worker.guard import standing
 from worker.guard.breaker import Kind
 from worker.guard.rooms import Door
 from worker.platform import ACCOUNT, DEADLINE
-from worker.platform.guard import CHECK, Memory, Verdict, judge, next_look
+from worker.platform.guard import CHECK, GATE_LOOK, Memory, Verdict, judge, next_look
+from worker.store.accounts import Pause
 from worker.wiring import House
 
 logger = log.get(__name__)
 TASK = "platform.write_back"
 LIMIT = 10
 """Handed out by each sweep: more than the platform is asked for in a second (O-01)."""
+UNSHOWN_LOOKS = 3
+"""How often an order that the platform does not show is looked for again; it may have been slow, or said nonsense."""
 LEASE = timedelta(seconds=60)
 CALL = timedelta(seconds=DEADLINE)
 MAX_BODY = 1_000_000
@@ -34,12 +37,19 @@ def due(made: House, now: datetime) -> list[hints.Hint]:
     """Make the hints for the orders to be looked at now; while the platform shuts us out, one at times tries it."""
     if not made.settings.ordering.base_url:
         return []
-    limit, pause = LIMIT, made.store.paused().get(ACCOUNT)
-    if pause is not None:
-        shut_out = pause.by == "carrier"
-        probe = shut_out and made.store.take_lease(f"probe.{ACCOUNT}", uuid4().hex, now, standing.PROBE_SECONDS)
-        limit = 1 if probe else 0
-    return [(TASK, [each]) for each in made.store.claim_write_backs(now, limit)] if limit else []
+    pause = made.store.paused().get(ACCOUNT)
+    return [(TASK, [each]) for each in (_one(made, pause, now) if pause else made.store.claim_write_backs(now, LIMIT))]
+
+
+def _one(made: House, pause: Pause, now: datetime) -> list[str]:
+    """Claim one look that tries whether the platform lets us in again; the try is kept while there is none to make."""
+    name, holder = f"probe.{ACCOUNT}", uuid4().hex
+    if pause.by != "carrier" or not made.store.take_lease(name, holder, now, standing.PROBE_SECONDS):
+        return []
+    found = made.store.claim_write_backs(now, 1)
+    if not found:
+        made.store.drop_lease(name, holder)
+    return found
 
 
 def perform(made: House, delivery_id: str) -> None:
@@ -58,7 +68,8 @@ def _perform(made: House, delivery_id: str) -> None:
     known = made.store.begin_write_back(delivery_id, now, until)
     if known is None:
         return
-    found = made.store.load([delivery_id])
+    # Another SOURCE may have been set when it was put down.
+    found = [each for each in made.store.load([delivery_id]) if each.source == made.settings.ordering.source]
     known, due_at = _look(made, found[0], known, until) if found else (known, None)
     if not made.store.end_write_back(delivery_id, until, known, due_at):
         logger.warning("platform.too_late", delivery_id=delivery_id)
@@ -67,14 +78,14 @@ def _perform(made: House, delivery_id: str) -> None:
 def _look(made: House, delivery: Delivery, known: Memory, until: datetime) -> Outcome:
     call = platform.fetch(made.settings.ordering, delivery.order.order_id, Operation.READ)
     try:
-        seen = platform.read_status(_ask(made, call, until))
+        seen = platform.read_status(_ask(made, call, until), delivery.order.order_id)
     except (CarrierError, MalformedError) as error:
         return _missed(made, delivery, known, error)
+    _let_in(made)
     delivery = _taken_in(made, delivery, seen)
     verdict, known = judge(delivery, known, seen, made.settings.ordering.licence, made.now())
     if verdict is Verdict.WRITE:
         return _write(made, delivery, known, until)
-    _let_in(made)
     if verdict is Verdict.TELL:
         _tell(made, delivery, known, "platform_differs")
     return known, next_look(delivery, made.now())
@@ -99,13 +110,12 @@ def _write(made: House, delivery: Delivery, known: Memory, until: datetime) -> O
         return replace(known, written=True, told=True), next_look(delivery, made.now())
     except CarrierError as error:
         return _missed(made, delivery, known, error)
-    _let_in(made)
     logger.info("platform.written", delivery_id=delivery.id, status=known.code, replaced=known.replaced)
     return replace(known, written=True), made.now() + CHECK
 
 
 def _let_in(made: House) -> None:
-    """Let a paused account go again: the key may do what was asked. One that may only read lets no write through."""
+    """Let a paused account go again: the key may look."""
     if ACCOUNT in made.store.paused() and made.store.resume(ACCOUNT, "probe", made.now()):
         hints.give([hints.publish()])
 
@@ -133,7 +143,7 @@ def _missed(made: House, delivery: Delivery, known: Memory, error: CarrierError 
         return known, now + timedelta(seconds=error.retry_after or 1)
     logger.warning("platform.missed", delivery_id=delivery.id, failures=known.failures + 1, error=str(error))
     if not isinstance(error, CarrierError) or isinstance(error, Refused):
-        return known, next_look(delivery, now)
+        return _unshown(delivery, known, now)
     if isinstance(error, Unavailable) and error.account:
         standing.note(made, ACCOUNT, Kind.READ, [(error, error)])
     if delivery.final and now - delivery.changed_at > schedule.DAY:
@@ -141,3 +151,10 @@ def _missed(made: House, delivery: Delivery, known: Memory, error: CarrierError 
         return known, None
     wait = schedule.backoff(known.failures, delivery.id, getattr(error, "retry_after", None))
     return replace(known, failures=known.failures + 1), now + wait
+
+
+def _unshown(delivery: Delivery, known: Memory, now: datetime) -> Outcome:
+    """Look some more times for an order that is not shown, for its end may be yet to be told; then when it moves."""
+    soon = now + GATE_LOOK if known.failures < UNSHOWN_LOOKS else None
+    again = min(filter(None, (soon, next_look(delivery, now))), default=None)
+    return replace(known, failures=known.failures + 1), again

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from schemas.orders import Customer, Dropoff, Order, Payment
-from schemas.stores import Store
+from tests.engine import life
+from tests.engine.life import a_store
 from worker.carriers import KINDS
 from worker.carriers.account import Account
 from worker.carriers.fitness import refusal
@@ -21,28 +22,14 @@ CREDENTIALS = {
     "borzo": {"token": "t"},
     "deliverit": {"username": "shop", "password": "p"},
 }
-STORE = Store(
-    store_id="17",
-    name="Pizzeria Odense",
-    phone="+4566112233",
-    street="Vestergade 1",
-    postal_code="5000",
-    city="Odense C",
-    country="DK",
-    latitude=55.3957969,
-    longitude=10.3912053,
-    timezone="Europe/Copenhagen",
-    carriers=("deliverit",),
-)
+STORE = a_store("deliverit")
 DROPOFF = Dropoff(street="Nørregade 2", postal_code="5000", city="Odense C", latitude=55.4, longitude=10.38)
 NOWHERE = {"latitude": None, "longitude": None}
-PAID = Payment(prepaid=True, amount=Decimal("125.00"), currency="DKK")
 OWED = Payment(prepaid=False, amount=Decimal("125.00"), currency="DKK", method="cash")
 
 
 def an_order(**changes: Any) -> Order:
-    known = {"customer": Customer(name="Testing customer", phone="+4566112244"), "dropoff": DROPOFF, "payment": PAID}
-    return Order.model_validate({"order_id": "2011", "store_id": "17", **known, **changes})
+    return life.an_order(**{"dropoff": DROPOFF, **changes})
 
 
 def codec(kind: str, **settings: Any) -> Carrier:

@@ -1,9 +1,31 @@
+import socket
+import threading
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from tests.edge.edge import Edge
 from tests.edge.misbehaving import Misbehaving, Script
+from worker.sandbox import server
+
+
+@pytest.fixture(scope="session")
+def _sandbox() -> Iterator[str]:
+    ready = server()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=ready.run, args=([listener],))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ready.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def sandbox(_sandbox: str) -> str:
+    """Give the address of a real server of the sandbox that remembers nothing."""
+    httpx.post(f"{_sandbox}/sandbox/reset")
+    return _sandbox
 
 
 @pytest.fixture
@@ -15,8 +37,8 @@ def serve() -> Iterator[Callable[[Script], Misbehaving]]:
         return servers[-1]
 
     yield make
-    for server in servers:
-        server.close()
+    for each in servers:
+        each.close()
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_a_price_says_why_the_order_would_be_refused(operator: Operator) -> None
             (),
             "order-sync: order.json names an order by its id alone: a price needs all of it\n",
         ),
-        ("{}", (), "order-sync: order.json: data: order_id: Field required"),
+        ("{}", (), "order-sync: order.json cannot be read: data: order_id: Field required"),
         ("[]", (), "order-sync: order.json holds no JSON object\n"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_carrier_that_does_not_answer_is_one_line(operator: Operator, house: H
     sandbox(house, "POST", "/sandbox/faults", fault)
     ended = operator(*command)
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert ended.err.startswith("order-sync: Unavailable: ")
+    assert ended.err.startswith("order-sync: borzo: ")
     assert list(Path().glob("labels/*")) == []
 
 

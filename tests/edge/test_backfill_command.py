@@ -1,7 +1,5 @@
 """`order-sync backfill`: on a real server of the sandbox, with a Redis for the platform's budget."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,23 +11,11 @@ import pytest
 import worker.app
 from tests.edge.edge import ENVIRONMENT
 from worker import cli, wiring
-from worker.cli.platform import _moment
-from worker.sandbox import server
+from worker.cli import platform
+from worker.cli.base import moment
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 Command = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def origin() -> Iterator[str]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready = server()
-    thread = threading.Thread(target=ready.run, args=([listener],))
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    ready.should_exit = True
-    thread.join()
-    listener.close()
 
 
 @pytest.fixture
@@ -39,11 +25,10 @@ def command(
     tmp_path: Path,
     sqlite_url: str,
     redis_url: str,
-    origin: str,
 ) -> Iterator[Command]:
     monkeypatch.chdir(tmp_path)
-    platform = {"ORDERING__BASE_URL": origin, "ORDERING__API_KEY": "sandbox-ordering-key"}
-    variables = {**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, **platform}
+    ordering = {"ORDERING__BASE_URL": "http://127.0.0.1:1", "ORDERING__API_KEY": "sandbox-ordering-key"}
+    variables = {**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, **ordering}
     for name, value in variables.items():
         monkeypatch.setenv(f"ORDER_SYNC_{name}", value)
     worker.app._app.cache_clear()
@@ -62,14 +47,19 @@ def command(
     worker.app._app.cache_clear()
 
 
-def seed(origin: str, *orders: dict[str, Any]) -> None:
+def seed(sandbox: str, *orders: dict[str, Any]) -> None:
     given = [{"business_id": 17, **order} for order in orders]
-    assert httpx.post(f"{origin}/sandbox/ordering/orders", json=given).status_code == 201
+    assert httpx.post(f"{sandbox}/sandbox/ordering/orders", json=given).status_code == 201
 
 
 @pytest.mark.trap("O-10")
-def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(command: Command, origin: str) -> None:
-    seed(origin, {"id": 1}, {"id": 2, "paymethod": {"gateway": "barter"}}, {"id": 3, "status": 1})
+def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(
+    command: Command, sandbox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDER_SYNC_ORDERING__BASE_URL", sandbox)
+    monkeypatch.setenv("ORDER_SYNC_ORDERING__RATE", "")
+    monkeypatch.setattr(platform, "SECOND", 0.0)
+    seed(sandbox, {"id": 1}, {"id": 2, "paymethod": {"gateway": "barter"}}, {"id": 3, "status": 1})
     code, lines, _ = command("--dry-run")
     assert (code, [line.split(",")[0] for line in lines]) == (0, ["1 missing", "2 missing"])
     code, lines, _ = command()
@@ -80,15 +70,12 @@ def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(command: Comma
     assert "A key that may not see the orders is answered so, too" in told
 
 
-@pytest.mark.parametrize("since", ["yesterday", "2026-11-21T17:00:00", "5x", "h"])
+@pytest.mark.parametrize("since", ["yesterday", "2026-11-21T17:00:00", "5x", "h", "999999d"])
 def test_a_time_that_is_none_is_wrong_usage(command: Command, since: str) -> None:
     assert command("--since", since)[0] == 2
 
 
-def test_a_platform_that_does_not_answer_is_one_readable_line(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ORDER_SYNC_ORDERING__BASE_URL", "http://127.0.0.1:1")
+def test_a_platform_that_does_not_answer_is_one_readable_line(command: Command) -> None:
     code, lines, told = command()
     assert (code, lines, told.splitlines()[-1]) == (
         1,
@@ -103,13 +90,14 @@ def test_without_a_platform_there_is_nothing_to_ask(command: Command, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "found"),
     [
+        ("90s", NOW - timedelta(seconds=90)),
         ("30m", NOW - timedelta(minutes=30)),
         ("2h", NOW - timedelta(hours=2)),
         ("1d", NOW - timedelta(days=1)),
         ("2026-11-21T17:00:00+01:00", NOW - timedelta(hours=1)),
     ],
 )
-def test_since_is_a_time_or_how_long_ago(text: str, moment: datetime) -> None:
-    assert _moment(text, NOW) == moment
+def test_since_is_a_time_or_how_long_ago(text: str, found: datetime) -> None:
+    assert moment(text, NOW) == found

@@ -1,13 +1,12 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from worker.fleet import hold
 from worker.guard.breaker import Kind
 from worker.intake import take_in
 from worker.lifecycle.surplus import duplicate_id
-from worker.sandbox import server
 from worker.settings import NO_REDIS, load
 from worker.store import Store
 from worker.wiring import House
@@ -171,7 +169,7 @@ def test_a_database_without_tables_is_one_line_with_advice(operator: Operator) -
 
 
 def test_a_redis_that_is_away_is_one_line_with_advice(operator: Operator) -> None:
-    ended = operator("place", write("order.json", "{}"))
+    ended = operator("place", write("order.json", '{"order_id": "2011"}'))
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert ended.err.endswith(
         "Connection refused. (look at ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL; --debug shows where)\n"
@@ -217,11 +215,11 @@ def test_a_cloud_event_is_put_on_the_bus_as_it_is(operator: Operator, orders: Ca
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (b"{", "- is not JSON: Expecting property name"),
-        (b"", "- is not JSON: Expecting value"),
-        (b"\xff\xff{}", "- is not JSON: 'utf-8' codec"),
-        (b"[" * 100_000, "- is not JSON: maximum recursion depth"),
-        (b"[1]", "- holds no JSON object"),
+        (b"{", "standard input is not JSON: Expecting property name"),
+        (b"", "standard input is not JSON: Expecting value"),
+        (b"\xff\xff{}", "standard input is not JSON: 'utf-8' codec"),
+        (b"[" * 100_000, "standard input is not JSON: maximum recursion depth"),
+        (b"[1]", "standard input holds no JSON object"),
     ],
 )
 def test_what_is_no_object_is_not_put_on_the_bus(text: bytes, complaint: str, operator: Operator) -> None:
@@ -230,11 +228,24 @@ def test_what_is_no_object_is_not_put_on_the_bus(text: bytes, complaint: str, op
     assert ended.err.startswith(f"order-sync: {complaint}")
 
 
+def test_what_would_become_a_dead_letter_is_not_put_on_the_bus(
+    operator: Operator, orders: Callable[[], list[Any]]
+) -> None:
+    ended = operator("place", write("order.json", '{"order_id": "2011", "store_id": "34"}'))
+    assert ended == Ended(
+        1,
+        "",
+        "order-sync: order.json cannot be read: data: customer: Field required; dropoff: Field required; "
+        "payment: Field required\n",
+    )
+    assert orders() == []
+
+
 def test_a_file_that_is_not_there_is_named(operator: Operator) -> None:
     assert operator("place", "nowhere.json") == Ended(
         1,
         "",
-        "order-sync: FileNotFoundError: [Errno 2] No such file or directory: 'nowhere.json' (--debug shows where)\n",
+        "order-sync: nowhere.json: No such file or directory (--debug shows where)\n",
     )
 
 
@@ -316,8 +327,10 @@ def test_a_doubt_needs_a_ruling_and_is_not_merely_attended(operator: Operator, h
     submit(house, Uncertain("no answer"))
     (found,) = house.store.find("2011")
     house.store.update([found.id], lambda each: lifecycle.unfindable(each, house.rules, NOW))
-    ended = operator("attended", "2011")
-    assert (ended.code, house.store.find("2011")[0].attention) == (1, "outcome_unknown")
+    assert operator("attended", "2011") == Ended(
+        1, "", "order-sync: a doubt is not attended but settled: `order-sync resolve ID exists REF`, or `absent`\n"
+    )
+    assert house.store.find("2011")[0].attention == "outcome_unknown"
 
 
 @pytest.mark.usefixtures("delivery")
@@ -348,7 +361,7 @@ def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: House) -
     submit(house, Uncertain("no answer"))
     told = operator("cancel", "2011", "--reason", "closed").out
     (shown,) = operator("show", "2011", "--json").documents
-    assert told == "2011: submit_unknown a cancel is wished\n"
+    assert told == "2011: submit_unknown a cancel is wished (cervo is paused)\n"
     assert (shown["cancel_wish"], shown["paused"]) == (
         "merchant",
         "by operator since 2026-11-21T17:00:00Z: a holiday",
@@ -419,8 +432,22 @@ def test_events_are_written_as_they_were_told(operator: Operator, house: House) 
     told = [json.loads(body) for _, body in house.store.events()]
     assert operator("events").documents == told
     assert operator("events", "--order", "2012").documents == [told[1]]
-    assert operator("events", "--since", "1").documents == [told[1]]
     assert operator("events", "--order", "4711") == Ended(0, "", "")
+
+
+@pytest.mark.usefixtures("delivery")
+def test_events_are_written_from_a_time_on(operator: Operator, house: House) -> None:
+    later = House(load(), now=lambda: NOW + timedelta(minutes=5))
+    take_in(later, [("2-0", placed(sample("2012", "34")).encode())])
+    later.store.close()
+    told = [json.loads(body) for _, body in house.store.events()]
+    since = [operator("events", "--since", word).documents for word in ("2026-11-21T17:00:00Z", "2026-11-21T17:00:01Z")]
+    assert since == [told, told[1:]]
+    ended = operator("events", "--since", "7")
+    assert (ended.code, ended.err) == (
+        2,
+        "order-sync: --since 7 is neither a time nor something like 30m, 2h or 1d\n",
+    )
 
 
 def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator: Operator, house: House) -> None:
@@ -441,7 +468,8 @@ def letter(house: House) -> str:
 
 def test_dead_letters_are_listed_and_shown_as_they_came(operator: Operator, letter: str) -> None:
     (listed,) = operator("dead-letters", "--json").documents
-    assert (listed["id"], sorted(listed)) == (letter, ["id", "reason", "received_at"])
+    assert (listed["id"], listed["received_at"]) == (letter, "2026-11-21T17:00:00Z")
+    assert sorted(listed) == ["id", "reason", "received_at"]
     assert operator("dead-letters").lines == [f"{letter} 2026-11-21T17:00:00Z {listed['reason']}"]
     assert operator("dead-letters", "show", letter) == Ended(0, MALFORMED + "\n", "")
 
@@ -508,19 +536,9 @@ def test_an_upgrade_makes_the_tables_and_again_does_nothing(operator: Operator) 
 
 
 @pytest.fixture
-def carriers(operator: Operator) -> Iterator[None]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    ready = server()
-    thread = threading.Thread(target=ready.run, args=([listener],))
-    thread.start()
-    for name in ("CERVO", "BORZO", "DELIVERIT"):
-        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        operator.set(**{f"CARRIERS__{name}__BASE_URL": origin})
+def carriers(operator: Operator, sandbox: str) -> None:
+    operator.set(**{f"CARRIERS__{name}__BASE_URL": sandbox for name in ("CERVO", "BORZO", "DELIVERIT")})
     operator.set(CARRIERS__BORZO__RATE="")
-    yield
-    ready.should_exit = True
-    thread.join()
-    listener.close()
 
 
 @pytest.mark.usefixtures("carriers", "orders")

@@ -44,31 +44,39 @@ def test_an_order_s_id_is_one_segment_of_the_path(order_id: str, path: str) -> N
 
 @pytest.mark.parametrize("body", [{"id": 2011}, {"error": False, "result": {"id": 2011}}])
 def test_an_order_is_read_with_and_without_its_envelope(body: Any) -> None:
-    assert platform.read_order(Reply(200, json.dumps(body).encode())) == {"id": 2011}
+    assert platform.read_order(Reply(200, json.dumps(body).encode()), "2011") == {"id": 2011}
 
 
 @pytest.mark.parametrize("status", [301, 401, 408, 429, 500, 503])
 def test_an_answer_without_an_order_is_asked_for_again(status: int) -> None:
     with pytest.raises(Unavailable, match=f"the platform answered {status}"):
-        platform.read_order(Reply(status, b"{}"))
+        platform.read_order(Reply(status, b"{}"), "2011")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"id": NaN}', b"\xff", b"[" * 100_000])
 def test_an_answer_that_is_not_json_is_asked_for_again(body: bytes) -> None:
     with pytest.raises(Unavailable, match="not JSON"):
-        platform.read_order(Reply(200, body))
+        platform.read_order(Reply(200, body), "2011")
 
 
 @pytest.mark.trap("O-10")
 def test_an_order_that_is_not_there_is_not_asked_for_again() -> None:
     with pytest.raises(Refused, match="no such order"):
-        platform.read_order(Reply(404, b""))
+        platform.read_order(Reply(404, b""), "2011")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'{"result": []}', b'{"result": null}'])
 def test_an_answer_that_holds_no_order_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError, match="holds no order"):
-        platform.read_order(Reply(200, body))
+        platform.read_order(Reply(200, body), "2011")
+
+
+@pytest.mark.parametrize("said", [2012, "2012", "02011", [2011]])
+def test_an_answer_about_another_order_is_nobody_s(said: Any) -> None:
+    reply = Reply(200, json.dumps({"result": {"id": said, "status": 16}}).encode())
+    for read in (platform.read_order, platform.read_status):
+        with pytest.raises(MalformedError, match="another order"):
+            read(reply, "2011")
 
 
 # --- writing ---
@@ -88,19 +96,32 @@ def test_a_write_holds_the_status_alone_and_says_who_we_are() -> None:
 @pytest.mark.trap("O-11")
 @pytest.mark.parametrize(("said", "status"), [(0, 0), (25, 25), ("0", 0), ("16", 16)])
 def test_a_status_is_read_and_0_is_one(said: Any, status: int) -> None:
-    assert platform.read_status(Reply(200, json.dumps({"result": {"status": said}}).encode())) == status
+    assert platform.read_status(Reply(200, json.dumps({"result": {"status": said}}).encode()), "2011") == status
 
 
-@pytest.mark.parametrize("order", [{}, {"status": None}, {"status": True}, {"status": "²"}, {"status": 7.0}])
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"status": None},
+        {"status": True},
+        {"status": "²"},
+        {"status": 7.0},
+        {"status": -1},
+        {"status": 2**31},
+        {"status": "9" * 5000},
+    ],
+    ids=lambda order: str(order)[:20],
+)
 def test_an_order_without_a_status_tells_none(order: Any) -> None:
     with pytest.raises(MalformedError, match="status"):
-        platform.read_status(Reply(200, json.dumps({"result": order}).encode()))
+        platform.read_status(Reply(200, json.dumps({"result": order}).encode()), "2011")
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_is_not_let_in_shuts_out_the_account(status: int) -> None:
     with pytest.raises(Unavailable) as caught:
-        platform.read_status(Reply(status, b""))
+        platform.read_status(Reply(status, b""), "2011")
     assert caught.value.account
 
 
@@ -137,5 +158,6 @@ def test_a_key_that_sees_no_order_is_told_as_such() -> None:
     assert platform.probe(SETTINGS).query == (("mode", "dashboard"), ("page", "1"), ("page_size", "1"))
     assert platform.read_probe(Reply(200, b'{"error": false, "result": [{"id": 1}]}')) == ""
     assert "no order is visible to this key" in platform.read_probe(Reply(200, b'{"error": false, "result": []}'))
-    with pytest.raises(Unavailable):
-        platform.read_probe(Reply(401, b""))
+    for reply in (Reply(401, b""), Reply(404, b""), Reply(200, b'{"welcome": "to the shop"}')):
+        with pytest.raises(Unavailable):
+            platform.read_probe(reply)

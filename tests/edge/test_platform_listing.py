@@ -12,13 +12,13 @@ from tests.engine.life import an_order
 from worker.carriers.port import Call, Operation, Reply
 from worker.errors import CarrierError
 from worker.intake import note_strange
-from worker.platform import fetch, probe, write
+from worker.platform import fetch, probe, read_list, write
 from worker.platform.account import Ordering
-from worker.platform.listing import Listed, identities, list_open, needing_courier, read_page
+from worker.platform.listing import Listed, identities, list_open, needing_courier
 
 SETTINGS = Ordering(base_url="https://api.example", api_key=SecretStr("k"), app_id="app")
 ENTRY: dict[str, Any] = {"id": 2011, "status": 0, "delivery_type": 1, "created_at": "2026-11-21 16:00:13"}
-CREATED = datetime(2026, 11, 21, 16, 0, 13, tzinfo=UTC)
+CREATED, SIX = datetime(2026, 11, 21, 16, 0, 13, tzinfo=UTC), datetime(2026, 11, 21, 18, 0, tzinfo=UTC)
 
 
 @pytest.mark.trap("O-01", "O-10")
@@ -53,21 +53,30 @@ def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
 
 @pytest.mark.trap("O-10")
 @pytest.mark.parametrize(
+    "wrong", [{"api_key_header": "x-api-key:"}, {"api_key_header": ""}, {"app_id": "a\nb"}, {"app_id": "ørder"}]
+)
+def test_what_no_header_can_carry_is_refused_at_the_start(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Ordering(base_url="https://api.example", **wrong)
+
+
+@pytest.mark.parametrize(
     "body", [[ENTRY], {"result": [ENTRY]}, {"error": False, "result": [ENTRY], "pagination": {"total": 1}}]
 )
 def test_a_page_is_read_with_and_without_its_envelope(body: Any) -> None:
-    assert read_page(Reply(200, json.dumps(body).encode())) == [ENTRY]
+    assert read_list(Reply(200, json.dumps(body).encode())) == [ENTRY]
 
 
 @pytest.mark.trap("O-10")
 def test_an_empty_page_is_an_answer() -> None:
-    assert read_page(Reply(200, b'{"error": false, "result": []}')) == []
+    assert read_list(Reply(200, b'{"error": false, "result": []}')) == []
 
 
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
         (401, b"{}", "the platform answered 401"),
+        (404, b"", "the platform has no orders at this address: are BASE_URL and PATH right?"),
         (500, b"", "the platform answered 500"),
         (200, b"<html>", "the platform's answer is not JSON"),
         (200, b'{"error": false, "result": "no"}', "the platform's answer holds no list of orders"),
@@ -77,7 +86,7 @@ def test_an_empty_page_is_an_answer() -> None:
 )
 def test_an_answer_without_a_list_is_asked_for_again(status: int, body: bytes, why: str) -> None:
     with pytest.raises(CarrierError) as caught:
-        read_page(Reply(status, body))
+        read_list(Reply(status, body))
     assert str(caught.value) == why
 
 
@@ -90,10 +99,14 @@ def test_only_orders_that_still_need_a_courier_are_chosen_whatever_the_platform_
 @pytest.mark.parametrize(
     ("changes", "chosen"),
     [
-        ({}, [Listed("2011", 0, CREATED)]),
-        ({"id": "A-1", "status": "7", "delivery_type": "1"}, [Listed("A-1", 7, CREATED)]),
-        ({"created_at": "2026-11-21T17:00:13+01:00"}, [Listed("2011", 0, CREATED)]),
+        ({}, [Listed("2011", 0, CREATED, CREATED)]),
+        ({"id": "A-1", "status": "7", "delivery_type": "1"}, [Listed("A-1", 7, CREATED, CREATED)]),
+        ({"created_at": "2026-11-21T17:00:13+01:00"}, [Listed("2011", 0, CREATED, CREATED)]),
         ({"created_at": None}, [Listed("2011", 0, None)]),
+        ({"created_at": "yesterday", "delivery_datetime_utc": 7}, [Listed("2011", 0, None)]),
+        ({"delivery_datetime_utc": "2026-11-21 18:00:00"}, [Listed("2011", 0, CREATED, SIX)]),
+        ({"delivery_datetime": "2026-11-21T19:00:00+01:00"}, [Listed("2011", 0, CREATED, SIX)]),
+        ({"delivery_datetime_utc": "2026-11-21 10:00:00"}, [Listed("2011", 0, CREATED, CREATED)]),
         ({"delivery_type": 2}, []),
         ({"delivery_type": None}, []),
         ({"status": None}, []),
@@ -110,7 +123,7 @@ def test_an_entry_is_chosen_by_what_it_says_itself(changes: dict[str, Any], chos
 
 @pytest.mark.parametrize("entry", [None, 7, "x", []])
 def test_what_is_no_entry_spoils_none_of_the_others(entry: Any) -> None:
-    assert needing_courier([entry, ENTRY]) == [Listed("2011", 0, CREATED)]
+    assert needing_courier([entry, ENTRY]) == [Listed("2011", 0, CREATED, CREATED)]
     assert identities([entry, ENTRY, {**ENTRY, "status": 1, "id": 5}]) == {"2011", "5"}
 
 

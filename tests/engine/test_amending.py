@@ -9,11 +9,11 @@ import pytest
 
 from schemas.orders import fingerprint
 from schemas.status import Cause, Reason
-from tests.engine.life import Life, news
+from tests.engine.life import Life, a_store, news
 from worker import lifecycle, schedule
 from worker.carriers.port import Booked, Price
 from worker.delivery import Step
-from worker.errors import CarrierError, Refused, Unavailable, Uncertain
+from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 
 Make = Callable[..., Life]
 ASKS = "attention_required queued>created 'order_changed_after_dispatch' at borzo#1"
@@ -128,6 +128,74 @@ def test_a_change_of_the_shop_is_never_carried(created: Make) -> None:
     life = created("borzo")
     life.change(store_id="18")
     assert (life.delivery.attention, life.state[1]) == ("order_changed_after_dispatch", Step.TRACK)
+
+
+@pytest.mark.parametrize("how", ["not sent", "refused", "absent"])
+def test_an_order_that_moved_to_another_shop_during_its_create_is_never_fetched_at_the_first_one(how: str) -> None:
+    life = Life("borzo", "cervo")
+    life.place()
+    life.begin()
+    life.change(store_id="18")
+    if how == "absent":
+        life.answer(Uncertain("timed out"))
+        life.resolve(None)
+    else:
+        life.answer(Unavailable("down") if how == "not sent" else REFUSED)
+    assert (life.state[:2], life.delivery.attention) == (("queued", Step.ROUTE), None)
+    other = a_store("cervo").model_copy(update={"store_id": "18"})
+    life.reach(Step.ROUTE)
+    life.take(lifecycle.route(life.delivery, other, life.rules, life.now))
+    assert (life.state, life.delivery.store) == (("queued", Step.BOOK, "cervo"), other)
+
+
+def test_an_order_that_moved_while_the_last_carrier_of_its_first_shop_had_it_is_not_given_up(created: Make) -> None:
+    life = created("borzo")
+    life.change(store_id="18")
+    life.poll("cancelled")
+    assert (life.state, life.delivery.attention) == (("queued", Step.ROUTE, None), None)
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_change_that_a_carrier_was_not_told_asks_nobody_once_its_order_is_gone(
+    created: Make, *, cancelled: bool
+) -> None:
+    life = changed(created, "cervo", "borzo")
+    assert life.delivery.asks == ["order_changed_after_dispatch"]
+    if cancelled:
+        life.ask_cancel()
+        life.cancel()
+    life.poll("cancelled")
+    assert life.state[0] == ("cancelled" if cancelled else "queued")
+    assert not life.delivery.asks
+
+
+def test_who_lives_again_and_was_not_told_of_a_change_asks_for_a_person_again(created: Make) -> None:
+    life = changed(created, "cervo")
+    life.poll("cancelled")
+    life.see(news("picked_up", stamp=life.now + timedelta(seconds=1)), attempt=1)
+    assert (life.state[0], life.delivery.attention) == ("picked_up", "order_changed_after_dispatch")
+
+
+def test_a_change_that_is_taken_back_before_the_carrier_was_told_asks_nobody_any_more(created: Make) -> None:
+    life = changed(created, "cervo")
+    life.change(notes=life.order.notes)
+    assert (knows(life), life.delivery.attention, life.attempt.amend_refused) == (True, None, False)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_carrier_that_takes_no_changes_for_an_hour_keeps_nobody_from_being_followed(
+    created: Make, *, begun: bool
+) -> None:
+    life, error = changed(created), Throttled("too many", retry_after=3600)
+    if begun:
+        life.carry(error)
+    else:
+        life.take(lifecycle.put_off(life.delivery, error, life.rules, life.now))
+    assert life.reach(Step.TRACK) == schedule.ACCOUNT_AGAIN
+    life.poll("created")
+    assert life.reach(Step.AMEND) == timedelta()
+    life.carry()
+    assert knows(life)
 
 
 def test_a_change_that_comes_when_the_courier_has_the_goods_asks_for_a_person(created: Make) -> None:

@@ -1,12 +1,13 @@
 """A person wants it tried again: what waits is due at once, what ended is queued again, what lives is left alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from schemas.status import Cause, Reason
-from tests.engine.life import Life, an_order, news, refused
+from tests.engine.life import RULES, START, Life, an_order, news, refused
 from worker import lifecycle, schedule
 from worker.carriers.port import Booked, Offer
 from worker.delivery import Step
@@ -219,3 +220,28 @@ def test_a_changed_order_is_what_is_tried_again(created: Make) -> None:
     life.book()
     assert (life.delivery.order.notes, life.delivery.attention) == ("ring twice", None)
     assert life.delivery.order != an_order()
+
+
+def test_what_is_tried_again_while_its_store_is_unknown_has_a_time_of_its_own_once_it_is_known() -> None:
+    life = Life("borzo")
+    life.take(lifecycle.accept(life.delivery, None, None, life.rules, life.now))
+    while not life.delivery.final:
+        life.wait(3600)
+        life.take(lifecycle.route(life.delivery, None, life.rules, life.now))
+        life.take(lifecycle.ring(life.delivery, life.rules, life.now))
+    life.wait(60)
+    assert life.retry()
+    life.take(lifecycle.route(life.delivery, life.store, life.rules, life.now))
+    life.take(lifecycle.put_off(life.delivery, Unavailable("paused", account=True), life.rules, life.now))
+    assert life.delivery.next_run_at is not None
+    assert life.delivery.next_run_at > life.now
+    assert life.state == ("queued", Step.BOOK, "borzo")
+
+
+def test_a_later_order_that_is_tried_again_keeps_its_lead_time() -> None:
+    life = Life("borzo", deliver_at=START + timedelta(hours=5))
+    life.rules["borzo"] = replace(life.rules["borzo"], refuses=lambda *_: refused(Reason.UNSERVICEABLE))
+    life.place()
+    life.rules["borzo"] = RULES["borzo"]
+    assert life.retry()
+    assert life.reach(Step.BOOK) == timedelta(hours=5) - timedelta(minutes=life.store.lead_minutes)

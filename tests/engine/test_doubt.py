@@ -366,3 +366,14 @@ def test_a_duplicate_of_which_a_person_says_that_it_is_another_order_goes_to_the
         "5 status_changed submit_unknown>queued (fallback) [operator]",
     ]
     assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "cervo"), None)
+
+
+@pytest.mark.trap("B-31")
+def test_a_duplicate_is_not_called_cancelled_because_no_look_up_finds_it() -> None:
+    life = disputed("borzo", "cervo")
+    life.ask_cancel()
+    for _ in range(5):
+        life.look_up()
+    assert (life.state[0], life.delivery.attention) == ("submit_unknown", "duplicate_at_carrier")
+    life.resolve(None)
+    assert (life.state[0], life.delivery.attention) == ("cancelled", None)

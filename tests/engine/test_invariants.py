@@ -1,5 +1,7 @@
 """Whatever carriers answer, in whatever order: what must always hold of a delivery does, and it can always end."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -98,6 +100,16 @@ class Lives(RuleBasedStateMachine):
         assert found is not None
         return found
 
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Hold what is done against doing it for ever: what changed nothing is not due again at once."""
+        before = self.life.delivery
+        yield
+        after = self.life.delivery
+        if after.next_run_at is not None and after.next_run_at <= self.life.now:
+            done, due = (before.step, before.turn, before.desk), (after.step, after.turn, after.desk)
+            assert done != due or before.attempts != after.attempts
+
     # --- tasks ---
 
     @precondition(lambda self: self.is_due(Step.ROUTE))
@@ -105,7 +117,9 @@ class Lives(RuleBasedStateMachine):
     def route(self) -> None:
         life = self.life
         life.reach_turn()
-        self.take(lifecycle.route(life.delivery, life.store, life.rules, life.now))
+        store = life.store.model_copy(update={"store_id": life.delivery.order.store_id})
+        with self.once():
+            self.take(lifecycle.route(life.delivery, store, life.rules, life.now))
 
     @precondition(lambda self: self.is_due(Step.BOOK))
     @rule()
@@ -126,18 +140,20 @@ class Lives(RuleBasedStateMachine):
     def reconcile(self, found: Observation | CarrierError | None) -> None:
         life, attempt = self.life, self.on_turn
         life.reach_turn()
-        if attempt.state == SUBMITTING:
-            self.take(lifecycle.lost(life.delivery, life.rules, life.now))
-        elif attempt.state == "submit_unknown" and not life.rules[attempt.carrier].capabilities.find:
-            self.take(lifecycle.unfindable(life.delivery, life.rules, life.now))
-        else:
-            self.look(attempt, found, Cause.RECONCILE)
+        with self.once():
+            if attempt.state == SUBMITTING:
+                self.take(lifecycle.lost(life.delivery, life.rules, life.now))
+            elif attempt.state == "submit_unknown" and not life.rules[attempt.carrier].capabilities.find:
+                self.take(lifecycle.unfindable(life.delivery, life.rules, life.now))
+            else:
+                self.look(attempt, found, Cause.RECONCILE)
 
     @precondition(lambda self: self.is_due(Step.TRACK))
     @rule(found=st.none() | observations() | errors)
     def track(self, found: Observation | CarrierError | None) -> None:
         self.life.reach_turn()
-        self.look(self.on_turn, found, Cause.POLL)
+        with self.once():
+            self.look(self.on_turn, found, Cause.POLL)
 
     def look(self, attempt: Attempt, found: Observation | CarrierError | None, cause: Cause) -> None:
         life = self.life
@@ -196,10 +212,11 @@ class Lives(RuleBasedStateMachine):
         if answered:
             self.take(lifecycle.cancel_answered(life.delivery, attempt.id, answer, life.rules, life.now))
 
-    @precondition(lambda self: self.is_due(Step.BOOK, Step.CANCEL, Step.TRACK))
+    @precondition(lambda self: self.is_due(Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
     @rule(error=errors)
     def put_off(self, error: CarrierError) -> None:
-        self.take(lifecycle.put_off(self.life.delivery, error, self.life.rules, self.life.now))
+        with self.once():
+            self.take(lifecycle.put_off(self.life.delivery, error, self.life.rules, self.life.now))
 
     @precondition(lambda self: self.is_due(Step.ALARM))
     @rule()
@@ -240,10 +257,11 @@ class Lives(RuleBasedStateMachine):
     def resolve(self, ref: str | None) -> None:
         self.take(lifecycle.resolve(self.life.delivery, ref, self.life.rules, self.life.now))
 
-    @rule(notes=st.sampled_from("abc"))
-    def change(self, notes: str) -> None:
+    @rule(notes=st.sampled_from("abc"), store=st.sampled_from(["17", "17", "18"]))
+    def change(self, notes: str, store: str = "17") -> None:
         """Let the platform change the order; who has been sent is never taken back by it."""
-        life, more = self.life, {"revision": self.life.delivery.order.revision + 1, "notes": notes}
+        life, revision = self.life, self.life.delivery.order.revision + 1
+        more = {"revision": revision, "notes": notes, "store_id": store}
         order, before = life.delivery.order.model_copy(update=more), life.delivery.active
         self.take(lifecycle.amend(life.delivery, order, fingerprint(order), life.rules, life.now))
         assert (life.delivery.active and life.delivery.active.id) == (before and before.id)
@@ -252,6 +270,13 @@ class Lives(RuleBasedStateMachine):
     @rule(word=st.sampled_from(["accept", "deny"]))
     def rule_on_the_offer(self, word: str) -> None:
         self.life.rule(word)
+
+    @precondition(lambda self: self.life.delivery.attempts)
+    @rule(carrier=st.sampled_from(["cervo", "borzo", "deliverit"]), word=st.sampled_from("ab"), means=words)
+    def explain(self, carrier: str, word: str, means: DeliveryStatus) -> None:
+        """Say what a word means that nobody knew."""
+        life = self.life
+        self.take(lifecycle.reread(life.delivery, carrier, {f"order:{word}": means}, life.rules, life.now))
 
     @rule()
     def retry(self) -> None:
@@ -296,13 +321,25 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def a_change_is_carried_or_on_its_way_or_a_person_knows(self) -> None:
         life, delivery, attempt = self.life, self.life.delivery, self.life.delivery.active
-        if attempt is None or attempt.told in {None, delivery.fingerprint} or delivery.cancel or attempt.cancelling:
+        if attempt is None or attempt.told in {None, delivery.fingerprint}:
+            return
+        if (delivery.cancel or attempt.cancelling) and not attempt.cancel_refused:
             return
         if attempt.amend_refused:
             assert "order_changed_after_dispatch" in {event.data.reason_text for event in self.life.events}
         elif attempt.state not in {*DOUBTFUL, "awaiting_confirmation"}:
             assert attempt.rank < GOODS_WITH_COURIER
             assert attempt.amending is not None or plan._main(delivery, life.rules, life.now).step is Step.AMEND
+
+    @invariant()
+    def nobody_is_asked_to_tell_a_carrier_that_has_nothing_any_more(self) -> None:
+        delivery = self.life.delivery
+        if all(not each.live and each.rank < GOODS_WITH_COURIER for each in delivery.attempts):
+            assert "order_changed_after_dispatch" not in delivery.asks
+
+    @invariant()
+    def nobody_is_sent_to_a_shop_that_the_order_has_left(self) -> None:
+        assert not (self.life.delivery.step is Step.BOOK and self.life.delivery.moved)
 
     @invariant()
     def nobody_is_sent_for_what_is_to_be_cancelled(self) -> None:

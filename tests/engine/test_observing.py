@@ -125,7 +125,7 @@ def placed(name: str | None, latitude: float, **more: Any) -> Courier:
 
 
 @pytest.mark.trap("B-53", "B-76")
-def test_where_the_courier_is_is_kept_always_told_once_a_minute_and_changes_no_status(created: Make) -> None:
+def test_where_the_courier_is_is_told_once_a_minute_and_changes_no_status(created: Make) -> None:
     life = created("borzo")
     life.see(news("courier_assigned", courier=Courier(name="Ana")))
     for second in range(0, 180, 20):
@@ -134,8 +134,18 @@ def test_where_the_courier_is_is_kept_always_told_once_a_minute_and_changes_no_s
     updates = [each for each in life.events if each.type is EventType.UPDATED]
     assert [(each.at - START).total_seconds() for each in updates] == [0, 60, 120]
     assert [each.data.courier.latitude for each in updates if each.data.courier] == [-23.5, -23.56, -23.62]
-    assert life.delivery.courier == CourierInfo(name="Ana", latitude=-23.66, longitude=-46.6)
+    assert life.delivery.courier == CourierInfo(name="Ana", latitude=-23.62, longitude=-46.6)
     assert life.delivery.status == "courier_assigned"
+
+
+@pytest.mark.trap("B-76")
+def test_the_place_where_the_courier_comes_to_stand_is_told_when_the_minute_is_over(created: Make) -> None:
+    life = created("borzo")
+    for latitude in (-23.5, -23.6, -23.6, -23.6, -23.6):
+        life.see(news("courier_assigned", courier=placed("Ana", latitude)))
+        life.wait(30)
+    told = [each.data.courier.latitude for each in life.events if each.data.courier]
+    assert told == [-23.5, -23.6]
 
 
 @pytest.mark.trap("B-76")
@@ -158,8 +168,9 @@ def test_what_is_not_said_of_the_same_courier_stays_known_and_a_telephone_is_tol
     life.see(news("courier_assigned", courier=placed("Ana", -23.5)))
     life.lines()
     life.see(news("courier_assigned", courier=Courier(name="Ana", phone="+5511999990000", phone_guessed=True)))
-    life.see(news("courier_assigned", courier=placed(None, -23.6)))
     assert life.lines() == ["4 updated created>courier_assigned at borzo#1 [poll]"]
+    life.wait(60)
+    life.see(news("courier_assigned", courier=placed(None, -23.6)))
     assert life.delivery.courier == CourierInfo(
         name="Ana", phone="+5511999990000", phone_guessed=True, latitude=-23.6, longitude=-46.6
     )

@@ -10,7 +10,7 @@ from schemas.status import Cause, DeliveryStatus, Reason
 from tests.engine.life import START, Life, an_order, news
 from worker import lifecycle, schedule
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.port import Price
+from worker.carriers.port import Booked, Price
 from worker.delivery import Step
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
@@ -78,6 +78,18 @@ def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_i
     life.take(lifecycle.resolve(life.delivery, "99999", life.rules, life.now))
     assert (life.attempt.ref, life.delivery.attention, life.delivery.status) == ("99999", None, "created")
     assert lifecycle.resolve(life.delivery, None, life.rules, life.now) is None
+
+
+@pytest.mark.trap("C-24")
+def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
+    life = Life("cervo", "borzo")
+    life.place()
+    life.book(Booked(news("created")))
+    life.reach(Step.TRACK)
+    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    assert life.delivery.asks == ["reference_missing"]
+    life.see(news("cancelled"), cause=Cause.CALLBACK)
+    assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
 
 
 @pytest.mark.trap("B-87")

@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from schemas.events import RawWord
-from schemas.status import Cause, DeliveryStatus, Evidence
+from schemas.status import Cause, DeliveryStatus, Evidence, Reason
 from tests.engine.life import START, Life, news
 from worker import lifecycle
 from worker.delivery import Step, Unread
+from worker.errors import Refused
 
 Make = Callable[..., Life]
 DELIVERED = {"order:6": DeliveryStatus.DELIVERED}
@@ -107,3 +108,26 @@ def test_a_word_of_several_lines_is_one_word_and_is_told_once(created: Make) -> 
     assert life.attempt.odd_word == "order:gone away\ufffd"
     assert [each.split()[1] for each in life.lines()] == ["status_unrecognized"]
     assert explain(life, {"order:gone away\ufffd": DeliveryStatus.FAILED})
+
+
+def test_a_person_cannot_call_delivered_what_was_on_its_way_back(created: Make) -> None:  # I12
+    life = created("borzo")
+    life.poll("picked_up", "returning")
+    life.see(news(None, "completed"))
+    life.lines()
+    explain(life, {"order:completed": DeliveryStatus.DELIVERED}, "borzo")
+    assert (life.delivery.status, life.lines()) == ("returning", [])
+    explain(life, {"order:completed": DeliveryStatus.RETURNED}, "borzo")
+    assert life.delivery.status == "returned"
+
+
+def test_a_word_of_before_its_end_revives_nobody() -> None:
+    life = Life("deliverit", "borzo")
+    life.place()
+    life.offered(40)
+    life.see(news(None, "odd"), cause=Cause.CALLBACK)
+    life.confirm(Refused(Reason.OFFER_LAPSED))
+    for _ in range(2):
+        life.look_up()
+    assert not explain(life, {"order:odd": DeliveryStatus.COURIER_ASSIGNED}, "deliverit")
+    assert life.state == ("queued", Step.BOOK, "borzo")

@@ -1,13 +1,16 @@
 """The demo: what it sets, and how it shows what it sees on a terminal, a narrow one, and none."""
 
+import json
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from worker.demo import environment
-from worker.demo.orders import SAMPLES
+from schemas.orders import read_message
+from schemas.status import DeliveryStatus
+from worker.demo import UNCHANGED, environment, take
+from worker.demo.orders import SAMPLES, first_word, next_word
 from worker.demo.show import Seen, display, table
 from worker.settings import load
 
@@ -55,3 +58,44 @@ def test_an_event_that_changes_no_status_is_no_news() -> None:
         False,
         True,
     ]
+
+
+def test_a_sample_is_answered_only_when_its_delivery_stands_where_it_waits() -> None:
+    stands = [
+        (DeliveryStatus.QUEUED, None),
+        (DeliveryStatus.QUEUED, "waiting_for_shop"),
+        (DeliveryStatus.CREATED, None),
+    ]
+    words = {each.order_id: [next_word(each, *stand) for stand in stands] for each in SAMPLES}
+    said = {
+        order_id: [word and read_message(word.encode()).type for word in told]
+        for order_id, told in words.items()
+        if any(told)
+    }
+    assert said == {
+        "2015": [None, "order.updated", None],
+        "2025": [None, None, "order.updated"],
+        "2033": [None, None, "order.cancelled"],
+    }
+
+
+def test_only_the_early_sample_comes_before_its_shop_has_accepted_it() -> None:
+    statuses = {each.order_id: json.loads(first_word(each))["data"]["status"] for each in SAMPLES}
+    assert {order_id for order_id, status in statuses.items() if status == 0} == {"2015"}
+    assert set(statuses.values()) == {0, 7}
+
+
+def test_an_order_whose_change_reached_nobody_is_not_as_scripted() -> None:
+    (sample,) = [each for each in SAMPLES if each.changed]
+    seen, placed = {sample.order_id: Seen(sample)}, list[str]()
+    asked = {**CREATED, "carrier": "borzo", "status": "delivered", "reason_text": None}
+    rights = []
+    for text in (None, UNCHANGED):
+        event = {
+            "subject": sample.order_id,
+            "type": "delivery.attention_required",
+            "data": asked | {"reason_text": text},
+        }
+        take(seen, event, placed.append)
+        rights.append(seen[sample.order_id].right)
+    assert rights == [True, False]

@@ -12,26 +12,14 @@ from sqlmodel import SQLModel
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord, delivery_id
 from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, Message, Order, OrderRef, Payment
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
-from schemas.stores import Store as Shop
+from tests.engine.life import a_store
 from worker.carriers.port import Cadence, Capabilities
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Terms, Unread
 from worker.store import Intake, Store
 
 NOW = datetime(2026, 11, 21, 17, 40, 0, 123456, UTC)
 LATER = NOW + timedelta(hours=1)
-SHOP = Shop(
-    store_id="17",
-    name="Pizzeria Odense",
-    phone="+4566112233",
-    street="Vestergade 1",
-    postal_code="5000",
-    city="Odense C",
-    country="DK",
-    latitude=55.3957969,
-    longitude=10.3912053,
-    timezone="Europe/Copenhagen",
-    carriers=("deliverit", "borzo"),
-)
+SHOP = a_store("deliverit", "borzo")
 SHOPS = {"17": SHOP}
 TERMS = Terms(Capabilities(True, Cadence(30, 30, 300, 300), track_batch=50))
 RULES = {"deliverit": TERMS, "borzo": TERMS}

@@ -67,7 +67,7 @@ def put_off(step: Step, **more: Any) -> Callable[[Delivery], Change]:
 
 
 def test_what_was_put_off_is_due_when_its_account_goes_again(store: Store) -> None:
-    steps = {"1": Step.BOOK, "2": Step.CANCEL, "3": Step.TRACK}
+    steps = {"1": Step.BOOK, "2": Step.CANCEL, "3": Step.TRACK, "5": Step.AMEND, "6": Step.CONFIRM}
     ids = place(store, *steps)
     for each, step in zip(ids, steps.values(), strict=True):
         store.update([each], put_off(step))
@@ -75,7 +75,14 @@ def test_what_was_put_off_is_due_when_its_account_goes_again(store: Store) -> No
     store.pause("borzo", "carrier", "", NOW)
     assert store.claim(NOW, 10) == []
     store.resume("borzo", "probe", NOW)
-    assert sorted(each.step for each in store.claim(NOW, 10)) == ["alarm", "book", "cancel", "track"]
+    assert sorted(each.step for each in store.claim(NOW, 10)) == [
+        "alarm",
+        "amend",
+        "book",
+        "cancel",
+        "confirm",
+        "track",
+    ]
 
 
 def test_a_later_order_a_look_up_and_another_account_keep_their_time(store: Store) -> None:

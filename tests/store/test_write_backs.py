@@ -115,9 +115,12 @@ def test_a_look_that_died_with_its_process_is_made_again_and_what_it_says_later_
     assert (telling.known_there(ID), due(telling)) == (Memory(9), [(ID, None, None)])
 
 
-def test_what_is_settled_is_not_looked_at_by_a_hint_that_comes_late(telling: Store) -> None:
+def test_what_is_settled_or_waits_for_longer_is_not_looked_at_by_a_hint_that_comes_late(telling: Store) -> None:
     place(telling)
     telling.begin_write_back(ID, NOW, UNTIL)
     telling.end_write_back(ID, UNTIL, Memory(), None)
     assert telling.begin_write_back(ID, NOW, UNTIL) is None
+    moves(telling, 60, status=DeliveryStatus.CREATED)
+    assert telling.begin_write_back(ID, NOW, UNTIL) is None
+    assert telling.begin_write_back(ID, NOW + 30 * SECOND, UNTIL) == Memory()
     assert telling.begin_write_back("no such delivery", NOW, UNTIL) is None

@@ -8,7 +8,9 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import fakeredis
@@ -28,6 +30,7 @@ from worker.guard.prices import Prices
 from worker.intake import Reader
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.settings import load
+from worker.store import Store
 from worker.web import create_app
 from worker.wiring import House
 
@@ -61,7 +64,10 @@ class Street:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.now = START
         self.behind = timedelta(0)  # how far the carriers' clocks are behind ours
-        wanted = {**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{folder}/street.db", **environment}
+        database = folder / "street.db"
+        if not database.exists():
+            database.write_bytes(_new_database())
+        wanted = {**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{database}", **environment}
         wanted.setdefault("JOURNAL_FOLDER", f"{folder}/journal")
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
         self.house = House(settings, now=lambda: self.now)
@@ -81,7 +87,6 @@ class Street:
             self.house.now,
             transport=httpx.ASGITransport(self.sandbox.app),
         )
-        self.house.store.upgrade()
         wiring.use(self.house)
         self.app: Celery = make(settings)
         self.app.loader.import_default_modules()
@@ -197,10 +202,21 @@ class Street:
         return [(entry.carrier, entry.carrier_id) for entry in entries if entry.action == action]
 
 
+@cache
+def _new_database() -> bytes:
+    """Make tables once for all streets: to make them anew would take longer than many a test."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "new.db")
+        store = Store(f"sqlite:///{path}")
+        store.upgrade()
+        store.close()
+        return path.read_bytes()
+
+
 def age(client: Any, seconds: float, prefix: str = "osync:breaker:") -> None:
     """Let time pass for the breakers, which have the server's clock: all their times move back."""
     times = ("until", "remembered", "probe", "since", "held", "held_remembered")
-    for key in client.scan_iter(f"{prefix}*"):
+    for key in client.keys(f"{prefix}*"):
         for name in set(times) & {name.decode() for name in client.hkeys(key)}:
             client.hincrby(key, name, -round(seconds * 1000))
 

@@ -47,7 +47,7 @@ def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dis
     dispatched.work()
     assert "third floor" in note(dispatched)
     assert (edits(dispatched), dispatched.told()[-1], dispatched.delivery().attention) == (1, "delivery.updated", None)
-    dispatched.until(lambda it: it.status() == "delivered")
+    dispatched.until(lambda it: it.status() == "delivered", step=30)
     assert edits(dispatched) == 1
 
 
@@ -99,7 +99,7 @@ def test_a_change_that_the_carrier_refuses_is_left_to_a_person_and_the_courier_c
     send_again(dispatched)
     dispatched.work()
     assert dispatched.events()[-1]["data"]["reason_text"] == "order_changed_after_dispatch"
-    dispatched.until(lambda it: it.status() == "delivered")
+    dispatched.until(lambda it: it.status() == "delivered", step=30)
     assert edits(dispatched) == 0
 
 

@@ -70,7 +70,7 @@ def followed(street: Street) -> Street:
 def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Street, behind: timedelta) -> None:
     street.behind = behind
     street.place(store_id="21")
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told() == ["queued", "created", *HAPPY, "dropoff_arrived", "delivered"]
 
 

@@ -130,13 +130,20 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Street) -
 @pytest.mark.trap("O-10")
 def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Street) -> None:
     street.put_message("order.placed", {"order_id": "404404"})
-    street.pass_time()
-    street.pass_time()
+    street.until(lambda it: bool(it.house.store.dead_letters(1)), step=60)
     (letter,) = street.house.store.dead_letters(5)
     assert letter["reason"] == "the platform has no such order"
     street.ask("POST", "/sandbox/ordering/orders", {"id": 404404, "business_id": 17})
     street.put(letter["raw"])
     street.until(lambda it: bool(it.house.store.find("404404")))
+
+
+def test_an_order_whose_message_overtakes_its_own_transaction_is_fetched_a_little_later(street: Street) -> None:
+    street.put_message("order.placed", {"order_id": "5150"})
+    street.pass_time()
+    street.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17})
+    street.until(lambda it: bool(it.house.store.find("5150")))
+    assert street.house.store.dead_letters(5) == []
 
 
 def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_waits_unseen(street: Street) -> None:
@@ -169,3 +176,13 @@ def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street:
     street.work()
     assert (street.status("2012"), street.delivery("2012").attempts[0].ref) == ("submit_unknown", None)
     assert street.told("2012") == ["queued", "submit_unknown"]
+
+
+@pytest.mark.trap("C-21")
+def test_one_id_for_two_orders_that_were_created_together_counts_once(street: Street) -> None:
+    fault = {"kind": "html", "api": "cervo", "operation": "create", "body": "99999", "times": 2}
+    street.ask("POST", "/sandbox/faults", fault)
+    for order_id in ("1", "2"):
+        street.place(order_id=order_id)
+    street.app.tasks["deliveries.book"]("cervo", [street.delivery(order_id).id for order_id in ("1", "2")])
+    assert sorted(street.status(order_id) for order_id in ("1", "2")) == ["created", "submit_unknown"]

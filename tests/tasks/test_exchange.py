@@ -1,6 +1,7 @@
 """Answers find the attempt they belong to, and one order that breaks something breaks nothing else."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from schemas.status import Reason
 from tests.tasks.street import Street
 from worker import lifecycle
-from worker.delivery import Delivery
+from worker.delivery import Delivery, Step
+from worker.demo.orders import message
 from worker.errors import Refused
 
 
@@ -23,6 +25,9 @@ class Meanwhile:
         groups = list(self._real.send(*what, **how))
         self._happens()
         yield from groups
+
+    def one(self, *what: Any, **how: Any) -> Any:
+        return self._real.one(*what, **how)
 
     def close(self) -> None:
         self._real.close()
@@ -53,6 +58,33 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Street)
     assert (first.ref, first.surplus) == (street.ledger()[0][1], True)
     assert (second.state, second.ref) == ("submitting", None)
     assert "delivery.conflict" in street.told()
+
+
+def test_a_late_answer_to_a_change_is_not_taken_for_that_to_the_next_one(street: Street) -> None:
+    """Nobody knows what the next one leads to until its own answer comes."""
+    street.place(store_id="21")
+    street.work()
+    real, data = street.house.gateway, street.placed()["data"]
+
+    def change(revision: int) -> None:
+        changed = {**data, "revision": revision, "notes": f"sandbox:happy {revision}"}
+        street.put(message("order.updated", f"revision-{revision}", changed))
+
+    def begun_anew(it: Delivery) -> Any:
+        read = lifecycle.unseen(it, it.attempts[0].id, street.house.rules, street.now)
+        return lifecycle.begin_call(read.delivery, Step.AMEND, street.house.rules, street.now)
+
+    def meanwhile() -> None:
+        street.house.gateway = real
+        street.now += timedelta(minutes=5)
+        change(3)
+        street.decide(begun_anew)
+
+    change(2)
+    street.house.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
+    street.app.tasks["deliveries.amend"]("borzo", [street.delivery().id])
+    (attempt,) = street.delivery().attempts
+    assert (attempt.told, attempt.amending) == ("", street.delivery().fingerprint)
 
 
 class Spoiling:

@@ -43,7 +43,7 @@ def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, s
     assert street.house.words(carrier) == {}
     explain(street, carrier, word, DeliveryStatus.DELIVERED)
     street.place("unknown_word", store_id)
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert [each for each in street.told() if each.startswith("delivery.status_un")] == []
     *_, last = street.events()
     assert (last["data"]["status"], last["data"]["evidence"], last["data"]["raw"]["code"]) == (

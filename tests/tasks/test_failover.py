@@ -81,7 +81,7 @@ def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(st
         ("deliverit", "borzo")
     ]
     street.house.store.resume("deliverit", "operator", street.now)
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert (street.status(), carriers(street)) == ("delivered", ["borzo"])
 
 
@@ -102,7 +102,7 @@ def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answ
     street.until(lambda it: it.status() != DeliveryStatus.QUEUED)
     states = {each.carrier: each.state for each in street.delivery().attempts}
     assert (states, carriers(street)) == ({"deliverit": "created", "borzo": "queued"}, ["deliverit"])
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     street.until(lambda it: it.now > START + timedelta(hours=4), step=600)
     assert (street.status(), carriers(street)) == ("delivered", ["deliverit"])
 
@@ -110,6 +110,7 @@ def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answ
 def test_a_preorder_is_not_given_away_before_its_time(street: Street) -> None:
     street.house.store.pause("deliverit", "operator", "", street.now)
     street.place(store_id="17", deliver_at="2026-11-21T22:00:00Z")
+    street.until(lambda it: it.now == START + timedelta(hours=4), step=1800)
     street.until(lambda it: it.delivery().carrier == "borzo", step=60)
     assert street.now == START + timedelta(hours=4, minutes=32)
 

@@ -13,8 +13,10 @@ from schemas.ordering import ORDERING_SCHEMA
 from tests.tasks.street import START, Street
 from worker import backfill
 from worker.app import make
+from worker.carriers.port import Reply
 from worker.demo.orders import message
 from worker.gateway import Gateway
+from worker.guard.rooms import Door
 
 FOUND_SOURCE = "demo"
 PLACED = "2026-11-21 16:50:00"
@@ -354,6 +356,79 @@ def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street:
     seed(street, id=3, created_at=None)
     found = backfill.find(street.house, since=START - timedelta(hours=1))
     assert [each.order_id for each in found] == ["2", "3"]
+
+
+def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebody_asks_for_it(
+    open_street: Callable[..., Street],
+) -> None:
+    street = open_street()
+    before = START - backfill.COLD
+    seed(street, id=1, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-08-01 12:45:00")
+    seed(street, id=2, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-11-21 20:00:00")
+    seed(street, id=3, created_at=f"{before:%Y-%m-%d %H:%M:%S}")
+    look(street)
+    for _ in range(3):
+        street.pass_time()
+    assert sorted(each.order.order_id for each in street.house.store.recent(9)) == ["2", "3"]
+    found = backfill.find(street.house, since=START - timedelta(days=365))
+    assert [each.order_id for each in found] == ["1"]
+
+
+def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callable[..., Street]) -> None:
+    street = open_street()
+    for number in range(1, 64):
+        seed(street, id=number)
+    real, pages = street.house.gateway.one, iter([200, 500])
+
+    def breaks_off(*call: Any, **how: Any) -> Any:
+        return real(*call, **how) if next(pages, 500) == 200 else Reply(500, b"")
+
+    street.house.gateway.one = breaks_off  # type: ignore[method-assign]
+    assert [each.order_id for each in backfill.find(street.house)] == [str(each) for each in range(39, 64)]
+
+
+def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..., Street]) -> None:
+    street = open_street()
+    seed(street, id=2012)
+    orders = street.sandbox.ordering.orders
+    orders["2011"] = orders["2012"]
+    street.put_message("order.placed", {"order_id": "2011"})
+    street.pass_time()
+    (letter,) = street.house.store.dead_letters(9)
+    assert (letter["reason"], street.house.store.recent(9)) == ("id: the platform's answer is another order", [])
+
+
+def test_a_platform_that_hangs_has_its_part_of_the_threads_while_orders_are_fetched(
+    open_street: Callable[..., Street],
+) -> None:
+    street = open_street()
+    seed(street)
+    rooms = street.house.rooms
+    while rooms.enter("ordering", ("hung", []), reading=False) is Door.OPEN:
+        pass
+    street.put_message("order.placed", {"order_id": "2011"})
+    street.pass_time()
+    assert street.house.store.recent(9) == []
+    assert rooms.leave("ordering", reading=False) == [("hung", [])]
+    assert rooms.leave("ordering", reading=False) == [("orders.fetch", [])]
+    street.app.tasks["orders.fetch"]()
+    assert street.status() == "queued"
+
+
+def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(open_street: Callable[..., Street]) -> None:
+    street = open_street()
+    for number in (1, 2):
+        seed(street, id=number)
+    street.house.store.pause("ordering", "operator", "maintenance", street.now)
+    street.put_message("order.placed", {"order_id": "1"})
+    look(street)
+    street.pass_time()
+    assert street.house.store.recent(9) == []
+    street.house.store.resume("ordering", "operator", street.now)
+    look(street)
+    for _ in range(3):
+        street.pass_time()
+    assert sorted(each.order.order_id for each in street.house.store.recent(9)) == ["1", "2"]
 
 
 @pytest.mark.parametrize(("wished", "entries"), [("true", ["backfill"]), ("false", [])])

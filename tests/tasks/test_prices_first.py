@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tasks.street import Street
+from worker import lifecycle
 
 ELSEWHERE: dict[str, Any] = {
     "street": "Av. Paulista, 1439 sandbox:refused=invalid_region",
@@ -44,4 +45,14 @@ def test_a_price_that_cannot_be_had_holds_up_no_create(street: Street, kind: str
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "calculate", "times": None})
     street.place(store_id="21")
     street.until(lambda it: bool(it.ledger()), limit=2)
+    assert street.status() == "created"
+
+
+def test_a_no_is_asked_for_again_when_a_person_tries_again(street: Street) -> None:
+    fault = {"kind": "refused", "api": "borzo", "operation": "calculate", "body": "insufficient_balance"}
+    street.ask("POST", "/sandbox/faults", fault)
+    street.place(store_id="21")
+    street.until(lambda it: it.delivery().final)
+    street.decide(lambda it: lifecycle.retry(it, street.house.rules, street.now))
+    street.until(lambda it: bool(it.ledger()), limit=3)
     assert street.status() == "created"

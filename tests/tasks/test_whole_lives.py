@@ -32,7 +32,7 @@ def statuses(told: list[str]) -> list[str]:
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
 def test_an_order_is_followed_from_the_bus_to_the_door(street: Street, store_id: str, carrier: str) -> None:
     street.place(store_id=store_id)
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert statuses(street.told()) == HAPPY[store_id, carrier]
     assert [made for made, _ in street.ledger()] == [carrier]
 
@@ -43,14 +43,14 @@ def test_an_order_is_followed_when_its_first_hints_are_lost(street: Street, stor
     street.lose_hints = True
     street.work()
     street.lose_hints = False
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert [made for made, _ in street.ledger()] == [carrier]
 
 
 @pytest.mark.trap("X-08", "X-15")
 def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(street: Street) -> None:
     street.place(store_id="21")
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     events = street.events()
     assert [event["sequence"] for event in events] == [str(number + 1) for number in range(len(events))]
     assert {event["partitionkey"] for event in events} == {street.delivery().id}
@@ -61,7 +61,7 @@ def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(stre
 
 def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Street) -> None:
     street.place("deliverit=closed", store_id="17")
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:4] == ["queued", "delivery.attempt_ended", "delivery.updated", "created"]
     ended = street.events()[1]["data"]
     assert (ended["carrier"], ended["reason"], ended["attempt"]) == ("deliverit", "carrier_closed", 1)
@@ -71,7 +71,7 @@ def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Stre
 @pytest.mark.trap("D-30")
 def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Street) -> None:
     street.place("offered", store_id="17")
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:3] == ["queued", "awaiting_confirmation", "created"]
     assert [made for made, _ in street.ledger("accept")] == ["deliverit"]
 
@@ -79,7 +79,7 @@ def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Street) -
 @pytest.mark.trap("D-30", "D-31")
 def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(street: Street) -> None:
     street.place("deliverit=offered_late", store_id="17")
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:6] == [
         "queued",
         "awaiting_confirmation",
@@ -105,7 +105,7 @@ def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
     street: Street, store_id: str, path: list[str]
 ) -> None:
     street.place("courier_withdraws", store_id=store_id)
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert statuses(street.told())[2 : 2 + len(path)] == path
 
 
@@ -114,7 +114,7 @@ def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_deliv
     street: Street,
 ) -> None:
     street.place("withdrawn_for_good")
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert street.told()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
     assert street.events()[-1]["data"]["cancelled_by"] == "courier"
     assert [made for made, _ in street.ledger("cancel")] == ["cervo"]
@@ -123,13 +123,13 @@ def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_deliv
 @pytest.mark.trap("B-69")
 def test_a_parcel_that_nobody_takes_comes_back(street: Street) -> None:
     street.place("returned", store_id="21")
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert [word.partition(" ")[0] for word in statuses(street.told())[-2:]] == ["returning", "returned"]
 
 
 def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(street: Street) -> None:
     street.place("cancelled", store_id="21")
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert street.told()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
 
 
@@ -149,7 +149,7 @@ def test_a_customer_who_cancels_in_time_has_no_courier(street: Street, store_id:
     street.place(store_id=store_id, ready_at="2026-11-21T18:00:00+00:00")
     street.until(lambda it: it.status() == "created")
     street.cancel(store_id=store_id)
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert street.told()[-1] == "cancelled"
     assert street.events()[-1]["data"]["cancelled_by"] == "customer"
     assert [made for made, _ in street.ledger("cancel")] == [carrier]
@@ -170,7 +170,7 @@ def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street
     again = street.placed()
     again["id"] = "another message"
     street.put(json.dumps(again))
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert len(street.ledger()) == 1
     assert statuses(street.told()) == HAPPY["34", "cervo"]
 
@@ -181,7 +181,7 @@ def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second
     other = street.placed()
     other["id"], other["data"]["notes"] = "another message", "ring twice"
     street.put(json.dumps(other))
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert len(street.ledger()) == 1
     assert street.told().count("delivery.attention_required") == 1
 
@@ -202,7 +202,7 @@ def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(street: St
     street.pass_time(120)
     assert (street.told(), street.ledger()) == (["queued", "delivery.attention_required"], [])
     street.house.store.put_shops({"34": shop}, street.now)
-    street.until(lambda it: it.status() == "delivered")
+    street.until(lambda it: it.status() == "delivered", step=30)
     assert len(street.ledger()) == 1
 
 
@@ -254,7 +254,7 @@ def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: St
     update.update(id="update", type="order.updated")
     update["data"].update(status=status, revision=2)
     street.put(json.dumps(update))
-    street.until(lambda it: it.delivery().final)
+    street.until(lambda it: it.delivery().final, step=30)
     assert street.told()[-1] == "cancelled"
     assert street.events()[-1]["data"]["cancelled_by"] == by
 

@@ -1,5 +1,6 @@
 """What the platform is told while an order lives, and what is left alone there."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from schemas.orders import Cancellation
 from tests.tasks.street import START, Street
 from worker import write_back
 from worker.guard.rooms import Door
+from worker.platform.guard import Memory
 
 ORDER = 2011
 LATER = {"deliver_at": (START + timedelta(hours=3)).isoformat()}
@@ -259,6 +262,88 @@ def test_a_key_that_is_shut_out_pauses_the_account_until_it_is_let_in(street: St
     street.until(lambda it: stands(it) == 11)
     assert [event["type"] for event in street.events("ordering")] == ["carrier.paused", "carrier.resumed"]
     assert written(street) == [11]
+
+
+@pytest.mark.parametrize(
+    "instead", [{"error": True}, {"id": 2012, "status": 7}, {"id": ORDER, "status": None}, {"status": 10**20}, []]
+)
+def test_an_end_is_told_once_the_platform_makes_sense_again(street: Street, instead: Any) -> None:
+    seed(street)
+    street.place()
+    street.until(lambda it: 9 in written(it), step=5)
+    fault(street, "html", "get", body=json.dumps(instead))
+    street.until(lambda it: it.status() == "delivered")
+    street.pass_time()
+    street.sandbox.faults.clear()
+    settle(street, 8)
+    assert (written(street), conflicts(street)) == ([22, 25, 8, 9, 11], [])
+
+
+def test_an_order_that_is_never_shown_is_looked_for_a_few_times_and_left_alone(street: Street) -> None:
+    street.place()
+    street.until(lambda it: it.status() == "delivered")
+    for _ in range(20):
+        street.pass_time(30)
+    calls = street.house.gateway = Meanwhile(street.house.gateway, lambda _method: None)  # type: ignore[assignment]
+    settle(street, 20)
+    assert (calls.calls, street.house.store.write_backs_waiting(street.now)) == ([], 0)
+
+
+def test_a_write_whose_answer_is_lost_is_known_once_it_is_seen(street: Street) -> None:
+    seed(street)
+    fault(street, "error_after", "update", times=1)
+    street.place()
+    write_back.perform(street.house, street.delivery().id)
+    street.pass_time(5)
+    assert street.house.store.known_there(street.delivery().id) == Memory(22, replaced=0, written=True, seen=22)
+
+
+def test_an_order_of_a_source_that_was_set_by_mistake_is_left_alone(street: Street) -> None:
+    seed(street)
+    street.place()
+    mended = street.house.settings.ordering.model_copy(update={"source": "another"})
+    street.house.settings = street.house.settings.model_copy(update={"ordering": mended})
+    settle(street)
+    assert (written(street), street.house.store.write_backs_waiting(street.now)) == ([], 0)
+
+
+@pytest.mark.trap("O-20")
+def test_a_key_that_may_only_look_opens_gates_and_what_it_could_not_write_is_written_later(tmp_path: Path) -> None:
+    street = Street(tmp_path, ORDERING__SOURCE="demo", ORDERING__GATE="accepted")
+    fault(street, "unauthorized", "update")
+    for number in range(ORDER, ORDER + 3):
+        seed(street, id=number)
+        street.place(order_id=str(number), status=0)
+        settle(street, 2)
+        street.ask("POST", f"/sandbox/orders/ordering/{number}/step", {"state": 7})
+        street.until(lambda it, number=number: it.delivery(str(number)).gate is None, limit=12)  # type: ignore[misc]
+    assert (written(street), street.house.store.paused()) == ([], {})
+    street.until(lambda it: it.status() == "delivered")
+    street.sandbox.faults.clear()
+    street.until(lambda it: 11 in written(it))
+    street.close()
+
+
+def test_an_account_that_is_shut_out_is_tried_as_soon_as_there_is_a_look_to_make(street: Street) -> None:
+    seed(street)
+    street.house.store.pause("ordering", "carrier", "the platform answered 401", street.now)
+    settle(street)
+    street.place()
+    settle(street, 1)
+    assert (written(street)[0], street.house.store.paused()) == (22, {})
+
+
+@pytest.mark.trap("O-13")
+def test_a_wish_to_cancel_that_may_cost_stays_so_when_the_platform_says_that_the_order_is_off(street: Street) -> None:
+    seed(street)
+    street.place(store_id="17")
+    street.work()
+    wish = {"order_id": str(ORDER), "cancelled_by": "customer", "allow_paid": True}
+    street.put_message("order.cancelled", wish)
+    show(street, 2)
+    write_back.perform(street.house, street.delivery().id)
+    assert street.delivery().cancel == Cancellation.model_validate(wish)
+    assert street.delivery().order.status == 2
 
 
 # --- at once ---

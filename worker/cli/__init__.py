@@ -7,18 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from worker.cli import asking, carriers, deliveries, letters, platform, rulings, run
-from worker.cli.base import app, complain
+from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
 
 __all__ = ["app", "asking", "carriers", "deliveries", "letters", "main", "platform", "rulings", "run"]
 
 FAILED, WRONG = 1, 2
-ADVICE = {
-    "sqlalchemy": "look at ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
-    "alembic": "look at ORDER_SYNC_DATABASE_URL",
-    "redis": "look at ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
-}
-"""What to do about an error, by the library it comes from."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _explain(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror} (--debug shows where)"
     first = (str(error).splitlines() or [""])[0]
-    advice = ADVICE.get(type(error).__module__.partition(".")[0])
+    advice = advice_on(error)
     return f"{type(error).__name__}: {first} ({f'{advice}; ' if advice else ''}--debug shows where)"

@@ -2,16 +2,17 @@
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 
-from worker.cli.base import Json, app, complain, console, fail, house, write_json
-from worker.cli.deliveries import message_in, one_delivery
+from worker.cli.base import ASK, Json, app, complain, console, fail, house, write_json
+from worker.cli.deliveries import message_in, one_delivery, read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from schemas.orders import Order
     from worker.carriers.port import Booking, Call, Carrier, Courier, Quote, Reply
@@ -24,7 +25,7 @@ Offers = TypeVar("Offers")
 # --- what it would cost -----------------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def quote(
     file: str = typer.Argument(help="A CloudEvent or an order as JSON, as for `place`; - reads standard input."),
     *,
@@ -62,12 +63,9 @@ def _quoting(made: "House", wanted: str) -> list[str]:
 
 
 def _order_in(file: str, made: "House") -> "Order":
-    from schemas.orders import MalformedError, Order, read_message
+    from schemas.orders import Order
 
-    try:
-        found = read_message(message_in(file), made.settings.ordering.project).data
-    except MalformedError as error:
-        fail(f"{file}: {error}")
+    found = read(message_in(file), file, made).data
     if not isinstance(found, Order):
         fail(f"{file} names an order by its id alone: a price needs all of it")
     return found
@@ -104,7 +102,7 @@ def _quote(told: "Quote") -> dict[str, Any]:
 # --- labels, and the courier ------------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def labels(
     name: str = typer.Argument(metavar="ID"),
     *,
@@ -119,8 +117,9 @@ def labels(
     delivery = one_delivery(made, name)
     attempt, codec = _at_carrier(made, delivery, Labels, "has no labels")  # type: ignore[type-abstract]
     seen = view(delivery, attempt)
-    found = codec.labels(seen, media)
-    contents = [each.content for each in codec.read_labels(_answer(made, attempt.carrier, found), seen)]
+    with _naming(attempt.carrier):
+        found = _answer(made, attempt.carrier, codec.labels(seen, media))
+        contents = [each.content for each in codec.read_labels(found, seen)]
     if not contents:
         fail(f"{attempt.carrier} has no label for this delivery")
     for path, content in zip(_paths(Path(out), delivery, media, len(contents)), contents, strict=True):
@@ -140,7 +139,7 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
     return [out / f"{stem}-{number}.{ending}" for number in range(1, count + 1)]
 
 
-@app.command()
+@app.command(rich_help_panel=ASK)
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
     """Ask who brings a delivery, and where he is now."""
     from worker.carriers.port import Locates
@@ -150,7 +149,8 @@ def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -
     delivery = one_delivery(made, name)
     attempt, codec = _at_carrier(made, delivery, Locates, "does not tell where its couriers are")  # type: ignore[type-abstract]
     seen = view(delivery, attempt)
-    found = codec.read_location(_answer(made, attempt.carrier, codec.locate(seen)), seen)
+    with _naming(attempt.carrier):
+        found = codec.read_location(_answer(made, attempt.carrier, codec.locate(seen)), seen)
     if as_json:
         write_json(_person(found))
     elif found is None:
@@ -174,10 +174,22 @@ def _at_carrier(made: "House", delivery: "Delivery", offers: type[Offers], lacks
         fail(f"no carrier has this delivery: it is {delivery.status.value}")
     if attempt.carrier not in made.codecs:
         fail(f"there is no account {attempt.carrier} any more")
-    codec = _called(made, attempt.carrier)
+    with _naming(attempt.carrier):
+        codec = _called(made, attempt.carrier)
     if not isinstance(codec, offers):
         fail(f"{attempt.carrier} {lacks}")
     return attempt, codec
+
+
+@contextmanager
+def _naming(carrier: str) -> "Iterator[None]":
+    """End with one line that names the carrier, when it cannot be asked or says no."""
+    from worker.errors import CarrierError
+
+    try:
+        yield
+    except CarrierError as error:
+        fail(f"{carrier}: {error}")
 
 
 def _called(made: "House", name: str) -> "Carrier":

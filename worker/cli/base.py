@@ -4,8 +4,9 @@ A command imports what it needs when it runs: asking for help must not cost the 
 """
 
 import json
+import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -27,6 +28,9 @@ PIPED_WIDTH = 1000
 # No markup: what is shown comes from platforms and carriers. No wrapping: a line that is piped stays a line, and a
 # table's row too.
 console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
+"""The parts of the help."""
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 
@@ -46,6 +50,33 @@ def house() -> "House":
 def when(moment: datetime | None) -> str | None:
     """Write a time in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+ADVICE = {
+    "sqlalchemy": "look at ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
+    "alembic": "look at ORDER_SYNC_DATABASE_URL",
+    "redis": "look at ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
+}
+"""What to do about an error, by the library it comes from."""
+
+
+def advice_on(error: Exception) -> str | None:
+    """Say what to do about an error, if its library is one whose errors have a usual cause."""
+    return ADVICE.get(type(error).__module__.partition(".")[0])
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """Read an option that names a time: RFC 3339, or how long ago it was; end when it is neither."""
+    ago = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
+    if ago:
+        return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"--since {text} is neither a time nor something like 30m, 2h or 1d", 2)
+    if found.tzinfo is None:
+        fail(f"--since {text} has no offset from UTC", 2)
+    return found
 
 
 def complain(text: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from schemas.status import DeliveryStatus
-from worker.cli.base import Json, app, console, fail, house, when, write_json
+from worker.cli.base import LOOK, Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worker.wiring import House
 
 carriers = typer.Typer(help="Carrier accounts: how they stand, and pausing one.", invoke_without_command=True)
-app.add_typer(carriers, name="carriers")
+app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
 UNKNOWN = "unknown (Redis is away)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
 """What a word of a carrier's may mean."""

@@ -4,15 +4,19 @@
 import json
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import typer
 
-from worker.cli.base import Json, app, console, fail, house, when, write_json
+from worker.cli.base import LOOK, RUN, Json, app, console, fail, house, moment, when, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemas.orders import Message
     from worker.delivery import Attempt, Delivery, Terms
     from worker.platform.guard import Memory
     from worker.store.accounts import Pause
@@ -31,11 +35,12 @@ COLUMNS = {
 }
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
     """Put an order on the bus."""
-    document = json.dumps(message_in(file), ensure_ascii=False)
-    console.print(house().bus.place(document))
+    found, made = message_in(file), house()
+    read(found, file, made)  # said here at once, rather than by a dead letter
+    console.print(made.bus.place(json.dumps(found, ensure_ascii=False)))
 
 
 def message_in(file: str) -> dict[str, Any]:
@@ -44,9 +49,9 @@ def message_in(file: str) -> dict[str, Any]:
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        fail(f"{file} is not JSON: {error}")
+        fail(f"{_source(file)} is not JSON: {error}")
     if not isinstance(document, dict):
-        fail(f"{file} holds no JSON object")
+        fail(f"{_source(file)} holds no JSON object")
     if "specversion" in document:
         return document
     return {
@@ -58,7 +63,21 @@ def message_in(file: str) -> dict[str, Any]:
     }
 
 
-@app.command("deliveries")
+def read(document: dict[str, Any], file: str, made: "House") -> "Message":
+    """Read a message as the worker will; end with what is wrong with it."""
+    from schemas.orders import MalformedError, read_message
+
+    try:
+        return read_message(document, made.settings.ordering.project)
+    except MalformedError as error:
+        fail(f"{_source(file)} cannot be read: {error}")
+
+
+def _source(file: str) -> str:
+    return "standard input" if file == "-" else file
+
+
+@app.command("deliveries", rich_help_panel=LOOK)
 def list_deliveries(
     *,
     limit: int = typer.Option(50, min=1),
@@ -84,7 +103,10 @@ def list_deliveries(
 
 def summary(delivery: "Delivery") -> dict[str, Any]:
     """Say where a delivery stands, in a row."""
-    attempt = delivery.active or (delivery.attempts[-1] if delivery.attempts else None)
+    from schemas.status import DeliveryStatus
+
+    last = delivery.attempts[-1] if delivery.attempts and delivery.status is not DeliveryStatus.QUEUED else None
+    attempt = delivery.active or last  # while it is queued, it is at nobody: the one to be asked next counts
     return {
         "delivery_id": delivery.id,
         "order_id": delivery.order.order_id,
@@ -100,27 +122,41 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
     }
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
-    """Show one delivery: its attempts and everything that was told of it."""
+    """Show one delivery: what you can do about it, its attempts and everything that was told of it."""
+    from worker.cli.advice import advice
+
     made = house()
     delivery = one_delivery(made, name)
     told = [json.loads(body) for _, body in made.store.events(keys=[delivery.id])]
     about = summary(delivery)
     about |= _held(delivery, made.store.paused().get(about["carrier"]))
+    about["to_do"] = advice(delivery)
     about |= _on_the_platform(made.store.known_there(delivery.id))
-    attempts = [_attempt(attempt, made.rules.get(attempt.carrier)) for attempt in delivery.attempts]
+    attempts = [_attempt(delivery, each, made.rules.get(each.carrier)) for each in delivery.attempts]
     if as_json:
         write_json({**about, "attempts": attempts, "events": told})
         return
-    for key, value in about.items():
-        console.print(f"{key:14}", "" if value is None else str(value))
+    to_do = about.pop("to_do")
+    lines = [(key, value) for key, value in about.items() if value is not None] + [("to_do", each) for each in to_do]
+    for key, value in lines:
+        console.print(f"{key:16}", str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
     for event in told:
-        data = event["data"]
-        why = (data[key] for key in ("detail", "reason", "reason_text") if data[key])
-        console.print(f"{event['sequence']:>3} {event['time']} {event['type']} {data['status']}", *why)
+        console.print(f"{event['sequence']:>3} {event['time']} {event['type']}", *_told(event))
+
+
+def _told(event: dict[str, Any]) -> "Iterator[str]":
+    """Tell the status of an event and why it is so; of a word that nobody knows the word itself."""
+    from schemas.events import EventType
+
+    data = event["data"]
+    yield data["status"]
+    yield from (data[key] for key in ("detail", "reason", "reason_text") if data[key])
+    if event["type"] == EventType.STATUS_UNRECOGNIZED and data["raw"]:
+        yield f"{data['raw']['entity']}:{data['raw']['code']}"
 
 
 def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
@@ -139,8 +175,9 @@ def _on_the_platform(known: "Memory | None") -> dict[str, Any]:
     return {"platform_seen": known.seen, "platform_written": known.code if known.written else None}
 
 
-def _attempt(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
+def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
     from worker.carriers.port import tag_of
+    from worker.cli.advice import cancel_of, change_of
 
     return {
         "number": attempt.number,
@@ -151,7 +188,8 @@ def _attempt(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
         "our_id": attempt.id,
         "our_tag": tag_of(attempt.id),
         "surplus": attempt.surplus,
-        "cancel": _cancelling(attempt),
+        "cancel": cancel_of(attempt),
+        "change": change_of(delivery, attempt),
         **_offer(attempt, terms),
         "submitted_at": when(attempt.submitted_at),
         "ended_at": when(attempt.ended_at),
@@ -176,14 +214,6 @@ def _offer(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
     }
 
 
-def _cancelling(attempt: "Attempt") -> str | None:
-    if attempt.cancel_refused:
-        return "refused"
-    if attempt.cancel_taken:
-        return "taken"
-    return "asked" if attempt.cancelling else None
-
-
 def one_delivery(made: "House", name: str) -> "Delivery":
     """Find the delivery that an operator names by its own id or its order's; end when there is none, or several."""
     found = made.store.find(name)
@@ -194,20 +224,22 @@ def one_delivery(made: "House", name: str) -> "Delivery":
     return found[0]
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
 def events(
     *,
     follow: bool = typer.Option(False, "--follow", help="Go on as new events are told."),
     order: str = typer.Option("", help="Only those of one order."),
-    since: int = typer.Option(0, help="From this position of the outbox on."),
+    since: str = typer.Option("", help="Only those told since then: RFC 3339, or 30m, 2h, 1d ago."),
 ) -> None:
     """Write events as they were told, one JSON document a line, from the database."""
     made = house()
-    position = since
+    earliest = moment(since, made.now()) if since else None
+    position = 0
     while True:
         told = made.store.events(keys=made.store.keys(order) if order else None, after=position)
         for position, body in told:  # noqa: B007 - the last position is where to go on
-            print(body, flush=True)  # noqa: T201 - rich would wrap it
+            if earliest is None or datetime.fromisoformat(json.loads(body)["time"]) >= earliest:
+                print(body, flush=True)  # noqa: T201 - rich would wrap it
         if told:
             continue
         if not follow:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.base import Json, app, console, fail, house, when, write_json
+from worker.cli.base import LOOK, RUN, Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
     from worker.wiring import House
 
 stores = typer.Typer(help="The store directory.", no_args_is_help=True)
 letters = typer.Typer(help="Messages that could not be read.", invoke_without_command=True)
-app.add_typer(stores, name="stores")
-app.add_typer(letters, name="dead-letters")
+app.add_typer(stores, name="stores", rich_help_panel=RUN)
+app.add_typer(letters, name="dead-letters", rich_help_panel=LOOK)
 
 
 @letters.callback()
@@ -25,7 +25,7 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
         return
     for letter in house().store.dead_letters(200):
         if as_json:
-            write_json({"id": letter["id"], "received_at": letter["received_at"], "reason": letter["reason"]})
+            write_json({"id": letter["id"], "received_at": when(letter["received_at"]), "reason": letter["reason"]})
         else:
             console.print(letter["id"], when(letter["received_at"]), letter["reason"])
 

@@ -1,14 +1,12 @@
 """Commands for what the platform has and we have not."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
-import re
 import time
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.base import Json, app, console, fail, house, when, write_json
+from worker.cli.base import RUN, Json, app, console, fail, house, moment, when, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from worker.platform.listing import Listed
     from worker.wiring import House
 
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 SECOND = 1.0
 """Between two rounds of fetching: as the platform's budget allows."""
 ROUNDS = 3
@@ -24,10 +21,10 @@ ROUNDS = 3
 AGAIN = "again later"
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def backfill(
     *,
-    since: str = typer.Option("", help="Only orders placed since then: RFC 3339, or 30m, 2h, 1d ago."),
+    since: str = typer.Option("", help="Only orders placed since then, however old: RFC 3339, or 30m, 2h, 1d ago."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only show which orders are missing."),
     as_json: bool = Json,
 ) -> None:
@@ -48,7 +45,7 @@ def backfill(
 def _missing(made: "House", since: str) -> "list[Listed]":
     from worker import backfill
 
-    from_then = _moment(since, made.now()) if since else None
+    from_then = moment(since, made.now()) if since else None
     missing = backfill.find(made, since=from_then)
     undated = sum(each.created_at is None for each in missing)
     if from_then and undated:
@@ -56,19 +53,6 @@ def _missing(made: "House", since: str) -> "list[Listed]":
     if not missing:
         typer.echo("no open order is missing. A key that may not see the orders is answered so, too", err=True)
     return missing
-
-
-def _moment(text: str, now: datetime) -> datetime:
-    ago = re.fullmatch(r"(\d{1,6})([mhd])", text, re.ASCII)
-    if ago:
-        return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"--since {text} is neither a time nor something like 30m, 2h or 1d", 2)
-    if moment.tzinfo is None:
-        fail(f"--since {text} has no offset from UTC", 2)
-    return moment
 
 
 def _shown(missing: "list[Listed]") -> "Iterator[tuple[str, str]]":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from schemas.status import Cause, DeliveryStatus
-from worker.cli.base import Json, app, console, fail, house, write_json
+from worker.cli.base import DECIDE, Json, app, console, fail, house, write_json
 from worker.cli.deliveries import one_delivery, summary
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Name = typer.Argument(metavar="ID", help="The delivery's id, or its order's.")
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def cancel(
     name: str = Name,
     *,
@@ -39,7 +39,7 @@ def cancel(
     _decide(made, delivery, decide, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def refresh(name: str = Name, *, as_json: bool = Json) -> None:
     """Read a delivery's status at its carrier now, be it over or not."""
     from worker import lifecycle
@@ -53,13 +53,13 @@ def refresh(name: str = Name, *, as_json: bool = Json) -> None:
     _decide(made, one_delivery(made, name), decide, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def accept(name: str = Name, *, as_json: bool = Json) -> None:
     """Accept the pickup time that the carrier offers; `show ID` says which, and until when."""
     _rule(name, "accept", as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def deny(name: str = Name, *, as_json: bool = Json) -> None:
     """Deny the pickup time that the carrier offers: the next carrier is asked, if there is one."""
     _rule(name, "deny", as_json=as_json)
@@ -76,7 +76,7 @@ def _rule(name: str, word: str, *, as_json: bool) -> None:
     _decide(made, delivery, lambda each: lifecycle.rule(each, Ruling(word), made.rules, made.now()), as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def retry(name: str = Name, *, as_json: bool = Json) -> None:
     """Ask for a courier again, now: for a delivery that waits, or has ended with nobody sent."""
     from worker import lifecycle
@@ -89,7 +89,7 @@ def retry(name: str = Name, *, as_json: bool = Json) -> None:
     _decide(made, delivery, lambda each: lifecycle.retry(each, made.rules, made.now()), as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def resolve(
     name: str = Name,
     outcome: str = typer.Argument(help="exists (with the carrier's reference) or absent"),
@@ -107,13 +107,15 @@ def resolve(
     _decide(made, delivery, lambda each: lifecycle.resolve(each, ref or None, made.rules, made.now()), as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=DECIDE)
 def attended(name: str = Name, *, as_json: bool = Json) -> None:
     """Take a delivery off the list of those that wait for a person: what it asked for is done."""
     from worker import lifecycle
 
     made = house()
     delivery = one_delivery(made, name)
+    if delivery.active is not None and delivery.active.parked:
+        fail("a doubt is not attended but settled: `order-sync resolve ID exists REF`, or `absent`")
     _decide(made, delivery, lambda each: lifecycle.attended(each, made.rules, made.now()), as_json=as_json)
 
 
@@ -132,6 +134,9 @@ def _decide(
         write_json(summary(now))
         return
     wished = "a cancel is wished" if now.cancel and not now.final else ""
+    paused = f"({now.desk} is paused)" if now.desk in made.store.paused() else ""
     offers = now.active if now.status is DeliveryStatus.AWAITING_CONFIRMATION else None
     ruled = f"the answer is {offers.ruling}" if offers and offers.ruling else ""
-    console.print(" ".join(filter(None, (f"{now.order.order_id}: {now.status.value}", now.detail, wished, ruled))))
+    console.print(
+        " ".join(filter(None, (f"{now.order.order_id}: {now.status.value}", now.detail, wished, ruled, paused)))
+    )

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.base import app, console, fail, house
+from worker.cli.base import RUN, advice_on, app, console, fail, house
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CALL_ENDS_WITHIN = 15.0
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
-app.add_typer(database, name="db")
+app.add_typer(database, name="db", rich_help_panel=RUN)
 
 
 def _stop_on_term() -> None:
@@ -46,7 +46,7 @@ def _alone(command: str) -> IO[str]:
         fail(f"`order-sync {command}` runs in this folder already")
 
 
-@app.command("demo")
+@app.command("demo", rich_help_panel=RUN)
 def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards.")) -> None:
     """Run the whole job on this machine with the sandbox carriers, and show it live."""
     from worker import demo
@@ -61,7 +61,7 @@ def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everythin
     raise typer.Exit(0 if right else 1)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def up() -> None:
     """Run everything on this machine for real use: Redis unless one is set, worker, beat, web and Flower."""
     from worker.fleet import Fleet
@@ -136,7 +136,7 @@ def _ask_redis(made: "Bus") -> str:
     return "; ".join(faults)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def sandbox(
     host: str = typer.Option("127.0.0.1"),
     port: int = typer.Option(8100),
@@ -153,7 +153,7 @@ def sandbox(
     serve(host, port, config)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def check() -> None:
     """Check settings, database, Redis, the journal's folder and everybody's credentials, one line each."""
     made = house()
@@ -173,7 +173,8 @@ def _try(name: str, ask: Callable[[], str | None]) -> bool:
         note = ask()
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
         first = (str(error).splitlines() or [""])[0]
-        console.print(Text("failed  ", "red"), f"{name}: {type(error).__name__} {first}", sep="")
+        advice = f" ({found})" if (found := advice_on(error)) else ""
+        console.print(Text("failed  ", "red"), f"{name}: {type(error).__name__} {first}{advice}", sep="")
         return False
     console.print(Text("ok      ", "green"), f"{name}{f': {note}' if note else ''}", sep="")
     return True
@@ -203,7 +204,7 @@ def _ask_platform(made: "House") -> str:
     return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def schema(folder: Path) -> None:
     """Write the JSON Schema of every message, and both streams as AsyncAPI, into a folder."""
     from schemas.documents import documents

@@ -7,23 +7,27 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
 
 from schemas.events import EventType
-from schemas.status import DeliveryStatus
-from worker import bus
+from worker import bus, log
 from worker.bus import Bus
-from worker.demo.orders import MALFORMED, SAMPLES, cancelled, placed
+from worker.demo.orders import MALFORMED, SAMPLES, first_word, next_word
+from worker.demo.platform import DELIVERED, FOUND, put, told
 from worker.demo.show import Seen, display, say
 from worker.fleet import Fleet, free_port, read_tail, start_redis
 
 FOLDER = Path("var/demo")
+SETTINGS = FOLDER / "settings.sh"
 STEP = 2.5
 LIMIT = 110.0
+UNCHANGED = "order_changed_after_dispatch"
+"""What a person is told when a carrier could not be told of a change."""
 
 
 def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:
@@ -53,6 +57,8 @@ def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str
         "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # nobody sits there to answer
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
+        "ORDERING__GATE": "accepted",
+        "ORDERING__RATE": "20/second",
     }
     others = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
     return {**others, **{f"ORDER_SYNC_{key}": value for key, value in mine.items()}}
@@ -67,10 +73,13 @@ def run(console: Console, *, keep: bool) -> bool:
         url = start_redis(fleet, FOLDER / "redis")
         fleet.environ = environment(url, sandbox, web, flower)
         port = ["--port", str(sandbox), "--step", str(STEP)]
+        _write_down(fleet.environ)
         fleet.start_command(
             "sandbox", ["order-sync", "sandbox", *port, "--borzo-callback", f"http://127.0.0.1:{web}/callbacks/borzo"]
         )
         fleet.run_command(["order-sync", "db", "upgrade"])
+        log.setup("ERROR", "console")  # a missed order is no news here
+        put(fleet.environ)
         fleet.start_all()
         made = Bus(bus.connect(url), orders="orders", events="deliveries")
         right = _watch(console, fleet, made)
@@ -79,18 +88,24 @@ def run(console: Console, *, keep: bool) -> bool:
         return right
 
 
+def _write_down(environ: Mapping[str, str]) -> None:
+    """Leave the settings where another shell can take them from, to operate what the demo runs."""
+    mine = (f"export {key}={quote(value)}\n" for key, value in environ.items() if key.startswith("ORDER_SYNC_"))
+    SETTINGS.write_text("".join(mine))
+
+
 def _watch(console: Console, fleet: Fleet, made: Bus) -> bool:
-    seen = {sample.order_id: Seen(sample) for sample in SAMPLES}
+    seen = {sample.order_id: Seen(sample) for sample in (*SAMPLES, FOUND)}
     quarantined = 0
     made.place(MALFORMED)
     for sample in SAMPLES:
-        made.place(placed(sample))
+        made.place(first_word(sample))
     started = time.monotonic()
     with display(console, seen.values()) as show:
         for event in _events(made):
             fleet.watch()
             quarantined += event.get("type") == EventType.QUARANTINED
-            show(_take(seen, event, made))
+            show(take(seen, event, made.place))
             if all(each.ended for each in seen.values()) or time.monotonic() - started > LIMIT:
                 break
     return _summary(console, fleet, list(seen.values()), quarantined, time.monotonic() - started)
@@ -101,16 +116,17 @@ def _events(made: Bus) -> Iterator[dict[str, Any]]:
         yield json.loads(document) if document else {}
 
 
-def _take(seen: dict[str, Seen], event: dict[str, Any], made: Bus) -> Seen | None:
-    """Take one event in; return the sample whose status it changed, if any."""
-    told = seen.get(event.get("subject", ""))
-    if told is None or not event["type"].startswith("delivery."):
+def take(seen: Mapping[str, Seen], event: Mapping[str, Any], place: Callable[[str], object]) -> Seen | None:
+    """Take one event in and place what a sample says to it; return the sample whose status it changed, if any."""
+    about = seen.get(event.get("subject", ""))
+    if about is None or not event["type"].startswith("delivery."):
         return None
-    changed = told.take(event["data"])
-    if told.sample.cancelled and not told.asked and told.status is DeliveryStatus.CREATED:
-        told.asked = True
-        made.place(cancelled(told.sample))
-    return told if changed else None
+    changed = about.take(event["data"])
+    about.unchanged |= event["data"]["reason_text"] == UNCHANGED
+    if not about.answered and about.status and (word := next_word(about.sample, about.status, about.detail)):
+        about.answered = True
+        place(word)
+    return about if changed else None
 
 
 def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int, seconds: float) -> bool:
@@ -119,7 +135,9 @@ def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int,
         mark = "[green]as scripted[/]" if each.right else wanted
         say(console, f"{each.sample.order_id}  {' > '.join(each.path)}  {mark}")
     say(console, f"1 malformed message, {quarantined} quarantined; {len(seen)} orders in {seconds:.0f} s")
-    right = all(each.right for each in seen) and quarantined == 1
+    stands = told(fleet.environ)
+    say(console, f"status of {FOUND.order_id} on the platform in the end: {stands}")
+    right = all(each.right for each in seen) and quarantined == 1 and stands == DELIVERED
     say(console, "[bold green]Every order ended as its script says.[/]" if right else "[bold red]Not as scripted.[/]")
     if not right:
         for process in fleet.processes:
@@ -129,7 +147,8 @@ def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int,
 
 def _keep(console: Console, fleet: Fleet, url: str, sandbox: int, web: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
-    console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {url}\nCtrl-C ends everything.")
+    console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {url}")
+    console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)
     while True:
         fleet.watch()
         time.sleep(0.5)

@@ -6,6 +6,10 @@ from typing import Any
 
 from schemas.status import DeliveryStatus
 
+PENDING, ACCEPTED = 0, 7
+"""The platform's words for what the shop has done."""
+NEW_PHONE = "+5511912345679"
+
 
 @dataclass(frozen=True, slots=True)
 class Customer:
@@ -24,7 +28,11 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One order of the demo: at which store, by which script, and the status and carrier it must end with."""
+    """One order of the demo: at which store, by which script, and the status and carrier it must end with.
+
+    Once a carrier has it, it is `cancelled` by its customer, or `changed`: the customer has another telephone number.
+    An `early` one comes before the shop has accepted it.
+    """
 
     order_id: str
     store_id: str
@@ -33,6 +41,8 @@ class Sample:
     carrier: str
     tells: str
     cancelled: bool = False
+    changed: bool = False
+    early: bool = False
     prepaid: bool = True
 
 
@@ -53,12 +63,14 @@ SAMPLES = (
     Sample(
         "2014", "17", "offered_late", DeliveryStatus.DELIVERED, "borzo", "an offer too late is denied: the next one"
     ),
+    Sample("2015", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "goes when the shop accepts it", early=True),
     Sample("2021", "21", "happy", DeliveryStatus.DELIVERED, "borzo", "an ordinary delivery"),
     Sample(
         "2022", "21", "courier_withdraws", DeliveryStatus.DELIVERED, "borzo", "the courier withdraws, another comes"
     ),
     Sample("2023", "21", "returned", DeliveryStatus.RETURNED, "borzo", "nobody at home: back to the shop"),
     Sample("2024", "21", "cancelled", DeliveryStatus.CANCELLED, "borzo", "cancelled by the carrier, no other left"),
+    Sample("2025", "21", "happy", DeliveryStatus.DELIVERED, "borzo", "a change is told to the carrier", changed=True),
     Sample("2031", "34", "happy", DeliveryStatus.DELIVERED, "cervo", "an ordinary delivery, cash", prepaid=False),
     Sample(
         "2032", "34", "courier_withdraws", DeliveryStatus.DELIVERED, "cervo", "the courier withdraws, another comes"
@@ -77,10 +89,18 @@ def message(kind: str, identity: str, data: dict[str, Any]) -> str:
     return json.dumps(envelope, ensure_ascii=False)
 
 
-def placed(sample: Sample) -> str:
-    """Write a sample as its `order.placed` message."""
-    data = order(sample.order_id, sample.store_id, f"sandbox:{sample.script}", prepaid=sample.prepaid)
-    return message("order.placed", f"demo-{sample.order_id}", data)
+def placed(sample: Sample, **more: Any) -> str:
+    """Write a sample as its `order.placed` message, with more fields of an order."""
+    return message("order.placed", f"demo-{sample.order_id}", _order(sample) | more)
+
+
+def updated(sample: Sample, **more: Any) -> str:
+    """Write an `order.updated` message of a sample, with what is new."""
+    return message("order.updated", f"demo-{sample.order_id}-update", _order(sample) | {"revision": 2} | more)
+
+
+def _order(sample: Sample) -> dict[str, Any]:
+    return order(sample.order_id, sample.store_id, f"sandbox:{sample.script}", prepaid=sample.prepaid)
 
 
 def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> dict[str, Any]:
@@ -109,6 +129,20 @@ def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> 
         "items": [{"name": "Margherita", "quantity": 1, "unit_price": amount}],
         "notes": notes,
     }
+
+
+def first_word(sample: Sample) -> str:
+    """Write what a platform says first of a sample: that it was placed, and where its shop stands."""
+    return placed(sample, status=PENDING if sample.early else ACCEPTED)
+
+
+def next_word(sample: Sample, status: DeliveryStatus, detail: str | None) -> str | None:
+    """Write what a platform says next of a sample, once its delivery stands there; None while it has nothing to say."""
+    if sample.early and detail == "waiting_for_shop":
+        return updated(sample, status=ACCEPTED)
+    if sample.changed and status is DeliveryStatus.CREATED:
+        return updated(sample, status=ACCEPTED, customer={"name": CUSTOMERS[sample.store_id].name, "phone": NEW_PHONE})
+    return cancelled(sample) if sample.cancelled and status is DeliveryStatus.CREATED else None
 
 
 def cancelled(sample: Sample) -> str:

@@ -42,7 +42,8 @@ class Seen:
     courier: str | None = None
     since: float = field(default_factory=time.monotonic)
     path: list[str] = field(default_factory=list)
-    asked: bool = False
+    answered: bool = False
+    unchanged: bool = False
 
     def take(self, data: Mapping[str, Any]) -> bool:
         """Take one event in; tell whether the status or its detail is another one now."""
@@ -63,7 +64,7 @@ class Seen:
     @property
     def right(self) -> bool:
         """Whether it ended as its script says."""
-        return self.status == self.sample.ends and self.carrier == self.sample.carrier
+        return (self.status, self.carrier) == (self.sample.ends, self.sample.carrier) and not self.unchanged
 
 
 Show = Callable[[Seen | None], None]

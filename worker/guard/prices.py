@@ -2,7 +2,6 @@
 
 import json
 import math
-import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -26,7 +25,7 @@ class Prices:
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._redis, self._prefix, self._clock = client, prefix, clock
-        self._away, self._lock = Away(clock), threading.Lock()
+        self._away = Away(clock)
         self._silent: dict[str, float] = {}
 
     def told(self, key: str) -> Quote | None:
@@ -51,13 +50,11 @@ class Prices:
 
     def silent(self, account: str) -> bool:
         """Tell whether this process got no price out of an account a moment ago."""
-        with self._lock:
-            return self._clock() < self._silent.get(account, -math.inf)
+        return self._clock() < self._silent.get(account, -math.inf)
 
     def hush(self, account: str) -> None:
         """Note that an account told no price: creates must not wait for the next one too."""
-        with self._lock:
-            self._silent[account] = self._clock() + SILENT_SECONDS
+        self._silent[account] = self._clock() + SILENT_SECONDS
 
 
 def _write(quote: Quote) -> str:

@@ -7,6 +7,7 @@ come nobody knows which order the carrier has.
 from datetime import datetime
 
 from schemas.events import EventType
+from schemas.status import GOODS_WITH_COURIER
 from worker import schedule
 from worker.delivery import Attempt
 from worker.errors import CarrierError
@@ -17,6 +18,11 @@ from worker.plan import amendable
 def carry(edit: Edit, attempt: Attempt) -> None:
     """Let a change that was just taken in be carried to the carrier that has the order, or ask for a person."""
     account = edit.rules.get(attempt.carrier)
+    if attempt.told == edit.delivery.fingerprint:  # taken back before anybody told the carrier
+        edit.put(attempt, amend_refused=False, amend_asks=0)
+        edit.answer({CHANGED})
+        edit.tell(EventType.UPDATED)
+        return
     if account is None or not amendable(edit.delivery, attempt, account):
         edit.put(attempt, amend_refused=True)
         edit.attend(CHANGED)
@@ -54,11 +60,19 @@ def read_between(edit: Edit, attempt: Attempt, began: datetime) -> None:
 
 
 def overtaken(edit: Edit, attempt: Attempt) -> None:
-    """Give a change up that can no longer be carried: the courier has left, or who lives again was never told of it."""
+    """Give a change up that can no longer be carried to a courier who comes all the same.
+
+    He has left, or lives again and was never told of it, or the cancel that it waited for was refused.
+    """
     known = attempt.told in {None, edit.delivery.fingerprint} or attempt.amend_refused
-    wanted = edit.delivery.cancel is None and not attempt.cancelling and not known
+    wished = edit.delivery.cancel is not None or attempt.cancelling
+    called_off = wished and not attempt.cancel_refused and attempt.rank < GOODS_WITH_COURIER
     account = edit.rules.get(attempt.carrier)
-    if wanted and attempt.live and (account is None or not amendable(edit.delivery, attempt, account)):
+    if (
+        not (known or called_off)
+        and attempt.live
+        and (account is None or not amendable(edit.delivery, attempt, account))
+    ):
         give_up(edit, attempt)
 
 

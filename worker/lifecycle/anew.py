@@ -86,4 +86,4 @@ def _reopen(edit: Edit) -> None:
     edit.tell(EventType.STATUS_CHANGED)
     choose_carrier(edit, before.store)
     if not edit.delivery.final:
-        edit.set(dispatch_at=edit.now)
+        edit.set(dispatch_at=max(edit.now, edit.delivery.dispatch_at or edit.now))

@@ -9,13 +9,13 @@ from worker import schedule
 from worker.carriers.port import Booked, Observation
 from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Refused, Unavailable
-from worker.lifecycle.amending import begin_amendment, carried, give_up
+from worker.lifecycle.amending import begin_amendment, carried, give_up, overtaken
 from worker.lifecycle.doubt import begin_doubt, dispute, end_doubt
-from worker.lifecycle.edit import SURPLUS, Edit, Rules
+from worker.lifecycle.edit import SURPLUS, UNTIL_ITS_END, Edit, Rules
 from worker.lifecycle.ends import end
 from worker.lifecycle.news import take_news
 from worker.lifecycle.offers import begin_answer, weigh
-from worker.lifecycle.silence import wait
+from worker.lifecycle.silence import wait, wait_to_amend
 from worker.plan import call_time
 
 
@@ -110,6 +110,7 @@ def settle(delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, 
 
 def _not_sent(edit: Edit, attempt: Attempt, error: Unavailable) -> None:
     edit.put(attempt, state=DeliveryStatus.QUEUED.value, last_error=str(error))
+    edit.answer(UNTIL_ITS_END)
     if edit.delivery.cancel is not None:
         edit.cancel_as_wished()
         return
@@ -142,11 +143,8 @@ def amended(
 
 
 def _amend_again(edit: Edit, attempt: Attempt, error: CarrierError) -> None:
-    again = {"wait_until": edit.now + schedule.AMEND_AGAIN, "last_error": str(error)}
-    if isinstance(error, Unavailable):
-        wait(edit, error, attempt)
-        again["amend_asks"] = max(0, attempt.amend_asks - 1)
-    edit.put(attempt, **again)
+    not_sent = isinstance(error, Unavailable)
+    wait_to_amend(edit, error, edit.put(attempt, amend_asks=max(0, attempt.amend_asks - not_sent)))
 
 
 def cancel_answered(
@@ -188,3 +186,4 @@ def _refused(edit: Edit, attempt: Attempt, error: Refused) -> None:
         edit.attend(SURPLUS, attempt)
     else:
         edit.tell(EventType.CANCEL_REFUSED, attempt, reason=error.reason, reason_text=error.text or None)
+        overtaken(edit, attempt)

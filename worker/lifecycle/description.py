@@ -15,11 +15,15 @@ PLACES_APART = timedelta(minutes=1)
 """Between two events that tell of nothing but where the courier is."""
 
 
-def describe(edit: Edit, news: Observation) -> bool:
-    """Keep what the news says beside the status; tell whether any of it is worth an event."""
-    before = edit.delivery
+def describe(edit: Edit, news: Observation, *, only: bool = False) -> bool:
+    """Keep what the news says beside the status; tell whether any of it is worth an event.
+
+    Where that is `only` the courier's place, of which there was word just now, it is left for the next look: what were
+    kept without being told would be no news any more, and he may stand there for long.
+    """
+    before, courier = edit.delivery, _courier(edit.delivery.courier, news.courier)
     said = {
-        "courier": _courier(before.courier, news.courier),
+        "courier": courier,
         "tracking_url": news.tracking_url,
         "pickup_eta": news.pickup_eta,
         "dropoff_eta": news.dropoff_eta,
@@ -27,10 +31,10 @@ def describe(edit: Edit, news: Observation) -> bool:
         "proof": _proof(news),
     }
     changed = {name: value for name, value in said.items() if value not in (None, getattr(before, name))}
-    edit.set(**changed)
-    if changed.keys() == {"courier"} and _only_moved(before, edit.delivery.courier, edit.now):
+    if only and changed.keys() == {"courier"} and _only_moved(before, courier, edit.now):
         return False
-    if "courier" in changed and edit.delivery.courier and edit.delivery.courier.latitude is not None:
+    edit.set(**changed)
+    if "courier" in changed and courier and courier.latitude is not None:
         edit.set(located_at=edit.now)
     return bool(changed)
 

@@ -9,7 +9,7 @@ from worker.carriers.port import Observation, Raw
 from worker.delivery import NEVER_CREATED, SUBMITTING, Attempt, Change, Delivery
 from worker.errors import Refused
 from worker.lifecycle.afterlife import count_tail
-from worker.lifecycle.edit import DISPUTED, OPEN_QUESTIONS, Edit, Rules
+from worker.lifecycle.edit import DISPUTED, OPEN_QUESTIONS, UNTIL_ITS_END, Edit, Rules
 from worker.lifecycle.ends import end
 from worker.lifecycle.news import take_news
 from worker.lifecycle.routing import ask
@@ -125,6 +125,8 @@ def _ruled(delivery: Delivery, ref: str | None) -> Attempt | None:
 
 
 def _never_created(edit: Edit, attempt: Attempt) -> None:
+    if attempt.reason is Reason.DUPLICATE:
+        return  # what its carrier has already need not bear our reference: only a person can tell (B-31)
     again = not attempt.parked and _may_create_again(edit, attempt)
     if edit.delivery.cancel is not None or again:
         _resubmit(edit, attempt)
@@ -146,9 +148,9 @@ def _resubmit(edit: Edit, attempt: Attempt) -> None:
     if attempt.reason is Reason.DUPLICATE:
         end(edit, attempt, DeliveryStatus.REJECTED, reason=attempt.reason, reason_text=attempt.reason_text)
         return
-    ended = {"state": DeliveryStatus.REJECTED.value, "ended_at": edit.now, "tail_reads": 0}
+    ended = {"state": DeliveryStatus.REJECTED.value, "ended_at": edit.now, "tail_reads": 0, "unread": None}
     edit.put(attempt, **ended, reason=None, reason_text=NEVER_CREATED)
-    edit.answer(OPEN_QUESTIONS)
+    edit.answer(UNTIL_ITS_END)
     if edit.delivery.cancel is not None:
         edit.cancel_as_wished(attempt)
         return

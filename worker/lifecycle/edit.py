@@ -21,6 +21,10 @@ OPEN_QUESTIONS = frozenset({Alarm.OUTCOME_UNKNOWN.value, DISPUTED, OFFER_WAITS})
 """What is asked for only while nobody knows what becomes of an attempt."""
 CHANGED = "order_changed_after_dispatch"
 """Asks for a person who tells the carrier what we could not."""
+REFERENCE = "reference_missing"
+"""Asks for a person who finds out under which id the carrier has an order."""
+UNTIL_ITS_END = OPEN_QUESTIONS | {CHANGED, REFERENCE}
+"""What is asked for only while an order may stand at the carrier: whoever is asked next is told what is true then."""
 
 
 class Edit:

@@ -5,9 +5,11 @@ from typing import Any
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
 from worker.delivery import Attempt
-from worker.lifecycle.edit import OPEN_QUESTIONS, Edit
+from worker.lifecycle.edit import OPEN_QUESTIONS, UNTIL_ITS_END, Edit
 from worker.lifecycle.routing import ask, next_carrier
 
+WITH_ITEMS = "with_items"
+"""The detail of an end with the goods on the road."""
 _ENDING = {"reason", "reason_text", "cancelled_by", "raw", "detail", "evidence"}
 
 
@@ -16,9 +18,12 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
     if status is DeliveryStatus.CANCELLED and attempt.cancelling and edit.delivery.cancel is None:
         # We asked only because its courier had withdrawn and nobody else came (C-34).
         described = {**described, "cancelled_by": CancelledBy.COURIER}
+    # A courier whose pickup no read has shown may be seen with the goods only when he is gone.
+    had_goods = GOODS_WITH_COURIER if described.get("detail") == WITH_ITEMS else 0
     attempt = edit.put(
         attempt,
         state=status.value,
+        rank=max(attempt.rank, had_goods),
         ended_at=edit.now,
         changed_at=edit.now,
         reason=described.get("reason"),
@@ -27,8 +32,9 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
         contrary_at=None,
         tail_reads=0,
         wait_until=None,
+        unread=None,
     )
-    edit.answer(OPEN_QUESTIONS)
+    edit.answer(OPEN_QUESTIONS if attempt.rank >= GOODS_WITH_COURIER else UNTIL_ITS_END)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
         edit.relieve()
         edit.enter(status, attempt, **described)
@@ -43,15 +49,15 @@ def _roll_up(edit: Edit, attempt: Attempt, status: DeliveryStatus, described: di
         edit.cancel_as_wished(attempt, **described)
         return
     if described.get("cancelled_by") in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}:
-        items = {"detail": "with_items"} if attempt.rank >= GOODS_WITH_COURIER else {}
+        items = {"detail": WITH_ITEMS} if attempt.rank >= GOODS_WITH_COURIER else {}
         edit.enter(status, attempt, **{**described, **items})
         return
     if attempt.rank >= GOODS_WITH_COURIER:
-        edit.enter(status, attempt, **{**described, "detail": "with_items"})
+        edit.enter(status, attempt, **{**described, "detail": WITH_ITEMS})
         edit.attend("goods_with_courier", attempt)
         return
-    following = next_carrier(edit)
-    if following is not None:
+    following = None if edit.delivery.moved else next_carrier(edit)
+    if following is not None or edit.delivery.moved:
         edit.set(courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
         ask(edit, following)
         edit.enter(DeliveryStatus.QUEUED, detail="fallback")

@@ -13,12 +13,14 @@ from worker.lifecycle.afterlife import POLLED, after_the_end, said_twice, uncont
 from worker.lifecycle.amending import overtaken
 from worker.lifecycle.cancelling import read_done
 from worker.lifecycle.description import describe, stamped, words
-from worker.lifecycle.edit import DISPUTED, OPEN_QUESTIONS, Edit, Rules
+from worker.lifecycle.edit import DISPUTED, OPEN_QUESTIONS, REFERENCE, Edit, Rules
 from worker.lifecycle.ends import end, too_late
 from worker.plan import Alarm
 from worker.transitions import STICKY, allows, allows_back, interrupts
 
 ODD_WORDS = 20
+MAPPED = "mapped"
+"""The note of a word whose meaning is an operator's, not its carrier's."""
 REGRESSION = "regression:"
 """What an odd word begins with that is no word of the carrier's, but a step back."""
 SETTLED_BY_PROGRESS = OPEN_QUESTIONS | {Alarm.NOT_DISPATCHED.value}
@@ -61,7 +63,7 @@ def take_news(edit: Edit, attempt: Attempt, news: Observation, *, last: bool = T
     stale = news.stamp is not None and before is not None and news.stamp < before
     stamp = before if stale else news.stamp or before
     if attempt.ref is None and news.ref is not None:
-        edit.answer({"reference_missing"})
+        edit.answer({REFERENCE})
     attempt = edit.put(attempt, ref=news.ref or attempt.ref, refs={**attempt.refs, **news.refs}, stamp=stamp)
     if not stale and (last or attempt.state not in STICKY):
         _judge(edit, attempt, news, newer=_is_newer(edit.cause, news, before))
@@ -80,7 +82,7 @@ def _is_newer(cause: Cause, news: Observation, stamp: datetime | None) -> bool:
 
 
 def _judge(edit: Edit, attempt: Attempt, news: Observation, *, newer: bool) -> None:
-    if news.status is None:
+    if news.status is None or _unlikely(attempt, news):
         _unrecognized(edit, attempt, news)
         return
     attempt = edit.put(attempt, unread=None)
@@ -100,6 +102,12 @@ def _judge(edit: Edit, attempt: Attempt, news: Observation, *, newer: bool) -> N
         _advance(edit, attempt, replace(news, detail=news.detail or "reassigned"))
     else:
         _regression(edit, attempt, news)
+
+
+def _unlikely(attempt: Attempt, news: Observation) -> bool:
+    """Tell whether a person's word calls delivered what was on its way back: only its carrier may (I12)."""
+    back = DeliveryStatus.RETURNING in {attempt.state, attempt.resume_to}
+    return MAPPED in news.notes and news.status is DeliveryStatus.DELIVERED and back
 
 
 def _given_back(edit: Edit, attempt_id: int, news: Observation, began: datetime) -> None:
@@ -138,13 +146,13 @@ def _advance(edit: Edit, attempt: Attempt, news: Observation) -> None:
         unasked = edit.delivery.cancel is not None and attempt.cancel_asked_at is None and not attempt.cancel_refused
         if unasked and attempt.rank >= GOODS_WITH_COURIER:
             too_late(edit, attempt)
-        overtaken(edit, attempt)
+        overtaken(edit, edit.delivery.attempt(attempt.id) or attempt)
     stamped(edit, news, told)
 
 
 def _same(edit: Edit, attempt: Attempt, news: Observation) -> None:
     told, attempt = len(edit.events), uncontradicted(edit, attempt)
-    described = describe(edit, news)
+    described = describe(edit, news, only=True)
     if edit.delivery.status == news.status and news.detail not in (None, edit.delivery.detail):
         edit.set(detail=news.detail)
         described = True

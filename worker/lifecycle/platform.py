@@ -75,10 +75,13 @@ def _open(edit: Edit, status: int) -> None:
 
 
 def _cancel(edit: Edit, status: int) -> None:
-    """Wish what the platform says: the order is off (O-13)."""
+    """Wish what the platform says: the order is off (O-13). A wish that is there already may say more: it stays."""
+    attempt, wish = edit.delivery.active, edit.delivery.cancel
+    if wish is not None and not (attempt is not None and attempt.cancel_refused):
+        return
     customer = status == PlatformStatus.CANCELED_BY_CUSTOMER
     by: Literal["merchant", "customer"] = "customer" if customer else "merchant"
-    wish_cancel(edit, Cancellation(order_id=edit.delivery.order.order_id, cancelled_by=by))
+    wish_cancel(edit, wish or Cancellation(order_id=edit.delivery.order.order_id, cancelled_by=by))
 
 
 def _closed(edit: Edit, status: int) -> None:

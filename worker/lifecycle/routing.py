@@ -16,7 +16,7 @@ def route(delivery: Delivery, store: Store | None, rules: Rules, now: datetime) 
     """Try again to give a waiting delivery its store and a carrier."""
     edit = Edit(delivery, rules, now, Cause.TIMER)
     edit.set(retry_at=None)
-    if delivery.gate is None or delivery.carrier not in rules:
+    if delivery.gate is None or delivery.moved or delivery.carrier not in rules:
         choose_carrier(edit, store)
     return edit.done()
 
@@ -27,8 +27,7 @@ def choose_carrier(edit: Edit, store: Store | None) -> None:
         edit.attend("unknown_store")
         return
     order = edit.delivery.order
-    # From when it came, not from now: what is routed again and again would never be late.
-    edit.set(store=store, dispatch_at=schedule.dispatch_at(order, store, edit.delivery.created_at))
+    edit.set(store=store, dispatch_at=schedule.dispatch_at(order, store, _begun(edit.delivery, edit.now)))
     left = _left(edit.delivery, edit.rules)
     # Only what this settles: behind a closed gate it is routed every minute, and may wait for a person about more.
     edit.answer({"unknown_store", "no_configured_carrier"} if left else {"unknown_store"})
@@ -40,6 +39,11 @@ def choose_carrier(edit: Edit, store: Store | None) -> None:
         return
     if chosen != edit.delivery.carrier:
         ask(edit, chosen)
+
+
+def _begun(delivery: Delivery, now: datetime) -> datetime:
+    """Tell since when somebody could be sent: not since now, or what is routed again and again would never be late."""
+    return max(delivery.created_at, min(delivery.dispatch_at or delivery.created_at, now))
 
 
 def _nobody(edit: Edit, refusals: Mapping[str, Refused]) -> None:
@@ -60,8 +64,8 @@ def turn_away(edit: Edit, reason: Reason, text: str | None = None) -> None:
     edit.tell(EventType.DISPATCH_FAILED)
 
 
-def ask(edit: Edit, carrier: str) -> None:
-    """Make a carrier the one to ask, from now on."""
+def ask(edit: Edit, carrier: str | None) -> None:
+    """Make a carrier the one to ask, from now on; None when it is to be chosen first."""
     edit.set(carrier=carrier, carrier_since=edit.now, failures=0, retry_at=None)
 
 
@@ -76,7 +80,9 @@ def fail_over(edit: Edit, *, first: bool) -> None:
     That is safe as nothing stands anywhere: what was not sent there is taken up again only when its turn comes again.
     """
     delivery = edit.delivery
-    if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED or delivery.store is None:
+    if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED:
+        return
+    if delivery.store is None or delivery.moved:
         return
     others = _others(delivery, edit.rules)
     if not others:

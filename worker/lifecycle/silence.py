@@ -9,7 +9,7 @@ from worker import schedule
 from worker.delivery import Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Throttled, Unavailable
 from worker.lifecycle.cancelling import read_done
-from worker.lifecycle.edit import SURPLUS, Edit, Rules
+from worker.lifecycle.edit import REFERENCE, SURPLUS, Edit, Rules
 from worker.lifecycle.routing import fail_over
 from worker.plan import may_look
 
@@ -40,7 +40,7 @@ def unseen(delivery: Delivery, attempt_id: int, rules: Rules, now: datetime, beg
         edit.set(failures=0, retry_at=None)
         if before.ref is None:
             # Only a callback proved that it exists (C-24): it can be neither read nor cancelled.
-            edit.attend("reference_missing", before)
+            edit.attend(REFERENCE, before)
     return edit.done()
 
 
@@ -59,7 +59,10 @@ def look_now(delivery: Delivery, rules: Rules, now: datetime, attempt_id: int | 
 def put_off(delivery: Delivery, error: CarrierError, rules: Rules, now: datetime) -> Change:
     """Take a step that could not even begin, as its carrier cannot be called: it waits, and a long silence is told."""
     edit = Edit(delivery, rules, now, Cause.TIMER)
-    wait(edit, error, delivery.on_turn)
+    if delivery.step is Step.AMEND and delivery.on_turn is not None:
+        wait_to_amend(edit, error, delivery.on_turn)
+    else:
+        wait(edit, error, delivery.on_turn)
     if delivery.active is not None:
         _tell_silence(edit, delivery, delivery.active)
     return edit.done()
@@ -85,6 +88,16 @@ def wait(edit: Edit, error: CarrierError, attempt: Attempt | None = None) -> Non
     first = not edit.delivery.failures and edit.delivery.retry_at is None
     edit.set(failures=failures, retry_at=edit.now + pause)
     fail_over(edit, first=first)
+
+
+def wait_to_amend(edit: Edit, error: CarrierError, attempt: Attempt) -> None:
+    """Put a change off. How things stand is read meanwhile: a carrier that takes no changes keeps nobody from that."""
+    again = min(max(schedule.AMEND_AGAIN, _asked(error)), schedule.ACCOUNT_AGAIN)
+    if isinstance(error, Unavailable) and error.account:
+        wait(edit, error, attempt)  # nothing can be read either, and all goes on when the account does
+        again = schedule.AMEND_AGAIN
+    amending = attempt.amending or edit.delivery.fingerprint
+    edit.put(attempt, amending=amending, wait_until=edit.now + again, last_error=str(error))
 
 
 def _wait_beside(edit: Edit, error: CarrierError, attempt: Attempt) -> None:

@@ -21,6 +21,9 @@ AFRESH: dict[str, Any] = {
     "contrary_at": None,
     "tail_reads": 0,
     "wait_until": None,
+    "amending": None,
+    "amend_asks": 0,
+    "amend_refused": False,
 }
 """What an attempt that lives again has behind it: a cancel that was confirmed is undone, and is asked for anew."""
 GONE = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}

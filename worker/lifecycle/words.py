@@ -8,11 +8,10 @@ from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence
 from worker.carriers.port import Observation, Raw
 from worker.delivery import Change, Delivery, Unread
 from worker.lifecycle.edit import Edit, Rules
-from worker.lifecycle.news import take_news, word_of
+from worker.lifecycle.news import MAPPED, take_news, word_of
 
 Words = Mapping[str, DeliveryStatus]
 """What the unknown words of one account mean, by entity and code."""
-MAPPED = "mapped"
 
 
 def explained(seen: Iterable[Observation], words: Words) -> tuple[Observation, ...]:
@@ -32,11 +31,12 @@ def _meant(news: Observation, status: DeliveryStatus | None) -> Observation:
 def reread(delivery: Delivery, carrier: str, words: Words, rules: Rules, now: datetime) -> Change | None:
     """Read again what an account last said of the attempts whose last word means something now; None if none does."""
     edit = Edit(delivery, rules, now, Cause.OPERATOR)
-    unread = [each for each in delivery.attempts if each.carrier == carrier and each.unread is not None]
-    for attempt in unread:
-        for news in explained([_said(each) for each in [attempt.unread] if each], words):
-            if news.status is not None:
-                take_news(edit, edit.delivery.attempt(attempt.id) or attempt, news)
+    for attempt in delivery.attempts:
+        if attempt.carrier != carrier or attempt.unread is None:
+            continue
+        (news,) = explained([_said(attempt.unread)], words)
+        if news.status is not None:
+            take_news(edit, edit.delivery.attempt(attempt.id) or attempt, news)
     return edit.done() if edit.delivery != delivery else None
 
 

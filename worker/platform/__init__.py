@@ -1,11 +1,13 @@
 """The Ordering API: read an order, write its status (Ordering, "Orders Model"). Replies are `{"error", "result"}`."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
 from pydantic_core import from_json
 
+from schemas.order import LARGEST
 from schemas.orders import MalformedError
 from schemas.status import Reason
 from worker.carriers.account import Account
@@ -19,6 +21,7 @@ DELIVERY = 1
 DEADLINE = 15.0
 """Seconds for a whole call: a write-back is a look and a write, and no task takes a minute."""
 ANSWERED, WITHOUT_BODY, NOT_FOUND, TOO_MANY = 200, 204, 404, 429
+DIGITS = re.compile(r"\d{1,10}", re.ASCII)
 SHUT_OUT, REFUSALS, TROUBLE = frozenset({401, 403}), frozenset({400, 405, 409, 410, 415, 422}), range(500, 600)
 
 
@@ -63,20 +66,25 @@ def _path(settings: Ordering, order_id: str) -> str:
     return f"{settings.path}/orders/{quote(order_id, safe='')}"
 
 
-def read_order(reply: Reply) -> dict[str, Any]:
-    """Read the fetched order's JSON. Raises Unavailable, Refused (there is no such order) or MalformedError."""
+def read_order(reply: Reply, order_id: str) -> dict[str, Any]:
+    """Read the fetched order's JSON. Raises Unavailable, Refused (there is no such order) or MalformedError.
+
+    One that says another id than was asked for is nobody's: its courier would go to somebody else.
+    """
     order = read_result(reply)
     if not isinstance(order, dict):
         raise MalformedError("result: the platform's answer holds no order")
+    if (said := order.get("id")) is not None and str(said) != order_id:
+        raise MalformedError("id: the platform's answer is another order")
     return order
 
 
-def read_status(reply: Reply) -> int:
+def read_status(reply: Reply, order_id: str) -> int:
     """Read what status an order has; 0 is one (O-11). Raises as `read_order` does."""
-    status = read_order(reply).get("status")
-    if isinstance(status, str) and status.isascii() and status.isdigit():
-        return int(status)
-    if not isinstance(status, int) or isinstance(status, bool):
+    status = read_order(reply, order_id).get("status")
+    if isinstance(status, str) and DIGITS.fullmatch(status):
+        status = int(status)
+    if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status <= LARGEST:
         raise MalformedError("status: the platform's order has none")
     return status
 
@@ -85,6 +93,8 @@ def read_written(reply: Reply) -> None:
     """Read what became of a write. Raises Unavailable, Refused (it is not taken) or Uncertain (perhaps it was)."""
     if reply.status in REFUSALS:
         raise Refused(Reason.VALIDATION, f"the platform answered {reply.status}")
+    if reply.status in SHUT_OUT:  # not the account: the look just before was let in, and gates are opened by looks
+        raise Unavailable(f"the key may look at orders and not write them: the platform answered {reply.status}")
     if reply.status == WITHOUT_BODY:
         return
     try:
@@ -97,8 +107,18 @@ def read_written(reply: Reply) -> None:
 
 def read_probe(reply: Reply) -> str:
     """Say what the key may see: another user's sees no orders, and that is no error (O-10)."""
-    seen = read_result(reply)
+    seen = read_list(reply)
     return "" if seen else "no order is visible to this key: is it an administrator's or a business owner's?"
+
+
+def read_list(reply: Reply) -> list[Any]:
+    """Read the entries of a list of orders as they came. Raises Unavailable or Refused."""
+    if reply.status == NOT_FOUND:
+        raise Unavailable("the platform has no orders at this address: are BASE_URL and PATH right?")
+    entries = read_result(reply)
+    if not isinstance(entries, list):
+        raise Unavailable("the platform's answer holds no list of orders")
+    return entries
 
 
 def read_result(reply: Reply) -> Any:

@@ -26,9 +26,9 @@ class Ordering(BaseModel):
     """What stands before `/orders` in its addresses: a version, a language, a project; none in the document."""
     api_key: SecretStr = SecretStr("")
     """Its key."""
-    api_key_header: str = "x-api-key"
+    api_key_header: str = Field(default="x-api-key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
     """The header that the key goes into."""
-    app_id: str = "order-sync"
+    app_id: str = Field(default="order-sync", pattern=r"^[!-~]+( [!-~]+)*$")
     """What we call ourselves there (`X-APP-X`)."""
     gate: Literal["placed", "accepted", "ready"] = "placed"
     """When an order is dispatched: once it is placed, once the shop has accepted it, or once it is ready."""

@@ -59,6 +59,8 @@ COURIER_HAD = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROU
 BEFORE_DISPATCH = timedelta(minutes=1)
 """How long before its dispatch an order for later is looked at once more: it may be off by then (O-20)."""
 GATE_LOOK = timedelta(seconds=30)
+AFTER_THE_END = timedelta(minutes=2)
+"""How long after an end is looked once more: a write that brought no answer may have come after our last."""
 CHECK = timedelta(seconds=2)
 """How long after a write is looked at what became of it."""
 
@@ -142,8 +144,10 @@ def judge(delivery: Delivery, memory: Memory, seen: int, licence: Licence, now: 
     """Judge by what stands at the platform; also give what is known from now on."""
     code = wanted(delivery, licence, now)
     known = replace(memory if code in {None, memory.code} else Memory(code), seen=seen, failures=0)
-    if code is None or seen == code:
+    if code is None:
         return Verdict.REST, known
+    if seen == code:  # also where the answer to our write was lost
+        return Verdict.REST, replace(known, written=True)
     if seen not in PROGRESS or known.written:
         odd = _other_end(code, seen) or (known.written and _fell_back(code, seen, known.replaced))
         return (Verdict.TELL, replace(known, told=True)) if odd and not known.told else (Verdict.REST, known)
@@ -181,8 +185,10 @@ def _other_end(code: int, seen: int) -> bool:
 def next_look(delivery: Delivery, now: datetime) -> datetime | None:
     """Tell when to look although nothing changes: what waits may be let go or called off at the platform alone.
 
-    At a gate every half minute, more seldom while the order is for much later.
+    At a gate every half minute, more seldom while the order is for much later; what is brought once more at its end.
     """
+    if delivery.status in {S.DELIVERED, S.RETURNED} and now < delivery.changed_at + AFTER_THE_END:
+        return delivery.changed_at + AFTER_THE_END
     if not waits(delivery, now):
         return None
     left = max((delivery.dispatch_at or now) - now, timedelta(0))

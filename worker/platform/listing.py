@@ -8,36 +8,57 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from schemas.ordering import OPEN
 from schemas.ordering_wire import Raw, RawStatus, RawText, RawTime
 from schemas.orders import OrderRef
-from worker.carriers.port import Call, Operation, Reply
-from worker.errors import Unavailable
-from worker.platform import DELIVERY, headers, read_result
+from worker.carriers.port import Call, Operation
+from worker.platform import DELIVERY, headers
 from worker.platform.account import Ordering
 
 PAGE = 25
 """An order comes with its shop and its products: a page of many would be too large to read."""
 
 
+def _or_untold(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    # A time is only a hint here: one that cannot be read must not hide an order.
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+Told = Annotated[RawTime, WrapValidator(_or_untold)]
+
+
 class _Entry(Raw):
     id: RawText = ""
     status: RawStatus = None
     delivery_type: RawText = ""
-    created_at: RawTime = None
+    created_at: Told = None
+    delivery_datetime: Told = None
+    delivery_datetime_utc: Told = None
+
+    @property
+    def last_time(self) -> datetime | None:
+        told = (self.created_at, self.delivery_datetime_utc or self.delivery_datetime)
+        return max((at for each in told if (at := _utc(each))), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An order that needs a courier, as the list shows it; `created_at` is None where it does not say."""
+    """An order that needs a courier, as the list shows it; a time is None where it does not say.
+
+    `last_time` is the last that it names: when it was placed, or is wanted. A clock time without a zone is read as UTC.
+    """
 
     order_id: str
     status: int
     created_at: datetime | None = None
+    last_time: datetime | None = None
 
 
 def list_open(settings: Ordering, page: int) -> Call:
@@ -53,18 +74,10 @@ def list_open(settings: Ordering, page: int) -> Call:
     return Call(Operation.READ, "GET", f"{settings.path}/orders", query=tuple(query.items()), headers=headers(settings))
 
 
-def read_page(reply: Reply) -> list[Any]:
-    """Read a page's entries as they came. Raises Unavailable or Refused."""
-    entries = read_result(reply)
-    if not isinstance(entries, list):
-        raise Unavailable("the platform's answer holds no list of orders")
-    return entries
-
-
 def needing_courier(entries: Iterable[Any]) -> list[Listed]:
     """Choose what is open and to be delivered; what cannot be read, or does not say both, is passed over."""
     opened = [entry for raw in entries if (entry := _open(raw))]
-    return [Listed(each.id, each.status or 0, _utc(each.created_at)) for each in opened]
+    return [Listed(each.id, each.status or 0, _utc(each.created_at), each.last_time) for each in opened]
 
 
 def identities(entries: Iterable[Any]) -> set[str]:

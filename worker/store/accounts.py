@@ -18,7 +18,7 @@ from worker.store.deliveries import insert_new
 from worker.store.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, WORD
 
 OPERATOR = "operator"
-EAGER = (Step.BOOK.value, Step.CANCEL.value, Step.TRACK.value)
+EAGER = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
 """Steps that need not wait any longer once their account goes again; a look-up of a doubt keeps its distance."""
 
 

@@ -55,8 +55,11 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 
 
 def begin(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> Memory | None:
-    """Lease a delivery to who looks now; None when there is nothing to look at, or somebody looks already."""
-    this = (WRITE_BACK.c.delivery_id == delivery_id) & WRITE_BACK.c.due_at.is_not(None)
+    """Lease a delivery to who looks now; None when there is nothing to look at yet, or somebody looks already.
+
+    What was handed out is due within that lease; a hint that comes late must not hurry what waits for longer.
+    """
+    this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
     taken = update(WRITE_BACK).where(this & free).values(due_at=None, lease_until=until).returning(*_KNOWN)
     row = connection.execute(taken).one_or_none()

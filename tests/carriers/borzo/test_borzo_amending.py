@@ -233,6 +233,30 @@ def test_lines_change_with_the_order_and_none_is_ever_added(
     assert body["points"][1] == OURS | {"packages": kept if packages is None else packages}
 
 
+def test_a_line_whose_price_is_not_known_any_more_does_not_keep_the_old_one(
+    make: Callable[..., Borzo], booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
+) -> None:
+    codec = make(packages=True)
+    body = amend(
+        changed(items=[{"name": "Suco", "quantity": 3}]), standing(codec, booking_of(order={"items": PIECES})), codec
+    )
+    assert body is not None
+    assert body["points"][1] == OURS | {
+        "packages": [{"order_package_id": 7, "description": "Suco", "item_payment_amount": "0.00"}]
+    }
+
+
+@pytest.mark.trap("B-40", "B-98")
+def test_an_order_that_stands_for_later_is_not_taken_for_one_that_is_wanted_at_once(
+    booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
+) -> None:
+    later, wanted = {"deliver_at": "2024-11-23T21:00:00Z"}, datetime(2024, 11, 23, 20, 30, tzinfo=UTC)
+    raw = standing(wanted=booking_of(order=later, pickup_at=wanted, deliver_at=datetime(2024, 11, 23, 21, tzinfo=UTC)))
+    assert amend(replace(changed(**later), pickup_at=wanted), raw) is None
+    with pytest.raises(Refused, match="stands for a later time"):
+        amend(replace(changed(), pickup_at=wanted), raw)
+
+
 @pytest.mark.trap("B-35", "B-95")
 def test_a_receipt_that_would_need_another_line_is_left_to_a_person(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
@@ -285,7 +309,7 @@ def test_nothing_is_changed_once_the_courier_has_the_goods(
 
 
 @pytest.mark.trap("B-74", "B-95")
-@pytest.mark.parametrize("spoil", ["a point", "its id", "a package", "our point"])
+@pytest.mark.parametrize("spoil", ["a point", "its id", "a package", "no package", "packages", "our point"])
 def test_an_order_that_cannot_be_named_whole_is_not_touched(
     changed: Changed, standing: Standing, amend: Amend, spoil: str
 ) -> None:
@@ -297,6 +321,10 @@ def test_an_order_that_cannot_be_named_whole_is_not_touched(
             raw["points"].append({"address": "somewhere"})
         case "a package":
             raw["points"][0]["packages"] = [{"description": "no id"}]
+        case "no package":
+            raw["points"][0]["packages"] = [None]
+        case "packages":
+            del raw["points"][1]["packages"]
         case _:
             raw["points"][1] |= {"client_order_id": None}
             ours = replace(ours, refs={})

@@ -88,6 +88,31 @@ def test_an_empty_account_proves_absence(codec: Borzo, doubtful: Attempt, listed
     assert codec.read(call, listed(), [doubtful], now).absent == frozenset({doubtful.id})
 
 
+@pytest.mark.trap("B-50", "B-60")
+def test_an_empty_page_of_a_list_that_says_there_is_more_proves_nothing(
+    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+) -> None:
+    more = Reply(200, b'{"is_successful": true, "orders": [], "orders_count": 2}')
+    [call] = codec.find([doubtful], now)
+    assert codec.read(call, more, [doubtful], now) == Reading()
+    first = codec.read(call, listed(_row(order_of, 9, 1)), [doubtful], now)
+    assert first.more
+    assert codec.read(first.more, more, [doubtful], now) == Reading()
+    none = Reply(200, b'{"is_successful": true, "orders": [], "orders_count": 1}')
+    assert codec.read(first.more, none, [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
+
+
+@pytest.mark.trap("B-50", "B-60")
+def test_one_order_that_is_older_than_its_id_does_not_end_the_look_up(
+    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+) -> None:
+    [call] = codec.find([doubtful], now)
+    rows = [_row(order_of, 9, 3), _row(order_of, 8, -60), _row(order_of, 7, 2)]
+    reading = codec.read(call, listed(*rows), [doubtful], now)
+    assert reading.more
+    assert reading.absent == frozenset()
+
+
 @pytest.mark.parametrize("flaw", [None, {}, {"order_id": 4}, {"order_id": 4, "points": [None]}])
 def test_a_row_that_cannot_be_read_might_be_the_one(
     codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime, flaw: object

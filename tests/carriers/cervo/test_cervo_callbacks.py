@@ -201,6 +201,33 @@ def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
     )
 
 
+@pytest.mark.trap("C-41", "X-15")
+@pytest.mark.parametrize(
+    ("cancel", "why"),
+    [
+        ("TESTING did not open", "*** did not open"),
+        ("nobody at address of the customer, wait", "nobody at ***, wait"),
+        ("retesting later", "retesting later"),
+        ("." * 290 + " Testing customer", "." * 290 + " ***"),
+        ("." * 297 + " 0599000111", "." * 297 + " **"),
+        ("\ud800\x00", None),
+    ],
+)
+def test_a_reason_names_nobody_not_even_by_half(
+    codec: Cervo, attempt: Attempt, now: datetime, cancel: str, why: str | None
+) -> None:
+    left = codec.read_callback(posted(order_id="2011", order_status="0", cancel=cancel), attempt, now)
+    assert left == ((Observation(None, None, refs={"why": why}),) if why else ())
+
+
+@pytest.mark.trap("C-50")
+def test_parts_within_parts_within_parts_say_nothing(codec: Cervo) -> None:
+    body = b"".join(b"--%d\r\nContent-Type:multipart/x;boundary=%d\r\n\r\n" % (at, at + 1) for at in range(1400))
+    callback = Callback("POST", body, {"content-type": "multipart/form-data; boundary=0"}, token="t")
+    with pytest.raises(Unreadable):
+        codec.callback_key(callback)
+
+
 @pytest.mark.trap("C-41", "C-50")
 def test_a_hint_leaves_behind_why_an_order_was_cancelled_for_the_read_that_it_prompts(
     codec: Cervo, attempt: Attempt, now: datetime

@@ -15,6 +15,7 @@ from worker.carriers.port import (
     Amends,
     Attempt,
     Booked,
+    Call,
     Callback,
     Labels,
     Locates,
@@ -35,6 +36,7 @@ STRANGE = {
     "null": Reply(200, b"null"),
     "a list": Reply(200, b"[]"),
     "an empty object": Reply(200, b"{}"),
+    "a missing page": Reply(404, HTML),
     "a redirect": Reply(302, b"", {"location": "https://elsewhere.example/"}),
     "a server error": Reply(500, b"Internal Server Error"),
     "a gateway's page": Reply(502, HTML),
@@ -126,6 +128,13 @@ def test_a_read_tells_the_attempt_it_covers_and_nobody_else(subject: Subject) ->
     assert set(seen) == {subject.attempt.id}
     assert seen[subject.attempt.id][-1].status is not None
     assert seen == read(subject, subject.seen)
+    other = replace(subject.attempt, id=2, ref="another", refs={})
+    readings = [subject.codec.read(call, subject.seen, [subject.attempt, other], NOW) for call in _tracks(subject)]
+    assert {key for reading in readings for key in reading.seen} == {subject.attempt.id}
+
+
+def _tracks(subject: Subject) -> list[Call]:
+    return subject.codec.track([subject.attempt], NOW)
 
 
 @subjects

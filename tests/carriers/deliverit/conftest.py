@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from schemas.orders import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
+from tests.engine.life import a_store
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import Attempt, Booking, Call, Operation
 
@@ -52,19 +53,7 @@ def order() -> Order:
 
 @pytest.fixture
 def store() -> Store:
-    return Store(
-        store_id="17",
-        name="Pizzeria Odense",
-        phone="+4566112233",
-        street="Vestergade 1",
-        postal_code="5000",
-        city="Odense C",
-        country="DK",
-        latitude=55.3957969,
-        longitude=10.3912053,
-        timezone="Europe/Copenhagen",
-        carriers=("deliverit",),
-    )
+    return a_store("deliverit")
 
 
 @pytest.fixture

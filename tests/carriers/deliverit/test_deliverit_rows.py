@@ -423,6 +423,7 @@ def test_absence_is_said_only_of_what_the_look_up_covered(
         pytest.param(row(remarks="", zip="5200"), True, id="another-zip-D-13"),
         pytest.param(row(remarks="", created_at={"date": "2026-11-21 17:30:00"}), True, id="long-before"),
         pytest.param(row(remarks=f"#{tag_of(7)} 2012"), True, id="another-tag"),
+        pytest.param(row(remarks=f"#{tag_of(7)} and #{TAG}"), False, id="another-tag-before-ours"),
     ],
 )
 def test_a_row_that_might_be_ours_is_no_proof_of_absence(

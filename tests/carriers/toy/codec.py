@@ -1,6 +1,7 @@
 """The codec of the toy carrier: all that docs/adding-a-carrier.md asks for, and its prices."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -28,9 +29,12 @@ from worker.carriers.port import (
     Reading,
     Reply,
 )
+from worker.carriers.texts import line
 from worker.errors import Forged, Refused, Uncertain, Unreadable
 
-LONGEST_ID = 40
+ID = re.compile(r"[A-Za-z0-9-]{1,40}")
+"""It stands in paths, so nothing else is one."""
+LONGEST_WORD = 40
 
 
 class Toy:
@@ -55,7 +59,7 @@ class Toy:
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:  # noqa: ARG002 - the same
         """Read the answer to a create: 201 with an id, or 409 with a problem."""
         ref = after_changing(reply).get("id")
-        if not isinstance(ref, str) or not 0 < len(ref) <= LONGEST_ID:
+        if not isinstance(ref, str) or not ID.fullmatch(ref):
             raise Uncertain("the create was answered without an id")
         return Booked(Observation(DeliveryStatus.CREATED, Raw("order", "waiting"), ref=ref))
 
@@ -72,7 +76,7 @@ class Toy:
         word = after_asking(reply).get("state")
         if not isinstance(word, str):
             raise Unreadable("the order has no state")
-        seen = Observation(STATUS_OF_WORD.get(word), Raw("order", word))
+        seen = Observation(STATUS_OF_WORD.get(word), Raw("order", line(word, LONGEST_WORD)))
         return Reading({each.id: (seen,) for each in attempts if each.id in call.covers})
 
     def confirm(self, attempt: Attempt, *, accept: bool) -> Never:  # noqa: ARG002 - the same
@@ -125,7 +129,7 @@ class Toy:
         price = _price(document.get("price"))
         if not isinstance(problem, str):
             return Quote(price)
-        return Quote(price, orderable=False, why=(problem,), reason=PROBLEMS.get(problem, Reason.UNKNOWN))
+        return Quote(price, orderable=False, why=(line(problem),), reason=PROBLEMS.get(problem, Reason.UNKNOWN))
 
     def _call(self, operation: Operation, path: str, attempt_id: int, body: dict[str, Any] | None = None) -> Call:
         if body is None:

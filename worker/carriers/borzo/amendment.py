@@ -5,7 +5,7 @@ them is named, none is ever added, and the same edit done twice is done once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -13,19 +13,22 @@ from pydantic import BeforeValidator
 from schemas.status import GOODS_WITH_COURIER, Reason
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.memory import Known
-from worker.carriers.borzo.request import create_order
+from worker.carriers.borzo.request import WINDOW, create_order
 from worker.carriers.borzo.sighting import drop_of
 from worker.carriers.borzo.status import CARRYING, meaning_of
 from worker.carriers.borzo.wire import (
     Amount,
-    Coordinate,
     Flag,
+    Latitude,
     Lenient,
+    Longitude,
     Moment,
     Number,
+    RawOrder,
     RawPoint,
     Text,
     Wire,
+    is_packed,
     is_whole,
     order_of,
     rows,
@@ -33,6 +36,8 @@ from worker.carriers.borzo.wire import (
 from worker.carriers.port import Attempt, Booking
 from worker.errors import Refused
 
+SOONEST = timedelta(hours=1)
+"""After it was placed, when an order without a time is begun at the latest: half of it in the document's samples."""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo takes a change (Borzo, "Order editing", B-98)."""
 
@@ -47,6 +52,8 @@ _OF_DROP = (
 _UNSAID: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
 """What takes back what was said before. A null is sent where something is to go, and nowhere else (B-97)."""
 _OF_PACKAGE = (("description",), ("items_count",), ("item_payment_amount",))
+_UNPRICED: Mapping[str, Any] = {"item_payment_amount": "0.00"}
+"""What a line says whose price is not known any more; the old one was another thing's."""
 
 
 class _Person(Wire):
@@ -64,8 +71,8 @@ class _Package(Wire):
 class _Point(RawPoint):
     address: Text = None
     contact_person: Annotated[_Person | None, Lenient] = None
-    latitude: Coordinate = None
-    longitude: Coordinate = None
+    latitude: Latitude = None
+    longitude: Longitude = None
     note: Text = None
     taking_amount: Amount = None
     is_cod_cash_voucher_required: Flag = None
@@ -89,8 +96,10 @@ def edit_order(raw_order: object, attempt: Attempt, account: BorzoAccount, now: 
     known, wanted = Known.of_attempt(attempt), create_order(_as_booked(attempt), account, now)
     order, standing = order_of(raw_order), _Order.of(raw_order)
     drop = drop_of(standing.points, known)
-    if order is None or drop is None or not is_whole(raw_order) or not _is_named(standing.points):
+    if order is None or drop is None or not _is_nameable(raw_order, standing.points):
         raise Refused(Reason.UNKNOWN, "the order at Borzo cannot be named whole")
+    if "required_start_datetime" not in wanted["points"][0] and _waits(order, standing.points[0], now):
+        raise Refused(Reason.UNKNOWN, "the order stands for a later time, which an edit cannot take back")
     changes = _changed(standing, wanted, _OF_ORDER)
     points = list(_points(standing.points, drop, wanted["points"]))
     if not changes and points == [_named(point, [{}] * len(point.packages)) for point in standing.points]:
@@ -107,9 +116,16 @@ def _as_booked(attempt: Attempt) -> Booking:
     return Booking(attempt.id, attempt.number, order, attempt.store, attempt.pickup_at, order.deliver_at)
 
 
-def _is_named(points: Sequence[_Point]) -> bool:
+def _is_nameable(raw_order: Any, points: Sequence[_Point]) -> bool:
     packages = [package for point in points for package in point.packages]
-    return all(point.point_id for point in points) and all(package.order_package_id for package in packages)
+    whole = is_whole(raw_order) and is_packed(raw_order)
+    return whole and all(point.point_id for point in points) and all(package.order_package_id for package in packages)
+
+
+def _waits(order: RawOrder, first: _Point, now: datetime) -> bool:
+    """Tell whether the courier comes later than he would have for an order that named no time."""
+    placed, start = order.created_datetime, first.required_start_datetime
+    return start is not None and start > now + WINDOW and (placed is None or start > placed + SOONEST)
 
 
 def _is_gone(drop: _Point, known: Known) -> bool:
@@ -147,7 +163,8 @@ def _lines(point: _Point, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{} for _ in point.packages]
     if wanted.get("is_cod_cash_voucher_required") and len(lines) > len(point.packages):
         raise Refused(Reason.UNKNOWN, "items: a receipt cannot get another line")
-    return [_changed(old, new, _OF_PACKAGE) for old, new in zip(point.packages, lines, strict=False)]
+    pairs = zip(point.packages, lines, strict=False)
+    return [_changed(old, {**_UNPRICED, **new}, _OF_PACKAGE) for old, new in pairs]
 
 
 def _moved(point: _Point, wanted: Mapping[str, Any]) -> dict[str, Any]:

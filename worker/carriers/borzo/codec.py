@@ -30,6 +30,7 @@ from worker.carriers.borzo.replies import (
     absent,
     booked,
     called_back,
+    count_in,
     event_in,
     extras,
     found,
@@ -103,7 +104,7 @@ class Borzo(Enquiries):
     def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
         """Read a list. Absence is said on the last page only, and never of a range with an unreadable order."""
         if call.operation is Operation.FIND:
-            return self._read_found(call, orders_in(reply, now), attempts, now)
+            return self._read_found(call, reply, attempts, now)
         asked = tuple(value for name, value in call.query if name == "order_id[]")
         groups = load_groups(call.memo)
         problem = problem_of(reply)
@@ -182,12 +183,12 @@ class Borzo(Enquiries):
         seen = called_back(event_in(callback), attempt, now)
         return (seen,) if seen else ()
 
-    def _read_found(self, call: Call, raw_orders: list[object], attempts: Sequence[Attempt], now: datetime) -> Reading:
+    def _read_found(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
         sought = [attempt for attempt in attempts if attempt.id in call.covers]
         if not sought:
             return Reading()
         page = Page.load(call.memo)
-        scanned = scan(raw_orders, page, sought)
+        scanned = scan(orders_in(reply, now), page, sought, count_in(reply))
         fresh = [attempt for attempt in sought if attempt.id in scanned.hits and attempt.id not in page.found]
         return Reading(
             seen={attempt.id: (found(scanned.hits[attempt.id][0], attempt, now),) for attempt in fresh},

@@ -14,7 +14,6 @@ from worker.carriers.borzo.memory import Known, Word
 from worker.carriers.borzo.status import CARRYING, FINISHED, HOLDING, SETTLED, Meaning, meaning_of
 from worker.carriers.port import Observation, Raw
 
-MAX_TEXT = 300
 _ON_THE_WAY = frozenset({S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
@@ -159,7 +158,7 @@ SECOND_READ = "completed_needs_second_read"
 
 def _observation(verdict: _Verdict, scene: _Scene) -> Observation:
     meaning, word = verdict.meaning, verdict.word
-    raw = Raw(verdict.entity, word.code, word.text[:MAX_TEXT] if word.text else None)
+    raw = Raw(verdict.entity, word.code, scene.known.without_customer(word.text))
     said = Observation(
         status=None,
         raw=None if SECOND_READ in verdict.notes else raw,

@@ -79,14 +79,18 @@ class Scan:
     proves_absence: bool
 
 
-def scan(raw_orders: list[Any], page: Page, attempts: Sequence[Attempt]) -> Scan:
-    """Look for the attempts' tags on one page (Borzo, "List of orders", B-60)."""
+def scan(raw_orders: list[Any], page: Page, attempts: Sequence[Attempt], total: int | None = None) -> Scan:
+    """Look for the attempts' tags on one page (Borzo, "List of orders", B-60).
+
+    An empty page is the end, unless `orders_count` says that there is more.
+    """
     orders = [order for order in map(order_of, raw_orders) if order]
     hits = {attempt.id: _matching(orders, attempt.id) for attempt in attempts}
     following = _following(raw_orders, orders, page, [attempt_id for attempt_id, found in hits.items() if found])
-    ended = not raw_orders or _is_past(orders, min(attempt.submitted_at for attempt in attempts) - SKEW)
+    is_last = not raw_orders and (total or 0) <= page.offset
+    ended = is_last or _is_past(orders, min(attempt.submitted_at for attempt in attempts) - SKEW)
     stuck = page.lowest > 0 and following.lowest >= page.lowest
-    goes_on = not ended and not stuck and following.offset < MAX_SCAN
+    goes_on = bool(raw_orders) and not ended and not stuck and following.offset < MAX_SCAN
     return Scan(
         hits={attempt_id: found for attempt_id, found in hits.items() if found},
         following=following if goes_on else None,
@@ -111,10 +115,13 @@ def _following(raw_orders: list[Any], orders: Sequence[RawOrder], page: Page, fo
 
 
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
-    """Tell whether all that follows is older: the list descends by id, which is looked at, not believed (B-50)."""
+    """Tell whether all that follows is older: the list descends by id, and so by time; both are looked at (B-50).
+
+    An order may be older than its id, such as one that was made out of a draft.
+    """
     times = [order.created_datetime for order in orders if order.created_datetime]
     ids = [order.order_id for order in orders]
     if not times:
         return False
-    descends = ids == sorted(ids, reverse=True)
+    descends = ids == sorted(ids, reverse=True) and times == sorted(times, reverse=True)
     return (min(times) if descends else max(times)) < horizon

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from schemas.orders import Order
 from worker.carriers.port import Attempt, Booking
+from worker.carriers.texts import scrubbed
 
 _OURS = "~"
 _NONE = "-"
@@ -63,16 +65,29 @@ class Known:
     rank: int = 0
     cancelling: bool = False
     state: str = ""
+    order: Order | None = None
 
     @classmethod
     def of_attempt(cls, attempt: Attempt) -> Self:
         """Take it from an attempt."""
-        return cls(attempt.tag, attempt.store.country, attempt.refs, attempt.rank, attempt.cancelling, attempt.state)
+        return cls(
+            attempt.tag,
+            attempt.store.country,
+            attempt.refs,
+            attempt.rank,
+            attempt.cancelling,
+            attempt.state,
+            attempt.order,
+        )
 
     @classmethod
     def of_booking(cls, booking: Booking, refs: Mapping[str, str]) -> Self:
         """Take it from a booking, of which nothing but the answer's own ids is known."""
-        return cls(booking.tag, booking.store.country, refs)
+        return cls(booking.tag, booking.store.country, refs, order=booking.order)
+
+    def without_customer(self, text: str | None) -> str | None:
+        """Repeat what somebody wrote about the order, without the order's customer (X-15)."""
+        return scrubbed(text, self.order) if text and self.order else text
 
     def saw(self, mark: str) -> bool:
         """Tell whether a mark was set."""

@@ -27,6 +27,12 @@ def orders_in(reply: Reply, now: datetime) -> list[object]:
     return raw_orders
 
 
+def count_in(reply: Reply) -> int | None:
+    """Tell how many orders a list says that there are in all; None when it does not say."""
+    total = (success(reply) or {}).get("orders_count")
+    return total if isinstance(total, int) else None
+
+
 def event_in(callback: Callback) -> RawEvent:
     """Take the event out of a callback. Raises Unreadable."""
     event = event_of(callback.body)

@@ -99,7 +99,7 @@ def _with_order(seen: Observation, raw_order: RawOrder, drop: RawPoint | None, k
         tracking_url=drop.tracking_url if drop else None,
         pickup_eta=pickup.estimated_arrival_datetime if pickup and drop else None,
         dropoff_eta=drop.estimated_arrival_datetime if drop else None,
-        proof=_proof(drop) if drop else None,
+        proof=_proof(drop, known) if drop else None,
     )
 
 
@@ -109,11 +109,11 @@ def _with_delivery(seen: Observation, raw_delivery: RawDelivery, known: Known) -
         seen,
         ref=str(raw_delivery.order_id) if raw_delivery.order_id else None,
         refs={**seen.refs, **_ids(raw_delivery.point_id, raw_delivery.delivery_id)},
-        reason_text=seen.reason_text or (raw_delivery.checkin_issue_name or "")[:300] or None,
+        reason_text=seen.reason_text or known.without_customer(raw_delivery.checkin_issue_name) or None,
         courier=courier_of(raw_delivery.courier, known.country),
         price=Price(price, CURRENCY) if price is not None else None,
         tracking_url=raw_delivery.tracking_url,
-        proof=_proof(raw_delivery),
+        proof=_proof(raw_delivery, known),
     )
 
 
@@ -121,10 +121,10 @@ def _ids(point_id: int | None, delivery_id: int | None) -> dict[str, str]:
     return {name: str(value) for name, value in (("point_id", point_id), ("delivery_id", delivery_id)) if value}
 
 
-def _proof(raw: RawPoint | RawDelivery) -> Proof | None:
+def _proof(raw: RawPoint | RawDelivery, known: Known) -> Proof | None:
     proof = Proof(
         recipient_name=raw.checkin.recipient_full_name if raw.checkin else None,
-        recipient_position=raw.checkin.recipient_position if raw.checkin else None,
+        recipient_position=known.without_customer(raw.checkin.recipient_position) if raw.checkin else None,
         place_photo_url=raw.place_photo_url,
         sign_photo_url=raw.sign_photo_url,
     )

@@ -5,6 +5,7 @@ without an id is no order. Nothing here means anything yet.
 """
 
 import json
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,8 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from worker.carriers.port import Reply
+from worker.carriers.texts import UNTOLD, line
 
 MAX_URL = 2000
+MOST = 10**9
+"""Beyond this an amount is a mistake, and may be too long to be written down."""
 HTTP_OK = 200
 
 
@@ -39,11 +43,25 @@ def _amount(value: object) -> object:
     return Decimal(value) if readable else None  # type: ignore[arg-type]
 
 
+def _text(value: object) -> object:
+    """Replace half characters."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _line(value: object) -> object:
+    """Make what is shown to people fit for it."""
+    return line(value) if isinstance(value, str) else value
+
+
 def _link(value: object) -> object:
     """Keep an address only if it is https; it is never fetched (X-10)."""
-    text = value if isinstance(value, str) and len(value) <= MAX_URL else ""
+    text = value if isinstance(value, str) and len(value) <= MAX_URL and not _has_gaps(value) else ""
     parts = urlsplit(text)
-    return text if parts.scheme == "https" and parts.hostname else None
+    return text if parts.scheme == "https" and parts.hostname and parts.username is None else None
+
+
+def _has_gaps(text: str) -> bool:
+    return any(letter.isspace() or unicodedata.category(letter) in UNTOLD for letter in text)
 
 
 def rows(value: object) -> list[dict[str, Any]]:
@@ -54,11 +72,17 @@ def rows(value: object) -> list[dict[str, Any]]:
 Lenient = WrapValidator(_lenient)
 Identity = Annotated[StrictInt, Field(gt=0, lt=2**63)]
 Number = Annotated[Identity | None, Lenient]
-Text = Annotated[StrictStr | None, Lenient]
+Text = Annotated[StrictStr | None, BeforeValidator(_text), Lenient]
+Line = Annotated[StrictStr | None, BeforeValidator(_line), Lenient]
 Flag = Annotated[StrictBool | None, Lenient]
 Moment = Annotated[datetime | None, BeforeValidator(_moment), Lenient]
-Amount = Annotated[Annotated[Decimal, Field(allow_inf_nan=False)] | None, BeforeValidator(_amount), Lenient]
-Coordinate = Annotated[Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None, Lenient]
+Amount = Annotated[
+    Annotated[Decimal, Field(allow_inf_nan=False, gt=-MOST, lt=MOST)] | None, BeforeValidator(_amount), Lenient
+]
+Latitude = Annotated[Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None, Lenient]
+Longitude = Annotated[Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None, Lenient]
+Fee = Annotated[Annotated[Decimal, Field(allow_inf_nan=False, ge=0, lt=MOST)] | None, BeforeValidator(_amount), Lenient]
+"""What we would pay; nobody is paid for an order."""
 Link = Annotated[str | None, BeforeValidator(_link), Lenient]
 
 
@@ -80,25 +104,25 @@ class Wire(BaseModel):
 class RawCourier(Wire):
     """The courier block (Borzo, "Courier parameters")."""
 
-    surname: Text = None
-    name: Text = None
-    middlename: Text = None
-    phone: Text = None
-    latitude: Coordinate = None
-    longitude: Coordinate = None
+    surname: Line = None
+    name: Line = None
+    middlename: Line = None
+    phone: Line = None
+    latitude: Latitude = None
+    longitude: Longitude = None
 
 
 class RawCheckin(Wire):
     """Who took the parcel (Borzo, "Notification about order changes", sample)."""
 
-    recipient_full_name: Text = None
-    recipient_position: Text = None
+    recipient_full_name: Line = None
+    recipient_position: Line = None
 
 
 class RawPointDelivery(Wire):
     """The delivery inside a point (Borzo, "Delivery parameters")."""
 
-    status: Text = None
+    status: Line = None
     status_datetime: Moment = None
 
 
@@ -121,8 +145,8 @@ class RawOrder(Wire):
     """An order as create, cancel, list and the order callback show it (Borzo, "Order parameters")."""
 
     order_id: Identity
-    status: Text = None
-    status_description: Text = None
+    status: Line = None
+    status_description: Line = None
     created_datetime: Moment = None
     is_return_required: Flag = None
     payment_amount: Amount = None
@@ -133,7 +157,7 @@ class RawOrder(Wire):
 class RawPrice(Wire):
     """All that counts of a calculated order: its order id is of nothing (Borzo, "Order price calculation", B-20)."""
 
-    payment_amount: Amount = None
+    payment_amount: Fee = None
 
 
 class RawLabel(Wire):
@@ -159,11 +183,11 @@ class RawDelivery(Wire):
     order_id: Number = None
     point_id: Number = None
     client_order_id: Text = None
-    status: Text = None
-    status_description: Text = None
+    status: Line = None
+    status_description: Line = None
     status_datetime: Moment = None
     order_payment_amount: Amount = None
-    checkin_issue_name: Text = None
+    checkin_issue_name: Line = None
     tracking_url: Link = None
     place_photo_url: Link = None
     sign_photo_url: Link = None
@@ -211,4 +235,13 @@ def event_of(body: bytes) -> RawEvent | None:
 def is_whole(raw_order: object) -> bool:
     """Tell whether every point of a listed order can be looked at; one that cannot might be the one we seek."""
     points = raw_order.get("points") if isinstance(raw_order, dict) else None
-    return order_of(raw_order) is not None and isinstance(points, list) and all(isinstance(p, dict) for p in points)
+    return order_of(raw_order) is not None and _are_objects(points)
+
+
+def is_packed(raw_order: dict[str, Any]) -> bool:
+    """Tell whether every package of a whole order can be looked at; one that cannot could not be named (B-96)."""
+    return all(_are_objects(point.get("packages")) for point in raw_order["points"])
+
+
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)

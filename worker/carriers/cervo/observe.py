@@ -8,10 +8,10 @@ from schemas.status import FINAL, RANK, DeliveryStatus
 from worker.carriers.cervo.booking import printed_number
 from worker.carriers.cervo.details import UNTOLD, Moment, courier, moment, tracking_url
 from worker.carriers.cervo.history import UNREADABLE, Memory, News, news, recall, refs_of
-from worker.carriers.cervo.replies import private, scrubbed
 from worker.carriers.cervo.status import COURIER_GONE, STATUS_OF_WORD, goods_gone, verdict
-from worker.carriers.cervo.wire import RawCallback, RawView
+from worker.carriers.cervo.wire import MAX_TEXT, RawCallback, RawView, one_line
 from worker.carriers.port import Attempt, Observation, Raw
+from worker.carriers.texts import scrubbed
 
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 WHY = "why"
@@ -122,7 +122,7 @@ def _said(word: str, raw: RawCallback, attempt: Attempt) -> Observation:
 
 
 def _why(raw: RawCallback, attempt: Attempt) -> str | None:
-    return scrubbed(raw.cancel, private(attempt.order))
+    return one_line(scrubbed(raw.cancel, attempt.order), MAX_TEXT) if raw.cancel else None
 
 
 def _existence(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:

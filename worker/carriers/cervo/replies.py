@@ -1,7 +1,6 @@
 """What Cervo's HTTP answers mean before anybody looks for a status in them (C-02, C-22, C-40, C-47)."""
 
 import re
-from collections.abc import Collection
 from datetime import datetime
 from http import HTTPStatus
 
@@ -9,6 +8,7 @@ from schemas.orders import Order
 from schemas.status import Reason
 from worker.carriers.cervo.wire import MAX_TEXT, one_line
 from worker.carriers.port import Reply
+from worker.carriers.texts import anonymous, discreet
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 CERVO_REF = re.compile(r"[1-9][0-9]{0,18}")
@@ -19,9 +19,6 @@ NOT_LET_IN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 IS_REQUIRED = re.compile(r"\bis required\b", re.IGNORECASE)
 COMPLAINT = re.compile(r"\b(required|invalid)\b", re.IGNORECASE)
 SAYS_IT_EXISTS = re.compile(r"duplicat|already|exist", re.IGNORECASE)
-PRIVATE = re.compile(r"\+?\d[\d ()./-]{5,}\d|\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
-HIDDEN = "***"
-SHORTEST_PRIVATE = 3
 
 
 def is_cervo_ref(text: str | None) -> bool:
@@ -58,12 +55,7 @@ def complaint(reply: Reply, order: Order) -> Refused | None:
 def error_text(reply: Reply, order: Order) -> str | None:
     """Give an error's own text without anything of the customer's in it; None for a page of HTML."""
     text = _text(reply)
-    return None if text.startswith("<") else scrubbed(text, private(order))
-
-
-def private(order: Order) -> tuple[str, ...]:
-    """List what an order says of its customer."""
-    return order.customer.name, order.customer.phone, order.dropoff.street, order.dropoff.notes, order.notes
+    return None if text.startswith("<") else one_line(anonymous(discreet(text[: 4 * MAX_TEXT], order)), MAX_TEXT)
 
 
 def refuse_entry(reply: Reply, now: datetime | None = None) -> None:
@@ -81,18 +73,6 @@ def refuse_unread(reply: Reply, now: datetime) -> None:
         raise Unavailable(f"the read was answered with HTTP {reply.status}", retry_after=reply.retry_after(now))
     if reply.status != HTTPStatus.OK:
         raise Unreadable(f"the read was answered with HTTP {reply.status}")
-
-
-def scrubbed(text: str | None, hidden: Collection[str] = ()) -> str | None:
-    """Take telephone numbers, addresses and the given words out of a carrier's text (C-41)."""
-    text = text and text[: 4 * MAX_TEXT]
-    for word in sorted(_worth_hiding(hidden), key=len, reverse=True):
-        text = text and re.sub(re.escape(word), HIDDEN, text, flags=re.IGNORECASE)
-    return one_line(text and PRIVATE.sub(HIDDEN, text), MAX_TEXT)
-
-
-def _worth_hiding(words: Collection[str]) -> list[str]:
-    return [word.strip() for word in words if len(word.strip()) >= SHORTEST_PRIVATE]
 
 
 def _text(reply: Reply) -> str:

@@ -4,7 +4,6 @@ Numbers are kept as they were written, for here they are words and telephone num
 """
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from worker.carriers.port import Callback
+from worker.carriers.texts import line
 
 MAX_HISTORY = 100
 MAX_FIELDS = 100
@@ -113,7 +113,7 @@ def raw_callback(callback: Callback) -> RawCallback | None:
         driver_name=one_line(raw.get("drivername")),
         driver_mobile=one_line(raw.get("drivermobile"), MAX_WORD),
         order_status=one_line(raw.get("orderstatus"), MAX_WORD),
-        cancel=one_line(raw.get("cancel")),
+        cancel=one_line(raw.get("cancel"), 4 * MAX_TEXT),  # cut for good once nothing in it is half a name
         tracking=one_line(raw.get("tracking"), MAX_URL),
     )
 
@@ -122,8 +122,7 @@ def one_line(value: object, limit: int = MAX_TEXT) -> str | None:
     """Make a carrier's text safe to store: one line, no control characters, of limited length; None when empty."""
     if not isinstance(value, str):
         return None
-    spaced = "".join(" " if unicodedata.category(letter) in {"Cc", "Cs"} else letter for letter in value[: 4 * limit])
-    return " ".join(spaced.split())[:limit].strip() or None
+    return line(value, limit) or None
 
 
 def _entry(raw_entry: object) -> RawEntry:
@@ -157,7 +156,10 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def _multipart(content_type: str, body: bytes) -> dict[str, Any]:
     head = f"Content-Type: {' '.join(content_type.split())}\r\n\r\n".encode("latin-1", "replace")
-    parts = BytesParser().parsebytes(head + body).walk()
+    try:
+        parts = list(BytesParser().parsebytes(head + body).walk())
+    except RecursionError:  # parts within parts within parts
+        return {}
     return {str(part.get_param("name", header="content-disposition")): _content(part) for part in parts}
 
 

@@ -40,7 +40,7 @@ class Reader:
         """Read the answer to a create. Raises Refused or Uncertain."""
         answer = answer_of(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and answer and answer.error:
-            raise refusal_of(answer, CREATE_REFUSALS)
+            raise refusal_of(answer, CREATE_REFUSALS, booking.order)
         if reply.status != HTTPStatus.CREATED or answer is None or not answer.order_driver:  # D-22
             raise unexplained(reply)
         status = BOOKED.get((bool(answer.push), answer.accept_url is not None))
@@ -52,7 +52,7 @@ class Reader:
         """Read the answer to an accept; repeated, it is answered 200 (D-33). Raises Refused or Uncertain."""
         answer = answer_of(reply)
         if reply.status == HTTPStatus.BAD_REQUEST:
-            raise refusal_of(answer, ACCEPT_REFUSALS)
+            raise refusal_of(answer, ACCEPT_REFUSALS, attempt.order)
         if answer is None or not _is_accepted(reply, answer, attempt):
             raise unexplained(reply)
         link = self._link(answer.cancel_url, "cancel")
@@ -68,9 +68,9 @@ class Reader:
             notes=self._link_notes(link),
         )
 
-    def denied(self, reply: Reply) -> Observation:
+    def denied(self, attempt: Attempt, reply: Reply) -> Observation:
         """Read the answer to a deny. Raises Refused or Uncertain."""
-        check_done(reply, DENY_REFUSALS)
+        check_done(reply, DENY_REFUSALS, attempt.order)
         return Observation(status=DeliveryStatus.REJECTED, raw=Raw("deny", "200"), reason=Reason.TIME_DENIED)
 
     def _placed(self, booking: Booking, answer: RawAnswer) -> Booked:

@@ -90,7 +90,9 @@ class DeliverIt:
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Read the answer to a create: 201 with or without an offer, or 400 (D-20 to D-23, D-72 to D-79)."""
         check_account(reply, now)
-        return Booked(self._transfers.created(reply)) if self._hands_over else self._reader.booked(booking, reply)
+        return (
+            Booked(self._transfers.created(booking, reply)) if self._hands_over else self._reader.booked(booking, reply)
+        )
 
     def track(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:
         """Describe one day list for each day that may hold these attempts; those without a `ref` are left out.
@@ -140,7 +142,7 @@ class DeliverIt:
     ) -> Observation:
         """Read the answer to accept or deny (D-30 to D-34). A 401 is about the one order (D-09): Unreadable."""
         check_resource(reply, now)
-        return self._reader.accepted(attempt, reply) if accept else self._reader.denied(reply)
+        return self._reader.accepted(attempt, reply) if accept else self._reader.denied(attempt, reply)
 
     def before_amend(self, attempt: Attempt, now: datetime) -> Call | None:  # noqa: ARG002 - the port's signature
         """Describe nothing: an update replaces the whole order (D-77)."""
@@ -187,7 +189,7 @@ class DeliverIt:
         check_resource(reply, None)
         if number_of(attempt) is not None:
             return self._transfers.cancelled(reply, attempt)
-        check_done(reply, CANCEL_REFUSALS)
+        check_done(reply, CANCEL_REFUSALS, attempt.order)
         return None
 
     def authenticate(self, callback: Callback) -> None:  # noqa: ARG002 - the port's signature

@@ -7,9 +7,11 @@ is not ours (D-09).
 from datetime import datetime
 from http import HTTPStatus
 
+from schemas.orders import Order
 from worker.carriers.deliverit.status import MessageTable, reason_of
 from worker.carriers.deliverit.wire import RawAnswer, decode
 from worker.carriers.port import Reply
+from worker.carriers.texts import discreet, nameless
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 SHUT_OUT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -37,11 +39,11 @@ def check_read(reply: Reply, now: datetime | None) -> None:
         raise Unavailable(f"status {reply.status}", retry_after=reply.retry_after(now))
 
 
-def check_done(reply: Reply, table: MessageTable) -> None:
+def check_done(reply: Reply, table: MessageTable, order: Order) -> None:
     """Return when an answer to deny or cancel says `error` false under 200 (D-41). Raises Refused or Uncertain."""
     answer = answer_of(reply)
     if reply.status in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST} and answer and answer.error:
-        raise refusal_of(answer, table)
+        raise refusal_of(answer, table, order)
     if reply.status != HTTPStatus.OK or answer is None or answer.error is not False:
         raise unexplained(reply)
 
@@ -51,11 +53,19 @@ def answer_of(reply: Reply) -> RawAnswer | None:
     return RawAnswer.read(decode(reply.body))
 
 
-def refusal_of(answer: RawAnswer | None, table: MessageTable) -> Refused | Uncertain:
-    """Turn the words of a refusal into the error to raise; without words nobody knows what happened."""
+def refusal_of(answer: RawAnswer | None, table: MessageTable, order: Order) -> Refused | Uncertain:
+    """Turn the words of a refusal into the error to raise; without words nobody knows what happened.
+
+    Its text repeats nothing of the customer's, but the telephone number of DeliverIt stays (D-42).
+    """
     if answer is None or answer.message is None:
         return Uncertain("an answer without a readable message")
-    return Refused(reason_of(table, answer.message), answer.message[:LONGEST_TEXT])
+    return Refused(reason_of(table, answer.message), said_of(answer.message, order))
+
+
+def said_of(message: str, order: Order) -> str:
+    """Repeat what is said of an order, without its customer."""
+    return nameless(discreet(message[: 4 * LONGEST_TEXT], order), order)[:LONGEST_TEXT]
 
 
 def _check_rate(reply: Reply, now: datetime | None) -> None:

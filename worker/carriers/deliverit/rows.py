@@ -28,13 +28,14 @@ LOOKALIKE_SPAN = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A row with its marks read."""
+    """A row with its marks read: the first tag says whose it is, and of the others we cannot be sure."""
 
     row: RawRow
     token: str | None
     attempt_id: int | None
     created_at: datetime | None
     telephone: str
+    mentioned: tuple[int, ...] = ()
 
     @property
     def fingerprint(self) -> str | None:
@@ -49,7 +50,8 @@ class Sighting:
     def marks(self) -> tuple[str, ...]:
         """Name everything this row can be found by."""
         tagged = f"tag:{self.attempt_id}" if self.attempt_id is not None else f"untagged:{self.telephone}"
-        return tagged, f"token:{self.token}", f"fingerprint:{self.fingerprint}"
+        mentioned = (f"mentioned:{attempt_id}" for attempt_id in self.mentioned)
+        return tagged, f"token:{self.token}", f"fingerprint:{self.fingerprint}", *mentioned
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,10 @@ class DayList:
         return Found(sighting, _extras(sighting, tagged, attempt))
 
     def may_hold(self, attempt: Attempt) -> bool:
-        """Tell whether an untagged row looks like this attempt: never adopted, but no proof of absence (D-61)."""
+        """Tell whether some row may be this attempt's after all: never adopted, but no proof of absence (D-61)."""
         telephone = national_phone(attempt.order, attempt.store)
         suspects = (*self._rows(f"untagged:{telephone}"), *self._rows("untagged:"))
-        return any(_looks_like(one, attempt) for one in suspects)
+        return bool(self._rows(f"mentioned:{attempt.id}")) or any(_looks_like(one, attempt) for one in suspects)
 
     def _by_known_token(self, attempt: Attempt) -> Sighting | None:
         return next((row for token in known_tokens(attempt) for row in self._rows(f"token:{token}")), None)
@@ -136,12 +138,13 @@ def _sight(row: RawRow, company: str, zone: ZoneInfo) -> Sighting:
     link = read_link(row.cancel_url, "cancel", company)
     created_at = (row.created_at or RawWhen()).instant(zone)
     digits = "".join(letter for letter in row.telephone or "" if letter in "0123456789")
-    return Sighting(row, link.token if link else None, _tagged(row.remarks or ""), created_at, digits[-8:])
+    first, *others = _tags(row.remarks or "") or (None,)
+    return Sighting(row, link.token if link else None, first, created_at, digits[-8:], tuple(filter(None, others)))
 
 
-def _tagged(remarks: str) -> int | None:
+def _tags(remarks: str) -> tuple[int, ...]:
     found = (attempt_of(tag.upper()) for tag in TAG.findall(remarks))
-    return next((attempt_id for attempt_id in found if attempt_id is not None), None)
+    return tuple(dict.fromkeys(attempt_id for attempt_id in found if attempt_id is not None))
 
 
 def _likeliest(tagged: Sequence[Sighting]) -> Sighting | None:

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from schemas.orders import Order
 from schemas.status import CancelledBy, DeliveryStatus, Reason
 from worker.carriers.deliverit.links import DETAILS, Link, is_token, read_link
 from worker.carriers.deliverit.progress import CURRENCY
-from worker.carriers.deliverit.replies import LONGEST_TEXT, answer_of, refusal_of, unexplained, unread
+from worker.carriers.deliverit.replies import answer_of, refusal_of, said_of, unexplained, unread
 from worker.carriers.deliverit.rows import known_tokens
 from worker.carriers.deliverit.status import FOR_DELIVERY, NOT_SAVED, NUMBER_TAKEN, TRANSFER_REFUSALS, UPDATED
 from worker.carriers.deliverit.wire import RawAnswer
-from worker.carriers.port import Attempt, Observation, Price, Raw, Reply
+from worker.carriers.port import Attempt, Booking, Observation, Price, Raw, Reply
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain
 
+NOT_SAVED_TEXT = "the order was not saved"
 NUMBER = "number"
 """Marks a transferred order in its memory: DeliverIt's own number of it, empty where no answer told it."""
 
@@ -31,7 +33,7 @@ class TransferReader:
     company: str | None
     origin: str
 
-    def created(self, reply: Reply) -> Observation:
+    def created(self, booking: Booking, reply: Reply) -> Observation:
         """Read the answer to a transfer. Raises Refused, Unavailable or Uncertain.
 
         That our number is taken is doubt, not a no: it is a random one, so the order itself must have taken it (D-74).
@@ -41,7 +43,7 @@ class TransferReader:
         if reply.status == HTTPStatus.BAD_REQUEST and NUMBER_TAKEN in message:
             raise Uncertain("our order number is taken already")
         if reply.status == HTTPStatus.BAD_REQUEST and message:
-            raise _refusal(answer)
+            raise _refusal(answer, booking.order)
         if reply.status != HTTPStatus.CREATED or answer is None or FOR_DELIVERY not in message:
             raise unexplained(reply)
         return self._standing(answer, "created")
@@ -55,7 +57,7 @@ class TransferReader:
         if reply.status == HTTPStatus.BAD_REQUEST and NUMBER_TAKEN in _message(answer):
             return self._standing(RawAnswer(), "exists")
         if reply.status == HTTPStatus.BAD_REQUEST and NOT_SAVED in _message(answer):
-            raise _refusal(answer)
+            raise Unavailable(NOT_SAVED_TEXT)
         if reply.status != HTTPStatus.CREATED or answer is None or FOR_DELIVERY not in _message(answer):
             raise unread(reply)
         return self._standing(answer, "created")
@@ -65,7 +67,7 @@ class TransferReader:
         answer = answer_of(reply)
         message = _message(answer)
         if reply.status == HTTPStatus.BAD_REQUEST and message:
-            raise _refusal(answer)
+            raise _refusal(answer, attempt.order)
         if reply.status != HTTPStatus.OK or answer is None or not message.startswith(UPDATED):
             raise unexplained(reply)
         if FOR_DELIVERY not in message:
@@ -80,11 +82,11 @@ class TransferReader:
         """
         answer = answer_of(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and _message(answer):
-            raise _refusal(answer)
+            raise _refusal(answer, attempt.order)
         if answer is None or answer.canceled is None:
             raise unexplained(reply)
         if not answer.canceled:
-            raise Refused(Reason.DEADLINE_PASSED, (answer.message or "")[:LONGEST_TEXT])
+            raise Refused(Reason.DEADLINE_PASSED, said_of(answer.message or "", attempt.order))
         if reply.status != HTTPStatus.OK:
             raise unexplained(reply)
         if is_booked(attempt):
@@ -149,7 +151,7 @@ def _message(answer: RawAnswer | None) -> str:
     return (answer.message or "").lower() if answer else ""
 
 
-def _refusal(answer: RawAnswer | None) -> CarrierError:
+def _refusal(answer: RawAnswer | None, order: Order) -> CarrierError:
     if NOT_SAVED in _message(answer):
-        return Unavailable("the order was not saved")
-    return refusal_of(answer, TRANSFER_REFUSALS)
+        return Unavailable(NOT_SAVED_TEXT)
+    return refusal_of(answer, TRANSFER_REFUSALS, order)

@@ -1,0 +1,106 @@
+"""What every carrier promises of the texts in its answers: they can be told, tell of nobody, and lead nowhere."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from tests.carriers.contract.subjects import SUBJECTS, Subject
+from tests.carriers.contract.test_answers import read, verdict
+from tests.carriers.contract.test_requests import PERSONAL
+from tests.carriers.sample import NOW
+from worker.carriers.port import Booked, Labels, Locates, Observation, Reply
+from worker.errors import Refused
+
+UNTELLABLE = "\ud800 odd\x1b[2J\r\n" + "long" * 5_000
+ECHO = " for Jane Doe, Nørregade 7 (20304050): ring twice"
+ASTRAY = "../../x?y#z"
+
+subjects = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
+
+
+def spoilt(reply: Reply, text: str, *, after: bool = False) -> Iterator[Reply]:
+    """Give an answer with each of its texts in turn replaced by this one, or followed by it."""
+    try:
+        document = json.loads(reply.body)
+    except ValueError:
+        document = reply.body.decode()
+    for each in _spoilt(document, text, after=after):
+        yield replace(reply, body=(each if isinstance(document, str) else json.dumps(each)).encode("utf-8", "replace"))
+
+
+def _spoilt(value: Any, text: str, *, after: bool) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from ({**value, name: each} for each in _spoilt(part, text, after=after))
+    elif isinstance(value, list):
+        for at, part in enumerate(value):
+            yield from ([*value[:at], each, *value[at + 1 :]] for each in _spoilt(part, text, after=after))
+    elif value is None or isinstance(value, str):
+        yield f"{value or ''}{text}" if after else text
+
+
+def observed(subject: Subject, text: str, *, after: bool) -> Iterator[Observation]:
+    """Give everything that is seen in answers with such a text."""
+    for reply in (each for whole in subject.booked for each in spoilt(whole, text, after=after)):
+        booked = verdict(lambda reply=reply: subject.codec.read_booking(subject.booking, reply, NOW))  # type: ignore[misc]
+        if isinstance(booked, Booked):
+            yield booked.observation
+    for reply in (*spoilt(subject.seen, text, after=after), *spoilt(subject.odd, text, after=after)):
+        seen = verdict(lambda reply=reply: read(subject, reply))  # type: ignore[misc]
+        if isinstance(seen, dict):
+            yield from (each for found in seen.values() for each in found)
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (text for part in (*value.keys(), *value.values()) for text in texts(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in texts(part))
+    elif isinstance(value, str):
+        yield value
+
+
+@subjects
+@pytest.mark.trap("X-11")
+@pytest.mark.parametrize("after", [False, True])
+def test_whatever_a_carrier_writes_can_be_stored_and_told(subject: Subject, *, after: bool) -> None:
+    for seen in observed(subject, UNTELLABLE, after=after):
+        for text in texts(asdict(seen)):
+            assert text.encode().decode() == text
+            assert (text.isprintable(), len(text) <= 2_000) == (True, True)
+
+
+@subjects
+@pytest.mark.trap("X-15")
+def test_a_refusal_that_repeats_the_order_is_told_without_its_customer(subject: Subject) -> None:
+    codec = subject.codec
+    for reply in (each for whole in subject.refused for each in spoilt(whole, ECHO, after=True)):
+        refused = verdict(lambda reply=reply: codec.read_booking(subject.booking, reply, NOW))  # type: ignore[misc]
+        assert [word for word in (*PERSONAL, "20304050") if isinstance(refused, Refused) and word in refused.text] == []
+    for reply in spoilt(subject.not_taken, ECHO, after=True):
+        refused = verdict(lambda reply=reply: codec.read_cancel(reply, subject.attempt))  # type: ignore[misc]
+        assert [word for word in (*PERSONAL, "20304050") if isinstance(refused, Refused) and word in refused.text] == []
+
+
+@subjects
+@pytest.mark.trap("X-15")
+def test_the_customer_is_told_of_in_no_reason_and_no_raw_text(subject: Subject) -> None:
+    for seen in observed(subject, ECHO, after=True):
+        told = f"{seen.reason_text} {seen.raw.text if seen.raw else ''}"
+        assert [word for word in (*PERSONAL, "20304050") if word in told] == []
+
+
+@subjects
+@pytest.mark.trap("X-10")
+def test_no_id_that_a_carrier_gives_leads_elsewhere(subject: Subject) -> None:
+    codec = subject.codec
+    refs = {seen.ref for after in (False, True) for seen in observed(subject, ASTRAY, after=after)} - {None}
+    for ref in refs:
+        attempt = replace(subject.attempt, ref=ref)
+        calls = [*codec.track([attempt], NOW), verdict(lambda it=attempt: codec.cancel(it, NOW, allow_paid=True))]  # type: ignore[misc]
+        calls += [verdict(lambda it=attempt: codec.labels(it, "pdf"))] if isinstance(codec, Labels) else []  # type: ignore[misc]
+        calls += [verdict(lambda it=attempt: codec.locate(it))] if isinstance(codec, Locates) else []  # type: ignore[misc]
+        assert [call for call in calls if ".." in getattr(call, "path", "") or "?" in getattr(call, "path", "")] == []

@@ -1,0 +1,55 @@
+"""What a carrier wrote, without what it may not tell."""
+
+import pytest
+
+from tests.carriers.sample import booking
+from worker.carriers.texts import discreet, line, scrubbed
+
+ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv").order
+
+
+@pytest.mark.trap("X-11")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\r\n b\x00\x1b[2Jc", "a b [2Jc"),
+        ("\ud800", ""),
+        ("Zoë 🍕", "Zoë 🍕"),
+        (" " * 9_999 + "x", ""),
+        ("é" * 999, "é" * 300),
+    ],
+)
+def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
+    assert line(text) == told
+
+
+@pytest.mark.trap("D-42", "X-15")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Telephone 20 30 40 50 is not valid", "Telephone *** is not valid"),
+        ("+4520304050 55.39 10.38", "***"),
+        (
+            "The driver is on the way. Contact DeliverIt +45 93 866 766",
+            "The driver is on the way. Contact DeliverIt +45 93 866 766",
+        ),
+        ("NØRREGADE 7 is unknown to Jane", "*** is unknown to Jane"),
+        ("JANE DOE: Ring Twice", "***: ***"),
+        ("Telephone cannot be empty", "Telephone cannot be empty"),
+    ],
+)
+def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, told: str) -> None:
+    assert discreet(text, ORDER) == told
+
+
+@pytest.mark.trap("C-41", "X-15")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Jane was not at home, try 66 11 22 33 or a@b.dk", "*** was not at home, try *** or ***"),
+        ("jane, doe; Janet and doer", "***, ***; Janet and doer"),
+        ("see https://x.example/jane", "see ***"),
+    ],
+)
+def test_what_a_person_wrote_names_nobody(text: str, told: str) -> None:
+    assert scrubbed(text, ORDER) == told
