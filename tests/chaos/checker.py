@@ -3,45 +3,26 @@
 Each check yields one sentence for each violation. The promises have the numbers of the list that a run prints.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 from schemas.status import FINAL, RANK, DeliveryStatus
+from tests.chaos import platform_checker
 from tests.chaos.crew import attempt_id
+from tests.chaos.history import History, Row
 from worker.transitions import allows_back
 
-Row = Mapping[str, Any]
 WITH_A_PERSON = frozenset({"outcome_unknown", "reference_missing", "unknown_store", "no_configured_carrier"})
 """What an order may wait for a person with. Anything else goes on by itself until it ends."""
 STICKY = frozenset({status.value for status in FINAL})
+DETAILS = "deliverit_info"
+"""Where orders wait for a driver to be booked by hand: the driver is another entry, of `deliverit`."""
 CAME = frozenset({"create", "accept"})
 OFFERED = frozenset({"create", "offer"})
-
-
-@dataclass(frozen=True)
-class History:
-    """What a run left behind. Times are ISO texts of the fast clock."""
-
-    ledger: Sequence[Row] = ()
-    """What the carriers really did, in order."""
-    couriers: Sequence[Row] = ()
-    """Every order at a carrier as it ended, with its words."""
-    placed: Sequence[str] = ()
-    """The ids of the orders that were put on the bus."""
-    deliveries: Sequence[Row] = ()
-    attempts: Sequence[Row] = ()
-    outbox: Sequence[Row] = ()
-    """The database's events in order: key, sequence, published_at and the event itself."""
-    bus: Sequence[Row] = ()
-    """The events as a subscriber saw them come, repeats included."""
-    standing: Sequence[str] = ()
-    """The ids of the events that stand on the bus at the end."""
-    logs: Mapping[str, str] = field(default_factory=dict)
-    private: Sequence[str] = ()
-    """What must stand in no log: customers and credentials."""
+GOODS = re.compile(r"^(3|driverLeft|arriveAtCustomer|done|active/parcel_picked_up|completed/.*)$")
+"""The carriers' words for a courier who has the goods, or had them."""
 
 
 def with_a_person(row: Row) -> bool:
@@ -56,7 +37,7 @@ def one_courier(history: History) -> Iterator[str]:
     lives: dict[str, list[tuple[datetime, datetime, bool, str]]] = defaultdict(list)
     for entry in history.ledger:
         delivery = owner.get(attempt_id(entry["reference"]))
-        if entry["action"] not in CAME or delivery is None:
+        if entry["action"] not in CAME or entry["carrier"] == DETAILS or delivery is None:
             continue
         until, stood = _end(ends[entry["carrier"], entry["carrier_id"]], entry, history.ledger)
         name = f"{entry['carrier']} {entry['carrier_id']}"
@@ -70,6 +51,28 @@ def one_courier(history: History) -> Iterator[str]:
         together = any(later[0] < earlier[1] for at, earlier in enumerate(couriers) for later in couriers[at + 1 :])
         if together and delivery not in conflicts:
             yield f"{delivery}: two couriers lived at once and nobody was told: {names}"
+
+
+NOBODY: Row = {"history": ()}
+"""What a carrier shows of an offer that was denied."""
+
+
+def goods_travel_once(history: History) -> Iterator[str]:
+    """R11: nobody else is sent while a courier has the goods, unless one came too many, and that was told."""
+    owner = _owners(history)
+    courier = {(each["carrier"], each["id"]): each for each in history.couriers}
+    conflicts = {row["key"] for row in history.outbox if row["event"]["type"] == "delivery.conflict"}
+    left: dict[str, datetime] = {}
+    for entry in history.ledger:
+        delivery = owner.get(attempt_id(entry["reference"]))
+        if entry["action"] not in OFFERED or delivery is None:
+            continue
+        if delivery in left and left[delivery] < datetime.fromisoformat(entry["at"]) and delivery not in conflicts:
+            yield f"{delivery}: {entry['carrier']} {entry['carrier_id']} was sent for goods that were on the road"
+        words = courier.get((entry["carrier"], entry["carrier_id"]), NOBODY)["history"]
+        with_goods = (each["at"] for each in words if GOODS.search(each["word"]))
+        if first := next(with_goods, None):
+            left[delivery] = min(datetime.fromisoformat(first), left.get(delivery, datetime.max.replace(tzinfo=UTC)))
 
 
 def _end(courier: Row, entry: Row, ledger: Sequence[Row]) -> tuple[datetime, bool]:
@@ -91,10 +94,13 @@ def _end(courier: Row, entry: Row, ledger: Sequence[Row]) -> tuple[datetime, boo
 def every_order_ends(history: History) -> Iterator[str]:
     """R2: what was placed was accepted, and ended or waits for a person; never silently nothing."""
     known = {row["order_id"]: row for row in history.deliveries}
+    closed = platform_checker.closed_by_others(history)
     for order in history.placed:
         row = known.get(order)
-        if row is None:
+        if row is None and order not in closed:
             yield f"order {order} was placed and never accepted"
+        elif row is None:
+            continue
         elif row["status"] not in STICKY and not with_a_person(row):
             yield f"order {order} stands at {row['status']}, and nobody was asked ({row['attention']})"
 
@@ -190,6 +196,8 @@ CHECKS: Mapping[str, Callable[[History], Iterator[str]]] = {
     "R5 no step back": no_step_back,
     "R8 nothing private in the logs": nothing_leaks,
     "R10 intent before effect": intent_before_effect,
+    "R11 nobody is sent for goods on the road": goods_travel_once,
+    **platform_checker.CHECKS,
 }
 
 

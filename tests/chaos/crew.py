@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from worker.fleet import Fleet, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = Path(wiring.__file__).parent / "demo" / "stores.toml"
+DESK, DESK_STORE = "desk", "18"
+"""The account that only a run has, and its store: a second one of the same owner in the same street."""
 CARRIER_OF = {"17": "deliverit", "21": "borzo", "34": "cervo"}
 """The stores of that file, and which carrier each asks first."""
 SECRETS = (
@@ -25,7 +28,10 @@ SECRETS = (
     "sandbox-borzo-token",
     "sandbox-borzo-secret",
     "sandbox-deliverit-password",
+    "sandbox-ordering-key",
 )
+PICKUP_IN = 1800
+"""Seconds of the fast clock until a driver comes who is booked by hand."""
 DEADLINE = 1.5
 """Real seconds for a call. With its margin it fits into a lease of the fast clock."""
 
@@ -39,6 +45,7 @@ def environment(
     journal: Path,
     web: int = 0,
     deadline: float = DEADLINE,
+    more: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Make the settings of a fleet: those that any user has, and a deadline that suits the fast clock."""
     carriers = {
@@ -61,10 +68,38 @@ def environment(
             for name, own in carriers.items()
             for key, value in {**calls, **own}.items()
         },
+        **(more or {}),
     }
     others = {key: value for key, value in os.environ.items() if not key.startswith(("ORDER_SYNC_", "CHAOS_"))}
     own = {f"ORDER_SYNC_{key}": value for key, value in mine.items()}
     return {**others, **own, **clock.variable, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+
+
+def platform(origin: str, **more: str) -> dict[str, str]:
+    """Make the settings of the Ordering platform, whose orders have the same source as messages on the bus."""
+    settings = {"BASE_URL": origin, "API_KEY": SECRETS[4], "SOURCE": "demo", "RATE": "1000/second", **more}
+    return {f"ORDERING__{key}": value for key, value in settings.items()}
+
+
+def desk(origin: str, stores: Path) -> dict[str, str]:
+    """Make the settings of one more account, whose drivers are booked by hand, and write the stores with its own."""
+    with STORES.open("rb") as file:
+        shop = tomllib.load(file)["stores"]["17"]
+    shop["carriers"] = [DESK]
+    written = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in shop.items())
+    stores.write_text(f"{STORES.read_text()}\n[stores.{DESK_STORE}]\n{written}")
+    settings = {
+        "KIND": "deliverit",
+        "MODE": "transfer",
+        "USERNAME": "sandbox@deliverit.example",
+        "PASSWORD": SECRETS[3],
+        "BASE_URL": origin,
+        "POLL_INTERVAL": "60",
+        "DEADLINE": str(DEADLINE),
+        "READ_TIMEOUT": str(DEADLINE),
+        "CONNECT_TIMEOUT": "1",
+    }
+    return {"STORES_FILE": str(stores), **{f"CARRIERS__{DESK.upper()}__{key}": each for key, each in settings.items()}}
 
 
 def command(kind: str, *arguments: str) -> list[str]:
@@ -112,10 +147,29 @@ class Carriers:
         entries: list[dict[str, Any]] = self._client.get("/ledger").json()["ledger"]
         return entries
 
-    def orders(self) -> list[dict[str, Any]]:
-        """Read every order with its history."""
-        orders: list[dict[str, Any]] = self._client.get("/orders").json()["orders"]
+    def orders(self, carrier: str = "") -> list[dict[str, Any]]:
+        """Read every order with its history, or those of one API."""
+        asked = {"carrier": carrier} if carrier else {}
+        orders: list[dict[str, Any]] = self._client.get("/orders", params=asked).json()["orders"]
         return orders
+
+    def seed(self, order: Mapping[str, Any]) -> None:
+        """Put an order on the platform, as its customer does."""
+        self._client.post("/ordering/orders", json=order).raise_for_status()
+
+    def book_by_hand(self, chance: Callable[[], bool]) -> None:
+        """Book drivers in DeliverIt's pages for some of the orders that wait there."""
+        for each in self.orders("deliverit_info"):
+            if each["status"] == "transferred" and chance():
+                self._client.post(f"/orders/deliverit_info/{each['id']}/book", json={"pickup_in": PICKUP_IN})
+
+    def notes(self) -> dict[str, str]:
+        """Read what Borzo's couriers are told at the customer's door, by Borzo's order."""
+        url, headers = f"{self.origin}/api/business/1.6/orders", {"X-DV-Auth-Token": SECRETS[1]}
+        found: list[dict[str, Any]] = []
+        while page := self._client.get(f"{url}?count=50&offset={len(found)}", headers=headers).json()["orders"]:
+            found += page
+        return {str(order["order_id"]): order["points"][-1]["note"] or "" for order in found}
 
     def close(self) -> None:
         """Close the connections."""

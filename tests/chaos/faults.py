@@ -34,6 +34,7 @@ CARRIERS = {
     "rate_limited": None,
 }
 """What carriers do wrong, and the sandbox's delay with it: real seconds, but for `late` those of the fast clock."""
+SHUT_OUT = ("borzo", "deliverit", "ordering")
 OFTEN = 0.4
 POSTGRES_SECONDS = 10.0
 
@@ -76,6 +77,9 @@ def _of_carriers(run: "Run") -> Iterator[Fault]:
     for kind, delay in CARRIERS.items():
         begin = partial(run.carriers.fault, kind, times=None, chance=OFTEN, delay=delay)
         yield Fault(f"carriers {kind}", "carriers", begin, run.carriers.mend, (2, 8))
+    for api in SHUT_OUT:
+        begin = partial(run.carriers.fault, "unauthorized", api=api, times=None)
+        yield Fault(f"{api} shuts us out", "carriers", begin, run.carriers.mend, (2, 8))
 
 
 def _kill(process: Process, number: int = signal.SIGKILL) -> None:

@@ -17,12 +17,14 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
-from tests.chaos.checker import STICKY, History, with_a_person
+from tests.chaos.checker import STICKY, with_a_person
 from tests.chaos.clock import FastClock
-from tests.chaos.crew import SECRETS, Carriers, command, environment, events_on
+from tests.chaos.crew import SECRETS, Carriers, command, desk, environment, events_on, platform
 from tests.chaos.faults import faults_of
-from tests.chaos.load import CUSTOMER, STREET, Load
+from tests.chaos.history import History
+from tests.chaos.load import CUSTOMER, KITCHEN, STREET, Load
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.platform_checker import CLOSED
 from tests.chaos.proxy import Network
 from tests.chaos.recorder import Recorder
 from tests.chaos.relay import Relay
@@ -37,6 +39,8 @@ WORKERS = 2
 ORDERS = 1.5
 """Orders in a second."""
 TICK = 0.05
+BOOKING, BOOKED_AT_ONCE = 0.5, 0.3
+"""Seconds between two looks of who books drivers by hand, and the share of orders that he sees at each."""
 RECOVERY = 60.0
 SETTLING = 120.0
 
@@ -46,6 +50,7 @@ class Run:
 
     def __init__(self, seed: int, folder: Path, stack: ExitStack) -> None:
         self.seed, self.folder = seed, folder
+        self.gate = random.Random(f"{seed} gate").choice(sorted(KITCHEN))
         self.clock = FastClock.begin(RATE)
         self.fleet = stack.enter_context(Fleet(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.fleet, folder / "redis")
@@ -67,21 +72,25 @@ class Run:
         self._start(web, relay)
         self.recorder = stack.enter_context(Recorder(url))
         server = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
-        self.load = Load(server, random.Random(f"{seed} load"), ORDERS, self.clock)
+        dice = random.Random(f"{seed} load")
+        self.load = Load(server, self.carriers.seed, dice, ORDERS, self.clock, self.gate)
         self.nemesis = Nemesis(faults_of(self), random.Random(f"{seed} nemesis"))
         self.deaths: Counter[str] = Counter()
+        self._desk, self._booked = random.Random(f"{seed} desk"), 0.0
         self.began = time.monotonic()
 
     def _start(self, web: int, relay: int) -> None:
         """Start the processes; they reach everything by its link."""
         at = {name: f"127.0.0.1:{link.port}" for name, link in self.links.items()}
+        origin = f"http://{at['carriers']}"
         settings = environment(
             self.clock,
             database=f"postgresql://postgres@{at['database']}/postgres",
             redis_url=f"redis://{at['redis']}/0",
-            origin=f"http://{at['carriers']}",
+            origin=origin,
             journal=self.folder / "journal",
             web=web,
+            more={**platform(origin, GATE=self.gate, BACKFILL="true"), **desk(origin, self.folder / "stores.toml")},
         )
         self.fleet.environ = {**settings, "ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
         with closing(Store(self.database)) as store:
@@ -89,6 +98,7 @@ class Run:
         self.workers = [self.fleet.start(f"worker-{number}", command("worker")) for number in range(WORKERS)]
         self.beat = self.fleet.start("beat", command("beat", str(self.folder / "schedule")))
         self.web = self.fleet.start("web", command("web"))
+        self.fleet.start("person", command("person", str(self.seed)))
 
     @property
     def now(self) -> float:
@@ -117,19 +127,26 @@ class Run:
         return None
 
     def settle(self) -> bool:
-        """Wait until everything has come to an end; say again what no longer stands on the bus."""
+        """Wait until everything has come to an end and is told; what the bus lost is found on the platform."""
         began = self.now
         while self.now < began + SETTLING:
             self.load.say(float("inf"))
             self._watch(0.5)
             deliveries = self.rows("delivery")
             missing = self.load.placed.keys() - {row["order_id"] for row in deliveries}
-            if missing and self.load.said and self.now > began + 10:
-                self.load.again(missing, self.now)
-            unpublished = any(row["published_at"] is None for row in self.rows("event"))
-            if not missing and not unpublished and all(map(_settled, deliveries)):
+            if all(map(_settled, deliveries)) and not self._untold(deliveries) and not missing - self._closed():
                 return True
         return False
+
+    def _untold(self, deliveries: list[dict[str, Any]]) -> bool:
+        """Tell whether the bus, or the platform of what is over, has yet to be told."""
+        over = {row["id"] for row in deliveries if row["status"] in STICKY}
+        looks = (row for row in self.rows("write_back") if row["delivery_id"] in over)
+        waits = any(row["due_at"] or row["lease_until"] for row in looks)
+        return waits or any(row["published_at"] is None for row in self.rows("event"))
+
+    def _closed(self) -> set[str]:
+        return {each["id"] for each in self.carriers.orders("ordering") if each["status"] in CLOSED}
 
     def _within(self, ask: Any) -> bool:
         try:
@@ -139,6 +156,9 @@ class Run:
 
     def _watch(self, rest: float = TICK) -> None:
         self.deaths.update(self.fleet.watch())
+        if self.now >= self._booked + BOOKING:
+            self._booked = self.now
+            self.carriers.book_by_hand(lambda: self._desk.random() < BOOKED_AT_ONCE)
         time.sleep(rest)
 
     def ask_why(self) -> None:
@@ -166,11 +186,16 @@ class Run:
         attempts, deliveries = self.rows("attempt"), self.rows("delivery")
         tokens = [row["token"] for row in attempts]
         people = [word for each in CUSTOMERS.values() for word in (each.phone, each.name)]
+        done, stands = self.carriers.ledger(), self.carriers.orders()
         return History(
-            ledger=self.carriers.ledger(),
-            couriers=self.carriers.orders(),
+            ledger=[each for each in done if each["carrier"] != "ordering"],
+            couriers=[each for each in stands if each["carrier"] != "ordering"],
+            platform=[each for each in done if each["carrier"] == "ordering"],
+            seeded=[each for each in stands if each["carrier"] == "ordering"],
+            notes=self.carriers.notes(),
             placed=list(self.load.placed),
-            deliveries=[_plain(row, "id", "order_id", "status", "attention", "step", "sequence") for row in deliveries],
+            unsaid=sorted(self.load.unsaid),
+            deliveries=[{**_plain(row, *_DELIVERY), "notes": json.loads(row["order"])["notes"]} for row in deliveries],
             attempts=[_plain(row, *_ATTEMPT) for row in attempts],
             outbox=[
                 {**_plain(row, "key", "sequence", "published_at", "bus_id"), "event": json.loads(row["body"])}
@@ -183,6 +208,7 @@ class Run:
         )
 
 
+_DELIVERY = ("id", "order_id", "status", "detail", "attention", "step", "sequence")
 _ATTEMPT = ("id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "parked")
 
 

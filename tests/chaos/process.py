@@ -1,7 +1,7 @@
-"""One process of a fleet under test: the real worker, beat, web or sandbox, on a clock that runs fast.
+"""One process of a fleet under test: the real worker, beat, web or sandbox, or a person, on a clock that runs fast.
 
-`python -m tests.chaos.process worker|beat|web|sandbox`, with the settings of Order Sync in the environment, and the
-clock and the trap of whoever starts it.
+`python -m tests.chaos.process worker|beat|web|sandbox|person`, with the settings of Order Sync in the environment, and
+the clock and the trap of whoever starts it.
 """
 
 import faulthandler
@@ -19,8 +19,9 @@ from typing import Any
 import uvicorn
 
 from tests.chaos.clock import FastClock
+from tests.chaos.person import Person
 from tests.chaos.traps import Trap, Watch
-from worker import bus, log, wiring
+from worker import bus, log, platform, wiring
 from worker.bus import IDLE_MS, Bus
 from worker.gateway import Gateway
 from worker.guard import breaker
@@ -74,7 +75,11 @@ def _hasten() -> None:
     """Shorten what Redis counts with a clock of its own, and the beat's rounds."""
     for name in breaker._NUMBERS.keys() - {"FAILURES"}:
         breaker._NUMBERS[name] = round(breaker._NUMBERS[name] / CLOCK.rate)
-    breaker.THROTTLE_SECONDS = tuple(each / CLOCK.rate for each in breaker.THROTTLE_SECONDS)  # type: ignore[assignment]
+    breaker.THROTTLE_SECONDS = {
+        kind: (first / CLOCK.rate, second / CLOCK.rate, later / CLOCK.rate)
+        for kind, (first, second, later) in breaker.THROTTLE_SECONDS.items()
+    }
+    platform.DEADLINE /= CLOCK.rate
 
 
 def worker() -> None:
@@ -119,6 +124,12 @@ def sandbox(port: str, step: str, borzo_callback: str) -> None:
     )
 
 
+def person(seed: str) -> None:
+    """Play who answers what the house asks of a person."""
+    _app()
+    Person(wiring.house(), seed).work()
+
+
 def _app() -> Any:
     _hasten()
     wiring.use(wiring._furnished(FastHouse(load(), now=CLOCK)))
@@ -129,5 +140,5 @@ def _app() -> Any:
 
 if __name__ == "__main__":
     faulthandler.register(signal.SIGUSR2)  # shows in the log what each thread is at
-    kinds: dict[str, Callable[..., None]] = {"worker": worker, "beat": beat, "web": web, "sandbox": sandbox}
-    kinds[sys.argv[1]](*sys.argv[2:])
+    kinds: tuple[Callable[..., None], ...] = (worker, beat, web, sandbox, person)
+    {kind.__name__: kind for kind in kinds}[sys.argv[1]](*sys.argv[2:])

@@ -15,9 +15,10 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.chaos.checker import History, check, with_a_person
+from tests.chaos.checker import check, with_a_person
 from tests.chaos.crew import ROOT, counted
 from tests.chaos.ground import RATE, RECOVERY, SETTLING, Run
+from tests.chaos.history import History, Row
 
 
 def main() -> None:
@@ -39,6 +40,7 @@ def chaos(seed: int, seconds: float) -> bool:
     print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {RATE:.0f} times as fast", flush=True)
     with ExitStack() as stack:
         run = Run(seed, folder, stack)
+        print(f"{'gate':9} {run.gate}", flush=True)
         run.go(seconds)
         recovered = run.recover()
         settled = run.settle()
@@ -66,6 +68,7 @@ def _tell(run: Run, history: History, recovered: float | None, found: dict[str, 
         "faults": f"{run.nemesis.counts.total()}: {counted(run.nemesis.counts)}",
         "deaths": counted(run.deaths),
         "carriers": counted(Counter(f"{entry['carrier']} {entry['action']}" for entry in history.ledger)),
+        "platform": counted(Counter(f"{entry['action']} {_code(entry)}".strip() for entry in history.platform)),
         "orders": f"{len(history.deliveries)}: {counted(Counter(people))}; {len(history.attempts)} attempts",
         "events": f"{len(history.outbox)} stored, {len(history.bus)} seen to come, {len(history.standing)} on the bus",
         "recovery": "none" if recovered is None else f"{recovered:.1f} s",
@@ -77,6 +80,10 @@ def _tell(run: Run, history: History, recovered: float | None, found: dict[str, 
         for violation in violations[:10]:
             print(f"{'':9} {violation}")
     print(f"seed {run.seed}: everything is in var/chaos/{run.seed}/", flush=True)
+
+
+def _code(entry: Row) -> str:
+    return str(entry["detail"].get("status", "")) if entry["action"] == "update" else ""
 
 
 if __name__ == "__main__":

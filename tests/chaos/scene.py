@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,7 +14,7 @@ import pytest
 import redis
 
 from tests.chaos.clock import START
-from tests.chaos.crew import CARRIER_OF, Carriers, attempt_id, command, events_on, place
+from tests.chaos.crew import CARRIER_OF, Carriers, attempt_id, command, events_on, place, platform
 from tests.chaos.traps import Trap
 from worker.delivery import Delivery
 from worker.demo.orders import message, order
@@ -23,13 +24,17 @@ from worker.store import Store
 ALL = frozenset(CARRIER_OF.values())
 STORE_OF = {carrier: store for store, carrier in CARRIER_OF.items()}
 PATIENCE = 150.0
+NOTES = "ring twice"
+SHOWN = ["25 stands, nothing twice"]
 
 
 @dataclass(frozen=True)
 class Case:
     """One moment of grief for an order at each of these carriers, and how they end.
 
-    `point` is where the worker's trap waits, `fault` what the carriers do wrong with the creates.
+    `point` is where the worker's trap waits, and `waits` for whom if not for all carriers; `fault` is what the carriers
+    do wrong with the creates. `later` is what becomes of each order once it has its courier. With `platform` the orders
+    stand there too.
     """
 
     name: str
@@ -38,7 +43,9 @@ class Case:
     fault: str = ""
     delay: float = 60.0
     signal: int = signal.SIGKILL
-    cancelled: bool = False
+    waits: frozenset[str] = frozenset()
+    later: str = ""
+    platform: bool = False
     ends: str = "created"
     parked: frozenset[str] = frozenset()
     number: int = field(default=0, compare=False)
@@ -48,7 +55,8 @@ class Case:
         """What must come of it."""
         names = sorted(self.carriers)
         ends = {name: "outcome_unknown" if name in self.parked else self.ends for name in names}
-        return {"ends": ends, "couriers": names, "bus": "in order"}
+        edits = names if self.later == "updated" else []
+        return {"ends": ends, "couriers": names, "edits": edits, "platform": SHOWN * self.platform, "bus": "in order"}
 
 
 class Scene:
@@ -57,8 +65,12 @@ class Scene:
     def __init__(self, case: Case, fleet: Fleet, folder: Path, environ: dict[str, str], sandbox: Carriers) -> None:
         self.case, self._fleet, self.sandbox = case, fleet, sandbox
         self._trap = (
-            Trap(case.point, case.carriers, folder / f"{case.number}.sprung", case.signal) if case.point else None
+            Trap(case.point, case.waits or case.carriers, folder / f"{case.number}.sprung", case.signal)
+            if case.point
+            else None
         )
+        ordering = platform(sandbox.origin) if case.platform else {}
+        environ = {**environ, **{f"ORDER_SYNC_{key}": value for key, value in ordering.items()}}
         self._environ = {**environ, **(self._trap.variable if self._trap else {}), "CHAOS_TICK": "1"}
         self.server = redis.Redis.from_url(environ["ORDER_SYNC_REDIS_URL"])
         self.store = Store(environ["ORDER_SYNC_DATABASE_URL"])
@@ -76,10 +88,16 @@ class Scene:
             times, delay = len(self.case.carriers), self.case.delay
             self.sandbox.fault(self.case.fault, operation="create", times=times, match=self._mark, delay=delay)
         for carrier in self.case.carriers:
-            data = order(self._id(carrier), STORE_OF[carrier], f"sandbox:happy {self._mark}")
-            data["ready_at"] = (START + timedelta(minutes=50)).isoformat()  # DeliverIt cancels until shortly before
+            data = self._order(carrier)
+            if self.case.platform:
+                self.sandbox.seed({"id": self._id(carrier), "business_id": STORE_OF[carrier]})
             place(self.server, message("order.placed", self._id(carrier), data))
         self.worker = self.start("worker")
+
+    def _order(self, carrier: str) -> dict[str, Any]:
+        data = order(self._id(carrier), STORE_OF[carrier], f"sandbox:happy {self._mark}")
+        # DeliverIt cancels until shortly before.
+        return {**data, "ready_at": (START + timedelta(minutes=50)).isoformat()}
 
     def start(self, kind: str, name: str = "") -> Process:
         """Start a process of this scene."""
@@ -101,15 +119,21 @@ class Scene:
         return self.worker.running.poll() is not None and (self._trap is None or self.sprung())
 
     def _lead_on(self) -> None:
-        """Go on once every courier is ordered: kill the worker from outside, or take the orders back."""
+        """Go on once every courier is ordered: kill the worker from outside, or take the orders back or change them."""
         if self._trap is None:
             if not self._signalled and b" ready." in self.worker.log.read_bytes():  # before, it would not know how
                 self.worker.signal(self.case.signal)
                 self._signalled = True
-        elif self.case.cancelled and all(each.status == "created" and not each.cancel for each in self.deliveries()):
+        elif self.case.later and all(each.status == "created" and not each.cancel for each in self.deliveries()):
             for carrier in self.case.carriers:
-                data = {"order_id": self._id(carrier), "reason": "changed my mind", "cancelled_by": "customer"}
-                place(self.server, message("order.cancelled", f"{self._id(carrier)}-cancel", data))
+                place(
+                    self.server, message(f"order.{self.case.later}", f"{self._id(carrier)}-later", self._later(carrier))
+                )
+
+    def _later(self, carrier: str) -> dict[str, Any]:
+        if self.case.later == "updated":
+            return {**self._order(carrier), "revision": 2, "notes": f"{NOTES} {self._mark}"}
+        return {"order_id": self._id(carrier), "reason": "changed my mind", "cancelled_by": "customer"}
 
     def sprung(self) -> bool:
         """Tell whether the trap has sprung."""
@@ -142,10 +166,23 @@ class Scene:
         """Tell whether every order has come to an end of its doubts, and everything is told."""
         found = self.deliveries()
         known = len(found) == len(self.case.carriers) and all(map(self._settled, found))
-        return known and self.store.unsent_count() == 0
+        return known and self.store.unsent_count() == 0 and self._shown() == SHOWN * self.case.platform
 
     def _settled(self, delivery: Delivery) -> bool:
+        if self.case.later == "updated":
+            return [each.told for each in delivery.attempts] == [delivery.fingerprint] and delivery.order.revision == 2
         return delivery.attention is not None or delivery.status.value == self.case.ends
+
+    def _shown(self) -> list[str]:
+        """Tell what stands of these orders on the platform, and what was written there again."""
+        if not self.case.platform:
+            return []
+        mine = {self._id(carrier) for carrier in self.case.carriers}
+        stands = {each["status"] for each in self.sandbox.orders("ordering") if each["id"] in mine}
+        puts = [entry for entry in self.sandbox.ledger() if entry["action"] == "update" and entry["carrier_id"] in mine]
+        counts = Counter((put["carrier_id"], put["detail"]["status"]) for put in puts)
+        twice = [f"{code} for {order_id}" for (order_id, code), count in counts.items() if count > 1]
+        return [f"{', '.join(sorted(stands))} stands, {', '.join(twice) or 'nothing'} twice"]
 
     def result(self) -> dict[str, Any]:
         """Tell what came of it."""
@@ -153,6 +190,8 @@ class Scene:
         return {
             "ends": {carrier: each.attention or each.status.value for carrier, each in sorted(found.items())},
             "couriers": self.couriers(),
+            "edits": self.couriers("edit"),
+            "platform": self._shown(),
             "bus": self._told() or "in order",
         }
 

@@ -1,4 +1,5 @@
-"""Where a process under test dies: named points of a create's and a cancel's way, and the trap that waits at one.
+"""Where a process under test dies: named points of the way of a create, a cancel, a change
+or a write on the platform, and the trap that waits at one.
 
 The points are found from outside, at the doors of the house: what the store is asked to write, what the gateway
 answers, what the bus has taken.
@@ -25,7 +26,16 @@ PUBLISHED = "K5"
 FOUND = "found"
 CANCELLING = "cancelling"
 CANCELLED = "cancelled"
-AFTER_ANSWER = {Operation.CREATE: ANSWERED, Operation.FIND: FOUND, Operation.CANCEL: CANCELLED}
+AMENDING = "amending"
+AMENDED = "amended"
+WRITTEN = "written"
+"""A status stands on the platform, and nothing here knows it yet."""
+AFTER_ANSWER = {
+    Operation.CREATE: ANSWERED,
+    Operation.FIND: FOUND,
+    Operation.CANCEL: CANCELLED,
+    Operation.AMEND: AMENDED,
+}
 """A call was answered and nothing of it is committed yet."""
 SENDING = "sending"
 """The call's connection stands, it was not too late, and the next thing is its first byte."""
@@ -149,7 +159,12 @@ class Watch:
             self._trap.reach(SETTLED if operation is Operation.CREATE else "", [account])
             return changed
 
-        return Instead(inner, update=update)
+        def end_write_back(*what: Any) -> Any:
+            operation, account = self._take_answer()
+            self._trap.reach(WRITTEN if operation is Operation.AMEND else "", [account])
+            return inner.end_write_back(*what)
+
+        return Instead(inner, update=update, end_write_back=end_write_back)
 
     def outlet(self, inner: Any) -> Any:
         """Watch what is published."""
@@ -178,4 +193,6 @@ def _begins(before: Delivery, after: Delivery) -> tuple[str, str] | None:
         return BOOKED, attempt.carrier
     if attempt.cancel_asked_at is not None and (known is None or known.cancel_asked_at is None):
         return CANCELLING, attempt.carrier
+    if attempt.amending is not None and (known is None or known.amending is None):
+        return AMENDING, attempt.carrier
     return None
