@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
 from schemas.orders import Cancellation, Order
 from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
@@ -47,14 +45,9 @@ class Ruling(StrEnum):
     DENY = "deny"
 
 
-class Unread(BaseModel):
+class Unread(RawWord):
     """A carrier's word without a meaning, and when the carrier said it (`stamp`, as far as it tells)."""
 
-    model_config = ConfigDict(frozen=True)
-
-    entity: str
-    code: str
-    text: str | None = None
     stamp: datetime | None = None
 
 

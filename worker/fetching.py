@@ -22,7 +22,6 @@ FETCH_TRIES = 10
 """After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter that somebody sees."""
 UNKNOWN_TRIES = 3
 """The same for an order that the platform does not know: its message may overtake its own transaction."""
-MAX_BODY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +41,11 @@ def fetch(made: House) -> list[tuple[str, str]]:
     if not settings.base_url:
         reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
         return [(each.order_id, _bury(made, each, reason)) for each in wanted]
-    calls = {id(call := platform.fetch(settings, each.order_id)): (call, each) for each in wanted}
-    groups = made.gateway.send(platform.ACCOUNT, [call for call, _ in calls.values()], max_body=MAX_BODY)
-    outcomes = [(calls[id(call)][1], outcome) for call, outcome in chain.from_iterable(groups)]
-    return [(each.order_id, _take_in(made, each, outcome)) for each, outcome in outcomes]
+    calls = [platform.fetch(settings, each.order_id) for each in wanted]
+    groups = made.gateway.send(platform.ACCOUNT, calls, max_body=platform.MAX_BODY)
+    outcomes = {id(call): outcome for call, outcome in chain.from_iterable(groups)}
+    answered = zip(wanted, calls, strict=True)
+    return [(each.order_id, _take_in(made, each, outcomes[id(call)])) for each, call in answered]
 
 
 def _take_in(made: House, wanted: Wanted, outcome: Reply | CarrierError) -> str:

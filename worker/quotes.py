@@ -4,11 +4,9 @@ Nothing depends on a price. One that cannot be had holds no create up, and the c
 """
 
 import hashlib
-from datetime import datetime
 
-from schemas.orders import Order, fingerprint
-from schemas.stores import Store
-from worker import log, schedule
+from schemas.orders import fingerprint
+from worker import log
 from worker.carriers.port import Booking, Carrier, Quote, Quotes
 from worker.errors import Refused, Unavailable
 from worker.exchange import guarded, unread
@@ -48,12 +46,6 @@ def check(made: House, codec: Carrier, booking: Booking) -> None:
     elif not isinstance(quote, Refused):  # what cannot even be asked, the create refuses for itself
         made.prices.hush(name)
         logger.warning("carrier.told_no_price", carrier=name, error=type(quote).__name__)
-
-
-def question(order: Order, store: Store, attempt_id: int, now: datetime) -> Booking:
-    """Ask about an order that nobody has placed: as if its courier were sent now."""
-    pickup = schedule.pickup_at(order, store, now)
-    return Booking(attempt_id, 1, order, store, pickup, order.deliver_at)
 
 
 def _question(codec: Carrier, booking: Booking) -> str:

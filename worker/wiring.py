@@ -15,11 +15,11 @@ from worker import bus, log, platform
 from worker.bus import Bus
 from worker.carriers import KINDS
 from worker.carriers.account import Account
-from worker.carriers.fitness import refusal
 from worker.carriers.port import Carrier
 from worker.clock import SharedClock
 from worker.delivery import Terms
 from worker.errors import Refused
+from worker.fitness import refusal
 from worker.gateway import Gateway
 from worker.guard.breaker import Breaker
 from worker.guard.budget import Budget

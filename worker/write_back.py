@@ -15,7 +15,7 @@ from worker.errors import CarrierError, Held, Refused, Throttled, Unavailable
 from worker.guard import standing
 from worker.guard.breaker import Kind
 from worker.guard.rooms import Door
-from worker.platform import ACCOUNT, DEADLINE
+from worker.platform import ACCOUNT, DEADLINE, MAX_BODY
 from worker.platform.guard import CHECK, GATE_LOOK, Memory, Verdict, judge, next_look
 from worker.store.accounts import Pause
 from worker.wiring import House
@@ -28,7 +28,6 @@ UNSHOWN_LOOKS = 3
 """How often an order that the platform does not show is looked for again; it may have been slow, or said nonsense."""
 LEASE = timedelta(seconds=60)
 CALL = timedelta(seconds=DEADLINE)
-MAX_BODY = 1_000_000
 Outcome = tuple[Memory, datetime | None]
 """What is known after a look, and when the next one is due."""
 

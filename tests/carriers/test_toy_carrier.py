@@ -14,6 +14,7 @@ from tests.tasks.street import Street
 from worker import quotes
 from worker.carriers import KINDS
 from worker.carriers.port import Price, Quote
+from worker.fitness import supposed
 from worker.gateway import Gateway
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +116,7 @@ def test_a_price_that_somebody_asked_for_is_the_one_looked_at_before_the_create(
     street.place(carriers=["toy"], deliver_at="2026-11-21T19:00:00+00:00")
     waiting = street.delivery()
     assert waiting.store is not None
-    question = quotes.question(waiting.order, waiting.store, 7, street.now)
+    question = supposed(waiting.order, waiting.store, street.now)
     told = quotes.ask(street.house, street.house.carrier("toy"), question)
     street.until(lambda it: it.status() == "created")
     assert (told, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)

@@ -14,6 +14,7 @@ OURS = ("schemas", "worker", "tasks")
 PURE = (
     "worker/carriers/",
     "worker/delivery.py",
+    "worker/fitness.py",
     "worker/lifecycle/",
     "worker/plan.py",
     "worker/platform/guard.py",

@@ -72,13 +72,12 @@ def _order_in(file: str, made: "House") -> "Order":
 
 
 def _booking(made: "House", order: "Order") -> "Booking":
-    from worker import quotes
+    from worker.fitness import supposed
 
     stores = {**made.file_shops, **made.store.shops([order.store_id])}
     if order.store_id not in stores:
         fail(f"there is no store {order.store_id}: `order-sync stores list` shows those there are")
-    attempt_id, _ = made.new_attempt()
-    return quotes.question(order, stores[order.store_id], attempt_id, made.now())
+    return supposed(order, stores[order.store_id], made.now())
 
 
 def _show_quote(carrier: str, told: "Quote", *, as_json: bool) -> None:

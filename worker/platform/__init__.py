@@ -20,6 +20,8 @@ DELIVERY = 1
 """The `delivery_type` of an order that is brought."""
 DEADLINE = 15.0
 """Seconds for a whole call: a write-back is a look and a write, and no task takes a minute."""
+MAX_BODY = 1_000_000
+"""The most bytes that one order may have."""
 ANSWERED, WITHOUT_BODY, NOT_FOUND, TOO_MANY = 200, 204, 404, 429
 DIGITS = re.compile(r"\d{1,10}", re.ASCII)
 SHUT_OUT, REFUSALS, TROUBLE = frozenset({401, 403}), frozenset({400, 405, 409, 410, 415, 422}), range(500, 600)

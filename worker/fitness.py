@@ -10,7 +10,6 @@ from schemas.orders import Order
 from schemas.status import Reason
 from schemas.stores import Store
 from worker import schedule
-from worker.carriers.account import Account
 from worker.carriers.port import Booking, Carrier
 from worker.errors import Refused
 
@@ -23,10 +22,10 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
 
     A codec that breaks over an order refuses nothing: its create will say so.
     """
-    pickup_at = schedule.pickup_at(order, store, at)
+    booking = supposed(order, store, at)
     try:
-        _serve(codec.account, order, store, pickup_at)
-        codec.book(Booking(NOBODY, NOBODY, order, store, pickup_at, order.deliver_at), at)
+        _serve(codec, booking)
+        codec.book(booking, at)
     except Refused as refused:
         return refused
     except Exception:  # noqa: BLE001 - see above
@@ -34,8 +33,14 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
     return None
 
 
-def _serve(account: Account, order: Order, store: Store, pickup_at: datetime) -> None:
-    if not account.reaches(order.dropoff.postal_code):
+def supposed(order: Order, store: Store, at: datetime) -> Booking:
+    """Give what a carrier would be told if its courier were sent at this time."""
+    return Booking(NOBODY, NOBODY, order, store, schedule.pickup_at(order, store, at), order.deliver_at)
+
+
+def _serve(codec: Carrier, booking: Booking) -> None:
+    account, store = codec.account, booking.store
+    if not account.reaches(booking.order.dropoff.postal_code):
         raise Refused(Reason.UNSERVICEABLE, "dropoff.postal_code is outside the account's POSTAL_CODES")
-    if not account.is_open(pickup_at.astimezone(ZoneInfo(store.timezone)).time()):
+    if not account.is_open(booking.pickup_at.astimezone(ZoneInfo(store.timezone)).time()):
         raise Refused(Reason.CARRIER_CLOSED, "the pickup is outside the account's HOURS")

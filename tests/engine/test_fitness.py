@@ -12,8 +12,8 @@ from tests.engine import life
 from tests.engine.life import a_store
 from worker.carriers import KINDS
 from worker.carriers.account import Account
-from worker.carriers.fitness import refusal
 from worker.carriers.port import Carrier
+from worker.fitness import refusal
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 """Six in the evening in Odense."""
