@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from celery import shared_task
 
@@ -11,7 +12,8 @@ from schemas.status import Cause
 from worker import hints, lifecycle, log
 from worker.carriers.port import Carrier, Observation
 from worker.delivery import Attempt, Change, Delivery, view
-from worker.errors import CarrierError
+from worker.errors import CarrierError, Unreadable
+from worker.exchange import guarded
 from worker.lifecycle.surplus import GONE
 from worker.store import StoredCallback
 from worker.wiring import House, house
@@ -20,6 +22,7 @@ logger = log.get(__name__)
 ORPHANED = timedelta(days=1)
 """After which a callback that nobody's attempt explains is given up."""
 REPEATED = timedelta(hours=26)
+T = TypeVar("T")
 Seen = tuple[Observation, ...]
 Read = Callable[[Delivery, Attempt, datetime], Seen]
 """Reads a callback about an attempt of a delivery."""
@@ -34,7 +37,8 @@ def apply(callback_id: str) -> None:
         return
     try:
         codec = made.carrier(kept.carrier)
-        found = made.store.find_attempt(kept.carrier, codec.callback_key(kept.callback))
+        key = _sure(codec, lambda: codec.callback_key(kept.callback))
+        found = made.store.find_attempt(kept.carrier, key)
     except (CarrierError, KeyError) as error:
         _unreadable(made, kept, error)
         return
@@ -73,7 +77,16 @@ def _unreadable(made: House, kept: StoredCallback, error: Exception) -> None:
 def _read(
     codec: Carrier, words: lifecycle.Words, kept: StoredCallback, delivery: Delivery, attempt: Attempt, now: datetime
 ) -> Seen:
-    return lifecycle.explained(codec.read_callback(kept.callback, view(delivery, attempt), now), words)
+    seen = _sure(codec, lambda: codec.read_callback(kept.callback, view(delivery, attempt), now))
+    return lifecycle.explained(seen, words)
+
+
+def _sure(codec: Carrier, work: Callable[[], T]) -> T:
+    """Do a codec's work on a callback; one that breaks it is not tried again and again. Raises CarrierError."""
+    done = guarded(codec.account.name, work, lambda error: Unreadable(f"it broke its reader: {type(error).__name__}"))
+    if isinstance(done, CarrierError):
+        raise done
+    return done
 
 
 def _news(made: House, read: Read, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:

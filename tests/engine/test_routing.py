@@ -229,6 +229,15 @@ def test_carriers_take_turns_and_none_loses_its_turn_sooner_than_that() -> None:
     assert turns == [(name, START + 2 * MINUTE * turn) for turn, name in enumerate(["borzo", "cervo"] * 2 + ["borzo"])]
 
 
+def test_a_change_of_the_order_does_not_lead_back_to_who_could_not_be_called() -> None:
+    life = Life("borzo", "cervo")
+    life.place()
+    while life.delivery.carrier == "borzo":
+        cannot_call(life, PAUSED)
+    life.change(notes="ring twice")
+    assert life.state == ("queued", Step.BOOK, "cervo")
+
+
 def test_who_said_no_is_not_asked_again_because_the_next_cannot_be_called() -> None:
     life = Life("deliverit", "borzo")
     life.place()

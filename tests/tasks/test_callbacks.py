@@ -10,7 +10,8 @@ import pytest
 
 from tests.tasks.street import START, Street
 from worker.app import carrier_queues
-from worker.carriers.port import Callback, tag_of
+from worker.carriers.borzo import Borzo
+from worker.carriers.port import Attempt, Callback, Observation, tag_of
 from worker.delivery import Change, Delivery
 from worker.web.listening import GAP, SPREAD, listen
 
@@ -240,3 +241,17 @@ def test_callbacks_wait_in_a_queue_without_money_in_it(street: Street) -> None:
     }
     callbacks = route("callbacks.apply", ["id"], {}, {})["queue"]
     assert (money, callbacks) == ({carrier_queues("borzo")[0]}, "callbacks")
+
+
+class _Broken(Borzo):
+    """A codec with a bug in it."""
+
+    def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:
+        raise IndexError(callback, attempt, now)
+
+
+def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(followed: Street) -> None:
+    account = followed.house.settings.accounts["borzo"]
+    followed.house._carriers["borzo"] = _Broken(account, {})
+    assert receive(followed, letter(followed, "courier_assigned", followed.now)) == "unreadable"
+    assert followed.told() == ["queued", "created"]

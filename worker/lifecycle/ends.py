@@ -6,7 +6,7 @@ from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
 from worker.delivery import Attempt
 from worker.lifecycle.edit import OPEN_QUESTIONS, UNTIL_ITS_END, Edit
-from worker.lifecycle.routing import ask, next_carrier
+from worker.lifecycle.routing import FALLBACK, ask, next_carrier
 
 WITH_ITEMS = "with_items"
 """The detail of an end with the goods on the road."""
@@ -60,7 +60,7 @@ def _roll_up(edit: Edit, attempt: Attempt, status: DeliveryStatus, described: di
     if following is not None or edit.delivery.moved:
         edit.set(courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
         ask(edit, following)
-        edit.enter(DeliveryStatus.QUEUED, detail="fallback")
+        edit.enter(DeliveryStatus.QUEUED, detail=FALLBACK)
         return
     edit.enter(status, attempt, **described)
     edit.tell(EventType.DISPATCH_FAILED, attempt)

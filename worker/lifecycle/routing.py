@@ -11,6 +11,9 @@ from worker.delivery import Change, Delivery
 from worker.errors import Refused
 from worker.lifecycle.edit import Edit, Rules
 
+FALLBACK = "fallback"
+"""The detail of a delivery that waits for another carrier than the first."""
+
 
 def route(delivery: Delivery, store: Store | None, rules: Rules, now: datetime) -> Change:
     """Try again to give a waiting delivery its store and a carrier."""
@@ -32,7 +35,9 @@ def choose_carrier(edit: Edit, store: Store | None) -> None:
     # Only what this settles: behind a closed gate it is routed every minute, and may wait for a person about more.
     edit.answer({"unknown_store", "no_configured_carrier"} if left else {"unknown_store"})
     refusals: dict[str, Refused] = {}
-    chosen = _fitting(edit, left, refusals)
+    # Who was turned to because another could not be called stays in turn: a change of the order makes nobody answer.
+    turned_to = [edit.delivery.carrier] if edit.delivery.detail == FALLBACK else []
+    chosen = _fitting(edit, sorted(left, key=lambda name: name not in turned_to), refusals)
     if chosen is None:
         edit.set(carrier=None)
         _nobody(edit, refusals)
@@ -94,7 +99,7 @@ def fail_over(edit: Edit, *, first: bool) -> None:
         edit.set(retry_at=min(delivery.retry_at or at, at))
     elif chosen := _fitting(edit, others, {}):
         ask(edit, chosen)
-        edit.enter(DeliveryStatus.QUEUED, detail="fallback")
+        edit.enter(DeliveryStatus.QUEUED, detail=FALLBACK)
 
 
 def _failover_at(delivery: Delivery) -> datetime:
