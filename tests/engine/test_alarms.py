@@ -95,6 +95,7 @@ def test_a_doubt_asks_for_a_person_before_the_pickup_even_while_it_is_looked_up(
 
     live_on(life, HOUR, look)
     assert told(life) == [(10, "outcome_unknown")]
+    assert lifecycle.attended(life.delivery, life.rules, life.now) is None  # a doubt is settled, not attended
     life.see(news("created", ref="R-1"), cause=Cause.RECONCILE)
     assert life.delivery.attention is None
 

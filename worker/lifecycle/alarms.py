@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import Cause, Reason
+from schemas.status import Cause, DeliveryStatus, Reason
 from worker.delivery import Change, Delivery, Step
-from worker.lifecycle.edit import Edit, Rules
+from worker.lifecycle.edit import OPEN_QUESTIONS, Edit, Rules
 from worker.lifecycle.routing import turn_away
 from worker.plan import Alarm, alarms
 
@@ -25,7 +25,8 @@ def ring(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
 def attended(delivery: Delivery, rules: Rules, now: datetime) -> Change | None:
     """Take that a person has seen to it; None when nobody was asked for, or for a doubt, which needs a ruling."""
     attempt = delivery.active
-    if delivery.attention is None or (attempt is not None and attempt.parked):
+    in_doubt = attempt is not None and attempt.state == DeliveryStatus.SUBMIT_UNKNOWN
+    if delivery.attention is None or (in_doubt and not OPEN_QUESTIONS.isdisjoint(delivery.asks)):
         return None
     edit = Edit(delivery, rules, now, Cause.OPERATOR)
     edit.set(attention=None)
