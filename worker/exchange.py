@@ -4,7 +4,7 @@ Each is written down before it is sent, and every answer is stored for the very 
 answers come in. One order that breaks a codec never takes its neighbours along.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from schemas.status import Reason
 from worker import hints, lifecycle, log, schedule
-from worker.carriers.port import Booked, Call, CallbackKey, Carrier, Reply
+from worker.carriers.port import Booked, Call, Carrier, Reply
 from worker.delivery import Attempt, Change, Delivery, Step, booking
 from worker.errors import CarrierError, Held, Refused, Uncertain
 from worker.gateway import Outcome
@@ -77,14 +77,7 @@ def _perform(made: House, codec: Carrier, ids: Sequence[str], verb: Verb[T], pag
     if not page.sending(one.attempt.id for one in about.values()):
         made.store.update([one.delivery.id for one in about.values()], page.unsign)
     for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
-        for part in _parted(codec, verb, [(about[id(call)], outcome) for call, outcome in group]):
-            _take(made, codec, verb, page, part)
-
-
-def _parted(codec: Carrier, verb: Verb[T], group: list[tuple[Asked, Outcome]]) -> list[list[tuple[Asked, Outcome]]]:
-    """Part answers that are read one by one: whether an id is another's shows when that one's is stored (C-21)."""
-    apart = verb.step is Step.BOOK and not codec.capabilities.find
-    return [[each] for each in group] if apart else [group]
+        _take(made, codec, verb, page, [(about[id(call)], outcome) for call, outcome in group])
 
 
 def _described(made: House, codec: Carrier, verb: Verb[T], one: Asked, *, until: datetime) -> Call | T | CarrierError:
@@ -108,29 +101,34 @@ def ask(made: House, codec: Carrier, call: Call, read: Callable[[Reply], T]) -> 
 
 
 def read_booking(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Booked:
-    """Read the answer to a create. Uncertain when the order it names is known as another's.
+    """Read the answer to a create. Raises CarrierError."""
+    told = booking(delivery, attempt, made.callback_url(codec.account.name, attempt.token))
+    return codec.read_booking(told, reply, made.now())
+
+
+def doubted(made: House, codec: Carrier, verdicts: Mapping[int, T | CarrierError]) -> dict[int, T | CarrierError]:
+    """Doubt each booking, by its attempt, under an id that is known as another's.
 
     Where nothing can be looked up by our reference, the bare id of the answer is all that ties it to us (C-21).
     """
-    carrier = codec.account.name
-    made_of = booking(delivery, attempt, made.callback_url(carrier, attempt.token))
-    booked = codec.read_booking(made_of, reply, made.now())
-    ref = booked.observation.ref
-    if codec.capabilities.find or ref is None:
-        return booked
-    if _held_by(made, carrier, ref) not in {None, (delivery.id, attempt.id)}:
-        logger.error("carrier.id_repeated", carrier=carrier, delivery_id=delivery.id, ref=ref)
-        raise Uncertain("the carrier's id belongs to another order")
-    return booked
+    refs = {key: each.observation.ref for key, each in verdicts.items() if isinstance(each, Booked)}
+    known = {ref for ref in refs.values() if ref is not None}
+    holders = {} if codec.capabilities.find or not known else _holders(made, codec.account.name, known)
+    sure = dict(verdicts)
+    for key, ref in refs.items():
+        if ref in known and not codec.capabilities.find and holders.setdefault(ref, key) != key:
+            logger.error("carrier.id_repeated", carrier=codec.account.name, attempt_id=key, ref=ref)
+            sure[key] = Uncertain("the carrier's id belongs to another order")
+    return sure
 
 
-def _held_by(made: House, carrier: str, ref: str) -> tuple[str, int] | None:
+def _holders(made: House, carrier: str, refs: Collection[str]) -> dict[str, int]:
     try:
-        return made.store.find_attempt(carrier, CallbackKey(ref=ref))
+        return made.store.holders(carrier, refs)
     except Exception as error:
         if not passing(error):
             raise
-        return None  # a database that is away for a moment is no reason to doubt an answer
+        return {}  # a database that is away for a moment is no reason to doubt an answer
 
 
 def _begun(made: House, carrier: str, ids: Sequence[str], verb: Verb[T], page: Page, now: datetime) -> list[Asked]:
@@ -156,23 +154,32 @@ def _take(made: House, codec: Carrier, verb: Verb[T], page: Page, group: Sequenc
     """Store what a group of outcomes means, and tell what it says about the account."""
     carrier = codec.account.name
     page.answered((one.attempt.id, outcome) for one, outcome in group)
-    answers = [(one, outcome, *_answer(made, codec, verb, one, outcome)) for one, outcome in group]
-    settled = settle(made, [(one, decide) for one, _, _, decide in answers])
+    read = _verdicts(made, codec, verb, group)
+    verdicts = doubted(made, codec, read)
+    settled = settle(made, [(one, _meant(verb, one, verdicts[one.attempt.id])) for one, _ in group])
     page.settled(each.id for each in settled)
     for each in settled:
         logger.info("delivery.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
     if verb.step is Step.BOOK:
         standing.leaving(carrier, settled)
     # Only now: Redis may hang, and an answer must not wait for it.
-    standing.note(made, carrier, standing.KINDS[verb.step], [(outcome, verdict) for _, outcome, verdict, _ in answers])
+    said = [(outcome, verdicts[one.attempt.id]) for one, outcome in group]
+    standing.note(made, carrier, standing.KINDS[verb.step], said)
 
 
-def _answer(made: House, codec: Carrier, verb: Verb[T], one: Asked, outcome: Outcome) -> tuple[object, Decide]:
-    """Tell what an outcome is read as, and what that means for the delivery."""
-    if isinstance(outcome, CarrierError):
-        return outcome, _meant(verb, one, outcome)
-    verdict = guarded(codec.account.name, partial(verb.read, made, codec, one.delivery, one.attempt, outcome), unread)
-    return verdict, _meant(verb, one, verdict)
+def _verdicts(
+    made: House, codec: Carrier, verb: Verb[T], group: Sequence[tuple[Asked, Outcome]]
+) -> dict[int, T | CarrierError]:
+    """Tell what each outcome is read as, by its attempt."""
+    verdicts: dict[int, T | CarrierError] = {}
+    for one, outcome in group:
+        read = partial(verb.read, made, codec, one.delivery, one.attempt)
+        verdicts[one.attempt.id] = (
+            outcome
+            if isinstance(outcome, CarrierError)
+            else guarded(codec.account.name, partial(read, outcome), unread)
+        )
+    return verdicts
 
 
 def _meant(verb: Verb[T], one: Asked, answer: T | CarrierError) -> Decide:

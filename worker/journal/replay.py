@@ -15,7 +15,7 @@ from worker import hints, lifecycle, log
 from worker.carriers.port import Booked, Carrier, Reply
 from worker.delivery import Attempt, Change, Delivery
 from worker.errors import CarrierError, Unavailable
-from worker.exchange import guarded, read_booking, unread
+from worker.exchange import doubted, guarded, read_booking, unread
 from worker.gateway import Outcome
 from worker.journal import Page
 from worker.store import passing
@@ -84,7 +84,9 @@ class Replay:
         return partial(self._read, self._house.carrier(carrier), outcome)
 
     def _read(self, codec: Carrier, reply: Reply, delivery: Delivery, attempt: Attempt) -> Booked | CarrierError:
-        return guarded(attempt.carrier, lambda: read_booking(self._house, codec, delivery, attempt, reply), unread)
+        made = self._house
+        told = guarded(attempt.carrier, lambda: read_booking(made, codec, delivery, attempt, reply), unread)
+        return doubted(made, codec, {attempt.id: told})[attempt.id]
 
     def stop(self) -> None:
         """Ask it to end after the page it is at."""

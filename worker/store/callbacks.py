@@ -1,6 +1,6 @@
 """Callbacks: stored raw before they are answered, applied afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -99,6 +99,12 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
         if row is not None:
             return row.delivery_id, row.id
     return None
+
+
+def holders(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
+    """Name the attempts that have these ids at a carrier."""
+    query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
+    return {row.ref: row.id for row in connection.execute(query)}
 
 
 def listened_at(connection: Connection) -> datetime | None:

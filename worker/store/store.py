@@ -210,6 +210,11 @@ class Store:
         with reading(self.engine) as connection:
             return callbacks.find_attempt(connection, carrier, key)
 
+    def holders(self, carrier: str, refs: Collection[str]) -> dict[str, int]:
+        """Name the attempts that have these ids at a carrier."""
+        with reading(self.engine) as connection:
+            return callbacks.holders(connection, carrier, refs)
+
     def apply_callback(
         self, callback_id: str, result: str, found: tuple[str, int] | None, decide: Decision
     ) -> list[Delivery]:
