@@ -10,7 +10,8 @@ from celery import shared_task
 
 from schemas.status import Reason
 from worker import exchange, hints, lifecycle, quotes, reads
-from worker.carriers.port import Amends, Booked, Booking, Call, Carrier, Observation, Reply
+from worker.carriers.abilities import Amends
+from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
 from worker.delivery import Attempt, Change, Delivery, Ruling, Step, booking, view
 from worker.errors import Refused
 from worker.exchange import Verb

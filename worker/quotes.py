@@ -7,7 +7,8 @@ import hashlib
 
 from schemas.orders import fingerprint
 from worker import log
-from worker.carriers.port import Booking, Carrier, Quote, Quotes
+from worker.carriers.abilities import Quote, Quotes
+from worker.carriers.port import Booking, Carrier
 from worker.errors import Refused, Unavailable
 from worker.exchange import guarded, unread
 from worker.wiring import House

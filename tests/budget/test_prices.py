@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from schemas.status import Reason
-from worker.carriers.port import Price, Quote
+from worker.carriers.abilities import Quote
+from worker.carriers.port import Price
 from worker.guard.prices import KEPT_SECONDS, Prices
 
 QUOTES = [

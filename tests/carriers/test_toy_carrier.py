@@ -13,7 +13,8 @@ from tests.carriers.toy.server import ToyServer
 from tests.tasks.street import Street
 from worker import quotes
 from worker.carriers import KINDS
-from worker.carriers.port import Price, Quote
+from worker.carriers.abilities import Quote
+from worker.carriers.port import Price
 from worker.fitness import supposed
 from worker.gateway import Gateway
 

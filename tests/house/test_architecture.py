@@ -24,7 +24,7 @@ PURE = (
     "schemas/",
 )
 """Rooms without I/O: data in, data out."""
-PORT = ("worker.carriers.port", "worker.carriers.account", "worker.carriers.texts")
+PORT = ("worker.carriers.port", "worker.carriers.abilities", "worker.carriers.account", "worker.carriers.texts")
 """What every carrier knows."""
 
 IO = frozenset({

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol
 
 from schemas.orders import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
@@ -392,89 +392,3 @@ class Carrier(Protocol):
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
         """Read the probe's answer into facts about the account; Refused, Unavailable or Unreadable when it fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a delivery would cost.
-
-    `orderable` is false when the carrier says that it would not take it: `reason` in our words, `why` in its own.
-    """
-
-    price: Price | None
-    orderable: bool = True
-    why: tuple[str, ...] = ()
-    reason: Reason = Reason.VALIDATION
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """One label to print: `media_type` is its format, `content` the file itself."""
-
-    media_type: str
-    content: bytes = field(repr=False)
-    point: str = ""
-
-
-@runtime_checkable
-class Amends(Protocol):
-    """A carrier to which a change of an order can be carried, read first and then written."""
-
-    def before_amend(self, attempt: Attempt, now: datetime) -> Call | None:
-        """Describe the read that an amendment starts from; None where it needs none."""
-
-    def amend(self, attempt: Attempt, standing: Reply | None, now: datetime) -> Call | None:
-        """Describe the change to `attempt.order`; None when what stands says the same already. Raises Refused.
-
-        It may be repeated: what it describes leads to the same, however often it is done.
-        """
-
-    def read_amended(self, attempt: Attempt, reply: Reply, now: datetime) -> Observation | None:
-        """Read the answer: what it shows of the order, if anything. Refused when it can no longer be changed."""
-
-
-@runtime_checkable
-class Quotes(Protocol):
-    """A carrier that tells a price before it is asked to come."""
-
-    quotes_first: bool
-    """Whether the price is asked before every create, which is then not sent when the carrier would refuse it."""
-
-    def quote(self, booking: Booking, now: datetime) -> Call:
-        """Describe the question; nothing is created by it. Raises Refused when the carrier cannot be asked."""
-
-    def read_quote(self, reply: Reply, now: datetime) -> Quote:
-        """Read the price."""
-
-
-@runtime_checkable
-class Labels(Protocol):
-    """A carrier that has labels to print."""
-
-    def labels(self, attempt: Attempt, media: Literal["pdf", "zpl"]) -> Call:
-        """Describe the question. Raises Refused while the order is not known there."""
-
-    def read_labels(self, reply: Reply, attempt: Attempt) -> tuple[Label, ...]:
-        """Read the labels, one for each point that has one."""
-
-
-@runtime_checkable
-class Locates(Protocol):
-    """A carrier that tells where the courier is."""
-
-    def locate(self, attempt: Attempt) -> Call:
-        """Describe the question. Raises Refused while the order is not known there."""
-
-    def read_location(self, reply: Reply, attempt: Attempt) -> Courier | None:
-        """Read where the courier is; None while nobody is on the way."""
-
-
-@runtime_checkable
-class Vets(Protocol):
-    """A carrier that shows whether the settings of an account fit what stands there."""
-
-    def vet(self, facts: Mapping[str, str]) -> Call | None:
-        """Compare the settings with the probe's facts, and describe what else is to be asked. Raises Refused."""
-
-    def read_vetted(self, reply: Reply) -> None:
-        """Return when the settings fit; Refused when they do not."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from schemas.orders import Order
-    from worker.carriers.port import Booking, Call, Carrier, Courier, Quote, Reply
+    from worker.carriers.abilities import Quote
+    from worker.carriers.port import Booking, Call, Carrier, Courier, Reply
     from worker.delivery import Attempt, Delivery
     from worker.wiring import House
 
@@ -52,7 +53,7 @@ def quote(
 
 
 def _quoting(made: "House", wanted: str) -> list[str]:
-    from worker.carriers.port import Quotes
+    from worker.carriers.abilities import Quotes
 
     able = sorted(name for name, codec in made.codecs.items() if isinstance(codec, Quotes))
     if wanted and wanted not in able:
@@ -109,7 +110,7 @@ def labels(
     media: Literal["pdf", "zpl"] = typer.Option("pdf", "--format", help="pdf, or zpl for a label printer."),
 ) -> None:
     """Fetch the labels of a delivery and write them into files."""
-    from worker.carriers.port import Labels
+    from worker.carriers.abilities import Labels
     from worker.delivery import view
 
     made = house()
@@ -141,7 +142,7 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 @app.command(rich_help_panel=ASK)
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
     """Ask who brings a delivery, and where he is now."""
-    from worker.carriers.port import Locates
+    from worker.carriers.abilities import Locates
     from worker.delivery import view
 
     made = house()

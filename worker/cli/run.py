@@ -187,7 +187,7 @@ def _ask_folder(folder: Path) -> None:
 
 
 def _probe(made: "House", name: str) -> str:
-    from worker.carriers.port import Vets
+    from worker.carriers.abilities import Vets
 
     codec = made.codecs[name]  # without what the database remembers of it: that is another line
     facts = codec.read_probe(made.gateway.one(name, codec.probe()))

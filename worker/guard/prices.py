@@ -9,7 +9,8 @@ from decimal import Decimal
 import redis
 
 from schemas.status import Reason
-from worker.carriers.port import Price, Quote
+from worker.carriers.abilities import Quote
+from worker.carriers.port import Price
 from worker.guard.budget import Away
 
 KEPT_SECONDS = 300

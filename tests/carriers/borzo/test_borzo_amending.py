@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from schemas.orders import Order
 from tests.carriers.borzo.conftest import ATTEMPT_ID, ORDER, STORE, TAG, make_codec
+from worker.carriers.abilities import Amends
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Amends, Attempt, Booking, Operation, Reply
+from worker.carriers.port import Attempt, Booking, Operation, Reply
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
 
 Documents = Callable[[str], bytes]

@@ -11,22 +11,9 @@ from typing import Any
 import pytest
 
 from schemas.status import Reason
+from worker.carriers.abilities import Label, Labels, Locates, Quote, Quotes, Vets
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import (
-    Attempt,
-    Booking,
-    Call,
-    Courier,
-    Label,
-    Labels,
-    Locates,
-    Operation,
-    Price,
-    Quote,
-    Quotes,
-    Reply,
-    Vets,
-)
+from worker.carriers.port import Attempt, Booking, Call, Courier, Operation, Price, Reply
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
 
 Documents = Callable[[str], bytes]

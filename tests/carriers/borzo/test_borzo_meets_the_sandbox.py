@@ -12,8 +12,9 @@ import pytest
 from schemas.orders import Order
 from schemas.status import DeliveryStatus, Reason
 from tests.sandbox.bench import START, Bench
+from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking, Call, Price, Quote, Reply
+from worker.carriers.port import Attempt, Booking, Call, Price, Reply
 from worker.errors import Refused
 
 EVERYTHING = {

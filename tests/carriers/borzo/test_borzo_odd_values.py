@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Courier, Observation, Price, Quote, Reply
+from worker.carriers.port import Attempt, Courier, Observation, Price, Reply
 
 Replies = Callable[..., Reply]
 Raw = Callable[..., dict[str, Any]]

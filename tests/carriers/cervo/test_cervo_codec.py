@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from worker.carriers.abilities import Amends
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
-from worker.carriers.port import Amends, Attempt, Cadence, Call, Capabilities, Operation, Reply
+from worker.carriers.port import Attempt, Cadence, Call, Capabilities, Operation, Reply
 from worker.errors import Throttled, Unavailable
 
 LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}

@@ -11,20 +11,8 @@ from hypothesis import strategies as st
 from schemas.status import FINAL, DeliveryStatus
 from tests.carriers.contract.subjects import SUBJECTS, Subject
 from tests.carriers.sample import NOW
-from worker.carriers.port import (
-    Amends,
-    Attempt,
-    Booked,
-    Call,
-    Callback,
-    Labels,
-    Locates,
-    Observation,
-    Quotes,
-    Reading,
-    Reply,
-    Vets,
-)
+from worker.carriers.abilities import Amends, Labels, Locates, Quotes, Vets
+from worker.carriers.port import Attempt, Booked, Call, Callback, Observation, Reading, Reply
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
 HTML = b"<!DOCTYPE html><html><body>Please log in.</body></html>"

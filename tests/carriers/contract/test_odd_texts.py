@@ -11,7 +11,8 @@ from tests.carriers.contract.subjects import SUBJECTS, Subject
 from tests.carriers.contract.test_answers import read, verdict
 from tests.carriers.contract.test_requests import PERSONAL
 from tests.carriers.sample import NOW
-from worker.carriers.port import Booked, Labels, Locates, Observation, Reply
+from worker.carriers.abilities import Labels, Locates
+from worker.carriers.port import Booked, Observation, Reply
 from worker.errors import Refused
 
 UNTELLABLE = "\ud800 odd\x1b[2J\r\n" + "long" * 5_000

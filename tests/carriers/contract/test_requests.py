@@ -11,7 +11,8 @@ from schemas.status import Reason
 from tests.carriers.contract.subjects import SECRET, SUBJECTS, Subject
 from tests.carriers.sample import NOW
 from worker.carriers import KINDS
-from worker.carriers.port import HARMLESS, Amends, Call, Callback, Labels, Locates, Operation, Quotes
+from worker.carriers.abilities import Amends, Labels, Locates, Quotes
+from worker.carriers.port import HARMLESS, Call, Callback, Operation
 from worker.errors import Forged, Refused
 
 PERSONAL = ("Jane", "Doe", "4520304050", "Nørregade", "ring twice")

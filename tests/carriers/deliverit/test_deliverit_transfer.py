@@ -13,20 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus, Reason
+from worker.carriers.abilities import Amends
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import (
-    Amends,
-    Attempt,
-    Booked,
-    Booking,
-    Call,
-    Observation,
-    Operation,
-    Price,
-    Raw,
-    Reading,
-    Reply,
-)
+from worker.carriers.port import Attempt, Booked, Booking, Call, Observation, Operation, Price, Raw, Reading, Reply
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
 
 TAG = "132TMY8NEP0"

@@ -11,6 +11,7 @@ from schemas.status import DeliveryStatus, Reason
 from tests.carriers.toy.account import ToyAccount
 from tests.carriers.toy.replies import PROBLEMS, after_asking, after_changing
 from tests.carriers.toy.status import STATUS_OF_WORD
+from worker.carriers.abilities import Quote
 from worker.carriers.account import Account
 from worker.carriers.port import (
     Attempt,
@@ -24,7 +25,6 @@ from worker.carriers.port import (
     Observation,
     Operation,
     Price,
-    Quote,
     Raw,
     Reading,
     Reply,

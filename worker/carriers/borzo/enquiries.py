@@ -10,13 +10,14 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from schemas.status import Reason
+from worker.carriers.abilities import Label, Quote
 from worker.carriers.account import Account
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.faults import Problem, after_reading, objection, refusal_in
 from worker.carriers.borzo.request import calculate_order, encode
 from worker.carriers.borzo.sighting import CURRENCY, courier_of
 from worker.carriers.borzo.wire import RawClient, RawCourier, RawLabel, RawPrice, rows, success
-from worker.carriers.port import Attempt, Booking, Call, Courier, Label, Operation, Price, Quote, Reply
+from worker.carriers.port import Attempt, Booking, Call, Courier, Operation, Price, Reply
 from worker.errors import Refused, Unreadable
 
 API = "/api/business/1.6"
