@@ -11,11 +11,12 @@ from celery import shared_task
 from schemas.status import Cause
 from worker import hints, lifecycle, log
 from worker.carriers.port import Carrier, Observation
-from worker.delivery import Attempt, Change, Delivery, view
+from worker.delivery import Attempt, Change, Delivery
 from worker.errors import CarrierError, Unreadable
 from worker.exchange import guarded
 from worker.lifecycle.surplus import GONE
 from worker.store import StoredCallback
+from worker.terms import view
 from worker.wiring import House, house
 
 logger = log.get(__name__)

@@ -12,9 +12,10 @@ from schemas.status import Reason
 from worker import exchange, hints, lifecycle, quotes, reads
 from worker.carriers.abilities import Amends
 from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
-from worker.delivery import Attempt, Change, Delivery, Ruling, Step, booking, view
+from worker.delivery import Attempt, Change, Delivery, Ruling, Step
 from worker.errors import Refused
 from worker.exchange import Verb
+from worker.terms import booking, view
 from worker.wiring import House, house
 
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from schemas.status import Reason
 from worker import hints, lifecycle, log, schedule
 from worker.carriers.port import Booked, Call, Carrier, Reply
-from worker.delivery import Attempt, Change, Delivery, Step, booking
+from worker.delivery import Attempt, Change, Delivery, Step
 from worker.errors import CarrierError, Held, Refused, Uncertain
 from worker.gateway import Outcome
 from worker.guard import standing
@@ -21,6 +21,7 @@ from worker.guard.breaker import Kind
 from worker.journal import Page
 from worker.plan import call_time
 from worker.store import passing
+from worker.terms import booking
 from worker.wiring import House
 
 logger = log.get(__name__)

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from schemas.status import GOODS_WITH_COURIER, DeliveryStatus
 from worker import schedule
-from worker.delivery import SUBMITTING, Attempt, Delivery, Step, Terms
+from worker.delivery import SUBMITTING, Attempt, Delivery, Step
+from worker.terms import Terms
 
 TAILED = frozenset({DeliveryStatus.DELIVERED.value, DeliveryStatus.CANCELLED.value, DeliveryStatus.FAILED.value})
 """Ends that a carrier may take back."""

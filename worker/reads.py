@@ -9,12 +9,13 @@ from schemas.status import Cause
 from worker import lifecycle, log
 from worker.carriers.port import Attempt as Seen
 from worker.carriers.port import Call, Carrier, Observation, Reading
-from worker.delivery import Attempt, Step, view
+from worker.delivery import Attempt, Step
 from worker.errors import CarrierError, Unreadable
 from worker.exchange import Asked, Decide, guarded, settle, unread
 from worker.gateway import Outcome
 from worker.guard import standing
 from worker.guard.breaker import Kind
+from worker.terms import view
 from worker.wiring import House
 
 logger = log.get(__name__)

@@ -17,7 +17,6 @@ from worker.carriers import KINDS
 from worker.carriers.account import Account
 from worker.carriers.port import Carrier
 from worker.clock import SharedClock
-from worker.delivery import Terms
 from worker.errors import Refused
 from worker.fitness import refusal
 from worker.gateway import Gateway
@@ -29,6 +28,7 @@ from worker.journal import Journal
 from worker.lifecycle import Rules, Words
 from worker.settings import Settings, load
 from worker.store import Store
+from worker.terms import Terms
 
 logger = log.get(__name__)
 Clock = Callable[[], datetime]

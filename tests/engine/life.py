@@ -17,8 +17,9 @@ from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import Booked, Capabilities, Observation, Offer, Raw
-from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Event, Ruling, Step, Terms
+from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Event, Ruling, Step
 from worker.errors import CarrierError, Refused
+from worker.terms import Terms
 
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from schemas.status import DeliveryStatus
 from tests.engine.life import CAPABILITIES, RULES, START, a_store, an_order
 from worker import schedule
 from worker.carriers.port import Cadence
-from worker.delivery import Terms
+from worker.terms import Terms
 
 MINUTE = timedelta(minutes=1)
 

@@ -19,6 +19,7 @@ PURE = (
     "worker/plan.py",
     "worker/platform/guard.py",
     "worker/schedule.py",
+    "worker/terms.py",
     "worker/transitions.py",
     "worker/errors.py",
     "schemas/",

@@ -14,8 +14,9 @@ from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, 
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from tests.engine.life import a_store
 from worker.carriers.port import Cadence, Capabilities
-from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Terms, Unread
+from worker.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Unread
 from worker.store import Intake, Store
+from worker.terms import Terms
 
 NOW = datetime(2026, 11, 21, 17, 40, 0, 123456, UTC)
 LATER = NOW + timedelta(hours=1)

@@ -111,7 +111,7 @@ def labels(
 ) -> None:
     """Fetch the labels of a delivery and write them into files."""
     from worker.carriers.abilities import Labels
-    from worker.delivery import view
+    from worker.terms import view
 
     made = house()
     delivery = one_delivery(made, name)
@@ -143,7 +143,7 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
     """Ask who brings a delivery, and where he is now."""
     from worker.carriers.abilities import Locates
-    from worker.delivery import view
+    from worker.terms import view
 
     made = house()
     delivery = one_delivery(made, name)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from schemas.orders import Message
-    from worker.delivery import Attempt, Delivery, Terms
+    from worker.delivery import Attempt, Delivery
     from worker.platform.guard import Memory
     from worker.store.accounts import Pause
+    from worker.terms import Terms
     from worker.wiring import House
 
 FOLLOW_SECONDS = 0.5

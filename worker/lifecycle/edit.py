@@ -7,8 +7,9 @@ from typing import Any
 
 from schemas.events import DeliveryEvent, EventType
 from schemas.status import TO_PLATFORM, CancelledBy, Cause, DeliveryStatus, Evidence
-from worker.delivery import Attempt, Change, Delivery, Event, Terms
+from worker.delivery import Attempt, Change, Delivery, Event
 from worker.plan import Alarm, plan
+from worker.terms import Terms
 
 Rules = Mapping[str, Terms]
 SURPLUS = "surplus_courier"
