@@ -126,10 +126,9 @@ def doubted(made: House, codec: Carrier, verdicts: Mapping[int, T | CarrierError
 def _holders(made: House, carrier: str, refs: Collection[str]) -> dict[str, int]:
     try:
         return made.store.holders(carrier, refs)
-    except Exception as error:
-        if not passing(error):
-            raise
-        return {}  # a database that is away for a moment is no reason to doubt an answer
+    except Exception as error:  # noqa: BLE001 - the answers of a whole group must not be lost over it
+        logger.warning("carrier.ids_not_compared", carrier=carrier, error=type(error).__name__)
+        return {}
 
 
 def _begun(made: House, carrier: str, ids: Sequence[str], verb: Verb[T], page: Page, now: datetime) -> list[Asked]:
