@@ -92,6 +92,19 @@ def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
     assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
 
 
+@pytest.mark.trap("C-24")
+def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on_the_road() -> None:
+    life = Life("cervo")
+    life.place()
+    life.book(Booked(news("created")))
+    life.reach(Step.TRACK)
+    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    life.see(news("picked_up"), cause=Cause.CALLBACK)
+    assert life.delivery.asks == ["reference_missing"]
+    life.see(news("cancelled"), cause=Cause.CALLBACK)
+    assert (life.delivery.status, life.delivery.asks) == ("cancelled", ["goods_with_courier"])
+
+
 @pytest.mark.trap("B-87")
 @pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
 def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
 from worker.delivery import Attempt
-from worker.lifecycle.edit import OPEN_QUESTIONS, UNTIL_ITS_END, Edit
+from worker.lifecycle.edit import CHANGED, UNTIL_ITS_END, Edit
 from worker.lifecycle.routing import FALLBACK, ask, next_carrier
 
 WITH_ITEMS = "with_items"
@@ -34,7 +34,8 @@ def end(edit: Edit, attempt: Attempt, status: DeliveryStatus, **described: Any) 
         wait_until=None,
         unread=None,
     )
-    edit.answer(OPEN_QUESTIONS if attempt.rank >= GOODS_WITH_COURIER else UNTIL_ITS_END)
+    # Whoever has the goods is still to be told of a change.
+    edit.answer(UNTIL_ITS_END - {CHANGED} if attempt.rank >= GOODS_WITH_COURIER else UNTIL_ITS_END)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
         edit.relieve()
         edit.enter(status, attempt, **described)

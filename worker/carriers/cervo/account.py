@@ -42,8 +42,8 @@ class CervoAccount(Account):
     id_location: Literal["query", "path", "header"] = "query"
     """Where its order id goes in a read; its document is not clear."""
     resubmit_in_doubt: bool = False
-    """Send a create again whose outcome nobody knows. Only where Cervo refuses a repeated id: otherwise two couriers
-    may come."""
+    """Send a create again whose outcome nobody knows, once and as a new order. Two couriers may come: Cervo cannot take
+    a new id for a repeat."""
     payment_tokens: dict[str, Token] = Field(default=DOOR_TOKENS)
     """Its words for how a customer pays at the door, one variable each: `...__PAYMENT_TOKENS__<METHOD>`."""
     prepaid_token: Token = "ONLINE"  # noqa: S105 - a word of the API, no secret
