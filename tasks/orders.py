@@ -1,10 +1,8 @@
 """Orders in: one message that came over Celery, and orders that are fetched from the platform by their id."""
 
 import json
-import os
-import socket
-import threading
 from typing import Any
+from uuid import uuid4
 
 from celery import Task, shared_task
 from celery.worker.request import Request
@@ -62,7 +60,7 @@ def fetch() -> None:
 def find_missed() -> None:
     """Look for open orders whose message never came; one look at a time, the others leave it to that one."""
     made = house()
-    holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+    holder = uuid4().hex
     if _paused(made) or not backfill.alone(made, holder):
         return
     try:

@@ -112,12 +112,14 @@ def doubted(made: House, codec: Carrier, verdicts: Mapping[int, T | CarrierError
 
     Where nothing can be looked up by our reference, the bare id of the answer is all that ties it to us (C-21).
     """
-    refs = {key: each.observation.ref for key, each in verdicts.items() if isinstance(each, Booked)}
-    known = {ref for ref in refs.values() if ref is not None}
-    holders = {} if codec.capabilities.find or not known else _holders(made, codec.account.name, known)
     sure = dict(verdicts)
+    if codec.capabilities.find:
+        return sure
+    booked = {key: each.observation.ref for key, each in verdicts.items() if isinstance(each, Booked)}
+    refs = {key: ref for key, ref in booked.items() if ref is not None}
+    holders = _holders(made, codec.account.name, refs.values()) if refs else {}
     for key, ref in refs.items():
-        if ref in known and not codec.capabilities.find and holders.setdefault(ref, key) != key:
+        if holders.setdefault(ref, key) != key:
             logger.error("carrier.id_repeated", carrier=codec.account.name, attempt_id=key, ref=ref)
             sure[key] = Uncertain("the carrier's id belongs to another order")
     return sure

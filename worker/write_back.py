@@ -42,7 +42,7 @@ def due(made: House, now: datetime) -> list[hints.Hint]:
 
 def _one(made: House, pause: Pause, now: datetime) -> list[str]:
     """Claim one look that tries whether the platform lets us in again; the try is kept while there is none to make."""
-    name, holder = f"probe.{ACCOUNT}", uuid4().hex
+    name, holder = standing.probe_lease(ACCOUNT), uuid4().hex
     if pause.by != "carrier" or not made.store.take_lease(name, holder, now, standing.PROBE_SECONDS):
         return []
     found = made.store.claim_write_backs(now, 1)

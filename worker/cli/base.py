@@ -14,6 +14,9 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worker.delivery import Delivery
     from worker.wiring import House
 
 app = typer.Typer(
@@ -77,6 +80,14 @@ def moment(text: str, now: datetime) -> datetime:
     if found.tzinfo is None:
         fail(f"--since {text} has no offset from UTC", 2)
     return found
+
+
+def hint(changed: "Sequence[Delivery]", now: datetime) -> None:
+    """Hint what follows at once from what a command changed."""
+    from worker import hints  # noqa: PLC0415
+    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
+
+    hints.after(changed, now)
 
 
 def complain(text: str) -> None:

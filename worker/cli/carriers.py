@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from schemas.status import DeliveryStatus
-from worker.cli.base import LOOK, Json, app, console, fail, house, when, write_json
+from worker.cli.base import LOOK, Json, app, console, fail, hint, house, when, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Mapping
 
     from worker.carriers.account import Account
-    from worker.delivery import Delivery
     from worker.store.accounts import Pause
     from worker.wiring import House
 
@@ -75,7 +73,7 @@ def explain(
     meaning = _meaning(raw, status)
     now = made.now()
     changed = made.store.explain_word(name, raw, meaning, made.rules, now)
-    _hint(changed, now)
+    hint(changed, now)
     console.print(f"{name}: {raw} means {meaning}, deliveries changed: {len(changed)}")
 
 
@@ -91,13 +89,6 @@ def _meaning(raw: str, status: str) -> DeliveryStatus:
     if status not in MEANINGS:
         fail(f"{status} is no status that a carrier can tell; there are {', '.join(MEANINGS)}", 2)
     return DeliveryStatus(status)
-
-
-def _hint(changed: "Sequence[Delivery]", now: "datetime") -> None:
-    from worker import hints  # noqa: PLC0415
-    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
-
-    hints.after(changed, now)
 
 
 def _with(name: str) -> "House":

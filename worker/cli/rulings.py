@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from schemas.status import Cause, DeliveryStatus
-from worker.cli.base import DECIDE, Json, app, console, fail, house, write_json
+from worker.cli.base import DECIDE, Json, app, console, fail, hint, house, write_json
 from worker.cli.deliveries import one_delivery, summary
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ def _decide(
     changed = made.store.update([delivery.id], decide)
     if not changed:
         fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step or 'none'}")
-    from worker import hints
-    from worker.app import app as _hints_go_through  # noqa: F401
-
-    hints.after(changed, made.now())
+    hint(changed, made.now())
     now = changed[0]
     if as_json:
         write_json(summary(now))

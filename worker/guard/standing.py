@@ -167,7 +167,7 @@ def _pause(made: House, carrier: str, why: str) -> None:
     now = made.now()
     try:
         paused = made.store.pause(carrier, "carrier", why, now)
-        made.store.take_lease(_lease(carrier), uuid4().hex, now, PROBE_SECONDS)
+        made.store.take_lease(probe_lease(carrier), uuid4().hex, now, PROBE_SECONDS)
     except Exception:  # the next answer says the same; those of this batch must not be lost over it
         logger.exception("carrier.pausing_failed", carrier=carrier)
         return
@@ -182,7 +182,7 @@ def probes(made: House) -> list[hints.Hint]:
     return [
         ("carriers.probe", [name])
         for name in shut_out
-        if made.store.take_lease(_lease(name), uuid4().hex, made.now(), PROBE_SECONDS)
+        if made.store.take_lease(probe_lease(name), uuid4().hex, made.now(), PROBE_SECONDS)
     ]
 
 
@@ -197,5 +197,6 @@ def retry(made: House, carrier: str) -> None:
     logger.warning("carrier.tried", carrier=carrier, resumed=error is None, error=error and str(error))
 
 
-def _lease(carrier: str) -> str:
-    return f"probe.{carrier}"
+def probe_lease(account: str) -> str:
+    """Name the right to try whether an account that shut us out lets us in again."""
+    return f"probe.{account}"
