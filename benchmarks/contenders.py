@@ -17,9 +17,9 @@ from sqlalchemy import create_engine
 from benchmarks import plain_celery
 from benchmarks.services import driver_url
 from worker.app import KEY_PREFIX
-from worker.demo import orders as demo
-from worker.fleet import Fleet
-from worker.store import Store
+from worker.database.database import Store
+from worker.local.demo import orders as demo
+from worker.local.supervisor import Fleet
 
 STORE = "34"
 TOKEN = "sandbox-cervo-token"

@@ -28,7 +28,7 @@ import httpx
 
 from benchmarks.contenders import Contender, OrderSync, Place, PlainCelery
 from benchmarks.services import backends, cpu_seconds, database, wait_until
-from worker.fleet import Fleet, free_port, read_tail, start_redis
+from worker.local.supervisor import Fleet, free_port, read_tail, start_redis
 
 WARM_UP = 300
 PAUSE = 0.05

@@ -11,9 +11,9 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from worker.carriers import KINDS
-from worker.carriers.account import Account
-from worker.platform.account import Ordering
-from worker.settings import Settings
+from worker.carriers.account import CarrierAccount
+from worker.config.settings import Settings
+from worker.ordering_api.account import Ordering
 
 PREFIX = "ORDER_SYNC_"
 PAGE = Path(__file__).parent / "settings.md"
@@ -57,15 +57,17 @@ def _general() -> Iterator[str]:
 def _carriers() -> Iterator[str]:
     stem = f"{PREFIX}CARRIERS__<NAME>__"
     yield "### Every account\n\nWhat must be set here has a default of its kind below.\n"
-    yield from _table(stem, Account, {"name"})
+    yield from _table(stem, CarrierAccount, {"name"})
     for kind, codec in sorted(KINDS.items()):
         model = codec.account_type
         yield f"\n### `KIND` {kind}\n"
-        yield from _table(stem, model, {name for name in Account.model_fields if _as_in_every_account(model, name)})
+        yield from _table(
+            stem, model, {name for name in CarrierAccount.model_fields if _as_in_every_account(model, name)}
+        )
 
 
-def _as_in_every_account(model: type[Account], name: str) -> bool:
-    return name in {"name", "kind"} or _default(model, name) == _default(Account, name)
+def _as_in_every_account(model: type[CarrierAccount], name: str) -> bool:
+    return name in {"name", "kind"} or _default(model, name) == _default(CarrierAccount, name)
 
 
 def _table(stem: str, model: type[BaseModel], without: Collection[str] = ()) -> Iterator[str]:
@@ -79,7 +81,7 @@ def _table(stem: str, model: type[BaseModel], without: Collection[str] = ()) -> 
 
 def _sentence(model: type[BaseModel], name: str) -> str:
     """Give what the models say of a field; a carrier's, which only has another default, says it no second time."""
-    said = model.model_fields[name].description or Account.model_fields[name].description
+    said = model.model_fields[name].description or CarrierAccount.model_fields[name].description
     if not said:
         raise SystemExit(f"{model.__name__}.{name} has no sentence below it")
     return " ".join(said.split())

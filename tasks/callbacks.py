@@ -9,15 +9,16 @@ from typing import TypeVar
 from celery import shared_task
 
 from schemas.status import Cause
-from worker import hints, lifecycle, log
+from worker import enqueue, log
 from worker.carriers.port import Carrier, Observation
-from worker.delivery import Attempt, Change, Delivery
+from worker.container import House, house
+from worker.database.callbacks import StoredCallback
+from worker.domain import lifecycle
+from worker.domain.carrier_terms import view
+from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.lifecycle.surplus import GONE
 from worker.errors import CarrierError, Unreadable
-from worker.exchange import guarded
-from worker.lifecycle.surplus import GONE
-from worker.store import StoredCallback
-from worker.terms import view
-from worker.wiring import House, house
+from worker.services.carrier_calls import guarded
 
 logger = log.get(__name__)
 ORPHANED = timedelta(days=1)
@@ -67,7 +68,7 @@ def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, 
     except CarrierError as error:
         _unreadable(made, kept, error)
         return
-    hints.after(changed, now)
+    enqueue.after(changed, now)
 
 
 def _unreadable(made: House, kept: StoredCallback, error: Exception) -> None:

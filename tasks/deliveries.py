@@ -9,44 +9,47 @@ from datetime import datetime
 from celery import shared_task
 
 from schemas.status import Reason
-from worker import exchange, hints, lifecycle, quotes, reads
+from worker import enqueue
 from worker.carriers.abilities import Amends
-from worker.carriers.port import Booked, Booking, Call, Carrier, Observation, Reply
-from worker.delivery import Attempt, Change, Delivery, Ruling, Step
+from worker.carriers.port import Booked, Booking, Carrier, Observation
+from worker.container import House, house
+from worker.domain import lifecycle
+from worker.domain.carrier_terms import booking, view
+from worker.domain.delivery import Attempt, Change, Delivery, Ruling, Step
 from worker.errors import Refused
-from worker.exchange import Verb
-from worker.terms import booking, view
-from worker.wiring import House, house
+from worker.http.call import Call, Reply
+from worker.services import carrier_calls, quotes, tracking
+from worker.services.carrier_calls import Verb
 
 
 @shared_task(name="deliveries.book")
 def book(carrier: str, delivery_ids: list[str]) -> None:
     """Create the carrier orders of these deliveries."""
-    exchange.perform(house(), carrier, delivery_ids, BOOK)
+    carrier_calls.perform(house(), carrier, delivery_ids, BOOK)
 
 
 @shared_task(name="deliveries.confirm")
 def confirm(carrier: str, delivery_ids: list[str]) -> None:
     """Accept or deny what the carrier offers."""
-    exchange.perform(house(), carrier, delivery_ids, CONFIRM)
+    carrier_calls.perform(house(), carrier, delivery_ids, CONFIRM)
 
 
 @shared_task(name="deliveries.amend")
 def amend(carrier: str, delivery_ids: list[str]) -> None:
     """Carry changes of these deliveries' orders to the carrier that has them."""
-    exchange.perform(house(), carrier, delivery_ids, AMEND)
+    carrier_calls.perform(house(), carrier, delivery_ids, AMEND)
 
 
 @shared_task(name="deliveries.cancel")
 def cancel(carrier: str, delivery_ids: list[str]) -> None:
     """Ask the carrier to cancel; a later read confirms it."""
-    exchange.perform(house(), carrier, delivery_ids, CANCEL)
+    carrier_calls.perform(house(), carrier, delivery_ids, CANCEL)
 
 
 @shared_task(name="deliveries.track")
 def track(carrier: str, delivery_ids: list[str]) -> None:
     """Read the status of these deliveries, with as few requests as the carrier allows."""
-    reads.look(house(), carrier, delivery_ids, Step.TRACK)
+    tracking.look(house(), carrier, delivery_ids, Step.TRACK)
 
 
 @shared_task(name="deliveries.reconcile")
@@ -55,7 +58,7 @@ def reconcile(carrier: str, delivery_ids: list[str]) -> None:
     made = house()
     _decide(made, carrier, delivery_ids, lifecycle.lost)
     if made.rules[carrier].capabilities.find:
-        reads.look(made, carrier, delivery_ids, Step.RECONCILE)
+        tracking.look(made, carrier, delivery_ids, Step.RECONCILE)
     else:
         _decide(made, carrier, delivery_ids, lifecycle.unfindable)
 
@@ -69,7 +72,7 @@ def _decide(made: House, carrier: str, ids: Sequence[str], decide: Doubt) -> Non
     def due(delivery: Delivery) -> Change | None:
         return decide(delivery, made.rules, now) if lifecycle.due(delivery, Step.RECONCILE, carrier, now) else None
 
-    hints.after(made.store.update(ids, due), now)
+    enqueue.after(made.store.update(ids, due), now)
 
 
 # --- what is asked of a carrier, verb by verb -------------------------------------------------------------------------
@@ -108,7 +111,7 @@ def _describe_amend(made: House, codec: Carrier, delivery: Delivery, attempt: At
     before = able.before_amend(seen, made.now())
     if before is None:
         return able.amend(seen, None, made.now())
-    return exchange.ask(made, codec, before, lambda standing: able.amend(seen, standing, made.now()))
+    return carrier_calls.ask(made, codec, before, lambda standing: able.amend(seen, standing, made.now()))
 
 
 def _read_amend(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Observation | None:
@@ -131,7 +134,7 @@ BOOK: Verb[Booked] = Verb(
     Step.BOOK,
     begin=_begin_booking,
     describe=_describe_booking,
-    read=exchange.read_booking,
+    read=carrier_calls.read_booking,
     settle=lifecycle.settle,
 )
 CONFIRM: Verb[Observation] = Verb(

@@ -8,9 +8,9 @@ from celery import shared_task
 from redis.exceptions import RedisError
 
 from worker import log
-from worker.bus.outlet import Moved, left_behind, newest_of
-from worker.rounds import RELAYING
-from worker.wiring import House, house
+from worker.bus.publisher import Moved, left_behind, newest_of
+from worker.container import House, house
+from worker.single_flight import RELAYING
 
 logger = log.get(__name__)
 RELAY = "relay"

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from worker import log
-from worker.wiring import house
+from worker.container import house
 
 logger = log.get(__name__)
 LATE_SECONDS = 3600

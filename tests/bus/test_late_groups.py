@@ -4,8 +4,8 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from tests.tasks.street import Street
-from worker.bus import Bus
+from tests.services.simulation import Street
+from worker.bus.streams import Bus
 
 NOW = datetime.fromtimestamp(10_000, UTC)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.store.test_reader import Desk, desk, hints, placed
+from tests.services.test_reader import Desk, desk, hints, placed
 
 __all__ = ["desk", "hints"]  # fixtures
 

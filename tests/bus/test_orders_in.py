@@ -3,7 +3,7 @@ from typing import cast
 import pytest
 import redis
 
-from worker.bus import Bus, Entry
+from worker.bus.streams import Bus, Entry
 
 
 def patient(made: Bus, idle_ms: int) -> Bus:

@@ -6,8 +6,8 @@ import fakeredis
 import pytest
 import redis
 
-from worker import bus
-from worker.bus import GROUP, Bus
+from worker.bus import streams
+from worker.bus.streams import GROUP, Bus
 
 
 def test_a_server_that_answers_is_answered_for(made: Bus) -> None:
@@ -23,7 +23,7 @@ def test_a_server_that_is_away_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere/redis.sock"])
 def test_a_connection_to_nowhere_ends_at_once(url: str) -> None:
-    with bus.connect(url) as client, pytest.raises(redis.ConnectionError):
+    with streams.connect(url) as client, pytest.raises(redis.ConnectionError):
         client.ping()
 
 
@@ -44,7 +44,7 @@ def test_a_connection_to_nowhere_ends_at_once(url: str) -> None:
 def test_settings_that_lose_messages_are_named(
     embedded_redis: Callable[..., AbstractContextManager[str]], options: dict[str, str], faults: list[str]
 ) -> None:
-    with embedded_redis(**options) as url, bus.connect(url) as client:
+    with embedded_redis(**options) as url, streams.connect(url) as client:
         assert Bus(client, orders="o", events="e").faults() == faults
 
 

@@ -1,6 +1,6 @@
 from typing import Any, cast
 
-from worker.bus import Bus
+from worker.bus.streams import Bus
 
 
 def ids(made: Bus, stream: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from schemas.orders import Customer, Dropoff, Order, Payment
-from tests.engine.life import a_store
+from tests.domain.scenario import a_store
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.carriers.sample import BROKEN, CODECS, NOW, TEXTS, booking
-from worker.carriers.port import Booking, Call
+from worker.carriers.port import Booking
 from worker.errors import Refused
+from worker.http.call import Call
 
 
 def _form(body: bytes) -> dict[str, str]:

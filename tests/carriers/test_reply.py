@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.carriers.port import Reply
+from worker.http.call import Reply
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 DATE = "Sat, 21 Nov 2026 17:01:00 GMT"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.carriers.sample import booking
-from worker.carriers.texts import discreet, line, scrubbed
+from worker.http.redaction import discreet, line, scrubbed
 
 ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv").order
 

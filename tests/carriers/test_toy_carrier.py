@@ -10,13 +10,13 @@ import pytest
 
 from tests.carriers.toy import Toy, ToyAccount
 from tests.carriers.toy.server import ToyServer
-from tests.tasks.street import Street
-from worker import quotes
+from tests.services.simulation import Street
 from worker.carriers import KINDS
 from worker.carriers.abilities import Quote
 from worker.carriers.port import Price
-from worker.fitness import supposed
-from worker.gateway import Gateway
+from worker.domain.eligibility import supposed
+from worker.http.gateway import Gateway
+from worker.services import quotes
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "toy.example"

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from schemas.status import FINAL, RANK, DeliveryStatus
 from tests.chaos import platform_checker
-from tests.chaos.crew import attempt_id
 from tests.chaos.history import History, Row
-from worker.transitions import allows_back
+from tests.chaos.processes import attempt_id
+from worker.domain.transitions import allows_back
 
 WITH_A_PERSON = frozenset({"outcome_unknown", "reference_missing", "unknown_store", "no_configured_carrier"})
 """What an order may wait for a person with. Anything else goes on by itself until it ends."""

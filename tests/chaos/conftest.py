@@ -10,11 +10,11 @@ import pytest
 from sqlmodel import SQLModel
 
 from tests.chaos.clock import FastClock
-from tests.chaos.crew import Carriers, environment
-from tests.chaos.scene import Case, Scene
+from tests.chaos.processes import Carriers, environment
+from tests.chaos.scenario import Case, Scene
 from tests.conftest import _new_database
-from worker.fleet import Fleet, free_port
-from worker.store import Store
+from worker.database.database import Store
+from worker.local.supervisor import Fleet, free_port
 
 RATE = 20
 STEP = 4000

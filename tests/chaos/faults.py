@@ -14,10 +14,10 @@ import redis
 
 from tests.chaos.nemesis import Fault, stopped
 from tests.chaos.proxy import Mode
-from worker.fleet import Process
+from worker.local.supervisor import Process
 
 if TYPE_CHECKING:
-    from tests.chaos.ground import Run
+    from tests.chaos.environment import Run
 
 LONG = (4.0, 9.0)
 """Seconds beyond any lease of the fast clock."""

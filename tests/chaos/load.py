@@ -14,8 +14,8 @@ from typing import Any
 import redis
 
 from tests.chaos.clock import FastClock
-from tests.chaos.crew import DESK_STORE
-from worker.demo.orders import message, order
+from tests.chaos.processes import DESK_STORE
+from worker.local.demo.orders import message, order
 from worker.sandbox.ordering_order import written
 
 SCRIPTS = {

@@ -19,18 +19,20 @@ from typing import Any
 import uvicorn
 
 from tests.chaos.clock import FastClock
-from tests.chaos.person import Person
-from tests.chaos.traps import Trap, Watch
-from worker import bus, log, platform, wiring
-from worker.bus import IDLE_MS, Bus
-from worker.gateway import Gateway
-from worker.guard import breaker
-from worker.lifecycle import Rules
+from tests.chaos.injection_points import Trap, Watch
+from tests.chaos.operator import Person
+from worker import container, log
+from worker.bus import streams
+from worker.bus.streams import IDLE_MS, Bus
+from worker.config.settings import load
+from worker.container import House
+from worker.database.database import Store
+from worker.domain.lifecycle import Rules
+from worker.http.gateway import Gateway
+from worker.ordering_api import codec as ordering_codec
+from worker.resilience import circuit_breaker
 from worker.sandbox import SandboxConfig, serve
-from worker.settings import load
-from worker.store import Store
 from worker.web import create_app
-from worker.wiring import House
 
 SWEEP_SECONDS = 0.25
 CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
@@ -52,7 +54,7 @@ class FastHouse(House):
         """The real one, which takes the entries of a dead reader over as early as the clock runs fast."""
         settings, idle_ms = self.settings, round(IDLE_MS / CLOCK.rate)
         made = Bus(
-            bus.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream, idle_ms=idle_ms
+            streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream, idle_ms=idle_ms
         )
         if WATCH:
             made.outlet = WATCH.outlet(made.outlet)
@@ -73,13 +75,13 @@ class FastHouse(House):
 
 def _hasten() -> None:
     """Shorten what Redis counts with a clock of its own, and the beat's rounds."""
-    for name in breaker._NUMBERS.keys() - {"FAILURES"}:
-        breaker._NUMBERS[name] = round(breaker._NUMBERS[name] / CLOCK.rate)
-    breaker.THROTTLE_SECONDS = {
+    for name in circuit_breaker._NUMBERS.keys() - {"FAILURES"}:
+        circuit_breaker._NUMBERS[name] = round(circuit_breaker._NUMBERS[name] / CLOCK.rate)
+    circuit_breaker.THROTTLE_SECONDS = {
         kind: (first / CLOCK.rate, second / CLOCK.rate, later / CLOCK.rate)
-        for kind, (first, second, later) in breaker.THROTTLE_SECONDS.items()
+        for kind, (first, second, later) in circuit_breaker.THROTTLE_SECONDS.items()
     }
-    platform.DEADLINE /= CLOCK.rate
+    ordering_codec.DEADLINE /= CLOCK.rate
 
 
 def worker() -> None:
@@ -111,7 +113,7 @@ def beat(schedule: str) -> None:
 def web() -> None:
     """Run the real edge."""
     _app()
-    made = wiring.house()
+    made = container.house()
     log.setup(made.settings.log_level, made.settings.log_format)
     host, _, port = made.settings.web_address.rpartition(":")
     uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None)
@@ -127,12 +129,12 @@ def sandbox(port: str, step: str, borzo_callback: str) -> None:
 def person(seed: str) -> None:
     """Play who answers what the house asks of a person."""
     _app()
-    Person(wiring.house(), seed).work()
+    Person(container.house(), seed).work()
 
 
 def _app() -> Any:
     _hasten()
-    wiring.use(wiring._furnished(FastHouse(load(), now=CLOCK)))
+    container.use(container._furnished(FastHouse(load(), now=CLOCK)))
     from worker.app import app  # noqa: PLC0415 - reads the settings
 
     return app

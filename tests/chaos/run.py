@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.chaos.checker import check, with_a_person
-from tests.chaos.crew import ROOT, counted
-from tests.chaos.ground import RATE, RECOVERY, SETTLING, Run
+from tests.chaos.environment import RATE, RECOVERY, SETTLING, Run
 from tests.chaos.history import History, Row
+from tests.chaos.processes import ROOT, counted
 
 
 def main() -> None:

@@ -4,25 +4,30 @@ knows.
 
 import pytest
 
-from tests.chaos import traps
+from tests.chaos import injection_points
 from tests.chaos.conftest import Stage
-from tests.chaos.scene import ALL, Case, Scene, wait
+from tests.chaos.scenario import ALL, Case, Scene, wait
 
 BORZO = frozenset({"borzo"})
 """Who takes changes."""
 KILLS = (
-    Case("before the intent is committed", traps.BOOKING),
-    Case("with the intent committed and nothing sent", traps.BOOKED),
+    Case("before the intent is committed", injection_points.BOOKING),
+    Case("with the intent committed and nothing sent", injection_points.BOOKED),
     Case("while the carrier holds the call", fault="no_reply", parked=frozenset({"cervo"})),
-    Case("with the answer received and not committed", traps.ANSWERED),
-    Case("with the answer committed and the hint not acknowledged", traps.SETTLED),
-    Case("with the event on the bus and not marked", traps.PUBLISHED),
-    Case("with a look-up answered and not committed", traps.FOUND, ALL - {"cervo"}, fault="no_reply"),
-    Case("with the intent to cancel committed and nothing sent", traps.CANCELLING, later="cancelled", ends="cancelled"),
-    Case("with the cancel answered and not committed", traps.CANCELLED, later="cancelled", ends="cancelled"),
-    Case("with the intent to change committed and nothing sent", traps.AMENDING, BORZO, later="updated"),
-    Case("with the change answered and not committed", traps.AMENDED, BORZO, later="updated"),
-    Case("with a status written and not noted", traps.WRITTEN, waits=frozenset({"ordering"}), platform=True),
+    Case("with the answer received and not committed", injection_points.ANSWERED),
+    Case("with the answer committed and the hint not acknowledged", injection_points.SETTLED),
+    Case("with the event on the bus and not marked", injection_points.PUBLISHED),
+    Case("with a look-up answered and not committed", injection_points.FOUND, ALL - {"cervo"}, fault="no_reply"),
+    Case(
+        "with the intent to cancel committed and nothing sent",
+        injection_points.CANCELLING,
+        later="cancelled",
+        ends="cancelled",
+    ),
+    Case("with the cancel answered and not committed", injection_points.CANCELLED, later="cancelled", ends="cancelled"),
+    Case("with the intent to change committed and nothing sent", injection_points.AMENDING, BORZO, later="updated"),
+    Case("with the change answered and not committed", injection_points.AMENDED, BORZO, later="updated"),
+    Case("with a status written and not noted", injection_points.WRITTEN, waits=frozenset({"ordering"}), platform=True),
 )
 
 

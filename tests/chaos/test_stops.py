@@ -2,12 +2,12 @@
 
 import signal
 
-from tests.chaos import traps
+from tests.chaos import injection_points
 from tests.chaos.conftest import Stage
-from tests.chaos.scene import Case, Scene, wait
+from tests.chaos.scenario import Case, Scene, wait
 
-BEFORE = Case("stopped between the intent and the call", traps.BOOKED, signal=signal.SIGSTOP)
-AFTER = Case("stopped with the first byte to go", traps.SENDING, frozenset({"borzo"}), signal=signal.SIGSTOP)
+BEFORE = Case("stopped between the intent and the call", injection_points.BOOKED, signal=signal.SIGSTOP)
+AFTER = Case("stopped with the first byte to go", injection_points.SENDING, frozenset({"borzo"}), signal=signal.SIGSTOP)
 ENDED = Case("asked to end in mid-create", fault="slow", delay=1.0, signal=signal.SIGTERM)
 
 

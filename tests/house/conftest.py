@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from worker.fleet import Fleet, start_redis
+from worker.local.supervisor import Fleet, start_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from schemas.orders import read_message
 from schemas.status import DeliveryStatus
-from worker.demo import UNCHANGED, environment, take
-from worker.demo.orders import SAMPLES, first_word, next_word
-from worker.demo.show import Seen, display, table
-from worker.settings import load
+from worker.config.settings import load
+from worker.local.demo import UNCHANGED, environment, take
+from worker.local.demo.orders import SAMPLES, first_word, next_word
+from worker.local.demo.show import Seen, display, table
 
 CREATED = {"status": "created", "detail": None, "carrier": "deliverit", "courier": None}
 

@@ -19,9 +19,9 @@ from typer.main import get_command
 from docs.write_settings import PAGE, render
 from schemas.events import EventType
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.cli import app
-from worker.fleet import procfile
+from worker.local.supervisor import procfile
 from worker.sandbox import SandboxConfig
 from worker.sandbox.faults import PLAY
 from worker.sandbox.lives import NAMES
@@ -116,7 +116,7 @@ def test_the_beat_container_keeps_its_schedule_where_it_may_write() -> None:
 
 def test_the_worker_container_has_time_to_end_its_calls() -> None:
     worker = COMPOSE["services"]["worker"]
-    deadline = Account.model_fields["deadline"].default
+    deadline = CarrierAccount.model_fields["deadline"].default
     assert worker["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
     assert seconds(worker["stop_grace_period"]) > deadline + 5 + 10
 
@@ -228,7 +228,7 @@ def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
 
 def test_what_the_demo_needs_is_not_ignored() -> None:
     ignored = subprocess.run(
-        ["git", "check-ignore", "worker/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
+        ["git", "check-ignore", "worker/local/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
         cwd=ROOT,
         capture_output=True,
         text=True,

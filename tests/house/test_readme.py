@@ -14,9 +14,9 @@ import redis
 from typer.main import get_command
 
 from schemas.orders import Message, read_message
-from worker.bus import Bus, Entry
+from worker.bus.streams import Bus, Entry
 from worker.cli import app
-from worker.delivery import Outgoing
+from worker.domain.delivery import Outgoing
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from schemas.documents import MODELS, documents
 from schemas.events import EventType
-from worker.demo.orders import SAMPLES, placed
+from worker.local.demo.orders import SAMPLES, placed
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "schemas"
 

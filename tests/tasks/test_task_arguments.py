@@ -10,7 +10,7 @@ from celery.signals import before_task_publish
 from kombu import Message
 from kombu.utils.imports import symbol_by_name
 
-from tests.tasks.street import Street
+from tests.services.simulation import Street
 
 STORES = {"1": "34", "2": "21", "3": "17"}
 NAMES = re.compile(r"cervo|borzo|deliverit|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.status import Reason
-from worker.carriers.port import Attempt, Booking, Call, Courier, Observation, Price, Reply
+from worker.carriers.port import Attempt, Booking, Courier, Observation, Price
+from worker.http.call import Call, Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from shlex import quote
 
 from schemas.status import DeliveryStatus
 from worker.carriers.port import tag_of
-from worker.delivery import Attempt, Delivery
+from worker.domain.delivery import Attempt, Delivery
 
 ASKED: Mapping[str, str] = {
     "unknown_store": "there is no store {store}: `order-sync stores load FILE`",

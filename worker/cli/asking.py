@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from schemas.orders import Order
     from worker.carriers.abilities import Quote
-    from worker.carriers.port import Booking, Call, Carrier, Courier, Reply
-    from worker.delivery import Attempt, Delivery
-    from worker.wiring import House
+    from worker.carriers.port import Booking, Carrier, Courier
+    from worker.container import House
+    from worker.domain.delivery import Attempt, Delivery
+    from worker.http.call import Call, Reply
 
 Offers = TypeVar("Offers")
 
@@ -34,8 +35,8 @@ def quote(
     as_json: bool = Json,
 ) -> None:
     """Ask what an order would cost. Nothing is created by it."""
-    from worker import quotes
     from worker.errors import CarrierError
+    from worker.services import quotes
 
     made = house()
     asked = _quoting(made, carrier)
@@ -73,7 +74,7 @@ def _order_in(file: str, made: "House") -> "Order":
 
 
 def _booking(made: "House", order: "Order") -> "Booking":
-    from worker.fitness import supposed
+    from worker.domain.eligibility import supposed
 
     stores = {**made.file_shops, **made.store.shops([order.store_id])}
     if order.store_id not in stores:
@@ -111,7 +112,7 @@ def labels(
 ) -> None:
     """Fetch the labels of a delivery and write them into files."""
     from worker.carriers.abilities import Labels
-    from worker.terms import view
+    from worker.domain.carrier_terms import view
 
     made = house()
     delivery = one_delivery(made, name)
@@ -143,7 +144,7 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
     """Ask who brings a delivery, and where he is now."""
     from worker.carriers.abilities import Locates
-    from worker.terms import view
+    from worker.domain.carrier_terms import view
 
     made = house()
     delivery = one_delivery(made, name)

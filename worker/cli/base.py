@@ -16,8 +16,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.delivery import Delivery
-    from worker.wiring import House
+    from worker.container import House
+    from worker.domain.delivery import Delivery
 
 app = typer.Typer(
     name="order-sync",
@@ -39,8 +39,8 @@ Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 def house() -> "House":
     """Make the house of this command from the settings."""
-    from worker.settings import load  # noqa: PLC0415
-    from worker.wiring import House, use  # noqa: PLC0415
+    from worker.config.settings import load  # noqa: PLC0415
+    from worker.container import House, use  # noqa: PLC0415
 
     made = House(load())
     use(made)
@@ -84,10 +84,10 @@ def moment(text: str, now: datetime) -> datetime:
 
 def hint(changed: "Sequence[Delivery]", now: datetime) -> None:
     """Hint what follows at once from what a command changed."""
-    from worker import hints  # noqa: PLC0415
+    from worker import enqueue  # noqa: PLC0415
     from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
 
-    hints.after(changed, now)
+    enqueue.after(changed, now)
 
 
 def complain(text: str) -> None:

@@ -11,9 +11,9 @@ from worker.cli.base import LOOK, Json, app, console, fail, hint, house, when, w
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.carriers.account import Account
-    from worker.store.accounts import Pause
-    from worker.wiring import House
+    from worker.container import House
+    from worker.database.accounts import Pause
+    from worker.http.account import ApiAccount
 
 carriers = typer.Typer(help="Carrier accounts: how they stand, and pausing one.", invoke_without_command=True)
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
@@ -98,7 +98,7 @@ def _with(name: str) -> "House":
     return made
 
 
-def _row(made: "House", account: "Account", paused: "Pause | None") -> dict[str, Any]:
+def _row(made: "House", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
     states = made.breaker.states(account.name)
     used = made.budget.used(account.name, account.rate)
     return {

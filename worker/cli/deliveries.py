@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from schemas.orders import Message
-    from worker.delivery import Attempt, Delivery
-    from worker.platform.guard import Memory
-    from worker.store.accounts import Pause
-    from worker.terms import Terms
-    from worker.wiring import House
+    from worker.container import House
+    from worker.database.accounts import Pause
+    from worker.domain.carrier_terms import Terms
+    from worker.domain.delivery import Attempt, Delivery
+    from worker.ordering_api.write_policy import Memory
 
 FOLLOW_SECONDS = 0.5
 COLUMNS = {
@@ -203,7 +203,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "Terms | None") ->
 def _offer(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
     """Tell what was asked for, what the carrier offers instead, and until when a person may rule on it."""
     from schemas.status import DeliveryStatus
-    from worker.plan import offer_ends
+    from worker.domain.planner import offer_ends
 
     waits = attempt.offered_at is not None and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION
     waits = waits and attempt.ruling is None and terms is not None

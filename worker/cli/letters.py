@@ -10,7 +10,7 @@ import typer
 from worker.cli.base import LOOK, RUN, Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
-    from worker.wiring import House
+    from worker.container import House
 
 stores = typer.Typer(help="The store directory.", no_args_is_help=True)
 letters = typer.Typer(help="Messages that could not be read.", invoke_without_command=True)
@@ -63,7 +63,7 @@ def _letter(made: "House", letter_id: str) -> bytes:
 @stores.command("load")
 def load_stores(file: Path) -> None:
     """Load a store directory into the database, and let the orders that wait for one go."""
-    from worker.settings import read_stores
+    from worker.config.settings import read_stores
 
     made = house()
     shops = read_stores(file)

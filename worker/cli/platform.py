@@ -11,8 +11,8 @@ from worker.cli.base import RUN, Json, app, console, fail, house, moment, when, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from worker.platform.listing import Listed
-    from worker.wiring import House
+    from worker.container import House
+    from worker.ordering_api.listing import Listed
 
 SECOND = 1.0
 """Between two rounds of fetching: as the platform's budget allows."""
@@ -43,7 +43,7 @@ def backfill(
 
 
 def _missing(made: "House", since: str) -> "list[Listed]":
-    from worker import backfill
+    from worker.services import backfill
 
     from_then = moment(since, made.now()) if since else None
     missing = backfill.find(made, since=from_then)
@@ -62,14 +62,14 @@ def _shown(missing: "list[Listed]") -> "Iterator[tuple[str, str]]":
 
 def _taken_in(made: "House", missing: "list[Listed]", pause: "Callable[[float], None]") -> "Iterator[tuple[str, str]]":
     """Put them down and fetch whatever waits to be fetched; a worker that runs may have been quicker with some."""
-    from worker import backfill, fetching
     from worker.app import app as _hints_go_through  # noqa: F401
+    from worker.services import backfill, order_fetch
 
     backfill.take_in(made, missing)
     left = {each.order_id for each in missing}
     for _ in range(len(missing) * ROUNDS):
         pause(SECOND)
-        for order_id, became in fetching.fetch(made):
+        for order_id, became in order_fetch.fetch(made):
             if not became.startswith(AGAIN):
                 left.discard(order_id)
                 yield order_id, became

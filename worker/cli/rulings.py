@@ -11,8 +11,8 @@ from worker.cli.base import DECIDE, Json, app, console, fail, hint, house, write
 from worker.cli.deliveries import one_delivery, summary
 
 if TYPE_CHECKING:
-    from worker.delivery import Change, Delivery
-    from worker.wiring import House
+    from worker.container import House
+    from worker.domain.delivery import Change, Delivery
 
 Name = typer.Argument(metavar="ID", help="The delivery's id, or its order's.")
 
@@ -27,7 +27,7 @@ def cancel(
 ) -> None:
     """Ask for a delivery to be cancelled; events tell how that ends."""
     from schemas.orders import Cancellation
-    from worker import lifecycle
+    from worker.domain import lifecycle
 
     made = house()
     delivery = one_delivery(made, name)
@@ -42,7 +42,7 @@ def cancel(
 @app.command(rich_help_panel=DECIDE)
 def refresh(name: str = Name, *, as_json: bool = Json) -> None:
     """Read a delivery's status at its carrier now, be it over or not."""
-    from worker import lifecycle
+    from worker.domain import lifecycle
 
     made = house()
 
@@ -66,8 +66,8 @@ def deny(name: str = Name, *, as_json: bool = Json) -> None:
 
 
 def _rule(name: str, word: str, *, as_json: bool) -> None:
-    from worker import lifecycle
-    from worker.delivery import Ruling
+    from worker.domain import lifecycle
+    from worker.domain.delivery import Ruling
 
     made = house()
     delivery = one_delivery(made, name)
@@ -79,7 +79,7 @@ def _rule(name: str, word: str, *, as_json: bool) -> None:
 @app.command(rich_help_panel=DECIDE)
 def retry(name: str = Name, *, as_json: bool = Json) -> None:
     """Ask for a courier again, now: for a delivery that waits, or has ended with nobody sent."""
-    from worker import lifecycle
+    from worker.domain import lifecycle
 
     made = house()
     delivery = one_delivery(made, name)
@@ -100,7 +100,7 @@ def resolve(
     """Settle a create whose outcome nobody knows: it exists at the carrier, or it does not."""
     if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
         fail("say `resolve ID exists REF` or `resolve ID absent`", code=2)
-    from worker import lifecycle
+    from worker.domain import lifecycle
 
     made = house()
     delivery = one_delivery(made, name)
@@ -110,7 +110,7 @@ def resolve(
 @app.command(rich_help_panel=DECIDE)
 def attended(name: str = Name, *, as_json: bool = Json) -> None:
     """Take a delivery off the list of those that wait for a person: what it asked for is done."""
-    from worker import lifecycle
+    from worker.domain import lifecycle
 
     made = house()
     delivery = one_delivery(made, name)

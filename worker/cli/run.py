@@ -21,10 +21,10 @@ from worker.cli.base import RUN, advice_on, app, console, fail, house
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
-    from worker.bus import Bus
-    from worker.fleet import Fleet
-    from worker.settings import Settings
-    from worker.wiring import House
+    from worker.bus.streams import Bus
+    from worker.config.settings import Settings
+    from worker.container import House
+    from worker.local.supervisor import Fleet
 
 CALL_ENDS_WITHIN = 15.0
 
@@ -38,7 +38,7 @@ def _stop_on_term() -> None:
 
 
 def _alone(command: str) -> IO[str]:
-    from worker.fleet import hold
+    from worker.local.supervisor import hold
 
     try:
         return hold(Path(f"var/{command}.lock"))
@@ -49,7 +49,7 @@ def _alone(command: str) -> IO[str]:
 @app.command("demo", rich_help_panel=RUN)
 def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards.")) -> None:
     """Run the whole job on this machine with the sandbox carriers, and show it live."""
-    from worker import demo
+    from worker.local import demo
 
     _stop_on_term()
     with _alone("demo"):
@@ -64,8 +64,8 @@ def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everythin
 @app.command(rich_help_panel=RUN)
 def up() -> None:
     """Run everything on this machine for real use: Redis unless one is set, worker, beat, web and Flower."""
-    from worker.fleet import Fleet
-    from worker.settings import REDIS_URL_FILE, load
+    from worker.config.settings import REDIS_URL_FILE, load
+    from worker.local.supervisor import Fleet
 
     _stop_on_term()
     settings = load()
@@ -82,9 +82,9 @@ def up() -> None:
 
 
 def _up(fleet: "Fleet", settings: "Settings") -> None:
-    from worker.fleet import read_tail, start_redis
-    from worker.settings import REDIS_URL_FILE
-    from worker.store import Store
+    from worker.config.settings import REDIS_URL_FILE
+    from worker.database.database import Store
+    from worker.local.supervisor import read_tail, start_redis
 
     if not settings.accounts:
         raise SettingsError("no carrier is set: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
@@ -108,7 +108,7 @@ def _up(fleet: "Fleet", settings: "Settings") -> None:
 
 
 def _free(address: str) -> str:
-    from worker.fleet import free_port
+    from worker.local.supervisor import free_port
 
     host, _, port = address.rpartition(":")
     found = f"{host}:{free_port(int(port), host.strip('[]'))}"
@@ -118,11 +118,11 @@ def _free(address: str) -> str:
 
 
 def _refuse_unsafe(url: str) -> None:
-    from worker import bus
-    from worker.fleet import wait_for
+    from worker.bus import streams
+    from worker.local.supervisor import wait_for
 
     wait_for(url)  # one that does not answer would only look as if nothing were wrong with it
-    note = _ask_redis(bus.Bus(bus.connect(url), orders="orders", events="deliveries"))
+    note = _ask_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
     if note:
         console.print(f"Redis: {note}", style="yellow")
 
@@ -197,10 +197,10 @@ def _probe(made: "House", name: str) -> str:
 
 
 def _ask_platform(made: "House") -> str:
-    from worker import platform
+    from worker.ordering_api import codec as ordering_codec
 
     ordering = made.settings.ordering
-    note = platform.read_probe(made.gateway.one(platform.ACCOUNT, platform.probe(ordering)))
+    note = ordering_codec.read_probe(made.gateway.one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
     return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
 
 
@@ -217,8 +217,8 @@ def schema(folder: Path) -> None:
 @database.command()
 def upgrade() -> None:
     """Bring the database's schema up to date."""
-    from worker.settings import load
-    from worker.store import Store
+    from worker.config.settings import load
+    from worker.database.database import Store
 
     with closing(Store(load().database_url)) as store:
         store.upgrade()
@@ -239,7 +239,7 @@ def web() -> None:
 @app.command(hidden=True)
 def flower() -> None:
     """Run Flower, read-only (a process of the Procfile)."""
-    from worker.settings import load
+    from worker.config.settings import load
 
     settings = load()
     host, _, port = settings.flower_address.rpartition(":")

@@ -21,12 +21,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from worker import broker, hints, log
+from worker import enqueue, log
 from worker.carriers.port import Callback, CallbackKey, Carrier
+from worker.container import House
 from worker.errors import Forged
-from worker.web.listening import NOTE_SECONDS, listen
+from worker.runtime import broker
+from worker.services.callback_gaps import NOTE_SECONDS, listen
 from worker.web.metrics import Metrics
-from worker.wiring import House
 
 logger = log.get(__name__)
 LIMITS = {"signed": 1_000_000, "token": 64_000}
@@ -114,7 +115,7 @@ class _Edge:
         except SQLAlchemyError as error:
             logger.error("callback.not_stored", carrier=name, error=type(error).__name__)
             return UNAVAILABLE
-        task = BackgroundTask(hints.give, [("callbacks.apply", [stored])]) if stored else None
+        task = BackgroundTask(enqueue.give, [("callbacks.apply", [stored])]) if stored else None
         return PlainTextResponse("ok", background=task)
 
     def _keep(self, name: str, codec: Carrier, callback: Callback) -> str | None:

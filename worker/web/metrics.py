@@ -7,8 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from redis.exceptions import RedisError
 
-from worker.guard.breaker import State
-from worker.wiring import House
+from worker.container import House
+from worker.resilience.circuit_breaker import State
 
 
 class Metrics:

@@ -12,7 +12,8 @@ import pytest
 from schemas.orders import Order
 from schemas.stores import Store
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.port import Attempt, Booking, Reply, attempt_of
+from worker.carriers.port import Attempt, Booking, attempt_of
+from worker.http.call import Reply
 
 TAG = "0123456789A"
 ATTEMPT_ID = attempt_of(TAG) or 0

@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.status import Reason
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.port import Attempt, Cadence, Capabilities, Operation, Reply
+from worker.carriers.port import Attempt, Cadence, Capabilities
 from worker.errors import Refused, Unavailable
+from worker.http.call import Operation, Reply
 
 Listed = Callable[..., Reply]
 
@@ -77,7 +78,11 @@ def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: Attempt, now: da
 @pytest.mark.trap("B-01")
 def test_the_account_has_the_published_defaults() -> None:
     account = BorzoAccount.model_validate({"name": "borzo", "kind": "borzo", "token": "t"})
-    shared = {name for name in Account.model_fields if getattr(account, name) == Account.model_fields[name].default}
+    shared = {
+        name
+        for name in CarrierAccount.model_fields
+        if getattr(account, name) == CarrierAccount.model_fields[name].default
+    }
     assert account.model_dump(exclude={"name", "kind", "token", *shared}) == {
         "base_url": "https://robot-br.borzodelivery.com",
         "rate": "80/minute;4500/day",
@@ -128,7 +133,7 @@ def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], fault: 
 
 def test_a_codec_takes_only_its_own_kind_of_account() -> None:
     with pytest.raises(TypeError):
-        Borzo(Account(name="x", kind="x", base_url="https://x.test", poll_interval=1), {})
+        Borzo(CarrierAccount(name="x", kind="x", base_url="https://x.test", poll_interval=1), {})
 
 
 @pytest.mark.trap("B-87")

@@ -8,8 +8,9 @@ import pytest
 
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Observation, Price, Raw, Reply
+from worker.carriers.port import Attempt, Observation, Price, Raw
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
+from worker.http.call import Reply
 
 Documents = Callable[[str], bytes]
 Replies = Callable[..., Reply]

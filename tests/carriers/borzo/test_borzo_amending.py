@@ -15,8 +15,9 @@ from schemas.orders import Order
 from tests.carriers.borzo.conftest import ATTEMPT_ID, ORDER, STORE, TAG, make_codec
 from worker.carriers.abilities import Amends
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking, Operation, Reply
+from worker.carriers.port import Attempt, Booking
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
+from worker.http.call import Operation, Reply
 
 Documents = Callable[[str], bytes]
 Replies = Callable[..., Reply]

@@ -10,13 +10,9 @@ import pytest
 from schemas.status import CancelledBy, Reason
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import (
-    Attempt,
-    Operation,
-    Raw,
-    Reply,
-)
+from worker.carriers.port import Attempt, Raw
 from worker.errors import Refused, Uncertain
+from worker.http.call import Operation, Reply
 
 Listed = Callable[..., Reply]
 

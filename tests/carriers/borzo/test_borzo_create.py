@@ -11,8 +11,9 @@ import pytest
 
 from schemas.status import DeliveryStatus, Evidence
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Booked, Booking, Observation, Price, Raw, Reply
+from worker.carriers.port import Booked, Booking, Observation, Price, Raw
 from worker.errors import Uncertain
+from worker.http.call import Reply
 
 CREATED = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
 

@@ -13,8 +13,9 @@ import pytest
 from schemas.status import Reason
 from worker.carriers.abilities import Label, Labels, Locates, Quote, Quotes, Vets
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking, Call, Courier, Operation, Price, Reply
+from worker.carriers.port import Attempt, Booking, Courier, Price
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 Documents = Callable[[str], bytes]
 Replies = Callable[..., Reply]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from schemas.status import Reason
 from worker.carriers.borzo import Borzo
 from worker.carriers.borzo.faults import PARAMETER_CODES, REQUEST_CODES, after_reading, after_writing
-from worker.carriers.port import Booking, Reply
+from worker.carriers.port import Booking
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Reply
 
 DOCUMENTED_CODES = [
     "unexpected_error",

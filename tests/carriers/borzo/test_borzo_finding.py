@@ -10,16 +10,8 @@ import pytest
 from schemas.status import DeliveryStatus as S
 from schemas.status import Evidence
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import (
-    Attempt,
-    Call,
-    Observation,
-    Operation,
-    Raw,
-    Reading,
-    Reply,
-    tag_of,
-)
+from worker.carriers.port import Attempt, Observation, Raw, Reading, tag_of
+from worker.http.call import Call, Operation, Reply
 
 Orders = Callable[..., dict[str, Any]]
 Listed = Callable[..., Reply]

@@ -14,8 +14,9 @@ from schemas.status import DeliveryStatus, Reason
 from tests.sandbox.bench import START, Bench
 from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking, Call, Price, Reply
+from worker.carriers.port import Attempt, Booking, Price
 from worker.errors import Refused
+from worker.http.call import Call, Reply
 
 EVERYTHING = {
     "token": "sandbox-borzo-token",

@@ -9,7 +9,8 @@ import pytest
 
 from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Courier, Observation, Price, Reply
+from worker.carriers.port import Attempt, Courier, Observation, Price
+from worker.http.call import Reply
 
 Replies = Callable[..., Reply]
 Raw = Callable[..., dict[str, Any]]

@@ -14,19 +14,9 @@ from hypothesis import strategies as st
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.borzo.listing import load_groups, store_groups
-from worker.carriers.port import (
-    Attempt,
-    Call,
-    Courier,
-    Observation,
-    Operation,
-    Price,
-    Proof,
-    Raw,
-    Reading,
-    Reply,
-)
+from worker.carriers.port import Attempt, Courier, Observation, Price, Proof, Raw, Reading
 from worker.errors import CarrierError, Unavailable, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 Orders = Callable[..., dict[str, Any]]
 Listed = Callable[..., Reply]

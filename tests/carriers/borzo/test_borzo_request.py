@@ -9,8 +9,9 @@ import pytest
 
 from schemas.status import Reason
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Booking, Operation
+from worker.carriers.port import Booking
 from worker.errors import Refused
+from worker.http.call import Operation
 
 CREATED = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
 

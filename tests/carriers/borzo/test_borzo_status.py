@@ -15,7 +15,8 @@ from worker.carriers.borzo import Borzo
 from worker.carriers.borzo.composition import Told, compose
 from worker.carriers.borzo.memory import Known, Word
 from worker.carriers.borzo.status import TABLE
-from worker.carriers.port import Attempt, Observation, Raw, Reply
+from worker.carriers.port import Attempt, Observation, Raw
+from worker.http.call import Reply
 
 ORDER_STATUSES = ["new", "available", "active", "completed", "reactivated", "draft", "canceled", "delayed"]
 """Borzo, "Order statuses"."""

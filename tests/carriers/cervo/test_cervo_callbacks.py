@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus
 from worker.carriers.cervo import Cervo
-from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Raw, Reply
+from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Raw
 from worker.errors import CarrierError, Unreadable
+from worker.http.call import Reply
 
 S = DeliveryStatus
 

@@ -7,8 +7,9 @@ import pytest
 
 from schemas.status import Reason
 from worker.carriers.cervo import Cervo
-from worker.carriers.port import Attempt, Reply
+from worker.carriers.port import Attempt
 from worker.errors import Refused, Unavailable, Uncertain
+from worker.http.call import Reply
 
 
 @pytest.mark.trap("C-48")

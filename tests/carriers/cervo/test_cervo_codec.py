@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from worker.carriers.abilities import Amends
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
-from worker.carriers.port import Attempt, Cadence, Call, Capabilities, Operation, Reply
+from worker.carriers.port import Attempt, Cadence, Capabilities
 from worker.errors import Throttled, Unavailable
+from worker.http.call import Call, Operation, Reply
 
 LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
 

@@ -14,8 +14,9 @@ from schemas.status import DeliveryStatus, Reason
 from schemas.stores import Store
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
-from worker.carriers.port import Booked, Booking, Observation, Operation, Raw, Reply
+from worker.carriers.port import Booked, Booking, Observation, Raw
 from worker.errors import Refused, Unavailable, Uncertain
+from worker.http.call import Operation, Reply
 
 DOCUMENTED_BODY = (
     '{ "address": "address Of the customer", "lng": 34.266593, "lat": 31.279708, "id": 2011, "order_id": '

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus
 from worker.carriers.cervo import Cervo
-from worker.carriers.port import Attempt, Courier, Observation, Raw, Reading, Reply
+from worker.carriers.port import Attempt, Courier, Observation, Raw, Reading
 from worker.errors import CarrierError, Unavailable, Unreadable
+from worker.http.call import Reply
 
 S = DeliveryStatus
 ZONE = "Asia/Riyadh"

@@ -15,7 +15,8 @@ from tests.carriers.toy import Toy, ToyAccount
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import Attempt, Booking, Callback, Carrier, Reply
+from worker.carriers.port import Attempt, Booking, Callback, Carrier
+from worker.http.call import Reply
 
 SECRET = "kept-to-itself"
 """The credential of every subject's account."""

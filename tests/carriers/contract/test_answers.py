@@ -12,8 +12,9 @@ from schemas.status import FINAL, DeliveryStatus
 from tests.carriers.contract.subjects import SUBJECTS, Subject
 from tests.carriers.sample import NOW
 from worker.carriers.abilities import Amends, Labels, Locates, Quotes, Vets
-from worker.carriers.port import Attempt, Booked, Call, Callback, Observation, Reading, Reply
+from worker.carriers.port import Attempt, Booked, Callback, Observation, Reading
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
+from worker.http.call import Call, Reply
 
 HTML = b"<!DOCTYPE html><html><body>Please log in.</body></html>"
 STRANGE = {

@@ -12,8 +12,9 @@ from tests.carriers.contract.test_answers import read, verdict
 from tests.carriers.contract.test_requests import PERSONAL
 from tests.carriers.sample import NOW
 from worker.carriers.abilities import Labels, Locates
-from worker.carriers.port import Booked, Observation, Reply
+from worker.carriers.port import Booked, Observation
 from worker.errors import Refused
+from worker.http.call import Reply
 
 UNTELLABLE = "\ud800 odd\x1b[2J\r\n" + "long" * 5_000
 ECHO = " for Jane Doe, Nørregade 7 (20304050): ring twice"

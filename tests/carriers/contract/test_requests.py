@@ -12,8 +12,9 @@ from tests.carriers.contract.subjects import SECRET, SUBJECTS, Subject
 from tests.carriers.sample import NOW
 from worker.carriers import KINDS
 from worker.carriers.abilities import Amends, Labels, Locates, Quotes
-from worker.carriers.port import HARMLESS, Call, Callback, Operation
+from worker.carriers.port import Callback
 from worker.errors import Forged, Refused
+from worker.http.call import HARMLESS, Call, Operation
 
 PERSONAL = ("Jane", "Doe", "4520304050", "Nørregade", "ring twice")
 """What the order says of its customer."""

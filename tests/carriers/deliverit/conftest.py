@@ -8,9 +8,10 @@ from pydantic import SecretStr
 
 from schemas.orders import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
-from tests.engine.life import a_store
+from tests.domain.scenario import a_store
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import Attempt, Booking, Call, Operation
+from worker.carriers.port import Attempt, Booking
+from worker.http.call import Call, Operation
 
 ATTEMPT_ID = 1234567890123456
 TAG = "132TMY8NEP0"

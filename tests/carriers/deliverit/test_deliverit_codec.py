@@ -16,25 +16,23 @@ from pydantic import SecretStr, ValidationError
 
 from schemas.orders import Order
 from schemas.status import DeliveryStatus, Reason
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import (
     Attempt,
     Booked,
     Booking,
     Cadence,
-    Call,
     Callback,
     Capabilities,
     Carrier,
     Observation,
     Offer,
-    Operation,
     Price,
     Raw,
-    Reply,
 )
 from worker.errors import CarrierError, Forged, Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 TAG = "132TMY8NEP0"
 HOST = "http://butik.deliverit.dk/api/v1/orderdriver"
@@ -155,7 +153,7 @@ def test_the_codec_is_a_carrier(codec: DeliverIt, account: DeliverItAccount) -> 
 
 def test_another_kind_of_account_is_refused() -> None:
     with pytest.raises(TypeError):
-        DeliverIt(Account(name="x", kind="x", base_url="https://x", poll_interval=1), {})
+        DeliverIt(CarrierAccount(name="x", kind="x", base_url="https://x", poll_interval=1), {})
 
 
 # --- login ---------------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus, Evidence
 from worker.carriers.deliverit import DeliverIt
-from worker.carriers.port import Attempt, Call, Observation, Operation, Price, Raw, Reading, Reply, tag_of
+from worker.carriers.port import Attempt, Observation, Price, Raw, Reading, tag_of
 from worker.errors import CarrierError, Unavailable, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 TAG = "132TMY8NEP0"
 TOKEN = "F64u3fbxNdaoTyAcOisM"

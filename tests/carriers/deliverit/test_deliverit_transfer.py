@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from schemas.status import CancelledBy, DeliveryStatus, Reason
 from worker.carriers.abilities import Amends
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import Attempt, Booked, Booking, Call, Observation, Operation, Price, Raw, Reading, Reply
+from worker.carriers.port import Attempt, Booked, Booking, Observation, Price, Raw, Reading
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 TAG = "132TMY8NEP0"
 NUMBER = "q2cJv7WQt0516eh"

@@ -2,10 +2,11 @@
 
 from pydantic import Field, SecretStr
 
-from worker.carriers.account import Account, Rate
+from worker.carriers.account import CarrierAccount
+from worker.http.account import Rate
 
 
-class ToyAccount(Account):
+class ToyAccount(CarrierAccount):
     """One account at the toy carrier."""
 
     base_url: str = "https://toy.example"

@@ -12,25 +12,23 @@ from tests.carriers.toy.account import ToyAccount
 from tests.carriers.toy.replies import PROBLEMS, after_asking, after_changing
 from tests.carriers.toy.status import STATUS_OF_WORD
 from worker.carriers.abilities import Quote
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.port import (
     Attempt,
     Booked,
     Booking,
     Cadence,
-    Call,
     Callback,
     CallbackKey,
     Capabilities,
     Observation,
-    Operation,
     Price,
     Raw,
     Reading,
-    Reply,
 )
-from worker.carriers.texts import line
 from worker.errors import Forged, Refused, Uncertain, Unreadable
+from worker.http.call import Call, Operation, Reply
+from worker.http.redaction import line
 
 ID = re.compile(r"[A-Za-z0-9-]{1,40}")
 """It stands in paths, so nothing else is one."""
@@ -41,10 +39,10 @@ class Toy:
     """One account at the toy carrier."""
 
     kind: ClassVar[str] = "toy"
-    account_type: ClassVar[type[Account]] = ToyAccount
+    account_type: ClassVar[type[CarrierAccount]] = ToyAccount
 
     def __init__(self, account: ToyAccount, facts: Mapping[str, str]) -> None:  # noqa: ARG002 - no login, no facts
-        self.account: Account = account
+        self.account: CarrierAccount = account
         self.needs_login = False
         self.quotes_first = account.quotes_first
         self._own = account

@@ -5,8 +5,8 @@ from http import HTTPStatus
 from typing import Any
 
 from schemas.status import Reason
-from worker.carriers.port import Reply
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Reply
 
 PROBLEMS = {"address": Reason.UNSERVICEABLE, "closed": Reason.CARRIER_CLOSED, "too_late": Reason.DEADLINE_PASSED}
 

@@ -5,14 +5,15 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from schemas.stores import Zone
-from worker.carriers.account import Account, Rate
+from worker.carriers.account import CarrierAccount
+from worker.http.account import Rate
 
 MAX_SECRETS = 2
 MAX_LOADERS = 11
 PUBLIC_TRANSPORT = 6
 
 
-class BorzoAccount(Account):
+class BorzoAccount(CarrierAccount):
     """One Borzo account: token, callback secrets, host and country belong together (B-01)."""
 
     base_url: str = "https://robot-br.borzodelivery.com"

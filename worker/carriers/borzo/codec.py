@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from schemas.status import Reason
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.borzo import signature
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.amendment import edit_order
@@ -46,16 +46,14 @@ from worker.carriers.port import (
     Booked,
     Booking,
     Cadence,
-    Call,
     Callback,
     CallbackKey,
     Capabilities,
     Observation,
-    Operation,
     Reading,
-    Reply,
 )
 from worker.errors import Refused, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 _WITH_CALLBACKS = Cadence(300, 300, 300, 300, unheard=60, together=True)  # B-87: a safety poll
 _BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, together=True)
@@ -65,9 +63,9 @@ class Borzo(Enquiries):
     """One account at Borzo (Business API 1.6)."""
 
     kind: ClassVar[str] = "borzo"
-    account_type: ClassVar[type[Account]] = BorzoAccount
+    account_type: ClassVar[type[CarrierAccount]] = BorzoAccount
 
-    def __init__(self, account: Account, facts: Mapping[str, str]) -> None:  # noqa: ARG002 - the port's signature
+    def __init__(self, account: CarrierAccount, facts: Mapping[str, str]) -> None:  # noqa: ARG002 - the port's signature
         super().__init__(account)
         self.needs_login = False
         self.capabilities = Capabilities(

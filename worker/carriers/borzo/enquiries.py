@@ -11,14 +11,15 @@ from typing import Any, Literal
 
 from schemas.status import Reason
 from worker.carriers.abilities import Label, Quote
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.faults import Problem, after_reading, objection, refusal_in
 from worker.carriers.borzo.request import calculate_order, encode
 from worker.carriers.borzo.sighting import CURRENCY, courier_of
 from worker.carriers.borzo.wire import RawClient, RawCourier, RawLabel, RawPrice, rows, success
-from worker.carriers.port import Attempt, Booking, Call, Courier, Operation, Price, Reply
+from worker.carriers.port import Attempt, Booking, Courier, Price
 from worker.errors import Refused, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 API = "/api/business/1.6"
 MEDIA = {"pdf": "application/pdf", "zpl": "application/zpl"}
@@ -28,10 +29,10 @@ Query = tuple[tuple[str, str], ...]
 class Enquiries:
     """The questions to one account, and how every call to it looks."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: CarrierAccount) -> None:
         if not isinstance(account, BorzoAccount):
             raise TypeError("a Borzo codec needs a BorzoAccount")
-        self.account: Account = account
+        self.account: CarrierAccount = account
         self.borzo = account
         self.quotes_first = account.quote_first
         self._headers = (("X-DV-Auth-Token", account.token.get_secret_value()), ("Accept", "application/json"))

@@ -11,8 +11,8 @@ from enum import IntEnum
 
 from schemas.status import Reason
 from worker.carriers.borzo.wire import decode
-from worker.carriers.port import Reply
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Reply
 
 MAX_TEXT = 300
 RATE_PAUSE = 60.0

@@ -11,7 +11,7 @@ from typing import Self
 
 from schemas.orders import Order
 from worker.carriers.port import Attempt, Booking
-from worker.carriers.texts import scrubbed
+from worker.http.redaction import scrubbed
 
 _OURS = "~"
 _NONE = "-"

@@ -10,8 +10,9 @@ from worker.carriers.borzo.listing import Group
 from worker.carriers.borzo.memory import Known
 from worker.carriers.borzo.sighting import drop_of, see_delivery, see_order, tagged
 from worker.carriers.borzo.wire import RawDelivery, RawEvent, RawOrder, event_of, success
-from worker.carriers.port import Attempt, Booking, Callback, CallbackKey, Observation, Raw, Reply, attempt_of
+from worker.carriers.port import Attempt, Booking, Callback, CallbackKey, Observation, Raw, attempt_of
 from worker.errors import Unreadable
+from worker.http.call import Reply
 
 _UNPROVEN = frozenset({"submitting", "submit_unknown"})
 

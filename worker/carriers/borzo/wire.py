@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from worker.carriers.port import Reply
-from worker.carriers.texts import UNTOLD, line
+from worker.http.call import Reply
+from worker.http.redaction import UNTOLD, line
 
 MAX_URL = 2000
 MOST = 10**9

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from schemas.stores import Zone
-from worker.carriers.account import Account, Rate
+from worker.carriers.account import CarrierAccount
+from worker.http.account import Rate
 
 DOOR_TOKENS = {"cash": "CASH", "card": "CREDIT", "credit": "CREDIT"}
 """Our payment methods that a courier can collect, and Cervo's words for them (C-16)."""
@@ -26,7 +27,7 @@ class Bounds(NamedTuple):
     east: Degrees
 
 
-class CervoAccount(Account):
+class CervoAccount(CarrierAccount):
     """One account at Cervo: its words for money (C-16), and where a coordinate must be (C-15)."""
 
     base_url: str = "https://carvo.isoft4is.com"

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import ClassVar, Never
 
 from schemas.status import GOODS_WITH_COURIER, DeliveryStatus, Reason
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.cervo.account import CervoAccount
 from worker.carriers.cervo.booking import raw_order
 from worker.carriers.cervo.observe import left_behind, of_callback, of_view
@@ -18,17 +18,15 @@ from worker.carriers.port import (
     Booked,
     Booking,
     Cadence,
-    Call,
     Callback,
     CallbackKey,
     Capabilities,
     Observation,
-    Operation,
     Raw,
     Reading,
-    Reply,
 )
 from worker.errors import Forged, Refused, Unavailable, Uncertain, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 ORDER_PATH = "/apis/v2/order"
 CANCEL_PATH = "/apis/v2/cancelorder"
@@ -43,10 +41,10 @@ class Cervo:
     """One account at Cervo."""
 
     kind: ClassVar[str] = "cervo"
-    account_type: ClassVar[type[Account]] = CervoAccount
+    account_type: ClassVar[type[CarrierAccount]] = CervoAccount
 
     def __init__(self, account: CervoAccount, facts: Mapping[str, str]) -> None:  # noqa: ARG002 - no probe, no facts
-        self.account: Account = account
+        self.account: CarrierAccount = account
         self.needs_login = False
         self._own = account
         self.capabilities = Capabilities(

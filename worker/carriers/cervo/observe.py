@@ -11,7 +11,7 @@ from worker.carriers.cervo.history import UNREADABLE, Memory, News, news, recall
 from worker.carriers.cervo.status import COURIER_GONE, STATUS_OF_WORD, goods_gone, verdict
 from worker.carriers.cervo.wire import MAX_TEXT, RawCallback, RawView, one_line
 from worker.carriers.port import Attempt, Observation, Raw
-from worker.carriers.texts import scrubbed
+from worker.http.redaction import scrubbed
 
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 WHY = "why"

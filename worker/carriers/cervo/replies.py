@@ -7,9 +7,9 @@ from http import HTTPStatus
 from schemas.orders import Order
 from schemas.status import Reason
 from worker.carriers.cervo.wire import MAX_TEXT, one_line
-from worker.carriers.port import Reply
-from worker.carriers.texts import anonymous, discreet
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Reply
+from worker.http.redaction import anonymous, discreet
 
 CERVO_REF = re.compile(r"[1-9][0-9]{0,18}")
 """Cervo's own id (C-21); never our own `id` (C-31)."""

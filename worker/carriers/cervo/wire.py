@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from worker.carriers.port import Callback
-from worker.carriers.texts import line
+from worker.http.redaction import line
 
 MAX_HISTORY = 100
 MAX_FIELDS = 100

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from schemas.stores import Zone
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 
 
 def _digits(value: object) -> object:
@@ -13,7 +13,7 @@ def _digits(value: object) -> object:
     return str(value) if numbered else value
 
 
-class DeliverItAccount(Account):
+class DeliverItAccount(CarrierAccount):
     """One account at DeliverIt; its login tells the company (D-04)."""
 
     base_url: str = "https://butik.deliverit.dk"

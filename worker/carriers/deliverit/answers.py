@@ -18,8 +18,9 @@ from worker.carriers.deliverit.rows import remember_token
 from worker.carriers.deliverit.status import ACCEPT_REFUSALS, ALREADY_ACCEPTED, BOOKED, CREATE_REFUSALS, DENY_REFUSALS
 from worker.carriers.deliverit.times import TOLERANCE, is_ambiguous, moment, whole_minute
 from worker.carriers.deliverit.wire import RawAnswer
-from worker.carriers.port import Attempt, Booked, Booking, Observation, Offer, Price, Raw, Reply
+from worker.carriers.port import Attempt, Booked, Booking, Observation, Offer, Price, Raw
 from worker.errors import Refused, Uncertain
+from worker.http.call import Reply
 
 LONGEST_REFERENCE = 32
 COMPANY = re.compile(r"[1-9][0-9]{0,17}")

@@ -8,8 +8,9 @@ from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.days import by_day
 from worker.carriers.deliverit.links import details_path, path_of
 from worker.carriers.deliverit.request import NUMBERS, TEXTS, Types, authorization, details_of, encode
-from worker.carriers.port import Attempt, Booking, Call, Operation
+from worker.carriers.port import Attempt, Booking
 from worker.errors import Unavailable
+from worker.http.call import Call, Operation
 
 TRANSFER = "transfer"
 """Tells the answer to a transfer from a day list, when it comes back."""

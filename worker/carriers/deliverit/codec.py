@@ -10,7 +10,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from schemas.status import DeliveryStatus, Reason
-from worker.carriers.account import Account
+from worker.carriers.account import CarrierAccount
 from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.answers import Reader, read_company
 from worker.carriers.deliverit.calls import TRANSFER, Calls
@@ -27,16 +27,14 @@ from worker.carriers.port import (
     Booked,
     Booking,
     Cadence,
-    Call,
     Callback,
     CallbackKey,
     Capabilities,
     Observation,
-    Operation,
     Reading,
-    Reply,
 )
 from worker.errors import Forged, Refused, Unavailable, Unreadable
+from worker.http.call import Call, Operation, Reply
 
 SKEW = timedelta(minutes=1)
 """What our clock and theirs may differ at a cut-off (D-40)."""
@@ -49,12 +47,12 @@ class DeliverIt:
     """The codec of one DeliverIt account (DeliverIt API, "Order a driver"); `facts` hold the company from the login."""
 
     kind: ClassVar[str] = "deliverit"
-    account_type: ClassVar[type[Account]] = DeliverItAccount
-    account: Account
+    account_type: ClassVar[type[CarrierAccount]] = DeliverItAccount
+    account: CarrierAccount
     capabilities: Capabilities
     needs_login: bool
 
-    def __init__(self, account: Account, facts: Mapping[str, str]) -> None:
+    def __init__(self, account: CarrierAccount, facts: Mapping[str, str]) -> None:
         if not isinstance(account, DeliverItAccount):
             raise TypeError(f"DeliverIt needs a DeliverItAccount, not a {type(account).__name__}")
         self.account = self._settings = account

@@ -10,7 +10,8 @@ from worker.carriers.deliverit.progress import latest_pickup_of, observe, pickup
 from worker.carriers.deliverit.rows import DayList, Found
 from worker.carriers.deliverit.times import local_day
 from worker.carriers.deliverit.transfer import driver_of, is_transferred, renamed
-from worker.carriers.port import Attempt, Call, Operation, Reading
+from worker.carriers.port import Attempt, Reading
+from worker.http.call import Call, Operation
 
 MIDNIGHT_SLACK = timedelta(minutes=5)
 """How long before or after our own time their day list may date a create (D-53)."""

@@ -10,9 +10,9 @@ from http import HTTPStatus
 from schemas.orders import Order
 from worker.carriers.deliverit.status import MessageTable, reason_of
 from worker.carriers.deliverit.wire import RawAnswer, decode
-from worker.carriers.port import Reply
-from worker.carriers.texts import discreet, nameless
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Reply
+from worker.http.redaction import discreet, nameless
 
 SHUT_OUT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 LONGEST_TEXT = 300

@@ -18,8 +18,9 @@ from worker.carriers.deliverit.replies import unread
 from worker.carriers.deliverit.request import national_phone
 from worker.carriers.deliverit.status import NOTHING_FOUND
 from worker.carriers.deliverit.wire import RawAnswer, RawRow, RawWhen, decode
-from worker.carriers.port import Attempt, Reply, attempt_of
+from worker.carriers.port import Attempt, attempt_of
 from worker.errors import Unreadable
+from worker.http.call import Reply
 
 TAG = re.compile(r"#([0-9A-Za-z]{11})(?![0-9A-Za-z])")
 LOOKALIKE_SPAN = timedelta(minutes=10)

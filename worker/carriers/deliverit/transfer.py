@@ -18,8 +18,9 @@ from worker.carriers.deliverit.replies import answer_of, refusal_of, said_of, un
 from worker.carriers.deliverit.rows import known_tokens
 from worker.carriers.deliverit.status import FOR_DELIVERY, NOT_SAVED, NUMBER_TAKEN, TRANSFER_REFUSALS, UPDATED
 from worker.carriers.deliverit.wire import RawAnswer
-from worker.carriers.port import Attempt, Booking, Observation, Price, Raw, Reply
+from worker.carriers.port import Attempt, Booking, Observation, Price, Raw
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain
+from worker.http.call import Reply
 
 NOT_SAVED_TEXT = "the order was not saved"
 NUMBER = "number"

@@ -1,0 +1,494 @@
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from schemas.stores import Store
+from worker.carriers.borzo.account import BorzoAccount
+from worker.carriers.cervo.account import CervoAccount
+from worker.carriers.deliverit.account import DeliverItAccount
+from worker.config.settings import Settings, load, read_stores
+from worker.errors import SettingsError
+from worker.http.account import RATE
+from worker.ordering_api.account import Ordering
+from worker.ordering_api.write_policy import WRITABLE
+
+SECRET = "s3cret-word"
+CERVO = {"CARRIERS__CERVO__TOKEN": "t"}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(**variables: str) -> Settings:
+    return load({f"ORDER_SYNC_{name}": value for name, value in variables.items()})
+
+
+def faults(**variables: str) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        read(**variables)
+    return sorted(str(raised.value).splitlines())
+
+
+def write(name: str, text: str) -> str:
+    Path(name).write_text(text)
+    return name
+
+
+# --- defaults ---
+
+
+def test_without_any_setting_everything_has_its_default() -> None:
+    assert load({"PATH": "/bin", "HOME": "/nowhere"}).model_dump() == {
+        "database_url": "sqlite:///var/order-sync.db",
+        "redis_url": "",
+        "broker_url": "",
+        "bus_url": "",
+        "orders_stream": "orders",
+        "events_stream": "deliveries",
+        "events_keep": 100_000,
+        "web_address": "127.0.0.1:8000",
+        "flower_address": "127.0.0.1:5555",
+        "password": SecretStr(""),
+        "public_url": "",
+        "carriers": {},
+        "ordering": Ordering().model_dump(),
+        "journal_folder": Path("var/journal"),
+        "stores_file": Path("stores.toml"),
+        "log_format": "",
+        "log_level": "INFO",
+        "worker_concurrency": 16,
+    }
+
+
+def test_the_platform_s_defaults_are_the_documented_ones() -> None:
+    documented = {
+        "base_url": "",
+        "api_key": SecretStr(""),
+        "api_key_header": "x-api-key",
+        "gate": "placed",
+        "write": frozenset({22, 25, 8, 3, 9, 11, 12}),
+        "write_weak_terminal": True,
+        "backfill": False,
+    }
+    assert Ordering().model_dump(include=set(documented)) == documented
+
+
+def test_a_carrier_needs_only_its_credentials() -> None:
+    accounts = read(
+        CARRIERS__CERVO__TOKEN="t",
+        CARRIERS__BORZO__TOKEN="t",
+        CARRIERS__DELIVERIT__USERNAME="u",
+        CARRIERS__DELIVERIT__PASSWORD="p",
+    ).accounts
+    every = {"allow_http": False, "connect_timeout": 5, "read_timeout": 30, "deadline": 45}
+    documented: dict[str, dict[str, Any]] = {
+        "cervo": {
+            "base_url": "https://carvo.isoft4is.com",
+            "rate": "1/second",
+            "callback_wait": 180,
+            "token": SecretStr("t"),
+            "timezone": "Asia/Riyadh",
+            "id_location": "query",
+            "resubmit_in_doubt": False,
+        },
+        "borzo": {
+            "base_url": "https://robot-br.borzodelivery.com",
+            "rate": "80/minute;4500/day",
+            "callback_wait": 120,
+            "token": SecretStr("t"),
+            "callback_secret": None,
+            "payment_method": "balance",
+            "bank_card_id": None,
+            "vehicle_type_id": 8,
+            "timezone": "America/Sao_Paulo",
+        },
+        "deliverit": {
+            "base_url": "https://butik.deliverit.dk",
+            "rate": "",
+            "username": "u",
+            "password": SecretStr("p"),
+            "company": None,
+            "timezone": "Europe/Copenhagen",
+            "max_push": 15,
+            "mode": "book",
+            "encoding": "form",
+        },
+    }
+    told = {name: each.model_dump(include={*every, *documented[name]}) for name, each in accounts.items()}
+    assert told == {name: {**every, **fields} for name, fields in documented.items()}
+
+
+# --- where they come from ---
+
+
+def test_every_setting_can_be_a_variable() -> None:
+    settings = read(
+        DATABASE_URL="postgresql://db/x",
+        REDIS_URL="rediss://cache:6380/1",
+        BROKER_URL="amqp://queue",
+        BUS_URL="unix:///run/redis.sock",
+        ORDERS_STREAM="in",
+        EVENTS_STREAM="out",
+        EVENTS_KEEP="5",
+        WEB_ADDRESS="0.0.0.0:80",
+        FLOWER_ADDRESS="[::1]:81",
+        PASSWORD="p",
+        PUBLIC_URL="https://shop.example/sync/",
+        STORES_FILE="shops.toml",
+        LOG_FORMAT="json",
+        LOG_LEVEL="DEBUG",
+        WORKER_CONCURRENCY="3",
+        ORDERING__BASE_URL="https://api.example",
+        ORDERING__API_KEY="k",
+        ORDERING__API_KEY_HEADER="X-Key",
+        ORDERING__APP_ID="app",
+        ORDERING__WRITE="22, 11,",
+        ORDERING__WRITE_WEAK_TERMINAL="false",
+    )
+    assert settings == Settings(
+        database_url="postgresql://db/x",
+        redis_url="rediss://cache:6380/1",
+        broker_url="amqp://queue",
+        bus_url="unix:///run/redis.sock",
+        orders_stream="in",
+        events_stream="out",
+        events_keep=5,
+        web_address="0.0.0.0:80",
+        flower_address="[::1]:81",
+        password=SecretStr("p"),
+        public_url="https://shop.example/sync",
+        stores_file=Path("shops.toml"),
+        log_format="json",
+        log_level="DEBUG",
+        worker_concurrency=3,
+        ordering=Ordering(
+            base_url="https://api.example",
+            api_key=SecretStr("k"),
+            api_key_header="X-Key",
+            app_id="app",
+            write=frozenset({22, 11}),
+            write_weak_terminal=False,
+        ),
+    )
+
+
+def test_a_file_may_hold_the_same_settings_and_a_variable_wins() -> None:
+    write("order-sync.toml", 'log_level = "DEBUG"\nevents_keep = 7\n[ordering]\nwrite = [22]\napp_id = "shop"\n')
+    settings = read(LOG_LEVEL="ERROR", ORDERING__APP_ID="counter")
+    told = (settings.log_level, settings.events_keep, settings.ordering.write, settings.ordering.app_id)
+    assert told == ("ERROR", 7, frozenset({22}), "counter")
+
+
+@pytest.mark.parametrize("gate", ["placed", "accepted", "ready"])
+@pytest.mark.trap("O-20")
+def test_a_deployment_says_when_an_order_is_dispatched(gate: str) -> None:
+    assert read(ORDERING__GATE=gate).ordering.gate == gate
+
+
+def test_looking_for_missed_orders_needs_a_platform_to_ask() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(ORDERING__BACKFILL="true")
+    assert str(caught.value) == "ordering: backfill needs base_url"
+    assert read(ORDERING__BACKFILL="true", ORDERING__BASE_URL="https://api.example").ordering.backfill
+
+
+def test_another_file_can_be_named() -> None:
+    write("order-sync.toml", "events_keep = 1")
+    assert read(CONFIG=write("other.toml", "events_keep = 2")).events_keep == 2
+
+
+@pytest.mark.parametrize("name", ["deliverit-odense", "deliverit_odense", "DeliverIt-Odense", "DELIVERIT_ODENSE"])
+def test_an_account_has_one_name_however_a_file_and_a_variable_write_it(name: str) -> None:
+    write("order-sync.toml", f'[carriers.{name}]\nkind = "deliverit"\nusername = "from file"\npassword = "from file"\n')
+    (account,) = read(CARRIERS__DELIVERIT_ODENSE__PASSWORD="from variable").accounts.items()
+    assert account == (
+        "deliverit-odense",
+        DeliverItAccount(
+            name="deliverit-odense", kind="deliverit", username="from file", password=SecretStr("from variable")
+        ),
+    )
+
+
+def test_one_account_may_stand_under_two_spellings_of_a_file() -> None:
+    write("order-sync.toml", '[carriers.cervo-x]\nkind = "cervo"\n[carriers.cervo_x]\ntoken = "t"\n')
+    assert load({}).accounts == {"cervo-x": CervoAccount(name="cervo-x", kind="cervo", token=SecretStr("t"))}
+
+
+def test_a_secret_may_stand_in_a_file_of_its_own() -> None:
+    account = read(CARRIERS__BORZO__TOKEN_FILE=write("token", f"{SECRET}\n")).accounts["borzo"]
+    assert account == BorzoAccount(name="borzo", kind="borzo", token=SecretStr(SECRET))
+
+
+def test_a_settings_file_may_name_a_file_with_a_secret() -> None:
+    write("token", SECRET)
+    write("order-sync.toml", '[carriers.cervo]\ntoken_file = "token"\n')
+    assert load({}).accounts == {"cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr(SECRET))}
+
+
+def test_a_variable_wins_over_a_file_s_secret() -> None:
+    write("token", "from a file of its own")
+    write("order-sync.toml", '[carriers.cervo]\ntoken = "from file"\n')
+    accounts = read(CARRIERS__CERVO__TOKEN_FILE="token").accounts
+    assert accounts == {"cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr("from a file of its own"))}
+
+
+# --- what is refused ---
+
+
+def test_every_fault_is_named_at_once_and_no_value_with_it() -> None:
+    told = faults(
+        DATABASE_URL=f"mysql://root:{SECRET}@db/x",
+        BUS_URL=f"amqp://guest:{SECRET}@queue",
+        REDIS_URL=f"http://:{SECRET}@redis",
+        EVENTS_KEEP=SECRET,
+        FLOWER_ADDRESS="0.0.0.0:5555",
+        WEB_ADDRESS="127.0.0.1:99999",
+        PUBLIC_URL=SECRET,
+        LOG_LEVEL=SECRET,
+        TYPO=SECRET,
+        ORDERING__BASE_URL=f"https://u:{SECRET}@api.example",
+        ORDERING__TYPO=SECRET,
+        ORDERING__TIMEZONE=SECRET,
+        ORDERING__WRITE=f"22,{SECRET}",
+        CARRIERS__CERVO__RATE=SECRET,
+        CARRIERS__CERVO__TOKEN_FILE=SECRET,
+        CARRIERS__BORZO__BASE_URL="http://borzo.example",
+        CARRIERS__BORZO__TYPO=SECRET,
+        CARRIERS__FAX__TOKEN=SECRET,
+        CARRIERS__ORDERING__KIND="cervo",
+        CARRIERS__DELIVERIT=SECRET,
+    )
+    assert [fault for fault in told if SECRET in fault] == []
+    assert told == sorted(
+        [
+            "database_url: must be a sqlite:// or postgresql:// address",
+            "bus_url: must be a redis://, rediss:// or unix:// address",
+            "redis_url: must be a redis://, rediss:// or unix:// address",
+            "events_keep: Input should be a valid integer, unable to parse string as an integer",
+            "flower_address: is not on loopback: then ORDER_SYNC_PASSWORD must be set",
+            "web_address: must be HOST:PORT, such as 127.0.0.1:8000",
+            "public_url: must be the http:// or https:// address of the callbacks",
+            "log_level: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'",
+            "typo: there is no such setting",
+            "ordering.base_url: must not hold credentials",
+            "ordering.typo: there is no such setting",
+            "ordering.timezone: is not an IANA time zone",
+            "ordering.write.1: Input should be a valid integer, unable to parse string as an integer",
+            "carriers.cervo.token_file: the file cannot be read (No such file or directory)",
+            f"carriers.cervo.rate: String should match pattern '{RATE}'",
+            "carriers.borzo.base_url: is plain http; set ALLOW_HTTP=true beside it if that is meant",
+            "carriers.borzo.token: must be set",
+            "carriers.borzo.typo: there is no such setting",
+            "carriers.fax: KIND must be one of borzo, cervo, deliverit",
+            "carriers.ordering: is no name for an account: letters, digits and - make one, and `ordering` is taken",
+            "carriers.deliverit: must be a table of settings",
+        ]
+    )
+
+
+def test_a_value_in_the_place_of_a_table_is_refused() -> None:
+    assert faults(ORDERING="x", ORDERING__GATE="ready") == [
+        "ORDER_SYNC_ORDERING__GATE: one of its tables is set to a value by another variable",
+        "ordering: Input should be a valid dictionary or instance of Ordering",
+    ]
+
+
+def test_a_list_of_carriers_is_no_table_of_them() -> None:
+    write("order-sync.toml", "carriers = []")
+    assert faults() == ["carriers: Input should be a valid dictionary"]
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "-x", "x/y", "a" * 65, "ordering", "Ordering"])
+def test_an_account_s_name_is_good_in_a_path_and_in_a_queue_s_name(name: str) -> None:
+    write("order-sync.toml", f'[carriers."{name}"]\nkind = "cervo"\ntoken = "t"\n')
+    (fault,) = faults()
+    assert fault.endswith("is no name for an account: letters, digits and - make one, and `ordering` is taken")
+
+
+@pytest.mark.trap("C-01", "D-01")
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("https://carrier.example/api/v1", "must be an origin alone, without a path"),
+        ("https://carrier.example?x=1", "must be an origin alone, without a path"),
+        ("https://carrier.example#x", "must be an origin alone, without a path"),
+        ("https://user@carrier.example", "must not hold credentials"),
+        ("https://carrier.example\\@evil.example", "must not hold credentials"),
+        ("ftp://carrier.example", "must be an origin, such as https://example.com"),
+        ("carrier.example", "must be an origin, such as https://example.com"),
+        ("https://", "must be an origin, such as https://example.com"),
+        ("https://carrier.example\n", "must be an origin, such as https://example.com"),
+        ("", "must be an origin, such as https://example.com"),
+        ("https://carrier.example:99999", "Port out of range 0-65535"),
+        ("http://carrier.example", "is plain http; set ALLOW_HTTP=true beside it if that is meant"),
+        ("http://127.0.0.1.carrier.example", "is plain http; set ALLOW_HTTP=true beside it if that is meant"),
+    ],
+)
+def test_a_base_url_is_an_origin_with_tls(url: str, fault: str) -> None:
+    assert faults(**CERVO, CARRIERS__CERVO__BASE_URL=url) == [f"carriers.cervo.base_url: {fault}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "allow"),
+    [
+        ("http://localhost:8100", ""),
+        ("http://127.0.0.1:8100/", ""),
+        ("http://[::1]:8100", ""),
+        ("http://carrier.example", "true"),
+        ("https://carrier.example:8443", ""),
+    ],
+)
+def test_plain_http_is_for_loopback_or_for_those_who_mean_it(url: str, allow: str) -> None:
+    meant = {"CARRIERS__CERVO__ALLOW_HTTP": allow, "ORDERING__ALLOW_HTTP": allow} if allow else {}
+    settings = read(**CERVO, **meant, CARRIERS__CERVO__BASE_URL=url, ORDERING__BASE_URL=url)
+    assert (settings.accounts["cervo"].base_url, settings.ordering.base_url) == (url, url)
+
+
+def test_the_platform_s_plain_http_is_refused_like_a_carrier_s() -> None:
+    assert faults(ORDERING__BASE_URL="http://api.example") == [
+        "ordering.base_url: is plain http; set ALLOW_HTTP=true beside it if that is meant"
+    ]
+
+
+@pytest.mark.parametrize("address", ["8000", ":8000", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:٨٠"])
+def test_an_address_is_a_host_and_a_port(address: str) -> None:
+    assert faults(WEB_ADDRESS=address) == ["web_address: must be HOST:PORT, such as 127.0.0.1:8000"]
+
+
+@pytest.mark.trap("X-07")
+def test_flower_is_open_to_others_only_with_a_password() -> None:
+    assert read(FLOWER_ADDRESS="0.0.0.0:5555", PASSWORD="p").flower_address == "0.0.0.0:5555"
+
+
+def test_a_named_file_must_exist_and_be_toml() -> None:
+    assert faults(CONFIG="nowhere.toml") == ["nowhere.toml: No such file or directory"]
+    assert faults(CONFIG=write("bad.toml", "= 1"))[0].startswith("bad.toml: Invalid statement")
+    Path("latin.toml").write_bytes(b'log_level = "\xe9"')
+    assert faults(CONFIG="latin.toml")[0].startswith("latin.toml: 'utf-8' codec can't decode")
+
+
+def test_a_secret_s_file_must_be_text() -> None:
+    Path("token").write_bytes(b"\xff\xfe\x00")
+    assert "carriers.cervo.token_file: the file cannot be read (UnicodeDecodeError)" in faults(
+        CARRIERS__CERVO__TOKEN_FILE="token"
+    )
+
+
+@pytest.mark.trap("X-15")
+def test_no_secret_shows_when_settings_are_printed() -> None:
+    settings = read(
+        DATABASE_URL=f"postgresql://u:{SECRET}@db/x",
+        REDIS_URL=f"redis://:{SECRET}@redis",
+        BROKER_URL=f"amqp://u:{SECRET}@queue",
+        BUS_URL=f"redis://:{SECRET}@bus",
+        PASSWORD=SECRET,
+        ORDERING__API_KEY=SECRET,
+        CARRIERS__CERVO__TOKEN=SECRET,
+        CARRIERS__BORZO__TOKEN=SECRET,
+        CARRIERS__BORZO__CALLBACK_SECRET=SECRET,
+        CARRIERS__DELIVERIT__USERNAME="u",
+        CARRIERS__DELIVERIT__PASSWORD=SECRET,
+    )
+    assert [SECRET in text for text in (repr(settings), str(settings), f"{settings.accounts}")] == [False] * 3
+
+
+# --- Redis ---
+
+
+def test_broker_and_bus_are_the_redis_unless_they_are_set() -> None:
+    one = read(REDIS_URL="redis://one")
+    own = read(REDIS_URL="redis://one", BROKER_URL="amqp://two", BUS_URL="redis://three")
+    assert [(each.redis, each.broker, each.bus) for each in (one, own)] == [
+        ("redis://one", "redis://one", "redis://one"),
+        ("redis://one", "amqp://two", "redis://three"),
+    ]
+
+
+def test_a_unix_socket_is_spelt_in_kombu_s_way_for_the_broker() -> None:
+    settings = read(REDIS_URL="unix:///run/redis.sock?db=1")
+    assert (settings.broker, settings.bus) == ("redis+socket:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1")
+
+
+def test_without_a_redis_the_one_that_up_left_behind_is_used() -> None:
+    with pytest.raises(SettingsError, match=re.escape("set it, or start everything with `order-sync up`")):
+        _ = read().redis
+    Path("var").mkdir()
+    write("var/redis.url", "redis://127.0.0.1:7777/0\n")
+    assert read().redis == "redis://127.0.0.1:7777/0"
+
+
+# --- the store directory ---
+
+STORE = """
+[stores.17]
+name = "Pizzeria Odense"
+phone = "+4566112233"
+street = "Vestergade 1"
+postal_code = "5000"
+city = "Odense C"
+country = "DK"
+latitude = 55.3957969
+longitude = 10.3912053
+timezone = "Europe/Copenhagen"
+carriers = ["deliverit", "borzo"]
+"""
+
+
+def test_the_store_directory_is_read_from_the_file_that_is_named() -> None:
+    settings = read(STORES_FILE=write("shops.toml", STORE))
+    fields = tomllib.loads(STORE)["stores"]["17"]
+    assert settings.stores() == {"17": Store(store_id="17", **fields)}
+
+
+def test_a_store_has_its_minutes_by_default() -> None:
+    store = read_stores(Path(write("shops.toml", STORE)))["17"]
+    assert (store.lead_minutes, store.prep_minutes, store.travel_minutes) == (30, 15, 15)
+
+
+def test_an_absent_directory_is_an_empty_one() -> None:
+    assert read().stores() == {}
+
+
+def test_every_fault_of_every_store_is_named_at_once() -> None:
+    bad = STORE.replace("Europe/Copenhagen", "Odense").replace('country = "DK"', 'country = "Denmark"\nfax = 1')
+    other = STORE.replace("stores.17", "stores.18").replace("55.3957969", "91").replace('"deliverit", "borzo"', "")
+    with pytest.raises(SettingsError) as raised:
+        read_stores(Path(write("shops.toml", bad + other)))
+    assert str(raised.value).splitlines() == [
+        "shops.toml: stores.17.country: String should match pattern '^[A-Z]{2}$'",
+        "shops.toml: stores.17.timezone: is not an IANA time zone",
+        "shops.toml: stores.17.fax: there is no such setting",
+        "shops.toml: stores.18.latitude: Input should be less than or equal to 90",
+        "shops.toml: stores.18.carriers: Tuple should have at least 1 item after validation, not 0",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "stores = 1", "[stores]\n17 = 3", "[[stores]]\nname = 'x'", "[shops.17]\n"])
+def test_what_is_no_directory_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape("shops.toml: a store directory holds [stores.<id>] tables")):
+        read_stores(Path(write("shops.toml", text)))
+
+
+def test_a_directory_that_cannot_be_read_is_refused() -> None:
+    Path("folder").mkdir()
+    with pytest.raises(SettingsError, match="folder: Is a directory"):
+        read_stores(Path("folder"))
+
+
+@pytest.mark.trap("O-13", "O-19")
+@pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24, 26])
+def test_a_status_that_is_not_ours_to_write_is_refused(code: int) -> None:
+    assert faults(ORDERING__WRITE=f"22,{code}") == [
+        f"ordering.write: {code} is never written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 are"
+    ]
+
+
+def test_every_status_that_may_be_written_can_be_named_and_none_at_all() -> None:
+    assert read(ORDERING__WRITE="3,6,8,9,10,11,12,19,22,23,25").ordering.write == WRITABLE
+    assert read(ORDERING__WRITE="").ordering.write == frozenset()

@@ -1,0 +1,197 @@
+"""What the store's tests are made of: a shop, its orders, messages about them and the rules of two carriers."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Table, insert, select
+from sqlmodel import SQLModel
+
+from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord, delivery_id
+from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, Message, Order, OrderRef, Payment
+from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
+from tests.domain.scenario import a_store
+from worker.carriers.port import Cadence, Capabilities
+from worker.database.database import Store
+from worker.database.inbox import Intake
+from worker.domain.carrier_terms import Terms
+from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Unread
+
+NOW = datetime(2026, 11, 21, 17, 40, 0, 123456, UTC)
+LATER = NOW + timedelta(hours=1)
+SHOP = a_store("deliverit", "borzo")
+SHOPS = {"17": SHOP}
+TERMS = Terms(Capabilities(True, Cadence(30, 30, 300, 300), track_batch=50))
+RULES = {"deliverit": TERMS, "borzo": TERMS}
+ORDER = Order(
+    order_id="2011",
+    order_number="A-11",
+    store_id="17",
+    ready_at=NOW + timedelta(minutes=20),
+    customer=Customer(name="Freja Høst", phone="+4520304050"),
+    dropoff=Dropoff(street="Nørregade 7", unit="3. tv", city="Odense C", latitude=55.39, longitude=10.38),
+    payment=Payment(prepaid=False, amount=Decimal("125.00"), currency="DKK", change_for=Decimal("200.00")),
+    items=(Item(name="Pizza 🍕", quantity=2, unit_price=Decimal("62.50")),),
+    notes="No onion",
+    carriers=("deliverit", "borzo"),
+)
+ID = delivery_id("platform", "2011")
+
+
+def order(order_id: str = "2011", **changes: Any) -> Order:
+    """Make an order like the sample, but for some fields."""
+    return ORDER.model_copy(update={"order_id": order_id, **changes})
+
+
+def message(data: Order | OrderRef | Cancellation, identity: str | None = None) -> Message:
+    """Wrap an order or a wish in a message."""
+    kind = "order.cancelled" if isinstance(data, Cancellation) else "order.placed"
+    return Message(source="platform", id=identity or f"message {data.order_id}", type=kind, data=data)
+
+
+def take_in(store: Store, *messages: Message, now: datetime = NOW) -> list[Delivery]:
+    """Take messages in as the reader does."""
+    return store.take_in(Intake(messages, file_stores=SHOPS), RULES, now)
+
+
+def place(store: Store, *order_ids: str) -> list[str]:
+    """Take orders in; return their deliveries' ids."""
+    return [each.id for each in take_in(store, *(message(order(each)) for each in order_ids or ("2011",)))]
+
+
+def begun(delivery: Delivery, **more: Any) -> Change:
+    """Begin an attempt for a delivery."""
+    number = len(delivery.attempts) + 1
+    attempt = Attempt(
+        id=2**53 - number,
+        delivery_id=delivery.id,
+        number=number,
+        carrier="deliverit",
+        state=SUBMITTING,
+        token=f"token {number} of {delivery.id}",
+        pickup_at=LATER,
+        submitted_at=NOW,
+        changed_at=NOW,
+    )
+    return Change(delivery.with_attempt(replace(attempt, **more)))
+
+
+def rows(store: Store, name: str) -> list[dict[str, Any]]:
+    """Read a whole table in the order of its key."""
+    table = _table(name)
+    with store.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
+
+
+def put_row(store: Store, name: str, **values: Any) -> None:
+    """Write a row behind the store's back."""
+    with store.engine.begin() as connection:
+        connection.execute(insert(_table(name)).values(values))
+
+
+def _table(name: str) -> Table:
+    return SQLModel.metadata.tables[name]
+
+
+def events(store: Store, key: str = ID) -> list[tuple[int, str]]:
+    """Read the sequence and type of every event of a key, oldest first."""
+    return [(row["sequence"], json.loads(row["body"])["type"]) for row in rows(store, "event") if row["key"] == key]
+
+
+def full(delivery: Delivery) -> Delivery:
+    """Fill every field of a delivery that may change, and of two attempts."""
+    ended = Attempt(
+        id=1,
+        delivery_id=delivery.id,
+        number=1,
+        carrier="borzo",
+        state=DeliveryStatus.REJECTED.value,
+        token="first",
+        pickup_at=NOW,
+        submitted_at=NOW,
+        changed_at=LATER,
+        ended_at=LATER,
+        reason=Reason.NO_COURIER,
+        reason_text="ingen bude",
+        surplus=True,
+    )
+    live = Attempt(
+        id=2**53 - 1,
+        delivery_id=delivery.id,
+        number=2,
+        carrier="deliverit",
+        state=DeliveryStatus.ON_HOLD.value,
+        token="second",
+        pickup_at=LATER,
+        submitted_at=NOW,
+        changed_at=NOW + timedelta(microseconds=1),
+        ref="F64u3fbx",
+        refs={"accept": "https://example.org/å", "seen": "1"},
+        rank=60,
+        resume_to=DeliveryStatus.PICKED_UP.value,
+        stamp=NOW,
+        offered_at=LATER,
+        lookups=3,
+        cancel_asked_at=NOW,
+        cancel_checks=2,
+        cancel_refused=True,
+        doubted_at=NOW,
+        parked=True,
+        odd_word="driverGone",
+        journal="a journal",
+        cancel_taken=True,
+        cancel_asks=2,
+        contrary="created",
+        contrary_at=NOW,
+        tail_reads=1,
+        wait_until=LATER,
+        ruling="accept",
+        told="a fingerprint",
+        amending="another fingerprint",
+        amend_asks=1,
+        amend_refused=True,
+        unread=Unread(entity="order", code="6", text="six", stamp=NOW),
+        last_error="no answer within the deadline",
+    )
+    return replace(
+        delivery,
+        status=DeliveryStatus.ON_HOLD,
+        changed_at=LATER,
+        sequence=7,
+        carrier="deliverit",
+        step=Step.TRACK,
+        turn=1,
+        next_run_at=LATER,
+        retry_at=LATER,
+        alarmed_at=NOW,
+        dispatch_at=NOW,
+        gate="accepted",
+        carrier_since=LATER,
+        located_at=LATER,
+        anew_after=1,
+        failures=4,
+        cancel=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),
+        attention="order_changed_after_dispatch",
+        previous_status=DeliveryStatus.PICKED_UP,
+        detail="reassigned",
+        reason=Reason.CUSTOMER_UNAVAILABLE,
+        reason_text="nobody opens",
+        cancelled_by=CancelledBy.CUSTOMER,
+        evidence=Evidence.ORDER_LEVEL,
+        raw=RawWord(entity="row", code="driverLeft", text="på vej"),
+        courier=CourierInfo(name="Bo", phone="+4511223344", phone_guessed=True, latitude=55.4, longitude=10.4),
+        tracking_url="https://example.org/t/1",
+        pickup_eta=NOW,
+        dropoff_eta=LATER,
+        price=PriceInfo(amount=Decimal("1234567.80"), currency="DKK", vat="included"),
+        proof=ProofInfo(recipient_position="nabo", sign_photo_url="https://example.org/s"),
+        attempts=(ended, live),
+    )
+
+
+__all__ = [
+    "ID", "LATER", "NOW", "ORDER", "RULES", "SHOP", "SHOPS", "Cancellation", "DeliveryType", "OrderRef", "begun",
+    "events", "full", "message", "order", "place", "put_row", "rows", "take_in",
+]  # fmt: skip

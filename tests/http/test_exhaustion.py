@@ -1,0 +1,78 @@
+"""Nothing left of what a machine gives out: file descriptors, and room on the disk of the log."""
+
+import contextlib
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.carriers.sample import CODECS, NOW, booking
+from tests.http.misbehaving import OK, Misbehaving, Script, answering
+from tests.web.edge import Edge
+from worker.carriers.port import Attempt
+from worker.errors import Unavailable
+from worker.http.call import Call
+from worker.http.gateway import Gateway
+
+FULL = Path("/dev/full")
+LOGGING = """
+from worker import log
+log.setup("INFO", "json")
+for _ in range(1000):
+    log.get("x").info("delivery.booked", order_id="2011")
+print("done")
+"""
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Take away every file descriptor but the three that a process is born with; those in use stay."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _calls() -> list[Call]:
+    codec, asked = CODECS["cervo"], booking()
+    attempt = Attempt(asked.attempt_id, 1, "cervo", "created", asked.order, asked.store, NOW, NOW, ref="7")
+    return [codec.book(asked, NOW), *codec.track([attempt], NOW)]
+
+
+def test_without_a_file_descriptor_nothing_is_sent_and_with_one_again_everything(
+    serve: Callable[[Script], Misbehaving],
+) -> None:
+    server = serve(answering(OK))
+    account = CODECS["cervo"].account.model_copy(update={"base_url": server.origin, "rate": ""})
+    create, read = _calls()
+    with contextlib.closing(Gateway({"cervo": account}, lambda *_: (1, 0.0), lambda: NOW)) as gateway:
+        gateway.one("cervo", create)  # its thread and its loop have theirs from now on
+        with no_descriptor_left():
+            for call in (create, read):
+                with pytest.raises(Unavailable):
+                    gateway.one("cervo", call)
+        assert [gateway.one("cervo", call).status for call in (create, read)] == [200, 200]
+
+
+def test_without_a_file_descriptor_a_callback_is_asked_for_again(edge: Edge) -> None:
+    edge.ask("GET", "/livez")  # the loop that asks has its own from now on
+    edge.book("a-token")
+    edge.house.store.engine.dispose()
+    with no_descriptor_left():
+        refused = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")
+    taken = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")
+    assert (refused, taken, len(edge.kept())) == ((503, "try again later"), (200, "ok"), 1)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
+def test_a_log_that_nobody_can_write_stops_nothing() -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", LOGGING], stdout=subprocess.PIPE, stderr=full, text=True, check=False
+        )
+    assert done.stdout == "done\n"

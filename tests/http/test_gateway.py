@@ -1,0 +1,426 @@
+import contextlib
+import gzip
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.http import misbehaving
+from tests.http.misbehaving import OK, Misbehaving, Script, Talk, answering
+from worker.errors import Held, Unavailable, Uncertain
+from worker.http.account import ApiAccount
+from worker.http.call import Call, Operation, Reply
+from worker.http.gateway import Gateway, Outcome
+
+Serve = Callable[[Script], Misbehaving]
+Open = Callable[..., Gateway]
+HARMLESS = (Operation.READ, Operation.FIND, Operation.PROBE)
+HARMFUL = (Operation.CREATE, Operation.CONFIRM, Operation.CANCEL)
+LIMIT = 100
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SHORT, LONG = 0.3, 10.0
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MISBEHAVIOURS: dict[str, tuple[Script, float]] = {
+    "closes before reading": (misbehaving.closing_before_reading, LONG),
+    "closes after reading": (misbehaving.closing_after_reading, LONG),
+    "garbage status line": (misbehaving.closing_after(b"<html>Bad gateway</html>\r\n\r\n"), LONG),
+    "header without an end": (misbehaving.closing_after(b"HTTP/1.1 200 OK\r\nContent-Le"), LONG),
+    "truncated body": (misbehaving.closing_after(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf"), LONG),
+    "broken chunk": (misbehaving.closing_after(CHUNKED + b"zz\r\n"), LONG),
+    "last chunk missing": (misbehaving.closing_after(CHUNKED + b"2\r\nok\r\n"), LONG),
+    "body over the limit": (answering(b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"x" * 101), LONG),
+    "silence": (misbehaving.hanging, SHORT),
+    "silence after the headers": (misbehaving.hanging_after(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"), SHORT),
+    "a byte at a time": (misbehaving.dripping, SHORT),
+}
+
+
+def account(origin: str, **settings: Any) -> ApiAccount:
+    return ApiAccount(name="x", kind="x", base_url=origin, **{"deadline": LONG, **settings})
+
+
+def call(operation: Operation, path: str = "/orders", **fields: Any) -> Call:
+    return Call(operation, "GET" if operation in HARMLESS else "POST", path, **fields)
+
+
+def never(_account: str, _rate: str, _operation: Operation, _wanted: int) -> tuple[int, float]:
+    raise AssertionError("this account has no budget to ask for")
+
+
+@pytest.fixture
+def open_gateway(serve: Serve) -> Iterator[Open]:  # noqa: ARG001 - the servers outlive the kept connections
+    gateways: list[Gateway] = []
+
+    def make(origin: str, take: Any = never, now: Any = lambda: NOON, **settings: Any) -> Gateway:
+        gateways.append(Gateway({"x": account(origin, **settings)}, take, now))
+        return gateways[-1]
+
+    yield make
+    for gateway in gateways:
+        gateway.close()
+
+
+def outcome_of(gateway: Gateway, sent: Call) -> Outcome:
+    ((only,),) = gateway.send("x", [sent], max_body=LIMIT)
+    assert only[0] is sent
+    return only[1]
+
+
+def described(outcomes: Sequence[tuple[Call, Outcome]]) -> list[tuple[str, str]]:
+    return sorted((each.path, type(outcome).__name__) for each, outcome in outcomes)
+
+
+# --- what may have happened ---
+
+
+@pytest.mark.trap("X-09")
+@pytest.mark.parametrize("how", MISBEHAVIOURS)
+def test_only_what_changes_something_is_uncertain_when_it_left_and_brought_nothing(
+    how: str, serve: Serve, open_gateway: Open
+) -> None:
+    script, seconds = MISBEHAVIOURS[how]
+    server = serve(script)
+    calls = [call(operation, f"/{operation}") for operation in Operation]
+    outcomes = [
+        each
+        for group in open_gateway(server.origin, deadline=seconds).send("x", calls, max_body=LIMIT)
+        for each in group
+    ]
+    assert described(outcomes) == [
+        ("/amend", "Uncertain"),
+        ("/ask", "Unavailable"),
+        ("/cancel", "Uncertain"),
+        ("/confirm", "Uncertain"),
+        ("/create", "Uncertain"),
+        ("/find", "Unavailable"),
+        ("/probe", "Unavailable"),
+        ("/read", "Unavailable"),
+    ]
+    assert server.connections == 8
+
+
+@pytest.mark.trap("C-45")
+def test_a_cancel_by_get_is_sent_exactly_once_when_the_server_hangs_up(serve: Serve, open_gateway: Open) -> None:
+    server = serve(misbehaving.closing_after_reading)
+    outcome = outcome_of(open_gateway(server.origin), Call(Operation.CANCEL, "GET", "/cancel", query=(("id", "7"),)))
+    lines = [request.split(b"\r\n")[0] for request in server.requests]
+    assert (type(outcome), lines) == (Uncertain, [b"GET /cancel?id=7 HTTP/1.1"])
+
+
+def test_the_text_of_a_failure_names_its_kind(serve: Serve, open_gateway: Open) -> None:
+    server = serve(misbehaving.hanging)
+    gateway = open_gateway(server.origin, deadline=SHORT)
+    texts = [str(outcome_of(gateway, call(operation))) for operation in (Operation.CREATE, Operation.READ)]
+    assert texts == ["no answer within the deadline"] * 2
+
+
+def test_a_caller_may_be_less_patient_than_the_account(serve: Serve, open_gateway: Open) -> None:
+    server = serve(misbehaving.hanging)
+    with pytest.raises(Unavailable, match="no answer within the deadline"):
+        open_gateway(server.origin, deadline=LONG * 10).one("x", call(Operation.ASK), within=SHORT)
+
+
+# --- what certainly did not ---
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_a_refused_connection_changed_nothing(operation: Operation, open_gateway: Open) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        gateway = open_gateway(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        assert str(outcome_of(gateway, call(operation))) == "not sent: ConnectError"
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.invalid"])
+def test_a_host_that_is_not_known_changed_nothing(host: str, open_gateway: Open) -> None:
+    gateway = open_gateway(f"https://{host}", connect_timeout=2, deadline=3)
+    assert type(outcome_of(gateway, call(Operation.CREATE))) is Unavailable
+
+
+@pytest.mark.trap("X-09")
+def test_a_server_without_tls_was_told_nothing(serve: Serve, open_gateway: Open) -> None:
+    server = serve(misbehaving.closing_before_reading)
+    gateway = open_gateway(f"https://127.0.0.1:{server.port}")
+    assert str(outcome_of(gateway, call(Operation.CREATE))) == "not sent: ConnectError"
+
+
+@pytest.fixture
+def full() -> Iterator[str]:
+    """Give the origin of a server that takes no further connection and refuses none."""
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.trap("X-09")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses or accepts")
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"connect_timeout": 0.1, "deadline": LONG}, "not sent: ConnectTimeout"),
+        ({"connect_timeout": 5, "deadline": 0.1}, "no answer within the deadline"),
+    ],
+)
+def test_a_connection_that_never_came_about_changed_nothing(
+    settings: dict[str, float], text: str, full: str, open_gateway: Open
+) -> None:
+    outcome = outcome_of(open_gateway(full, **settings), call(Operation.CREATE))
+    assert (type(outcome), str(outcome)) == (Unavailable, text)
+
+
+@pytest.mark.parametrize("value", ["x\r\nHost: evil.example", "a\nb", "tail\n", "null\0", "São Paulo", "\ud800"])
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
+def test_a_header_that_cannot_be_sent_is_not_sent(
+    operation: Operation, value: str, serve: Serve, open_gateway: Open
+) -> None:
+    server = serve(answering(OK))
+    outcome = outcome_of(open_gateway(server.origin), call(operation, headers=(("Authorization", value),)))
+    assert (type(outcome), server.requests) == (Unavailable, [])
+
+
+@pytest.mark.parametrize(("left", "outcome"), [(0, Reply), (-1, Held)])
+def test_what_cannot_leave_in_time_is_not_sent(left: int, outcome: type, serve: Serve, open_gateway: Open) -> None:
+    server = serve(answering(OK))
+    gateway = open_gateway(server.origin)
+    ((only,),) = gateway.send("x", [call(Operation.CREATE)], max_body=LIMIT, until=NOON + left * SECOND)
+    assert (type(only[1]), len(server.requests)) == (outcome, 1 + left)
+
+
+def test_a_process_that_was_stopped_between_its_connection_and_its_call_does_not_send(
+    serve: Serve, open_gateway: Open
+) -> None:
+    hung_up = threading.Event()
+
+    def script(talk: Talk) -> None:
+        if not talk.read():
+            hung_up.set()
+
+    gateway = open_gateway(serve(script).origin, now=lambda: NOON + SECOND)
+    ((only,),) = gateway.send("x", [call(Operation.CREATE)], max_body=LIMIT, until=NOON)
+    assert str(only[1]) == "the call could not start in time"
+    assert hung_up.wait(misbehaving.SAFETY_SECONDS)
+
+
+def test_waiting_for_a_place_in_the_line_counts(serve: Serve) -> None:
+    server = serve(answering(OK))
+    gateway = Gateway({"x": account(server.origin)}, never, lambda: NOON + len(server.requests) * SECOND, concurrency=1)
+    calls = [call(Operation.CREATE, path) for path in ("/1", "/2", "/3")]
+    outcomes = [each for group in gateway.send("x", calls, max_body=LIMIT, until=NOON) for each in group]
+    gateway.close()
+    assert described(outcomes) == [("/1", "Reply"), ("/2", "Held"), ("/3", "Held")]
+
+
+def test_a_read_has_no_last_moment(serve: Serve, open_gateway: Open) -> None:
+    server = serve(answering(OK))
+    assert isinstance(outcome_of(open_gateway(server.origin), call(Operation.READ)), Reply)
+
+
+# --- the budget ---
+
+
+def test_what_the_budget_does_not_grant_is_not_sent(serve: Serve, open_gateway: Open) -> None:
+    server, asked = serve(answering(OK)), []
+
+    def take(*what: Any) -> tuple[int, float]:
+        asked.append(what)
+        return 1, 7.5
+
+    gateway = open_gateway(server.origin, take, rate="2/second")
+    calls = [call(Operation.CREATE, path) for path in ("/1", "/2", "/3")]
+    outcomes = {each.path: outcome for group in gateway.send("x", calls, max_body=LIMIT) for each, outcome in group}
+    spent = [outcomes[path] for path in ("/2", "/3")]
+    assert asked == [("x", "2/second", Operation.CREATE, 3)]
+    assert isinstance(outcomes["/1"], Reply)
+    assert [(type(each), str(each), getattr(each, "retry_after", None)) for each in spent] == [
+        (Held, "the budget of this account is spent", 7.5)
+    ] * 2
+    assert server.connections == 1
+
+
+def test_no_calls_ask_for_no_budget_and_bring_no_groups(open_gateway: Open) -> None:
+    assert list(open_gateway("https://x.example", rate="1/day").send("x", [], max_body=LIMIT)) == []
+
+
+# --- replies ---
+
+
+@pytest.mark.trap("C-01", "X-09")
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
+def test_every_status_is_a_reply_and_no_redirect_is_followed(
+    operation: Operation, status: int, serve: Serve, open_gateway: Open
+) -> None:
+    elsewhere = serve(answering(OK))
+    text = f"HTTP/1.1 {status} X\r\nLocation: {elsewhere.origin}/\r\nX-Upper: Y\r\nContent-Length: 0\r\n\r\n"
+    server = serve(answering(text.encode()))
+    headers = {"location": f"{elsewhere.origin}/", "x-upper": "Y", "content-length": "0"}
+    assert open_gateway(server.origin).one("x", call(operation)) == Reply(status, b"", headers)
+    assert (server.connections, elsewhere.connections) == (1, 0)
+
+
+@pytest.mark.trap("X-09")
+def test_a_compressed_body_is_neither_asked_for_nor_unpacked(serve: Serve, open_gateway: Open) -> None:
+    packed = gzip.compress(b"0" * 10_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    server = serve(answering(head.encode() + packed))
+    assert open_gateway(server.origin).one("x", call(Operation.READ)).body == packed
+
+
+@pytest.mark.trap("D-62", "X-09")
+def test_a_body_of_just_the_limit_is_read(serve: Serve, open_gateway: Open) -> None:
+    body = b"x" * LIMIT
+    server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body))
+    outcome = outcome_of(open_gateway(server.origin), call(Operation.CREATE))
+    assert outcome == Reply(200, body, {"content-length": "100"})
+
+
+def test_one_call_raises_what_went_wrong(open_gateway: Open) -> None:
+    def take(*_: Any) -> tuple[int, float]:
+        return 0, 1.0
+
+    with pytest.raises(Unavailable, match="spent"):
+        open_gateway("https://x.example", take, rate="1/day").one("x", call(Operation.READ))
+
+
+# --- what is sent ---
+
+
+def test_a_create_goes_out_as_described_on_a_connection_that_is_closed(serve: Serve, open_gateway: Open) -> None:
+    server = serve(answering(OK))
+    sent = call(Operation.CREATE, query=(("a[]", "1"), ("a[]", "&=")), headers=(("X-Token", "t"),))
+    open_gateway(server.origin).one("x", sent)
+    assert server.requests == [
+        f"POST /orders?a%5B%5D=1&a%5B%5D=%26%3D HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 0\r\n"
+        "User-Agent: order-sync\r\nAccept-Encoding: identity\r\nConnection: close\r\nX-Token: t".encode()
+    ]
+
+
+def test_a_read_goes_out_as_described_on_a_connection_that_is_kept(serve: Serve, open_gateway: Open) -> None:
+    server = serve(answering(OK))
+    open_gateway(server.origin).one("x", call(Operation.READ))
+    assert server.requests == [
+        f"GET /orders HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        "User-Agent: order-sync\r\nAccept-Encoding: identity".encode()
+    ]
+
+
+@pytest.mark.trap("C-45", "X-09")
+@pytest.mark.parametrize(
+    ("operation", "connections"), [*((each, 3) for each in HARMFUL), *((each, 1) for each in HARMLESS)]
+)
+def test_only_harmless_calls_share_a_connection(
+    operation: Operation, connections: int, serve: Serve, open_gateway: Open
+) -> None:
+    server = serve(answering(OK))
+    gateway = open_gateway(server.origin)
+    for _ in range(3):
+        gateway.one("x", call(operation))
+    assert (len(server.requests), server.connections) == (3, connections)
+
+
+@pytest.mark.trap("X-10")
+@pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("//evil.example/x", "//evil.example/x"),
+        ("/@evil.example", "/%40evil.example"),
+        ("/\\evil.example", "/%5Cevil.example"),
+        ("/a/../../x", "/x"),
+        ("/x HTTP/1.1\r\nHost: evil.example\r\n\r\n", "/x%20HTTP/1.1%0D%0AHost%3A%20evil.example%0D%0A%0D%0A"),
+        ("/7?admin=1#top", "/7%3Fadmin%3D1%23top"),
+        ("/São", "/S%C3%A3o"),
+        ("/a%2Fb", "/a%2Fb"),
+    ],
+)
+def test_no_path_leaves_the_account_s_origin(
+    path: str, target: str, operation: Operation, serve: Serve, open_gateway: Open
+) -> None:
+    server = serve(answering(OK))
+    open_gateway(server.origin).one("x", Call(operation, "GET", path))
+    (request,) = server.requests
+    assert request.decode().split("\r\n")[:2] == [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
+
+
+@pytest.mark.trap("X-10")
+@pytest.mark.parametrize("path", ["@evil.example/x", ".evil.example", ":80@evil.example", "http://evil.example/"])
+@pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
+def test_what_is_no_path_is_not_sent_anywhere_else(
+    operation: Operation, path: str, serve: Serve, open_gateway: Open
+) -> None:
+    server = serve(answering(OK))
+    outcome = outcome_of(open_gateway(server.origin), Call(operation, "GET", path))
+    assert (type(outcome), server.connections) == (Unavailable, 0)
+
+
+# --- many at once ---
+
+
+def test_what_is_ready_together_comes_in_one_group(open_gateway: Open) -> None:
+    gateway = open_gateway("https://x.example", lambda *_: (0, 1.0), rate="1/day")
+    calls = [call(Operation.READ, f"/{number}") for number in range(5)]
+    assert [len(group) for group in gateway.send("x", calls, max_body=LIMIT)] == [5]
+
+
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
+def test_a_slow_call_does_not_hold_back_the_others(operation: Operation, serve: Serve, open_gateway: Open) -> None:
+    others_are_in = threading.Event()
+
+    def script(talk: Talk) -> None:
+        while request := talk.read():
+            if b"/slow" in request:
+                others_are_in.wait(misbehaving.SAFETY_SECONDS)
+            talk.send(OK)
+
+    gateway = open_gateway(serve(script).origin)
+    groups = gateway.send("x", [call(operation, path) for path in ("/slow", "/1", "/2")], max_body=LIMIT)
+    early: list[tuple[Call, Outcome]] = []
+    while len(early) < 2:
+        early += next(groups)
+    others_are_in.set()
+    late = [each for group in groups for each in group]
+    assert (described(early), described(late)) == ([("/1", "Reply"), ("/2", "Reply")], [("/slow", "Reply")])
+
+
+def test_reads_wait_for_a_free_connection_longer_than_for_a_new_one(serve: Serve, open_gateway: Open) -> None:
+    def script(talk: Talk) -> None:
+        while talk.read():
+            talk.server.closing.wait(0.3)
+            talk.send(OK)
+
+    gateway = open_gateway(serve(script).origin, connect_timeout=0.5)
+    calls = [call(Operation.READ) for _ in range(20)]
+    outcomes = [each for group in gateway.send("x", calls, max_body=LIMIT) for each in group]
+    assert described(outcomes) == [("/orders", "Reply")] * 20
+
+
+def test_many_threads_may_use_it_first(serve: Serve, open_gateway: Open) -> None:
+    gateway = open_gateway(serve(answering(OK)).origin)
+    start = threading.Barrier(8)
+
+    def ask(_number: int) -> Reply:
+        start.wait()
+        return gateway.one("x", call(Operation.READ))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert [reply.body for reply in threads.map(ask, range(8))] == [b"ok"] * 8
+
+
+def test_closing_ends_its_thread_and_closing_again_does_nothing(serve: Serve, open_gateway: Open) -> None:
+    gateway = open_gateway(serve(answering(OK)).origin)
+    gateway.one("x", call(Operation.READ))
+    gateway.close()
+    gateway.close()
+    assert not gateway._thread.is_alive()

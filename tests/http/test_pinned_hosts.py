@@ -1,0 +1,149 @@
+"""Whatever a carrier, a database or an operator says, every request goes to the account's own origin (I11)."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.carriers.sample import CODECS, NOW, booking
+from worker.carriers.port import Attempt, Carrier, Observation
+from worker.errors import CarrierError
+from worker.http.call import Call, Reply
+from worker.http.gateway import _request
+
+HOSTS = (
+    "https://evil.example",
+    "http://169.254.169.254",
+    "https://butik.deliverit.dk@evil.example",
+    "https://butik.deliverit.dk.evil.example",
+    "//evil.example",
+    "https://evil.example\\@butik.deliverit.dk",
+    "https://butik.deliverit.dk:22",
+    "javascript:",
+    "file://",
+    "",
+)
+ENDS = (
+    "RYGKaXMCSN94WfqPEivy",
+    "..",
+    "../../../latest/meta-data",
+    "RYGKaXMC%2e%2e%2f",
+    "RYGKaXMC\r\nHost: evil.example",
+    "RYGKaXMC?to=https://evil.example",
+    "RYGKaXMC#@evil.example",
+    "RYGKaXMC/../../../login",
+    "@evil.example",
+)
+TEXT = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(ENDS),
+    st.builds(
+        lambda host, verb, end: f"{host}/api/v1/orderdriver/{verb}/14/{end}",
+        st.sampled_from(HOSTS),
+        st.sampled_from(("accept", "deny", "cancel", "login")),
+        st.sampled_from(ENDS),
+    ),
+)
+REMEMBERED = ("accept", "deny", "cancel", "company", "point_id", "delivery_id", "order_id")
+
+
+def attempt_of(codec: Carrier, ref: str | None, refs: Mapping[str, str]) -> Attempt:
+    asked = booking()
+    return Attempt(
+        asked.attempt_id, 1, codec.kind, "created", asked.order, asked.store, NOW, NOW, ref=ref, refs=refs, rank=10
+    )
+
+
+def calls_of(codec: Carrier, attempt: Attempt) -> Iterator[Call]:
+    """Every call that this attempt can ever cause."""
+    asked: tuple[Callable[[], Call | list[Call] | None], ...] = (
+        lambda: codec.book(booking(), NOW),
+        lambda: codec.track([attempt], NOW),
+        lambda: codec.find([attempt], NOW),
+        lambda: codec.confirm(attempt, accept=True),
+        lambda: codec.confirm(attempt, accept=False),
+        lambda: codec.cancel(attempt, NOW, allow_paid=True),
+        codec.probe,
+    )
+    for ask in asked:
+        try:
+            said = ask()
+        except CarrierError:
+            continue
+        yield from said if isinstance(said, list) else [said] if said else []
+
+
+def strayed(codec: Carrier, attempt: Attempt) -> list[str]:
+    """The addresses that are not on the account's origin, or not a plain path below its API."""
+    origin = httpx.URL(codec.account.base_url)
+    urls = [_request(codec.account, call, None).url for call in calls_of(codec, attempt)]
+    return [str(url) for url in urls if _origin(url) != _origin(origin) or b".." in url.raw_path.split(b"?")[0]]
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
+    return url.scheme, url.host, url.port, url.userinfo
+
+
+@pytest.mark.trap("X-10")
+@given(ref=st.none() | TEXT, refs=st.dictionaries(st.sampled_from(REMEMBERED), TEXT))
+@pytest.mark.parametrize("carrier", CODECS)
+def test_no_memory_of_an_attempt_leads_a_request_astray(carrier: str, ref: str | None, refs: Mapping[str, str]) -> None:
+    codec = CODECS[carrier]
+    assert strayed(codec, attempt_of(codec, ref, refs)) == []
+
+
+def _learnt(codec: Carrier, reply: Reply) -> Attempt:
+    """What is remembered after a reply to a create: the engine keeps `ref` and merges `refs`."""
+    try:
+        seen = codec.read_booking(booking(), reply, NOW).observation
+    except CarrierError:
+        seen = Observation(None, None)
+    return replace(attempt_of(codec, seen.ref, seen.refs), state=str(seen.status or "submit_unknown"))
+
+
+@pytest.mark.trap("D-02", "X-10")
+@given(accept=TEXT, deny=TEXT, cancel=TEXT, order_id=TEXT, push=st.booleans())
+@pytest.mark.parametrize("carrier", ["form", "json"])
+def test_no_link_of_deliverits_leads_a_request_astray(
+    carrier: str, accept: str, deny: str, cancel: str, order_id: str, *, push: bool
+) -> None:
+    codec = CODECS[carrier]
+    said = {
+        "DeliverItOpen": True,
+        "order_driver": True,
+        "push": push,
+        "time": "18:20",
+        "order_id": order_id,
+        "acceptUrl": accept,
+        "denyUrl": deny,
+        "cancelUrl": cancel,
+    }
+    attempt = _learnt(codec, Reply(201, json.dumps(said).encode()))
+    assert strayed(codec, attempt) == []
+
+
+@given(body=TEXT.map(lambda text: text.encode("utf-8", "replace")))
+def test_no_id_of_cervos_leads_a_request_astray(body: bytes) -> None:
+    codec = CODECS["cervo"]
+    assert strayed(codec, _learnt(codec, Reply(200, body))) == []
+
+
+@given(order_id=TEXT | st.integers())
+def test_no_order_of_borzos_leads_a_request_astray(order_id: str | int) -> None:
+    codec = CODECS["borzo"]
+    body = json.dumps({"is_successful": True, "order": {"order_id": order_id, "status": "new", "points": []}})
+    assert strayed(codec, _learnt(codec, Reply(200, body.encode()))) == []
+
+
+@pytest.mark.trap("D-02", "X-10")
+def test_what_can_be_made_of_a_link_elsewhere_is_a_request_at_home() -> None:
+    said = {"DeliverItOpen": True, "order_driver": True, "push": False, "time": "18:20", "acceptUrl": "", "denyUrl": ""}
+    link = "https://evil.example/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"
+    codec = CODECS["form"]
+    attempt = _learnt(codec, Reply(201, json.dumps({**said, "cancelUrl": link}).encode()))
+    request = _request(codec.account, codec.cancel(attempt, NOW, allow_paid=True), None)
+    assert request.url == "https://butik.deliverit.dk/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"

@@ -1,0 +1,204 @@
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from worker.local import supervisor as fleets
+from worker.local.supervisor import Fleet, Process, free_port, hold, read_tail, start_redis, wait_for
+
+PATIENCE = 10
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with Fleet(dict(os.environ), tmp_path / "log", grace=PATIENCE) as made:
+        yield made
+
+
+class Lifeline:
+    """A pipe that every process of a family holds open: it ends when the last of them has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "lifeline"
+        os.mkfifo(self.path)
+        self._end = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def read(self) -> str:
+        """Wait for a word; empty once nobody is left."""
+        assert select.select([self._end], [], [], PATIENCE)[0], "somebody is alive and says nothing"
+        return os.read(self._end, 100).decode()
+
+    def close(self) -> None:
+        os.close(self._end)
+
+
+@pytest.fixture
+def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
+    made = Lifeline(tmp_path)
+    yield made
+    made.close()
+
+
+def run(fleet: Fleet, lifeline: Lifeline, script: str) -> Process:
+    return fleet.start("family", ["sh", "-c", f"exec 3>{lifeline.path}; {script}"])
+
+
+def ended(process: Process) -> int:
+    assert process.running is not None
+    return process.running.wait(PATIENCE)
+
+
+# --- start and stop ---
+
+
+def test_a_process_writes_its_log_and_has_the_fleet_s_environment(tmp_path: Path) -> None:
+    with Fleet({"WORD": "hello"}, tmp_path / "log") as fleet:
+        process = fleet.start("talker", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
+        assert (ended(process), read_tail(process.log)) == (0, "hello\n")
+
+
+def test_stopping_leaves_no_process_not_even_a_grandchild_that_does_not_listen(
+    fleet: Fleet, lifeline: Lifeline
+) -> None:
+    run(fleet, lifeline, "(trap '' TERM; echo ready >&3; sleep 1000) & wait")
+    assert lifeline.read() == "ready\n"
+    fleet.stop()
+    assert (lifeline.read(), fleet.processes) == ("", [])
+
+
+def test_a_process_that_does_not_listen_is_ended_after_the_grace(fleet: Fleet, lifeline: Lifeline) -> None:
+    process = run(fleet, lifeline, "trap '' TERM; echo ready >&3; sleep 1000; sleep 1000")
+    assert lifeline.read() == "ready\n"
+    fleet.grace = 0
+    fleet.stop()
+    assert (ended(process), lifeline.read()) == (-signal.SIGKILL, "")
+
+
+def test_leaving_the_fleet_in_an_error_ends_it_too(tmp_path: Path, lifeline: Lifeline) -> None:
+    with contextlib.suppress(KeyboardInterrupt), Fleet(dict(os.environ), tmp_path) as fleet:
+        run(fleet, lifeline, "echo ready >&3; sleep 1000")
+        assert lifeline.read() == "ready\n"
+        raise KeyboardInterrupt
+    assert lifeline.read() == ""
+
+
+def test_a_second_interruption_only_ends_the_patience(fleet: Fleet, lifeline: Lifeline) -> None:
+    class Interrupted(Process):
+        def wait(self, seconds: float) -> None:
+            if seconds > 1.0:
+                raise KeyboardInterrupt
+            super().wait(seconds)
+
+    process = Interrupted(
+        "family",
+        ["sh", "-c", f"exec 3>{lifeline.path}; trap '' TERM; echo ready >&3; sleep 1000"],
+        os.environ,
+        fleet.logs / "x",
+    )
+    process.start()
+    fleet.processes.append(process)
+    assert lifeline.read() == "ready\n"
+    with pytest.raises(KeyboardInterrupt):
+        fleet.stop()
+    assert lifeline.read() == ""
+
+
+# --- started again ---
+
+
+def test_what_has_ended_is_started_again_after_a_while(fleet: Fleet) -> None:
+    process = fleet.start("short", ["sh", "-c", "echo once"])
+    ended(process)
+    first, told = process.running, [fleet.watch(), fleet.watch()]
+    assert (told, process.running is first) == ([["short"], []], True)
+    process.again_at = 0.0
+    assert fleet.watch() == []
+    assert (process.running is first, ended(process), read_tail(process.log)) == (False, 0, "once\nonce\n")
+
+
+def test_who_ends_again_and_again_is_started_ever_more_patiently(fleet: Fleet) -> None:
+    process = fleet.start("short", ["sh", "-c", "exit 1"])
+    failures = []
+    for _ in range(3):
+        ended(process)
+        fleet.watch()
+        failures.append(process.failures)
+        process.again_at = 0.0
+        fleet.watch()
+    process.started_at -= fleets.SETTLED_AFTER
+    ended(process)
+    fleet.watch()
+    assert (failures, process.failures) == ([1, 2, 3], 1)
+
+
+def test_what_an_ended_process_started_ends_before_it_is_started_again(fleet: Fleet, lifeline: Lifeline) -> None:
+    process = run(fleet, lifeline, "(trap '' TERM HUP; sleep 1000) & echo ready >&3")
+    assert (lifeline.read(), ended(process)) == ("ready\n", 0)
+    assert (fleet.watch(), lifeline.read()) == (["family"], "")
+
+
+# --- commands of this environment ---
+
+
+def test_a_command_beside_this_python_is_found_without_an_active_environment(fleet: Fleet) -> None:
+    fleet.environ = {}
+    fleet.run_command([Path(sys.executable).name, "-c", "pass"])
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+        fleet.run_command([Path(sys.executable).name, "-c", "raise SystemExit(3)"])
+
+
+def test_the_embedded_redis_answers_and_is_gone_afterwards(fleet: Fleet, tmp_path: Path) -> None:
+    url = start_redis(fleet, tmp_path / "redis")
+    with redis.Redis.from_url(url) as client:
+        told = client.config_get("maxmemory-policy"), client.config_get("appendonly"), client.config_get("bind")
+        assert told == ({"maxmemory-policy": "noeviction"}, {"appendonly": "yes"}, {"bind": "127.0.0.1"})
+        fleet.stop()
+        with pytest.raises(redis.ConnectionError):
+            client.ping()
+
+
+def test_a_redis_that_does_not_answer_in_time_is_said() -> None:
+    with pytest.raises(redis.ConnectionError):
+        wait_for("redis://127.0.0.1:1/0", seconds=0)
+
+
+def test_a_lock_is_held_by_one_and_ends_with_its_file(tmp_path: Path) -> None:
+    lock = tmp_path / "var" / "up.lock"
+    with hold(lock), pytest.raises(BlockingIOError):
+        hold(lock)
+    hold(lock).close()
+
+
+# --- ports and logs ---
+
+
+def test_a_taken_port_gives_the_next_free_one() -> None:
+    with socket.create_server(("127.0.0.1", free_port(20_000))) as taken:
+        wanted = taken.getsockname()[1]
+        assert 0 < free_port(wanted) - wanted < 200
+
+
+def test_any_free_port_will_do_for_0() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", free_port()))
+
+
+@pytest.mark.parametrize(("wanted", "host"), [(65_536, "127.0.0.1"), (70_000, "127.0.0.1"), (8000, "192.0.2.1")])
+def test_where_no_port_can_be_had_it_is_said(wanted: int, host: str) -> None:
+    with pytest.raises(OSError, match=f"no free port from {wanted} on at {host}"):
+        free_port(wanted, host)
+
+
+def test_a_tail_is_the_end_of_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    assert read_tail(log) == ""
+    log.write_bytes("é".encode() * 10)
+    assert (read_tail(log, 4), read_tail(log, 3)) == ("éé", "\ufffdé")

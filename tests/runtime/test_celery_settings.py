@@ -1,0 +1,81 @@
+"""Every Celery setting on which reliability rests, with its value."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from worker.app import make
+from worker.config.settings import load
+
+REDIS = "redis://127.0.0.1:1/0"
+RELIABLE = {
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_channel_error_retry": True,
+    "task_create_missing_queues": False,
+    "task_acks_late": True,
+    "task_acks_on_failure": True,
+    "task_acks_on_timeout": True,
+    "task_reject_on_worker_lost": False,
+    "task_ignore_result": True,
+    "result_backend": None,
+    "accept_content": ["json"],
+    "task_serializer": "json",
+    "enable_utc": True,
+    "timezone": "UTC",
+    "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
+    "worker_pool": "threads",
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+}
+TRANSPORT = {
+    "visibility_timeout": 300,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+    "global_keyprefix": "osync:",
+    "client_name": "osync",
+    "max_connections": 20,
+}
+BEAT = {
+    "sweep": ("timers.sweep", timedelta(seconds=1), {"expires": 5}),
+    "publish": ("events.publish", timedelta(seconds=30), {"expires": 30}),
+    "purge": ("maintenance.purge", timedelta(hours=1), {"expires": 3600}),
+}
+
+
+def app(**environment: str) -> Celery:
+    return make(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
+
+
+@pytest.mark.trap("X-06", "X-07")
+def test_nothing_is_retried_kept_or_lost_but_as_we_say() -> None:
+    conf: Any = app().conf
+    assert {name: conf[name] for name in RELIABLE} == RELIABLE
+
+
+@pytest.mark.trap("X-06")
+def test_on_redis_no_connection_is_waited_for_without_an_end() -> None:
+    assert app().conf.broker_transport_options == TRANSPORT
+
+
+def test_on_rabbitmq_the_options_of_redis_are_not_given() -> None:
+    assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
+
+
+def test_a_soft_shutdown_outlasts_the_longest_call() -> None:
+    borzo = {"CARRIERS__BORZO__TOKEN": "t", "CARRIERS__BORZO__DEADLINE": "70"}
+    told = [app(**each).conf.worker_soft_shutdown_timeout for each in ({}, borzo)]
+    assert told == [50, 75]
+
+
+def test_the_beat_ticks_and_its_ticks_do_not_pile_up() -> None:
+    found = {name: (each["task"], each["schedule"], each["options"]) for name, each in app().conf.beat_schedule.items()}
+    assert {name: found[name] for name in BEAT} == BEAT
+    assert all(options["expires"] >= schedule.total_seconds() for _, schedule, options in found.values())

@@ -1,0 +1,213 @@
+"""A real worker and beat beside a Redis server to which everything happens that can: no order and no event is lost.
+
+One fleet, one trouble after the other. What is told comes from a database that holds orders of a store nobody knows:
+they need no carrier, but the reader, the sweep, Celery's queues and the relay.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from tests.chaos.proxy import Network
+from tests.database.samples import message, order, take_in
+from worker.bus.streams import SOCKET_SECONDS
+from worker.database.database import Store
+from worker.local.supervisor import Fleet, Process, read_tail, start_redis
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "order-placed.json"
+PATIENCE = 90.0
+MOMENT = 2.0
+LONGER_THAN_TIMEOUTS = SOCKET_SECONDS + MOMENT
+
+
+class Machine:
+    """A Redis server behind a proxy, a database, a worker and a beat."""
+
+    def __init__(self, fleet: Fleet, network: Network, folder: Path, database: str) -> None:
+        self.fleet, self.network = fleet, network
+        direct = start_redis(fleet, folder / "redis")
+        (self.server,) = fleet.processes
+        self.link = network.link(urlsplit(direct).port or 0)
+        self.redis = redis.Redis.from_url(direct, socket_timeout=2, decode_responses=True)
+        self.store = Store(database)
+        fleet.environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")},
+            "ORDER_SYNC_CONFIG": os.devnull,
+            "ORDER_SYNC_DATABASE_URL": database,
+            "ORDER_SYNC_REDIS_URL": f"redis://127.0.0.1:{self.link.port}/0",
+            "ORDER_SYNC_JOURNAL_FOLDER": str(folder / "journal"),
+            "ORDER_SYNC_WORKER_CONCURRENCY": "4",
+        }
+        fleet.start_command(
+            "worker", ["celery", "--app", "worker.app", "worker", "--without-gossip", "--without-mingle"]
+        )
+        fleet.start_command(
+            "beat", ["celery", "--app", "worker.app", "beat", "--schedule", str(folder / "celerybeat-schedule")]
+        )
+        _, self.worker, _ = fleet.processes
+        self._count = 0
+
+    def close(self) -> None:
+        self.fleet.stop()
+        self.store.close()
+        self.redis.close()
+
+    def new(self) -> str:
+        """Name an order that was not there yet."""
+        self._count += 1
+        return f"order-{self._count}"
+
+    def place(self) -> str:
+        """Put an order on the bus."""
+        document = json.loads(EXAMPLE.read_text())
+        document["id"] = document["data"]["order_id"] = name = self.new()
+        self.redis.xadd("orders", {"event": json.dumps(document)})
+        return name
+
+    def accept(self) -> str:
+        """Put an order into the database, as a reader does that dies before it can hint anything."""
+        name = self.new()
+        take_in(self.store, message(order(name)))
+        return name
+
+    def told(self) -> list[str]:
+        """Read the ids of all events on the bus."""
+        found = cast("list[Any]", self.redis.xrange("deliveries"))
+        return [json.loads(fields["event"])["id"] for _, fields in found]
+
+    def recorded(self) -> list[str]:
+        """Read the ids of all events in the database."""
+        return [json.loads(body)["id"] for _, body in self.store.events(limit=10_000)]
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Wait until something is so, as `up` does: what ends is started again."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with suppress(redis.RedisError):
+                if done():
+                    return
+            assert time.monotonic() < deadline, read_tail(self.worker.log)
+            self.fleet.watch()
+            self.server.wait(0.05)
+
+    def settles(self, *names: str) -> bool:
+        """Tell whether these orders are stored, and every event stands on the bus, each once and in its order."""
+        known = all(self.store.find(name) for name in names)
+        return known and self.told() == self.recorded()
+
+    def lives(self) -> None:
+        """Prove that orders still come in from the bus and out of the database."""
+        placed = accepted = ""
+
+        def given() -> bool:
+            nonlocal placed, accepted
+            placed, accepted = placed or self.place(), accepted or self.accept()
+            return self.settles(placed, accepted)
+
+        self.until(given)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, _sqlite_with_tables: Path) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("machine")
+    database = folder / "order-sync.db"
+    database.write_bytes(_sqlite_with_tables.read_bytes())
+    with Fleet(dict(os.environ), folder / "log") as fleet, Network(seed=0) as network:
+        made = Machine(fleet, network, folder, f"sqlite:///{database}")
+        made.lives()
+        yield made
+        made.close()
+
+
+def pid(process: Process) -> int:
+    assert process.running is not None
+    return process.running.pid
+
+
+GARBAGE = {
+    "no JSON": b"garbage",
+    "a list": b"[1, 2]",
+    "no properties": b'{"body": "e30=", "headers": {"task": "events.publish"}}',
+    "a known task without an id": json.dumps(
+        {
+            "body": "W1tdLCB7fSwge31d",
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {"task": "events.publish", "lang": "py"},
+            "properties": {
+                "delivery_tag": "foreign",
+                "body_encoding": "base64",
+                "delivery_info": {"exchange": "", "routing_key": "events"},
+            },
+        }
+    ).encode(),
+}
+
+
+def test_foreign_messages_on_celery_s_queues_neither_end_nor_hold_up_the_worker(machine: Machine) -> None:
+    before, accepted = pid(machine.worker), machine.accept()
+    for queue in ("events", "orders", "timers"):
+        machine.redis.rpush(f"osync:{queue}", *GARBAGE.values())
+    machine.until(lambda: machine.settles(accepted) and not machine.redis.exists("osync:orders", "osync:events"))
+    machine.lives()
+    assert pid(machine.worker) == before
+    assert "foreign" not in cast("dict[str, str]", machine.redis.hgetall("osync:unacked"))
+
+
+def kill(machine: Machine) -> None:
+    """Kill the server; it comes back with what it has written down."""
+    machine.server.signal(signal.SIGKILL)
+    machine.server.wait(10)
+    machine.accept()
+
+
+def flush(machine: Machine) -> None:
+    """Empty the server."""
+    machine.redis.flushall()
+
+
+def freeze(machine: Machine) -> None:
+    """Let the server stand still until everybody's patience is over."""
+    machine.server.signal(signal.SIGSTOP)
+    machine.accept()
+    machine.server.wait(LONGER_THAN_TIMEOUTS)
+    machine.server.signal(signal.SIGCONT)
+
+
+def half_open(machine: Machine) -> None:
+    """Let every connection be alive and silent."""
+    machine.network.silence(machine.link)
+
+
+def read_only(machine: Machine) -> None:
+    """Let the server be somebody's replica for a while, as in a fail-over."""
+    machine.redis.replicaof("127.0.0.1", 1)
+    machine.accept()
+    machine.server.wait(MOMENT)
+    machine.redis.replicaof("NO", "ONE")
+
+
+def full(machine: Machine) -> None:
+    """Let the server have no room for a while."""
+    machine.redis.config_set("maxmemory", 1)
+    machine.accept()
+    machine.server.wait(MOMENT)
+    machine.redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("trouble", [kill, flush, freeze, half_open, read_only, full])
+def test_whatever_happens_to_redis_orders_come_in_and_events_come_out(
+    machine: Machine, trouble: Callable[[Machine], None]
+) -> None:
+    machine.lives()
+    trouble(machine)
+    machine.lives()

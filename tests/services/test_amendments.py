@@ -1,0 +1,156 @@
+"""Changes of an order that a carrier has: from the bus to the carrier, or to a person, through the whole house."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.services.simulation import Street
+from worker.domain import lifecycle
+from worker.domain.delivery import Change, Delivery, Step
+
+NOTES = "sandbox:happy third floor"
+
+
+@pytest.fixture
+def dispatched(street: Street) -> Street:
+    """Give a street on which Borzo has an order."""
+    street.place("happy", store_id="21")
+    street.until(lambda it: it.status() == "created")
+    return street
+
+
+def send_again(street: Street, notes: str = NOTES) -> None:
+    """Let the platform send the order again, with other notes and a higher revision."""
+    revision = street.delivery().order.revision + 1
+    street.put_message("order.updated", {**street.placed()["data"], "revision": revision, "notes": notes})
+
+
+def note(street: Street) -> str:
+    """Read what stands at the carrier for its courier to read at the customer's door."""
+    order: Any
+    (order,) = street.sandbox.apis["borzo"].orders.values()
+    return str(order.points[-1]["note"])
+
+
+def break_edits(street: Street, kind: str, times: int | None = 1, **how: str) -> None:
+    street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "edit", "times": times, **how})
+
+
+def edits(street: Street) -> int:
+    return len(street.ledger("edit"))
+
+
+@pytest.mark.trap("B-95")
+def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dispatched: Street) -> None:
+    send_again(dispatched)
+    dispatched.work()
+    assert "third floor" in note(dispatched)
+    assert (edits(dispatched), dispatched.told()[-1], dispatched.delivery().attention) == (1, "delivery.updated", None)
+    dispatched.until(lambda it: it.status() == "delivered", step=30)
+    assert edits(dispatched) == 1
+
+
+def test_a_change_whose_hint_was_lost_is_carried_by_the_sweep(dispatched: Street) -> None:
+    dispatched.lose_hints = True
+    send_again(dispatched)
+    dispatched.work()
+    dispatched.lose_hints = False
+    dispatched.until(lambda it: edits(it) == 1, step=1, limit=60)
+    assert "third floor" in note(dispatched)
+
+
+def test_what_no_carrier_is_told_needs_no_call(dispatched: Street) -> None:
+    data = dispatched.placed()["data"]
+    dispatched.put_message("order.updated", {**data, "revision": 2, "carriers": ["borzo", "cervo"]})
+    dispatched.work()
+    (attempt,) = dispatched.delivery().attempts
+    assert (edits(dispatched), attempt.told) == (0, dispatched.delivery().fingerprint)
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "error_after", "garbage", "rate_limited"])
+def test_a_change_whose_answer_did_not_come_is_carried_all_the_same(dispatched: Street, kind: str) -> None:
+    break_edits(dispatched, kind)
+    send_again(dispatched)
+    dispatched.work()
+    dispatched.until(lambda it: it.delivery().attempts[0].told == it.delivery().fingerprint, step=5)
+    assert ("third floor" in note(dispatched), dispatched.delivery().attention) == (True, None)
+    assert dispatched.ledger()[0][0] == "borzo"
+    assert len(dispatched.ledger()) == 1
+
+
+def test_a_change_whose_process_died_is_carried_after_its_lease(dispatched: Street) -> None:
+    send_again(dispatched)
+
+    def die(it: Delivery) -> Change | None:
+        return lifecycle.begin_call(it, Step.AMEND, dispatched.house.rules, dispatched.now)
+
+    dispatched.decide(die)
+    dispatched.work()
+    assert edits(dispatched) == 0
+    dispatched.until(lambda it: edits(it) == 1, step=5)
+
+
+@pytest.mark.trap("B-98")
+def test_a_change_that_the_carrier_refuses_is_left_to_a_person_and_the_courier_comes_all_the_same(
+    dispatched: Street,
+) -> None:
+    break_edits(dispatched, "refused", body="order_cannot_be_edited")
+    send_again(dispatched)
+    dispatched.work()
+    assert dispatched.events()[-1]["data"]["reason_text"] == "order_changed_after_dispatch"
+    dispatched.until(lambda it: it.status() == "delivered", step=30)
+    assert edits(dispatched) == 0
+
+
+def test_a_carrier_that_takes_no_changes_leaves_them_to_a_person(street: Street) -> None:
+    street.place("happy", store_id="34")
+    street.until(lambda it: it.status() == "created")
+    send_again(street)
+    street.work()
+    assert street.delivery().attention == "order_changed_after_dispatch"
+
+
+def test_an_account_that_shuts_us_out_of_the_read_before_a_change_is_paused(dispatched: Street) -> None:
+    fault = {"kind": "unauthorized", "api": "borzo", "operation": "orders", "times": None}
+    dispatched.ask("POST", "/sandbox/faults", fault)
+    send_again(dispatched)
+    dispatched.work()
+    assert dispatched.house.store.paused()["borzo"].by == "carrier"
+    dispatched.sandbox.faults.clear()
+    dispatched.house.store.resume("borzo", "operator", dispatched.now)
+    dispatched.until(lambda it: edits(it) == 1)
+
+
+class Slow:
+    """A gateway whose single questions take longer, by the street's clock, than there is time for."""
+
+    def __init__(self, street: Street) -> None:
+        self._street, self._real = street, street.house.gateway
+        self.asked = 0
+
+    def one(self, *what: Any, **how: Any) -> Any:
+        self.asked += 1
+        self._street.now += timedelta(seconds=61)
+        return self._real.one(*what, **how)
+
+    def send(self, *what: Any, **how: Any) -> Any:
+        return self._real.send(*what, **how)
+
+    def close(self) -> None:
+        self._real.close()
+
+
+def test_a_slow_carrier_is_not_asked_about_a_change_whose_call_would_come_too_late(dispatched: Street) -> None:
+    dispatched.place("happy", store_id="21", order_id="2012")
+    dispatched.until(lambda it: it.status("2012") == "created")
+    ids = [dispatched.delivery(each).id for each in ("2011", "2012")]
+    for order in ("2011", "2012"):
+        data = {**dispatched.placed()["data"], "order_id": order, "revision": 2, "notes": NOTES}
+        dispatched.put_message("order.updated", data)
+    real = dispatched.house.gateway
+    dispatched.house.gateway = slow = Slow(dispatched)  # type: ignore[assignment]
+    dispatched.app.tasks["deliveries.amend"]("borzo", ids)
+    dispatched.house.gateway = real
+    assert slow.asked == 1
+    dispatched.until(lambda it: edits(it) == 2)

@@ -1,0 +1,341 @@
+"""A carrier that fails, hangs or shuts us out costs its own orders their time, and nobody else's."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.deliveries import BOOK
+from tests.services.simulation import Street
+from worker.errors import CarrierError, Unavailable, Uncertain
+from worker.http.call import Call, Operation, Reply
+from worker.http.gateway import Gateway, Outcome
+from worker.resilience.bulkhead import Door
+from worker.resilience.circuit_breaker import Kind, State
+from worker.services import carrier_calls
+
+STORES = {"cervo": "34", "borzo": "21"}
+SAFETY_SECONDS = 20
+
+
+class Wire:
+    """The gateway with an ear on it: what was sent to whom, and what comes back instead of the true answer."""
+
+    def __init__(self, street: Street) -> None:
+        self._real = street.house.gateway
+        self.sent: list[tuple[str, str]] = []
+        self.instead: Callable[[str, Call], Outcome | None] = lambda _account, _call: None
+        street.house.gateway = self  # type: ignore[assignment]
+
+    def send(self, account: str, calls: Sequence[Call], **how: Any) -> Iterator[list[tuple[Call, Outcome]]]:
+        self.sent += [(account, call.operation.value) for call in calls]
+        for call in calls:
+            outcome = self.instead(account, call)
+            if outcome is not None:
+                yield [(call, outcome)]
+            else:
+                yield from self._real.send(account, [call], **how)
+
+    def one(self, account: str, call: Call) -> Reply:
+        ((_, outcome),) = next(self.send(account, [call], max_body=1_000_000))
+        if isinstance(outcome, CarrierError):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        self._real.close()
+
+    def heard(self) -> dict[tuple[str, str], int]:
+        """Tell what was sent since the last time."""
+        heard, self.sent = Counter(self.sent), []
+        return dict(heard)
+
+
+@pytest.fixture
+def wire(street: Street) -> Wire:
+    return Wire(street)
+
+
+def fault(street: Street, kind: str, api: str, **more: Any) -> None:
+    street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "times": None, **more})
+
+
+def mend(street: Street) -> None:
+    street.sandbox.faults.clear()
+
+
+def place(street: Street, carrier: str, *order_ids: str) -> None:
+    for order_id in order_ids:
+        street.place(store_id=STORES[carrier], order_id=order_id)
+    street.work()
+
+
+def statuses(street: Street, *order_ids: str) -> list[str]:
+    return [street.status(order_id) for order_id in order_ids]
+
+
+# --- accounts that are shut out ---
+
+
+@pytest.mark.trap("C-02")
+@pytest.mark.parametrize("carrier", STORES)
+def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_let_in(
+    carrier: str, street: Street, wire: Wire
+) -> None:
+    fault(street, "unauthorized", carrier)
+    place(street, carrier, "1", "2", "3")
+    wire.heard()
+    street.until(lambda it: it.now >= it.house.store.paused()[carrier].since + timedelta(minutes=12))
+    assert wire.heard() == {(carrier, "probe"): 2}
+    assert statuses(street, "1", "2", "3") == ["queued"] * 3
+    mend(street)
+    street.until(lambda it: it.house.store.paused() == {}, step=10)
+    street.pass_time(3)
+    assert statuses(street, "1", "2", "3") == ["created"] * 3
+    assert wire.heard() == {(carrier, "probe"): 1, (carrier, "create"): 3}
+    assert [len(street.delivery(order_id).attempts) for order_id in ("1", "2", "3")] == [1, 1, 1]
+    assert [(each["type"], each["sequence"], each["data"]["by"]) for each in street.events(carrier)] == [
+        ("carrier.paused", "1", "carrier"),
+        ("carrier.resumed", "2", "probe"),
+    ]
+
+
+def test_an_account_that_is_shut_out_leaves_the_others_alone(street: Street) -> None:
+    fault(street, "unauthorized", "borzo")
+    place(street, "borzo", "1")
+    place(street, "cervo", "2")
+    assert statuses(street, "1", "2") == ["queued", "created"]
+
+
+def test_an_order_that_waits_for_a_paused_account_asks_for_a_person_in_time(street: Street) -> None:
+    fault(street, "unauthorized", "borzo")
+    place(street, "borzo", "1")
+    street.until(lambda it: it.delivery("1").attention is not None)
+    assert street.delivery("1").attempts[0].number == 1
+    assert street.delivery("1").failures == 0
+
+
+def test_what_an_operator_pauses_no_probe_resumes(street: Street, wire: Wire) -> None:
+    street.house.store.pause("borzo", "operator", "the shop is closed", street.now)
+    place(street, "borzo", "1")
+    street.until(lambda it: it.now >= it.delivery("1").created_at + timedelta(minutes=20), step=60)
+    assert (street.status("1"), wire.heard()) == ("queued", {})
+    assert street.house.store.resume("borzo", "operator", street.now)
+    street.pass_time()
+    assert (street.status("1"), wire.heard()) == ("created", {("borzo", "create"): 1})
+
+
+def test_a_login_that_is_refused_pauses_the_account(street: Street) -> None:
+    fault(street, "unauthorized", "deliverit")
+    street.place(store_id="17")
+    street.work()
+    assert (street.status(), list(street.house.store.paused())) == ("queued", ["deliverit"])
+    assert street.delivery().attempts == ()
+
+
+# --- accounts that left the settings ---
+
+
+def without(street: Street, *accounts: str) -> None:
+    """Start again with settings that no longer name these accounts."""
+    street.house.rules = {name: terms for name, terms in street.house.rules.items() if name not in accounts}
+
+
+def test_an_order_for_later_whose_account_has_left_the_settings_goes_to_the_next_carrier(street: Street) -> None:
+    street.place(store_id="17", deliver_at="2026-11-21T20:00:00+00:00")
+    assert street.delivery().carrier == "deliverit"
+    without(street, "deliverit")
+    street.until(lambda it: bool(it.ledger()), step=300)
+    assert [made for made, _ in street.ledger()] == ["borzo"]
+    assert street.now - street.delivery().created_at < timedelta(hours=3)
+
+
+def test_an_order_for_later_whose_only_account_has_left_the_settings_asks_for_a_person(street: Street) -> None:
+    street.place(store_id="21", deliver_at="2026-11-21T20:00:00+00:00")
+    without(street, "borzo")
+    street.until(lambda it: it.delivery().attention == "no_configured_carrier", step=300)
+    street.until(lambda it: it.status() == "rejected", step=300)
+
+
+def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_from_sight(street: Street) -> None:
+    street.place(store_id="17")
+    street.until(lambda it: it.status() == "created")
+    without(street, "deliverit")
+    street.until(lambda it: it.delivery().attention is not None, step=3600)
+    assert street.told()[2:] == ["delivery.tracking_lost", "delivery.attention_required"]
+    assert street.delivery().attention == "still_open_after_a_day"
+
+
+# --- too many requests ---
+
+
+@pytest.mark.trap("C-04")
+@pytest.mark.parametrize(
+    "said",
+    [None, "1", "-5", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 21 Nov 2020 17:00:00 GMT", "soon"],
+)
+def test_too_many_requests_are_left_off_for_a_bounded_time_and_count_as_no_try(
+    said: str | None, street: Street, wire: Wire
+) -> None:
+    headers = {} if said is None else {"retry-after": said}
+    wire.instead = lambda account, _call: Reply(429, b"", headers) if account == "cervo" else None
+    place(street, "cervo", "1", "2")
+    assert wire.heard() == {("cervo", "create"): 1}
+    word = street.house.breaker.ask("cervo", Kind.CREATE, 50)
+    assert (word.state, 59 < word.wait <= 3600) == (State.HELD, True)
+    place(street, "cervo", "3")
+    place(street, "borzo", "4")
+    assert wire.heard() == {("borzo", "create"): 1}
+    assert statuses(street, "1", "2", "3", "4") == ["queued", "queued", "queued", "created"]
+    waiting = [street.delivery(order_id) for order_id in ("1", "2", "3")]
+    assert [each.failures for each in waiting] == [0, 0, 0]
+    wire.instead = lambda _account, _call: None
+    street.until(lambda it: set(statuses(it, "1", "2", "3")) == {"created"}, step=300)
+    assert [len(street.delivery(order_id).attempts) for order_id in ("1", "2", "3")] == [1, 1, 1]
+
+
+# --- breakers ---
+
+
+def broken(account: str) -> Callable[[str, Call], Outcome | None]:
+    """Let every call to an account fail on its way."""
+
+    def instead(called: str, call: Call) -> Outcome | None:
+        if called != account:
+            return None
+        harmless = call.operation in {Operation.READ, Operation.FIND, Operation.PROBE}
+        return Unavailable("no answer") if harmless else Uncertain("no answer")
+
+    return instead
+
+
+@pytest.mark.trap("X-12")
+def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: Street, wire: Wire) -> None:
+    wire.instead = broken("borzo")
+    place(street, "borzo", *"12345")
+    assert statuses(street, *"12345") == ["submit_unknown"] * 5
+    wire.heard()
+    place(street, "borzo", "6")
+    assert (wire.heard(), street.delivery("6").attempts) == ({}, ())
+    street.until(lambda _: ("borzo", "probe") in wire.sent, step=5)
+    assert ("borzo", "create") not in wire.sent
+    wire.instead = lambda _account, _call: None
+    street.until(lambda it: it.status("6") == "created", step=5)
+    assert [attempt.number for attempt in street.delivery("6").attempts] == [1]
+
+
+def test_a_breaker_closes_when_its_probe_is_answered_with_something_odd(street: Street, wire: Wire) -> None:
+    wire.instead = broken("borzo")
+    place(street, "borzo", *"12345")
+    place(street, "borzo", "6")
+    wire.instead = lambda _account, call: Reply(404, b"gone") if call.operation is Operation.PROBE else None
+    street.until(lambda it: it.status("6") == "created", step=5)
+
+
+def test_a_long_silence_behind_an_open_breaker_is_told(street: Street, wire: Wire) -> None:
+    place(street, "cervo", "1")
+    wire.instead = broken("cervo")
+    street.house.breaker.report("cervo", Kind.READ, good=0, bad=5)
+    wire.heard()
+    street.until(lambda it: "delivery.tracking_lost" in it.told("1"), step=30)
+    assert set(wire.heard()) == {("cervo", "probe")}
+
+
+@pytest.mark.trap("C-22")
+def test_refusals_open_no_breaker(street: Street, wire: Wire) -> None:
+    wire.instead = lambda _account, _call: Reply(500, b'{ "Customer is required" }')
+    place(street, "cervo", *"1234567")
+    assert set(statuses(street, *"1234567")) == {"rejected"}
+    assert street.house.breaker.ask("cervo", Kind.CREATE, 50).state is State.CLOSED
+
+
+def test_a_carrier_that_answers_every_other_read_is_read_no_more_often_than_it_is_probed(
+    street: Street, wire: Wire
+) -> None:
+    orders = [str(number) for number in range(12)]
+    place(street, "cervo", *orders)
+    fault(street, "error_before", "cervo", chance=0.5)
+    street.until(lambda it: it.house.breaker.states("cervo")[Kind.READ].state is State.OPEN, step=1)  # type: ignore[index]
+    wire.heard()
+    place(street, "borzo", "other")
+    for _ in range(2):
+        street.pass_time(5)
+    assert (wire.heard(), street.status("other")) == ({("borzo", "create"): 1}, "created")
+    mend(street)
+    street.until(lambda it: set(statuses(it, *orders)) == {"delivered"}, step=120)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ConnectError("refused"),
+        httpx.ConnectError("name or service not known"),
+        httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER]"),
+        httpx.ConnectTimeout("no connection in time"),
+    ],
+    ids=["refused", "unknown host", "no TLS", "time-out"],
+)
+def test_what_never_left_is_tried_again_without_a_doubt(error: Exception, street: Street) -> None:
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise error
+
+    real, house = street.house.gateway, street.house
+    house.gateway = Gateway(house.destinations, lambda *_: (25, 0.0), house.now, transport=httpx.MockTransport(fail))
+    place(street, "cervo", "1")
+    street.until(lambda it: it.delivery("1").failures >= 4)
+    house.gateway.close()
+    house.gateway = real
+    street.until(lambda it: it.status("1") == "created")
+    assert street.told("1") == ["queued", "created"]
+    assert len(street.delivery("1").attempts) == 1
+
+
+# --- rooms ---
+
+
+def test_a_task_that_finds_no_room_gives_its_deliveries_back(street: Street, wire: Wire) -> None:
+    rooms = street.house.rooms
+    while rooms.enter("cervo", ("maintenance.purge", []), reading=False) is not Door.SHUT:
+        pass
+    place(street, "cervo", "1")
+    place(street, "borzo", "2")
+    assert (statuses(street, "1", "2"), street.delivery("1").attempts) == (["queued", "created"], ())
+    rooms.leave("cervo", reading=False)
+    street.pass_time(2)
+    assert (street.status("1"), wire.heard()) == ("created", {("borzo", "create"): 1, ("cervo", "create"): 1})
+
+
+def test_a_carrier_that_hangs_all_calls_holds_only_its_own_threads(street: Street, wire: Wire) -> None:
+    inside, go_on = threading.Semaphore(0), threading.Event()
+
+    def hang(account: str, _call: Call) -> None:
+        if account == "cervo":
+            inside.release()
+            assert go_on.wait(SAFETY_SECONDS)
+
+    wire.instead = hang
+    street.lose_hints = True
+    for number in range(16):
+        place(street, "cervo", str(number))
+    place(street, "borzo", "other")
+    street.lose_hints = False
+    ids = [street.delivery(str(number)).id for number in range(16)]
+    with ThreadPoolExecutor(16) as threads:
+        tasks = [threads.submit(carrier_calls.perform, street.house, "cervo", [each], BOOK) for each in ids]
+        ending = as_completed(tasks, SAFETY_SECONDS)
+        try:
+            hanging = [inside.acquire(timeout=SAFETY_SECONDS) for _ in range(4)]
+            for _ in range(12):
+                next(ending)
+            other = threads.submit(carrier_calls.perform, street.house, "borzo", [street.delivery("other").id], BOOK)
+            other.result(SAFETY_SECONDS)
+            assert (hanging, street.status("other")) == ([True] * 4, "created")
+        finally:
+            go_on.set()
+    assert wire.heard() == {("cervo", "create"): 4, ("borzo", "create"): 1}
+    street.until(lambda it: set(statuses(it, *map(str, range(16)))) == {"created"}, step=2)

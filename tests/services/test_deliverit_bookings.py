@@ -1,0 +1,52 @@
+"""Drivers who are ordered at DeliverIt, end to end: what its day list and its two cut-offs make of them."""
+
+from typing import Any
+
+import pytest
+
+from tests.services.simulation import Street
+
+
+def wish_to_cancel(street: Street, **more: Any) -> None:
+    data = {"order_id": "2011", "reason": "changed my mind", "cancelled_by": "customer", **more}
+    street.put_message("order.cancelled", data)
+    street.work()
+
+
+@pytest.mark.trap("D-63")
+def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Street) -> None:
+    street.place("weak_done", store_id="17")
+    street.until(lambda it: it.delivery().final, step=30)
+    data = street.events()[-1]["data"]
+    assert (data["status"], data["evidence"], data["raw"]["code"]) == ("delivered", "weak", "done")
+
+
+@pytest.mark.trap("D-40")
+@pytest.mark.parametrize(
+    ("ready_at", "allow_paid", "ends"),
+    [
+        ("2026-11-21T17:25:00+00:00", False, "cancelled"),
+        ("2026-11-21T17:18:00+00:00", False, "delivered"),
+        ("2026-11-21T17:18:00+00:00", True, "cancelled"),
+        ("2026-11-21T17:15:30+00:00", True, "delivered"),
+    ],
+    ids=["free", "charged-and-not-allowed", "charged-and-allowed", "impossible"],
+)
+def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
+    street: Street, ready_at: str, ends: str, *, allow_paid: bool
+) -> None:
+    street.place(store_id="17", ready_at=ready_at)
+    street.work()
+    wish_to_cancel(street, allow_paid=allow_paid)
+    street.until(lambda it: it.delivery().final, step=30)
+    refused = [event["data"]["reason"] for event in street.events() if event["type"] == "delivery.cancel_refused"]
+    assert (street.status(), refused) == (ends, [] if ends == "cancelled" else ["deadline_passed"])
+    assert len(street.ledger("cancel")) == (ends == "cancelled")
+
+
+@pytest.mark.trap("D-61")
+def test_nothing_of_the_days_other_customers_is_kept_or_told(street: Street) -> None:
+    street.place(store_id="17")
+    street.until(lambda it: it.status() == "delivered", step=30)
+    kept = repr(street.delivery()) + repr(street.events())
+    assert [word for word in ("Customer 1", "45123456789", "Hovedgaden", "neighbour") if word in kept] == []

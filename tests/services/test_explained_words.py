@@ -1,0 +1,96 @@
+"""Words that no codec knows: an operator says what they mean, and every process goes by it."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from schemas.status import Cause, DeliveryStatus
+from tests.services.simulation import Street
+from worker.carriers.port import Observation, Raw
+from worker.domain import lifecycle
+
+UNKNOWN = {"cervo": ("34", "order:6"), "borzo": ("21", "delivery:left_in_locker")}
+
+
+def until_unknown(street: Street, order_id: str = "2011") -> None:
+    street.until(lambda it: "delivery.status_unrecognized" in it.told(order_id))
+
+
+def explain(street: Street, carrier: str, word: str, status: DeliveryStatus) -> int:
+    house = street.house
+    return len(house.store.explain_word(carrier, word, status, house.rules, house.now()))
+
+
+@pytest.mark.trap("C-32", "B-70")
+@pytest.mark.parametrize("carrier", UNKNOWN)
+def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: str, street: Street) -> None:
+    store_id, word = UNKNOWN[carrier]
+    street.place("unknown_word", store_id)
+    until_unknown(street)
+    assert street.house.store.odd_words() == {carrier: [word]}
+    assert explain(street, carrier, word, DeliveryStatus.DELIVERED) == 1
+    delivery = street.delivery()
+    assert (delivery.status, delivery.evidence, delivery.attempts[0].unread) == ("delivered", "weak", None)
+    assert explain(street, carrier, word, DeliveryStatus.DELIVERED) == 0
+
+
+@pytest.mark.trap("C-32", "B-70")
+@pytest.mark.parametrize("carrier", UNKNOWN)
+def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, street: Street) -> None:
+    store_id, word = UNKNOWN[carrier]
+    assert street.house.words(carrier) == {}
+    explain(street, carrier, word, DeliveryStatus.DELIVERED)
+    street.place("unknown_word", store_id)
+    street.until(lambda it: it.delivery().final, step=30)
+    assert [each for each in street.told() if each.startswith("delivery.status_un")] == []
+    *_, last = street.events()
+    assert (last["data"]["status"], last["data"]["evidence"], last["data"]["raw"]["code"]) == (
+        "delivered",
+        "weak",
+        word.partition(":")[2],
+    )
+
+
+def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within_five_seconds(street: Street) -> None:
+    house, store = street.house, street.house.store
+    known = []
+    changes: list[Callable[[], object]] = [
+        lambda: explain(street, "cervo", "order:6", DeliveryStatus.FAILED),
+        lambda: explain(street, "cervo", "order:6", DeliveryStatus.DELIVERED),
+        lambda: store.forget_word("cervo", "order:6"),
+    ]
+    for change in changes:
+        before = house.words("cervo")
+        change()
+        soon = house.words("cervo")
+        street.now += timedelta(seconds=5)
+        known.append((soon == before, house.words("cervo"), house.words("borzo")))
+    assert known == [
+        (True, {"order:6": "failed"}, {}),
+        (True, {"order:6": "delivered"}, {}),
+        (True, {}, {}),
+    ]
+    assert not store.forget_word("cervo", "order:6")
+
+
+def test_a_step_back_is_no_unknown_word(street: Street) -> None:
+    street.place("unknown_word", "34")
+    until_unknown(street)
+    back = Observation(DeliveryStatus.CREATED, Raw("order", "1"))
+    house = street.house
+    street.decide(
+        lambda each: lifecycle.observe(each, each.attempts[0].id, [back], house.rules, house.now(), Cause.CALLBACK)
+    )
+    assert (street.delivery().attempts[0].odd_word or "").splitlines() == ["order:6", "regression:created"]
+    assert house.store.odd_words() == {"cervo": ["order:6"]}
+
+
+def test_an_explained_word_of_a_callback_counts_too(street: Street) -> None:
+    explain(street, "borzo", "delivery:left_in_locker", DeliveryStatus.DROPOFF_ARRIVED)
+    street.place("unknown_word", "21")
+    street.until(lambda it: any(each["data"]["cause"] == "callback" for each in it.events()))
+    street.until(lambda it: it.status() == DeliveryStatus.DROPOFF_ARRIVED)
+    told = [each["data"]["cause"] for each in street.events() if each["data"]["status"] == "dropoff_arrived"]
+    assert (told, json.dumps(street.told()).count("unrecognized")) == (["callback"], 0)

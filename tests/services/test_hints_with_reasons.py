@@ -1,0 +1,20 @@
+"""A callback that is only a hint, and what it leaves behind for the read that it prompts."""
+
+import pytest
+
+from tests.services.simulation import Street
+
+
+@pytest.mark.trap("C-41", "C-50")
+def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(street: Street) -> None:
+    street.place("cancelled")
+    street.until(lambda it: it.delivery().final)
+    ended = next(event["data"] for event in street.events() if event["data"]["status"] == "cancelled")
+    assert (ended["carrier"], ended["reason_text"], ended["cause"]) == ("cervo", "Canceled by the sandbox", "poll")
+
+
+@pytest.mark.trap("C-50")
+def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(street: Street) -> None:
+    street.place("courier_withdraws")
+    street.until(lambda it: any("why" in each.refs for each in it.delivery().attempts), step=1)
+    assert street.status() == "courier_withdrawn"

@@ -1,0 +1,435 @@
+"""What a dead process left in the journal settles its creates, and nothing else does."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.services.simulation import Street
+from worker.domain.delivery import Change, Delivery, Step
+from worker.errors import Unavailable, Uncertain
+from worker.http.call import Reply
+from worker.resilience.call_journal import LARGEST, Journal, Notes
+from worker.services.crash_recovery import JournalReader, Replay
+
+CARRIERS = pytest.mark.parametrize("shop", ["34", "21", "17"], ids=["cervo", "borzo", "deliverit"])
+AWAY = OperationalError("", None, Exception("the database is away"))
+
+
+class Killed(BaseException):
+    """The end of a process, as far as one can play it: nothing catches it, and what it held is let go."""
+
+
+class Instead:
+    """Something of the house one of whose methods does something else."""
+
+    def __init__(self, real: Any, method: str, does: Callable[..., Any]) -> None:
+        self._real, self._method, self._does = real, method, does
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        return partial(self._does, found) if name == self._method else found
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    made = Street(tmp_path)
+    yield made
+    made.close()
+
+
+def dies(*_: Any, **__: Any) -> Any:
+    raise Killed
+
+
+def book(street: Street) -> None:
+    """Let a process take up what waits, and die of it."""
+    with pytest.raises(Killed):
+        street.work()
+
+
+def before_sending(street: Street, carrier: str) -> None:
+    carriers: Any = street.house._carriers
+    carriers[carrier] = Instead(street.house.carrier(carrier), "book", dies)
+
+
+def at_the_door(street: Street, _carrier: str) -> None:
+    street.house.gateway = Instead(street.house.gateway, "send", dies)  # type: ignore[assignment]
+
+
+def with_the_reply(street: Street, carrier: str) -> None:
+    carriers: Any = street.house._carriers
+    carriers[carrier] = Instead(street.house.carrier(carrier), "read_booking", dies)
+
+
+def dead(street: Street, shop: str, where: Callable[[Street, str], None]) -> None:
+    """Let a process die somewhere in a create, and start another."""
+    street.place(store_id=shop)
+    carrier, gateway = street.delivery().carrier or "", street.house.gateway
+    where(street, carrier)
+    book(street)
+    street.house.gateway = gateway
+    street.house._carriers.clear()
+
+
+def replayed(street: Street) -> str:
+    Replay(street.house).step()
+    return street.status()
+
+
+def pages(street: Street) -> list[Path]:
+    return sorted(street.house.settings.journal_folder.iterdir())
+
+
+# --- what follows from a page ---
+
+
+@CARRIERS
+def test_a_reply_that_nobody_could_read_any_more_is_read_from_the_journal(street: Street, shop: str) -> None:
+    dead(street, shop, with_the_reply)
+    assert street.delivery().attempts[0].state == "submitting"
+    assert replayed(street) in {"created", "awaiting_confirmation"}
+    assert (street.delivery().attempts[0].ref, pages(street)) == (street.ledger()[0][1], [])
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.ledger()) == 1
+    assert "submit_unknown" not in street.told()
+
+
+@CARRIERS
+def test_what_was_never_sent_is_sent_by_the_next_process(street: Street, shop: str) -> None:
+    dead(street, shop, before_sending)
+    assert (replayed(street), street.delivery().attempts[0].state) == ("queued", "queued")
+    assert (street.ledger(), pages(street)) == ([], [])
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.ledger()) == 1
+    assert "submit_unknown" not in street.told()
+
+
+@CARRIERS
+def test_what_may_have_been_sent_and_brought_no_reply_stays_in_doubt(street: Street, shop: str) -> None:
+    dead(street, shop, at_the_door)
+    assert (replayed(street), street.delivery().attempts[0].state) == ("queued", "submitting")
+    street.until(lambda it: it.status() == "submit_unknown")
+
+
+def parked(street: Street) -> None:
+    street.until(lambda it: it.delivery().attention == "outcome_unknown")
+    assert street.delivery().attempts[0].parked
+
+
+@pytest.mark.parametrize(
+    ("where", "status"), [(with_the_reply, "created"), (before_sending, "queued")], ids=["answered", "never sent"]
+)
+def test_a_journal_that_comes_back_late_takes_back_what_was_left_to_a_person(
+    tmp_path: Path, where: Callable[[Street, str], None], status: str
+) -> None:
+    street = Street(tmp_path, PUBLIC_URL="")  # no callback tells
+    dead(street, "34", where)
+    parked(street)
+    assert (replayed(street), street.delivery().attention) == (status, None)
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.ledger()) == 1
+    street.close()
+
+
+def test_the_journal_names_an_order_of_which_only_a_callback_was_heard(street: Street) -> None:
+    dead(street, "34", with_the_reply)
+    street.until(lambda it: it.status() == "courier_assigned")
+    assert street.delivery().attempts[0].ref is None
+    assert (replayed(street), street.delivery().attempts[0].ref) == ("courier_assigned", street.ledger()[0][1])
+
+
+def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street: Street) -> None:
+    real = street.house.store
+
+    def away_after_the_intent(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
+        if any(each.attempts for each in real.load(list(ids))):
+            raise AWAY
+        return update(ids, decide)
+
+    street.place()
+    street.house.store = Instead(real, "update", away_after_the_intent)  # type: ignore[assignment]
+    street.work()
+    assert replayed(street) == "queued"
+    street.house.store = real
+    assert (replayed(street), pages(street)) == ("created", [])
+    assert street.delivery().attempts[0].ref == street.ledger()[0][1]
+
+
+def test_an_intent_whose_commit_nobody_heard_of_is_known_to_be_unsent(street: Street) -> None:
+    """The connection broke with the commit's answer, and the repeated transaction found nothing to begin."""
+    real = street.house.store
+
+    def unheard(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
+        update(ids, decide)
+        return update(ids, decide)
+
+    street.place()
+    street.house.store = Instead(real, "update", unheard)  # type: ignore[assignment]
+    street.work()
+    street.house.store = real
+    assert (street.delivery().attempts[0].state, street.ledger()) == ("submitting", [])
+    assert (replayed(street), street.delivery().attempts[0].state) == ("queued", "queued")
+    street.until(lambda it: it.status() == "delivered")
+    assert len(street.ledger()) == 1
+
+
+def test_a_login_that_fails_says_nothing_about_a_reply(street: Street) -> None:
+    dead(street, "17", with_the_reply)
+    introduce = street.house._introduce
+
+    def shut_out(_account: Any) -> Any:
+        raise Unavailable("no login")
+
+    street.house._introduce = shut_out  # type: ignore[assignment]
+    assert (replayed(street), len(pages(street))) == ("queued", 1)
+    street.house._introduce = introduce  # type: ignore[method-assign]
+    assert (replayed(street), pages(street)) == ("created", [])
+
+
+def test_a_page_tells_nothing_of_an_attempt_that_was_begun_anew_since(street: Street) -> None:
+    dead(street, "34", before_sending)
+    (before,) = street.delivery().attempts
+
+    def anew(it: Delivery) -> Change:
+        return Change(it.with_attempt(replace(before, journal="another page")))
+
+    street.decide(anew)
+    replayed(street)
+    assert street.delivery().attempts == (replace(before, journal="another page"),)
+
+
+def test_a_page_that_is_replayed_twice_changes_nothing_more(street: Street) -> None:
+    dead(street, "34", with_the_reply)
+    (page,) = pages(street)
+    kept = page.read_bytes()
+    replayed(street)
+    once = street.delivery()
+    page.write_bytes(kept)
+    replayed(street)
+    assert street.delivery() == once
+
+
+def test_a_page_does_not_raise_an_offer_that_was_denied_since(street: Street) -> None:
+    street.place("offered_late", store_id="17")
+    with_the_reply(street, "deliverit")
+    book(street)
+    street.house._carriers.clear()
+    (page,) = pages(street)
+    kept = page.read_bytes()
+    assert replayed(street) == "awaiting_confirmation"
+    page.write_bytes(kept)  # as a neighbour keeps it there for as long as its own call takes
+    street.until(lambda it: it.delivery().attempts[0].state == "rejected")
+    denied = street.delivery()
+    replayed(street)
+    assert (street.delivery(), "delivery.conflict" in street.told()) == (denied, False)
+
+
+def test_a_bug_while_reading_a_reply_is_a_doubt_and_leaves_no_page(street: Street) -> None:
+    dead(street, "34", with_the_reply)
+
+    def breaks(*_: Any) -> Any:
+        raise KeyError("a bug")
+
+    carriers: Any = street.house._carriers
+    carriers["cervo"] = Instead(street.house.carrier("cervo"), "read_booking", breaks)
+    assert (replayed(street), pages(street)) == ("submit_unknown", [])
+
+
+def test_a_page_that_is_no_page_is_thrown_away(street: Street) -> None:
+    dead(street, "34", with_the_reply)
+    (page,) = pages(street)
+    page.write_bytes(b'[]\n{"outcomes": [[1, {}]]}\n')
+    assert (replayed(street), pages(street)) == ("queued", [])
+
+
+def test_a_page_that_somebody_writes_is_left_alone(street: Street) -> None:
+    seen: list[str] = []
+    real = street.house.gateway
+
+    def meanwhile(send: Callable[..., Any], *what: Any, **how: Any) -> Any:
+        seen.append(replayed(street))
+        return send(*what, **how)
+
+    street.house.gateway = Instead(real, "send", meanwhile)  # type: ignore[assignment]
+    street.place()
+    street.work()
+    street.house.gateway = real
+    assert (seen, street.status(), pages(street)) == (["queued"], "created", [])
+
+
+# --- a disk that refuses ---
+
+
+def test_a_create_goes_out_without_a_journal_where_there_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    street = Street(tmp_path, JOURNAL_FOLDER=str(tmp_path / "file" / "journal"))
+    street.place()
+    street.work()
+    assert (street.status(), street.delivery().attempts[0].journal) == ("created", None)
+    street.close()
+
+
+def test_a_create_whose_page_cannot_be_written_names_none(street: Street) -> None:
+    """Otherwise the next process would take it for one that was never sent."""
+    seen: list[str | None] = []
+    real = street.house.gateway
+
+    def send(found: Callable[..., Any], *what: Any, **how: Any) -> Any:
+        seen.append(street.delivery().attempts[0].journal)
+        return found(*what, **how)
+
+    class FullDisk(Journal):
+        def _new(self) -> Any:
+            page = super()._new()
+            os.close(page._held or 0)
+            page._held = os.open("/dev/full", os.O_WRONLY)
+            return page
+
+    street.house.journal = FullDisk(street.house.settings.journal_folder)
+    street.house.gateway = Instead(real, "send", send)  # type: ignore[assignment]
+    street.place()
+    street.work()
+    street.house.gateway = real
+    assert (seen, street.status(), pages(street)) == ([None], "created", [])
+
+
+# --- the pages themselves ---
+
+
+def test_a_page_holds_what_was_sent_and_what_came_back(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    reply = Reply(200, b'{"id": "7\xc3\xa5"}', {"date": "today", "retry-after": "3", "set-cookie": "secret"})
+    unsent = Unavailable("not sent: ConnectError")
+    large = Reply(200, b"x" * (LARGEST + 1))
+    with journal.page(Step.BOOK) as page:
+        page._open.add("a delivery")
+        assert page.sending([1, 2, 3, 4])
+        page.answered([(1, reply), (2, unsent), (3, large)])
+        page.answered([(4, Uncertain("who knows"))])
+    (left,) = journal.left()
+    notes = left.read()
+    assert notes.sent == {1, 2, 3, 4}
+    assert {key: (type(got), str(got)) for key, got in notes.outcomes.items() if key == 2} == {
+        2: (Unavailable, "not sent: ConnectError")
+    }
+    assert notes.outcomes[1] == Reply(200, reply.body, {"date": "today", "retry-after": "3"})
+    assert sorted(notes.outcomes) == [1, 2]
+
+
+def test_a_line_that_was_cut_off_says_nothing_and_spoils_no_other(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    with journal.page(Step.BOOK) as page:
+        page._open.add("a delivery")
+        page.sending([1])
+        (path,) = tmp_path.iterdir()
+        with path.open("ab") as file:
+            file.write(b'\n{"sending": [2')
+        page.sending([3])
+    (left,) = journal.left()
+    assert left.read() == Notes({1, 3}, {})
+
+
+def test_a_page_is_removed_once_everything_of_it_is_stored(tmp_path: Path) -> None:
+    with Journal(tmp_path).page(Step.BOOK) as page:
+        page._open.update({"a", "b"})
+        page.settled(["a"])
+        assert not page.done
+        page.settled(["b"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", [Step.CONFIRM, Step.CANCEL])
+def test_only_creates_have_a_page(tmp_path: Path, step: Step) -> None:
+    with Journal(tmp_path / "journal").page(step) as page:
+        assert (page.name, page.sending([1])) == ("", True)
+    assert not (tmp_path / "journal").exists()
+
+
+def test_nobody_else_may_read_a_page(tmp_path: Path) -> None:
+    folder = tmp_path / "var" / "journal"
+    with Journal(folder).page(Step.BOOK):
+        (path,) = folder.iterdir()
+        assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, path)] == [0o700, 0o600]
+
+
+def test_a_page_has_one_holder_at_a_time(tmp_path: Path) -> None:
+    journal, other = Journal(tmp_path), Journal(tmp_path)
+    with suppress(Killed), journal.page(Step.BOOK) as page:
+        assert list(other.left()) == []
+        raise Killed
+    held = journal.left()
+    assert next(held).name == page.name
+    assert list(other.left()) == []
+    held.close()  # type: ignore[attr-defined]
+    assert [each.name for each in other.left()] == [page.name]
+
+
+def test_what_is_no_page_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README").touch()
+    (tmp_path / ".0123456789abcdef").touch()
+    assert list(Journal(tmp_path).left()) == []
+
+
+def test_a_folder_that_is_not_there_has_no_pages(tmp_path: Path) -> None:
+    assert list(Journal(tmp_path / "nowhere").left()) == []
+
+
+ONE_PAGE = """
+import os, sys
+from pathlib import Path
+from worker.domain.delivery import Step
+from worker.resilience.call_journal import Journal
+
+with Journal(Path(sys.argv[1])).page(Step.BOOK) as page:
+    page.sending([5])
+    print(page.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_process_that_is_killed_lets_its_page_go_with_all_that_it_wrote(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ONE_PAGE, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        name = process.stdout.readline().strip()
+        assert list(Journal(tmp_path).left()) == []
+        process.kill()
+    assert [(page.name, page.read()) for page in Journal(tmp_path).left()] == [(name, Notes({5}, {}))]
+
+
+@pytest.mark.parametrize("end", ["stop", "terminate"])
+def test_a_worker_looks_into_the_journal_as_soon_as_it_starts(street: Street, end: str) -> None:
+    dead(street, "34", with_the_reply)
+    assert JournalReader in street.app.steps["worker"]
+    step = JournalReader(None)
+    step.start(None)
+    getattr(step, end)(None)
+    assert (street.status(), pages(street)) == ("created", [])
+
+
+def test_what_goes_wrong_while_replaying_does_not_end_the_thread() -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def left(self) -> Any:
+            self.asked += 1
+            replay.stop()
+            raise PermissionError
+
+    class House:
+        journal = Broken()
+
+    replay = Replay(House())  # type: ignore[arg-type]
+    replay.run()
+    assert House.journal.asked == 1

@@ -1,0 +1,21 @@
+"""A platform that carries a write out long after it was given up."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.services.simulation import Street
+from tests.services.test_write_back import conflicts, fault, seed, settle, stands, written
+
+
+@pytest.mark.trap("O-18")
+def test_a_write_that_comes_after_our_last_is_seen_and_told(tmp_path: Path) -> None:
+    street = Street(tmp_path, ORDERING__SOURCE="demo")
+    seed(street)
+    street.place(store_id="21")
+    street.until(lambda it: 3 in written(it), step=1)
+    fault(street, "late", "update", times=1, delay=200)
+    street.until(lambda it: it.status() == "delivered")
+    settle(street, 40)
+    assert (written(street)[-3:], stands(street), conflicts(street)) == ([9, 11, 9], 9, ["platform_differs"])
+    street.close()

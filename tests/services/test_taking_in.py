@@ -1,0 +1,259 @@
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from schemas.events import delivery_id
+from schemas.orders import Cancellation, DeliveryType
+from schemas.status import DeliveryStatus
+from tests.database.samples import (
+    ID,
+    LATER,
+    NOW,
+    RULES,
+    SHOP,
+    SHOPS,
+    begun,
+    events,
+    message,
+    order,
+    place,
+    put_row,
+    rows,
+    take_in,
+)
+from worker.database.database import Store
+from worker.database.inbox import Dead, Intake
+from worker.domain.delivery import Step
+from worker.domain.schedule import LEASE
+
+TABLES = ("account", "attempt", "callback", "dead_letter", "delivery", "event", "lease", "message", "store", "wish")
+QUEUED = (1, "delivery.status_changed")
+WISH = Cancellation(order_id="2011", reason="sold out")
+
+
+def everything(store: Store) -> dict[str, list[dict[str, object]]]:
+    return {name: rows(store, name) for name in TABLES}
+
+
+def test_a_batch_becomes_deliveries_with_their_first_events(store: Store) -> None:
+    made = take_in(store, message(order("1")), message(order("2")))
+    assert [(each.order.order_id, each.status, each.carrier, each.step) for each in made] == [
+        ("1", DeliveryStatus.QUEUED, "deliverit", Step.BOOK),
+        ("2", DeliveryStatus.QUEUED, "deliverit", Step.BOOK),
+    ]
+    assert sorted(store.load([each.id for each in made]), key=lambda each: each.order.order_id) == made
+    assert [events(store, each.id) for each in made] == [[QUEUED], [QUEUED]]
+    assert sorted(row["message_id"] for row in rows(store, "message")) == ["message 1", "message 2"]
+
+
+def test_the_first_event_is_the_cloud_event_of_the_queued_delivery(store: Store) -> None:
+    (made,) = take_in(store, message(order()))
+    (row,) = rows(store, "event")
+    body = json.loads(row["body"])
+    assert {name: row[name] for name in ("position", "key", "sequence", "subject", "created_at")} == {
+        "position": 1,
+        "key": made.id,
+        "sequence": 1,
+        "subject": "2011",
+        "created_at": NOW,
+    }
+    assert (body["partitionkey"], body["sequence"]) == (made.id, "1")
+    assert (body["type"], body["data"]["status"]) == ("delivery.status_changed", "queued")
+
+
+def test_what_is_due_at_once_counts_as_handed_out(store: Store) -> None:
+    place(store)
+    assert store.claim(NOW, 10) == []
+    assert [due.id for due in store.claim(NOW + LEASE + timedelta(seconds=1), 10)] == [ID]
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(store: Store) -> None:
+    put_row(store, "event", key=ID, sequence=1, subject="", body="", created_at=NOW)
+    before = everything(store)
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        take_in(store, message(order("1")), message(order("2011")))
+    assert everything(store) == before
+
+
+@pytest.mark.trap("O-02")
+def test_a_message_that_comes_again_changes_nothing(store: Store) -> None:
+    take_in(store, message(order()))
+    before = everything(store)
+    assert take_in(store, message(order()), now=LATER) == []
+    assert take_in(store, message(order(notes="other", revision=9)), now=LATER) == []
+    assert everything(store) == before
+
+
+def test_a_message_that_is_twice_in_a_batch_counts_once(store: Store) -> None:
+    made = take_in(store, message(order()), message(order(notes="other")))
+    assert [each.order for each in made] == [order()]
+    assert events(store) == [QUEUED]
+
+
+@pytest.mark.trap("O-02")
+def test_the_same_order_in_another_message_changes_nothing(store: Store) -> None:
+    place(store)
+    before = store.load([ID])
+    assert take_in(store, message(order(), "another"), now=LATER) == []
+    assert store.load([ID]) == before
+    assert events(store) == [QUEUED]
+
+
+def test_the_same_order_twice_in_a_batch_is_one_delivery(store: Store) -> None:
+    made = take_in(store, message(order(), "one"), message(order(), "two"))
+    assert [each.id for each in made] == [ID]
+    assert events(store) == [QUEUED]
+
+
+def test_an_order_and_its_update_in_one_batch_are_one_updated_delivery(store: Store) -> None:
+    take_in(store, message(order(), "one"), message(order(notes="ring", revision=2), "two"))
+    (found,) = store.load([ID])
+    assert found.order == order(notes="ring", revision=2)
+    assert events(store) == [QUEUED, (2, "delivery.updated")]
+
+
+@pytest.mark.trap("O-02")
+def test_other_content_without_a_higher_revision_asks_for_a_person_once(store: Store) -> None:
+    place(store)
+    changed = take_in(store, message(order(notes="other"), "two"))
+    take_in(store, message(order(notes="other"), "three"))
+    assert [each.attention for each in changed] == ["order_changed_without_revision"]
+    assert events(store) == [QUEUED, (2, "delivery.attention_required")]
+    (found,) = store.load([ID])
+    assert (found.order, found.attempts) == (order(), ())
+    assert len(rows(store, "delivery")) == 1
+
+
+def test_a_higher_revision_is_applied_while_the_order_is_queued(store: Store) -> None:
+    place(store)
+    wanted = order(notes="ring", revision=2)
+    changed = take_in(store, message(wanted, "two"))
+    assert [(each.order, each.status) for each in changed] == [(wanted, DeliveryStatus.QUEUED)]
+    assert store.load([ID]) == changed
+
+
+def test_a_lower_revision_that_comes_late_changes_nothing(store: Store) -> None:
+    take_in(store, message(order(revision=3)))
+    before = store.load([ID])
+    assert take_in(store, message(order(notes="old", revision=2), "late")) == []
+    assert store.load([ID]) == before
+
+
+def test_the_same_order_id_of_another_platform_is_another_delivery(store: Store) -> None:
+    here, there = message(order()), replace(message(order()), source="elsewhere")
+    made = take_in(store, here, there)
+    assert [each.id for each in made] == [ID, delivery_id("elsewhere", "2011")]
+    assert sorted(each.source for each in store.find("2011")) == ["elsewhere", "platform"]
+
+
+@pytest.mark.trap("O-02")
+def test_a_malformed_message_is_buried_and_told_once(store: Store) -> None:
+    letter = Dead(b"\x00\xffnot JSON", "message: not JSON", "1-0")
+    for now in (NOW, LATER):
+        assert store.take_in(Intake(dead=[letter]), RULES, now) == []
+    (row,) = rows(store, "dead_letter")
+    assert row == {
+        "id": row["id"],
+        "raw": letter.raw,
+        "reason": letter.reason,
+        "received_at": NOW,
+        "settled_at": None,
+    }
+    assert events(store, row["id"]) == [(1, "order.quarantined")]
+    assert [dict(each) for each in store.dead_letters(10)] == [row]
+
+
+def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_list(store: Store) -> None:
+    store.take_in(Intake(dead=[Dead(b"raw", "why", "1-0")]), RULES, NOW)
+    (row,) = store.dead_letters(10)
+    assert store.dead_letter(row["id"]) == b"raw"
+    store.settle_dead_letter(row["id"], LATER)
+    assert (store.dead_letter(row["id"]), store.dead_letter("no such letter")) == (None, None)
+    assert store.dead_letters(10) == []
+
+
+def test_a_malformed_message_does_not_keep_a_good_one_out(store: Store) -> None:
+    store.take_in(Intake([message(order())], [Dead(b"", "why", "1-0")], SHOPS), RULES, NOW)
+    assert (len(rows(store, "delivery")), len(rows(store, "dead_letter"))) == (1, 1)
+
+
+def test_an_order_of_an_unknown_store_waits_for_a_person(store: Store) -> None:
+    (made,) = store.take_in(Intake([message(order())]), RULES, NOW)
+    assert (made.step, made.attention, made.carrier) == (Step.ROUTE, "unknown_store", None)
+    assert events(store) == [QUEUED, (2, "delivery.attention_required")]
+
+
+def test_a_store_that_becomes_known_lets_its_orders_go(store: Store) -> None:
+    store.take_in(Intake([message(order()), message(order("18", store_id="18"))]), RULES, NOW)
+    assert store.claim(NOW, 10) == []
+    assert store.put_shops({"17": SHOP}, NOW) == 1
+    assert [(due.id, due.step, due.carrier) for due in store.claim(NOW, 10)] == [(ID, Step.ROUTE, None)]
+    assert store.shops() == {"17": SHOP}
+
+
+def test_a_store_becomes_known_to_an_order_that_was_moved_to_it(store: Store) -> None:
+    store.take_in(Intake([message(order())]), RULES, NOW)
+    store.take_in(Intake([message(order(store_id="18", revision=2), "two")]), RULES, NOW)
+    assert store.put_shops({"18": SHOP.model_copy(update={"store_id": "18"})}, NOW) == 1
+
+
+def test_the_directory_in_the_database_wins_over_its_file(store: Store) -> None:
+    moved = SHOP.model_copy(update={"street": "Nygade 2"})
+    store.put_shops({"17": SHOP}, NOW)
+    store.put_shops({"17": moved}, LATER)
+    (made,) = take_in(store, message(order()))
+    assert made.store == moved
+    assert store.shops(["17", "99"]) == {"17": moved}
+
+
+@pytest.mark.trap("O-07")
+@pytest.mark.parametrize("kind", [each for each in DeliveryType if each is not DeliveryType.DELIVERY])
+def test_an_order_that_is_not_delivered_is_skipped_once(store: Store, kind: DeliveryType) -> None:
+    assert take_in(store, message(order(delivery_type=kind), "one"), message(order(delivery_type=kind), "two")) == []
+    take_in(store, message(order(delivery_type=kind), "three"))
+    (row,) = rows(store, "event")
+    body = json.loads(row["body"])
+    assert (body["type"], row["subject"], body["data"]["reason"]) == ("order.skipped", "2011", kind)
+    assert rows(store, "delivery") == []
+
+
+def test_a_cancellation_that_comes_before_its_order_is_remembered(store: Store) -> None:
+    assert take_in(store, message(WISH, "cancel")) == []
+    (made,) = take_in(store, message(order()))
+    assert made.status is DeliveryStatus.CANCELLED
+    assert events(store) == [QUEUED, (2, "delivery.status_changed")]
+
+
+def test_a_cancellation_in_the_same_batch_ends_its_order(store: Store) -> None:
+    take_in(store, message(WISH, "cancel"), message(order()))
+    (found,) = store.load([ID])
+    assert found.status is DeliveryStatus.CANCELLED
+
+
+def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store: Store) -> None:
+    place(store)
+    store.update([ID], begun)
+    (changed,) = take_in(store, message(WISH, "cancel"))
+    assert changed.cancel == WISH
+    assert take_in(store, message(WISH, "again")) == []
+
+
+@pytest.mark.trap("O-20")
+def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Store) -> None:
+    orders = message(order("1", status=0)), message(order("2", status=7))
+    made = store.take_in(Intake(orders, file_stores=SHOPS, gate="accepted"), RULES, NOW)
+    assert [(each.gate, each.detail, each.step) for each in made] == [
+        ("accepted", "waiting_for_shop", Step.ROUTE),
+        (None, None, Step.BOOK),
+    ]
+    assert sorted(store.load([each.id for each in made]), key=lambda each: each.order.order_id) == made
+
+
+@pytest.mark.trap("O-20")
+def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Store) -> None:
+    store.take_in(Intake([message(order(status=0))], file_stores=SHOPS, gate="accepted"), RULES, NOW)
+    (let_go,) = take_in(store, message(order(status=7), "two"))
+    assert (let_go.gate, let_go.step, store.load([ID])) == (None, Step.BOOK, [let_go])
+    assert events(store) == [QUEUED, (2, "delivery.updated")]

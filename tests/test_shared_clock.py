@@ -1,0 +1,158 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.database.samples import place
+from worker.clock import FRESH, SharedClock, since_boot
+from worker.config.settings import load
+from worker.container import House, utc_now
+from worker.database.database import Store
+from worker.domain.delivery import Change, Step
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+
+
+class Host:
+    """A machine with a clock that shares a database with others; what it asks aside waits until it is let go."""
+
+    def __init__(self, database: "Database", booted: float = 0.0) -> None:
+        self.booted, self.waiting = booted, list[Callable[[], None]]()
+        self.now = SharedClock(database.read, self.ticks, self.waiting.append)
+        self.database = database
+
+    def ticks(self) -> float:
+        return self.database.passed + self.booted
+
+    def let_go(self) -> None:
+        for work in self.waiting:
+            work()
+        self.waiting.clear()
+
+
+class Database:
+    """A database's clock, and the true time that passes meanwhile."""
+
+    def __init__(self) -> None:
+        self.passed, self.ahead, self.slow = 0.0, timedelta(), 0.0
+        self.away = False
+        self.asked = 0
+
+    def read(self) -> datetime:
+        self.asked += 1
+        if self.away:
+            raise OperationalError("", None, Exception("away"))
+        self.passed += self.slow / 2
+        read = NOON + timedelta(seconds=self.passed) + self.ahead
+        self.passed += self.slow / 2
+        return read
+
+
+def hand_out(store: Store, host: Host) -> None:
+    """Place an order that is due now, and hand it out."""
+    ids = place(store)
+    store.update(ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
+    assert [due.id for due in store.claim(host.now(), 10)] == ids
+
+
+def test_two_hosts_tell_the_same_time_whatever_their_own_clocks_show() -> None:
+    database = Database()
+    first, second = Host(database), Host(database, booted=86_400.0)
+    assert first.now() == second.now() == NOON
+    database.passed = 7.0
+    assert first.now() == second.now() == NOON + 7 * SECOND
+
+
+def test_between_two_readings_the_database_is_left_alone() -> None:
+    database = Database()
+    host = Host(database)
+    for passed in range(int(FRESH)):
+        database.passed = float(passed)
+        host.now()
+    assert (database.asked, host.waiting) == (1, [])
+
+
+def test_an_old_reading_is_renewed_aside_by_one_thread_and_nobody_waits_for_it() -> None:
+    database = Database()
+    host = Host(database)
+    host.now()
+    database.passed, database.ahead = FRESH, timedelta(minutes=5)
+    assert (host.now(), host.now(), len(host.waiting)) == (NOON + 10 * SECOND, NOON + 10 * SECOND, 1)
+    host.let_go()
+    assert host.now() == NOON + 10 * SECOND + timedelta(minutes=5)
+    assert database.asked == 2
+
+
+def test_a_slow_answer_is_taken_for_that_of_half_way() -> None:
+    database = Database()
+    database.slow = 4.0
+    assert Host(database).now() == NOON + 4 * SECOND
+
+
+def test_a_database_that_is_away_leaves_the_last_reading_to_go_on() -> None:
+    database = Database()
+    host = Host(database)
+    host.now()
+    database.away, database.passed = True, FRESH
+    host.now()
+    host.let_go()
+    database.passed = FRESH + 5
+    assert (host.now(), host.waiting) == (NOON + 15 * SECOND, [])
+    database.passed = 2 * FRESH
+    host.now()
+    assert len(host.waiting) == 1
+
+
+def test_a_database_that_has_never_been_read_cannot_tell_the_time() -> None:
+    database = Database()
+    database.away = True
+    host = Host(database)
+    with pytest.raises(OperationalError):
+        host.now()
+    database.away = False
+    assert host.now() == NOON
+
+
+def test_the_ticks_go_on_and_never_back() -> None:
+    assert 0 < since_boot() <= since_boot()
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(minutes=5), timedelta(hours=1)])
+def test_a_lease_ends_at_its_time_on_a_host_whose_own_clock_is_wrong(store: Store, wrong: timedelta) -> None:
+    """Its wall clock is `wrong`, and is not asked: what counts is what passes between two readings."""
+    database = Database()
+    right, other = Host(database), Host(database, booted=wrong.total_seconds() + 7200)
+    hand_out(store, right)
+    database.passed = 30.0
+    assert store.claim(other.now(), 10) == []
+    database.passed = 31.0
+    assert len(store.claim(other.now(), 10)) == 1
+
+
+def test_a_jump_of_the_databases_clock_is_taken_over_at_the_next_reading_and_not_before(store: Store) -> None:
+    database = Database()
+    host = Host(database)
+    hand_out(store, host)
+    database.ahead = timedelta(hours=1)
+    assert store.claim(host.now(), 10) == []
+
+
+def house(url: str) -> House:
+    return House(load({"ORDER_SYNC_DATABASE_URL": url, "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0"}))
+
+
+def test_a_house_on_postgresql_goes_by_the_databases_clock(postgres_url: str) -> None:
+    made = house(postgres_url)
+    read = made.store.time()
+    assert read.tzinfo is not None
+    assert isinstance(made.now, SharedClock)
+    assert read <= made.now() <= made.store.time() + SECOND
+    made.close()
+
+
+def test_a_house_on_sqlite_goes_by_the_clock_of_its_machine(tmp_path: Path) -> None:
+    assert house(f"sqlite:///{tmp_path}/order-sync.db").now is utc_now

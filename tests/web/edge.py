@@ -1,0 +1,123 @@
+"""The HTTP edge in the hands of a test: a house on SQLite, fakeredis for the bus, Celery on its memory transport."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import httpx
+import pytest
+
+from worker import container
+from worker.app import make
+from worker.bus.streams import Bus
+from worker.config.settings import load
+from worker.container import House
+from worker.database.callbacks import StoredCallback
+from worker.domain import lifecycle
+from worker.local import demo
+from worker.local.demo.orders import Sample, placed
+from worker.services.ingest import take_in
+from worker.web import create_app
+
+NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
+SECRET = "sandbox-borzo-secret"
+Content = bytes | AsyncIterator[bytes]
+ENVIRONMENT = {
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "BROKER_URL": "memory://",
+    "STORES_FILE": str(Path(demo.__file__).parent / "stores.toml"),
+    "CARRIERS__CERVO__TOKEN": "sandbox-cervo-token",
+    "CARRIERS__BORZO__TOKEN": "sandbox-borzo-token",
+    "CARRIERS__BORZO__CALLBACK_SECRET": SECRET,
+    "CARRIERS__DELIVERIT__USERNAME": "sandbox@deliverit.example",
+    "CARRIERS__DELIVERIT__PASSWORD": "sandbox-deliverit-password",
+}
+
+
+def sample(order_id: str, store_id: str) -> Sample:
+    return Sample(order_id, store_id, "happy", ends=None, carrier="", tells="")  # type: ignore[arg-type]
+
+
+class Edge:
+    """What a test holds in its hands."""
+
+    def __init__(self, database_url: str, **environment: str) -> None:
+        wanted = {**ENVIRONMENT, "DATABASE_URL": database_url, **environment}
+        settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
+        self.house = House(settings, now=lambda: NOW)
+        self.house.bus = Bus(fakeredis.FakeRedis(), orders="orders", events="deliveries")
+        container.use(self.house)
+        self.app = make(settings)
+        self.web = create_app(self.house)
+        self._loop = asyncio.Runner()
+        if settings.broker.startswith("memory"):
+            self.hints()  # kombu's memory is this process's, and holds what others left
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.house.store.close()
+        self._loop.close()
+
+    def ask(self, method: str, path: str, content: Content = b"", **headers: Any) -> tuple[int, str]:
+        """Ask the edge; return the status and the text."""
+        reply = self._loop.run(self._ask(method, path, content, headers))
+        return reply.status_code, reply.text
+
+    def ask_at_once(self, path: str, letters: Iterable[tuple[bytes, dict[str, str]]]) -> list[int]:
+        """Post many bodies with their headers at the same time; return the statuses in that order."""
+        return [reply.status_code for reply in self._loop.run(self._ask_all(path, letters))]
+
+    async def _ask_all(self, path: str, letters: Iterable[tuple[bytes, dict[str, str]]]) -> list[httpx.Response]:
+        return await asyncio.gather(*(self._ask("POST", path, body, headers) for body, headers in letters))
+
+    async def _ask(self, method: str, path: str, content: Content, headers: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.web)
+        async with httpx.AsyncClient(transport=transport, base_url="http://edge.example") as client:
+            return await client.request(method, path, content=content, headers=headers)
+
+    def book(self, token: str, order_id: str = "2011", store_id: str = "34") -> None:
+        """Take an order in, and begin its booking with this token in the callback's address."""
+        house = self.house
+        take_in(house, [("1-0", placed(sample(order_id, store_id)).encode())])
+        house.store.update(
+            [house.store.find(order_id)[0].id],
+            lambda each: lifecycle.begin_booking(each, 7, token, house.rules, NOW),
+        )
+        self.hints()
+
+    def kept(self) -> list[StoredCallback]:
+        """Read the callbacks that wait."""
+        ids = self.house.store.claim_callbacks(NOW + timedelta(hours=1), 1000)
+        return [found for each in ids if (found := self.house.store.callback(each))]
+
+    def hints(self) -> list[tuple[str, list[Any]]]:
+        """Take the Celery messages that wait: task and arguments."""
+        found: list[Any] = []
+        with self.app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            for name in self.app.amqp.queues:
+                found += iter(partial(channel.basic_get, name, no_ack=True), None)
+        return [(got.headers["task"], json.loads(got.body)[0]) for got in found]
+
+
+@pytest.fixture
+def make_edge(sqlite_url: str) -> Iterator[Callable[..., Edge]]:
+    made: list[Edge] = []
+
+    def make(database_url: str = sqlite_url, **environment: str) -> Edge:
+        made.append(Edge(database_url, **environment))
+        return made[-1]
+
+    yield make
+    for edge in made:
+        edge.close()
+
+
+@pytest.fixture
+def edge(make_edge: Callable[..., Edge]) -> Edge:
+    return make_edge()

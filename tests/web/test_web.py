@@ -1,0 +1,433 @@
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from structlog.testing import capture_logs
+
+from schemas.status import DeliveryStatus
+from tests.web.edge import NOW, SECRET, Edge
+from worker.bus import streams
+from worker.bus.streams import Bus
+from worker.carriers.port import Booked, Observation, Raw
+from worker.database.database import Store
+from worker.domain import lifecycle
+from worker.domain.delivery import Change
+from worker.resilience.circuit_breaker import Breaker, Kind
+from worker.web import create_app
+
+Make = Callable[..., Edge]
+FORGED = (401, "not authentic")
+OK = (200, "ok")
+TOKEN = "kEX0u5bq2bBPnlm3cBbLx7jBqD3q8n1A"
+ORDER_CHANGED = json.dumps(
+    {
+        "event_datetime": "2024-11-23T09:38:35-03:00",
+        "event_type": "order_created",
+        "order": {
+            "type": "standard",
+            "order_id": 1250032,
+            "order_name": "50032",
+            "status": "available",
+            "status_description": "available",
+            "points": [
+                {"point_id": 202685, "client_order_id": None, "contact_person": {"phone": "5511900000001"}},
+                {"point_id": 202686, "client_order_id": None, "delivery": {"status": "planned"}},
+            ],
+            "courier": None,
+        },
+    }
+).encode()
+DELIVERY_CHANGED = json.dumps(
+    {
+        "event_datetime": "2024-11-23T09:38:35-03:00",
+        "event_type": "delivery_created",
+        "delivery": {
+            "delivery_id": 11712,
+            "delivery_type": "plain",
+            "order_id": 1250032,
+            "client_id": 180198,
+            "client_order_id": None,
+            "address": "Av. Paulista, 1439 - 12 - Bela Vista, São Paulo - SP, 01310-100",
+            "status": "active",
+            "status_datetime": "2024-11-23T09:38:35-03:00",
+        },
+    },
+    ensure_ascii=False,
+).encode()
+CERVO = {"order_id": "2011", "driver_name": "Ali", "driver_mobile": "+966599000111", "order_status": "2"}
+
+
+def sign(body: bytes, secret: str = SECRET) -> dict[str, str]:
+    return {"X-DV-Signature": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+
+def without_tables(edge: Edge, folder: Path) -> Iterator[None]:
+    working, edge.house.store = edge.house.store, Store(f"sqlite:///{folder}/empty.db")
+    yield
+    edge.house.store.close()
+    edge.house.store = working
+
+
+@pytest.fixture
+def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
+    yield from without_tables(edge, tmp_path)
+
+
+# --- Borzo: signed ---
+
+
+@pytest.mark.trap("B-81")
+@pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
+def test_a_signed_callback_is_stored_before_it_is_answered_and_hinted_afterwards(body: bytes, edge: Edge) -> None:
+    answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
+    (kept,) = edge.kept()
+    assert answer == OK
+    assert (kept.carrier, kept.received_at, kept.result) == ("borzo", NOW, None)
+    assert (kept.callback.method, kept.callback.body, kept.callback.query) == ("POST", body, "from=us")
+    assert {key: kept.callback.headers.get(key) for key in ("content-type", "x-dv-signature")} == {
+        "content-type": "application/json",
+        "x-dv-signature": None,
+    }
+    assert edge.hints() == [("callbacks.apply", [kept.id])]
+
+
+def test_the_same_callback_again_is_answered_alike_and_stored_once(edge: Edge) -> None:
+    answers = [edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED)) for _ in range(3)]
+    assert (answers, len(edge.kept()), len(edge.hints())) == ([OK] * 3, 1, 1)
+
+
+@pytest.mark.trap("B-81", "B-82")
+@pytest.mark.parametrize(
+    "signature",
+    [
+        {},
+        {"X-DV-Signature": ""},
+        {"X-DV-Signature": "0" * 64},
+        {"X-DV-Signature": "not hexadecimal"},
+        {"X-DV-Signature": "São Paulo".encode("latin-1")},
+        {"X-DV-Signature": hashlib.sha256(ORDER_CHANGED).hexdigest()},
+        {"X-DV-Signature": hmac.new(SECRET.encode(), ORDER_CHANGED, hashlib.sha1).hexdigest()},
+        sign(ORDER_CHANGED, "another secret"),
+        sign(ORDER_CHANGED + b" "),
+    ],
+)
+def test_a_callback_that_is_not_signed_with_our_secret_changes_nothing(signature: dict[str, Any], edge: Edge) -> None:
+    answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signature)
+    assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
+
+
+@pytest.mark.trap("B-81")
+def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> None:
+    edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="old, new")
+    answers = [
+        edge.ask("POST", "/callbacks/borzo", body, **sign(body, body.decode())) for body in (b"old", b"new", b"no")
+    ]
+    assert answers == [OK, OK, FORGED]
+
+
+@pytest.mark.trap("B-82")
+def test_without_a_secret_no_signed_callback_is_believed(make_edge: Make) -> None:
+    edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="")
+    answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, ""))
+    assert answer == FORGED
+
+
+@pytest.mark.trap("B-80")
+def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
+    second = {"KIND": "borzo", "TOKEN": "t", "CALLBACK_SECRET": "second"}
+    edge = make_edge(**{f"CARRIERS__BORZO_RIO__{key}": value for key, value in second.items()})
+    answers = [
+        edge.ask("POST", f"/callbacks/{name}", b"{}", **sign(b"{}", "second")) for name in ("borzo-rio", "borzo")
+    ]
+    kept = [each.carrier for each in edge.kept()]
+    assert (answers, kept) == ([OK, FORGED], ["borzo-rio"])
+
+
+# --- Cervo: a token in the path ---
+
+
+@pytest.mark.trap("C-17", "C-50")
+@pytest.mark.parametrize(
+    ("method", "query", "body", "content_type"),
+    [
+        ("POST", "", json.dumps(CERVO).encode(), "application/json"),
+        ("POST", "", b"order_id=2011&driver_name=Ali&order_status=2", "application/x-www-form-urlencoded"),
+        ("GET", "order_id=2011&driver_name=Ali&order_status=2", b"", "text/plain"),
+    ],
+)
+def test_a_callback_with_a_known_token_is_stored_in_whatever_form_it_comes(
+    method: str, query: str, body: bytes, content_type: str, edge: Edge
+) -> None:
+    edge.book(TOKEN)
+    answer = edge.ask(method, f"/callbacks/cervo/{TOKEN}?{query}", body, **{"Content-Type": content_type})
+    (kept,) = edge.kept()
+    callback = kept.callback
+    assert answer == OK
+    assert (kept.carrier, callback.token, callback.method, callback.query, callback.body) == (
+        ("cervo", TOKEN, method, query, body)
+    )
+    assert callback.headers["content-type"] == content_type
+    assert edge.hints() == [("callbacks.apply", [kept.id])]
+
+
+@pytest.mark.trap("C-50")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/callbacks/cervo/unknown",
+        "/callbacks/cervo",
+        "/callbacks/cervo/%00",
+        "/callbacks/cervo/%FF%FE",
+        "/callbacks/cervo/" + "x" * 5000,
+        f"/callbacks/cervo/{TOKEN.lower()}",
+        f"/callbacks/cervo/{TOKEN}%00",
+        f"/callbacks/borzo/{TOKEN}",
+    ],
+)
+def test_an_unknown_token_and_a_wrong_form_of_address_get_the_same_answer(path: str, edge: Edge) -> None:
+    edge.book(TOKEN)
+    answer = edge.ask("POST", path, b"{}", **sign(b"{}"))
+    assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
+
+
+def test_a_token_is_good_at_its_own_account_only(make_edge: Make) -> None:
+    edge = make_edge(CARRIERS__CERVO_JEDDAH__KIND="cervo", CARRIERS__CERVO_JEDDAH__TOKEN="t")
+    edge.book(TOKEN)
+    answer = edge.ask("POST", f"/callbacks/cervo-jeddah/{TOKEN}", b"{}")
+    assert answer == FORGED
+
+
+@pytest.mark.parametrize("host", ["[", "edge.example:port", "a@b"])
+def test_a_strange_host_and_a_query_that_is_no_text_are_taken_as_they_come(host: str, edge: Edge) -> None:
+    edge.book(TOKEN)
+    answer = edge.ask("GET", f"/callbacks/cervo/{TOKEN}?name=%FF", b"", Host=host)
+    assert (answer, [each.callback.query for each in edge.kept()]) == (OK, ["name=%FF"])
+
+
+# --- what is no callback ---
+
+
+@pytest.mark.parametrize(
+    "path", ["/callbacks/nobody", "/callbacks/nobody/x", "/callbacks/deliverit", "/callbacks/BORZO"]
+)
+def test_who_sends_no_callbacks_has_no_address_for_them(path: str, edge: Edge) -> None:
+    assert edge.ask("POST", path, b"{}", **sign(b"{}")) == (404, "no such callback address")
+
+
+@pytest.mark.trap("C-50", "B-81")
+@pytest.mark.parametrize(("path", "limit"), [("/callbacks/borzo", 1_000_000), (f"/callbacks/cervo/{TOKEN}", 64_000)])
+def test_a_callback_may_be_just_so_large(path: str, limit: int, edge: Edge) -> None:
+    edge.book(TOKEN)
+    bodies = [b"x" * limit, b"x" * (limit + 1)]
+    answers = [edge.ask("POST", path, body, **sign(body)) for body in bodies]
+    assert (answers, len(edge.kept())) == ([OK, (413, "too large")], 1)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "GET"])
+def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
+    assert edge.ask(method, "/callbacks/borzo", b"{}", **sign(b"{}"))[0] == 405
+
+
+@pytest.mark.trap("C-50")
+def test_a_preview_of_a_callback_s_address_is_no_callback(edge: Edge) -> None:
+    edge.book(TOKEN)
+    answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
+    assert (answer, edge.kept(), edge.hints()) == ((405, ""), [], [])
+
+
+async def dripping() -> AsyncIterator[bytes]:
+    """Send a byte, and never another."""
+    yield b"{"
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
+def test_a_body_that_never_ends_is_not_waited_for(path: str, edge: Edge) -> None:
+    edge.book(TOKEN)
+    edge.web = create_app(edge.house, body_seconds=0.01)
+    answer = edge.ask("POST", path, dripping())
+    assert (answer, edge.kept()) == ((408, "too slow"), [])
+
+
+# --- many at once ---
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
+    database: str, make_edge: Make, request: pytest.FixtureRequest
+) -> None:
+    edge = make_edge(database_url=request.getfixturevalue(database))
+    answers = edge.ask_at_once("/callbacks/borzo", [(ORDER_CHANGED, sign(ORDER_CHANGED))] * 100)
+    assert (answers, len(edge.kept()), len(edge.hints())) == ([200] * 100, 1, 1)
+
+
+@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
+    database: str, make_edge: Make, request: pytest.FixtureRequest
+) -> None:
+    edge = make_edge(database_url=request.getfixturevalue(database), WORKER_CONCURRENCY="1")
+    bodies = [b"%d" % number for number in range(200)]
+    answers = edge.ask_at_once("/callbacks/borzo", [(body, sign(body)) for body in bodies])
+    taken = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
+    assert {each.callback.body for each in edge.kept()} == taken
+    assert set(answers) <= {200, 503}
+
+
+# --- when something is away ---
+
+
+@pytest.mark.trap("B-82", "B-92")
+@pytest.mark.usefixtures("no_database")
+@pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
+def test_without_the_database_the_carrier_is_asked_to_come_again(path: str, edge: Edge) -> None:
+    answer = edge.ask("POST", path, ORDER_CHANGED, **sign(ORDER_CHANGED))
+    assert (answer, edge.hints()) == ((503, "try again later"), [])
+
+
+def test_without_the_broker_a_callback_is_stored_all_the_same(make_edge: Make) -> None:
+    edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
+    answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
+    kept = [each.callback.body for each in edge.kept()]
+    assert (answer, kept) == (OK, [ORDER_CHANGED])
+
+
+async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
+    """Run what runs beside the answers."""
+    async with asyncio.timeout(10), edge.web.router.lifespan_context(edge.web):
+        while not done():  # noqa: ASYNC110 - it shows only in the database and in the log
+            await asyncio.sleep(0)
+
+
+def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
+    asyncio.run(_serve_until(edge, lambda: edge.house.store.listened_at() is not None))
+    assert edge.house.store.listened_at() == NOW
+
+
+@pytest.mark.trap("B-85")
+def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
+    edge.house.store.listening(NOW - timedelta(hours=1))
+    edge.book(TOKEN)
+    (delivery,) = edge.house.store.find("2011")
+    created = Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref="25"))
+    settled = lifecycle.settle(delivery, 7, created, edge.house.rules, NOW)
+    later = Change(replace(settled.delivery, next_run_at=NOW + timedelta(hours=1)), settled.events)
+    edge.house.store.update([delivery.id], lambda _: later)
+    with capture_logs() as told:
+        asyncio.run(_serve_until(edge, lambda: bool(told)))
+    assert told == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
+
+
+@pytest.mark.usefixtures("no_database")
+def test_without_the_database_it_is_told_that_no_callback_can_be_stored(edge: Edge) -> None:
+    with capture_logs() as told:
+        asyncio.run(_serve_until(edge, lambda: bool(told)))
+    assert told == [{"event": "callback.not_listening", "error": "OperationalError", "log_level": "warning"}]
+
+
+# --- health and metrics ---
+
+
+def test_a_process_that_answers_is_alive_and_one_whose_servers_answer_is_ready(edge: Edge) -> None:
+    assert [edge.ask("GET", path) for path in ("/livez", "/readyz")] == [OK, OK]
+
+
+@pytest.mark.usefixtures("no_database")
+def test_without_the_database_a_process_is_alive_but_not_ready_and_has_no_metrics(edge: Edge) -> None:
+    assert [edge.ask("GET", path) for path in ("/livez", "/readyz", "/metrics")] == [
+        OK,
+        (503, "not ready: database"),
+        (503, "try again later"),
+    ]
+
+
+def test_readiness_names_everything_that_is_away(make_edge: Make) -> None:
+    edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
+    del edge.house.bus
+    answer = edge.ask("GET", "/readyz")
+    assert answer == (503, "not ready: bus, broker")
+
+
+def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Edge) -> None:
+    edge.book(TOKEN)
+    edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
+    edge.ask("POST", f"/callbacks/cervo/{TOKEN}x")
+    status, text = edge.ask("GET", "/metrics")
+    told = {line for line in text.splitlines() if line.startswith("order_sync") and "_created" not in line}
+    assert (status, told) == (
+        200,
+        {
+            'order_sync_callbacks_total{answer="200",carrier="borzo"} 1.0',
+            'order_sync_callbacks_total{answer="401",carrier="cervo"} 1.0',
+            'order_sync_deliveries{status="queued"} 1.0',
+            "order_sync_events_unsent 1.0",
+            "order_sync_write_backs_waiting 0.0",
+        },
+    )
+
+
+def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -> None:
+    edge.book(TOKEN)
+    (found,) = edge.house.store.recent(1)
+    words = "surplus_courier, outcome_unknown"
+    edge.house.store.update([found.id], lambda each: Change(replace(each, attention=words)))
+    _, text = edge.ask("GET", "/metrics")
+    told = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
+    assert told == [
+        'order_sync_attention{word="surplus_courier"} 1.0',
+        'order_sync_attention{word="outcome_unknown"} 1.0',
+    ]
+
+
+def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
+    client: Any = edge.house.bus._redis
+    client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
+    client.xgroup_create("deliveries", "kitchen", id="0")
+    _, text = edge.ask("GET", "/metrics")
+    told = [line for line in text.splitlines() if line.startswith("order_sync_stream_lag")]
+    assert told == ['order_sync_stream_lag{group="kitchen",stream="deliveries"} 90.0']
+
+
+def test_without_the_bus_the_other_metrics_are_told(edge: Edge) -> None:
+    edge.house.bus = Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
+    status, text = edge.ask("GET", "/metrics")
+    assert (status, "order_sync_events_unsent 0.0" in text, "order_sync_stream_lag{" in text) == (200, True, False)
+
+
+def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
+    edge.house.breaker = Breaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+    edge.house.breaker.report("cervo", Kind.READ, good=0, bad=5)
+    edge.house.store.pause("borzo", "carrier", "HTTP 401", NOW)
+    _, text = edge.ask("GET", "/metrics")
+    told = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
+    assert [line for line in told if line.endswith(" 1.0")] == [
+        'order_sync_carrier_paused{by="carrier",carrier="borzo"} 1.0',
+        'order_sync_breaker_open{carrier="cervo",kind="read"} 1.0',
+    ]
+    assert len(told) == 10
+
+
+@pytest.mark.trap("X-15")
+def test_no_log_line_holds_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
+    edge.book(TOKEN)
+    signed = sign(ORDER_CHANGED)
+    with capture_logs() as told:
+        edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signed)
+        edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, "x"))
+        edge.ask("GET", f"/callbacks/cervo/{TOKEN}?driver_name=Ali")
+        edge.ask("POST", "/callbacks/cervo/unknown", json.dumps(CERVO).encode())
+        for _ in without_tables(edge, tmp_path):
+            edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signed)
+    assert told == [
+        {"event": "callback.forged", "carrier": "borzo", "error": "the signature does not fit the body"}
+        | {"log_level": "warning"},
+        {"event": "callback.forged", "carrier": "cervo", "error": "unknown token", "log_level": "warning"},
+        {"event": "callback.not_stored", "carrier": "borzo", "error": "OperationalError", "log_level": "error"},
+    ]

@@ -1,0 +1,212 @@
+"""Every setting, read once at the start and complained about once: every fault at a time, and never a secret."""
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from schemas.stores import Store
+from worker.carriers import KINDS
+from worker.carriers.account import CarrierAccount
+from worker.config import sources
+from worker.errors import SettingsError
+from worker.http.account import LOOPBACK
+from worker.ordering_api.account import Ordering
+
+REDIS_URL_FILE = Path("var/redis.url")
+ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+"""What is good in a path, a queue's name and a variable's; `ordering` is the platform's own."""
+TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
+NO_REDIS = (
+    "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
+    "`order-sync up` (or `make demo`)"
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the largest port
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8000")
+    return text
+
+
+def _account(fields: Any) -> CarrierAccount:
+    if not isinstance(fields, Mapping):
+        raise ValueError("must be a table of settings")  # noqa: TRY004 - reported as a fault
+    if not re.fullmatch(ACCOUNT_NAME, fields["name"]):
+        raise ValueError("is no name for an account: letters, digits and - make one, and `ordering` is taken")
+    if fields["kind"] not in KINDS:
+        raise ValueError(f"KIND must be one of {', '.join(sorted(KINDS))}")
+    return KINDS[fields["kind"]].account_type.model_validate(fields)
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Settings(_Section):
+    """What a deployment decides. Secrets are `SecretStr`, and an address that may hold one is not shown either."""
+
+    database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
+    """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
+    redis_url: str = Field(default="", repr=False)
+    """Redis or Valkey. Without it `up` and `demo` start one and leave its address in `var/redis.url`."""
+    broker_url: str = Field(default="", repr=False)
+    """Celery's broker, when it is not that Redis (`amqp://` for RabbitMQ)."""
+    bus_url: str = Field(default="", repr=False)
+    """The Redis of the two streams, when it is not that one."""
+    orders_stream: str = Field(default="orders", min_length=1)
+    """The stream that messages are read from."""
+    events_stream: str = Field(default="deliveries", min_length=1)
+    """The stream that events are put on."""
+    events_keep: int = Field(default=100_000, ge=0)
+    """So many of the newest events stay on the stream, and whatever a group has not yet acknowledged."""
+    password: SecretStr = SecretStr("")
+    """Flower's password; its user is `operator`."""
+    web_address: Address = "127.0.0.1:8000"
+    """Where callbacks, health and metrics answer; 0.0.0.0:8000 for all interfaces."""
+    flower_address: Address = "127.0.0.1:5555"
+    """Where Flower answers; anything but loopback needs the password."""
+    public_url: str = ""
+    """Our address as carriers see it. Without it no carrier is given one to call, and polling does it all."""
+    carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
+    ordering: Ordering = Ordering()
+    journal_folder: Path = Path("var/journal")
+    """Where a worker keeps the replies to its creates until they are stored; it should outlast the worker."""
+    stores_file: Path = Path("stores.toml")
+    """The store directory; `order-sync stores load` puts one into the database, which wins."""
+    log_format: Literal["console", "json", ""] = ""
+    """By default what suits the place: `console` on a terminal, `json` elsewhere."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much is logged."""
+    worker_concurrency: int = Field(default=16, ge=1)
+    """Threads of a worker process: so many tasks at once."""
+
+    @field_validator("carriers", mode="before")
+    @classmethod
+    def _by_name(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        return {
+            name: {"kind": name, **fields, "name": name} if sources.is_table(fields) else fields
+            for name, fields in raw.items()
+        }
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, url: str) -> str:
+        if url.partition(":")[0] not in {"sqlite", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("must be a sqlite:// or postgresql:// address")
+        return url
+
+    @field_validator("redis_url", "bus_url")
+    @classmethod
+    def _is_redis(cls, url: str) -> str:
+        if urlsplit(url).scheme not in {"", "redis", "rediss", "unix"}:
+            raise ValueError("must be a redis://, rediss:// or unix:// address")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public(cls, url: str) -> str:
+        if url and not (urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname):
+            raise ValueError("must be the http:// or https:// address of the callbacks")
+        return url.rstrip("/")
+
+    @field_validator("flower_address")
+    @classmethod
+    def _is_safe(cls, address: str, info: ValidationInfo) -> str:
+        password = info.data.get("password")
+        if address.rpartition(":")[0].strip("[]") not in LOOPBACK and password == SecretStr(""):
+            raise ValueError("is not on loopback: then ORDER_SYNC_PASSWORD must be set")
+        return address
+
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts may use the same database."""
+        return not self.database_url.startswith("sqlite")
+
+    @property
+    def accounts(self) -> dict[str, CarrierAccount]:
+        """The carrier accounts by name."""
+        return dict(self.carriers)
+
+    @cached_property
+    def redis(self) -> str:
+        """The Redis address: the setting, or what `up` and `demo` left behind."""
+        if self.redis_url:
+            return self.redis_url
+        if REDIS_URL_FILE.exists():
+            return REDIS_URL_FILE.read_text().strip()
+        raise SettingsError(NO_REDIS)
+
+    @property
+    def broker(self) -> str:
+        """Celery's broker; kombu spells a Unix socket in its own way."""
+        url = self.broker_url or self.redis
+        return url.replace("unix://", "redis+socket://", 1)
+
+    @property
+    def bus(self) -> str:
+        """The server of the two streams."""
+        return self.bus_url or self.redis
+
+    def stores(self) -> dict[str, Store]:
+        """Read the store directory's file; an absent file is an empty directory. Raises SettingsError."""
+        if not self.stores_file.exists():
+            return {}
+        return read_stores(self.stores_file)
+
+
+def read_stores(path: Path) -> dict[str, Store]:
+    """Read a store directory (`[stores.<id>]` tables). Raises SettingsError naming every fault."""
+    tables = sources.read_toml(path).get("stores")
+    if not sources.is_table(tables) or not all(map(sources.is_table, tables.values())):
+        raise SettingsError(f"{path}: a store directory holds [stores.<id>] tables")
+    try:
+        return _Directory.model_validate({key: {**fields, "store_id": key} for key, fields in tables.items()}).root
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{path}: stores.{fault}" for fault in _faults(error))) from None
+
+
+class _Directory(RootModel[dict[str, Store]]):
+    pass
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises SettingsError with one line for every fault, and never a value."""
+    tree, faults = sources.read(environ)
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        faults += _faults(error)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return settings
+
+
+def _faults(error: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {TEXTS.get(fault['type'], fault['msg'])}".replace(
+            ": Value error, ", ": ", 1
+        )
+        for fault in error.errors(include_input=False, include_url=False)
+    ]

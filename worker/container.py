@@ -1,0 +1,203 @@
+"""The composition root: the only place that constructs, and the only one that reads the clock."""
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
+from types import MappingProxyType
+
+from schemas.orders import Order
+from schemas.stores import Store as Shop
+from worker import log
+from worker.bus import streams
+from worker.bus.streams import Bus
+from worker.carriers import KINDS
+from worker.carriers.account import CarrierAccount
+from worker.carriers.port import Carrier
+from worker.clock import SharedClock
+from worker.config.settings import Settings, load
+from worker.database.database import Store
+from worker.domain.carrier_terms import Terms
+from worker.domain.eligibility import refusal
+from worker.domain.lifecycle import Rules, Words
+from worker.errors import Refused
+from worker.http.account import ApiAccount
+from worker.http.gateway import Gateway
+from worker.ordering_api import codec as ordering_codec
+from worker.resilience.bulkhead import Rooms
+from worker.resilience.call_journal import Journal
+from worker.resilience.circuit_breaker import Breaker
+from worker.resilience.quote_cache import Prices
+from worker.resilience.rate_limiter import Budget
+
+logger = log.get(__name__)
+Clock = Callable[[], datetime]
+WORDS_FRESH = timedelta(seconds=5)
+"""How soon a process knows what an operator said that a word means."""
+ATTEMPT_BITS = 53
+"""Attempt ids are random and fit a JSON number: a new database never meets an old one's orders at a carrier."""
+
+
+def utc_now() -> datetime:
+    """Read the wall clock."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class House:
+    """Everything a process needs, made on first use. Its clock is the database's where hosts share one."""
+
+    settings: Settings
+    now: Clock = utc_now
+    _carriers: dict[str, Carrier] = field(default_factory=dict)
+    _words: tuple[datetime | None, Mapping[str, Words]] = (None, MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Put the shared clock in the place of the wall clock."""
+        if self.now is utc_now and self.settings.shared:
+            self.now = SharedClock(lambda: self.store.time())  # noqa: PLW0108 - made on first use, as all here
+
+    @cached_property
+    def store(self) -> Store:
+        """The database."""
+        ordering = self.settings.ordering
+        told = ordering.source if ordering.base_url else None
+        return Store(self.settings.database_url, pool_size=self.settings.worker_concurrency, write_back=told)
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The two streams."""
+        settings = self.settings
+        return Bus(streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What outlasts a process that dies with a reply."""
+        return Journal(self.settings.journal_folder)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The door for HTTP."""
+        return Gateway(self.destinations, self.budget.take, self.now)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The request budgets that processes share."""
+        return Budget(streams.connect(self.settings.redis))
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """The circuit breakers that processes share."""
+        return Breaker(streams.connect(self.settings.redis))
+
+    @cached_property
+    def prices(self) -> Prices:
+        """The prices that processes share."""
+        return Prices(streams.connect(self.settings.redis))
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        """What each account may have of this process's threads."""
+        return Rooms(self.settings.worker_concurrency, len(self.settings.accounts))
+
+    @cached_property
+    def destinations(self) -> dict[str, ApiAccount]:
+        """Every origin that may be called."""
+        ordering = self.settings.ordering
+        known = {ordering_codec.ACCOUNT: ordering_codec.account(ordering)} if ordering.base_url else {}
+        return {**known, **self.settings.accounts}
+
+    @cached_property
+    def rules(self) -> Rules:
+        """What the engine must know of each carrier account."""
+        return {name: _terms(codec) for name, codec in self.codecs.items()}
+
+    @cached_property
+    def codecs(self) -> dict[str, Carrier]:
+        """Every account's codec as it is before any login."""
+        return {name: KINDS[account.kind](account, {}) for name, account in self.settings.accounts.items()}
+
+    @cached_property
+    def file_shops(self) -> Mapping[str, Shop]:
+        """The store directory's file, as it was at the start."""
+        return self.settings.stores()
+
+    def words(self, account: str) -> Words:
+        """Tell what operators said that an account's words mean, a few seconds ago at the most."""
+        now = self.now()
+        read_at, words = self._words
+        if read_at is None or abs(now - read_at) >= WORDS_FRESH:
+            words = self.store.words()
+            self._words = now, words
+        return words.get(account, {})
+
+    def carrier(self, name: str) -> Carrier:
+        """Give the codec of an account, with what its login told. Raises CarrierError when a needed login fails."""
+        if name not in self._carriers:
+            self._carriers[name] = self._introduce(self.settings.accounts[name])
+        return self._carriers[name]
+
+    def _introduce(self, account: CarrierAccount) -> Carrier:
+        codec = KINDS[account.kind](account, self.store.facts(account.name))
+        if not codec.needs_login:
+            return codec
+        facts = codec.read_probe(self.gateway.one(account.name, codec.probe()))
+        self.store.put_facts(account.name, facts)
+        return KINDS[account.kind](account, facts)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for name in ("gateway", "store"):
+            if name in self.__dict__:
+                getattr(self, name).close()
+
+    def new_attempt(self) -> tuple[int, str]:
+        """Draw an attempt's id and the secret of its callback address."""
+        return secrets.randbelow(2**ATTEMPT_BITS - 1) + 1, secrets.token_urlsafe(24)
+
+    def callback_url(self, account: str, token: str) -> str | None:
+        """Tell the address an attempt's carrier may call, None when we have no public one."""
+        public = self.settings.public_url
+        return f"{public}/callbacks/{account}/{token}" if public else None
+
+
+def _terms(codec: Carrier) -> Terms:
+    account, refuses = codec.account, partial(_refuses, codec)
+    return Terms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval, refuses)
+
+
+def _refuses(codec: Carrier, order: Order, store: Shop, at: datetime) -> Refused | None:
+    """Tell why a carrier would not take an order; who was passed over, and why, is seen in the log."""
+    why = refusal(codec, order, store, at)
+    if why is not None:
+        logger.info("carrier.passed_over", carrier=codec.account.name, order_id=order.order_id, reason=why.reason.value)
+    return why
+
+
+_houses: dict[int, House] = {}
+_building = threading.Lock()
+
+
+def house() -> House:
+    """Give this process its house: one for each process, because connections do not survive a fork."""
+    with _building:
+        pid = os.getpid()
+        if pid not in _houses:
+            _houses.clear()
+            _houses[pid] = _furnished(House(load()))
+        return _houses[pid]
+
+
+def _furnished(made: House) -> House:
+    """Make what the tasks' threads share before they do: two of them at first use would make two of each."""
+    _ = made.store, made.bus, made.gateway, made.journal, made.breaker, made.rooms, made.rules, made.file_shops
+    return made
+
+
+def use(made: House) -> None:
+    """Put a house of one's own in place, as tests and tools do."""
+    _houses.clear()
+    _houses[os.getpid()] = made

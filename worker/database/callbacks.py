@@ -1,0 +1,125 @@
+"""Callbacks: stored raw before they are answered, applied afterwards."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import uuid4
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from worker.carriers.port import Callback, CallbackKey
+from worker.database.deliveries import insert_new
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
+from worker.domain.delivery import Step
+
+HINT_PATIENCE = timedelta(seconds=2)
+"""How long a callback is left to the hint that was sent for it."""
+LISTENING = "callbacks"
+"""The lease that nobody holds: it only says until when callbacks could be stored."""
+WITHOUT_SECRETS = frozenset({"authorization", "cookie", "x-dv-signature"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCallback:
+    """A callback as it was kept: `result` is None while it waits."""
+
+    id: str
+    carrier: str
+    callback: Callback
+    received_at: datetime
+    result: str | None
+
+
+def keep(connection: Connection, carrier: str, callback: Callback, now: datetime) -> str | None:
+    """Store a callback; None when the very same one is there already (B-83, B-92)."""
+    digest = sha256("\n".join([callback.token or "", callback.query]).encode() + b"\n" + callback.body).hexdigest()
+    headers = {name: value for name, value in callback.headers.items() if name not in WITHOUT_SECRETS}
+    identity = str(uuid4())
+    row = {
+        "id": identity,
+        "carrier": carrier,
+        "digest": digest,
+        "method": callback.method,
+        "headers": headers,
+        "query": callback.query,
+        "token": callback.token,
+        "body": callback.body,
+        "received_at": now,
+        "try_at": now + HINT_PATIENCE,
+        "result": None,
+    }
+    return identity if insert_new(connection, CALLBACK, [row], "id") else None
+
+
+def get(connection: Connection, callback_id: str) -> StoredCallback | None:
+    """Load a callback."""
+    row = connection.execute(select(CALLBACK).where(CALLBACK.c.id == callback_id)).mappings().first()
+    if row is None:
+        return None
+    callback = Callback(
+        method=row["method"], body=row["body"], headers=row["headers"] or {}, query=row["query"], token=row["token"]
+    )
+    return StoredCallback(row["id"], row["carrier"], callback, row["received_at"], row["result"])
+
+
+def settle(connection: Connection, callback_id: str, result: str) -> bool:
+    """Note what became of a callback; false when somebody else has done so."""
+    waiting = update(CALLBACK).where(CALLBACK.c.id == callback_id, CALLBACK.c.result.is_(None))
+    return connection.execute(waiting.values(result=result)).rowcount == 1
+
+
+def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Hand out callbacks whose hint was lost, or whose attempt may exist by now; the older, the more seldom."""
+    ripe = select(CALLBACK.c.id, CALLBACK.c.received_at).where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
+    found = connection.execute(ripe.order_by(CALLBACK.c.try_at).limit(limit).with_for_update(skip_locked=True)).all()
+    later = [{"this": row.id, "then": now + _patience(now - row.received_at)} for row in found]
+    if later:
+        statement = update(CALLBACK).where(CALLBACK.c.id == bindparam("this")).values(try_at=bindparam("then"))
+        connection.execute(statement, later)
+    return [row.id for row in found]
+
+
+def _patience(age: timedelta) -> timedelta:
+    return min(max(age, timedelta(seconds=2)), timedelta(minutes=10))
+
+
+def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tuple[str, int] | None:
+    """Find the delivery and attempt that a callback is about: by our reference, by the token, by the carrier's id."""
+    known = (
+        (ATTEMPT.c.id, key.attempt_id),
+        (ATTEMPT.c.token, key.token),
+        (ATTEMPT.c.ref, key.ref),
+    )
+    for column, value in known:
+        if value is None:
+            continue
+        query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, column == value)
+        row = connection.execute(query).first()
+        if row is not None:
+            return row.delivery_id, row.id
+    return None
+
+
+def holders(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
+    """Name the attempts that have these ids at a carrier."""
+    query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
+    return {row.ref: row.id for row in connection.execute(query)}
+
+
+def listened_at(connection: Connection) -> datetime | None:
+    """Tell when callbacks could last be stored; None when nobody has ever listened for them."""
+    return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == LISTENING))
+
+
+def listening(connection: Connection, now: datetime) -> None:
+    """Note that callbacks can be stored now."""
+    row = {"name": LISTENING, "holder": "", "until": now}
+    if not insert_new(connection, LEASE, [row], "name"):
+        connection.execute(update(LEASE).where(LEASE.c.name == LISTENING).values(until=now))
+
+
+def awaiting_news(connection: Connection, carriers: Sequence[str]) -> list[str]:
+    """Name the deliveries that are being followed at these carriers."""
+    followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))
+    return list(connection.scalars(followed.where(DELIVERY.c.carrier.in_(carriers))))

@@ -1,0 +1,95 @@
+"""Between rows and the frozen values of the pure rooms: names are equal, only a few kinds of value differ."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import RowMapping
+
+from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
+from schemas.orders import Cancellation, Order
+from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.stores import Store
+from worker.domain.delivery import Attempt, Delivery, Step, Unread
+
+Convert = Callable[[Any], Any]
+
+
+def _model(kind: type[BaseModel]) -> tuple[Convert, Convert]:
+    return (lambda value: value.model_dump(mode="json")), kind.model_validate
+
+
+_IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
+    "order": (lambda order: order.model_dump_json(), Order.model_validate_json),
+    "store": (lambda store: store.model_dump_json(), Store.model_validate_json),
+    "status": (str, DeliveryStatus),
+    "previous_status": (str, DeliveryStatus),
+    "step": (str, Step),
+    "reason": (str, Reason),
+    "cancelled_by": (str, CancelledBy),
+    "evidence": (str, Evidence),
+    "cancel": _model(Cancellation),
+    "refs": (dict, dict),
+    "state": (str, str),
+    "raw": _model(RawWord),
+    "courier": _model(CourierInfo),
+    "price": _model(PriceInfo),
+    "proof": _model(ProofInfo),
+    "unread": _model(Unread),
+}
+APART = frozenset({"order", "store", "fingerprint"})
+"""Columns so large that they are written only for the row they change in."""
+
+
+def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name != "attempts")
+
+
+_NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
+
+
+def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
+    """Name the columns in which any of these values is not what it was, but those that are written apart."""
+    changed = {
+        name
+        for before, after in pairs
+        for name in _NAMES[type(after)]
+        if getattr(after, name) is not getattr(before, name)
+    }
+    return sorted(changed - APART)
+
+
+def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """Turn a value into its row's columns: the named ones, by default all."""
+    row = {}
+    for name in _NAMES[type(value)] if names is None else names:
+        held = getattr(value, name)
+        convert = _IN_AND_OUT.get(name)
+        row[name] = convert[0](held) if convert and held is not None else _storable(held)
+    return row
+
+
+def _storable(value: Any) -> Any:
+    # PostgreSQL keeps no NUL in a text, and a carrier's odd word must not stop its delivery.
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+
+
+def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
+    values = {}
+    for name in _NAMES[kind]:
+        held = row[name]
+        convert = _IN_AND_OUT.get(name)
+        values[name] = convert[1](held) if convert and held is not None else held
+    return values
+
+
+def load_attempt(row: RowMapping) -> Attempt:
+    """Read an attempt's row."""
+    values = _load(Attempt, row)
+    return Attempt(**{**values, "refs": values["refs"] or {}})
+
+
+def load_delivery(row: RowMapping, attempts: Iterable[Attempt]) -> Delivery:
+    """Read a delivery's row, with its attempts in order."""
+    return Delivery(**_load(Delivery, row), attempts=tuple(attempts))

@@ -1,0 +1,15 @@
+"""Alembic's entry: it runs over the connection that the store hands in."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+from worker.database import tables  # noqa: F401 - registers the tables
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    compare_type=False,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

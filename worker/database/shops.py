@@ -1,0 +1,27 @@
+"""The store directory: the shops that orders come from."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from schemas.stores import Store
+from worker.database.deliveries import insert_new
+from worker.database.tables import DELIVERY, SHOP
+
+
+def shops(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, Store]:
+    """Read the directory, or the named shops of it."""
+    query = select(SHOP.c.store_id, SHOP.c.body)
+    found = connection.execute(query if ids is None else query.where(SHOP.c.store_id.in_(list(ids))))
+    return {row.store_id: Store.model_validate_json(row.body) for row in found}
+
+
+def put_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:
+    """Write shops into the directory and let the orders that wait for one go; return how many wait."""
+    for key, shop in shops.items():
+        row = {"store_id": key, "body": shop.model_dump_json(), "updated_at": now}
+        if not insert_new(connection, SHOP, [row], "store_id"):
+            connection.execute(update(SHOP).where(SHOP.c.store_id == key).values(row))
+    waiting = (DELIVERY.c.step == "route") & DELIVERY.c.store_id.in_(list(shops))
+    return connection.execute(update(DELIVERY).where(waiting).values(next_run_at=now, lease_until=None)).rowcount

@@ -1,0 +1,87 @@
+"""What the platform has yet to be told: which deliveries are to be looked at there, when, and by whom.
+
+`due_at` is when; while somebody looks it is NULL, and the row leased to him. What changes meanwhile sets it anew, so
+that the end of his look finds it. A lease that ran out was lost with its process, and is due.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from worker.database.tables import WRITE_BACK
+from worker.domain import schedule
+from worker.domain.delivery import Delivery
+from worker.ordering_api.write_policy import Memory, stirs
+
+SOURCE = "write_back_source"
+"""The engine's option that names whose orders are written back; without it nobody's are."""
+_KNOWN = [WRITE_BACK.c[name] for name in ("code", "replaced", "written", "told", "seen", "failures")]
+
+
+def note(connection: Connection, moved: Iterable[tuple[Delivery | None, Delivery]]) -> None:
+    """Let the platform be asked about deliveries that have moved; pairs of what each was, if anything, and is."""
+    source = connection.get_execution_options().get(SOURCE)
+    due = [
+        {"delivery_id": after.id, "due_at": after.changed_at, "written": False, "told": False, "failures": 0}
+        for before, after in moved
+        if after.source == source and (before is None or stirs(before, after))
+    ]
+    if not due:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    put = dialect.insert(WRITE_BACK)
+    sooner = case((WRITE_BACK.c.due_at < put.excluded.due_at, WRITE_BACK.c.due_at), else_=put.excluded.due_at)
+    connection.execute(put.on_conflict_do_update(index_elements=["delivery_id"], set_={"due_at": sooner}), due)
+
+
+def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Hand out the deliveries that have waited longest, each once for a while, and what was lost with its process."""
+    lost = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= now)
+    found_again = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
+    _change(connection, lost, found_again)
+    due = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.due_at <= now, WRITE_BACK.c.lease_until.is_(None))
+    return _change(connection, due.order_by(WRITE_BACK.c.due_at).limit(limit), {"due_at": now + schedule.LEASE})
+
+
+def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[str, Any]) -> list[str]:
+    """Change rows that nobody else has in hand; return whose they are."""
+    these = which.with_for_update(skip_locked=True).cte()
+    changed = update(WRITE_BACK).where(WRITE_BACK.c.delivery_id.in_(select(these.c.delivery_id))).values(values)
+    return list(connection.scalars(changed.returning(WRITE_BACK.c.delivery_id)))
+
+
+def begin(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> Memory | None:
+    """Lease a delivery to who looks now; None when there is nothing to look at yet, or somebody looks already.
+
+    What was handed out is due within that lease; a hint that comes late must not hurry what waits for longer.
+    """
+    this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
+    free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
+    taken = update(WRITE_BACK).where(this & free).values(due_at=None, lease_until=until).returning(*_KNOWN)
+    row = connection.execute(taken).one_or_none()
+    return None if row is None else Memory(*row)
+
+
+def end(connection: Connection, delivery_id: str, until: datetime, known: Memory, due_at: datetime | None) -> bool:
+    """Give a lease back with what is known now, and the next look unless one is due sooner; false when it was lost."""
+    mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
+    given = {**asdict(known), "lease_until": None}
+    if due_at is not None:
+        given["due_at"] = case((WRITE_BACK.c.due_at < due_at, WRITE_BACK.c.due_at), else_=due_at)
+    return bool(connection.execute(update(WRITE_BACK).where(mine).values(given)).rowcount)
+
+
+def waiting(connection: Connection, now: datetime) -> int:
+    """Count the deliveries that the platform should have been told of, or that it could not be."""
+    late = (WRITE_BACK.c.due_at <= now) | (WRITE_BACK.c.due_at.is_not(None) & (WRITE_BACK.c.failures > 0))
+    return connection.scalar(select(func.count()).where(late)) or 0
+
+
+def known(connection: Connection, delivery_id: str) -> Memory | None:
+    """Tell what is known of a delivery's order at the platform."""
+    row = connection.execute(select(*_KNOWN).where(WRITE_BACK.c.delivery_id == delivery_id)).one_or_none()
+    return None if row is None else Memory(*row)

@@ -1,0 +1,1 @@
+"""The decisions: pure functions and frozen values. Nothing here reads a clock, a database or a network."""

