@@ -17,9 +17,9 @@ from sqlalchemy import create_engine
 from benchmarks import plain_celery
 from benchmarks.services import driver_url
 from worker.app import KEY_PREFIX
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.local.demo import orders as demo
-from worker.local.supervisor import Fleet
+from worker.local.supervisor import Supervisor
 
 STORE = "34"
 TOKEN = "sandbox-cervo-token"
@@ -98,7 +98,7 @@ class Contender(ABC):
     def proof(self) -> Counter[str]:
         """Count what it tells of each order; each must be 1."""
 
-    def start(self, fleet: Fleet) -> None:
+    def start(self, fleet: Supervisor) -> None:
         """Start its processes."""
         fleet.environ = {**self.place.environ, **self.environ}
         for name in WORKERS:
@@ -120,7 +120,7 @@ class OrderSync(Contender):
 
     def prepare(self) -> None:
         """Migrate."""
-        store = Store(self.place.database)
+        store = Database(self.place.database)
         store.upgrade()
         store.close()
 
@@ -148,7 +148,7 @@ class OrderSync(Contender):
         path.touch()
         return str(path)
 
-    def start(self, fleet: Fleet) -> None:
+    def start(self, fleet: Supervisor) -> None:
         """Start workers and beat."""
         super().start(fleet)
         schedule = str(self.place.folder / "beat")

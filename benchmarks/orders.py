@@ -28,7 +28,7 @@ import httpx
 
 from benchmarks.contenders import Contender, OrderSync, Place, PlainCelery
 from benchmarks.services import backends, cpu_seconds, database, wait_until
-from worker.local.supervisor import Fleet, free_port, read_tail, start_redis
+from worker.local.supervisor import Supervisor, free_port, read_tail, start_redis
 
 WARM_UP = 300
 PAUSE = 0.05
@@ -63,14 +63,14 @@ class Bench:
     """The services, and the processes that outlive a round."""
 
     place: Place
-    services: Fleet
+    services: Supervisor
 
     def round(self, contender: Contender, orders: int) -> Result:
         """Run one round with workers of its own, so that no round leaves anything to the next."""
         self.place.redis.flushall()
         contender.reset()
         httpx.post(f"{self.place.carrier}/sandbox/reset").raise_for_status()
-        with Fleet(self.place.environ, self.place.folder / "log") as fleet:
+        with Supervisor(self.place.environ, self.place.folder / "log") as fleet:
             contender.start(fleet)
             try:
                 wait_until(contender.ready, f"{contender.name} starts")
@@ -86,7 +86,7 @@ class Bench:
         contender.give()
         wait_until(lambda: contender.done() >= WARM_UP, f"{contender.name} warms up")
 
-    def _measure(self, contender: Contender, fleet: Fleet, numbers: range) -> Result:
+    def _measure(self, contender: Contender, fleet: Supervisor, numbers: range) -> Result:
         contender.stage(numbers)
         before, started = self._cpu(fleet), time.perf_counter()
         contender.give()
@@ -95,7 +95,7 @@ class Bench:
         used = {name: after[name] - before[name] for name in after}
         return Result(len(numbers), seconds, used, self._faults(contender, numbers.stop))
 
-    def _cpu(self, fleet: Fleet) -> dict[str, float]:
+    def _cpu(self, fleet: Supervisor) -> dict[str, float]:
         found = {"postgres": cpu_seconds(backends(self.place.sql))}
         for process in (*self.services.processes, *fleet.processes):
             if process.running is not None:
@@ -120,7 +120,7 @@ def run(rounds: int, orders: int, *, sandbox: bool) -> bool:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="order-sync-bench-")))
         url = stack.enter_context(database())
         environ = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
-        services = stack.enter_context(Fleet(environ, folder / "log"))
+        services = stack.enter_context(Supervisor(environ, folder / "log"))
         port = free_port()
         place = Place(url, start_redis(services, folder / "redis"), f"http://127.0.0.1:{port}", folder, environ)
         stack.callback(place.close)
@@ -139,7 +139,7 @@ def run(rounds: int, orders: int, *, sandbox: bool) -> bool:
         return not any(result.faults for each in results.values() for result in each)
 
 
-def _start_carrier(services: Fleet, port: int, *, sandbox: bool) -> None:
+def _start_carrier(services: Supervisor, port: int, *, sandbox: bool) -> None:
     if sandbox:
         options = ["--port", str(port), "--latency", str(PAUSE), "--step", "3600"]
         services.start_command("carrier", ["order-sync", "sandbox", *options])

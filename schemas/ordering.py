@@ -22,7 +22,7 @@ ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class ProjectDefaults:
     """What an Ordering project knows and its orders may leave unsaid; configuration, never a guess.
 
     `country` is ISO 3166 alpha-2, `currency` ISO 4217, `timezone` an IANA name. `paymethods` tells by the gateway's
@@ -35,7 +35,7 @@ class Project:
     paymethods: Mapping[str, bool] = field(default_factory=dict)
 
 
-UNTOLD = Project()
+NO_DEFAULTS = ProjectDefaults()
 
 AT_THE_DOOR = {"cash": "cash", "card_delivery": "card"}
 """The gateways that are paid to the courier, and with what."""
@@ -137,7 +137,7 @@ def reaction_to(status: int | None) -> Reaction:
     return Reaction.DISPATCH if status is None else INBOUND.get(status, Reaction.IGNORE)
 
 
-def read_order(raw: Mapping[str, Any], project: Project = UNTOLD) -> Order:
+def read_order(raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Order:
     """Turn the platform's order into ours; `raw` is the order itself, without the API's `{"error", "result"}`.
 
     Raises MalformedError that names the platform's field and no value.
@@ -149,7 +149,7 @@ def read_order(raw: Mapping[str, Any], project: Project = UNTOLD) -> Order:
         raise MalformedError(explain(error)) from None
 
 
-def _order(raw: RawOrder, project: Project) -> dict[str, Any]:
+def _order(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
     _demand({"id": raw.id, "business_id": raw.business_id, "delivery_type": raw.delivery_type})
     delivery_type = DELIVERY_TYPE_BY_NUMBER.get(raw.delivery_type)
     if delivery_type is None:
@@ -178,7 +178,7 @@ STAYS: dict[str, Any] = {
 """
 
 
-def _journey(raw: RawOrder, project: Project) -> dict[str, Any]:
+def _journey(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
     customer, phone = raw.customer, _phone(raw.customer)
     amount = raw.total if raw.summary.total is None else raw.summary.total
     currency = raw.currency or project.currency
@@ -214,7 +214,7 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _deliver_at(raw: RawOrder, project: Project) -> datetime | None:
+def _deliver_at(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
     """Find the promised time; None, as soon as possible, when it is not later than the order itself (O-06).
 
     `delivery_datetime` is in the shop's time, in the hour that autumn shows twice the first of the two;
@@ -225,7 +225,7 @@ def _deliver_at(raw: RawOrder, project: Project) -> datetime | None:
     return None if asap else due
 
 
-def _due(raw: RawOrder, project: Project) -> datetime | None:
+def _due(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
     if raw.delivery_datetime_utc:
         return _in_utc(raw.delivery_datetime_utc)
     local = raw.delivery_datetime
@@ -255,7 +255,7 @@ def _phone(customer: RawCustomer) -> str:
     return f"+{code} {number}" if national and code else number
 
 
-def _dropoff(raw: RawOrder, project: Project) -> dict[str, Any]:
+def _dropoff(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
     customer, place = raw.customer, raw.customer.location
     if place.lat is None or place.lng is None:
         place = raw.location  # "the user's location", beside the customer instead of in it
@@ -272,7 +272,7 @@ def _dropoff(raw: RawOrder, project: Project) -> dict[str, Any]:
     }
 
 
-def _payment(raw: RawOrder, project: Project, amount: Decimal) -> dict[str, Any]:
+def _payment(raw: RawOrder, project: ProjectDefaults, amount: Decimal) -> dict[str, Any]:
     prepaid = _is_prepaid(raw, project)
     gateway = raw.paymethod.gateway
     method = AT_THE_DOOR.get(gateway, gateway or ("card" if prepaid else "cash"))
@@ -283,7 +283,7 @@ def _payment(raw: RawOrder, project: Project, amount: Decimal) -> dict[str, Any]
     return {"prepaid": prepaid, "method": method, "change_for": tendered}
 
 
-def _is_prepaid(raw: RawOrder, project: Project) -> bool:
+def _is_prepaid(raw: RawOrder, project: ProjectDefaults) -> bool:
     gateway = raw.paymethod.gateway
     for key in (raw.paymethod_id, gateway):
         if key in project.paymethods:

@@ -27,13 +27,13 @@ from schemas.order import (
     Payment,
     fingerprint,
 )
-from schemas.ordering import ORDERING_SCHEMA, UNTOLD, Project, read_order
+from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order
 from schemas.reading import MAX_MESSAGE_BYTES, MalformedError, explain, read_object
 
 __all__ = [
     "DEFAULT_SOURCE", "DELIVERY_TYPE_BY_NUMBER", "MAX_MESSAGE_BYTES", "ORDERING_SCHEMA", "ORDER_SCHEMA", "Cancellation",
     "Customer", "DeliveryType", "Dropoff", "Envelope", "Identifier", "Instant", "Item", "MalformedError", "Message",
-    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "missed", "read_message",
+    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "found_order_message", "read_message",
 ]  # fmt: skip
 
 DEFAULT_SOURCE = "platform"
@@ -91,18 +91,18 @@ class Message:
     traceparent: str | None = None
 
     @property
-    def unasked(self) -> bool:
+    def is_backfilled(self) -> bool:
         """Whether it is our own word about an order that was found at the platform."""
-        return self.id == missed(self.source, self.data.order_id).id
+        return self.id == found_order_message(self.source, self.data.order_id).id
 
 
-def missed(source: str, order_id: str) -> Message:
+def found_order_message(source: str, order_id: str) -> Message:
     """Write the message of an order whose own never came: always the same one, so that it counts once."""
     identity = str(uuid5(NAMESPACE, f"missed\n{source}\n{order_id}"))
     return Message(source=source, id=identity, type="order.placed", data=OrderRef(order_id=order_id))
 
 
-def read_message(raw: bytes | dict[str, Any], project: Project = UNTOLD) -> Message:
+def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:
     """Read one message from either door: the stream's bytes or the Celery task's dict.
 
     `project` is what an Ordering order leaves unsaid. Raises MalformedError; its text names the field and no value.
@@ -121,7 +121,7 @@ def read_message(raw: bytes | dict[str, Any], project: Project = UNTOLD) -> Mess
     )
 
 
-def _read_data(envelope: Envelope, project: Project) -> Order | OrderRef | Cancellation:
+def _read_data(envelope: Envelope, project: ProjectDefaults) -> Order | OrderRef | Cancellation:
     try:
         model = _model(envelope)
         return model.model_validate(envelope.data) if model else read_order(envelope.data, project)

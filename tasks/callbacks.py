@@ -11,10 +11,10 @@ from celery import shared_task
 from schemas.status import Cause
 from worker import enqueue, log
 from worker.carriers.port import Carrier, Observation
-from worker.container import House, house
+from worker.container import Container, container
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
-from worker.domain.carrier_terms import view
+from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle.surplus import GONE
 from worker.errors import CarrierError, Unreadable
@@ -33,14 +33,14 @@ Read = Callable[[Delivery, Attempt, datetime], Seen]
 @shared_task(name="callbacks.apply")
 def apply(callback_id: str) -> None:
     """Read a stored callback and store what it means; one whose order is not known yet waits for the sweep."""
-    made = house()
-    kept = made.store.callback(callback_id)
+    made = container()
+    kept = made.database.callback(callback_id)
     if kept is None or kept.result is not None:
         return
     try:
         codec = made.carrier(kept.carrier)
         key = _sure(codec, lambda: codec.callback_key(kept.callback))
-        found = made.store.find_attempt(kept.carrier, key)
+        found = made.database.find_attempt(kept.carrier, key)
     except (CarrierError, KeyError) as error:
         _unreadable(made, kept, error)
         return
@@ -50,9 +50,9 @@ def apply(callback_id: str) -> None:
     _apply(made, codec, kept, found)
 
 
-def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, int]) -> None:
-    now = made.now()
-    read = partial(_read, codec, made.words(kept.carrier), kept)
+def _apply(made: Container, codec: Carrier, kept: StoredCallback, found: tuple[str, int]) -> None:
+    now = made.clock()
+    read = partial(_read, codec, made.status_mappings(kept.carrier), kept)
 
     def decide(delivery: Delivery) -> Change | None:
         attempt = delivery.attempt(found[1])
@@ -64,23 +64,28 @@ def _apply(made: House, codec: Carrier, kept: StoredCallback, found: tuple[str, 
         return _news_of_another(made, read, kept, delivery, replace(attempt, ref=ref))
 
     try:
-        changed = made.store.apply_callback(kept.id, "applied", found, decide)
+        changed = made.database.apply_callback(kept.id, "applied", found, decide)
     except CarrierError as error:
         _unreadable(made, kept, error)
         return
-    enqueue.after(changed, now)
+    enqueue.enqueue_next_steps(changed, now)
 
 
-def _unreadable(made: House, kept: StoredCallback, error: Exception) -> None:
+def _unreadable(made: Container, kept: StoredCallback, error: Exception) -> None:
     logger.warning("callback.unreadable", callback_id=kept.id, carrier=kept.carrier, error=str(error))
-    made.store.apply_callback(kept.id, "unreadable", None, lambda _: None)
+    made.database.apply_callback(kept.id, "unreadable", None, lambda _: None)
 
 
 def _read(
-    codec: Carrier, words: lifecycle.Words, kept: StoredCallback, delivery: Delivery, attempt: Attempt, now: datetime
+    codec: Carrier,
+    words: lifecycle.StatusMappings,
+    kept: StoredCallback,
+    delivery: Delivery,
+    attempt: Attempt,
+    now: datetime,
 ) -> Seen:
-    seen = _sure(codec, lambda: codec.read_callback(kept.callback, view(delivery, attempt), now))
-    return lifecycle.explained(seen, words)
+    seen = _sure(codec, lambda: codec.read_callback(kept.callback, attempt_view(delivery, attempt), now))
+    return lifecycle.apply_mappings(seen, words)
 
 
 def _sure(codec: Carrier, work: Callable[[], T]) -> T:
@@ -91,39 +96,39 @@ def _sure(codec: Carrier, work: Callable[[], T]) -> T:
     return done
 
 
-def _news(made: House, read: Read, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:
-    now = made.now()
+def _news(made: Container, read: Read, kept: StoredCallback, delivery: Delivery, attempt: Attempt) -> Change | None:
+    now = made.clock()
     seen = read(delivery, attempt, now)
     if not seen or _replayed(kept, seen):
-        return lifecycle.look_now(delivery, made.rules, now, attempt.id)
-    change = lifecycle.observe(delivery, attempt.id, seen, made.rules, now, Cause.CALLBACK)
+        return lifecycle.schedule_read_now(delivery, made.terms, now, attempt.id)
+    change = lifecycle.apply_observations(delivery, attempt.id, seen, made.terms, now, Cause.CALLBACK)
     if any(each.status or each.raw for each in seen):
         return change
-    looked = lifecycle.look_now(change.delivery, made.rules, now, attempt.id)
+    looked = lifecycle.schedule_read_now(change.delivery, made.terms, now, attempt.id)
     return Change(looked.delivery, (*change.events, *looked.events)) if looked else change
 
 
 def _news_of_another(
-    made: House, read: Read, kept: StoredCallback, delivery: Delivery, shown: Attempt
+    made: Container, read: Read, kept: StoredCallback, delivery: Delivery, shown: Attempt
 ) -> Change | None:
     """Take a callback about a further order with our tag: a courier too many, unless none comes of it (B-60)."""
     known = next((each for each in delivery.attempts if (each.carrier, each.ref) == (shown.carrier, shown.ref)), None)
     if known is not None:
         return _news(made, read, kept, delivery, known)
-    now = made.now()
-    seen = read(delivery, replace(shown, refs={}), now)
+    now = made.clock()
+    seen = read(delivery, replace(shown, codec_state={}), now)
     if not seen or seen[-1].status in GONE or _replayed(kept, seen):
         return None
-    return lifecycle.duplicates(delivery, shown.id, [shown.ref or ""], made.rules, now, Cause.CALLBACK)
+    return lifecycle.record_duplicates(delivery, shown.id, [shown.ref or ""], made.terms, now, Cause.CALLBACK)
 
 
 def _replayed(kept: StoredCallback, seen: Seen) -> bool:
     """Tell whether all it says was old when it came: carriers repeat theirs for a day, and nobody signs the time."""
-    return all(each.stamp is not None and kept.received_at - each.stamp > REPEATED for each in seen)
+    return all(each.carrier_time is not None and kept.received_at - each.carrier_time > REPEATED for each in seen)
 
 
-def _orphan(made: House, kept: StoredCallback) -> None:
+def _orphan(made: Container, kept: StoredCallback) -> None:
     """Leave a callback that may have overtaken our own create; give it up after a day."""
-    if made.now() - kept.received_at > ORPHANED:
+    if made.clock() - kept.received_at > ORPHANED:
         logger.warning("callback.orphaned", callback_id=kept.id, carrier=kept.carrier)
-        made.store.apply_callback(kept.id, "orphaned", None, lambda _: None)
+        made.database.apply_callback(kept.id, "orphaned", None, lambda _: None)

@@ -2,11 +2,11 @@
 
 from celery import shared_task
 
-from worker.container import house
+from worker.container import container
 from worker.services import account_health
 
 
 @shared_task(name="carriers.probe")
 def probe(carrier: str) -> None:
     """Try a paused account with a harmless call, and let it go again when that is answered."""
-    account_health.retry(house(), carrier)
+    account_health.retry(container(), carrier)

@@ -8,8 +8,8 @@ from celery import shared_task
 from redis.exceptions import RedisError
 
 from worker import log
-from worker.bus.publisher import Moved, left_behind, newest_of
-from worker.container import House, house
+from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
+from worker.container import Container, container
 from worker.single_flight import RELAYING
 
 logger = log.get(__name__)
@@ -31,33 +31,33 @@ def _relay() -> bool:
 
     What was told while the lease was given back is looked for once more, because its hint found the lease taken.
     """
-    made = house()
+    made = container()
     holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
     try:
-        while made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
+        while made.database.take_lease(RELAY, holder, made.clock(), LEASE_SECONDS):
             try:
                 drained = _drain(made, holder)
             finally:
-                made.store.drop_lease(RELAY, holder)
-            if not drained or not made.store.awaits_publishing():
+                made.database.drop_lease(RELAY, holder)
+            if not drained or not made.database.awaits_publishing():
                 return drained
-    except (RedisError, Moved) as error:
+    except (RedisError, StreamMoved) as error:
         logger.warning("events.publishing_failed", error=type(error).__name__)
         return False
     return True
 
 
-def _drain(made: House, holder: str) -> bool:
+def _drain(made: Container, holder: str) -> bool:
     """Publish until nothing waits; False when something had to be left behind."""
-    database, newest = made.store.identity, _repaired(made)
+    database, newest = made.database.identity, _repaired(made)
     stuck: set[str] = set()
-    while waiting := made.store.unsent(BATCH, stuck):
-        told = made.bus.outlet.publish(database, waiting, newest)
-        made.store.sent(told, made.now())
-        stuck |= left_behind(waiting, told)
+    while waiting := made.database.unsent(BATCH, stuck):
+        told = made.bus.publisher.publish(database, waiting, newest)
+        made.database.sent(told, made.clock())
+        stuck |= unpublished_keys(waiting, told)
         if len(waiting) < BATCH or len(stuck) >= STUCK:
             break
-        if not made.store.take_lease(RELAY, holder, made.now(), LEASE_SECONDS):
+        if not made.database.take_lease(RELAY, holder, made.clock(), LEASE_SECONDS):
             return False
         newest = newest_of(newest, told)
     if stuck:
@@ -65,10 +65,10 @@ def _drain(made: House, holder: str) -> bool:
     return not stuck
 
 
-def _repaired(made: House) -> str:
+def _repaired(made: Container) -> str:
     """Let what the bus lost be published again; return the newest place on it."""
-    known = made.store.newest_place()
-    standing, newest = made.bus.outlet.standing(known)
-    if standing != known and (lost := made.store.unpublish(standing, known, made.settings.events_keep)):
+    known = made.database.newest_place()
+    standing, newest = made.bus.publisher.last_surviving(known)
+    if standing != known and (lost := made.database.unpublish(standing, known, made.settings.events_keep)):
         logger.warning("events.lost_by_the_bus", count=lost)
     return newest

@@ -8,10 +8,10 @@ from celery import Task, shared_task
 from celery.worker.request import Request
 
 from worker import enqueue, log
-from worker.container import House, house
+from worker.container import Container, container
 from worker.errors import CarrierError
 from worker.ordering_api import codec as ordering_codec
-from worker.resilience.bulkhead import Door
+from worker.resilience.bulkhead import Admission
 from worker.services import backfill, order_fetch
 
 logger = log.get(__name__)
@@ -41,39 +41,39 @@ def receive(event: Any) -> None:
 
     Celery would drop a task that meets a database which is away.
     """
-    house().bus.place(json.dumps(event, default=repr))
+    container().bus.add_order(json.dumps(event, default=repr))
 
 
 @shared_task(name="orders.fetch")
 def fetch() -> None:
     """Fetch the orders that were named by their id alone; a platform that hangs has its part of the threads only."""
-    made = house()
+    made = container()
     if _paused(made):
         return
-    if made.rooms.enter(ordering_codec.ACCOUNT, ("orders.fetch", []), reading=False) is not Door.OPEN:
+    if made.bulkhead.enter(ordering_codec.ACCOUNT, ("orders.fetch", []), reading=False) is not Admission.ADMITTED:
         return
     try:
         order_fetch.fetch(made)
     finally:
-        enqueue.give(made.rooms.leave(ordering_codec.ACCOUNT, reading=False))
+        enqueue.send(made.bulkhead.leave(ordering_codec.ACCOUNT, reading=False))
 
 
 @shared_task(name="orders.backfill")
 def find_missed() -> None:
     """Look for open orders whose message never came; one look at a time, the others leave it to that one."""
-    made = house()
+    made = container()
     holder = uuid4().hex
     if _paused(made) or not backfill.alone(made, holder):
         return
     try:
-        backfill.take_in(made, backfill.find(made, until=made.now() - backfill.ON_ITS_WAY))
+        backfill.take_in(made, backfill.find(made, until=made.clock() - backfill.ON_ITS_WAY))
     except CarrierError as error:
         logger.warning("backfill.failed", error=str(error))
     finally:
-        made.store.drop_lease(backfill.LEASE, holder)
+        made.database.drop_lease(backfill.LEASE, holder)
 
 
-def _paused(made: House) -> bool:
+def _paused(made: Container) -> bool:
     """Tell whether a person wants the platform left alone. One that shuts us out is asked: it may let us in again."""
-    pause = made.store.paused().get(ordering_codec.ACCOUNT)
+    pause = made.database.paused().get(ordering_codec.ACCOUNT)
     return pause is not None and pause.by == "operator"

@@ -7,10 +7,10 @@ from celery import current_app, shared_task
 
 from worker import enqueue
 from worker.app import carrier_queues
-from worker.container import House, house
+from worker.container import Container, container
 from worker.database.deliveries import Due
 from worker.domain import lifecycle
-from worker.domain.delivery import INDOORS, Change, Delivery, Step
+from worker.domain.delivery import LOCAL_STEPS, Change, Delivery, Step
 from worker.errors import Unavailable
 from worker.ordering_api import codec as ordering_codec
 from worker.services import account_health, write_back
@@ -24,25 +24,25 @@ FULL = 100
 @shared_task(name="timers.sweep")
 def sweep() -> None:
     """Hand out due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
-    made = house()
-    now = made.now()
+    made = container()
+    now = made.clock()
     full = _full(made)
-    due = made.store.claim(now, LIMIT, except_carriers=full)
-    waiting = made.store.claim_callbacks(now, CALLBACKS_LIMIT)
+    due = made.database.claim(now, LIMIT, except_carriers=full)
+    waiting = made.database.claim_callbacks(now, CALLBACKS_LIMIT)
     groups = _grouped(due)
     found = _handed_out(made, groups)
     found += [("callbacks.apply", [callback_id]) for callback_id in waiting]
     found += account_health.probes(made)
     if ordering_codec.ACCOUNT not in full:
         found += write_back.due(made, now)
-    if made.store.awaits_publishing():
+    if made.database.awaits_publishing():
         found.append(enqueue.publish())
-    if made.store.awaits_fetch(now):
+    if made.database.awaits_fetch(now):
         found.append(("orders.fetch", []))
-    enqueue.give(found)
-    _stay_indoors(made, [each.id for each in due if each.step in INDOORS])
+    enqueue.send(found)
+    _stay_indoors(made, [each.id for each in due if each.step in LOCAL_STEPS])
     for (step, carrier), ids in groups.items():
-        if carrier not in made.rules:  # its account left the settings: otherwise this step would be due for ever
+        if carrier not in made.terms:  # its account left the settings: otherwise this step would be due for ever
             account_health.put_off(made, carrier, ids, step, Unavailable(f"no account is named {carrier}"))
 
 
@@ -54,35 +54,35 @@ def _grouped(due: list[Due]) -> dict[tuple[Step, str], list[str]]:
     return groups
 
 
-def _handed_out(made: House, groups: Mapping[tuple[Step, str], list[str]]) -> list[enqueue.Hint]:
+def _handed_out(made: Container, groups: Mapping[tuple[Step, str], list[str]]) -> list[enqueue.WakeUp]:
     """Make the fewest tasks: reads that share one request go together."""
-    found: list[enqueue.Hint] = []
+    found: list[enqueue.WakeUp] = []
     for (step, carrier), ids in groups.items():
-        if carrier in made.rules:
-            size = made.rules[carrier].capabilities.track_batch if step is Step.TRACK else enqueue.BATCH
+        if carrier in made.terms:
+            size = made.terms[carrier].capabilities.track_batch if step is Step.TRACK else enqueue.BATCH
             found += enqueue.batches(step, carrier, ids, size)
     return found
 
 
-def _stay_indoors(made: House, ids: list[str]) -> None:
+def _stay_indoors(made: Container, ids: list[str]) -> None:
     """Do here what needs no carrier: give waiting deliveries their store, and give alarms."""
     if not ids:
         return
-    waiting = {each.order.store_id for each in made.store.load(ids)}
-    shops = {**made.file_shops, **made.store.shops(waiting)}
-    now = made.now()
+    waiting = {each.order.store_id for each in made.database.load(ids)}
+    shops = {**made.file_shops, **made.database.shops(waiting)}
+    now = made.clock()
 
     def decide(delivery: Delivery) -> Change | None:
         if delivery.step is not Step.ROUTE:
-            return lifecycle.ring(delivery, made.rules, now)
-        return lifecycle.route(delivery, shops.get(delivery.order.store_id), made.rules, now)
+            return lifecycle.fire_alarms(delivery, made.terms, now)
+        return lifecycle.route(delivery, shops.get(delivery.order.store_id), made.terms, now)
 
-    enqueue.after(made.store.update(ids, decide), now)
+    enqueue.enqueue_next_steps(made.database.update(ids, decide), now)
 
 
-def _full(made: House) -> list[str]:
+def _full(made: Container) -> list[str]:
     """Name the carriers whose queues are full, and the platform if its queue is."""
-    queues = {queue: name for name in made.rules for queue in carrier_queues(name)} | {
+    queues = {queue: name for name in made.terms for queue in carrier_queues(name)} | {
         "platform": ordering_codec.ACCOUNT
     }
     with current_app.connection_or_acquire() as connection:

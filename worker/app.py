@@ -19,7 +19,7 @@ from worker import log
 from worker.config.settings import Settings, load
 from worker.errors import SettingsError
 from worker.runtime import broker
-from worker.runtime.watchdog import Watch
+from worker.runtime.watchdog import Watchdog
 from worker.services.crash_recovery import JournalReader
 from worker.services.ingest import OrdersReader, away
 
@@ -64,7 +64,7 @@ def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> d
     return {"queue": queue} if queue in QUEUES else None
 
 
-class Hint(Task[Any, Any]):
+class WakeUpTask(Task[Any, Any]):
     """A task whose trouble with the database or Redis is noted in one line: the sweep hands its work out again."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -77,10 +77,10 @@ class Hint(Task[Any, Any]):
             log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
 
 
-def make(settings: Settings) -> Celery:
+def configure(settings: Settings) -> Celery:
     """Configure the app for these settings."""
     broker.install()
-    made: Celery = Celery("order-sync", broker=settings.broker, task_cls=Hint, set_as_current=True)
+    made: Celery = Celery("order-sync", broker=settings.broker, task_cls=WakeUpTask, set_as_current=True)
     redis_options: dict[str, Any] = {
         "visibility_timeout": VISIBILITY_SECONDS,
         # What a dead worker held comes back after 10 s; by default kombu looks every 100 s.
@@ -152,7 +152,7 @@ def make(settings: Settings) -> Celery:
             **(_BACKFILL if settings.ordering.backfill else {}),
         },
     )
-    made.steps["worker"].update((OrdersReader, JournalReader, Watch))
+    made.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
     made.set_default()  # the current app is a thread's own; hints are given from many threads
     return made
 
@@ -160,7 +160,7 @@ def make(settings: Settings) -> Celery:
 @cache
 def _app() -> Celery:
     try:
-        return make(load())
+        return configure(load())
     except SettingsError as error:
         sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
         raise SystemExit(2) from None

@@ -19,19 +19,19 @@ from worker.carriers.account import CarrierAccount
 from worker.carriers.port import Carrier
 from worker.clock import SharedClock
 from worker.config.settings import Settings, load
-from worker.database.database import Store
-from worker.domain.carrier_terms import Terms
+from worker.database.database import Database
+from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.eligibility import refusal
-from worker.domain.lifecycle import Rules, Words
+from worker.domain.lifecycle import StatusMappings, TermsByAccount
 from worker.errors import Refused
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
-from worker.resilience.bulkhead import Rooms
-from worker.resilience.call_journal import Journal
-from worker.resilience.circuit_breaker import Breaker
-from worker.resilience.quote_cache import Prices
-from worker.resilience.rate_limiter import Budget
+from worker.resilience.bulkhead import Bulkhead
+from worker.resilience.call_journal import CallJournal
+from worker.resilience.circuit_breaker import CircuitBreaker
+from worker.resilience.quote_cache import QuoteCache
+from worker.resilience.rate_limiter import RateLimiter
 
 logger = log.get(__name__)
 Clock = Callable[[], datetime]
@@ -47,25 +47,25 @@ def utc_now() -> datetime:
 
 
 @dataclass
-class House:
+class Container:
     """Everything a process needs, made on first use. Its clock is the database's where hosts share one."""
 
     settings: Settings
-    now: Clock = utc_now
+    clock: Clock = utc_now
     _carriers: dict[str, Carrier] = field(default_factory=dict)
-    _words: tuple[datetime | None, Mapping[str, Words]] = (None, MappingProxyType({}))
+    _words: tuple[datetime | None, Mapping[str, StatusMappings]] = (None, MappingProxyType({}))
 
     def __post_init__(self) -> None:
         """Put the shared clock in the place of the wall clock."""
-        if self.now is utc_now and self.settings.shared:
-            self.now = SharedClock(lambda: self.store.time())  # noqa: PLW0108 - made on first use, as all here
+        if self.clock is utc_now and self.settings.shared:
+            self.clock = SharedClock(lambda: self.database.time())  # noqa: PLW0108 - made on first use, as all here
 
     @cached_property
-    def store(self) -> Store:
+    def database(self) -> Database:
         """The database."""
         ordering = self.settings.ordering
         told = ordering.source if ordering.base_url else None
-        return Store(self.settings.database_url, pool_size=self.settings.worker_concurrency, write_back=told)
+        return Database(self.settings.database_url, pool_size=self.settings.worker_concurrency, write_back=told)
 
     @cached_property
     def bus(self) -> Bus:
@@ -74,44 +74,44 @@ class House:
         return Bus(streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
 
     @cached_property
-    def journal(self) -> Journal:
+    def journal(self) -> CallJournal:
         """What outlasts a process that dies with a reply."""
-        return Journal(self.settings.journal_folder)
+        return CallJournal(self.settings.journal_folder)
 
     @cached_property
     def gateway(self) -> Gateway:
         """The door for HTTP."""
-        return Gateway(self.destinations, self.budget.take, self.now)
+        return Gateway(self.api_accounts, self.rate_limiter.take, self.clock)
 
     @cached_property
-    def budget(self) -> Budget:
+    def rate_limiter(self) -> RateLimiter:
         """The request budgets that processes share."""
-        return Budget(streams.connect(self.settings.redis))
+        return RateLimiter(streams.connect(self.settings.redis))
 
     @cached_property
-    def breaker(self) -> Breaker:
+    def breaker(self) -> CircuitBreaker:
         """The circuit breakers that processes share."""
-        return Breaker(streams.connect(self.settings.redis))
+        return CircuitBreaker(streams.connect(self.settings.redis))
 
     @cached_property
-    def prices(self) -> Prices:
+    def quote_cache(self) -> QuoteCache:
         """The prices that processes share."""
-        return Prices(streams.connect(self.settings.redis))
+        return QuoteCache(streams.connect(self.settings.redis))
 
     @cached_property
-    def rooms(self) -> Rooms:
+    def bulkhead(self) -> Bulkhead:
         """What each account may have of this process's threads."""
-        return Rooms(self.settings.worker_concurrency, len(self.settings.accounts))
+        return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts))
 
     @cached_property
-    def destinations(self) -> dict[str, ApiAccount]:
+    def api_accounts(self) -> dict[str, ApiAccount]:
         """Every origin that may be called."""
         ordering = self.settings.ordering
         known = {ordering_codec.ACCOUNT: ordering_codec.account(ordering)} if ordering.base_url else {}
         return {**known, **self.settings.accounts}
 
     @cached_property
-    def rules(self) -> Rules:
+    def terms(self) -> TermsByAccount:
         """What the engine must know of each carrier account."""
         return {name: _terms(codec) for name, codec in self.codecs.items()}
 
@@ -125,12 +125,12 @@ class House:
         """The store directory's file, as it was at the start."""
         return self.settings.stores()
 
-    def words(self, account: str) -> Words:
+    def status_mappings(self, account: str) -> StatusMappings:
         """Tell what operators said that an account's words mean, a few seconds ago at the most."""
-        now = self.now()
+        now = self.clock()
         read_at, words = self._words
         if read_at is None or abs(now - read_at) >= WORDS_FRESH:
-            words = self.store.words()
+            words = self.database.words()
             self._words = now, words
         return words.get(account, {})
 
@@ -141,16 +141,16 @@ class House:
         return self._carriers[name]
 
     def _introduce(self, account: CarrierAccount) -> Carrier:
-        codec = KINDS[account.kind](account, self.store.facts(account.name))
+        codec = KINDS[account.kind](account, self.database.account_metadata(account.name))
         if not codec.needs_login:
             return codec
-        facts = codec.read_probe(self.gateway.one(account.name, codec.probe()))
-        self.store.put_facts(account.name, facts)
+        facts = codec.read_probe(self.gateway.send_one(account.name, codec.probe()))
+        self.database.put_account_metadata(account.name, facts)
         return KINDS[account.kind](account, facts)
 
     def close(self) -> None:
         """Close what was opened."""
-        for name in ("gateway", "store"):
+        for name in ("gateway", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()
 
@@ -164,9 +164,9 @@ class House:
         return f"{public}/callbacks/{account}/{token}" if public else None
 
 
-def _terms(codec: Carrier) -> Terms:
+def _terms(codec: Carrier) -> CarrierTerms:
     account, refuses = codec.account, partial(_refuses, codec)
-    return Terms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval, refuses)
+    return CarrierTerms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval, refuses)
 
 
 def _refuses(codec: Carrier, order: Order, store: Shop, at: datetime) -> Refused | None:
@@ -177,27 +177,27 @@ def _refuses(codec: Carrier, order: Order, store: Shop, at: datetime) -> Refused
     return why
 
 
-_houses: dict[int, House] = {}
+_houses: dict[int, Container] = {}
 _building = threading.Lock()
 
 
-def house() -> House:
+def container() -> Container:
     """Give this process its house: one for each process, because connections do not survive a fork."""
     with _building:
         pid = os.getpid()
         if pid not in _houses:
             _houses.clear()
-            _houses[pid] = _furnished(House(load()))
+            _houses[pid] = _furnished(Container(load()))
         return _houses[pid]
 
 
-def _furnished(made: House) -> House:
+def _furnished(made: Container) -> Container:
     """Make what the tasks' threads share before they do: two of them at first use would make two of each."""
-    _ = made.store, made.bus, made.gateway, made.journal, made.breaker, made.rooms, made.rules, made.file_shops
+    _ = made.database, made.bus, made.gateway, made.journal, made.breaker, made.bulkhead, made.terms, made.file_shops
     return made
 
 
-def use(made: House) -> None:
+def override(made: Container) -> None:
     """Put a house of one's own in place, as tests and tools do."""
     _houses.clear()
     _houses[os.getpid()] = made

@@ -7,19 +7,19 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 from worker import log
-from worker.domain.delivery import INDOORS, Delivery, Step
+from worker.domain.delivery import LOCAL_STEPS, Delivery, Step
 from worker.single_flight import RELAYING
 
 logger = log.get(__name__)
 BATCH = 25
-TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in INDOORS}
-Hint = tuple[str, list[object]]
+TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in LOCAL_STEPS}
+WakeUp = tuple[str, list[object]]
 """A task's name and its arguments; the app's routes know the queue."""
 
 
-def give(hints: Iterable[Hint]) -> None:
+def send(hints: Iterable[WakeUp]) -> None:
     """Send hints. A broker that is away is only noted; a relay that is under way in this process needs no message."""
-    wanted = [hint for hint in hints if hint != publish() or not RELAYING.ask()]
+    wanted = [hint for hint in hints if hint != publish() or not RELAYING.request()]
     if not wanted:
         return
     try:
@@ -30,17 +30,17 @@ def give(hints: Iterable[Hint]) -> None:
         logger.warning("hint.lost", error=type(error).__name__, count=len(wanted))
 
 
-def batches(step: Step, carrier: str, ids: list[str], size: int = BATCH) -> list[Hint]:
+def batches(step: Step, carrier: str, ids: list[str], size: int = BATCH) -> list[WakeUp]:
     """Make the hints for one step at one carrier."""
     return [(TASKS[step], [carrier, ids[at : at + size]]) for at in range(0, len(ids), size)]
 
 
-def publish() -> Hint:
+def publish() -> WakeUp:
     """Make the hint that events wait."""
     return "events.publish", []
 
 
-def after(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> None:
+def enqueue_next_steps(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> None:
     """Hint what follows at once from a change: the next step of each delivery that is due, and its events.
 
     `told` says that there are events besides those of the changed deliveries.
@@ -48,7 +48,7 @@ def after(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> 
     grouped: dict[tuple[Step, str], list[str]] = {}
     for delivery in changed:
         told = True
-        if delivery.step in TASKS and delivery.desk and delivery.next_run_at and delivery.next_run_at <= now:
-            grouped.setdefault((delivery.step, delivery.desk), []).append(delivery.id)
+        if delivery.step in TASKS and delivery.step_carrier and delivery.next_run_at and delivery.next_run_at <= now:
+            grouped.setdefault((delivery.step, delivery.step_carrier), []).append(delivery.id)
     hints = [hint for (step, carrier), ids in grouped.items() for hint in batches(step, carrier, ids)]
-    give([*hints, publish()] if told else hints)
+    send([*hints, publish()] if told else hints)

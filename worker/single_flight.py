@@ -4,14 +4,14 @@ import threading
 from collections.abc import Callable
 
 
-class Rounds:
+class SingleFlight:
     """Knows whether a round is under way in this process, and whether another was asked for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._asked = False
 
-    def ask(self) -> bool:
+    def request(self) -> bool:
         """Ask for another round after the one under way; False when there is none."""
         with self._lock:
             self._asked = self._running
@@ -40,5 +40,5 @@ class Rounds:
             return self._running
 
 
-RELAYING = Rounds()
+RELAYING = SingleFlight()
 """Of the relay. Many changes need it at once, and a Celery message for each would cost more than the relaying."""

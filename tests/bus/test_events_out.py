@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from worker.bus import streams
-from worker.bus.publisher import GUARD_SECONDS, Moved
+from worker.bus.publisher import GUARD_SECONDS, StreamMoved
 from worker.bus.streams import Bus
-from worker.domain.delivery import Outgoing
+from worker.domain.delivery import OutgoingEvent
 
 
 def published(made: Bus) -> list[bytes]:
@@ -21,13 +21,13 @@ def ids(made: Bus, stream: str) -> list[str]:
     return [identity.decode() for identity, _ in found]
 
 
-def event(position: int, key: str = "k", sequence: int | None = None) -> Outgoing:
-    return Outgoing(position, key, sequence or position, f"{key}{sequence or position}")
+def event(position: int, key: str = "k", sequence: int | None = None) -> OutgoingEvent:
+    return OutgoingEvent(position, key, sequence or position, f"{key}{sequence or position}")
 
 
-def publish(made: Bus, *events: Outgoing, database: str = "d") -> list[tuple[int, str]]:
-    _, newest = made.outlet.standing("")
-    return made.outlet.publish(database, events, newest)
+def publish(made: Bus, *events: OutgoingEvent, database: str = "d") -> list[tuple[int, str]]:
+    _, newest = made.publisher.last_surviving("")
+    return made.publisher.publish(database, events, newest)
 
 
 def place(identity: str) -> str:
@@ -44,7 +44,7 @@ def test_events_are_published_in_their_order_and_tell_where_they_stand(made: Bus
 def test_places_sort_as_text_does(made: Bus) -> None:
     for identity in ("9-9", "9-10", "10-1"):
         made._redis.xadd(made.events, {"event": "x"}, id=identity)
-    nine, ten, last = (made.outlet.standing(place(identity))[0] for identity in ids(made, made.events))
+    nine, ten, last = (made.publisher.last_surviving(place(identity))[0] for identity in ids(made, made.events))
     assert (nine, ten, last) == ("0000000000009-0000000009", "0000000000009-0000000010", "0000000000010-0000000001")
     assert nine < ten < last
 
@@ -99,40 +99,40 @@ def test_a_guard_is_not_believed_when_its_place_is_another_s(made: Bus) -> None:
 
 
 def test_what_is_published_meanwhile_stops_a_relay_that_knew_less(made: Bus) -> None:
-    _, newest = made.outlet.standing("")
+    _, newest = made.publisher.last_surviving("")
     publish(made, event(1))
-    with pytest.raises(Moved):
-        made.outlet.publish("d", [event(1, "late")], newest)
+    with pytest.raises(StreamMoved):
+        made.publisher.publish("d", [event(1, "late")], newest)
     assert published(made) == [b"k1"]
 
 
 def test_what_the_stream_loses_meanwhile_stops_a_relay(made: Bus) -> None:
     publish(made, event(1), event(2))
-    _, newest = made.outlet.standing("")
+    _, newest = made.publisher.last_surviving("")
     made._redis.xdel(made.events, ids(made, made.events)[1])
-    with pytest.raises(Moved):
-        made.outlet.publish("d", [event(3)], newest)
+    with pytest.raises(StreamMoved):
+        made.publisher.publish("d", [event(3)], newest)
     assert published(made) == [b"k1"]
 
 
 def test_it_is_told_what_stands_up_to_a_place_and_what_is_newest(made: Bus) -> None:
-    assert made.outlet.standing("0000000000007-0000000000") == ("", "")
+    assert made.publisher.last_surviving("0000000000007-0000000000") == ("", "")
     _, (_, two), (_, three) = publish(made, event(1), event(2), event(3))
-    assert made.outlet.standing(two) == (two, three)
-    assert made.outlet.standing("") == ("", three)
+    assert made.publisher.last_surviving(two) == (two, three)
+    assert made.publisher.last_surviving("") == ("", three)
     made._redis.xtrim(made.events, maxlen=1, approximate=False)
-    assert made.outlet.standing(two) == ("", three)
+    assert made.publisher.last_surviving(two) == ("", three)
 
 
 def test_what_somebody_has_deleted_is_told_to_stand(made: Bus) -> None:
     _, (_, two), (_, three) = publish(made, event(1), event(2), event(3))
     made._redis.xdel(made.events, ids(made, made.events)[1])
-    assert made.outlet.standing(two) == (two, three)
+    assert made.publisher.last_surviving(two) == (two, three)
 
 
 def test_a_failure_leaves_the_rest_of_its_key_for_the_next_time(made: Bus) -> None:
     # A sequence that cannot be compared stands for whatever makes a server refuse one event and take the next.
-    broken = Outgoing(2, "k", cast("int", "two"), "k2")
+    broken = OutgoingEvent(2, "k", cast("int", "two"), "k2")
     told = publish(made, event(1), broken, event(3), event(4), event(5, "other", 1))
     assert [position for position, _ in told] == [1, 5]
     publish(made, event(2), event(3), event(4))
@@ -151,7 +151,7 @@ def test_an_event_too_large_for_the_server_holds_up_its_key_alone(
 ) -> None:
     with embedded_redis(**{"proto-max-bulk-len": "1048576"}) as url, streams.connect(url) as client:
         made = Bus(client, orders="orders", events="events")
-        huge = Outgoing(3, "bad", 1, "x" * 2_000_000)
+        huge = OutgoingEvent(3, "bad", 1, "x" * 2_000_000)
         told = publish(made, event(1), event(2), huge, event(4, "bad", 2), event(5, "k", 3), event(6, "other", 1))
         assert [position for position, _ in told] == [1, 2, 5, 6]
         assert published(made) == [b"k1", b"k2", b"k3", b"other1"]

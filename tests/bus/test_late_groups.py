@@ -4,7 +4,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.bus.streams import Bus
 
 NOW = datetime.fromtimestamp(10_000, UTC)
@@ -59,7 +59,7 @@ def test_a_server_whose_clock_is_ahead_makes_nobody_early(made: Bus) -> None:
 def test_a_group_that_is_more_than_an_hour_late_is_named_in_the_log(
     tmp_path: Any, hours: float, told: list[tuple[str, str, int]]
 ) -> None:
-    street = Street(tmp_path)
+    street = Simulation(tmp_path)
     try:
         street.redis.xadd("deliveries", {"event": "x"}, id=f"{int((street.now.timestamp() - hours * 3600) * 1000)}-0")
         street.redis.xgroup_create("deliveries", "asleep", id="0")

@@ -47,8 +47,8 @@ def test_a_malformed_message_is_buried_as_it_came_and_the_next_order_is_taken(
     document: bytes,
     reason: str,
 ) -> None:
-    desk.bus.place(document)
-    desk.bus.place(placed("2"))
+    desk.bus.add_order(document)
+    desk.bus.add_order(placed("2"))
     assert desk.read() == 2
     assert (desk.known(), desk.unacknowledged()) == (["2"], 0)
     (letter,) = desk.store.dead_letters(10)
@@ -56,15 +56,15 @@ def test_a_malformed_message_is_buried_as_it_came_and_the_next_order_is_taken(
 
 
 def test_a_message_without_anything_is_buried_with_all_that_is_missing(desk: Desk) -> None:
-    desk.bus.place("{}")
-    desk.bus.place(placed("2"))
+    desk.bus.add_order("{}")
+    desk.bus.add_order(placed("2"))
     desk.read()
     assert (desk.known(), desk.unacknowledged(), len(desk.reasons())) == (["2"], 0, 1)
 
 
 def test_the_same_order_with_another_content_makes_no_second_delivery(desk: Desk) -> None:
-    desk.bus.place(placed("1"))
-    desk.bus.place(placed("1", notes="something else"))
-    desk.bus.place(placed("1").replace('"message 1"', '"another message"'))
+    desk.bus.add_order(placed("1"))
+    desk.bus.add_order(placed("1", notes="something else"))
+    desk.bus.add_order(placed("1").replace('"message 1"', '"another message"'))
     desk.read()
     assert (desk.known(), desk.unacknowledged(), desk.reasons()) == (["1"], 0, [])

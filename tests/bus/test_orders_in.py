@@ -16,7 +16,7 @@ def read(made: Bus, consumer: str = "reader", count: int = 10) -> list[bytes]:
 
 
 def test_what_is_placed_is_read_in_its_order(made: Bus) -> None:
-    placed = [made.place(document) for document in ("one", b"two")]
+    placed = [made.add_order(document) for document in ("one", b"two")]
     assert read(made) == []  # the group is made
     assert made.read("reader", 10, 1) == [Entry(placed[0], b"one"), Entry(placed[1], b"two")]
     assert read(made) == []
@@ -24,14 +24,14 @@ def test_what_is_placed_is_read_in_its_order(made: Bus) -> None:
 
 def test_a_reader_takes_no_more_than_it_asked_for(made: Bus) -> None:
     for document in "abc":
-        made.place(document)
+        made.add_order(document)
     read(made)
     assert [read(made, count=2), read(made, count=2)] == [[b"a", b"b"], [b"c"]]
 
 
 def test_two_readers_never_share_an_entry(made: Bus) -> None:
     for document in "abc":
-        made.place(document)
+        made.add_order(document)
     read(made)
     assert [read(made, "first", 1), read(made, "second", 1), read(made, "first", 1)] == [[b"a"], [b"b"], [b"c"]]
 
@@ -43,7 +43,7 @@ def test_an_empty_bus_has_nothing_to_read(made: Bus) -> None:
 
 
 def test_making_the_group_again_changes_nothing(made: Bus) -> None:
-    made.place("one")
+    made.add_order("one")
     made._make_group()
     assert read(made) == [b"one"]
     made._make_group()
@@ -51,16 +51,16 @@ def test_making_the_group_again_changes_nothing(made: Bus) -> None:
 
 
 def test_the_group_is_made_again_after_the_stream_was_deleted(made: Bus) -> None:
-    made.place("lost")
+    made.add_order("lost")
     read(made)
     made._redis.delete(made.orders)
-    made.place("kept")
+    made.add_order("kept")
     assert read(made) == []
     assert read(made) == [b"kept"]
 
 
 def test_what_was_read_and_not_acknowledged_is_read_again_as_mine(made: Bus) -> None:
-    made.place("one")
+    made.add_order("one")
     read(made)
     entries = made.read("reader", 10, 1)
     assert made.read("reader", 10, 1, mine=True) == entries
@@ -74,8 +74,8 @@ def test_acknowledging_nothing_is_harmless(made: Bus) -> None:
 
 
 def test_only_what_was_acknowledged_is_done(made: Bus) -> None:
-    made.place("one")
-    made.place("two")
+    made.add_order("one")
+    made.add_order("two")
     read(made)
     first, second = made.read("reader", 10, 1)
     made.acknowledge([second])
@@ -83,10 +83,10 @@ def test_only_what_was_acknowledged_is_done(made: Bus) -> None:
 
 
 def test_the_entries_of_a_dead_reader_are_taken_over_before_new_ones(made: Bus) -> None:
-    made.place("old")
+    made.add_order("old")
     read(made)
     read(made, "dead")
-    made.place("new")
+    made.add_order("new")
     taken = patient(made, 0).read("alive", 10, 1)
     assert [entry.document for entry in taken] == [b"old"]
     assert made.read("dead", 10, 1, mine=True) == []
@@ -95,14 +95,14 @@ def test_the_entries_of_a_dead_reader_are_taken_over_before_new_ones(made: Bus) 
 
 
 def test_the_entries_of_a_living_reader_are_left_alone(made: Bus) -> None:
-    made.place("old")
+    made.add_order("old")
     read(made)
     read(made, "busy")
     assert patient(made, 3_600_000).read("other", 10, 1) == []
 
 
 def test_an_entry_that_was_deleted_while_it_was_read_comes_back_empty(made: Bus) -> None:
-    entry = made.place("one")
+    entry = made.add_order("one")
     read(made)
     read(made)
     made._redis.xdel(made.orders, entry)

@@ -42,7 +42,7 @@ def shape(call: Call) -> tuple[Any, ...]:
 def test_a_carrier_is_sent_just_what_the_customer_wrote(carrier: str, text: str) -> None:
     call = CODECS[carrier].book(booking(name=text, notes=text), NOW)
     name, notes = SAID[carrier](call.body)
-    assert (name, notes.removeprefix(f"#{booking().tag} 2011 / ")) == (text, text)
+    assert (name, notes.removeprefix(f"#{booking().reference} 2011 / ")) == (text, text)
 
 
 @pytest.mark.parametrize("text", [*TEXTS, BROKEN])
@@ -97,5 +97,5 @@ def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refuse
 @pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
 def test_notes_are_cut_between_letters_however_many_bytes_a_letter_has(carrier: str, most: int) -> None:
     _, notes = SAID[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)
-    tag = f"#{booking().tag} 2011 / " if most == 250 else ""
+    tag = f"#{booking().reference} 2011 / " if most == 250 else ""
     assert notes == tag + "🍕" * (most - len(tag))

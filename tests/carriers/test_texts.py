@@ -3,7 +3,7 @@
 import pytest
 
 from tests.carriers.sample import booking
-from worker.http.redaction import discreet, line, scrubbed
+from worker.http.redaction import redact_all, redact_customer, single_line
 
 ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv").order
 
@@ -20,7 +20,7 @@ ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv
     ],
 )
 def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
-    assert line(text) == told
+    assert single_line(text) == told
 
 
 @pytest.mark.trap("D-42", "X-15")
@@ -39,7 +39,7 @@ def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
     ],
 )
 def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, told: str) -> None:
-    assert discreet(text, ORDER) == told
+    assert redact_customer(text, ORDER) == told
 
 
 @pytest.mark.trap("C-41", "X-15")
@@ -52,4 +52,4 @@ def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, tol
     ],
 )
 def test_what_a_person_wrote_names_nobody(text: str, told: str) -> None:
-    assert scrubbed(text, ORDER) == told
+    assert redact_all(text, ORDER) == told

@@ -10,7 +10,7 @@ import pytest
 
 from tests.carriers.toy import Toy, ToyAccount
 from tests.carriers.toy.server import ToyServer
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.carriers import KINDS
 from worker.carriers.abilities import Quote
 from worker.carriers.port import Price
@@ -25,7 +25,7 @@ HOST = "toy.example"
 class ByHost(httpx.AsyncBaseTransport):
     """The toy's server at its address, and the sandbox at every other."""
 
-    def __init__(self, toy: ToyServer, street: Street) -> None:
+    def __init__(self, toy: ToyServer, street: Simulation) -> None:
         self._toy = httpx.ASGITransport(toy.app)
         self._others = httpx.ASGITransport(street.sandbox.app)
 
@@ -40,15 +40,15 @@ def toy() -> ToyServer:
 
 
 @pytest.fixture
-def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyServer) -> Iterator[Street]:
+def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyServer) -> Iterator[Simulation]:
     monkeypatch.setitem(KINDS, "toy", Toy)
-    made = Street(tmp_path, CARRIERS__TOY__KEY="toy-key", CARRIERS__TOY__QUOTES_FIRST="true")
-    house = made.house
+    made = Simulation(tmp_path, CARRIERS__TOY__KEY="toy-key", CARRIERS__TOY__QUOTES_FIRST="true")
+    house = made.container
     house.gateway.close()
     house.gateway = Gateway(
-        house.destinations,
+        house.api_accounts,
         lambda _account, _rate, _operation, wanted: (wanted, 0.0),
-        house.now,
+        house.clock,
         transport=ByHost(toy, made),
     )
     yield made
@@ -65,7 +65,7 @@ def test_the_page_on_adding_a_carrier_names_the_toys_files_and_its_line_in_the_r
     assert {name.upper() for name in ToyAccount.model_fields} >= set(re.findall(r"CARRIERS__TOY__(\w+)=", page))
 
 
-def test_an_order_lives_its_whole_life_at_a_carrier_of_ones_own(street: Street, toy: ToyServer) -> None:
+def test_an_order_lives_its_whole_life_at_a_carrier_of_ones_own(street: Simulation, toy: ToyServer) -> None:
     street.place(carriers=["toy"])
     street.until(lambda it: it.status() == "delivered")
     assert street.told() == ["queued", "created", "courier_assigned", "picked_up", "delivered"]
@@ -74,7 +74,7 @@ def test_an_order_lives_its_whole_life_at_a_carrier_of_ones_own(street: Street, 
     ] * 4
 
 
-def test_a_cancel_is_carried_to_it_and_believed_when_a_read_shows_it(street: Street, toy: ToyServer) -> None:
+def test_a_cancel_is_carried_to_it_and_believed_when_a_read_shows_it(street: Simulation, toy: ToyServer) -> None:
     street.place(carriers=["toy"], ready_at="2026-11-21T18:00:00+00:00")
     street.until(lambda it: it.status() == "created")
     street.cancel()
@@ -86,7 +86,7 @@ def test_a_cancel_is_carried_to_it_and_believed_when_a_read_shows_it(street: Str
 
 
 def test_an_order_that_its_price_says_would_be_refused_is_not_sent_and_the_next_carrier_is_asked(
-    street: Street, toy: ToyServer
+    street: Simulation, toy: ToyServer
 ) -> None:
     toy.problem = "address"
     street.place(carriers=["toy", "cervo"])
@@ -97,7 +97,7 @@ def test_an_order_that_its_price_says_would_be_refused_is_not_sent_and_the_next_
 
 
 def test_a_price_that_cannot_be_had_holds_no_create_up_and_is_not_asked_for_again_at_once(
-    street: Street, toy: ToyServer
+    street: Simulation, toy: ToyServer
 ) -> None:
     toy.silent = True
     for order_id in ("2011", "2012"):
@@ -106,18 +106,20 @@ def test_a_price_that_cannot_be_had_holds_no_create_up_and_is_not_asked_for_agai
     assert (street.status("2011"), street.status("2012"), toy.creates, toy.prices) == ("created", "created", 2, 1)
 
 
-def test_a_price_that_was_told_a_moment_ago_is_not_asked_for_again(street: Street, toy: ToyServer) -> None:
+def test_a_price_that_was_told_a_moment_ago_is_not_asked_for_again(street: Simulation, toy: ToyServer) -> None:
     toy.busy = True
     street.place(carriers=["toy"])
     street.until(lambda _: toy.creates == 2)
     assert toy.prices == 1
 
 
-def test_a_price_that_somebody_asked_for_is_the_one_looked_at_before_the_create(street: Street, toy: ToyServer) -> None:
+def test_a_price_that_somebody_asked_for_is_the_one_looked_at_before_the_create(
+    street: Simulation, toy: ToyServer
+) -> None:
     street.place(carriers=["toy"], deliver_at="2026-11-21T19:00:00+00:00")
     waiting = street.delivery()
     assert waiting.store is not None
     question = supposed(waiting.order, waiting.store, street.now)
-    told = quotes.ask(street.house, street.house.carrier("toy"), question)
+    told = quotes.ask(street.container, street.container.carrier("toy"), question)
     street.until(lambda it: it.status() == "created")
     assert (told, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)

@@ -13,8 +13,8 @@ from tests.chaos.clock import FastClock
 from tests.chaos.processes import Carriers, environment
 from tests.chaos.scenario import Case, Scene
 from tests.conftest import _new_database
-from worker.database.database import Store
-from worker.local.supervisor import Fleet, free_port
+from worker.database.database import Database
+from worker.local.supervisor import Supervisor, free_port
 
 RATE = 20
 STEP = 4000
@@ -25,14 +25,14 @@ Stage = Callable[..., list[Scene]]
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with Fleet(dict(os.environ), tmp_path / "log", grace=1) as made:
+def fleet(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(dict(os.environ), tmp_path / "log", grace=1) as made:
         yield made
 
 
 @pytest.fixture
 def stage(
-    fleet: Fleet,
+    fleet: Supervisor,
     postgres_server: str,
     embedded_redis: Callable[..., AbstractContextManager[str]],
     tmp_path: Path,
@@ -46,7 +46,7 @@ def stage(
 
         def scene(number: int, case: Case) -> Scene:
             database = stack.enter_context(_new_database(postgres_server))
-            with closing(Store(database)) as store:
+            with closing(Database(database)) as store:
                 SQLModel.metadata.create_all(store.engine)  # in a tenth of a migration's time
             environ = environment(
                 clock,

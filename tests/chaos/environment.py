@@ -29,9 +29,9 @@ from tests.chaos.proxy import Network
 from tests.chaos.recorder import Recorder
 from tests.chaos.relay import Relay
 from tests.conftest import _postgres_of_our_own
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.local.demo.orders import CUSTOMERS
-from worker.local.supervisor import Fleet, free_port, start_redis
+from worker.local.supervisor import Supervisor, free_port, start_redis
 
 RATE = 20.0
 STEP = 40.0
@@ -52,7 +52,7 @@ class Run:
         self.seed, self.folder = seed, folder
         self.gate = random.Random(f"{seed} gate").choice(sorted(KITCHEN))
         self.clock = FastClock.begin(RATE)
-        self.fleet = stack.enter_context(Fleet(dict(os.environ), folder / "log", grace=8))
+        self.fleet = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.fleet, folder / "redis")
         (self.redis,) = self.fleet.processes
         self.postgres = stack.enter_context(_postgres())
@@ -93,7 +93,7 @@ class Run:
             more={**platform(origin, GATE=self.gate, BACKFILL="true"), **desk(origin, self.folder / "stores.toml")},
         )
         self.fleet.environ = {**settings, "ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
-        with closing(Store(self.database)) as store:
+        with closing(Database(self.database)) as store:
             store.upgrade()
         self.workers = [self.fleet.start(f"worker-{number}", command("worker")) for number in range(WORKERS)]
         self.beat = self.fleet.start("beat", command("beat", str(self.folder / "schedule")))
@@ -198,7 +198,7 @@ class Run:
             deliveries=[{**_plain(row, *_DELIVERY), "notes": json.loads(row["order"])["notes"]} for row in deliveries],
             attempts=[_plain(row, *_ATTEMPT) for row in attempts],
             outbox=[
-                {**_plain(row, "key", "sequence", "published_at", "bus_id"), "event": json.loads(row["body"])}
+                {**_plain(row, "key", "sequence", "published_at", "stream_id"), "event": json.loads(row["body"])}
                 for row in sorted(self.rows("event"), key=lambda row: row["position"])
             ],
             bus=list(self.recorder.seen),
@@ -209,7 +209,9 @@ class Run:
 
 
 _DELIVERY = ("id", "order_id", "status", "detail", "attention", "step", "sequence")
-_ATTEMPT = ("id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "parked")
+_ATTEMPT = (
+    "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
+)  # fmt: skip
 
 
 def _dispatched(row: dict[str, Any]) -> bool:

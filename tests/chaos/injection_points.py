@@ -191,8 +191,8 @@ def _begins(before: Delivery, after: Delivery) -> tuple[str, str] | None:
     known = before.attempt(attempt.id)
     if attempt.state == SUBMITTING and (known is None or known.state != SUBMITTING):
         return BOOKED, attempt.carrier
-    if attempt.cancel_asked_at is not None and (known is None or known.cancel_asked_at is None):
+    if attempt.cancel_requested_at is not None and (known is None or known.cancel_requested_at is None):
         return CANCELLING, attempt.carrier
-    if attempt.amending is not None and (known is None or known.amending is None):
+    if attempt.pending_fingerprint is not None and (known is None or known.pending_fingerprint is None):
         return AMENDING, attempt.carrier
     return None

@@ -7,9 +7,9 @@ from functools import partial
 
 from schemas.status import DeliveryStatus
 from worker import enqueue, log
-from worker.container import House
+from worker.container import Container
 from worker.domain import lifecycle
-from worker.domain.delivery import Delivery, Ruling
+from worker.domain.delivery import Delivery, OfferDecision
 from worker.domain.lifecycle.change import OFFER_WAITS
 
 REST = 0.5
@@ -21,7 +21,7 @@ logger = log.get(__name__)
 class Person:
     """Looks at what waits for somebody, and has the same doors as the commands have."""
 
-    def __init__(self, made: House, seed: str) -> None:
+    def __init__(self, made: Container, seed: str) -> None:
         self._made, self._dice = made, random.Random(f"{seed} person")
         self._seen: set[str] = set()
         self._explained: set[tuple[str, str]] = set()
@@ -32,16 +32,18 @@ class Person:
             time.sleep(REST)
             try:
                 self._explain()
-                self._rule(self._made.store.recent(200, unfinished=True))
+                self._rule(self._made.database.recent(200, unfinished=True))
             except Exception as error:  # noqa: BLE001 - a person tries again
                 logger.warning("person.failed", error=type(error).__name__)
 
     def _explain(self) -> None:
-        found = {(carrier, word) for carrier, words in self._made.store.odd_words().items() for word in words}
+        found = {(carrier, word) for carrier, words in self._made.database.odd_words().items() for word in words}
         for carrier, word in found - self._explained:
             if word in WORDS:
-                now = self._made.now()
-                enqueue.after(self._made.store.explain_word(carrier, word, WORDS[word], self._made.rules, now), now)
+                now = self._made.clock()
+                enqueue.enqueue_next_steps(
+                    self._made.database.explain_word(carrier, word, WORDS[word], self._made.terms, now), now
+                )
             self._explained.add((carrier, word))
 
     def _rule(self, deliveries: Iterable[Delivery]) -> None:
@@ -50,8 +52,8 @@ class Person:
         for each in deliveries:
             if OFFER_WAITS not in each.asks or each.id in self._seen:
                 continue
-            ruling = self._dice.choice([Ruling.ACCEPT, Ruling.DENY, None])
+            ruling = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
             if ruling is not None:
-                decide = partial(lifecycle.rule, ruling=ruling, rules=made.rules, now=made.now())
-                enqueue.after(made.store.update([each.id], decide), made.now())
+                decide = partial(lifecycle.decide_offer, ruling=ruling, rules=made.terms, now=made.clock())
+                enqueue.enqueue_next_steps(made.database.update([each.id], decide), made.clock())
             self._seen.add(each.id)

@@ -25,9 +25,9 @@ from worker import container, log
 from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
 from worker.config.settings import load
-from worker.container import House
-from worker.database.database import Store
-from worker.domain.lifecycle import Rules
+from worker.container import Container
+from worker.database.database import Database
+from worker.domain.lifecycle import TermsByAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience import circuit_breaker
@@ -40,13 +40,13 @@ TRAP = Trap.inherited()
 WATCH = Watch(TRAP) if TRAP else None
 
 
-class FastHouse(House):
+class FastHouse(Container):
     """A house whose clock runs fast. What is counted in real seconds is translated here, and nowhere else."""
 
     @cached_property
-    def rules(self) -> Rules:
+    def rules(self) -> TermsByAccount:
         """The terms in the clock's seconds: an account's deadline is one of the real clock."""
-        real = super().rules
+        real = super().terms
         return {name: replace(terms, deadline=terms.deadline * CLOCK.rate) for name, terms in real.items()}
 
     @cached_property
@@ -57,7 +57,7 @@ class FastHouse(House):
             streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream, idle_ms=idle_ms
         )
         if WATCH:
-            made.outlet = WATCH.outlet(made.outlet)
+            made.publisher = WATCH.outlet(made.publisher)
         return made
 
     @cached_property
@@ -67,9 +67,9 @@ class FastHouse(House):
         return WATCH.gateway(made) if WATCH else made
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> Database:
         """The real one."""
-        made = super().store
+        made = super().database
         return WATCH.store(made) if WATCH else made
 
 
@@ -113,7 +113,7 @@ def beat(schedule: str) -> None:
 def web() -> None:
     """Run the real edge."""
     _app()
-    made = container.house()
+    made = container.container()
     log.setup(made.settings.log_level, made.settings.log_format)
     host, _, port = made.settings.web_address.rpartition(":")
     uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None)
@@ -129,12 +129,12 @@ def sandbox(port: str, step: str, borzo_callback: str) -> None:
 def person(seed: str) -> None:
     """Play who answers what the house asks of a person."""
     _app()
-    Person(container.house(), seed).work()
+    Person(container.container(), seed).work()
 
 
 def _app() -> Any:
     _hasten()
-    container.use(container._furnished(FastHouse(load(), now=CLOCK)))
+    container.override(container._furnished(FastHouse(load(), clock=CLOCK)))
     from worker.app import app  # noqa: PLC0415 - reads the settings
 
     return app

@@ -14,8 +14,8 @@ import redis
 
 from tests.chaos.clock import FastClock
 from worker import container
-from worker.carriers.port import attempt_of
-from worker.local.supervisor import Fleet, free_port
+from worker.carriers.port import attempt_id_of
+from worker.local.supervisor import Supervisor, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES = Path(container.__file__).parent / "local" / "demo" / "stores.toml"
@@ -119,7 +119,7 @@ def until(reached: Callable[[], bool], what: str, *, seconds: float = 60.0, ever
 class Carriers:
     """The sandbox in a process of its own, and its operator's door."""
 
-    def __init__(self, fleet: Fleet, clock: FastClock, step: float, borzo_callback: str = "") -> None:
+    def __init__(self, fleet: Supervisor, clock: FastClock, step: float, borzo_callback: str = "") -> None:
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         kept, fleet.environ = fleet.environ, {**os.environ, **clock.variable, "PYTHONPATH": str(ROOT)}
@@ -178,7 +178,7 @@ class Carriers:
 
 def attempt_id(reference: str) -> int | None:
     """Read our attempt's id in what a carrier keeps as our reference."""
-    return int(reference) if reference.isdecimal() else attempt_of(reference.lstrip("#"))
+    return int(reference) if reference.isdecimal() else attempt_id_of(reference.lstrip("#"))
 
 
 def events_on(server: redis.Redis) -> list[dict[str, Any]]:

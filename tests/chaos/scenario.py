@@ -16,10 +16,10 @@ import redis
 from tests.chaos.clock import START
 from tests.chaos.injection_points import Trap
 from tests.chaos.processes import CARRIER_OF, Carriers, attempt_id, command, events_on, place, platform
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain.delivery import Delivery
 from worker.local.demo.orders import message, order
-from worker.local.supervisor import Fleet, Process, read_tail
+from worker.local.supervisor import Process, Supervisor, read_tail
 
 ALL = frozenset(CARRIER_OF.values())
 STORE_OF = {carrier: store for store, carrier in CARRIER_OF.items()}
@@ -62,7 +62,7 @@ class Case:
 class Scene:
     """A case on its own database, its own part of the bus and with its own worker; the sandbox is everybody's."""
 
-    def __init__(self, case: Case, fleet: Fleet, folder: Path, environ: dict[str, str], sandbox: Carriers) -> None:
+    def __init__(self, case: Case, fleet: Supervisor, folder: Path, environ: dict[str, str], sandbox: Carriers) -> None:
         self.case, self._fleet, self.sandbox = case, fleet, sandbox
         self._trap = (
             Trap(case.point, case.waits or case.carriers, folder / f"{case.number}.sprung", case.signal)
@@ -73,7 +73,7 @@ class Scene:
         environ = {**environ, **{f"ORDER_SYNC_{key}": value for key, value in ordering.items()}}
         self._environ = {**environ, **(self._trap.variable if self._trap else {}), "CHAOS_TICK": "1"}
         self.server = redis.Redis.from_url(environ["ORDER_SYNC_REDIS_URL"])
-        self.store = Store(environ["ORDER_SYNC_DATABASE_URL"])
+        self.store = Database(environ["ORDER_SYNC_DATABASE_URL"])
         self.worker: Process
         self._signalled = False
 
@@ -124,7 +124,9 @@ class Scene:
             if not self._signalled and b" ready." in self.worker.log.read_bytes():  # before, it would not know how
                 self.worker.signal(self.case.signal)
                 self._signalled = True
-        elif self.case.later and all(each.status == "created" and not each.cancel for each in self.deliveries()):
+        elif self.case.later and all(
+            each.status == "created" and not each.cancel_request for each in self.deliveries()
+        ):
             for carrier in self.case.carriers:
                 place(
                     self.server, message(f"order.{self.case.later}", f"{self._id(carrier)}-later", self._later(carrier))
@@ -170,7 +172,9 @@ class Scene:
 
     def _settled(self, delivery: Delivery) -> bool:
         if self.case.later == "updated":
-            return [each.told for each in delivery.attempts] == [delivery.fingerprint] and delivery.order.revision == 2
+            return [each.sent_fingerprint for each in delivery.attempts] == [
+                delivery.fingerprint
+            ] and delivery.order.revision == 2
         return delivery.attention is not None or delivery.status.value == self.case.ends
 
     def _shown(self) -> list[str]:

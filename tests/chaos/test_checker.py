@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.checker import check, with_a_person
 from tests.chaos.history import History
-from worker.carriers.port import tag_of
+from worker.carriers.port import reference_of
 
 KEY = "a8098c1a-f86e-5da1-bd1a-00112444be1e"
 POINTS = [7, 8]
@@ -24,7 +24,7 @@ def stored(told: dict[str, Any]) -> dict[str, Any]:
 
 def made(action: str, carrier_id: str, minute: int, attempt: int = 1) -> dict[str, Any]:
     at = f"2026-11-21T08:{minute:02}:00+00:00"
-    what = {"carrier": "borzo", "action": action, "reference": tag_of(attempt), "carrier_id": carrier_id}
+    what = {"carrier": "borzo", "action": action, "reference": reference_of(attempt), "carrier_id": carrier_id}
     return {"at": at, **what, "detail": {"points": POINTS} if action in {"create", "edit"} else {}}
 
 

@@ -13,7 +13,7 @@ from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Raw
 from worker.cli.advice import ASKED, change_of
 from worker.config.settings import load
-from worker.container import House
+from worker.container import Container
 from worker.domain import lifecycle
 from worker.errors import Refused
 from worker.local.demo.orders import placed
@@ -41,7 +41,7 @@ def test_no_advice_names_a_command_that_is_not_there() -> None:
 
 
 @pytest.mark.usefixtures("delivery")
-def test_what_waits_for_a_person_is_shown_with_what_to_type(operator: Operator, house: House) -> None:
+def test_what_waits_for_a_person_is_shown_with_what_to_type(operator: Operator, house: Container) -> None:
     ask_for_a_person(house, "offer_waits, went_backwards")
     told = [
         "offer_waits: `order-sync accept 2011`, or `order-sync deny 2011`",
@@ -53,11 +53,13 @@ def test_what_waits_for_a_person_is_shown_with_what_to_type(operator: Operator, 
 
 
 @pytest.mark.usefixtures("delivery")
-def test_a_word_that_nobody_knows_is_shown_with_how_to_explain_it(operator: Operator, house: House) -> None:
+def test_a_word_that_nobody_knows_is_shown_with_how_to_explain_it(operator: Operator, house: Container) -> None:
     submit(house, CREATED)
-    (found,) = house.store.find("2011")
+    (found,) = house.database.find("2011")
     seen = [Observation(None, Raw("order", "6"))]
-    house.store.update([found.id], lambda each: lifecycle.observe(each, 7, seen, house.rules, NOW, Cause.POLL))
+    house.database.update(
+        [found.id], lambda each: lifecycle.apply_observations(each, 7, seen, house.terms, NOW, Cause.POLL)
+    )
     (shown,) = operator("show", "2011", "--json").documents
     assert shown["to_do"] == ["nobody knows order:6: `order-sync carriers map cervo order:6 STATUS`"]
     assert operator("show", "2011").lines[-1].endswith("delivery.status_unrecognized created order:6")
@@ -65,9 +67,9 @@ def test_a_word_that_nobody_knows_is_shown_with_how_to_explain_it(operator: Oper
 
 def test_an_order_that_waits_for_its_shop_says_so(operator: Operator) -> None:
     operator.set(ORDERING__BASE_URL="http://127.0.0.1:9", ORDERING__API_KEY="a-key", ORDERING__GATE="accepted")
-    gated = House(load(), now=lambda: NOW)
+    gated = Container(load(), clock=lambda: NOW)
     take_in(gated, [("1-0", placed(sample("2011", "34")).encode())])
-    gated.store.close()
+    gated.database.close()
     (shown,) = operator("show", "2011", "--json").documents
     assert shown["to_do"] == [
         "it goes when the shop says accepted: on the platform, or an `order.updated` with that status"
@@ -75,10 +77,10 @@ def test_an_order_that_waits_for_its_shop_says_so(operator: Operator) -> None:
 
 
 def test_an_order_on_its_way_to_the_next_carrier_is_listed_with_that_one_and_its_pause(
-    operator: Operator, house: House
+    operator: Operator, house: Container
 ) -> None:
     take_in(house, [("1-0", placed(sample("2011", "17")).encode())])
-    house.store.pause("borzo", "operator", "a holiday", NOW)
+    house.database.pause("borzo", "operator", "a holiday", NOW)
     submit(house, Refused(Reason.VALIDATION, "no street"))
     (shown,) = operator("show", "2011", "--json").documents
     assert (shown["status"], shown["detail"], shown["carrier"], shown["carrier_ref"], shown["paused"]) == (
@@ -92,14 +94,14 @@ def test_an_order_on_its_way_to_the_next_carrier_is_listed_with_that_one_and_its
 
 
 @pytest.mark.usefixtures("delivery")
-def test_a_change_is_shown_as_far_as_the_carrier_has_it(house: House) -> None:
+def test_a_change_is_shown_as_far_as_the_carrier_has_it(house: Container) -> None:
     submit(house, CREATED)
-    (found,) = house.store.find("2011")
+    (found,) = house.database.find("2011")
     (attempt,) = found.attempts
-    other = replace(attempt, told="another")
+    other = replace(attempt, sent_fingerprint="another")
     states = [
         attempt,
-        replace(other, told="", amending=found.fingerprint),
+        replace(other, sent_fingerprint="", pending_fingerprint=found.fingerprint),
         other,
         replace(other, amend_refused=True),
         replace(other, ended_at=NOW),

@@ -13,7 +13,7 @@ from tests.cli import test_cli as cli
 from tests.cli.test_cli import Ended, Operator, write
 from tests.web.edge import sample
 from worker import container
-from worker.container import House
+from worker.container import Container
 from worker.local.demo.orders import placed
 from worker.services.ingest import take_in
 
@@ -28,23 +28,23 @@ def order(**changes: Any) -> str:
 
 
 @pytest.fixture
-def booked(carriers: None, house: House) -> Iterator[str]:  # noqa: ARG001 - its address is a setting of the house
+def booked(carriers: None, house: Container) -> Iterator[str]:  # noqa: ARG001 - its address is a setting of the house
     """Let Borzo have an order; give Borzo's id of it."""
-    container.use(house)
+    container.override(house)
     take_in(house, [("1-0", placed(sample("2011", "21")).encode())])
-    tasks.deliveries.book("borzo", [house.store.find("2011")[0].id])
-    yield house.store.find("2011")[0].attempts[0].ref or ""
+    tasks.deliveries.book("borzo", [house.database.find("2011")[0].id])
+    yield house.database.find("2011")[0].attempts[0].ref or ""
     house.gateway.close()
 
 
-def sandbox(house: House, method: str, path: str, body: Any = None) -> Any:
+def sandbox(house: Container, method: str, path: str, body: Any = None) -> Any:
     return httpx.request(method, house.settings.accounts["borzo"].base_url + path, json=body).json()
 
 
 # --- what it would cost ---
 
 
-def test_a_price_is_told_and_nothing_is_created(operator: Operator, house: House) -> None:
+def test_a_price_is_told_and_nothing_is_created(operator: Operator, house: Container) -> None:
     file = write("order.json", order())
     assert operator("quote", file) == Ended(0, "borzo 18.00 BRL\n", "")
     (told,) = operator("quote", file, "--json", "--carrier", "borzo").documents
@@ -125,16 +125,18 @@ def test_several_labels_do_not_go_into_one_file(operator: Operator) -> None:
     assert operator("labels", "2011", "--out", "labels", "--format", "png").code == 2
 
 
-def test_an_order_that_no_carrier_has_yet_has_neither_labels_nor_a_courier(operator: Operator, house: House) -> None:
+def test_an_order_that_no_carrier_has_yet_has_neither_labels_nor_a_courier(
+    operator: Operator, house: Container
+) -> None:
     take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
     for command in (("labels", "2011", "--out", "labels"), ("courier", "2011")):
         assert operator(*command) == Ended(1, "", "order-sync: no carrier has this delivery: it is queued\n")
 
 
-def test_a_carrier_without_labels_says_so(operator: Operator, house: House) -> None:
+def test_a_carrier_without_labels_says_so(operator: Operator, house: Container) -> None:
     take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
-    container.use(house)
-    tasks.deliveries.book("cervo", [house.store.find("2011")[0].id])
+    container.override(house)
+    tasks.deliveries.book("cervo", [house.database.find("2011")[0].id])
     house.gateway.close()
     assert operator("labels", "2011", "--out", "labels") == Ended(1, "", "order-sync: cervo has no labels\n")
     assert operator("courier", "2011") == Ended(1, "", "order-sync: cervo does not tell where its couriers are\n")
@@ -142,7 +144,9 @@ def test_a_carrier_without_labels_says_so(operator: Operator, house: House) -> N
 
 @pytest.mark.usefixtures("booked")
 @pytest.mark.parametrize("command", [("labels", "2011", "--out", "labels"), ("courier", "2011")])
-def test_a_carrier_that_does_not_answer_is_one_line(operator: Operator, house: House, command: tuple[str, ...]) -> None:
+def test_a_carrier_that_does_not_answer_is_one_line(
+    operator: Operator, house: Container, command: tuple[str, ...]
+) -> None:
     fault = {"kind": "refused", "api": "borzo", "body": "service_unavailable"}
     sandbox(house, "POST", "/sandbox/faults", fault)
     ended = operator(*command)
@@ -154,7 +158,7 @@ def test_a_carrier_that_does_not_answer_is_one_line(operator: Operator, house: H
 # --- the courier ---
 
 
-def test_the_courier_is_shown_where_he_is_now(operator: Operator, house: House, booked: str) -> None:
+def test_the_courier_is_shown_where_he_is_now(operator: Operator, house: Container, booked: str) -> None:
     assert operator("courier", "2011") == Ended(0, "nobody is on the way\n", "")
     sandbox(house, "POST", f"/sandbox/orders/borzo/{booked}/step", {"state": "active/courier_arrived"})
     ended = operator("courier", "2011")

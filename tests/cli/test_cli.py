@@ -18,10 +18,10 @@ import worker.app
 from schemas.status import Cause, DeliveryStatus, Reason
 from tests.web.edge import ENVIRONMENT, NOW, sample
 from worker import cli, container
-from worker.carriers.port import Booked, Observation, Raw, tag_of
+from worker.carriers.port import Booked, Observation, Raw, reference_of
 from worker.config.settings import NO_REDIS, load
-from worker.container import House
-from worker.database.database import Store
+from worker.container import Container
+from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
 from worker.domain.lifecycle.surplus import duplicate_id
@@ -29,7 +29,7 @@ from worker.errors import Refused, Uncertain
 from worker.http.call import Operation
 from worker.local.demo.orders import MALFORMED, placed
 from worker.local.supervisor import hold
-from worker.resilience.circuit_breaker import Kind
+from worker.resilience.circuit_breaker import CallClass
 from worker.services.ingest import take_in
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -78,7 +78,7 @@ class Operator:
 
 def close() -> None:
     for made in container._houses.values():
-        made.store.close()
+        made.database.close()
         if "gateway" in made.__dict__:
             made.gateway.close()
     container._houses.clear()
@@ -107,29 +107,29 @@ def orders(operator: Operator, redis_url: str, prefix: str) -> Iterator[Callable
 
 
 @pytest.fixture
-def house(operator: Operator) -> Iterator[House]:  # noqa: ARG001 - its variables are the settings
-    made = House(load(), now=lambda: NOW)
-    worker.app.make(made.settings)
+def house(operator: Operator) -> Iterator[Container]:  # noqa: ARG001 - its variables are the settings
+    made = Container(load(), clock=lambda: NOW)
+    worker.app.configure(made.settings)
     yield made
-    made.store.close()
+    made.database.close()
 
 
 @pytest.fixture
-def delivery(house: House) -> str:
+def delivery(house: Container) -> str:
     """Take an order in; give its delivery's id."""
     take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
-    return house.store.find("2011")[0].id
+    return house.database.find("2011")[0].id
 
 
-def submit(house: House, outcome: Any) -> None:
-    (found,) = house.store.find("2011")
-    house.store.update([found.id], lambda each: lifecycle.begin_booking(each, 7, "token", house.rules, NOW))
-    house.store.update([found.id], lambda each: lifecycle.settle(each, 7, outcome, house.rules, NOW))
+def submit(house: Container, outcome: Any) -> None:
+    (found,) = house.database.find("2011")
+    house.database.update([found.id], lambda each: lifecycle.begin_booking(each, 7, "token", house.terms, NOW))
+    house.database.update([found.id], lambda each: lifecycle.apply_create_outcome(each, 7, outcome, house.terms, NOW))
 
 
-def ask_for_a_person(house: House, word: str) -> None:
-    (found,) = house.store.find("2011")
-    house.store.update([found.id], lambda each: Change(replace(each, attention=word)))
+def ask_for_a_person(house: Container, word: str) -> None:
+    (found,) = house.database.find("2011")
+    house.database.update([found.id], lambda each: Change(replace(each, attention=word)))
 
 
 def write(name: str, text: str) -> str:
@@ -273,15 +273,15 @@ def test_deliveries_are_listed_as_json_or_as_a_table(operator: Operator, deliver
     assert [word in table for word in ("2011", "queued", "cervo", "book")] == [True] * 4
 
 
-def test_only_open_deliveries_are_listed_when_asked(operator: Operator, house: House, delivery: str) -> None:
+def test_only_open_deliveries_are_listed_when_asked(operator: Operator, house: Container, delivery: str) -> None:
     assert operator("cancel", "2011") == Ended(0, "2011: cancelled\n", "")
     listed = [
         [each["delivery_id"] for each in operator("deliveries", "--json", *more).documents] for more in ([], ["--open"])
     ]
-    assert (listed, house.store.find("2011")[0].final) == ([[delivery], []], True)
+    assert (listed, house.database.find("2011")[0].final) == ([[delivery], []], True)
 
 
-def test_a_delivery_is_shown_by_its_order_or_its_own_id(operator: Operator, house: House, delivery: str) -> None:
+def test_a_delivery_is_shown_by_its_order_or_its_own_id(operator: Operator, house: Container, delivery: str) -> None:
     submit(house, Uncertain("no answer"))
     (by_order,), (by_id,) = (operator("show", name, "--json").documents for name in ("2011", delivery))
     assert by_order == by_id
@@ -301,7 +301,7 @@ def test_what_is_not_there_cannot_be_operated(command: tuple[str, ...], operator
 
 
 @pytest.mark.usefixtures("delivery")
-def test_what_is_piped_is_cut_off_nowhere(operator: Operator, house: House) -> None:
+def test_what_is_piped_is_cut_off_nowhere(operator: Operator, house: Container) -> None:
     submit(house, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="9" * 60)))
     ask_for_a_person(house, "order_changed_after_dispatch")
     heading, row = operator("deliveries").lines
@@ -310,7 +310,7 @@ def test_what_is_piped_is_cut_off_nowhere(operator: Operator, house: House) -> N
 
 
 def test_what_is_over_and_waits_for_a_person_is_listed_until_somebody_attended(
-    operator: Operator, house: House, delivery: str
+    operator: Operator, house: Container, delivery: str
 ) -> None:
     operator("cancel", "2011")
     ask_for_a_person(house, "goods_with_courier")
@@ -325,30 +325,30 @@ def test_what_is_over_and_waits_for_a_person_is_listed_until_somebody_attended(
 
 
 @pytest.mark.usefixtures("delivery")
-def test_a_doubt_needs_a_ruling_and_is_not_merely_attended(operator: Operator, house: House) -> None:
+def test_a_doubt_needs_a_ruling_and_is_not_merely_attended(operator: Operator, house: Container) -> None:
     submit(house, Uncertain("no answer"))
-    (found,) = house.store.find("2011")
-    house.store.update([found.id], lambda each: lifecycle.unfindable(each, house.rules, NOW))
+    (found,) = house.database.find("2011")
+    house.database.update([found.id], lambda each: lifecycle.no_lookup_available(each, house.terms, NOW))
     assert operator("attended", "2011") == Ended(
         1, "", "order-sync: a doubt is not attended but settled: `order-sync resolve ID exists REF`, or `absent`\n"
     )
-    assert house.store.find("2011")[0].attention == "outcome_unknown"
+    assert house.database.find("2011")[0].attention == "outcome_unknown"
 
 
 @pytest.mark.usefixtures("delivery")
-def test_a_courier_too_many_is_shown_with_how_its_cancel_stands(operator: Operator, house: House) -> None:
+def test_a_courier_too_many_is_shown_with_how_its_cancel_stands(operator: Operator, house: Container) -> None:
     submit(house, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")))
-    (found,), beside = house.store.find("2011"), duplicate_id("cervo", "100")
+    (found,), beside = house.database.find("2011"), duplicate_id("cervo", "100")
     for decide in (
-        lambda each: lifecycle.duplicates(each, 7, ["100"], house.rules, NOW, Cause.RECONCILE),
-        lambda each: lifecycle.begin_call(each, Step.CANCEL, house.rules, NOW),
-        lambda each: lifecycle.cancel_answered(each, beside, Refused(Reason.UNKNOWN), house.rules, NOW),
+        lambda each: lifecycle.record_duplicates(each, 7, ["100"], house.terms, NOW, Cause.RECONCILE),
+        lambda each: lifecycle.begin_call(each, Step.CANCEL, house.terms, NOW),
+        lambda each: lifecycle.apply_cancel_outcome(each, beside, Refused(Reason.UNKNOWN), house.terms, NOW),
     ):
-        house.store.update([found.id], decide)
+        house.database.update([found.id], decide)
     (shown,) = operator("show", "2011", "--json").documents
     assert [(each["ref"], each["our_tag"], each["surplus"], each["cancel"]) for each in shown["attempts"]] == [
         ("99", "00000000007", False, None),
-        ("100", tag_of(beside), True, "refused"),
+        ("100", reference_of(beside), True, "refused"),
     ]
     lines = operator("show", "2011").lines
     assert [line.split(" ", 4)[-1] for line in lines[-2:]] == [
@@ -358,8 +358,8 @@ def test_a_courier_too_many_is_shown_with_how_its_cancel_stands(operator: Operat
 
 
 @pytest.mark.usefixtures("delivery")
-def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: House) -> None:
-    house.store.pause("cervo", "operator", "a holiday", NOW)
+def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: Container) -> None:
+    house.database.pause("cervo", "operator", "a holiday", NOW)
     submit(house, Uncertain("no answer"))
     told = operator("cancel", "2011", "--reason", "closed").out
     (shown,) = operator("show", "2011", "--json").documents
@@ -371,7 +371,7 @@ def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: House) -
 
 
 @pytest.mark.usefixtures("delivery")
-def test_what_platforms_and_carriers_say_is_no_markup(operator: Operator, house: House) -> None:
+def test_what_platforms_and_carriers_say_is_no_markup(operator: Operator, house: Container) -> None:
     submit(house, Uncertain("[/red] [bold]no[/bold] answer"))
     ended = operator("show", "2011")
     assert (ended.code, ended.err) == (0, "")
@@ -386,21 +386,21 @@ def test_a_cancel_that_comes_too_late_says_so(operator: Operator) -> None:
 
 
 @pytest.mark.usefixtures("delivery")
-def test_a_refresh_makes_a_courier_order_due_at_once(operator: Operator, house: House) -> None:
+def test_a_refresh_makes_a_courier_order_due_at_once(operator: Operator, house: Container) -> None:
     seen = Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")
     submit(house, Booked(seen))
-    before = house.store.find("2011")[0].next_run_at
+    before = house.database.find("2011")[0].next_run_at
     assert operator("refresh", "2011") == Ended(0, "2011: created\n", "")
-    after = house.store.find("2011")[0].next_run_at
+    after = house.database.find("2011")[0].next_run_at
     assert (before is not None, before != after) == (True, True)
 
 
 @pytest.mark.usefixtures("delivery")
-def test_a_delivery_that_is_over_can_be_read_again(operator: Operator, house: House) -> None:
+def test_a_delivery_that_is_over_can_be_read_again(operator: Operator, house: Container) -> None:
     submit(house, Booked(Observation(status=DeliveryStatus.DELIVERED, raw=Raw("reply", "4"), ref="99")))
     assert operator("refresh", "2011") == Ended(0, "2011: delivered\n", "")
-    (found,) = house.store.find("2011")
-    assert (found.step, found.turn) == (Step.TRACK, 7)
+    (found,) = house.database.find("2011")
+    assert (found.step, found.step_attempt_id) == (Step.TRACK, 7)
 
 
 @pytest.mark.parametrize(
@@ -417,11 +417,11 @@ def test_resolving_needs_a_reference_just_when_the_order_exists(words: tuple[str
 @pytest.mark.usefixtures("delivery")
 def test_an_unknown_create_is_resolved_to_what_the_operator_saw(
     operator: Operator,
-    house: House,
+    house: Container,
 ) -> None:
     submit(house, Uncertain("no answer"))
     ended = operator("resolve", "2011", "exists", "99")
-    (found,) = house.store.find("2011")
+    (found,) = house.database.find("2011")
     assert (ended.code, ended.err, [attempt.ref for attempt in found.attempts]) == (0, "", ["99"])
 
 
@@ -429,20 +429,20 @@ def test_an_unknown_create_is_resolved_to_what_the_operator_saw(
 
 
 @pytest.mark.usefixtures("delivery")
-def test_events_are_written_as_they_were_told(operator: Operator, house: House) -> None:
+def test_events_are_written_as_they_were_told(operator: Operator, house: Container) -> None:
     take_in(house, [("2-0", placed(sample("2012", "34")).encode())])
-    told = [json.loads(body) for _, body in house.store.events()]
+    told = [json.loads(body) for _, body in house.database.events()]
     assert operator("events").documents == told
     assert operator("events", "--order", "2012").documents == [told[1]]
     assert operator("events", "--order", "4711") == Ended(0, "", "")
 
 
 @pytest.mark.usefixtures("delivery")
-def test_events_are_written_from_a_time_on(operator: Operator, house: House) -> None:
-    later = House(load(), now=lambda: NOW + timedelta(minutes=5))
+def test_events_are_written_from_a_time_on(operator: Operator, house: Container) -> None:
+    later = Container(load(), clock=lambda: NOW + timedelta(minutes=5))
     take_in(later, [("2-0", placed(sample("2012", "34")).encode())])
-    later.store.close()
-    told = [json.loads(body) for _, body in house.store.events()]
+    later.database.close()
+    told = [json.loads(body) for _, body in house.database.events()]
     since = [operator("events", "--since", word).documents for word in ("2026-11-21T17:00:00Z", "2026-11-21T17:00:01Z")]
     assert since == [told, told[1:]]
     ended = operator("events", "--since", "7")
@@ -452,7 +452,7 @@ def test_events_are_written_from_a_time_on(operator: Operator, house: House) -> 
     )
 
 
-def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator: Operator, house: House) -> None:
+def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator: Operator, house: Container) -> None:
     skipped = placed(sample("2013", "34")).replace('"delivery_type": "delivery"', '"delivery_type": "pickup"')
     take_in(house, [("3-0", skipped.encode())])
     (told,) = operator("events", "--order", "2013").documents
@@ -463,9 +463,9 @@ def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator:
 
 
 @pytest.fixture
-def letter(house: House) -> str:
+def letter(house: Container) -> str:
     take_in(house, [("1-0", MALFORMED.encode())])
-    return str(house.store.dead_letters(1)[0]["id"])
+    return str(house.database.dead_letters(1)[0]["id"])
 
 
 def test_dead_letters_are_listed_and_shown_as_they_came(operator: Operator, letter: str) -> None:
@@ -512,9 +512,9 @@ def test_stores_are_loaded_into_the_database_and_win_over_the_file(operator: Ope
 
 def test_an_order_that_waits_for_its_store_is_let_go(operator: Operator) -> None:
     operator.set(STORES_FILE="nowhere.toml")
-    house = House(load(), now=lambda: NOW)
+    house = Container(load(), clock=lambda: NOW)
     take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
-    house.store.close()
+    house.database.close()
     ended = operator("stores", "load", ENVIRONMENT["STORES_FILE"])
     assert ended == Ended(0, "3 stores loaded, 1 waiting orders let go\n", "")
 
@@ -532,7 +532,7 @@ def test_a_faulty_directory_is_not_loaded(operator: Operator) -> None:
 def test_an_upgrade_makes_the_tables_and_again_does_nothing(operator: Operator) -> None:
     operator.set(DATABASE_URL="sqlite:///new/fresh.db")
     assert [operator("db", "upgrade") for _ in range(2)] == [Ended(0, "", "")] * 2
-    made = Store("sqlite:///new/fresh.db")
+    made = Database("sqlite:///new/fresh.db")
     made.ping()
     made.close()
 
@@ -635,14 +635,14 @@ def test_a_check_without_a_redis_says_what_to_do(operator: Operator) -> None:
 
 
 def test_the_accounts_are_listed_with_what_holds_them_back(
-    operator: Operator, house: House, embedded_redis: Callable[..., AbstractContextManager[str]]
+    operator: Operator, house: Container, embedded_redis: Callable[..., AbstractContextManager[str]]
 ) -> None:
-    house.store.pause("borzo", "carrier", "HTTP 401", NOW)
+    house.database.pause("borzo", "carrier", "HTTP 401", NOW)
     with embedded_redis() as url:
         operator.set(REDIS_URL=url)
-        mine = House(load())
-        mine.breaker.report("cervo", Kind.READ, good=0, bad=5)
-        mine.budget.take("cervo", "1/second", Operation.PROBE, 0)
+        mine = Container(load())
+        mine.breaker.report("cervo", CallClass.READ, good=0, bad=5)
+        mine.rate_limiter.take("cervo", "1/second", Operation.PROBE, 0)
         listed, documents = operator("carriers"), operator("carriers", "--json").documents
     assert [line.split("  ")[:3] for line in listed.lines] == [
         ["borzo", "borzo", "paused by carrier since 2026-11-21T17:00:00Z: HTTP 401"],
@@ -671,13 +671,13 @@ def test_without_redis_the_accounts_are_listed_all_the_same(operator: Operator) 
     )
 
 
-def test_an_operator_pauses_an_account_and_resumes_it(operator: Operator, house: House) -> None:
+def test_an_operator_pauses_an_account_and_resumes_it(operator: Operator, house: Container) -> None:
     paused = [operator("carriers", "pause", "cervo", "--reason", "a holiday") for _ in range(2)]
     assert [(each.code, each.out, each.err) for each in paused] == [
         (0, "cervo: paused\n", ""),
         (1, "", "order-sync: cervo is paused already\n"),
     ]
-    assert [(pause.by, pause.because) for pause in house.store.paused().values()] == [("operator", "a holiday")]
+    assert [(pause.by, pause.because) for pause in house.database.paused().values()] == [("operator", "a holiday")]
     resumed = [operator("carriers", "resume", "cervo") for _ in range(2)]
     assert [(each.code, each.out, each.err) for each in resumed] == [
         (0, "cervo: resumed\n", ""),
@@ -699,20 +699,22 @@ def test_an_account_that_is_not_there_is_named_beside_those_that_are(operator: O
 
 @pytest.mark.trap("C-32", "B-70")
 def test_an_operator_says_what_an_unknown_word_means_and_takes_it_back(
-    operator: Operator, house: House, delivery: str
+    operator: Operator, house: Container, delivery: str
 ) -> None:
     seen = [Observation(None, Raw("order", "6"))]
-    house.store.update([delivery], lambda each: lifecycle.begin_booking(each, 7, "token", house.rules, NOW))
+    house.database.update([delivery], lambda each: lifecycle.begin_booking(each, 7, "token", house.terms, NOW))
     made = Booked(Observation(DeliveryStatus.CREATED, None, ref="99999"))
-    house.store.update([delivery], lambda each: lifecycle.settle(each, 7, made, house.rules, NOW))
-    house.store.update([delivery], lambda each: lifecycle.observe(each, 7, seen, house.rules, NOW, Cause.POLL))
+    house.database.update([delivery], lambda each: lifecycle.apply_create_outcome(each, 7, made, house.terms, NOW))
+    house.database.update(
+        [delivery], lambda each: lifecycle.apply_observations(each, 7, seen, house.terms, NOW, Cause.POLL)
+    )
     shown = [operator("carriers").lines[1].split("  ")[-1]]
     mapped = operator("carriers", "map", "cervo", "order:6", "delivered")
     shown.append(operator("carriers").lines[1].split("  ")[-1])
     documents = operator("carriers", "--json").documents
     removed = [operator("carriers", "map", "cervo", "order:6", "--remove") for _ in range(2)]
     assert (mapped.code, mapped.out) == (0, "cervo: order:6 means delivered, deliveries changed: 1\n")
-    assert house.store.load([delivery])[0].status == DeliveryStatus.DELIVERED
+    assert house.database.load([delivery])[0].status == DeliveryStatus.DELIVERED
     assert shown == ["unknown words order:6", "explained words order:6 = delivered"]
     assert (documents[1]["unknown_words"], documents[1]["explained_words"]) == ([], {"order:6": "delivered"})
     assert [(each.code, each.out, each.err) for each in removed] == [

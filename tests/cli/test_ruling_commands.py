@@ -9,7 +9,7 @@ from tests.cli import test_cli as cli
 from tests.cli.test_cli import Ended, Operator, submit
 from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Offer, Raw
-from worker.container import House
+from worker.container import Container
 from worker.errors import Refused, Uncertain
 from worker.local.demo.orders import placed
 from worker.services.ingest import take_in
@@ -20,7 +20,7 @@ CREATED = Booked(Observation(DeliveryStatus.CREATED, Raw("reply", "1"), ref="99"
 
 
 @pytest.fixture
-def offered(house: House) -> None:
+def offered(house: Container) -> None:
     """Let DeliverIt offer a pickup an hour late."""
     take_in(house, [("1-0", placed(sample("2011", "17")).encode())])
     asked = NOW + timedelta(minutes=15)
@@ -43,14 +43,14 @@ def test_an_open_offer_is_shown_with_what_was_asked_for_and_until_when_it_waits(
 
 @pytest.mark.usefixtures("offered")
 @pytest.mark.parametrize("word", ["accept", "deny"])
-def test_an_offer_is_ruled_on_once(word: str, operator: Operator, house: House) -> None:
+def test_an_offer_is_ruled_on_once(word: str, operator: Operator, house: Container) -> None:
     assert operator(word, "2011") == Ended(0, f"2011: awaiting_confirmation the answer is {word}\n", "")
     assert operator(word, "2011") == Ended(
         1, "", "order-sync: nothing to do: the delivery is awaiting_confirmation, its next step is confirm\n"
     )
-    (attempt,) = house.store.find("2011")[0].attempts
+    (attempt,) = house.database.find("2011")[0].attempts
     (shown,) = operator("show", "2011", "--json").documents[0]["attempts"]
-    assert (attempt.ruling, shown["ruling"], shown["rule_until"]) == (word, word, None)
+    assert (attempt.offer_decision, shown["ruling"], shown["rule_until"]) == (word, word, None)
 
 
 @pytest.mark.usefixtures("delivery")
@@ -63,7 +63,7 @@ def test_where_nothing_is_offered_there_is_nothing_to_rule_on(word: str, operato
 
 @pytest.mark.usefixtures("delivery")
 def test_a_rejected_delivery_is_tried_again_and_the_answer_can_be_read_by_a_program(
-    operator: Operator, house: House
+    operator: Operator, house: Container
 ) -> None:
     submit(house, Refused(Reason.CARRIER_CLOSED, "closed"))
     ended = operator("retry", "2011", "--json")
@@ -80,7 +80,7 @@ def test_a_rejected_delivery_is_tried_again_and_the_answer_can_be_read_by_a_prog
     ],
 )
 def test_what_cannot_be_tried_again_is_refused_with_what_to_do_instead(
-    outcome: object, instead: str, operator: Operator, house: House
+    outcome: object, instead: str, operator: Operator, house: Container
 ) -> None:
     submit(house, outcome)
     assert operator("retry", "2011") == Ended(1, "", f"order-sync: {instead}\n")

@@ -14,16 +14,16 @@ from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, 
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from tests.domain.scenario import a_store
 from worker.carriers.port import Cadence, Capabilities
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.database.inbox import Intake
-from worker.domain.carrier_terms import Terms
-from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Step, Unread
+from worker.domain.carrier_terms import CarrierTerms
+from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Step, UnmappedStatus
 
 NOW = datetime(2026, 11, 21, 17, 40, 0, 123456, UTC)
 LATER = NOW + timedelta(hours=1)
 SHOP = a_store("deliverit", "borzo")
 SHOPS = {"17": SHOP}
-TERMS = Terms(Capabilities(True, Cadence(30, 30, 300, 300), track_batch=50))
+TERMS = CarrierTerms(Capabilities(True, Cadence(30, 30, 300, 300), track_batch=50))
 RULES = {"deliverit": TERMS, "borzo": TERMS}
 ORDER = Order(
     order_id="2011",
@@ -51,12 +51,12 @@ def message(data: Order | OrderRef | Cancellation, identity: str | None = None) 
     return Message(source="platform", id=identity or f"message {data.order_id}", type=kind, data=data)
 
 
-def take_in(store: Store, *messages: Message, now: datetime = NOW) -> list[Delivery]:
+def take_in(store: Database, *messages: Message, now: datetime = NOW) -> list[Delivery]:
     """Take messages in as the reader does."""
     return store.take_in(Intake(messages, file_stores=SHOPS), RULES, now)
 
 
-def place(store: Store, *order_ids: str) -> list[str]:
+def place(store: Database, *order_ids: str) -> list[str]:
     """Take orders in; return their deliveries' ids."""
     return [each.id for each in take_in(store, *(message(order(each)) for each in order_ids or ("2011",)))]
 
@@ -78,14 +78,14 @@ def begun(delivery: Delivery, **more: Any) -> Change:
     return Change(delivery.with_attempt(replace(attempt, **more)))
 
 
-def rows(store: Store, name: str) -> list[dict[str, Any]]:
+def rows(store: Database, name: str) -> list[dict[str, Any]]:
     """Read a whole table in the order of its key."""
     table = _table(name)
     with store.engine.connect() as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
 
 
-def put_row(store: Store, name: str, **values: Any) -> None:
+def put_row(store: Database, name: str, **values: Any) -> None:
     """Write a row behind the store's back."""
     with store.engine.begin() as connection:
         connection.execute(insert(_table(name)).values(values))
@@ -95,7 +95,7 @@ def _table(name: str) -> Table:
     return SQLModel.metadata.tables[name]
 
 
-def events(store: Store, key: str = ID) -> list[tuple[int, str]]:
+def events(store: Database, key: str = ID) -> list[tuple[int, str]]:
     """Read the sequence and type of every event of a key, oldest first."""
     return [(row["sequence"], json.loads(row["body"])["type"]) for row in rows(store, "event") if row["key"] == key]
 
@@ -128,31 +128,31 @@ def full(delivery: Delivery) -> Delivery:
         submitted_at=NOW,
         changed_at=NOW + timedelta(microseconds=1),
         ref="F64u3fbx",
-        refs={"accept": "https://example.org/å", "seen": "1"},
+        codec_state={"accept": "https://example.org/å", "seen": "1"},
         rank=60,
         resume_to=DeliveryStatus.PICKED_UP.value,
-        stamp=NOW,
+        carrier_time=NOW,
         offered_at=LATER,
         lookups=3,
-        cancel_asked_at=NOW,
+        cancel_requested_at=NOW,
         cancel_checks=2,
         cancel_refused=True,
-        doubted_at=NOW,
-        parked=True,
-        odd_word="driverGone",
-        journal="a journal",
-        cancel_taken=True,
-        cancel_asks=2,
-        contrary="created",
-        contrary_at=NOW,
-        tail_reads=1,
+        offer_unclear_since=NOW,
+        awaiting_operator=True,
+        reported_anomalies="driverGone",
+        journal_file="a journal",
+        cancel_accepted=True,
+        cancel_requests=2,
+        contradicting_status="created",
+        contradicted_at=NOW,
+        follow_up_reads=1,
         wait_until=LATER,
-        ruling="accept",
-        told="a fingerprint",
-        amending="another fingerprint",
-        amend_asks=1,
+        offer_decision="accept",
+        sent_fingerprint="a fingerprint",
+        pending_fingerprint="another fingerprint",
+        amend_requests=1,
         amend_refused=True,
-        unread=Unread(entity="order", code="6", text="six", stamp=NOW),
+        unmapped_status=UnmappedStatus(entity="order", code="6", text="six", carrier_time=NOW),
         last_error="no answer within the deadline",
     )
     return replace(
@@ -162,7 +162,7 @@ def full(delivery: Delivery) -> Delivery:
         sequence=7,
         carrier="deliverit",
         step=Step.TRACK,
-        turn=1,
+        step_attempt_id=1,
         next_run_at=LATER,
         retry_at=LATER,
         alarmed_at=NOW,
@@ -170,9 +170,9 @@ def full(delivery: Delivery) -> Delivery:
         gate="accepted",
         carrier_since=LATER,
         located_at=LATER,
-        anew_after=1,
+        retried_after_attempt=1,
         failures=4,
-        cancel=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),
+        cancel_request=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),
         attention="order_changed_after_dispatch",
         previous_status=DeliveryStatus.PICKED_UP,
         detail="reassigned",

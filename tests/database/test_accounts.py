@@ -8,16 +8,16 @@ from typing import Any
 
 from tests.database.samples import LATER, NOW, place
 from worker.database.accounts import Pause
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery, Step
 
 
-def told(store: Store) -> list[tuple[Any, ...]]:
+def told(store: Database) -> list[tuple[Any, ...]]:
     events = [json.loads(body) for _, body in store.events()]
     return [(each["type"], each["subject"], each["sequence"], *each["data"].values()) for each in events]
 
 
-def test_a_pause_and_its_end_are_told_once_each(store: Store) -> None:
+def test_a_pause_and_its_end_are_told_once_each(store: Database) -> None:
     assert [store.pause("borzo", "carrier", "HTTP 401", NOW) for _ in range(2)] == [True, False]
     assert store.paused() == {"borzo": Pause(NOW, "carrier", "HTTP 401")}
     assert [store.resume("borzo", "probe", LATER) for _ in range(2)] == [True, False]
@@ -29,7 +29,7 @@ def test_a_pause_and_its_end_are_told_once_each(store: Store) -> None:
     ]
 
 
-def test_each_account_has_a_sequence_of_its_own(store: Store) -> None:
+def test_each_account_has_a_sequence_of_its_own(store: Database) -> None:
     for name in ("borzo", "cervo"):
         store.pause(name, "carrier", "", NOW)
     store.resume("borzo", "operator", LATER)
@@ -40,25 +40,25 @@ def test_each_account_has_a_sequence_of_its_own(store: Store) -> None:
     ]
 
 
-def test_what_an_operator_paused_only_an_operator_resumes(store: Store) -> None:
+def test_what_an_operator_paused_only_an_operator_resumes(store: Database) -> None:
     store.pause("borzo", "operator", "a holiday", NOW)
     assert [store.pause("borzo", "carrier", "HTTP 401", LATER), store.resume("borzo", "probe", LATER)] == [False, False]
     assert store.paused() == {"borzo": Pause(NOW, "operator", "a holiday")}
     assert store.resume("borzo", "operator", LATER)
 
 
-def test_an_operator_may_make_a_carriers_pause_their_own_and_nothing_more_is_told(store: Store) -> None:
+def test_an_operator_may_make_a_carriers_pause_their_own_and_nothing_more_is_told(store: Database) -> None:
     store.pause("borzo", "carrier", "HTTP 401", NOW)
     assert store.pause("borzo", "operator", "we look into it", LATER)
     assert store.paused() == {"borzo": Pause(NOW, "operator", "we look into it")}
     assert len(told(store)) == 1
 
 
-def test_what_a_probe_told_of_an_account_outlasts_its_pause(store: Store) -> None:
-    store.put_facts("deliverit", {"company": "14"})
+def test_what_a_probe_told_of_an_account_outlasts_its_pause(store: Database) -> None:
+    store.put_account_metadata("deliverit", {"company": "14"})
     store.pause("deliverit", "carrier", "HTTP 401", NOW)
     store.resume("deliverit", "probe", LATER)
-    assert store.facts("deliverit") == {"company": "14"}
+    assert store.account_metadata("deliverit") == {"company": "14"}
 
 
 def put_off(step: Step, **more: Any) -> Callable[[Delivery], Change]:
@@ -66,7 +66,7 @@ def put_off(step: Step, **more: Any) -> Callable[[Delivery], Change]:
     return lambda each: Change(replace(each, carrier="borzo", step=step, **times))
 
 
-def test_what_was_put_off_is_due_when_its_account_goes_again(store: Store) -> None:
+def test_what_was_put_off_is_due_when_its_account_goes_again(store: Database) -> None:
     steps = {"1": Step.BOOK, "2": Step.CANCEL, "3": Step.TRACK, "5": Step.AMEND, "6": Step.CONFIRM}
     ids = place(store, *steps)
     for each, step in zip(ids, steps.values(), strict=True):
@@ -85,7 +85,7 @@ def test_what_was_put_off_is_due_when_its_account_goes_again(store: Store) -> No
     ]
 
 
-def test_a_later_order_a_look_up_and_another_account_keep_their_time(store: Store) -> None:
+def test_a_later_order_a_look_up_and_another_account_keep_their_time(store: Database) -> None:
     later, doubt, other = place(store, "1", "2", "3")
     store.update([later], put_off(Step.BOOK, next_run_at=LATER + timedelta(hours=1)))
     store.update([doubt], put_off(Step.RECONCILE))
@@ -98,7 +98,7 @@ def test_a_later_order_a_look_up_and_another_account_keep_their_time(store: Stor
     assert [each.id for each in store.claim(NOW, 10)] == [other]
 
 
-def test_what_is_given_back_is_handed_out_again_soon_unless_somebody_began_it(store: Store) -> None:
+def test_what_is_given_back_is_handed_out_again_soon_unless_somebody_began_it(store: Database) -> None:
     due, begun = place(store, "1", "2")
     soon = NOW + timedelta(seconds=1)
     store.update([begun], put_off(Step.CONFIRM))

@@ -23,23 +23,23 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, Program
 
 from tests.conftest import _postgres_of_our_own, _upgrade
 from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, begun, message, order, place, take_in
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from tests.web.edge import SECRET, Edge
 from worker.carriers.port import Callback
-from worker.database.connection import BUSY_SECONDS, LIMITS, passing, without_limit
-from worker.database.database import Store
+from worker.database.connection import BUSY_SECONDS, LIMITS, is_transient, without_limit
+from worker.database.database import Database
 from worker.database.inbox import Intake
 from worker.domain.delivery import Change, Delivery
-from worker.services.crash_recovery import Replay
+from worker.services.crash_recovery import CrashRecovery
 
 CALLBACK = Callback(method="POST", body=b"{}", headers={})
-LASTING: dict[str, Callable[[Store], Any]] = {
+LASTING: dict[str, Callable[[Database], Any]] = {
     "update": lambda store: store.update([ID], begun),
     "fetched": lambda store: store.fetched("platform", "m", Intake([message(order("2013"))], (), SHOPS), RULES, NOW),
     "sent": lambda store: store.sent([(1, "7-0")], NOW),
 }
 """What would be lost if it failed."""
-REPEATED: dict[str, Callable[[Store], Any]] = {
+REPEATED: dict[str, Callable[[Database], Any]] = {
     "take_in": lambda store: take_in(store, message(order("2012"))),
     "claim": lambda store: store.claim(LATER, 10),
     "keep_callback": lambda store: store.keep_callback("borzo", CALLBACK, NOW),
@@ -47,7 +47,7 @@ REPEATED: dict[str, Callable[[Store], Any]] = {
     "apply_callback": lambda store: store.apply_callback("none", "applied", (ID, 1), begun),
     "to_fetch": lambda store: store.to_fetch(NOW, 10),
     "take_lease": lambda store: store.take_lease("relay", "me", NOW, 5),
-    "put_facts": lambda store: store.put_facts("borzo", {}),
+    "put_facts": lambda store: store.put_account_metadata("borzo", {}),
     "load": lambda store: store.load([ID]),
     "unsent": lambda store: store.unsent(10),
 }
@@ -74,22 +74,22 @@ EVERYTHING = LASTING | REPEATED
     ids=lambda error: type(error).__name__,
 )
 def test_what_ends_by_itself_is_passing(error: psycopg.Error) -> None:
-    assert passing(DBAPIError.instance("", None, error, psycopg.Error))
+    assert is_transient(DBAPIError.instance("", None, error, psycopg.Error))
 
 
 def test_a_pool_without_a_free_connection_is_passing() -> None:
-    assert passing(TimeoutError())
+    assert is_transient(TimeoutError())
 
 
 @pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
 def test_a_mistake_of_ours_is_not_passing(error: type[DBAPIError]) -> None:
-    assert not passing(error("", None, Exception()))
+    assert not is_transient(error("", None, Exception()))
 
 
 # --- PostgreSQL ---
 
 
-def kills(store: Store, moment: str, when: Iterable[bool]) -> None:
+def kills(store: Database, moment: str, when: Iterable[bool]) -> None:
     """Let the server end a store's connection at such moments, as often and in the order that `when` says."""
     whether = iter(when)
     address = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -104,12 +104,12 @@ def kills(store: Store, moment: str, when: Iterable[bool]) -> None:
 
 
 @pytest.fixture
-def killed(postgres_url: str) -> Iterator[Callable[..., Store]]:
+def killed(postgres_url: str) -> Iterator[Callable[..., Database]]:
     """Give a way to make a store whose connection is ended by its server at its next `moment`, so many times."""
-    made: list[Store] = []
+    made: list[Database] = []
 
-    def make(moment: str, times: int = 1, **more: Any) -> Store:
-        store = Store(postgres_url, **more)
+    def make(moment: str, times: int = 1, **more: Any) -> Database:
+        store = Database(postgres_url, **more)
         made.append(store)
         place(store)
         kills(store, moment, [True] * times)
@@ -123,7 +123,7 @@ def killed(postgres_url: str) -> Iterator[Callable[..., Store]]:
 @pytest.mark.parametrize("moment", ["before_cursor_execute", "commit"])
 @pytest.mark.parametrize("name", LASTING)
 def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
-    killed: Callable[..., Store], name: str, moment: str
+    killed: Callable[..., Database], name: str, moment: str
 ) -> None:
     store = killed(moment, patience=(0,))
     LASTING[name](store)
@@ -137,32 +137,32 @@ def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a_new_one(
-    killed: Callable[..., Store], name: str
+    killed: Callable[..., Database], name: str
 ) -> None:
     store = killed("before_cursor_execute", patience=())
     with pytest.raises(DBAPIError) as caught:
         EVERYTHING[name](store)
-    assert passing(caught.value)
+    assert is_transient(caught.value)
     EVERYTHING[name](store)
 
 
 def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and_then(
     tmp_path: Path, postgres_url: str
 ) -> None:
-    street = Street(tmp_path, DATABASE_URL=postgres_url)
+    street = Simulation(tmp_path, DATABASE_URL=postgres_url)
     with closing(street):
         for order_id, shop in {"1": "34", "2": "21", "3": "17"}.items():
             street.place(order_id=order_id, store_id=shop)
-        street.house.store._patience = (0,)
+        street.container.database._patience = (0,)
         for moment, often in {"before_cursor_execute": 0.02, "commit": 0.1}.items():
             chance = random.Random(moment)
-            kills(street.house.store, moment, [chance.random() < often for _ in range(2000)])
-        replay, statuses = Replay(street.house), {"queued"}
+            kills(street.container.database, moment, [chance.random() < often for _ in range(2000)])
+        replay, statuses = CrashRecovery(street.container), {"queued"}
         for _ in range(300):
             with suppress(DBAPIError):  # a task that fails is handed out again
                 street.pass_time(30)
                 replay.step()
-                statuses = {each.status.value for each in street.house.store.recent(10)}
+                statuses = {each.status.value for each in street.container.database.recent(10)}
             if statuses == {"delivered"}:
                 break
         assert statuses == {"delivered"}
@@ -192,7 +192,7 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
     own_postgres: tuple[str, Callable[[], None]],
 ) -> None:
     url, restart = own_postgres
-    with closing(Store(url, patience=(0,))) as store:
+    with closing(Database(url, patience=(0,))) as store:
         place(store)
         crashes = iter([restart])
 
@@ -205,7 +205,7 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
 
 
 def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
-    with closing(Store(postgres_url, patience=(0, 0))) as store, psycopg.connect(postgres_url) as other:
+    with closing(Database(postgres_url, patience=(0, 0))) as store, psycopg.connect(postgres_url) as other:
         low, high = sorted(place(store, "1", "2"))
         other.execute("SET deadlock_timeout = '1min'")  # so that it is not this one that gives way
         other.execute("SELECT 1 FROM delivery WHERE id = %s FOR UPDATE", [high])
@@ -228,17 +228,17 @@ def _until_somebody_waits(url: str) -> None:
 
 
 def test_no_statement_and_no_idle_transaction_lasts_for_ever(postgres_url: str) -> None:
-    with closing(Store(postgres_url)) as store, store.engine.connect() as connection:
+    with closing(Database(postgres_url)) as store, store.engine.connect() as connection:
         shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in LIMITS]
         assert shown == [f"{BUSY_SECONDS}s"] * len(LIMITS)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
         with pytest.raises(OperationalError) as caught:
             connection.exec_driver_sql("SELECT pg_sleep(60)")
-        assert passing(caught.value)
+        assert is_transient(caught.value)
 
 
 def test_a_migration_takes_the_time_it_needs_and_leaves_the_limit_as_it_was(postgres_url: str) -> None:
-    with closing(Store(postgres_url, pool_size=1)) as store, store.engine.connect() as connection:
+    with closing(Database(postgres_url, pool_size=1)) as store, store.engine.connect() as connection:
         without_limit(connection)
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
         connection.commit()
@@ -254,7 +254,7 @@ class OnSqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.edge = Edge(f"sqlite:///{path}")
-        self.store = self.edge.house.store
+        self.store = self.edge.container.database
         self.store._patience = ()
         self.pragma("busy_timeout", 0)
 
@@ -303,7 +303,7 @@ def test_a_file_that_cannot_be_written_is_a_passing_trouble_and_can_still_be_rea
     with getattr(on_sqlite, trouble)():
         with pytest.raises(OperationalError) as caught:
             on_sqlite.store.keep_callback("borzo", replace(CALLBACK, body=large), NOW)
-        assert passing(caught.value)
+        assert is_transient(caught.value)
         assert [each.id for each in on_sqlite.store.load([ID])] == [ID]
     assert on_sqlite.store.keep_callback("borzo", replace(CALLBACK, body=large), NOW) is not None
 
@@ -324,7 +324,7 @@ def test_a_callback_that_cannot_be_written_is_answered_503_and_taken_once_it_can
 
 
 def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
-    with closing(Store(sqlite_url)) as store, store.engine.connect() as connection:
+    with closing(Database(sqlite_url)) as store, store.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_SECONDS * 1000
 
 
@@ -333,14 +333,14 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
-    with closing(Store(request.getfixturevalue(database), pool_size=1, patience=())) as store:
+    with closing(Database(request.getfixturevalue(database), pool_size=1, patience=())) as store:
         place(store)
         store.engine.pool._timeout = 0  # type: ignore[attr-defined]
         with store.engine.connect(), store.engine.connect():
             for work in EVERYTHING.values():
                 with pytest.raises(TimeoutError) as caught:
                     work(store)
-                assert passing(caught.value)
+                assert is_transient(caught.value)
         for work in EVERYTHING.values():
             work(store)
 

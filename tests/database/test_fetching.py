@@ -4,21 +4,21 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import OrderRef, missed
+from schemas.orders import OrderRef, found_order_message
 from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, events, message, order, rows, take_in
-from worker.database.database import Store
-from worker.database.inbox import Dead, Intake
+from worker.database.database import Database
+from worker.database.inbox import DeadLetter, Intake
 from worker.domain.delivery import Delivery
 
 
-def test_an_order_named_by_its_id_alone_waits_to_be_fetched(store: Store) -> None:
+def test_an_order_named_by_its_id_alone_waits_to_be_fetched(store: Database) -> None:
     ref = OrderRef(order_id="2011")
     assert take_in(store, message(ref, "named")) == []
     assert store.awaits_fetch(NOW)
     assert store.to_fetch(NOW, 10) == [("platform", "named", "2011", 1)]
 
 
-def test_an_order_to_fetch_is_handed_out_again_after_its_lease(store: Store) -> None:
+def test_an_order_to_fetch_is_handed_out_again_after_its_lease(store: Database) -> None:
     ref = OrderRef(order_id="2011")
     take_in(store, message(ref, "named"))
     store.to_fetch(NOW, 10)
@@ -27,14 +27,14 @@ def test_an_order_to_fetch_is_handed_out_again_after_its_lease(store: Store) -> 
     assert [row["failures"] for row in rows(store, "message")] == [2]
 
 
-def test_the_orders_to_fetch_are_handed_out_once_to_many(store: Store) -> None:
+def test_the_orders_to_fetch_are_handed_out_once_to_many(store: Database) -> None:
     take_in(store, *(message(OrderRef(order_id=str(number))) for number in range(20)))
     with ThreadPoolExecutor(4) as pool:
         found = [each for some in pool.map(lambda _: store.to_fetch(NOW, 5), range(8)) for each in some]
     assert sorted(int(order_id) for _, _, order_id, _ in found) == list(range(20))
 
 
-def test_a_fetched_order_becomes_a_delivery_and_is_fetched_no_more(store: Store) -> None:
+def test_a_fetched_order_becomes_a_delivery_and_is_fetched_no_more(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
     batch = Intake([message(order(), "named")], file_stores=SHOPS, fetched=True)
     made = store.fetched("platform", "named", batch, RULES, NOW)
@@ -42,14 +42,14 @@ def test_a_fetched_order_becomes_a_delivery_and_is_fetched_no_more(store: Store)
     assert store.fetched("platform", "named", batch, RULES, LATER) == []
 
 
-def test_an_order_that_cannot_be_fetched_is_buried_and_fetched_no_more(store: Store) -> None:
+def test_an_order_that_cannot_be_fetched_is_buried_and_fetched_no_more(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
-    store.fetched("platform", "named", Intake(dead=[Dead(b"{}", "404", "platform/named")]), RULES, NOW)
+    store.fetched("platform", "named", Intake(dead=[DeadLetter(b"{}", "404", "platform/named")]), RULES, NOW)
     assert store.to_fetch(LATER, 10) == []
     assert [letter["reason"] for letter in store.dead_letters(10)] == ["404"]
 
 
-def test_what_our_own_budget_held_back_is_handed_out_again_without_a_try_less(store: Store) -> None:
+def test_what_our_own_budget_held_back_is_handed_out_again_without_a_try_less(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
     store.to_fetch(NOW, 10)
     store.put_fetch_off("platform", "named", 0, NOW)
@@ -57,23 +57,25 @@ def test_what_our_own_budget_held_back_is_handed_out_again_without_a_try_less(st
 
 
 @pytest.mark.trap("X-03")
-def test_an_order_is_missing_while_nobody_has_it_and_it_was_never_found_before(store: Store) -> None:
+def test_an_order_is_missing_while_nobody_has_it_and_it_was_never_found_before(store: Database) -> None:
     here = order("1")
     elsewhere = replace(message(order("2")), source="elsewhere")
-    take_in(store, message(here), elsewhere, missed("platform", "3"), missed("elsewhere", "4"))
+    take_in(
+        store, message(here), elsewhere, found_order_message("platform", "3"), found_order_message("elsewhere", "4")
+    )
     assert store.missing("platform", ["1", "2", "3", "4", "5"]) == {"4", "5"}
     assert store.missing("platform", []) == set()
 
 
-def found(store: Store, **changes: Any) -> list[Delivery]:
+def found(store: Database, **changes: Any) -> list[Delivery]:
     """Take in an order that was found at the platform, as its API shows it."""
-    named = missed("platform", "2011")
+    named = found_order_message("platform", "2011")
     take_in(store, named)
     batch = Intake([replace(named, data=order(**changes))], file_stores=SHOPS, fetched=True)
     return store.fetched("platform", named.id, batch, RULES, NOW)
 
 
-def test_a_message_that_differs_from_the_copy_that_was_found_is_a_repeat(store: Store) -> None:
+def test_a_message_that_differs_from_the_copy_that_was_found_is_a_repeat(store: Database) -> None:
     (made,) = found(store, revision=31, status=0)
     assert made.order.revision == 1
     (heard,) = take_in(store, message(order(notes="in other words", status=7)))
@@ -84,14 +86,14 @@ def test_a_message_that_differs_from_the_copy_that_was_found_is_a_repeat(store: 
     )
 
 
-def test_an_update_of_an_order_that_was_found_is_applied(store: Store) -> None:
+def test_an_update_of_an_order_that_was_found_is_applied(store: Database) -> None:
     found(store, revision=31)
     update = replace(message(order(notes="ring", revision=2), "two"), type="order.updated")
     (changed,) = take_in(store, update)
     assert (changed.order.notes, changed.attention) == ("ring", None)
 
 
-def test_a_copy_that_is_found_after_the_message_changes_nothing_but_the_status(store: Store) -> None:
+def test_a_copy_that_is_found_after_the_message_changes_nothing_but_the_status(store: Database) -> None:
     take_in(store, message(order(notes="as it was told", status=0)))
     (heard,) = found(store, revision=31, status=7)
     assert (heard.order, heard.attention) == (order(notes="as it was told", status=7), None)

@@ -10,9 +10,9 @@ from schemas.status import Cause, DeliveryStatus
 from tests.database.samples import ID, NOW, RULES, begun, place, rows
 from worker.carriers.port import Callback, CallbackKey, Observation, Raw
 from worker.database.callbacks import HINT_PATIENCE, StoredCallback
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
-from worker.domain.lifecycle import observe
+from worker.domain.lifecycle import apply_observations
 
 CALLBACK = Callback(
     method="POST",
@@ -24,7 +24,7 @@ CALLBACK = Callback(
 SECOND = timedelta(seconds=1)
 
 
-def keep(store: Store, callback: Callback = CALLBACK, carrier: str = "borzo") -> str:
+def keep(store: Database, callback: Callback = CALLBACK, carrier: str = "borzo") -> str:
     kept = store.keep_callback(carrier, callback, NOW)
     assert kept is not None
     return kept
@@ -34,7 +34,7 @@ def end(delivery: Delivery) -> Change:
     return Change(replace(delivery, detail="seen"))
 
 
-def test_a_kept_callback_is_as_it_came_but_for_its_secrets(store: Store) -> None:
+def test_a_kept_callback_is_as_it_came_but_for_its_secrets(store: Database) -> None:
     kept = keep(store)
     shown = replace(CALLBACK, headers={"content-type": "application/json"})
     assert store.callback(kept) == StoredCallback(kept, "borzo", shown, NOW, None)
@@ -42,7 +42,7 @@ def test_a_kept_callback_is_as_it_came_but_for_its_secrets(store: Store) -> None
 
 
 @pytest.mark.trap("B-83", "B-92")
-def test_the_very_same_callback_is_kept_once(store: Store) -> None:
+def test_the_very_same_callback_is_kept_once(store: Database) -> None:
     keep(store)
     assert store.keep_callback("borzo", replace(CALLBACK, headers={}), NOW + SECOND) is None
     assert len(rows(store, "callback")) == 1
@@ -50,33 +50,33 @@ def test_the_very_same_callback_is_kept_once(store: Store) -> None:
 
 @pytest.mark.trap("B-92")
 @pytest.mark.parametrize("changed", [{"body": b"{}"}, {"query": "a=2"}, {"token": "u"}, {"token": None}])
-def test_a_callback_that_differs_is_another(store: Store, changed: dict[str, object]) -> None:
+def test_a_callback_that_differs_is_another(store: Database, changed: dict[str, object]) -> None:
     keep(store)
     keep(store, replace(CALLBACK, **changed))  # type: ignore[arg-type]
     keep(store, carrier="cervo")
     assert len(rows(store, "callback")) == 3
 
 
-def test_a_callback_that_comes_many_times_at_once_is_kept_once(store: Store) -> None:
+def test_a_callback_that_comes_many_times_at_once_is_kept_once(store: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         kept = list(pool.map(lambda _: store.keep_callback("borzo", CALLBACK, NOW), range(100)))
     assert kept.count(None) == 99
 
 
-def test_a_new_callback_is_left_to_its_hint_for_a_moment(store: Store) -> None:
+def test_a_new_callback_is_left_to_its_hint_for_a_moment(store: Database) -> None:
     kept = keep(store)
     assert store.claim_callbacks(NOW + HINT_PATIENCE - SECOND, 10) == []
     assert store.claim_callbacks(NOW + HINT_PATIENCE, 10) == [kept]
 
 
-def test_the_older_a_waiting_callback_is_the_more_seldom_it_is_handed_out(store: Store) -> None:
+def test_the_older_a_waiting_callback_is_the_more_seldom_it_is_handed_out(store: Database) -> None:
     kept = keep(store)
     for seconds in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1624):
         assert store.claim_callbacks(NOW + (seconds - 1) * SECOND, 10) == []
         assert store.claim_callbacks(NOW + seconds * SECOND, 10) == [kept]
 
 
-def test_an_applied_callback_is_handed_out_no_more(store: Store) -> None:
+def test_an_applied_callback_is_handed_out_no_more(store: Database) -> None:
     kept = keep(store)
     store.apply_callback(kept, "unreadable", None, end)
     assert store.claim_callbacks(NOW + HINT_PATIENCE, 10) == []
@@ -85,7 +85,7 @@ def test_an_applied_callback_is_handed_out_no_more(store: Store) -> None:
     assert found.result == "unreadable"
 
 
-def test_many_claimers_together_are_handed_every_callback_once(store: Store) -> None:
+def test_many_claimers_together_are_handed_every_callback_once(store: Database) -> None:
     kept = [keep(store, replace(CALLBACK, query=str(number))) for number in range(20)]
     with ThreadPoolExecutor(4) as pool:
         handed = pool.map(lambda _: store.claim_callbacks(NOW + HINT_PATIENCE, 5), range(8))
@@ -93,7 +93,7 @@ def test_many_claimers_together_are_handed_every_callback_once(store: Store) -> 
 
 
 @pytest.mark.trap("B-92")
-def test_a_callback_and_its_effect_are_one_commit(store: Store) -> None:
+def test_a_callback_and_its_effect_are_one_commit(store: Database) -> None:
     place(store)
     (begun_,) = store.update([ID], begun)
     kept, attempt = keep(store), begun_.attempts[0].id
@@ -103,7 +103,7 @@ def test_a_callback_and_its_effect_are_one_commit(store: Store) -> None:
 
 
 @pytest.mark.trap("B-83")
-def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: Store) -> None:
+def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: Database) -> None:
     place(store)
     (begun_,) = store.update([ID], begun)
     kept, attempt = keep(store), begun_.attempts[0].id
@@ -112,7 +112,10 @@ def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: 
 
     def apply(_: int) -> list[Delivery]:
         return store.apply_callback(
-            kept, "applied", (ID, attempt), lambda it: observe(it, attempt, [news], RULES, NOW, Cause.CALLBACK)
+            kept,
+            "applied",
+            (ID, attempt),
+            lambda it: apply_observations(it, attempt, [news], RULES, NOW, Cause.CALLBACK),
         )
 
     with ThreadPoolExecutor(8) as pool:
@@ -122,7 +125,7 @@ def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: 
 
 
 @pytest.mark.trap("B-92")
-def test_a_callback_whose_effect_fails_still_waits(store: Store) -> None:
+def test_a_callback_whose_effect_fails_still_waits(store: Database) -> None:
     place(store)
     before, kept = store.load([ID]), keep(store)
 
@@ -135,7 +138,7 @@ def test_a_callback_whose_effect_fails_still_waits(store: Store) -> None:
     assert store.claim_callbacks(NOW + HINT_PATIENCE, 10) == [kept]
 
 
-def test_an_attempt_is_found_by_our_reference_by_its_token_or_by_the_carriers_id(store: Store) -> None:
+def test_an_attempt_is_found_by_our_reference_by_its_token_or_by_the_carriers_id(store: Database) -> None:
     place(store)
     store.update([ID], partial(begun, id=77, token="secret", ref="F64u3fbx"))
     keys = [CallbackKey(attempt_id=77), CallbackKey(token="secret"), CallbackKey(ref="F64u3fbx")]
@@ -143,7 +146,7 @@ def test_an_attempt_is_found_by_our_reference_by_its_token_or_by_the_carriers_id
     assert [store.find_attempt("borzo", key) for key in keys] == [None] * 3
 
 
-def test_our_own_reference_counts_more_than_the_carriers(store: Store) -> None:
+def test_our_own_reference_counts_more_than_the_carriers(store: Database) -> None:
     first, second = place(store, "1", "2")
     store.update([first], partial(begun, id=1, ref="x"))
     store.update([second], partial(begun, id=2, ref="y"))
@@ -151,7 +154,7 @@ def test_our_own_reference_counts_more_than_the_carriers(store: Store) -> None:
     assert store.find_attempt("deliverit", CallbackKey(ref="x", attempt_id=3)) == (first, 1)
 
 
-def test_a_key_that_names_nothing_finds_nothing(store: Store) -> None:
+def test_a_key_that_names_nothing_finds_nothing(store: Database) -> None:
     place(store)
     store.update([ID], begun)
     assert store.find_attempt("deliverit", CallbackKey()) is None

@@ -6,15 +6,15 @@ import pytest
 from tests.database.samples import ID, NOW, ORDER, SHOP, full, order, place, rows
 from worker.carriers.port import Callback
 from worker.database import callbacks
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain.delivery import Attempt, Change, Delivery
 
 
-def change_to(store: Store, wanted: Delivery) -> None:
+def change_to(store: Database, wanted: Delivery) -> None:
     store.update([wanted.id], lambda _: Change(wanted))
 
 
-def test_the_sample_leaves_no_field_at_its_default(store: Store) -> None:
+def test_the_sample_leaves_no_field_at_its_default(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     sample = full(before)
@@ -34,7 +34,7 @@ def _is_default(attempt: Attempt, name: str) -> bool:
     return bool(getattr(attempt, name) == _attempt_defaults()[name])
 
 
-def test_a_delivery_with_every_field_filled_comes_back_as_it_was(store: Store) -> None:
+def test_a_delivery_with_every_field_filled_comes_back_as_it_was(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     wanted = full(before)
@@ -42,17 +42,17 @@ def test_a_delivery_with_every_field_filled_comes_back_as_it_was(store: Store) -
     assert store.load([ID]) == [wanted]
 
 
-def test_a_delivery_that_loses_every_field_again_comes_back_as_it_was(store: Store) -> None:
+def test_a_delivery_that_loses_every_field_again_comes_back_as_it_was(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     wanted = full(before)
     change_to(store, wanted)
-    bare = replace(before, attempts=tuple(replace(each, refs={}, stamp=None) for each in wanted.attempts))
+    bare = replace(before, attempts=tuple(replace(each, codec_state={}, carrier_time=None) for each in wanted.attempts))
     change_to(store, bare)
     assert store.load([ID]) == [bare]
 
 
-def test_a_changed_order_and_store_are_written_with_the_columns_that_name_them(store: Store) -> None:
+def test_a_changed_order_and_store_are_written_with_the_columns_that_name_them(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     wanted = replace(
@@ -66,7 +66,7 @@ def test_a_changed_order_and_store_are_written_with_the_columns_that_name_them(s
     assert [row["store_id"] for row in rows(store, "delivery")] == ["18"]
 
 
-def test_a_time_of_any_zone_comes_back_as_the_same_instant_in_utc(store: Store) -> None:
+def test_a_time_of_any_zone_comes_back_as_the_same_instant_in_utc(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     riyadh = datetime(2026, 11, 21, 20, 40, 0, 5, timezone(timedelta(hours=3)))
@@ -77,7 +77,7 @@ def test_a_time_of_any_zone_comes_back_as_the_same_instant_in_utc(store: Store) 
 
 
 @pytest.mark.trap("X-01")
-def test_every_time_that_is_read_is_aware_and_in_utc(store: Store) -> None:
+def test_every_time_that_is_read_is_aware_and_in_utc(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     change_to(store, full(before))
@@ -86,21 +86,21 @@ def test_every_time_that_is_read_is_aware_and_in_utc(store: Store) -> None:
     assert {time.tzinfo for time in times} == {UTC}
 
 
-def test_money_in_an_order_keeps_its_cents(store: Store) -> None:
+def test_money_in_an_order_keeps_its_cents(store: Database) -> None:
     place(store)
     (found,) = store.load([ID])
     assert found.order == ORDER
     assert str(found.order.payment.amount) == "125.00"
 
 
-def test_a_callbacks_bytes_and_headers_come_back_as_they_were(store: Store) -> None:
+def test_a_callbacks_bytes_and_headers_come_back_as_they_were(store: Database) -> None:
     callback = Callback("POST", b"\x00\xff {}", {"content-type": "application/json"}, "a=1&b=%00", "tøken")
     kept = store.keep_callback("borzo", callback, NOW)
     assert kept is not None
     assert store.callback(kept) == callbacks.StoredCallback(kept, "borzo", callback, NOW, None)
 
 
-def test_a_nul_in_a_carriers_words_does_not_keep_its_delivery_from_being_written(store: Store) -> None:
+def test_a_nul_in_a_carriers_words_does_not_keep_its_delivery_from_being_written(store: Database) -> None:
     place(store)
     (before,) = store.load([ID])
     wanted = full(before)
@@ -109,6 +109,6 @@ def test_a_nul_in_a_carriers_words_does_not_keep_its_delivery_from_being_written
     assert store.load([ID]) == [replace(odd, reason_text="closed\ufffd")]
 
 
-def test_the_outbox_keeps_the_order_in_which_events_were_told(store: Store) -> None:
+def test_the_outbox_keeps_the_order_in_which_events_were_told(store: Database) -> None:
     place(store, "1", "2", "3")
     assert [row["position"] for row in rows(store, "event")] == [1, 2, 3]

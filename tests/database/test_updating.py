@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from schemas.events import EventType
 from schemas.status import Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, take_in
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.database.deliveries import Due
 from worker.domain.delivery import Attempt, Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
@@ -32,7 +32,7 @@ def start(delivery: Delivery) -> Change:
     return told(begun(delivery).delivery)
 
 
-def due(store: Store, *order_ids: str, at: int = 0, **more: Any) -> list[str]:
+def due(store: Database, *order_ids: str, at: int = 0, **more: Any) -> list[str]:
     """Place orders that are due in so many seconds and not handed out."""
     ids = place(store, *order_ids)
     run_at = NOW + timedelta(seconds=at)
@@ -40,7 +40,7 @@ def due(store: Store, *order_ids: str, at: int = 0, **more: Any) -> list[str]:
     return ids
 
 
-def test_a_change_writes_the_delivery_its_attempt_and_its_event(store: Store) -> None:
+def test_a_change_writes_the_delivery_its_attempt_and_its_event(store: Database) -> None:
     place(store)
     changed = store.update([ID], start)
     assert store.load([ID]) == changed
@@ -48,7 +48,7 @@ def test_a_change_writes_the_delivery_its_attempt_and_its_event(store: Store) ->
     assert events(store) == [QUEUED, (2, "delivery.updated")]
 
 
-def test_a_decision_sees_what_is_stored(store: Store) -> None:
+def test_a_decision_sees_what_is_stored(store: Database) -> None:
     place(store)
     changed = store.update([ID], start)
     seen: list[Delivery] = []
@@ -56,7 +56,7 @@ def test_a_decision_sees_what_is_stored(store: Store) -> None:
     assert seen == changed
 
 
-def test_a_decision_for_nothing_writes_nothing(store: Store) -> None:
+def test_a_decision_for_nothing_writes_nothing(store: Database) -> None:
     place(store)
     before = rows(store, "delivery")
     assert store.update([ID], lambda _: None) == []
@@ -66,13 +66,13 @@ def test_a_decision_for_nothing_writes_nothing(store: Store) -> None:
     assert events(store) == [QUEUED]
 
 
-def test_only_what_was_decided_is_changed(store: Store) -> None:
+def test_only_what_was_decided_is_changed(store: Database) -> None:
     first, second = place(store, "1", "2")
     store.update([first, second], lambda each: told(each, detail="x") if each.id == first else None)
     assert {each.id: each.detail for each in store.load([first, second])} == {first: "x", second: None}
 
 
-def test_an_error_in_a_decision_writes_nothing_of_the_batch(store: Store) -> None:
+def test_an_error_in_a_decision_writes_nothing_of_the_batch(store: Database) -> None:
     ids = place(store, "1", "2")
     before = [rows(store, name) for name in ("delivery", "attempt", "event")]
     asked: list[str] = []
@@ -89,7 +89,7 @@ def test_an_error_in_a_decision_writes_nothing_of_the_batch(store: Store) -> Non
 
 
 @pytest.mark.trap("X-08")
-def test_an_event_that_cannot_be_written_takes_its_change_back(store: Store) -> None:
+def test_an_event_that_cannot_be_written_takes_its_change_back(store: Database) -> None:
     place(store)
     before = store.load([ID])
     with pytest.raises(IntegrityError):
@@ -97,7 +97,7 @@ def test_an_event_that_cannot_be_written_takes_its_change_back(store: Store) -> 
     assert store.load([ID]) == before
 
 
-def test_changes_at_the_same_time_come_one_after_the_other(store: Store) -> None:
+def test_changes_at_the_same_time_come_one_after_the_other(store: Database) -> None:
     place(store)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: store.update([ID], lambda each: told(each, failures=each.failures + 1)), range(12)))
@@ -106,7 +106,7 @@ def test_changes_at_the_same_time_come_one_after_the_other(store: Store) -> None
     assert [sequence for sequence, _ in events(store)] == list(range(1, 14))
 
 
-def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Store) -> None:
+def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Database) -> None:
     ids = place(store, *(str(number) for number in range(10)))
     with ThreadPoolExecutor(4) as pool:
         jobs = [ids, ids[::-1]] * 4
@@ -116,7 +116,7 @@ def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Store
 
 
 @pytest.mark.trap("X-03")
-def test_two_live_attempts_of_a_delivery_are_impossible(store: Store) -> None:
+def test_two_live_attempts_of_a_delivery_are_impossible(store: Database) -> None:
     place(store)
     store.update([ID], start)
     before = store.load([ID])
@@ -130,7 +130,7 @@ def test_two_live_attempts_of_a_delivery_are_impossible(store: Store) -> None:
     [{"ended_at": NOW}, {"surplus": True}, {"state": DeliveryStatus.QUEUED.value}],
     ids=["ended", "surplus", "unsent"],
 )
-def test_a_live_attempt_may_stand_beside_one_no_courier_can_come_of(store: Store, harmless: dict[str, Any]) -> None:
+def test_a_live_attempt_may_stand_beside_one_no_courier_can_come_of(store: Database, harmless: dict[str, Any]) -> None:
     place(store)
     store.update([ID], partial(begun, **harmless))
     (changed,) = store.update([ID], begun)
@@ -138,7 +138,7 @@ def test_a_live_attempt_may_stand_beside_one_no_courier_can_come_of(store: Store
     assert store.load([ID]) == [changed]
 
 
-def test_an_attempt_may_end_in_the_commit_that_begins_the_next(store: Store) -> None:
+def test_an_attempt_may_end_in_the_commit_that_begins_the_next(store: Database) -> None:
     place(store)
     store.update([ID], begun)
 
@@ -150,7 +150,7 @@ def test_an_attempt_may_end_in_the_commit_that_begins_the_next(store: Store) -> 
     assert store.load([ID]) == changed
 
 
-def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Store) -> None:
+def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Database) -> None:
     place(store)
     store.update([ID], partial(begun, state=DeliveryStatus.QUEUED.value))
     store.update([ID], begun)
@@ -164,37 +164,37 @@ def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Stor
 
 
 @pytest.mark.trap("X-06")
-def test_what_is_due_is_handed_out_once_for_as_long_as_its_lease_lasts(store: Store) -> None:
+def test_what_is_due_is_handed_out_once_for_as_long_as_its_lease_lasts(store: Database) -> None:
     due(store)
     assert store.claim(NOW, 10) == [Due(ID, Step.BOOK, "deliverit")]
     assert store.claim(NOW + LEASE, 10) == []
     assert store.claim(NOW + LEASE + TICK, 10) == [Due(ID, Step.BOOK, "deliverit")]
 
 
-def test_what_is_not_yet_due_is_not_handed_out(store: Store) -> None:
+def test_what_is_not_yet_due_is_not_handed_out(store: Database) -> None:
     due(store, at=1)
     assert store.claim(NOW, 10) == []
     assert [each.id for each in store.claim(NOW + TICK, 10)] == [ID]
 
 
-def test_what_has_ended_is_never_handed_out(store: Store) -> None:
+def test_what_has_ended_is_never_handed_out(store: Database) -> None:
     due(store, step=None, next_run_at=None)
     assert store.claim(LATER, 10) == []
 
 
-def test_a_change_ends_the_lease(store: Store) -> None:
+def test_a_change_ends_the_lease(store: Database) -> None:
     due(store)
     store.claim(NOW, 10)
     store.update([ID], lambda each: Change(replace(each, next_run_at=NOW + TICK)))
     assert [each.id for each in store.claim(NOW + TICK, 10)] == [ID]
 
 
-def test_no_more_is_handed_out_than_was_asked_for_and_the_oldest_first(store: Store) -> None:
+def test_no_more_is_handed_out_than_was_asked_for_and_the_oldest_first(store: Database) -> None:
     late, early = due(store, "1", at=-1)[0], due(store, "2", at=-2)[0]
     assert [[each.id for each in store.claim(NOW, 1)] for _ in range(3)] == [[early], [late], []]
 
 
-def test_a_full_carriers_deliveries_are_left_for_later(store: Store) -> None:
+def test_a_full_carriers_deliveries_are_left_for_later(store: Database) -> None:
     due(store, "1", carrier="deliverit")
     (borzo,) = due(store, "2", carrier="borzo")
     (nobody,) = due(store, "3", carrier=None)
@@ -202,14 +202,14 @@ def test_a_full_carriers_deliveries_are_left_for_later(store: Store) -> None:
     assert [each.carrier for each in store.claim(NOW, 10)] == ["deliverit"]
 
 
-def test_a_step_about_a_courier_too_many_is_handed_out_to_his_own_carrier(store: Store) -> None:
+def test_a_step_about_a_courier_too_many_is_handed_out_to_his_own_carrier(store: Database) -> None:
     due(store, carrier="borzo")
     (follows,) = store.update([ID], start)
     (attempt,) = follows.attempts
     extra = replace(attempt, id=attempt.id + 1, number=2, token="another", carrier="deliverit", surplus=True)
 
     def turn(each: Delivery) -> Change:
-        return Change(replace(each.with_attempt(extra), step=Step.CANCEL, turn=extra.id, next_run_at=NOW))
+        return Change(replace(each.with_attempt(extra), step=Step.CANCEL, step_attempt_id=extra.id, next_run_at=NOW))
 
     store.update([ID], turn)
     assert store.claim(NOW, 10, except_carriers=["deliverit"]) == []
@@ -217,20 +217,20 @@ def test_a_step_about_a_courier_too_many_is_handed_out_to_his_own_carrier(store:
 
 
 @pytest.mark.parametrize("step", [Step.ALARM, Step.ROUTE])
-def test_a_step_that_needs_no_carrier_waits_for_no_carriers_queue(store: Store, step: Step) -> None:
+def test_a_step_that_needs_no_carrier_waits_for_no_carriers_queue(store: Database, step: Step) -> None:
     due(store, carrier="borzo", step=step)
     assert store.claim(NOW, 10, except_carriers=["borzo"]) == [Due(ID, step, None)]
 
 
 @pytest.mark.trap("X-06")
-def test_many_claimers_together_are_handed_every_delivery_once(store: Store) -> None:
+def test_many_claimers_together_are_handed_every_delivery_once(store: Database) -> None:
     ids = due(store, *(str(number) for number in range(40)))
     with ThreadPoolExecutor(4) as pool:
         handed = Counter(each.id for some in pool.map(lambda _: store.claim(NOW, 7), range(12)) for each in some)
     assert handed == Counter(ids)
 
 
-def test_deliveries_are_found_by_either_id_newest_first(store: Store) -> None:
+def test_deliveries_are_found_by_either_id_newest_first(store: Database) -> None:
     old = take_in(store, message(order()))
     others = [
         take_in(store, replace(message(order()), source=source), now=NOW + timedelta(minutes=minutes))
@@ -242,7 +242,7 @@ def test_deliveries_are_found_by_either_id_newest_first(store: Store) -> None:
     assert store.find("nobody") == []
 
 
-def test_the_newest_deliveries_are_listed_and_those_that_are_over_can_be_left_out(store: Store) -> None:
+def test_the_newest_deliveries_are_listed_and_those_that_are_over_can_be_left_out(store: Database) -> None:
     for minutes, each in enumerate("123"):
         take_in(store, message(order(each)), now=NOW + timedelta(minutes=minutes))
     (ended,) = store.find("3")
@@ -251,7 +251,7 @@ def test_the_newest_deliveries_are_listed_and_those_that_are_over_can_be_left_ou
     assert [each.order.order_id for each in store.recent(2, unfinished=True)] == ["2", "1"]
 
 
-def test_deliveries_that_are_not_over_are_counted_by_status(store: Store) -> None:
+def test_deliveries_that_are_not_over_are_counted_by_status(store: Database) -> None:
     held, over, *_ = place(store, "1", "2", "3", "4")
     store.update([held], lambda each: Change(replace(each, status=DeliveryStatus.ON_HOLD)))
     read_once_more = {"status": DeliveryStatus.DELIVERED, "step": Step.TRACK, "next_run_at": LATER}
@@ -259,7 +259,7 @@ def test_deliveries_that_are_not_over_are_counted_by_status(store: Store) -> Non
     assert store.counts() == {"queued": 2, "on_hold": 1}
 
 
-def test_the_attempts_of_a_delivery_come_in_their_order(store: Store) -> None:
+def test_the_attempts_of_a_delivery_come_in_their_order(store: Database) -> None:
     place(store)
     for number in (3, 1, 2):
         store.update([ID], partial(_with_ended, number=number))
@@ -272,14 +272,14 @@ def _with_ended(delivery: Delivery, number: int) -> Change:
     return Change(delivery.with_attempt(attempt))
 
 
-def test_the_facts_of_an_account_are_kept_and_replaced(store: Store) -> None:
-    assert store.facts("deliverit") == {}
-    store.put_facts("deliverit", {"company": "42"})
-    store.put_facts("deliverit", {"company": "43", "name": "Ærø"})
-    assert store.facts("deliverit") == {"company": "43", "name": "Ærø"}
-    assert store.facts("borzo") == {}
+def test_the_facts_of_an_account_are_kept_and_replaced(store: Database) -> None:
+    assert store.account_metadata("deliverit") == {}
+    store.put_account_metadata("deliverit", {"company": "42"})
+    store.put_account_metadata("deliverit", {"company": "43", "name": "Ærø"})
+    assert store.account_metadata("deliverit") == {"company": "43", "name": "Ærø"}
+    assert store.account_metadata("borzo") == {}
 
 
-def test_an_unknown_shop_is_in_nobodys_directory(store: Store) -> None:
+def test_an_unknown_shop_is_in_nobodys_directory(store: Database) -> None:
     store.put_shops({"17": SHOP}, NOW)
     assert store.shops([]) == {}

@@ -7,33 +7,33 @@ import pytest
 from schemas.status import Cause, DeliveryStatus
 from tests.database.samples import LATER, NOW, RULES, begun, place
 from worker.carriers.port import Booked, Observation, Raw
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
 
 DELIVERED, FAILED = DeliveryStatus.DELIVERED, DeliveryStatus.FAILED
 
 
-def follow(store: Store, delivery_id: str, *codes: str) -> Delivery:
+def follow(store: Database, delivery_id: str, *codes: str) -> Delivery:
     """Let a carrier have made an order and say these words of it."""
 
     def say(delivery: Delivery) -> Change:
         begun_ = begun(delivery, carrier="borzo", id=int(delivery.order.order_id)).delivery
         attempt = begun_.attempts[-1].id
         made = Booked(Observation(DeliveryStatus.CREATED, None, ref=f"R-{delivery.id}"))
-        followed = lifecycle.settle(begun_, attempt, made, RULES, NOW)
+        followed = lifecycle.apply_create_outcome(begun_, attempt, made, RULES, NOW)
         words = [Observation(None, Raw("delivery", code)) for code in codes]
-        seen = lifecycle.observe(followed.delivery, attempt, words, RULES, NOW, Cause.POLL)
+        seen = lifecycle.apply_observations(followed.delivery, attempt, words, RULES, NOW, Cause.POLL)
         return Change(seen.delivery, (*followed.events, *seen.events))
 
     return store.update([delivery_id], say)[0]
 
 
-def explain(store: Store, word: str, status: DeliveryStatus, account: str = "borzo") -> list[str]:
+def explain(store: Database, word: str, status: DeliveryStatus, account: str = "borzo") -> list[str]:
     return sorted(each.id for each in store.explain_word(account, word, status, RULES, LATER))
 
 
-def test_words_are_kept_for_each_account_until_they_are_taken_back(store: Store) -> None:
+def test_words_are_kept_for_each_account_until_they_are_taken_back(store: Database) -> None:
     explain(store, "order:6", FAILED, "cervo")
     for status in (FAILED, DELIVERED):
         explain(store, "delivery:locker", status)
@@ -43,7 +43,7 @@ def test_words_are_kept_for_each_account_until_they_are_taken_back(store: Store)
 
 
 @pytest.mark.trap("C-32")
-def test_only_whoever_a_word_was_said_of_last_is_read_again(store: Store) -> None:
+def test_only_whoever_a_word_was_said_of_last_is_read_again(store: Database) -> None:
     last, before, other, longer = place(store, "1", "2", "3", "4")
     follow(store, last, "locker")
     follow(store, before, "locker", "shelf")
@@ -58,7 +58,7 @@ def test_only_whoever_a_word_was_said_of_last_is_read_again(store: Store) -> Non
     }
 
 
-def test_a_word_with_signs_that_mean_something_to_a_database_is_found_as_it_is(store: Store) -> None:
+def test_a_word_with_signs_that_mean_something_to_a_database_is_found_as_it_is(store: Database) -> None:
     odd, plain = place(store, "1", "2")
     follow(store, odd, "50%_\x00/'")
     follow(store, plain, "50 percent")
@@ -66,7 +66,7 @@ def test_a_word_with_signs_that_mean_something_to_a_database_is_found_as_it_is(s
     assert explain(store, "delivery:50%_\ufffd/'", DELIVERED) == [odd]
 
 
-def test_odd_words_are_listed_one_by_one_and_steps_back_are_none_of_them(store: Store) -> None:
+def test_odd_words_are_listed_one_by_one_and_steps_back_are_none_of_them(store: Database) -> None:
     one, two, three = place(store, "1", "2", "3")
     follow(store, one, "locker", "shelf")
     follow(store, two, "shelf")
@@ -77,4 +77,4 @@ def test_odd_words_are_listed_one_by_one_and_steps_back_are_none_of_them(store: 
 
 
 def _oddly(delivery: Delivery, words: str) -> Change:
-    return Change(delivery.with_attempt(replace(delivery.attempts[0], odd_word=words)))
+    return Change(delivery.with_attempt(replace(delivery.attempts[0], reported_anomalies=words)))

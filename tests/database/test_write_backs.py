@@ -12,24 +12,24 @@ import pytest
 from schemas.orders import Message
 from schemas.status import DeliveryStatus
 from tests.database.samples import ID, NOW, RULES, SHOPS, order, place, rows
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.database.inbox import Intake
 from worker.domain.delivery import Change, Delivery
-from worker.ordering_api.write_policy import Memory
+from worker.ordering_api.write_policy import WriteBackState
 
 SECOND = timedelta(seconds=1)
 UNTIL = NOW + 60 * SECOND
 
 
 @pytest.fixture
-def telling(store: Store) -> Iterator[Store]:
+def telling(store: Database) -> Iterator[Database]:
     """Give a store whose orders of the source `platform` are written back."""
-    made = Store(store.engine.url.render_as_string(hide_password=False), write_back="platform")
+    made = Database(store.engine.url.render_as_string(hide_password=False), write_back="platform")
     yield made
     made.close()
 
 
-def moves(store: Store, at: int = 0, **changes: Any) -> None:
+def moves(store: Database, at: int = 0, **changes: Any) -> None:
     """Let the delivery move, that many seconds later."""
 
     def decide(delivery: Delivery) -> Change:
@@ -38,26 +38,26 @@ def moves(store: Store, at: int = 0, **changes: Any) -> None:
     store.update([ID], decide)
 
 
-def due(store: Store) -> list[tuple[str, Any, Any]]:
+def due(store: Database) -> list[tuple[str, Any, Any]]:
     return [(row["delivery_id"], row["due_at"], row["lease_until"]) for row in rows(store, "write_back")]
 
 
-def test_a_new_order_and_one_that_moved_are_looked_at_and_a_mere_poll_is_not(telling: Store) -> None:
+def test_a_new_order_and_one_that_moved_are_looked_at_and_a_mere_poll_is_not(telling: Database) -> None:
     place(telling)
     assert due(telling) == [(ID, NOW, None)]
-    assert telling.begin_write_back(ID, NOW, UNTIL) == Memory()
-    assert telling.end_write_back(ID, UNTIL, Memory(22, written=True, seen=0), None)
+    assert telling.begin_write_back(ID, NOW, UNTIL) == WriteBackState()
+    assert telling.end_write_back(ID, UNTIL, WriteBackState(22, written=True, seen=0), None)
     assert (telling.write_backs_waiting(UNTIL), telling.write_backs_waiting(NOW)) == (0, 0)
     moves(telling, 9, next_run_at=UNTIL, failures=2)
     assert due(telling) == [(ID, None, None)]
     moves(telling, 9, status=DeliveryStatus.CREATED)
     assert due(telling) == [(ID, NOW + 9 * SECOND, None)]
     assert (telling.write_backs_waiting(NOW), telling.write_backs_waiting(UNTIL)) == (0, 1)
-    assert telling.known_there(ID) == Memory(22, written=True, seen=0)
+    assert telling.known_there(ID) == WriteBackState(22, written=True, seen=0)
 
 
 def test_no_order_of_another_source_is_looked_at_and_none_where_there_is_no_platform(
-    telling: Store, store: Store
+    telling: Database, store: Database
 ) -> None:
     elsewhere = Message(source="another shop", id="1", type="order.placed", data=order("2012"))
     telling.take_in(Intake([elsewhere], file_stores=SHOPS), RULES, NOW)
@@ -66,12 +66,12 @@ def test_no_order_of_another_source_is_looked_at_and_none_where_there_is_no_plat
     assert (due(telling), telling.claim_write_backs(UNTIL, 9), telling.known_there(ID)) == ([], [], None)
 
 
-def test_those_that_have_waited_longest_are_handed_out_first_and_each_once_for_a_while(telling: Store) -> None:
+def test_those_that_have_waited_longest_are_handed_out_first_and_each_once_for_a_while(telling: Database) -> None:
     ids = place(telling, "1", "2", "3")
     for number, each in enumerate(ids):
         until = NOW + (60 + number) * SECOND
         telling.begin_write_back(each, NOW, until)
-        telling.end_write_back(each, until, Memory(), NOW + (3 - number) * SECOND)
+        telling.end_write_back(each, until, WriteBackState(), NOW + (3 - number) * SECOND)
     later = NOW + 5 * SECOND
     assert telling.claim_write_backs(NOW, 9) == []
     assert telling.claim_write_backs(later, 1) == [ids[2]]
@@ -80,48 +80,50 @@ def test_those_that_have_waited_longest_are_handed_out_first_and_each_once_for_a
     assert sorted(telling.claim_write_backs(later + 30 * SECOND, 9)) == sorted(ids)
 
 
-def test_of_many_at_once_one_looks(telling: Store) -> None:
+def test_of_many_at_once_one_looks(telling: Database) -> None:
     place(telling)
     with ThreadPoolExecutor(4) as pool:
         untils = [UNTIL + number * SECOND for number in range(8)]
         begun = list(pool.map(partial(telling.begin_write_back, ID, NOW), untils))
-    assert [each for each in begun if each is not None] == [Memory()]
+    assert [each for each in begun if each is not None] == [WriteBackState()]
 
 
-def test_many_sweeps_at_once_hand_each_out_once(telling: Store) -> None:
+def test_many_sweeps_at_once_hand_each_out_once(telling: Database) -> None:
     ids = place(telling, *map(str, range(20)))
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: telling.claim_write_backs(NOW, 7), range(8)))
     assert sorted(each for batch in found for each in batch) == sorted(ids)
 
 
-def test_what_moves_during_a_look_is_looked_at_again(telling: Store) -> None:
+def test_what_moves_during_a_look_is_looked_at_again(telling: Database) -> None:
     place(telling)
     telling.begin_write_back(ID, NOW, UNTIL)
     moves(telling, 1, status=DeliveryStatus.CREATED)
     assert telling.claim_write_backs(NOW + 2 * SECOND, 9) == []
     assert telling.begin_write_back(ID, NOW + 2 * SECOND, UNTIL + SECOND) is None
-    assert telling.end_write_back(ID, UNTIL, Memory(22), NOW + 9 * SECOND)
+    assert telling.end_write_back(ID, UNTIL, WriteBackState(22), NOW + 9 * SECOND)
     assert due(telling) == [(ID, NOW + SECOND, None)]
 
 
-def test_a_look_that_died_with_its_process_is_made_again_and_what_it_says_later_counts_no_more(telling: Store) -> None:
+def test_a_look_that_died_with_its_process_is_made_again_and_what_it_says_later_counts_no_more(
+    telling: Database,
+) -> None:
     place(telling)
     telling.begin_write_back(ID, NOW, UNTIL)
     assert telling.claim_write_backs(UNTIL - SECOND, 9) == []
     assert telling.claim_write_backs(UNTIL, 9) == [ID]
-    assert telling.begin_write_back(ID, UNTIL, UNTIL + 60 * SECOND) == Memory()
-    assert not telling.end_write_back(ID, UNTIL, Memory(8, written=True), None)
-    assert telling.end_write_back(ID, UNTIL + 60 * SECOND, Memory(9), None)
-    assert (telling.known_there(ID), due(telling)) == (Memory(9), [(ID, None, None)])
+    assert telling.begin_write_back(ID, UNTIL, UNTIL + 60 * SECOND) == WriteBackState()
+    assert not telling.end_write_back(ID, UNTIL, WriteBackState(8, written=True), None)
+    assert telling.end_write_back(ID, UNTIL + 60 * SECOND, WriteBackState(9), None)
+    assert (telling.known_there(ID), due(telling)) == (WriteBackState(9), [(ID, None, None)])
 
 
-def test_what_is_settled_or_waits_for_longer_is_not_looked_at_by_a_hint_that_comes_late(telling: Store) -> None:
+def test_what_is_settled_or_waits_for_longer_is_not_looked_at_by_a_hint_that_comes_late(telling: Database) -> None:
     place(telling)
     telling.begin_write_back(ID, NOW, UNTIL)
-    telling.end_write_back(ID, UNTIL, Memory(), None)
+    telling.end_write_back(ID, UNTIL, WriteBackState(), None)
     assert telling.begin_write_back(ID, NOW, UNTIL) is None
     moves(telling, 60, status=DeliveryStatus.CREATED)
     assert telling.begin_write_back(ID, NOW, UNTIL) is None
-    assert telling.begin_write_back(ID, NOW + 30 * SECOND, UNTIL) == Memory()
+    assert telling.begin_write_back(ID, NOW + 30 * SECOND, UNTIL) == WriteBackState()
     assert telling.begin_write_back("no such delivery", NOW, UNTIL) is None

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.domain.scenario import Life
+from tests.domain.scenario import DeliveryScenario
 
 
 @pytest.fixture
-def created() -> Callable[..., Life]:
+def created() -> Callable[..., DeliveryScenario]:
     """Make a life whose carrier has acknowledged; what was told so far counts as read."""
 
-    def make(*carriers: str) -> Life:
-        life = Life(*carriers)
+    def make(*carriers: str) -> DeliveryScenario:
+        life = DeliveryScenario(*carriers)
         life.place()
         life.book()
         life.lines()

@@ -17,8 +17,8 @@ from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import Booked, Capabilities, Observation, Offer, Raw
 from worker.domain import lifecycle, planner
-from worker.domain.carrier_terms import Terms
-from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Event, Ruling, Step
+from worker.domain.carrier_terms import CarrierTerms
+from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Event, OfferDecision, Step
 from worker.errors import CarrierError, Refused
 
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -31,9 +31,9 @@ CAPABILITIES: dict[str, Capabilities] = {
     ).capabilities,
 }
 RULES = {
-    "cervo": Terms(CAPABILITIES["cervo"], deadline=45, callback_wait=180, poll_interval=20),
-    "borzo": Terms(CAPABILITIES["borzo"], deadline=45, callback_wait=120, poll_interval=60),
-    "deliverit": Terms(CAPABILITIES["deliverit"], deadline=45, callback_wait=0, poll_interval=30),
+    "cervo": CarrierTerms(CAPABILITIES["cervo"], deadline=45, callback_wait=180, poll_interval=20),
+    "borzo": CarrierTerms(CAPABILITIES["borzo"], deadline=45, callback_wait=120, poll_interval=60),
+    "deliverit": CarrierTerms(CAPABILITIES["deliverit"], deadline=45, callback_wait=0, poll_interval=30),
 }
 
 
@@ -100,7 +100,7 @@ def line(event: Event) -> str:
     return " ".join(part for part in parts if part)
 
 
-class Life:
+class DeliveryScenario:
     """One delivery, its clock and everything that was told of it."""
 
     def __init__(self, *carriers: str, **order: Any) -> None:
@@ -134,7 +134,9 @@ class Life:
     @property
     def turn(self) -> tuple[Step | None, int | None]:
         """Give the next step of all, and the number of the attempt that it is about."""
-        on_turn = self.delivery.attempt(self.delivery.turn) if self.delivery.turn is not None else None
+        on_turn = (
+            self.delivery.attempt(self.delivery.step_attempt_id) if self.delivery.step_attempt_id is not None else None
+        )
         return self.delivery.step, on_turn.number if on_turn else None
 
     def take(self, change: Change | None) -> None:
@@ -168,12 +170,14 @@ class Life:
 
     def passes_by(self, step: Step) -> bool:
         """Take the next step when it is none of its own line's; tell whether it was."""
-        on_turn = self.delivery.attempt(self.delivery.turn) if self.delivery.turn is not None else None
+        on_turn = (
+            self.delivery.attempt(self.delivery.step_attempt_id) if self.delivery.step_attempt_id is not None else None
+        )
         if self.delivery.step is Step.ALARM and step is not Step.ALARM:
             self.ring()
         elif on_turn is not None and on_turn.ended_at is not None:
             self.reach_turn()
-            self.take(lifecycle.unseen(self.delivery, on_turn.id, self.rules, self.now))
+            self.take(lifecycle.record_missing(self.delivery, on_turn.id, self.rules, self.now))
         else:
             return False
         return True
@@ -182,10 +186,10 @@ class Life:
         """Let an alarm's hour strike."""
         assert self.delivery.step is Step.ALARM
         self.reach_turn()
-        self.take(lifecycle.ring(self.delivery, self.rules, self.now))
+        self.take(lifecycle.fire_alarms(self.delivery, self.rules, self.now))
 
     def place(self, wish: Cancellation | None = None) -> None:
-        self.take(lifecycle.accept(self.delivery, self.store, wish, self.rules, self.now))
+        self.take(lifecycle.accept_order(self.delivery, self.store, wish, self.rules, self.now))
 
     def begin(self) -> None:
         """Write down the intent to create when that is due."""
@@ -197,7 +201,9 @@ class Life:
 
     def answer(self, outcome: Booked | CarrierError, attempt: int | None = None) -> None:
         """Let the create be answered."""
-        self.take(lifecycle.settle(self.delivery, attempt or self.attempt.id, outcome, self.rules, self.now))
+        self.take(
+            lifecycle.apply_create_outcome(self.delivery, attempt or self.attempt.id, outcome, self.rules, self.now)
+        )
 
     def book(self, outcome: Booked | CarrierError | None = None) -> None:
         """Create, as `created` when no other outcome is given."""
@@ -213,7 +219,7 @@ class Life:
 
     def see(self, *seen: Observation, cause: Cause = Cause.POLL, attempt: int | None = None) -> None:
         this = attempt or self.attempt.id
-        self.take(lifecycle.observe(self.delivery, this, seen, self.rules, self.now, cause))
+        self.take(lifecycle.apply_observations(self.delivery, this, seen, self.rules, self.now, cause))
 
     def poll(self, *statuses: str) -> None:
         self.see(*(news(status) for status in statuses))
@@ -225,36 +231,38 @@ class Life:
 
     def confirm(self, outcome: Observation | CarrierError) -> None:
         self.call(Step.CONFIRM)
-        self.take(lifecycle.confirmed(self.delivery, self.attempt.id, outcome, self.rules, self.now))
+        self.take(lifecycle.apply_confirm_outcome(self.delivery, self.attempt.id, outcome, self.rules, self.now))
 
     def ask_cancel(self, **wish: Any) -> bool:
         """Wish for a cancel; tell whether that was anything new."""
         wished = Cancellation(order_id=self.order.order_id, **wish)
-        change = lifecycle.ask_cancel(self.delivery, wished, self.rules, self.now, Cause.MESSAGE)
+        change = lifecycle.apply_cancel_request(self.delivery, wished, self.rules, self.now, Cause.MESSAGE)
         self.take(change)
         return change is not None
 
     def cancel(self, outcome: CarrierError | None = None) -> None:
         """Ask the carrier when that is due, and be answered; no outcome means that it took the cancel."""
         self.call(Step.CANCEL)
-        self.take(lifecycle.cancel_answered(self.delivery, self.attempt.id, outcome, self.rules, self.now))
+        self.take(lifecycle.apply_cancel_outcome(self.delivery, self.attempt.id, outcome, self.rules, self.now))
 
     def look_up(self) -> timedelta:
         """Look a doubtful create up when that is due, and find nothing; tell how long after the last step that was."""
         waited = self.reach(Step.RECONCILE)
-        self.take(lifecycle.absent(self.delivery, self.attempt.id, self.attempt.lookups, self.rules, self.now))
+        self.take(
+            lifecycle.record_not_found(self.delivery, self.attempt.id, self.attempt.lookups, self.rules, self.now)
+        )
         return waited
 
     def unfindable(self) -> timedelta:
         waited = self.reach(Step.RECONCILE)
-        self.take(lifecycle.unfindable(self.delivery, self.rules, self.now))
+        self.take(lifecycle.no_lookup_available(self.delivery, self.rules, self.now))
         return waited
 
     def resolve(self, ref: str | None) -> None:
-        self.take(lifecycle.resolve(self.delivery, ref, self.rules, self.now))
+        self.take(lifecycle.resolve_unknown_outcome(self.delivery, ref, self.rules, self.now))
 
     def amend(self, order: Order) -> bool:
-        change = lifecycle.amend(self.delivery, order, fingerprint(order), self.rules, self.now)
+        change = lifecycle.apply_order_message(self.delivery, order, fingerprint(order), self.rules, self.now)
         self.take(change)
         return change is not None
 
@@ -266,18 +274,18 @@ class Life:
     def carry(self, outcome: Observation | CarrierError | None = None) -> None:
         """Carry a change to the carrier when that is due, and be answered."""
         self.call(Step.AMEND)
-        self.take(lifecycle.amended(self.delivery, self.attempt.id, outcome, self.rules, self.now))
+        self.take(lifecycle.apply_amend_outcome(self.delivery, self.attempt.id, outcome, self.rules, self.now))
 
     def rule(self, word: str) -> bool:
         """Rule on an offer as a person; tell whether one waited for that."""
-        change = lifecycle.rule(self.delivery, Ruling(word), self.rules, self.now)
+        change = lifecycle.decide_offer(self.delivery, OfferDecision(word), self.rules, self.now)
         self.take(change)
         return change is not None
 
     def retry(self) -> bool:
         """Want it to be tried again, as a person; tell whether that is possible."""
         change = lifecycle.retry(self.delivery, self.rules, self.now)
-        assert (change is None) == (lifecycle.kept_from_retry(self.delivery, self.now) is not None)
+        assert (change is None) == (lifecycle.retry_blocker(self.delivery, self.now) is not None)
         self.take(change)
         return change is not None
 
@@ -298,7 +306,7 @@ def check(before: Delivery, change: Change) -> None:
     assert after.step is not None or after.final
     if after.final:
         assert after.step in {None, Step.TRACK, Step.RECONCILE, Step.CANCEL}
-        assert after.on_turn is None or after.on_turn.surplus or after.on_turn.ended_at is not None
+        assert after.step_attempt is None or after.step_attempt.surplus or after.step_attempt.ended_at is not None
     if before.final and not after.final:
         assert [event.type for event in change.events if event.type == "delivery.reopened"] == ["delivery.reopened"]
     if after.active is not None:

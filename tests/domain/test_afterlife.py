@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from schemas.status import CancelledBy, Cause
-from tests.domain.scenario import RULES, START, Life, news, refused
+from tests.domain.scenario import RULES, START, DeliveryScenario, news, refused
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import Booked
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import Unavailable, Uncertain
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 CALLED = replace(
     RULES["borzo"],
     capabilities=Borzo(BorzoAccount(name="b", kind="borzo", token="t", callback_secret="s"), {}).capabilities,
@@ -26,12 +26,12 @@ def later(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def ended(carrier: str, status: str = "cancelled", *others: str, called: bool = False) -> Life:
+def ended(carrier: str, status: str = "cancelled", *others: str, called: bool = False) -> DeliveryScenario:
     """Give a life whose first attempt has ended, and what was told so far counts as read.
 
     `called`: its carrier's account relies on callbacks.
     """
-    life = Life(carrier, *others)
+    life = DeliveryScenario(carrier, *others)
     if called:
         life.rules[carrier] = CALLED
     life.place()
@@ -41,14 +41,14 @@ def ended(carrier: str, status: str = "cancelled", *others: str, called: bool = 
     return life
 
 
-def tail(life: Life, saw: str | None = None) -> timedelta:
+def tail(life: DeliveryScenario, saw: str | None = None) -> timedelta:
     """Read the first attempt again when that is due; tell how long after its end that was."""
     (first, *_) = life.delivery.attempts
     assert first.ended_at is not None
     assert life.turn == (Step.TRACK, 1)
     life.reach_turn()
     if saw is None:
-        life.take(lifecycle.unseen(life.delivery, first.id, life.rules, life.now))
+        life.take(lifecycle.record_missing(life.delivery, first.id, life.rules, life.now))
     else:
         life.see(news(saw), attempt=first.id)
     return life.now - first.ended_at
@@ -76,7 +76,7 @@ def test_what_has_ended_is_read_again_and_then_left_alone(
 
 def test_what_no_carrier_takes_back_is_not_read_again() -> None:
     assert ended("cervo", "returned").turn == (None, None)
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.book(refused())
     assert life.turn == (None, None)
@@ -87,7 +87,9 @@ def test_a_read_after_the_end_that_fails_is_made_again_until_it_is_no_use_any_mo
     reads = 0
     while life.turn == (Step.TRACK, 1):
         life.reach_turn()
-        life.take(lifecycle.missed(life.delivery, 1, Unavailable("down", retry_after=1800), life.rules, life.now))
+        life.take(
+            lifecycle.record_read_failure(life.delivery, 1, Unavailable("down", retry_after=1800), life.rules, life.now)
+        )
         reads += 1
     assert (reads, life.delivery.failures, life.lines()) == (12, 0, [])
 
@@ -95,7 +97,9 @@ def test_a_read_after_the_end_that_fails_is_made_again_until_it_is_no_use_any_mo
 def test_a_read_of_what_has_ended_keeps_the_next_courier_from_nothing() -> None:
     life = ended("cervo", "cancelled", "deliverit")
     life.book()
-    life.take(lifecycle.missed(life.delivery, 1, Unavailable("down", retry_after=1800), life.rules, life.now))
+    life.take(
+        lifecycle.record_read_failure(life.delivery, 1, Unavailable("down", retry_after=1800), life.rules, life.now)
+    )
     assert (life.turn, life.delivery.retry_at) == ((Step.TRACK, 2), None)
 
 
@@ -192,7 +196,7 @@ def test_a_second_read_that_tells_nothing_is_made_again_later_and_not_for_ever(s
         life.reach_turn()
         reads.append(life.now - first.changed_at)
         if saw is None:
-            life.take(lifecycle.unseen(life.delivery, 1, life.rules, life.now))
+            life.take(lifecycle.record_missing(life.delivery, 1, life.rules, life.now))
         else:
             life.see(news(None, saw), attempt=1)
     assert reads == [11 * MINUTE + step * 5 * MINUTE for step in range(70)]
@@ -223,7 +227,7 @@ def test_what_carried_on_from_an_older_attempt_does_not_undo_what_another_courie
 def test_a_hint_about_what_has_ended_hurries_its_next_read() -> None:
     life = ended("cervo", "cancelled", "deliverit")
     life.book()
-    life.take(lifecycle.look_now(life.delivery, life.rules, life.now, 1))
+    life.take(lifecycle.schedule_read_now(life.delivery, life.rules, life.now, 1))
     assert (life.turn, life.delivery.next_run_at) == ((Step.TRACK, 1), life.now)
 
 
@@ -233,8 +237,8 @@ def test_of_several_news_only_the_last_tells_whether_what_ended_lives() -> None:
     assert (life.delivery.status, life.lines()) == ("cancelled", [])
 
 
-def written_off(*carriers: str) -> Life:
-    life = Life(*carriers)
+def written_off(*carriers: str) -> DeliveryScenario:
+    life = DeliveryScenario(*carriers)
     life.place()
     life.book(Uncertain("no answer"))
     for _ in range(3):
@@ -254,9 +258,9 @@ def test_a_create_that_was_written_off_is_looked_for_again() -> None:
         life.reach_turn()
         looked.append(life.now - since)
         if life.turn == (Step.RECONCILE, 1):
-            life.take(lifecycle.absent(life.delivery, 1, 3, life.rules, life.now))
+            life.take(lifecycle.record_not_found(life.delivery, 1, 3, life.rules, life.now))
         else:
-            life.take(lifecycle.unseen(life.delivery, 2, life.rules, life.now))
+            life.take(lifecycle.record_missing(life.delivery, 2, life.rules, life.now))
     assert life.turn == (None, None)
     assert looked == [2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 10 * MINUTE, 2 * HOUR, 2 * HOUR]
 
@@ -284,7 +288,7 @@ def test_a_create_that_answers_after_it_was_written_off_is_cancelled() -> None:
 def test_a_read_that_somebody_wished_for_does_not_stand_for_the_planned_one() -> None:
     life = ended("borzo", "delivered", called=True)
     life.wait(60)
-    life.take(lifecycle.look_now(life.delivery, life.rules, life.now, 1))
+    life.take(lifecycle.schedule_read_now(life.delivery, life.rules, life.now, 1))
     life.see(news("delivered"), attempt=1)
     assert tail(life, "delivered") == 2 * HOUR
     assert life.turn == (None, None)

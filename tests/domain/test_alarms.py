@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from schemas.status import Cause
-from tests.domain.scenario import START, Life, news
+from tests.domain.scenario import START, DeliveryScenario, news
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import Unavailable, Uncertain
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 DOWN = Unavailable("down", retry_after=3600)
 
 
-def told(life: Life) -> list[tuple[float, str]]:
+def told(life: DeliveryScenario) -> list[tuple[float, str]]:
     """Give each person asked for and each end, with the minutes since the start."""
     return [
         ((event.at - START) / MINUTE, event.data.reason_text or event.type.value)
@@ -26,7 +26,7 @@ def told(life: Life) -> list[tuple[float, str]]:
     ]
 
 
-def live_on(life: Life, until: timedelta, hold: Callable[[Life], object]) -> None:
+def live_on(life: DeliveryScenario, until: timedelta, hold: Callable[[DeliveryScenario], object]) -> None:
     """Do what is due: alarms as they are, all else as `hold` says."""
     while life.delivery.next_run_at is not None and life.delivery.next_run_at < START + until:
         if life.delivery.step is Step.ALARM:
@@ -35,10 +35,10 @@ def live_on(life: Life, until: timedelta, hold: Callable[[Life], object]) -> Non
             hold(life)
 
 
-def polled(status: str) -> Callable[[Life], None]:
+def polled(status: str) -> Callable[[DeliveryScenario], None]:
     """Read the same status whenever a read is due."""
 
-    def poll(life: Life) -> None:
+    def poll(life: DeliveryScenario) -> None:
         life.reach(Step.TRACK)
         life.poll(status)
 
@@ -56,7 +56,7 @@ def polled(status: str) -> Callable[[Life], None]:
     ],
 )
 def test_an_order_that_nobody_takes_asks_for_a_person_before_its_pickup(order: dict[str, Any], minutes: float) -> None:
-    life = Life("borzo", **order)
+    life = DeliveryScenario("borzo", **order)
     life.place()
     live_on(life, 2 * HOUR, lambda it: it.book(DOWN))
     assert told(life) == [(minutes, "not_dispatched_in_time")]
@@ -65,7 +65,7 @@ def test_an_order_that_nobody_takes_asks_for_a_person_before_its_pickup(order: d
 
 
 def test_an_alarm_changes_nothing_of_what_waits_for_the_carrier() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(DOWN)
     assert life.turn == (Step.ALARM, None)
@@ -75,7 +75,7 @@ def test_an_alarm_changes_nothing_of_what_waits_for_the_carrier() -> None:
 
 @pytest.mark.trap("D-31")
 def test_an_offer_that_cannot_be_accepted_in_time_asks_for_a_person() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.place()
     life.offered(2)
     life.confirm(DOWN)
@@ -84,29 +84,29 @@ def test_an_offer_that_cannot_be_accepted_in_time_asks_for_a_person() -> None:
 
 
 def test_a_doubt_asks_for_a_person_before_the_pickup_even_while_it_is_looked_up() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(Uncertain("no answer"))
     missed = Unavailable("down", retry_after=1800)
 
-    def look(it: Life) -> None:
+    def look(it: DeliveryScenario) -> None:
         it.reach(Step.RECONCILE)
-        it.take(lifecycle.missed(it.delivery, it.attempt.id, missed, it.rules, it.now))
+        it.take(lifecycle.record_read_failure(it.delivery, it.attempt.id, missed, it.rules, it.now))
 
     live_on(life, HOUR, look)
     assert told(life) == [(10, "outcome_unknown")]
-    assert lifecycle.attended(life.delivery, life.rules, life.now) is None  # a doubt is settled, not attended
+    assert lifecycle.resolve_attention(life.delivery, life.rules, life.now) is None  # a doubt is settled, not attended
     life.see(news("created", ref="R-1"), cause=Cause.RECONCILE)
     assert life.delivery.attention is None
 
 
 def test_a_doubt_that_ends_in_proof_of_absence_needs_nobody_any_more() -> None:
-    life = Life("borzo", ready_at="2026-11-21T17:05:00Z")
+    life = DeliveryScenario("borzo", ready_at="2026-11-21T17:05:00Z")
     life.place()
     life.book(Uncertain("no answer"))
     life.reach(Step.RECONCILE)
     missed = Unavailable("down", retry_after=300)
-    life.take(lifecycle.missed(life.delivery, life.attempt.id, missed, life.rules, life.now))
+    life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, missed, life.rules, life.now))
     life.ring()
     assert told(life) == [(3, "outcome_unknown")]
     for _ in range(3):
@@ -116,7 +116,7 @@ def test_a_doubt_that_ends_in_proof_of_absence_needs_nobody_any_more() -> None:
 
 
 def test_an_order_that_nobody_was_sent_for_is_given_up_three_hours_after_its_pickup() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(DOWN)
     live_on(life, 30 * HOUR, lambda it: it.book(DOWN))
@@ -129,15 +129,15 @@ def test_an_order_that_nobody_was_sent_for_is_given_up_three_hours_after_its_pic
 
 
 def test_an_order_of_an_unknown_store_is_given_up_too() -> None:
-    life = Life("borzo")
-    life.take(lifecycle.accept(life.delivery, None, None, life.rules, life.now))
+    life = DeliveryScenario("borzo")
+    life.take(lifecycle.accept_order(life.delivery, None, None, life.rules, life.now))
     live_on(life, 30 * HOUR, route_nowhere)
     assert told(life) == [(0, "unknown_store"), (180, "delivery.dispatch_failed")]
     assert life.delivery.status == "rejected"
 
 
 def test_an_order_that_loses_its_courier_long_after_its_pickup_is_given_up_when_nobody_else_can_be_sent() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.book(Uncertain("no answer"))
     live_on(life, 25 * HOUR, lambda it: it.unfindable())
@@ -149,13 +149,13 @@ def test_an_order_that_loses_its_courier_long_after_its_pickup_is_given_up_when_
     assert (life.delivery.status, life.delivery.reason) == ("rejected", "deadline_passed")
 
 
-def route_nowhere(life: Life) -> None:
+def route_nowhere(life: DeliveryScenario) -> None:
     life.reach(Step.ROUTE)
     life.take(lifecycle.route(life.delivery, None, life.rules, life.now))
 
 
 def test_a_doubt_is_never_given_up_by_itself() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.book(Uncertain("no answer"))
     live_on(life, 30 * HOUR, lambda it: it.unfindable())
@@ -185,9 +185,9 @@ def test_what_is_still_open_after_a_day_asks_for_a_person_and_stays_what_it_is(c
 
 
 def test_an_alarm_that_is_not_due_is_not_given() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
-    assert lifecycle.ring(life.delivery, life.rules, life.now + 5 * HOUR) is None
+    assert lifecycle.fire_alarms(life.delivery, life.rules, life.now + 5 * HOUR) is None
 
 
 def test_a_step_back_that_two_reads_show_asks_for_a_person_and_changes_nothing(created: Make) -> None:

@@ -9,27 +9,27 @@ import pytest
 
 from schemas.orders import fingerprint
 from schemas.status import Cause, Reason
-from tests.domain.scenario import Life, a_store, news
+from tests.domain.scenario import DeliveryScenario, a_store, news
 from worker.carriers.port import Booked, Price
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Step
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 ASKS = "attention_required queued>created 'order_changed_after_dispatch' at borzo#1"
 REFUSED = Refused(Reason.UNKNOWN, "order_cannot_be_edited")
 
 
-def changed(made: Make, *carriers: str, notes: str = "ring twice") -> Life:
+def changed(made: Make, *carriers: str, notes: str = "ring twice") -> DeliveryScenario:
     """Live until a carrier has an order that the platform has just changed."""
     life = made(*(carriers or ("borzo",)))
     life.change(notes=notes)
     return life
 
 
-def knows(life: Life) -> bool:
+def knows(life: DeliveryScenario) -> bool:
     """Tell whether the carrier knows the order as it is now."""
-    return life.attempt.told == life.delivery.fingerprint
+    return life.attempt.sent_fingerprint == life.delivery.fingerprint
 
 
 def test_a_change_is_told_and_carried_to_the_carrier_at_once(created: Make) -> None:
@@ -54,8 +54,8 @@ def test_a_change_that_came_during_another_is_carried_after_it(created: Make) ->
     life.call(Step.AMEND)
     first = life.delivery.fingerprint
     life.change(notes="ring thrice")
-    life.take(lifecycle.amended(life.delivery, life.attempt.id, None, life.rules, life.now))
-    assert (life.attempt.told, knows(life)) == (first, False)
+    life.take(lifecycle.apply_amend_outcome(life.delivery, life.attempt.id, None, life.rules, life.now))
+    assert (life.attempt.sent_fingerprint, knows(life)) == (first, False)
     assert life.reach(Step.AMEND) == timedelta()
 
 
@@ -72,7 +72,7 @@ def test_a_change_that_is_taken_back_while_its_answer_is_out_is_taken_back_there
 
 @pytest.mark.parametrize("told", ["submitting", "submit_unknown", "offered"])
 def test_a_change_waits_until_it_is_certain_what_stands_at_the_carrier(told: str) -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     if told == "offered":
         life.offered(60)
@@ -87,7 +87,7 @@ def test_a_change_waits_until_it_is_certain_what_stands_at_the_carrier(told: str
 
 
 def test_a_change_of_what_was_never_sent_needs_no_call() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.begin()
     life.change(notes="ring twice")
@@ -97,7 +97,7 @@ def test_a_change_of_what_was_never_sent_needs_no_call() -> None:
 
 
 def test_what_waits_to_be_booked_at_the_carrier_can_be_changed_there() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.with_terms("deliverit", amends=True)
     life.place()
     life.book(Booked(news("awaiting_confirmation", ref="R-1", detail="manual_dispatch")))
@@ -111,7 +111,7 @@ def test_a_change_that_cannot_be_carried_asks_for_a_person_and_is_kept(created: 
     """An attempt of an older version does not say which order its carrier knows: it is left alone."""
     life = created("borzo" if made_earlier else "cervo")
     if made_earlier:
-        life.delivery = life.delivery.with_attempt(replace(life.attempt, told=None))
+        life.delivery = life.delivery.with_attempt(replace(life.attempt, sent_fingerprint=None))
     life.change(notes="ring twice")
     assert [line.split()[1] for line in life.lines()] == ["attention_required"]
     assert (life.delivery.attention, life.delivery.order.notes) == ("order_changed_after_dispatch", "ring twice")
@@ -132,7 +132,7 @@ def test_a_change_of_the_shop_is_never_carried(created: Make) -> None:
 
 @pytest.mark.parametrize("how", ["not sent", "refused", "absent"])
 def test_an_order_that_moved_to_another_shop_during_its_create_is_never_fetched_at_the_first_one(how: str) -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     life.begin()
     life.change(store_id="18")
@@ -190,8 +190,8 @@ def test_a_carrier_that_takes_no_changes_for_an_hour_keeps_nobody_from_being_fol
     if begun:
         life.carry(error)
     else:
-        life.take(lifecycle.put_off(life.delivery, error, life.rules, life.now))
-    assert life.reach(Step.TRACK) == schedule.ACCOUNT_AGAIN
+        life.take(lifecycle.postpone(life.delivery, error, life.rules, life.now))
+    assert life.reach(Step.TRACK) == schedule.ACCOUNT_RETRY
     life.poll("created")
     assert life.reach(Step.AMEND) == timedelta()
     life.carry()
@@ -242,7 +242,7 @@ def test_a_new_change_is_tried_after_one_was_refused_and_then_asks_nobody_any_mo
 def test_without_an_answer_the_order_is_read_before_the_change_is_asked_for_again(created: Make) -> None:
     life = changed(created)
     life.carry(Uncertain("timed out"))
-    assert life.reach(Step.TRACK) == schedule.AMEND_AGAIN
+    assert life.reach(Step.TRACK) == schedule.AMEND_RETRY
     life.poll("courier_assigned")
     assert life.reach(Step.AMEND) == timedelta()
     life.carry()
@@ -256,10 +256,12 @@ def test_a_change_without_an_answer_is_asked_for_three_times_and_then_a_person_i
     """It makes no difference whether the call was in vain or its process died."""
     life = changed(created)
     life.lines()
-    for _ in range(schedule.AMEND_ASKS):
+    for _ in range(schedule.AMEND_REQUESTS):
         life.call(Step.AMEND)
         if answered:
-            life.take(lifecycle.amended(life.delivery, life.attempt.id, Uncertain("?"), life.rules, life.now))
+            life.take(
+                lifecycle.apply_amend_outcome(life.delivery, life.attempt.id, Uncertain("?"), life.rules, life.now)
+            )
         life.reach(Step.TRACK)
         life.poll("created")
     assert life.lines() == [f"4 {ASKS} [poll]"]
@@ -270,7 +272,7 @@ def test_a_change_that_never_left_is_asked_for_as_long_as_it_takes(created: Make
     life = changed(created)
     for _ in range(10):
         life.carry(Unavailable("not sent"))
-        assert life.reach(Step.TRACK) >= schedule.AMEND_AGAIN
+        assert life.reach(Step.TRACK) >= schedule.AMEND_RETRY
         life.poll("created")
     life.carry()
     assert (knows(life), life.delivery.attention) == (True, None)
@@ -281,7 +283,9 @@ def test_a_read_that_began_before_the_answer_could_have_come_is_not_the_one_wait
     life.call(Step.AMEND)
     began = life.now
     life.take(
-        lifecycle.observe(life.delivery, life.attempt.id, [news("created")], life.rules, life.now, Cause.POLL, began)
+        lifecycle.apply_observations(
+            life.delivery, life.attempt.id, [news("created")], life.rules, life.now, Cause.POLL, began
+        )
     )
     assert life.reach(Step.TRACK) == timedelta(seconds=120)
 
@@ -292,7 +296,7 @@ def test_a_wish_to_cancel_goes_before_any_change(created: Make, error: CarrierEr
     life.call(Step.AMEND)
     life.ask_cancel()
     assert (life.state[1], life.reach(Step.CANCEL)) == (Step.CANCEL, timedelta())
-    life.take(lifecycle.amended(life.delivery, life.attempt.id, error, life.rules, life.now))
+    life.take(lifecycle.apply_amend_outcome(life.delivery, life.attempt.id, error, life.rules, life.now))
     assert (life.state[1], life.delivery.attention) == (Step.CANCEL, None)
 
 
@@ -306,7 +310,7 @@ def test_nothing_is_changed_where_a_cancel_was_refused(created: Make) -> None:
 
 def test_a_hint_is_read_even_while_a_change_waits(created: Make) -> None:
     life = changed(created)
-    life.take(lifecycle.look_now(life.delivery, life.rules, life.now))
+    life.take(lifecycle.schedule_read_now(life.delivery, life.rules, life.now))
     assert life.turn == (Step.TRACK, 1)
     life.poll("created")
     assert life.turn == (Step.AMEND, 1)
@@ -335,7 +339,7 @@ SOONER, LATER = "2026-11-21T17:20:00Z", "2026-11-21T18:00:00Z"
 def test_a_change_moves_the_pickup_only_where_it_names_another_time_to_come(
     before: dict[str, str], after: dict[str, object], minutes: int
 ) -> None:
-    life = Life("borzo", **before)
+    life = DeliveryScenario("borzo", **before)
     life.place()
     life.book()
     start = life.now

@@ -7,18 +7,18 @@ from datetime import timedelta
 import pytest
 
 from schemas.status import Cause, Reason
-from tests.domain.scenario import RULES, START, Life, an_order, news, refused
+from tests.domain.scenario import RULES, START, DeliveryScenario, an_order, news, refused
 from worker.carriers.port import Booked, Offer
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Step
 from worker.errors import Refused, Unavailable, Uncertain
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 
 
-def turned_away(*carriers: str) -> Life:
+def turned_away(*carriers: str) -> DeliveryScenario:
     """Live until every carrier has refused."""
-    life = Life(*(carriers or ("borzo",)))
+    life = DeliveryScenario(*(carriers or ("borzo",)))
     life.place()
     for _ in carriers or ("borzo",):
         life.book(refused(Reason.CARRIER_CLOSED, "closed"))
@@ -26,8 +26,8 @@ def turned_away(*carriers: str) -> Life:
     return life
 
 
-def kept(life: Life) -> str | None:
-    return lifecycle.kept_from_retry(life.delivery, life.now)
+def kept(life: DeliveryScenario) -> str | None:
+    return lifecycle.retry_blocker(life.delivery, life.now)
 
 
 def test_a_rejected_delivery_is_queued_again_and_every_carrier_is_asked_anew() -> None:
@@ -75,7 +75,7 @@ def test_what_a_carrier_ended_before_the_pickup_can_be_tried_again(
     assert life.state == ("created", Step.TRACK, "borzo")
 
 
-def _starved(life: Life) -> timedelta:
+def _starved(life: DeliveryScenario) -> timedelta:
     """Find the carrier down until the delivery is given up; tell how long that took."""
     since = life.now
     while not life.delivery.final:
@@ -88,7 +88,7 @@ def _starved(life: Life) -> timedelta:
 
 
 def test_what_was_given_up_for_its_hour_gets_as_much_time_again() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     first = _starved(life)
     assert (life.delivery.reason, first) == ("deadline_passed", timedelta(hours=3, minutes=15))
@@ -98,7 +98,7 @@ def test_what_was_given_up_for_its_hour_gets_as_much_time_again() -> None:
 
 
 def test_what_waits_after_a_failure_is_due_at_once() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(Unavailable("down", retry_after=300))
     life.lines()
@@ -107,7 +107,7 @@ def test_what_waits_after_a_failure_is_due_at_once() -> None:
 
 
 def test_what_waits_for_a_carrier_to_be_set_is_looked_at_at_once() -> None:
-    life = Life("nobody")
+    life = DeliveryScenario("nobody")
     life.place()
     assert life.retry()
     assert (life.delivery.step, life.delivery.next_run_at) == (Step.ROUTE, life.now)
@@ -134,47 +134,47 @@ def test_a_doubtful_create_after_a_retry_may_be_made_once_more_like_any_first_on
 # --- what is left alone -----------------------------------------------------------------------------------------------
 
 
-def _doubted(life: Life) -> None:
+def _doubted(life: DeliveryScenario) -> None:
     life.book(Uncertain("timed out"))
 
 
-def _offered(life: Life) -> None:
+def _offered(life: DeliveryScenario) -> None:
     life.begin()
     at = life.attempt.pickup_at
     life.answer(Booked(news("awaiting_confirmation", ref="R"), Offer(at, at + timedelta(hours=1))))
 
 
-def _wished(life: Life) -> None:
+def _wished(life: DeliveryScenario) -> None:
     life.book()
     life.ask_cancel()
     life.cancel()
     life.poll("cancelled")
 
 
-def _with_items(life: Life) -> None:
+def _with_items(life: DeliveryScenario) -> None:
     life.book()
     life.poll("picked_up", "failed")
 
 
-def _delivered(life: Life) -> None:
+def _delivered(life: DeliveryScenario) -> None:
     life.book()
     life.poll("delivered")
 
 
-def _surplus(life: Life) -> None:
+def _surplus(life: DeliveryScenario) -> None:
     life.book()
     first = life.attempt.id
-    life.take(lifecycle.duplicates(life.delivery, first, ["R-2"], life.rules, life.now, Cause.POLL))
+    life.take(lifecycle.record_duplicates(life.delivery, first, ["R-2"], life.rules, life.now, Cause.POLL))
     life.see(news("failed"), attempt=first)
 
 
 @pytest.mark.parametrize(
     ("come_to", "instead"),
     [
-        (Life.begin, "borzo is being asked right now: wait for its answer"),
+        (DeliveryScenario.begin, "borzo is being asked right now: wait for its answer"),
         (_doubted, "nobody knows whether borzo has it: say `order-sync resolve ID exists REF` or `absent`"),
         (_offered, "borzo offers another time: say `order-sync accept ID` or `deny ID`"),
-        (Life.book, "borzo has it: `order-sync cancel ID` comes first"),
+        (DeliveryScenario.book, "borzo has it: `order-sync cancel ID` comes first"),
         (_surplus, "a courier too many is still out: stop that one first, `order-sync show ID` names it"),
         (_wished, "its cancel was wished: place it again as a new order"),
         (_with_items, "it is failed, and a courier has had the goods: telephone the carrier"),
@@ -182,9 +182,9 @@ def _surplus(life: Life) -> None:
     ],
 )
 def test_nothing_is_tried_again_beside_what_lives_or_is_done_and_it_is_said_what_to_do_instead(
-    come_to: Callable[[Life], None], instead: str
+    come_to: Callable[[DeliveryScenario], None], instead: str
 ) -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     come_to(life)
     before = life.delivery
@@ -192,7 +192,7 @@ def test_nothing_is_tried_again_beside_what_lives_or_is_done_and_it_is_said_what
 
 
 def test_what_is_planned_for_later_keeps_its_time() -> None:
-    life = Life("borzo", deliver_at="2026-11-21T20:00:00Z")
+    life = DeliveryScenario("borzo", deliver_at="2026-11-21T20:00:00Z")
     life.place()
     assert (life.retry(), kept(life)) == (False, "it is planned: its carrier is asked at 2026-11-21T19:30:00Z")
 
@@ -223,23 +223,23 @@ def test_a_changed_order_is_what_is_tried_again(created: Make) -> None:
 
 
 def test_what_is_tried_again_while_its_store_is_unknown_has_a_time_of_its_own_once_it_is_known() -> None:
-    life = Life("borzo")
-    life.take(lifecycle.accept(life.delivery, None, None, life.rules, life.now))
+    life = DeliveryScenario("borzo")
+    life.take(lifecycle.accept_order(life.delivery, None, None, life.rules, life.now))
     while not life.delivery.final:
         life.wait(3600)
         life.take(lifecycle.route(life.delivery, None, life.rules, life.now))
-        life.take(lifecycle.ring(life.delivery, life.rules, life.now))
+        life.take(lifecycle.fire_alarms(life.delivery, life.rules, life.now))
     life.wait(60)
     assert life.retry()
     life.take(lifecycle.route(life.delivery, life.store, life.rules, life.now))
-    life.take(lifecycle.put_off(life.delivery, Unavailable("paused", account=True), life.rules, life.now))
+    life.take(lifecycle.postpone(life.delivery, Unavailable("paused", account=True), life.rules, life.now))
     assert life.delivery.next_run_at is not None
     assert life.delivery.next_run_at > life.now
     assert life.state == ("queued", Step.BOOK, "borzo")
 
 
 def test_a_later_order_that_is_tried_again_keeps_its_lead_time() -> None:
-    life = Life("borzo", deliver_at=START + timedelta(hours=5))
+    life = DeliveryScenario("borzo", deliver_at=START + timedelta(hours=5))
     life.rules["borzo"] = replace(life.rules["borzo"], refuses=lambda *_: refused(Reason.UNSERVICEABLE))
     life.place()
     life.rules["borzo"] = RULES["borzo"]

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.orders import Cancellation, fingerprint
 from schemas.status import Cause, Reason
-from tests.domain.scenario import START, Life, a_store, an_order, news, refused
+from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused
 from worker.carriers.port import Booked, Price
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
@@ -16,7 +16,7 @@ from worker.errors import CarrierError, Unavailable, Uncertain, Unreadable
 
 
 def test_a_new_delivery_is_queued_for_its_first_carrier_at_once() -> None:
-    life = Life("cervo", "borzo")
+    life = DeliveryScenario("cervo", "borzo")
     life.place()
     assert life.lines() == ["1 status_changed ->queued [message]"]
     assert life.state == ("queued", Step.BOOK, "cervo")
@@ -24,21 +24,21 @@ def test_a_new_delivery_is_queued_for_its_first_carrier_at_once() -> None:
 
 
 def test_the_orders_own_carriers_come_before_the_stores() -> None:
-    life = Life("cervo", "borzo", carriers=("nobody", "deliverit"))
+    life = DeliveryScenario("cervo", "borzo", carriers=("nobody", "deliverit"))
     life.place()
     assert life.state == ("queued", Step.BOOK, "deliverit")
 
 
 def test_an_order_for_later_waits_for_its_lead_time() -> None:
-    life = Life("cervo", deliver_at="2026-11-21T20:00:00+01:00")
+    life = DeliveryScenario("cervo", deliver_at="2026-11-21T20:00:00+01:00")
     life.place()
     assert life.reach(Step.BOOK) == timedelta(minutes=90)
 
 
 def test_an_order_of_an_unknown_store_asks_for_a_person_once_and_goes_on_when_the_store_is_known() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     blank, shop = life.delivery, life.store
-    life.take(lifecycle.accept(blank, None, None, life.rules, life.now))
+    life.take(lifecycle.accept_order(blank, None, None, life.rules, life.now))
     for _ in range(3):
         assert life.reach(Step.ROUTE) == timedelta(minutes=1)
         life.take(lifecycle.route(life.delivery, None, life.rules, life.now))
@@ -53,7 +53,7 @@ def test_an_order_of_an_unknown_store_asks_for_a_person_once_and_goes_on_when_th
 
 
 def test_an_order_without_a_configured_carrier_waits_and_asks_for_a_person() -> None:
-    life = Life("nobody")
+    life = DeliveryScenario("nobody")
     life.place()
     assert life.lines() == [
         "1 status_changed ->queued [message]",
@@ -64,7 +64,7 @@ def test_an_order_without_a_configured_carrier_waits_and_asks_for_a_person() -> 
 
 @pytest.mark.trap("X-06")
 def test_the_intent_is_written_before_the_call_and_leased_until_the_call_must_be_over() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.lines()
     life.begin()
@@ -75,24 +75,24 @@ def test_the_intent_is_written_before_the_call_and_leased_until_the_call_must_be
 
 
 def test_a_step_is_due_at_its_carrier_and_its_time_only() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     early = life.now - timedelta(seconds=1)
     asked = [(Step.BOOK, "borzo", life.now), (Step.BOOK, "borzo", early), (Step.BOOK, "cervo", life.now)]
     asked += [(Step.TRACK, "borzo", life.now)]
-    assert [lifecycle.due(life.delivery, *each) for each in asked] == [True, False, False, False]
+    assert [lifecycle.is_due(life.delivery, *each) for each in asked] == [True, False, False, False]
 
 
 @pytest.mark.trap("X-06")
 def test_nothing_is_begun_twice() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.begin()
     assert lifecycle.begin_booking(life.delivery, 9, "token", life.rules, life.now) is None
 
 
 def test_a_create_that_is_acknowledged_is_told_and_followed() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book()
     assert life.lines() == [
@@ -105,7 +105,7 @@ def test_a_create_that_is_acknowledged_is_told_and_followed() -> None:
 
 @pytest.mark.trap("D-20")
 def test_a_create_that_is_offered_another_time_is_told_so() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.place()
     life.offered(10)
     assert life.lines()[1:] == ["2 status_changed queued>awaiting_confirmation at deliverit#1 [response]"]
@@ -114,7 +114,7 @@ def test_a_create_that_is_offered_another_time_is_told_so() -> None:
 
 
 def test_a_refused_create_falls_back_to_the_next_carrier_at_once() -> None:
-    life = Life("deliverit", "borzo")
+    life = DeliveryScenario("deliverit", "borzo")
     life.place()
     life.book(refused(Reason.CARRIER_CLOSED, "We are closed"))
     assert life.state == ("queued", Step.BOOK, "borzo")
@@ -129,7 +129,7 @@ def test_a_refused_create_falls_back_to_the_next_carrier_at_once() -> None:
 
 
 def test_a_refused_create_without_another_carrier_is_rejected() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(refused(Reason.UNSERVICEABLE))
     assert life.lines() == [
@@ -142,7 +142,7 @@ def test_a_refused_create_without_another_carrier_is_rejected() -> None:
 
 
 def test_a_create_that_was_not_sent_is_tried_again_later_as_the_same_attempt() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.lines()
     life.book(Unavailable("refused connection"))
@@ -155,7 +155,7 @@ def test_a_create_that_was_not_sent_is_tried_again_later_as_the_same_attempt() -
 
 
 def test_the_carriers_retry_after_is_honoured() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(Unavailable("429", retry_after=240))
     assert life.reach(Step.BOOK) == timedelta(seconds=240)
@@ -163,7 +163,7 @@ def test_the_carriers_retry_after_is_honoured() -> None:
 
 @pytest.mark.trap("C-02")
 def test_an_account_that_is_shut_out_waits_at_least_five_minutes_and_burns_no_attempt() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     for _ in range(3):
         life.book(Unavailable("401", account=True))
@@ -173,9 +173,9 @@ def test_an_account_that_is_shut_out_waits_at_least_five_minutes_and_burns_no_at
 
 
 def test_a_login_that_fails_puts_the_create_off() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.place()
-    life.take(lifecycle.put_off(life.delivery, Unavailable("401", account=True), life.rules, life.now))
+    life.take(lifecycle.postpone(life.delivery, Unavailable("401", account=True), life.rules, life.now))
     assert life.state == ("queued", Step.BOOK, "deliverit")
     assert life.reach(Step.BOOK) >= timedelta(minutes=5)
 
@@ -183,7 +183,7 @@ def test_a_login_that_fails_puts_the_create_off() -> None:
 @pytest.mark.trap("X-03")
 @pytest.mark.parametrize("error", [Uncertain("read timed out"), Unreadable("not JSON"), CarrierError("what")])
 def test_a_create_that_may_have_happened_blocks_every_other_carrier(error: CarrierError) -> None:
-    life = Life("borzo", "cervo", "deliverit")
+    life = DeliveryScenario("borzo", "cervo", "deliverit")
     life.place()
     life.book(error)
     assert life.lines()[1:] == ["2 status_changed queued>submit_unknown at borzo#1 [response]"]
@@ -192,7 +192,7 @@ def test_a_create_that_may_have_happened_blocks_every_other_carrier(error: Carri
 
 
 def test_an_outcome_of_an_attempt_nobody_knows_changes_nothing() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.begin()
     before = life.delivery
@@ -212,7 +212,7 @@ OVERTAKEN: list[tuple[str, str]] = [
 @pytest.mark.trap("B-86")
 @pytest.mark.parametrize(("called_back", "stands"), OVERTAKEN)
 def test_a_callback_that_overtakes_the_creates_answer_stands(called_back: str, stands: str) -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.begin()
     life.see(news(called_back, stamp=life.now), cause=Cause.CALLBACK)
@@ -220,12 +220,12 @@ def test_a_callback_that_overtakes_the_creates_answer_stands(called_back: str, s
     life.answer(Booked(news("created", ref="R-1", refs={"point": "7"})))
     assert told[1:] == [f"2 status_changed queued>{called_back} at borzo#1 [callback]"]
     assert life.delivery.status == stands
-    assert (life.attempt.ref, life.attempt.refs) == ("R-1", {"point": "7"})
+    assert (life.attempt.ref, life.attempt.codec_state) == ("R-1", {"point": "7"})
     assert [each for each in life.lines() if "status_changed" not in each] == []
 
 
 def test_an_overtaken_answer_still_tells_the_price() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.begin()
     life.see(news("courier_assigned", stamp=life.now), cause=Cause.CALLBACK)
@@ -237,7 +237,7 @@ def test_an_overtaken_answer_still_tells_the_price() -> None:
 @pytest.mark.trap("B-86")
 @pytest.mark.parametrize("error", [Unavailable("no"), Uncertain("timeout"), refused()])
 def test_a_callback_that_overtakes_a_failed_answer_stands(error: CarrierError) -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     life.begin()
     life.see(news("courier_assigned"), cause=Cause.CALLBACK)
@@ -248,20 +248,20 @@ def test_a_callback_that_overtakes_a_failed_answer_stands(error: CarrierError) -
 
 
 def test_a_repeated_order_changes_nothing() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     assert not life.amend(life.order)
     assert not life.amend(an_order(revision=2))
 
 
 def test_an_older_revision_changes_nothing() -> None:
-    life = Life("borzo", revision=3)
+    life = DeliveryScenario("borzo", revision=3)
     life.place()
     assert not life.amend(an_order(revision=2, notes="no onions"))
 
 
 def test_other_content_without_a_higher_revision_asks_for_a_person_once() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.lines()
     assert [life.amend(an_order(notes="no onions")) for _ in range(2)] == [True, False]
@@ -270,7 +270,7 @@ def test_other_content_without_a_higher_revision_asks_for_a_person_once() -> Non
 
 
 def test_an_update_is_applied_while_nothing_stands_at_a_carrier() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.lines()
     changed = an_order(revision=2, notes="no onions", carriers=("cervo",))
@@ -280,7 +280,7 @@ def test_an_update_is_applied_while_nothing_stands_at_a_carrier() -> None:
     assert life.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., Life]) -> None:
+def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., DeliveryScenario]) -> None:
     life = created("cervo")
     changed = an_order(revision=2, notes="no onions")
     assert life.amend(changed)
@@ -289,7 +289,7 @@ def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., Life]
 
 
 def test_an_update_during_a_create_that_is_not_sent_is_what_is_sent_next() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.begin()
     changed = an_order(revision=2, notes="no onions")
@@ -300,7 +300,7 @@ def test_an_update_during_a_create_that_is_not_sent_is_what_is_sent_next() -> No
 
 
 def test_an_update_that_moves_the_order_to_another_store_waits_for_that_store() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     assert life.amend(an_order(revision=2, store_id="18"))
     assert life.state == ("queued", Step.ROUTE, None)
@@ -312,7 +312,7 @@ def test_an_update_that_moves_the_order_to_another_store_waits_for_that_store() 
 
 
 def test_an_update_after_the_end_is_kept_and_tells_nothing() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place(Cancellation(order_id="2011"))
     before, _ = life.delivery, life.lines()
     order = an_order(revision=2, notes="no onions")

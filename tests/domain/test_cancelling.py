@@ -7,17 +7,17 @@ import pytest
 
 from schemas.orders import Cancellation
 from schemas.status import CancelledBy, Cause, Reason
-from tests.domain.scenario import Life, news, refused
+from tests.domain.scenario import DeliveryScenario, news, refused
 from worker.carriers.port import Booked
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import CarrierError, Unavailable, Uncertain, Unreadable
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 
 
 def test_a_queued_delivery_is_cancelled_at_once() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     assert life.ask_cancel(cancelled_by="customer")
     assert life.lines() == [
@@ -28,7 +28,7 @@ def test_a_queued_delivery_is_cancelled_at_once() -> None:
 
 
 def test_a_wish_that_came_before_its_order_cancels_it_at_once() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place(Cancellation(order_id="2011"))
     assert life.lines() == [
         "1 status_changed ->queued [message]",
@@ -37,14 +37,14 @@ def test_a_wish_that_came_before_its_order_cancels_it_at_once() -> None:
 
 
 def test_a_delivery_that_waits_for_its_store_is_cancelled_and_asks_nobody_any_more() -> None:
-    life = Life("borzo")
-    life.take(lifecycle.accept(life.delivery, None, None, life.rules, life.now))
+    life = DeliveryScenario("borzo")
+    life.take(lifecycle.accept_order(life.delivery, None, None, life.rules, life.now))
     life.ask_cancel()
     assert (life.delivery.status, life.delivery.attention) == ("cancelled", None)
 
 
 def test_a_wish_is_taken_once() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book()
     assert [life.ask_cancel(), life.ask_cancel()] == [True, False]
@@ -78,7 +78,7 @@ def test_the_intent_to_cancel_is_leased_until_the_call_must_be_over(created: Mak
     life = created("borzo")
     life.ask_cancel()
     life.call(Step.CANCEL)
-    assert (life.delivery.step, life.attempt.cancel_asked_at) == (Step.TRACK, life.now)
+    assert (life.delivery.step, life.attempt.cancel_requested_at) == (Step.TRACK, life.now)
     assert life.delivery.next_run_at == life.now + timedelta(seconds=75)
 
 
@@ -104,7 +104,7 @@ def test_a_cancel_whose_process_died_is_repeated_once_a_read_shows_that_it_still
     life.cancel()
     life.reach(Step.TRACK)
     life.poll("cancelled")
-    assert (life.delivery.status, life.attempt.cancel_asks) == ("cancelled", 2)
+    assert (life.delivery.status, life.attempt.cancel_requests) == ("cancelled", 2)
 
 
 @pytest.mark.trap("C-47")
@@ -115,7 +115,7 @@ def test_a_cancel_in_doubt_is_asked_three_times_at_the_most_and_then_only_verifi
         life.cancel(Uncertain("timed out"))
         life.reach(Step.TRACK)
         life.poll("created")
-    assert (life.state, life.attempt.cancel_asks) == (("created", Step.TRACK, "borzo"), 3)
+    assert (life.state, life.attempt.cancel_requests) == (("created", Step.TRACK, "borzo"), 3)
     for _ in range(3):
         life.reach(Step.TRACK)
         life.poll("created")
@@ -130,7 +130,7 @@ def test_a_cancel_that_the_carrier_took_is_never_repeated(created: Make) -> None
     for _ in range(10):
         life.reach(Step.TRACK)
         life.poll("created")
-    assert (life.attempt.cancel_asks, life.attempt.cancel_taken) == (1, True)
+    assert (life.attempt.cancel_requests, life.attempt.cancel_accepted) == (1, True)
 
 
 def test_a_cancel_is_not_repeated_on_a_read_that_was_begun_before_it(created: Make) -> None:
@@ -139,7 +139,7 @@ def test_a_cancel_is_not_repeated_on_a_read_that_was_begun_before_it(created: Ma
     life.ask_cancel()
     life.cancel(Uncertain("timed out"))
     life.wait(6)
-    change = lifecycle.observe(life.delivery, 1, [news("created")], life.rules, life.now, Cause.POLL, began)
+    change = lifecycle.apply_observations(life.delivery, 1, [news("created")], life.rules, life.now, Cause.POLL, began)
     assert (change.delivery.step, change.delivery.attempts) == (Step.TRACK, life.delivery.attempts)
 
 
@@ -148,7 +148,7 @@ def test_a_cancel_is_not_repeated_when_the_read_did_not_show_the_order(created: 
     life.ask_cancel()
     life.cancel(Uncertain("timed out"))
     life.reach(Step.TRACK)
-    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
     assert (life.state, life.attempt.cancel_checks) == (("created", Step.TRACK, "deliverit"), 1)
 
 
@@ -211,7 +211,7 @@ def test_a_read_that_does_not_show_the_order_confirms_no_cancel(created: Make) -
     life.cancel()
     for _ in range(4):
         life.reach(Step.TRACK)
-        life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+        life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
     assert life.lines() == ["3 cancel_unconfirmed queued>created at deliverit#1 [poll]"]
 
 
@@ -272,8 +272,8 @@ def test_goods_taken_between_the_wish_and_the_call_are_told_as_a_refusal(created
     assert life.state == ("dropoff_enroute", Step.TRACK, "borzo")
 
 
-def wished_in_flight(*carriers: str) -> Life:
-    life = Life(*carriers)
+def wished_in_flight(*carriers: str) -> DeliveryScenario:
+    life = DeliveryScenario(*carriers)
     life.place()
     life.begin()
     life.lines()
@@ -335,9 +335,9 @@ def test_a_wish_during_doubt_without_look_up_is_left_to_a_person(max_creates: in
     assert (life.delivery.status, life.delivery.cancelled_by) == ("cancelled", "merchant")
 
 
-def withdrawn(*carriers: str) -> Life:
+def withdrawn(*carriers: str) -> DeliveryScenario:
     """Give a life whose courier gave the job back and whose grace is over."""
-    life = Life(*carriers)
+    life = DeliveryScenario(*carriers)
     life.place()
     life.book()
     life.poll("courier_assigned", "courier_withdrawn")
@@ -387,7 +387,7 @@ def test_a_withdrawn_order_without_another_carrier_is_cancelled_by_the_courier()
 
 @pytest.mark.trap("C-34")
 def test_a_new_courier_within_the_grace_keeps_the_order() -> None:
-    life = Life("cervo", "borzo")
+    life = DeliveryScenario("cervo", "borzo")
     life.place()
     life.book()
     life.poll("courier_assigned", "courier_withdrawn")
@@ -417,7 +417,7 @@ def test_a_courier_who_gave_it_back_confirms_no_cancel_that_is_still_under_way(c
     life = withdrawn("cervo", "borzo")
     life.call(Step.CANCEL)
     life.see(news("courier_withdrawn"), cause=cause)
-    life.take(lifecycle.cancel_answered(life.delivery, 1, Unavailable("down"), life.rules, life.now))
+    life.take(lifecycle.apply_cancel_outcome(life.delivery, 1, Unavailable("down"), life.rules, life.now))
     assert life.state == ("courier_withdrawn", Step.CANCEL, "cervo")
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from schemas.status import Cause, Reason
-from tests.domain.scenario import Life, news
+from tests.domain.scenario import DeliveryScenario, news
 from worker.errors import Refused
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 
 
-def waiting(created: Make) -> Life:
+def waiting(created: Make) -> DeliveryScenario:
     """Live until a change waits for a cancel."""
     life = created("borzo")
     life.change(notes="ring twice")

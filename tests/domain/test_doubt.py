@@ -6,16 +6,16 @@ from datetime import timedelta
 import pytest
 
 from schemas.status import Cause, Reason
-from tests.domain.scenario import Life, news, refused
+from tests.domain.scenario import DeliveryScenario, news, refused
 from worker.carriers.port import Booked
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import Unavailable, Uncertain, Unreadable
 
 
-def in_doubt(*carriers: str) -> Life:
+def in_doubt(*carriers: str) -> DeliveryScenario:
     """Give a life whose create timed out when its deadline was over."""
-    life = Life(*carriers)
+    life = DeliveryScenario(*carriers)
     life.place()
     life.begin()
     life.wait(45)
@@ -26,22 +26,22 @@ def in_doubt(*carriers: str) -> Life:
 
 @pytest.mark.trap("X-03")
 def test_a_create_whose_process_was_lost_is_in_doubt_once_its_lease_is_over() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     life.begin()
     assert life.reach(Step.RECONCILE) == timedelta(seconds=75)
-    life.take(lifecycle.lost(life.delivery, life.rules, life.now))
+    life.take(lifecycle.mark_outcome_unknown(life.delivery, life.rules, life.now))
     assert life.lines()[1:] == ["2 status_changed queued>submit_unknown at borzo#1 [timer]"]
     assert life.state == ("submit_unknown", Step.RECONCILE, "borzo")
     assert life.delivery.next_run_at == life.attempt.submitted_at + timedelta(seconds=45 + 60)
 
 
 def test_only_a_create_in_flight_can_be_lost() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
-    assert lifecycle.lost(life.delivery, life.rules, life.now) is None
+    assert lifecycle.mark_outcome_unknown(life.delivery, life.rules, life.now) is None
     life.book()
-    assert lifecycle.lost(life.delivery, life.rules, life.now) is None
+    assert lifecycle.mark_outcome_unknown(life.delivery, life.rules, life.now) is None
 
 
 def test_the_late_answer_of_a_lost_create_settles_the_doubt() -> None:
@@ -51,10 +51,10 @@ def test_the_late_answer_of_a_lost_create_settles_the_doubt() -> None:
     assert life.state == ("created", Step.TRACK, "borzo")
 
 
-def left_to_a_person() -> Life:
+def left_to_a_person() -> DeliveryScenario:
     life = in_doubt("cervo", "borzo")
     life.unfindable()
-    assert (life.attempt.parked, life.delivery.attention) == (True, "outcome_unknown")
+    assert (life.attempt.awaiting_operator, life.delivery.attention) == (True, "outcome_unknown")
     life.lines()
     return life
 
@@ -73,7 +73,11 @@ def test_a_create_that_turns_out_to_have_never_been_sent_is_sent() -> None:
     life = left_to_a_person()
     life.answer(Unavailable("not sent"))
     assert life.lines() == ["4 status_changed submit_unknown>queued (resubmit) at cervo#1 [response]"]
-    assert (life.state, life.delivery.attention, life.attempt.parked) == (("queued", Step.BOOK, "cervo"), None, False)
+    assert (life.state, life.delivery.attention, life.attempt.awaiting_operator) == (
+        ("queued", Step.BOOK, "cervo"),
+        None,
+        False,
+    )
     life.book()
     assert (life.state[0], life.attempt.number) == ("created", 1)
 
@@ -129,7 +133,7 @@ def test_a_look_up_that_failed_proves_nothing(error: Unavailable | Unreadable | 
     for _ in range(9):
         life.reach(Step.RECONCILE)
         before = life.now
-        life.take(lifecycle.missed(life.delivery, life.attempt.id, error, life.rules, life.now))
+        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, error, life.rules, life.now))
         assert life.delivery.next_run_at is not None
         assert life.delivery.next_run_at > before
     assert (life.attempt.lookups, life.state) == (0, ("submit_unknown", Step.RECONCILE, "borzo"))
@@ -153,7 +157,7 @@ def test_three_clean_look_ups_are_followed_by_one_more_create_at_the_same_carrie
         "4 status_changed queued>submit_unknown at borzo#2 [response]",
         "5 attention_required queued>submit_unknown 'outcome_unknown' at borzo#2 [reconcile]",
     ]
-    assert (life.attempt.parked, life.state) == (True, ("submit_unknown", Step.RECONCILE, "borzo"))
+    assert (life.attempt.awaiting_operator, life.state) == (True, ("submit_unknown", Step.RECONCILE, "borzo"))
 
 
 def test_a_parked_create_goes_on_being_looked_up_and_is_told_once() -> None:
@@ -189,7 +193,7 @@ def test_a_carrier_without_look_up_is_given_time_to_call_back_and_then_left_to_a
     life = in_doubt("cervo", "borzo")
     assert life.unfindable() == timedelta(seconds=180)
     assert life.lines() == ["3 attention_required queued>submit_unknown 'outcome_unknown' at cervo#1 [timer]"]
-    assert (life.attempt.parked, life.state) == (True, ("submit_unknown", Step.RECONCILE, "cervo"))
+    assert (life.attempt.awaiting_operator, life.state) == (True, ("submit_unknown", Step.RECONCILE, "cervo"))
     assert [life.unfindable() for _ in range(3)] == [timedelta(minutes=10)] * 3
     assert life.lines() == []
 
@@ -214,7 +218,7 @@ def test_resubmitting_in_doubt_is_done_once_where_it_is_wished() -> None:
 
 
 def test_an_earlier_carriers_attempt_does_not_use_up_the_resubmit() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.with_terms("cervo", max_creates=2)
     life.place()
     life.book(refused())
@@ -231,7 +235,7 @@ def test_a_person_who_finds_the_order_at_the_carrier_settles_the_doubt() -> None
     life.resolve("25")
     assert life.lines() == ["4 status_changed submit_unknown>created at cervo#1 [operator]"]
     assert (life.state, life.attempt.ref) == (("created", Step.TRACK, "cervo"), "25")
-    assert (life.attempt.parked, life.delivery.attention) == (False, None)
+    assert (life.attempt.awaiting_operator, life.delivery.attention) == (False, None)
 
 
 @pytest.mark.trap("C-23")
@@ -247,10 +251,10 @@ def test_a_person_who_finds_no_order_has_it_created_again_at_the_same_carrier() 
 
 
 def test_there_is_nothing_to_resolve_without_a_doubt() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.book()
-    assert lifecycle.resolve(life.delivery, "25", life.rules, life.now) is None
+    assert lifecycle.resolve_unknown_outcome(life.delivery, "25", life.rules, life.now) is None
 
 
 @pytest.mark.trap("X-03")
@@ -298,11 +302,13 @@ def test_the_late_answer_of_a_create_taken_for_absent_is_an_orphan_too() -> None
 def test_a_wrong_reference_can_be_mended_until_the_carrier_shows_more() -> None:
     life = left_to_a_person()
     life.resolve("99998")
-    life.take(lifecycle.missed(life.delivery, 1, Unreadable("there is no such order"), life.rules, life.now))
+    life.take(
+        lifecycle.record_read_failure(life.delivery, 1, Unreadable("there is no such order"), life.rules, life.now)
+    )
     life.resolve("99999")
     assert (life.attempt.ref, life.state) == ("99999", ("created", Step.TRACK, "cervo"))
     life.poll("courier_assigned")
-    assert lifecycle.resolve(life.delivery, "99998", life.rules, life.now) is None
+    assert lifecycle.resolve_unknown_outcome(life.delivery, "99998", life.rules, life.now) is None
 
 
 def test_what_was_ruled_absent_and_is_there_after_all_is_followed_or_cancelled() -> None:
@@ -327,9 +333,9 @@ def test_a_ruling_about_one_courier_does_not_forget_another() -> None:
     assert life.delivery.attention == "surplus_courier"
 
 
-def disputed(*carriers: str) -> Life:
+def disputed(*carriers: str) -> DeliveryScenario:
     """Give a life whose first create its carrier calls a duplicate."""
-    life = Life(*carriers)
+    life = DeliveryScenario(*carriers)
     life.place()
     life.lines()
     life.book(refused(Reason.DUPLICATE, "order_is_duplicate"))

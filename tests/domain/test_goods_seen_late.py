@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from schemas.status import CancelledBy
-from tests.domain.scenario import Life, news
+from tests.domain.scenario import DeliveryScenario, news
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 
 
 @pytest.mark.parametrize("reached", ["created", "courier_assigned", "pickup_arrived"])

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from schemas.orders import fingerprint
 from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Cause, DeliveryStatus, Reason
-from tests.domain.scenario import START, Life, news
+from tests.domain.scenario import START, DeliveryScenario, news
 from worker.carriers.port import Booked, Observation, Offer
 from worker.domain import lifecycle, planner
 from worker.domain.delivery import SUBMITTING, Attempt, Change, Step
@@ -62,7 +62,7 @@ booked = st.one_of(
 class Lives(RuleBasedStateMachine):
     """One delivery under everything that tasks, callbacks and people may do to it."""
 
-    life: Life
+    life: DeliveryScenario
 
     wishful: bool
 
@@ -75,7 +75,7 @@ class Lives(RuleBasedStateMachine):
     def place(self, carriers: list[str], count: int, first: Booked | CarrierError | None, *, wishful: bool) -> None:
         """Place an order; it has been sent to its first carrier, and mostly been answered."""
         self.wishful = wishful
-        self.life = Life(*carriers[:count])
+        self.life = DeliveryScenario(*carriers[:count])
         self.life.place()
         self.life.begin()
         if first is not None:
@@ -96,7 +96,7 @@ class Lives(RuleBasedStateMachine):
 
     @property
     def on_turn(self) -> Attempt:
-        found = self.life.delivery.on_turn
+        found = self.life.delivery.step_attempt
         assert found is not None
         return found
 
@@ -107,7 +107,10 @@ class Lives(RuleBasedStateMachine):
         yield
         after = self.life.delivery
         if after.next_run_at is not None and after.next_run_at <= self.life.now:
-            done, due = (before.step, before.turn, before.desk), (after.step, after.turn, after.desk)
+            done, due = (
+                (before.step, before.step_attempt_id, before.step_carrier),
+                (after.step, after.step_attempt_id, after.step_carrier),
+            )
             assert done != due or before.attempts != after.attempts
 
     # --- tasks ---
@@ -133,7 +136,7 @@ class Lives(RuleBasedStateMachine):
         life = self.life
         attempt = life.drawn - which % life.drawn if which > 2 else life.drawn
         if life.delivery.attempt(attempt) is not None:
-            self.take(lifecycle.settle(life.delivery, attempt, outcome, life.rules, life.now))
+            self.take(lifecycle.apply_create_outcome(life.delivery, attempt, outcome, life.rules, life.now))
 
     @precondition(lambda self: self.is_due(Step.RECONCILE))
     @rule(found=st.none() | observations() | errors)
@@ -142,9 +145,9 @@ class Lives(RuleBasedStateMachine):
         life.reach_turn()
         with self.once():
             if attempt.state == SUBMITTING:
-                self.take(lifecycle.lost(life.delivery, life.rules, life.now))
+                self.take(lifecycle.mark_outcome_unknown(life.delivery, life.rules, life.now))
             elif attempt.state == "submit_unknown" and not life.rules[attempt.carrier].capabilities.find:
-                self.take(lifecycle.unfindable(life.delivery, life.rules, life.now))
+                self.take(lifecycle.no_lookup_available(life.delivery, life.rules, life.now))
             else:
                 self.look(attempt, found, Cause.RECONCILE)
 
@@ -161,11 +164,11 @@ class Lives(RuleBasedStateMachine):
             self.see(attempt, found, cause)
             return
         if isinstance(found, CarrierError):
-            self.take(lifecycle.missed(life.delivery, attempt.id, found, life.rules, life.now))
+            self.take(lifecycle.record_read_failure(life.delivery, attempt.id, found, life.rules, life.now))
         elif cause is Cause.POLL:
-            self.take(lifecycle.unseen(life.delivery, attempt.id, life.rules, life.now))
+            self.take(lifecycle.record_missing(life.delivery, attempt.id, life.rules, life.now))
         else:
-            self.take(lifecycle.absent(life.delivery, attempt.id, attempt.lookups, life.rules, life.now))
+            self.take(lifecycle.record_not_found(life.delivery, attempt.id, attempt.lookups, life.rules, life.now))
         if (
             attempt.live and attempt.rank >= RANK[DeliveryStatus.CREATED]
         ):  # absence proves nothing once it was created (I13)
@@ -176,7 +179,7 @@ class Lives(RuleBasedStateMachine):
     def see(self, attempt: Attempt, said: Observation, cause: Cause) -> None:
         """Let something be seen of an attempt; one too many never enters the delivery's own story."""
         before, life = self.life.delivery, self.life
-        self.take(lifecycle.observe(before, attempt.id, [said], life.rules, life.now, cause))
+        self.take(lifecycle.apply_observations(before, attempt.id, [said], life.rules, life.now, cause))
         if attempt.surplus:
             after = life.delivery
             assert (after.status, after.courier, after.carrier) == (before.status, before.courier, before.carrier)
@@ -187,20 +190,20 @@ class Lives(RuleBasedStateMachine):
         life, attempt = self.life, self.on_turn
         life.reach_turn()
         self.take(lifecycle.begin_call(life.delivery, Step.CONFIRM, life.rules, life.now))
-        self.take(lifecycle.confirmed(life.delivery, attempt.id, answer, life.rules, life.now))
+        self.take(lifecycle.apply_confirm_outcome(life.delivery, attempt.id, answer, life.rules, life.now))
 
     @precondition(lambda self: self.is_due(Step.AMEND))
     @rule(answer=st.none() | observations() | errors, answered=st.booleans(), change_meanwhile=st.booleans())
     def carry(self, answer: Observation | CarrierError | None, *, answered: bool, change_meanwhile: bool) -> None:
         """Carry a change; sometimes another one comes meanwhile, sometimes the process dies with the answer."""
         life, attempt = self.life, self.on_turn
-        assert (life.delivery.cancel, attempt.surplus, attempt.live) == (None, False, True)
+        assert (life.delivery.cancel_request, attempt.surplus, attempt.live) == (None, False, True)
         life.reach_turn()
         self.take(lifecycle.begin_call(life.delivery, Step.AMEND, life.rules, life.now))
         if change_meanwhile:
             self.change(notes="z")
         if answered:
-            self.take(lifecycle.amended(life.delivery, attempt.id, answer, life.rules, life.now))
+            self.take(lifecycle.apply_amend_outcome(life.delivery, attempt.id, answer, life.rules, life.now))
 
     @precondition(lambda self: self.is_due(Step.CANCEL))
     @rule(answer=st.none() | errors, answered=st.booleans())
@@ -210,13 +213,13 @@ class Lives(RuleBasedStateMachine):
         life.reach_turn()
         self.take(lifecycle.begin_call(life.delivery, Step.CANCEL, life.rules, life.now))
         if answered:
-            self.take(lifecycle.cancel_answered(life.delivery, attempt.id, answer, life.rules, life.now))
+            self.take(lifecycle.apply_cancel_outcome(life.delivery, attempt.id, answer, life.rules, life.now))
 
     @precondition(lambda self: self.is_due(Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
     @rule(error=errors)
     def put_off(self, error: CarrierError) -> None:
         with self.once():
-            self.take(lifecycle.put_off(self.life.delivery, error, self.life.rules, self.life.now))
+            self.take(lifecycle.postpone(self.life.delivery, error, self.life.rules, self.life.now))
 
     @precondition(lambda self: self.is_due(Step.ALARM))
     @rule()
@@ -238,14 +241,14 @@ class Lives(RuleBasedStateMachine):
     def find_another(self, ref: str) -> None:
         life = self.life
         first = life.delivery.attempts[0].id
-        self.take(lifecycle.duplicates(life.delivery, first, [ref], life.rules, life.now, Cause.RECONCILE))
+        self.take(lifecycle.record_duplicates(life.delivery, first, [ref], life.rules, life.now, Cause.RECONCILE))
 
     @precondition(lambda self: self.life.delivery.attempts)
     @rule(which=st.integers(0, 5))
     def hint(self, which: int) -> None:
         life = self.life
         attempt = life.delivery.attempts[which % len(life.delivery.attempts)]
-        self.take(lifecycle.look_now(life.delivery, life.rules, life.now, attempt.id))
+        self.take(lifecycle.schedule_read_now(life.delivery, life.rules, life.now, attempt.id))
 
     @precondition(lambda self: self.wishful and self.life.delivery.cancel is None)
     @rule()
@@ -255,7 +258,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.life.delivery.status == "submit_unknown")
     @rule(ref=st.none() | st.just("R"))
     def resolve(self, ref: str | None) -> None:
-        self.take(lifecycle.resolve(self.life.delivery, ref, self.life.rules, self.life.now))
+        self.take(lifecycle.resolve_unknown_outcome(self.life.delivery, ref, self.life.rules, self.life.now))
 
     @rule(notes=st.sampled_from("abc"), store=st.sampled_from(["17", "17", "18"]))
     def change(self, notes: str, store: str = "17") -> None:
@@ -263,7 +266,7 @@ class Lives(RuleBasedStateMachine):
         life, revision = self.life, self.life.delivery.order.revision + 1
         more = {"revision": revision, "notes": notes, "store_id": store}
         order, before = life.delivery.order.model_copy(update=more), life.delivery.active
-        self.take(lifecycle.amend(life.delivery, order, fingerprint(order), life.rules, life.now))
+        self.take(lifecycle.apply_order_message(life.delivery, order, fingerprint(order), life.rules, life.now))
         assert (life.delivery.active and life.delivery.active.id) == (before and before.id)
 
     @precondition(lambda self: self.life.delivery.status == "awaiting_confirmation")
@@ -276,7 +279,7 @@ class Lives(RuleBasedStateMachine):
     def explain(self, carrier: str, word: str, means: DeliveryStatus) -> None:
         """Say what a word means that nobody knew."""
         life = self.life
-        self.take(lifecycle.reread(life.delivery, carrier, {f"order:{word}": means}, life.rules, life.now))
+        self.take(lifecycle.reapply_mappings(life.delivery, carrier, {f"order:{word}": means}, life.rules, life.now))
 
     @rule()
     def retry(self) -> None:
@@ -321,15 +324,18 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def a_change_is_carried_or_on_its_way_or_a_person_knows(self) -> None:
         life, delivery, attempt = self.life, self.life.delivery, self.life.delivery.active
-        if attempt is None or attempt.told in {None, delivery.fingerprint}:
+        if attempt is None or attempt.sent_fingerprint in {None, delivery.fingerprint}:
             return
-        if (delivery.cancel or attempt.cancelling) and not attempt.cancel_refused:
+        if (delivery.cancel_request or attempt.cancel_requested) and not attempt.cancel_refused:
             return
         if attempt.amend_refused:
             assert "order_changed_after_dispatch" in {event.data.reason_text for event in self.life.events}
         elif attempt.state not in {*DOUBTFUL, "awaiting_confirmation"}:
             assert attempt.rank < GOODS_WITH_COURIER
-            assert attempt.amending is not None or planner._main(delivery, life.rules, life.now).step is Step.AMEND
+            assert (
+                attempt.pending_fingerprint is not None
+                or planner._main(delivery, life.rules, life.now).step is Step.AMEND
+            )
 
     @invariant()
     def nobody_is_asked_to_tell_a_carrier_that_has_nothing_any_more(self) -> None:
@@ -339,11 +345,11 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_sent_to_a_shop_that_the_order_has_left(self) -> None:
-        assert not (self.life.delivery.step is Step.BOOK and self.life.delivery.moved)
+        assert not (self.life.delivery.step is Step.BOOK and self.life.delivery.store_changed)
 
     @invariant()
     def nobody_is_sent_for_what_is_to_be_cancelled(self) -> None:
-        if self.life.delivery.cancel is not None:
+        if self.life.delivery.cancel_request is not None:
             assert self.life.delivery.step not in {Step.BOOK, Step.ROUTE, Step.AMEND}
 
     def teardown(self) -> None:
@@ -360,7 +366,7 @@ class Lives(RuleBasedStateMachine):
             assert "surplus_courier" in {event.data.reason_text for event in self.life.events}
 
     def go_well(self) -> None:
-        life, attempt = self.life, self.life.delivery.on_turn
+        life, attempt = self.life, self.life.delivery.step_attempt
         match life.delivery.step:
             case Step.ROUTE:
                 life.wait(3 * 3600)  # nobody is left to ask
@@ -454,7 +460,7 @@ def test_what_two_sources_tell_in_their_own_order_ends_the_same_however_they_mix
     life_told: tuple[list[tuple[Cause, Observation]], str],
 ) -> None:
     told, end = life_told
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book()
     for cause, said in told:

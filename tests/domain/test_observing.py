@@ -9,13 +9,13 @@ import pytest
 
 from schemas.events import CourierInfo, EventType, PriceInfo, RawWord
 from schemas.status import Cause, Evidence, Reason
-from tests.domain.scenario import RULES, START, Life, news
+from tests.domain.scenario import RULES, START, DeliveryScenario, news
 from worker.carriers.port import Courier, Price
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import CarrierError, Unavailable, Unreadable
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 
 
 def later(seconds: float) -> datetime:
@@ -23,7 +23,7 @@ def later(seconds: float) -> datetime:
 
 
 def test_a_whole_life_is_told_without_a_gap() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book()
     for status in ("courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"):
@@ -211,7 +211,7 @@ def test_stale_news_changes_nothing(created: Make) -> None:
     life.see(*stale, cause=Cause.CALLBACK)
     assert life.lines() == []
     assert (life.delivery.status, life.delivery.courier) == (before.status, before.courier)
-    assert life.attempt.stamp == later(60)
+    assert life.attempt.carrier_time == later(60)
 
 
 @pytest.mark.trap("C-32")
@@ -441,7 +441,7 @@ def test_what_the_codec_wants_remembered_is_merged(created: Make) -> None:
     life = created("borzo")
     life.see(news("created", refs={"a": "1", "b": "1"}))
     life.see(news("created", refs={"b": "2"}, ref="R-2"))
-    assert (life.attempt.refs, life.attempt.ref) == ({"a": "1", "b": "2"}, "R-2")
+    assert (life.attempt.codec_state, life.attempt.ref) == ({"a": "1", "b": "2"}, "R-2")
 
 
 @pytest.mark.trap("C-40")
@@ -450,7 +450,7 @@ def test_reads_that_keep_failing_are_told_once_and_wait_longer(created: Make, er
     life = created("cervo")
     for _ in range(9):
         life.reach(Step.TRACK)
-        life.take(lifecycle.missed(life.delivery, life.attempt.id, error, life.rules, life.now))
+        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, error, life.rules, life.now))
     assert life.lines() == ["3 tracking_lost queued>created at cervo#1 [poll]"]
     assert (life.delivery.status, life.delivery.failures) == ("created", 9)
     life.poll("created")
@@ -460,7 +460,7 @@ def test_reads_that_keep_failing_are_told_once_and_wait_longer(created: Make, er
 def test_a_read_waits_as_long_as_the_carrier_asked(created: Make) -> None:
     life = created("cervo")
     error = Unavailable("429", retry_after=900)
-    life.take(lifecycle.missed(life.delivery, life.attempt.id, error, life.rules, life.now))
+    life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, error, life.rules, life.now))
     assert life.reach(Step.TRACK) == timedelta(seconds=900)
 
 
@@ -469,8 +469,10 @@ def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
     life = created("deliverit")
     for _ in range(50):
         life.reach(Step.TRACK)
-        life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
-        life.take(lifecycle.absent(life.delivery, life.attempt.id, life.attempt.lookups, life.rules, life.now))
+        life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
+        life.take(
+            lifecycle.record_not_found(life.delivery, life.attempt.id, life.attempt.lookups, life.rules, life.now)
+        )
     assert (life.lines(), life.state) == ([], ("created", Step.TRACK, "deliverit"))
 
 
@@ -478,15 +480,15 @@ def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
 def test_a_hint_makes_the_next_read_due_at_once(created: Make) -> None:
     life = created("cervo")
     error = Unavailable("429", retry_after=900)
-    life.take(lifecycle.missed(life.delivery, life.attempt.id, error, life.rules, life.now))
-    life.take(lifecycle.look_now(life.delivery, life.rules, life.now))
+    life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, error, life.rules, life.now))
+    life.take(lifecycle.schedule_read_now(life.delivery, life.rules, life.now))
     assert (life.lines(), life.reach(Step.TRACK)) == ([], timedelta())
 
 
 def test_a_hint_is_nothing_where_there_is_no_read_to_hurry() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
-    assert lifecycle.look_now(life.delivery, life.rules, life.now) is None
+    assert lifecycle.schedule_read_now(life.delivery, life.rules, life.now) is None
 
 
 def test_an_order_whose_account_left_the_settings_is_kept(created: Make) -> None:
@@ -498,10 +500,10 @@ def test_an_order_whose_account_left_the_settings_is_kept(created: Make) -> None
 
 
 def test_progress_answers_an_open_question() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.begin()
-    life.take(lifecycle.lost(life.delivery, life.rules, life.now))
+    life.take(lifecycle.mark_outcome_unknown(life.delivery, life.rules, life.now))
     life.unfindable()
     assert life.delivery.attention == "outcome_unknown"
     life.see(news("picked_up"), cause=Cause.CALLBACK)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.status import Cause, Reason
-from tests.domain.scenario import Life, news, refused
+from tests.domain.scenario import DeliveryScenario, news, refused
 from worker.carriers.port import Booked, Offer
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
@@ -14,21 +14,21 @@ from worker.errors import Uncertain
 ASKS = "3 attention_required queued>awaiting_confirmation 'offer_waits' at deliverit#1 [response]"
 
 
-def offered(minutes: float, *carriers: str, **order: str) -> Life:
-    life = Life(*(carriers or ("deliverit",)), **order)
+def offered(minutes: float, *carriers: str, **order: str) -> DeliveryScenario:
+    life = DeliveryScenario(*(carriers or ("deliverit",)), **order)
     life.place()
     life.offered(minutes)
     return life
 
 
-def suited(*carriers: str) -> Life:
+def suited(*carriers: str) -> DeliveryScenario:
     """Be offered a time that suits, of which everything was told."""
     life = offered(5, *carriers)
     life.lines()
     return life
 
 
-def unsuited(*carriers: str) -> Life:
+def unsuited(*carriers: str) -> DeliveryScenario:
     """Be offered a time that a person must rule on, of which everything was told."""
     life = offered(60, *carriers)
     assert life.lines()[2:] == [ASKS]
@@ -41,13 +41,15 @@ def test_an_offer_within_the_accounts_shift_is_accepted_at_once_and_any_other_is
     minutes: float, *, accepted: bool
 ) -> None:
     life = offered(minutes)
-    assert (life.attempt.ruling, life.delivery.attention) == (("accept", None) if accepted else (None, "offer_waits"))
+    assert (life.attempt.offer_decision, life.delivery.attention) == (
+        ("accept", None) if accepted else (None, "offer_waits")
+    )
     assert life.reach(Step.CONFIRM) == timedelta(seconds=0 if accepted else 180)
 
 
 @pytest.mark.parametrize(("minutes", "ruling"), [(5, "accept"), (-1, "accept"), (-2, None)])
 def test_an_offer_before_the_food_is_ready_is_a_persons(minutes: float, ruling: str | None) -> None:
-    assert offered(minutes, ready_at="2026-11-21T17:30:00Z").attempt.ruling == ruling
+    assert offered(minutes, ready_at="2026-11-21T17:30:00Z").attempt.offer_decision == ruling
 
 
 @pytest.mark.parametrize("word", ["accept", "deny"])
@@ -57,7 +59,7 @@ def test_what_a_person_says_is_answered_at_once(word: str) -> None:
     assert life.rule(word)
     assert life.reach(Step.CONFIRM) == timedelta()
     life.call(Step.CONFIRM)
-    assert (life.attempt.ruling, life.delivery.attention, life.lines()) == (word, None, [])
+    assert (life.attempt.offer_decision, life.delivery.attention, life.lines()) == (word, None, [])
 
 
 def test_a_persons_acceptance_moves_the_pickup() -> None:
@@ -85,11 +87,11 @@ def test_an_offer_that_nobody_rules_on_is_denied_and_nobody_is_asked_for_any_mor
     life = unsuited()
     assert life.reach(Step.CONFIRM) == timedelta(seconds=180)
     life.call(Step.CONFIRM)
-    assert (life.attempt.ruling, life.delivery.attention) == ("deny", None)
+    assert (life.attempt.offer_decision, life.delivery.attention) == ("deny", None)
 
 
 def test_an_account_tells_how_long_its_offers_wait_for_a_person() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.with_terms("deliverit", offer_wait=30)
     life.place()
     life.offered(60)
@@ -107,7 +109,7 @@ def test_an_answer_in_doubt_is_given_again_as_it_was() -> None:
     life.confirm(Uncertain("timed out"))
     assert not life.rule("accept")
     life.call(Step.CONFIRM)
-    assert life.attempt.ruling == "deny"
+    assert life.attempt.offer_decision == "deny"
 
 
 def test_an_offer_is_ruled_on_only_while_it_is_open() -> None:
@@ -125,11 +127,11 @@ def test_an_offer_is_denied_at_once_when_a_cancel_is_wished(minutes: float) -> N
     assert life.ask_cancel()
     assert life.reach(Step.CONFIRM) == timedelta()
     life.call(Step.CONFIRM)
-    assert (life.attempt.ruling, life.delivery.attention) == ("deny", None)
+    assert (life.attempt.offer_decision, life.delivery.attention) == ("deny", None)
 
 
 def test_an_offer_for_what_is_to_be_cancelled_asks_nobody() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.place()
     life.begin()
     life.ask_cancel()
@@ -140,18 +142,18 @@ def test_an_offer_for_what_is_to_be_cancelled_asks_nobody() -> None:
 
 @pytest.mark.trap("D-70")
 def test_what_a_person_books_at_the_carrier_is_read_and_neither_accepted_nor_denied() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.place()
     life.book(Booked(news("awaiting_confirmation", ref="R-1", detail="manual_dispatch")))
     life.lines()
     assert (life.state, life.rule("deny")) == (("awaiting_confirmation", Step.TRACK, "deliverit"), False)
-    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
     life.poll("courier_assigned")
     assert life.lines() == ["3 status_changed awaiting_confirmation>courier_assigned at deliverit#1 [poll]"]
 
 
 def test_what_waits_to_be_booked_at_the_carrier_can_be_cancelled_there() -> None:
-    life = Life("deliverit", "borzo")
+    life = DeliveryScenario("deliverit", "borzo")
     life.place()
     life.book(Booked(news("awaiting_confirmation", ref="R-1", detail="manual_dispatch")))
     life.ask_cancel()
@@ -222,12 +224,12 @@ def test_an_answer_to_an_offer_that_is_settled_changes_nothing() -> None:
     life.see(news("courier_assigned"), cause=Cause.CALLBACK)
     life.lines()
     before = life.delivery
-    life.take(lifecycle.confirmed(life.delivery, life.attempt.id, refused(), life.rules, life.now))
+    life.take(lifecycle.apply_confirm_outcome(life.delivery, life.attempt.id, refused(), life.rules, life.now))
     assert (life.delivery, life.lines()) == (before, [])
 
 
 def test_look_ups_of_a_doubtful_create_do_not_count_for_its_offer() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     life.place()
     life.begin()
     life.answer(Uncertain("timed out"))

@@ -11,33 +11,33 @@ from hypothesis import strategies as st
 from schemas.ordering import INBOUND
 from schemas.orders import Cancellation, fingerprint
 from schemas.status import PlatformStatus
-from tests.domain.scenario import START, Life, an_order
+from tests.domain.scenario import START, DeliveryScenario, an_order
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
-from worker.domain.lifecycle.dispatch_gate import OPENS, opens
+from worker.domain.lifecycle.dispatch_gate import OPENS, is_open
 from worker.domain.planner import Alarm, alarms
 
 NOTHING: list[str] = []
 STATUSES = [*range(26), 26, 99]
 
 
-def placed(gate: str = "placed", **order: Any) -> Life:
+def placed(gate: str = "placed", **order: Any) -> DeliveryScenario:
     """Take an order in as the store does, with the gate of a deployment."""
-    life = Life(**order)
-    order_ = lifecycle.ready_now(life.order, START)
-    life.delivery = replace(life.delivery, order=order_, gate=lifecycle.waits_at(gate, life.order))
+    life = DeliveryScenario(**order)
+    order_ = lifecycle.with_ready_time(life.order, START)
+    life.delivery = replace(life.delivery, order=order_, gate=lifecycle.closed_gate(gate, life.order))
     life.place()
     life.lines()
     return life
 
 
-def say(life: Life, status: int | None) -> list[str]:
+def say(life: DeliveryScenario, status: int | None) -> list[str]:
     """Let the platform's order be read; give what that tells."""
-    life.take(lifecycle.platform_said(life.delivery, status, life.rules, life.now))
+    life.take(lifecycle.apply_platform_status(life.delivery, status, life.rules, life.now))
     return life.lines()
 
 
-def at_shop() -> Life:
+def at_shop() -> DeliveryScenario:
     life = placed()
     life.book()
     life.poll("courier_assigned", "pickup_arrived")
@@ -45,7 +45,7 @@ def at_shop() -> Life:
     return life
 
 
-def look_again(life: Life) -> None:
+def look_again(life: DeliveryScenario) -> None:
     """Do what is due next while nobody is sent: an alarm, or to look whether the gate is still closed."""
     life.reach_turn()
     if life.delivery.step is Step.ALARM:
@@ -67,12 +67,12 @@ def look_again(life: Life) -> None:
     ],
 )
 def test_a_gate_opens_at_what_proves_that_the_shop_is_that_far(gate: str, opened_by: list[int]) -> None:
-    assert [status for status in STATUSES if opens(gate, status)] == opened_by
+    assert [status for status in STATUSES if is_open(gate, status)] == opened_by
 
 
 @pytest.mark.trap("O-20")
 def test_a_status_that_is_not_told_opens_only_the_gate_placed() -> None:
-    assert {gate: opens(gate, None) for gate in OPENS} == {"placed": True, "accepted": False, "ready": False}
+    assert {gate: is_open(gate, None) for gate in OPENS} == {"placed": True, "accepted": False, "ready": False}
 
 
 @pytest.mark.trap("O-20")
@@ -289,7 +289,7 @@ def test_our_own_end_read_back_is_no_conflict() -> None:
 
 @pytest.mark.trap("O-23")
 def test_our_own_words_read_back_between_two_carriers_stop_nothing() -> None:
-    life = Life("borzo", "deliverit")
+    life = DeliveryScenario("borzo", "deliverit")
     life.place()
     life.book()
     life.poll("cancelled")
@@ -300,7 +300,7 @@ def test_our_own_words_read_back_between_two_carriers_stop_nothing() -> None:
 
 @pytest.mark.trap("O-12")
 def test_nobody_else_is_sent_for_an_order_that_was_closed_between_two_carriers() -> None:
-    life = Life("borzo", "deliverit")
+    life = DeliveryScenario("borzo", "deliverit")
     life.place()
     life.book()
     life.poll("cancelled")
@@ -348,7 +348,7 @@ def test_a_late_message_still_says_that_the_order_is_off() -> None:
 
 
 def test_a_wish_that_came_before_its_order_ends_it_behind_a_gate_too() -> None:
-    life = Life(status=0)
+    life = DeliveryScenario(status=0)
     life.delivery = replace(life.delivery, gate="accepted")
     life.place(Cancellation(order_id="2011"))
     assert life.state[0] == "cancelled"

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from schemas.status import CancelledBy, Reason
-from tests.domain.scenario import Life, news, refused
+from tests.domain.scenario import DeliveryScenario, news, refused
 from worker.domain.delivery import Step
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 BEFORE_PICKUP = ["created", "courier_assigned", "pickup_enroute", "pickup_arrived"]
 WITH_GOODS = ["picked_up", "dropoff_enroute", "dropoff_arrived", "delivery_failed", "reattempting", "returning"]
 BY_OTHERS = [CancelledBy.CARRIER, CancelledBy.COURIER, CancelledBy.UNKNOWN]
@@ -62,7 +62,7 @@ def test_an_end_before_the_pickup_without_another_carrier_is_the_deliverys(
 
 
 def test_each_carrier_is_asked_once_and_the_last_refusal_is_the_deliverys() -> None:
-    life = Life("deliverit", "borzo", "cervo")
+    life = DeliveryScenario("deliverit", "borzo", "cervo")
     life.place()
     life.book(refused(Reason.CARRIER_CLOSED))
     life.book()

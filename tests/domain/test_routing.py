@@ -9,25 +9,25 @@ import pytest
 from schemas.orders import Cancellation, Order
 from schemas.status import Reason
 from schemas.stores import Store
-from tests.domain.scenario import START, Life, a_store, an_order, news, refused
+from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Step
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 PAUSED = Unavailable("the account is paused", account=True)
 MINUTE = timedelta(minutes=1)
 NO_CASH = Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")
 CLOSED = Refused(Reason.CARRIER_CLOSED)
 
 
-def refuse(life: Life, *carriers: str, why: Refused = NO_CASH) -> None:
+def refuse(life: DeliveryScenario, *carriers: str, why: Refused = NO_CASH) -> None:
     """Let carriers be unable to take any order."""
     for name in carriers:
         life.rules[name] = replace(life.rules[name], refuses=lambda *_: why)
 
 
-def only_prepaid(life: Life, carrier: str) -> None:
+def only_prepaid(life: DeliveryScenario, carrier: str) -> None:
     """Let a carrier be unable to collect money."""
     terms = life.rules[carrier]
     life.rules[carrier] = replace(terms, refuses=lambda order, *_: None if order.payment.prepaid else NO_CASH)
@@ -38,10 +38,10 @@ def owed() -> Order:
     return order.model_copy(update={"payment": order.payment.model_copy(update={"prepaid": False})})
 
 
-def cannot_call(life: Life, error: CarrierError = PAUSED) -> None:
+def cannot_call(life: DeliveryScenario, error: CarrierError = PAUSED) -> None:
     """Find, when its time has come, that the carrier to ask cannot be called."""
     life.reach(Step.BOOK)
-    life.take(lifecycle.put_off(life.delivery, error, life.rules, life.now))
+    life.take(lifecycle.postpone(life.delivery, error, life.rules, life.now))
 
 
 # --- passing over ---
@@ -49,7 +49,7 @@ def cannot_call(life: Life, error: CarrierError = PAUSED) -> None:
 
 @pytest.mark.trap("D-19")
 def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt() -> None:
-    life = Life("deliverit", "borzo", "cervo")
+    life = DeliveryScenario("deliverit", "borzo", "cervo")
     refuse(life, "deliverit")
     life.place()
     assert (life.state, life.lines()) == (("queued", Step.BOOK, "borzo"), ["1 status_changed ->queued [message]"])
@@ -58,7 +58,7 @@ def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt(
 
 
 def test_an_order_that_no_carrier_can_take_ends_at_once_and_tells_why() -> None:
-    life = Life("deliverit", "uber", "cervo")
+    life = DeliveryScenario("deliverit", "uber", "cervo")
     refuse(life, "deliverit")
     refuse(life, "cervo", why=CLOSED)
     life.place()
@@ -72,13 +72,13 @@ def test_an_order_that_no_carrier_can_take_ends_at_once_and_tells_why() -> None:
 
 
 def test_a_list_without_any_account_still_asks_for_a_person() -> None:
-    life = Life("uber", "glovo")
+    life = DeliveryScenario("uber", "glovo")
     life.place()
     assert (life.state, life.delivery.attention) == (("queued", Step.ROUTE, None), "no_configured_carrier")
 
 
 def test_an_account_that_comes_and_cannot_take_the_order_leaves_nobody_to_ask_for() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     terms = life.rules.pop("borzo")
     life.place()
     assert life.delivery.attention == "no_configured_carrier"
@@ -98,7 +98,7 @@ def test_a_preorder_is_judged_by_the_time_at_which_its_carrier_is_asked_and_only
 
         return judge
 
-    life = Life("deliverit", "borzo", "cervo", deliver_at=START + timedelta(hours=5))
+    life = DeliveryScenario("deliverit", "borzo", "cervo", deliver_at=START + timedelta(hours=5))
     for name, answer in (("deliverit", CLOSED), ("borzo", None), ("cervo", None)):
         life.rules[name] = replace(life.rules[name], refuses=noting(name, answer))
     life.place()
@@ -107,7 +107,7 @@ def test_a_preorder_is_judged_by_the_time_at_which_its_carrier_is_asked_and_only
 
 
 def test_an_order_that_changes_while_it_waits_goes_to_a_carrier_that_can_take_it_now() -> None:
-    life = Life("deliverit", "borzo")
+    life = DeliveryScenario("deliverit", "borzo")
     only_prepaid(life, "deliverit")
     life.place()
     assert life.delivery.carrier == "deliverit"
@@ -116,7 +116,7 @@ def test_an_order_that_changes_while_it_waits_goes_to_a_carrier_that_can_take_it
 
 
 def test_an_order_that_changes_into_one_that_nobody_can_take_ends_and_what_was_never_sent_with_it() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     only_prepaid(life, "deliverit")
     life.place()
     life.book(Unavailable("no route to host"))
@@ -126,7 +126,7 @@ def test_an_order_that_changes_into_one_that_nobody_can_take_ends_and_what_was_n
 
 
 def test_a_fallback_passes_over_who_cannot_take_the_order() -> None:
-    life = Life("deliverit", "borzo", "cervo")
+    life = DeliveryScenario("deliverit", "borzo", "cervo")
     refuse(life, "borzo")
     life.place()
     life.book(refused(Reason.CARRIER_CLOSED))
@@ -134,7 +134,7 @@ def test_a_fallback_passes_over_who_cannot_take_the_order() -> None:
 
 
 def test_a_fallback_that_nobody_can_take_ends_as_the_last_attempt_did() -> None:
-    life = Life("deliverit", "borzo")
+    life = DeliveryScenario("deliverit", "borzo")
     refuse(life, "borzo")
     life.place()
     life.book(refused(Reason.CARRIER_CLOSED))
@@ -146,7 +146,7 @@ def test_a_fallback_that_nobody_can_take_ends_as_the_last_attempt_did() -> None:
 
 
 def test_an_order_that_was_cancelled_before_it_came_is_cancelled_whoever_could_take_it() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     refuse(life, "deliverit")
     life.place(Cancellation(order_id="2011", cancelled_by="customer"))
     assert life.lines() == [
@@ -156,7 +156,7 @@ def test_an_order_that_was_cancelled_before_it_came_is_cancelled_whoever_could_t
 
 
 def test_nobody_is_turned_away_before_the_shop_has_opened_the_gate() -> None:
-    life = Life("deliverit")
+    life = DeliveryScenario("deliverit")
     refuse(life, "deliverit", why=CLOSED)
     life.delivery = replace(life.delivery, gate="accepted")
     life.place()
@@ -168,7 +168,7 @@ def test_nobody_is_turned_away_before_the_shop_has_opened_the_gate() -> None:
 
 @pytest.mark.parametrize("error", [PAUSED, Unavailable("refused"), Throttled("too many", retry_after=3600)])
 def test_after_two_minutes_without_a_call_another_carrier_is_asked(error: CarrierError) -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     while life.delivery.carrier == "borzo":
         cannot_call(life, error)
@@ -187,12 +187,12 @@ def test_after_two_minutes_without_a_call_another_carrier_is_asked(error: Carrie
 def test_the_nearer_the_pickup_the_sooner_another_carrier_is_asked(to_pickup: int, seconds: int) -> None:
     order, store = an_order(ready_at=START + to_pickup * MINUTE), a_store("borzo", "cervo")
     accepted_at = START - timedelta(hours=2)
-    found = schedule.failover_at(order, store, accepted_at, START)
+    found = schedule.failover_time(order, store, accepted_at, START)
     assert found == START + timedelta(seconds=seconds)
 
 
 def test_the_two_minutes_begin_when_it_is_first_found_out_not_when_nobody_tried() -> None:
-    life = Life("borzo", "cervo", ready_at=START + timedelta(hours=2))
+    life = DeliveryScenario("borzo", "cervo", ready_at=START + timedelta(hours=2))
     life.place()
     life.wait(1800)
     while life.delivery.carrier == "borzo":
@@ -201,7 +201,7 @@ def test_the_two_minutes_begin_when_it_is_first_found_out_not_when_nobody_tried(
 
 
 def test_a_preorder_is_given_its_two_minutes_when_its_time_has_come() -> None:
-    life = Life("borzo", "cervo", deliver_at=START + timedelta(hours=5))
+    life = DeliveryScenario("borzo", "cervo", deliver_at=START + timedelta(hours=5))
     life.place()
     while life.delivery.carrier == "borzo":
         cannot_call(life)
@@ -209,16 +209,16 @@ def test_a_preorder_is_given_its_two_minutes_when_its_time_has_come() -> None:
 
 
 def test_with_a_single_carrier_an_order_waits_as_it_did() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     cannot_call(life)
-    assert life.delivery.retry_at == START + schedule.ACCOUNT_AGAIN
+    assert life.delivery.retry_at == START + schedule.ACCOUNT_RETRY
     cannot_call(life)
     assert (life.delivery.carrier, [line for line in life.lines() if "fallback" in line]) == ("borzo", [])
 
 
 def test_carriers_take_turns_and_none_loses_its_turn_sooner_than_that() -> None:
-    life = Life("borzo", "cervo", "deliverit", ready_at=START + timedelta(hours=2))
+    life = DeliveryScenario("borzo", "cervo", "deliverit", ready_at=START + timedelta(hours=2))
     refuse(life, "deliverit")
     life.place()
     turns = [(life.delivery.carrier, life.now)]
@@ -230,7 +230,7 @@ def test_carriers_take_turns_and_none_loses_its_turn_sooner_than_that() -> None:
 
 
 def test_a_change_of_the_order_does_not_lead_back_to_who_could_not_be_called() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     while life.delivery.carrier == "borzo":
         cannot_call(life, PAUSED)
@@ -239,7 +239,7 @@ def test_a_change_of_the_order_does_not_lead_back_to_who_could_not_be_called() -
 
 
 def test_who_said_no_is_not_asked_again_because_the_next_cannot_be_called() -> None:
-    life = Life("deliverit", "borzo")
+    life = DeliveryScenario("deliverit", "borzo")
     life.place()
     life.book(refused(Reason.CARRIER_CLOSED))
     for _ in range(5):
@@ -248,7 +248,7 @@ def test_who_said_no_is_not_asked_again_because_the_next_cannot_be_called() -> N
 
 
 def test_what_was_never_sent_is_taken_up_again_only_when_its_carrier_is_asked_again() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     while life.delivery.carrier == "borzo":
         life.book(Unavailable("no route to host"))
@@ -268,7 +268,7 @@ def test_what_was_never_sent_is_taken_up_again_only_when_its_carrier_is_asked_ag
 
 
 def test_a_courier_of_an_attempt_that_was_taken_up_again_is_followed_also_when_he_is_revived() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     while life.delivery.carrier == "borzo":
         life.book(Unavailable("no route to host"))
@@ -282,12 +282,12 @@ def test_a_courier_of_an_attempt_that_was_taken_up_again_is_followed_also_when_h
 
 
 def test_a_create_in_doubt_keeps_every_other_carrier_out() -> None:
-    life = Life("borzo", "cervo")
+    life = DeliveryScenario("borzo", "cervo")
     life.place()
     life.book(Uncertain("no answer"))
     for _ in range(3):
         life.wait(600)
-        life.take(lifecycle.missed(life.delivery, life.attempt.id, PAUSED, life.rules, life.now))
+        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, PAUSED, life.rules, life.now))
     assert (life.delivery.status, life.delivery.carrier) == ("submit_unknown", "borzo")
 
 
@@ -295,5 +295,5 @@ def test_a_courier_who_comes_is_followed_at_his_carrier_however_long_it_cannot_b
     life = created("borzo", "cervo")
     for _ in range(5):
         life.wait(600)
-        life.take(lifecycle.missed(life.delivery, life.attempt.id, PAUSED, life.rules, life.now))
+        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, PAUSED, life.rules, life.now))
     assert life.state == ("created", Step.TRACK, "borzo")

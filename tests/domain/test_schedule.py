@@ -11,13 +11,13 @@ from schemas.status import DeliveryStatus
 from tests.domain.scenario import CAPABILITIES, RULES, START, a_store, an_order
 from worker.carriers.port import Cadence
 from worker.domain import schedule
-from worker.domain.carrier_terms import Terms
+from worker.domain.carrier_terms import CarrierTerms
 
 MINUTE = timedelta(minutes=1)
 
 
 def look(
-    terms: Terms,
+    terms: CarrierTerms,
     status: str = "created",
     *,
     now: datetime = START,
@@ -27,7 +27,7 @@ def look(
     key: str = "d",
 ) -> datetime:
     """Tell the next look; ages in seconds before `now`, the pickup in seconds after it."""
-    return schedule.next_look(
+    return schedule.next_read(
         terms.capabilities.cadence,
         terms.scale,
         DeliveryStatus(status),
@@ -40,7 +40,7 @@ def look(
     )
 
 
-def interval(terms: Terms, status: str, *, age: float = 60, quiet: float = 60, ahead: float = 0) -> float:
+def interval(terms: CarrierTerms, status: str, *, age: float = 60, quiet: float = 60, ahead: float = 0) -> float:
     """Tell the seconds between looks: the mean over many deliveries, or the distance of two grid points."""
     if terms.capabilities.cadence.together:
         slot = look(terms, status, age=age, quiet=quiet, ahead=ahead)
@@ -75,7 +75,7 @@ def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> No
 @pytest.mark.parametrize("carrier", CADENCES)
 def test_the_poll_interval_scales_every_cadence(carrier: str) -> None:
     plain = RULES[carrier]
-    quick = Terms(plain.capabilities, poll_interval=plain.poll_interval / 10)
+    quick = CarrierTerms(plain.capabilities, poll_interval=plain.poll_interval / 10)
     ways: list[dict[str, float]] = [{}, {"age": 3600}, {"ahead": 7200}, {"quiet": 2 * 3600}, {"quiet": 24 * 3600}]
     for way in ways:
         assert interval(quick, "picked_up", **way) == pytest.approx(interval(plain, "picked_up", **way) / 10, abs=0.5)
@@ -89,7 +89,7 @@ def test_an_unchanged_delivery_is_read_ever_more_rarely_down_to_the_ceiling() ->
 
 def test_a_ceiling_below_the_cadence_never_makes_reads_more_frequent() -> None:
     cadence = Cadence(fresh=20, moving=45, ahead=120, ceiling=30)
-    slow = Terms(replace(CAPABILITIES["cervo"], cadence=cadence), poll_interval=20)
+    slow = CarrierTerms(replace(CAPABILITIES["cervo"], cadence=cadence), poll_interval=20)
     assert interval(slow, "picked_up", age=9 * 3600, quiet=8 * 3600) == 45
 
 
@@ -123,7 +123,7 @@ def test_the_next_look_is_always_in_the_future(carrier: str) -> None:
 def test_two_accounts_have_different_grids() -> None:
     terms = RULES["deliverit"]
     phases = {
-        schedule.next_look(
+        schedule.next_read(
             terms.capabilities.cadence,
             1,
             DeliveryStatus.CREATED,
@@ -178,17 +178,17 @@ def test_backoff_without_a_usable_wish_is_its_own(asked: float | None) -> None:
 
 def test_the_pickup_is_when_the_food_is_ready() -> None:
     order = an_order(ready_at="2026-11-21T18:10:00+01:00", deliver_at="2026-11-21T20:00:00+01:00")
-    assert schedule.pickup_at(order, a_store("cervo"), START) == datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
+    assert schedule.pickup_time(order, a_store("cervo"), START) == datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
 
 
 @pytest.mark.trap("D-15")
 def test_the_pickup_of_a_later_delivery_leaves_time_for_the_journey() -> None:
     order = an_order(deliver_at="2026-11-21T20:00:00+01:00")
-    assert schedule.pickup_at(order, a_store("cervo", travel_minutes=20), START) == START + 100 * MINUTE
+    assert schedule.pickup_time(order, a_store("cervo", travel_minutes=20), START) == START + 100 * MINUTE
 
 
 def test_the_pickup_as_soon_as_possible_leaves_time_for_the_kitchen() -> None:
-    assert schedule.pickup_at(an_order(), a_store("cervo", prep_minutes=12), START) == START + 12 * MINUTE
+    assert schedule.pickup_time(an_order(), a_store("cervo", prep_minutes=12), START) == START + 12 * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -200,18 +200,18 @@ def test_the_pickup_as_soon_as_possible_leaves_time_for_the_kitchen() -> None:
     ],
 )
 def test_the_pickup_is_never_in_the_past(order: Order) -> None:
-    assert schedule.pickup_at(order, a_store("cervo"), START) == START
+    assert schedule.pickup_time(order, a_store("cervo"), START) == START
 
 
 def test_an_order_for_now_is_dispatched_now() -> None:
-    assert schedule.dispatch_at(an_order(), a_store("cervo"), START) == START
+    assert schedule.dispatch_time(an_order(), a_store("cervo"), START) == START
 
 
 def test_an_order_for_later_is_dispatched_the_lead_time_before() -> None:
     order = an_order(deliver_at="2026-11-21T20:00:00+01:00")
-    assert schedule.dispatch_at(order, a_store("cervo", lead_minutes=45), START) == START + 75 * MINUTE
+    assert schedule.dispatch_time(order, a_store("cervo", lead_minutes=45), START) == START + 75 * MINUTE
 
 
 def test_an_order_whose_lead_time_has_begun_is_dispatched_now() -> None:
     order = an_order(deliver_at="2026-11-21T17:20:00Z")
-    assert schedule.dispatch_at(order, a_store("cervo", lead_minutes=30), START) == START
+    assert schedule.dispatch_time(order, a_store("cervo", lead_minutes=30), START) == START

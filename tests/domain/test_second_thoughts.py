@@ -7,14 +7,14 @@ from decimal import Decimal
 import pytest
 
 from schemas.status import Cause, DeliveryStatus, Reason
-from tests.domain.scenario import START, Life, an_order, news
+from tests.domain.scenario import START, DeliveryScenario, an_order, news
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import Booked, Price
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Step
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
-Make = Callable[[str], Life]
+Make = Callable[[str], DeliveryScenario]
 
 
 @pytest.mark.trap("C-40")
@@ -25,7 +25,7 @@ def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
     life = created("cervo")
     for error in errors:
         life.reach(Step.TRACK)
-        life.take(lifecycle.missed(life.delivery, life.attempt.id, error, life.rules, life.now))
+        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, error, life.rules, life.now))
     assert life.lines() == ["3 tracking_lost queued>created at cervo#1 [poll]"]
 
 
@@ -35,12 +35,12 @@ def test_a_refused_cancel_may_be_asked_again_for_money(created: Make) -> None:
     life.ask_cancel()
     life.call(Step.CANCEL)
     refused = Refused(Reason.UNKNOWN, "too late to cancel for free")
-    life.take(lifecycle.cancel_answered(life.delivery, life.attempt.id, refused, life.rules, life.now))
+    life.take(lifecycle.apply_cancel_outcome(life.delivery, life.attempt.id, refused, life.rules, life.now))
     assert life.state == ("created", Step.TRACK, "borzo")
     assert life.ask_cancel(allow_paid=True)
     assert life.state == ("created", Step.CANCEL, "borzo")
-    assert life.delivery.cancel is not None
-    assert life.delivery.cancel.allow_paid is True
+    assert life.delivery.cancel_request is not None
+    assert life.delivery.cancel_request.allow_paid is True
 
 
 def test_a_cancel_that_is_under_way_is_not_asked_again(created: Make) -> None:
@@ -53,40 +53,40 @@ def test_a_cancel_that_is_under_way_is_not_asked_again(created: Make) -> None:
 def test_progress_at_the_carrier_does_not_answer_what_the_platform_contradicted(created: Make) -> None:
     life = created("borzo")
     other = an_order(notes="ring twice")
-    life.take(lifecycle.amend(life.delivery, other, "other", life.rules, life.now))
+    life.take(lifecycle.apply_order_message(life.delivery, other, "other", life.rules, life.now))
     life.poll("courier_assigned")
     assert life.delivery.attention == "order_changed_without_revision"
 
 
 @pytest.mark.trap("C-24")
 def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_it() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.begin()
     life.wait(200)
-    life.take(lifecycle.lost(life.delivery, life.rules, life.now))
+    life.take(lifecycle.mark_outcome_unknown(life.delivery, life.rules, life.now))
     life.see(news("created"), cause=Cause.CALLBACK)
     life.reach(Step.TRACK)
-    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
-    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
+    life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
     assert [line.split()[1] for line in life.lines()] == [
         "status_changed",
         "status_changed",
         "status_changed",
         "attention_required",
     ]
-    life.take(lifecycle.resolve(life.delivery, "99999", life.rules, life.now))
+    life.take(lifecycle.resolve_unknown_outcome(life.delivery, "99999", life.rules, life.now))
     assert (life.attempt.ref, life.delivery.attention, life.delivery.status) == ("99999", None, "created")
-    assert lifecycle.resolve(life.delivery, None, life.rules, life.now) is None
+    assert lifecycle.resolve_unknown_outcome(life.delivery, None, life.rules, life.now) is None
 
 
 @pytest.mark.trap("C-24")
 def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
-    life = Life("cervo", "borzo")
+    life = DeliveryScenario("cervo", "borzo")
     life.place()
     life.book(Booked(news("created")))
     life.reach(Step.TRACK)
-    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
     assert life.delivery.asks == ["reference_missing"]
     life.see(news("cancelled"), cause=Cause.CALLBACK)
     assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
@@ -94,11 +94,11 @@ def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
 
 @pytest.mark.trap("C-24")
 def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on_the_road() -> None:
-    life = Life("cervo")
+    life = DeliveryScenario("cervo")
     life.place()
     life.book(Booked(news("created")))
     life.reach(Step.TRACK)
-    life.take(lifecycle.unseen(life.delivery, life.attempt.id, life.rules, life.now))
+    life.take(lifecycle.record_missing(life.delivery, life.attempt.id, life.rules, life.now))
     life.see(news("picked_up"), cause=Cause.CALLBACK)
     assert life.delivery.asks == ["reference_missing"]
     life.see(news("cancelled"), cause=Cause.CALLBACK)
@@ -109,7 +109,7 @@ def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on
 @pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
 def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds: float) -> None:
     codec = Borzo(BorzoAccount(name="borzo", kind="borzo", token="t", callback_secret="s"), {})
-    looked = schedule.next_look(
+    looked = schedule.next_read(
         codec.capabilities.cadence,
         1.0,
         DeliveryStatus.COURIER_ASSIGNED,
@@ -125,18 +125,18 @@ def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds
 
 @pytest.mark.trap("D-60", "B-60")
 def test_two_look_ups_that_overlap_count_once() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(Uncertain("no answer"))
     life.reach(Step.RECONCILE)
     for _ in range(3):
-        life.take(lifecycle.absent(life.delivery, life.attempt.id, 0, life.rules, life.now))
+        life.take(lifecycle.record_not_found(life.delivery, life.attempt.id, 0, life.rules, life.now))
     assert (life.attempt.lookups, life.delivery.status) == (1, "submit_unknown")
 
 
 @pytest.mark.trap("D-60", "B-60")
 def test_look_ups_that_are_late_still_keep_their_distance() -> None:
-    life = Life("borzo")
+    life = DeliveryScenario("borzo")
     life.place()
     life.book(Uncertain("no answer"))
     life.wait(24 * 3600)

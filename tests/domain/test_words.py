@@ -7,17 +7,17 @@ import pytest
 
 from schemas.events import RawWord
 from schemas.status import Cause, DeliveryStatus, Evidence, Reason
-from tests.domain.scenario import START, Life, news
+from tests.domain.scenario import START, DeliveryScenario, news
 from worker.domain import lifecycle
-from worker.domain.delivery import Step, Unread
+from worker.domain.delivery import Step, UnmappedStatus
 from worker.errors import Refused
 
-Make = Callable[..., Life]
+Make = Callable[..., DeliveryScenario]
 DELIVERED = {"order:6": DeliveryStatus.DELIVERED}
 
 
-def explain(life: Life, words: dict[str, DeliveryStatus], carrier: str = "cervo") -> bool:
-    change = lifecycle.reread(life.delivery, carrier, words, life.rules, life.now)
+def explain(life: DeliveryScenario, words: dict[str, DeliveryStatus], carrier: str = "cervo") -> bool:
+    change = lifecycle.reapply_mappings(life.delivery, carrier, words, life.rules, life.now)
     life.take(change)
     return change is not None
 
@@ -25,7 +25,7 @@ def explain(life: Life, words: dict[str, DeliveryStatus], carrier: str = "cervo"
 @pytest.mark.trap("C-32", "B-70")
 def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> None:
     seen = (news(None, "6"), news(None, "7"), news("created", "1"), news(None).__class__(None, None))
-    six = lifecycle.explained(seen, DELIVERED | {"order:1": DeliveryStatus.FAILED})
+    six = lifecycle.apply_mappings(seen, DELIVERED | {"order:1": DeliveryStatus.FAILED})
     assert six[1:] == seen[1:]
     assert (six[0].status, six[0].evidence, six[0].raw, six[0].notes) == (
         "delivered",
@@ -39,9 +39,9 @@ def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> Non
 def test_the_last_word_that_nobody_knew_is_kept_until_a_known_one_comes(created: Make) -> None:
     life = created("cervo")
     life.see(news(None, "6", stamp=START))
-    assert life.attempt.unread == Unread(entity="order", code="6", stamp=START)
+    assert life.attempt.unmapped_status == UnmappedStatus(entity="order", code="6", carrier_time=START)
     life.poll("courier_assigned")
-    assert life.attempt.unread is None
+    assert life.attempt.unmapped_status is None
 
 
 @pytest.mark.trap("C-32")
@@ -53,7 +53,7 @@ def test_a_word_that_is_explained_later_is_read_again_and_may_end_the_delivery(c
     assert explain(life, DELIVERED)
     assert life.lines() == ["5 status_changed picked_up>delivered at cervo#1 [operator]"]
     assert (life.delivery.evidence, life.delivery.raw) == (Evidence.WEAK, RawWord(entity="order", code="6"))
-    assert (life.attempt.unread, life.state) == (None, ("delivered", None, "cervo"))
+    assert (life.attempt.unmapped_status, life.state) == (None, ("delivered", None, "cervo"))
 
 
 def test_an_explanation_of_another_word_or_of_anothers_changes_nothing(created: Make) -> None:
@@ -75,7 +75,7 @@ def test_an_explained_word_obeys_the_transitions(created: Make) -> None:
 
 def test_a_courier_too_many_is_read_again_too(created: Make) -> None:
     life = created("borzo")
-    life.take(lifecycle.duplicates(life.delivery, life.attempt.id, ["R-2"], life.rules, life.now, Cause.POLL))
+    life.take(lifecycle.record_duplicates(life.delivery, life.attempt.id, ["R-2"], life.rules, life.now, Cause.POLL))
     surplus = life.delivery.attempts[1]
     life.see(news(None, "gone"), attempt=surplus.id)
     explain(life, {"order:gone": DeliveryStatus.CANCELLED}, "borzo")
@@ -88,8 +88,8 @@ def test_what_has_ended_and_is_read_once_more_may_be_revived_by_what_it_means(cr
     life.wait(600)
     word = news(None, "9", stamp=life.now)
     life.see(word, attempt=1)
-    assert not life.delivery.final or life.delivery.attempts[0].unread is not None
-    life.see(*lifecycle.explained([word], {"order:9": DeliveryStatus.PICKED_UP}), attempt=1)
+    assert not life.delivery.final or life.delivery.attempts[0].unmapped_status is not None
+    life.see(*lifecycle.apply_mappings([word], {"order:9": DeliveryStatus.PICKED_UP}), attempt=1)
     assert life.state == ("picked_up", Step.TRACK, "cervo")
 
 
@@ -105,7 +105,7 @@ def test_a_word_of_several_lines_is_one_word_and_is_told_once(created: Make) -> 
     for _ in range(3):
         life.wait(timedelta(minutes=1).total_seconds())
         life.see(news(None, "gone\naway\x00"))
-    assert life.attempt.odd_word == "order:gone away\ufffd"
+    assert life.attempt.reported_anomalies == "order:gone away\ufffd"
     assert [each.split()[1] for each in life.lines()] == ["status_unrecognized"]
     assert explain(life, {"order:gone away\ufffd": DeliveryStatus.FAILED})
 
@@ -122,7 +122,7 @@ def test_a_person_cannot_call_delivered_what_was_on_its_way_back(created: Make) 
 
 
 def test_a_word_of_before_its_end_revives_nobody() -> None:
-    life = Life("deliverit", "borzo")
+    life = DeliveryScenario("deliverit", "borzo")
     life.place()
     life.offered(40)
     life.see(news(None, "odd"), cause=Cause.CALLBACK)

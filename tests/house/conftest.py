@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from worker.local.supervisor import Fleet, start_redis
+from worker.local.supervisor import Supervisor, start_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def tracked(root: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("redis")
-    with Fleet({}, folder / "log") as fleet:
+    with Supervisor({}, folder / "log") as fleet:
         yield start_redis(fleet, folder)
 
 

@@ -16,7 +16,7 @@ from typer.main import get_command
 from schemas.orders import Message, read_message
 from worker.bus.streams import Bus, Entry
 from worker.cli import app
-from worker.domain.delivery import Outgoing
+from worker.domain.delivery import OutgoingEvent
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -89,8 +89,8 @@ def test_the_celery_example_sends_the_task_that_the_worker_knows(own_redis: str)
 def test_the_listening_example_prints_each_event_and_acknowledges_it(own_redis: str) -> None:
     told = [{"subject": "2011", "type": "delivery.updated", "data": {"status": word}, "sequence": "1"} for word in "ab"]
     bus = bus_at(own_redis)
-    events = [Outgoing(n, "key", n, json.dumps(event)) for n, event in enumerate(told, 1)]
-    bus.outlet.publish("database", events, "")
+    events = [OutgoingEvent(n, "key", n, json.dumps(event)) for n, event in enumerate(told, 1)]
+    bus.publisher.publish("database", events, "")
     script = block("python", "xreadgroup").replace(URL, own_redis)
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as listener:

@@ -12,7 +12,7 @@ import pytest
 from tests.carriers.sample import CODECS, NOW, booking
 from tests.http.misbehaving import OK, Misbehaving, Script, answering
 from tests.web.edge import Edge
-from worker.carriers.port import Attempt
+from worker.carriers.port import AttemptView
 from worker.errors import Unavailable
 from worker.http.call import Call
 from worker.http.gateway import Gateway
@@ -40,7 +40,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 def _calls() -> list[Call]:
     codec, asked = CODECS["cervo"], booking()
-    attempt = Attempt(asked.attempt_id, 1, "cervo", "created", asked.order, asked.store, NOW, NOW, ref="7")
+    attempt = AttemptView(asked.attempt_id, 1, "cervo", "created", asked.order, asked.store, NOW, NOW, ref="7")
     return [codec.book(asked, NOW), *codec.track([attempt], NOW)]
 
 
@@ -51,18 +51,18 @@ def test_without_a_file_descriptor_nothing_is_sent_and_with_one_again_everything
     account = CODECS["cervo"].account.model_copy(update={"base_url": server.origin, "rate": ""})
     create, read = _calls()
     with contextlib.closing(Gateway({"cervo": account}, lambda *_: (1, 0.0), lambda: NOW)) as gateway:
-        gateway.one("cervo", create)  # its thread and its loop have theirs from now on
+        gateway.send_one("cervo", create)  # its thread and its loop have theirs from now on
         with no_descriptor_left():
             for call in (create, read):
                 with pytest.raises(Unavailable):
-                    gateway.one("cervo", call)
-        assert [gateway.one("cervo", call).status for call in (create, read)] == [200, 200]
+                    gateway.send_one("cervo", call)
+        assert [gateway.send_one("cervo", call).status for call in (create, read)] == [200, 200]
 
 
 def test_without_a_file_descriptor_a_callback_is_asked_for_again(edge: Edge) -> None:
     edge.ask("GET", "/livez")  # the loop that asks has its own from now on
     edge.book("a-token")
-    edge.house.store.engine.dispose()
+    edge.container.database.engine.dispose()
     with no_descriptor_left():
         refused = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")
     taken = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")

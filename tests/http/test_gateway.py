@@ -123,7 +123,7 @@ def test_the_text_of_a_failure_names_its_kind(serve: Serve, open_gateway: Open) 
 def test_a_caller_may_be_less_patient_than_the_account(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.hanging)
     with pytest.raises(Unavailable, match="no answer within the deadline"):
-        open_gateway(server.origin, deadline=LONG * 10).one("x", call(Operation.ASK), within=SHORT)
+        open_gateway(server.origin, deadline=LONG * 10).send_one("x", call(Operation.ASK), within=SHORT)
 
 
 # --- what certainly did not ---
@@ -266,7 +266,7 @@ def test_every_status_is_a_reply_and_no_redirect_is_followed(
     text = f"HTTP/1.1 {status} X\r\nLocation: {elsewhere.origin}/\r\nX-Upper: Y\r\nContent-Length: 0\r\n\r\n"
     server = serve(answering(text.encode()))
     headers = {"location": f"{elsewhere.origin}/", "x-upper": "Y", "content-length": "0"}
-    assert open_gateway(server.origin).one("x", call(operation)) == Reply(status, b"", headers)
+    assert open_gateway(server.origin).send_one("x", call(operation)) == Reply(status, b"", headers)
     assert (server.connections, elsewhere.connections) == (1, 0)
 
 
@@ -275,7 +275,7 @@ def test_a_compressed_body_is_neither_asked_for_nor_unpacked(serve: Serve, open_
     packed = gzip.compress(b"0" * 10_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
     server = serve(answering(head.encode() + packed))
-    assert open_gateway(server.origin).one("x", call(Operation.READ)).body == packed
+    assert open_gateway(server.origin).send_one("x", call(Operation.READ)).body == packed
 
 
 @pytest.mark.trap("D-62", "X-09")
@@ -291,7 +291,7 @@ def test_one_call_raises_what_went_wrong(open_gateway: Open) -> None:
         return 0, 1.0
 
     with pytest.raises(Unavailable, match="spent"):
-        open_gateway("https://x.example", take, rate="1/day").one("x", call(Operation.READ))
+        open_gateway("https://x.example", take, rate="1/day").send_one("x", call(Operation.READ))
 
 
 # --- what is sent ---
@@ -300,7 +300,7 @@ def test_one_call_raises_what_went_wrong(open_gateway: Open) -> None:
 def test_a_create_goes_out_as_described_on_a_connection_that_is_closed(serve: Serve, open_gateway: Open) -> None:
     server = serve(answering(OK))
     sent = call(Operation.CREATE, query=(("a[]", "1"), ("a[]", "&=")), headers=(("X-Token", "t"),))
-    open_gateway(server.origin).one("x", sent)
+    open_gateway(server.origin).send_one("x", sent)
     assert server.requests == [
         f"POST /orders?a%5B%5D=1&a%5B%5D=%26%3D HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Length: 0\r\n"
         "User-Agent: order-sync\r\nAccept-Encoding: identity\r\nConnection: close\r\nX-Token: t".encode()
@@ -309,7 +309,7 @@ def test_a_create_goes_out_as_described_on_a_connection_that_is_closed(serve: Se
 
 def test_a_read_goes_out_as_described_on_a_connection_that_is_kept(serve: Serve, open_gateway: Open) -> None:
     server = serve(answering(OK))
-    open_gateway(server.origin).one("x", call(Operation.READ))
+    open_gateway(server.origin).send_one("x", call(Operation.READ))
     assert server.requests == [
         f"GET /orders HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
         "User-Agent: order-sync\r\nAccept-Encoding: identity".encode()
@@ -326,7 +326,7 @@ def test_only_harmless_calls_share_a_connection(
     server = serve(answering(OK))
     gateway = open_gateway(server.origin)
     for _ in range(3):
-        gateway.one("x", call(operation))
+        gateway.send_one("x", call(operation))
     assert (len(server.requests), server.connections) == (3, connections)
 
 
@@ -349,7 +349,7 @@ def test_no_path_leaves_the_account_s_origin(
     path: str, target: str, operation: Operation, serve: Serve, open_gateway: Open
 ) -> None:
     server = serve(answering(OK))
-    open_gateway(server.origin).one("x", Call(operation, "GET", path))
+    open_gateway(server.origin).send_one("x", Call(operation, "GET", path))
     (request,) = server.requests
     assert request.decode().split("\r\n")[:2] == [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
 
@@ -412,7 +412,7 @@ def test_many_threads_may_use_it_first(serve: Serve, open_gateway: Open) -> None
 
     def ask(_number: int) -> Reply:
         start.wait()
-        return gateway.one("x", call(Operation.READ))
+        return gateway.send_one("x", call(Operation.READ))
 
     with ThreadPoolExecutor(8) as threads:
         assert [reply.body for reply in threads.map(ask, range(8))] == [b"ok"] * 8
@@ -420,7 +420,7 @@ def test_many_threads_may_use_it_first(serve: Serve, open_gateway: Open) -> None
 
 def test_closing_ends_its_thread_and_closing_again_does_nothing(serve: Serve, open_gateway: Open) -> None:
     gateway = open_gateway(serve(answering(OK)).origin)
-    gateway.one("x", call(Operation.READ))
+    gateway.send_one("x", call(Operation.READ))
     gateway.close()
     gateway.close()
     assert not gateway._thread.is_alive()

@@ -10,7 +10,7 @@ import pytest
 from tests.carriers.sample import CODECS, NOW, booking
 from tests.http.misbehaving import Misbehaving, Script, Talk, answering
 from worker.carriers import KINDS
-from worker.carriers.port import Attempt, Booked, Carrier, Reading
+from worker.carriers.port import AttemptView, Booked, Carrier, Reading
 from worker.errors import CarrierError
 from worker.http.gateway import Gateway
 
@@ -93,13 +93,13 @@ def outcome(serve: Serve, name: str, script: Script, ask: Callable[[Carrier, Gat
 
 
 def book(codec: Carrier, gateway: Gateway) -> Booked:
-    reply = gateway.one(codec.account.name, codec.book(booking(), NOW), max_body=LIMIT)
+    reply = gateway.send_one(codec.account.name, codec.book(booking(), NOW), max_body=LIMIT)
     return codec.read_booking(booking(), reply, NOW)
 
 
-def _attempt(codec: Carrier) -> Attempt:
+def _attempt(codec: Carrier) -> AttemptView:
     asked = booking()
-    standing = Attempt(
+    standing = AttemptView(
         asked.attempt_id, 1, codec.kind, "created", asked.order, asked.store, NOW, NOW, ref="RYGKaXMCSN94WfqPEivy"
     )
     return standing if codec.kind == "deliverit" else replace(standing, ref="7")
@@ -108,13 +108,13 @@ def _attempt(codec: Carrier) -> Attempt:
 def track(codec: Carrier, gateway: Gateway) -> Reading:
     attempt = _attempt(codec)
     (call, *_) = codec.track([attempt], NOW)
-    return codec.read(call, gateway.one(codec.account.name, call, max_body=LIMIT), [attempt], NOW)
+    return codec.read(call, gateway.send_one(codec.account.name, call, max_body=LIMIT), [attempt], NOW)
 
 
 def find(codec: Carrier, gateway: Gateway) -> Reading:
     attempt = replace(_attempt(codec), ref=None, state="submit_unknown")
     (call, *_) = codec.find([attempt], NOW)
-    return codec.read(call, gateway.one(codec.account.name, call, max_body=LIMIT), [attempt], NOW)
+    return codec.read(call, gateway.send_one(codec.account.name, call, max_body=LIMIT), [attempt], NOW)
 
 
 @pytest.mark.trap("C-21", "B-13")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.carriers.sample import CODECS, NOW, booking
-from worker.carriers.port import Attempt, Carrier, Observation
+from worker.carriers.port import AttemptView, Carrier, Observation
 from worker.errors import CarrierError
 from worker.http.call import Call, Reply
 from worker.http.gateway import _request
@@ -51,14 +51,24 @@ TEXT = st.one_of(
 REMEMBERED = ("accept", "deny", "cancel", "company", "point_id", "delivery_id", "order_id")
 
 
-def attempt_of(codec: Carrier, ref: str | None, refs: Mapping[str, str]) -> Attempt:
+def attempt_of(codec: Carrier, ref: str | None, refs: Mapping[str, str]) -> AttemptView:
     asked = booking()
-    return Attempt(
-        asked.attempt_id, 1, codec.kind, "created", asked.order, asked.store, NOW, NOW, ref=ref, refs=refs, rank=10
+    return AttemptView(
+        asked.attempt_id,
+        1,
+        codec.kind,
+        "created",
+        asked.order,
+        asked.store,
+        NOW,
+        NOW,
+        ref=ref,
+        codec_state=refs,
+        rank=10,
     )
 
 
-def calls_of(codec: Carrier, attempt: Attempt) -> Iterator[Call]:
+def calls_of(codec: Carrier, attempt: AttemptView) -> Iterator[Call]:
     """Every call that this attempt can ever cause."""
     asked: tuple[Callable[[], Call | list[Call] | None], ...] = (
         lambda: codec.book(booking(), NOW),
@@ -77,7 +87,7 @@ def calls_of(codec: Carrier, attempt: Attempt) -> Iterator[Call]:
         yield from said if isinstance(said, list) else [said] if said else []
 
 
-def strayed(codec: Carrier, attempt: Attempt) -> list[str]:
+def strayed(codec: Carrier, attempt: AttemptView) -> list[str]:
     """The addresses that are not on the account's origin, or not a plain path below its API."""
     origin = httpx.URL(codec.account.base_url)
     urls = [_request(codec.account, call, None).url for call in calls_of(codec, attempt)]
@@ -96,13 +106,13 @@ def test_no_memory_of_an_attempt_leads_a_request_astray(carrier: str, ref: str |
     assert strayed(codec, attempt_of(codec, ref, refs)) == []
 
 
-def _learnt(codec: Carrier, reply: Reply) -> Attempt:
+def _learnt(codec: Carrier, reply: Reply) -> AttemptView:
     """What is remembered after a reply to a create: the engine keeps `ref` and merges `refs`."""
     try:
         seen = codec.read_booking(booking(), reply, NOW).observation
     except CarrierError:
         seen = Observation(None, None)
-    return replace(attempt_of(codec, seen.ref, seen.refs), state=str(seen.status or "submit_unknown"))
+    return replace(attempt_of(codec, seen.ref, seen.codec_state), state=str(seen.status or "submit_unknown"))
 
 
 @pytest.mark.trap("D-02", "X-10")

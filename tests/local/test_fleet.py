@@ -12,14 +12,14 @@ import pytest
 import redis
 
 from worker.local import supervisor as fleets
-from worker.local.supervisor import Fleet, Process, free_port, hold, read_tail, start_redis, wait_for
+from worker.local.supervisor import Process, Supervisor, free_port, hold, read_tail, start_redis, wait_for
 
 PATIENCE = 10
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    with Fleet(dict(os.environ), tmp_path / "log", grace=PATIENCE) as made:
+def fleet(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(dict(os.environ), tmp_path / "log", grace=PATIENCE) as made:
         yield made
 
 
@@ -47,7 +47,7 @@ def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
     made.close()
 
 
-def run(fleet: Fleet, lifeline: Lifeline, script: str) -> Process:
+def run(fleet: Supervisor, lifeline: Lifeline, script: str) -> Process:
     return fleet.start("family", ["sh", "-c", f"exec 3>{lifeline.path}; {script}"])
 
 
@@ -60,13 +60,13 @@ def ended(process: Process) -> int:
 
 
 def test_a_process_writes_its_log_and_has_the_fleet_s_environment(tmp_path: Path) -> None:
-    with Fleet({"WORD": "hello"}, tmp_path / "log") as fleet:
+    with Supervisor({"WORD": "hello"}, tmp_path / "log") as fleet:
         process = fleet.start("talker", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
         assert (ended(process), read_tail(process.log)) == (0, "hello\n")
 
 
 def test_stopping_leaves_no_process_not_even_a_grandchild_that_does_not_listen(
-    fleet: Fleet, lifeline: Lifeline
+    fleet: Supervisor, lifeline: Lifeline
 ) -> None:
     run(fleet, lifeline, "(trap '' TERM; echo ready >&3; sleep 1000) & wait")
     assert lifeline.read() == "ready\n"
@@ -74,7 +74,7 @@ def test_stopping_leaves_no_process_not_even_a_grandchild_that_does_not_listen(
     assert (lifeline.read(), fleet.processes) == ("", [])
 
 
-def test_a_process_that_does_not_listen_is_ended_after_the_grace(fleet: Fleet, lifeline: Lifeline) -> None:
+def test_a_process_that_does_not_listen_is_ended_after_the_grace(fleet: Supervisor, lifeline: Lifeline) -> None:
     process = run(fleet, lifeline, "trap '' TERM; echo ready >&3; sleep 1000; sleep 1000")
     assert lifeline.read() == "ready\n"
     fleet.grace = 0
@@ -83,14 +83,14 @@ def test_a_process_that_does_not_listen_is_ended_after_the_grace(fleet: Fleet, l
 
 
 def test_leaving_the_fleet_in_an_error_ends_it_too(tmp_path: Path, lifeline: Lifeline) -> None:
-    with contextlib.suppress(KeyboardInterrupt), Fleet(dict(os.environ), tmp_path) as fleet:
+    with contextlib.suppress(KeyboardInterrupt), Supervisor(dict(os.environ), tmp_path) as fleet:
         run(fleet, lifeline, "echo ready >&3; sleep 1000")
         assert lifeline.read() == "ready\n"
         raise KeyboardInterrupt
     assert lifeline.read() == ""
 
 
-def test_a_second_interruption_only_ends_the_patience(fleet: Fleet, lifeline: Lifeline) -> None:
+def test_a_second_interruption_only_ends_the_patience(fleet: Supervisor, lifeline: Lifeline) -> None:
     class Interrupted(Process):
         def wait(self, seconds: float) -> None:
             if seconds > 1.0:
@@ -114,7 +114,7 @@ def test_a_second_interruption_only_ends_the_patience(fleet: Fleet, lifeline: Li
 # --- started again ---
 
 
-def test_what_has_ended_is_started_again_after_a_while(fleet: Fleet) -> None:
+def test_what_has_ended_is_started_again_after_a_while(fleet: Supervisor) -> None:
     process = fleet.start("short", ["sh", "-c", "echo once"])
     ended(process)
     first, told = process.running, [fleet.watch(), fleet.watch()]
@@ -124,7 +124,7 @@ def test_what_has_ended_is_started_again_after_a_while(fleet: Fleet) -> None:
     assert (process.running is first, ended(process), read_tail(process.log)) == (False, 0, "once\nonce\n")
 
 
-def test_who_ends_again_and_again_is_started_ever_more_patiently(fleet: Fleet) -> None:
+def test_who_ends_again_and_again_is_started_ever_more_patiently(fleet: Supervisor) -> None:
     process = fleet.start("short", ["sh", "-c", "exit 1"])
     failures = []
     for _ in range(3):
@@ -139,7 +139,7 @@ def test_who_ends_again_and_again_is_started_ever_more_patiently(fleet: Fleet) -
     assert (failures, process.failures) == ([1, 2, 3], 1)
 
 
-def test_what_an_ended_process_started_ends_before_it_is_started_again(fleet: Fleet, lifeline: Lifeline) -> None:
+def test_what_an_ended_process_started_ends_before_it_is_started_again(fleet: Supervisor, lifeline: Lifeline) -> None:
     process = run(fleet, lifeline, "(trap '' TERM HUP; sleep 1000) & echo ready >&3")
     assert (lifeline.read(), ended(process)) == ("ready\n", 0)
     assert (fleet.watch(), lifeline.read()) == (["family"], "")
@@ -148,14 +148,14 @@ def test_what_an_ended_process_started_ends_before_it_is_started_again(fleet: Fl
 # --- commands of this environment ---
 
 
-def test_a_command_beside_this_python_is_found_without_an_active_environment(fleet: Fleet) -> None:
+def test_a_command_beside_this_python_is_found_without_an_active_environment(fleet: Supervisor) -> None:
     fleet.environ = {}
     fleet.run_command([Path(sys.executable).name, "-c", "pass"])
     with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
         fleet.run_command([Path(sys.executable).name, "-c", "raise SystemExit(3)"])
 
 
-def test_the_embedded_redis_answers_and_is_gone_afterwards(fleet: Fleet, tmp_path: Path) -> None:
+def test_the_embedded_redis_answers_and_is_gone_afterwards(fleet: Supervisor, tmp_path: Path) -> None:
     url = start_redis(fleet, tmp_path / "redis")
     with redis.Redis.from_url(url) as client:
         told = client.config_get("maxmemory-policy"), client.config_get("appendonly"), client.config_get("bind")

@@ -19,19 +19,19 @@ from worker.ordering_api.write_policy import (  # fmt: skip
     PROGRESS,
     TAKEN_BACK,
     WRITABLE,
-    Licence,
-    Memory,
     Verdict,
-    judge,
+    WriteBackState,
+    WritePolicy,
+    decide,
+    may_need_write_back,
     next_look,
-    stirs,
     waits,
     wanted,
 )
 
 S = DeliveryStatus
-DEFAULT = Licence(frozenset({22, 25, 8, 3, 9, 11, 12}))
-ALL = Licence(WRITABLE)
+DEFAULT = WritePolicy(frozenset({22, 25, 8, 3, 9, 11, 12}))
+ALL = WritePolicy(WRITABLE)
 BLANK = a_blank(an_order())
 WISH = Cancellation(order_id="2011")
 
@@ -114,9 +114,9 @@ def test_what_the_platform_may_do_by_itself_or_a_person_decides_is_written_where
 
 
 def test_every_code_can_be_switched_off() -> None:
-    without = [wanted(at(status), Licence(frozenset()), START) for status in S]
+    without = [wanted(at(status), WritePolicy(frozenset()), START) for status in S]
     assert without == [None] * len(S)
-    assert wanted(at("rejected"), Licence(frozenset({10})), START) == 10
+    assert wanted(at("rejected"), WritePolicy(frozenset({10})), START) == 10
     assert wanted(at("delivered", evidence=Evidence.WEAK), replace(DEFAULT, weak_ends=False), START) is None
 
 
@@ -131,11 +131,13 @@ def test_nobody_is_said_to_be_looked_for_before_it_is_time_or_while_the_shop_has
 # --- what may be written over what ---
 
 
-def verdict(delivery: Delivery, seen: int, *, memory: Memory | None = None, licence: Licence = ALL) -> Verdict:
-    return judge(delivery, memory or Memory(), seen, licence, START)[0]
+def verdict(
+    delivery: Delivery, seen: int, *, memory: WriteBackState | None = None, licence: WritePolicy = ALL
+) -> Verdict:
+    return decide(delivery, memory or WriteBackState(), seen, licence, START)[0]
 
 
-def written_over(delivery: Delivery, licence: Licence = ALL) -> set[int]:
+def written_over(delivery: Delivery, licence: WritePolicy = ALL) -> set[int]:
     return {seen for seen in range(30) if verdict(delivery, seen, licence=licence) is Verdict.WRITE}
 
 
@@ -170,10 +172,10 @@ def test_an_order_that_the_shop_must_accept_first_is_not_taken_from_pending() ->
 
 def test_what_is_written_is_known_and_not_written_again() -> None:
     delivery = at("courier_assigned")
-    first, known = judge(delivery, Memory(25, written=True, told=True, failures=3), 7, DEFAULT, START)
-    assert (first, known) == (Verdict.WRITE, Memory(8, replaced=7, seen=7))
+    first, known = decide(delivery, WriteBackState(25, written=True, reported=True, failures=3), 7, DEFAULT, START)
+    assert (first, known) == (Verdict.WRITE, WriteBackState(8, replaced=7, seen=7))
     taken = replace(known, written=True)
-    assert [verdict(delivery, seen, memory=taken) for seen in (8, 18, 3, 4, 14, 24, 9, 11)] == [Verdict.REST] * 8
+    assert [verdict(delivery, seen, memory=taken) for seen in (8, 18, 3, 4, 14, 24, 9, 11)] == [Verdict.SKIP] * 8
 
 
 @pytest.mark.parametrize(
@@ -190,23 +192,23 @@ def test_what_is_written_is_known_and_not_written_again() -> None:
 )
 @pytest.mark.trap("O-17", "O-18")
 def test_what_does_not_stay_is_told_once_and_not_fought_over(delivery: Delivery, code: int, seen: int) -> None:
-    taken = Memory(code, replaced=7, written=True)
-    told, known = judge(delivery, taken, seen, DEFAULT, START)
-    assert (told, known) == (Verdict.TELL, Memory(code, replaced=7, written=True, told=True, seen=seen))
-    assert judge(delivery, known, seen, DEFAULT, START) == (Verdict.REST, known)
+    taken = WriteBackState(code, replaced=7, written=True)
+    told, known = decide(delivery, taken, seen, DEFAULT, START)
+    assert (told, known) == (Verdict.REPORT, WriteBackState(code, replaced=7, written=True, reported=True, seen=seen))
+    assert decide(delivery, known, seen, DEFAULT, START) == (Verdict.SKIP, known)
 
 
 @pytest.mark.parametrize(
     ("status", "seen"), [("delivered", 12), ("delivered", 16), ("delivered", 6), ("returned", 11), ("returning", 1)]
 )
 def test_an_end_that_is_not_ours_is_told_and_never_written_over(status: str, seen: int) -> None:
-    told, known = judge(at(status), Memory(9, written=True), seen, DEFAULT, START)
-    assert (told, judge(at(status), known, seen, DEFAULT, START)[0]) == (Verdict.TELL, Verdict.REST)
+    told, known = decide(at(status), WriteBackState(9, written=True), seen, DEFAULT, START)
+    assert (told, decide(at(status), known, seen, DEFAULT, START)[0]) == (Verdict.REPORT, Verdict.SKIP)
 
 
 def test_a_pause_forgets_nothing_of_what_was_written() -> None:
-    held = judge(at("on_hold"), Memory(8, written=True), 8, DEFAULT, START)
-    assert held == (Verdict.REST, Memory(8, written=True, seen=8))
+    held = decide(at("on_hold"), WriteBackState(8, written=True), 8, DEFAULT, START)
+    assert held == (Verdict.SKIP, WriteBackState(8, written=True, seen=8))
 
 
 # --- when to look ---
@@ -232,9 +234,11 @@ def test_what_waits_is_looked_at_before_it_goes(delivery: Delivery, after: timed
 
 
 def test_what_only_a_carrier_or_a_clock_cares_about_stirs_nobody() -> None:
-    assert not stirs(BLANK, replace(BLANK, next_run_at=START, failures=3, sequence=4, tracking_url="https://e"))
-    assert stirs(BLANK, replace(BLANK, gate="ready"))
-    assert stirs(BLANK, at("created"))
+    assert not may_need_write_back(
+        BLANK, replace(BLANK, next_run_at=START, failures=3, sequence=4, tracking_url="https://e")
+    )
+    assert may_need_write_back(BLANK, replace(BLANK, gate="ready"))
+    assert may_need_write_back(BLANK, at("created"))
 
 
 # --- whatever happens (I8) ---
@@ -252,7 +256,7 @@ def moments(draw: st.DrawFn) -> Delivery:
         detail=draw(st.sampled_from([None, "with_items", "pending_verification", "fallback"])),
         evidence=draw(st.sampled_from(list(Evidence))),
         cancelled_by=draw(st.none() | st.sampled_from(list(CancelledBy))) if status in FINAL else None,
-        cancel=draw(st.none() | st.just(WISH)),
+        cancel_request=draw(st.none() | st.just(WISH)),
         gate=draw(st.sampled_from([None, None, "ready"])),
         attempts=(an_attempt(rank),) if draw(st.booleans()) else (),
     )
@@ -262,15 +266,15 @@ class Platform:
     """A platform that anybody may write to, that may lose a write, take it and not say so, or take it and ignore it."""
 
     def __init__(self) -> None:
-        self.status, self.memory = 0, Memory()
+        self.status, self.memory = 0, WriteBackState()
 
-    def look(self, delivery: Delivery, licence: Licence, fate: str) -> None:
+    def look(self, delivery: Delivery, licence: WritePolicy, fate: str) -> None:
         """Look and write as the task does; hold every write against what must never be."""
         seen, before = self.status, self.memory
-        verdict_, self.memory = judge(delivery, before, seen, licence, START)
+        verdict_, self.memory = decide(delivery, before, seen, licence, START)
         if verdict_ is not Verdict.WRITE:
             return
-        code = self.memory.code
+        code = self.memory.status
         assert code in licence.codes
         assert seen not in CLOSED
         assert code not in {0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24}
@@ -278,14 +282,14 @@ class Platform:
         if code == 22 and PROGRESS[seen] >= 10:
             assert seen in TAKEN_BACK
             assert delivery.attempts[0].rank >= RANK[S.CREATED]
-        assert not (before.code == code and before.written), "written twice for one state"
+        assert not (before.status == code and before.written), "written twice for one state"
         if fate in {"taken", "unsaid"}:
             self.status = code
         if fate in {"taken", "ignored"}:
             self.memory = replace(self.memory, written=True)
 
 
-LICENCES = st.sampled_from([DEFAULT, ALL, Licence(WRITABLE, weak_ends=False, gate="accepted")])
+LICENCES = st.sampled_from([DEFAULT, ALL, WritePolicy(WRITABLE, weak_ends=False, gate="accepted")])
 FATES = st.sampled_from(["taken", "taken", "ignored", "lost", "unsaid"])
 
 
@@ -295,7 +299,7 @@ FATES = st.sampled_from(["taken", "taken", "ignored", "lost", "unsaid"])
 )
 @pytest.mark.trap("O-13", "O-18")
 def test_no_forbidden_status_is_ever_written_none_over_a_closed_order_and_none_twice_for_one_state(
-    licence: Licence, story: list[tuple[Delivery, int | None, list[str]]]
+    licence: WritePolicy, story: list[tuple[Delivery, int | None, list[str]]]
 ) -> None:
     platform = Platform()
     for delivery, others, fates in story:
@@ -305,7 +309,7 @@ def test_no_forbidden_status_is_ever_written_none_over_a_closed_order_and_none_t
 
 
 @given(delivery=moments(), licence=LICENCES)
-def test_nothing_is_wanted_that_is_never_written(delivery: Delivery, licence: Licence) -> None:
+def test_nothing_is_wanted_that_is_never_written(delivery: Delivery, licence: WritePolicy) -> None:
     code = wanted(delivery, licence, START)
     assert code is None or code in licence.codes
     assert code is None or not waits(delivery, START) or delivery.status is not S.QUEUED

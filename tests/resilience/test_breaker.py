@@ -3,7 +3,7 @@ import pytest
 import redis
 
 from tests.services.simulation import age
-from worker.resilience.circuit_breaker import CLOSED, Breaker, Kind, State, Word
+from worker.resilience.circuit_breaker import CLOSED, BreakerState, BreakerStatus, CallClass, CircuitBreaker
 
 
 class Bench:
@@ -11,19 +11,19 @@ class Bench:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client, self._prefix = client, prefix
-        self.breaker = Breaker(client, prefix)
+        self.breaker = CircuitBreaker(client, prefix)
 
-    def report(self, *, good: int = 0, bad: int = 0, kind: Kind = Kind.CREATE) -> None:
+    def report(self, *, good: int = 0, bad: int = 0, kind: CallClass = CallClass.CREATE) -> None:
         self.breaker.report("account", kind, good=good, bad=bad)
 
-    def ask(self, kind: Kind = Kind.CREATE, account: str = "account") -> tuple[str, int]:
+    def ask(self, kind: CallClass = CallClass.CREATE, account: str = "account") -> tuple[str, int]:
         word = self.breaker.ask(account, kind, 50)
         return word.state.value, round(word.wait)
 
     def probed(self, *, alive: bool) -> None:
-        self.breaker.probed("account", Kind.CREATE, alive=alive)
+        self.breaker.probed("account", CallClass.CREATE, alive=alive)
 
-    def throttle(self, asked: float | None = None, kind: Kind = Kind.CREATE) -> None:
+    def throttle(self, asked: float | None = None, kind: CallClass = CallClass.CREATE) -> None:
         self.breaker.throttle("account", kind, asked)
 
     def age(self, seconds: float) -> None:
@@ -34,7 +34,7 @@ class Bench:
         state, wait = self.ask()
         assert state == "open"
         self.age(wait + 1)
-        assert self.ask() == ("probe", 0)
+        assert self.ask() == ("half_open", 0)
         return wait
 
 
@@ -70,7 +70,7 @@ def test_failures_that_fall_on_both_sides_of_a_quarter_minute_count_together(ben
 
 def test_each_kind_of_call_and_each_account_has_its_own(bench: Bench) -> None:
     bench.report(bad=5)
-    assert [bench.ask(kind)[0] for kind in Kind] == ["open", "closed", "closed"]
+    assert [bench.ask(kind)[0] for kind in CallClass] == ["open", "closed", "closed"]
     assert bench.ask(account="another") == ("closed", 0)
 
 
@@ -85,7 +85,7 @@ def test_processes_share_it(client: redis.Redis, prefix: str) -> None:
 def test_after_its_time_one_caller_at_a_time_is_told_to_probe(bench: Bench) -> None:
     bench.report(bad=5)
     bench.age(31)
-    assert [bench.ask() for _ in range(3)] == [("probe", 0), ("open", 50), ("open", 50)]
+    assert [bench.ask() for _ in range(3)] == [("half_open", 0), ("open", 50), ("open", 50)]
 
 
 def test_a_probe_that_is_never_answered_for_gives_its_turn_to_the_next(bench: Bench) -> None:
@@ -93,7 +93,7 @@ def test_a_probe_that_is_never_answered_for_gives_its_turn_to_the_next(bench: Be
     bench.age(31)
     bench.ask()
     bench.age(51)
-    assert bench.ask() == ("probe", 0)
+    assert bench.ask() == ("half_open", 0)
 
 
 def test_a_probe_that_is_answered_closes_it(bench: Bench) -> None:
@@ -144,42 +144,48 @@ def test_what_was_under_way_while_it_opened_says_nothing_more(bench: Bench) -> N
 
 
 @pytest.mark.trap("B-06")
-@pytest.mark.parametrize(("kind", "ever_after"), [(Kind.CREATE, 300), (Kind.CANCEL, 300), (Kind.READ, 900)])
+@pytest.mark.parametrize(
+    ("kind", "ever_after"), [(CallClass.CREATE, 300), (CallClass.CANCEL, 300), (CallClass.READ, 900)]
+)
 def test_too_many_requests_leave_it_alone_longer_each_time_and_reads_the_longest(
-    bench: Bench, kind: Kind, ever_after: int
+    bench: Bench, kind: CallClass, ever_after: int
 ) -> None:
     waits = []
     for _ in range(4):
         bench.throttle(kind=kind)
         waits.append(bench.ask(kind))
         bench.age(waits[-1][1] + 1)
-    assert waits == [("held", 60), ("held", 120), ("held", ever_after), ("held", ever_after)]
+    assert waits == [("throttled", 60), ("throttled", 120), ("throttled", ever_after), ("throttled", ever_after)]
     assert bench.ask(kind) == ("closed", 0)
 
 
 def test_those_that_were_turned_away_together_count_once(bench: Bench) -> None:
     for _ in range(25):
         bench.throttle()
-    assert bench.ask() == ("held", 60)
+    assert bench.ask() == ("throttled", 60)
 
 
 @pytest.mark.parametrize(("asked", "wait"), [(None, 60), (5.0, 60), (-5.0, 60), (240.0, 240)])
 def test_the_carriers_own_longer_wish_is_honoured(bench: Bench, asked: float | None, wait: int) -> None:
     bench.throttle(asked)
-    assert bench.ask() == ("held", wait)
+    assert bench.ask() == ("throttled", wait)
 
 
 def test_only_the_kind_that_was_turned_away_is_left_alone(bench: Bench) -> None:
     bench.throttle()
-    assert [bench.ask(kind)[0] for kind in Kind] == ["held", "closed", "closed"]
+    assert [bench.ask(kind)[0] for kind in CallClass] == ["throttled", "closed", "closed"]
 
 
 def test_showing_it_takes_no_turn_to_probe(bench: Bench) -> None:
     bench.report(bad=5)
     bench.age(31)
-    open_ = Word(State.OPEN)
-    assert bench.breaker.states("account") == {Kind.CREATE: open_, Kind.CANCEL: CLOSED, Kind.READ: CLOSED}
-    assert bench.ask() == ("probe", 0)
+    open_ = BreakerStatus(BreakerState.OPEN)
+    assert bench.breaker.statuses("account") == {
+        CallClass.CREATE: open_,
+        CallClass.CANCEL: CLOSED,
+        CallClass.READ: CLOSED,
+    }
+    assert bench.ask() == ("half_open", 0)
 
 
 def test_it_is_forgotten_an_hour_after_its_last_use(bench: Bench, client: redis.Redis, prefix: str) -> None:
@@ -189,11 +195,11 @@ def test_it_is_forgotten_an_hour_after_its_last_use(bench: Bench, client: redis.
 
 def test_with_redis_away_nothing_is_ever_held_back() -> None:
     server = fakeredis.FakeServer()
-    breaker = Breaker(fakeredis.FakeRedis(server=server))
-    breaker.report("account", Kind.CREATE, good=0, bad=5)
+    breaker = CircuitBreaker(fakeredis.FakeRedis(server=server))
+    breaker.report("account", CallClass.CREATE, good=0, bad=5)
     server.connected = False
-    assert breaker.ask("account", Kind.CREATE, 50) == CLOSED
-    breaker.report("account", Kind.CREATE, good=0, bad=5)
-    breaker.throttle("account", Kind.CREATE, None)
-    breaker.probed("account", Kind.CREATE, alive=False)
-    assert (breaker.ask("account", Kind.CREATE, 50), breaker.states("account")) == (CLOSED, None)
+    assert breaker.ask("account", CallClass.CREATE, 50) == CLOSED
+    breaker.report("account", CallClass.CREATE, good=0, bad=5)
+    breaker.throttle("account", CallClass.CREATE, None)
+    breaker.probed("account", CallClass.CREATE, alive=False)
+    assert (breaker.ask("account", CallClass.CREATE, 50), breaker.statuses("account")) == (CLOSED, None)

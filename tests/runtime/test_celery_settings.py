@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from worker.app import make
+from worker.app import configure
 from worker.config.settings import load
 
 REDIS = "redis://127.0.0.1:1/0"
@@ -51,7 +51,7 @@ BEAT = {
 
 
 def app(**environment: str) -> Celery:
-    return make(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
+    return configure(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
 @pytest.mark.trap("X-06", "X-07")

@@ -7,10 +7,10 @@ import pytest
 from celery import Celery
 
 from worker import enqueue
-from worker.single_flight import RELAYING, Rounds
+from worker.single_flight import RELAYING, SingleFlight
 
 
-def go_round(rounds: Rounds, *each: Callable[[], object], helps: Iterable[bool] = ()) -> int:
+def go_round(rounds: SingleFlight, *each: Callable[[], object], helps: Iterable[bool] = ()) -> int:
     """Run with something happening in each round; return how many rounds there were."""
     wanted, found = list(each), list(helps)
     done: list[object] = []
@@ -24,42 +24,42 @@ def go_round(rounds: Rounds, *each: Callable[[], object], helps: Iterable[bool] 
 
 
 def test_without_anybody_asking_there_is_one_round() -> None:
-    assert go_round(Rounds()) == 1
+    assert go_round(SingleFlight()) == 1
 
 
 def test_who_asks_meanwhile_gets_another_round() -> None:
-    rounds = Rounds()
-    assert not rounds.ask()
-    assert go_round(rounds, rounds.ask, rounds.ask) == 3
-    assert not rounds.ask()
+    rounds = SingleFlight()
+    assert not rounds.request()
+    assert go_round(rounds, rounds.request, rounds.request) == 3
+    assert not rounds.request()
 
 
 def test_many_who_ask_share_a_round() -> None:
-    rounds = Rounds()
-    assert go_round(rounds, lambda: [rounds.ask() for _ in range(5)]) == 2
+    rounds = SingleFlight()
+    assert go_round(rounds, lambda: [rounds.request() for _ in range(5)]) == 2
 
 
 def test_who_comes_to_go_round_meanwhile_only_asks() -> None:
-    rounds = Rounds()
+    rounds = SingleFlight()
     assert go_round(rounds, lambda: go_round(rounds)) == 2
 
 
 def test_where_another_round_makes_no_sense_there_is_none() -> None:
-    rounds = Rounds()
-    assert go_round(rounds, rounds.ask, helps=[False]) == 1
-    assert not rounds.ask()
+    rounds = SingleFlight()
+    assert go_round(rounds, rounds.request, helps=[False]) == 1
+    assert not rounds.request()
 
 
 def test_a_round_that_fails_is_the_last() -> None:
-    rounds = Rounds()
+    rounds = SingleFlight()
 
     def fail() -> None:
-        rounds.ask()
+        rounds.request()
         raise KeyError
 
     with pytest.raises(KeyError):
         go_round(rounds, fail)
-    assert not rounds.ask()
+    assert not rounds.request()
     assert go_round(rounds) == 1
 
 
@@ -67,7 +67,7 @@ def test_while_a_relay_runs_no_hint_to_publish_is_sent() -> None:
     app = Celery(broker="memory://", set_as_current=True)
 
     def hinted() -> list[str]:
-        enqueue.give([enqueue.publish(), ("other", [])])
+        enqueue.send([enqueue.publish(), ("other", [])])
         with app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             found = iter(lambda: channel.basic_get("celery", no_ack=True), None)

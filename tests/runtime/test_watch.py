@@ -9,14 +9,14 @@ import pytest
 from celery import Celery
 from celery.worker import state
 
-from worker.runtime.watchdog import PATIENCE, WEDGED, Pulse, Watch
+from worker.runtime.watchdog import PATIENCE, WEDGED, HeartbeatCounter, Watchdog
 
 
 def missed(*counts: tuple[int, int, int]) -> list[int]:
     """Tell how many signs of life a pulse missed in a row, after each count of turns, restarts and tasks."""
-    pulse, found = Pulse(), []
+    pulse, found = HeartbeatCounter(), []
     for each in counts:
-        pulse.feel(*each)
+        pulse.record(*each)
         found.append(pulse.missed)
     return found
 
@@ -45,8 +45,8 @@ def parent(broker: str = "memory://") -> Any:
 
 
 def looks(worker: Any, count: int = PATIENCE + 1) -> list[bool]:
-    watch = Watch(worker)
-    watch._pulse.feel(0, 1, 0)
+    watch = Watchdog(worker)
+    watch._pulse.record(0, 1, 0)
     watch._pulse.missed = 0
     return [watch.look(worker) for _ in range(count)]
 
@@ -72,7 +72,7 @@ def test_a_worker_that_ends_is_left_to_its_end(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_loop_s_turn_keeps_the_worker() -> None:
     worker = parent()
-    watch = Watch(worker)
+    watch = Watchdog(worker)
     for _ in range(2 * PATIENCE):
         watch._turn()
         watch._pulse._seen = (0, 1, 0)

@@ -20,8 +20,8 @@ import redis
 from tests.chaos.proxy import Network
 from tests.database.samples import message, order, take_in
 from worker.bus.streams import SOCKET_SECONDS
-from worker.database.database import Store
-from worker.local.supervisor import Fleet, Process, read_tail, start_redis
+from worker.database.database import Database
+from worker.local.supervisor import Process, Supervisor, read_tail, start_redis
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "order-placed.json"
 PATIENCE = 90.0
@@ -32,13 +32,13 @@ LONGER_THAN_TIMEOUTS = SOCKET_SECONDS + MOMENT
 class Machine:
     """A Redis server behind a proxy, a database, a worker and a beat."""
 
-    def __init__(self, fleet: Fleet, network: Network, folder: Path, database: str) -> None:
+    def __init__(self, fleet: Supervisor, network: Network, folder: Path, database: str) -> None:
         self.fleet, self.network = fleet, network
         direct = start_redis(fleet, folder / "redis")
         (self.server,) = fleet.processes
         self.link = network.link(urlsplit(direct).port or 0)
         self.redis = redis.Redis.from_url(direct, socket_timeout=2, decode_responses=True)
-        self.store = Store(database)
+        self.store = Database(database)
         fleet.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")},
             "ORDER_SYNC_CONFIG": os.devnull,
@@ -121,7 +121,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, _sqlite_with_tables: Path)
     folder = tmp_path_factory.mktemp("machine")
     database = folder / "order-sync.db"
     database.write_bytes(_sqlite_with_tables.read_bytes())
-    with Fleet(dict(os.environ), folder / "log") as fleet, Network(seed=0) as network:
+    with Supervisor(dict(os.environ), folder / "log") as fleet, Network(seed=0) as network:
         made = Machine(fleet, network, folder, f"sqlite:///{database}")
         made.lives()
         yield made

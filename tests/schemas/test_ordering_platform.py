@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ordering import AT_THE_DOOR, INBOUND, PREPAID, Project, Reaction, reaction_to, read_order
+from schemas.ordering import AT_THE_DOOR, INBOUND, PREPAID, ProjectDefaults, Reaction, reaction_to, read_order
 from schemas.orders import Customer, DeliveryType, Dropoff, Item, MalformedError, Order, Payment
 from schemas.status import PlatformStatus
 
@@ -81,7 +81,7 @@ READ = Order(
     ),
     notes="No onion",
 )
-DENMARK = Project(country="DK")
+DENMARK = ProjectDefaults(country="DK")
 
 
 def changed(**paths: object) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def changed(**paths: object) -> dict[str, Any]:
     return raw
 
 
-def refusal(raw: dict[str, Any], project: Project = DENMARK) -> str:
+def refusal(raw: dict[str, Any], project: ProjectDefaults = DENMARK) -> str:
     with pytest.raises(MalformedError) as caught:
         read_order(raw, project)
     return str(caught.value)
@@ -222,13 +222,13 @@ def test_an_order_paid_at_the_door_owes_its_total(gateway: str, method: str) -> 
 @pytest.mark.parametrize("key", ["1", "barter"])
 @pytest.mark.parametrize("prepaid", [True, False])
 def test_the_project_knows_its_own_paymethods(key: str, prepaid: bool) -> None:  # noqa: FBT001 - a table's column
-    order = read_order(changed(paymethod__gateway="barter"), Project(paymethods={key: prepaid}))
+    order = read_order(changed(paymethod__gateway="barter"), ProjectDefaults(paymethods={key: prepaid}))
     assert (order.payment.prepaid, order.payment.method) == (prepaid, "barter")
 
 
 @pytest.mark.trap("O-05")
 def test_the_project_may_know_a_paymethod_by_its_id_alone() -> None:
-    order = read_order(changed(paymethod=None), Project(paymethods={"1": False}))
+    order = read_order(changed(paymethod=None), ProjectDefaults(paymethods={"1": False}))
     assert (order.payment.prepaid, order.payment.method) == (False, "cash")
 
 
@@ -262,7 +262,7 @@ def test_money_that_came_as_a_float_keeps_its_two_places(total: object, amount: 
 
 @pytest.mark.trap("O-03")
 def test_the_projects_currency_stands_in_for_a_missing_one() -> None:
-    assert read_order(changed(currency=None), Project(currency="SAR")).payment.currency == "SAR"
+    assert read_order(changed(currency=None), ProjectDefaults(currency="SAR")).payment.currency == "SAR"
 
 
 @pytest.mark.trap("O-22")
@@ -293,8 +293,8 @@ def test_a_time_not_later_than_the_order_is_as_soon_as_possible(
 
 def test_the_projects_time_zone_stands_in_for_the_shops() -> None:
     raw = changed(delivery_datetime_utc=None, business=None)
-    assert read_order(raw, Project(timezone="Asia/Riyadh")).deliver_at is None
-    assert read_order(raw, Project(timezone="America/New_York")).deliver_at == datetime(
+    assert read_order(raw, ProjectDefaults(timezone="Asia/Riyadh")).deliver_at is None
+    assert read_order(raw, ProjectDefaults(timezone="America/New_York")).deliver_at == datetime(
         2026, 11, 21, 23, 40, tzinfo=UTC
     )
 

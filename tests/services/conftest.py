@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path)
+def street(tmp_path: Path) -> Iterator[Simulation]:
+    made = Simulation(tmp_path)
     yield made
     made.close()

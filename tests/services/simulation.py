@@ -19,17 +19,17 @@ import pytest
 from celery import Celery
 
 from worker import container
-from worker.app import make
+from worker.app import configure
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import House
-from worker.database.database import Store
+from worker.container import Container
+from worker.database.database import Database
 from worker.domain.delivery import Delivery
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import Sample, cancelled, message, placed
-from worker.resilience.circuit_breaker import Breaker
-from worker.resilience.quote_cache import Prices
-from worker.resilience.rate_limiter import Budget
+from worker.resilience.circuit_breaker import CircuitBreaker
+from worker.resilience.quote_cache import QuoteCache
+from worker.resilience.rate_limiter import RateLimiter
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.services.ingest import Reader
 from worker.web import create_app
@@ -58,7 +58,7 @@ ENVIRONMENT = {
 }
 
 
-class Street:
+class Simulation:
     """What a test holds in its hands."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
@@ -70,38 +70,38 @@ class Street:
         wanted = {**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{database}", **environment}
         wanted.setdefault("JOURNAL_FOLDER", f"{folder}/journal")
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
-        self.house = House(settings, now=lambda: self.now)
+        self.container = Container(settings, clock=lambda: self.now)
         self.redis: Any = fakeredis.FakeRedis()
-        self.house.bus = Bus(self.redis, orders="orders", events="deliveries")
-        self.house.breaker = Breaker(self.redis)
-        self.house.budget = Budget(self.redis)
-        self.house.prices = Prices(self.redis)
+        self.container.bus = Bus(self.redis, orders="orders", events="deliveries")
+        self.container.breaker = CircuitBreaker(self.redis)
+        self.container.rate_limiter = RateLimiter(self.redis)
+        self.container.quote_cache = QuoteCache(self.redis)
         config = SandboxConfig(
             step=60, clock=lambda: self.now - self.behind, borzo_callback_url=f"{PUBLIC}/callbacks/borzo"
         )
-        web = create_app(self.house)
+        web = create_app(self.container)
         self.sandbox = Sandbox(config, httpx.ASGITransport(web))
-        self.house.gateway = Gateway(
-            self.house.destinations,
+        self.container.gateway = Gateway(
+            self.container.api_accounts,
             lambda _account, _rate, _operation, wanted: (wanted, 0.0),
-            self.house.now,
+            self.container.clock,
             transport=httpx.ASGITransport(self.sandbox.app),
         )
-        container.use(self.house)
-        self.app: Celery = make(settings)
+        container.override(self.container)
+        self.app: Celery = configure(settings)
         self.app.loader.import_default_modules()
-        self.reader = Reader(self.house)
+        self.reader = Reader(self.container)
         self._loop = asyncio.Runner()
         self.lose_hints = False
 
     def close(self) -> None:
-        self.house.gateway.close()
-        self.house.store.close()
+        self.container.gateway.close()
+        self.container.database.close()
         self._loop.close()
 
     def put(self, document: str | bytes) -> None:
         """Put a message on the bus and let the reader take it."""
-        self.house.bus.place(document)
+        self.container.bus.add_order(document)
         self.read()
 
     def placed(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Street:
 
     def decide(self, decide: Callable[[Delivery], Any], order_id: str = "2011") -> None:
         """Change a delivery as an operator or a dying process would."""
-        self.house.store.update([self.delivery(order_id).id], decide)
+        self.container.database.update([self.delivery(order_id).id], decide)
 
     def work(self) -> None:
         """Run every task that waits, and those that follow from them."""
@@ -167,7 +167,7 @@ class Street:
         """Let the carriers send the callbacks that are due."""
         self._loop.run(self.sandbox.agenda.pump())
 
-    def until(self, done: Callable[["Street"], bool], *, step: float = 10.0, limit: int = 600) -> None:
+    def until(self, done: Callable[["Simulation"], bool], *, step: float = 10.0, limit: int = 600) -> None:
         """Let time pass until something is so."""
         for _ in range(limit):
             if done(self):
@@ -176,7 +176,7 @@ class Street:
         pytest.fail(f"it never came: {self.told()}")
 
     def delivery(self, order_id: str = "2011") -> Delivery:
-        return self.house.store.find(order_id)[0]
+        return self.container.database.find(order_id)[0]
 
     def status(self, order_id: str = "2011") -> str:
         return self.delivery(order_id).status.value
@@ -187,7 +187,7 @@ class Street:
         return [event for event in found if event["subject"] == order_id]
 
     def _published(self) -> Iterator[tuple[str, bytes]]:
-        for identity, document in self.house.bus.follow("0-0", block_ms=1):
+        for identity, document in self.container.bus.follow("0-0", block_ms=1):
             if not document:
                 return
             yield identity, document
@@ -207,7 +207,7 @@ def _new_database() -> bytes:
     """Make tables once for all streets: to make them anew would take longer than many a test."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "new.db")
-        store = Store(f"sqlite:///{path}")
+        store = Database(f"sqlite:///{path}")
         store.upgrade()
         store.close()
         return path.read_bytes()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 
@@ -13,36 +13,36 @@ NOTES = "sandbox:happy third floor"
 
 
 @pytest.fixture
-def dispatched(street: Street) -> Street:
+def dispatched(street: Simulation) -> Simulation:
     """Give a street on which Borzo has an order."""
     street.place("happy", store_id="21")
     street.until(lambda it: it.status() == "created")
     return street
 
 
-def send_again(street: Street, notes: str = NOTES) -> None:
+def send_again(street: Simulation, notes: str = NOTES) -> None:
     """Let the platform send the order again, with other notes and a higher revision."""
     revision = street.delivery().order.revision + 1
     street.put_message("order.updated", {**street.placed()["data"], "revision": revision, "notes": notes})
 
 
-def note(street: Street) -> str:
+def note(street: Simulation) -> str:
     """Read what stands at the carrier for its courier to read at the customer's door."""
     order: Any
     (order,) = street.sandbox.apis["borzo"].orders.values()
     return str(order.points[-1]["note"])
 
 
-def break_edits(street: Street, kind: str, times: int | None = 1, **how: str) -> None:
+def break_edits(street: Simulation, kind: str, times: int | None = 1, **how: str) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "edit", "times": times, **how})
 
 
-def edits(street: Street) -> int:
+def edits(street: Simulation) -> int:
     return len(street.ledger("edit"))
 
 
 @pytest.mark.trap("B-95")
-def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dispatched: Street) -> None:
+def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dispatched: Simulation) -> None:
     send_again(dispatched)
     dispatched.work()
     assert "third floor" in note(dispatched)
@@ -51,7 +51,7 @@ def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dis
     assert edits(dispatched) == 1
 
 
-def test_a_change_whose_hint_was_lost_is_carried_by_the_sweep(dispatched: Street) -> None:
+def test_a_change_whose_hint_was_lost_is_carried_by_the_sweep(dispatched: Simulation) -> None:
     dispatched.lose_hints = True
     send_again(dispatched)
     dispatched.work()
@@ -60,30 +60,30 @@ def test_a_change_whose_hint_was_lost_is_carried_by_the_sweep(dispatched: Street
     assert "third floor" in note(dispatched)
 
 
-def test_what_no_carrier_is_told_needs_no_call(dispatched: Street) -> None:
+def test_what_no_carrier_is_told_needs_no_call(dispatched: Simulation) -> None:
     data = dispatched.placed()["data"]
     dispatched.put_message("order.updated", {**data, "revision": 2, "carriers": ["borzo", "cervo"]})
     dispatched.work()
     (attempt,) = dispatched.delivery().attempts
-    assert (edits(dispatched), attempt.told) == (0, dispatched.delivery().fingerprint)
+    assert (edits(dispatched), attempt.sent_fingerprint) == (0, dispatched.delivery().fingerprint)
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "error_after", "garbage", "rate_limited"])
-def test_a_change_whose_answer_did_not_come_is_carried_all_the_same(dispatched: Street, kind: str) -> None:
+def test_a_change_whose_answer_did_not_come_is_carried_all_the_same(dispatched: Simulation, kind: str) -> None:
     break_edits(dispatched, kind)
     send_again(dispatched)
     dispatched.work()
-    dispatched.until(lambda it: it.delivery().attempts[0].told == it.delivery().fingerprint, step=5)
+    dispatched.until(lambda it: it.delivery().attempts[0].sent_fingerprint == it.delivery().fingerprint, step=5)
     assert ("third floor" in note(dispatched), dispatched.delivery().attention) == (True, None)
     assert dispatched.ledger()[0][0] == "borzo"
     assert len(dispatched.ledger()) == 1
 
 
-def test_a_change_whose_process_died_is_carried_after_its_lease(dispatched: Street) -> None:
+def test_a_change_whose_process_died_is_carried_after_its_lease(dispatched: Simulation) -> None:
     send_again(dispatched)
 
     def die(it: Delivery) -> Change | None:
-        return lifecycle.begin_call(it, Step.AMEND, dispatched.house.rules, dispatched.now)
+        return lifecycle.begin_call(it, Step.AMEND, dispatched.container.terms, dispatched.now)
 
     dispatched.decide(die)
     dispatched.work()
@@ -93,7 +93,7 @@ def test_a_change_whose_process_died_is_carried_after_its_lease(dispatched: Stre
 
 @pytest.mark.trap("B-98")
 def test_a_change_that_the_carrier_refuses_is_left_to_a_person_and_the_courier_comes_all_the_same(
-    dispatched: Street,
+    dispatched: Simulation,
 ) -> None:
     break_edits(dispatched, "refused", body="order_cannot_be_edited")
     send_again(dispatched)
@@ -103,7 +103,7 @@ def test_a_change_that_the_carrier_refuses_is_left_to_a_person_and_the_courier_c
     assert edits(dispatched) == 0
 
 
-def test_a_carrier_that_takes_no_changes_leaves_them_to_a_person(street: Street) -> None:
+def test_a_carrier_that_takes_no_changes_leaves_them_to_a_person(street: Simulation) -> None:
     street.place("happy", store_id="34")
     street.until(lambda it: it.status() == "created")
     send_again(street)
@@ -111,28 +111,28 @@ def test_a_carrier_that_takes_no_changes_leaves_them_to_a_person(street: Street)
     assert street.delivery().attention == "order_changed_after_dispatch"
 
 
-def test_an_account_that_shuts_us_out_of_the_read_before_a_change_is_paused(dispatched: Street) -> None:
+def test_an_account_that_shuts_us_out_of_the_read_before_a_change_is_paused(dispatched: Simulation) -> None:
     fault = {"kind": "unauthorized", "api": "borzo", "operation": "orders", "times": None}
     dispatched.ask("POST", "/sandbox/faults", fault)
     send_again(dispatched)
     dispatched.work()
-    assert dispatched.house.store.paused()["borzo"].by == "carrier"
+    assert dispatched.container.database.paused()["borzo"].by == "carrier"
     dispatched.sandbox.faults.clear()
-    dispatched.house.store.resume("borzo", "operator", dispatched.now)
+    dispatched.container.database.resume("borzo", "operator", dispatched.now)
     dispatched.until(lambda it: edits(it) == 1)
 
 
 class Slow:
     """A gateway whose single questions take longer, by the street's clock, than there is time for."""
 
-    def __init__(self, street: Street) -> None:
-        self._street, self._real = street, street.house.gateway
+    def __init__(self, street: Simulation) -> None:
+        self._street, self._real = street, street.container.gateway
         self.asked = 0
 
     def one(self, *what: Any, **how: Any) -> Any:
         self.asked += 1
         self._street.now += timedelta(seconds=61)
-        return self._real.one(*what, **how)
+        return self._real.send_one(*what, **how)
 
     def send(self, *what: Any, **how: Any) -> Any:
         return self._real.send(*what, **how)
@@ -141,16 +141,16 @@ class Slow:
         self._real.close()
 
 
-def test_a_slow_carrier_is_not_asked_about_a_change_whose_call_would_come_too_late(dispatched: Street) -> None:
+def test_a_slow_carrier_is_not_asked_about_a_change_whose_call_would_come_too_late(dispatched: Simulation) -> None:
     dispatched.place("happy", store_id="21", order_id="2012")
     dispatched.until(lambda it: it.status("2012") == "created")
     ids = [dispatched.delivery(each).id for each in ("2011", "2012")]
     for order in ("2011", "2012"):
         data = {**dispatched.placed()["data"], "order_id": order, "revision": 2, "notes": NOTES}
         dispatched.put_message("order.updated", data)
-    real = dispatched.house.gateway
-    dispatched.house.gateway = slow = Slow(dispatched)  # type: ignore[assignment]
+    real = dispatched.container.gateway
+    dispatched.container.gateway = slow = Slow(dispatched)  # type: ignore[assignment]
     dispatched.app.tasks["deliveries.amend"]("borzo", ids)
-    dispatched.house.gateway = real
+    dispatched.container.gateway = real
     assert slow.asked == 1
     dispatched.until(lambda it: edits(it) == 2)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.services.simulation import START, Street
+from tests.services.simulation import START, Simulation
 from worker.app import carrier_queues
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Callback, Observation, tag_of
+from worker.carriers.port import AttemptView, Callback, Observation, reference_of
 from worker.domain.delivery import Change, Delivery
 from worker.services.callback_gaps import GAP, SPREAD, listen
 
@@ -19,13 +19,13 @@ HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 HAPPY = ["courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]
 
 
-def letter(street: Street, status: str, at: datetime, **changes: Any) -> Callback:
+def letter(street: Simulation, status: str, at: datetime, **changes: Any) -> Callback:
     """Write Borzo's callback about the street's order, as it is once its signature has been checked."""
     attempt = street.delivery().attempts[0]
     parcel = {
         "delivery_id": 11712,
         "order_id": int(attempt.ref or 0),
-        "client_order_id": tag_of(attempt.id),
+        "client_order_id": reference_of(attempt.id),
         "status": status,
         "status_datetime": at.isoformat(),
         **changes,
@@ -34,13 +34,13 @@ def letter(street: Street, status: str, at: datetime, **changes: Any) -> Callbac
     return Callback("POST", body.encode())
 
 
-def receive(street: Street, callback: Callback) -> str | None:
+def receive(street: Simulation, callback: Callback) -> str | None:
     """Store a callback and read it, as the edge and the worker do; tell what became of it."""
-    kept = street.house.store.keep_callback("borzo", callback, street.now)
+    kept = street.container.database.keep_callback("borzo", callback, street.now)
     if kept is None:
         return "known"
     street.app.tasks["callbacks.apply"](kept)
-    found = street.house.store.callback(kept)
+    found = street.container.database.callback(kept)
     assert found is not None
     return found.result
 
@@ -55,7 +55,7 @@ def _known_as(delivery: Delivery, ref: str) -> Change:
 
 
 @pytest.fixture
-def followed(street: Street) -> Street:
+def followed(street: Simulation) -> Simulation:
     """A street whose one order stands at Borzo and is followed."""
     street.place(store_id="21")
     street.work()
@@ -68,7 +68,7 @@ def followed(street: Street) -> Street:
 
 @pytest.mark.trap("X-01")
 @pytest.mark.parametrize("behind", [timedelta(hours=2), -timedelta(hours=2)])
-def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Street, behind: timedelta) -> None:
+def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Simulation, behind: timedelta) -> None:
     street.behind = behind
     street.place(store_id="21")
     street.until(lambda it: it.status() == "delivered", step=30)
@@ -76,7 +76,7 @@ def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Stree
 
 
 @pytest.mark.trap("B-84")
-def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Street) -> None:
+def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) -> None:
     words = ("finished", "courier_at_pickup", "courier_assigned", "parcel_picked_up")
     minutes = (40, 10, 5, 20)
     letters = [
@@ -88,7 +88,7 @@ def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Street) -> N
 
 
 @pytest.mark.trap("B-83")
-def test_the_same_callback_again_after_ten_days_does_nothing(followed: Street) -> None:
+def test_the_same_callback_again_after_ten_days_does_nothing(followed: Simulation) -> None:
     once = letter(followed, "courier_assigned", followed.now + SECOND)
     receive(followed, once)
     before = followed.delivery()
@@ -97,7 +97,7 @@ def test_the_same_callback_again_after_ten_days_does_nothing(followed: Street) -
 
 
 @pytest.mark.trap("B-83")
-def test_what_was_old_when_it_came_only_prompts_a_read(followed: Street) -> None:
+def test_what_was_old_when_it_came_only_prompts_a_read(followed: Simulation) -> None:
     followed.now += 30 * HOUR
     result = receive(followed, letter(followed, "finished", START + HOUR))
     assert (result, followed.status(), followed.delivery().next_run_at) == ("applied", "created", followed.now)
@@ -111,13 +111,13 @@ def test_what_was_old_when_it_came_only_prompts_a_read(followed: Street) -> None
 class CallingBack:
     """A gateway whose carriers send their callbacks before their answers are read."""
 
-    def __init__(self, street: Street) -> None:
-        self._street, self._real = street, street.house.gateway
+    def __init__(self, street: Simulation) -> None:
+        self._street, self._real = street, street.container.gateway
 
     def send(self, *what: Any, **how: Any) -> Iterator[Any]:
         groups = list(self._real.send(*what, **how))
         self._street.call_back()
-        for waiting in self._street.house.store.claim_callbacks(self._street.now + HOUR, 10):
+        for waiting in self._street.container.database.claim_callbacks(self._street.now + HOUR, 10):
             self._street.app.tasks["callbacks.apply"](waiting)
         yield from groups
 
@@ -126,8 +126,8 @@ class CallingBack:
 
 
 @pytest.mark.trap("B-86")
-def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(street: Street) -> None:
-    street.house.gateway = CallingBack(street)  # type: ignore[assignment]
+def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(street: Simulation) -> None:
+    street.container.gateway = CallingBack(street)  # type: ignore[assignment]
     street.place(store_id="21")
     street.work()
     (attempt,) = street.delivery().attempts
@@ -135,8 +135,8 @@ def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(st
 
 
 @pytest.mark.trap("B-86", "B-92")
-def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(followed: Street) -> None:
-    at_the_door = int(followed.delivery().attempts[0].refs["point_id"])
+def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(followed: Simulation) -> None:
+    at_the_door = int(followed.delivery().attempts[0].codec_state["point_id"])
     unknown = {"order_id": 1, "client_order_id": None, "point_id": at_the_door}
     early = letter(followed, "courier_assigned", followed.now + SECOND, **unknown)
     assert receive(followed, early) is None
@@ -145,28 +145,28 @@ def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(follow
 
 
 @pytest.mark.trap("B-92")
-def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Street) -> None:
+def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Simulation) -> None:
     strange = letter(followed, "finished", followed.now, order_id=1, client_order_id=None)
-    kept = followed.house.store.keep_callback("borzo", strange, followed.now)
+    kept = followed.container.database.keep_callback("borzo", strange, followed.now)
     assert kept is not None
     results = []
     for hours in (0, 23, 2):
         followed.now += hours * HOUR
         followed.app.tasks["callbacks.apply"](kept)
-        found = followed.house.store.callback(kept)
+        found = followed.container.database.callback(kept)
         results.append(found.result if found else "gone")
     assert (results, followed.told()) == ([None, None, "orphaned"], ["queued", "created"])
 
 
-def test_another_account_s_callback_changes_nothing_of_ours(followed: Street) -> None:
+def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation) -> None:
     ours = letter(followed, "finished", followed.now + SECOND)
-    kept = followed.house.store.keep_callback("cervo", ours, followed.now)
+    kept = followed.container.database.keep_callback("cervo", ours, followed.now)
     followed.app.tasks["callbacks.apply"](kept)
     assert followed.told() == ["queued", "created"]
 
 
 @pytest.mark.trap("B-60")
-def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(followed: Street) -> None:
+def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(followed: Simulation) -> None:
     twin = letter(followed, "planned", followed.now, order_id=77)
     later = letter(followed, "courier_assigned", followed.now + SECOND, order_id=77)
     results = [receive(followed, each) for each in (twin, later)]
@@ -178,7 +178,7 @@ def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(
 @pytest.mark.trap("B-60")
 @pytest.mark.parametrize(("word", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
 def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
-    followed: Street, word: str, attempts: int
+    followed: Simulation, word: str, attempts: int
 ) -> None:
     assert receive(followed, letter(followed, word, followed.now, order_id=77)) == "applied"
     assert len(followed.delivery().attempts) == attempts
@@ -187,53 +187,53 @@ def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
 # --- not at all ---
 
 
-def _looks(street: Street) -> timedelta:
+def _looks(street: Simulation) -> timedelta:
     at = street.delivery().next_run_at
     assert at is not None
     return at - street.now
 
 
-def test_while_somebody_listens_nothing_is_hurried(followed: Street) -> None:
-    listen(followed.house)
+def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None:
+    listen(followed.container)
     due = followed.delivery().next_run_at
     followed.now += GAP
-    assert (listen(followed.house), followed.delivery().next_run_at) == (0, due)
+    assert (listen(followed.container), followed.delivery().next_run_at) == (0, due)
 
 
 @pytest.mark.trap("B-85")
-def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Street) -> None:
-    listen(followed.house)
+def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Simulation) -> None:
+    listen(followed.container)
     followed.now += GAP + SECOND
     followed.decide(lambda it: _due(it, followed.now + HOUR))
-    assert (listen(followed.house), listen(followed.house)) == (1, 0)
+    assert (listen(followed.container), listen(followed.container)) == (1, 0)
     assert timedelta(0) <= _looks(followed) <= SPREAD
 
 
-def test_after_a_gap_what_is_due_anyway_is_not_put_off(followed: Street) -> None:
-    listen(followed.house)
+def test_after_a_gap_what_is_due_anyway_is_not_put_off(followed: Simulation) -> None:
+    listen(followed.container)
     followed.now += GAP + SECOND
     followed.decide(lambda it: _due(it, followed.now))
-    assert (listen(followed.house), _looks(followed)) == (0, timedelta(0))
+    assert (listen(followed.container), _looks(followed)) == (0, timedelta(0))
 
 
-def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(street: Street) -> None:
+def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(street: Simulation) -> None:
     street.place(store_id="17")
     street.work()
-    listen(street.house)
+    listen(street.container)
     street.now += GAP + SECOND
     street.decide(lambda it: _due(it, street.now + HOUR))
-    assert (listen(street.house), _looks(street)) == (0, HOUR)
+    assert (listen(street.container), _looks(street)) == (0, HOUR)
 
 
-def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(followed: Street) -> None:
+def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(followed: Simulation) -> None:
     followed.now += 10 * HOUR
-    assert listen(followed.house) == 0
+    assert listen(followed.container) == 0
 
 
 # --- too many ---
 
 
-def test_callbacks_wait_in_a_queue_without_money_in_it(street: Street) -> None:
+def test_callbacks_wait_in_a_queue_without_money_in_it(street: Simulation) -> None:
     route: Callable[..., dict[str, str]] = street.app.conf.task_routes[0]
     money = {
         route(f"deliveries.{verb}", ["borzo", []], {}, {})["queue"]
@@ -246,12 +246,12 @@ def test_callbacks_wait_in_a_queue_without_money_in_it(street: Street) -> None:
 class _Broken(Borzo):
     """A codec with a bug in it."""
 
-    def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:
+    def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
         raise IndexError(callback, attempt, now)
 
 
-def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(followed: Street) -> None:
-    account = followed.house.settings.accounts["borzo"]
-    followed.house._carriers["borzo"] = _Broken(account, {})
+def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(followed: Simulation) -> None:
+    account = followed.container.settings.accounts["borzo"]
+    followed.container._carriers["borzo"] = _Broken(account, {})
     assert receive(followed, letter(followed, "courier_assigned", followed.now)) == "unreadable"
     assert followed.told() == ["queued", "created"]

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from tasks.deliveries import BOOK
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.errors import CarrierError, Unavailable, Uncertain
 from worker.http.call import Call, Operation, Reply
 from worker.http.gateway import Gateway, Outcome
-from worker.resilience.bulkhead import Door
-from worker.resilience.circuit_breaker import Kind, State
+from worker.resilience.bulkhead import Admission
+from worker.resilience.circuit_breaker import BreakerState, CallClass
 from worker.services import carrier_calls
 
 STORES = {"cervo": "34", "borzo": "21"}
@@ -26,11 +26,11 @@ SAFETY_SECONDS = 20
 class Wire:
     """The gateway with an ear on it: what was sent to whom, and what comes back instead of the true answer."""
 
-    def __init__(self, street: Street) -> None:
-        self._real = street.house.gateway
+    def __init__(self, street: Simulation) -> None:
+        self._real = street.container.gateway
         self.sent: list[tuple[str, str]] = []
         self.instead: Callable[[str, Call], Outcome | None] = lambda _account, _call: None
-        street.house.gateway = self  # type: ignore[assignment]
+        street.container.gateway = self  # type: ignore[assignment]
 
     def send(self, account: str, calls: Sequence[Call], **how: Any) -> Iterator[list[tuple[Call, Outcome]]]:
         self.sent += [(account, call.operation.value) for call in calls]
@@ -57,25 +57,25 @@ class Wire:
 
 
 @pytest.fixture
-def wire(street: Street) -> Wire:
+def wire(street: Simulation) -> Wire:
     return Wire(street)
 
 
-def fault(street: Street, kind: str, api: str, **more: Any) -> None:
+def fault(street: Simulation, kind: str, api: str, **more: Any) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "times": None, **more})
 
 
-def mend(street: Street) -> None:
+def mend(street: Simulation) -> None:
     street.sandbox.faults.clear()
 
 
-def place(street: Street, carrier: str, *order_ids: str) -> None:
+def place(street: Simulation, carrier: str, *order_ids: str) -> None:
     for order_id in order_ids:
         street.place(store_id=STORES[carrier], order_id=order_id)
     street.work()
 
 
-def statuses(street: Street, *order_ids: str) -> list[str]:
+def statuses(street: Simulation, *order_ids: str) -> list[str]:
     return [street.status(order_id) for order_id in order_ids]
 
 
@@ -85,16 +85,16 @@ def statuses(street: Street, *order_ids: str) -> list[str]:
 @pytest.mark.trap("C-02")
 @pytest.mark.parametrize("carrier", STORES)
 def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_let_in(
-    carrier: str, street: Street, wire: Wire
+    carrier: str, street: Simulation, wire: Wire
 ) -> None:
     fault(street, "unauthorized", carrier)
     place(street, carrier, "1", "2", "3")
     wire.heard()
-    street.until(lambda it: it.now >= it.house.store.paused()[carrier].since + timedelta(minutes=12))
+    street.until(lambda it: it.now >= it.container.database.paused()[carrier].since + timedelta(minutes=12))
     assert wire.heard() == {(carrier, "probe"): 2}
     assert statuses(street, "1", "2", "3") == ["queued"] * 3
     mend(street)
-    street.until(lambda it: it.house.store.paused() == {}, step=10)
+    street.until(lambda it: it.container.database.paused() == {}, step=10)
     street.pass_time(3)
     assert statuses(street, "1", "2", "3") == ["created"] * 3
     assert wire.heard() == {(carrier, "probe"): 1, (carrier, "create"): 3}
@@ -105,14 +105,14 @@ def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_
     ]
 
 
-def test_an_account_that_is_shut_out_leaves_the_others_alone(street: Street) -> None:
+def test_an_account_that_is_shut_out_leaves_the_others_alone(street: Simulation) -> None:
     fault(street, "unauthorized", "borzo")
     place(street, "borzo", "1")
     place(street, "cervo", "2")
     assert statuses(street, "1", "2") == ["queued", "created"]
 
 
-def test_an_order_that_waits_for_a_paused_account_asks_for_a_person_in_time(street: Street) -> None:
+def test_an_order_that_waits_for_a_paused_account_asks_for_a_person_in_time(street: Simulation) -> None:
     fault(street, "unauthorized", "borzo")
     place(street, "borzo", "1")
     street.until(lambda it: it.delivery("1").attention is not None)
@@ -120,33 +120,33 @@ def test_an_order_that_waits_for_a_paused_account_asks_for_a_person_in_time(stre
     assert street.delivery("1").failures == 0
 
 
-def test_what_an_operator_pauses_no_probe_resumes(street: Street, wire: Wire) -> None:
-    street.house.store.pause("borzo", "operator", "the shop is closed", street.now)
+def test_what_an_operator_pauses_no_probe_resumes(street: Simulation, wire: Wire) -> None:
+    street.container.database.pause("borzo", "operator", "the shop is closed", street.now)
     place(street, "borzo", "1")
     street.until(lambda it: it.now >= it.delivery("1").created_at + timedelta(minutes=20), step=60)
     assert (street.status("1"), wire.heard()) == ("queued", {})
-    assert street.house.store.resume("borzo", "operator", street.now)
+    assert street.container.database.resume("borzo", "operator", street.now)
     street.pass_time()
     assert (street.status("1"), wire.heard()) == ("created", {("borzo", "create"): 1})
 
 
-def test_a_login_that_is_refused_pauses_the_account(street: Street) -> None:
+def test_a_login_that_is_refused_pauses_the_account(street: Simulation) -> None:
     fault(street, "unauthorized", "deliverit")
     street.place(store_id="17")
     street.work()
-    assert (street.status(), list(street.house.store.paused())) == ("queued", ["deliverit"])
+    assert (street.status(), list(street.container.database.paused())) == ("queued", ["deliverit"])
     assert street.delivery().attempts == ()
 
 
 # --- accounts that left the settings ---
 
 
-def without(street: Street, *accounts: str) -> None:
+def without(street: Simulation, *accounts: str) -> None:
     """Start again with settings that no longer name these accounts."""
-    street.house.rules = {name: terms for name, terms in street.house.rules.items() if name not in accounts}
+    street.container.terms = {name: terms for name, terms in street.container.terms.items() if name not in accounts}
 
 
-def test_an_order_for_later_whose_account_has_left_the_settings_goes_to_the_next_carrier(street: Street) -> None:
+def test_an_order_for_later_whose_account_has_left_the_settings_goes_to_the_next_carrier(street: Simulation) -> None:
     street.place(store_id="17", deliver_at="2026-11-21T20:00:00+00:00")
     assert street.delivery().carrier == "deliverit"
     without(street, "deliverit")
@@ -155,14 +155,14 @@ def test_an_order_for_later_whose_account_has_left_the_settings_goes_to_the_next
     assert street.now - street.delivery().created_at < timedelta(hours=3)
 
 
-def test_an_order_for_later_whose_only_account_has_left_the_settings_asks_for_a_person(street: Street) -> None:
+def test_an_order_for_later_whose_only_account_has_left_the_settings_asks_for_a_person(street: Simulation) -> None:
     street.place(store_id="21", deliver_at="2026-11-21T20:00:00+00:00")
     without(street, "borzo")
     street.until(lambda it: it.delivery().attention == "no_configured_carrier", step=300)
     street.until(lambda it: it.status() == "rejected", step=300)
 
 
-def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_from_sight(street: Street) -> None:
+def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_from_sight(street: Simulation) -> None:
     street.place(store_id="17")
     street.until(lambda it: it.status() == "created")
     without(street, "deliverit")
@@ -180,14 +180,14 @@ def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_
     [None, "1", "-5", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 21 Nov 2020 17:00:00 GMT", "soon"],
 )
 def test_too_many_requests_are_left_off_for_a_bounded_time_and_count_as_no_try(
-    said: str | None, street: Street, wire: Wire
+    said: str | None, street: Simulation, wire: Wire
 ) -> None:
     headers = {} if said is None else {"retry-after": said}
     wire.instead = lambda account, _call: Reply(429, b"", headers) if account == "cervo" else None
     place(street, "cervo", "1", "2")
     assert wire.heard() == {("cervo", "create"): 1}
-    word = street.house.breaker.ask("cervo", Kind.CREATE, 50)
-    assert (word.state, 59 < word.wait <= 3600) == (State.HELD, True)
+    word = street.container.breaker.ask("cervo", CallClass.CREATE, 50)
+    assert (word.state, 59 < word.wait <= 3600) == (BreakerState.THROTTLED, True)
     place(street, "cervo", "3")
     place(street, "borzo", "4")
     assert wire.heard() == {("borzo", "create"): 1}
@@ -215,7 +215,7 @@ def broken(account: str) -> Callable[[str, Call], Outcome | None]:
 
 
 @pytest.mark.trap("X-12")
-def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: Street, wire: Wire) -> None:
+def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: Simulation, wire: Wire) -> None:
     wire.instead = broken("borzo")
     place(street, "borzo", *"12345")
     assert statuses(street, *"12345") == ["submit_unknown"] * 5
@@ -229,7 +229,7 @@ def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: S
     assert [attempt.number for attempt in street.delivery("6").attempts] == [1]
 
 
-def test_a_breaker_closes_when_its_probe_is_answered_with_something_odd(street: Street, wire: Wire) -> None:
+def test_a_breaker_closes_when_its_probe_is_answered_with_something_odd(street: Simulation, wire: Wire) -> None:
     wire.instead = broken("borzo")
     place(street, "borzo", *"12345")
     place(street, "borzo", "6")
@@ -237,30 +237,30 @@ def test_a_breaker_closes_when_its_probe_is_answered_with_something_odd(street: 
     street.until(lambda it: it.status("6") == "created", step=5)
 
 
-def test_a_long_silence_behind_an_open_breaker_is_told(street: Street, wire: Wire) -> None:
+def test_a_long_silence_behind_an_open_breaker_is_told(street: Simulation, wire: Wire) -> None:
     place(street, "cervo", "1")
     wire.instead = broken("cervo")
-    street.house.breaker.report("cervo", Kind.READ, good=0, bad=5)
+    street.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
     wire.heard()
     street.until(lambda it: "delivery.tracking_lost" in it.told("1"), step=30)
     assert set(wire.heard()) == {("cervo", "probe")}
 
 
 @pytest.mark.trap("C-22")
-def test_refusals_open_no_breaker(street: Street, wire: Wire) -> None:
+def test_refusals_open_no_breaker(street: Simulation, wire: Wire) -> None:
     wire.instead = lambda _account, _call: Reply(500, b'{ "Customer is required" }')
     place(street, "cervo", *"1234567")
     assert set(statuses(street, *"1234567")) == {"rejected"}
-    assert street.house.breaker.ask("cervo", Kind.CREATE, 50).state is State.CLOSED
+    assert street.container.breaker.ask("cervo", CallClass.CREATE, 50).state is BreakerState.CLOSED
 
 
 def test_a_carrier_that_answers_every_other_read_is_read_no_more_often_than_it_is_probed(
-    street: Street, wire: Wire
+    street: Simulation, wire: Wire
 ) -> None:
     orders = [str(number) for number in range(12)]
     place(street, "cervo", *orders)
     fault(street, "error_before", "cervo", chance=0.5)
-    street.until(lambda it: it.house.breaker.states("cervo")[Kind.READ].state is State.OPEN, step=1)  # type: ignore[index]
+    street.until(lambda it: it.container.breaker.statuses("cervo")[CallClass.READ].state is BreakerState.OPEN, step=1)  # type: ignore[index]
     wire.heard()
     place(street, "borzo", "other")
     for _ in range(2):
@@ -280,12 +280,12 @@ def test_a_carrier_that_answers_every_other_read_is_read_no_more_often_than_it_i
     ],
     ids=["refused", "unknown host", "no TLS", "time-out"],
 )
-def test_what_never_left_is_tried_again_without_a_doubt(error: Exception, street: Street) -> None:
+def test_what_never_left_is_tried_again_without_a_doubt(error: Exception, street: Simulation) -> None:
     def fail(_request: httpx.Request) -> httpx.Response:
         raise error
 
-    real, house = street.house.gateway, street.house
-    house.gateway = Gateway(house.destinations, lambda *_: (25, 0.0), house.now, transport=httpx.MockTransport(fail))
+    real, house = street.container.gateway, street.container
+    house.gateway = Gateway(house.api_accounts, lambda *_: (25, 0.0), house.clock, transport=httpx.MockTransport(fail))
     place(street, "cervo", "1")
     street.until(lambda it: it.delivery("1").failures >= 4)
     house.gateway.close()
@@ -298,9 +298,9 @@ def test_what_never_left_is_tried_again_without_a_doubt(error: Exception, street
 # --- rooms ---
 
 
-def test_a_task_that_finds_no_room_gives_its_deliveries_back(street: Street, wire: Wire) -> None:
-    rooms = street.house.rooms
-    while rooms.enter("cervo", ("maintenance.purge", []), reading=False) is not Door.SHUT:
+def test_a_task_that_finds_no_room_gives_its_deliveries_back(street: Simulation, wire: Wire) -> None:
+    rooms = street.container.bulkhead
+    while rooms.enter("cervo", ("maintenance.purge", []), reading=False) is not Admission.REJECTED:
         pass
     place(street, "cervo", "1")
     place(street, "borzo", "2")
@@ -310,7 +310,7 @@ def test_a_task_that_finds_no_room_gives_its_deliveries_back(street: Street, wir
     assert (street.status("1"), wire.heard()) == ("created", {("borzo", "create"): 1, ("cervo", "create"): 1})
 
 
-def test_a_carrier_that_hangs_all_calls_holds_only_its_own_threads(street: Street, wire: Wire) -> None:
+def test_a_carrier_that_hangs_all_calls_holds_only_its_own_threads(street: Simulation, wire: Wire) -> None:
     inside, go_on = threading.Semaphore(0), threading.Event()
 
     def hang(account: str, _call: Call) -> None:
@@ -326,13 +326,15 @@ def test_a_carrier_that_hangs_all_calls_holds_only_its_own_threads(street: Stree
     street.lose_hints = False
     ids = [street.delivery(str(number)).id for number in range(16)]
     with ThreadPoolExecutor(16) as threads:
-        tasks = [threads.submit(carrier_calls.perform, street.house, "cervo", [each], BOOK) for each in ids]
+        tasks = [threads.submit(carrier_calls.perform, street.container, "cervo", [each], BOOK) for each in ids]
         ending = as_completed(tasks, SAFETY_SECONDS)
         try:
             hanging = [inside.acquire(timeout=SAFETY_SECONDS) for _ in range(4)]
             for _ in range(12):
                 next(ending)
-            other = threads.submit(carrier_calls.perform, street.house, "borzo", [street.delivery("other").id], BOOK)
+            other = threads.submit(
+                carrier_calls.perform, street.container, "borzo", [street.delivery("other").id], BOOK
+            )
             other.result(SAFETY_SECONDS)
             assert (hanging, street.status("other")) == ([True] * 4, "created")
         finally:

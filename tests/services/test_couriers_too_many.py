@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.status import CancelledBy, Cause, DeliveryStatus
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.carriers.port import Observation, Raw
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
@@ -19,22 +19,22 @@ EARLY = {"ready_at": "2026-11-21T18:30:00+00:00"}
 
 
 @pytest.fixture
-def street(street: Street) -> Street:
+def street(street: Simulation) -> Simulation:
     """A street whose couriers take ten minutes for each step, as real ones do."""
     street.sandbox.world.config = replace(street.sandbox.world.config, step=600)
     return street
 
 
-def spoil(street: Street, kind: str, api: str, operation: str = "create", **more: object) -> None:
+def spoil(street: Simulation, kind: str, api: str, operation: str = "create", **more: object) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "operation": operation, **more})
 
 
-def conflicts(street: Street) -> list[str]:
+def conflicts(street: Simulation) -> list[str]:
     events = street.events()
     return [each["data"]["reason_text"] for each in events if each["type"] == "delivery.conflict"]
 
 
-def living(street: Street) -> list[tuple[str, str]]:
+def living(street: Simulation) -> list[tuple[str, str]]:
     """Name what the sandbox has created and not cancelled since."""
     return sorted(set(street.ledger()) - set(street.ledger("cancel")))
 
@@ -42,7 +42,7 @@ def living(street: Street) -> list[tuple[str, str]]:
 @pytest.mark.trap("X-03")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_a_create_that_comes_true_after_it_was_written_off_is_cancelled_and_one_courier_is_left(
-    street: Street, store_id: str, carrier: str
+    street: Simulation, store_id: str, carrier: str
 ) -> None:
     spoil(street, "late", carrier, delay=400)
     street.place(store_id=store_id, **EARLY)
@@ -58,14 +58,14 @@ def test_a_create_that_comes_true_after_it_was_written_off_is_cancelled_and_one_
 class Twice:
     """A gateway whose first create reaches the carrier twice."""
 
-    def __init__(self, street: Street) -> None:
-        self._street, self._real = street, street.house.gateway
+    def __init__(self, street: Simulation) -> None:
+        self._street, self._real = street, street.container.gateway
 
     def send(self, carrier: str, calls: Sequence[Call], **how: Any) -> Iterator[Any]:
         groups = list(self._real.send(carrier, calls, **how))
         if any(call.operation is Operation.CREATE for call in calls):
             list(self._real.send(carrier, calls, **how))
-            self._street.house.gateway = self._real
+            self._street.container.gateway = self._real
         yield from groups
 
     def __getattr__(self, name: str) -> Any:
@@ -74,8 +74,8 @@ class Twice:
 
 @pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize("store_id", ["21", "17"])
-def test_of_two_orders_with_our_tag_one_is_cancelled(street: Street, store_id: str) -> None:
-    street.house.gateway = Twice(street)  # type: ignore[assignment]
+def test_of_two_orders_with_our_tag_one_is_cancelled(street: Simulation, store_id: str) -> None:
+    street.container.gateway = Twice(street)  # type: ignore[assignment]
     street.place(store_id=store_id, **EARLY)
     street.until(lambda it: bool(it.ledger("cancel")))
     street.until(lambda it: not any(each.surplus and each.live for each in it.delivery().attempts))
@@ -85,7 +85,9 @@ def test_of_two_orders_with_our_tag_one_is_cancelled(street: Street, store_id: s
 
 
 @pytest.mark.parametrize(("step", "told"), [(60, "delivery.conflict"), (600, "delivery.reopened")])
-def test_a_courier_who_was_cancelled_and_comes_all_the_same_is_noticed(street: Street, step: float, told: str) -> None:
+def test_a_courier_who_was_cancelled_and_comes_all_the_same_is_noticed(
+    street: Simulation, step: float, told: str
+) -> None:
     street.sandbox.world.config = replace(street.sandbox.world.config, step=step)
     street.place(store_id="17", **EARLY)
     street.until(lambda it: it.status() == "created")
@@ -96,56 +98,56 @@ def test_a_courier_who_was_cancelled_and_comes_all_the_same_is_noticed(street: S
     assert (street.status(), told in street.told()) == ("delivered", True)
 
 
-def believed_cancelled(street: Street, delivery: Delivery) -> Change:
+def believed_cancelled(street: Simulation, delivery: Delivery) -> Change:
     """Take a cancel that the carrier shows for a moment, and takes back."""
     (attempt,) = delivery.attempts
     seen = Observation(DeliveryStatus.CANCELLED, Raw("row", "cancelled"), cancelled_by=CancelledBy.CUSTOMER)
-    return lifecycle.observe(delivery, attempt.id, [seen], street.house.rules, street.now, Cause.POLL)
+    return lifecycle.apply_observations(delivery, attempt.id, [seen], street.container.terms, street.now, Cause.POLL)
 
 
 @pytest.mark.trap("C-47", "B-99")
 @pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), *FINDABLE])
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
 def test_a_cancel_whose_answer_is_lost_is_repeated_only_after_a_read_that_shows_the_order_standing(
-    street: Street, store_id: str, carrier: str, kind: str
+    street: Simulation, store_id: str, carrier: str, kind: str
 ) -> None:
     street.place(store_id=store_id, **EARLY)
     street.until(lambda it: it.status() == "created")
     spoil(street, kind, carrier, "cancel")
     street.cancel(store_id=store_id)
     street.until(lambda it: it.delivery().final, step=5)
-    asks = street.delivery().attempts[0].cancel_asks
+    asks = street.delivery().attempts[0].cancel_requests
     assert (street.status(), asks) == ("cancelled", 2 if kind == "error_before" else 1)
     assert [made for made, _ in street.ledger("cancel")] == [carrier]
 
 
 @pytest.mark.trap("C-47")
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])
-def test_a_process_that_dies_before_its_cancel_is_sent_loses_no_cancel(street: Street, store_id: str) -> None:
+def test_a_process_that_dies_before_its_cancel_is_sent_loses_no_cancel(street: Simulation, store_id: str) -> None:
     street.place(store_id=store_id, **EARLY)
     street.until(lambda it: it.status() == "created")
     street.lose_hints = True
     street.cancel(store_id=store_id)
     street.work()
     street.lose_hints = False
-    street.decide(lambda it: lifecycle.begin_call(it, Step.CANCEL, street.house.rules, street.now))
+    street.decide(lambda it: lifecycle.begin_call(it, Step.CANCEL, street.container.terms, street.now))
     street.until(lambda it: it.delivery().final, step=5)
     assert (street.status(), street.ledger("cancel") != []) == ("cancelled", True)
-    assert street.delivery().attempts[0].cancel_asks == 2
+    assert street.delivery().attempts[0].cancel_requests == 2
 
 
-def test_what_is_over_is_read_again_and_then_left_alone(street: Street) -> None:
+def test_what_is_over_is_read_again_and_then_left_alone(street: Simulation) -> None:
     street.place()
     street.until(lambda it: it.status() == "delivered", step=300)
     told = street.told()
     for _ in range(13):
         street.pass_time(600)
     (attempt,) = street.delivery().attempts
-    assert (attempt.tail_reads, street.delivery().next_run_at, street.told()) == (2, None, told)
+    assert (attempt.follow_up_reads, street.delivery().next_run_at, street.told()) == (2, None, told)
 
 
 def test_an_order_whose_carrier_cannot_be_reached_asks_for_a_person_before_its_pickup_and_is_given_up_after_it(
-    street: Street,
+    street: Simulation,
 ) -> None:
     spoil(street, "unauthorized", "cervo", times=None)
     street.place()

@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 
 
-def wish_to_cancel(street: Street, **more: Any) -> None:
+def wish_to_cancel(street: Simulation, **more: Any) -> None:
     data = {"order_id": "2011", "reason": "changed my mind", "cancelled_by": "customer", **more}
     street.put_message("order.cancelled", data)
     street.work()
 
 
 @pytest.mark.trap("D-63")
-def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Street) -> None:
+def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Simulation) -> None:
     street.place("weak_done", store_id="17")
     street.until(lambda it: it.delivery().final, step=30)
     data = street.events()[-1]["data"]
@@ -33,7 +33,7 @@ def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Street) 
     ids=["free", "charged-and-not-allowed", "charged-and-allowed", "impossible"],
 )
 def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
-    street: Street, ready_at: str, ends: str, *, allow_paid: bool
+    street: Simulation, ready_at: str, ends: str, *, allow_paid: bool
 ) -> None:
     street.place(store_id="17", ready_at=ready_at)
     street.work()
@@ -45,7 +45,7 @@ def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
 
 
 @pytest.mark.trap("D-61")
-def test_nothing_of_the_days_other_customers_is_kept_or_told(street: Street) -> None:
+def test_nothing_of_the_days_other_customers_is_kept_or_told(street: Simulation) -> None:
     street.place(store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)
     kept = repr(street.delivery()) + repr(street.events())

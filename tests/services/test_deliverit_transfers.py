@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.status import DeliveryStatus
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.carriers.port import Observation
 from worker.domain import lifecycle
 
@@ -17,34 +17,34 @@ HANDED_OVER = ["queued", "awaiting_confirmation (manual_dispatch)"]
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path, CARRIERS__DELIVERIT__MODE="transfer")
+def street(tmp_path: Path) -> Iterator[Simulation]:
+    made = Simulation(tmp_path, CARRIERS__DELIVERIT__MODE="transfer")
     yield made
     made.close()
 
 
-def spoil(street: Street, kind: str, operation: str, times: int = 1) -> None:
+def spoil(street: Simulation, kind: str, operation: str, times: int = 1) -> None:
     fault = {"kind": kind, "api": "deliverit_info", "operation": operation, "times": times}
     street.ask("POST", "/sandbox/faults", fault)
 
 
-def handed_over(street: Street, script: str = "happy", **more: Any) -> None:
+def handed_over(street: Simulation, script: str = "happy", **more: Any) -> None:
     street.place(script, store_id="17", ready_at="2026-11-21T19:00:00+00:00", **more)
     street.work()
 
 
-def book_by_hand(street: Street) -> None:
+def book_by_hand(street: Simulation) -> None:
     """Book the driver in DeliverIt's pages."""
     street.ask("POST", f"/sandbox/orders/deliverit_info/{details(street).reference}/book", {"pickup_in": 7200})
 
 
-def details(street: Street) -> Any:
+def details(street: Simulation) -> Any:
     (order,) = street.sandbox.details.orders.values()
     return order
 
 
 @pytest.mark.trap("D-70", "D-72")
-def test_an_order_waits_for_its_driver_and_is_followed_once_he_is_booked_by_hand(street: Street) -> None:
+def test_an_order_waits_for_its_driver_and_is_followed_once_he_is_booked_by_hand(street: Simulation) -> None:
     handed_over(street)
     for _ in range(5):
         street.pass_time(60)
@@ -60,14 +60,14 @@ def test_an_order_waits_for_its_driver_and_is_followed_once_he_is_booked_by_hand
     assert street.delivery().attempts[0].ref == details(street).id
 
 
-def test_the_sandboxs_script_books_a_driver_at_once(street: Street) -> None:
+def test_the_sandboxs_script_books_a_driver_at_once(street: Simulation) -> None:
     handed_over(street, "booked")
     street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:2] == HANDED_OVER
 
 
 @pytest.mark.trap("D-70")
-def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carrier(street: Street) -> None:
+def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carrier(street: Simulation) -> None:
     handed_over(street)
     street.until(lambda it: it.delivery().attention is not None, step=300)
     assert (street.status(), street.delivery().attention) == ("awaiting_confirmation", "not_dispatched_in_time")
@@ -78,7 +78,7 @@ def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carri
 
 
 @pytest.mark.trap("D-60", "D-70")
-def test_a_driver_who_is_booked_twice_by_hand_comes_once(street: Street) -> None:
+def test_a_driver_who_is_booked_twice_by_hand_comes_once(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
     street.until(lambda it: it.status() == "created")
@@ -90,14 +90,14 @@ def test_a_driver_who_is_booked_twice_by_hand_comes_once(street: Street) -> None
 
 
 @pytest.mark.trap("D-19", "D-71")
-def test_an_unpaid_order_is_not_handed_over(street: Street) -> None:
+def test_an_unpaid_order_is_not_handed_over(street: Simulation) -> None:
     handed_over(street, payment={"prepaid": False, "amount": "125.00", "currency": "DKK"})
     street.until(lambda it: it.delivery().final, step=30)
     assert "deliverit_info" not in [carrier for carrier, _ in street.ledger()]
 
 
 @pytest.mark.trap("D-78")
-def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(street: Street) -> None:
+def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(street: Simulation) -> None:
     handed_over(street)
     street.cancel(store_id="17")
     street.work()
@@ -109,7 +109,7 @@ def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(street: Str
 
 
 @pytest.mark.trap("C-47", "D-78")
-def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(street: Street) -> None:
+def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
     street.until(lambda it: it.status() == "created")
@@ -122,18 +122,18 @@ def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(street: Stre
 
 
 @pytest.mark.trap("C-47", "D-78")
-def test_the_carriers_word_alone_cancels_nothing_that_somebody_drives_for_by_then(street: Street) -> None:
+def test_the_carriers_word_alone_cancels_nothing_that_somebody_drives_for_by_then(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
     street.until(lambda it: it.status() == "created")
     attempt, said = street.delivery().attempts[0].id, Observation(DeliveryStatus.CANCELLED, None)
-    street.decide(lambda it: lifecycle.cancel_answered(it, attempt, said, street.house.rules, street.now))
+    street.decide(lambda it: lifecycle.apply_cancel_outcome(it, attempt, said, street.container.terms, street.now))
     assert street.status() == "created"
 
 
 @pytest.mark.trap("D-78")
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_cancel_whose_answer_was_lost_is_asked_for_again(street: Street, kind: str) -> None:
+def test_a_cancel_whose_answer_was_lost_is_asked_for_again(street: Simulation, kind: str) -> None:
     handed_over(street)
     spoil(street, kind, "cancel")
     street.cancel(store_id="17")
@@ -142,7 +142,7 @@ def test_a_cancel_whose_answer_was_lost_is_asked_for_again(street: Street, kind:
 
 
 @pytest.mark.trap("D-40", "D-78")
-def test_a_driver_who_is_too_close_is_not_cancelled(street: Street) -> None:
+def test_a_driver_who_is_too_close_is_not_cancelled(street: Simulation) -> None:
     handed_over(street)
     door = f"/sandbox/orders/deliverit_info/{details(street).reference}/book"
     street.ask("POST", door, {"pickup_in": 600})
@@ -158,7 +158,7 @@ def test_a_driver_who_is_too_close_is_not_cancelled(street: Street) -> None:
     ("kind", "number_known"), [("error_before", True), ("drop_before", True), ("error_after", False), ("late", False)]
 )
 def test_a_transfer_in_doubt_is_settled_without_a_second_entry(
-    street: Street, kind: str, *, number_known: bool
+    street: Simulation, kind: str, *, number_known: bool
 ) -> None:
     spoil(street, kind, "create")
     handed_over(street)
@@ -175,7 +175,7 @@ def test_a_transfer_in_doubt_is_settled_without_a_second_entry(
 
 
 @pytest.mark.trap("D-74")
-def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled(street: Street) -> None:
+def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled(street: Simulation) -> None:
     spoil(street, "error_before", "create", times=1000)
     handed_over(street)
     street.until(lambda it: it.delivery().attention == "outcome_unknown", step=300)
@@ -185,10 +185,10 @@ def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled
 
 
 @pytest.mark.trap("D-74")
-def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(street: Street) -> None:
+def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(street: Simulation) -> None:
     spoil(street, "error_before", "create", times=1)
     handed_over(street)
-    street.decide(lambda it: lifecycle.resolve(it, None, street.house.rules, street.now))
+    street.decide(lambda it: lifecycle.resolve_unknown_outcome(it, None, street.container.terms, street.now))
     street.cancel(store_id="17")
     for _ in range(30):
         street.pass_time(60)
@@ -196,18 +196,22 @@ def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(street: Street) -
 
 
 @pytest.mark.trap("D-74")
-def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_be_cancelled(street: Street) -> None:
+def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_be_cancelled(
+    street: Simulation,
+) -> None:
     spoil(street, "error_after", "create")
     handed_over(street)
     street.until(lambda it: it.delivery().attention == "reference_missing")
-    street.decide(lambda it: lifecycle.resolve(it, details(street).id, street.house.rules, street.now))
+    street.decide(
+        lambda it: lifecycle.resolve_unknown_outcome(it, details(street).id, street.container.terms, street.now)
+    )
     street.cancel(store_id="17")
     street.until(lambda it: it.delivery().final, step=30)
     assert (street.status(), details(street).life.word(street.now)) == ("cancelled", "cancelled")
 
 
 @pytest.mark.trap("D-75")
-def test_an_order_that_was_not_saved_is_sent_again_under_its_number(street: Street) -> None:
+def test_an_order_that_was_not_saved_is_sent_again_under_its_number(street: Simulation) -> None:
     strange = "Some strange error has occured. Please try again. If the error remains, please contact DeliverIt"
     body = {"error": True, "message": strange}
     fault = {"kind": "error_before", "api": "deliverit_info", "operation": "create", "status": 400, "body": body}
@@ -219,19 +223,19 @@ def test_an_order_that_was_not_saved_is_sent_again_under_its_number(street: Stre
 
 @pytest.mark.trap("D-76", "D-77")
 @pytest.mark.parametrize("kind", [None, "error_after"])
-def test_a_change_is_carried_to_an_order_that_has_no_driver_yet(street: Street, kind: str | None) -> None:
+def test_a_change_is_carried_to_an_order_that_has_no_driver_yet(street: Simulation, kind: str | None) -> None:
     handed_over(street)
     if kind:
         spoil(street, kind, "update")
     changed(street, notes="no onions")
-    street.until(lambda it: [each.told for each in it.delivery().attempts] == [it.delivery().fingerprint])
+    street.until(lambda it: [each.sent_fingerprint for each in it.delivery().attempts] == [it.delivery().fingerprint])
     assert details(street).form["remarks"].endswith("no onions")
     assert (street.status(), street.delivery().attention) == ("awaiting_confirmation", None)
     assert {carrier for carrier, _ in street.ledger("edit")} == {"deliverit_info"}
 
 
 @pytest.mark.trap("D-77")
-def test_a_change_after_a_driver_is_booked_is_left_to_a_person(street: Street) -> None:
+def test_a_change_after_a_driver_is_booked_is_left_to_a_person(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
     street.until(lambda it: it.status() == "created")
@@ -240,7 +244,7 @@ def test_a_change_after_a_driver_is_booked_is_left_to_a_person(street: Street) -
     assert (street.delivery().attention, street.ledger("edit")) == ("order_changed_after_dispatch", [])
 
 
-def changed(street: Street, **fields: Any) -> None:
+def changed(street: Simulation, **fields: Any) -> None:
     """Let the platform change the order."""
     update = street.placed()
     update.update(id="update", type="order.updated")

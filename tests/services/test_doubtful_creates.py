@@ -4,21 +4,21 @@ import json
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 
 FINDABLE = [("21", "borzo"), ("17", "deliverit")]
 
 
-def spoil(street: Street, kind: str, api: str, times: int = 1) -> None:
+def spoil(street: Simulation, kind: str, api: str, times: int = 1) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "operation": "create", "times": times})
 
 
 @pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_an_order_created_behind_an_error_is_found_again_and_followed(
-    street: Street, store_id: str, carrier: str
+    street: Simulation, store_id: str, carrier: str
 ) -> None:
     spoil(street, "error_after", carrier)
     street.place(store_id=store_id)
@@ -32,7 +32,7 @@ def test_an_order_created_behind_an_error_is_found_again_and_followed(
 @pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absence(
-    street: Street, store_id: str, carrier: str
+    street: Simulation, store_id: str, carrier: str
 ) -> None:
     spoil(street, "error_before", carrier)
     street.place(store_id=store_id)
@@ -44,7 +44,7 @@ def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absen
 
 
 @pytest.mark.trap("X-03")
-def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Street) -> None:
+def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Simulation) -> None:
     spoil(street, "error_before", "deliverit", times=2)
     street.place(store_id="17")
     for _ in range(120):
@@ -54,20 +54,20 @@ def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Street) -> None:
 
 
 @pytest.mark.trap("C-23")
-def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street: Street) -> None:
+def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street: Simulation) -> None:
     spoil(street, "error_before", "cervo")
     street.place()
     for _ in range(60):
         street.pass_time(10)
     assert street.told() == ["queued", "submit_unknown", "delivery.attention_required"]
     assert street.ledger() == []
-    street.decide(lambda it: lifecycle.resolve(it, None, street.house.rules, street.now))
+    street.decide(lambda it: lifecycle.resolve_unknown_outcome(it, None, street.container.terms, street.now))
     street.until(lambda it: it.status() == "delivered")
     assert len(street.ledger()) == 1
 
 
 @pytest.mark.trap("C-17", "C-23", "C-24")
-def test_cervos_callback_proves_that_the_order_exists(street: Street) -> None:
+def test_cervos_callback_proves_that_the_order_exists(street: Simulation) -> None:
     spoil(street, "error_after", "cervo")
     street.place()
     street.work()
@@ -81,19 +81,23 @@ def test_cervos_callback_proves_that_the_order_exists(street: Street) -> None:
 
 @pytest.mark.trap("X-03")
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])
-def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(street: Street, store_id: str) -> None:
+def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(
+    street: Simulation, store_id: str
+) -> None:
     street.lose_hints = True
     street.place(store_id=store_id)
     street.work()
     street.lose_hints = False
-    street.decide(lambda it: lifecycle.begin_booking(it, *street.house.new_attempt(), street.house.rules, street.now))
+    street.decide(
+        lambda it: lifecycle.begin_booking(it, *street.container.new_attempt(), street.container.terms, street.now)
+    )
     street.until(lambda it: it.status() == "submit_unknown")
     assert street.ledger() == []
     assert street.delivery().step is Step.RECONCILE
 
 
 def test_an_order_that_moves_to_an_unknown_store_is_still_looked_for_where_it_may_have_been_created(
-    street: Street,
+    street: Simulation,
 ) -> None:
     spoil(street, "error_before", "borzo")
     street.place(store_id="21")
@@ -104,13 +108,13 @@ def test_an_order_that_moves_to_an_unknown_store_is_still_looked_for_where_it_ma
     street.put(json.dumps({**moved, "id": "2", "data": {**moved["data"], "revision": 2, "store_id": "999"}}))
     for _ in range(20):
         street.pass_time(30)
-    assert (street.delivery().attention, street.delivery().attempts[0].tail_reads) == ("unknown_store", 3)
+    assert (street.delivery().attention, street.delivery().attempts[0].follow_up_reads) == ("unknown_store", 3)
     street.put(json.dumps({**moved, "id": "3", "data": {**moved["data"], "revision": 3}}))
     street.until(lambda it: it.status() == "delivered")
 
 
 @pytest.mark.trap("C-02")
-def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Street) -> None:
+def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Simulation) -> None:
     spoil(street, "unauthorized", "borzo")
     street.place(store_id="21")
     street.work()
@@ -119,44 +123,46 @@ def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Street) 
     assert len(street.delivery().attempts) == 1
 
 
-def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Street) -> None:
+def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Simulation) -> None:
     street.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17})
     street.put_message("order.placed", {"order_id": "5150"})
-    street.until(lambda it: bool(it.house.store.find("5150")))
+    street.until(lambda it: bool(it.container.database.find("5150")))
     street.until(lambda it: it.status("5150") == "delivered")
     assert [made for made, _ in street.ledger()] == ["ordering", "deliverit"]
 
 
 @pytest.mark.trap("O-10")
-def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Street) -> None:
+def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Simulation) -> None:
     street.put_message("order.placed", {"order_id": "404404"})
-    street.until(lambda it: bool(it.house.store.dead_letters(1)), step=60)
-    (letter,) = street.house.store.dead_letters(5)
+    street.until(lambda it: bool(it.container.database.dead_letters(1)), step=60)
+    (letter,) = street.container.database.dead_letters(5)
     assert letter["reason"] == "the platform has no such order"
     street.ask("POST", "/sandbox/ordering/orders", {"id": 404404, "business_id": 17})
     street.put(letter["raw"])
-    street.until(lambda it: bool(it.house.store.find("404404")))
+    street.until(lambda it: bool(it.container.database.find("404404")))
 
 
-def test_an_order_whose_message_overtakes_its_own_transaction_is_fetched_a_little_later(street: Street) -> None:
+def test_an_order_whose_message_overtakes_its_own_transaction_is_fetched_a_little_later(street: Simulation) -> None:
     street.put_message("order.placed", {"order_id": "5150"})
     street.pass_time()
     street.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17})
-    street.until(lambda it: bool(it.house.store.find("5150")))
-    assert street.house.store.dead_letters(5) == []
+    street.until(lambda it: bool(it.container.database.find("5150")))
+    assert street.container.database.dead_letters(5) == []
 
 
-def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_waits_unseen(street: Street) -> None:
+def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_waits_unseen(
+    street: Simulation,
+) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": "error_before", "api": "ordering", "times": None})
     street.put_message("order.placed", {"order_id": "5150"})
-    street.until(lambda it: bool(it.house.store.dead_letters(1)), step=60)
-    (letter,) = street.house.store.dead_letters(5)
+    street.until(lambda it: bool(it.container.database.dead_letters(1)), step=60)
+    (letter,) = street.container.database.dead_letters(5)
     assert letter["reason"] == "the platform cannot be asked: the platform answered 500"
-    assert not street.house.store.awaits_fetch(street.now)
+    assert not street.container.database.awaits_fetch(street.now)
 
 
 @pytest.mark.trap("X-04")
-def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Street) -> None:
+def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Simulation) -> None:
     spoil(street, "error_after", "borzo")
     street.place(store_id="21")
     street.work()
@@ -167,7 +173,7 @@ def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_
 
 
 @pytest.mark.trap("C-21")
-def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street: Street) -> None:
+def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street: Simulation) -> None:
     street.place()
     street.work()
     known = street.delivery().attempts[0].ref
@@ -179,7 +185,7 @@ def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street:
 
 
 @pytest.mark.trap("C-21")
-def test_one_id_for_two_orders_that_were_created_together_counts_once(street: Street) -> None:
+def test_one_id_for_two_orders_that_were_created_together_counts_once(street: Simulation) -> None:
     fault = {"kind": "html", "api": "cervo", "operation": "create", "body": "99999", "times": 2}
     street.ask("POST", "/sandbox/faults", fault)
     for order_id in ("1", "2"):

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from schemas.status import Reason
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, Step
 from worker.errors import Refused
@@ -34,25 +34,25 @@ class Meanwhile:
         self._real.close()
 
 
-def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Street) -> None:
-    real, rules = street.house.gateway, street.house.rules
+def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Simulation) -> None:
+    real, rules = street.container.gateway, street.container.terms
 
     def written_off(it: Delivery) -> Any:
-        doubt = lifecycle.lost(it, rules, street.now)
+        doubt = lifecycle.mark_outcome_unknown(it, rules, street.now)
         assert doubt is not None
         first = doubt.delivery.attempts[0].id
         gone = doubt
         for _ in range(3):
-            gone = lifecycle.absent(  # type: ignore[assignment]
+            gone = lifecycle.record_not_found(  # type: ignore[assignment]
                 gone.delivery, first, gone.delivery.attempts[0].lookups, rules, street.now
             )
-        return lifecycle.begin_booking(gone.delivery, *street.house.new_attempt(), rules, street.now)
+        return lifecycle.begin_booking(gone.delivery, *street.container.new_attempt(), rules, street.now)
 
     def meanwhile() -> None:
-        street.house.gateway = real
+        street.container.gateway = real
         street.decide(written_off)
 
-    street.house.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
+    street.container.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
     street.place(store_id="21")
     street.work()
     first, second = street.delivery().attempts
@@ -61,31 +61,31 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Street)
     assert "delivery.conflict" in street.told()
 
 
-def test_a_late_answer_to_a_change_is_not_taken_for_that_to_the_next_one(street: Street) -> None:
+def test_a_late_answer_to_a_change_is_not_taken_for_that_to_the_next_one(street: Simulation) -> None:
     """Nobody knows what the next one leads to until its own answer comes."""
     street.place(store_id="21")
     street.work()
-    real, data = street.house.gateway, street.placed()["data"]
+    real, data = street.container.gateway, street.placed()["data"]
 
     def change(revision: int) -> None:
         changed = {**data, "revision": revision, "notes": f"sandbox:happy {revision}"}
         street.put(message("order.updated", f"revision-{revision}", changed))
 
     def begun_anew(it: Delivery) -> Any:
-        read = lifecycle.unseen(it, it.attempts[0].id, street.house.rules, street.now)
-        return lifecycle.begin_call(read.delivery, Step.AMEND, street.house.rules, street.now)
+        read = lifecycle.record_missing(it, it.attempts[0].id, street.container.terms, street.now)
+        return lifecycle.begin_call(read.delivery, Step.AMEND, street.container.terms, street.now)
 
     def meanwhile() -> None:
-        street.house.gateway = real
+        street.container.gateway = real
         street.now += timedelta(minutes=5)
         change(3)
         street.decide(begun_anew)
 
     change(2)
-    street.house.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
+    street.container.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
     street.app.tasks["deliveries.amend"]("borzo", [street.delivery().id])
     (attempt,) = street.delivery().attempts
-    assert (attempt.told, attempt.amending) == ("", street.delivery().fingerprint)
+    assert (attempt.sent_fingerprint, attempt.pending_fingerprint) == ("", street.delivery().fingerprint)
 
 
 class Spoiling:
@@ -104,12 +104,12 @@ class Spoiling:
         return found(*what, **how)
 
 
-def spoil_codec(street: Street, carrier: str, method: str, spoilt: Callable[..., Exception | None]) -> None:
-    carriers: Any = street.house._carriers
-    carriers[carrier] = Spoiling(street.house.carrier(carrier), method, spoilt)
+def spoil_codec(street: Simulation, carrier: str, method: str, spoilt: Callable[..., Exception | None]) -> None:
+    carriers: Any = street.container._carriers
+    carriers[carrier] = Spoiling(street.container.carrier(carrier), method, spoilt)
 
 
-def place_two(street: Street) -> list[str]:
+def place_two(street: Simulation) -> list[str]:
     for order_id in ("1", "2"):
         street.place(store_id="21", order_id=order_id)
     street.work()
@@ -121,31 +121,31 @@ def of_order_1(booking: Any, *_: Any) -> Exception | None:
 
 
 @pytest.mark.trap("X-14")
-def test_a_reply_that_breaks_its_codec_leaves_its_neighbours_alone(street: Street) -> None:
+def test_a_reply_that_breaks_its_codec_leaves_its_neighbours_alone(street: Simulation) -> None:
     spoil_codec(street, "borzo", "read_booking", of_order_1)
     assert place_two(street) == ["submit_unknown", "created"]
 
 
 @pytest.mark.trap("X-14")
-def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbours_alone(street: Street) -> None:
+def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbours_alone(street: Simulation) -> None:
     spoil_codec(street, "borzo", "book", of_order_1)
     assert place_two(street) == ["rejected", "created"]
     assert street.delivery("1").reason is Reason.UNKNOWN
 
 
 @pytest.mark.trap("X-14")
-def test_an_answer_that_cannot_be_stored_takes_no_other_along(street: Street) -> None:
-    store: Any = street.house.store
+def test_an_answer_that_cannot_be_stored_takes_no_other_along(street: Simulation) -> None:
+    store: Any = street.container.database
 
     def settling_order_1(ids: Any, _decide: Any) -> Exception | None:
         concerned = [each for each in store.load(list(ids)) if each.order.order_id == "1" and each.attempts]
         return ValueError("cannot be stored") if concerned else None
 
-    street.house.store = Spoiling(store, "update", settling_order_1)  # type: ignore[assignment]
+    street.container.database = Spoiling(store, "update", settling_order_1)  # type: ignore[assignment]
     assert place_two(street) == ["queued", "created"]
 
 
-def test_a_look_up_that_cannot_tell_waits_and_never_spins(street: Street) -> None:
+def test_a_look_up_that_cannot_tell_waits_and_never_spins(street: Simulation) -> None:
     faults = {"kind": "error_before", "api": "borzo", "times": None}
     street.ask("POST", "/sandbox/faults", faults)
     street.place(store_id="21")
@@ -156,7 +156,7 @@ def test_a_look_up_that_cannot_tell_waits_and_never_spins(street: Street) -> Non
     assert (before.status, street.ledger()) == ("submit_unknown", [])
 
 
-def test_what_cannot_be_asked_at_all_is_not_asked_again_and_again(street: Street) -> None:
+def test_what_cannot_be_asked_at_all_is_not_asked_again_and_again(street: Simulation) -> None:
     street.place(store_id="17")
     street.work()
     spoil_codec(street, "deliverit", "track", lambda *_: Refused(Reason.CONFIG))
@@ -178,7 +178,7 @@ class Together:
 
 
 def test_a_batch_of_creates_costs_one_transaction_for_its_intents_and_one_for_a_group_of_answers(
-    street: Street,
+    street: Simulation,
 ) -> None:
     """Also where each answer's id is looked for among those of others: a transaction each is twice the work."""
     street.lose_hints = True
@@ -186,9 +186,9 @@ def test_a_batch_of_creates_costs_one_transaction_for_its_intents_and_one_for_a_
         street.place(order_id=f"20{number}")
     street.work()
     street.lose_hints = False
-    street.house.gateway = Together(street.house.gateway)  # type: ignore[assignment]
+    street.container.gateway = Together(street.container.gateway)  # type: ignore[assignment]
     written: list[object] = []
-    event.listen(street.house.store.engine, "commit", written.append)
+    event.listen(street.container.database.engine, "commit", written.append)
     ids = [street.delivery(f"20{number}").id for number in range(5)]
     street.app.tasks["deliveries.book"]("cervo", ids)
     assert len(written) == 2

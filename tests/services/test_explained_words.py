@@ -7,40 +7,40 @@ from datetime import timedelta
 import pytest
 
 from schemas.status import Cause, DeliveryStatus
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.carriers.port import Observation, Raw
 from worker.domain import lifecycle
 
 UNKNOWN = {"cervo": ("34", "order:6"), "borzo": ("21", "delivery:left_in_locker")}
 
 
-def until_unknown(street: Street, order_id: str = "2011") -> None:
+def until_unknown(street: Simulation, order_id: str = "2011") -> None:
     street.until(lambda it: "delivery.status_unrecognized" in it.told(order_id))
 
 
-def explain(street: Street, carrier: str, word: str, status: DeliveryStatus) -> int:
-    house = street.house
-    return len(house.store.explain_word(carrier, word, status, house.rules, house.now()))
+def explain(street: Simulation, carrier: str, word: str, status: DeliveryStatus) -> int:
+    house = street.container
+    return len(house.database.explain_word(carrier, word, status, house.terms, house.clock()))
 
 
 @pytest.mark.trap("C-32", "B-70")
 @pytest.mark.parametrize("carrier", UNKNOWN)
-def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: str, street: Street) -> None:
+def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: str, street: Simulation) -> None:
     store_id, word = UNKNOWN[carrier]
     street.place("unknown_word", store_id)
     until_unknown(street)
-    assert street.house.store.odd_words() == {carrier: [word]}
+    assert street.container.database.odd_words() == {carrier: [word]}
     assert explain(street, carrier, word, DeliveryStatus.DELIVERED) == 1
     delivery = street.delivery()
-    assert (delivery.status, delivery.evidence, delivery.attempts[0].unread) == ("delivered", "weak", None)
+    assert (delivery.status, delivery.evidence, delivery.attempts[0].unmapped_status) == ("delivered", "weak", None)
     assert explain(street, carrier, word, DeliveryStatus.DELIVERED) == 0
 
 
 @pytest.mark.trap("C-32", "B-70")
 @pytest.mark.parametrize("carrier", UNKNOWN)
-def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, street: Street) -> None:
+def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, street: Simulation) -> None:
     store_id, word = UNKNOWN[carrier]
-    assert street.house.words(carrier) == {}
+    assert street.container.status_mappings(carrier) == {}
     explain(street, carrier, word, DeliveryStatus.DELIVERED)
     street.place("unknown_word", store_id)
     street.until(lambda it: it.delivery().final, step=30)
@@ -53,8 +53,10 @@ def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, s
     )
 
 
-def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within_five_seconds(street: Street) -> None:
-    house, store = street.house, street.house.store
+def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within_five_seconds(
+    street: Simulation,
+) -> None:
+    house, store = street.container, street.container.database
     known = []
     changes: list[Callable[[], object]] = [
         lambda: explain(street, "cervo", "order:6", DeliveryStatus.FAILED),
@@ -62,11 +64,11 @@ def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within
         lambda: store.forget_word("cervo", "order:6"),
     ]
     for change in changes:
-        before = house.words("cervo")
+        before = house.status_mappings("cervo")
         change()
-        soon = house.words("cervo")
+        soon = house.status_mappings("cervo")
         street.now += timedelta(seconds=5)
-        known.append((soon == before, house.words("cervo"), house.words("borzo")))
+        known.append((soon == before, house.status_mappings("cervo"), house.status_mappings("borzo")))
     assert known == [
         (True, {"order:6": "failed"}, {}),
         (True, {"order:6": "delivered"}, {}),
@@ -75,19 +77,21 @@ def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within
     assert not store.forget_word("cervo", "order:6")
 
 
-def test_a_step_back_is_no_unknown_word(street: Street) -> None:
+def test_a_step_back_is_no_unknown_word(street: Simulation) -> None:
     street.place("unknown_word", "34")
     until_unknown(street)
     back = Observation(DeliveryStatus.CREATED, Raw("order", "1"))
-    house = street.house
+    house = street.container
     street.decide(
-        lambda each: lifecycle.observe(each, each.attempts[0].id, [back], house.rules, house.now(), Cause.CALLBACK)
+        lambda each: lifecycle.apply_observations(
+            each, each.attempts[0].id, [back], house.terms, house.clock(), Cause.CALLBACK
+        )
     )
-    assert (street.delivery().attempts[0].odd_word or "").splitlines() == ["order:6", "regression:created"]
-    assert house.store.odd_words() == {"cervo": ["order:6"]}
+    assert (street.delivery().attempts[0].reported_anomalies or "").splitlines() == ["order:6", "regression:created"]
+    assert house.database.odd_words() == {"cervo": ["order:6"]}
 
 
-def test_an_explained_word_of_a_callback_counts_too(street: Street) -> None:
+def test_an_explained_word_of_a_callback_counts_too(street: Simulation) -> None:
     explain(street, "borzo", "delivery:left_in_locker", DeliveryStatus.DROPOFF_ARRIVED)
     street.place("unknown_word", "21")
     street.until(lambda it: any(each["data"]["cause"] == "callback" for each in it.events()))

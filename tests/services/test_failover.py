@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.status import DeliveryStatus
-from tests.services.simulation import START, Street
+from tests.services.simulation import START, Simulation
 from tests.services.test_carrier_trouble import Wire, fault, mend
 from worker.errors import Unavailable
 
@@ -16,15 +16,15 @@ OWED: dict[str, Any] = {"payment": {"prepaid": False, "amount": "125.00", "curre
 
 
 @pytest.fixture
-def wire(street: Street) -> Wire:
+def wire(street: Simulation) -> Wire:
     return Wire(street)
 
 
-def carriers(street: Street) -> list[str]:
+def carriers(street: Simulation) -> list[str]:
     return [carrier for carrier, _ in street.ledger()]
 
 
-def fails_over(street: Street) -> timedelta:
+def fails_over(street: Simulation) -> timedelta:
     """Wait for the next carrier; tell how long that took."""
     since = street.now
     street.until(lambda it: it.delivery().carrier == "borzo")
@@ -33,7 +33,7 @@ def fails_over(street: Street) -> timedelta:
 
 
 @pytest.mark.trap("D-19")
-def test_an_order_to_be_paid_at_the_door_goes_past_a_carrier_that_collects_nothing(street: Street) -> None:
+def test_an_order_to_be_paid_at_the_door_goes_past_a_carrier_that_collects_nothing(street: Simulation) -> None:
     with capture_logs() as logs:
         street.place(store_id="17", **OWED)
         street.work()
@@ -51,7 +51,7 @@ def test_an_order_to_be_paid_at_the_door_goes_past_a_carrier_that_collects_nothi
     ]
 
 
-def test_an_order_that_nobody_can_take_is_rejected_as_it_comes_in(street: Street) -> None:
+def test_an_order_that_nobody_can_take_is_rejected_as_it_comes_in(street: Simulation) -> None:
     street.place(store_id="17", carriers=["deliverit"], **OWED)
     street.work()
     assert (street.told(), street.ledger()) == (["queued", "rejected", "delivery.dispatch_failed"], [])
@@ -63,15 +63,15 @@ def test_an_order_that_nobody_can_take_is_rejected_as_it_comes_in(street: Street
 
 
 def test_the_settings_of_an_account_send_an_order_elsewhere(tmp_path: Path) -> None:
-    street = Street(tmp_path, CARRIERS__DELIVERIT__POSTAL_CODES="80,82")
+    street = Simulation(tmp_path, CARRIERS__DELIVERIT__POSTAL_CODES="80,82")
     street.place(store_id="17")
     street.work()
     assert carriers(street) == ["borzo"]
     street.close()
 
 
-def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(street: Street) -> None:
-    street.house.store.pause("deliverit", "operator", "a holiday", street.now)
+def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(street: Simulation) -> None:
+    street.container.database.pause("deliverit", "operator", "a holiday", street.now)
     street.place(store_id="17")
     street.work()
     with capture_logs() as logs:
@@ -80,13 +80,13 @@ def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(st
     assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.left"] == [
         ("deliverit", "borzo")
     ]
-    street.house.store.resume("deliverit", "operator", street.now)
+    street.container.database.resume("deliverit", "operator", street.now)
     street.until(lambda it: it.delivery().final, step=30)
     assert (street.status(), carriers(street)) == ("delivered", ["borzo"])
 
 
 def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answers_first(
-    street: Street, wire: Wire
+    street: Simulation, wire: Wire
 ) -> None:
     down = {"deliverit", "borzo"}
     wire.instead = lambda account, _call: Unavailable("connection refused") if account in down else None
@@ -107,20 +107,20 @@ def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answ
     assert (street.status(), carriers(street)) == ("delivered", ["deliverit"])
 
 
-def test_a_preorder_is_not_given_away_before_its_time(street: Street) -> None:
-    street.house.store.pause("deliverit", "operator", "", street.now)
+def test_a_preorder_is_not_given_away_before_its_time(street: Simulation) -> None:
+    street.container.database.pause("deliverit", "operator", "", street.now)
     street.place(store_id="17", deliver_at="2026-11-21T22:00:00Z")
     street.until(lambda it: it.now == START + timedelta(hours=4), step=1800)
     street.until(lambda it: it.delivery().carrier == "borzo", step=60)
     assert street.now == START + timedelta(hours=4, minutes=32)
 
 
-def test_a_carrier_that_lets_us_in_again_in_time_keeps_its_order(street: Street) -> None:
+def test_a_carrier_that_lets_us_in_again_in_time_keeps_its_order(street: Simulation) -> None:
     fault(street, "unauthorized", "deliverit")
     street.place(store_id="17")
     street.work()
     street.pass_time(60)
     mend(street)
-    street.house.store.resume("deliverit", "operator", street.now)
+    street.container.database.resume("deliverit", "operator", street.now)
     street.pass_time(1)
     assert (street.status(), carriers(street)) == ("created", ["deliverit"])

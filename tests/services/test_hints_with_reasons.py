@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 
 
 @pytest.mark.trap("C-41", "C-50")
-def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(street: Street) -> None:
+def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(street: Simulation) -> None:
     street.place("cancelled")
     street.until(lambda it: it.delivery().final)
     ended = next(event["data"] for event in street.events() if event["data"]["status"] == "cancelled")
@@ -14,7 +14,7 @@ def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(str
 
 
 @pytest.mark.trap("C-50")
-def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(street: Street) -> None:
+def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(street: Simulation) -> None:
     street.place("courier_withdraws")
-    street.until(lambda it: any("why" in each.refs for each in it.delivery().attempts), step=1)
+    street.until(lambda it: any("why" in each.codec_state for each in it.delivery().attempts), step=1)
     assert street.status() == "courier_withdrawn"

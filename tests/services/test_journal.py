@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import Unavailable, Uncertain
 from worker.http.call import Reply
-from worker.resilience.call_journal import LARGEST, Journal, Notes
-from worker.services.crash_recovery import JournalReader, Replay
+from worker.resilience.call_journal import LARGEST, CallJournal, JournalEntries
+from worker.services.crash_recovery import CrashRecovery, JournalReader
 
 CARRIERS = pytest.mark.parametrize("shop", ["34", "21", "17"], ids=["cervo", "borzo", "deliverit"])
 AWAY = OperationalError("", None, Exception("the database is away"))
@@ -41,8 +41,8 @@ class Instead:
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path)
+def street(tmp_path: Path) -> Iterator[Simulation]:
+    made = Simulation(tmp_path)
     yield made
     made.close()
 
@@ -51,50 +51,50 @@ def dies(*_: Any, **__: Any) -> Any:
     raise Killed
 
 
-def book(street: Street) -> None:
+def book(street: Simulation) -> None:
     """Let a process take up what waits, and die of it."""
     with pytest.raises(Killed):
         street.work()
 
 
-def before_sending(street: Street, carrier: str) -> None:
-    carriers: Any = street.house._carriers
-    carriers[carrier] = Instead(street.house.carrier(carrier), "book", dies)
+def before_sending(street: Simulation, carrier: str) -> None:
+    carriers: Any = street.container._carriers
+    carriers[carrier] = Instead(street.container.carrier(carrier), "book", dies)
 
 
-def at_the_door(street: Street, _carrier: str) -> None:
-    street.house.gateway = Instead(street.house.gateway, "send", dies)  # type: ignore[assignment]
+def at_the_door(street: Simulation, _carrier: str) -> None:
+    street.container.gateway = Instead(street.container.gateway, "send", dies)  # type: ignore[assignment]
 
 
-def with_the_reply(street: Street, carrier: str) -> None:
-    carriers: Any = street.house._carriers
-    carriers[carrier] = Instead(street.house.carrier(carrier), "read_booking", dies)
+def with_the_reply(street: Simulation, carrier: str) -> None:
+    carriers: Any = street.container._carriers
+    carriers[carrier] = Instead(street.container.carrier(carrier), "read_booking", dies)
 
 
-def dead(street: Street, shop: str, where: Callable[[Street, str], None]) -> None:
+def dead(street: Simulation, shop: str, where: Callable[[Simulation, str], None]) -> None:
     """Let a process die somewhere in a create, and start another."""
     street.place(store_id=shop)
-    carrier, gateway = street.delivery().carrier or "", street.house.gateway
+    carrier, gateway = street.delivery().carrier or "", street.container.gateway
     where(street, carrier)
     book(street)
-    street.house.gateway = gateway
-    street.house._carriers.clear()
+    street.container.gateway = gateway
+    street.container._carriers.clear()
 
 
-def replayed(street: Street) -> str:
-    Replay(street.house).step()
+def replayed(street: Simulation) -> str:
+    CrashRecovery(street.container).step()
     return street.status()
 
 
-def pages(street: Street) -> list[Path]:
-    return sorted(street.house.settings.journal_folder.iterdir())
+def pages(street: Simulation) -> list[Path]:
+    return sorted(street.container.settings.journal_folder.iterdir())
 
 
 # --- what follows from a page ---
 
 
 @CARRIERS
-def test_a_reply_that_nobody_could_read_any_more_is_read_from_the_journal(street: Street, shop: str) -> None:
+def test_a_reply_that_nobody_could_read_any_more_is_read_from_the_journal(street: Simulation, shop: str) -> None:
     dead(street, shop, with_the_reply)
     assert street.delivery().attempts[0].state == "submitting"
     assert replayed(street) in {"created", "awaiting_confirmation"}
@@ -105,7 +105,7 @@ def test_a_reply_that_nobody_could_read_any_more_is_read_from_the_journal(street
 
 
 @CARRIERS
-def test_what_was_never_sent_is_sent_by_the_next_process(street: Street, shop: str) -> None:
+def test_what_was_never_sent_is_sent_by_the_next_process(street: Simulation, shop: str) -> None:
     dead(street, shop, before_sending)
     assert (replayed(street), street.delivery().attempts[0].state) == ("queued", "queued")
     assert (street.ledger(), pages(street)) == ([], [])
@@ -115,24 +115,24 @@ def test_what_was_never_sent_is_sent_by_the_next_process(street: Street, shop: s
 
 
 @CARRIERS
-def test_what_may_have_been_sent_and_brought_no_reply_stays_in_doubt(street: Street, shop: str) -> None:
+def test_what_may_have_been_sent_and_brought_no_reply_stays_in_doubt(street: Simulation, shop: str) -> None:
     dead(street, shop, at_the_door)
     assert (replayed(street), street.delivery().attempts[0].state) == ("queued", "submitting")
     street.until(lambda it: it.status() == "submit_unknown")
 
 
-def parked(street: Street) -> None:
+def parked(street: Simulation) -> None:
     street.until(lambda it: it.delivery().attention == "outcome_unknown")
-    assert street.delivery().attempts[0].parked
+    assert street.delivery().attempts[0].awaiting_operator
 
 
 @pytest.mark.parametrize(
     ("where", "status"), [(with_the_reply, "created"), (before_sending, "queued")], ids=["answered", "never sent"]
 )
 def test_a_journal_that_comes_back_late_takes_back_what_was_left_to_a_person(
-    tmp_path: Path, where: Callable[[Street, str], None], status: str
+    tmp_path: Path, where: Callable[[Simulation, str], None], status: str
 ) -> None:
-    street = Street(tmp_path, PUBLIC_URL="")  # no callback tells
+    street = Simulation(tmp_path, PUBLIC_URL="")  # no callback tells
     dead(street, "34", where)
     parked(street)
     assert (replayed(street), street.delivery().attention) == (status, None)
@@ -141,15 +141,15 @@ def test_a_journal_that_comes_back_late_takes_back_what_was_left_to_a_person(
     street.close()
 
 
-def test_the_journal_names_an_order_of_which_only_a_callback_was_heard(street: Street) -> None:
+def test_the_journal_names_an_order_of_which_only_a_callback_was_heard(street: Simulation) -> None:
     dead(street, "34", with_the_reply)
     street.until(lambda it: it.status() == "courier_assigned")
     assert street.delivery().attempts[0].ref is None
     assert (replayed(street), street.delivery().attempts[0].ref) == ("courier_assigned", street.ledger()[0][1])
 
 
-def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street: Street) -> None:
-    real = street.house.store
+def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street: Simulation) -> None:
+    real = street.container.database
 
     def away_after_the_intent(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
         if any(each.attempts for each in real.load(list(ids))):
@@ -157,58 +157,58 @@ def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street
         return update(ids, decide)
 
     street.place()
-    street.house.store = Instead(real, "update", away_after_the_intent)  # type: ignore[assignment]
+    street.container.database = Instead(real, "update", away_after_the_intent)  # type: ignore[assignment]
     street.work()
     assert replayed(street) == "queued"
-    street.house.store = real
+    street.container.database = real
     assert (replayed(street), pages(street)) == ("created", [])
     assert street.delivery().attempts[0].ref == street.ledger()[0][1]
 
 
-def test_an_intent_whose_commit_nobody_heard_of_is_known_to_be_unsent(street: Street) -> None:
+def test_an_intent_whose_commit_nobody_heard_of_is_known_to_be_unsent(street: Simulation) -> None:
     """The connection broke with the commit's answer, and the repeated transaction found nothing to begin."""
-    real = street.house.store
+    real = street.container.database
 
     def unheard(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
         update(ids, decide)
         return update(ids, decide)
 
     street.place()
-    street.house.store = Instead(real, "update", unheard)  # type: ignore[assignment]
+    street.container.database = Instead(real, "update", unheard)  # type: ignore[assignment]
     street.work()
-    street.house.store = real
+    street.container.database = real
     assert (street.delivery().attempts[0].state, street.ledger()) == ("submitting", [])
     assert (replayed(street), street.delivery().attempts[0].state) == ("queued", "queued")
     street.until(lambda it: it.status() == "delivered")
     assert len(street.ledger()) == 1
 
 
-def test_a_login_that_fails_says_nothing_about_a_reply(street: Street) -> None:
+def test_a_login_that_fails_says_nothing_about_a_reply(street: Simulation) -> None:
     dead(street, "17", with_the_reply)
-    introduce = street.house._introduce
+    introduce = street.container._introduce
 
     def shut_out(_account: Any) -> Any:
         raise Unavailable("no login")
 
-    street.house._introduce = shut_out  # type: ignore[assignment]
+    street.container._introduce = shut_out  # type: ignore[assignment]
     assert (replayed(street), len(pages(street))) == ("queued", 1)
-    street.house._introduce = introduce  # type: ignore[method-assign]
+    street.container._introduce = introduce  # type: ignore[method-assign]
     assert (replayed(street), pages(street)) == ("created", [])
 
 
-def test_a_page_tells_nothing_of_an_attempt_that_was_begun_anew_since(street: Street) -> None:
+def test_a_page_tells_nothing_of_an_attempt_that_was_begun_anew_since(street: Simulation) -> None:
     dead(street, "34", before_sending)
     (before,) = street.delivery().attempts
 
     def anew(it: Delivery) -> Change:
-        return Change(it.with_attempt(replace(before, journal="another page")))
+        return Change(it.with_attempt(replace(before, journal_file="another page")))
 
     street.decide(anew)
     replayed(street)
-    assert street.delivery().attempts == (replace(before, journal="another page"),)
+    assert street.delivery().attempts == (replace(before, journal_file="another page"),)
 
 
-def test_a_page_that_is_replayed_twice_changes_nothing_more(street: Street) -> None:
+def test_a_page_that_is_replayed_twice_changes_nothing_more(street: Simulation) -> None:
     dead(street, "34", with_the_reply)
     (page,) = pages(street)
     kept = page.read_bytes()
@@ -219,11 +219,11 @@ def test_a_page_that_is_replayed_twice_changes_nothing_more(street: Street) -> N
     assert street.delivery() == once
 
 
-def test_a_page_does_not_raise_an_offer_that_was_denied_since(street: Street) -> None:
+def test_a_page_does_not_raise_an_offer_that_was_denied_since(street: Simulation) -> None:
     street.place("offered_late", store_id="17")
     with_the_reply(street, "deliverit")
     book(street)
-    street.house._carriers.clear()
+    street.container._carriers.clear()
     (page,) = pages(street)
     kept = page.read_bytes()
     assert replayed(street) == "awaiting_confirmation"
@@ -234,36 +234,36 @@ def test_a_page_does_not_raise_an_offer_that_was_denied_since(street: Street) ->
     assert (street.delivery(), "delivery.conflict" in street.told()) == (denied, False)
 
 
-def test_a_bug_while_reading_a_reply_is_a_doubt_and_leaves_no_page(street: Street) -> None:
+def test_a_bug_while_reading_a_reply_is_a_doubt_and_leaves_no_page(street: Simulation) -> None:
     dead(street, "34", with_the_reply)
 
     def breaks(*_: Any) -> Any:
         raise KeyError("a bug")
 
-    carriers: Any = street.house._carriers
-    carriers["cervo"] = Instead(street.house.carrier("cervo"), "read_booking", breaks)
+    carriers: Any = street.container._carriers
+    carriers["cervo"] = Instead(street.container.carrier("cervo"), "read_booking", breaks)
     assert (replayed(street), pages(street)) == ("submit_unknown", [])
 
 
-def test_a_page_that_is_no_page_is_thrown_away(street: Street) -> None:
+def test_a_page_that_is_no_page_is_thrown_away(street: Simulation) -> None:
     dead(street, "34", with_the_reply)
     (page,) = pages(street)
     page.write_bytes(b'[]\n{"outcomes": [[1, {}]]}\n')
     assert (replayed(street), pages(street)) == ("queued", [])
 
 
-def test_a_page_that_somebody_writes_is_left_alone(street: Street) -> None:
+def test_a_page_that_somebody_writes_is_left_alone(street: Simulation) -> None:
     seen: list[str] = []
-    real = street.house.gateway
+    real = street.container.gateway
 
     def meanwhile(send: Callable[..., Any], *what: Any, **how: Any) -> Any:
         seen.append(replayed(street))
         return send(*what, **how)
 
-    street.house.gateway = Instead(real, "send", meanwhile)  # type: ignore[assignment]
+    street.container.gateway = Instead(real, "send", meanwhile)  # type: ignore[assignment]
     street.place()
     street.work()
-    street.house.gateway = real
+    street.container.gateway = real
     assert (seen, street.status(), pages(street)) == (["queued"], "created", [])
 
 
@@ -272,34 +272,34 @@ def test_a_page_that_somebody_writes_is_left_alone(street: Street) -> None:
 
 def test_a_create_goes_out_without_a_journal_where_there_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    street = Street(tmp_path, JOURNAL_FOLDER=str(tmp_path / "file" / "journal"))
+    street = Simulation(tmp_path, JOURNAL_FOLDER=str(tmp_path / "file" / "journal"))
     street.place()
     street.work()
-    assert (street.status(), street.delivery().attempts[0].journal) == ("created", None)
+    assert (street.status(), street.delivery().attempts[0].journal_file) == ("created", None)
     street.close()
 
 
-def test_a_create_whose_page_cannot_be_written_names_none(street: Street) -> None:
+def test_a_create_whose_page_cannot_be_written_names_none(street: Simulation) -> None:
     """Otherwise the next process would take it for one that was never sent."""
     seen: list[str | None] = []
-    real = street.house.gateway
+    real = street.container.gateway
 
     def send(found: Callable[..., Any], *what: Any, **how: Any) -> Any:
-        seen.append(street.delivery().attempts[0].journal)
+        seen.append(street.delivery().attempts[0].journal_file)
         return found(*what, **how)
 
-    class FullDisk(Journal):
+    class FullDisk(CallJournal):
         def _new(self) -> Any:
             page = super()._new()
             os.close(page._held or 0)
             page._held = os.open("/dev/full", os.O_WRONLY)
             return page
 
-    street.house.journal = FullDisk(street.house.settings.journal_folder)
-    street.house.gateway = Instead(real, "send", send)  # type: ignore[assignment]
+    street.container.journal = FullDisk(street.container.settings.journal_folder)
+    street.container.gateway = Instead(real, "send", send)  # type: ignore[assignment]
     street.place()
     street.work()
-    street.house.gateway = real
+    street.container.gateway = real
     assert (seen, street.status(), pages(street)) == ([None], "created", [])
 
 
@@ -307,16 +307,16 @@ def test_a_create_whose_page_cannot_be_written_names_none(street: Street) -> Non
 
 
 def test_a_page_holds_what_was_sent_and_what_came_back(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = CallJournal(tmp_path)
     reply = Reply(200, b'{"id": "7\xc3\xa5"}', {"date": "today", "retry-after": "3", "set-cookie": "secret"})
     unsent = Unavailable("not sent: ConnectError")
     large = Reply(200, b"x" * (LARGEST + 1))
     with journal.page(Step.BOOK) as page:
         page._open.add("a delivery")
-        assert page.sending([1, 2, 3, 4])
-        page.answered([(1, reply), (2, unsent), (3, large)])
-        page.answered([(4, Uncertain("who knows"))])
-    (left,) = journal.left()
+        assert page.log_sent([1, 2, 3, 4])
+        page.log_replies([(1, reply), (2, unsent), (3, large)])
+        page.log_replies([(4, Uncertain("who knows"))])
+    (left,) = journal.abandoned()
     notes = left.read()
     assert notes.sent == {1, 2, 3, 4}
     assert {key: (type(got), str(got)) for key, got in notes.outcomes.items() if key == 2} == {
@@ -327,61 +327,61 @@ def test_a_page_holds_what_was_sent_and_what_came_back(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_cut_off_says_nothing_and_spoils_no_other(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = CallJournal(tmp_path)
     with journal.page(Step.BOOK) as page:
         page._open.add("a delivery")
-        page.sending([1])
+        page.log_sent([1])
         (path,) = tmp_path.iterdir()
         with path.open("ab") as file:
             file.write(b'\n{"sending": [2')
-        page.sending([3])
-    (left,) = journal.left()
-    assert left.read() == Notes({1, 3}, {})
+        page.log_sent([3])
+    (left,) = journal.abandoned()
+    assert left.read() == JournalEntries({1, 3}, {})
 
 
 def test_a_page_is_removed_once_everything_of_it_is_stored(tmp_path: Path) -> None:
-    with Journal(tmp_path).page(Step.BOOK) as page:
+    with CallJournal(tmp_path).page(Step.BOOK) as page:
         page._open.update({"a", "b"})
-        page.settled(["a"])
+        page.mark_stored(["a"])
         assert not page.done
-        page.settled(["b"])
+        page.mark_stored(["b"])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("step", [Step.CONFIRM, Step.CANCEL])
 def test_only_creates_have_a_page(tmp_path: Path, step: Step) -> None:
-    with Journal(tmp_path / "journal").page(step) as page:
-        assert (page.name, page.sending([1])) == ("", True)
+    with CallJournal(tmp_path / "journal").page(step) as page:
+        assert (page.name, page.log_sent([1])) == ("", True)
     assert not (tmp_path / "journal").exists()
 
 
 def test_nobody_else_may_read_a_page(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "journal"
-    with Journal(folder).page(Step.BOOK):
+    with CallJournal(folder).page(Step.BOOK):
         (path,) = folder.iterdir()
         assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, path)] == [0o700, 0o600]
 
 
 def test_a_page_has_one_holder_at_a_time(tmp_path: Path) -> None:
-    journal, other = Journal(tmp_path), Journal(tmp_path)
+    journal, other = CallJournal(tmp_path), CallJournal(tmp_path)
     with suppress(Killed), journal.page(Step.BOOK) as page:
-        assert list(other.left()) == []
+        assert list(other.abandoned()) == []
         raise Killed
-    held = journal.left()
+    held = journal.abandoned()
     assert next(held).name == page.name
-    assert list(other.left()) == []
+    assert list(other.abandoned()) == []
     held.close()  # type: ignore[attr-defined]
-    assert [each.name for each in other.left()] == [page.name]
+    assert [each.name for each in other.abandoned()] == [page.name]
 
 
 def test_what_is_no_page_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README").touch()
     (tmp_path / ".0123456789abcdef").touch()
-    assert list(Journal(tmp_path).left()) == []
+    assert list(CallJournal(tmp_path).abandoned()) == []
 
 
 def test_a_folder_that_is_not_there_has_no_pages(tmp_path: Path) -> None:
-    assert list(Journal(tmp_path / "nowhere").left()) == []
+    assert list(CallJournal(tmp_path / "nowhere").abandoned()) == []
 
 
 ONE_PAGE = """
@@ -402,13 +402,13 @@ def test_a_process_that_is_killed_lets_its_page_go_with_all_that_it_wrote(tmp_pa
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         name = process.stdout.readline().strip()
-        assert list(Journal(tmp_path).left()) == []
+        assert list(CallJournal(tmp_path).abandoned()) == []
         process.kill()
-    assert [(page.name, page.read()) for page in Journal(tmp_path).left()] == [(name, Notes({5}, {}))]
+    assert [(page.name, page.read()) for page in CallJournal(tmp_path).abandoned()] == [(name, JournalEntries({5}, {}))]
 
 
 @pytest.mark.parametrize("end", ["stop", "terminate"])
-def test_a_worker_looks_into_the_journal_as_soon_as_it_starts(street: Street, end: str) -> None:
+def test_a_worker_looks_into_the_journal_as_soon_as_it_starts(street: Simulation, end: str) -> None:
     dead(street, "34", with_the_reply)
     assert JournalReader in street.app.steps["worker"]
     step = JournalReader(None)
@@ -430,6 +430,6 @@ def test_what_goes_wrong_while_replaying_does_not_end_the_thread() -> None:
     class House:
         journal = Broken()
 
-    replay = Replay(House())  # type: ignore[arg-type]
+    replay = CrashRecovery(House())  # type: ignore[arg-type]
     replay.run()
     assert House.journal.asked == 1

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from tests.services.test_write_back import conflicts, fault, seed, settle, stands, written
 
 
 @pytest.mark.trap("O-18")
 def test_a_write_that_comes_after_our_last_is_seen_and_told(tmp_path: Path) -> None:
-    street = Street(tmp_path, ORDERING__SOURCE="demo")
+    street = Simulation(tmp_path, ORDERING__SOURCE="demo")
     seed(street)
     street.place(store_id="21")
     street.until(lambda it: 3 in written(it), step=1)

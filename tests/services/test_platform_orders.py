@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from schemas.ordering import ORDERING_SCHEMA
-from tests.services.simulation import START, Street
-from worker.app import make
+from tests.services.simulation import START, Simulation
+from worker.app import configure
 from worker.http.call import Reply
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import message
-from worker.resilience.bulkhead import Door
+from worker.resilience.bulkhead import Admission
 from worker.services import backfill
 
 FOUND_SOURCE = "demo"
@@ -25,13 +25,13 @@ SHOP = {"id": 2011, "business_id": 17, "created_at": PLACED, "delivery_datetime_
 
 
 @pytest.fixture
-def open_street(tmp_path: Path) -> Iterator[Callable[..., Street]]:
+def open_street(tmp_path: Path) -> Iterator[Callable[..., Simulation]]:
     """Open a street with settings of its own."""
-    opened: list[Street] = []
+    opened: list[Simulation] = []
 
-    def opens(**environment: str) -> Street:
+    def opens(**environment: str) -> Simulation:
         wanted = {"ORDERING__SOURCE": FOUND_SOURCE, **environment}
-        opened.append(Street(tmp_path, **wanted))
+        opened.append(Simulation(tmp_path, **wanted))
         return opened[-1]
 
     yield opens
@@ -39,34 +39,34 @@ def open_street(tmp_path: Path) -> Iterator[Callable[..., Street]]:
         street.close()
 
 
-def seed(street: Street, **order: Any) -> dict[str, Any]:
+def seed(street: Simulation, **order: Any) -> dict[str, Any]:
     """Put an order on the platform."""
     (made,) = street.ask("POST", "/sandbox/ordering/orders", {**SHOP, **order})["orders"]
     return dict(made)
 
 
-def sandbox_status(street: Street, status: int, order_id: str = "2011") -> None:
+def sandbox_status(street: Simulation, status: int, order_id: str = "2011") -> None:
     """Let the platform's order change there."""
     street.ask("POST", f"/sandbox/orders/ordering/{order_id}/step", {"state": status})
 
 
-def tell(street: Street, order: dict[str, Any], kind: str = "order.placed", identity: str = "m-1") -> None:
+def tell(street: Simulation, order: dict[str, Any], kind: str = "order.placed", identity: str = "m-1") -> None:
     """Put the platform's own message about its order on the bus."""
     document = json.loads(message(kind, identity, order))
     street.put(json.dumps({**document, "dataschema": ORDERING_SCHEMA}))
 
 
-def look(street: Street) -> None:
+def look(street: Simulation) -> None:
     """Let the beat's hour strike: look for orders whose message never came."""
     street.app.tasks["orders.backfill"]()
     street.work()
 
 
-def carriers(street: Street) -> list[str]:
+def carriers(street: Simulation) -> list[str]:
     return [carrier for carrier, _ in street.ledger() if carrier != "ordering"]
 
 
-def quiet(street: Street, minutes: int) -> None:
+def quiet(street: Simulation, minutes: int) -> None:
     for _ in range(minutes * 2):
         street.pass_time(30)
 
@@ -77,7 +77,7 @@ def quiet(street: Street, minutes: int) -> None:
 @pytest.mark.trap("O-20")
 @pytest.mark.parametrize(("gate", "script", "opens_after"), [("accepted", "accepted", 60), ("ready", "ready", 120)])
 def test_no_carrier_is_asked_before_the_shop_is_that_far(
-    open_street: Callable[..., Street], gate: str, script: str, opens_after: int
+    open_street: Callable[..., Simulation], gate: str, script: str, opens_after: int
 ) -> None:
     street = open_street(ORDERING__GATE=gate)
     tell(street, seed(street, comment=f"sandbox:ordering={script}"))
@@ -88,7 +88,7 @@ def test_no_carrier_is_asked_before_the_shop_is_that_far(
 
 @pytest.mark.trap("O-20")
 def test_the_shop_s_own_message_opens_the_gate_where_the_platform_cannot_be_asked(
-    open_street: Callable[..., Street],
+    open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street(ORDERING__GATE="accepted", ORDERING__BASE_URL="")
     street.place(store_id="17", status=0)
@@ -102,7 +102,7 @@ def test_the_shop_s_own_message_opens_the_gate_where_the_platform_cannot_be_aske
 
 
 @pytest.mark.trap("O-20")
-def test_a_gate_that_stays_closed_asks_for_a_person_and_sends_nobody(open_street: Callable[..., Street]) -> None:
+def test_a_gate_that_stays_closed_asks_for_a_person_and_sends_nobody(open_street: Callable[..., Simulation]) -> None:
     street = open_street(ORDERING__GATE="accepted")
     tell(street, seed(street))
     quiet(street, 12)
@@ -110,7 +110,7 @@ def test_a_gate_that_stays_closed_asks_for_a_person_and_sends_nobody(open_street
 
 
 @pytest.mark.trap("O-11", "O-20")
-def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: Callable[..., Street]) -> None:
+def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street, status=0))
     street.work()
@@ -121,7 +121,7 @@ def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: C
 
 
 @pytest.mark.trap("O-19")
-def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable[..., Street]) -> None:
+def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street, comment="sandbox:ordering=preorder", delivery_datetime_utc="2026-11-21 18:00:00"))
     street.until(lambda it: bool(carriers(it)), step=30)
@@ -131,7 +131,7 @@ def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable
 @pytest.mark.trap("O-19", "O-13")
 @pytest.mark.parametrize("gate", ["placed", "accepted"])
 def test_a_preorder_that_is_cancelled_before_its_time_sends_nobody(
-    open_street: Callable[..., Street], gate: str
+    open_street: Callable[..., Simulation], gate: str
 ) -> None:
     street = open_street(ORDERING__GATE=gate)
     preorder = {"comment": "sandbox:ordering=preorder_cancelled", "delivery_datetime_utc": "2026-11-21 18:00:00"}
@@ -146,7 +146,9 @@ def test_a_preorder_that_is_cancelled_before_its_time_sends_nobody(
 
 @pytest.mark.trap("O-13", "O-18")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
-def test_a_courier_is_cancelled_when_the_order_is_off(open_street: Callable[..., Street], status: int, by: str) -> None:
+def test_a_courier_is_cancelled_when_the_order_is_off(
+    open_street: Callable[..., Simulation], status: int, by: str
+) -> None:
     street = open_street(ORDERING__BASE_URL="")
     street.place(store_id="34", status=7)
     street.work()
@@ -159,7 +161,7 @@ def test_a_courier_is_cancelled_when_the_order_is_off(open_street: Callable[...,
 
 
 @pytest.mark.trap("O-12")
-def test_an_order_that_the_shop_closes_is_told_and_its_courier_goes_on(open_street: Callable[..., Street]) -> None:
+def test_an_order_that_the_shop_closes_is_told_and_its_courier_goes_on(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     order = seed(street)
     tell(street, order)
@@ -172,7 +174,7 @@ def test_an_order_that_the_shop_closes_is_told_and_its_courier_goes_on(open_stre
 
 
 def test_an_order_that_the_platform_s_own_driver_takes_meanwhile_sends_nobody(
-    open_street: Callable[..., Street],
+    open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street(ORDERING__GATE="ready")
     tell(street, seed(street, comment="sandbox:ordering=own_driver"))
@@ -185,7 +187,7 @@ def test_an_order_that_the_platform_s_own_driver_takes_meanwhile_sends_nobody(
 
 
 @pytest.mark.trap("O-10")
-def test_exactly_the_orders_that_are_missing_are_taken_in(open_street: Callable[..., Street]) -> None:
+def test_exactly_the_orders_that_are_missing_are_taken_in(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street, id=1))
     street.work()
@@ -197,32 +199,34 @@ def test_exactly_the_orders_that_are_missing_are_taken_in(open_street: Callable[
     look(street)
     for _ in range(3):
         street.pass_time()
-    assert sorted(each.order.order_id for each in street.house.store.recent(100)) == ["1", "2", "8"]
+    assert sorted(each.order.order_id for each in street.container.database.recent(100)) == ["1", "2", "8"]
     street.until(lambda it: it.status("2") == "delivered")
     assert carriers(street) == ["deliverit", "deliverit"]
 
 
-def test_an_order_is_found_once_however_often_it_is_looked_for(open_street: Callable[..., Street]) -> None:
+def test_an_order_is_found_once_however_often_it_is_looked_for(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street)
     for _ in range(3):
         look(street)
         street.pass_time()
     assert (street.status(), carriers(street)) == ("created", ["deliverit"])
-    assert [row.order.order_id for row in street.house.store.recent(10)] == ["2011"]
+    assert [row.order.order_id for row in street.container.database.recent(10)] == ["2011"]
 
 
-def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Callable[..., Street]) -> None:
+def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street, id=1)
     for number in range(2, 64):
         tell(street, seed(street, id=number), identity=f"m-{number}")
-    assert [each.order_id for each in backfill.find(street.house)] == ["1"]
+    assert [each.order_id for each in backfill.find(street.container)] == ["1"]
 
 
 @pytest.mark.trap("O-02")
 @pytest.mark.parametrize("status", [0, 7])
-def test_the_message_of_an_order_that_was_found_is_a_repeat(open_street: Callable[..., Street], status: int) -> None:
+def test_the_message_of_an_order_that_was_found_is_a_repeat(
+    open_street: Callable[..., Simulation], status: int
+) -> None:
     street = open_street()
     order = seed(street)
     look(street)
@@ -235,7 +239,7 @@ def test_the_message_of_an_order_that_was_found_is_a_repeat(open_street: Callabl
 
 
 def test_a_message_in_our_own_words_about_an_order_that_was_found_is_a_repeat_and_its_updates_count(
-    open_street: Callable[..., Street],
+    open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street()
     order = seed(street, delivery_datetime_utc="2026-11-21 20:00:00", comment="ring the bell")
@@ -251,11 +255,11 @@ def test_a_message_in_our_own_words_about_an_order_that_was_found_is_a_repeat_an
 
 @pytest.mark.trap("X-03")
 def test_a_message_that_comes_while_its_order_is_being_found_is_one_delivery(
-    open_street: Callable[..., Street],
+    open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street()
     order = seed(street, comment="as the platform has it")
-    backfill.take_in(street.house, backfill.find(street.house))
+    backfill.take_in(street.container, backfill.find(street.container))
     street.place(store_id="17", order_id=str(order["id"]))
     street.work()
     told = street.told()
@@ -265,18 +269,18 @@ def test_a_message_that_comes_while_its_order_is_being_found_is_one_delivery(
     assert (street.told()[: len(told)], carriers(street)) == (told, ["deliverit"])
 
 
-def test_an_order_that_cannot_be_read_becomes_one_dead_letter(open_street: Callable[..., Street]) -> None:
+def test_an_order_that_cannot_be_read_becomes_one_dead_letter(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street, paymethod_id=9, paymethod={"id": 9, "gateway": "barter"})
     for _ in range(3):
         look(street)
         street.pass_time()
-    (letter,) = street.house.store.dead_letters(10)
+    (letter,) = street.container.database.dead_letters(10)
     assert letter["reason"].startswith("paymethod.gateway: unknown")
 
 
 @pytest.mark.trap("O-20")
-def test_an_order_that_is_found_waits_at_the_gate_as_any_other(open_street: Callable[..., Street]) -> None:
+def test_an_order_that_is_found_waits_at_the_gate_as_any_other(open_street: Callable[..., Simulation]) -> None:
     street = open_street(ORDERING__GATE="accepted")
     seed(street)
     look(street)
@@ -285,31 +289,31 @@ def test_an_order_that_is_found_waits_at_the_gate_as_any_other(open_street: Call
 
 
 @pytest.mark.trap("O-10")
-def test_a_key_that_may_see_nothing_finds_nothing_and_spoils_nothing(open_street: Callable[..., Street]) -> None:
+def test_a_key_that_may_see_nothing_finds_nothing_and_spoils_nothing(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street))
     street.work()
     street.sandbox.ordering.orders.clear()
-    assert backfill.find(street.house) == []
+    assert backfill.find(street.container) == []
     look(street)
     assert street.delivery().status == "created"
 
 
 @pytest.mark.parametrize("kind", ["error_before", "unauthorized", "garbage", "html", "drop_before"])
 def test_a_platform_that_cannot_be_asked_is_looked_at_again_later(
-    open_street: Callable[..., Street], kind: str
+    open_street: Callable[..., Simulation], kind: str
 ) -> None:
     street = open_street()
     seed(street)
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "ordering", "operation": "list", "times": 1})
     look(street)
-    assert street.house.store.recent(10) == []
+    assert street.container.database.recent(10) == []
     look(street)
     street.pass_time()
     assert street.status() == "created"
 
 
-def test_a_message_has_two_minutes_to_come_before_its_order_is_missed(open_street: Callable[..., Street]) -> None:
+def test_a_message_has_two_minutes_to_come_before_its_order_is_missed(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street, created_at="2026-11-21 17:00:00", delivery_datetime_utc="2026-11-21 17:00:00")
     found = []
@@ -317,49 +321,49 @@ def test_a_message_has_two_minutes_to_come_before_its_order_is_missed(open_stree
         street.pass_time(60)
         look(street)
         street.pass_time()
-        found.append(len(street.house.store.recent(10)))
+        found.append(len(street.container.database.recent(10)))
     assert found == [0, 1]
 
 
-def test_a_page_waits_for_the_platform_s_budget(open_street: Callable[..., Street]) -> None:
+def test_a_page_waits_for_the_platform_s_budget(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street)
     spent = iter([True, True, False, True, False])
-    street.house.gateway.close()
-    street.house.gateway = Gateway(
-        street.house.destinations,
+    street.container.gateway.close()
+    street.container.gateway = Gateway(
+        street.container.api_accounts,
         lambda _account, _rate, _operation, wanted: (0, 0.4) if next(spent) else (wanted, 0.0),
-        street.house.now,
+        street.container.clock,
         transport=httpx.ASGITransport(street.sandbox.app),
     )
     waits: list[float] = []
-    assert [each.order_id for each in backfill.find(street.house, pause=waits.append)] == ["2011"]
+    assert [each.order_id for each in backfill.find(street.container, pause=waits.append)] == ["2011"]
     assert waits == [0.4, 0.4, 0.4]
 
 
-def test_only_one_looks_at_a_time(open_street: Callable[..., Street]) -> None:
+def test_only_one_looks_at_a_time(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street)
-    assert backfill.alone(street.house, "somebody else")
+    assert backfill.alone(street.container, "somebody else")
     look(street)
-    assert street.house.store.recent(10) == []
+    assert street.container.database.recent(10) == []
     street.pass_time(backfill.LEASE_SECONDS + 1)
     look(street)
     street.pass_time()
     assert street.status() == "created"
 
 
-def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street: Callable[..., Street]) -> None:
+def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street, id=1, created_at="2026-11-21 10:00:00")
     seed(street, id=2, created_at="2026-11-21 16:59:59")
     seed(street, id=3, created_at=None)
-    found = backfill.find(street.house, since=START - timedelta(hours=1))
+    found = backfill.find(street.container, since=START - timedelta(hours=1))
     assert [each.order_id for each in found] == ["2", "3"]
 
 
 def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebody_asks_for_it(
-    open_street: Callable[..., Street],
+    open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street()
     before = START - backfill.COLD
@@ -369,72 +373,74 @@ def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebo
     look(street)
     for _ in range(3):
         street.pass_time()
-    assert sorted(each.order.order_id for each in street.house.store.recent(9)) == ["2", "3"]
-    found = backfill.find(street.house, since=START - timedelta(days=365))
+    assert sorted(each.order.order_id for each in street.container.database.recent(9)) == ["2", "3"]
+    found = backfill.find(street.container, since=START - timedelta(days=365))
     assert [each.order_id for each in found] == ["1"]
 
 
-def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callable[..., Street]) -> None:
+def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     for number in range(1, 64):
         seed(street, id=number)
-    real, pages = street.house.gateway.one, iter([200, 500])
+    real, pages = street.container.gateway.send_one, iter([200, 500])
 
     def breaks_off(*call: Any, **how: Any) -> Any:
         return real(*call, **how) if next(pages, 500) == 200 else Reply(500, b"")
 
-    street.house.gateway.one = breaks_off  # type: ignore[method-assign]
-    assert [each.order_id for each in backfill.find(street.house)] == [str(each) for each in range(39, 64)]
+    street.container.gateway.send_one = breaks_off  # type: ignore[method-assign]
+    assert [each.order_id for each in backfill.find(street.container)] == [str(each) for each in range(39, 64)]
 
 
-def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..., Street]) -> None:
+def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street, id=2012)
     orders = street.sandbox.ordering.orders
     orders["2011"] = orders["2012"]
     street.put_message("order.placed", {"order_id": "2011"})
     street.pass_time()
-    (letter,) = street.house.store.dead_letters(9)
-    assert (letter["reason"], street.house.store.recent(9)) == ("id: the platform's answer is another order", [])
+    (letter,) = street.container.database.dead_letters(9)
+    assert (letter["reason"], street.container.database.recent(9)) == ("id: the platform's answer is another order", [])
 
 
 def test_a_platform_that_hangs_has_its_part_of_the_threads_while_orders_are_fetched(
-    open_street: Callable[..., Street],
+    open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street()
     seed(street)
-    rooms = street.house.rooms
-    while rooms.enter("ordering", ("hung", []), reading=False) is Door.OPEN:
+    rooms = street.container.bulkhead
+    while rooms.enter("ordering", ("hung", []), reading=False) is Admission.ADMITTED:
         pass
     street.put_message("order.placed", {"order_id": "2011"})
     street.pass_time()
-    assert street.house.store.recent(9) == []
+    assert street.container.database.recent(9) == []
     assert rooms.leave("ordering", reading=False) == [("hung", [])]
     assert rooms.leave("ordering", reading=False) == [("orders.fetch", [])]
     street.app.tasks["orders.fetch"]()
     assert street.status() == "queued"
 
 
-def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(open_street: Callable[..., Street]) -> None:
+def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(
+    open_street: Callable[..., Simulation],
+) -> None:
     street = open_street()
     for number in (1, 2):
         seed(street, id=number)
-    street.house.store.pause("ordering", "operator", "maintenance", street.now)
+    street.container.database.pause("ordering", "operator", "maintenance", street.now)
     street.put_message("order.placed", {"order_id": "1"})
     look(street)
     street.pass_time()
-    assert street.house.store.recent(9) == []
-    street.house.store.resume("ordering", "operator", street.now)
+    assert street.container.database.recent(9) == []
+    street.container.database.resume("ordering", "operator", street.now)
     look(street)
     for _ in range(3):
         street.pass_time()
-    assert sorted(each.order.order_id for each in street.house.store.recent(9)) == ["1", "2"]
+    assert sorted(each.order.order_id for each in street.container.database.recent(9)) == ["1", "2"]
 
 
 @pytest.mark.parametrize(("wished", "entries"), [("true", ["backfill"]), ("false", [])])
 def test_the_beat_looks_every_five_minutes_where_that_is_wished(
-    open_street: Callable[..., Street], wished: str, entries: list[str]
+    open_street: Callable[..., Simulation], wished: str, entries: list[str]
 ) -> None:
-    schedule = make(open_street(ORDERING__BACKFILL=wished).house.settings).conf.beat_schedule
+    schedule = configure(open_street(ORDERING__BACKFILL=wished).container.settings).conf.beat_schedule
     assert [name for name in schedule if name == "backfill"] == entries
     assert [schedule[name]["schedule"] for name in entries] == [timedelta(minutes=5)] * len(entries)

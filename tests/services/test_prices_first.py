@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.domain import lifecycle
 
 ELSEWHERE: dict[str, Any] = {
@@ -17,14 +17,14 @@ ELSEWHERE: dict[str, Any] = {
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
-    made = Street(tmp_path, CARRIERS__BORZO__QUOTE_FIRST="true")
+def street(tmp_path: Path) -> Iterator[Simulation]:
+    made = Simulation(tmp_path, CARRIERS__BORZO__QUOTE_FIRST="true")
     yield made
     made.close()
 
 
 @pytest.mark.trap("B-21")
-def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(street: Street) -> None:
+def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(street: Simulation) -> None:
     street.place(store_id="21", dropoff=ELSEWHERE)
     street.until(lambda it: it.delivery().final)
     ended = next(event["data"] for event in street.events() if event["type"] == "delivery.attempt_ended")
@@ -33,7 +33,7 @@ def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(street: Street) 
 
 
 @pytest.mark.trap("B-20")
-def test_a_price_makes_no_order(street: Street) -> None:
+def test_a_price_makes_no_order(street: Simulation) -> None:
     street.place(store_id="21")
     street.until(lambda it: it.status() == "delivered")
     assert len(street.ledger()) == 1
@@ -41,18 +41,18 @@ def test_a_price_makes_no_order(street: Street) -> None:
 
 @pytest.mark.trap("B-22")
 @pytest.mark.parametrize("kind", ["drop_before", "html", "garbage", "rate_limited", "error_before"])
-def test_a_price_that_cannot_be_had_holds_up_no_create(street: Street, kind: str) -> None:
+def test_a_price_that_cannot_be_had_holds_up_no_create(street: Simulation, kind: str) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "calculate", "times": None})
     street.place(store_id="21")
     street.until(lambda it: bool(it.ledger()), limit=2)
     assert street.status() == "created"
 
 
-def test_a_no_is_asked_for_again_when_a_person_tries_again(street: Street) -> None:
+def test_a_no_is_asked_for_again_when_a_person_tries_again(street: Simulation) -> None:
     fault = {"kind": "refused", "api": "borzo", "operation": "calculate", "body": "insufficient_balance"}
     street.ask("POST", "/sandbox/faults", fault)
     street.place(store_id="21")
     street.until(lambda it: it.delivery().final)
-    street.decide(lambda it: lifecycle.retry(it, street.house.rules, street.now))
+    street.decide(lambda it: lifecycle.retry(it, street.container.terms, street.now))
     street.until(lambda it: bool(it.ledger()), limit=3)
     assert street.status() == "created"

@@ -5,35 +5,35 @@ import redis
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 
 
 def away(message: str) -> redis.RedisError:
     raise redis.ConnectionError(message)
 
 
-def test_a_task_that_finds_the_database_away_is_noted_in_one_line_and_done_later(street: Street) -> None:
+def test_a_task_that_finds_the_database_away_is_noted_in_one_line_and_done_later(street: Simulation) -> None:
     street.place()
-    with street.house.store.engine.begin() as connection:
+    with street.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE delivery RENAME TO elsewhere"))
     with capture_logs() as logs:
         street.app.tasks["timers.sweep"]()
     assert logs == [
         {"event": "task.put_off", "log_level": "warning", "task": "timers.sweep", "error": "OperationalError"}
     ]
-    with street.house.store.engine.begin() as connection:
+    with street.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO delivery"))
     street.until(lambda here: here.status() == "delivered")
 
 
-def test_a_bug_in_a_task_is_not_hidden(street: Street) -> None:
+def test_a_bug_in_a_task_is_not_hidden(street: Simulation) -> None:
     with pytest.raises(TypeError):
         street.app.tasks["callbacks.apply"](1, 2, 3)
 
 
 def test_a_message_that_celery_brought_is_not_lost_without_a_trace(
-    street: Street, monkeypatch: pytest.MonkeyPatch
+    street: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(street.house.bus, "place", away)
+    monkeypatch.setattr(street.container.bus, "place", away)
     with pytest.raises(redis.ConnectionError):
         street.app.tasks["orders.receive"]({})

@@ -14,8 +14,8 @@ from schemas.events import delivery_id
 from tests.database.samples import NOW, SHOPS, events, put_row, rows
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import House
-from worker.database.database import Store
+from worker.container import Container
+from worker.database.database import Database
 from worker.services.ingest import Reader
 
 ENVIRONMENT = {
@@ -40,10 +40,10 @@ def placed(order_id: str = "2011", **more: Any) -> str:
 class Desk:
     """A reader, the bus it reads and the store it writes."""
 
-    def __init__(self, store: Store, redis: fakeredis.FakeRedis) -> None:
+    def __init__(self, store: Database, redis: fakeredis.FakeRedis) -> None:
         self.now = NOW
-        self.house = House(load(ENVIRONMENT), now=self.clock)
-        self.house.store, self.house.file_shops = store, SHOPS
+        self.house = Container(load(ENVIRONMENT), clock=self.clock)
+        self.house.database, self.house.file_shops = store, SHOPS
         self.redis, self.store = redis, store
         self.house.bus = self.bus = Bus(redis, orders="orders", events="deliveries", idle_ms=0)
         self.reader = Reader(self.house)
@@ -78,13 +78,13 @@ def hints() -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(store: Store, hints: None) -> Desk:  # noqa: ARG001 - it only has to be there
+def desk(store: Database, hints: None) -> Desk:  # noqa: ARG001 - it only has to be there
     return Desk(store, fakeredis.FakeRedis(server=fakeredis.FakeServer()))
 
 
 def test_what_is_read_is_stored_and_acknowledged(desk: Desk) -> None:
-    desk.bus.place(placed("1"))
-    desk.bus.place(placed("2"))
+    desk.bus.add_order(placed("1"))
+    desk.bus.add_order(placed("2"))
     assert desk.read() == 2
     assert (desk.known(), desk.unacknowledged()) == (["1", "2"], 0)
     assert desk.read() == 0
@@ -92,14 +92,14 @@ def test_what_is_read_is_stored_and_acknowledged(desk: Desk) -> None:
 
 def test_what_was_placed_before_the_group_was_made_is_read(desk: Desk) -> None:
     desk.redis.delete("orders")
-    desk.bus.place(placed())
+    desk.bus.add_order(placed())
     assert desk.reader.step(1) == 0
     assert desk.read() == 1
     assert desk.known() == ["2011"]
 
 
 def test_what_was_stored_but_not_acknowledged_is_read_again_and_changes_nothing(desk: Desk) -> None:
-    desk.bus.place(placed())
+    desk.bus.add_order(placed())
     desk.reader._store(desk.bus.read(desk.reader._consumer, 10, 1))
     before = rows(desk.store, "delivery")
     assert desk.unacknowledged() == 1
@@ -109,24 +109,24 @@ def test_what_was_stored_but_not_acknowledged_is_read_again_and_changes_nothing(
 
 
 def test_what_another_reader_left_behind_is_read(desk: Desk) -> None:
-    desk.bus.place(placed())
+    desk.bus.add_order(placed())
     desk.bus.read("one that is dead now", 10, 1)
     assert desk.read() == 1
     assert (desk.known(), desk.unacknowledged()) == (["2011"], 0)
 
 
 def test_a_malformed_message_is_buried_beside_a_good_one(desk: Desk) -> None:
-    desk.bus.place("not JSON")
-    desk.bus.place(placed())
-    desk.bus.place(placed("3", notes="a\x00b"))
+    desk.bus.add_order("not JSON")
+    desk.bus.add_order(placed())
+    desk.bus.add_order(placed("3", notes="a\x00b"))
     assert desk.read() == 3
     assert (desk.known(), desk.unacknowledged()) == (["2011"], 0)
     assert desk.reasons() == ["data.notes: holds a NUL character or half a surrogate pair", "message: not JSON"]
 
 
 def test_the_same_malformed_text_in_two_entries_is_two_dead_letters(desk: Desk) -> None:
-    desk.bus.place("not JSON")
-    desk.bus.place("not JSON")
+    desk.bus.add_order("not JSON")
+    desk.bus.add_order("not JSON")
     desk.read()
     assert desk.reasons() == ["message: not JSON"] * 2
 
@@ -138,10 +138,10 @@ def test_an_entry_without_our_field_is_buried(desk: Desk) -> None:
 
 
 def test_an_entry_that_was_deleted_before_it_was_acknowledged_does_not_stop_the_reader(desk: Desk) -> None:
-    entry = desk.bus.place(placed("1"))
+    entry = desk.bus.add_order(placed("1"))
     desk.bus.read(desk.reader._consumer, 10, 1)
     desk.redis.xdel("orders", entry)
-    desk.bus.place(placed("2"))
+    desk.bus.add_order(placed("2"))
     desk.read(Reader(desk.house))
     assert (desk.known(), desk.unacknowledged()) == (["2"], 0)
 
@@ -150,7 +150,7 @@ def test_what_the_database_refuses_is_buried_alone(desk: Desk) -> None:
     refused = delivery_id("platform", "2")
     put_row(desk.store, "event", key=refused, sequence=1, subject="", body="", created_at=NOW)
     for order_id in "123":
-        desk.bus.place(placed(order_id))
+        desk.bus.add_order(placed(order_id))
     assert desk.read() == 3
     assert (desk.known(), desk.unacknowledged()) == (["1", "3"], 0)
     (letter,) = desk.store.dead_letters(10)
@@ -159,21 +159,21 @@ def test_what_the_database_refuses_is_buried_alone(desk: Desk) -> None:
 
 
 def test_a_database_that_is_down_leaves_everything_unacknowledged(desk: Desk, tmp_path: Path) -> None:
-    desk.bus.place(placed())
-    desk.house.store = Store(f"sqlite:///{tmp_path}/without tables.db")
+    desk.bus.add_order(placed())
+    desk.house.database = Database(f"sqlite:///{tmp_path}/without tables.db")
     with pytest.raises(OperationalError):
         desk.read()
-    desk.house.store.close()
+    desk.house.database.close()
     assert (desk.known(), desk.unacknowledged()) == ([], 1)
-    desk.house.store = desk.store
+    desk.house.database = desk.store
     assert desk.read(Reader(desk.house)) == 1
     assert (desk.known(), desk.unacknowledged()) == (["2011"], 0)
 
 
-def test_a_bus_that_is_down_is_told_to_the_caller_and_loses_nothing(store: Store, hints: None) -> None:  # noqa: ARG001
+def test_a_bus_that_is_down_is_told_to_the_caller_and_loses_nothing(store: Database, hints: None) -> None:  # noqa: ARG001
     server = fakeredis.FakeServer()
     desk = Desk(store, fakeredis.FakeRedis(server=server))
-    desk.bus.place(placed())
+    desk.bus.add_order(placed())
     server.connected = False
     with pytest.raises(Unreachable):
         desk.read()
@@ -183,9 +183,9 @@ def test_a_bus_that_is_down_is_told_to_the_caller_and_loses_nothing(store: Store
 
 
 def test_an_order_that_is_there_is_not_made_again_by_a_flushed_bus(desk: Desk) -> None:
-    desk.bus.place(placed())
+    desk.bus.add_order(placed())
     desk.read()
     desk.redis.flushall()
-    desk.bus.place(placed())
+    desk.bus.add_order(placed())
     desk.read()
     assert (desk.known(), len(events(desk.store))) == (["2011"], 1)

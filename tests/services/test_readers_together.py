@@ -4,7 +4,7 @@ from threading import Barrier
 
 from schemas.orders import Cancellation, Message
 from tests.database.samples import events, message, order, place, rows, take_in
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain.delivery import Delivery
 
 QUEUED = (1, "delivery.status_changed")
@@ -22,19 +22,19 @@ def together(*jobs: Callable[[], list[Delivery]]) -> list[list[Delivery]]:
         return list(pool.map(run, jobs))
 
 
-def test_two_readers_with_the_same_message_insert_it_once(store: Store) -> None:
+def test_two_readers_with_the_same_message_insert_it_once(store: Database) -> None:
     made = together(*[lambda: take_in(store, message(order()))] * 4)
     assert sorted(len(each) for each in made) == [0, 0, 0, 1]
     assert events(store) == [QUEUED]
 
 
-def test_two_readers_with_the_same_order_in_different_messages_insert_it_once(store: Store) -> None:
+def test_two_readers_with_the_same_order_in_different_messages_insert_it_once(store: Database) -> None:
     jobs = [lambda name=name: take_in(store, message(order(), name)) for name in "abcd"]
     assert sorted(len(each) for each in together(*jobs)) == [0, 0, 0, 1]
     assert events(store) == [QUEUED]
 
 
-def test_readers_with_the_same_orders_in_opposite_sequence_do_not_block_each_other(store: Store) -> None:
+def test_readers_with_the_same_orders_in_opposite_sequence_do_not_block_each_other(store: Database) -> None:
     ids = [str(number) for number in range(30)]
     place(store, *ids[:10])
 
@@ -45,7 +45,7 @@ def test_readers_with_the_same_orders_in_opposite_sequence_do_not_block_each_oth
     assert sorted(len(each) for each in made) == [0, 30]
 
 
-def test_an_order_and_its_cancellation_in_two_readers_never_miss_each_other(store: Store) -> None:
+def test_an_order_and_its_cancellation_in_two_readers_never_miss_each_other(store: Database) -> None:
     ids = [str(number) for number in range(8)]
     for each in ids:
         wish = Cancellation(order_id=each)

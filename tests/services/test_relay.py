@@ -17,11 +17,11 @@ from tests.database.samples import NOW, place
 from tests.database.test_outbox import tell
 from worker import container
 from worker.bus import streams
-from worker.bus.publisher import Outlet
+from worker.bus.publisher import Publisher
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import House
-from worker.domain.delivery import Outgoing
+from worker.container import Container
+from worker.domain.delivery import OutgoingEvent
 
 Embedded = Callable[..., AbstractContextManager[str]]
 
@@ -31,8 +31,8 @@ class Newsroom:
 
     def __init__(self, database: str, **environment: str) -> None:
         wanted = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:1/0", **environment}
-        self.house = House(load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()}), now=lambda: NOW)
-        self.store = self.house.store
+        self.house = Container(load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()}), clock=lambda: NOW)
+        self.store = self.house.database
 
     def move_to(self, url: str) -> redis.Redis:
         """Publish at this server from now on."""
@@ -47,7 +47,7 @@ class Newsroom:
 
     def relay(self) -> None:
         """Relay as a worker does."""
-        container.use(self.house)
+        container.override(self.house)
         events.publish()
 
     def told(self) -> list[str]:
@@ -202,13 +202,13 @@ def test_an_intact_bus_is_left_as_it_is(newsroom: Newsroom, embedded_redis: Embe
 class Interrupting:
     """An outlet at which something happens just before or after a batch goes out."""
 
-    def __init__(self, real: Outlet, *, before: Callable[[], None] | None = None, dies: bool = False) -> None:
+    def __init__(self, real: Publisher, *, before: Callable[[], None] | None = None, dies: bool = False) -> None:
         self._real, self._before, self._dies = real, before, dies
 
     def standing(self, place: str) -> tuple[str, str]:
-        return self._real.standing(place)
+        return self._real.last_surviving(place)
 
-    def publish(self, database: str, events: list[Outgoing], newest: str) -> Any:
+    def publish(self, database: str, events: list[OutgoingEvent], newest: str) -> Any:
         if self._before:
             self._before()
         told = self._real.publish(database, events, newest)
@@ -220,9 +220,9 @@ class Interrupting:
 def interrupt(newsroom: Newsroom, **how: Any) -> Callable[[], None]:
     """Let the next relay be interrupted; return what puts the real outlet back."""
     made = newsroom.house.bus
-    real = made.outlet
-    made.outlet = cast("Outlet", Interrupting(real, **how))
-    return lambda: setattr(made, "outlet", real)
+    real = made.publisher
+    made.publisher = cast("Publisher", Interrupting(real, **how))
+    return lambda: setattr(made, "publisher", real)
 
 
 def killed_while_telling(newsroom: Newsroom) -> str:
@@ -267,7 +267,7 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
         def another() -> None:
             back()
             newsroom.tell(two, one)
-            newsroom.house.now = lambda: NOW + timedelta(seconds=events.LEASE_SECONDS + 1)
+            newsroom.house.clock = lambda: NOW + timedelta(seconds=events.LEASE_SECONDS + 1)
             events._relay()
             assert stream(client) == newsroom.told()
 
@@ -283,7 +283,7 @@ def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothin
 ) -> None:
     monkeypatch.setattr(newsroom.store, "take_lease", lambda *_: True)
     monkeypatch.setattr(events, "BATCH", 7)
-    container.use(newsroom.house)
+    container.override(newsroom.house)
     with embedded_redis() as url, newsroom.move_to(url) as client:
         ids = place(newsroom.store, "1", "2", "3", "4")
 

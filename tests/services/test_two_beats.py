@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 
 STORE = "21"
 
 
-def waiting(street: Street) -> Iterator[tuple[str, int]]:
+def waiting(street: Simulation) -> Iterator[tuple[str, int]]:
     """Take the hints that wait off their queues; tell each task and how many deliveries it is for."""
 
     with street.app.connection_for_read() as connection:
@@ -25,7 +25,7 @@ def waiting(street: Street) -> Iterator[tuple[str, int]]:
                 yield got.headers["task"], len(arguments[1]) if len(arguments) > 1 else 0
 
 
-def tick(street: Street, *, beats: int) -> None:
+def tick(street: Simulation, *, beats: int) -> None:
     """Let every beat tick once, and all that comes of it be done together."""
     for _ in range(beats):
         street.app.tasks["timers.sweep"]()
@@ -34,7 +34,7 @@ def tick(street: Street, *, beats: int) -> None:
 
 def live(folder: Path, *, beats: int) -> tuple[list[str], list[tuple[str, str]]]:
     """Let an order live to its end; tell what was told and what the carrier really did."""
-    street = Street(folder)
+    street = Simulation(folder)
     try:
         street.place(store_id=STORE)
         for _ in range(30):
@@ -55,7 +55,7 @@ def test_two_beats_do_what_one_does(tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.trap("X-06")
-def test_a_second_sweep_hands_nothing_out_again(street: Street) -> None:
+def test_a_second_sweep_hands_nothing_out_again(street: Simulation) -> None:
     for number in range(30):
         street.place(store_id=STORE, order_id=str(number))
     list(waiting(street))  # every hint is lost
@@ -67,7 +67,7 @@ def test_a_second_sweep_hands_nothing_out_again(street: Street) -> None:
     assert list(waiting(street)) == []
 
 
-def test_after_ten_minutes_without_a_beat_each_delivery_is_handed_out_once(street: Street) -> None:
+def test_after_ten_minutes_without_a_beat_each_delivery_is_handed_out_once(street: Simulation) -> None:
     for number in range(20):
         street.place(store_id=STORE, order_id=str(number))
     street.work()

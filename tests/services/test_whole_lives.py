@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 from worker.local.demo.orders import SAMPLES, placed
 
 HAPPY = {
@@ -30,7 +30,7 @@ def statuses(told: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
-def test_an_order_is_followed_from_the_bus_to_the_door(street: Street, store_id: str, carrier: str) -> None:
+def test_an_order_is_followed_from_the_bus_to_the_door(street: Simulation, store_id: str, carrier: str) -> None:
     street.place(store_id=store_id)
     street.until(lambda it: it.status() == "delivered", step=30)
     assert statuses(street.told()) == HAPPY[store_id, carrier]
@@ -38,7 +38,7 @@ def test_an_order_is_followed_from_the_bus_to_the_door(street: Street, store_id:
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
-def test_an_order_is_followed_when_its_first_hints_are_lost(street: Street, store_id: str, carrier: str) -> None:
+def test_an_order_is_followed_when_its_first_hints_are_lost(street: Simulation, store_id: str, carrier: str) -> None:
     street.place(store_id=store_id)
     street.lose_hints = True
     street.work()
@@ -48,7 +48,7 @@ def test_an_order_is_followed_when_its_first_hints_are_lost(street: Street, stor
 
 
 @pytest.mark.trap("X-08", "X-15")
-def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(street: Street) -> None:
+def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(street: Simulation) -> None:
     street.place(store_id="21")
     street.until(lambda it: it.status() == "delivered", step=30)
     events = street.events()
@@ -59,7 +59,7 @@ def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(stre
     assert [secret for secret in ("Pereira", "5511912345678", "Paulista", "sandbox-borzo") if secret in text] == []
 
 
-def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Street) -> None:
+def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Simulation) -> None:
     street.place("deliverit=closed", store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:4] == ["queued", "delivery.attempt_ended", "delivery.updated", "created"]
@@ -69,7 +69,7 @@ def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Stre
 
 
 @pytest.mark.trap("D-30")
-def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Street) -> None:
+def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Simulation) -> None:
     street.place("offered", store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:3] == ["queued", "awaiting_confirmation", "created"]
@@ -77,7 +77,7 @@ def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Street) -
 
 
 @pytest.mark.trap("D-30", "D-31")
-def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(street: Street) -> None:
+def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(street: Simulation) -> None:
     street.place("deliverit=offered_late", store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)
     assert street.told()[:6] == [
@@ -102,7 +102,7 @@ def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_aske
     ],
 )
 def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
-    street: Street, store_id: str, path: list[str]
+    street: Simulation, store_id: str, path: list[str]
 ) -> None:
     street.place("courier_withdraws", store_id=store_id)
     street.until(lambda it: it.status() == "delivered", step=30)
@@ -111,7 +111,7 @@ def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
 
 @pytest.mark.trap("C-34")
 def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_delivery_is_told_to_have_failed(
-    street: Street,
+    street: Simulation,
 ) -> None:
     street.place("withdrawn_for_good")
     street.until(lambda it: it.delivery().final, step=30)
@@ -121,20 +121,20 @@ def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_deliv
 
 
 @pytest.mark.trap("B-69")
-def test_a_parcel_that_nobody_takes_comes_back(street: Street) -> None:
+def test_a_parcel_that_nobody_takes_comes_back(street: Simulation) -> None:
     street.place("returned", store_id="21")
     street.until(lambda it: it.delivery().final, step=30)
     assert [word.partition(" ")[0] for word in statuses(street.told())[-2:]] == ["returning", "returned"]
 
 
-def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(street: Street) -> None:
+def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(street: Simulation) -> None:
     street.place("cancelled", store_id="21")
     street.until(lambda it: it.delivery().final, step=30)
     assert street.told()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
 
 
 @pytest.mark.trap("C-32")
-def test_an_unknown_word_is_told_once_and_changes_nothing(street: Street) -> None:
+def test_an_unknown_word_is_told_once_and_changes_nothing(street: Simulation) -> None:
     street.place("unknown_word")
     street.until(lambda it: "delivery.status_unrecognized" in it.told())
     for _ in range(20):
@@ -145,7 +145,7 @@ def test_an_unknown_word_is_told_once_and_changes_nothing(street: Street) -> Non
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), ("21", "borzo"), ("17", "deliverit")])
-def test_a_customer_who_cancels_in_time_has_no_courier(street: Street, store_id: str, carrier: str) -> None:
+def test_a_customer_who_cancels_in_time_has_no_courier(street: Simulation, store_id: str, carrier: str) -> None:
     street.place(store_id=store_id, ready_at="2026-11-21T18:00:00+00:00")
     street.until(lambda it: it.status() == "created")
     street.cancel(store_id=store_id)
@@ -155,7 +155,7 @@ def test_a_customer_who_cancels_in_time_has_no_courier(street: Street, store_id:
     assert [made for made, _ in street.ledger("cancel")] == [carrier]
 
 
-def test_a_cancellation_before_its_order_keeps_every_courier_away(street: Street) -> None:
+def test_a_cancellation_before_its_order_keeps_every_courier_away(street: Simulation) -> None:
     street.cancel()
     street.place()
     street.pass_time()
@@ -164,7 +164,7 @@ def test_a_cancellation_before_its_order_keeps_every_courier_away(street: Street
 
 
 @pytest.mark.trap("O-02")
-def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street: Street) -> None:
+def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street: Simulation) -> None:
     street.place()
     street.place()
     again = street.placed()
@@ -176,7 +176,7 @@ def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street
 
 
 @pytest.mark.trap("O-02")
-def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(street: Street) -> None:
+def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(street: Simulation) -> None:
     street.place()
     other = street.placed()
     other["id"], other["data"]["notes"] = "another message", "ring twice"
@@ -186,7 +186,7 @@ def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second
     assert street.told().count("delivery.attention_required") == 1
 
 
-def test_a_later_order_waits_for_its_lead_time(street: Street) -> None:
+def test_a_later_order_waits_for_its_lead_time(street: Simulation) -> None:
     street.place(deliver_at="2026-11-21T19:00:00+00:00")
     for _ in range(80):
         street.pass_time(60)
@@ -195,23 +195,23 @@ def test_a_later_order_waits_for_its_lead_time(street: Street) -> None:
     assert street.now.isoformat()[:16] == "2026-11-21T18:30"
 
 
-def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(street: Street) -> None:
-    shop = street.house.file_shops["34"]
-    street.house.__dict__["file_shops"] = {}
+def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(street: Simulation) -> None:
+    shop = street.container.file_shops["34"]
+    street.container.__dict__["file_shops"] = {}
     street.place()
     street.pass_time(120)
     assert (street.told(), street.ledger()) == (["queued", "delivery.attention_required"], [])
-    street.house.store.put_shops({"34": shop}, street.now)
+    street.container.database.put_shops({"34": shop}, street.now)
     street.until(lambda it: it.status() == "delivered", step=30)
     assert len(street.ledger()) == 1
 
 
 @pytest.mark.trap("O-02")
-def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(street: Street) -> None:
-    street.house.bus.place("{not json")
+def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(street: Simulation) -> None:
+    street.container.bus.add_order("{not json")
     street.place()
     street.work()
-    letters = street.house.store.dead_letters(10)
+    letters = street.container.database.dead_letters(10)
     assert [bytes(letter["raw"]) for letter in letters] == [b"{not json"]
     assert street.status() == "created"
     quarantined = street.events(letters[0]["id"])
@@ -219,7 +219,7 @@ def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(
     assert quarantined[0]["data"]["reason"] == letters[0]["reason"]
 
 
-def test_an_order_over_celery_is_the_same_as_one_on_the_stream(street: Street) -> None:
+def test_an_order_over_celery_is_the_same_as_one_on_the_stream(street: Simulation) -> None:
     sample = next(each for each in SAMPLES if each.store_id == "34")
     street.app.tasks["orders.receive"](json.loads(placed(sample)))
     street.read()
@@ -236,18 +236,18 @@ def test_an_order_over_celery_is_the_same_as_one_on_the_stream(street: Street) -
     ],
 )
 def test_a_malformed_message_over_celery_is_kept_as_it_came_and_can_be_replayed(
-    street: Street, document: Any, reason: str
+    street: Simulation, document: Any, reason: str
 ) -> None:
     street.app.tasks["orders.receive"](document)
     street.read()
-    (letter,) = street.house.store.dead_letters(10)
+    (letter,) = street.container.database.dead_letters(10)
     assert json.loads(letter["raw"]) == document
     assert reason in letter["reason"]
 
 
 @pytest.mark.trap("O-13")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
-def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: Street, status: int, by: str) -> None:
+def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: Simulation, status: int, by: str) -> None:
     street.place(store_id="21", ready_at="2026-11-21T18:00:00+00:00")
     street.work()
     update = street.placed()
@@ -260,7 +260,7 @@ def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: St
 
 
 @pytest.mark.trap("O-07")
-def test_an_order_to_be_collected_is_skipped(street: Street) -> None:
+def test_an_order_to_be_collected_is_skipped(street: Simulation) -> None:
     street.place(delivery_type="pickup")
     street.work()
     assert [event["type"] for event in street.events()] == ["order.skipped"]

@@ -10,7 +10,7 @@ from celery.signals import before_task_publish
 from kombu import Message
 from kombu.utils.imports import symbol_by_name
 
-from tests.services.simulation import Street
+from tests.services.simulation import Simulation
 
 STORES = {"1": "34", "2": "21", "3": "17"}
 NAMES = re.compile(r"cervo|borzo|deliverit|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -19,7 +19,7 @@ Sent = dict[str, list[tuple[Any, Any]]]
 
 
 @pytest.fixture
-def sent(street: Street) -> Iterator[Sent]:
+def sent(street: Simulation) -> Iterator[Sent]:
     """Everything that is sent while the street lives: arguments with and without a name, by task."""
     seen: Sent = {name: [] for name in street.app.tasks}
 
@@ -36,7 +36,7 @@ def words(arguments: list[Any]) -> list[str]:
 
 
 @pytest.mark.trap("X-07")
-def test_a_task_names_accounts_and_ids_and_nothing_else(street: Street, sent: Sent) -> None:
+def test_a_task_names_accounts_and_ids_and_nothing_else(street: Simulation, sent: Sent) -> None:
     for order_id, store_id in STORES.items():
         street.place(order_id=order_id, store_id=store_id)
     street.until(lambda it: {it.status(order_id) for order_id in STORES} == {"delivered"})
@@ -49,7 +49,7 @@ def test_a_task_names_accounts_and_ids_and_nothing_else(street: Street, sent: Se
 
 
 @pytest.mark.trap("X-07")
-def test_the_one_task_that_carries_an_order_shows_nothing_of_it(street: Street) -> None:
+def test_the_one_task_that_carries_an_order_shows_nothing_of_it(street: Simulation) -> None:
     task = street.app.tasks["orders.receive"]
     asked = street.app.amqp.as_task_v2("id", task.name, args=({"data": {"phone": "+4566112233"}},))
     message = Message(json.dumps(asked.body), headers=asked.headers, content_type="application/json")

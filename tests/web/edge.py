@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from worker import container
-from worker.app import make
+from worker.app import configure
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import House
+from worker.container import Container
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.local import demo
@@ -49,18 +49,18 @@ class Edge:
     def __init__(self, database_url: str, **environment: str) -> None:
         wanted = {**ENVIRONMENT, "DATABASE_URL": database_url, **environment}
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
-        self.house = House(settings, now=lambda: NOW)
-        self.house.bus = Bus(fakeredis.FakeRedis(), orders="orders", events="deliveries")
-        container.use(self.house)
-        self.app = make(settings)
-        self.web = create_app(self.house)
+        self.container = Container(settings, clock=lambda: NOW)
+        self.container.bus = Bus(fakeredis.FakeRedis(), orders="orders", events="deliveries")
+        container.override(self.container)
+        self.app = configure(settings)
+        self.web = create_app(self.container)
         self._loop = asyncio.Runner()
         if settings.broker.startswith("memory"):
             self.hints()  # kombu's memory is this process's, and holds what others left
 
     def close(self) -> None:
         """Close what was opened."""
-        self.house.store.close()
+        self.container.database.close()
         self._loop.close()
 
     def ask(self, method: str, path: str, content: Content = b"", **headers: Any) -> tuple[int, str]:
@@ -82,18 +82,18 @@ class Edge:
 
     def book(self, token: str, order_id: str = "2011", store_id: str = "34") -> None:
         """Take an order in, and begin its booking with this token in the callback's address."""
-        house = self.house
+        house = self.container
         take_in(house, [("1-0", placed(sample(order_id, store_id)).encode())])
-        house.store.update(
-            [house.store.find(order_id)[0].id],
-            lambda each: lifecycle.begin_booking(each, 7, token, house.rules, NOW),
+        house.database.update(
+            [house.database.find(order_id)[0].id],
+            lambda each: lifecycle.begin_booking(each, 7, token, house.terms, NOW),
         )
         self.hints()
 
     def kept(self) -> list[StoredCallback]:
         """Read the callbacks that wait."""
-        ids = self.house.store.claim_callbacks(NOW + timedelta(hours=1), 1000)
-        return [found for each in ids if (found := self.house.store.callback(each))]
+        ids = self.container.database.claim_callbacks(NOW + timedelta(hours=1), 1000)
+        return [found for each in ids if (found := self.container.database.callback(each))]
 
     def hints(self) -> list[tuple[str, list[Any]]]:
         """Take the Celery messages that wait: task and arguments."""

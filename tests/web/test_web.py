@@ -17,10 +17,10 @@ from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Booked, Observation, Raw
-from worker.database.database import Store
+from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
-from worker.resilience.circuit_breaker import Breaker, Kind
+from worker.resilience.circuit_breaker import CallClass, CircuitBreaker
 from worker.web import create_app
 
 Make = Callable[..., Edge]
@@ -70,10 +70,10 @@ def sign(body: bytes, secret: str = SECRET) -> dict[str, str]:
 
 
 def without_tables(edge: Edge, folder: Path) -> Iterator[None]:
-    working, edge.house.store = edge.house.store, Store(f"sqlite:///{folder}/empty.db")
+    working, edge.container.database = edge.container.database, Database(f"sqlite:///{folder}/empty.db")
     yield
-    edge.house.store.close()
-    edge.house.store = working
+    edge.container.database.close()
+    edge.container.database = working
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ async def dripping() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_a_body_that_never_ends_is_not_waited_for(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
-    edge.web = create_app(edge.house, body_seconds=0.01)
+    edge.web = create_app(edge.container, body_seconds=0.01)
     answer = edge.ask("POST", path, dripping())
     assert (answer, edge.kept()) == ((408, "too slow"), [])
 
@@ -307,19 +307,19 @@ async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
 
 
 def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
-    asyncio.run(_serve_until(edge, lambda: edge.house.store.listened_at() is not None))
-    assert edge.house.store.listened_at() == NOW
+    asyncio.run(_serve_until(edge, lambda: edge.container.database.listened_at() is not None))
+    assert edge.container.database.listened_at() == NOW
 
 
 @pytest.mark.trap("B-85")
 def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
-    edge.house.store.listening(NOW - timedelta(hours=1))
+    edge.container.database.listening(NOW - timedelta(hours=1))
     edge.book(TOKEN)
-    (delivery,) = edge.house.store.find("2011")
+    (delivery,) = edge.container.database.find("2011")
     created = Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref="25"))
-    settled = lifecycle.settle(delivery, 7, created, edge.house.rules, NOW)
+    settled = lifecycle.apply_create_outcome(delivery, 7, created, edge.container.terms, NOW)
     later = Change(replace(settled.delivery, next_run_at=NOW + timedelta(hours=1)), settled.events)
-    edge.house.store.update([delivery.id], lambda _: later)
+    edge.container.database.update([delivery.id], lambda _: later)
     with capture_logs() as told:
         asyncio.run(_serve_until(edge, lambda: bool(told)))
     assert told == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
@@ -350,7 +350,7 @@ def test_without_the_database_a_process_is_alive_but_not_ready_and_has_no_metric
 
 def test_readiness_names_everything_that_is_away(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
-    del edge.house.bus
+    del edge.container.bus
     answer = edge.ask("GET", "/readyz")
     assert answer == (503, "not ready: bus, broker")
 
@@ -375,9 +375,9 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
 
 def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -> None:
     edge.book(TOKEN)
-    (found,) = edge.house.store.recent(1)
+    (found,) = edge.container.database.recent(1)
     words = "surplus_courier, outcome_unknown"
-    edge.house.store.update([found.id], lambda each: Change(replace(each, attention=words)))
+    edge.container.database.update([found.id], lambda each: Change(replace(each, attention=words)))
     _, text = edge.ask("GET", "/metrics")
     told = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
     assert told == [
@@ -387,7 +387,7 @@ def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -
 
 
 def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
-    client: Any = edge.house.bus._redis
+    client: Any = edge.container.bus._redis
     client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
     client.xgroup_create("deliveries", "kitchen", id="0")
     _, text = edge.ask("GET", "/metrics")
@@ -396,15 +396,15 @@ def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
 
 
 def test_without_the_bus_the_other_metrics_are_told(edge: Edge) -> None:
-    edge.house.bus = Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
+    edge.container.bus = Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
     status, text = edge.ask("GET", "/metrics")
     assert (status, "order_sync_events_unsent 0.0" in text, "order_sync_stream_lag{" in text) == (200, True, False)
 
 
 def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
-    edge.house.breaker = Breaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
-    edge.house.breaker.report("cervo", Kind.READ, good=0, bad=5)
-    edge.house.store.pause("borzo", "carrier", "HTTP 401", NOW)
+    edge.container.breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+    edge.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
+    edge.container.database.pause("borzo", "carrier", "HTTP 401", NOW)
     _, text = edge.ask("GET", "/metrics")
     told = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
     assert [line for line in told if line.endswith(" 1.0")] == [

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-from worker.domain.delivery import Outgoing
+from worker.domain.delivery import OutgoingEvent
 
 GUARD_SECONDS = 30 * 24 * 3600
 
@@ -49,18 +49,18 @@ the newest, the guards' life in seconds, then each event's sequence and body.
 """
 
 
-class Moved(Exception):
+class StreamMoved(Exception):
     """Somebody published meanwhile, or the bus lost something: what stands on it must be looked at again."""
 
 
-class Outlet:
+class Publisher:
     """The stream of events, behind its guards. A place on it is an entry's id with leading zeros, so that it sorts."""
 
     def __init__(self, client: redis.Redis, stream: str) -> None:
         self._redis, self._stream = client, stream
         self._publish = client.register_script(_PUBLISH)
 
-    def standing(self, place: str) -> tuple[str, str]:
+    def last_surviving(self, place: str) -> tuple[str, str]:
         """Tell the newest place on the stream up to this one, and the newest of all; empty where nothing stands.
 
         When the first is not the place that was asked for, the stream has lost what stood there. What a subscriber
@@ -80,7 +80,7 @@ class Outlet:
             return ""
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
-    def publish(self, database: str, events: Sequence[Outgoing], newest: str) -> list[tuple[int, str]]:
+    def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
         A repeat gets no second entry; it is told the place of its key's last event, which is its own or a later one.
@@ -96,7 +96,7 @@ class Outlet:
             self._redis.ping()  # raises when it is away; a server that is there has broken with us over this batch
             return self._publish_halves(database, events, newest)
 
-    def _run(self, database: str, events: Sequence[Outgoing], newest: str) -> list[tuple[int, str]]:
+    def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         # Guards are a database's own: an older database's would take a new one's events for repeats.
         keys = [self._stream, *(f"{self._stream}:sequence:{database}:{event.key}" for event in events)]
         said: list[str | int] = [part for event in events for part in (event.sequence, event.body)]
@@ -104,22 +104,22 @@ class Outlet:
             ids: Any = self._publish(keys=keys, args=[_entry_id(newest), GUARD_SECONDS, *said])
         except ResponseError as error:
             if str(error).startswith("UNEXPECTED"):
-                raise Moved(str(error)) from None
+                raise StreamMoved(str(error)) from None
             raise
         return [(event.position, _place(identity)) for event, identity in zip(events, ids, strict=True) if identity]
 
-    def _publish_halves(self, database: str, events: Sequence[Outgoing], newest: str) -> list[tuple[int, str]]:
+    def _publish_halves(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Find the event that spoils a batch, so that only it and what follows in its key is left behind."""
         if len(events) == 1:
             return []
         front, back = events[: len(events) // 2], events[len(events) // 2 :]
         told = self.publish(database, front, newest)
-        stuck = left_behind(front, told)
+        stuck = unpublished_keys(front, told)
         rest = [event for event in back if event.key not in stuck]
         return told + self.publish(database, rest, newest_of(newest, told))
 
 
-def left_behind(events: Sequence[Outgoing], told: Sequence[tuple[int, str]]) -> set[str]:
+def unpublished_keys(events: Sequence[OutgoingEvent], told: Sequence[tuple[int, str]]) -> set[str]:
     """Name the keys of which not every event was published."""
     positions = {position for position, _ in told}
     return {event.key for event in events if event.position not in positions}

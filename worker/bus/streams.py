@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from worker.bus.publisher import Outlet
+from worker.bus.publisher import Publisher
 
 GROUP = "order-sync"
 IDLE_MS = 60_000
@@ -40,7 +40,7 @@ class Bus:
     def __init__(self, client: redis.Redis, *, orders: str, events: str, idle_ms: int = IDLE_MS) -> None:
         self._redis, self._idle_ms = client, idle_ms
         self.orders, self.events = orders, events
-        self.outlet = Outlet(client, events)
+        self.publisher = Publisher(client, events)
 
     def ping(self) -> None:
         """Prove that the server answers; raises RedisError."""
@@ -48,7 +48,7 @@ class Bus:
 
     # --- orders in ---
 
-    def place(self, document: str | bytes) -> str:
+    def add_order(self, document: str | bytes) -> str:
         """Put one order message on the bus."""
         return _text(self._redis.xadd(self.orders, {"event": document}))
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from schemas.status import Reason
-from worker.carriers.port import Attempt, Booking, Courier, Observation, Price
+from worker.carriers.port import AttemptView, Booking, Courier, Observation, Price
 from worker.http.call import Call, Reply
 
 
@@ -39,16 +39,16 @@ class Label:
 class Amends(Protocol):
     """A carrier to which a change of an order can be carried, read first and then written."""
 
-    def before_amend(self, attempt: Attempt, now: datetime) -> Call | None:
+    def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:
         """Describe the read that an amendment starts from; None where it needs none."""
 
-    def amend(self, attempt: Attempt, standing: Reply | None, now: datetime) -> Call | None:
+    def amend(self, attempt: AttemptView, standing: Reply | None, now: datetime) -> Call | None:
         """Describe the change to `attempt.order`; None when what stands says the same already. Raises Refused.
 
         It may be repeated: what it describes leads to the same, however often it is done.
         """
 
-    def read_amended(self, attempt: Attempt, reply: Reply, now: datetime) -> Observation | None:
+    def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
         """Read the answer: what it shows of the order, if anything. Refused when it can no longer be changed."""
 
 
@@ -70,30 +70,30 @@ class Quotes(Protocol):
 class Labels(Protocol):
     """A carrier that has labels to print."""
 
-    def labels(self, attempt: Attempt, media: Literal["pdf", "zpl"]) -> Call:
+    def labels(self, attempt: AttemptView, media: Literal["pdf", "zpl"]) -> Call:
         """Describe the question. Raises Refused while the order is not known there."""
 
-    def read_labels(self, reply: Reply, attempt: Attempt) -> tuple[Label, ...]:
+    def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
         """Read the labels, one for each point that has one."""
 
 
 @runtime_checkable
-class Locates(Protocol):
+class LocatesCourier(Protocol):
     """A carrier that tells where the courier is."""
 
-    def locate(self, attempt: Attempt) -> Call:
+    def locate(self, attempt: AttemptView) -> Call:
         """Describe the question. Raises Refused while the order is not known there."""
 
-    def read_location(self, reply: Reply, attempt: Attempt) -> Courier | None:
+    def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
         """Read where the courier is; None while nobody is on the way."""
 
 
 @runtime_checkable
-class Vets(Protocol):
+class VerifiesAccount(Protocol):
     """A carrier that shows whether the settings of an account fit what stands there."""
 
-    def vet(self, facts: Mapping[str, str]) -> Call | None:
+    def verify_account(self, facts: Mapping[str, str]) -> Call | None:
         """Compare the settings with the probe's facts, and describe what else is to be asked. Raises Refused."""
 
-    def read_vetted(self, reply: Reply) -> None:
+    def read_verification(self, reply: Reply) -> None:
         """Return when the settings fit; Refused when they do not."""

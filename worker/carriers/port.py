@@ -35,32 +35,32 @@ class Booking:
     callback_url: str | None = None
 
     @property
-    def tag(self) -> str:
+    def reference(self) -> str:
         """Our reference in text form."""
-        return tag_of(self.attempt_id)
+        return reference_of(self.attempt_id)
 
 
-TAG_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+REFERENCE_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no letter that is mistaken for a digit when it is read out on the telephone."""
 
 
-def tag_of(attempt_id: int) -> str:
+def reference_of(attempt_id: int) -> str:
     """Write an attempt's id as eleven characters of Crockford's base 32."""
-    return "".join(TAG_DIGITS[(attempt_id >> shift) & 31] for shift in range(50, -5, -5))
+    return "".join(REFERENCE_DIGITS[(attempt_id >> shift) & 31] for shift in range(50, -5, -5))
 
 
-def attempt_of(tag: str) -> int | None:
+def attempt_id_of(tag: str) -> int | None:
     """Read a tag back; None when it is not one."""
-    if len(tag) != 11 or any(letter not in TAG_DIGITS for letter in tag):  # noqa: PLR2004 - the length of a tag
+    if len(tag) != 11 or any(letter not in REFERENCE_DIGITS for letter in tag):  # noqa: PLR2004 - the length of a tag
         return None
     value = 0
     for letter in tag:
-        value = value * 32 + TAG_DIGITS.index(letter)
+        value = value * 32 + REFERENCE_DIGITS.index(letter)
     return value
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptView:
     """What the engine knows of one carrier order, as far as a codec may see it.
 
     `state` is a status, or "submitting" while the create is in flight. `ref` is the carrier's id. `refs` is the
@@ -77,14 +77,14 @@ class Attempt:
     pickup_at: datetime
     submitted_at: datetime
     ref: str | None = None
-    refs: Mapping[str, str] = field(default_factory=dict)
+    codec_state: Mapping[str, str] = field(default_factory=dict)
     rank: int = 0
-    cancelling: bool = False
+    cancel_requested: bool = False
 
     @property
-    def tag(self) -> str:
+    def reference(self) -> str:
         """Our reference in text form."""
-        return tag_of(self.id)
+        return reference_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Observation:
     status: DeliveryStatus | None
     raw: Raw | None
     evidence: Evidence = Evidence.OBSERVED
-    stamp: datetime | None = None
+    carrier_time: datetime | None = None
     occurred_at: datetime | None = None
     occurred_at_assumed_zone: str | None = None
     detail: str | None = None
@@ -148,7 +148,7 @@ class Observation:
     reason_text: str | None = None
     cancelled_by: CancelledBy | None = None
     ref: str | None = None
-    refs: Mapping[str, str] = field(default_factory=dict)
+    codec_state: Mapping[str, str] = field(default_factory=dict)
     courier: Courier | None = None
     tracking_url: str | None = None
     pickup_eta: datetime | None = None
@@ -184,10 +184,10 @@ class Reading:
     `extras` names further carrier orders that carry the same tag as an attempt (a duplicate courier).
     """
 
-    seen: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
+    observations: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
     absent: frozenset[int] = frozenset()
-    more: Call | None = None
-    extras: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    next_page: Call | None = None
+    duplicates: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,28 +281,28 @@ class Carrier(Protocol):
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Read the answer to a create."""
 
-    def track(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:
+    def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Describe the fewest requests that cover these attempts; those without a `ref` are left out."""
 
-    def find(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:
+    def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Describe the look-up of attempts by our reference; empty where the carrier has none.
 
         It may be sent as often as one likes: at a carrier that takes our reference only once it may be the create.
         """
 
-    def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
+    def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
         """Read the answer to a `track` or `find` call about these attempts. Raises Unavailable or Unreadable."""
 
-    def confirm(self, attempt: Attempt, *, accept: bool) -> Call:
+    def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
         """Describe accepting or denying what the carrier offers."""
 
-    def read_confirmation(self, reply: Reply, attempt: Attempt, *, accept: bool, now: datetime) -> Observation:
+    def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Observation:
         """Read the answer: `created` or `rejected`. Refused means that only a look-up can tell."""
 
-    def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:
+    def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Describe the cancel. Raises Refused past a documented cut-off; `allow_paid` opens a charged window."""
 
-    def read_cancel(self, reply: Reply, attempt: Attempt) -> Observation | None:
+    def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
         """Return when the carrier took the cancel (which a read must still confirm); Refused when it did not.
 
         An observation only where no read will ever show it, so that this answer is the carrier's last word.
@@ -314,7 +314,7 @@ class Carrier(Protocol):
     def callback_key(self, callback: Callback) -> CallbackKey:
         """Tell which attempt an authentic callback is about. Raises Unreadable."""
 
-    def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:
+    def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
         """Read a callback; empty, or without any word, when it is only a hint that a read is due."""
 
     def probe(self) -> Call:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 
 from schemas.status import DeliveryStatus
-from worker.carriers.port import tag_of
+from worker.carriers.port import reference_of
 from worker.domain.delivery import Attempt, Delivery
 
 ASKED: Mapping[str, str] = {
@@ -57,14 +57,14 @@ def _gate(delivery: Delivery) -> Iterator[str]:
 
 def _by_hand(delivery: Delivery) -> Iterator[str]:
     if delivery.active is not None and delivery.detail == "manual_dispatch":
-        tag = tag_of(delivery.active.id)
+        tag = reference_of(delivery.active.id)
         yield f"book a driver on the own pages of {delivery.active.carrier}, for what has {tag} in its remarks"
 
 
 def _words(delivery: Delivery) -> Iterator[str]:
     for attempt in delivery.attempts:
-        if attempt.unread is not None:
-            word = quote(f"{attempt.unread.entity}:{attempt.unread.code}")
+        if attempt.unmapped_status is not None:
+            word = quote(f"{attempt.unmapped_status.entity}:{attempt.unmapped_status.code}")
             yield f"nobody knows {word}: `order-sync carriers map {attempt.carrier} {word} STATUS`"
 
 
@@ -72,15 +72,15 @@ def change_of(delivery: Delivery, attempt: Attempt) -> str | None:
     """Tell how a change of the order stands at the carrier; None where it knows the order as it is, or is done."""
     if attempt.amend_refused:
         return "refused"
-    if attempt.amending is not None:
+    if attempt.pending_fingerprint is not None:
         return "asked"
-    return "waits" if attempt.live and attempt.told not in {None, delivery.fingerprint} else None
+    return "waits" if attempt.live and attempt.sent_fingerprint not in {None, delivery.fingerprint} else None
 
 
 def cancel_of(attempt: Attempt) -> str | None:
     """Tell how a cancel stands at the carrier; None where it was never asked."""
     if attempt.cancel_refused:
         return "refused"
-    if attempt.cancel_taken:
+    if attempt.cancel_accepted:
         return "taken"
-    return "asked" if attempt.cancelling else None
+    return "asked" if attempt.cancel_requested else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from schemas.orders import Order
     from worker.carriers.abilities import Quote
     from worker.carriers.port import Booking, Carrier, Courier
-    from worker.container import House
+    from worker.container import Container
     from worker.domain.delivery import Attempt, Delivery
     from worker.http.call import Call, Reply
 
@@ -53,7 +53,7 @@ def quote(
     raise typer.Exit(1 if failed else 0)
 
 
-def _quoting(made: "House", wanted: str) -> list[str]:
+def _quoting(made: "Container", wanted: str) -> list[str]:
     from worker.carriers.abilities import Quotes
 
     able = sorted(name for name, codec in made.codecs.items() if isinstance(codec, Quotes))
@@ -64,7 +64,7 @@ def _quoting(made: "House", wanted: str) -> list[str]:
     return [wanted] if wanted else able
 
 
-def _order_in(file: str, made: "House") -> "Order":
+def _order_in(file: str, made: "Container") -> "Order":
     from schemas.orders import Order
 
     found = read(message_in(file), file, made).data
@@ -73,13 +73,13 @@ def _order_in(file: str, made: "House") -> "Order":
     return found
 
 
-def _booking(made: "House", order: "Order") -> "Booking":
+def _booking(made: "Container", order: "Order") -> "Booking":
     from worker.domain.eligibility import supposed
 
-    stores = {**made.file_shops, **made.store.shops([order.store_id])}
+    stores = {**made.file_shops, **made.database.shops([order.store_id])}
     if order.store_id not in stores:
         fail(f"there is no store {order.store_id}: `order-sync stores list` shows those there are")
-    return supposed(order, stores[order.store_id], made.now())
+    return supposed(order, stores[order.store_id], made.clock())
 
 
 def _show_quote(carrier: str, told: "Quote", *, as_json: bool) -> None:
@@ -112,12 +112,12 @@ def labels(
 ) -> None:
     """Fetch the labels of a delivery and write them into files."""
     from worker.carriers.abilities import Labels
-    from worker.domain.carrier_terms import view
+    from worker.domain.carrier_terms import attempt_view
 
     made = house()
     delivery = one_delivery(made, name)
     attempt, codec = _at_carrier(made, delivery, Labels, "has no labels")  # type: ignore[type-abstract]
-    seen = view(delivery, attempt)
+    seen = attempt_view(delivery, attempt)
     with _naming(attempt.carrier):
         found = _answer(made, attempt.carrier, codec.labels(seen, media))
         contents = [each.content for each in codec.read_labels(found, seen)]
@@ -143,13 +143,13 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 @app.command(rich_help_panel=ASK)
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
     """Ask who brings a delivery, and where he is now."""
-    from worker.carriers.abilities import Locates
-    from worker.domain.carrier_terms import view
+    from worker.carriers.abilities import LocatesCourier
+    from worker.domain.carrier_terms import attempt_view
 
     made = house()
     delivery = one_delivery(made, name)
-    attempt, codec = _at_carrier(made, delivery, Locates, "does not tell where its couriers are")  # type: ignore[type-abstract]
-    seen = view(delivery, attempt)
+    attempt, codec = _at_carrier(made, delivery, LocatesCourier, "does not tell where its couriers are")  # type: ignore[type-abstract]
+    seen = attempt_view(delivery, attempt)
     with _naming(attempt.carrier):
         found = codec.read_location(_answer(made, attempt.carrier, codec.locate(seen)), seen)
     if as_json:
@@ -167,7 +167,7 @@ def _person(found: "Courier | None") -> dict[str, Any] | None:
     return {"name": found.name, "phone": found.phone, "latitude": found.latitude, "longitude": found.longitude}
 
 
-def _at_carrier(made: "House", delivery: "Delivery", offers: type[Offers], lacks: str) -> "tuple[Attempt, Offers]":
+def _at_carrier(made: "Container", delivery: "Delivery", offers: type[Offers], lacks: str) -> "tuple[Attempt, Offers]":
     """Give the attempt that stands at a carrier, or last stood at one, and the carrier's codec if it can be asked."""
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None
@@ -193,15 +193,15 @@ def _naming(carrier: str) -> "Iterator[None]":
         fail(f"{carrier}: {error}")
 
 
-def _called(made: "House", name: str) -> "Carrier":
+def _called(made: "Container", name: str) -> "Carrier":
     """Give the codec of an account that may be called. Raises Unavailable."""
     from worker.errors import Unavailable
 
-    pause = made.store.paused().get(name)
+    pause = made.database.paused().get(name)
     if pause is not None:
         raise Unavailable(f"the account is paused by {pause.by}: {pause.because}")
     return made.carrier(name)
 
 
-def _answer(made: "House", name: str, call: "Call") -> "Reply":
-    return made.gateway.one(name, call, max_body=made.codecs[name].capabilities.max_body)
+def _answer(made: "Container", name: str, call: "Call") -> "Reply":
+    return made.gateway.send_one(name, call, max_body=made.codecs[name].capabilities.max_body)

@@ -16,7 +16,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.container import House
+    from worker.container import Container
     from worker.domain.delivery import Delivery
 
 app = typer.Typer(
@@ -37,13 +37,13 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 
-def house() -> "House":
+def house() -> "Container":
     """Make the house of this command from the settings."""
     from worker.config.settings import load  # noqa: PLC0415
-    from worker.container import House, use  # noqa: PLC0415
+    from worker.container import Container, override  # noqa: PLC0415
 
-    made = House(load())
-    use(made)
+    made = Container(load())
+    override(made)
     typer_context = click.get_current_context(silent=True)
     if typer_context is not None:
         typer_context.call_on_close(made.close)
@@ -87,7 +87,7 @@ def hint(changed: "Sequence[Delivery]", now: datetime) -> None:
     from worker import enqueue  # noqa: PLC0415
     from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
 
-    enqueue.after(changed, now)
+    enqueue.enqueue_next_steps(changed, now)
 
 
 def complain(text: str) -> None:

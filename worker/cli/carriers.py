@@ -11,7 +11,7 @@ from worker.cli.base import LOOK, Json, app, console, fail, hint, house, when, w
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from worker.container import House
+    from worker.container import Container
     from worker.database.accounts import Pause
     from worker.http.account import ApiAccount
 
@@ -28,8 +28,8 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
     if context.invoked_subcommand is not None:
         return
     made = house()
-    paused, words, explained = made.store.paused(), made.store.odd_words(), made.store.words()
-    for name, account in sorted(made.destinations.items()):
+    paused, words, explained = made.database.paused(), made.database.odd_words(), made.database.words()
+    for name, account in sorted(made.api_accounts.items()):
         row = _row(made, account, paused.get(name)) | _words(words.get(name, []), explained.get(name, {}))
         if as_json:
             write_json(row)
@@ -41,7 +41,7 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
 def pause(name: str, *, reason: str = typer.Option("", help="Told with the event, and shown in the list.")) -> None:
     """Call an account no more, until `carriers resume`; its orders wait."""
     made = _with(name)
-    if not made.store.pause(name, "operator", reason, made.now()):
+    if not made.database.pause(name, "operator", reason, made.clock()):
         fail(f"{name} is paused already")
     console.print(f"{name}: paused")
 
@@ -50,7 +50,7 @@ def pause(name: str, *, reason: str = typer.Option("", help="Told with the event
 def resume(name: str) -> None:
     """Let a paused account go again, whoever paused it."""
     made = _with(name)
-    if not made.store.resume(name, "operator", made.now()):
+    if not made.database.resume(name, "operator", made.clock()):
         fail(f"{name} is not paused")
     console.print(f"{name}: resumed")
 
@@ -71,14 +71,14 @@ def explain(
         _forget(made, name, raw)
         return
     meaning = _meaning(raw, status)
-    now = made.now()
-    changed = made.store.explain_word(name, raw, meaning, made.rules, now)
+    now = made.clock()
+    changed = made.database.explain_word(name, raw, meaning, made.terms, now)
     hint(changed, now)
     console.print(f"{name}: {raw} means {meaning}, deliveries changed: {len(changed)}")
 
 
-def _forget(made: "House", name: str, raw: str) -> None:
-    if not made.store.forget_word(name, raw):
+def _forget(made: "Container", name: str, raw: str) -> None:
+    if not made.database.forget_word(name, raw):
         fail(f"{name}: {raw} has no meaning")
     console.print(f"{name}: {raw} means nothing any more")
 
@@ -91,16 +91,16 @@ def _meaning(raw: str, status: str) -> DeliveryStatus:
     return DeliveryStatus(status)
 
 
-def _with(name: str) -> "House":
+def _with(name: str) -> "Container":
     made = house()
-    if name not in made.destinations:
-        fail(f"there is no account {name}; there are {', '.join(sorted(made.destinations)) or 'none'}")
+    if name not in made.api_accounts:
+        fail(f"there is no account {name}; there are {', '.join(sorted(made.api_accounts)) or 'none'}")
     return made
 
 
-def _row(made: "House", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
-    states = made.breaker.states(account.name)
-    used = made.budget.used(account.name, account.rate)
+def _row(made: "Container", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
+    states = made.breaker.statuses(account.name)
+    used = made.rate_limiter.used(account.name, account.rate)
     return {
         "carrier": account.name,
         "kind": account.kind,

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from schemas.orders import Message
-    from worker.container import House
+    from worker.container import Container
     from worker.database.accounts import Pause
-    from worker.domain.carrier_terms import Terms
+    from worker.domain.carrier_terms import CarrierTerms
     from worker.domain.delivery import Attempt, Delivery
-    from worker.ordering_api.write_policy import Memory
+    from worker.ordering_api.write_policy import WriteBackState
 
 FOLLOW_SECONDS = 0.5
 COLUMNS = {
@@ -41,7 +41,7 @@ def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - r
     """Put an order on the bus."""
     found, made = message_in(file), house()
     read(found, file, made)  # said here at once, rather than by a dead letter
-    console.print(made.bus.place(json.dumps(found, ensure_ascii=False)))
+    console.print(made.bus.add_order(json.dumps(found, ensure_ascii=False)))
 
 
 def message_in(file: str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def message_in(file: str) -> dict[str, Any]:
     }
 
 
-def read(document: dict[str, Any], file: str, made: "House") -> "Message":
+def read(document: dict[str, Any], file: str, made: "Container") -> "Message":
     """Read a message as the worker will; end with what is wrong with it."""
     from schemas.orders import MalformedError, read_message
 
@@ -86,7 +86,7 @@ def list_deliveries(
     as_json: bool = Json,
 ) -> None:
     """List deliveries, newest first."""
-    found = house().store.recent(limit, unfinished=unfinished)
+    found = house().database.recent(limit, unfinished=unfinished)
     if as_json:
         for each in found:
             write_json(summary(each))
@@ -130,12 +130,12 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
 
     made = house()
     delivery = one_delivery(made, name)
-    told = [json.loads(body) for _, body in made.store.events(keys=[delivery.id])]
+    told = [json.loads(body) for _, body in made.database.events(keys=[delivery.id])]
     about = summary(delivery)
-    about |= _held(delivery, made.store.paused().get(about["carrier"]))
+    about |= _held(delivery, made.database.paused().get(about["carrier"]))
     about["to_do"] = advice(delivery)
-    about |= _on_the_platform(made.store.known_there(delivery.id))
-    attempts = [_attempt(delivery, each, made.rules.get(each.carrier)) for each in delivery.attempts]
+    about |= _on_the_platform(made.database.known_there(delivery.id))
+    attempts = [_attempt(delivery, each, made.terms.get(each.carrier)) for each in delivery.attempts]
     if as_json:
         write_json({**about, "attempts": attempts, "events": told})
         return
@@ -164,20 +164,20 @@ def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
     """Tell what else decides how it goes on: why it stands as it does, a wish to cancel, an account that is paused."""
     return {
         "reason_text": delivery.reason_text,
-        "cancel_wish": delivery.cancel.cancelled_by if delivery.cancel else None,
+        "cancel_wish": delivery.cancel_request.cancelled_by if delivery.cancel_request else None,
         "paused": f"by {pause.by} since {when(pause.since)}: {pause.because}" if pause else None,
     }
 
 
-def _on_the_platform(known: "Memory | None") -> dict[str, Any]:
+def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
     """Tell what stood on the platform when it was last looked at, and what we last wrote there."""
     if known is None:
         return {}
-    return {"platform_seen": known.seen, "platform_written": known.code if known.written else None}
+    return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}
 
 
-def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
-    from worker.carriers.port import tag_of
+def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
+    from worker.carriers.port import reference_of
     from worker.cli.advice import cancel_of, change_of
 
     return {
@@ -187,7 +187,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "Terms | None") ->
         "ref": attempt.ref,
         # How its carrier's own screen names it: one of the two, whichever the carrier takes.
         "our_id": attempt.id,
-        "our_tag": tag_of(attempt.id),
+        "our_tag": reference_of(attempt.id),
         "surplus": attempt.surplus,
         "cancel": cancel_of(attempt),
         "change": change_of(delivery, attempt),
@@ -200,24 +200,24 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "Terms | None") ->
     }
 
 
-def _offer(attempt: "Attempt", terms: "Terms | None") -> dict[str, Any]:
+def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
     """Tell what was asked for, what the carrier offers instead, and until when a person may rule on it."""
     from schemas.status import DeliveryStatus
     from worker.domain.planner import offer_ends
 
     waits = attempt.offered_at is not None and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION
-    waits = waits and attempt.ruling is None and terms is not None
+    waits = waits and attempt.offer_decision is None and terms is not None
     return {
         "pickup_at": when(attempt.pickup_at),
         "offered_at": when(attempt.offered_at),
         "rule_until": when(offer_ends(attempt, terms)) if waits and terms else None,
-        "ruling": attempt.ruling,
+        "ruling": attempt.offer_decision,
     }
 
 
-def one_delivery(made: "House", name: str) -> "Delivery":
+def one_delivery(made: "Container", name: str) -> "Delivery":
     """Find the delivery that an operator names by its own id or its order's; end when there is none, or several."""
-    found = made.store.find(name)
+    found = made.database.find(name)
     if not found:
         fail(f"there is no delivery {name}")
     if len(found) > 1:
@@ -234,10 +234,10 @@ def events(
 ) -> None:
     """Write events as they were told, one JSON document a line, from the database."""
     made = house()
-    earliest = moment(since, made.now()) if since else None
+    earliest = moment(since, made.clock()) if since else None
     position = 0
     while True:
-        told = made.store.events(keys=made.store.keys(order) if order else None, after=position)
+        told = made.database.events(keys=made.database.keys(order) if order else None, after=position)
         for position, body in told:  # noqa: B007 - the last position is where to go on
             if earliest is None or datetime.fromisoformat(json.loads(body)["time"]) >= earliest:
                 print(body, flush=True)  # noqa: T201 - rich would wrap it

@@ -10,7 +10,7 @@ import typer
 from worker.cli.base import LOOK, RUN, Json, app, console, fail, house, when, write_json
 
 if TYPE_CHECKING:
-    from worker.container import House
+    from worker.container import Container
 
 stores = typer.Typer(help="The store directory.", no_args_is_help=True)
 letters = typer.Typer(help="Messages that could not be read.", invoke_without_command=True)
@@ -23,7 +23,7 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
     """List the dead letters that wait for somebody."""
     if context.invoked_subcommand is not None:
         return
-    for letter in house().store.dead_letters(200):
+    for letter in house().database.dead_letters(200):
         if as_json:
             write_json({"id": letter["id"], "received_at": when(letter["received_at"]), "reason": letter["reason"]})
         else:
@@ -40,8 +40,8 @@ def show_letter(letter_id: str) -> None:
 def replay_letter(letter_id: str) -> None:
     """Put a dead letter on the bus again, for example once its store or schema is mended."""
     made = house()
-    placed = made.bus.place(_letter(made, letter_id))
-    made.store.settle_dead_letter(letter_id, made.now())  # afterwards: a letter must not be lost between the two
+    placed = made.bus.add_order(_letter(made, letter_id))
+    made.database.settle_dead_letter(letter_id, made.clock())  # afterwards: a letter must not be lost between the two
     console.print(placed)
 
 
@@ -50,11 +50,11 @@ def discard_letter(letter_id: str) -> None:
     """Take a dead letter off the list."""
     made = house()
     _letter(made, letter_id)
-    made.store.settle_dead_letter(letter_id, made.now())
+    made.database.settle_dead_letter(letter_id, made.clock())
 
 
-def _letter(made: "House", letter_id: str) -> bytes:
-    raw = made.store.dead_letter(letter_id)
+def _letter(made: "Container", letter_id: str) -> bytes:
+    raw = made.database.dead_letter(letter_id)
     if raw is None:
         fail(f"there is no dead letter {letter_id}")
     return raw
@@ -67,7 +67,7 @@ def load_stores(file: Path) -> None:
 
     made = house()
     shops = read_stores(file)
-    waiting = made.store.put_shops(shops, made.now())
+    waiting = made.database.put_shops(shops, made.clock())
     console.print(f"{len(shops)} stores loaded, {waiting} waiting orders let go")
 
 
@@ -75,7 +75,7 @@ def load_stores(file: Path) -> None:
 def list_stores(*, as_json: bool = Json) -> None:
     """List the store directory: the file, overlaid with the database."""
     made = house()
-    for key, shop in sorted({**made.file_shops, **made.store.shops()}.items()):
+    for key, shop in sorted({**made.file_shops, **made.database.shops()}.items()):
         if as_json:
             write_json(shop.model_dump(mode="json"))
         else:

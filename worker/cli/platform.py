@@ -11,7 +11,7 @@ from worker.cli.base import RUN, Json, app, console, fail, house, moment, when, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from worker.container import House
+    from worker.container import Container
     from worker.ordering_api.listing import Listed
 
 SECOND = 1.0
@@ -42,10 +42,10 @@ def backfill(
         fail(f"the platform cannot be asked: {error}")
 
 
-def _missing(made: "House", since: str) -> "list[Listed]":
+def _missing(made: "Container", since: str) -> "list[Listed]":
     from worker.services import backfill
 
-    from_then = moment(since, made.now()) if since else None
+    from_then = moment(since, made.clock()) if since else None
     missing = backfill.find(made, since=from_then)
     undated = sum(each.created_at is None for each in missing)
     if from_then and undated:
@@ -60,7 +60,9 @@ def _shown(missing: "list[Listed]") -> "Iterator[tuple[str, str]]":
         yield each.order_id, f"missing, status {each.status}, placed {when(each.created_at) or '?'}"
 
 
-def _taken_in(made: "House", missing: "list[Listed]", pause: "Callable[[float], None]") -> "Iterator[tuple[str, str]]":
+def _taken_in(
+    made: "Container", missing: "list[Listed]", pause: "Callable[[float], None]"
+) -> "Iterator[tuple[str, str]]":
     """Put them down and fetch whatever waits to be fetched; a worker that runs may have been quicker with some."""
     from worker.app import app as _hints_go_through  # noqa: F401
     from worker.services import backfill, order_fetch
@@ -76,7 +78,7 @@ def _taken_in(made: "House", missing: "list[Listed]", pause: "Callable[[float], 
         if not left:
             return
     for order_id in sorted(left):
-        known = made.store.find(order_id)
+        known = made.database.find(order_id)
         yield order_id, f"taken in by a worker, {known[0].status}" if known else "put down to be fetched"
 
 

@@ -11,7 +11,7 @@ from worker.cli.base import DECIDE, Json, app, console, fail, hint, house, write
 from worker.cli.deliveries import one_delivery, summary
 
 if TYPE_CHECKING:
-    from worker.container import House
+    from worker.container import Container
     from worker.domain.delivery import Change, Delivery
 
 Name = typer.Argument(metavar="ID", help="The delivery's id, or its order's.")
@@ -34,7 +34,7 @@ def cancel(
     wish = Cancellation(order_id=delivery.order.order_id, reason=reason, allow_paid=allow_paid)
 
     def decide(each: "Delivery") -> "Change | None":
-        return lifecycle.ask_cancel(each, wish, made.rules, made.now(), Cause.OPERATOR)
+        return lifecycle.apply_cancel_request(each, wish, made.terms, made.clock(), Cause.OPERATOR)
 
     _decide(made, delivery, decide, as_json=as_json)
 
@@ -47,8 +47,8 @@ def refresh(name: str = Name, *, as_json: bool = Json) -> None:
     made = house()
 
     def decide(delivery: "Delivery") -> "Change | None":
-        attempt = delivery.active or delivery.on_turn or (delivery.attempts[-1] if delivery.attempts else None)
-        return lifecycle.look_now(delivery, made.rules, made.now(), attempt.id) if attempt else None
+        attempt = delivery.active or delivery.step_attempt or (delivery.attempts[-1] if delivery.attempts else None)
+        return lifecycle.schedule_read_now(delivery, made.terms, made.clock(), attempt.id) if attempt else None
 
     _decide(made, one_delivery(made, name), decide, as_json=as_json)
 
@@ -67,13 +67,18 @@ def deny(name: str = Name, *, as_json: bool = Json) -> None:
 
 def _rule(name: str, word: str, *, as_json: bool) -> None:
     from worker.domain import lifecycle
-    from worker.domain.delivery import Ruling
+    from worker.domain.delivery import OfferDecision
 
     made = house()
     delivery = one_delivery(made, name)
     if delivery.active is None or delivery.active.offered_at is None:
         fail(f"no carrier offers another time: the delivery is {delivery.status.value}")
-    _decide(made, delivery, lambda each: lifecycle.rule(each, Ruling(word), made.rules, made.now()), as_json=as_json)
+    _decide(
+        made,
+        delivery,
+        lambda each: lifecycle.decide_offer(each, OfferDecision(word), made.terms, made.clock()),
+        as_json=as_json,
+    )
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -83,10 +88,10 @@ def retry(name: str = Name, *, as_json: bool = Json) -> None:
 
     made = house()
     delivery = one_delivery(made, name)
-    kept = lifecycle.kept_from_retry(delivery, made.now())
+    kept = lifecycle.retry_blocker(delivery, made.clock())
     if kept is not None:
         fail(kept)
-    _decide(made, delivery, lambda each: lifecycle.retry(each, made.rules, made.now()), as_json=as_json)
+    _decide(made, delivery, lambda each: lifecycle.retry(each, made.terms, made.clock()), as_json=as_json)
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -104,7 +109,12 @@ def resolve(
 
     made = house()
     delivery = one_delivery(made, name)
-    _decide(made, delivery, lambda each: lifecycle.resolve(each, ref or None, made.rules, made.now()), as_json=as_json)
+    _decide(
+        made,
+        delivery,
+        lambda each: lifecycle.resolve_unknown_outcome(each, ref or None, made.terms, made.clock()),
+        as_json=as_json,
+    )
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -114,26 +124,26 @@ def attended(name: str = Name, *, as_json: bool = Json) -> None:
 
     made = house()
     delivery = one_delivery(made, name)
-    if delivery.active is not None and delivery.active.parked:
+    if delivery.active is not None and delivery.active.awaiting_operator:
         fail("a doubt is not attended but settled: `order-sync resolve ID exists REF`, or `absent`")
-    _decide(made, delivery, lambda each: lifecycle.attended(each, made.rules, made.now()), as_json=as_json)
+    _decide(made, delivery, lambda each: lifecycle.resolve_attention(each, made.terms, made.clock()), as_json=as_json)
 
 
 def _decide(
-    made: "House", delivery: "Delivery", decide: "Callable[[Delivery], Change | None]", *, as_json: bool
+    made: "Container", delivery: "Delivery", decide: "Callable[[Delivery], Change | None]", *, as_json: bool
 ) -> None:
-    changed = made.store.update([delivery.id], decide)
+    changed = made.database.update([delivery.id], decide)
     if not changed:
         fail(f"nothing to do: the delivery is {delivery.status.value}, its next step is {delivery.step or 'none'}")
-    hint(changed, made.now())
+    hint(changed, made.clock())
     now = changed[0]
     if as_json:
         write_json(summary(now))
         return
-    wished = "a cancel is wished" if now.cancel and not now.final else ""
-    paused = f"({now.desk} is paused)" if now.desk in made.store.paused() else ""
+    wished = "a cancel is wished" if now.cancel_request and not now.final else ""
+    paused = f"({now.step_carrier} is paused)" if now.step_carrier in made.database.paused() else ""
     offers = now.active if now.status is DeliveryStatus.AWAITING_CONFIRMATION else None
-    ruled = f"the answer is {offers.ruling}" if offers and offers.ruling else ""
+    ruled = f"the answer is {offers.offer_decision}" if offers and offers.offer_decision else ""
     console.print(
         " ".join(filter(None, (f"{now.order.order_id}: {now.status.value}", now.detail, wished, ruled, paused)))
     )

@@ -23,8 +23,8 @@ from worker.errors import SettingsError
 if TYPE_CHECKING:
     from worker.bus.streams import Bus
     from worker.config.settings import Settings
-    from worker.container import House
-    from worker.local.supervisor import Fleet
+    from worker.container import Container
+    from worker.local.supervisor import Supervisor
 
 CALL_ENDS_WITHIN = 15.0
 
@@ -65,13 +65,13 @@ def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everythin
 def up() -> None:
     """Run everything on this machine for real use: Redis unless one is set, worker, beat, web and Flower."""
     from worker.config.settings import REDIS_URL_FILE, load
-    from worker.local.supervisor import Fleet
+    from worker.local.supervisor import Supervisor
 
     _stop_on_term()
     settings = load()
     # An idle worker ends at once; one in the middle of a call may take as long as the call.
     patience = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_ENDS_WITHIN
-    with _alone("up"), Fleet(dict(os.environ), Path("var/log"), grace=patience) as fleet:
+    with _alone("up"), Supervisor(dict(os.environ), Path("var/log"), grace=patience) as fleet:
         try:
             _up(fleet, settings)
         except KeyboardInterrupt:
@@ -81,9 +81,9 @@ def up() -> None:
                 REDIS_URL_FILE.unlink(missing_ok=True)
 
 
-def _up(fleet: "Fleet", settings: "Settings") -> None:
+def _up(fleet: "Supervisor", settings: "Settings") -> None:
     from worker.config.settings import REDIS_URL_FILE
-    from worker.database.database import Store
+    from worker.database.database import Database
     from worker.local.supervisor import read_tail, start_redis
 
     if not settings.accounts:
@@ -95,7 +95,7 @@ def _up(fleet: "Fleet", settings: "Settings") -> None:
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
     fleet.environ = {**fleet.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
     _refuse_unsafe(url)
-    with closing(Store(settings.database_url)) as store:
+    with closing(Database(settings.database_url)) as store:
         store.upgrade()
     fleet.start_all()
     console.print(f"Redis   {url}\nWeb     http://{web}/readyz\nFlower  http://{flower}\nLogs    {fleet.logs}/")
@@ -158,7 +158,7 @@ def check() -> None:
     """Check settings, database, Redis, the journal's folder and everybody's credentials, one line each."""
     made = house()
     found = [
-        _try("database", lambda: made.store.ping()),  # noqa: PLW0108 - made when it is asked
+        _try("database", lambda: made.database.ping()),  # noqa: PLW0108 - made when it is asked
         _try("redis", lambda: _ask_redis(made.bus)),
         _try("journal", partial(_ask_folder, made.settings.journal_folder)),
     ]
@@ -186,21 +186,21 @@ def _ask_folder(folder: Path) -> None:
         pass
 
 
-def _probe(made: "House", name: str) -> str:
-    from worker.carriers.abilities import Vets
+def _probe(made: "Container", name: str) -> str:
+    from worker.carriers.abilities import VerifiesAccount
 
     codec = made.codecs[name]  # without what the database remembers of it: that is another line
-    facts = codec.read_probe(made.gateway.one(name, codec.probe()))
-    if isinstance(codec, Vets) and (further := codec.vet(facts)) is not None:
-        codec.read_vetted(made.gateway.one(name, further))
+    facts = codec.read_probe(made.gateway.send_one(name, codec.probe()))
+    if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(facts)) is not None:
+        codec.read_verification(made.gateway.send_one(name, further))
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
-def _ask_platform(made: "House") -> str:
+def _ask_platform(made: "Container") -> str:
     from worker.ordering_api import codec as ordering_codec
 
     ordering = made.settings.ordering
-    note = ordering_codec.read_probe(made.gateway.one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
+    note = ordering_codec.read_probe(made.gateway.send_one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
     return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
 
 
@@ -218,9 +218,9 @@ def schema(folder: Path) -> None:
 def upgrade() -> None:
     """Bring the database's schema up to date."""
     from worker.config.settings import load
-    from worker.database.database import Store
+    from worker.database.database import Database
 
-    with closing(Store(load().database_url)) as store:
+    with closing(Database(load().database_url)) as store:
         store.upgrade()
 
 

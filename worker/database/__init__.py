@@ -5,9 +5,9 @@ and its events in one commit.
 """
 
 from worker.database.callbacks import StoredCallback
-from worker.database.connection import passing
-from worker.database.database import Store
+from worker.database.connection import is_transient
+from worker.database.database import Database
 from worker.database.deliveries import Due
-from worker.database.inbox import Dead, Intake
+from worker.database.inbox import DeadLetter, Intake
 
-__all__ = ["Dead", "Due", "Intake", "Store", "StoredCallback", "passing"]
+__all__ = ["Database", "DeadLetter", "Due", "Intake", "StoredCallback", "is_transient"]

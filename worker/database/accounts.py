@@ -13,7 +13,7 @@ from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
 from worker.database import events
 from worker.database.deliveries import insert_new
-from worker.database.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, WORD
+from worker.database.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, STATUS_MAPPING
 from worker.domain.delivery import Step
 from worker.domain.lifecycle.observations import REGRESSION
 
@@ -31,16 +31,16 @@ class Pause:
     because: str
 
 
-def facts(connection: Connection, account: str) -> dict[str, str]:
+def account_metadata(connection: Connection, account: str) -> dict[str, str]:
     """Read what a probe once told about a carrier account."""
-    return dict(connection.scalar(select(ACCOUNT.c.facts).where(ACCOUNT.c.name == account)) or {})
+    return dict(connection.scalar(select(ACCOUNT.c.account_metadata).where(ACCOUNT.c.name == account)) or {})
 
 
-def put_facts(connection: Connection, account: str, facts: Mapping[str, str]) -> None:
+def put_account_metadata(connection: Connection, account: str, facts: Mapping[str, str]) -> None:
     """Keep what a probe told about a carrier account."""
-    row = {"name": account, "facts": dict(facts)}
+    row = {"name": account, "account_metadata": dict(facts)}
     if not insert_new(connection, ACCOUNT, [row], "name"):
-        connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(facts=dict(facts)))
+        connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(account_metadata=dict(facts)))
 
 
 def paused(connection: Connection) -> dict[str, Pause]:
@@ -88,9 +88,13 @@ def _let_go(connection: Connection, account: str, now: datetime) -> None:
     connection.execute(update(DELIVERY).where(these).values(retry_at=None, next_run_at=now, lease_until=None))
 
 
-def odd_words(connection: Connection) -> dict[str, list[str]]:
+def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
     """List the words of each account that no codec understood; a step back is none."""
-    query = select(ATTEMPT.c.carrier, ATTEMPT.c.odd_word).where(ATTEMPT.c.odd_word.is_not(None)).distinct()
+    query = (
+        select(ATTEMPT.c.carrier, ATTEMPT.c.reported_anomalies)
+        .where(ATTEMPT.c.reported_anomalies.is_not(None))
+        .distinct()
+    )
     found: dict[str, set[str]] = {}
     for row in connection.execute(query):
         words = {word for word in row.odd_word.splitlines() if not word.startswith(REGRESSION)}
@@ -98,27 +102,29 @@ def odd_words(connection: Connection) -> dict[str, list[str]]:
     return {carrier: sorted(words) for carrier, words in sorted(found.items()) if words}
 
 
-def words(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
+def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
     """Read what operators said that words mean, by account."""
     said: dict[str, dict[str, DeliveryStatus]] = {}
-    for row in connection.execute(select(WORD).order_by(WORD.c.account, WORD.c.word)):
-        said.setdefault(row.account, {})[row.word] = DeliveryStatus(row.status)
+    for row in connection.execute(
+        select(STATUS_MAPPING).order_by(STATUS_MAPPING.c.account, STATUS_MAPPING.c.carrier_status)
+    ):
+        said.setdefault(row.account, {})[row.carrier_status] = DeliveryStatus(row.status)
     return said
 
 
-def put_word(connection: Connection, account: str, word: str, status: DeliveryStatus, now: datetime) -> list[str]:
+def put_mapping(connection: Connection, account: str, word: str, status: DeliveryStatus, now: datetime) -> list[str]:
     """Give an account's word a meaning; return the deliveries that it was said of."""
-    drop_word(connection, account, word)
-    meaning = {"account": account, "word": word, "status": status.value, "mapped_at": now}
-    connection.execute(insert(WORD), [meaning])
-    told = (ATTEMPT.c.carrier == account) & ATTEMPT.c.odd_word.contains(word, autoescape=True)
+    drop_mapping(connection, account, word)
+    meaning = {"account": account, "carrier_status": word, "status": status.value, "mapped_at": now}
+    connection.execute(insert(STATUS_MAPPING), [meaning])
+    told = (ATTEMPT.c.carrier == account) & ATTEMPT.c.reported_anomalies.contains(word, autoescape=True)
     return list(connection.scalars(select(ATTEMPT.c.delivery_id).where(told).distinct()))
 
 
-def drop_word(connection: Connection, account: str, word: str) -> bool:
+def drop_mapping(connection: Connection, account: str, word: str) -> bool:
     """Take a word's meaning back; false when it had none."""
-    this = (WORD.c.account == account) & (WORD.c.word == word)
-    return bool(connection.execute(delete(WORD).where(this)).rowcount)
+    this = (STATUS_MAPPING.c.account == account) & (STATUS_MAPPING.c.carrier_status == word)
+    return bool(connection.execute(delete(STATUS_MAPPING).where(this)).rowcount)
 
 
 def _pause(row: Row[tuple[object, ...]]) -> Pause:

@@ -101,25 +101,25 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
     return None
 
 
-def holders(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
+def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
     """Name the attempts that have these ids at a carrier."""
     query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
     return {row.ref: row.id for row in connection.execute(query)}
 
 
-def listened_at(connection: Connection) -> datetime | None:
+def last_heartbeat(connection: Connection) -> datetime | None:
     """Tell when callbacks could last be stored; None when nobody has ever listened for them."""
     return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == LISTENING))
 
 
-def listening(connection: Connection, now: datetime) -> None:
+def heartbeat(connection: Connection, now: datetime) -> None:
     """Note that callbacks can be stored now."""
     row = {"name": LISTENING, "holder": "", "until": now}
     if not insert_new(connection, LEASE, [row], "name"):
         connection.execute(update(LEASE).where(LEASE.c.name == LISTENING).values(until=now))
 
 
-def awaiting_news(connection: Connection, carriers: Sequence[str]) -> list[str]:
+def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
     """Name the deliveries that are being followed at these carriers."""
     followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))
     return list(connection.scalars(followed.where(DELIVERY.c.carrier.in_(carriers))))

@@ -68,7 +68,7 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
     return engine
 
 
-def passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Tell whether the database may take the same again in a while: it was away, or busy, or chose another."""
     if isinstance(error, PASSING):
         return True

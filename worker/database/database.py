@@ -15,19 +15,19 @@ from worker.carriers.port import Callback, CallbackKey
 from worker.database import accounts, callbacks, deliveries, fetching, inbox, outbox, shops, write_backs
 from worker.database.accounts import Pause
 from worker.database.callbacks import StoredCallback
-from worker.database.connection import connect, passing, reading, without_limit
+from worker.database.connection import connect, is_transient, reading, without_limit
 from worker.database.deliveries import Decision, Due
 from worker.database.inbox import Intake
 from worker.domain import lifecycle, schedule
-from worker.domain.delivery import Delivery, Outgoing
-from worker.ordering_api.write_policy import Memory
+from worker.domain.delivery import Delivery, OutgoingEvent
+from worker.ordering_api.write_policy import WriteBackState
 
 PATIENCE = (0.1, 0.5, 2.0, 5.0)
 """Seconds to wait between tries of a change that a passing trouble of the database prevented."""
 T = TypeVar("T")
 
 
-class Store:
+class Database:
     """All of the database. Made once in each process, after any fork."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Store:
                 with self.engine.begin() as connection:
                     return change(connection)
             except Exception as error:
-                if pause is None or not passing(error):
+                if pause is None or not is_transient(error):
                     raise
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
@@ -91,7 +91,7 @@ class Store:
         wanted = list(ids)
         if not wanted:
             return []
-        return self._persist(lambda connection: deliveries.change(connection, wanted, decide))
+        return self._persist(lambda connection: deliveries.update_locked(connection, wanted, decide))
 
     def journalled(self, page: str, attempts: Iterable[int]) -> list[tuple[str, int, str]]:
         """Name what a journal's page may settle, these attempts and whatever is open: delivery, attempt and carrier."""
@@ -106,7 +106,7 @@ class Store:
     def give_back(self, ids: Iterable[str], now: datetime, until: datetime) -> None:
         """Let deliveries that were handed out be handed out again from `until` on, as far as they are still due."""
         with self.engine.begin() as connection:
-            deliveries.give_back(connection, ids, now, until)
+            deliveries.release(connection, ids, now, until)
 
     def find(self, name: str) -> list[Delivery]:
         """Find deliveries by their id or by the platform's order id, newest first."""
@@ -121,16 +121,16 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Count the deliveries that are not over, by status."""
         with reading(self.engine) as connection:
-            return deliveries.counts(connection)
+            return deliveries.status_counts(connection)
 
     def asked(self) -> dict[str, int]:
         """Count the deliveries that wait for a person, by what they ask for."""
         with reading(self.engine) as connection:
-            return deliveries.asked(connection)
+            return deliveries.attention_counts(connection)
 
     # --- messages ---
 
-    def take_in(self, batch: Intake, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
+    def take_in(self, batch: Intake, rules: lifecycle.TermsByAccount, now: datetime) -> list[Delivery]:
         """Take a batch of messages in; return the deliveries it made or changed."""
         with self.engine.begin() as connection:
             return inbox.take_in(connection, batch, rules, now)
@@ -138,12 +138,12 @@ class Store:
     def missing(self, source: str, order_ids: Iterable[str]) -> set[str]:
         """Name those of these orders that nobody knows here yet."""
         with reading(self.engine) as connection:
-            return fetching.missing(connection, source, order_ids)
+            return fetching.unknown_orders(connection, source, order_ids)
 
     def to_fetch(self, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
         """Hand out the messages whose order has yet to be fetched: source, message id, order id, the try's number."""
         with self.engine.begin() as connection:
-            return fetching.to_fetch(connection, now, limit)
+            return fetching.claim_fetches(connection, now, limit)
 
     def awaits_fetch(self, now: datetime) -> bool:
         """Tell whether an order has yet to be fetched now."""
@@ -153,15 +153,15 @@ class Store:
     def put_fetch_off(self, source: str, message_id: str, tries: int, at: datetime) -> None:
         """Hand an order to fetch out again at another time; `tries` is how many there were."""
         with self.engine.begin() as connection:
-            fetching.put_off(connection, source, message_id, tries, at)
+            fetching.postpone_fetch(connection, source, message_id, tries, at)
 
     def fetched(
-        self, source: str, message_id: str, batch: Intake, rules: lifecycle.Rules, now: datetime
+        self, source: str, message_id: str, batch: Intake, rules: lifecycle.TermsByAccount, now: datetime
     ) -> list[Delivery]:
         """Take in what was fetched for a message, or bury it."""
 
         def take(connection: Connection) -> list[Delivery]:
-            fetching.fetched(connection, source, message_id)
+            fetching.mark_fetched(connection, source, message_id)
             return inbox.take_in(connection, batch, rules, now)
 
         return self._persist(take)
@@ -186,7 +186,7 @@ class Store:
     def shops(self, ids: Iterable[str] | None = None) -> dict[str, Shop]:
         """Read the directory, or the named shops of it."""
         with reading(self.engine) as connection:
-            return shops.shops(connection, ids)
+            return shops.load_shops(connection, ids)
 
     def put_shops(self, loaded: Mapping[str, Shop], now: datetime) -> int:
         """Write shops into the directory and let the orders that wait for one go; return how many wait."""
@@ -213,7 +213,7 @@ class Store:
     def holders(self, carrier: str, refs: Collection[str]) -> dict[str, int]:
         """Name the attempts that have these ids at a carrier."""
         with reading(self.engine) as connection:
-            return callbacks.holders(connection, carrier, refs)
+            return callbacks.attempts_by_ref(connection, carrier, refs)
 
     def apply_callback(
         self, callback_id: str, result: str, found: tuple[str, int] | None, decide: Decision
@@ -222,7 +222,7 @@ class Store:
         with self.engine.begin() as connection:
             if not callbacks.settle(connection, callback_id, result) or found is None:
                 return []
-            return deliveries.change(connection, [found[0]], decide)
+            return deliveries.update_locked(connection, [found[0]], decide)
 
     def claim_callbacks(self, now: datetime, limit: int) -> list[str]:
         """Hand out callbacks that nobody has applied yet."""
@@ -232,17 +232,17 @@ class Store:
     def listened_at(self) -> datetime | None:
         """Tell when callbacks could last be stored; None when nobody has ever listened for them."""
         with reading(self.engine) as connection:
-            return callbacks.listened_at(connection)
+            return callbacks.last_heartbeat(connection)
 
     def listening(self, now: datetime) -> None:
         """Note that callbacks can be stored now."""
         with self.engine.begin() as connection:
-            callbacks.listening(connection, now)
+            callbacks.heartbeat(connection, now)
 
     def awaiting_news(self, carriers: Sequence[str]) -> list[str]:
         """Name the deliveries that are being followed at these carriers."""
         with reading(self.engine) as connection:
-            return callbacks.awaiting_news(connection, carriers)
+            return callbacks.tracked_at(connection, carriers)
 
     # --- what the platform is told ---
 
@@ -251,24 +251,24 @@ class Store:
         with self.engine.begin() as connection:
             return write_backs.claim(connection, now, limit)
 
-    def begin_write_back(self, delivery_id: str, now: datetime, until: datetime) -> Memory | None:
+    def begin_write_back(self, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
         """Lease a delivery to who looks at it on the platform; None when there is nothing to do, or somebody does."""
         with self.engine.begin() as connection:
-            return write_backs.begin(connection, delivery_id, now, until)
+            return write_backs.lease(connection, delivery_id, now, until)
 
-    def end_write_back(self, delivery_id: str, until: datetime, known: Memory, due_at: datetime | None) -> bool:
+    def end_write_back(self, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None) -> bool:
         """Give such a lease back with what is known now, and the time of the next look; false when it was lost."""
-        return self._persist(lambda connection: write_backs.end(connection, delivery_id, until, known, due_at))
+        return self._persist(lambda connection: write_backs.release(connection, delivery_id, until, known, due_at))
 
     def write_backs_waiting(self, now: datetime) -> int:
         """Count the deliveries that the platform should have been told of, or that it could not be."""
         with reading(self.engine) as connection:
-            return write_backs.waiting(connection, now)
+            return write_backs.count_waiting(connection, now)
 
-    def known_there(self, delivery_id: str) -> Memory | None:
+    def known_there(self, delivery_id: str) -> WriteBackState | None:
         """Tell what is known of a delivery's order on the platform; None when it was never to be told anything."""
         with reading(self.engine) as connection:
-            return write_backs.known(connection, delivery_id)
+            return write_backs.write_back_state(connection, delivery_id)
 
     # --- events ---
 
@@ -278,45 +278,45 @@ class Store:
         with self.engine.begin() as connection:
             return outbox.identity(connection)
 
-    def unsent(self, limit: int, but: Collection[str] = ()) -> list[Outgoing]:
+    def unsent(self, limit: int, but: Collection[str] = ()) -> list[OutgoingEvent]:
         """Read the oldest events that are not on the bus, without those of some keys."""
         with reading(self.engine) as connection:
-            return outbox.unsent(connection, limit, but)
+            return outbox.unpublished(connection, limit, but)
 
     def newest_place(self) -> str:
         """Tell the newest place at which an event is known to stand on the bus; empty while there is none."""
         with reading(self.engine) as connection:
-            return outbox.newest_place(connection)
+            return outbox.newest_stream_id(connection)
 
     def unpublish(self, standing: str, known: str, keep: int) -> int:
         """Take what the bus lost behind a place for unpublished; return how many events there are."""
         with self.engine.begin() as connection:
             without_limit(connection)
-            return outbox.unpublish(connection, standing, known, keep)
+            return outbox.requeue_lost(connection, standing, known, keep)
 
     def awaits_publishing(self) -> bool:
         """Tell whether an event is not on the bus."""
         with reading(self.engine) as connection:
-            return outbox.awaits(connection)
+            return outbox.has_unpublished(connection)
 
     def sent(self, published: Sequence[tuple[int, str]], now: datetime) -> None:
         """Note where events stand on the bus."""
-        self._persist(lambda connection: outbox.sent(connection, published, now))
+        self._persist(lambda connection: outbox.mark_published(connection, published, now))
 
     def keys(self, order_id: str) -> list[str]:
         """Name the keys that an order's events have."""
         with reading(self.engine) as connection:
-            return outbox.keys(connection, order_id)
+            return outbox.event_keys(connection, order_id)
 
     def events(self, *, keys: Sequence[str] | None = None, after: int = 0, limit: int = 1000) -> list[tuple[int, str]]:
         """Read events as they were told, those with these keys or all: position and body, oldest first."""
         with reading(self.engine) as connection:
-            return outbox.told(connection, keys, after, limit)
+            return outbox.published_events(connection, keys, after, limit)
 
     def unsent_count(self) -> int:
         """Count the events that are not on the bus."""
         with reading(self.engine) as connection:
-            return outbox.waiting(connection)
+            return outbox.count_unpublished(connection)
 
     def take_lease(self, name: str, holder: str, now: datetime, seconds: float) -> bool:
         """Take or renew the right to do what only one may do at a time."""
@@ -330,15 +330,15 @@ class Store:
 
     # --- accounts ---
 
-    def facts(self, account: str) -> dict[str, str]:
+    def account_metadata(self, account: str) -> dict[str, str]:
         """Read what a probe once told about a carrier account."""
         with reading(self.engine) as connection:
-            return accounts.facts(connection, account)
+            return accounts.account_metadata(connection, account)
 
-    def put_facts(self, account: str, facts: Mapping[str, str]) -> None:
+    def put_account_metadata(self, account: str, facts: Mapping[str, str]) -> None:
         """Keep what a probe told about a carrier account."""
         with self.engine.begin() as connection:
-            accounts.put_facts(connection, account, facts)
+            accounts.put_account_metadata(connection, account, facts)
 
     def paused(self) -> dict[str, Pause]:
         """Read which accounts are paused."""
@@ -358,26 +358,26 @@ class Store:
     def odd_words(self) -> dict[str, list[str]]:
         """List the words of each account that no codec understood."""
         with reading(self.engine) as connection:
-            return accounts.odd_words(connection)
+            return accounts.unmapped_statuses(connection)
 
     def words(self) -> dict[str, dict[str, DeliveryStatus]]:
         """Read what operators said that words mean, by account."""
         with reading(self.engine) as connection:
-            return accounts.words(connection)
+            return accounts.status_mappings(connection)
 
     def explain_word(
-        self, account: str, word: str, status: DeliveryStatus, rules: lifecycle.Rules, now: datetime
+        self, account: str, word: str, status: DeliveryStatus, rules: lifecycle.TermsByAccount, now: datetime
     ) -> list[Delivery]:
         """Give a word a meaning, and read what was stored with it again; return the deliveries that changed."""
 
         def explain(connection: Connection) -> list[Delivery]:
-            said_of = accounts.put_word(connection, account, word, status, now)
-            decide = partial(lifecycle.reread, carrier=account, words={word: status}, rules=rules, now=now)
-            return deliveries.change(connection, said_of, decide)
+            said_of = accounts.put_mapping(connection, account, word, status, now)
+            decide = partial(lifecycle.reapply_mappings, carrier=account, words={word: status}, rules=rules, now=now)
+            return deliveries.update_locked(connection, said_of, decide)
 
         return self._persist(explain)
 
     def forget_word(self, account: str, word: str) -> bool:
         """Take a word's meaning back; false when it had none."""
         with self.engine.begin() as connection:
-            return accounts.drop_word(connection, account, word)
+            return accounts.drop_mapping(connection, account, word)

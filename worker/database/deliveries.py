@@ -14,15 +14,17 @@ from schemas.status import FINAL, DeliveryStatus
 from worker.database import events, mapping, write_backs
 from worker.database.tables import ATTEMPT, DELIVERY, EVENT
 from worker.domain import schedule
-from worker.domain.delivery import INDOORS, SUBMITTING, Attempt, Change, Delivery, Step
+from worker.domain.delivery import LOCAL_STEPS, SUBMITTING, Attempt, Change, Delivery, Step
 
 _HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 
 NOTHING: Mapping[str, Any] = {}
 OPEN = (SUBMITTING, DeliveryStatus.SUBMIT_UNKNOWN.value)
 """States in which nobody knows whether an attempt reached its carrier."""
-_ON_TURN = select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.turn).correlate(DELIVERY).scalar_subquery()
-_DESK = case((DELIVERY.c.step.in_(INDOORS), null()), else_=func.coalesce(_ON_TURN, DELIVERY.c.carrier))
+_ON_TURN = (
+    select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.step_attempt_id).correlate(DELIVERY).scalar_subquery()
+)
+_DESK = case((DELIVERY.c.step.in_(LOCAL_STEPS), null()), else_=func.coalesce(_ON_TURN, DELIVERY.c.carrier))
 """The carrier that the next step is for: that of the attempt whose turn it is, or who is asked next."""
 T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
@@ -72,7 +74,7 @@ def recent(connection: Connection, limit: int, *, unfinished: bool) -> list[Deli
     return _load_in_order(connection, connection.scalars(wanted).all())
 
 
-def counts(connection: Connection) -> dict[str, int]:
+def status_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that are not over, by status."""
     # Asked for by its time, not by its step: of the two only the time has an index.
     waiting = select(DELIVERY.c.status, func.count()).where(
@@ -81,7 +83,7 @@ def counts(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
 
 
-def asked(connection: Connection) -> dict[str, int]:
+def attention_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that wait for a person, by what they ask for."""
     counted: Counter[str] = Counter()
     query = select(DELIVERY.c.attention, func.count()).where(DELIVERY.c.attention.is_not(None))
@@ -95,7 +97,7 @@ def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]
     return [found[key] for key in ids]
 
 
-def hold(connection: Connection, ids: Iterable[str]) -> set[str]:
+def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Make other transactions about these orders wait, whether or not they are there; return the ids that are.
 
     Two readers may have an order and its cancellation at once: neither would see what the other has not committed.
@@ -119,12 +121,12 @@ def journalled(connection: Connection, page: str, attempts: Iterable[int]) -> li
     """Name what a journal's page may settle, these attempts and whatever is open: delivery, attempt and carrier."""
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(OPEN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
-        ATTEMPT.c.journal == page, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
+        ATTEMPT.c.journal_file == page, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
     )
     return [(row.delivery_id, row.id, row.carrier) for row in connection.execute(query.order_by(ATTEMPT.c.id))]
 
 
-def change(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Delivery]:
+def update_locked(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Delivery]:
     """Lock deliveries, decide about each, and save what was decided; return those that changed."""
     pairs = [(before, decided) for before in load(connection, ids, lock=True) if (decided := decide(before))]
     save(connection, pairs)
@@ -142,8 +144,8 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
             apart = {**mapping.dump(after, mapping.APART), "store_id": after.order.store_id}
             connection.execute(update(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
     _save_attempts(connection, pairs)
-    tell(connection, [change for _, change in pairs])
-    write_backs.note(connection, [(before, change.delivery) for before, change in pairs])
+    add_events(connection, [change for _, change in pairs])
+    write_backs.schedule_changed(connection, [(before, change.delivery) for before, change in pairs])
 
 
 def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
@@ -178,8 +180,8 @@ def add(connection: Connection, changes: Sequence[Change], now: datetime) -> Non
     if changes:
         new = [{**mapping.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
         connection.execute(insert(DELIVERY), new)
-        tell(connection, changes)
-        write_backs.note(connection, [(None, change.delivery) for change in changes])
+        add_events(connection, changes)
+        write_backs.schedule_changed(connection, [(None, change.delivery) for change in changes])
 
 
 def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:
@@ -188,7 +190,7 @@ def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:
     return {"order_id": delivery.order.order_id, "store_id": delivery.order.store_id, "lease_until": lease}
 
 
-def tell(connection: Connection, changes: Iterable[Change]) -> None:
+def add_events(connection: Connection, changes: Iterable[Change]) -> None:
     """Write events to the outbox, beside the change they tell of."""
     told = [
         events.row(event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at)
@@ -223,7 +225,7 @@ def claim(
     return [Due(row.id, Step(row.step), row.desk) for row in connection.execute(taken)]
 
 
-def give_back(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
+def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
     """Shorten the lease of deliveries that were handed out and are still due."""
     still_due = DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now)
     connection.execute(update(DELIVERY).where(still_due).values(lease_until=until))

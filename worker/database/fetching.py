@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from schemas.orders import missed
+from schemas.orders import found_order_message
 from worker.database.tables import DELIVERY, MESSAGE
 from worker.domain import schedule
 
 FETCH_LEASE = timedelta(seconds=60)
 
 
-def to_fetch(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
+def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
     """Hand out the messages whose order has yet to be fetched: source, message id, order id, and which try it is."""
     ripe = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(ripe.with_for_update(skip_locked=True)).all()
@@ -22,7 +22,7 @@ def to_fetch(connection: Connection, now: datetime, limit: int) -> list[tuple[st
     return [(row.source, row.message_id, row.order_id, row.failures + 1) for row in found]
 
 
-def put_off(connection: Connection, source: str, message_id: str, tries: int, at: datetime) -> None:
+def postpone_fetch(connection: Connection, source: str, message_id: str, tries: int, at: datetime) -> None:
     """Hand an order out again at another time; `tries` is how many there were."""
     _mark(connection, source, message_id, fetch_at=at, failures=tries)
 
@@ -32,7 +32,7 @@ def awaits_fetch(connection: Connection, now: datetime) -> bool:
     return connection.scalar(select(MESSAGE.c.order_id).where(MESSAGE.c.fetch_at <= now).limit(1)) is not None
 
 
-def fetched(connection: Connection, source: str, message_id: str) -> None:
+def mark_fetched(connection: Connection, source: str, message_id: str) -> None:
     """Note that an order named by its id alone has been fetched, or never will be."""
     _mark(connection, source, message_id, fetch_at=None)
 
@@ -42,9 +42,9 @@ def _mark(connection: Connection, source: str, message_id: str, **values: dateti
     connection.execute(update(MESSAGE).where(this).values(values))
 
 
-def missing(connection: Connection, source: str, order_ids: Iterable[str]) -> set[str]:
+def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]) -> set[str]:
     """Name those of these orders that have no delivery, whoever's they are, and were not found before."""
-    wanted = {missed(source, each).id: each for each in order_ids}
+    wanted = {found_order_message(source, each).id: each for each in order_ids}
     there = select(DELIVERY.c.order_id).where(DELIVERY.c.order_id.in_(wanted.values()))
     found = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(wanted))
     known = {*connection.scalars(there), *(wanted[identity] for identity in connection.scalars(found))}

@@ -10,19 +10,19 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id, skipped_key
 from schemas.ordering import reaction_to
-from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint, missed
+from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint, found_order_message
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker.database import deliveries, events, shops
 from worker.database.deliveries import insert_new
-from worker.database.tables import DEAD_LETTER, EVENT, MESSAGE, WISH
+from worker.database.tables import DEAD_LETTER, EARLY_CANCELLATION, EVENT, MESSAGE
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle.dispatch_gate import PLACED
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadLetter:
     """A message that could not be read: as it came, and why."""
 
     raw: bytes
@@ -36,7 +36,7 @@ class Intake:
     """One batch: what could be read, what could not, and the directory as its file has it."""
 
     messages: Sequence[Message] = ()
-    dead: Sequence[Dead] = ()
+    dead: Sequence[DeadLetter] = ()
     file_stores: Mapping[str, Store] = field(default_factory=dict)
     fetched: bool = False
     """Whether these are orders fetched for messages that are in the inbox already."""
@@ -44,14 +44,16 @@ class Intake:
     """What the shop must have done before a courier is asked for a new order."""
 
 
-def take_in(connection: Connection, batch: Intake, rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
+def take_in(connection: Connection, batch: Intake, rules: lifecycle.TermsByAccount, now: datetime) -> list[Delivery]:
     """Take a batch in; return the deliveries it made or changed. A message that came before changes nothing."""
-    there = deliveries.hold(connection, [delivery_id(each.source, each.data.order_id) for each in batch.messages])
-    bury(connection, batch.dead, now)
+    there = deliveries.lock_orders(
+        connection, [delivery_id(each.source, each.data.order_id) for each in batch.messages]
+    )
+    save_dead_letters(connection, batch.dead, now)
     fresh = list(batch.messages) if batch.fetched else _fresh(connection, batch.messages, now)
     wanted = [message for message in fresh if isinstance(message.data, Order)]
     named = {order.store_id for message in fresh if isinstance(order := message.data, Order)}
-    stores = {**batch.file_stores, **shops.shops(connection, named)}
+    stores = {**batch.file_stores, **shops.load_shops(connection, named)}
     wishes = [message for message in fresh if isinstance(message.data, Cancellation)]
     changed = _place(connection, wanted, there, stores, batch, rules, now)
     return changed + _wish(connection, wishes, rules, now)
@@ -90,7 +92,7 @@ def _skip(connection: Connection, message: Message, now: datetime) -> bool:
     return True
 
 
-def bury(connection: Connection, dead: Sequence[Dead], now: datetime) -> None:
+def save_dead_letters(connection: Connection, dead: Sequence[DeadLetter], now: datetime) -> None:
     """Keep unreadable messages with their reasons, and say so once each."""
     for letter in dead:
         key = str(uuid5(NAMESPACE, f"dead letter\n{letter.identity}"))
@@ -112,7 +114,7 @@ def _place(
     there: Container[str],
     stores: Mapping[str, Store],
     batch: Intake,
-    rules: lifecycle.Rules,
+    rules: lifecycle.TermsByAccount,
     now: datetime,
 ) -> list[Delivery]:
     keyed = [(delivery_id(message.source, message.data.order_id), message) for message in messages]
@@ -124,7 +126,7 @@ def _place(
             again.append((key, message))
         elif not _skip(connection, message, now):
             blank = _blank(key, message, batch.gate, now)
-            new[key] = lifecycle.accept(blank, stores.get(blank.order.store_id), wishes.get(key), rules, now)
+            new[key] = lifecycle.accept_order(blank, stores.get(blank.order.store_id), wishes.get(key), rules, now)
     deliveries.add(connection, list(new.values()), now)
     amended = _amend(connection, again, rules, now, fetched=batch.fetched)
     return [change.delivery for change in new.values()] + amended
@@ -133,26 +135,26 @@ def _place(
 def _blank(key: str, message: Message, gate: str, now: datetime) -> Delivery:
     order = message.data
     assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
-    if message.unasked:
+    if message.is_backfilled:
         # The platform's own messages may count their revisions from one, and its API's copy in seconds.
         order = order.model_copy(update={"revision": 1})
     return Delivery(
         id=key,
         source=message.source,
-        order=lifecycle.ready_now(order, now),
+        order=lifecycle.with_ready_time(order, now),
         store=None,
         fingerprint=fingerprint(order),
         status=DeliveryStatus.QUEUED,
         created_at=now,
         changed_at=now,
-        gate=lifecycle.waits_at(gate, order),
+        gate=lifecycle.closed_gate(gate, order),
     )
 
 
 def _amend(
     connection: Connection,
     again: Sequence[tuple[str, Message]],
-    rules: lifecycle.Rules,
+    rules: lifecycle.TermsByAccount,
     now: datetime,
     *,
     fetched: bool,
@@ -163,37 +165,46 @@ def _amend(
     for key, message in again:
         order = message.data
         assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
-        copy = message.unasked or (key in found and message.type == "order.placed")
-        said = partial(lifecycle.platform_said, status=order.status, rules=rules, now=now)
-        update_ = partial(lifecycle.amend, order=order, fingerprint=fingerprint(order), rules=rules, now=now)
-        changed += deliveries.change(connection, [key], said if copy else update_)
+        copy = message.is_backfilled or (key in found and message.type == "order.placed")
+        said = partial(lifecycle.apply_platform_status, status=order.status, rules=rules, now=now)
+        update_ = partial(
+            lifecycle.apply_order_message, order=order, fingerprint=fingerprint(order), rules=rules, now=now
+        )
+        changed += deliveries.update_locked(connection, [key], said if copy else update_)
     return changed
 
 
 def _found(connection: Connection, messages: Sequence[Message]) -> set[str]:
     """Name the deliveries of those orders that were found at the platform before their message came."""
     keys = {
-        missed(each.source, each.data.order_id).id: delivery_id(each.source, each.data.order_id) for each in messages
+        found_order_message(each.source, each.data.order_id).id: delivery_id(each.source, each.data.order_id)
+        for each in messages
     }
     known = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(keys))
     return {keys[identity] for identity in connection.scalars(known)} if keys else set()
 
 
 def _wishes(connection: Connection, keys: Sequence[str]) -> dict[str, Cancellation]:
-    found = connection.execute(select(WISH.c.delivery_id, WISH.c.body).where(WISH.c.delivery_id.in_(keys)))
+    found = connection.execute(
+        select(EARLY_CANCELLATION.c.delivery_id, EARLY_CANCELLATION.c.body).where(
+            EARLY_CANCELLATION.c.delivery_id.in_(keys)
+        )
+    )
     return {row.delivery_id: Cancellation.model_validate_json(row.body) for row in found}
 
 
-def _wish(connection: Connection, messages: Sequence[Message], rules: lifecycle.Rules, now: datetime) -> list[Delivery]:
+def _wish(
+    connection: Connection, messages: Sequence[Message], rules: lifecycle.TermsByAccount, now: datetime
+) -> list[Delivery]:
     changed: list[Delivery] = []
     for message in messages:
         wish = message.data
         assert isinstance(wish, Cancellation)  # noqa: S101 - chosen by the caller
         key = delivery_id(message.source, wish.order_id)
         row = {"delivery_id": key, "body": wish.model_dump_json(), "received_at": now}
-        insert_new(connection, WISH, [row], "delivery_id")
-        decide = partial(lifecycle.ask_cancel, wish=wish, rules=rules, now=now, cause=Cause.MESSAGE)
-        changed += deliveries.change(connection, [key], decide)
+        insert_new(connection, EARLY_CANCELLATION, [row], "delivery_id")
+        decide = partial(lifecycle.apply_cancel_request, wish=wish, rules=rules, now=now, cause=Cause.MESSAGE)
+        changed += deliveries.update_locked(connection, [key], decide)
     return changed
 
 

@@ -11,7 +11,7 @@ from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from schemas.orders import Cancellation, Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
-from worker.domain.delivery import Attempt, Delivery, Step, Unread
+from worker.domain.delivery import Attempt, Delivery, Step, UnmappedStatus
 
 Convert = Callable[[Any], Any]
 
@@ -29,14 +29,14 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "reason": (str, Reason),
     "cancelled_by": (str, CancelledBy),
     "evidence": (str, Evidence),
-    "cancel": _model(Cancellation),
-    "refs": (dict, dict),
+    "cancel_request": _model(Cancellation),
+    "codec_state": (dict, dict),
     "state": (str, str),
     "raw": _model(RawWord),
     "courier": _model(CourierInfo),
     "price": _model(PriceInfo),
     "proof": _model(ProofInfo),
-    "unread": _model(Unread),
+    "unmapped_status": _model(UnmappedStatus),
 }
 APART = frozenset({"order", "store", "fingerprint"})
 """Columns so large that they are written only for the row they change in."""
@@ -87,7 +87,7 @@ def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
 def load_attempt(row: RowMapping) -> Attempt:
     """Read an attempt's row."""
     values = _load(Attempt, row)
-    return Attempt(**{**values, "refs": values["refs"] or {}})
+    return Attempt(**{**values, "codec_state": values["codec_state"] or {}})
 
 
 def load_delivery(row: RowMapping, attempts: Iterable[Attempt]) -> Delivery:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from schemas.events import skipped_key
 from worker.database.deliveries import insert_new
 from worker.database.tables import DELIVERY, EVENT, IDENTITY, LEASE
-from worker.domain.delivery import Outgoing
+from worker.domain.delivery import OutgoingEvent
 
 
 def identity(connection: Connection) -> str:
@@ -18,7 +18,7 @@ def identity(connection: Connection) -> str:
     return str(connection.scalars(select(IDENTITY.c.value).where(IDENTITY.c.name == "database")).one())
 
 
-def unsent(connection: Connection, limit: int, but: Collection[str] = ()) -> list[Outgoing]:
+def unpublished(connection: Connection, limit: int, but: Collection[str] = ()) -> list[OutgoingEvent]:
     """Read the oldest unpublished events, `but` not those of some keys. A key's order is that of its sequence.
 
     Never from a position on: a transaction that commits late would be overtaken by the next event of its key, and then
@@ -27,47 +27,47 @@ def unsent(connection: Connection, limit: int, but: Collection[str] = ()) -> lis
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     unpublished = EVENT.c.published_at.is_(None) & EVENT.c.key.not_in(list(but))
     query = select(*columns).where(unpublished).order_by(EVENT.c.position).limit(limit)
-    return [Outgoing(*row) for row in connection.execute(query)]
+    return [OutgoingEvent(*row) for row in connection.execute(query)]
 
 
-def sent(connection: Connection, published: Sequence[tuple[int, str]], now: datetime) -> None:
+def mark_published(connection: Connection, published: Sequence[tuple[int, str]], now: datetime) -> None:
     """Note where events stand on the bus: pairs of position and place."""
     if not published:
         return
     statement = update(EVENT).where(EVENT.c.position == bindparam("at"))
     marks = [{"at": position, "bus": bus_id, "when": now} for position, bus_id in published]
-    connection.execute(statement.values(published_at=bindparam("when"), bus_id=bindparam("bus")), marks)
+    connection.execute(statement.values(published_at=bindparam("when"), stream_id=bindparam("bus")), marks)
 
 
-def newest_place(connection: Connection) -> str:
+def newest_stream_id(connection: Connection) -> str:
     """Tell the newest place at which an event is known to stand on the bus; empty while there is none."""
-    return connection.scalar(select(func.max(EVENT.c.bus_id))) or ""
+    return connection.scalar(select(func.max(EVENT.c.stream_id))) or ""
 
 
-def unpublish(connection: Connection, standing: str, known: str, keep: int) -> int:
+def requeue_lost(connection: Connection, standing: str, known: str, keep: int) -> int:
     """Take the events behind the place `standing` and up to `known` for unpublished; return how many there are.
 
     Of a bus that stands empty only the newest `keep` are wanted: it would hold no more of them.
     """
-    lost = (EVENT.c.bus_id > standing) & (EVENT.c.bus_id <= known)
+    lost = (EVENT.c.stream_id > standing) & (EVENT.c.stream_id <= known)
     if not standing:
         newest = select(EVENT.c.position).order_by(EVENT.c.position.desc())
         lost &= EVENT.c.position > (connection.scalar(newest.offset(max(keep, 1)).limit(1)) or 0)
-    return connection.execute(update(EVENT).where(lost).values(published_at=None, bus_id=None)).rowcount
+    return connection.execute(update(EVENT).where(lost).values(published_at=None, stream_id=None)).rowcount
 
 
-def awaits(connection: Connection) -> bool:
+def has_unpublished(connection: Connection) -> bool:
     """Tell whether an event is unpublished."""
     query = select(EVENT.c.position).where(EVENT.c.published_at.is_(None)).limit(1)
     return connection.scalar(query) is not None
 
 
-def waiting(connection: Connection) -> int:
+def count_unpublished(connection: Connection) -> int:
     """Count the unpublished events."""
     return connection.scalar(select(func.count()).where(EVENT.c.published_at.is_(None))) or 0
 
 
-def keys(connection: Connection, order_id: str) -> list[str]:
+def event_keys(connection: Connection, order_id: str) -> list[str]:
     """Name the keys that an order's events have. Those of an order without a delivery are found by looking at all."""
     ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == order_id)))
     if ids:
@@ -75,7 +75,9 @@ def keys(connection: Connection, order_id: str) -> list[str]:
     return list(connection.scalars(select(EVENT.c.key).where(EVENT.c.subject == order_id).distinct()))
 
 
-def told(connection: Connection, keys: Sequence[str] | None, after: int, limit: int) -> list[tuple[int, str]]:
+def published_events(
+    connection: Connection, keys: Sequence[str] | None, after: int, limit: int
+) -> list[tuple[int, str]]:
     """Read events as they were told, those with these keys or all, oldest first, from a position on."""
     query = select(EVENT.c.position, EVENT.c.body).where(EVENT.c.position > after)
     if keys is not None:

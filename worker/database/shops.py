@@ -10,7 +10,7 @@ from worker.database.deliveries import insert_new
 from worker.database.tables import DELIVERY, SHOP
 
 
-def shops(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, Store]:
+def load_shops(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, Store]:
     """Read the directory, or the named shops of it."""
     query = select(SHOP.c.store_id, SHOP.c.body)
     found = connection.execute(query if ids is None else query.where(SHOP.c.store_id.in_(list(ids))))

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -16,7 +15,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
-    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -52,11 +50,6 @@ def _time(*, nullable: bool = True) -> Any:
 
 def _text(*, nullable: bool = False) -> Any:
     return Field(default=None if nullable else ..., sa_type=Text, nullable=nullable)
-
-
-def _column(kind: Any, server_default: Any) -> Any:
-    """Add a column that came later: rows that were there before have its default."""
-    return Field(default=0, sa_type=kind, nullable=False, sa_column_kwargs={"server_default": server_default})
 
 
 def _json() -> Any:
@@ -97,7 +90,7 @@ class DeliveryRow(SQLModel, table=True):
     sequence: int
     carrier: str | None = None
     step: str | None = None
-    turn: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
@@ -106,9 +99,9 @@ class DeliveryRow(SQLModel, table=True):
     gate: str | None = None
     carrier_since: datetime | None = _time()
     located_at: datetime | None = _time()
-    anew_after: int = _column(Integer, server_default=text("0"))
+    retried_after_attempt: int = 0
     failures: int = 0
-    cancel: dict[str, Any] | None = _json()
+    cancel_request: dict[str, Any] | None = _json()
     attention: str | None = None
     previous_status: str | None = None
     detail: str | None = None
@@ -152,36 +145,36 @@ class AttemptRow(SQLModel, table=True):
     submitted_at: datetime = _time(nullable=False)
     changed_at: datetime = _time(nullable=False)
     ref: str | None = None
-    refs: dict[str, Any] | None = _json()
+    codec_state: dict[str, Any] | None = _json()
     rank: int = 0
     resume_to: str | None = None
-    stamp: datetime | None = _time()
+    carrier_time: datetime | None = _time()
     offered_at: datetime | None = _time()
     lookups: int = 0
-    cancel_asked_at: datetime | None = _time()
+    cancel_requested_at: datetime | None = _time()
     cancel_checks: int = 0
     cancel_refused: bool = False
-    doubted_at: datetime | None = _time()
-    parked: bool = False
+    offer_unclear_since: datetime | None = _time()
+    awaiting_operator: bool = False
     surplus: bool = False
     ended_at: datetime | None = _time()
     reason: str | None = None
     reason_text: str | None = _text(nullable=True)
-    odd_word: str | None = None
+    reported_anomalies: str | None = None
     last_error: str | None = _text(nullable=True)
-    journal: str | None = None
-    cancel_taken: bool = _column(Boolean, server_default=false())
-    cancel_asks: int = _column(Integer, server_default=text("0"))
-    contrary: str | None = None
-    contrary_at: datetime | None = _time()
-    tail_reads: int = _column(Integer, server_default=text("0"))
+    journal_file: str | None = None
+    cancel_accepted: bool = False
+    cancel_requests: int = 0
+    contradicting_status: str | None = None
+    contradicted_at: datetime | None = _time()
+    follow_up_reads: int = 0
     wait_until: datetime | None = _time()
-    ruling: str | None = None
-    told: str | None = None
-    amending: str | None = None
-    amend_asks: int = _column(Integer, server_default=text("0"))
-    amend_refused: bool = _column(Boolean, server_default=false())
-    unread: dict[str, Any] | None = _json()
+    offer_decision: str | None = None
+    sent_fingerprint: str | None = None
+    pending_fingerprint: str | None = None
+    amend_requests: int = 0
+    amend_refused: bool = False
+    unmapped_status: dict[str, Any] | None = _json()
 
 
 class EventRow(SQLModel, table=True):
@@ -193,7 +186,7 @@ class EventRow(SQLModel, table=True):
     __tablename__ = "event"
     __table_args__ = (
         UniqueConstraint("key", "sequence"),
-        Index("event_place", "bus_id"),
+        Index("event_stream_id", "stream_id"),
         Index(
             "event_unpublished",
             "position",
@@ -209,7 +202,7 @@ class EventRow(SQLModel, table=True):
     body: str = _text()
     created_at: datetime = _time(nullable=False)
     published_at: datetime | None = _time()
-    bus_id: str | None = None
+    stream_id: str | None = None
 
 
 class MessageRow(SQLModel, table=True):
@@ -233,10 +226,10 @@ class MessageRow(SQLModel, table=True):
     failures: int = 0
 
 
-class WishRow(SQLModel, table=True):
+class EarlyCancellationRow(SQLModel, table=True):
     """A cancellation that came before its order."""
 
-    __tablename__ = "wish"
+    __tablename__ = "early_cancellation"
 
     delivery_id: str = Field(primary_key=True, max_length=36)
     body: str = _text()
@@ -282,10 +275,10 @@ class CallbackRow(SQLModel, table=True):
     result: str | None = None
 
 
-class StoreRow(SQLModel, table=True):
+class ShopRow(SQLModel, table=True):
     """A shop of the directory; it wins over the directory's file."""
 
-    __tablename__ = "store"
+    __tablename__ = "shop"
 
     store_id: str = Field(primary_key=True)
     body: str = _text()
@@ -298,19 +291,19 @@ class AccountRow(SQLModel, table=True):
     __tablename__ = "account"
 
     name: str = Field(primary_key=True)
-    facts: dict[str, Any] | None = _json()
+    account_metadata: dict[str, Any] | None = _json()
     paused_at: datetime | None = _time()
     paused_by: str | None = None
     paused_because: str | None = None
 
 
-class WordRow(SQLModel, table=True):
+class StatusMappingRow(SQLModel, table=True):
     """What an operator says that a carrier's word means: `word` is its entity and code, `status` ours."""
 
-    __tablename__ = "word"
+    __tablename__ = "status_mapping"
 
     account: str = Field(primary_key=True)
-    word: str = Field(primary_key=True)
+    carrier_status: str = Field(primary_key=True)
     status: str
     mapped_at: datetime = _time(nullable=False)
 
@@ -337,10 +330,10 @@ class WriteBackRow(SQLModel, table=True):
     delivery_id: str = Field(primary_key=True, max_length=36)
     due_at: datetime | None = _time()
     lease_until: datetime | None = _time()
-    code: int | None = None
+    status: int | None = None
     replaced: int | None = None
     written: bool = False
-    told: bool = False
+    reported: bool = False
     seen: int | None = None
     failures: int = 0
 
@@ -368,12 +361,12 @@ DELIVERY = SQLModel.metadata.tables["delivery"]
 ATTEMPT = SQLModel.metadata.tables["attempt"]
 EVENT = SQLModel.metadata.tables["event"]
 MESSAGE = SQLModel.metadata.tables["message"]
-WISH = SQLModel.metadata.tables["wish"]
+EARLY_CANCELLATION = SQLModel.metadata.tables["early_cancellation"]
 DEAD_LETTER = SQLModel.metadata.tables["dead_letter"]
 CALLBACK = SQLModel.metadata.tables["callback"]
-SHOP = SQLModel.metadata.tables["store"]
+SHOP = SQLModel.metadata.tables["shop"]
 ACCOUNT = SQLModel.metadata.tables["account"]
-WORD = SQLModel.metadata.tables["word"]
+STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 LEASE = SQLModel.metadata.tables["lease"]
 IDENTITY = SQLModel.metadata.tables["identity"]

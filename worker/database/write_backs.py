@@ -15,20 +15,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from worker.database.tables import WRITE_BACK
 from worker.domain import schedule
 from worker.domain.delivery import Delivery
-from worker.ordering_api.write_policy import Memory, stirs
+from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
 
 SOURCE = "write_back_source"
 """The engine's option that names whose orders are written back; without it nobody's are."""
-_KNOWN = [WRITE_BACK.c[name] for name in ("code", "replaced", "written", "told", "seen", "failures")]
+_KNOWN = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
 
 
-def note(connection: Connection, moved: Iterable[tuple[Delivery | None, Delivery]]) -> None:
+def schedule_changed(connection: Connection, moved: Iterable[tuple[Delivery | None, Delivery]]) -> None:
     """Let the platform be asked about deliveries that have moved; pairs of what each was, if anything, and is."""
     source = connection.get_execution_options().get(SOURCE)
     due = [
-        {"delivery_id": after.id, "due_at": after.changed_at, "written": False, "told": False, "failures": 0}
+        {"delivery_id": after.id, "due_at": after.changed_at, "written": False, "reported": False, "failures": 0}
         for before, after in moved
-        if after.source == source and (before is None or stirs(before, after))
+        if after.source == source and (before is None or may_need_write_back(before, after))
     ]
     if not due:
         return
@@ -54,7 +54,7 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
     return list(connection.scalars(changed.returning(WRITE_BACK.c.delivery_id)))
 
 
-def begin(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> Memory | None:
+def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
     """Lease a delivery to who looks now; None when there is nothing to look at yet, or somebody looks already.
 
     What was handed out is due within that lease; a hint that comes late must not hurry what waits for longer.
@@ -63,10 +63,12 @@ def begin(connection: Connection, delivery_id: str, now: datetime, until: dateti
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
     taken = update(WRITE_BACK).where(this & free).values(due_at=None, lease_until=until).returning(*_KNOWN)
     row = connection.execute(taken).one_or_none()
-    return None if row is None else Memory(*row)
+    return None if row is None else WriteBackState(*row)
 
 
-def end(connection: Connection, delivery_id: str, until: datetime, known: Memory, due_at: datetime | None) -> bool:
+def release(
+    connection: Connection, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None
+) -> bool:
     """Give a lease back with what is known now, and the next look unless one is due sooner; false when it was lost."""
     mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
     given = {**asdict(known), "lease_until": None}
@@ -75,13 +77,13 @@ def end(connection: Connection, delivery_id: str, until: datetime, known: Memory
     return bool(connection.execute(update(WRITE_BACK).where(mine).values(given)).rowcount)
 
 
-def waiting(connection: Connection, now: datetime) -> int:
+def count_waiting(connection: Connection, now: datetime) -> int:
     """Count the deliveries that the platform should have been told of, or that it could not be."""
     late = (WRITE_BACK.c.due_at <= now) | (WRITE_BACK.c.due_at.is_not(None) & (WRITE_BACK.c.failures > 0))
     return connection.scalar(select(func.count()).where(late)) or 0
 
 
-def known(connection: Connection, delivery_id: str) -> Memory | None:
+def write_back_state(connection: Connection, delivery_id: str) -> WriteBackState | None:
     """Tell what is known of a delivery's order at the platform."""
     row = connection.execute(select(*_KNOWN).where(WRITE_BACK.c.delivery_id == delivery_id)).one_or_none()
-    return None if row is None else Memory(*row)
+    return None if row is None else WriteBackState(*row)

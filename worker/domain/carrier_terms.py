@@ -16,7 +16,7 @@ def _takes_all(_order: Order, _store: Store, _at: datetime) -> Refused | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CarrierTerms:
     """What the engine must know of a carrier account to plan with it. Times in seconds.
 
     `refuses` tells, without asking the carrier, why it could not take an order for a store when it is asked then.
@@ -34,10 +34,10 @@ class Terms:
         return self.poll_interval / self.capabilities.cadence.shortest
 
 
-def view(delivery: Delivery, attempt: Attempt) -> port.Attempt:
+def attempt_view(delivery: Delivery, attempt: Attempt) -> port.AttemptView:
     """Show an attempt to its codec. The store is known: nothing is ever attempted without one."""
     assert delivery.store is not None  # noqa: S101 - a broken invariant, not an input
-    return port.Attempt(
+    return port.AttemptView(
         id=attempt.id,
         number=attempt.number,
         carrier=attempt.carrier,
@@ -47,13 +47,13 @@ def view(delivery: Delivery, attempt: Attempt) -> port.Attempt:
         pickup_at=attempt.pickup_at,
         submitted_at=attempt.submitted_at,
         ref=attempt.ref,
-        refs=attempt.refs,
+        codec_state=attempt.codec_state,
         rank=attempt.rank,
-        cancelling=attempt.cancelling,
+        cancel_requested=attempt.cancel_requested,
     )
 
 
-def booking(delivery: Delivery, attempt: Attempt, callback_url: str | None) -> port.Booking:
+def build_booking(delivery: Delivery, attempt: Attempt, callback_url: str | None) -> port.Booking:
     """Say what its carrier is told about an attempt."""
     assert delivery.store is not None  # noqa: S101 - nothing is attempted without one
     return port.Booking(

@@ -32,21 +32,21 @@ class Step(StrEnum):
     ALARM = "alarm"
 
 
-INDOORS = frozenset({Step.ROUTE, Step.ALARM})
+LOCAL_STEPS = frozenset({Step.ROUTE, Step.ALARM})
 """Steps that need no carrier: the sweep takes them itself."""
 
 
-class Ruling(StrEnum):
+class OfferDecision(StrEnum):
     """The word on an offer: ours where it suits, otherwise a person's."""
 
     ACCEPT = "accept"
     DENY = "deny"
 
 
-class Unread(RawWord):
+class UnmappedStatus(RawWord):
     """A carrier's word without a meaning, and when the carrier said it (`stamp`, as far as it tells)."""
 
-    stamp: datetime | None = None
+    carrier_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,36 +76,36 @@ class Attempt:
     submitted_at: datetime
     changed_at: datetime
     ref: str | None = None
-    refs: Mapping[str, str] = field(default_factory=dict)
+    codec_state: Mapping[str, str] = field(default_factory=dict)
     rank: int = 0
     resume_to: str | None = None
-    stamp: datetime | None = None
+    carrier_time: datetime | None = None
     offered_at: datetime | None = None
     lookups: int = 0
-    cancel_asked_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
     cancel_checks: int = 0
     cancel_refused: bool = False
-    doubted_at: datetime | None = None
-    parked: bool = False
+    offer_unclear_since: datetime | None = None
+    awaiting_operator: bool = False
     surplus: bool = False
     ended_at: datetime | None = None
     reason: Reason | None = None
     reason_text: str | None = None
-    odd_word: str | None = None
+    reported_anomalies: str | None = None
     last_error: str | None = None
-    journal: str | None = None
-    cancel_taken: bool = False
-    cancel_asks: int = 0
-    contrary: str | None = None
-    contrary_at: datetime | None = None
-    tail_reads: int = 0
+    journal_file: str | None = None
+    cancel_accepted: bool = False
+    cancel_requests: int = 0
+    contradicting_status: str | None = None
+    contradicted_at: datetime | None = None
+    follow_up_reads: int = 0
     wait_until: datetime | None = None
-    ruling: str | None = None
-    told: str | None = None
-    amending: str | None = None
-    amend_asks: int = 0
+    offer_decision: str | None = None
+    sent_fingerprint: str | None = None
+    pending_fingerprint: str | None = None
+    amend_requests: int = 0
     amend_refused: bool = False
-    unread: Unread | None = None
+    unmapped_status: UnmappedStatus | None = None
 
     @property
     def live(self) -> bool:
@@ -113,12 +113,12 @@ class Attempt:
         return self.ended_at is None and self.state != DeliveryStatus.QUEUED
 
     @property
-    def cancelling(self) -> bool:
+    def cancel_requested(self) -> bool:
         """Whether its carrier was ever asked to cancel it."""
-        return self.cancel_asked_at is not None or self.cancel_asks > 0
+        return self.cancel_requested_at is not None or self.cancel_requests > 0
 
     @property
-    def written_off(self) -> bool:
+    def never_created(self) -> bool:
         """Whether it ended as one that was never created."""
         return self.state == DeliveryStatus.REJECTED and (self.reason, self.reason_text) == (None, NEVER_CREATED)
 
@@ -146,7 +146,7 @@ class Delivery:
     sequence: int = 0
     carrier: str | None = None
     step: Step | None = None
-    turn: int | None = None
+    step_attempt_id: int | None = None
     next_run_at: datetime | None = None
     retry_at: datetime | None = None
     alarmed_at: datetime | None = None
@@ -154,9 +154,9 @@ class Delivery:
     gate: str | None = None
     carrier_since: datetime | None = None
     located_at: datetime | None = None
-    anew_after: int = 0
+    retried_after_attempt: int = 0
     failures: int = 0
-    cancel: Cancellation | None = None
+    cancel_request: Cancellation | None = None
     attention: str | None = None
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
@@ -179,9 +179,9 @@ class Delivery:
         return next((attempt for attempt in reversed(self.attempts) if attempt.live and not attempt.surplus), None)
 
     @property
-    def on_turn(self) -> Attempt | None:
+    def step_attempt(self) -> Attempt | None:
         """The attempt that the next step is about."""
-        return self.active if self.turn is None else self.attempt(self.turn)
+        return self.active if self.step_attempt_id is None else self.attempt(self.step_attempt_id)
 
     @property
     def asks(self) -> list[str]:
@@ -189,11 +189,11 @@ class Delivery:
         return self.attention.split(", ") if self.attention else []
 
     @property
-    def desk(self) -> str | None:
+    def step_carrier(self) -> str | None:
         """The carrier that the next step is for; None where it needs none."""
-        if self.step in INDOORS:
+        if self.step in LOCAL_STEPS:
             return None
-        return self.on_turn.carrier if self.on_turn else self.carrier
+        return self.step_attempt.carrier if self.step_attempt else self.carrier
 
     @property
     def final(self) -> bool:
@@ -201,7 +201,7 @@ class Delivery:
         return self.status in FINAL
 
     @property
-    def moved(self) -> bool:
+    def store_changed(self) -> bool:
         """Whether the order is another shop's by now than the one that its carriers were chosen for."""
         return self.store is not None and self.store.store_id != self.order.store_id
 
@@ -226,7 +226,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingEvent:
     """One event on its way to the bus: its place in the outbox, its key and sequence there, and the document."""
 
     position: int

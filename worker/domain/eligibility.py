@@ -35,7 +35,7 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
 
 def supposed(order: Order, store: Store, at: datetime) -> Booking:
     """Give what a carrier would be told if its courier were sent at this time."""
-    return Booking(NOBODY, NOBODY, order, store, schedule.pickup_at(order, store, at), order.deliver_at)
+    return Booking(NOBODY, NOBODY, order, store, schedule.pickup_time(order, store, at), order.deliver_at)
 
 
 def _serve(codec: Carrier, booking: Booking) -> None:

@@ -21,31 +21,31 @@ QUARANTINE = (60.0, 90.0, 120.0)
 LOOKUPS_APART = timedelta(seconds=15)
 CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 """Seconds between the reads that confirm a cancel (C-47)."""
-CANCEL_ASKS = 3
+CANCEL_REQUESTS = 3
 """How often a carrier is asked to cancel one order at the most."""
-AMEND_ASKS = 3
+AMEND_REQUESTS = 3
 """How often a carrier is asked for one change of an order before a person is."""
-AMEND_AGAIN = timedelta(seconds=30)
+AMEND_RETRY = timedelta(seconds=30)
 """Between a change whose answer did not come and the read after which it is asked for again."""
 OFFER_CHECK = timedelta(seconds=30)
 """Between the two look-ups that show what became of an offer, at the default cadence (D-30)."""
-ROUTE_AGAIN = timedelta(minutes=1)
+ROUTE_RETRY = timedelta(minutes=1)
 FAILOVER_AFTER, FAILOVER_SOONEST = timedelta(minutes=2), timedelta(seconds=30)
 """How long a carrier that cannot be called is waited for while another one could be."""
-ACCOUNT_AGAIN = timedelta(minutes=5)
-PARKED_AGAIN = timedelta(minutes=10)
-BESIDE_AGAIN = timedelta(minutes=10)
+ACCOUNT_RETRY = timedelta(minutes=5)
+OPERATOR_WAIT = timedelta(minutes=10)
+SURPLUS_READ_INTERVAL = timedelta(minutes=10)
 """Between reads of a courier who is one too many and cannot be stopped."""
-SURPLUS_AGAIN = timedelta(seconds=30)
+SURPLUS_CANCEL_RETRY = timedelta(seconds=30)
 """Between tries to stop him while his carrier cannot be reached."""
-SURPLUS_ALONE = timedelta(minutes=5)
+SURPLUS_ESCALATION = timedelta(minutes=5)
 """How long that is tried before a person is asked as well."""
-TAIL = (timedelta(minutes=10), timedelta(hours=2))
+FOLLOW_UPS = (timedelta(minutes=10), timedelta(hours=2))
 """After its end, when an attempt is read again: carriers revive what was over."""
-LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *TAIL)
+LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *FOLLOW_UPS)
 """After it was written off, when a create is looked for again: a slow carrier may make it yet."""
-TAIL_AGAIN, TAIL_ENDS = timedelta(minutes=5), timedelta(hours=6)
-CONTRARY = timedelta(seconds=60)
+FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
+CONTRADICTION_GAP = timedelta(seconds=60)
 """How far apart two reads must be to prove together what goes against everything seen before."""
 ALARM_BEFORE = timedelta(minutes=5)
 """How long before its pickup a person is told that no courier is certain, while something can be done about it."""
@@ -73,7 +73,7 @@ def backoff(failures: int, key: str, retry_after: float | None = None) -> timede
     return timedelta(seconds=max(wait, retry_after or 0.0))
 
 
-def pickup_at(order: Order, store: Store | None, now: datetime) -> datetime:
+def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
     """Tell when the courier should be at the store: when the food is ready, and never in the past."""
     if order.ready_at is not None:
         wanted = order.ready_at
@@ -84,23 +84,23 @@ def pickup_at(order: Order, store: Store | None, now: datetime) -> datetime:
     return max(wanted, now).astimezone(UTC)
 
 
-def dispatch_at(order: Order, store: Store, now: datetime) -> datetime:
+def dispatch_time(order: Order, store: Store, now: datetime) -> datetime:
     """Tell when the carrier should be asked: at once, or the store's lead time before a later delivery."""
     if order.deliver_at is None:
         return now
     return max(now, order.deliver_at.astimezone(UTC) - timedelta(minutes=store.lead_minutes))
 
 
-def failover_at(order: Order, store: Store, accepted_at: datetime, since: datetime) -> datetime:
+def failover_time(order: Order, store: Store, accepted_at: datetime, since: datetime) -> datetime:
     """Tell when a carrier that is to be asked since then, and cannot be, is left for another one.
 
     After `FAILOVER_AFTER`, or after a sixth of the time to the pickup where that is shorter.
     """
-    left = pickup_at(order, store, accepted_at) - since
+    left = pickup_time(order, store, accepted_at) - since
     return since + min(FAILOVER_AFTER, max(FAILOVER_SOONEST, left / 6))
 
 
-def next_look(  # noqa: PLR0913 - a cadence depends on all of these
+def next_read(  # noqa: PLR0913 - a cadence depends on all of these
     cadence: Cadence,
     scale: float,
     status: DeliveryStatus,

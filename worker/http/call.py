@@ -38,11 +38,11 @@ class Call:
     operation: Operation
     method: Literal["GET", "POST", "PUT"]
     path: str
-    covers: tuple[int, ...] = ()
+    attempt_ids: tuple[int, ...] = ()
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
-    memo: str = ""
+    context: str = ""
 
 
 MAX_RETRY_AFTER = 3600.0

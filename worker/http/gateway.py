@@ -17,7 +17,7 @@ import httpx
 from worker.errors import CarrierError, Held, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Reply
-from worker.http.single_use import OneShot, Trace
+from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
 """Seconds to wait for more replies before a group is handed on: one transaction stores the whole group."""
@@ -75,7 +75,7 @@ class Gateway:
         self._thread.join()
         loop.close()
 
-    def one(self, account: str, call: Call, *, max_body: int = 1_000_000, within: float | None = None) -> Reply:
+    def send_one(self, account: str, call: Call, *, max_body: int = 1_000_000, within: float | None = None) -> Reply:
         """Send one call and wait for it, at the most for its account's deadline or `within` so many seconds.
 
         Raises Unavailable or Uncertain.
@@ -175,7 +175,7 @@ class Gateway:
         if self._fixed is not None:
             return self._fixed
         if call.operation not in HARMLESS:
-            return OneShot(self._tls)
+            return SingleUseTransport(self._tls)
         if account.name not in self._kept:
             limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
             self._kept[account.name] = httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, trust_env=False)

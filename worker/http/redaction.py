@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from schemas.orders import Order
 
 LONGEST = 300
-UNTOLD = frozenset({"Cc", "Cs"})
+UNPRINTABLE = frozenset({"Cc", "Cs"})
 """Control characters, and the half characters that JSON can write."""
 HIDDEN = "***"
 SHORTEST = 3
@@ -21,13 +21,13 @@ NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")
 ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 
 
-def line(text: str, limit: int = LONGEST) -> str:
+def single_line(text: str, limit: int = LONGEST) -> str:
     """Put a text on one line of limited length, without control characters and half characters."""
-    spaced = (" " if unicodedata.category(letter) in UNTOLD else letter for letter in text[: 4 * limit])
+    spaced = (" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in text[: 4 * limit])
     return " ".join("".join(spaced).split())[:limit].strip()
 
 
-def discreet(text: str, order: Order) -> str:
+def redact_customer(text: str, order: Order) -> str:
     """Take the customer's name, address, notes and telephone number out of what a machine wrote."""
     to = order.dropoff
     values = (order.customer.name, to.street, to.street.partition(",")[0], to.notes, order.notes)
@@ -36,24 +36,24 @@ def discreet(text: str, order: Order) -> str:
     return NUMBER.sub(lambda found: HIDDEN if phone and phone in _digits(found[0]) else found[0], hidden)
 
 
-def anonymous(text: str) -> str:
+def redact_contacts(text: str) -> str:
     """Take everybody's telephone numbers, mail addresses and links out of a text."""
     return NUMBER.sub(HIDDEN, ELSEWHERE.sub(HIDDEN, text))
 
 
-def nameless(text: str, order: Order) -> str:
+def redact_names(text: str, order: Order) -> str:
     """Take each part of the customer's name out of a text, for the first is often said alone."""
     names = _worth_hiding(order.customer.name.split())
     return _without(text, (rf"(?<!\w){re.escape(name)}(?!\w)" for name in names))
 
 
-def scrubbed(text: str, order: Order) -> str:
+def redact_all(text: str, order: Order) -> str:
     """Take all of that out of what a person wrote."""
-    return nameless(anonymous(discreet(text, order)), order)
+    return redact_names(redact_contacts(redact_customer(text, order)), order)
 
 
 def _worth_hiding(words: Iterable[str]) -> list[str]:
-    kept = {line(word, 4 * LONGEST) for word in words}
+    kept = {single_line(word, 4 * LONGEST) for word in words}
     return sorted((word for word in kept if len(word) >= SHORTEST), key=lambda word: (-len(word), word))
 
 

@@ -14,7 +14,7 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """Is told how far a request has come, in the words of httpcore's trace extension."""
 
 
-class OneShot(httpx.AsyncBaseTransport):
+class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
     A kept connection may be closed by the carrier just as the request goes out, and then nobody knows whether it

@@ -117,7 +117,7 @@ def _end_with_parent() -> None:
 
 
 @dataclass
-class Fleet:
+class Supervisor:
     """The processes that run together. Use it as a context manager: leaving it ends every one of them."""
 
     environ: Mapping[str, str]
@@ -181,7 +181,7 @@ class Fleet:
             self.processes.clear()
 
 
-def start_redis(fleet: Fleet, folder: Path) -> str:
+def start_redis(fleet: Supervisor, folder: Path) -> str:
     """Start the embedded server on a free loopback port, appending to disk and never evicting; return its URL."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()

@@ -5,11 +5,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from schemas.ordering import Project
+from schemas.ordering import ProjectDefaults
 from schemas.orders import DEFAULT_SOURCE
 from schemas.stores import known_zone
 from worker.http.account import Rate, origin
-from worker.ordering_api.write_policy import WRITABLE, Licence
+from worker.ordering_api.write_policy import WRITABLE, WritePolicy
 
 
 class Ordering(BaseModel):
@@ -59,14 +59,14 @@ class Ordering(BaseModel):
         return self
 
     @property
-    def project(self) -> Project:
+    def project(self) -> ProjectDefaults:
         """What the platform's own orders may leave unsaid."""
-        return Project(self.country, self.currency, self.timezone, self.paymethods)
+        return ProjectDefaults(self.country, self.currency, self.timezone, self.paymethods)
 
     @property
-    def licence(self) -> Licence:
+    def write_policy(self) -> WritePolicy:
         """What may be written back."""
-        return Licence(self.write, self.write_weak_terminal, self.gate)
+        return WritePolicy(self.write, self.write_weak_terminal, self.gate)
 
     @field_validator("base_url")
     @classmethod

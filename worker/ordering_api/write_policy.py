@@ -66,7 +66,7 @@ CHECK = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
+class WritePolicy:
     """What a deployment lets us write: the codes, whether 11 on weak evidence, and the gate of its orders."""
 
     codes: frozenset[int]
@@ -75,7 +75,7 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class WriteBackState:
     """What is known of a delivery's order at the platform.
 
     `code` is what was last to be written, `replaced` what it was written over; `written` that the platform took it,
@@ -83,10 +83,10 @@ class Memory:
     in a row that brought no answer.
     """
 
-    code: int | None = None
+    status: int | None = None
     replaced: int | None = None
     written: bool = False
-    told: bool = False
+    reported: bool = False
     seen: int | None = None
     failures: int = 0
 
@@ -95,20 +95,20 @@ class Verdict(Enum):
     """What a look asks for."""
 
     WRITE = "write"
-    REST = "rest"
-    TELL = "tell"
+    SKIP = "rest"
+    REPORT = "tell"
     """Something else stands there than we wrote, or another end than ours: nobody fights about it, it is told."""
 
 
 # --- what is to be told -----------------------------------------------------------------------------------------------
 
 
-def wanted(delivery: Delivery, licence: Licence, now: datetime) -> int | None:
+def wanted(delivery: Delivery, licence: WritePolicy, now: datetime) -> int | None:
     """Name the status that the platform should show for a delivery; None when nothing is to be written."""
     return next((int(code) for code in _meant(delivery, licence, now) if code in licence.codes), None)
 
 
-def _meant(delivery: Delivery, licence: Licence, now: datetime) -> tuple[PlatformStatus, ...]:
+def _meant(delivery: Delivery, licence: WritePolicy, now: datetime) -> tuple[PlatformStatus, ...]:
     """List what would say it, the best first."""
     match delivery.status:
         case S.QUEUED:
@@ -128,7 +128,7 @@ def _meant_at_its_end(delivery: Delivery) -> tuple[PlatformStatus, ...]:
     if delivery.detail == WITH_ITEMS:
         return (P.DELIVERY_FAILED_BY_DRIVER,)
     called_off = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
-    return () if called_off or delivery.cancel is not None else NOBODY_CAME
+    return () if called_off or delivery.cancel_request is not None else NOBODY_CAME
 
 
 def waits(delivery: Delivery, now: datetime) -> bool:
@@ -140,20 +140,22 @@ def waits(delivery: Delivery, now: datetime) -> bool:
 # --- whether it may be ------------------------------------------------------------------------------------------------
 
 
-def judge(delivery: Delivery, memory: Memory, seen: int, licence: Licence, now: datetime) -> tuple[Verdict, Memory]:
+def decide(
+    delivery: Delivery, memory: WriteBackState, seen: int, licence: WritePolicy, now: datetime
+) -> tuple[Verdict, WriteBackState]:
     """Judge by what stands at the platform; also give what is known from now on."""
     code = wanted(delivery, licence, now)
-    known = replace(memory if code in {None, memory.code} else Memory(code), seen=seen, failures=0)
+    known = replace(memory if code in {None, memory.status} else WriteBackState(code), seen=seen, failures=0)
     if code is None:
-        return Verdict.REST, known
+        return Verdict.SKIP, known
     if seen == code:  # also where the answer to our write was lost
-        return Verdict.REST, replace(known, written=True)
+        return Verdict.SKIP, replace(known, written=True)
     if seen not in PROGRESS or known.written:
         odd = _other_end(code, seen) or (known.written and _fell_back(code, seen, known.replaced))
-        return (Verdict.TELL, replace(known, told=True)) if odd and not known.told else (Verdict.REST, known)
+        return (Verdict.REPORT, replace(known, reported=True)) if odd and not known.reported else (Verdict.SKIP, known)
     if _may_follow(delivery, code, seen, licence.gate):
         return Verdict.WRITE, replace(known, replaced=seen)
-    return Verdict.REST, known
+    return Verdict.SKIP, known
 
 
 def _may_follow(delivery: Delivery, code: int, seen: int, gate: str) -> bool:
@@ -198,7 +200,7 @@ def next_look(delivery: Delivery, now: datetime) -> datetime | None:
     return min(at_gate, last) if last > now else at_gate
 
 
-def stirs(before: Delivery, after: Delivery) -> bool:
+def may_need_write_back(before: Delivery, after: Delivery) -> bool:
     """Tell whether a change may be one that the platform is to be told, or that it is to be asked about."""
     return any(getattr(before, name) != getattr(after, name) for name in _STIRRING)
 

@@ -7,42 +7,42 @@ import threading
 from collections import Counter, defaultdict, deque
 from enum import Enum
 
-from worker.enqueue import Hint
+from worker.enqueue import WakeUp
 
 MOST_WAITING = 100
 
 
-class Door(Enum):
+class Admission(Enum):
     """What a task finds: a room, room for its hint alone, or neither."""
 
-    OPEN = "open"
+    ADMITTED = "open"
     QUEUED = "queued"
-    SHUT = "shut"
+    REJECTED = "shut"
 
 
-class Rooms:
+class Bulkhead:
     """The rooms of each account in this process: its part of the threads, and half of that at most for reads."""
 
     def __init__(self, slots: int, accounts: int) -> None:
         self._most = max(1, slots // (accounts + 1))
         self._most_reads = max(1, self._most // 2)
         self._taken: Counter[tuple[str, bool]] = Counter()
-        self._waiting: defaultdict[tuple[str, bool], deque[Hint]] = defaultdict(deque)
+        self._waiting: defaultdict[tuple[str, bool], deque[WakeUp]] = defaultdict(deque)
         self._lock = threading.Lock()
 
-    def enter(self, account: str, hint: Hint, *, reading: bool) -> Door:
+    def enter(self, account: str, hint: WakeUp, *, reading: bool) -> Admission:
         """Take a room, or leave the hint behind."""
         with self._lock:
             if self._has_room(account, reading=reading):
                 self._taken[account, reading] += 1
-                return Door.OPEN
+                return Admission.ADMITTED
             waiting = self._waiting[account, reading]
             if len(waiting) >= MOST_WAITING:
-                return Door.SHUT
+                return Admission.REJECTED
             waiting.append(hint)
-            return Door.QUEUED
+            return Admission.QUEUED
 
-    def leave(self, account: str, *, reading: bool) -> list[Hint]:
+    def leave(self, account: str, *, reading: bool) -> list[WakeUp]:
         """Give a room back; return the hint that is to be sent again, if one waits. Reads come last."""
         with self._lock:
             self._taken[account, reading] -= 1

@@ -33,7 +33,7 @@ NAMES = "[0-9a-f]" * 16
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class JournalEntries:
     """What stands on a page: the attempts that may have been sent, and what is known of each that came back."""
 
     sent: set[int] = field(default_factory=set)
@@ -46,7 +46,7 @@ class Notes:
             self.outcomes[attempt] = _outcome(outcome)
 
 
-class Page:
+class JournalFile:
     """What one batch of creates leaves behind until its outcomes are committed. One without a file keeps nothing."""
 
     def __init__(self, path: Path | None = None, held: int | None = None) -> None:
@@ -66,33 +66,33 @@ class Page:
         if self._held is not None:
             os.close(self._held)
 
-    def sign(self, change: Change | None) -> Change | None:
+    def attach(self, change: Change | None) -> Change | None:
         """Put the page's name on the attempt that a change begins."""
         attempt = change.delivery.active if change and self.name else None
         if change is None or attempt is None:
             return change
         self._open.add(change.delivery.id)
-        return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal=self.name)))
+        return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
-    def unsign(self, delivery: Delivery) -> Change | None:
+    def detach(self, delivery: Delivery) -> Change | None:
         """Take the name off again, before a call goes out of which the page does not tell."""
         attempt = delivery.active
-        if attempt is None or attempt.journal != self.name:
+        if attempt is None or attempt.journal_file != self.name:
             return None
-        return Change(delivery.with_attempt(replace(attempt, journal=None)))
+        return Change(delivery.with_attempt(replace(attempt, journal_file=None)))
 
-    def sending(self, attempts: Iterable[int]) -> bool:
+    def log_sent(self, attempts: Iterable[int]) -> bool:
         """Write down that these are about to be sent; false when that was not possible."""
         named = list(attempts)
         return not named or self._write({"sending": named})
 
-    def answered(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
+    def log_replies(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
         """Write down what came back, before anybody reads it."""
         told = [(attempt, noted) for attempt, outcome in outcomes if (noted := _note(outcome))]
         if told:
             self._write({"outcomes": told})
 
-    def settled(self, deliveries: Iterable[str]) -> None:
+    def mark_stored(self, deliveries: Iterable[str]) -> None:
         """Note that the outcomes of these are committed."""
         self._open.difference_update(deliveries)
 
@@ -101,9 +101,9 @@ class Page:
         """Whether every attempt that was given the page's name has its outcome in the database."""
         return not self._open
 
-    def read(self) -> Notes:
+    def read(self) -> JournalEntries:
         """Read what stands there; a line that was cut off never led to a call."""
-        notes = Notes()
+        notes = JournalEntries()
         for line in self._path.read_bytes().splitlines() if self._path else ():
             with suppress(json.JSONDecodeError):
                 notes.take(json.loads(line))
@@ -119,34 +119,34 @@ class Page:
         return held is None or _attempted(lambda: _append(held, note))
 
 
-class Journal:
+class CallJournal:
     """The folder of the pages. A disk that is full or gone stops no create: its doubts are settled without a page."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextmanager
-    def page(self, step: Step) -> Iterator[Page]:
+    def page(self, step: Step) -> Iterator[JournalFile]:
         """Open a page for a batch; it is removed at the end unless something of it is not in the database.
 
         Only creates have one with a file: whatever else is asked of a carrier may be asked again.
         """
-        opened: list[Page] = []
+        opened: list[JournalFile] = []
         if step is Step.BOOK:
             _attempted(lambda: opened.append(self._new()))
-        with opened[0] if opened else Page() as page:
+        with opened[0] if opened else JournalFile() as page:
             yield page
             if page.done:
                 page.remove()
 
-    def left(self) -> Iterator[Page]:
+    def abandoned(self) -> Iterator[JournalFile]:
         """Give each page that nobody writes, held while it is looked at."""
         for path in sorted(self._folder.glob(NAMES)):
             if page := _take(path):
                 with page:
                     yield page
 
-    def _new(self) -> Page:
+    def _new(self) -> JournalFile:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / secrets.token_hex(8)
         # Under its own name only once it is locked: before that, it would look as if it had been left.
@@ -154,15 +154,15 @@ class Journal:
         held = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         hidden.rename(path)
-        return Page(path, held)
+        return JournalFile(path, held)
 
 
-def _take(path: Path) -> Page | None:
+def _take(path: Path) -> JournalFile | None:
     """Lock a page; None while somebody else holds it, or when they were done with it just now."""
     with suppress(FileNotFoundError):
         held = os.open(path, os.O_RDWR)
         if _locked(held) and os.fstat(held).st_nlink:
-            return Page(path, held)
+            return JournalFile(path, held)
         os.close(held)
     return None
 

@@ -37,19 +37,19 @@ end
 """What the scripts begin with. Times are in milliseconds: Lua writes a larger number with too few digits."""
 
 _SHOW = """
-if at('held') > now then return {'held', at('held') - now} end
+if at('held') > now then return {'throttled', at('held') - now} end
 if at('until') == 0 then return {'closed', 0} end
 return {'open', math.max(at('until') - now, 0)}
 """
 """Show how a breaker stands."""
 
 _ASK = """
-if at('held') > now then return {'held', at('held') - now} end
+if at('held') > now then return {'throttled', at('held') - now} end
 if at('until') == 0 then return {'closed', 0} end
 local free = math.max(at('until'), at('probe'))
 if free > now then return {'open', free - now} end
 keep('probe', now + ARGV[1])
-return {'probe', 0}
+return {'half_open', 0}
 """
 """Ask whether a call may go (ARGV: the milliseconds that a probe may take); once a breaker has been open for long
 enough, one caller at a time is told to probe."""
@@ -95,7 +95,7 @@ _NUMBERS = {
 }
 
 
-class Kind(StrEnum):
+class CallClass(StrEnum):
     """The kinds of calls that fail together."""
 
     CREATE = "create"
@@ -103,10 +103,10 @@ class Kind(StrEnum):
     READ = "read"
 
 
-THROTTLE_SECONDS: Mapping[Kind, tuple[float, float, float]] = {
-    Kind.CREATE: (60, 120, 300),
-    Kind.CANCEL: (60, 120, 300),
-    Kind.READ: (60, 120, 900),
+THROTTLE_SECONDS: Mapping[CallClass, tuple[float, float, float]] = {
+    CallClass.CREATE: (60, 120, 300),
+    CallClass.CANCEL: (60, 120, 300),
+    CallClass.READ: (60, 120, 900),
 }
 """How long an account that says "too many requests" is left alone: the first time, the second, ever after.
 
@@ -114,58 +114,58 @@ A day's budget that is spent comes back slowly; what is left of it is for create
 """
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """What a breaker says: go, wait, wait because the carrier said so, or find out whether it answers again."""
 
     CLOSED = "closed"
     OPEN = "open"
-    HELD = "held"
-    PROBE = "probe"
+    THROTTLED = "throttled"
+    HALF_OPEN = "half_open"
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class BreakerStatus:
     """A breaker's answer, with the seconds to wait."""
 
-    state: State
+    state: BreakerState
     wait: float = 0.0
 
 
-CLOSED = Word(State.CLOSED)
+CLOSED = BreakerStatus(BreakerState.CLOSED)
 
 
-class Breaker:
+class CircuitBreaker:
     """The breakers of every account."""
 
     def __init__(self, client: redis.Redis, prefix: str = "osync:breaker:") -> None:
         self._redis, self._prefix, self._away = client, prefix, Away()
         self._scripts = {each: client.register_script(_filled(_CLOCK + each)) for each in _SCRIPTS}
 
-    def ask(self, account: str, kind: Kind, probe_seconds: float) -> Word:
+    def ask(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
         """Ask whether a call may go. Whoever is told to probe has so many seconds for it, and tells `probed`."""
         said = self._run(_ASK, account, kind, int(probe_seconds * 1000))
-        return Word(State(said[0].decode()), said[1] / 1000) if said else CLOSED
+        return BreakerStatus(BreakerState(said[0].decode()), said[1] / 1000) if said else CLOSED
 
-    def report(self, account: str, kind: Kind, *, good: int, bad: int) -> None:
+    def report(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
         """Count calls that were answered, whatever was said, and those that were not."""
         self._run(_REPORT, account, kind, good, bad)
 
-    def probed(self, account: str, kind: Kind, *, alive: bool) -> None:
+    def probed(self, account: str, kind: CallClass, *, alive: bool) -> None:
         """Tell what a probe has shown."""
         self._run(_PROBED, account, kind, int(alive))
 
-    def throttle(self, account: str, kind: Kind, asked: float | None) -> None:
+    def throttle(self, account: str, kind: CallClass, asked: float | None) -> None:
         """Leave the account alone for a while, because it said that there were too many calls."""
         self._run(_THROTTLE, account, kind, *(each * 1000 for each in THROTTLE_SECONDS[kind]), int((asked or 0) * 1000))
 
-    def states(self, account: str) -> Mapping[Kind, Word] | None:
+    def statuses(self, account: str) -> Mapping[CallClass, BreakerStatus] | None:
         """Show every breaker of an account without asking to probe; None when Redis is away."""
-        found = {kind: self._run(_SHOW, account, kind) for kind in Kind}
+        found = {kind: self._run(_SHOW, account, kind) for kind in CallClass}
         if not all(found.values()):
             return None
-        return {kind: Word(State(said[0].decode()), said[1] / 1000) for kind, said in found.items()}
+        return {kind: BreakerStatus(BreakerState(said[0].decode()), said[1] / 1000) for kind, said in found.items()}
 
-    def _run(self, script: str, account: str, kind: Kind, *arguments: float) -> Any:
+    def _run(self, script: str, account: str, kind: CallClass, *arguments: float) -> Any:
         if self._away.remembered:
             return None
         try:

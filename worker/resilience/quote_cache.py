@@ -19,7 +19,7 @@ SILENT_SECONDS = 60.0
 """How long a carrier that told no price is not asked before a create."""
 
 
-class Prices:
+class QuoteCache:
     """What accounts told, by the hash of what was asked."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Prices:
         self._away = Away(clock)
         self._silent: dict[str, float] = {}
 
-    def told(self, key: str) -> Quote | None:
+    def get(self, key: str) -> Quote | None:
         """Give what was told to this question; None when nobody asked, or Redis is away."""
         if self._away.remembered:
             return None
@@ -40,7 +40,7 @@ class Prices:
             return None
         return _read(kept) if isinstance(kept, bytes) else None
 
-    def keep(self, key: str, quote: Quote) -> None:
+    def put(self, key: str, quote: Quote) -> None:
         """Keep what was told to this question."""
         if self._away.remembered:
             return
@@ -49,11 +49,11 @@ class Prices:
         except redis.RedisError:
             self._away.note()
 
-    def silent(self, account: str) -> bool:
+    def is_backing_off(self, account: str) -> bool:
         """Tell whether this process got no price out of an account a moment ago."""
         return self._clock() < self._silent.get(account, -math.inf)
 
-    def hush(self, account: str) -> None:
+    def back_off(self, account: str) -> None:
         """Note that an account told no price: creates must not wait for the next one too."""
         self._silent[account] = self._clock() + SILENT_SECONDS
 

@@ -114,7 +114,7 @@ def _wait(taken: Sequence[float], window: Window, now: float) -> float:
     return taken[-window.limit] + window.seconds - now if len(taken) >= window.limit else 0.0
 
 
-class Budget:
+class RateLimiter:
     """The shared counters. An account without a rate costs nothing to ask."""
 
     def __init__(

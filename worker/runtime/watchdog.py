@@ -21,21 +21,21 @@ WEDGED = 70
 """The exit status."""
 
 
-class Pulse:
+class HeartbeatCounter:
     """Counts how often in a row a consumer gave no sign of life."""
 
     def __init__(self) -> None:
         self.missed = 0
         self._seen = (0, 0, 0)
 
-    def feel(self, turns: int, restarts: int, tasks: int) -> None:
+    def record(self, turns: int, restarts: int, tasks: int) -> None:
         """Compare a consumer's counts with those of before; a restart without any task is no sign of life."""
         before, self._seen = self._seen, (turns, restarts, tasks)
         alive = tasks > before[2] or (turns > before[0] and restarts == before[1])
         self.missed = 0 if alive else self.missed + 1
 
 
-class Watch(bootsteps.StartStopStep):
+class Watchdog(bootsteps.StartStopStep):
     """Watches the worker's consumer from a thread of its own."""
 
     requires = ("celery.worker.components:Hub", "celery.worker.components:Timer")
@@ -44,7 +44,7 @@ class Watch(bootsteps.StartStopStep):
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._turns = 0
-        self._pulse = Pulse()
+        self._pulse = HeartbeatCounter()
 
     def include_if(self, parent: Any) -> bool:
         """Watch only a consumer that has an event loop."""
@@ -67,7 +67,7 @@ class Watch(bootsteps.StartStopStep):
 
     def look(self, parent: Any) -> bool:
         """Tell whether the worker is of use; while it ends, or its broker is away, nobody can say otherwise."""
-        self._pulse.feel(self._turns, parent.consumer.restart_count, state.all_total_count[0])
+        self._pulse.record(self._turns, parent.consumer.restart_count, state.all_total_count[0])
         ending = state.should_stop is not None or state.should_terminate is not None
         if self._pulse.missed and (ending or not _answers(parent.app)):
             self._pulse.missed = 0

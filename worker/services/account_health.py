@@ -10,22 +10,22 @@ from uuid import uuid4
 
 from worker import enqueue, log
 from worker.carriers.port import Carrier
-from worker.container import House
+from worker.container import Container
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Held, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Reply
-from worker.resilience.bulkhead import Door
-from worker.resilience.circuit_breaker import Kind, State
+from worker.resilience.bulkhead import Admission
+from worker.resilience.circuit_breaker import BreakerState, CallClass
 
 logger = log.get(__name__)
-KINDS: Mapping[Step, Kind] = {
-    Step.BOOK: Kind.CREATE,
-    Step.CONFIRM: Kind.CANCEL,
-    Step.AMEND: Kind.CANCEL,
-    Step.CANCEL: Kind.CANCEL,
-    Step.TRACK: Kind.READ,
-    Step.RECONCILE: Kind.READ,
+KINDS: Mapping[Step, CallClass] = {
+    Step.BOOK: CallClass.CREATE,
+    Step.CONFIRM: CallClass.CANCEL,
+    Step.AMEND: CallClass.CANCEL,
+    Step.CANCEL: CallClass.CANCEL,
+    Step.TRACK: CallClass.READ,
+    Step.RECONCILE: CallClass.READ,
 }
 ROOM_AGAIN = timedelta(seconds=1)
 PROBE_SECONDS = 300.0
@@ -35,26 +35,26 @@ CLIENT_ERRORS = range(400, 500)
 
 
 @contextmanager
-def entered(made: House, carrier: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
+def entered(made: Container, carrier: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
     """Give the codec of an account that may be called now, with one of its rooms held until the end.
 
     None when it may not: then these deliveries have been put off, wait for a room, or have been given back.
     """
-    reading = KINDS[step] is Kind.READ
-    door = made.rooms.enter(carrier, (enqueue.TASKS[step], [carrier, list(ids)]), reading=reading)
-    if door is not Door.OPEN:
-        if door is Door.SHUT:
-            now = made.now()
-            made.store.give_back(ids, now, now + ROOM_AGAIN)
+    reading = KINDS[step] is CallClass.READ
+    door = made.bulkhead.enter(carrier, (enqueue.TASKS[step], [carrier, list(ids)]), reading=reading)
+    if door is not Admission.ADMITTED:
+        if door is Admission.REJECTED:
+            now = made.clock()
+            made.database.give_back(ids, now, now + ROOM_AGAIN)
         yield None
         return
     try:
         yield _admitted(made, carrier, ids, step)
     finally:
-        enqueue.give(made.rooms.leave(carrier, reading=reading))
+        enqueue.send(made.bulkhead.leave(carrier, reading=reading))
 
 
-def _admitted(made: House, carrier: str, ids: Sequence[str], step: Step) -> Carrier | None:
+def _admitted(made: Container, carrier: str, ids: Sequence[str], step: Step) -> Carrier | None:
     try:
         _knock(made, carrier, KINDS[step])
         return _introduced(made, carrier, KINDS[step])
@@ -63,18 +63,18 @@ def _admitted(made: House, carrier: str, ids: Sequence[str], step: Step) -> Carr
         return None
 
 
-def _knock(made: House, carrier: str, kind: Kind) -> None:
+def _knock(made: Container, carrier: str, kind: CallClass) -> None:
     """Raise what keeps an account from being called: a person, its credentials, its own wish, or that it is down."""
-    if carrier in made.store.paused():
+    if carrier in made.database.paused():
         raise Unavailable("the account is paused", account=True)
     word = made.breaker.ask(carrier, kind, made.settings.accounts[carrier].deadline + PROBE_MARGIN)
-    if word.state is State.HELD:
+    if word.state is BreakerState.THROTTLED:
         raise Throttled("the carrier had too many calls", retry_after=word.wait)
-    if word.state is State.OPEN or (word.state is State.PROBE and not _answers(made, carrier, kind)):
+    if word.state is BreakerState.OPEN or (word.state is BreakerState.HALF_OPEN and not _answers(made, carrier, kind)):
         raise Unavailable("the carrier does not answer", retry_after=word.wait)
 
 
-def _answers(made: House, carrier: str, kind: Kind) -> bool:
+def _answers(made: Container, carrier: str, kind: CallClass) -> bool:
     """Find out with a harmless call whether a carrier answers again: never with an order."""
     outcome, error = _probe(made, carrier)
     throttled = isinstance(error, Throttled)
@@ -89,18 +89,18 @@ def _answers(made: House, carrier: str, kind: Kind) -> bool:
     return alive and not shut_out
 
 
-def _probe(made: House, carrier: str) -> tuple[Reply | None, CarrierError | None]:
+def _probe(made: Container, carrier: str) -> tuple[Reply | None, CarrierError | None]:
     """Make a harmless call; give what came back, and what is wrong with it."""
     codec, reply = made.codecs[carrier], None
     try:
-        reply = made.gateway.one(carrier, codec.probe())
+        reply = made.gateway.send_one(carrier, codec.probe())
         codec.read_probe(reply)
     except CarrierError as error:
         return reply, error
     return reply, None
 
 
-def _introduced(made: House, carrier: str, kind: Kind) -> Carrier:
+def _introduced(made: Container, carrier: str, kind: CallClass) -> Carrier:
     try:
         return made.carrier(carrier)
     except CarrierError as error:
@@ -109,16 +109,16 @@ def _introduced(made: House, carrier: str, kind: Kind) -> Carrier:
         raise
 
 
-def put_off(made: House, carrier: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
+def put_off(made: Container, carrier: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
     """Let these deliveries wait, as far as this step of theirs is due at a carrier that cannot be called."""
-    now = made.now()
+    now = made.clock()
 
     def wait(delivery: Delivery) -> Change | None:
-        due = lifecycle.due(delivery, step, carrier, now)
-        return lifecycle.put_off(delivery, why, made.rules, now) if due else None
+        due = lifecycle.is_due(delivery, step, carrier, now)
+        return lifecycle.postpone(delivery, why, made.terms, now) if due else None
 
-    changed = made.store.update(ids, wait)
-    enqueue.after(changed, now)
+    changed = made.database.update(ids, wait)
+    enqueue.enqueue_next_steps(changed, now)
     if step is Step.BOOK:
         leaving(carrier, changed)
 
@@ -133,7 +133,7 @@ def leaving(carrier: str, changed: Sequence[Delivery]) -> None:
 # --- what answers say -------------------------------------------------------------------------------------------------
 
 
-def note(made: House, carrier: str, kind: Kind, answers: Sequence[tuple[object, object]]) -> None:
+def note(made: Container, carrier: str, kind: CallClass, answers: Sequence[tuple[object, object]]) -> None:
     """Tell what calls say about their account: pairs of what came back and what it was read as."""
     failed = [_failed(*answer) for answer in answers]
     if any(each is not None for each in failed):
@@ -164,38 +164,38 @@ def _failed(outcome: object, verdict: object) -> bool | None:
 # --- accounts that are shut out ---------------------------------------------------------------------------------------
 
 
-def _pause(made: House, carrier: str, why: str) -> None:
+def _pause(made: Container, carrier: str, why: str) -> None:
     """Pause an account that its carrier shuts out; the first probe comes after a while."""
-    now = made.now()
+    now = made.clock()
     try:
-        paused = made.store.pause(carrier, "carrier", why, now)
-        made.store.take_lease(probe_lease(carrier), uuid4().hex, now, PROBE_SECONDS)
+        paused = made.database.pause(carrier, "carrier", why, now)
+        made.database.take_lease(probe_lease(carrier), uuid4().hex, now, PROBE_SECONDS)
     except Exception:  # the next answer says the same; those of this batch must not be lost over it
         logger.exception("carrier.pausing_failed", carrier=carrier)
         return
     if paused:
         logger.error("carrier.paused", carrier=carrier, because=why)
-        enqueue.give([enqueue.publish()])
+        enqueue.send([enqueue.publish()])
 
 
-def probes(made: House) -> list[enqueue.Hint]:
+def probes(made: Container) -> list[enqueue.WakeUp]:
     """Make the hints for the paused accounts that are to be tried now. What a person paused is left alone."""
-    shut_out = [name for name, pause in made.store.paused().items() if pause.by == "carrier" and name in made.rules]
+    shut_out = [name for name, pause in made.database.paused().items() if pause.by == "carrier" and name in made.terms]
     return [
         ("carriers.probe", [name])
         for name in shut_out
-        if made.store.take_lease(probe_lease(name), uuid4().hex, made.now(), PROBE_SECONDS)
+        if made.database.take_lease(probe_lease(name), uuid4().hex, made.clock(), PROBE_SECONDS)
     ]
 
 
-def retry(made: House, carrier: str) -> None:
+def retry(made: Container, carrier: str) -> None:
     """Let a paused account go again if it lets us in."""
-    if (pause := made.store.paused().get(carrier)) is None or pause.by != "carrier":
+    if (pause := made.database.paused().get(carrier)) is None or pause.by != "carrier":
         return
     _, error = _probe(made, carrier)
     if error is None:
-        made.store.resume(carrier, "probe", made.now())
-        enqueue.give([enqueue.publish()])
+        made.database.resume(carrier, "probe", made.clock())
+        enqueue.send([enqueue.publish()])
     logger.warning("carrier.tried", carrier=carrier, resumed=error is None, error=error and str(error))
 
 

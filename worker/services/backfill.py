@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.orders import missed
+from schemas.orders import found_order_message
 from worker import log
-from worker.container import House
+from worker.container import Container
 from worker.database.inbox import Intake
 from worker.errors import CarrierError, Held
 from worker.ordering_api import codec as ordering_codec
@@ -28,7 +28,7 @@ PATIENCE = 5
 
 
 def find(
-    made: House,
+    made: Container,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -44,9 +44,9 @@ def find(
         found |= {each.order_id: each for each in needing_courier(page)}
     if not found:
         logger.info("backfill.nothing_open", hint="a key that may not see the orders is answered so, too")
-    unknown = made.store.missing(made.settings.ordering.source, found)
+    unknown = made.database.missing(made.settings.ordering.source, found)
     missing = [each for each in reversed(found.values()) if each.order_id in unknown and _within(each, since, until)]
-    return missing if since else _warm(missing, made.now() - COLD)
+    return missing if since else _warm(missing, made.clock() - COLD)
 
 
 def _warm(missing: list[Listed], since: datetime) -> list[Listed]:
@@ -61,26 +61,28 @@ def _within(listed: Listed, since: datetime | None, until: datetime | None) -> b
     return at is None or ((since is None or at >= since) and (until is None or at <= until))
 
 
-def take_in(made: House, found: list[Listed]) -> None:
+def take_in(made: Container, found: list[Listed]) -> None:
     """Put found orders down to be fetched; one whose message comes meanwhile is not taken in twice."""
     source = made.settings.ordering.source
-    made.store.take_in(Intake([missed(source, each.order_id) for each in found]), made.rules, made.now())
+    made.database.take_in(
+        Intake([found_order_message(source, each.order_id) for each in found]), made.terms, made.clock()
+    )
     if found:
         logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
 
-def alone(made: House, holder: str) -> bool:
+def alone(made: Container, holder: str) -> bool:
     """Tell whether nobody else is at it."""
-    return made.store.take_lease(LEASE, holder, made.now(), LEASE_SECONDS)
+    return made.database.take_lease(LEASE, holder, made.clock(), LEASE_SECONDS)
 
 
-def _pages(made: House, pause: Callable[[float], None]) -> Iterator[list[Any]]:
+def _pages(made: Container, pause: Callable[[float], None]) -> Iterator[list[Any]]:
     """Read pages until one brings nothing new: a short one may be short because the platform's pages are.
 
     What was read before one that cannot be had is worth no less: nothing follows from what is not found.
     """
     seen: set[str] = set()
-    until = made.now() + timedelta(seconds=LEASE_SECONDS)
+    until = made.clock() + timedelta(seconds=LEASE_SECONDS)
     for number in range(1, PAGES + 1):
         try:
             entries = _page(made, number, pause)
@@ -93,16 +95,16 @@ def _pages(made: House, pause: Callable[[float], None]) -> Iterator[list[Any]]:
             return
         seen |= identities(entries)
         yield entries
-        if made.now() > until:
+        if made.clock() > until:
             break
     logger.warning("backfill.too_many", pages=PAGES)
 
 
-def _page(made: House, number: int, pause: Callable[[float], None]) -> list[Any]:
+def _page(made: Container, number: int, pause: Callable[[float], None]) -> list[Any]:
     call = list_open(made.settings.ordering, number)
     for _ in range(PATIENCE):
         try:
-            return read_list(made.gateway.one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
+            return read_list(made.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
         except Held as held:
             pause(min(held.retry_after or 1.0, 2.0))
-    return read_list(made.gateway.one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
+    return read_list(made.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))

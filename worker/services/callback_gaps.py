@@ -6,7 +6,7 @@ back after a gap, every delivery whose carrier relies on callbacks is read soon 
 
 from datetime import datetime, timedelta
 
-from worker.container import House
+from worker.container import Container
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Change, Delivery
 
@@ -17,27 +17,27 @@ SPREAD = timedelta(minutes=2)
 BATCH = 200
 
 
-def listen(made: House) -> int:
+def listen(made: Container) -> int:
     """Note that callbacks can be stored; after a gap hurry the reads that rely on them, and return how many.
 
     The note comes last: whoever dies in between leaves the gap to the next.
     """
-    now = made.now()
-    last = made.store.listened_at()
+    now = made.clock()
+    last = made.database.listened_at()
     hurried = _catch_up(made, now) if last is not None and now - last > GAP else 0
-    made.store.listening(now)
+    made.database.listening(now)
     return hurried
 
 
-def _catch_up(made: House, now: datetime) -> int:
-    carriers = [name for name, terms in made.rules.items() if terms.capabilities.callbacks != "none"]
-    ids = made.store.awaiting_news(carriers)
+def _catch_up(made: Container, now: datetime) -> int:
+    carriers = [name for name, terms in made.terms.items() if terms.capabilities.callbacks != "none"]
+    ids = made.database.awaiting_news(carriers)
 
     def decide(delivery: Delivery) -> Change | None:
         soon = now + SPREAD * schedule.fraction(delivery.id)
         if delivery.next_run_at is None or delivery.next_run_at <= soon:
             return None
-        return lifecycle.look_now(delivery, made.rules, soon)
+        return lifecycle.schedule_read_now(delivery, made.terms, soon)
 
     batches = (ids[at : at + BATCH] for at in range(0, len(ids), BATCH))
-    return sum(len(made.store.update(batch, decide)) for batch in batches)
+    return sum(len(made.database.update(batch, decide)) for batch in batches)

@@ -13,24 +13,24 @@ from typing import Generic, TypeVar
 from schemas.status import Reason
 from worker import enqueue, log
 from worker.carriers.port import Booked, Carrier
-from worker.container import House
-from worker.database.connection import passing
+from worker.container import Container
+from worker.database.connection import is_transient
 from worker.domain import lifecycle, schedule
-from worker.domain.carrier_terms import booking
+from worker.domain.carrier_terms import build_booking
 from worker.domain.delivery import Attempt, Change, Delivery, Step
 from worker.domain.planner import call_time
 from worker.errors import CarrierError, Held, Refused, Uncertain
 from worker.http.call import Call, Reply
 from worker.http.gateway import Outcome
-from worker.resilience.call_journal import Page
-from worker.resilience.circuit_breaker import Kind
+from worker.resilience.call_journal import JournalFile
+from worker.resilience.circuit_breaker import CallClass
 from worker.services import account_health
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
 """How long after its intent a call may still be sent, beside the time for what is asked before it; the other half of
 the margin is for storing its outcome."""
-Decide = Callable[[Delivery, int, lifecycle.Rules, datetime], Change | None]
+Decide = Callable[[Delivery, int, lifecycle.TermsByAccount, datetime], Change | None]
 """Tells what something means for one attempt of a delivery."""
 T = TypeVar("T")
 
@@ -44,10 +44,10 @@ class Verb(Generic[T]):
     """
 
     step: Step
-    begin: Callable[[House, Delivery], Change | None]
-    describe: Callable[[House, Carrier, Delivery, Attempt], Call | T]
-    read: Callable[[House, Carrier, Delivery, Attempt, Reply], T]
-    settle: Callable[[Delivery, int, T | CarrierError, lifecycle.Rules, datetime], Change]
+    begin: Callable[[Container, Delivery], Change | None]
+    describe: Callable[[Container, Carrier, Delivery, Attempt], Call | T]
+    read: Callable[[Container, Carrier, Delivery, Attempt, Reply], T]
+    settle: Callable[[Delivery, int, T | CarrierError, lifecycle.TermsByAccount, datetime], Change]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Asked:
     attempt: Attempt
 
 
-def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb[T]) -> None:
+def perform(made: Container, carrier: str, ids: Sequence[str], verb: Verb[T]) -> None:
     """Do what a verb says for those of these deliveries for which it is due now."""
     with account_health.entered(made, carrier, ids, verb.step) as codec:
         if codec is None:
@@ -67,49 +67,51 @@ def perform(made: House, carrier: str, ids: Sequence[str], verb: Verb[T]) -> Non
             _perform(made, codec, ids, verb, page)
 
 
-def _perform(made: House, codec: Carrier, ids: Sequence[str], verb: Verb[T], page: Page) -> None:
-    carrier, now = codec.account.name, made.now()
-    terms = made.rules[carrier]
+def _perform(made: Container, codec: Carrier, ids: Sequence[str], verb: Verb[T], page: JournalFile) -> None:
+    carrier, now = codec.account.name, made.clock()
+    terms = made.terms[carrier]
     until = now + START_WITHIN + call_time(terms, verb.step) - call_time(terms)
     describe = partial(_described, made, codec, verb, until=until)
     asked = [(one, describe(one)) for one in _begun(made, carrier, ids, verb, page, now)]
     answered = [(one, _meant(verb, one, call)) for one, call in asked if not isinstance(call, Call)]
-    page.settled(each.id for each in settle(made, answered))
+    page.mark_stored(each.id for each in settle(made, answered))
     calls = [call for _, call in asked if isinstance(call, Call)]
     about = {id(call): one for one, call in asked if isinstance(call, Call)}
-    if not page.sending(one.attempt.id for one in about.values()):
-        made.store.update([one.delivery.id for one in about.values()], page.unsign)
+    if not page.log_sent(one.attempt.id for one in about.values()):
+        made.database.update([one.delivery.id for one in about.values()], page.detach)
     for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
         _take(made, codec, verb, page, [(about[id(call)], outcome) for call, outcome in group])
 
 
-def _described(made: House, codec: Carrier, verb: Verb[T], one: Asked, *, until: datetime) -> Call | T | CarrierError:
+def _described(
+    made: Container, codec: Carrier, verb: Verb[T], one: Asked, *, until: datetime
+) -> Call | T | CarrierError:
     """Describe a call, which may take a question of its own; not once it is too late for the call itself."""
-    if made.now() > until:
+    if made.clock() > until:
         return Held("the call could not start in time")
     return guarded(codec.account.name, partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade)
 
 
-def ask(made: House, codec: Carrier, call: Call, read: Callable[[Reply], T]) -> T:
+def ask(made: Container, codec: Carrier, call: Call, read: Callable[[Reply], T]) -> T:
     """Ask what a description depends on, and tell what the answer says about the account. Raises CarrierError."""
     reply: Reply | None = None
     try:
-        reply = made.gateway.one(codec.account.name, call, max_body=codec.capabilities.max_body)
+        reply = made.gateway.send_one(codec.account.name, call, max_body=codec.capabilities.max_body)
         answer = read(reply)
     except CarrierError as error:
-        account_health.note(made, codec.account.name, Kind.READ, [(reply, error)])
+        account_health.note(made, codec.account.name, CallClass.READ, [(reply, error)])
         raise
-    account_health.note(made, codec.account.name, Kind.READ, [(reply, answer)])
+    account_health.note(made, codec.account.name, CallClass.READ, [(reply, answer)])
     return answer
 
 
-def read_booking(made: House, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Booked:
+def read_booking(made: Container, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Booked:
     """Read the answer to a create. Raises CarrierError."""
-    told = booking(delivery, attempt, made.callback_url(codec.account.name, attempt.token))
-    return codec.read_booking(told, reply, made.now())
+    told = build_booking(delivery, attempt, made.callback_url(codec.account.name, attempt.token))
+    return codec.read_booking(told, reply, made.clock())
 
 
-def doubted(made: House, codec: Carrier, verdicts: Mapping[int, T | CarrierError]) -> dict[int, T | CarrierError]:
+def doubted(made: Container, codec: Carrier, verdicts: Mapping[int, T | CarrierError]) -> dict[int, T | CarrierError]:
     """Doubt each booking, by its attempt, under an id that is known as another's.
 
     Where nothing can be looked up by our reference, the bare id of the answer is all that ties it to us (C-21).
@@ -127,25 +129,27 @@ def doubted(made: House, codec: Carrier, verdicts: Mapping[int, T | CarrierError
     return sure
 
 
-def _holders(made: House, carrier: str, refs: Collection[str]) -> dict[str, int]:
+def _holders(made: Container, carrier: str, refs: Collection[str]) -> dict[str, int]:
     try:
-        return made.store.holders(carrier, refs)
+        return made.database.holders(carrier, refs)
     except Exception as error:  # noqa: BLE001 - the answers of a whole group must not be lost over it
         logger.warning("carrier.ids_not_compared", carrier=carrier, error=type(error).__name__)
         return {}
 
 
-def _begun(made: House, carrier: str, ids: Sequence[str], verb: Verb[T], page: Page, now: datetime) -> list[Asked]:
+def _begun(
+    made: Container, carrier: str, ids: Sequence[str], verb: Verb[T], page: JournalFile, now: datetime
+) -> list[Asked]:
     """Write the intents down, as far as they are due."""
     turns: dict[str, int | None] = {}
 
     def begin(delivery: Delivery) -> Change | None:
-        if not lifecycle.due(delivery, verb.step, carrier, now):
+        if not lifecycle.is_due(delivery, verb.step, carrier, now):
             return None
-        turns[delivery.id] = delivery.turn
-        return page.sign(verb.begin(made, delivery))
+        turns[delivery.id] = delivery.step_attempt_id
+        return page.attach(verb.begin(made, delivery))
 
-    begun = made.store.update(ids, begin)
+    begun = made.database.update(ids, begin)
     return [Asked(each, attempt) for each in begun if (attempt := _subject(each, turns[each.id]))]
 
 
@@ -154,14 +158,16 @@ def _subject(begun: Delivery, turn: int | None) -> Attempt | None:
     return begun.active if turn is None else begun.attempt(turn)
 
 
-def _take(made: House, codec: Carrier, verb: Verb[T], page: Page, group: Sequence[tuple[Asked, Outcome]]) -> None:
+def _take(
+    made: Container, codec: Carrier, verb: Verb[T], page: JournalFile, group: Sequence[tuple[Asked, Outcome]]
+) -> None:
     """Store what a group of outcomes means, and tell what it says about the account."""
     carrier = codec.account.name
-    page.answered((one.attempt.id, outcome) for one, outcome in group)
+    page.log_replies((one.attempt.id, outcome) for one, outcome in group)
     read = _verdicts(made, codec, verb, group)
     verdicts = doubted(made, codec, read)
     settled = settle(made, [(one, _meant(verb, one, verdicts[one.attempt.id])) for one, _ in group])
-    page.settled(each.id for each in settled)
+    page.mark_stored(each.id for each in settled)
     for each in settled:
         logger.info("delivery.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
     if verb.step is Step.BOOK:
@@ -172,7 +178,7 @@ def _take(made: House, codec: Carrier, verb: Verb[T], page: Page, group: Sequenc
 
 
 def _verdicts(
-    made: House, codec: Carrier, verb: Verb[T], group: Sequence[tuple[Asked, Outcome]]
+    made: Container, codec: Carrier, verb: Verb[T], group: Sequence[tuple[Asked, Outcome]]
 ) -> dict[int, T | CarrierError]:
     """Tell what each outcome is read as, by its attempt."""
     verdicts: dict[int, T | CarrierError] = {}
@@ -188,11 +194,11 @@ def _verdicts(
 
 def _meant(verb: Verb[T], one: Asked, answer: T | CarrierError) -> Decide:
     """Tell what an answer means, unless it comes so late that another change of the order is on its way by now."""
-    asked = one.attempt.amending
+    asked = one.attempt.pending_fingerprint
 
-    def decide(delivery: Delivery, attempt: int, rules: lifecycle.Rules, now: datetime) -> Change | None:
+    def decide(delivery: Delivery, attempt: int, rules: lifecycle.TermsByAccount, now: datetime) -> Change | None:
         stands = delivery.attempt(attempt)
-        if verb.step is Step.AMEND and stands is not None and stands.amending != asked:
+        if verb.step is Step.AMEND and stands is not None and stands.pending_fingerprint != asked:
             return None
         return verb.settle(delivery, attempt, answer, rules, now)
 
@@ -219,7 +225,7 @@ def unread(error: Exception) -> CarrierError:
     return Uncertain(f"the reply broke its reader: {type(error).__name__}")
 
 
-def settle(made: House, answers: Sequence[tuple[Asked, Decide]]) -> list[Delivery]:
+def settle(made: Container, answers: Sequence[tuple[Asked, Decide]]) -> list[Delivery]:
     """Store answers together and hint what follows; return what changed.
 
     When one of them cannot be stored, each is stored by itself, so that only that one is lost. A database that is away
@@ -227,19 +233,19 @@ def settle(made: House, answers: Sequence[tuple[Asked, Decide]]) -> list[Deliver
     """
     if not answers:
         return []
-    now = made.now()
+    now = made.clock()
     meant = {one.delivery.id: (one.attempt.id, decide) for one, decide in answers}
 
     def apply(delivery: Delivery) -> Change | None:
         attempt, decide = meant[delivery.id]
-        return decide(delivery, attempt, made.rules, now)
+        return decide(delivery, attempt, made.terms, now)
 
     try:
-        changed = made.store.update(meant, apply)
+        changed = made.database.update(meant, apply)
     except Exception as error:
         logger.exception("delivery.settling_failed", count=len(answers))
-        if passing(error) or len(answers) == 1:
+        if is_transient(error) or len(answers) == 1:
             return []
         return [each for answer in answers for each in settle(made, [answer])]
-    enqueue.after(changed, now)
+    enqueue.enqueue_next_steps(changed, now)
     return changed

@@ -13,14 +13,14 @@ from celery import bootsteps
 
 from worker import enqueue, log
 from worker.carriers.port import Booked, Carrier
-from worker.container import House, house
-from worker.database.connection import passing
+from worker.container import Container, container
+from worker.database.connection import is_transient
 from worker.domain import lifecycle
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.errors import CarrierError, Unavailable
 from worker.http.call import Reply
 from worker.http.gateway import Outcome
-from worker.resilience.call_journal import Page
+from worker.resilience.call_journal import JournalFile
 from worker.services.carrier_calls import doubted, guarded, read_booking, unread
 
 logger = log.get(__name__)
@@ -30,10 +30,10 @@ Meaning = Callable[[Delivery, Attempt], Booked | CarrierError]
 NEVER_SENT = Unavailable("not sent: its process ended before")
 
 
-class Replay:
+class CrashRecovery:
     """Looks for pages without a holder until it is stopped."""
 
-    def __init__(self, made: House) -> None:
+    def __init__(self, made: Container) -> None:
         self._house = made
         self._stop = threading.Event()
 
@@ -49,35 +49,35 @@ class Replay:
 
     def step(self) -> None:
         """Settle each page that was left; one that must wait for the database or a login is left for the next time."""
-        for page in self._house.journal.left():
+        for page in self._house.journal.abandoned():
             try:
                 self._replay(page)
             except Exception as error:
-                if passing(error) or isinstance(error, CarrierError):
+                if is_transient(error) or isinstance(error, CarrierError):
                     logger.warning("journal.waits", error=type(error).__name__)
                     continue
                 logger.exception("journal.not_replayed")
             page.remove()
 
-    def _replay(self, page: Page) -> None:
+    def _replay(self, page: JournalFile) -> None:
         made, notes = self._house, page.read()
-        for delivery_id, attempt_id, carrier in made.store.journalled(page.name, notes.outcomes):
+        for delivery_id, attempt_id, carrier in made.database.journalled(page.name, notes.outcomes):
             outcome = notes.outcomes.get(attempt_id)
             if outcome is None and attempt_id in notes.sent:
                 continue
             meaning = self._meaning(carrier, outcome or NEVER_SENT)
-            changed = made.store.update([delivery_id], partial(self._settle, page.name, attempt_id, meaning))
-            enqueue.after(changed, made.now())
+            changed = made.database.update([delivery_id], partial(self._settle, page.name, attempt_id, meaning))
+            enqueue.enqueue_next_steps(changed, made.clock())
             for each in changed:
                 logger.info("journal.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
 
     def _settle(self, page: str, attempt_id: int, meaning: Meaning, delivery: Delivery) -> Change | None:
         """Decide about an attempt, unless it was begun anew meanwhile: then another page tells of it."""
         attempt = delivery.attempt(attempt_id)
-        if attempt is None or attempt.journal != page:
+        if attempt is None or attempt.journal_file != page:
             return None
         meant = meaning(delivery, attempt)
-        return lifecycle.settle(delivery, attempt_id, meant, self._house.rules, self._house.now())
+        return lifecycle.apply_create_outcome(delivery, attempt_id, meant, self._house.terms, self._house.clock())
 
     def _meaning(self, carrier: str, outcome: Outcome) -> Meaning:
         if isinstance(outcome, CarrierError):
@@ -102,12 +102,12 @@ class JournalReader(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self._replay: Replay | None = None
+        self._replay: CrashRecovery | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, _parent: Any) -> None:
         """Start replaying."""
-        self._replay = Replay(house())
+        self._replay = CrashRecovery(container())
         self._thread = threading.Thread(target=self._replay.run, name="journal", daemon=True)
         self._thread.start()
 

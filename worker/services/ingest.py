@@ -12,13 +12,13 @@ from typing import Any
 
 from celery import bootsteps
 
-from schemas.ordering import INBOUND, UNTOLD, Project
+from schemas.ordering import INBOUND, NO_DEFAULTS, ProjectDefaults
 from schemas.orders import MalformedError, Message, Order, read_message
 from worker import enqueue, log
 from worker.bus.streams import AWAY, Entry
-from worker.container import House, house
-from worker.database.connection import passing
-from worker.database.inbox import Dead, Intake
+from worker.container import Container, container
+from worker.database.connection import is_transient
+from worker.database.inbox import DeadLetter, Intake
 
 logger = log.get(__name__)
 COUNT = 100
@@ -27,8 +27,8 @@ PAUSE = 1.0
 
 
 def read(
-    entries: Sequence[tuple[str, bytes | dict[str, Any]]], project: Project = UNTOLD
-) -> tuple[list[Message], list[Dead]]:
+    entries: Sequence[tuple[str, bytes | dict[str, Any]]], project: ProjectDefaults = NO_DEFAULTS
+) -> tuple[list[Message], list[DeadLetter]]:
     """Read documents, each with what identifies it; what cannot be read comes back as dead letters."""
     messages, dead = [], []
     for identity, document in entries:
@@ -36,18 +36,18 @@ def read(
             messages.append(read_message(document, project))
         except MalformedError as error:
             raw = document if isinstance(document, bytes) else json.dumps(document, default=repr).encode()
-            dead.append(Dead(raw, str(error), identity))
+            dead.append(DeadLetter(raw, str(error), identity))
     return messages, dead
 
 
-def take_in(made: House, entries: Sequence[tuple[str, bytes | dict[str, Any]]]) -> None:
+def take_in(made: Container, entries: Sequence[tuple[str, bytes | dict[str, Any]]]) -> None:
     """Store documents in one transaction and hint what follows. Raises what the database raises."""
     messages, dead = read(entries, made.settings.ordering.project)
-    now = made.now()
+    now = made.clock()
     gate = made.settings.ordering.gate
-    changed = made.store.take_in(Intake(messages, dead, made.file_shops, gate=gate), made.rules, now)
+    changed = made.database.take_in(Intake(messages, dead, made.file_shops, gate=gate), made.terms, now)
     note_strange(messages)
-    enqueue.after(changed, now, told=bool(entries))
+    enqueue.enqueue_next_steps(changed, now, told=bool(entries))
     if dead:
         logger.warning("orders.quarantined", count=len(dead), reasons=sorted({each.reason for each in dead}))
     if messages:
@@ -64,7 +64,7 @@ def note_strange(messages: Sequence[Message]) -> None:
 class Reader:
     """Reads the stream until it is stopped."""
 
-    def __init__(self, made: House) -> None:
+    def __init__(self, made: Container) -> None:
         self._house = made
         self._consumer = f"{socket.gethostname()}.{os.getpid()}"
         self._stop = threading.Event()
@@ -107,8 +107,8 @@ class Reader:
                 if away(error):
                     raise
                 logger.exception("orders.not_taken_in")
-                letter = Dead(document[1], f"it cannot be stored: {type(error).__name__}", document[0])
-                self._house.store.take_in(Intake(dead=[letter]), self._house.rules, self._house.now())
+                letter = DeadLetter(document[1], f"it cannot be stored: {type(error).__name__}", document[0])
+                self._house.database.take_in(Intake(dead=[letter]), self._house.terms, self._house.clock())
 
     def stop(self) -> None:
         """Ask the reader to end after the batch it is in."""
@@ -117,7 +117,7 @@ class Reader:
 
 def away(error: Exception) -> bool:
     """Tell whether the database or Redis is what is in trouble: the same may work in a while."""
-    return passing(error) or isinstance(error, AWAY)
+    return is_transient(error) or isinstance(error, AWAY)
 
 
 class OrdersReader(bootsteps.StartStopStep):
@@ -132,7 +132,7 @@ class OrdersReader(bootsteps.StartStopStep):
 
     def start(self, _parent: Any) -> None:
         """Start reading."""
-        self._reader = Reader(house())
+        self._reader = Reader(container())
         self._thread = threading.Thread(target=self._reader.run, name="orders", daemon=True)
         self._thread.start()
 

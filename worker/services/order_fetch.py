@@ -9,8 +9,8 @@ from uuid import uuid4
 from schemas.ordering import read_order
 from schemas.orders import MalformedError, Message
 from worker import enqueue, log
-from worker.container import House
-from worker.database.inbox import Dead, Intake
+from worker.container import Container
+from worker.database.inbox import DeadLetter, Intake
 from worker.errors import CarrierError, Held, Refused, Throttled
 from worker.http.call import Reply
 from worker.ordering_api import codec as ordering_codec
@@ -35,10 +35,10 @@ class Wanted:
     tries: int
 
 
-def fetch(made: House) -> list[tuple[str, str]]:
+def fetch(made: Container) -> list[tuple[str, str]]:
     """Fetch the orders whose turn it is; tell for each, by its id, what became of it."""
     settings = made.settings.ordering
-    wanted = [Wanted(*each) for each in made.store.to_fetch(made.now(), FETCH_LIMIT)]
+    wanted = [Wanted(*each) for each in made.database.to_fetch(made.clock(), FETCH_LIMIT)]
     if not settings.base_url:
         reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
         return [(each.order_id, _bury(made, each, reason)) for each in wanted]
@@ -49,7 +49,7 @@ def fetch(made: House) -> list[tuple[str, str]]:
     return [(each.order_id, _take_in(made, each, outcomes[id(call)])) for each, call in answered]
 
 
-def _take_in(made: House, wanted: Wanted, outcome: Reply | CarrierError) -> str:
+def _take_in(made: Container, wanted: Wanted, outcome: Reply | CarrierError) -> str:
     """Take a fetched order in; what came to nothing is tried again when its time comes."""
     try:
         if isinstance(outcome, CarrierError):
@@ -65,7 +65,7 @@ def _take_in(made: House, wanted: Wanted, outcome: Reply | CarrierError) -> str:
     return _store(made, wanted, Intake([message], file_stores=made.file_shops, fetched=True, gate=gate))
 
 
-def _missed(made: House, wanted: Wanted, error: CarrierError) -> str:
+def _missed(made: Container, wanted: Wanted, error: CarrierError) -> str:
     """Leave an order for its next try, or give it up."""
     if isinstance(error, Held) and not isinstance(error, Throttled):
         return _put_off(made, wanted, error)
@@ -76,14 +76,14 @@ def _missed(made: House, wanted: Wanted, error: CarrierError) -> str:
     return f"again later: {error}"
 
 
-def _put_off(made: House, wanted: Wanted, held: Held) -> str:
+def _put_off(made: Container, wanted: Wanted, held: Held) -> str:
     """Try again as soon as our own budget allows: that is nobody's failure."""
-    at = made.now() + timedelta(seconds=held.retry_after or 1.0)
-    made.store.put_fetch_off(wanted.source, wanted.message_id, wanted.tries - 1, at)
+    at = made.clock() + timedelta(seconds=held.retry_after or 1.0)
+    made.database.put_fetch_off(wanted.source, wanted.message_id, wanted.tries - 1, at)
     return f"again later: {held}"
 
 
-def _bury(made: House, wanted: Wanted, reason: str) -> str:
+def _bury(made: Container, wanted: Wanted, reason: str) -> str:
     """Keep a message that cannot be fetched as one that can be replayed: under a new id, for a repeat does nothing."""
     document = {
         "specversion": "1.0",
@@ -92,13 +92,13 @@ def _bury(made: House, wanted: Wanted, reason: str) -> str:
         "type": "order.placed",
         "data": {"order_id": wanted.order_id},
     }
-    letter = Dead(json.dumps(document).encode(), reason, f"{wanted.source}/{wanted.message_id}")
+    letter = DeadLetter(json.dumps(document).encode(), reason, f"{wanted.source}/{wanted.message_id}")
     _store(made, wanted, Intake(dead=[letter]))
     return f"a dead letter: {reason}"
 
 
-def _store(made: House, wanted: Wanted, batch: Intake) -> str:
-    now = made.now()
-    changed = made.store.fetched(wanted.source, wanted.message_id, batch, made.rules, now)
-    enqueue.after(changed, now, told=True)
+def _store(made: Container, wanted: Wanted, batch: Intake) -> str:
+    now = made.clock()
+    changed = made.database.fetched(wanted.source, wanted.message_id, batch, made.terms, now)
+    enqueue.enqueue_next_steps(changed, now, told=True)
     return "taken in" if changed else "nothing to do: known, or not to be dispatched"

@@ -7,16 +7,16 @@ from itertools import chain
 
 from schemas.status import Cause
 from worker import log
-from worker.carriers.port import Attempt as Seen
+from worker.carriers.port import AttemptView as Seen
 from worker.carriers.port import Carrier, Observation, Reading
-from worker.container import House
+from worker.container import Container
 from worker.domain import lifecycle
-from worker.domain.carrier_terms import view
+from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Step
 from worker.errors import CarrierError, Unreadable
 from worker.http.call import Call
 from worker.http.gateway import Outcome
-from worker.resilience.circuit_breaker import Kind
+from worker.resilience.circuit_breaker import CallClass
 from worker.services import account_health
 from worker.services.carrier_calls import Asked, Decide, guarded, settle, unread
 
@@ -37,19 +37,19 @@ class _Seen:
     def take(self, call: Call, reading: Reading | CarrierError) -> None:
         """Take one reply in."""
         if isinstance(reading, CarrierError):
-            self.failed.update(dict.fromkeys(call.covers, reading))
+            self.failed.update(dict.fromkeys(call.attempt_ids, reading))
             return
-        for attempt, observations in reading.seen.items():
+        for attempt, observations in reading.observations.items():
             self.observations[attempt] = (*self.observations.get(attempt, ()), *observations)
         for attempt in reading.absent:
             self.absences[attempt] = self.absences.get(attempt, 0) + 1
-        for attempt, refs in reading.extras.items():
+        for attempt, refs in reading.duplicates.items():
             self.extras[attempt] = tuple(dict.fromkeys((*self.extras.get(attempt, ()), *refs)))
-        for note in sorted({note for found in reading.seen.values() for each in found for note in each.notes}):
+        for note in sorted({note for found in reading.observations.values() for each in found for note in each.notes}):
             logger.info("carrier.noted", carrier=self.carrier, note=note)
 
 
-def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
+def look(made: Container, carrier: str, ids: Sequence[str], step: Step) -> None:
     """Read these deliveries at their carrier: `track` what it has, `reconcile` what it may have.
 
     An attempt counts as absent only when every call that covered it said so.
@@ -59,68 +59,71 @@ def look(made: House, carrier: str, ids: Sequence[str], step: Step) -> None:
             _look(made, codec, ids, step)
 
 
-def _look(made: House, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-    carrier, now, words = codec.account.name, made.now(), made.words(codec.account.name)
-    due = [each for each in made.store.load(ids) if lifecycle.due(each, step, carrier, now)]
-    asked = {attempt.id: Asked(each, attempt) for each in due if (attempt := each.on_turn)}
-    attempts = {key: view(one.delivery, one.attempt) for key, one in asked.items()}
+def _look(made: Container, codec: Carrier, ids: Sequence[str], step: Step) -> None:
+    carrier, now, words = codec.account.name, made.clock(), made.status_mappings(codec.account.name)
+    due = [each for each in made.database.load(ids) if lifecycle.is_due(each, step, carrier, now)]
+    asked = {attempt.id: Asked(each, attempt) for each in due if (attempt := each.step_attempt)}
+    attempts = {key: attempt_view(one.delivery, one.attempt) for key, one in asked.items()}
     cause = Cause.RECONCILE if step is Step.RECONCILE else Cause.POLL
     describe = codec.find if step is Step.RECONCILE else codec.track
-    calls = guarded(carrier, lambda: describe(list(attempts.values()), made.now()), unread) if attempts else []
+    calls = guarded(carrier, lambda: describe(list(attempts.values()), made.clock()), unread) if attempts else []
     seen = _Seen(carrier)
     if isinstance(calls, CarrierError):
         seen.failed.update(dict.fromkeys(attempts, calls))
         calls = []
     for call, reading in _read_all(made, codec, calls, attempts):
         seen.take(call, _explained(reading, words))
-    covered = {key: sum(key in call.covers for call in calls) for key in attempts}
+    covered = {key: sum(key in call.attempt_ids for call in calls) for key in attempts}
     settle(made, [(one, _meaning(one.attempt, seen, covered[key], cause, now)) for key, one in asked.items()])
     settle(made, [(asked[key], _further(refs, cause)) for key, refs in seen.extras.items() if key in asked])
 
 
-def _explained(reading: Reading | CarrierError, words: lifecycle.Words) -> Reading | CarrierError:
+def _explained(reading: Reading | CarrierError, words: lifecycle.StatusMappings) -> Reading | CarrierError:
     """Put in what operators said that unknown words mean."""
     if isinstance(reading, CarrierError):
         return reading
-    return replace(reading, seen={key: lifecycle.explained(found, words) for key, found in reading.seen.items()})
+    return replace(
+        reading,
+        observations={key: lifecycle.apply_mappings(found, words) for key, found in reading.observations.items()},
+    )
 
 
 def _further(refs: Sequence[str], cause: Cause) -> Decide:
-    return lambda each, key, rules, now: lifecycle.duplicates(each, key, refs, rules, now, cause)
+    return lambda each, key, rules, now: lifecycle.record_duplicates(each, key, refs, rules, now, cause)
 
 
 def _meaning(attempt: Attempt, seen: _Seen, covered: int, cause: Cause, began: datetime) -> Decide:
     """Choose what a round of reads means for one attempt."""
     if attempt.id in seen.observations:
         news = seen.observations[attempt.id]
-        return lambda each, key, rules, now: lifecycle.observe(each, key, news, rules, now, cause, began)
+        return lambda each, key, rules, now: lifecycle.apply_observations(each, key, news, rules, now, cause, began)
     if attempt.id in seen.failed:
         error = seen.failed[attempt.id]
-        return lambda each, key, rules, now: lifecycle.missed(each, key, error, rules, now)
+        return lambda each, key, rules, now: lifecycle.record_read_failure(each, key, error, rules, now)
     if cause is Cause.POLL:
-        return lambda each, key, rules, now: lifecycle.unseen(each, key, rules, now, began)
+        return lambda each, key, rules, now: lifecycle.record_missing(each, key, rules, now, began)
     if covered and seen.absences.get(attempt.id, 0) >= covered:
-        return lambda each, key, rules, now: lifecycle.absent(each, key, attempt.lookups, rules, now)
+        return lambda each, key, rules, now: lifecycle.record_not_found(each, key, attempt.lookups, rules, now)
     undecided = Unreadable("the look-up could not tell")
-    return lambda each, key, rules, now: lifecycle.missed(each, key, undecided, rules, now)
+    return lambda each, key, rules, now: lifecycle.record_read_failure(each, key, undecided, rules, now)
 
 
 def _read_all(
-    made: House, codec: Carrier, calls: Sequence[Call], attempts: Mapping[int, Seen]
+    made: Container, codec: Carrier, calls: Sequence[Call], attempts: Mapping[int, Seen]
 ) -> Iterator[tuple[Call, Reading | CarrierError]]:
     """Send reads and follow their further pages."""
     pages = list(calls)
     for _ in range(MAX_PAGES):
         groups = made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body)
         answers = [
-            (call, outcome, _reading(codec, call, outcome, attempts, made.now()))
+            (call, outcome, _reading(codec, call, outcome, attempts, made.clock()))
             for call, outcome in chain.from_iterable(groups)
         ]
         yield from ((call, reading) for call, _, reading in answers)
         account_health.note(
-            made, codec.account.name, Kind.READ, [(outcome, reading) for _, outcome, reading in answers]
+            made, codec.account.name, CallClass.READ, [(outcome, reading) for _, outcome, reading in answers]
         )
-        pages = [reading.more for _, _, reading in answers if isinstance(reading, Reading) and reading.more]
+        pages = [reading.next_page for _, _, reading in answers if isinstance(reading, Reading) and reading.next_page]
         if not pages:
             return
 
@@ -130,5 +133,5 @@ def _reading(
 ) -> Reading | CarrierError:
     if isinstance(outcome, CarrierError):
         return outcome
-    about = [attempts[attempt] for attempt in call.covers if attempt in attempts]
+    about = [attempts[attempt] for attempt in call.attempt_ids if attempt in attempts]
     return guarded(codec.account.name, lambda: codec.read(call, outcome, about, now), unread)

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from worker import enqueue, log
 from worker.carriers.port import Callback, CallbackKey, Carrier
-from worker.container import House
+from worker.container import Container
 from worker.errors import Forged
 from worker.runtime import broker
 from worker.services.callback_gaps import NOTE_SECONDS, listen
@@ -39,7 +39,7 @@ CLOSE = {"Connection": "close"}
 """With an answer to a body that was not read to its end."""
 
 
-def create_app(made: House, *, body_seconds: float = BODY_SECONDS) -> Starlette:
+def create_app(made: Container, *, body_seconds: float = BODY_SECONDS) -> Starlette:
     """Make the edge for a house."""
     edge = _Edge(made, body_seconds)
     return Starlette(
@@ -55,7 +55,7 @@ def create_app(made: House, *, body_seconds: float = BODY_SECONDS) -> Starlette:
 
 
 class _Edge:
-    def __init__(self, made: House, body_seconds: float) -> None:
+    def __init__(self, made: Container, body_seconds: float) -> None:
         self._house, self._body_seconds = made, body_seconds
         self._codecs = made.codecs  # for callbacks no login is needed
         self._metrics = Metrics(made)
@@ -115,7 +115,7 @@ class _Edge:
         except SQLAlchemyError as error:
             logger.error("callback.not_stored", carrier=name, error=type(error).__name__)
             return UNAVAILABLE
-        task = BackgroundTask(enqueue.give, [("callbacks.apply", [stored])]) if stored else None
+        task = BackgroundTask(enqueue.send, [("callbacks.apply", [stored])]) if stored else None
         return PlainTextResponse("ok", background=task)
 
     def _keep(self, name: str, codec: Carrier, callback: Callback) -> str | None:
@@ -125,12 +125,12 @@ class _Edge:
             raise Forged("wrong form of address")
         if needs_token and not self._knows(name, callback.token or ""):
             raise Forged("unknown token")
-        return self._house.store.keep_callback(name, callback, self._house.now())
+        return self._house.database.keep_callback(name, callback, self._house.clock())
 
     def _knows(self, name: str, token: str) -> bool:
         # What cannot be one of ours is not looked up: PostgreSQL refuses a NUL, which is no fault of the database.
         shaped = TOKEN.fullmatch(token)
-        return bool(shaped) and self._house.store.find_attempt(name, CallbackKey(token=token)) is not None
+        return bool(shaped) and self._house.database.find_attempt(name, CallbackKey(token=token)) is not None
 
     async def livez(self, _request: Request) -> Response:
         """Say that the process answers."""
@@ -139,7 +139,7 @@ class _Edge:
     async def readyz(self, _request: Request) -> Response:
         """Say whether the database, the bus and the broker answer, and name what does not."""
         checks: dict[str, Callable[[], object]] = {
-            "database": self._house.store.ping,
+            "database": self._house.database.ping,
             "bus": self._house.bus.ping,
             "broker": lambda: broker.ping(current_app),
         }

@@ -7,14 +7,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from redis.exceptions import RedisError
 
-from worker.container import House
-from worker.resilience.circuit_breaker import State
+from worker.container import Container
+from worker.resilience.circuit_breaker import BreakerState
 
 
 class Metrics:
     """What can be measured of a house, and what was answered to callbacks here."""
 
-    def __init__(self, made: House) -> None:
+    def __init__(self, made: Container) -> None:
         self._house, self._registry = made, CollectorRegistry()
         self._answered = Counter(
             "order_sync_callbacks", "Callbacks by carrier and answer", ["carrier", "answer"], registry=self._registry
@@ -43,22 +43,22 @@ class Metrics:
 
     def measure(self) -> bytes:
         """Measure everything. Raises what the database raises; a bus that is away leaves its own out."""
-        self._unsent.set(self._house.store.unsent_count())
-        self._untold.set(self._house.store.write_backs_waiting(self._house.now()))
-        _fill(self._deliveries, {(status,): count for status, count in self._house.store.counts().items()})
-        _fill(self._attention, {(word,): count for word, count in self._house.store.asked().items()})
-        _fill(self._paused, {(name, pause.by): 1 for name, pause in self._house.store.paused().items()})
+        self._unsent.set(self._house.database.unsent_count())
+        self._untold.set(self._house.database.write_backs_waiting(self._house.clock()))
+        _fill(self._deliveries, {(status,): count for status, count in self._house.database.counts().items()})
+        _fill(self._attention, {(word,): count for word, count in self._house.database.asked().items()})
+        _fill(self._paused, {(name, pause.by): 1 for name, pause in self._house.database.paused().items()})
         _fill(self._open, self._held())
         self._lag.clear()
         with suppress(RedisError):
-            _fill(self._lag, self._house.bus.lags(self._house.now()))
+            _fill(self._lag, self._house.bus.lags(self._house.clock()))
         return generate_latest(self._registry)
 
     def _held(self) -> dict[tuple[str, str], bool]:
         """Tell which breakers let no call through; empty when Redis is away."""
-        states = {name: self._house.breaker.states(name) or {} for name in self._house.codecs}
+        states = {name: self._house.breaker.statuses(name) or {} for name in self._house.codecs}
         kinds = ((name, kind, word) for name, known in states.items() for kind, word in known.items())
-        return {(name, kind.value): word.state is not State.CLOSED for name, kind, word in kinds}
+        return {(name, kind.value): word.state is not BreakerState.CLOSED for name, kind, word in kinds}
 
 
 def _fill(gauge: Gauge, values: Mapping[Any, float]) -> None:

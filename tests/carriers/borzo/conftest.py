@@ -12,11 +12,11 @@ import pytest
 from schemas.orders import Order
 from schemas.stores import Store
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.port import Attempt, Booking, attempt_of
+from worker.carriers.port import AttemptView, Booking, attempt_id_of
 from worker.http.call import Reply
 
 TAG = "0123456789A"
-ATTEMPT_ID = attempt_of(TAG) or 0
+ATTEMPT_ID = attempt_id_of(TAG) or 0
 STORE = Store(
     store_id="17",
     name="Pizzaria Guamiranga",
@@ -89,9 +89,9 @@ def booking_of(booking: Booking) -> Callable[..., Booking]:
 
 
 @pytest.fixture
-def attempt(now: datetime) -> Attempt:
+def attempt(now: datetime) -> AttemptView:
     """An attempt that stands at Borzo as the order of the document's samples."""
-    return Attempt(
+    return AttemptView(
         id=ATTEMPT_ID,
         number=1,
         carrier="borzo",
@@ -101,15 +101,15 @@ def attempt(now: datetime) -> Attempt:
         pickup_at=now,
         submitted_at=datetime(2024, 11, 23, 12, 38, 34, tzinfo=UTC),
         ref="1250032",
-        refs={"point_id": "202686"},
+        codec_state={"point_id": "202686"},
         rank=10,
     )
 
 
 @pytest.fixture
-def doubtful(attempt: Attempt) -> Attempt:
+def doubtful(attempt: AttemptView) -> AttemptView:
     """An attempt whose create nobody answered."""
-    return replace(attempt, state="submit_unknown", ref=None, refs={}, rank=2)
+    return replace(attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
 
 
 @pytest.fixture

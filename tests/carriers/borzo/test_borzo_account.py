@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from schemas.status import Reason
 from worker.carriers.account import CarrierAccount
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.port import Attempt, Cadence, Capabilities
+from worker.carriers.port import AttemptView, Cadence, Capabilities
 from worker.errors import Refused, Unavailable
 from worker.http.call import Operation, Reply
 
@@ -68,7 +68,7 @@ def test_the_card_that_pays_must_be_one_of_the_accounts(
         ours.read_vetted(refused("service_unavailable"))
 
 
-def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: Attempt, now: datetime) -> None:
+def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: AttemptView, now: datetime) -> None:
     with pytest.raises(Refused):
         codec.confirm(attempt, accept=True)
     with pytest.raises(Refused):

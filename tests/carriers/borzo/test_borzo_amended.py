@@ -8,7 +8,7 @@ import pytest
 
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Observation, Price, Raw
+from worker.carriers.port import AttemptView, Observation, Price, Raw
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 from worker.http.call import Reply
 
@@ -18,7 +18,7 @@ Replies = Callable[..., Reply]
 
 @pytest.mark.parametrize("sample", ["edit_order_times", "edit_order_packages"])
 def test_the_documented_answer_shows_the_order_as_it_is_now(
-    codec: Borzo, attempt: Attempt, document: Documents, now: datetime, sample: str
+    codec: Borzo, attempt: AttemptView, document: Documents, now: datetime, sample: str
 ) -> None:
     with pytest.raises(Uncertain):
         codec.read_amended(attempt, Reply(200, document(sample)), now)  # the document leaves its last brace out
@@ -27,13 +27,13 @@ def test_the_documented_answer_shows_the_order_as_it_is_now(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),
         ref="1250032",
-        refs={"order_word": f"{at} available", "delivery_word": f"{at} planned", "point_id": "202686"},
+        codec_state={"order_word": f"{at} available", "delivery_word": f"{at} planned", "point_id": "202686"},
         price=Price(Decimal("18.00"), "BRL"),
     )
 
 
 def test_an_answer_about_another_order_shows_nothing(
-    codec: Borzo, attempt: Attempt, document: Documents, now: datetime
+    codec: Borzo, attempt: AttemptView, document: Documents, now: datetime
 ) -> None:
     for body in (document("create_order").replace(b"1250032", b"7"), b'{"is_successful": true}'):
         assert codec.read_amended(attempt, Reply(200, body), now) is None
@@ -54,7 +54,7 @@ def test_an_answer_about_another_order_shows_nothing(
     ],
 )
 def test_each_code_says_what_became_of_a_change(
-    codec: Borzo, attempt: Attempt, refused: Replies, now: datetime, code: str, error: type[CarrierError]
+    codec: Borzo, attempt: AttemptView, refused: Replies, now: datetime, code: str, error: type[CarrierError]
 ) -> None:
     with pytest.raises(error):
         codec.read_amended(attempt, refused(code), now)

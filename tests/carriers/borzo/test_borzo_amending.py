@@ -15,13 +15,13 @@ from schemas.orders import Order
 from tests.carriers.borzo.conftest import ATTEMPT_ID, ORDER, STORE, TAG, make_codec
 from worker.carriers.abilities import Amends
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking
+from worker.carriers.port import AttemptView, Booking
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
 from worker.http.call import Operation, Reply
 
 Documents = Callable[[str], bytes]
 Replies = Callable[..., Reply]
-Changed = Callable[..., Attempt]
+Changed = Callable[..., AttemptView]
 OWED = {"prepaid": False, "amount": "118.00", "currency": "BRL"}
 PIECES = [{"name": "Chapéu", "quantity": 3, "unit_price": "118.00"}]
 OLD = {
@@ -35,10 +35,10 @@ NEW = {"street": "Rua Augusta, 5", "unit": "apto 4", "city": "São Paulo - SP", 
 
 
 @pytest.fixture
-def changed(attempt: Attempt) -> Changed:
+def changed(attempt: AttemptView) -> Changed:
     """The attempt, with its order as the platform has it now."""
 
-    def change(**order: Any) -> Attempt:
+    def change(**order: Any) -> AttemptView:
         return replace(attempt, order=Order(**{**attempt.order.model_dump(mode="json"), **order}))
 
     return change
@@ -67,7 +67,7 @@ def standing(
 def amend(codec: Borzo, listed: Replies, now: datetime) -> Callable[..., dict[str, Any] | None]:
     """Name the parameters that an order gets which stands so."""
 
-    def ask(attempt: Attempt, raw: dict[str, Any], using: Borzo = codec) -> dict[str, Any] | None:
+    def ask(attempt: AttemptView, raw: dict[str, Any], using: Borzo = codec) -> dict[str, Any] | None:
         call = using.amend(attempt, listed(raw), now)
         return json.loads(call.body) if call else None
 
@@ -86,7 +86,7 @@ def test_a_change_begins_with_a_read_and_names_every_point(
     assert codec.capabilities.amends
     ours = changed(notes="Sem cebola")
     read = codec.before_amend(ours, now)
-    assert (read.operation, read.method, read.path, read.query, read.covers) == (
+    assert (read.operation, read.method, read.path, read.query, read.attempt_ids) == (
         Operation.FIND,
         "GET",
         "/api/business/1.6/orders",
@@ -95,7 +95,7 @@ def test_a_change_begins_with_a_read_and_names_every_point(
     )
     call = codec.amend(ours, listed(standing(order_id=9), standing()), now)
     assert call is not None
-    assert (call.operation, call.method, call.path, call.covers) == (
+    assert (call.operation, call.method, call.path, call.attempt_ids) == (
         Operation.AMEND,
         "POST",
         "/api/business/1.6/edit-order",
@@ -329,7 +329,7 @@ def test_an_order_that_cannot_be_named_whole_is_not_touched(
             del raw["points"][1]["packages"]
         case _:
             raw["points"][1] |= {"client_order_id": None}
-            ours = replace(ours, refs={})
+            ours = replace(ours, codec_state={})
     with pytest.raises(Refused, match="cannot be named whole"):
         amend(ours, raw)
 
@@ -377,7 +377,9 @@ def test_no_edit_ever_loses_or_adds_a_point_or_a_package(
     items = [{"name": "Pizza", "quantity": 1}] * 3 if lines else []
     order = Order(**{**ORDER, "notes": "Sem cebola", "items": items})
     at = datetime(2024, 11, 23, 12, tzinfo=UTC)
-    attempt = Attempt(ATTEMPT_ID, 1, "borzo", "created", order, STORE, at, at, ref="5", refs={"point_id": "9999999"})
+    attempt = AttemptView(
+        ATTEMPT_ID, 1, "borzo", "created", order, STORE, at, at, ref="5", codec_state={"point_id": "9999999"}
+    )
     standing = [*before, {"point_id": 9999999, "packages": packages}, *after]
     raw = {"order_id": 5, "status": "active", "points": standing}
     reply = Reply(200, json.dumps({"is_successful": True, "orders": [raw]}).encode())
@@ -412,7 +414,7 @@ anything = st.dictionaries(
 @given(anything)
 def test_whatever_stands_raises_nothing_but_carrier_errors(raw: Any) -> None:
     at = datetime(2024, 11, 23, 12, tzinfo=UTC)
-    attempt = Attempt(ATTEMPT_ID, 1, "borzo", "created", Order(**ORDER), STORE, at, at, ref="5")
+    attempt = AttemptView(ATTEMPT_ID, 1, "borzo", "created", Order(**ORDER), STORE, at, at, ref="5")
     codec = make_codec()
     shown = {"is_successful": True, "orders": [raw | {"order_id": 5}], "order": raw | {"order_id": 5}}
     reply = Reply(200, json.dumps(shown).encode())

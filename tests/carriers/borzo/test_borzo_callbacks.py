@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemas.status import DeliveryStatus as S
 from schemas.status import Evidence
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Price, Proof, Raw
+from worker.carriers.port import AttemptView, Callback, CallbackKey, Courier, Observation, Price, Proof, Raw
 from worker.errors import Unreadable
 
 EVENT = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
@@ -56,14 +56,14 @@ def order(order_of: Callable[..., dict[str, Any]]) -> Callable[..., Callback]:
 
 
 @pytest.fixture
-def follow(codec: Borzo, attempt: Attempt, now: datetime) -> Callable[..., list[S | None]]:
+def follow(codec: Borzo, attempt: AttemptView, now: datetime) -> Callable[..., list[S | None]]:
     """Read callbacks one after the other, as the engine does, and tell the statuses."""
 
     def read(*callbacks: Callback) -> list[S | None]:
         current, statuses = attempt, []
         for callback in callbacks:
             [seen] = codec.read_callback(callback, current, now)
-            current = replace(current, refs={**current.refs, **seen.refs})
+            current = replace(current, codec_state={**current.codec_state, **seen.codec_state})
             statuses.append(seen.status)
         return statuses
 
@@ -77,10 +77,10 @@ def test_the_documents_callbacks_name_their_order(codec: Borzo, document: Callab
 
 @pytest.mark.trap("B-86", "B-88")
 def test_our_tag_names_the_attempt(
-    codec: Borzo, attempt: Attempt, order: Callable[..., Callback], delivery: Callable[..., Callback]
+    codec: Borzo, attempt: AttemptView, order: Callable[..., Callback], delivery: Callable[..., Callback]
 ) -> None:
-    tagged = delivery("planned", client_order_id=attempt.tag)
-    unlinked = delivery("planned", client_order_id=attempt.tag, order_id=None)
+    tagged = delivery("planned", client_order_id=attempt.reference)
+    unlinked = delivery("planned", client_order_id=attempt.reference, order_id=None)
     assert [codec.callback_key(callback) for callback in (order("new"), tagged, unlinked)] == [
         CallbackKey(ref="1250032", attempt_id=attempt.id),
         CallbackKey(ref="1250032", attempt_id=attempt.id),
@@ -94,7 +94,7 @@ def test_a_reference_that_is_no_tag_names_no_attempt(codec: Borzo, delivery: Cal
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"order": null}', b'{"order": {"order_id": "1"}}', b"\xff"])
 def test_a_body_without_order_or_delivery_is_unreadable(
-    codec: Borzo, attempt: Attempt, now: datetime, body: bytes
+    codec: Borzo, attempt: AttemptView, now: datetime, body: bytes
 ) -> None:
     with pytest.raises(Unreadable):
         codec.callback_key(_callback(body))
@@ -108,16 +108,16 @@ def test_a_delivery_that_names_nothing_is_unreadable(codec: Borzo, delivery: Cal
 
 
 def test_the_documents_order_callback_is_read_in_whole(
-    codec: Borzo, attempt: Attempt, document: Callable[[str], bytes], now: datetime
+    codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
     assert codec.read_callback(_callback(document("order_callback")), attempt, now) == (
         Observation(
             status=S.CREATED,
             raw=Raw("delivery", "planned"),
-            stamp=EVENT,
+            carrier_time=EVENT,
             occurred_at=EVENT,
             ref="1250032",
-            refs={
+            codec_state={
                 "point_id": "202686",
                 "order_word": "2024-11-23T12:38:35+00:00 - available",
                 "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
@@ -129,19 +129,19 @@ def test_the_documents_order_callback_is_read_in_whole(
 
 @pytest.mark.trap("B-89")
 def test_the_documents_delivery_callback_is_read_in_whole(
-    codec: Borzo, attempt: Attempt, document: Callable[[str], bytes], now: datetime
+    codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
-    ours = replace(attempt, refs={"point_id": "203902"})
+    ours = replace(attempt, codec_state={"point_id": "203902"})
     assert codec.read_callback(_callback(document("delivery_callback")), ours, now) == (
         Observation(
             status=S.COURIER_ASSIGNED,
             raw=Raw("delivery", "active"),
             evidence=Evidence.WEAK,
-            stamp=EVENT,
+            carrier_time=EVENT,
             occurred_at=EVENT,
             detail="in_process",
             ref="1250032",
-            refs={
+            codec_state={
                 "point_id": "203902",
                 "delivery_id": "11712",
                 "delivery_word": "2024-11-23T12:38:35+00:00 2024-11-23T12:38:35+00:00 active",
@@ -153,17 +153,17 @@ def test_the_documents_delivery_callback_is_read_in_whole(
 
 @pytest.mark.trap("B-74", "B-88")
 def test_a_delivery_of_another_point_is_only_a_hint(
-    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+    codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     assert codec.read_callback(delivery("finished", point_id=9), attempt, now) == ()
 
 
 @pytest.mark.trap("B-88")
 def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
-    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+    codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
-    blank, known = replace(attempt, refs={}), replace(attempt, refs={"delivery_id": "11712"})
-    tagged = delivery("finished", client_order_id=attempt.tag)
+    blank, known = replace(attempt, codec_state={}), replace(attempt, codec_state={"delivery_id": "11712"})
+    tagged = delivery("finished", client_order_id=attempt.reference)
     seen = [
         codec.read_callback(delivery("finished"), attempt, now),
         codec.read_callback(tagged, blank, now),
@@ -175,12 +175,12 @@ def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
 
 def test_another_order_with_our_tag_never_changes_the_attempt(
     codec: Borzo,
-    attempt: Attempt,
+    attempt: AttemptView,
     order: Callable[..., Callback],
     delivery: Callable[..., Callback],
     now: datetime,
 ) -> None:
-    other = delivery("finished", order_id=7, client_order_id=attempt.tag)
+    other = delivery("finished", order_id=7, client_order_id=attempt.reference)
     assert codec.read_callback(order("canceled", order_id=7), attempt, now) == ()
     assert codec.read_callback(other, attempt, now) == ()
 
@@ -188,13 +188,13 @@ def test_another_order_with_our_tag_never_changes_the_attempt(
 @pytest.mark.trap("B-86")
 def test_a_callback_may_overtake_the_answer_to_the_create(
     codec: Borzo,
-    doubtful: Attempt,
+    doubtful: AttemptView,
     order: Callable[..., Callback],
     delivery: Callable[..., Callback],
     now: datetime,
 ) -> None:
     by_order = codec.read_callback(order("new"), doubtful, now)
-    by_delivery = codec.read_callback(delivery("planned", client_order_id=doubtful.tag), doubtful, now)
+    by_delivery = codec.read_callback(delivery("planned", client_order_id=doubtful.reference), doubtful, now)
     unknown = codec.read_callback(order("unheard_of"), replace(doubtful, state="submitting"), now)
     assert [(seen.status, seen.ref) for [seen] in (by_order, by_delivery, unknown)] == [(S.CREATED, "1250032")] * 3
     assert codec.read_callback(order("new", tag=None), doubtful, now) == ()
@@ -226,15 +226,15 @@ def test_order_and_delivery_callbacks_are_read_together(
 
 @pytest.mark.trap("B-84")
 def test_a_late_callback_does_not_turn_the_story_back(
-    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+    codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     [newer] = codec.read_callback(delivery("parcel_picked_up", 9), attempt, now)
-    remembered = replace(attempt, refs={**attempt.refs, **newer.refs})
+    remembered = replace(attempt, codec_state={**attempt.codec_state, **newer.codec_state})
     [late] = codec.read_callback(delivery("courier_assigned", 5), remembered, now)
-    assert (late.status, late.stamp, late.refs["delivery_word"]) == (
+    assert (late.status, late.carrier_time, late.codec_state["delivery_word"]) == (
         S.PICKED_UP,
-        newer.stamp,
-        newer.refs["delivery_word"],
+        newer.carrier_time,
+        newer.codec_state["delivery_word"],
     )
 
 
@@ -246,10 +246,12 @@ def test_within_one_second_the_higher_rank_is_the_newer(
 
 
 def test_a_late_reactivated_reopens_nothing(
-    codec: Borzo, attempt: Attempt, order: Callable[..., Callback], now: datetime
+    codec: Borzo, attempt: AttemptView, order: Callable[..., Callback], now: datetime
 ) -> None:
     [newer] = codec.read_callback(order("canceled", 9), attempt, now)
-    [late] = codec.read_callback(order("reactivated", 5), replace(attempt, refs={**attempt.refs, **newer.refs}), now)
+    [late] = codec.read_callback(
+        order("reactivated", 5), replace(attempt, codec_state={**attempt.codec_state, **newer.codec_state}), now
+    )
     assert (late.status, late.reopens) == (S.CANCELLED, False)
 
 
@@ -271,7 +273,7 @@ def test_a_completed_callback_alone_delivers_nothing(
 
 @pytest.mark.trap("B-90")
 def test_proof_of_delivery_comes_with_the_delivery(
-    codec: Borzo, attempt: Attempt, delivery: Callable[..., Callback], now: datetime
+    codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     callback = delivery(
         "return_planned",
@@ -291,10 +293,10 @@ def test_proof_of_delivery_comes_with_the_delivery(
 
 
 def test_an_undated_callback_is_given_no_time_of_its_own(
-    codec: Borzo, attempt: Attempt, order_of: Callable[..., dict[str, Any]], now: datetime
+    codec: Borzo, attempt: AttemptView, order_of: Callable[..., dict[str, Any]], now: datetime
 ) -> None:
     [seen] = codec.read_callback(_callback({"order": order_of(status="active")}), attempt, now)
-    assert (seen.stamp, seen.occurred_at, seen.status) == (None, None, S.COURIER_ASSIGNED)
+    assert (seen.carrier_time, seen.occurred_at, seen.status) == (None, None, S.COURIER_ASSIGNED)
 
 
 @given(st.binary(max_size=80))

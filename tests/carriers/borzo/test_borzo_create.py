@@ -23,10 +23,10 @@ def _booked(drop: int) -> Booked:
         Observation(
             status=DeliveryStatus.CREATED,
             raw=Raw("delivery", "planned"),
-            stamp=CREATED,
+            carrier_time=CREATED,
             occurred_at=CREATED,
             ref="1250032",
-            refs={
+            codec_state={
                 "point_id": str(drop),
                 "order_word": "2024-11-23T12:38:35+00:00 - available",
                 "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
@@ -43,8 +43,8 @@ def test_each_documented_create_is_a_success(
     booked = codec.read_booking(booking, Reply(200, document(sample)), now)
     expected = _booked(202686)
     if sample == "create_order_from_draft":
-        refs = {**expected.observation.refs, "delivery_id": "11712"}
-        expected = Booked(replace(expected.observation, refs=refs))
+        refs = {**expected.observation.codec_state, "delivery_id": "11712"}
+        expected = Booked(replace(expected.observation, codec_state=refs))
     assert booked == expected
 
 

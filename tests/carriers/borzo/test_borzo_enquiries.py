@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from schemas.status import Reason
-from worker.carriers.abilities import Label, Labels, Locates, Quote, Quotes, Vets
+from worker.carriers.abilities import Label, Labels, LocatesCourier, Quote, Quotes, VerifiesAccount
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking, Courier, Price
+from worker.carriers.port import AttemptView, Booking, Courier, Price
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Unreadable
 from worker.http.call import Call, Operation, Reply
 
@@ -37,7 +37,7 @@ def _calculated(document: Documents, **changes: Any) -> Reply:
 
 
 def test_borzo_tells_prices_labels_and_places_and_vets_its_settings(make: Callable[..., Borzo]) -> None:
-    assert all(isinstance(make(), protocol) for protocol in (Quotes, Labels, Locates, Vets))
+    assert all(isinstance(make(), protocol) for protocol in (Quotes, Labels, LocatesCourier, VerifiesAccount))
     assert (make().quotes_first, make(quote_first=True).quotes_first) == (False, True)
 
 
@@ -144,7 +144,7 @@ def test_a_price_that_cannot_be_had_now_is_no_refusal(
 
 @pytest.mark.trap("B-54")
 def test_the_documented_zpl_labels_of_our_order_are_read_and_no_others(
-    codec: Borzo, attempt: Attempt, document: Documents
+    codec: Borzo, attempt: AttemptView, document: Documents
 ) -> None:
     call = codec.labels(attempt, "zpl")
     query = (("type", "zpl"), ("order_id[]", "1250032"))
@@ -155,7 +155,7 @@ def test_the_documented_zpl_labels_of_our_order_are_read_and_no_others(
 
 
 @pytest.mark.trap("B-54")
-def test_pdf_labels_come_in_base_64_under_another_name(codec: Borzo, attempt: Attempt, document: Documents) -> None:
+def test_pdf_labels_come_in_base_64_under_another_name(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     sample = document("labels_pdf")
     with pytest.raises(Unreadable, match="base 64"):
         codec.read_labels(Reply(200, sample), attempt)  # the document shortens it with dots
@@ -167,7 +167,7 @@ def test_pdf_labels_come_in_base_64_under_another_name(codec: Borzo, attempt: At
     assert [label.point for label in labels] == ["2783321", "2783322", "2783323"]
 
 
-def test_a_label_without_content_is_unreadable_and_no_label_is_none(codec: Borzo, attempt: Attempt) -> None:
+def test_a_label_without_content_is_unreadable_and_no_label_is_none(codec: Borzo, attempt: AttemptView) -> None:
     row = b'{"is_successful": true, "labels": [{"type": "pdf", "order_id": 1250032, "content": "^XA"}]}'
     with pytest.raises(Unreadable, match="no content"):
         codec.read_labels(Reply(200, row), attempt)
@@ -175,7 +175,7 @@ def test_a_label_without_content_is_unreadable_and_no_label_is_none(codec: Borzo
 
 
 @pytest.mark.trap("B-53")
-def test_the_documented_courier_is_located(codec: Borzo, attempt: Attempt, document: Documents) -> None:
+def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.locate(attempt)
     assert _asked(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
     assert codec.read_location(Reply(200, document("courier")), attempt) == Courier(
@@ -186,7 +186,7 @@ def test_the_documented_courier_is_located(codec: Borzo, attempt: Attempt, docum
 @pytest.mark.trap("B-53")
 @pytest.mark.parametrize("changes", [{"latitude": None, "longitude": None}, {"longitude": None}, {"latitude": "x"}])
 def test_a_courier_who_is_not_on_the_way_is_nowhere(
-    codec: Borzo, attempt: Attempt, document: Documents, changes: dict[str, object]
+    codec: Borzo, attempt: AttemptView, document: Documents, changes: dict[str, object]
 ) -> None:
     courier = json.loads(document("courier"))["courier"] | changes
     answers: list[object] = [courier, None, [], "nobody"]
@@ -196,7 +196,9 @@ def test_a_courier_who_is_not_on_the_way_is_nowhere(
 
 
 @pytest.mark.parametrize("ref", [None, "", "abc"])
-def test_nothing_is_asked_of_an_order_whose_id_is_not_known(codec: Borzo, attempt: Attempt, ref: str | None) -> None:
+def test_nothing_is_asked_of_an_order_whose_id_is_not_known(
+    codec: Borzo, attempt: AttemptView, ref: str | None
+) -> None:
     unknown = replace(attempt, ref=ref)
     asks: list[Callable[[], Call]] = [lambda: codec.labels(unknown, "pdf"), lambda: codec.locate(unknown)]
     for ask in asks:
@@ -205,7 +207,9 @@ def test_nothing_is_asked_of_an_order_whose_id_is_not_known(codec: Borzo, attemp
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"is_successful": false}', b'{"is_successful": "true"}'])
-def test_what_is_no_documented_answer_tells_nothing(codec: Borzo, attempt: Attempt, now: datetime, body: bytes) -> None:
+def test_what_is_no_documented_answer_tells_nothing(
+    codec: Borzo, attempt: AttemptView, now: datetime, body: bytes
+) -> None:
     reply = Reply(200, body)
     reads: list[Callable[[], object]] = [
         lambda: codec.read_quote(reply, now),

@@ -10,7 +10,7 @@ import pytest
 from schemas.status import DeliveryStatus as S
 from schemas.status import Evidence
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Observation, Raw, Reading, tag_of
+from worker.carriers.port import AttemptView, Observation, Raw, Reading, reference_of
 from worker.http.call import Call, Operation, Reply
 
 Orders = Callable[..., dict[str, Any]]
@@ -27,10 +27,10 @@ def _row(order_of: Orders, order_id: int, minutes: float = 0, **fields: Any) -> 
 
 @pytest.mark.trap("B-30", "B-60")
 def test_a_lost_order_is_found_by_its_tag(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
-    assert (call.operation, call.path, call.query, call.covers) == (Operation.FIND, ORDERS, (), (doubtful.id,))
+    assert (call.operation, call.path, call.query, call.attempt_ids) == (Operation.FIND, ORDERS, (), (doubtful.id,))
     order = order_of({"status": "planned"}, status="new", payment_amount=None)
     reading = codec.read(call, listed(order, _row(order_of, 5, -6)), [doubtful], now)
     seen = Observation(
@@ -38,24 +38,24 @@ def test_a_lost_order_is_found_by_its_tag(
         raw=Raw("delivery", "planned", None),
         detail="pending_verification",
         ref="1250032",
-        refs={"order_word": f"{AT} new", "delivery_word": f"{AT} planned", "point_id": "202686"},
+        codec_state={"order_word": f"{AT} new", "delivery_word": f"{AT} planned", "point_id": "202686"},
     )
     seen = replace(seen, raw=Raw("delivery", "planned"))
-    assert reading == Reading(seen={doubtful.id: (seen,)})
+    assert reading == Reading(observations={doubtful.id: (seen,)})
 
 
 @pytest.mark.parametrize("status", ["unheard_of", "completed", None])
 def test_a_found_order_exists_whatever_it_says(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime, status: str | None
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime, status: str | None
 ) -> None:
     [call] = codec.find([doubtful], now)
-    [seen] = codec.read(call, listed(order_of(status=status)), [doubtful], now).seen[doubtful.id]
+    [seen] = codec.read(call, listed(order_of(status=status)), [doubtful], now).observations[doubtful.id]
     assert (seen.status, seen.evidence, seen.ref) == (S.CREATED, Evidence.ORDER_LEVEL, "1250032")
 
 
 @pytest.mark.trap("B-60")
 def test_absence_is_said_once_the_list_is_older_than_the_create(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     rows = [_row(order_of, 9, 1), _row(order_of, 8, -4), _row(order_of, 7, -6)]
     [call] = codec.find([doubtful], now)
@@ -63,70 +63,70 @@ def test_absence_is_said_once_the_list_is_older_than_the_create(
 
 
 def test_absence_waits_for_the_last_page(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
     first = codec.read(call, listed(_row(order_of, 9, 1), _row(order_of, 8, 0)), [doubtful], now)
-    assert first.more
-    assert (first.absent, first.more.query) == (frozenset(), (("offset", "2"), ("count", "50")))
-    second = codec.read(first.more, listed(_row(order_of, 8, 0), _row(order_of, 7, 0)), [doubtful], now)
-    assert second.more
-    assert second.more.query == (("offset", "4"), ("count", "50"))
-    assert codec.read(second.more, listed(), [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
+    assert first.next_page
+    assert (first.absent, first.next_page.query) == (frozenset(), (("offset", "2"), ("count", "50")))
+    second = codec.read(first.next_page, listed(_row(order_of, 8, 0), _row(order_of, 7, 0)), [doubtful], now)
+    assert second.next_page
+    assert second.next_page.query == (("offset", "4"), ("count", "50"))
+    assert codec.read(second.next_page, listed(), [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
 
 
-def test_an_empty_account_proves_absence(codec: Borzo, doubtful: Attempt, listed: Listed, now: datetime) -> None:
+def test_an_empty_account_proves_absence(codec: Borzo, doubtful: AttemptView, listed: Listed, now: datetime) -> None:
     [call] = codec.find([doubtful], now)
     assert codec.read(call, listed(), [doubtful], now).absent == frozenset({doubtful.id})
 
 
 @pytest.mark.trap("B-50", "B-60")
 def test_an_empty_page_of_a_list_that_says_there_is_more_proves_nothing(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     more = Reply(200, b'{"is_successful": true, "orders": [], "orders_count": 2}')
     [call] = codec.find([doubtful], now)
     assert codec.read(call, more, [doubtful], now) == Reading()
     first = codec.read(call, listed(_row(order_of, 9, 1)), [doubtful], now)
-    assert first.more
-    assert codec.read(first.more, more, [doubtful], now) == Reading()
+    assert first.next_page
+    assert codec.read(first.next_page, more, [doubtful], now) == Reading()
     none = Reply(200, b'{"is_successful": true, "orders": [], "orders_count": 1}')
-    assert codec.read(first.more, none, [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
+    assert codec.read(first.next_page, none, [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
 
 
 @pytest.mark.trap("B-50", "B-60")
 def test_one_order_that_is_older_than_its_id_does_not_end_the_look_up(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
     rows = [_row(order_of, 9, 3), _row(order_of, 8, -60), _row(order_of, 7, 2)]
     reading = codec.read(call, listed(*rows), [doubtful], now)
-    assert reading.more
+    assert reading.next_page
     assert reading.absent == frozenset()
 
 
 @pytest.mark.parametrize("flaw", [None, {}, {"order_id": 4}, {"order_id": 4, "points": [None]}])
 def test_a_row_that_cannot_be_read_might_be_the_one(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime, flaw: object
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime, flaw: object
 ) -> None:
     [call] = codec.find([doubtful], now)
     first = codec.read(call, listed(_row(order_of, 9, 1), flaw), [doubtful], now)
-    assert first.more
-    assert codec.read(first.more, listed(_row(order_of, 3, -6)), [doubtful], now) == Reading()
+    assert first.next_page
+    assert codec.read(first.next_page, listed(_row(order_of, 3, -6)), [doubtful], now) == Reading()
 
 
 def test_a_list_that_does_not_page_proves_nothing(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
     page = listed(_row(order_of, 9, 1), _row(order_of, 8, 0))
     first = codec.read(call, page, [doubtful], now)
-    assert first.more
-    assert codec.read(first.more, page, [doubtful], now) == Reading()
+    assert first.next_page
+    assert codec.read(first.next_page, page, [doubtful], now) == Reading()
 
 
 def test_a_look_up_goes_back_no_further_than_a_thousand_orders(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     call: Call | None = codec.find([doubtful], now)[0]
     highest, pages = 10**6, 0
@@ -134,57 +134,57 @@ def test_a_look_up_goes_back_no_further_than_a_thousand_orders(
         rows = [_row(order_of, highest - n, 1) for n in range(200)]
         highest, pages = highest - 200, pages + 1
         reading = codec.read(call, listed(*rows), [doubtful], now)
-        call = reading.more
+        call = reading.next_page
     assert (pages, reading.absent) == (5, frozenset())
 
 
 @pytest.mark.trap("B-50")
 def test_a_list_in_no_order_ends_only_when_all_of_it_is_old(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
     mixed = codec.read(call, listed(_row(order_of, 7, -6), _row(order_of, 9, 1)), [doubtful], now)
-    assert mixed.more
+    assert mixed.next_page
     old = codec.read(call, listed(_row(order_of, 7, -7), _row(order_of, 9, -6)), [doubtful], now)
     assert old.absent == frozenset({doubtful.id})
 
 
 @pytest.mark.trap("B-60")
 def test_the_oldest_of_several_orders_is_adopted_and_the_others_are_named(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     rows = [
-        _row(order_of, 9, 2, tag=doubtful.tag),
-        _row(order_of, 8, 1, tag=doubtful.tag),
-        _row(order_of, 7, 0, tag=doubtful.tag, status="canceled"),
+        _row(order_of, 9, 2, tag=doubtful.reference),
+        _row(order_of, 8, 1, tag=doubtful.reference),
+        _row(order_of, 7, 0, tag=doubtful.reference, status="canceled"),
         _row(order_of, 6, -6),
     ]
     [call] = codec.find([doubtful], now)
     reading = codec.read(call, listed(*rows), [doubtful], now)
-    assert (reading.seen[doubtful.id][0].ref, reading.extras) == ("8", {doubtful.id: ("9",)})
+    assert (reading.observations[doubtful.id][0].ref, reading.duplicates) == ("8", {doubtful.id: ("9",)})
 
 
 def test_an_order_of_a_later_page_is_a_further_one(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
-    first = codec.read(call, listed(_row(order_of, 9, 2, tag=doubtful.tag)), [doubtful], now)
-    assert first.more
-    later = listed(_row(order_of, 8, 1, tag=doubtful.tag), _row(order_of, 7, -6))
-    assert (first.seen[doubtful.id][0].ref, codec.read(first.more, later, [doubtful], now)) == (
+    first = codec.read(call, listed(_row(order_of, 9, 2, tag=doubtful.reference)), [doubtful], now)
+    assert first.next_page
+    later = listed(_row(order_of, 8, 1, tag=doubtful.reference), _row(order_of, 7, -6))
+    assert (first.observations[doubtful.id][0].ref, codec.read(first.next_page, later, [doubtful], now)) == (
         "9",
-        Reading(extras={doubtful.id: ("8",)}),
+        Reading(duplicates={doubtful.id: ("8",)}),
     )
 
 
 def test_one_look_up_serves_many_attempts(
-    codec: Borzo, doubtful: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     earlier = replace(doubtful, id=5, submitted_at=doubtful.submitted_at - timedelta(hours=1))
     [call] = codec.find([doubtful, earlier], now)
-    rows = [_row(order_of, 9, -6), _row(order_of, 8, -50, tag=tag_of(5)), _row(order_of, 7, -66)]
+    rows = [_row(order_of, 9, -6), _row(order_of, 8, -50, tag=reference_of(5)), _row(order_of, 7, -66)]
     reading = codec.read(call, listed(*rows), [doubtful, earlier], now)
-    assert (set(reading.seen), reading.absent, reading.more) == ({5}, frozenset({doubtful.id}), None)
+    assert (set(reading.observations), reading.absent, reading.next_page) == ({5}, frozenset({doubtful.id}), None)
 
 
 def test_nobody_to_find_needs_no_request(codec: Borzo, now: datetime) -> None:

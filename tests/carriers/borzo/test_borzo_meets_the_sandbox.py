@@ -14,7 +14,7 @@ from schemas.status import DeliveryStatus, Reason
 from tests.sandbox.bench import START, Bench
 from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Booking, Price
+from worker.carriers.port import AttemptView, Booking, Price
 from worker.errors import Refused
 from worker.http.call import Call, Reply
 
@@ -75,11 +75,11 @@ def wanted(booking_of: Callable[..., Booking]) -> Booking:
 
 
 @pytest.fixture
-def placed(codec: Borzo, wanted: Booking, attempt: Attempt, send: Send) -> Attempt:
+def placed(codec: Borzo, wanted: Booking, attempt: AttemptView, send: Send) -> AttemptView:
     """An order that stands at the sandbox, with every parameter there is."""
     seen = codec.read_booking(wanted, send(codec.book(wanted, START)), START).observation
     assert seen.status is DeliveryStatus.CREATED
-    return replace(attempt, order=wanted.order, pickup_at=wanted.pickup_at, ref=seen.ref, refs=seen.refs)
+    return replace(attempt, order=wanted.order, pickup_at=wanted.pickup_at, ref=seen.ref, codec_state=seen.codec_state)
 
 
 def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wanted: Booking, send: Send) -> None:
@@ -95,7 +95,7 @@ def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wante
 
 
 @pytest.mark.trap("B-95", "B-96", "B-98")
-def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, placed: Attempt, send: Send) -> None:
+def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, placed: AttemptView, send: Send) -> None:
     before: list[dict[str, Any]] = json.loads(send(codec.before_amend(placed, START)).body)["orders"][0]["points"]
     data = placed.order.model_dump(mode="json")
     moved = {"street": "Rua Augusta, 5", "city": "São Paulo - SP", "latitude": -23.55, "longitude": -46.65}
@@ -125,7 +125,7 @@ def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, pla
     }
 
 
-def test_labels_and_the_courier_are_read(codec: Borzo, placed: Attempt, send: Send, bench: Bench) -> None:
+def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send: Send, bench: Bench) -> None:
     pdf = codec.read_labels(send(codec.labels(placed, "pdf")), placed)
     zpl = codec.read_labels(send(codec.labels(placed, "zpl")), placed)
     assert [each.media_type for each in pdf + zpl] == ["application/pdf"] * 3 + ["application/zpl"] * 3

@@ -9,7 +9,7 @@ import pytest
 
 from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import Attempt, Courier, Observation, Price
+from worker.carriers.port import AttemptView, Courier, Observation, Price
 from worker.http.call import Reply
 
 Replies = Callable[..., Reply]
@@ -18,14 +18,14 @@ COURIER = {"courier_id": 72384, "surname": "Surname", "name": "Name", "middlenam
 
 
 @pytest.fixture
-def seen(codec: Borzo, attempt: Attempt, order_of: Raw, now: Any) -> Callable[..., Observation]:
+def seen(codec: Borzo, attempt: AttemptView, order_of: Raw, now: Any) -> Callable[..., Observation]:
     """Read an order that is listed so."""
 
     def look(text: str = "", **fields: Any) -> Observation:
         raw = order_of({"status": "courier_assigned"}, **{"status": "active", **fields})
         body = json.dumps({"is_successful": True, "orders": [raw]}).replace('"HERE"', text)
         [call] = codec.track([attempt], now)
-        [news] = codec.read(call, Reply(200, body.encode()), [attempt], now).seen[attempt.id]
+        [news] = codec.read(call, Reply(200, body.encode()), [attempt], now).observations[attempt.id]
         return news
 
     return look

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.borzo.listing import load_groups, store_groups
-from worker.carriers.port import Attempt, Courier, Observation, Price, Proof, Raw, Reading
+from worker.carriers.port import AttemptView, Courier, Observation, Price, Proof, Raw, Reading
 from worker.errors import CarrierError, Unavailable, Unreadable
 from worker.http.call import Call, Operation, Reply
 
@@ -32,34 +32,44 @@ def _ids(call: Call) -> list[str]:
     return ids
 
 
-def _many(attempt: Attempt, count: int) -> list[Attempt]:
+def _many(attempt: AttemptView, count: int) -> list[AttemptView]:
     return [replace(attempt, id=n, ref=str(n)) for n in range(1, count + 1)]
 
 
 @pytest.mark.trap("B-15")
 @pytest.mark.parametrize("sample", ["orders", "orders_php"])
 def test_the_documented_list_is_read_in_whole(
-    codec: Borzo, attempt: Attempt, document: Callable[[str], bytes], now: datetime, sample: str
+    codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime, sample: str
 ) -> None:
-    other = replace(attempt, id=2, ref="1250035", refs={"point_id": "202695"})
+    other = replace(attempt, id=2, ref="1250035", codec_state={"point_id": "202695"})
     [call] = codec.track([attempt, other], now)
-    assert (call.operation, call.method, call.path, call.covers) == (Operation.READ, "GET", ORDERS, (attempt.id, 2))
+    assert (call.operation, call.method, call.path, call.attempt_ids) == (
+        Operation.READ,
+        "GET",
+        ORDERS,
+        (attempt.id, 2),
+    )
     assert _ids(call) == ["1250032", "1250035"]
     seen = Observation(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),
         ref="1250032",
-        refs={"order_word": f"{AT} available", "delivery_word": f"{AT} planned", "point_id": "202686"},
+        codec_state={"order_word": f"{AT} available", "delivery_word": f"{AT} planned", "point_id": "202686"},
         price=Price(Decimal("18.00"), "BRL"),
     )
-    refs = {**seen.refs, "point_id": "202695"}
-    expected = Reading(seen={attempt.id: (seen,), 2: (replace(seen, ref="1250035", refs=refs),)})
+    refs = {**seen.codec_state, "point_id": "202695"}
+    expected = Reading(observations={attempt.id: (seen,), 2: (replace(seen, ref="1250035", codec_state=refs),)})
     assert codec.read(call, Reply(200, document(sample)), [attempt, other], now) == expected
 
 
 @pytest.mark.trap("B-90")
 def test_everything_beside_the_status_is_read_too(
-    codec: Borzo, attempt: Attempt, order_of: Orders, listed: Listed, document: Callable[[str], bytes], now: datetime
+    codec: Borzo,
+    attempt: AttemptView,
+    order_of: Orders,
+    listed: Listed,
+    document: Callable[[str], bytes],
+    now: datetime,
 ) -> None:
     order = order_of(
         {"status": "finished", "status_datetime": "2024-11-23T09:37:00-03:00"},
@@ -76,14 +86,14 @@ def test_everything_beside_the_status_is_read_too(
         "checkin": {"recipient_full_name": "Jackson de Souza Santana", "recipient_position": None},
         "estimated_arrival_datetime": "2024-11-23T11:08:35-03:00",
     }
-    [seen] = codec.read(codec.track([attempt], now)[0], listed(order), [attempt], now).seen[attempt.id]
+    [seen] = codec.read(codec.track([attempt], now)[0], listed(order), [attempt], now).observations[attempt.id]
     changed_at = datetime(2024, 11, 23, 12, 37, tzinfo=UTC)
     assert seen == Observation(
         status=S.DELIVERED,
         raw=Raw("delivery", "finished"),
         occurred_at=changed_at,
         ref="1250032",
-        refs={
+        codec_state={
             "point_id": "202686",
             "delivery_id": "11712",
             "order_word": f"{AT} completed",
@@ -111,7 +121,7 @@ def test_everything_beside_the_status_is_read_too(
 )
 def test_a_couriers_number_is_written_out_when_that_can_be_done(
     codec: Borzo,
-    attempt: Attempt,
+    attempt: AttemptView,
     order_of: Orders,
     listed: Listed,
     now: datetime,
@@ -119,21 +129,21 @@ def test_a_couriers_number_is_written_out_when_that_can_be_done(
     expected: tuple[str | None, bool],
 ) -> None:
     reply = listed(order_of(courier={"name": "Name", "phone": phone, "latitude": "1", "longitude": None}))
-    courier = codec.read(codec.track([attempt], now)[0], reply, [attempt], now).seen[attempt.id][0].courier
+    courier = codec.read(codec.track([attempt], now)[0], reply, [attempt], now).observations[attempt.id][0].courier
     assert courier == Courier("Name", *expected)
 
 
 @pytest.mark.trap("B-50")
-def test_fifty_orders_share_one_request(codec: Borzo, attempt: Attempt, now: datetime) -> None:
+def test_fifty_orders_share_one_request(codec: Borzo, attempt: AttemptView, now: datetime) -> None:
     without = replace(attempt, id=999, ref=None)
     calls = codec.track([*_many(attempt, 120), without], now)
     assert [len(_ids(call)) for call in calls] == [50, 50, 20]
-    assert [n for call in calls for n in call.covers] == list(range(1, 121))
+    assert [n for call in calls for n in call.attempt_ids] == list(range(1, 121))
 
 
 @pytest.mark.trap("B-50", "B-52")
 def test_only_the_orders_asked_for_are_read(
-    codec: Borzo, attempt: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.track([attempt], now)
     reading = codec.read(call, listed(order_of(order_id=1), order_of(order_id=2)), [attempt], now)
@@ -142,7 +152,7 @@ def test_only_the_orders_asked_for_are_read(
 
 @pytest.mark.trap("X-14", "B-51")
 def test_one_bad_row_blocks_no_other(
-    codec: Borzo, attempt: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     rows: list[Any] = [None, "x", {}, order_of(order_id="1"), {"order_id": 2}, order_of(status=None, order_id=3)]
     odd = order_of({"status": 7}, courier=[], payment_amount="many", is_return_required="no")
@@ -151,43 +161,45 @@ def test_one_bad_row_blocks_no_other(
     asked = [attempt, replace(attempt, id=2, ref="2"), replace(attempt, id=3, ref="3")]
     [call] = codec.track(asked, now)
     reading = codec.read(call, listed(*rows, odd), asked, now)
-    assert {key: [seen.status for seen in value] for key, value in reading.seen.items()} == {attempt.id: [S.CREATED]}
+    assert {key: [seen.status for seen in value] for key, value in reading.observations.items()} == {
+        attempt.id: [S.CREATED]
+    }
 
 
 @pytest.mark.trap("B-50")
 def test_what_a_list_leaves_out_is_asked_for_again(
-    codec: Borzo, attempt: Attempt, order_of: Orders, listed: Listed, now: datetime
+    codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     asked = _many(attempt, 3)
     [call] = codec.track(asked, now)
     first = codec.read(call, listed(order_of(order_id=2)), asked, now)
-    assert first.more
-    assert (set(first.seen), _ids(first.more), first.more.covers) == ({2}, ["1", "3"], (1, 3))
-    assert codec.read(first.more, listed(), asked, now) == Reading()
+    assert first.next_page
+    assert (set(first.observations), _ids(first.next_page), first.next_page.attempt_ids) == ({2}, ["1", "3"], (1, 3))
+    assert codec.read(first.next_page, listed(), asked, now) == Reading()
 
 
 @pytest.mark.trap("X-14")
 def test_a_refused_chunk_is_halved_until_the_bad_id_stands_alone(
-    codec: Borzo, attempt: Attempt, order_of: Orders, listed: Listed, refused: Listed, now: datetime
+    codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, refused: Listed, now: datetime
 ) -> None:
     asked = _many(attempt, 5)
     call: Call | None = codec.track(asked, now)[0]
     seen, calls = set(), 0
     while call:
         calls += 1
-        assert set(map(str, call.covers)) >= set(_ids(call))
+        assert set(map(str, call.attempt_ids)) >= set(_ids(call))
         bad = "4" in _ids(call)
-        if bad and _ids(call) == ["4"] and not call.memo:
+        if bad and _ids(call) == ["4"] and not call.context:
             break
         rows = [order_of(order_id=int(ref)) for ref in _ids(call)]
         reading = codec.read(call, refused("invalid_parameters") if bad else listed(*rows), asked, now)
-        seen |= set(reading.seen)
-        call = reading.more
+        seen |= set(reading.observations)
+        call = reading.next_page
     assert seen == {1, 2, 3, 5}
     assert calls <= 7
 
 
-def test_a_single_refused_id_is_unreadable(codec: Borzo, attempt: Attempt, refused: Listed, now: datetime) -> None:
+def test_a_single_refused_id_is_unreadable(codec: Borzo, attempt: AttemptView, refused: Listed, now: datetime) -> None:
     with pytest.raises(Unreadable):
         codec.read(codec.track([attempt], now)[0], refused("invalid_parameters"), [attempt], now)
 
@@ -215,7 +227,7 @@ def test_groups_survive_the_memo(groups: list[tuple[str, ...]]) -> None:
     ],
 )
 def test_a_list_that_cannot_be_read_changes_nothing(
-    codec: Borzo, attempt: Attempt, now: datetime, reply: Reply, error: type[CarrierError], *, account: bool | None
+    codec: Borzo, attempt: AttemptView, now: datetime, reply: Reply, error: type[CarrierError], *, account: bool | None
 ) -> None:
     for call in (*codec.track([attempt], now), *codec.find([attempt], now)):
         with pytest.raises(error) as raised:

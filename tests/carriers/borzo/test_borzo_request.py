@@ -24,7 +24,7 @@ def _body(codec: Borzo, booking: Booking, now: datetime) -> dict[str, Any]:
 @pytest.mark.trap("B-30", "B-32", "B-37", "B-38")
 def test_an_order_becomes_exactly_the_documented_parameters(codec: Borzo, booking: Booking, now: datetime) -> None:
     call = codec.book(booking, now)
-    assert (call.operation, call.method, call.path, call.covers, call.query) == (
+    assert (call.operation, call.method, call.path, call.attempt_ids, call.query) == (
         Operation.CREATE,
         "POST",
         "/api/business/1.6/create-order",
@@ -53,7 +53,7 @@ def test_an_order_becomes_exactly_the_documented_parameters(codec: Borzo, bookin
                 "note": "Order 77",
             },
             {
-                "client_order_id": booking.tag,
+                "client_order_id": booking.reference,
                 "address": "Av. Paulista, 1439 - 12 - Bela Vista, São Paulo - SP, 01310-100",
                 "contact_person": {"phone": "5511900000001", "name": "Ana"},
                 "latitude": "-23.5627470",

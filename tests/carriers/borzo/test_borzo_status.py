@@ -15,7 +15,7 @@ from worker.carriers.borzo import Borzo
 from worker.carriers.borzo.composition import Told, compose
 from worker.carriers.borzo.memory import Known, Word
 from worker.carriers.borzo.status import TABLE
-from worker.carriers.port import Attempt, Observation, Raw
+from worker.carriers.port import AttemptView, Observation, Raw
 from worker.http.call import Reply
 
 ORDER_STATUSES = ["new", "available", "active", "completed", "reactivated", "draft", "canceled", "delayed"]
@@ -88,29 +88,33 @@ Poll = Callable[..., Observation]
 
 @pytest.fixture
 def poll(
-    codec: Borzo, attempt: Attempt, now: datetime, order_of: Callable[..., dict[str, Any]], listed: Callable[..., Reply]
+    codec: Borzo,
+    attempt: AttemptView,
+    now: datetime,
+    order_of: Callable[..., dict[str, Any]],
+    listed: Callable[..., Reply],
 ) -> Poll:
     def look(
-        order: str, delivery: str | None = None, of: Attempt | None = None, at: datetime = now, **fields: Any
+        order: str, delivery: str | None = None, of: AttemptView | None = None, at: datetime = now, **fields: Any
     ) -> Observation:
         asked = of or attempt
         fields = {"status": order, "status_description": order, **fields}
         raw = order_of({"status": delivery} if delivery else None, **fields)
         reading = codec.read(codec.track([asked], at)[0], listed(raw), [asked], at)
-        return reading.seen[asked.id][0]
+        return reading.observations[asked.id][0]
 
     return look
 
 
 @pytest.fixture
-def after(attempt: Attempt) -> Callable[..., Attempt]:
+def after(attempt: AttemptView) -> Callable[..., AttemptView]:
     """The attempt as the engine keeps it once these observations were merged."""
 
-    def merge(*seen: Observation, **changes: Any) -> Attempt:
-        refs = dict(attempt.refs)
+    def merge(*seen: Observation, **changes: Any) -> AttemptView:
+        refs = dict(attempt.codec_state)
         for observation in seen:
-            refs |= observation.refs
-        return replace(attempt, refs=refs, **changes)
+            refs |= observation.codec_state
+        return replace(attempt, codec_state=refs, **changes)
 
     return merge
 
@@ -164,7 +168,7 @@ def test_one_word_said_of_both_means_two_things(poll: Poll) -> None:
 
 
 def test_active_is_on_the_way_to_the_customer_only_once_the_parcel_was_picked_up(
-    poll: Poll, after: Callable[..., Attempt]
+    poll: Poll, after: Callable[..., AttemptView]
 ) -> None:
     picked_up = poll("active", "parcel_picked_up")
     seen = poll("active", "active", after(picked_up))
@@ -172,20 +176,20 @@ def test_active_is_on_the_way_to_the_customer_only_once_the_parcel_was_picked_up
 
 
 @pytest.mark.trap("B-68", "B-75")
-def test_departed_proves_no_pickup(poll: Poll, after: Callable[..., Attempt]) -> None:
+def test_departed_proves_no_pickup(poll: Poll, after: Callable[..., AttemptView]) -> None:
     assert poll("active", "active", after(poll("active", "courier_departed"))).status is S.COURIER_ASSIGNED
 
 
 @pytest.mark.parametrize("state", [S.PICKUP_ENROUTE, S.PICKUP_ARRIVED])
-def test_active_does_not_call_the_courier_back_from_the_shop(poll: Poll, attempt: Attempt, state: S) -> None:
+def test_active_does_not_call_the_courier_back_from_the_shop(poll: Poll, attempt: AttemptView, state: S) -> None:
     seen = poll("active", "active", replace(attempt, state=state))
     assert (seen.status, seen.detail, seen.evidence) == (state, "in_process", WEAK)
 
 
-def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after: Callable[..., Attempt]) -> None:
+def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after: Callable[..., AttemptView]) -> None:
     picked_up = poll("active", "parcel_picked_up")
     again = poll("reactivated", None, after(picked_up))
-    assert (again.status, again.reopens, again.refs["picked_up_seen"]) == (S.CREATED, True, "")
+    assert (again.status, again.reopens, again.codec_state["picked_up_seen"]) == (S.CREATED, True, "")
     assert poll("active", "active", after(picked_up, again)).status is S.COURIER_ASSIGNED
 
 
@@ -217,20 +221,20 @@ def test_a_finished_delivery_outlives_the_cancel_of_its_order(poll: Poll, delive
     ("cancelling", "by"), [(True, CancelledBy.MERCHANT), (False, CancelledBy.UNKNOWN)], ids=["ours", "theirs"]
 )
 def test_a_cancel_is_ours_only_when_we_asked_for_it(
-    poll: Poll, attempt: Attempt, by: CancelledBy, *, cancelling: bool
+    poll: Poll, attempt: AttemptView, by: CancelledBy, *, cancelling: bool
 ) -> None:
-    asked = replace(attempt, cancelling=cancelling)
+    asked = replace(attempt, cancel_requested=cancelling)
     assert (poll("canceled", None, asked).cancelled_by, poll("active", "canceled", asked).cancelled_by) == (by, by)
 
 
 @pytest.mark.trap("B-72")
-def test_a_deleted_delivery_is_cancelled_when_we_asked_for_it(poll: Poll, attempt: Attempt) -> None:
-    seen = poll("active", "deleted", replace(attempt, cancelling=True))
+def test_a_deleted_delivery_is_cancelled_when_we_asked_for_it(poll: Poll, attempt: AttemptView) -> None:
+    seen = poll("active", "deleted", replace(attempt, cancel_requested=True))
     assert (seen.status, seen.cancelled_by) == (S.CANCELLED, CancelledBy.MERCHANT)
 
 
 def test_goods_that_were_picked_up_are_gone_with_the_cancel(
-    poll: Poll, attempt: Attempt, after: Callable[..., Attempt]
+    poll: Poll, attempt: AttemptView, after: Callable[..., AttemptView]
 ) -> None:
     remembered = after(poll("active", "parcel_picked_up"))
     details = [
@@ -281,7 +285,9 @@ def test_a_new_order_stays_pending_although_its_delivery_is_planned(poll: Poll) 
 
 
 @pytest.mark.trap("B-65")
-def test_completed_needs_a_second_read_before_it_counts_as_delivered(poll: Poll, after: Callable[..., Attempt]) -> None:
+def test_completed_needs_a_second_read_before_it_counts_as_delivered(
+    poll: Poll, after: Callable[..., AttemptView]
+) -> None:
     first = poll("completed")
     second = poll("completed", None, after(first))
     assert (first.status, first.notes) == (None, ("completed_needs_second_read",))
@@ -289,15 +295,17 @@ def test_completed_needs_a_second_read_before_it_counts_as_delivered(poll: Poll,
 
 
 @pytest.mark.trap("B-65")
-def test_completed_is_never_delivered_once_a_return_was_seen(poll: Poll, after: Callable[..., Attempt]) -> None:  # I12
+def test_completed_is_never_delivered_once_a_return_was_seen(
+    poll: Poll, after: Callable[..., AttemptView]
+) -> None:  # I12
     returning = after(poll("active", "return_courier_picked_up"))
     first = poll("completed", None, returning)
-    second = poll("completed", None, replace(returning, refs={**returning.refs, **first.refs}))
+    second = poll("completed", None, replace(returning, codec_state={**returning.codec_state, **first.codec_state}))
     assert [(seen.status, seen.notes) for seen in (first, second)] == [(None, ("completed_after_return",))] * 2
 
 
 @pytest.mark.trap("B-41", "B-65")
-def test_completed_is_never_delivered_when_a_return_is_required(poll: Poll, after: Callable[..., Attempt]) -> None:
+def test_completed_is_never_delivered_when_a_return_is_required(poll: Poll, after: Callable[..., AttemptView]) -> None:
     seen = poll("completed", None, after(poll("completed")), is_return_required=True)
     assert (seen.status, seen.notes) == (None, ("completed_after_return",))
 
@@ -310,26 +318,35 @@ def test_completed_follows_the_delivery_when_there_is_one(poll: Poll) -> None:
     ]
 
 
-def test_completed_does_not_rest_on_a_stale_delivery_word(poll: Poll, after: Callable[..., Attempt]) -> None:
+def test_completed_does_not_rest_on_a_stale_delivery_word(poll: Poll, after: Callable[..., AttemptView]) -> None:
     arrived = after(poll("active", "courier_arrived"))
     assert poll("completed", None, arrived).notes == ("completed_needs_second_read",)
     finished = after(poll("active", "finished"))
     assert poll("completed", None, finished).status is S.DELIVERED
 
 
-def test_a_completed_order_that_lives_again_needs_two_reads_again(poll: Poll, after: Callable[..., Attempt]) -> None:
+def test_a_completed_order_that_lives_again_needs_two_reads_again(
+    poll: Poll, after: Callable[..., AttemptView]
+) -> None:
     first, again = poll("completed"), poll("reactivated", None, after(poll("completed")))
     assert poll("completed", None, after(first, again)).status is None
 
 
 @pytest.mark.trap("B-74")
-def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: Attempt) -> None:
-    back = {"point_id": 9, "is_return_point": True, "client_order_id": attempt.tag, "delivery": {"status": "finished"}}
+def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: AttemptView) -> None:
+    back = {
+        "point_id": 9,
+        "is_return_point": True,
+        "client_order_id": attempt.reference,
+        "delivery": {"status": "finished"},
+    }
     drop = {"point_id": 202686, "delivery": {"status": "courier_arrived"}}
     points = [{"point_id": 1, "delivery": None}, drop, back]
     by_id = poll("active", points=points)
-    by_tag = poll("active", None, replace(attempt, refs={}), points=[back, {**drop, "client_order_id": attempt.tag}])
-    by_nothing = poll("active", None, replace(attempt, refs={}), points=points)
+    by_tag = poll(
+        "active", None, replace(attempt, codec_state={}), points=[back, {**drop, "client_order_id": attempt.reference}]
+    )
+    by_nothing = poll("active", None, replace(attempt, codec_state={}), points=points)
     assert [by_id.status, by_tag.status, by_nothing.status] == [
         S.DROPOFF_ARRIVED,
         S.DROPOFF_ARRIVED,
@@ -364,7 +381,7 @@ def _fold(messages: list[tuple[str, str, int]]) -> Observation | None:
         told = Told(word, None, polled=False) if entity == "order" else Told(None, word, polled=False)
         seen = compose(told, known)
         assert seen is not None
-        known = replace(known, refs={**known.refs, **seen.refs})
+        known = replace(known, refs={**known.refs, **seen.codec_state})
     return seen
 
 

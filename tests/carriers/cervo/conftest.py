@@ -8,7 +8,7 @@ import pytest
 from schemas.orders import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
 from worker.carriers.cervo import Cervo, CervoAccount
-from worker.carriers.port import Attempt, Booking
+from worker.carriers.port import AttemptView, Booking
 
 NOW = datetime(2023, 4, 29, 8, 0, tzinfo=UTC)
 
@@ -62,9 +62,9 @@ def booking(order: Order, store: Store) -> Booking:
 
 
 @pytest.fixture(scope="session")
-def attempt(order: Order, store: Store) -> Attempt:
+def attempt(order: Order, store: Store) -> AttemptView:
     """One that the carrier has acknowledged as its order 25."""
-    return Attempt(
+    return AttemptView(
         id=2011,
         number=1,
         carrier="cervo",
@@ -79,9 +79,9 @@ def attempt(order: Order, store: Store) -> Attempt:
 
 
 @pytest.fixture(scope="session")
-def unreferenced(order: Order, store: Store) -> Attempt:
+def unreferenced(order: Order, store: Store) -> AttemptView:
     """One whose create nobody knows the outcome of."""
-    return Attempt(
+    return AttemptView(
         id=2011,
         number=1,
         carrier="cervo",

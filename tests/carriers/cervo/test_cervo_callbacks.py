@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus
 from worker.carriers.cervo import Cervo
-from worker.carriers.port import Attempt, Callback, CallbackKey, Courier, Observation, Raw
+from worker.carriers.port import AttemptView, Callback, CallbackKey, Courier, Observation, Raw
 from worker.errors import CarrierError, Unreadable
 from worker.http.call import Reply
 
@@ -66,7 +66,9 @@ def test_every_documented_parameter_is_in_the_sample() -> None:
 
 @pytest.mark.trap("C-24", "C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_callback_is_read_in_every_form(codec: Cervo, unreferenced: Attempt, now: datetime, form: Callback) -> None:
+def test_a_callback_is_read_in_every_form(
+    codec: Cervo, unreferenced: AttemptView, now: datetime, form: Callback
+) -> None:
     codec.authenticate(form)
     assert codec.callback_key(form) == CallbackKey(token="t")
     assert codec.read_callback(form, unreferenced, now) == (  # C-50, C-24
@@ -75,7 +77,7 @@ def test_a_callback_is_read_in_every_form(codec: Cervo, unreferenced: Attempt, n
             Raw("order", "2"),
             courier=Courier("Fot testing", "+966599000111", phone_guessed=True),
             tracking_url="https://track.example/25",
-            refs={"word": "2"},
+            codec_state={"word": "2"},
         ),
     )
 
@@ -83,7 +85,7 @@ def test_a_callback_is_read_in_every_form(codec: Cervo, unreferenced: Attempt, n
 @pytest.mark.trap("C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_about_a_known_order_is_only_a_hint(
-    codec: Cervo, attempt: Attempt, now: datetime, form: Callback
+    codec: Cervo, attempt: AttemptView, now: datetime, form: Callback
 ) -> None:
     assert codec.read_callback(form, attempt, now) == ()
 
@@ -105,7 +107,7 @@ def test_a_callback_about_a_known_order_is_only_a_hint(
     ids=["empty", "bare", "xml", "list", "object", "unknown", "query", "many", "multipart"],
 )
 def test_what_says_nothing_we_know_is_unreadable(
-    codec: Cervo, unreferenced: Attempt, now: datetime, callback: Callback
+    codec: Cervo, unreferenced: AttemptView, now: datetime, callback: Callback
 ) -> None:
     with pytest.raises(Unreadable):
         codec.callback_key(callback)
@@ -132,7 +134,7 @@ def test_what_says_nothing_we_know_is_unreadable(
     ids=["1", "2", "3", "4", "5", "C-52 zero", "C-32", "C-52 label", "C-52 blank", "C-52 null", "C-52 false"],
 )
 def test_any_callback_proves_that_the_order_stands(
-    codec: Cervo, unreferenced: Attempt, now: datetime, word: object, expected: list[tuple[S | None, str]]
+    codec: Cervo, unreferenced: AttemptView, now: datetime, word: object, expected: list[tuple[S | None, str]]
 ) -> None:
     seen = codec.read_callback(posted(order_id="2011", order_status=word), unreferenced, now)
     assert [(one.status, one.raw and one.raw.code) for one in seen] == expected
@@ -159,7 +161,7 @@ def test_any_callback_proves_that_the_order_stands(
 )
 def test_a_callback_never_takes_an_attempt_back(
     codec: Cervo,
-    unreferenced: Attempt,
+    unreferenced: AttemptView,
     now: datetime,
     state: str,
     rank: int,
@@ -174,7 +176,7 @@ def test_a_callback_never_takes_an_attempt_back(
 @pytest.mark.trap("C-51")
 @pytest.mark.parametrize("name", ["2011", 2011, "A-7", "A-7-2", "P-1", "000000001YV", None, ""])
 def test_an_order_id_is_ours_in_any_of_its_forms(
-    codec: Cervo, unreferenced: Attempt, now: datetime, name: object
+    codec: Cervo, unreferenced: AttemptView, now: datetime, name: object
 ) -> None:
     order = unreferenced.order.model_copy(update={"order_id": "P-1", "order_number": "A-7"})
     ours = replace(unreferenced, id=2011, number=2, order=order)
@@ -182,22 +184,24 @@ def test_an_order_id_is_ours_in_any_of_its_forms(
 
 
 @pytest.mark.trap("C-51")
-def test_a_callback_with_another_order_s_id_says_nothing(codec: Cervo, unreferenced: Attempt, now: datetime) -> None:
+def test_a_callback_with_another_order_s_id_says_nothing(
+    codec: Cervo, unreferenced: AttemptView, now: datetime
+) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status=4), unreferenced, now) == ()  # C-51
 
 
 @pytest.mark.trap("C-41")
 def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
-    codec: Cervo, unreferenced: Attempt, now: datetime
+    codec: Cervo, unreferenced: AttemptView, now: datetime
 ) -> None:
     callback = posted(order_id="2011", order_status="0", cancel="call 0599 000 111,\nno answer", driver_name="A")
-    assert codec.read_callback(callback, replace(unreferenced, cancelling=True), now) == (
+    assert codec.read_callback(callback, replace(unreferenced, cancel_requested=True), now) == (
         Observation(
             S.CANCELLED,
             Raw("order", "0"),
             cancelled_by=CancelledBy.MERCHANT,
             reason_text="call ***, no answer",
-            refs={"word": "0"},
+            codec_state={"word": "0"},
         ),
     )
 
@@ -215,10 +219,10 @@ def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
     ],
 )
 def test_a_reason_names_nobody_not_even_by_half(
-    codec: Cervo, attempt: Attempt, now: datetime, cancel: str, why: str | None
+    codec: Cervo, attempt: AttemptView, now: datetime, cancel: str, why: str | None
 ) -> None:
     left = codec.read_callback(posted(order_id="2011", order_status="0", cancel=cancel), attempt, now)
-    assert left == ((Observation(None, None, refs={"why": why}),) if why else ())
+    assert left == ((Observation(None, None, codec_state={"why": why}),) if why else ())
 
 
 @pytest.mark.trap("C-50")
@@ -231,22 +235,22 @@ def test_parts_within_parts_within_parts_say_nothing(codec: Cervo) -> None:
 
 @pytest.mark.trap("C-41", "C-50")
 def test_a_hint_leaves_behind_why_an_order_was_cancelled_for_the_read_that_it_prompts(
-    codec: Cervo, attempt: Attempt, now: datetime
+    codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
     callback = posted(order_id="2011", order_status="5", cancel="Testing customer, 0599 000 111, did not answer")
     [left] = codec.read_callback(callback, attempt, now)
-    assert left == Observation(None, None, refs={"why": "***, ***, did not answer"})
-    told = replace(attempt, refs=left.refs)
+    assert left == Observation(None, None, codec_state={"why": "***, ***, did not answer"})
+    told = replace(attempt, codec_state=left.codec_state)
     [call] = codec.track([told], now)
     [withdrawn], [again] = (
-        codec.read(call, Reply(200, b'{"Status": %d}' % word), [told], now).seen[attempt.id] for word in (5, 2)
+        codec.read(call, Reply(200, b'{"Status": %d}' % word), [told], now).observations[attempt.id] for word in (5, 2)
     )
     assert (withdrawn.status, withdrawn.reason_text) == (S.COURIER_WITHDRAWN, "***, ***, did not answer")
-    assert (again.status, again.reason_text, again.refs) == (S.COURIER_ASSIGNED, None, {"word": "2", "why": ""})
+    assert (again.status, again.reason_text, again.codec_state) == (S.COURIER_ASSIGNED, None, {"word": "2", "why": ""})
 
 
 @pytest.mark.trap("C-51")
-def test_a_hint_about_another_order_leaves_nothing_behind(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_a_hint_about_another_order_leaves_nothing_behind(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status="0", cancel="closed"), attempt, now) == ()
 
 
@@ -259,7 +263,7 @@ def test_a_hint_about_another_order_leaves_nothing_behind(codec: Cervo, attempt:
     | st.text(),
 )
 def test_no_callback_raises_anything_but_carrier_errors(
-    codec: Cervo, unreferenced: Attempt, now: datetime, body: bytes, query: str, content_type: str
+    codec: Cervo, unreferenced: AttemptView, now: datetime, body: bytes, query: str, content_type: str
 ) -> None:
     callback = Callback("POST", body, {"content-type": content_type}, query, token="t")
     try:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from worker.carriers.abilities import Amends
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
-from worker.carriers.port import Attempt, Cadence, Capabilities
+from worker.carriers.port import AttemptView, Cadence, Capabilities
 from worker.errors import Throttled, Unavailable
 from worker.http.call import Call, Operation, Reply
 
@@ -137,7 +137,7 @@ def test_a_probe_that_is_not_let_in_fails(
 )
 def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
     account: CervoAccount,
-    attempt: Attempt,
+    attempt: AttemptView,
     now: datetime,
     location: str,
     path: str,
@@ -156,7 +156,7 @@ def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
 @pytest.mark.trap("C-02")
 @pytest.mark.parametrize(("status", "shut_out", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)])
 def test_what_was_not_let_in_may_be_asked_again(
-    codec: Cervo, attempt: Attempt, now: datetime, status: int, *, shut_out: bool, wait: float | None
+    codec: Cervo, attempt: AttemptView, now: datetime, status: int, *, shut_out: bool, wait: float | None
 ) -> None:
     reply = Reply(status, b"", {"retry-after": "30"})
     [call] = codec.track([attempt], now)

@@ -58,7 +58,7 @@ def test_a_create_is_a_json_post_with_the_bearer_token(codec: Cervo, booking: Bo
         Operation.CREATE,
         "POST",
         "/apis/v2/order",
-        covers=(2011,),
+        attempt_ids=(2011,),
         headers=(
             ("Authorization", "Bearer WlhGWUtWT2Y2cTZhZ"),
             ("Accept", "*/*"),

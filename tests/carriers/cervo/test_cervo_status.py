@@ -6,7 +6,7 @@ import pytest
 
 from schemas.status import CancelledBy, DeliveryStatus
 from worker.carriers.cervo.status import STATUS_OF_WORD, Verdict, verdict
-from worker.carriers.port import Attempt
+from worker.carriers.port import AttemptView
 
 S = DeliveryStatus
 
@@ -56,7 +56,9 @@ def test_the_table_has_every_documented_code_and_no_other() -> None:
     ],
     ids=["1", "2", "C-35", "4", "C-34", "C-33", "C-32", "7", "00", "-0", "4.0", "label"],
 )
-def test_a_code_means_one_thing_while_the_goods_are_in_the_shop(attempt: Attempt, code: str, expected: Verdict) -> None:
+def test_a_code_means_one_thing_while_the_goods_are_in_the_shop(
+    attempt: AttemptView, code: str, expected: Verdict
+) -> None:
     assert verdict(code, attempt, goods_gone=False) == expected
 
 
@@ -73,16 +75,16 @@ def test_a_code_means_one_thing_while_the_goods_are_in_the_shop(attempt: Attempt
         ("6", Verdict(None)),
     ],
 )
-def test_an_end_after_pickup_is_an_end_with_the_goods(attempt: Attempt, code: str, expected: Verdict) -> None:
+def test_an_end_after_pickup_is_an_end_with_the_goods(attempt: AttemptView, code: str, expected: Verdict) -> None:
     assert verdict(code, attempt, goods_gone=True) == expected
 
 
-def test_a_cancel_is_the_merchant_s_only_when_we_asked_for_it(attempt: Attempt) -> None:
-    asked = replace(attempt, cancelling=True)
+def test_a_cancel_is_the_merchant_s_only_when_we_asked_for_it(attempt: AttemptView) -> None:
+    asked = replace(attempt, cancel_requested=True)
     assert verdict("0", asked, goods_gone=False) == Verdict(S.CANCELLED, cancelled_by=CancelledBy.MERCHANT)
 
 
 @pytest.mark.trap("C-34")
-def test_a_withdrawal_that_ended_an_attempt_stays_its_end(attempt: Attempt) -> None:  # on a tail read
+def test_a_withdrawal_that_ended_an_attempt_stays_its_end(attempt: AttemptView) -> None:  # on a tail read
     ended = replace(attempt, state="cancelled", rank=100)
     assert verdict("5", ended, goods_gone=False) == Verdict(S.CANCELLED, cancelled_by=CancelledBy.COURIER)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus
 from worker.carriers.cervo import Cervo
-from worker.carriers.port import Attempt, Courier, Observation, Raw, Reading
+from worker.carriers.port import AttemptView, Courier, Observation, Raw, Reading
 from worker.errors import CarrierError, Unavailable, Unreadable
 from worker.http.call import Reply
 
@@ -36,37 +36,42 @@ def entries(words: Iterable[object], date: str | None = "2023-04-29 10:44") -> l
     return [{"Status": word, "Date": date} for word in words]
 
 
-def read(codec: Cervo, attempt: Attempt, payload: bytes, now: datetime) -> tuple[Observation, ...]:
+def read(codec: Cervo, attempt: AttemptView, payload: bytes, now: datetime) -> tuple[Observation, ...]:
     [call] = codec.track([attempt], now)
     reading = codec.read(call, Reply(200, payload), [attempt], now)
-    assert reading == Reading({attempt.id: reading.seen[attempt.id]})
-    return reading.seen[attempt.id]
+    assert reading == Reading({attempt.id: reading.observations[attempt.id]})
+    return reading.observations[attempt.id]
 
 
 def told(seen: Iterable[Observation]) -> list[str]:
     return [one.raw.code for one in seen if one.raw]
 
 
-def remember(attempt: Attempt, seen: Iterable[Observation]) -> Attempt:
+def remember(attempt: AttemptView, seen: Iterable[Observation]) -> AttemptView:
     """Store what the engine would: the merged memory."""
-    refs = dict(attempt.refs)
+    refs = dict(attempt.codec_state)
     for one in seen:
-        refs |= one.refs
-    return replace(attempt, refs=refs)
+        refs |= one.codec_state
+    return replace(attempt, codec_state=refs)
 
 
 # What is asked
 
 
 @pytest.mark.trap("C-04")
-def test_every_attempt_is_asked_about_alone(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_every_attempt_is_asked_about_alone(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     calls = codec.track([attempt, replace(attempt, id=2012, ref="26")], now)
-    assert [(call.covers, call.query) for call in calls] == [((2011,), (("id", "25"),)), ((2012,), (("id", "26"),))]
+    assert [(call.attempt_ids, call.query) for call in calls] == [
+        ((2011,), (("id", "25"),)),
+        ((2012,), (("id", "26"),)),
+    ]
 
 
 @pytest.mark.trap("C-31")
 @pytest.mark.parametrize("ref", [None, "", "0", "abc", "25/../1", "25\r\nX: y", "٢٥"])
-def test_only_an_id_of_cervo_s_is_asked_about(codec: Cervo, attempt: Attempt, now: datetime, ref: str | None) -> None:
+def test_only_an_id_of_cervo_s_is_asked_about(
+    codec: Cervo, attempt: AttemptView, now: datetime, ref: str | None
+) -> None:
     assert codec.track([replace(attempt, ref=ref)], now) == []  # C-31
 
 
@@ -75,17 +80,17 @@ def test_only_an_id_of_cervo_s_is_asked_about(codec: Cervo, attempt: Attempt, no
 
 @pytest.mark.trap("C-32", "C-39")
 def test_the_documented_order_tells_its_history_and_an_unknown_word(
-    codec: Cervo, attempt: Attempt, now: datetime
+    codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
     timed: dict[str, Any] = {"stamp": SAMPLE_TIME, "occurred_at": SAMPLE_TIME, "occurred_at_assumed_zone": ZONE}
     assert read(codec, attempt, DOCUMENTED_ORDER, now) == (
-        Observation(S.COURIER_ASSIGNED, Raw("order", "2"), **timed, refs={"told": "2", "word": "2"}),
-        Observation(S.PICKED_UP, Raw("order", "3"), **timed, refs={"told": "2,3", "word": "3", "goods": "1"}),
+        Observation(S.COURIER_ASSIGNED, Raw("order", "2"), **timed, codec_state={"told": "2", "word": "2"}),
+        Observation(S.PICKED_UP, Raw("order", "3"), **timed, codec_state={"told": "2,3", "word": "3", "goods": "1"}),
         Observation(  # C-32
             None,
             Raw("order", "6"),
             **timed,
-            refs={"told": "2,3,6", "word": "6", "goods": "1"},
+            codec_state={"told": "2,3,6", "word": "6", "goods": "1"},
             courier=DRIVER,
             notes=("tracking_refused",),  # C-39: the sample's link has no host
         ),
@@ -93,36 +98,36 @@ def test_the_documented_order_tells_its_history_and_an_unknown_word(
 
 
 @pytest.mark.trap("C-37")
-def test_what_was_told_is_not_told_again(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_what_was_told_is_not_told_again(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     later = remember(attempt, read(codec, attempt, DOCUMENTED_ORDER, now))
     [present] = read(codec, later, DOCUMENTED_ORDER, now)
-    assert (present.raw, present.status, present.refs) == (Raw("order", "6"), None, later.refs)
+    assert (present.raw, present.status, present.codec_state) == (Raw("order", "6"), None, later.codec_state)
 
 
 @pytest.mark.trap("C-32", "C-33", "C-34", "C-35", "C-38")
 @pytest.mark.parametrize(
     ("status", "expected", "courier"),
     [
-        (1, Observation(S.CREATED, Raw("order", "1"), refs={"word": "1"}), None),
-        (2, Observation(S.COURIER_ASSIGNED, Raw("order", "2"), refs={"word": "2"}), DRIVER),
-        (3, Observation(S.PICKED_UP, Raw("order", "3"), refs={"word": "3", "goods": "1"}), DRIVER),
-        (4, Observation(S.DELIVERED, Raw("order", "4"), refs={"word": "4", "goods": "1"}), DRIVER),
-        (5, Observation(S.COURIER_WITHDRAWN, Raw("order", "5"), refs={"word": "5"}), None),
+        (1, Observation(S.CREATED, Raw("order", "1"), codec_state={"word": "1"}), None),
+        (2, Observation(S.COURIER_ASSIGNED, Raw("order", "2"), codec_state={"word": "2"}), DRIVER),
+        (3, Observation(S.PICKED_UP, Raw("order", "3"), codec_state={"word": "3", "goods": "1"}), DRIVER),
+        (4, Observation(S.DELIVERED, Raw("order", "4"), codec_state={"word": "4", "goods": "1"}), DRIVER),
+        (5, Observation(S.COURIER_WITHDRAWN, Raw("order", "5"), codec_state={"word": "5"}), None),
         (
             0,
-            Observation(S.CANCELLED, Raw("order", "0"), cancelled_by=CancelledBy.UNKNOWN, refs={"word": "0"}),
+            Observation(S.CANCELLED, Raw("order", "0"), cancelled_by=CancelledBy.UNKNOWN, codec_state={"word": "0"}),
             None,
         ),
-        (6, Observation(None, Raw("order", "6"), refs={"word": "6"}), DRIVER),
-        ("2", Observation(S.COURIER_ASSIGNED, Raw("order", "2"), refs={"word": "2"}), DRIVER),
-        (" New,er ", Observation(None, Raw("order", "New,er"), refs={"word": "New;er"}), DRIVER),
+        (6, Observation(None, Raw("order", "6"), codec_state={"word": "6"}), DRIVER),
+        ("2", Observation(S.COURIER_ASSIGNED, Raw("order", "2"), codec_state={"word": "2"}), DRIVER),
+        (" New,er ", Observation(None, Raw("order", "New,er"), codec_state={"word": "New;er"}), DRIVER),
     ],
     ids=["1", "2", "C-35", "4", "C-34", "C-33", "C-32", "text", "label"],
 )
 @pytest.mark.parametrize("history", [None, [], "none", {}], ids=["null", "empty", "text", "object"])
 def test_the_status_alone_is_enough(
     codec: Cervo,
-    attempt: Attempt,
+    attempt: AttemptView,
     now: datetime,
     status: object,
     expected: Observation,
@@ -134,7 +139,7 @@ def test_the_status_alone_is_enough(
 
 
 @pytest.mark.trap("C-05")
-def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     history = b'[{"status": "2", "DATE": "2023-04-29 10:44"}]'
     payload = b'\xef\xbb\xbf{"STATUS": "2", "order_status": ' + history + b', "driver_name": "A"}'
     [seen] = read(codec, attempt, payload, now)
@@ -153,7 +158,7 @@ def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: Attempt, now
     ],
 )
 def test_a_driver_s_phone_is_kept_and_marked_when_its_country_was_assumed(
-    codec: Cervo, attempt: Attempt, now: datetime, mobile: str, phone: str | None, *, guessed: bool
+    codec: Cervo, attempt: AttemptView, now: datetime, mobile: str, phone: str | None, *, guessed: bool
 ) -> None:
     [seen] = read(codec, attempt, body(2, DriverName="A", DriverMobile=mobile), now)
     assert seen.courier == Courier("A", phone, phone_guessed=guessed)
@@ -175,19 +180,19 @@ def test_a_driver_s_phone_is_kept_and_marked_when_its_country_was_assumed(
     ],
 )
 def test_only_a_sound_https_link_is_passed_on(
-    codec: Cervo, attempt: Attempt, now: datetime, link: str, url: str | None
+    codec: Cervo, attempt: AttemptView, now: datetime, link: str, url: str | None
 ) -> None:
     [seen] = read(codec, attempt, body(2, tracking=link), now)
     assert (seen.tracking_url, seen.notes) == (url, () if url else ("tracking_refused",))
 
 
-def test_an_empty_tracking_link_is_no_news(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_an_empty_tracking_link_is_no_news(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     [seen] = read(codec, attempt, body(2, tracking=""), now)
     assert (seen.tracking_url, seen.notes) == (None, ())
 
 
-def test_a_cancel_we_asked_for_is_the_merchant_s(codec: Cervo, attempt: Attempt, now: datetime) -> None:
-    [seen] = read(codec, replace(attempt, cancelling=True), body(0), now)
+def test_a_cancel_we_asked_for_is_the_merchant_s(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
+    [seen] = read(codec, replace(attempt, cancel_requested=True), body(0), now)
     assert (seen.status, seen.cancelled_by, seen.detail) == (S.CANCELLED, CancelledBy.MERCHANT, None)
 
 
@@ -203,7 +208,7 @@ def test_a_cancel_we_asked_for_is_the_merchant_s(codec: Cervo, attempt: Attempt,
 )
 def test_a_driver_who_leaves_with_the_goods_ends_the_attempt(
     codec: Cervo,
-    attempt: Attempt,
+    attempt: AttemptView,
     now: datetime,
     rank: int,
     history: tuple[int, ...],
@@ -213,7 +218,7 @@ def test_a_driver_who_leaves_with_the_goods_ends_the_attempt(
     assert (last.status, last.detail, last.cancelled_by) == expected
 
 
-def test_the_goods_are_remembered_to_the_tail_reads(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_the_goods_are_remembered_to_the_tail_reads(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     lost = remember(attempt, read(codec, attempt, body(3), now))
     ended = replace(lost, state="cancelled", rank=100)
     [seen] = read(codec, ended, body(5), now)
@@ -268,7 +273,7 @@ def test_the_goods_are_remembered_to_the_tail_reads(codec: Cervo, attempt: Attem
     ],
 )
 def test_each_entry_is_told_once_and_the_status_last(
-    codec: Cervo, attempt: Attempt, now: datetime, looks: list[tuple[tuple[int, ...], int]], expected: list[str]
+    codec: Cervo, attempt: AttemptView, now: datetime, looks: list[tuple[tuple[int, ...], int]], expected: list[str]
 ) -> None:
     seen: list[Observation] = []
     for history, status in looks:
@@ -307,7 +312,7 @@ def test_each_entry_is_told_once_and_the_status_last(
 )
 def test_an_odd_history_is_noted_and_blocks_nothing(
     codec: Cervo,
-    attempt: Attempt,
+    attempt: AttemptView,
     now: datetime,
     history: list[object],
     status: int,
@@ -318,10 +323,10 @@ def test_an_odd_history_is_noted_and_blocks_nothing(
     assert (told(seen), seen[-1].notes) == (codes, notes)
 
 
-def test_a_rewritten_history_is_noted(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_a_rewritten_history_is_noted(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     later = remember(attempt, read(codec, attempt, body(3, entries([2, 3])), now))
     [seen] = read(codec, later, body(3, entries([1, 2, 3])), now)
-    assert (seen.notes, seen.refs) == (("history_rewritten",), {"told": "1,2,3", "word": "3", "goods": "1"})
+    assert (seen.notes, seen.codec_state) == (("history_rewritten",), {"told": "1,2,3", "word": "3", "goods": "1"})
 
 
 @pytest.mark.trap("X-01")
@@ -335,10 +340,10 @@ def test_a_rewritten_history_is_noted(codec: Cervo, attempt: Attempt, now: datet
     ],
 )
 def test_a_time_is_the_account_s_unless_it_says_its_zone(
-    codec: Cervo, attempt: Attempt, now: datetime, date: str, at: datetime, zone: str | None
+    codec: Cervo, attempt: AttemptView, now: datetime, date: str, at: datetime, zone: str | None
 ) -> None:
     [seen] = read(codec, attempt, body(2, entries([2], date)), now)
-    assert (seen.stamp, seen.occurred_at, seen.occurred_at_assumed_zone) == (at, at, zone)
+    assert (seen.carrier_time, seen.occurred_at, seen.occurred_at_assumed_zone) == (at, at, zone)
 
 
 # What is no order
@@ -370,7 +375,7 @@ def test_a_time_is_the_account_s_unless_it_says_its_zone(
     ],
 )  # fmt: skip
 def test_what_is_no_order_changes_nothing(
-    codec: Cervo, attempt: Attempt, now: datetime, status: int, payload: bytes
+    codec: Cervo, attempt: AttemptView, now: datetime, status: int, payload: bytes
 ) -> None:
     [call] = codec.track([attempt], now)
     with pytest.raises(Unreadable):
@@ -378,14 +383,14 @@ def test_what_is_no_order_changes_nothing(
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_read_that_failed_is_made_again(codec: Cervo, attempt: Attempt, now: datetime, status: int) -> None:
+def test_a_read_that_failed_is_made_again(codec: Cervo, attempt: AttemptView, now: datetime, status: int) -> None:
     [call] = codec.track([attempt], now)
     with pytest.raises(Unavailable) as error:
         codec.read(call, Reply(status, b"", {"retry-after": "30"}), [attempt], now)
     assert (error.value.account, error.value.retry_after) == (False, 30.0)
 
 
-def test_an_answer_about_another_attempt_is_not_read(codec: Cervo, attempt: Attempt, now: datetime) -> None:
+def test_an_answer_about_another_attempt_is_not_read(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     [call] = codec.track([attempt], now)
     assert codec.read(call, Reply(200, DOCUMENTED_ORDER), [replace(attempt, id=1)], now) == Reading()
 
@@ -403,20 +408,20 @@ ORDERS = st.fixed_dictionaries(
 
 @given(payload=st.binary() | ORDERS)
 def test_no_answer_to_a_read_raises_anything_but_carrier_errors(
-    codec: Cervo, attempt: Attempt, now: datetime, payload: bytes
+    codec: Cervo, attempt: AttemptView, now: datetime, payload: bytes
 ) -> None:
     try:
         seen = read(codec, attempt, payload, now)
     except CarrierError:
         return
     assert seen
-    assert all("\x00" not in f"{one.raw}{one.refs}{one.courier}" for one in seen)
+    assert all("\x00" not in f"{one.raw}{one.codec_state}{one.courier}" for one in seen)
 
 
 @pytest.mark.trap("C-37")
 @given(words=st.lists(st.sampled_from([1, 2, 3, 6]), min_size=1, max_size=12), cuts=st.sets(st.integers(1, 12)))
 def test_a_growing_history_is_told_once_however_often_it_is_read(
-    codec: Cervo, attempt: Attempt, now: datetime, words: list[int], cuts: set[int]
+    codec: Cervo, attempt: AttemptView, now: datetime, words: list[int], cuts: set[int]
 ) -> None:
     seen: list[str] = []
     for length in sorted({min(cut, len(words)) for cut in cuts} | {len(words)}):

@@ -15,7 +15,7 @@ from tests.carriers.toy import Toy, ToyAccount
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import Attempt, Booking, Callback, Carrier
+from worker.carriers.port import AttemptView, Booking, Callback, Carrier
 from worker.http.call import Reply
 
 SECRET = "kept-to-itself"
@@ -54,9 +54,9 @@ class Subject:
         return BOOKING
 
     @property
-    def attempt(self) -> Attempt:
+    def attempt(self) -> AttemptView:
         """The attempt that its carrier has acknowledged, and nothing else is known of."""
-        return Attempt(
+        return AttemptView(
             id=BOOKING.attempt_id,
             number=1,
             carrier=self.codec.account.name,
@@ -66,14 +66,14 @@ class Subject:
             pickup_at=BOOKING.pickup_at,
             submitted_at=NOW,
             ref=self.ref,
-            refs=self.refs,
+            codec_state=self.refs,
             rank=10,
         )
 
     @property
-    def doubtful(self) -> Attempt:
+    def doubtful(self) -> AttemptView:
         """The same while nobody knows the outcome of its create."""
-        return replace(self.attempt, state="submit_unknown", ref=None, refs={}, rank=2)
+        return replace(self.attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
 
 
 def said(status: int, document: Any) -> Reply:
@@ -120,7 +120,7 @@ def _refusal(*codes: str, parameter_errors: Any = None) -> Reply:
 def _borzo() -> Subject:
     account = BorzoAccount(name="borzo", kind="borzo", token=SecretStr(SECRET), callback_secret=SecretStr(SECRET))
     order = json.loads((PAYLOADS / "create_order.txt").read_bytes())["order"]
-    order["points"][1] |= {"client_order_id": BOOKING.tag, "delivery": {"status": "courier_assigned"}}
+    order["points"][1] |= {"client_order_id": BOOKING.reference, "delivery": {"status": "courier_assigned"}}
     odd = json.loads(json.dumps(order))
     odd["points"][1]["delivery"] = {"status": "left_in_locker"}
     body = json.dumps({"event_datetime": "2026-11-21T14:00:00-03:00", "event_type": "order_changed", "order": order})
@@ -159,7 +159,7 @@ DELIVERIT_PUSHED = DELIVERIT_CREATED | {
 DELIVERIT_ROW = {
     "created_at": {"date": "2026-11-21 18:00:05.000000", "timezone_type": 3, "timezone": "Europe/Berlin"},
     "name": "Jane Doe", "telephone": "+4520304050", "address": "Nørregade 7", "city": "Odense C", "zip": "5000",
-    "remarks": f"#{BOOKING.tag} 2011", "deliveryPrice": "60", "pickupTime": "18:00", "driverArrive": "N/A",
+    "remarks": f"#{BOOKING.reference} 2011", "deliveryPrice": "60", "pickupTime": "18:00", "driverArrive": "N/A",
     "driverLeft": "N/A", "arriveAtCustomer": "N/A", "done": "N/A", "distance": "1914",
     "canceUrl": DELIVERIT_LINK, "cancel": 0, "canceled_at": None,
 }  # fmt: skip

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from schemas.status import FINAL, DeliveryStatus
 from tests.carriers.contract.subjects import SUBJECTS, Subject
 from tests.carriers.sample import NOW
-from worker.carriers.abilities import Amends, Labels, Locates, Quotes, Vets
-from worker.carriers.port import Attempt, Booked, Callback, Observation, Reading
+from worker.carriers.abilities import Amends, Labels, LocatesCourier, Quotes, VerifiesAccount
+from worker.carriers.port import AttemptView, Booked, Callback, Observation, Reading
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 from worker.http.call import Call, Reply
 
@@ -54,11 +54,11 @@ def _cuts(length: int) -> tuple[int, ...]:
     return (1, length // 2, length - 3)
 
 
-def read(subject: Subject, reply: Reply, attempt: Attempt | None = None) -> dict[int, tuple[Observation, ...]]:
+def read(subject: Subject, reply: Reply, attempt: AttemptView | None = None) -> dict[int, tuple[Observation, ...]]:
     """Read one reply to each call that covers the attempt; give what was seen."""
     attempt = attempt or subject.attempt
     readings = [subject.codec.read(call, reply, [attempt], NOW) for call in subject.codec.track([attempt], NOW)]
-    return {key: seen for reading in readings for key, seen in reading.seen.items()}
+    return {key: seen for reading in readings for key, seen in reading.observations.items()}
 
 
 # --- creates ---
@@ -117,9 +117,9 @@ def test_a_read_tells_the_attempt_it_covers_and_nobody_else(subject: Subject) ->
     assert set(seen) == {subject.attempt.id}
     assert seen[subject.attempt.id][-1].status is not None
     assert seen == read(subject, subject.seen)
-    other = replace(subject.attempt, id=2, ref="another", refs={})
+    other = replace(subject.attempt, id=2, ref="another", codec_state={})
     readings = [subject.codec.read(call, subject.seen, [subject.attempt, other], NOW) for call in _tracks(subject)]
-    assert {key for reading in readings for key in reading.seen} == {subject.attempt.id}
+    assert {key for reading in readings for key in reading.observations} == {subject.attempt.id}
 
 
 def _tracks(subject: Subject) -> list[Call]:
@@ -186,9 +186,12 @@ def test_a_callback_that_comes_twice_tells_nothing_twice(subject: Subject) -> No
     key = codec.callback_key(callback)
     assert key == codec.callback_key(callback)
     assert (key.ref, key.attempt_id, key.token) != (None, None, None)
-    for attempt in (subject.attempt, replace(subject.doubtful, refs=subject.refs)):
+    for attempt in (subject.attempt, replace(subject.doubtful, codec_state=subject.refs)):
         first = codec.read_callback(callback, attempt, NOW)
-        after = replace(attempt, refs={**attempt.refs, **{k: v for each in first for k, v in each.refs.items()}})
+        after = replace(
+            attempt,
+            codec_state={**attempt.codec_state, **{k: v for each in first for k, v in each.codec_state.items()}},
+        )
         again = codec.read_callback(callback, after, NOW)
         assert {each.status for each in again} <= {each.status for each in first}
 
@@ -227,12 +230,12 @@ def readers(subject: Subject, reply: Reply) -> list[Callable[[], object]]:
         acts.append(lambda: codec.read_quote(reply, NOW))
     if isinstance(codec, Labels):
         acts.append(lambda: codec.read_labels(reply, attempt))
-    if isinstance(codec, Locates):
+    if isinstance(codec, LocatesCourier):
         acts.append(lambda: codec.read_location(reply, attempt))
     if isinstance(codec, Amends):
         acts += [lambda: codec.amend(attempt, reply, NOW), lambda: codec.read_amended(attempt, reply, NOW)]
-    if isinstance(codec, Vets):
-        acts.append(lambda: codec.read_vetted(reply))
+    if isinstance(codec, VerifiesAccount):
+        acts.append(lambda: codec.read_verification(reply))
     return acts
 
 
@@ -247,6 +250,6 @@ def test_no_answer_raises_anything_but_a_carrier_error_or_says_much(subject: Sub
         if isinstance(answer, Booked):
             assert answer.observation.status in YES
         if isinstance(answer, Reading):
-            assert answer.more is None or answer.more.path.startswith("/")
+            assert answer.next_page is None or answer.next_page.path.startswith("/")
     if verdict(lambda: subject.codec.read_cancel(Reply(status, body), subject.attempt)) is None:
         assert 200 <= status < 300

@@ -11,7 +11,7 @@ from tests.carriers.contract.subjects import SUBJECTS, Subject
 from tests.carriers.contract.test_answers import read, verdict
 from tests.carriers.contract.test_requests import PERSONAL
 from tests.carriers.sample import NOW
-from worker.carriers.abilities import Labels, Locates
+from worker.carriers.abilities import Labels, LocatesCourier
 from worker.carriers.port import Booked, Observation
 from worker.errors import Refused
 from worker.http.call import Reply
@@ -104,5 +104,5 @@ def test_no_id_that_a_carrier_gives_leads_elsewhere(subject: Subject) -> None:
         attempt = replace(subject.attempt, ref=ref)
         calls = [*codec.track([attempt], NOW), verdict(lambda it=attempt: codec.cancel(it, NOW, allow_paid=True))]  # type: ignore[misc]
         calls += [verdict(lambda it=attempt: codec.labels(it, "pdf"))] if isinstance(codec, Labels) else []  # type: ignore[misc]
-        calls += [verdict(lambda it=attempt: codec.locate(it))] if isinstance(codec, Locates) else []  # type: ignore[misc]
+        calls += [verdict(lambda it=attempt: codec.locate(it))] if isinstance(codec, LocatesCourier) else []  # type: ignore[misc]
         assert [call for call in calls if ".." in getattr(call, "path", "") or "?" in getattr(call, "path", "")] == []

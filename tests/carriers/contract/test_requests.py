@@ -11,7 +11,7 @@ from schemas.status import Reason
 from tests.carriers.contract.subjects import SECRET, SUBJECTS, Subject
 from tests.carriers.sample import NOW
 from worker.carriers import KINDS
-from worker.carriers.abilities import Amends, Labels, Locates, Quotes
+from worker.carriers.abilities import Amends, Labels, LocatesCourier, Quotes
 from worker.carriers.port import Callback
 from worker.errors import Forged, Refused
 from worker.http.call import HARMLESS, Call, Operation
@@ -34,7 +34,7 @@ def calls(subject: Subject) -> Iterator[Call]:
         yield codec.quote(subject.booking, NOW)
     if isinstance(codec, Labels):
         yield from (codec.labels(attempt, "pdf"), codec.labels(attempt, "zpl"))
-    if isinstance(codec, Locates):
+    if isinstance(codec, LocatesCourier):
         yield codec.locate(attempt)
     yield from amendments(subject)
 
@@ -58,14 +58,14 @@ def test_every_kind_of_carrier_is_under_contract() -> None:
 def test_a_create_is_described_alike_each_time_and_carries_our_reference(subject: Subject) -> None:
     first, second = (subject.codec.book(subject.booking, NOW) for _ in range(2))
     assert first == second
-    assert (first.operation, first.covers) == (Operation.CREATE, (subject.booking.attempt_id,))
-    assert subject.booking.tag in first.body.decode() or str(subject.booking.attempt_id) in first.body.decode()
+    assert (first.operation, first.attempt_ids) == (Operation.CREATE, (subject.booking.attempt_id,))
+    assert subject.booking.reference in first.body.decode() or str(subject.booking.attempt_id) in first.body.decode()
 
 
 @subjects
 def test_nothing_of_the_customer_and_no_credential_shows_in_a_description(subject: Subject) -> None:
     for call in (*calls(subject), subject.codec.probe()):
-        shown = f"{call!r} {call.path} {call.query} {call.memo}"
+        shown = f"{call!r} {call.path} {call.query} {call.context}"
         assert [word for word in (*PERSONAL, SECRET) if word in shown] == []
     assert SECRET not in repr(subject.codec.account)
 
@@ -99,14 +99,14 @@ def test_what_changes_nothing_is_not_mixed_up_with_what_does(subject: Subject) -
 @subjects
 def test_the_probe_is_about_no_order_and_says_who_asks(subject: Subject) -> None:
     call = subject.codec.probe()
-    assert (call.operation, call.covers, bool(call.headers)) == (Operation.PROBE, (), True)
+    assert (call.operation, call.attempt_ids, bool(call.headers)) == (Operation.PROBE, (), True)
 
 
 @subjects
 def test_only_what_stands_at_the_carrier_is_tracked(subject: Subject) -> None:
     codec = subject.codec
     both = codec.track([subject.attempt, replace(subject.doubtful, id=2)], NOW)
-    assert {key for call in both for key in call.covers} == {subject.attempt.id}
+    assert {key for call in both for key in call.attempt_ids} == {subject.attempt.id}
     assert (codec.track([], NOW), codec.track([subject.doubtful], NOW)) == ([], [])
 
 
@@ -115,7 +115,7 @@ def test_a_look_up_is_described_exactly_where_the_carrier_has_one(subject: Subje
     codec = subject.codec
     described = codec.find([subject.doubtful], NOW)
     assert bool(described) is codec.capabilities.find
-    assert {key for call in described for key in call.covers} == ({subject.doubtful.id} if described else set())
+    assert {key for call in described for key in call.attempt_ids} == ({subject.doubtful.id} if described else set())
     assert codec.find([], NOW) == []
 
 
@@ -124,7 +124,7 @@ def test_a_change_is_described_alike_each_time_and_about_one_order(subject: Subj
     described = amendments(subject)
     assert described == amendments(subject)
     assert [call.operation for call in described][-1:] == [Operation.AMEND] * subject.codec.capabilities.amends
-    assert {call.covers for call in described} <= {(subject.attempt.id,)}
+    assert {call.attempt_ids for call in described} <= {(subject.attempt.id,)}
 
 
 @subjects

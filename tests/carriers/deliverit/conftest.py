@@ -10,7 +10,7 @@ from schemas.orders import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
 from tests.domain.scenario import a_store
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import Attempt, Booking
+from worker.carriers.port import AttemptView, Booking
 from worker.http.call import Call, Operation
 
 ATTEMPT_ID = 1234567890123456
@@ -69,8 +69,8 @@ def booking(order: Order, store: Store) -> Booking:
 
 
 @pytest.fixture
-def attempt(booking: Booking, now: datetime) -> Attempt:
-    return Attempt(
+def attempt(booking: Booking, now: datetime) -> AttemptView:
+    return AttemptView(
         id=booking.attempt_id,
         number=1,
         carrier="deliverit",
@@ -80,16 +80,16 @@ def attempt(booking: Booking, now: datetime) -> Attempt:
         pickup_at=booking.pickup_at,
         submitted_at=now,
         ref="F64u3fbxNdaoTyAcOisM",
-        refs={"cancel": "F64u3fbxNdaoTyAcOisM", "pickup": "2026-11-21T19:15:00+00:00"},
+        codec_state={"cancel": "F64u3fbxNdaoTyAcOisM", "pickup": "2026-11-21T19:15:00+00:00"},
         rank=10,
     )
 
 
 @pytest.fixture
 def tracking() -> Call:
-    return Call(Operation.READ, "GET", "/api/v1/order/14/2026-11-21/2026-11-21", (ATTEMPT_ID,), memo="2026-11-21")
+    return Call(Operation.READ, "GET", "/api/v1/order/14/2026-11-21/2026-11-21", (ATTEMPT_ID,), context="2026-11-21")
 
 
 @pytest.fixture
 def finding() -> Call:
-    return Call(Operation.FIND, "GET", "/api/v1/order/14/2026-11-21/2026-11-21", (ATTEMPT_ID,), memo="2026-11-21")
+    return Call(Operation.FIND, "GET", "/api/v1/order/14/2026-11-21/2026-11-21", (ATTEMPT_ID,), context="2026-11-21")

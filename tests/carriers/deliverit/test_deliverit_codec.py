@@ -19,7 +19,7 @@ from schemas.status import DeliveryStatus, Reason
 from worker.carriers.account import CarrierAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import (
-    Attempt,
+    AttemptView,
     Booked,
     Booking,
     Cadence,
@@ -98,9 +98,11 @@ def error_of(act: Callable[[], object]) -> CarrierError:
 
 
 @pytest.fixture
-def offered(attempt: Attempt) -> Attempt:
+def offered(attempt: AttemptView) -> AttemptView:
     refs = {"accept": "acceptTOKEN01", "deny": "denyTOKEN0001", "cancel": "F64u3fbxNdaoTyAcOisM"}
-    return replace(attempt, state="awaiting_confirmation", refs={**refs, "pickup": "2026-11-21T18:30:00+00:00"}, rank=3)
+    return replace(
+        attempt, state="awaiting_confirmation", codec_state={**refs, "pickup": "2026-11-21T18:30:00+00:00"}, rank=3
+    )
 
 
 # --- the account ---------------------------------------------------------------------------------------------------
@@ -218,7 +220,12 @@ def test_a_login_that_cannot_be_read_tells_nothing(account: DeliverItAccount, st
 
 
 def test_nothing_is_asked_before_the_company_is_known(
-    account: DeliverItAccount, booking: Booking, attempt: Attempt, offered: Attempt, tracking: Call, now: datetime
+    account: DeliverItAccount,
+    booking: Booking,
+    attempt: AttemptView,
+    offered: AttemptView,
+    tracking: Call,
+    now: datetime,
 ) -> None:
     unset = known_by_no_login(account)
     acts: list[Callable[[], object]] = [
@@ -249,7 +256,7 @@ def test_a_login_is_needed_until_it_has_told_the_company(
     assert DeliverIt(account.model_copy(update={"company": company}), facts).needs_login is needed
 
 
-def test_the_company_of_the_login_serves_when_none_is_set(account: DeliverItAccount, offered: Attempt) -> None:
+def test_the_company_of_the_login_serves_when_none_is_set(account: DeliverItAccount, offered: AttemptView) -> None:
     told = DeliverIt(account.model_copy(update={"company": None}), {"company": "149"})
     assert told.confirm(offered, accept=True).path == "/api/v1/orderdriver/accept/149/acceptTOKEN01"
 
@@ -260,7 +267,7 @@ def test_the_company_of_the_login_serves_when_none_is_set(account: DeliverItAcco
 def test_a_booking_is_written_in_their_fields(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     call = codec.book(booking, now)
     assert (call.operation, call.method, call.path) == (Operation.CREATE, "POST", "/api/v1/orderdriver/create")
-    assert call.covers == (booking.attempt_id,)
+    assert call.attempt_ids == (booking.attempt_id,)
     assert fields(call) == {
         "firstname": "Anna", "lastname": "Marie Holm",
         "street": "Hovedgaden 1", "zip": "5000", "city": "Odense C",
@@ -402,7 +409,7 @@ PLACED = Observation(
     status=DeliveryStatus.CREATED,
     raw=Raw("create", "created"),
     ref="F64u3fbxNdaoTyAcOisM",
-    refs={
+    codec_state={
         "cancel": "F64u3fbxNdaoTyAcOisM", "pickup": "2026-11-21T19:15:00+00:00", "order_id": "11823", "price": "60",
     },
     pickup_eta=datetime(2026, 11, 21, 19, 15, tzinfo=UTC),
@@ -423,7 +430,12 @@ def test_a_201_with_a_push_is_an_offer(codec: DeliverIt, booking: Booking, now: 
         PLACED,
         status=DeliveryStatus.AWAITING_CONFIRMATION,
         raw=Raw("create", "push"),
-        refs={**PLACED.refs, "accept": "acceptTOKEN01", "deny": "denyTOKEN0001", "pickup": given.isoformat()},
+        codec_state={
+            **PLACED.codec_state,
+            "accept": "acceptTOKEN01",
+            "deny": "denyTOKEN0001",
+            "pickup": given.isoformat(),
+        },
         pickup_eta=given,
         dropoff_eta=datetime(2026, 11, 21, 19, 36, tzinfo=UTC),
     )
@@ -441,7 +453,7 @@ def test_a_moved_time_without_a_push_is_told(codec: DeliverIt, booking: Booking,
     booked = codec.read_booking(booking, said(201, {**json.loads(CREATED), "time": "20:20"}), now)
     assert booked.observation.status is DeliveryStatus.CREATED
     assert booked.observation.notes == ("pickup_time_changed",)
-    assert booked.observation.refs["pickup"] == "2026-11-21T19:20:00+00:00"
+    assert booked.observation.codec_state["pickup"] == "2026-11-21T19:20:00+00:00"
 
 
 @pytest.mark.trap("D-26")
@@ -555,27 +567,29 @@ def test_a_create_that_was_turned_away_may_be_sent_again(
         (False, "/api/v1/orderdriver/deny/14/denyTOKEN0001"),
     ],
 )
-def test_an_offer_is_answered_on_our_own_origin(codec: DeliverIt, offered: Attempt, path: str, *, accept: bool) -> None:
+def test_an_offer_is_answered_on_our_own_origin(
+    codec: DeliverIt, offered: AttemptView, path: str, *, accept: bool
+) -> None:
     call = codec.confirm(offered, accept=accept)
     assert (call.operation, call.method, call.path, call.body) == (Operation.CONFIRM, "POST", path, b"")  # D-02
-    assert call.covers == (offered.id,)
+    assert call.attempt_ids == (offered.id,)
 
 
-def test_an_offer_without_a_link_cannot_be_answered(codec: DeliverIt, attempt: Attempt) -> None:
+def test_an_offer_without_a_link_cannot_be_answered(codec: DeliverIt, attempt: AttemptView) -> None:
     assert isinstance(error_of(lambda: codec.confirm(attempt, accept=True)), Refused)
     assert isinstance(error_of(lambda: codec.confirm(attempt, accept=False)), Refused)
 
 
 @pytest.mark.trap("D-01", "D-32")
 def test_an_accepted_offer_is_created_with_its_new_cancel_link(
-    account: DeliverItAccount, offered: Attempt, now: datetime
+    account: DeliverItAccount, offered: AttemptView, now: datetime
 ) -> None:
     codec = DeliverIt(account.model_copy(update={"company": "149"}), {})
     assert codec.read_confirmation(said(202, ACCEPTED), offered, accept=True, now=now) == Observation(
         status=DeliveryStatus.CREATED,
         raw=Raw("accept", "202"),
         ref="RYGKaXMCSN94WfqPEivy",
-        refs={
+        codec_state={
             "cancel": "RYGKaXMCSN94WfqPEivy",
             "cancel_history": "F64u3fbxNdaoTyAcOisM",
             "pickup": "2026-11-21T18:23:00+00:00",
@@ -588,20 +602,22 @@ def test_an_accepted_offer_is_created_with_its_new_cancel_link(
 
 
 @pytest.mark.trap("D-33")
-def test_a_repeated_accept_is_created_while_an_offer_is_held(codec: DeliverIt, offered: Attempt, now: datetime) -> None:
+def test_a_repeated_accept_is_created_while_an_offer_is_held(
+    codec: DeliverIt, offered: AttemptView, now: datetime
+) -> None:
     observation = codec.read_confirmation(said(200, REPEATED), offered, accept=True, now=now)  # D-33
     assert observation.status is DeliveryStatus.CREATED
     assert (observation.ref, observation.raw) == ("uyPtNITg5cAOoKDViG2e", Raw("accept", "200"))
     assert observation.pickup_eta == datetime(2026, 11, 21, 18, 30, tzinfo=UTC)
 
 
-def test_an_accept_without_a_link_keeps_the_old_one(codec: DeliverIt, offered: Attempt, now: datetime) -> None:
+def test_an_accept_without_a_link_keeps_the_old_one(codec: DeliverIt, offered: AttemptView, now: datetime) -> None:
     body = {**json.loads(ACCEPTED), "cancelurl": ""}
     observation = codec.read_confirmation(said(202, body), offered, accept=True, now=now)
     assert (observation.ref, observation.notes) == (None, ("cancel_link_missing",))
 
 
-def test_a_denied_offer_is_rejected(codec: DeliverIt, offered: Attempt, now: datetime) -> None:
+def test_a_denied_offer_is_rejected(codec: DeliverIt, offered: AttemptView, now: datetime) -> None:
     assert codec.read_confirmation(said(200, DENIED), offered, accept=False, now=now) == Observation(
         status=DeliveryStatus.REJECTED, raw=Raw("deny", "200"), reason=Reason.TIME_DENIED
     )
@@ -618,7 +634,7 @@ def test_a_denied_offer_is_rejected(codec: DeliverIt, offered: Attempt, now: dat
     ],
 )
 def test_a_refused_confirmation_leaves_it_to_a_look_up(
-    codec: DeliverIt, offered: Attempt, now: datetime, status: int, body: str, reason: Reason, *, accept: bool
+    codec: DeliverIt, offered: AttemptView, now: datetime, status: int, body: str, reason: Reason, *, accept: bool
 ) -> None:
     error = error_of(lambda: codec.read_confirmation(said(status, body), offered, accept=accept, now=now))
     assert isinstance(error, Refused)
@@ -643,7 +659,7 @@ def test_a_refused_confirmation_leaves_it_to_a_look_up(
 )
 def test_any_other_confirmation_decides_nothing(
     codec: DeliverIt,
-    offered: Attempt,
+    offered: AttemptView,
     now: datetime,
     status: int,
     body: str,
@@ -656,7 +672,9 @@ def test_any_other_confirmation_decides_nothing(
 
 
 @pytest.mark.trap("D-33")
-def test_a_repeat_without_an_offer_in_hand_decides_nothing(codec: DeliverIt, attempt: Attempt, now: datetime) -> None:
+def test_a_repeat_without_an_offer_in_hand_decides_nothing(
+    codec: DeliverIt, attempt: AttemptView, now: datetime
+) -> None:
     raised = error_of(lambda: codec.read_confirmation(said(200, REPEATED), attempt, accept=True, now=now))
     assert isinstance(raised, Uncertain)  # D-33
 
@@ -665,7 +683,7 @@ def test_a_repeat_without_an_offer_in_hand_decides_nothing(codec: DeliverIt, att
 
 
 @pytest.mark.trap("D-02", "D-43")
-def test_a_cancel_goes_to_our_own_origin(codec: DeliverIt, attempt: Attempt, now: datetime) -> None:
+def test_a_cancel_goes_to_our_own_origin(codec: DeliverIt, attempt: AttemptView, now: datetime) -> None:
     call = codec.cancel(attempt, now, allow_paid=False)
     assert (call.operation, call.method, call.body) == (Operation.CANCEL, "POST", b"")
     assert call.path == "/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"
@@ -681,7 +699,7 @@ def test_a_cancel_goes_to_our_own_origin(codec: DeliverIt, attempt: Attempt, now
     ],
 )
 def test_a_cancel_is_possible_until_a_minute_before_its_cut_off(
-    codec: DeliverIt, attempt: Attempt, seconds: int, *, allow_paid: bool
+    codec: DeliverIt, attempt: AttemptView, seconds: int, *, allow_paid: bool
 ) -> None:
     moment = attempt.pickup_at - timedelta(seconds=seconds)
     assert codec.cancel(attempt, moment, allow_paid=allow_paid).method == "POST"
@@ -698,7 +716,7 @@ def test_a_cancel_is_possible_until_a_minute_before_its_cut_off(
     ],
 )
 def test_a_cancel_is_refused_from_a_minute_before_its_cut_off(
-    codec: DeliverIt, attempt: Attempt, seconds: int, *, allow_paid: bool
+    codec: DeliverIt, attempt: AttemptView, seconds: int, *, allow_paid: bool
 ) -> None:
     moment = attempt.pickup_at - timedelta(seconds=seconds)
     error = error_of(lambda: codec.cancel(attempt, moment, allow_paid=allow_paid))
@@ -707,8 +725,8 @@ def test_a_cancel_is_refused_from_a_minute_before_its_cut_off(
 
 
 @pytest.mark.trap("D-40")
-def test_the_cut_off_counts_from_the_time_the_list_showed_last(codec: DeliverIt, attempt: Attempt) -> None:
-    earlier = replace(attempt, refs={**attempt.refs, "pickup_shown": "2026-11-21T17:20:00+00:00"})
+def test_the_cut_off_counts_from_the_time_the_list_showed_last(codec: DeliverIt, attempt: AttemptView) -> None:
+    earlier = replace(attempt, codec_state={**attempt.codec_state, "pickup_shown": "2026-11-21T17:20:00+00:00"})
     moment = datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
     assert codec.cancel(attempt, moment, allow_paid=False).method == "POST"
     assert isinstance(error_of(lambda: codec.cancel(earlier, moment, allow_paid=True)), Refused)
@@ -716,23 +734,23 @@ def test_the_cut_off_counts_from_the_time_the_list_showed_last(codec: DeliverIt,
 
 @pytest.mark.parametrize("ref", [None, f"#{TAG}"])
 def test_an_order_whose_link_was_never_shown_cannot_be_cancelled(
-    codec: DeliverIt, attempt: Attempt, now: datetime, ref: str | None
+    codec: DeliverIt, attempt: AttemptView, now: datetime, ref: str | None
 ) -> None:
-    error = error_of(lambda: codec.cancel(replace(attempt, ref=ref, refs={}), now, allow_paid=True))
+    error = error_of(lambda: codec.cancel(replace(attempt, ref=ref, codec_state={}), now, allow_paid=True))
     assert isinstance(error, Refused)
     assert error.reason is Reason.UNKNOWN
 
 
 @pytest.mark.trap("D-32")
 def test_the_newest_link_that_was_shown_is_the_one_to_cancel_by(
-    codec: DeliverIt, attempt: Attempt, now: datetime
+    codec: DeliverIt, attempt: AttemptView, now: datetime
 ) -> None:
-    shown = replace(attempt, ref="A" * 20, refs={"cancel": "B" * 20, "cancel_history": "A" * 20})
+    shown = replace(attempt, ref="A" * 20, codec_state={"cancel": "B" * 20, "cancel_history": "A" * 20})
     assert codec.cancel(shown, now, allow_paid=True).path.endswith("/cancel/14/" + "B" * 20)
 
 
 @pytest.mark.trap("D-41")
-def test_a_cancel_counts_only_without_an_error(codec: DeliverIt, attempt: Attempt) -> None:
+def test_a_cancel_counts_only_without_an_error(codec: DeliverIt, attempt: AttemptView) -> None:
     codec.read_cancel(said(200, CANCELED), attempt)
 
 
@@ -754,7 +772,7 @@ def test_a_cancel_counts_only_without_an_error(codec: DeliverIt, attempt: Attemp
     ],
 )
 def test_any_other_answer_is_no_cancel(
-    codec: DeliverIt, attempt: Attempt, status: int, body: str, error: CarrierError
+    codec: DeliverIt, attempt: AttemptView, status: int, body: str, error: CarrierError
 ) -> None:
     raised = error_of(lambda: codec.read_cancel(said(status, body), attempt))
     assert type(raised) is type(error)
@@ -764,7 +782,7 @@ def test_any_other_answer_is_no_cancel(
 # --- callbacks, and everything at once -----------------------------------------------------------------------------
 
 
-def test_there_are_no_callbacks(codec: DeliverIt, attempt: Attempt, now: datetime) -> None:
+def test_there_are_no_callbacks(codec: DeliverIt, attempt: AttemptView, now: datetime) -> None:
     callback = Callback("POST", b"{}")
     with pytest.raises(Forged):
         codec.authenticate(callback)
@@ -797,7 +815,7 @@ BODIES = st.binary(max_size=60) | JSONISH.map(lambda value: json.dumps(value).en
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(status=st.sampled_from([200, 201, 202, 302, 400, 401, 404, 429, 500]), body=BODIES)
 def test_no_answer_raises_anything_but_a_carrier_error(
-    codec: DeliverIt, booking: Booking, offered: Attempt, finding: Call, now: datetime, status: int, body: bytes
+    codec: DeliverIt, booking: Booking, offered: AttemptView, finding: Call, now: datetime, status: int, body: bytes
 ) -> None:
     reply = Reply(status, body)
     acts: list[Callable[[], object]] = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus, Evidence
 from worker.carriers.deliverit import DeliverIt
-from worker.carriers.port import Attempt, Observation, Price, Raw, Reading, tag_of
+from worker.carriers.port import AttemptView, Observation, Price, Raw, Reading, reference_of
 from worker.errors import CarrierError, Unavailable, Unreadable
 from worker.http.call import Call, Operation, Reply
 
@@ -55,41 +55,41 @@ def error_of(act: Callable[[], object]) -> CarrierError:
 
 
 @pytest.fixture
-def unknown(attempt: Attempt) -> Attempt:
-    return replace(attempt, state="submit_unknown", ref=None, refs={}, rank=2)
+def unknown(attempt: AttemptView) -> AttemptView:
+    return replace(attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
 
 
 # --- which days ----------------------------------------------------------------------------------------------------
 
 
-def test_one_day_serves_every_attempt_of_that_day(codec: DeliverIt, attempt: Attempt, now: datetime) -> None:
+def test_one_day_serves_every_attempt_of_that_day(codec: DeliverIt, attempt: AttemptView, now: datetime) -> None:
     second = replace(attempt, id=2, ref="RYGKaXMCSN94WfqPEivy")
     calls = codec.track([attempt, second], now)
     assert calls == [
         Call(
             Operation.READ, "GET", "/api/v1/order/14/2026-11-21/2026-11-21", (attempt.id, 2),
-            headers=codec.probe().headers[:2], memo="2026-11-21",
+            headers=codec.probe().headers[:2], context="2026-11-21",
         )
     ]  # fmt: skip
 
 
 @pytest.mark.trap("D-50", "D-53")
-def test_the_days_of_creation_of_pickup_and_today_are_asked_singly(codec: DeliverIt, attempt: Attempt) -> None:
-    preorder = replace(attempt, pickup_at=datetime(2026, 11, 24, 18, 0, tzinfo=UTC), refs={})
+def test_the_days_of_creation_of_pickup_and_today_are_asked_singly(codec: DeliverIt, attempt: AttemptView) -> None:
+    preorder = replace(attempt, pickup_at=datetime(2026, 11, 24, 18, 0, tzinfo=UTC), codec_state={})
     calls = codec.track([preorder], datetime(2026, 11, 22, 23, 30, tzinfo=UTC))
-    assert [(call.path, call.memo) for call in calls] == [
+    assert [(call.path, call.context) for call in calls] == [
         (f"/api/v1/order/14/{day}/{day}", day) for day in ("2026-11-21", "2026-11-23", "2026-11-24")
     ]  # D-50, D-53
 
 
 @pytest.mark.trap("D-53")
-def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: Attempt) -> None:
+def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: AttemptView) -> None:
     midnight = datetime(2026, 11, 21, 23, 1, tzinfo=UTC)
     around = replace(unknown, submitted_at=midnight, pickup_at=midnight + timedelta(minutes=30))
-    assert [call.memo for call in codec.find([around], midnight)] == ["2026-11-21", "2026-11-22"]
+    assert [call.context for call in codec.find([around], midnight)] == ["2026-11-21", "2026-11-22"]
 
 
-def test_only_attempts_with_a_reference_are_tracked(codec: DeliverIt, unknown: Attempt, now: datetime) -> None:
+def test_only_attempts_with_a_reference_are_tracked(codec: DeliverIt, unknown: AttemptView, now: datetime) -> None:
     assert codec.track([unknown], now) == []
     assert [call.operation for call in codec.find([unknown], now)] == [Operation.FIND]
 
@@ -132,7 +132,7 @@ ROW_TABLE = [
 @pytest.mark.parametrize(("changes", "status", "evidence", "code", "happened"), ROW_TABLE)
 def test_a_row_is_read_from_the_top_down(
     codec: DeliverIt,
-    attempt: Attempt,
+    attempt: AttemptView,
     tracking: Call,
     changes: dict[str, Any],
     status: DeliveryStatus,
@@ -140,7 +140,7 @@ def test_a_row_is_read_from_the_top_down(
     code: str,
     happened: str | None,
 ) -> None:
-    (seen,) = codec.read(tracking, listed(row(**changes)), [attempt], LATE).seen[attempt.id]
+    (seen,) = codec.read(tracking, listed(row(**changes)), [attempt], LATE).observations[attempt.id]
     when = datetime.fromisoformat(f"2026-11-21 {happened}+00:00") if happened else None
     assert (seen.status, seen.evidence, seen.raw, seen.occurred_at) == (status, evidence, Raw("row", code), when)
     assumed = happened is not None and status is not S.CREATED
@@ -148,10 +148,10 @@ def test_a_row_is_read_from_the_top_down(
 
 
 @pytest.mark.trap("D-52", "D-64")
-def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
+def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     reading = codec.read(tracking, listed(row(driverArrive="20:10", arriveAtCustomer="21:30")), [attempt], LATE)
-    (seen,) = reading.seen[attempt.id]
-    assert len(seen.refs["fingerprint"]) == 32  # D-52
+    (seen,) = reading.observations[attempt.id]
+    assert len(seen.codec_state["fingerprint"]) == 32  # D-52
     assert reading == Reading(
         {
             attempt.id: (
@@ -161,10 +161,10 @@ def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: Attempt
                     occurred_at=datetime(2026, 11, 21, 19, 10, tzinfo=UTC),
                     occurred_at_assumed_zone="Europe/Copenhagen",
                     ref=TOKEN,
-                    refs={
+                    codec_state={
                         "at_arrive": "2026-11-21T19:10:00+00:00",
                         "day": "2026-11-21",
-                        "fingerprint": seen.refs["fingerprint"],
+                        "fingerprint": seen.codec_state["fingerprint"],
                         "pickup_shown": "2026-11-21T19:15:00+00:00",
                         "price": "60",
                     },
@@ -176,65 +176,67 @@ def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: Attempt
     )
 
 
-def test_the_documents_own_row_is_read(codec: DeliverIt, attempt: Attempt) -> None:
+def test_the_documents_own_row_is_read(codec: DeliverIt, attempt: AttemptView) -> None:
     made = datetime(2017, 5, 13, 15, 30, 7, tzinfo=UTC)
-    then = replace(attempt, pickup_at=made + timedelta(minutes=29), submitted_at=made, refs={})
+    then = replace(attempt, pickup_at=made + timedelta(minutes=29), submitted_at=made, codec_state={})
     (call,) = codec.track([then], made)
-    (seen,) = codec.read(call, Reply(200, DOCUMENTED.encode()), [then], made).seen[attempt.id]
+    (seen,) = codec.read(call, Reply(200, DOCUMENTED.encode()), [then], made).observations[attempt.id]
     assert (seen.status, seen.ref, seen.occurred_at) == (S.CREATED, TOKEN, made)
     assert seen.pickup_eta == datetime(2017, 5, 13, 15, 59, tzinfo=UTC)
 
 
-def test_a_cancel_of_ours_is_the_merchants(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    ours = replace(attempt, cancelling=True)
-    reading = [codec.read(tracking, listed(row(cancel=1)), [one], LATE).seen[one.id][0] for one in (ours, attempt)]
+def test_a_cancel_of_ours_is_the_merchants(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    ours = replace(attempt, cancel_requested=True)
+    reading = [
+        codec.read(tracking, listed(row(cancel=1)), [one], LATE).observations[one.id][0] for one in (ours, attempt)
+    ]
     assert [one.cancelled_by for one in reading] == [CancelledBy.MERCHANT, CancelledBy.UNKNOWN]
     assert [one.detail for one in reading] == [None, None]
 
 
-def test_a_cancel_after_the_pickup_has_the_items(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    by_row = codec.read(tracking, listed(row(cancel=1, driverLeft="20:20")), [attempt], LATE).seen[attempt.id]
-    by_rank = codec.read(tracking, listed(row(cancel=1)), [replace(attempt, rank=50)], LATE).seen[attempt.id]
+def test_a_cancel_after_the_pickup_has_the_items(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    by_row = codec.read(tracking, listed(row(cancel=1, driverLeft="20:20")), [attempt], LATE).observations[attempt.id]
+    by_rank = codec.read(tracking, listed(row(cancel=1)), [replace(attempt, rank=50)], LATE).observations[attempt.id]
     assert [one.detail for one in (*by_row, *by_rank)] == ["with_items", "with_items"]
 
 
 @pytest.mark.trap("D-63")
-def test_done_and_cancelled_stays_delivered_and_is_told(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    (seen,) = codec.read(tracking, listed(row(cancel=1, done="20:50")), [attempt], LATE).seen[attempt.id]
+def test_done_and_cancelled_stays_delivered_and_is_told(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    (seen,) = codec.read(tracking, listed(row(cancel=1, done="20:50")), [attempt], LATE).observations[attempt.id]
     assert (seen.status, seen.cancelled_by) == (S.DELIVERED, None)
     assert seen.notes == ("done_without_handover", "cancelled_but_done")
 
 
 @pytest.mark.trap("D-56")
-def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    late = replace(attempt, refs={**attempt.refs, "pickup": "2026-11-21T22:50:00+00:00"})
+def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    late = replace(attempt, codec_state={**attempt.codec_state, "pickup": "2026-11-21T22:50:00+00:00"})
     changes = {"pickupTime": "23:50", "driverArrive": "23:48", "driverLeft": "23:59", "arriveAtCustomer": "00:14"}
     moment = datetime(2026, 11, 21, 23, 20, tzinfo=UTC)
-    (seen,) = codec.read(tracking, listed(row(**changes, done="00:16")), [late], moment).seen[attempt.id]
+    (seen,) = codec.read(tracking, listed(row(**changes, done="00:16")), [late], moment).observations[attempt.id]
     assert (seen.status, seen.occurred_at) == (S.DELIVERED, datetime(2026, 11, 21, 23, 16, tzinfo=UTC))
-    assert seen.refs["at_arrive"] == "2026-11-21T22:48:00+00:00"
-    assert seen.refs["at_left"] == "2026-11-21T22:59:00+00:00"
+    assert seen.codec_state["at_arrive"] == "2026-11-21T22:48:00+00:00"
+    assert seen.codec_state["at_left"] == "2026-11-21T22:59:00+00:00"
 
 
 @pytest.mark.trap("D-57")
 @pytest.mark.parametrize("gone", ["N/A", "", "-", None, "23:30"])
 def test_a_time_that_goes_back_takes_nothing_back(
-    codec: DeliverIt, attempt: Attempt, tracking: Call, gone: str | None
+    codec: DeliverIt, attempt: AttemptView, tracking: Call, gone: str | None
 ) -> None:
-    picked_up = replace(attempt, refs={**attempt.refs, "at_left": "2026-11-21T19:20:00+00:00"}, rank=50)
+    picked_up = replace(attempt, codec_state={**attempt.codec_state, "at_left": "2026-11-21T19:20:00+00:00"}, rank=50)
     reply = listed(row(driverArrive="20:10", driverLeft=gone))
-    (seen,) = codec.read(tracking, reply, [picked_up], LATE).seen[attempt.id]
+    (seen,) = codec.read(tracking, reply, [picked_up], LATE).observations[attempt.id]
     assert (seen.status, seen.occurred_at) == (S.PICKED_UP, datetime(2026, 11, 21, 19, 20, tzinfo=UTC))
     assert seen.notes == ("time_reverted",)
 
 
 @pytest.mark.trap("D-54")
-def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    bound = replace(attempt, refs={**attempt.refs, "day": "2026-11-21"})
+def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    bound = replace(attempt, codec_state={**attempt.codec_state, "day": "2026-11-21"})
     gone = Observation(status=None, raw=None, notes=("rows_vanished",))
     for reply in (Reply(404, NOTHING.encode()), listed()):
         assert codec.read(tracking, reply, [bound], LATE) == Reading({attempt.id: (gone,)})
-        assert codec.read(replace(tracking, memo="2026-11-22"), reply, [bound], LATE) == Reading()
+        assert codec.read(replace(tracking, context="2026-11-22"), reply, [bound], LATE) == Reading()
         assert codec.read(tracking, reply, [attempt], LATE) == Reading()
 
 
@@ -249,11 +251,11 @@ def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: Attempt, 
     ],
 )
 def test_a_moved_pickup_is_told_once(
-    codec: DeliverIt, attempt: Attempt, tracking: Call, now: datetime, shown: str, notes: tuple[str, ...]
+    codec: DeliverIt, attempt: AttemptView, tracking: Call, now: datetime, shown: str, notes: tuple[str, ...]
 ) -> None:  # row 10
-    (first,) = codec.read(tracking, listed(row(pickupTime=shown)), [attempt], now).seen[attempt.id]
-    again = replace(attempt, refs={**attempt.refs, **first.refs})
-    (second,) = codec.read(tracking, listed(row(pickupTime=shown)), [again], now).seen[attempt.id]
+    (first,) = codec.read(tracking, listed(row(pickupTime=shown)), [attempt], now).observations[attempt.id]
+    again = replace(attempt, codec_state={**attempt.codec_state, **first.codec_state})
+    (second,) = codec.read(tracking, listed(row(pickupTime=shown)), [again], now).observations[attempt.id]
     assert (first.status, first.notes, second.notes) == (S.CREATED, notes, ())
 
 
@@ -268,9 +270,9 @@ def test_a_moved_pickup_is_told_once(
     ],
 )
 def test_a_text_where_a_time_should_be_is_an_unknown_word(
-    codec: DeliverIt, attempt: Attempt, tracking: Call, changes: dict[str, Any], word: str
+    codec: DeliverIt, attempt: AttemptView, tracking: Call, changes: dict[str, Any], word: str
 ) -> None:
-    seen = codec.read(tracking, listed(row(driverArrive="20:10", **changes)), [attempt], LATE).seen[attempt.id]
+    seen = codec.read(tracking, listed(row(driverArrive="20:10", **changes)), [attempt], LATE).observations[attempt.id]
     assert [(one.status, one.raw) for one in seen] == [
         (None, Raw("row", word)),
         (S.PICKUP_ARRIVED, Raw("row", "driverArrive")),
@@ -278,26 +280,26 @@ def test_a_text_where_a_time_should_be_is_an_unknown_word(
 
 
 def test_a_future_arrival_of_the_driver_is_the_expected_pickup(
-    codec: DeliverIt, attempt: Attempt, tracking: Call, now: datetime
+    codec: DeliverIt, attempt: AttemptView, tracking: Call, now: datetime
 ) -> None:
-    (seen,) = codec.read(tracking, listed(row(driverArrive="20:21")), [attempt], now).seen[attempt.id]
+    (seen,) = codec.read(tracking, listed(row(driverArrive="20:21")), [attempt], now).observations[attempt.id]
     assert (seen.status, seen.pickup_eta) == (S.CREATED, datetime(2026, 11, 21, 19, 21, tzinfo=UTC))
 
 
 @pytest.mark.trap("D-24")
-def test_a_known_price_is_not_told_again(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    priced = replace(attempt, refs={**attempt.refs, "price": "60.00"})
-    assert codec.read(tracking, listed(row()), [priced], LATE).seen[attempt.id][0].price is None
-    (seen,) = codec.read(tracking, listed(row(deliveryPrice="75")), [priced], LATE).seen[attempt.id]
+def test_a_known_price_is_not_told_again(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    priced = replace(attempt, codec_state={**attempt.codec_state, "price": "60.00"})
+    assert codec.read(tracking, listed(row()), [priced], LATE).observations[attempt.id][0].price is None
+    (seen,) = codec.read(tracking, listed(row(deliveryPrice="75")), [priced], LATE).observations[attempt.id]
     assert seen.price == Price(Decimal(75), "DKK", "unknown")
 
 
 # --- whose row it is -----------------------------------------------------------------------------------------------
 
 
-def bound_by(codec: DeliverIt, attempt: Attempt, tracking: Call) -> Attempt:
-    (seen,) = codec.read(tracking, listed(row()), [attempt], LATE).seen[attempt.id]
-    return replace(attempt, refs={**attempt.refs, **seen.refs})
+def bound_by(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> AttemptView:
+    (seen,) = codec.read(tracking, listed(row()), [attempt], LATE).observations[attempt.id]
+    return replace(attempt, codec_state={**attempt.codec_state, **seen.codec_state})
 
 
 @pytest.mark.trap("D-51", "D-52")
@@ -312,103 +314,103 @@ def bound_by(codec: DeliverIt, attempt: Attempt, tracking: Call) -> Attempt:
     ],
 )
 def test_a_bound_row_is_known_by_any_of_its_marks(
-    codec: DeliverIt, attempt: Attempt, tracking: Call, changes: dict[str, Any]
+    codec: DeliverIt, attempt: AttemptView, tracking: Call, changes: dict[str, Any]
 ) -> None:
     known = bound_by(codec, attempt, tracking)
     reply = listed(row(remarks="", canceUrl=f"{LINK}/anotherCUSTOMER", telephone="+4599999999"), row(**changes))
     reading = codec.read(tracking, reply, [known], LATE)
-    assert [one.status for one in reading.seen[attempt.id]] == [S.CREATED]
-    assert reading.seen[attempt.id][0].ref == TOKEN
+    assert [one.status for one in reading.observations[attempt.id]] == [S.CREATED]
+    assert reading.observations[attempt.id][0].ref == TOKEN
 
 
-def test_a_fingerprint_that_fits_two_rows_fits_none(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
+def test_a_fingerprint_that_fits_two_rows_fits_none(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     known = bound_by(codec, attempt, tracking)
     twin = row(canceUrl=None, remarks=None)
     reading = codec.read(tracking, listed(twin, twin), [known], LATE)
-    assert [one.notes for one in reading.seen[attempt.id]] == [("rows_vanished",)]
+    assert [one.notes for one in reading.observations[attempt.id]] == [("rows_vanished",)]
 
 
 @pytest.mark.trap("D-61")
-def test_no_mark_is_bound_without_a_sighting(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
+def test_no_mark_is_bound_without_a_sighting(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     assert codec.read(tracking, listed(row(canceUrl=None, remarks=None)), [attempt], LATE) == Reading()
 
 
 @pytest.mark.trap("D-61")
-def test_the_rows_of_other_customers_leave_no_trace(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
+def test_the_rows_of_other_customers_leave_no_trace(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     foreign = row(canceUrl=f"{LINK}/anotherCUSTOMER", remarks="ring", telephone="+4599999999", address="Secret Road 9")
     reading = codec.read(tracking, listed(foreign, row()), [attempt], LATE)
-    assert set(reading.seen) == {attempt.id}
+    assert set(reading.observations) == {attempt.id}
     assert "Secret" not in repr(reading)
     assert "9999" not in repr(reading)
 
 
-def test_no_customer_is_named_in_what_is_remembered(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    (seen,) = codec.read(tracking, listed(row()), [attempt], LATE).seen[attempt.id]
+def test_no_customer_is_named_in_what_is_remembered(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    (seen,) = codec.read(tracking, listed(row()), [attempt], LATE).observations[attempt.id]
     assert not [mark for mark in ("20304050", "Hovedgaden", "Anna") if mark.lower() in repr(seen).lower()]
 
 
 @pytest.mark.trap("X-14")
 @pytest.mark.parametrize("bad", [None, 7, "row", [], [1]])
-def test_a_bad_row_blocks_no_other(codec: DeliverIt, attempt: Attempt, tracking: Call, bad: object) -> None:
-    assert set(codec.read(tracking, listed(bad, row()), [attempt], LATE).seen) == {attempt.id}
+def test_a_bad_row_blocks_no_other(codec: DeliverIt, attempt: AttemptView, tracking: Call, bad: object) -> None:
+    assert set(codec.read(tracking, listed(bad, row()), [attempt], LATE).observations) == {attempt.id}
 
 
-def test_a_list_that_came_as_an_object_is_a_list(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
+def test_a_list_that_came_as_an_object_is_a_list(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     reply = Reply(200, json.dumps({"error": False, "orders": {"0": row(), "4": row(remarks="")}}).encode())
-    assert set(codec.read(tracking, reply, [attempt], LATE).seen) == {attempt.id}
+    assert set(codec.read(tracking, reply, [attempt], LATE).observations) == {attempt.id}
 
 
 @pytest.mark.trap("D-32")
-def test_the_old_cancel_link_is_known_after_a_new_one(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
-    refs = {**attempt.refs, "cancel": "uyPtNITg5cAOoKDViG2e", "cancel_history": TOKEN}
-    accepted = replace(attempt, ref="uyPtNITg5cAOoKDViG2e", refs=refs)
+def test_the_old_cancel_link_is_known_after_a_new_one(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
+    refs = {**attempt.codec_state, "cancel": "uyPtNITg5cAOoKDViG2e", "cancel_history": TOKEN}
+    accepted = replace(attempt, ref="uyPtNITg5cAOoKDViG2e", codec_state=refs)
     for token in (TOKEN, "uyPtNITg5cAOoKDViG2e"):
-        (seen,) = codec.read(tracking, listed(row(canceUrl=f"{LINK}/{token}", remarks="")), [accepted], LATE).seen[
-            attempt.id
-        ]
+        (seen,) = codec.read(
+            tracking, listed(row(canceUrl=f"{LINK}/{token}", remarks="")), [accepted], LATE
+        ).observations[attempt.id]
         assert (seen.ref, seen.notes) == ("uyPtNITg5cAOoKDViG2e", ())
 
 
-def test_another_cancel_link_is_remembered_and_told(codec: DeliverIt, attempt: Attempt, tracking: Call) -> None:
+def test_another_cancel_link_is_remembered_and_told(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     reply = listed(row(canceUrl=f"{LINK}/uyPtNITg5cAOoKDViG2e"))
-    (seen,) = codec.read(tracking, reply, [attempt], LATE).seen[attempt.id]
+    (seen,) = codec.read(tracking, reply, [attempt], LATE).observations[attempt.id]
     assert (seen.ref, seen.notes) == (TOKEN, ("token_changed",))
-    assert (seen.refs["cancel"], seen.refs["cancel_history"]) == ("uyPtNITg5cAOoKDViG2e", TOKEN)
+    assert (seen.codec_state["cancel"], seen.codec_state["cancel_history"]) == ("uyPtNITg5cAOoKDViG2e", TOKEN)
 
 
 # --- finding -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.trap("D-60")
-def test_a_row_with_our_tag_is_adopted(codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime) -> None:
+def test_a_row_with_our_tag_is_adopted(codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime) -> None:
     reading = codec.read(finding, listed(row()), [unknown], now)
-    (seen,) = reading.seen[unknown.id]
-    assert (seen.status, seen.ref, seen.refs["cancel"]) == (S.CREATED, TOKEN, TOKEN)
-    assert (reading.absent, reading.extras) == (frozenset(), {})
+    (seen,) = reading.observations[unknown.id]
+    assert (seen.status, seen.ref, seen.codec_state["cancel"]) == (S.CREATED, TOKEN, TOKEN)
+    assert (reading.absent, reading.duplicates) == (frozenset(), {})
 
 
 @pytest.mark.trap("D-52")
 def test_an_adopted_row_without_a_link_is_named_by_our_tag(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
+    codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
-    (seen,) = codec.read(finding, listed(row(canceUrl=None)), [unknown], now).seen[unknown.id]
+    (seen,) = codec.read(finding, listed(row(canceUrl=None)), [unknown], now).observations[unknown.id]
     assert seen.ref == f"#{TAG}"
-    (later,) = codec.read(finding, listed(row()), [replace(unknown, ref=seen.ref)], now).seen[unknown.id]
+    (later,) = codec.read(finding, listed(row()), [replace(unknown, ref=seen.ref)], now).observations[unknown.id]
     assert later.ref == TOKEN
 
 
 @pytest.mark.trap("D-54")
 @pytest.mark.parametrize("reply", [Reply(404, NOTHING.encode()), listed()], ids=["404-D-54", "empty"])
 def test_an_empty_day_proves_absence(
-    codec: DeliverIt, unknown: Attempt, finding: Call, reply: Reply, now: datetime
+    codec: DeliverIt, unknown: AttemptView, finding: Call, reply: Reply, now: datetime
 ) -> None:
     assert codec.read(finding, reply, [unknown], now) == Reading(absent=frozenset({unknown.id}))
 
 
 def test_absence_is_said_only_of_what_the_look_up_covered(
-    codec: DeliverIt, unknown: Attempt, finding: Call, tracking: Call, now: datetime
+    codec: DeliverIt, unknown: AttemptView, finding: Call, tracking: Call, now: datetime
 ) -> None:
-    assert codec.read(replace(finding, covers=()), listed(), [unknown], now) == Reading()
+    assert codec.read(replace(finding, attempt_ids=()), listed(), [unknown], now) == Reading()
     assert codec.read(tracking, listed(), [unknown], now) == Reading()
 
 
@@ -423,43 +425,43 @@ def test_absence_is_said_only_of_what_the_look_up_covered(
         pytest.param(row(remarks="", telephone="+4599999999"), True, id="another-phone"),
         pytest.param(row(remarks="", zip="5200"), True, id="another-zip-D-13"),
         pytest.param(row(remarks="", created_at={"date": "2026-11-21 17:30:00"}), True, id="long-before"),
-        pytest.param(row(remarks=f"#{tag_of(7)} 2012"), True, id="another-tag"),
-        pytest.param(row(remarks=f"#{tag_of(7)} and #{TAG}"), False, id="another-tag-before-ours"),
+        pytest.param(row(remarks=f"#{reference_of(7)} 2012"), True, id="another-tag"),
+        pytest.param(row(remarks=f"#{reference_of(7)} and #{TAG}"), False, id="another-tag-before-ours"),
     ],
 )
 def test_a_row_that_might_be_ours_is_no_proof_of_absence(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime, other: object, *, absent: bool
+    codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime, other: object, *, absent: bool
 ) -> None:
     reading = codec.read(finding, listed(other), [unknown], now)
     assert reading == Reading(absent=frozenset({unknown.id}) if absent else frozenset())
 
 
 def test_a_row_that_was_seen_before_is_never_absent(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
+    codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
-    bound = replace(unknown, refs={"day": "2026-11-21"})
+    bound = replace(unknown, codec_state={"day": "2026-11-21"})
     reading = codec.read(finding, listed(), [bound], now)
     assert reading.absent == frozenset()
-    assert reading.seen[unknown.id][0].notes == ("rows_vanished",)
+    assert reading.observations[unknown.id][0].notes == ("rows_vanished",)
 
 
 @pytest.mark.trap("D-60")
 def test_the_oldest_of_two_with_our_tag_is_adopted_and_the_other_named(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
+    codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
     younger = row(created_at={"date": "2026-11-21 18:01:00"}, canceUrl=f"{LINK}/uyPtNITg5cAOoKDViG2e")
     reading = codec.read(finding, listed(younger, row(), row()), [unknown], now)
-    assert reading.seen[unknown.id][0].ref == TOKEN
-    assert reading.extras == {unknown.id: ("uyPtNITg5cAOoKDViG2e",)}
+    assert reading.observations[unknown.id][0].ref == TOKEN
+    assert reading.duplicates == {unknown.id: ("uyPtNITg5cAOoKDViG2e",)}
 
 
 def test_a_cancelled_twin_is_neither_adopted_nor_named(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime
+    codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
     older = row(created_at={"date": "2026-11-21 17:59:00"}, canceUrl=f"{LINK}/uyPtNITg5cAOoKDViG2e", cancel=1)
     reading = codec.read(finding, listed(older, row()), [unknown], now)
-    assert [(one.status, one.ref) for one in reading.seen[unknown.id]] == [(S.CREATED, TOKEN)]
-    assert reading.extras == {}
+    assert [(one.status, one.ref) for one in reading.observations[unknown.id]] == [(S.CREATED, TOKEN)]
+    assert reading.duplicates == {}
 
 
 # --- answers that are no list --------------------------------------------------------------------------------------
@@ -482,7 +484,7 @@ def test_a_cancelled_twin_is_neither_adopted_nor_named(
     ],
 )
 def test_what_is_no_list_is_unreadable_and_no_absence(
-    codec: DeliverIt, unknown: Attempt, finding: Call, now: datetime, status: int, body: str
+    codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime, status: int, body: str
 ) -> None:
     assert isinstance(error_of(lambda: codec.read(finding, Reply(status, body.encode()), [unknown], now)), Unreadable)
 
@@ -499,7 +501,7 @@ def test_what_is_no_list_is_unreadable_and_no_absence(
 )
 def test_a_list_that_cannot_be_had_is_asked_for_again(
     codec: DeliverIt,
-    attempt: Attempt,
+    attempt: AttemptView,
     tracking: Call,
     status: int,
     body: str,
@@ -521,9 +523,9 @@ ROWS = st.dictionaries(st.sampled_from(sorted(row())), WORDS | st.dictionaries(s
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
 def test_no_row_raises_and_none_hides_ours(
-    codec: DeliverIt, attempt: Attempt, tracking: Call, changes: dict[str, Any], others: list[object]
+    codec: DeliverIt, attempt: AttemptView, tracking: Call, changes: dict[str, Any], others: list[object]
 ) -> None:
     ours = row(**{**changes, "canceUrl": f"{LINK}/{TOKEN}"})
-    seen = codec.read(tracking, listed(*others, ours), [attempt], LATE).seen[attempt.id]
+    seen = codec.read(tracking, listed(*others, ours), [attempt], LATE).observations[attempt.id]
     assert seen[-1].status is not None
     assert seen[-1].ref == TOKEN

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.status import CancelledBy, DeliveryStatus, Reason
 from worker.carriers.abilities import Amends
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
-from worker.carriers.port import Attempt, Booked, Booking, Observation, Price, Raw, Reading
+from worker.carriers.port import AttemptView, Booked, Booking, Observation, Price, Raw, Reading
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Call, Operation, Reply
 
@@ -56,10 +56,10 @@ STANDING = Observation(
     raw=Raw("transfer", "created"),
     detail="manual_dispatch",
     ref=NUMBER,
-    refs={"number": NUMBER},
+    codec_state={"number": NUMBER},
     price=Price(Decimal(125), "DKK", "included"),
 )
-UNNAMED = replace(STANDING, ref=None, refs={"number": ""}, notes=("order_number_missing",))
+UNNAMED = replace(STANDING, ref=None, codec_state={"number": ""}, notes=("order_number_missing",))
 ROW = {
     "created_at": {"date": "2026-11-21 19:00:05.000000", "timezone_type": 3, "timezone": "Europe/Berlin"},
     "name": "Anna Marie Holm", "telephone": "+4520304050", "address": "Hovedgaden 1", "city": "Odense C",
@@ -105,20 +105,22 @@ def account() -> DeliverItAccount:
 
 
 @pytest.fixture
-def waiting(attempt: Attempt) -> Attempt:
-    return replace(attempt, state="awaiting_confirmation", ref=NUMBER, refs={"number": NUMBER}, rank=3)
+def waiting(attempt: AttemptView) -> AttemptView:
+    return replace(attempt, state="awaiting_confirmation", ref=NUMBER, codec_state={"number": NUMBER}, rank=3)
 
 
 @pytest.fixture
-def lost(attempt: Attempt) -> Attempt:
-    return replace(attempt, state="submit_unknown", ref=None, refs={}, rank=2)
+def lost(attempt: AttemptView) -> AttemptView:
+    return replace(attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
 
 
 @pytest.fixture
-def driven(codec: DeliverIt, waiting: Attempt, tracking: Call, now: datetime) -> Attempt:
+def driven(codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime) -> AttemptView:
     """The same order once a driver was booked for it and seen in the list."""
-    (seen,) = codec.read(tracking, listed(ROW), [waiting], now).seen[waiting.id]
-    return replace(waiting, state="created", ref=seen.ref, refs={**waiting.refs, **seen.refs}, rank=10)
+    (seen,) = codec.read(tracking, listed(ROW), [waiting], now).observations[waiting.id]
+    return replace(
+        waiting, state="created", ref=seen.ref, codec_state={**waiting.codec_state, **seen.codec_state}, rank=10
+    )
 
 
 # --- handing over --------------------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def test_an_order_is_handed_over_whole_and_paid(
 ) -> None:
     call = DeliverIt(account.model_copy(update={"encoding": encoding}), {}).book(booking, now)
     assert (call.operation, call.method, call.path) == (Operation.CREATE, "POST", f"{PATH}/create")
-    assert call.covers == (booking.attempt_id,)
+    assert call.attempt_ids == (booking.attempt_id,)
     assert (fields(call) if encoding == "form" else json.loads(call.body)) == {
         "ordernumber": TAG,
         "name": "Anna Marie Holm", "telephone": "20304050",
@@ -193,7 +195,7 @@ def test_an_order_whose_links_cannot_be_read_stands_without_a_number(
 
 @pytest.mark.trap("D-01", "D-02")
 def test_a_link_of_an_order_on_another_host_is_told_and_never_followed(
-    codec: DeliverIt, booking: Booking, waiting: Attempt, now: datetime
+    codec: DeliverIt, booking: Booking, waiting: AttemptView, now: datetime
 ) -> None:
     elsewhere = {"update_url": f"http://dev.butik.deliverit.dk{PATH}/{NUMBER}/update", "cancel_url": None}
     booked = codec.read_booking(booking, said(201, {**CREATED, **elsewhere}), now)
@@ -249,7 +251,7 @@ def test_any_other_answer_to_a_transfer_is_doubt_or_the_accounts_trouble(
 
 @pytest.mark.trap("D-60", "D-74")
 def test_a_transfer_in_doubt_is_sent_again_under_the_same_number(
-    codec: DeliverIt, booking: Booking, lost: Attempt, now: datetime
+    codec: DeliverIt, booking: Booking, lost: AttemptView, now: datetime
 ) -> None:
     first, (again,) = codec.book(booking, now), codec.find([lost], now)
     assert again == replace(first, operation=Operation.FIND)
@@ -257,17 +259,17 @@ def test_a_transfer_in_doubt_is_sent_again_under_the_same_number(
 
 @pytest.mark.trap("D-74")
 def test_a_transfer_that_was_written_off_is_looked_for_and_never_sent_again(
-    codec: DeliverIt, lost: Attempt, now: datetime
+    codec: DeliverIt, lost: AttemptView, now: datetime
 ) -> None:
     calls = codec.find([replace(lost, state="rejected")], now)
     assert [(call.method, call.path) for call in calls] == [("GET", "/api/v1/order/14/2026-11-21/2026-11-21")]
 
 
 def test_a_transfer_that_cannot_be_said_again_keeps_no_other_from_it(
-    codec: DeliverIt, lost: Attempt, now: datetime
+    codec: DeliverIt, lost: AttemptView, now: datetime
 ) -> None:
     calls = codec.find([unpaid(lost), replace(lost, id=2)], now)
-    assert [call.covers for call in calls] == [(2,)]
+    assert [call.attempt_ids for call in calls] == [(2,)]
 
 
 @pytest.mark.parametrize(
@@ -281,10 +283,10 @@ def test_a_transfer_that_cannot_be_said_again_keeps_no_other_from_it(
 )
 @pytest.mark.trap("D-74")
 def test_a_transfer_sent_again_stands_either_way(
-    codec: DeliverIt, lost: Attempt, now: datetime, reply: Reply, seen: Observation
+    codec: DeliverIt, lost: AttemptView, now: datetime, reply: Reply, seen: Observation
 ) -> None:
     (again,) = codec.find([lost], now)
-    assert codec.read(again, reply, [lost], now) == Reading(seen={lost.id: (seen,)})
+    assert codec.read(again, reply, [lost], now) == Reading(observations={lost.id: (seen,)})
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_a_transfer_sent_again_stands_either_way(
 )
 @pytest.mark.trap("D-74", "D-75")
 def test_no_other_answer_says_that_a_transfer_is_not_there(
-    codec: DeliverIt, lost: Attempt, now: datetime, reply: Reply, raised: type[CarrierError]
+    codec: DeliverIt, lost: AttemptView, now: datetime, reply: Reply, raised: type[CarrierError]
 ) -> None:
     (again,) = codec.find([lost], now)
     assert type(error_of(lambda: codec.read(again, reply, [lost], now))) is raised
@@ -312,51 +314,51 @@ def test_no_other_answer_says_that_a_transfer_is_not_there(
 
 @pytest.mark.trap("D-70")
 def test_a_driver_who_is_booked_by_hand_is_followed_by_our_tag(
-    codec: DeliverIt, waiting: Attempt, tracking: Call, now: datetime
+    codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
-    (seen,) = codec.read(tracking, listed(ROW), [waiting], now).seen[waiting.id]
-    assert (seen.status, seen.ref, seen.refs["cancel"], seen.notes) == (
+    (seen,) = codec.read(tracking, listed(ROW), [waiting], now).observations[waiting.id]
+    assert (seen.status, seen.ref, seen.codec_state["cancel"], seen.notes) == (
         DeliveryStatus.CREATED, NUMBER, "F64u3fbxNdaoTyAcOisM", (),
     )  # fmt: skip
 
 
 @pytest.mark.trap("D-70")
 def test_a_list_without_a_driver_says_nothing_of_a_transfer(
-    codec: DeliverIt, waiting: Attempt, tracking: Call, now: datetime
+    codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
     strange = {**ROW, "remarks": ""}
     assert codec.read(tracking, listed(strange), [waiting], now) == Reading()
 
 
 @pytest.mark.trap("D-52", "D-70")
-def test_a_driver_is_known_by_his_link_once_he_was_seen(codec: DeliverIt, driven: Attempt, tracking: Call) -> None:
+def test_a_driver_is_known_by_his_link_once_he_was_seen(codec: DeliverIt, driven: AttemptView, tracking: Call) -> None:
     later = driven.pickup_at + timedelta(minutes=10)
     left = {**ROW, "remarks": "edited", "driverArrive": "20:14", "driverLeft": "20:20"}
-    (seen,) = codec.read(tracking, listed(left), [driven], later).seen[driven.id]
+    (seen,) = codec.read(tracking, listed(left), [driven], later).observations[driven.id]
     assert (seen.status, seen.ref) == (DeliveryStatus.PICKED_UP, NUMBER)
 
 
 @pytest.mark.trap("D-70")
 def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
-    codec: DeliverIt, driven: Attempt, tracking: Call, now: datetime
+    codec: DeliverIt, driven: AttemptView, tracking: Call, now: datetime
 ) -> None:
     link = "https://butik.deliverit.dk/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"
     alone = codec.read(tracking, listed({**ROW, "cancel": 1}), [driven], now)
     replaced = codec.read(tracking, listed({**ROW, "cancel": 1}, {**ROW, "canceUrl": link}), [driven], now)
-    assert [each.status for each in alone.seen[driven.id]] == [DeliveryStatus.CANCELLED]
-    assert [(each.status, each.refs["cancel"]) for each in replaced.seen[driven.id]] == [
+    assert [each.status for each in alone.observations[driven.id]] == [DeliveryStatus.CANCELLED]
+    assert [(each.status, each.codec_state["cancel"]) for each in replaced.observations[driven.id]] == [
         (DeliveryStatus.CREATED, "RYGKaXMCSN94WfqPEivy")
     ]
-    assert (alone.extras, replaced.extras) == ({}, {})
+    assert (alone.duplicates, replaced.duplicates) == ({}, {})
 
 
 @pytest.mark.trap("D-60", "D-70")
 def test_a_second_driver_who_is_booked_by_hand_is_one_too_many(
-    codec: DeliverIt, driven: Attempt, tracking: Call, now: datetime
+    codec: DeliverIt, driven: AttemptView, tracking: Call, now: datetime
 ) -> None:
     link = "https://butik.deliverit.dk/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"
     reading = codec.read(tracking, listed({**ROW, "canceUrl": link}, ROW), [driven], now)
-    assert ([each.ref for each in reading.seen[driven.id]], reading.extras) == (
+    assert ([each.ref for each in reading.observations[driven.id]], reading.duplicates) == (
         [NUMBER],
         {driven.id: ("RYGKaXMCSN94WfqPEivy",)},
     )
@@ -364,19 +366,19 @@ def test_a_second_driver_who_is_booked_by_hand_is_one_too_many(
 
 @pytest.mark.trap("D-74")
 def test_an_order_without_a_number_is_named_by_its_drivers_link(
-    codec: DeliverIt, waiting: Attempt, tracking: Call, now: datetime
+    codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
-    unnamed = replace(waiting, ref=None, refs={"number": ""})
-    assert [call.memo for call in codec.track([unnamed], now)] == ["2026-11-21"]
-    (seen,) = codec.read(tracking, listed(ROW), [unnamed], now).seen[unnamed.id]
-    booked = replace(unnamed, ref=seen.ref, refs={**unnamed.refs, **seen.refs})
+    unnamed = replace(waiting, ref=None, codec_state={"number": ""})
+    assert [call.context for call in codec.track([unnamed], now)] == ["2026-11-21"]
+    (seen,) = codec.read(tracking, listed(ROW), [unnamed], now).observations[unnamed.id]
+    booked = replace(unnamed, ref=seen.ref, codec_state={**unnamed.codec_state, **seen.codec_state})
     assert codec.cancel(booked, now, allow_paid=False).path == "/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"
 
 
 @pytest.mark.trap("D-53")
-def test_the_day_on_which_a_driver_was_seen_is_asked_for_ever_after(codec: DeliverIt, driven: Attempt) -> None:
-    filed = replace(driven, refs={**driven.refs, "day": "2026-11-25"})
-    assert "2026-11-25" in [call.memo for call in codec.track([filed], filed.pickup_at)]
+def test_the_day_on_which_a_driver_was_seen_is_asked_for_ever_after(codec: DeliverIt, driven: AttemptView) -> None:
+    filed = replace(driven, codec_state={**driven.codec_state, "day": "2026-11-25"})
+    assert "2026-11-25" in [call.context for call in codec.track([filed], filed.pickup_at)]
 
 
 # --- changing it ---------------------------------------------------------------------------------------------------
@@ -384,7 +386,7 @@ def test_the_day_on_which_a_driver_was_seen_is_asked_for_ever_after(codec: Deliv
 
 @pytest.mark.trap("D-77")
 def test_an_update_replaces_the_whole_order(
-    codec: DeliverIt, booking: Booking, waiting: Attempt, now: datetime
+    codec: DeliverIt, booking: Booking, waiting: AttemptView, now: datetime
 ) -> None:
     assert codec.before_amend(waiting, now) is None
     call = codec.amend(waiting, None, now)
@@ -394,21 +396,21 @@ def test_an_update_replaces_the_whole_order(
 
 
 @pytest.mark.trap("D-72", "D-76")
-def test_an_update_that_went_well_says_error_true(codec: DeliverIt, waiting: Attempt, now: datetime) -> None:
+def test_an_update_that_went_well_says_error_true(codec: DeliverIt, waiting: AttemptView, now: datetime) -> None:
     assert codec.read_amended(waiting, said(200, UPDATED), now) == Observation(
         status=DeliveryStatus.AWAITING_CONFIRMATION,
         raw=Raw("transfer", "updated"),
         detail="manual_dispatch",
         ref="NP15eLVptYSvRU0",
-        refs={"number": "NP15eLVptYSvRU0"},
+        codec_state={"number": "NP15eLVptYSvRU0"},
         price=Price(Decimal(50), "DKK", "included"),
     )
 
 
-def test_an_update_without_links_keeps_the_old_number(codec: DeliverIt, waiting: Attempt, now: datetime) -> None:
+def test_an_update_without_links_keeps_the_old_number(codec: DeliverIt, waiting: AttemptView, now: datetime) -> None:
     seen = codec.read_amended(waiting, said(200, {"message": "Update ok,This order is for delivery"}), now)
     assert seen is not None
-    assert (seen.ref, seen.refs) == (None, {})
+    assert (seen.ref, seen.codec_state) == (None, {})
 
 
 @pytest.mark.parametrize(
@@ -424,16 +426,16 @@ def test_an_update_without_links_keeps_the_old_number(codec: DeliverIt, waiting:
 )
 @pytest.mark.trap("D-76", "D-80")
 def test_any_other_answer_is_no_update(
-    codec: DeliverIt, waiting: Attempt, now: datetime, reply: Reply, raised: type[CarrierError]
+    codec: DeliverIt, waiting: AttemptView, now: datetime, reply: Reply, raised: type[CarrierError]
 ) -> None:
     assert type(error_of(lambda: codec.read_amended(waiting, reply, now))) is raised
 
 
 @pytest.mark.trap("D-71", "D-77")
 def test_a_driver_order_an_unpaid_one_and_one_without_a_number_cannot_be_changed(
-    codec: DeliverIt, attempt: Attempt, waiting: Attempt, driven: Attempt, now: datetime
+    codec: DeliverIt, attempt: AttemptView, waiting: AttemptView, driven: AttemptView, now: datetime
 ) -> None:
-    unnamed = replace(waiting, ref=None, refs={"number": ""})
+    unnamed = replace(waiting, ref=None, codec_state={"number": ""})
     for each in (attempt, unpaid(waiting), driven, unnamed):
         assert isinstance(error_of(lambda each=each: codec.amend(each, None, now)), Refused)  # type: ignore[misc]
 
@@ -442,7 +444,7 @@ def test_a_driver_order_an_unpaid_one_and_one_without_a_number_cannot_be_changed
 
 
 @pytest.mark.trap("D-72", "D-78")
-def test_an_order_without_a_driver_is_taken_back_at_any_time(codec: DeliverIt, waiting: Attempt) -> None:
+def test_an_order_without_a_driver_is_taken_back_at_any_time(codec: DeliverIt, waiting: AttemptView) -> None:
     call = codec.cancel(waiting, waiting.pickup_at, allow_paid=False)
     assert (call.operation, call.method, call.path, call.body) == (
         Operation.CANCEL, "POST", f"{PATH}/{NUMBER}/cancel", b"",
@@ -450,7 +452,7 @@ def test_an_order_without_a_driver_is_taken_back_at_any_time(codec: DeliverIt, w
 
 
 @pytest.mark.trap("D-40")
-def test_a_driver_who_is_booked_has_the_cut_offs_of_any_other(codec: DeliverIt, driven: Attempt) -> None:
+def test_a_driver_who_is_booked_has_the_cut_offs_of_any_other(codec: DeliverIt, driven: AttemptView) -> None:
     at = datetime(2026, 11, 21, 19, 15, tzinfo=UTC)
     assert codec.cancel(driven, at - timedelta(minutes=22), allow_paid=False).path == f"{PATH}/{NUMBER}/cancel"
     assert codec.cancel(driven, at - timedelta(minutes=17), allow_paid=True).path == f"{PATH}/{NUMBER}/cancel"
@@ -463,9 +465,9 @@ def test_a_driver_who_is_booked_has_the_cut_offs_of_any_other(codec: DeliverIt, 
 
 @pytest.mark.trap("D-74")
 def test_an_order_whose_number_nobody_told_cannot_be_taken_back_until_a_person_tells_it(
-    codec: DeliverIt, waiting: Attempt, now: datetime
+    codec: DeliverIt, waiting: AttemptView, now: datetime
 ) -> None:
-    unnamed = replace(waiting, ref=None, refs={"number": ""})
+    unnamed = replace(waiting, ref=None, codec_state={"number": ""})
     assert isinstance(error_of(lambda: codec.cancel(unnamed, now, allow_paid=False)), Refused)
     told = replace(unnamed, ref="hlqONswckVx44Q0")
     assert codec.cancel(told, now, allow_paid=False).path == f"{PATH}/hlqONswckVx44Q0/cancel"
@@ -473,7 +475,7 @@ def test_an_order_whose_number_nobody_told_cannot_be_taken_back_until_a_person_t
 
 @pytest.mark.trap("D-78")
 def test_canceled_true_is_the_last_word_only_where_no_driver_was_seen(
-    codec: DeliverIt, waiting: Attempt, driven: Attempt
+    codec: DeliverIt, waiting: AttemptView, driven: AttemptView
 ) -> None:
     assert codec.read_cancel(said(200, CANCELED), waiting) == Observation(
         DeliveryStatus.CANCELLED, Raw("transfer", "canceled"), cancelled_by=CancelledBy.MERCHANT
@@ -498,7 +500,7 @@ def test_canceled_true_is_the_last_word_only_where_no_driver_was_seen(
 )
 @pytest.mark.trap("D-78", "D-80")
 def test_nothing_else_takes_an_order_back(
-    codec: DeliverIt, waiting: Attempt, reply: Reply, raised: type[CarrierError]
+    codec: DeliverIt, waiting: AttemptView, reply: Reply, raised: type[CarrierError]
 ) -> None:
     error = error_of(lambda: codec.read_cancel(reply, waiting))
     assert type(error) is raised
@@ -516,7 +518,7 @@ def test_nothing_else_takes_an_order_back(
     price_with_vat=st.integers() | st.floats() | st.text(max_size=4),
 ))  # fmt: skip
 def test_no_answer_about_a_transfer_raises_anything_but_a_carrier_error(
-    codec: DeliverIt, booking: Booking, waiting: Attempt, lost: Attempt, now: datetime, status: int, body: bytes
+    codec: DeliverIt, booking: Booking, waiting: AttemptView, lost: AttemptView, now: datetime, status: int, body: bytes
 ) -> None:
     reply = Reply(status, body)
     (again,) = codec.find([lost], now)

@@ -14,7 +14,7 @@ from tests.carriers.toy.status import STATUS_OF_WORD
 from worker.carriers.abilities import Quote
 from worker.carriers.account import CarrierAccount
 from worker.carriers.port import (
-    Attempt,
+    AttemptView,
     Booked,
     Booking,
     Cadence,
@@ -28,7 +28,7 @@ from worker.carriers.port import (
 )
 from worker.errors import Forged, Refused, Uncertain, Unreadable
 from worker.http.call import Call, Operation, Reply
-from worker.http.redaction import line
+from worker.http.redaction import single_line
 
 ID = re.compile(r"[A-Za-z0-9-]{1,40}")
 """It stands in paths, so nothing else is one."""
@@ -52,7 +52,9 @@ class Toy:
 
     def book(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Describe POST /orders, with our tag as its reference."""
-        return self._call(Operation.CREATE, "/orders", booking.attempt_id, {**_told(booking), "reference": booking.tag})
+        return self._call(
+            Operation.CREATE, "/orders", booking.attempt_id, {**_told(booking), "reference": booking.reference}
+        )
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:  # noqa: ARG002 - the same
         """Read the answer to a create: 201 with an id, or 409 with a problem."""
@@ -61,37 +63,37 @@ class Toy:
             raise Uncertain("the create was answered without an id")
         return Booked(Observation(DeliveryStatus.CREATED, Raw("order", "waiting"), ref=ref))
 
-    def track(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:  # noqa: ARG002 - the same
+    def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the same
         """Describe GET /orders/ID for each attempt that has an id."""
         return [self._call(Operation.READ, f"/orders/{each.ref}", each.id) for each in attempts if each.ref]
 
-    def find(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:  # noqa: ARG002 - the same
+    def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the same
         """Describe nothing: there is no look-up by our reference."""
         return []
 
-    def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:  # noqa: ARG002
+    def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:  # noqa: ARG002
         """Read an order; a word that is in no table has no status."""
         word = after_asking(reply).get("state")
         if not isinstance(word, str):
             raise Unreadable("the order has no state")
-        seen = Observation(STATUS_OF_WORD.get(word), Raw("order", line(word, LONGEST_WORD)))
-        return Reading({each.id: (seen,) for each in attempts if each.id in call.covers})
+        seen = Observation(STATUS_OF_WORD.get(word), Raw("order", single_line(word, LONGEST_WORD)))
+        return Reading({each.id: (seen,) for each in attempts if each.id in call.attempt_ids})
 
-    def confirm(self, attempt: Attempt, *, accept: bool) -> Never:  # noqa: ARG002 - the same
+    def confirm(self, attempt: AttemptView, *, accept: bool) -> Never:  # noqa: ARG002 - the same
         """Refuse: nothing is ever offered."""
         raise Refused(Reason.CONFIG, "nothing to confirm")
 
-    def read_confirmation(self, reply: Reply, attempt: Attempt, *, accept: bool, now: datetime) -> Never:  # noqa: ARG002
+    def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Never:  # noqa: ARG002
         """Refuse: nothing is ever offered."""
         self.confirm(attempt, accept=accept)
 
-    def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - the same
+    def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - the same
         """Describe POST /orders/ID/cancel."""
         if attempt.ref is None:
             raise Refused(Reason.UNKNOWN, "the order's id is not known")
         return self._call(Operation.CANCEL, f"/orders/{attempt.ref}/cancel", attempt.id, {})
 
-    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:  # noqa: ARG002 - the same
+    def read_cancel(self, reply: Reply, attempt: AttemptView) -> None:  # noqa: ARG002 - the same
         """Return when the cancel was taken; Refused when it was not."""
         after_changing(reply)
 
@@ -103,7 +105,7 @@ class Toy:
         """Raise Unreadable: no callbacks are sent."""
         raise Unreadable("the toy carrier sends no callbacks")
 
-    def read_callback(self, callback: Callback, attempt: Attempt, now: datetime) -> tuple[Observation, ...]:  # noqa: ARG002
+    def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:  # noqa: ARG002
         """Say nothing: no callbacks are sent."""
         return ()
 
@@ -127,7 +129,7 @@ class Toy:
         price = _price(document.get("price"))
         if not isinstance(problem, str):
             return Quote(price)
-        return Quote(price, orderable=False, why=(line(problem),), reason=PROBLEMS.get(problem, Reason.UNKNOWN))
+        return Quote(price, orderable=False, why=(single_line(problem),), reason=PROBLEMS.get(problem, Reason.UNKNOWN))
 
     def _call(self, operation: Operation, path: str, attempt_id: int, body: dict[str, Any] | None = None) -> Call:
         if body is None:

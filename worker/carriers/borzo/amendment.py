@@ -33,7 +33,7 @@ from worker.carriers.borzo.wire import (
     order_of,
     rows,
 )
-from worker.carriers.port import Attempt, Booking
+from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 SOONEST = timedelta(hours=1)
@@ -88,7 +88,7 @@ class _Order(Wire):
     points: Annotated[tuple[_Point, ...], BeforeValidator(rows)] = ()
 
 
-def edit_order(raw_order: object, attempt: Attempt, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
+def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
     """Name the parameters of edit-order that make an order say what its create would say now (Borzo, "Order editing").
 
     None when it says so already. Raises Refused when it can no longer be changed, or cannot be named whole.
@@ -111,7 +111,7 @@ def edit_order(raw_order: object, attempt: Attempt, account: BorzoAccount, now: 
     return {"order_id": order.order_id, **changes, "points": points}
 
 
-def _as_booked(attempt: Attempt) -> Booking:
+def _as_booked(attempt: AttemptView) -> Booking:
     order = attempt.order
     return Booking(attempt.id, attempt.number, order, attempt.store, attempt.pickup_at, order.deliver_at)
 

@@ -162,9 +162,9 @@ def _observation(verdict: _Verdict, scene: _Scene) -> Observation:
     said = Observation(
         status=None,
         raw=None if SECOND_READ in verdict.notes else raw,
-        stamp=None if scene.told.polled else word.said_at,
+        carrier_time=None if scene.told.polled else word.said_at,
         occurred_at=word.changed_at or word.said_at,
-        refs=_memory(scene),
+        codec_state=_memory(scene),
         notes=verdict.notes,
     )
     return _explained(said, meaning, scene) if meaning else said

@@ -17,7 +17,7 @@ from worker.carriers.borzo.faults import Problem, after_reading, objection, refu
 from worker.carriers.borzo.request import calculate_order, encode
 from worker.carriers.borzo.sighting import CURRENCY, courier_of
 from worker.carriers.borzo.wire import RawClient, RawCourier, RawLabel, RawPrice, rows, success
-from worker.carriers.port import Attempt, Booking, Courier, Price
+from worker.carriers.port import AttemptView, Booking, Courier, Price
 from worker.errors import Refused, Unreadable
 from worker.http.call import Call, Operation, Reply
 
@@ -49,20 +49,20 @@ class Enquiries:
         document = _answered(reply, now)
         return _quote(RawPrice.of(document.get("order")).payment_amount, objection(document))
 
-    def labels(self, attempt: Attempt, media: Literal["pdf", "zpl"]) -> Call:
+    def labels(self, attempt: AttemptView, media: Literal["pdf", "zpl"]) -> Call:
         """Describe labels (Borzo, "List of labels"). Raises Refused while the order's id is not known."""
         return self.get(Operation.ASK, "labels", (("type", media), ("order_id[]", str(ref_of(attempt)))))
 
-    def read_labels(self, reply: Reply, attempt: Attempt) -> tuple[Label, ...]:
+    def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
         """Read the labels of our order, one for each point (B-54). Raises Unreadable when one has no content."""
         raw_labels = [RawLabel.of(row) for row in rows(_answered(reply).get("labels"))]
         return tuple(_label(raw) for raw in raw_labels if str(raw.order_id) == attempt.ref)
 
-    def locate(self, attempt: Attempt) -> Call:
+    def locate(self, attempt: AttemptView) -> Call:
         """Describe courier (Borzo, "Courier info and courier location"). Raises Refused without the order's id."""
         return self.get(Operation.ASK, "courier", (("order_id", str(ref_of(attempt))),))
 
-    def read_location(self, reply: Reply, attempt: Attempt) -> Courier | None:
+    def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
         """Read where the courier is; Borzo tells it only while one is on the way (B-53)."""
         raw_courier = _answered(reply).get("courier")
         courier = courier_of(RawCourier.of(raw_courier), attempt.store.country) if raw_courier else None
@@ -103,7 +103,7 @@ class Enquiries:
         return Call(operation, "POST", f"{API}/{method}", covers, headers=headers, body=encode(parameters))
 
 
-def ref_of(attempt: Attempt) -> int:
+def ref_of(attempt: AttemptView) -> int:
     """Give the order's id at Borzo. Raises Refused while it is not known."""
     ref = attempt.ref or ""
     if not (ref.isascii() and ref.isdigit()):

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from worker.carriers.borzo.sighting import tagged
 from worker.carriers.borzo.wire import RawOrder, is_whole, order_of
-from worker.carriers.port import Attempt
+from worker.carriers.port import AttemptView
 
 CHUNK = 50
 PAGE = 50
@@ -79,7 +79,7 @@ class Scan:
     proves_absence: bool
 
 
-def scan(raw_orders: list[Any], page: Page, attempts: Sequence[Attempt], total: int | None = None) -> Scan:
+def scan(raw_orders: list[Any], page: Page, attempts: Sequence[AttemptView], total: int | None = None) -> Scan:
     """Look for the attempts' tags on one page (Borzo, "List of orders", B-60).
 
     An empty page is the end, unless `orders_count` says that there is more.

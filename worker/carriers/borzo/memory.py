@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Self
 
 from schemas.orders import Order
-from worker.carriers.port import Attempt, Booking
-from worker.http.redaction import scrubbed
+from worker.carriers.port import AttemptView, Booking
+from worker.http.redaction import redact_all
 
 _OURS = "~"
 _NONE = "-"
@@ -68,14 +68,14 @@ class Known:
     order: Order | None = None
 
     @classmethod
-    def of_attempt(cls, attempt: Attempt) -> Self:
+    def of_attempt(cls, attempt: AttemptView) -> Self:
         """Take it from an attempt."""
         return cls(
-            attempt.tag,
+            attempt.reference,
             attempt.store.country,
-            attempt.refs,
+            attempt.codec_state,
             attempt.rank,
-            attempt.cancelling,
+            attempt.cancel_requested,
             attempt.state,
             attempt.order,
         )
@@ -83,11 +83,11 @@ class Known:
     @classmethod
     def of_booking(cls, booking: Booking, refs: Mapping[str, str]) -> Self:
         """Take it from a booking, of which nothing but the answer's own ids is known."""
-        return cls(booking.tag, booking.store.country, refs, order=booking.order)
+        return cls(booking.reference, booking.store.country, refs, order=booking.order)
 
     def without_customer(self, text: str | None) -> str | None:
         """Repeat what somebody wrote about the order, without the order's customer (X-15)."""
-        return scrubbed(text, self.order) if text and self.order else text
+        return redact_all(text, self.order) if text and self.order else text
 
     def saw(self, mark: str) -> bool:
         """Tell whether a mark was set."""

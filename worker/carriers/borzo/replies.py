@@ -10,7 +10,7 @@ from worker.carriers.borzo.listing import Group
 from worker.carriers.borzo.memory import Known
 from worker.carriers.borzo.sighting import drop_of, see_delivery, see_order, tagged
 from worker.carriers.borzo.wire import RawDelivery, RawEvent, RawOrder, event_of, success
-from worker.carriers.port import Attempt, Booking, Callback, CallbackKey, Observation, Raw, attempt_of
+from worker.carriers.port import AttemptView, Booking, Callback, CallbackKey, Observation, Raw, attempt_id_of
 from worker.errors import Unreadable
 from worker.http.call import Reply
 
@@ -54,7 +54,7 @@ def booked(raw_order: RawOrder, booking: Booking, now: datetime) -> Observation:
 
 
 def polled(
-    attempts: Sequence[Attempt], asked: Group, orders: Mapping[str, RawOrder], now: datetime
+    attempts: Sequence[AttemptView], asked: Group, orders: Mapping[str, RawOrder], now: datetime
 ) -> dict[int, tuple[Observation, ...]]:
     """Read the orders of a poll; an attempt whose order is missing or says nothing is left out (I13)."""
     pairs = [(attempt, orders[attempt.ref]) for attempt in attempts if attempt.ref in asked and attempt.ref in orders]
@@ -62,7 +62,7 @@ def polled(
     return {attempt_id: (observation,) for attempt_id, observation in seen.items() if observation}
 
 
-def found(raw_order: RawOrder, attempt: Attempt, now: datetime) -> Observation:
+def found(raw_order: RawOrder, attempt: AttemptView, now: datetime) -> Observation:
     """Read an order that was found by our tag."""
     return found_as(see_order(raw_order, Known.of_attempt(attempt), now, polled=True), raw_order)
 
@@ -72,7 +72,7 @@ def found_as(seen: Observation | None, raw_order: RawOrder) -> Observation:
     return _proven(seen or Observation(status=None, raw=Raw("order", ""), ref=str(raw_order.order_id)))
 
 
-def called_back(event: RawEvent, attempt: Attempt, now: datetime) -> Observation | None:
+def called_back(event: RawEvent, attempt: AttemptView, now: datetime) -> Observation | None:
     """Read a callback; None when it is about another order, or another point of this one (B-88)."""
     seen = None
     known = Known.of_attempt(attempt)
@@ -93,7 +93,7 @@ def key_of(event: RawEvent) -> CallbackKey:
     return CallbackKey(ref=str(order_id) if order_id else None, attempt_id=min(_tag_of(event.delivery), default=None))
 
 
-def absent(sought: Sequence[Attempt], before: Sequence[int], hits: Mapping[int, object]) -> frozenset[int]:
+def absent(sought: Sequence[AttemptView], before: Sequence[int], hits: Mapping[int, object]) -> frozenset[int]:
     """Name the attempts that no page of a look-up showed."""
     return frozenset(attempt.id for attempt in sought) - frozenset(before) - frozenset(hits)
 
@@ -111,7 +111,7 @@ def _proven(seen: Observation) -> Observation:
     return replace(seen, status=DeliveryStatus.CREATED, evidence=Evidence.ORDER_LEVEL)
 
 
-def _is_ours(order_id: int | None, tags: frozenset[int], attempt: Attempt) -> bool:
+def _is_ours(order_id: int | None, tags: frozenset[int], attempt: AttemptView) -> bool:
     """Compare ids where both are known; else only our tag links them."""
     if attempt.ref is not None and order_id is not None:
         return attempt.ref == str(order_id)
@@ -119,5 +119,5 @@ def _is_ours(order_id: int | None, tags: frozenset[int], attempt: Attempt) -> bo
 
 
 def _tag_of(raw_delivery: RawDelivery) -> frozenset[int]:
-    attempt_id = attempt_of(raw_delivery.client_order_id or "")
+    attempt_id = attempt_id_of(raw_delivery.client_order_id or "")
     return frozenset() if attempt_id is None else frozenset({attempt_id})

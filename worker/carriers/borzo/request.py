@@ -128,7 +128,7 @@ def _drop(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, A
     phone = _phone("customer.phone", order.customer.phone, booking.store.country)
     note = _note(to.unit, to.notes, order.notes, _change(order))
     return {
-        "client_order_id": booking.tag,  # B-30: how a lost answer is found again
+        "client_order_id": booking.reference,  # B-30: how a lost answer is found again
         "address": _address("dropoff.street", to.street, to.city, to.postal_code),
         "contact_person": {"phone": phone, "name": order.customer.name},
         **_coordinates(to.latitude, to.longitude),

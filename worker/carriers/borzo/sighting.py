@@ -14,7 +14,7 @@ import phonenumbers
 from worker.carriers.borzo.composition import Told, compose
 from worker.carriers.borzo.memory import Known, Word
 from worker.carriers.borzo.wire import RawCourier, RawDelivery, RawOrder, RawPoint
-from worker.carriers.port import Courier, Observation, Price, Proof, attempt_of
+from worker.carriers.port import Courier, Observation, Price, Proof, attempt_id_of
 
 CURRENCY = "BRL"
 MAX_WORD = 64
@@ -34,7 +34,7 @@ def drop_of(points: Sequence[Point], known: Known) -> Point | None:
 
 def tagged(points: Sequence[RawPoint]) -> frozenset[int]:
     """Name the attempts whose tags an order's points carry (B-60)."""
-    found = (attempt_of(point.client_order_id) for point in points if point.client_order_id)
+    found = (attempt_id_of(point.client_order_id) for point in points if point.client_order_id)
     return frozenset(attempt_id for attempt_id in found if attempt_id is not None)
 
 
@@ -93,7 +93,7 @@ def _with_order(seen: Observation, raw_order: RawOrder, drop: RawPoint | None, k
     return replace(
         seen,
         ref=str(raw_order.order_id),
-        refs={**seen.refs, **_ids(drop.point_id if drop else None, drop.delivery_id if drop else None)},
+        codec_state={**seen.codec_state, **_ids(drop.point_id if drop else None, drop.delivery_id if drop else None)},
         courier=courier_of(raw_order.courier, known.country),
         price=Price(raw_order.payment_amount, CURRENCY) if raw_order.payment_amount is not None else None,
         tracking_url=drop.tracking_url if drop else None,
@@ -108,7 +108,7 @@ def _with_delivery(seen: Observation, raw_delivery: RawDelivery, known: Known) -
     return replace(
         seen,
         ref=str(raw_delivery.order_id) if raw_delivery.order_id else None,
-        refs={**seen.refs, **_ids(raw_delivery.point_id, raw_delivery.delivery_id)},
+        codec_state={**seen.codec_state, **_ids(raw_delivery.point_id, raw_delivery.delivery_id)},
         reason_text=seen.reason_text or known.without_customer(raw_delivery.checkin_issue_name) or None,
         courier=courier_of(raw_delivery.courier, known.country),
         price=Price(price, CURRENCY) if price is not None else None,

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from worker.http.call import Reply
-from worker.http.redaction import UNTOLD, line
+from worker.http.redaction import UNPRINTABLE, single_line
 
 MAX_URL = 2000
 MOST = 10**9
@@ -50,7 +50,7 @@ def _text(value: object) -> object:
 
 def _line(value: object) -> object:
     """Make what is shown to people fit for it."""
-    return line(value) if isinstance(value, str) else value
+    return single_line(value) if isinstance(value, str) else value
 
 
 def _link(value: object) -> object:
@@ -61,7 +61,7 @@ def _link(value: object) -> object:
 
 
 def _has_gaps(text: str) -> bool:
-    return any(letter.isspace() or unicodedata.category(letter) in UNTOLD for letter in text)
+    return any(letter.isspace() or unicodedata.category(letter) in UNPRINTABLE for letter in text)
 
 
 def rows(value: object) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from worker.carriers.cervo.observe import left_behind, of_callback, of_view
 from worker.carriers.cervo.replies import error_text, is_cervo_ref, read_ref, refuse_entry, refuse_unread
 from worker.carriers.cervo.wire import raw_callback, raw_view
 from worker.carriers.port import (
-    Attempt,
+    AttemptView,
     Booked,
     Booking,
     Cadence,
@@ -62,7 +62,7 @@ class Cervo:
             Operation.CREATE,
             "POST",
             ORDER_PATH,
-            covers=(booking.attempt_id,),
+            attempt_ids=(booking.attempt_id,),
             headers=(*self._headers(), ("Content-Type", "application/json; charset=utf-8")),
             body=raw_order(booking, self._own, now).to_json(),
         )
@@ -72,7 +72,7 @@ class Cervo:
         ref = read_ref(reply, booking.order, now)
         return Booked(Observation(DeliveryStatus.CREATED, Raw("response", str(reply.status)), ref=ref))
 
-    def track(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
+    def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
         """Describe one GET /order for each attempt that has Cervo's id (Cervo, "Get order data"; C-04, C-31)."""
         return [
             self._about(Operation.READ, ORDER_PATH, attempt, attempt.ref)
@@ -80,11 +80,11 @@ class Cervo:
             if attempt.ref and is_cervo_ref(attempt.ref)
         ]
 
-    def find(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
+    def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
         """Describe nothing: Cervo has no look-up by our reference (C-23)."""
         return []
 
-    def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
+    def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
         """Read the answer to GET /order; one without a Status is Unreadable, never a cancellation (C-33, C-40)."""
         refuse_unread(reply, now)
         view = raw_view(reply.body)
@@ -94,18 +94,18 @@ class Cervo:
             {
                 attempt.id: of_view(view, view.status, attempt, self._own.timezone, now)
                 for attempt in attempts
-                if attempt.id in call.covers
+                if attempt.id in call.attempt_ids
             }
         )
 
-    def confirm(self, attempt: Attempt, *, accept: bool) -> Never:  # noqa: ARG002 - the port's signature
+    def confirm(self, attempt: AttemptView, *, accept: bool) -> Never:  # noqa: ARG002 - the port's signature
         """Refuse: Cervo offers nothing that could be confirmed."""
         raise Refused(Reason.CONFIG, "Cervo offers nothing to confirm")
 
     def read_confirmation(
         self,
         reply: Reply,  # noqa: ARG002 - the port's signature
-        attempt: Attempt,
+        attempt: AttemptView,
         *,
         accept: bool,
         now: datetime,  # noqa: ARG002 - the same
@@ -113,7 +113,7 @@ class Cervo:
         """Refuse: Cervo offers nothing that could be confirmed."""
         return self.confirm(attempt, accept=accept)
 
-    def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - no clock in it
+    def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - no clock in it
         """Describe GET /cancelorder (C-45), refused once the courier has the goods unless that may cost (C-48)."""
         if attempt.ref is None or not is_cervo_ref(attempt.ref):
             raise Refused(Reason.UNKNOWN, "without Cervo's id the order can only be cancelled at Cervo by hand (C-24)")
@@ -121,7 +121,7 @@ class Cervo:
             raise Refused(Reason.UNKNOWN, "the courier has the goods")
         return self._about(Operation.CANCEL, CANCEL_PATH, attempt, attempt.ref, ("Cache-Control", "no-store"))
 
-    def read_cancel(self, reply: Reply, attempt: Attempt) -> None:
+    def read_cancel(self, reply: Reply, attempt: AttemptView) -> None:
         """Read the answer to a cancel, which proves nothing before a read has confirmed it (C-47)."""
         refuse_entry(reply)
         if reply.status == HTTPStatus.BAD_REQUEST:
@@ -143,7 +143,7 @@ class Cervo:
     def read_callback(
         self,
         callback: Callback,
-        attempt: Attempt,
+        attempt: AttemptView,
         now: datetime,  # noqa: ARG002 - a callback has no time to compare with it
     ) -> tuple[Observation, ...]:
         """Read a callback where nothing better can be had, for want of Cervo's id (C-24); else it is a hint.
@@ -166,8 +166,10 @@ class Cervo:
             raise Unavailable(f"HTTP {reply.status}")
         return {}
 
-    def _about(self, operation: Operation, path: str, attempt: Attempt, ref: str, *headers: tuple[str, str]) -> Call:
-        return replace(self._ask(operation, path, ref, *headers), covers=(attempt.id,))
+    def _about(
+        self, operation: Operation, path: str, attempt: AttemptView, ref: str, *headers: tuple[str, str]
+    ) -> Call:
+        return replace(self._ask(operation, path, ref, *headers), attempt_ids=(attempt.id,))
 
     def _ask(self, operation: Operation, path: str, ref: str, *headers: tuple[str, str]) -> Call:
         """Describe a GET about one order, its id where the account wants it: the document does not say (C-30, C-46)."""

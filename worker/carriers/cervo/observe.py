@@ -10,8 +10,8 @@ from worker.carriers.cervo.details import UNTOLD, Moment, courier, moment, track
 from worker.carriers.cervo.history import UNREADABLE, Memory, News, news, recall, refs_of
 from worker.carriers.cervo.status import COURIER_GONE, STATUS_OF_WORD, goods_gone, verdict
 from worker.carriers.cervo.wire import MAX_TEXT, RawCallback, RawView, one_line
-from worker.carriers.port import Attempt, Observation, Raw
-from worker.http.redaction import scrubbed
+from worker.carriers.port import AttemptView, Observation, Raw
+from worker.http.redaction import redact_all
 
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 WHY = "why"
@@ -30,7 +30,7 @@ class _Look:
 
     view: RawView
     status: str
-    attempt: Attempt
+    attempt: AttemptView
     memory: Memory
     words: tuple[str, ...]
     moments: tuple[Moment, ...]
@@ -41,17 +41,17 @@ class _Look:
         return self.words[-1:] == (_plain(self.status),)
 
 
-def of_view(view: RawView, status: str, attempt: Attempt, zone: str, now: datetime) -> tuple[Observation, ...]:
+def of_view(view: RawView, status: str, attempt: AttemptView, zone: str, now: datetime) -> tuple[Observation, ...]:
     """Tell each new entry of the history, then `Status`, which wins over them (C-37, C-38)."""
     words = tuple(_plain(entry.word or UNREADABLE) for entry in view.history)
     moments = tuple(moment(entry.date, zone, now) for entry in view.history)
-    look = _Look(view, status, attempt, recall(attempt.refs), words, moments)
+    look = _Look(view, status, attempt, recall(attempt.codec_state), words, moments)
     found = news(words, look.memory, ordered=_ordered(moments))
     past = (_past(look, position) for position in found.positions if _is_past(look, position))
     return *(one for one in past if _stands(one, status)), _present(look, found)
 
 
-def of_callback(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:
+def of_callback(raw: RawCallback, attempt: AttemptView) -> tuple[Observation, ...]:
     """Tell what a callback says of an attempt that cannot be read for want of Cervo's id (C-24).
 
     It has no time, so it never takes an attempt back (C-53). One with another order's id says nothing (C-51).
@@ -65,11 +65,11 @@ def of_callback(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:
     return (*exists, said) if _leads_on(said.status, attempt) else exists
 
 
-def left_behind(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:
+def left_behind(raw: RawCallback, attempt: AttemptView) -> tuple[Observation, ...]:
     """Keep why an order was cancelled, which only a callback says, for the read that it prompts (C-41, C-50)."""
     ours = raw.order_id is None or raw.order_id in _our_names(attempt)
     why = _why(raw, attempt) if ours else None
-    return (Observation(None, None, refs={WHY: why}),) if why else ()
+    return (Observation(None, None, codec_state={WHY: why}),) if why else ()
 
 
 def _is_past(look: _Look, position: int) -> bool:
@@ -105,34 +105,34 @@ def _present(look: _Look, found: News) -> Observation:
     return _at(seen, look.moments[-1] if look.agrees else UNTOLD)
 
 
-def _because(seen: Observation, attempt: Attempt) -> Observation:
+def _because(seen: Observation, attempt: AttemptView) -> Observation:
     """Say why it was given up, as far as a callback left it behind; what goes on after that has forgotten it."""
-    why = attempt.refs.get(WHY)
+    why = attempt.codec_state.get(WHY)
     if seen.status in GIVEN_UP:
         return replace(seen, reason_text=why or None)
-    return replace(seen, refs={**seen.refs, WHY: ""}) if why and seen.status else seen
+    return replace(seen, codec_state={**seen.codec_state, WHY: ""}) if why and seen.status else seen
 
 
-def _said(word: str, raw: RawCallback, attempt: Attempt) -> Observation:
-    memory = recall(attempt.refs)
+def _said(word: str, raw: RawCallback, attempt: AttemptView) -> Observation:
+    memory = recall(attempt.codec_state)
     gone = goods_gone(attempt, (), remembered=memory.goods)
     seen = _observation(word, attempt, memory.then(_plain(word), memory.told, gone=gone), gone=gone)
     seen = _described(seen, raw.driver_name, raw.driver_mobile, raw.tracking, attempt)
     return replace(seen, reason_text=_why(raw, attempt))
 
 
-def _why(raw: RawCallback, attempt: Attempt) -> str | None:
-    return one_line(scrubbed(raw.cancel, attempt.order), MAX_TEXT) if raw.cancel else None
+def _why(raw: RawCallback, attempt: AttemptView) -> str | None:
+    return one_line(redact_all(raw.cancel, attempt.order), MAX_TEXT) if raw.cancel else None
 
 
-def _existence(raw: RawCallback, attempt: Attempt) -> tuple[Observation, ...]:
+def _existence(raw: RawCallback, attempt: AttemptView) -> tuple[Observation, ...]:
     """Take a callback whose word we cannot use as proof that the order stands (C-23)."""
     if raw.order_status in STATUS_OF_WORD or attempt.rank >= RANK[DeliveryStatus.CREATED]:
         return ()
     return (Observation(DeliveryStatus.CREATED, Raw(ENTITY, raw.order_status or "")),)
 
 
-def _leads_on(status: DeliveryStatus | None, attempt: Attempt) -> bool:
+def _leads_on(status: DeliveryStatus | None, attempt: AttemptView) -> bool:
     if attempt.rank >= RANK[DeliveryStatus.DELIVERED]:
         return status is DeliveryStatus.DELIVERED
     if status in {None, DeliveryStatus.COURIER_WITHDRAWN} or attempt.state == DeliveryStatus.COURIER_WITHDRAWN:
@@ -140,31 +140,31 @@ def _leads_on(status: DeliveryStatus | None, attempt: Attempt) -> bool:
     return status is not None and RANK[status] >= attempt.rank
 
 
-def _our_names(attempt: Attempt) -> frozenset[str]:
+def _our_names(attempt: AttemptView) -> frozenset[str]:
     """Give all that "Order id of your system" may mean (C-51)."""
     order = attempt.order
     return frozenset(
-        {str(attempt.id), attempt.tag, order.order_id, order.number, printed_number(order, attempt.number)}
+        {str(attempt.id), attempt.reference, order.order_id, order.number, printed_number(order, attempt.number)}
     )
 
 
-def _observation(word: str, attempt: Attempt, memory: Memory, *, gone: bool) -> Observation:
+def _observation(word: str, attempt: AttemptView, memory: Memory, *, gone: bool) -> Observation:
     said = verdict(word, attempt, goods_gone=gone)
     return Observation(
         status=said.status,
         raw=Raw(ENTITY, word),
         detail=said.detail,
         cancelled_by=said.cancelled_by,
-        refs=refs_of(memory),
+        codec_state=refs_of(memory),
     )
 
 
 def _at(seen: Observation, when: Moment) -> Observation:
-    return replace(seen, stamp=when.at, occurred_at=when.at, occurred_at_assumed_zone=when.assumed_zone)
+    return replace(seen, carrier_time=when.at, occurred_at=when.at, occurred_at_assumed_zone=when.assumed_zone)
 
 
 def _described(
-    seen: Observation, name: str | None, mobile: str | None, tracking: str | None, attempt: Attempt
+    seen: Observation, name: str | None, mobile: str | None, tracking: str | None, attempt: AttemptView
 ) -> Observation:
     gone = seen.raw is not None and seen.raw.code in COURIER_GONE
     driver = None if gone else courier(name, mobile, attempt.store.country)

@@ -9,7 +9,7 @@ from schemas.status import Reason
 from worker.carriers.cervo.wire import MAX_TEXT, one_line
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Reply
-from worker.http.redaction import anonymous, discreet
+from worker.http.redaction import redact_contacts, redact_customer
 
 CERVO_REF = re.compile(r"[1-9][0-9]{0,18}")
 """Cervo's own id (C-21); never our own `id` (C-31)."""
@@ -55,7 +55,11 @@ def complaint(reply: Reply, order: Order) -> Refused | None:
 def error_text(reply: Reply, order: Order) -> str | None:
     """Give an error's own text without anything of the customer's in it; None for a page of HTML."""
     text = _text(reply)
-    return None if text.startswith("<") else one_line(anonymous(discreet(text[: 4 * MAX_TEXT], order)), MAX_TEXT)
+    return (
+        None
+        if text.startswith("<")
+        else one_line(redact_contacts(redact_customer(text[: 4 * MAX_TEXT], order)), MAX_TEXT)
+    )
 
 
 def refuse_entry(reply: Reply, now: datetime | None = None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.status import GOODS_WITH_COURIER, RANK, CancelledBy, DeliveryStatus
-from worker.carriers.port import Attempt
+from worker.carriers.port import AttemptView
 
 S = DeliveryStatus
 
@@ -36,11 +36,11 @@ class Verdict:
     cancelled_by: CancelledBy | None = None
 
 
-def verdict(word: str, attempt: Attempt, *, goods_gone: bool) -> Verdict:
+def verdict(word: str, attempt: AttemptView, *, goods_gone: bool) -> Verdict:
     """Say what a code means for an attempt whose goods have left the shop or not (C-32, C-33, C-34)."""
     status = STATUS_OF_WORD.get(word)
     if status is S.CANCELLED:
-        by = CancelledBy.MERCHANT if attempt.cancelling else CancelledBy.UNKNOWN
+        by = CancelledBy.MERCHANT if attempt.cancel_requested else CancelledBy.UNKNOWN
         return Verdict(S.CANCELLED, _items(goods_gone=goods_gone), by)
     # C-34: with the goods gone nobody else can be sent, and a withdrawal that has ended the attempt stays its end.
     if status is S.COURIER_WITHDRAWN and (goods_gone or attempt.state == S.CANCELLED):
@@ -48,7 +48,7 @@ def verdict(word: str, attempt: Attempt, *, goods_gone: bool) -> Verdict:
     return Verdict(status)
 
 
-def goods_gone(attempt: Attempt, words: Iterable[str], *, remembered: bool) -> bool:
+def goods_gone(attempt: AttemptView, words: Iterable[str], *, remembered: bool) -> bool:
     """Tell whether the goods have left the shop, from the rank, our memory and the words before this one.
 
     A rank of 100 does not count: a cancelled attempt has it too.

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from worker.carriers.port import Callback
-from worker.http.redaction import line
+from worker.http.redaction import single_line
 
 MAX_HISTORY = 100
 MAX_FIELDS = 100
@@ -122,7 +122,7 @@ def one_line(value: object, limit: int = MAX_TEXT) -> str | None:
     """Make a carrier's text safe to store: one line, no control characters, of limited length; None when empty."""
     if not isinstance(value, str):
         return None
-    return line(value, limit) or None
+    return single_line(value, limit) or None
 
 
 def _entry(raw_entry: object) -> RawEntry:

@@ -18,7 +18,7 @@ from worker.carriers.deliverit.rows import remember_token
 from worker.carriers.deliverit.status import ACCEPT_REFUSALS, ALREADY_ACCEPTED, BOOKED, CREATE_REFUSALS, DENY_REFUSALS
 from worker.carriers.deliverit.times import TOLERANCE, is_ambiguous, moment, whole_minute
 from worker.carriers.deliverit.wire import RawAnswer
-from worker.carriers.port import Attempt, Booked, Booking, Observation, Offer, Price, Raw
+from worker.carriers.port import AttemptView, Booked, Booking, Observation, Offer, Price, Raw
 from worker.errors import Refused, Uncertain
 from worker.http.call import Reply
 
@@ -49,7 +49,7 @@ class Reader:
             raise Uncertain("push and acceptUrl contradict each other")  # D-21
         return self._offered(booking, answer) if answer.push else self._placed(booking, answer)
 
-    def accepted(self, attempt: Attempt, reply: Reply) -> Observation:
+    def accepted(self, attempt: AttemptView, reply: Reply) -> Observation:
         """Read the answer to an accept; repeated, it is answered 200 (D-33). Raises Refused or Uncertain."""
         answer = answer_of(reply)
         if reply.status == HTTPStatus.BAD_REQUEST:
@@ -63,13 +63,13 @@ class Reader:
             status=DeliveryStatus.CREATED,
             raw=Raw("accept", str(reply.status)),
             ref=link.token if link else None,
-            refs=agreed | remember_token(attempt, link.token if link else None),
+            codec_state=agreed | remember_token(attempt, link.token if link else None),
             pickup_eta=pickup,
             dropoff_eta=self._arrival(answer, pickup),
             notes=self._link_notes(link),
         )
 
-    def denied(self, attempt: Attempt, reply: Reply) -> Observation:
+    def denied(self, attempt: AttemptView, reply: Reply) -> Observation:
         """Read the answer to a deny. Raises Refused or Uncertain."""
         check_done(reply, DENY_REFUSALS, attempt.order)
         return Observation(status=DeliveryStatus.REJECTED, raw=Raw("deny", "200"), reason=Reason.TIME_DENIED)
@@ -109,8 +109,8 @@ class Reader:
         return Observation(
             status=status,
             raw=Raw("create", "push" if answer.push else "created"),
-            ref=tokens.get("cancel", stand_in(booking.tag)),
-            refs={**tokens, "pickup": pickup.isoformat(), **_references(answer)},
+            ref=tokens.get("cancel", stand_in(booking.reference)),
+            codec_state={**tokens, "pickup": pickup.isoformat(), **_references(answer)},
             pickup_eta=pickup,
             dropoff_eta=self._arrival(answer, pickup),
             price=Price(price, CURRENCY, "excluded") if price is not None else None,
@@ -131,12 +131,12 @@ class Reader:
         return ("link_host_differs",) if link.host != urlsplit(self.origin).hostname else ()  # D-01
 
 
-def _is_accepted(reply: Reply, answer: RawAnswer, attempt: Attempt) -> bool:
+def _is_accepted(reply: Reply, answer: RawAnswer, attempt: AttemptView) -> bool:
     if reply.status == HTTPStatus.ACCEPTED:
         return answer.order_driver is True
     # the same 200 is said of an order that was never pushed, so it only counts while an offer is held (D-33)
     repeated = ALREADY_ACCEPTED in (answer.message or "").lower()
-    return reply.status == HTTPStatus.OK and repeated and "accept" in attempt.refs
+    return reply.status == HTTPStatus.OK and repeated and "accept" in attempt.codec_state
 
 
 def _references(answer: RawAnswer) -> dict[str, str]:

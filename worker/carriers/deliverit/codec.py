@@ -23,7 +23,7 @@ from worker.carriers.deliverit.rows import read_day
 from worker.carriers.deliverit.status import CANCEL_REFUSALS
 from worker.carriers.deliverit.transfer import TransferReader, is_booked, is_transferred, number_of
 from worker.carriers.port import (
-    Attempt,
+    AttemptView,
     Booked,
     Booking,
     Cadence,
@@ -92,7 +92,7 @@ class DeliverIt:
             Booked(self._transfers.created(booking, reply)) if self._hands_over else self._reader.booked(booking, reply)
         )
 
-    def track(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:
+    def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Describe one day list for each day that may hold these attempts; those without a `ref` are left out.
 
         A transferred order needs none: whoever books its driver leaves our tag in the row.
@@ -100,7 +100,7 @@ class DeliverIt:
         known = [attempt for attempt in attempts if attempt.ref or is_transferred(attempt)]
         return self._calls.lists(Operation.READ, known, now)
 
-    def find(self, attempts: Sequence[Attempt], now: datetime) -> list[Call]:
+    def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Describe the day lists in which an attempt's tag must show if its create went through (D-60).
 
         A transfer in doubt shows in none. It is sent again instead: our number is taken only once, so whether the
@@ -112,20 +112,20 @@ class DeliverIt:
         again = [call for each in lost if (call := self._again(each))]
         return again + self._calls.lists(Operation.FIND, listed, now)
 
-    def read(self, call: Call, reply: Reply, attempts: Sequence[Attempt], now: datetime) -> Reading:
+    def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
         """Read one day's list about these attempts, or a transfer sent again. Raises Unavailable or Unreadable."""
         check_read(reply, now)
-        if call.memo == TRANSFER:
+        if call.context == TRANSFER:
             return Reading({attempt.id: (self._transfers.found(reply),) for attempt in attempts})
         return read_list(call, read_day(reply, self._calls.company, self._zone), attempts, now, self._zone)
 
-    def confirm(self, attempt: Attempt, *, accept: bool) -> Call:
+    def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
         """Describe accepting or denying the offered time (DeliverIt, "Accept push", "Deny push"); both may be repeated.
 
         Raises Refused when the create's answer held no such link.
         """
         verb = "accept" if accept else "deny"
-        token = attempt.refs.get(verb)
+        token = attempt.codec_state.get(verb)
         if not token:
             raise Refused(Reason.UNKNOWN, f"no {verb} link is known; call DeliverIt {HOTLINE}")
         return self._calls.act(Operation.CONFIRM, verb, token, attempt)
@@ -133,7 +133,7 @@ class DeliverIt:
     def read_confirmation(
         self,
         reply: Reply,
-        attempt: Attempt,
+        attempt: AttemptView,
         *,
         accept: bool,
         now: datetime,
@@ -142,11 +142,11 @@ class DeliverIt:
         check_resource(reply, now)
         return self._reader.accepted(attempt, reply) if accept else self._reader.denied(attempt, reply)
 
-    def before_amend(self, attempt: Attempt, now: datetime) -> Call | None:  # noqa: ARG002 - the port's signature
+    def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:  # noqa: ARG002 - the port's signature
         """Describe nothing: an update replaces the whole order (D-77)."""
         return None
 
-    def amend(self, attempt: Attempt, standing: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
+    def amend(self, attempt: AttemptView, standing: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
         """Describe POST orderinfo/update (DeliverIt, "Update customer info"); it leads to the same when repeated.
 
         Raises Refused for a driver order, which has no update, and once a driver is booked: he was told the old words.
@@ -158,19 +158,21 @@ class DeliverIt:
             raise Refused(Reason.UNKNOWN, "DeliverIt's number of the order is not known")
         return self._calls.update(number, attempt)
 
-    def read_amended(self, attempt: Attempt, reply: Reply, now: datetime) -> Observation | None:
+    def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
         """Read the answer to an update: its links may be new ones, and the price another (D-76)."""
         check_resource(reply, now)
         return self._transfers.updated(reply, attempt)
 
-    def cancel(self, attempt: Attempt, now: datetime, *, allow_paid: bool) -> Call:
+    def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Describe POST cancel: free until 20 minutes before pickup, impossible from 15 on, charged between (D-40).
 
         A transferred order is cancelled by its own number, its driver with it, and at any time while it has none.
         Raises Refused past a cut-off, with a minute's margin, and when no cancel link is known.
         """
         number = number_of(attempt)
-        token = attempt.refs.get("cancel") or attempt.ref  # a row may show a newer link than the last answer (D-32)
+        token = (
+            attempt.codec_state.get("cancel") or attempt.ref
+        )  # a row may show a newer link than the last answer (D-32)
         if number is None and not is_token(token):
             raise Refused(Reason.UNKNOWN, f"no cancel link is known; call DeliverIt {HOTLINE}")
         if is_booked(attempt) or not is_transferred(attempt):
@@ -179,7 +181,7 @@ class DeliverIt:
             return self._calls.destroy(number, attempt)
         return self._calls.act(Operation.CANCEL, "cancel", str(token), attempt)
 
-    def read_cancel(self, reply: Reply, attempt: Attempt) -> Observation | None:
+    def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
         """Return on 200 with `error` false (D-41), or `canceled` true for a transferred order (D-78).
 
         Raises Refused, Uncertain, Unreadable or Unavailable.
@@ -201,7 +203,7 @@ class DeliverIt:
     def read_callback(
         self,
         callback: Callback,  # noqa: ARG002 - the port's signature
-        attempt: Attempt,  # noqa: ARG002 - the port's signature
+        attempt: AttemptView,  # noqa: ARG002 - the port's signature
         now: datetime,  # noqa: ARG002 - the port's signature
     ) -> tuple[Observation, ...]:
         """Say nothing: DeliverIt sends no callbacks."""
@@ -226,7 +228,7 @@ class DeliverIt:
             raise unread(reply)
         return {"company": company}
 
-    def _again(self, attempt: Attempt) -> Call | None:
+    def _again(self, attempt: AttemptView) -> Call | None:
         try:
             return self._calls.transfer(Operation.FIND, attempt, attempt.id)
         except Refused:  # what cannot be said again is left to a person, without its neighbours
@@ -242,7 +244,7 @@ class DeliverIt:
         return TransferReader(self._known_company, self.account.base_url)
 
 
-def _check_cut_offs(attempt: Attempt, now: datetime, *, allow_paid: bool) -> None:
+def _check_cut_offs(attempt: AttemptView, now: datetime, *, allow_paid: bool) -> None:
     left = latest_pickup_of(attempt) - now - SKEW
     if left <= POSSIBLE_UNTIL:
         raise Refused(Reason.DEADLINE_PASSED, f"the pickup is 15 minutes away or less; call DeliverIt {HOTLINE}")

@@ -17,7 +17,7 @@ from worker.carriers.deliverit.rows import Sighting, known_tokens, remember_toke
 from worker.carriers.deliverit.status import MILESTONES, Rule, Signs, rule_of
 from worker.carriers.deliverit.times import TOLERANCE, is_time, moment, past_moment, whole_minute
 from worker.carriers.deliverit.wire import RawRow
-from worker.carriers.port import Attempt, Observation, Price, Raw
+from worker.carriers.port import AttemptView, Observation, Price, Raw
 
 LONGEST_WORD = 40
 CURRENCY = "DKK"
@@ -38,19 +38,21 @@ class Times:
     reverted: bool
 
 
-def pickup_of(attempt: Attempt) -> datetime:
+def pickup_of(attempt: AttemptView) -> datetime:
     """Tell the pickup time that was agreed: what the carrier answered, or else what we asked for."""
-    agreed = attempt.refs.get("pickup")
+    agreed = attempt.codec_state.get("pickup")
     return datetime.fromisoformat(agreed) if agreed else whole_minute(attempt.pickup_at)
 
 
-def latest_pickup_of(attempt: Attempt) -> datetime:
+def latest_pickup_of(attempt: AttemptView) -> datetime:
     """Tell the pickup time that the list showed last, which the cut-offs count from (D-40)."""
-    shown = attempt.refs.get("pickup_shown")
+    shown = attempt.codec_state.get("pickup_shown")
     return datetime.fromisoformat(shown) if shown else pickup_of(attempt)
 
 
-def observe(attempt: Attempt, sighting: Sighting, day: str, now: datetime, zone: ZoneInfo) -> tuple[Observation, ...]:
+def observe(
+    attempt: AttemptView, sighting: Sighting, day: str, now: datetime, zone: ZoneInfo
+) -> tuple[Observation, ...]:
     """Say what an attempt's own row tells, an unknown word first."""
     row = sighting.row
     times = _times(attempt, row, now, zone)
@@ -67,8 +69,8 @@ def observe(attempt: Attempt, sighting: Sighting, day: str, now: datetime, zone:
         occurred_at_assumed_zone=zone.key if happened else None,
         detail="with_items" if ended and _has_goods(attempt, times) else None,
         cancelled_by=_cancelled_by(attempt) if ended else None,
-        ref=attempt.ref if is_token(attempt.ref) else sighting.token or stand_in(attempt.tag),
-        refs=_memory(attempt, sighting, times, day),
+        ref=attempt.ref if is_token(attempt.ref) else sighting.token or stand_in(attempt.reference),
+        codec_state=_memory(attempt, sighting, times, day),
         pickup_eta=_pickup_eta(times, rule),
         dropoff_eta=None if rule.status in FINAL else times.expected.get("customer"),
         price=_price(attempt, row),
@@ -82,7 +84,7 @@ def vanished() -> tuple[Observation, ...]:
     return (Observation(status=None, raw=None, notes=("rows_vanished",)),)
 
 
-def _times(attempt: Attempt, row: RawRow, now: datetime, zone: ZoneInfo) -> Times:
+def _times(attempt: AttemptView, row: RawRow, now: datetime, zone: ZoneInfo) -> Times:
     shown_pickup = moment(row.pickup_time, pickup_of(attempt), zone)
     pickup = shown_pickup or latest_pickup_of(attempt)
     shown = _chain(row, pickup, zone)
@@ -97,9 +99,9 @@ def _times(attempt: Attempt, row: RawRow, now: datetime, zone: ZoneInfo) -> Time
     )
 
 
-def _remembered(attempt: Attempt) -> dict[str, datetime]:
+def _remembered(attempt: AttemptView) -> dict[str, datetime]:
     """Recall what once came true: a time that turns back into N/A takes nothing back."""
-    known = {name: attempt.refs.get(f"at_{name}") for name in MILESTONES}
+    known = {name: attempt.codec_state.get(f"at_{name}") for name in MILESTONES}
     return {name: datetime.fromisoformat(when) for name, when in known.items() if when}
 
 
@@ -122,11 +124,11 @@ def _cancelled_at(row: RawRow, now: datetime, zone: ZoneInfo) -> datetime | None
     return when if when and when <= now + TOLERANCE else None
 
 
-def _cancelled_by(attempt: Attempt) -> CancelledBy:
-    return CancelledBy.MERCHANT if attempt.cancelling else CancelledBy.UNKNOWN
+def _cancelled_by(attempt: AttemptView) -> CancelledBy:
+    return CancelledBy.MERCHANT if attempt.cancel_requested else CancelledBy.UNKNOWN
 
 
-def _has_goods(attempt: Attempt, times: Times) -> bool:
+def _has_goods(attempt: AttemptView, times: Times) -> bool:
     return attempt.rank >= GOODS_WITH_COURIER or "left" in times.true or "customer" in times.true
 
 
@@ -134,15 +136,15 @@ def _pickup_eta(times: Times, rule: Rule) -> datetime | None:
     return times.expected.get("arrive", times.pickup) if rule.status is DeliveryStatus.CREATED else None
 
 
-def _price(attempt: Attempt, row: RawRow) -> Price | None:
+def _price(attempt: AttemptView, row: RawRow) -> Price | None:
     """Tell a price only when it is new: the list does not say whether it includes VAT, the create does (D-24)."""
-    known = attempt.refs.get("price")
+    known = attempt.codec_state.get("price")
     if row.delivery_price is None or (known and Decimal(known) == row.delivery_price):
         return None
     return Price(row.delivery_price, CURRENCY)
 
 
-def _memory(attempt: Attempt, sighting: Sighting, times: Times, day: str) -> dict[str, str]:
+def _memory(attempt: AttemptView, sighting: Sighting, times: Times, day: str) -> dict[str, str]:
     """Write down what the next look must know (D-51, D-52, D-57)."""
     found = {f"at_{name}": when.isoformat() for name, when in times.true.items()}
     found["day"] = day
@@ -155,7 +157,7 @@ def _memory(attempt: Attempt, sighting: Sighting, times: Times, day: str) -> dic
     return found | remember_token(attempt, sighting.token)
 
 
-def _notes(attempt: Attempt, sighting: Sighting, times: Times, *, both: bool) -> tuple[str, ...]:
+def _notes(attempt: AttemptView, sighting: Sighting, times: Times, *, both: bool) -> tuple[str, ...]:
     shown = times.shown_pickup
     moved = shown is not None and abs(shown - pickup_of(attempt)) > TOLERANCE and shown != latest_pickup_of(attempt)
     known = known_tokens(attempt)

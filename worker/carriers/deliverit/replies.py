@@ -12,7 +12,7 @@ from worker.carriers.deliverit.status import MessageTable, reason_of
 from worker.carriers.deliverit.wire import RawAnswer, decode
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Reply
-from worker.http.redaction import discreet, nameless
+from worker.http.redaction import redact_customer, redact_names
 
 SHUT_OUT = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 LONGEST_TEXT = 300
@@ -65,7 +65,7 @@ def refusal_of(answer: RawAnswer | None, table: MessageTable, order: Order) -> R
 
 def said_of(message: str, order: Order) -> str:
     """Repeat what is said of an order, without its customer."""
-    return nameless(discreet(message[: 4 * LONGEST_TEXT], order), order)[:LONGEST_TEXT]
+    return redact_names(redact_customer(message[: 4 * LONGEST_TEXT], order), order)[:LONGEST_TEXT]
 
 
 def _check_rate(reply: Reply, now: datetime | None) -> None:

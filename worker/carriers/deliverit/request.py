@@ -20,7 +20,7 @@ from schemas.stores import Store
 from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.times import is_real, whole_minute
 from worker.carriers.deliverit.wire import plain
-from worker.carriers.port import Attempt, Booking
+from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 DENMARK = 45
@@ -81,7 +81,7 @@ def fields_of(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
     }
 
 
-def details_of(subject: Booking | Attempt, zone: ZoneInfo) -> dict[str, str]:
+def details_of(subject: Booking | AttemptView, zone: ZoneInfo) -> dict[str, str]:
     """Write an order that is transferred, or its update, which replaces all of it (D-77). Raises Refused.
 
     There is no field for the time: whoever books the driver reads it in the remarks.
@@ -90,7 +90,7 @@ def details_of(subject: Booking | Attempt, zone: ZoneInfo) -> dict[str, str]:
     _check_paid(order)
     street, unit = split_street(order.dropoff.street)
     return {
-        "ordernumber": subject.tag,
+        "ordernumber": subject.reference,
         "name": plain(order.customer.name) or _refuse("customer.name"),
         "telephone": national_phone(order, subject.store) or _refuse("customer.phone"),
         "street": street or _refuse("dropoff.street"),
@@ -127,12 +127,12 @@ def split_street(street: str) -> tuple[str, str]:
     return (found["street"], found["unit"]) if found else (whole, "")
 
 
-def _remarks(subject: Booking | Attempt, *first: str) -> str:
+def _remarks(subject: Booking | AttemptView, *first: str) -> str:
     """Put our tag first: it is the only reference that comes back (D-10)."""
     order = subject.order
     told = (*first, order.dropoff.unit, order.dropoff.notes, order.notes)
     parts = dict.fromkeys(part for part in map(plain, told) if part)
-    return f"#{subject.tag} {' / '.join(parts)}"[:LONGEST_REMARKS].rstrip(" /")
+    return f"#{subject.reference} {' / '.join(parts)}"[:LONGEST_REMARKS].rstrip(" /")
 
 
 def _local_time(pickup_at: datetime, zone: ZoneInfo) -> str:

@@ -18,7 +18,7 @@ from worker.carriers.deliverit.replies import unread
 from worker.carriers.deliverit.request import national_phone
 from worker.carriers.deliverit.status import NOTHING_FOUND
 from worker.carriers.deliverit.wire import RawAnswer, RawRow, RawWhen, decode
-from worker.carriers.port import Attempt, attempt_of
+from worker.carriers.port import AttemptView, attempt_id_of
 from worker.errors import Unreadable
 from worker.http.call import Reply
 
@@ -73,7 +73,7 @@ class DayList:
             for mark in sighting.marks:
                 self._marked[mark].append(sighting)
 
-    def find(self, attempt: Attempt) -> Found | None:
+    def find(self, attempt: AttemptView) -> Found | None:
         """Find an attempt's row by its marks, the surest first."""
         tagged = self._rows(f"tag:{attempt.id}")
         sighting = self._by_known_token(attempt) or _likeliest(tagged) or self._by_known_fingerprint(attempt)
@@ -81,17 +81,17 @@ class DayList:
             return None
         return Found(sighting, _extras(sighting, tagged, attempt))
 
-    def may_hold(self, attempt: Attempt) -> bool:
+    def may_hold(self, attempt: AttemptView) -> bool:
         """Tell whether some row may be this attempt's after all: never adopted, but no proof of absence (D-61)."""
         telephone = national_phone(attempt.order, attempt.store)
         suspects = (*self._rows(f"untagged:{telephone}"), *self._rows("untagged:"))
         return bool(self._rows(f"mentioned:{attempt.id}")) or any(_looks_like(one, attempt) for one in suspects)
 
-    def _by_known_token(self, attempt: Attempt) -> Sighting | None:
+    def _by_known_token(self, attempt: AttemptView) -> Sighting | None:
         return next((row for token in known_tokens(attempt) for row in self._rows(f"token:{token}")), None)
 
-    def _by_known_fingerprint(self, attempt: Attempt) -> Sighting | None:
-        known = attempt.refs.get("fingerprint")
+    def _by_known_fingerprint(self, attempt: AttemptView) -> Sighting | None:
+        known = attempt.codec_state.get("fingerprint")
         rows = self._rows(f"fingerprint:{known}") if known else ()
         return rows[0] if len(rows) == 1 and rows[0].attempt_id is None else None
 
@@ -114,14 +114,14 @@ def read_day(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
     return DayList(tuple(_sight(row, company, zone) for row in rows if row), whole=None not in rows)
 
 
-def known_tokens(attempt: Attempt) -> list[str]:
+def known_tokens(attempt: AttemptView) -> list[str]:
     """List every cancel token this attempt ever had, the newest first (D-32)."""
-    older = attempt.refs.get("cancel_history", "").split()
-    newest = (attempt.ref, attempt.refs.get("cancel"))
+    older = attempt.codec_state.get("cancel_history", "").split()
+    newest = (attempt.ref, attempt.codec_state.get("cancel"))
     return [token for token in (*newest, *reversed(older)) if token and is_token(token)]
 
 
-def remember_token(attempt: Attempt, token: str | None) -> dict[str, str]:
+def remember_token(attempt: AttemptView, token: str | None) -> dict[str, str]:
     """Write down a cancel token; what was known before stays known, because a row may still show it (D-32)."""
     known = known_tokens(attempt)
     if token is None or token in known:
@@ -144,7 +144,7 @@ def _sight(row: RawRow, company: str, zone: ZoneInfo) -> Sighting:
 
 
 def _tags(remarks: str) -> tuple[int, ...]:
-    found = (attempt_of(tag.upper()) for tag in TAG.findall(remarks))
+    found = (attempt_id_of(tag.upper()) for tag in TAG.findall(remarks))
     return tuple(dict.fromkeys(attempt_id for attempt_id in found if attempt_id is not None))
 
 
@@ -158,14 +158,14 @@ def _standing_and_age(sighting: Sighting) -> tuple[bool, bool, float]:
     return bool(sighting.row.cancel), made is None, made.timestamp() if made else 0.0
 
 
-def _extras(own: Sighting, tagged: Sequence[Sighting], attempt: Attempt) -> tuple[str, ...]:
+def _extras(own: Sighting, tagged: Sequence[Sighting], attempt: AttemptView) -> tuple[str, ...]:
     mine = {own.token, *known_tokens(attempt)}
     others = (one for one in tagged if one is not own and not one.row.cancel)
-    tokens = (one.token or stand_in(attempt.tag) for one in others if one.token is None or one.token not in mine)
+    tokens = (one.token or stand_in(attempt.reference) for one in others if one.token is None or one.token not in mine)
     return tuple(dict.fromkeys(tokens))
 
 
-def _looks_like(sighting: Sighting, attempt: Attempt) -> bool:
+def _looks_like(sighting: Sighting, attempt: AttemptView) -> bool:
     code = sighting.row.zip
     if code is not None and code.zfill(4) != attempt.order.dropoff.postal_code.strip().zfill(4):  # D-13
         return False

@@ -18,7 +18,7 @@ from worker.carriers.deliverit.replies import answer_of, refusal_of, said_of, un
 from worker.carriers.deliverit.rows import known_tokens
 from worker.carriers.deliverit.status import FOR_DELIVERY, NOT_SAVED, NUMBER_TAKEN, TRANSFER_REFUSALS, UPDATED
 from worker.carriers.deliverit.wire import RawAnswer
-from worker.carriers.port import Attempt, Booking, Observation, Price, Raw
+from worker.carriers.port import AttemptView, Booking, Observation, Price, Raw
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain
 from worker.http.call import Reply
 
@@ -63,7 +63,7 @@ class TransferReader:
             raise unread(reply)
         return self._standing(answer, "created")
 
-    def updated(self, reply: Reply, attempt: Attempt) -> Observation:
+    def updated(self, reply: Reply, attempt: AttemptView) -> Observation:
         """Read the answer to an update, which says `error` true when all is well (D-76). Raises as a create does."""
         answer = answer_of(reply)
         message = _message(answer)
@@ -74,9 +74,9 @@ class TransferReader:
         if FOR_DELIVERY not in message:
             raise Uncertain("updated, but the customer is said to pick it up")
         known = replace(self._standing(answer, "updated"), status=DeliveryStatus(attempt.state))
-        return known if known.ref else replace(known, refs={})
+        return known if known.ref else replace(known, codec_state={})
 
-    def cancelled(self, reply: Reply, attempt: Attempt) -> Observation | None:
+    def cancelled(self, reply: Reply, attempt: AttemptView) -> Observation | None:
         """Read the answer to a cancel: only `canceled` true counts (D-78). Raises Refused, Unavailable or Uncertain.
 
         Where no driver was seen no read will ever show it, so this word is the last there is; None otherwise.
@@ -106,7 +106,7 @@ class TransferReader:
             raw=Raw("transfer", word),
             detail="manual_dispatch",
             ref=number or None,
-            refs={NUMBER: number},
+            codec_state={NUMBER: number},
             price=Price(price, CURRENCY, "included") if price is not None else None,
             notes=self._link_notes(link),
         )
@@ -117,31 +117,31 @@ class TransferReader:
         return ("link_host_differs",) if link.host != urlsplit(self.origin).hostname else ()  # D-01
 
 
-def is_transferred(attempt: Attempt) -> bool:
+def is_transferred(attempt: AttemptView) -> bool:
     """Tell whether an order was handed over rather than a driver booked, whatever the account does by now."""
-    return NUMBER in attempt.refs
+    return NUMBER in attempt.codec_state
 
 
-def is_booked(attempt: Attempt) -> bool:
+def is_booked(attempt: AttemptView) -> bool:
     """Tell whether a row of the day list ever showed a driver for it."""
-    return "day" in attempt.refs
+    return "day" in attempt.codec_state
 
 
-def number_of(attempt: Attempt) -> str | None:
+def number_of(attempt: AttemptView) -> str | None:
     """Tell DeliverIt's number of a transferred order, from its links or from a person; None where neither told it."""
     if not is_transferred(attempt):
         return None
     rows = known_tokens(replace(attempt, ref=None))
     given = attempt.ref if is_token(attempt.ref) and attempt.ref not in rows else None
-    return attempt.refs[NUMBER] or given
+    return attempt.codec_state[NUMBER] or given
 
 
-def driver_of(attempt: Attempt) -> Attempt:
+def driver_of(attempt: AttemptView) -> AttemptView:
     """Show a transferred order as the driver order it may have become, which is named by its own cancel link."""
-    return replace(attempt, ref=attempt.refs.get("cancel")) if is_transferred(attempt) else attempt
+    return replace(attempt, ref=attempt.codec_state.get("cancel")) if is_transferred(attempt) else attempt
 
 
-def renamed(attempt: Attempt, seen: Sequence[Observation]) -> tuple[Observation, ...]:
+def renamed(attempt: AttemptView, seen: Sequence[Observation]) -> tuple[Observation, ...]:
     """Keep the name of a transferred order whose driver was seen, unless it had none."""
     if not is_transferred(attempt):
         return tuple(seen)

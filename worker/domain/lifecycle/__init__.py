@@ -4,55 +4,67 @@ Pure: every function takes a delivery and returns the `Change`, the delivery as 
 Nothing here reads a clock, a database or a network.
 """
 
-from worker.domain.lifecycle.alarms import attended, ring
-from worker.domain.lifecycle.call_outcomes import amended, begin_booking, begin_call, cancel_answered, due, settle
-from worker.domain.lifecycle.change import Rules, snapshot
-from worker.domain.lifecycle.dispatch_gate import ready_now, waits_at
-from worker.domain.lifecycle.missed_reads import look_now, missed, put_off, unseen
-from worker.domain.lifecycle.observations import observe
-from worker.domain.lifecycle.offers import confirmed, rule
-from worker.domain.lifecycle.order_messages import accept, ask_cancel
-from worker.domain.lifecycle.platform_status import amend, platform_differs, platform_said
-from worker.domain.lifecycle.reconciliation import absent, lost, resolve, unfindable
-from worker.domain.lifecycle.retry import kept_from_retry, retry
+from worker.domain.lifecycle.alarms import fire_alarms, resolve_attention
+from worker.domain.lifecycle.call_outcomes import (
+    apply_amend_outcome,
+    apply_cancel_outcome,
+    apply_create_outcome,
+    begin_booking,
+    begin_call,
+    is_due,
+)
+from worker.domain.lifecycle.change import TermsByAccount, snapshot
+from worker.domain.lifecycle.dispatch_gate import closed_gate, with_ready_time
+from worker.domain.lifecycle.missed_reads import postpone, record_missing, record_read_failure, schedule_read_now
+from worker.domain.lifecycle.observations import apply_observations
+from worker.domain.lifecycle.offers import apply_confirm_outcome, decide_offer
+from worker.domain.lifecycle.order_messages import accept_order, apply_cancel_request
+from worker.domain.lifecycle.platform_status import apply_order_message, apply_platform_status, record_platform_conflict
+from worker.domain.lifecycle.reconciliation import (
+    mark_outcome_unknown,
+    no_lookup_available,
+    record_not_found,
+    resolve_unknown_outcome,
+)
+from worker.domain.lifecycle.retry import retry, retry_blocker
 from worker.domain.lifecycle.routing import route
-from worker.domain.lifecycle.status_mapping import Words, explained, reread
-from worker.domain.lifecycle.surplus import duplicates
+from worker.domain.lifecycle.status_mapping import StatusMappings, apply_mappings, reapply_mappings
+from worker.domain.lifecycle.surplus import record_duplicates
 
 __all__ = [
-    "Rules",
-    "Words",
-    "absent",
-    "accept",
-    "amend",
-    "amended",
-    "ask_cancel",
-    "attended",
+    "StatusMappings",
+    "TermsByAccount",
+    "accept_order",
+    "apply_amend_outcome",
+    "apply_cancel_outcome",
+    "apply_cancel_request",
+    "apply_confirm_outcome",
+    "apply_create_outcome",
+    "apply_mappings",
+    "apply_observations",
+    "apply_order_message",
+    "apply_platform_status",
     "begin_booking",
     "begin_call",
-    "cancel_answered",
-    "confirmed",
-    "due",
-    "duplicates",
-    "explained",
-    "kept_from_retry",
-    "look_now",
-    "lost",
-    "missed",
-    "observe",
-    "platform_differs",
-    "platform_said",
-    "put_off",
-    "ready_now",
-    "reread",
-    "resolve",
+    "closed_gate",
+    "decide_offer",
+    "fire_alarms",
+    "is_due",
+    "mark_outcome_unknown",
+    "no_lookup_available",
+    "postpone",
+    "reapply_mappings",
+    "record_duplicates",
+    "record_missing",
+    "record_not_found",
+    "record_platform_conflict",
+    "record_read_failure",
+    "resolve_attention",
+    "resolve_unknown_outcome",
     "retry",
-    "ring",
+    "retry_blocker",
     "route",
-    "rule",
-    "settle",
+    "schedule_read_now",
     "snapshot",
-    "unfindable",
-    "unseen",
-    "waits_at",
+    "with_ready_time",
 ]

@@ -7,11 +7,11 @@ from typing import Any
 
 from schemas.events import DeliveryEvent, EventType
 from schemas.status import TO_PLATFORM, CancelledBy, Cause, DeliveryStatus, Evidence
-from worker.domain.carrier_terms import Terms
+from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.delivery import Attempt, Change, Delivery, Event
 from worker.domain.planner import Alarm, plan
 
-Rules = Mapping[str, Terms]
+TermsByAccount = Mapping[str, CarrierTerms]
 SURPLUS = "surplus_courier"
 """Asks for a person who stops a courier too many: we could not."""
 OFFER_WAITS = "offer_waits"
@@ -28,31 +28,31 @@ UNTIL_ITS_END = OPEN_QUESTIONS | {CHANGED, REFERENCE}
 """What is asked for only while an order may stand at the carrier: whoever is asked next is told what is true then."""
 
 
-class Edit:
+class ChangeBuilder:
     """A change in the making: the delivery so far, and the events so far."""
 
-    def __init__(self, delivery: Delivery, rules: Rules, now: datetime, cause: Cause) -> None:
+    def __init__(self, delivery: Delivery, rules: TermsByAccount, now: datetime, cause: Cause) -> None:
         self.delivery, self.rules, self.now, self.cause = delivery, rules, now, cause
         self.events: list[Event] = []
 
-    def set(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         """Change the delivery."""
         self.delivery = replace(self.delivery, **changes)
 
-    def put(self, attempt: Attempt, **changes: Any) -> Attempt:
+    def update_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
         """Change one of its attempts; return it as it is then."""
         changed = replace(attempt, **changes)
         self.delivery = self.delivery.with_attempt(changed)
         return changed
 
-    def tell(self, kind: EventType, attempt: Attempt | None = None, **said: Any) -> None:
+    def add_event(self, kind: EventType, attempt: Attempt | None = None, **said: Any) -> None:
         """Add an event to the delivery's sequence: a snapshot of it, with what is `said` laid over."""
-        self.set(sequence=self.delivery.sequence + 1)
+        self.update(sequence=self.delivery.sequence + 1)
         data = snapshot(self.delivery, attempt or self.delivery.active, self.cause, self.now)
         data = data.model_copy(update=said) if said else data
         self.events.append(Event(kind, self.delivery.sequence, self.now, data))
 
-    def enter(self, status: DeliveryStatus, attempt: Attempt | None = None, **described: Any) -> None:
+    def set_status(self, status: DeliveryStatus, attempt: Attempt | None = None, **described: Any) -> None:
         """Make `status` the delivery's, with its description, and tell; the same again is not news."""
         before = self.delivery
         blank = {"detail": None, "reason": None, "reason_text": None, "cancelled_by": None}
@@ -62,37 +62,39 @@ class Edit:
             return
         previous = before.previous_status if same else before.status
         described["previous_status"] = previous if before.sequence else None
-        self.set(status=status, changed_at=self.now, **described)
-        self.tell(EventType.UPDATED if same else EventType.STATUS_CHANGED, attempt)
+        self.update(status=status, changed_at=self.now, **described)
+        self.add_event(EventType.UPDATED if same else EventType.STATUS_CHANGED, attempt)
 
-    def cancel_as_wished(self, attempt: Attempt | None = None, **described: Any) -> None:
+    def cancel_as_requested(self, attempt: Attempt | None = None, **described: Any) -> None:
         """End the delivery as cancelled by whoever wished it."""
-        wish = self.delivery.cancel
+        wish = self.delivery.cancel_request
         assert wish is not None  # noqa: S101 - the caller's branch
-        self.enter(DeliveryStatus.CANCELLED, attempt, **{**described, "cancelled_by": CancelledBy(wish.cancelled_by)})
+        self.set_status(
+            DeliveryStatus.CANCELLED, attempt, **{**described, "cancelled_by": CancelledBy(wish.cancelled_by)}
+        )
 
-    def attend(self, word: str, attempt: Attempt | None = None) -> None:
+    def request_attention(self, word: str, attempt: Attempt | None = None) -> None:
         """Ask for a person, once for each word."""
         if word not in self.delivery.asks:
-            self.set(attention=", ".join([*self.delivery.asks, word]))
-            self.tell(EventType.ATTENTION_REQUIRED, attempt, reason_text=word)
+            self.update(attention=", ".join([*self.delivery.asks, word]))
+            self.add_event(EventType.ATTENTION_REQUIRED, attempt, reason_text=word)
 
-    def answer(self, words: Container[str]) -> None:
+    def clear_attention(self, words: Container[str]) -> None:
         """Ask no more for a person about these."""
         left = ", ".join(word for word in self.delivery.asks if word not in words) or None
         if left != self.delivery.attention:
-            self.set(attention=left)
+            self.update(attention=left)
 
-    def relieve(self) -> None:
+    def clear_all_attention(self) -> None:
         """Ask no more for a person, unless it is about a courier too many: whatever happens here, that one lives."""
-        self.answer([word for word in self.delivery.asks if word != SURPLUS])
+        self.clear_attention([word for word in self.delivery.asks if word != SURPLUS])
 
-    def done(self) -> Change:
+    def build(self) -> Change:
         """Plan the next step and give the change."""
         turn = plan(self.delivery, self.rules, self.now)
         planned = (turn.step, turn.at, turn.attempt) if turn else (None, None, None)
-        if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.turn):
-            self.set(**dict(zip(("step", "next_run_at", "turn"), planned, strict=True)))
+        if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.step_attempt_id):
+            self.update(**dict(zip(("step", "next_run_at", "step_attempt_id"), planned, strict=True)))
         return Change(self.delivery, tuple(self.events))
 
 

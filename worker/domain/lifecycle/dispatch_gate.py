@@ -17,21 +17,21 @@ WAITING = "waiting_for_shop"
 """The detail of a queued delivery whose gate is closed."""
 
 
-def opens(gate: str, status: int | None) -> bool:
+def is_open(gate: str, status: int | None) -> bool:
     """Tell whether a status opens a gate; one that is not told opens only `placed`."""
     return gate == PLACED if status is None else reaction_to(status) in OPENS[gate]
 
 
-def waits_at(gate: str, order: Order) -> str | None:
+def closed_gate(gate: str, order: Order) -> str | None:
     """Name the gate that a new order waits at, None when it is open.
 
     A preorder passes the gate `placed` when it says when it is wanted: it waits for that (O-19).
     """
     timed = gate == PLACED and order.deliver_at is not None
-    return None if timed or opens(gate, order.status) else gate
+    return None if timed or is_open(gate, order.status) else gate
 
 
-def ready_now(order: Order, now: datetime) -> Order:
+def with_ready_time(order: Order, now: datetime) -> Order:
     """Note when the kitchen was ready for an order as soon as possible, if it is: the courier may come at once."""
     told = order.ready_at is not None or order.deliver_at is not None
     ready = not told and reaction_to(order.status) is Reaction.READY

@@ -7,7 +7,7 @@ from typing import Any
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from worker.carriers.port import Courier, Observation
 from worker.domain.delivery import Delivery
-from worker.domain.lifecycle.change import Edit
+from worker.domain.lifecycle.change import ChangeBuilder
 
 MOST = 10_000_000
 """No courier costs this much: a larger amount is a carrier's mistake, and may be too long to write down."""
@@ -15,7 +15,7 @@ PLACES_APART = timedelta(minutes=1)
 """Between two events that tell of nothing but where the courier is."""
 
 
-def describe(edit: Edit, news: Observation, *, only: bool = False) -> bool:
+def update_details(edit: ChangeBuilder, news: Observation, *, only: bool = False) -> bool:
     """Keep what the news says beside the status; tell whether any of it is worth an event.
 
     Where that is `only` the courier's place, of which there was word just now, it is left for the next look: what were
@@ -33,9 +33,9 @@ def describe(edit: Edit, news: Observation, *, only: bool = False) -> bool:
     changed = {name: value for name, value in said.items() if value not in (None, getattr(before, name))}
     if only and changed.keys() == {"courier"} and _only_moved(before, courier, edit.now):
         return False
-    edit.set(**changed)
+    edit.update(**changed)
     if "courier" in changed and courier and courier.latitude is not None:
-        edit.set(located_at=edit.now)
+        edit.update(located_at=edit.now)
     return bool(changed)
 
 
@@ -77,7 +77,7 @@ def _proof(news: Observation) -> ProofInfo | None:
     return ProofInfo(**said)
 
 
-def words(news: Observation, **more: Any) -> dict[str, Any]:
+def status_details(news: Observation, **more: Any) -> dict[str, Any]:
     """Turn an observation into the description of a status."""
     return {
         "detail": news.detail,
@@ -90,7 +90,7 @@ def words(news: Observation, **more: Any) -> dict[str, Any]:
     }
 
 
-def stamped(edit: Edit, news: Observation, since: int) -> None:
+def stamp_events(edit: ChangeBuilder, news: Observation, since: int) -> None:
     """Put the carrier's own time on the events that this news caused."""
     times = {"occurred_at": news.occurred_at, "occurred_at_assumed_zone": news.occurred_at_assumed_zone}
     edit.events[since:] = [replace(event, data=event.data.model_copy(update=times)) for event in edit.events[since:]]

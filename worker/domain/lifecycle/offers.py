@@ -7,80 +7,84 @@ from datetime import datetime, timedelta
 
 from schemas.status import Cause, DeliveryStatus
 from worker.carriers.port import Observation
-from worker.domain.delivery import Attempt, Change, Delivery, Ruling
-from worker.domain.lifecycle.change import OFFER_WAITS, Edit, Rules
-from worker.domain.lifecycle.missed_reads import wait
-from worker.domain.lifecycle.observations import take_news
+from worker.domain.delivery import Attempt, Change, Delivery, OfferDecision
+from worker.domain.lifecycle.change import OFFER_WAITS, ChangeBuilder, TermsByAccount
+from worker.domain.lifecycle.missed_reads import back_off
+from worker.domain.lifecycle.observations import apply_observation
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
 """How long before the food is ready a courier may come."""
 
 
-def weigh(edit: Edit, attempt_id: int) -> None:
+def evaluate_offer(edit: ChangeBuilder, attempt_id: int) -> None:
     """Rule on an offer that was just taken in, or ask for a person who does."""
     attempt = edit.delivery.attempt(attempt_id)
     if attempt is None or not _open(edit.delivery, attempt):
         return
     if _suits(edit, attempt):
-        edit.put(attempt, ruling=Ruling.ACCEPT.value)
+        edit.update_attempt(attempt, offer_decision=OfferDecision.ACCEPT.value)
     else:
-        edit.attend(OFFER_WAITS, attempt)
+        edit.request_attention(OFFER_WAITS, attempt)
 
 
-def rule(delivery: Delivery, ruling: Ruling, rules: Rules, now: datetime) -> Change | None:
+def decide_offer(delivery: Delivery, ruling: OfferDecision, rules: TermsByAccount, now: datetime) -> Change | None:
     """Take a person's word on an offer, which is then answered at once; None when no offer waits for one."""
     attempt = delivery.active
     if attempt is None or not _open(delivery, attempt):
         return None
-    edit = Edit(delivery, rules, now, Cause.OPERATOR)
-    edit.set(retry_at=None)
-    edit.answer({OFFER_WAITS})
-    edit.put(attempt, ruling=ruling.value)
-    return edit.done()
+    edit = ChangeBuilder(delivery, rules, now, Cause.OPERATOR)
+    edit.update(retry_at=None)
+    edit.clear_attention({OFFER_WAITS})
+    edit.update_attempt(attempt, offer_decision=ruling.value)
+    return edit.build()
 
 
-def begin_answer(edit: Edit, attempt: Attempt) -> None:
+def begin_confirm(edit: ChangeBuilder, attempt: Attempt) -> None:
     """Fix the word on an offer before it is sent: what was said in doubt is said again, unless a cancel is wished."""
-    lapsed = Ruling.ACCEPT if _suits(edit, attempt) else Ruling.DENY
-    ruling = Ruling.DENY.value if edit.delivery.cancel is not None else attempt.ruling or lapsed.value
-    edit.answer({OFFER_WAITS})
-    edit.put(attempt, ruling=ruling)
+    lapsed = OfferDecision.ACCEPT if _suits(edit, attempt) else OfferDecision.DENY
+    ruling = (
+        OfferDecision.DENY.value if edit.delivery.cancel_request is not None else attempt.offer_decision or lapsed.value
+    )
+    edit.clear_attention({OFFER_WAITS})
+    edit.update_attempt(attempt, offer_decision=ruling)
 
 
-def confirmed(
+def apply_confirm_outcome(
     delivery: Delivery,
     attempt_id: int,
     outcome: Observation | CarrierError,
-    rules: Rules,
+    rules: TermsByAccount,
     now: datetime,
 ) -> Change:
     """Take the answer to accepting or denying an offer. Accepting is repeatable, so doubt only means again (D-33)."""
-    edit = Edit(delivery, rules, now, Cause.RESPONSE)
+    edit = ChangeBuilder(delivery, rules, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.state != DeliveryStatus.AWAITING_CONFIRMATION:
-        return edit.done()
-    attempt = edit.put(attempt, wait_until=None)
+        return edit.build()
+    attempt = edit.update_attempt(attempt, wait_until=None)
     if isinstance(outcome, Refused):
         # "Time limit reached or order does not exist": only the carrier's list can tell which (D-30).
-        edit.put(attempt, doubted_at=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None)
+        edit.update_attempt(
+            attempt, offer_unclear_since=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None
+        )
     elif isinstance(outcome, CarrierError):
-        wait(edit, outcome)
+        back_off(edit, outcome)
     else:
-        edit.set(failures=0, retry_at=None)
+        edit.update(failures=0, retry_at=None)
         agreed = attempt.offered_at if outcome.status is DeliveryStatus.CREATED else None
-        take_news(edit, edit.put(attempt, pickup_at=agreed or attempt.pickup_at), outcome)
-    return edit.done()
+        apply_observation(edit, edit.update_attempt(attempt, pickup_at=agreed or attempt.pickup_at), outcome)
+    return edit.build()
 
 
 def _open(delivery: Delivery, attempt: Attempt) -> bool:
     """Tell whether an attempt's offer waits for somebody's word."""
     standing = attempt == delivery.active and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION
-    offered = attempt.offered_at is not None and attempt.doubted_at is None
-    return standing and offered and attempt.ruling is None and delivery.cancel is None
+    offered = attempt.offered_at is not None and attempt.offer_unclear_since is None
+    return standing and offered and attempt.offer_decision is None and delivery.cancel_request is None
 
 
-def _suits(edit: Edit, attempt: Attempt) -> bool:
+def _suits(edit: ChangeBuilder, attempt: Attempt) -> bool:
     """Tell whether an offered time is within the account's limit, and not before the food is ready."""
     assert attempt.offered_at is not None  # noqa: S101 - the callers' branch
     limit, ready = edit.rules[attempt.carrier].capabilities.max_shift, edit.delivery.order.ready_at

@@ -6,17 +6,17 @@ from datetime import datetime
 
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence
 from worker.carriers.port import Observation, Raw
-from worker.domain.delivery import Change, Delivery, Unread
-from worker.domain.lifecycle.change import Edit, Rules
-from worker.domain.lifecycle.observations import MAPPED, take_news, word_of
+from worker.domain.delivery import Change, Delivery, UnmappedStatus
+from worker.domain.lifecycle.change import ChangeBuilder, TermsByAccount
+from worker.domain.lifecycle.observations import MAPPED, apply_observation, status_key
 
-Words = Mapping[str, DeliveryStatus]
+StatusMappings = Mapping[str, DeliveryStatus]
 """What the unknown words of one account mean, by entity and code."""
 
 
-def explained(seen: Iterable[Observation], words: Words) -> tuple[Observation, ...]:
+def apply_mappings(seen: Iterable[Observation], words: StatusMappings) -> tuple[Observation, ...]:
     """Give the words that a codec did not know the meaning that an operator gave them."""
-    return tuple(_meant(each, words.get(word_of(each.raw))) if each.raw else each for each in seen)
+    return tuple(_meant(each, words.get(status_key(each.raw))) if each.raw else each for each in seen)
 
 
 def _meant(news: Observation, status: DeliveryStatus | None) -> Observation:
@@ -28,17 +28,24 @@ def _meant(news: Observation, status: DeliveryStatus | None) -> Observation:
     return replace(news, status=status, evidence=Evidence.WEAK, cancelled_by=by, notes=notes)
 
 
-def reread(delivery: Delivery, carrier: str, words: Words, rules: Rules, now: datetime) -> Change | None:
+def reapply_mappings(
+    delivery: Delivery, carrier: str, words: StatusMappings, rules: TermsByAccount, now: datetime
+) -> Change | None:
     """Read again what an account last said of the attempts whose last word means something now; None if none does."""
-    edit = Edit(delivery, rules, now, Cause.OPERATOR)
+    edit = ChangeBuilder(delivery, rules, now, Cause.OPERATOR)
     for attempt in delivery.attempts:
-        if attempt.carrier != carrier or attempt.unread is None:
+        if attempt.carrier != carrier or attempt.unmapped_status is None:
             continue
-        (news,) = explained([_said(attempt.unread)], words)
+        (news,) = apply_mappings([_said(attempt.unmapped_status)], words)
         if news.status is not None:
-            take_news(edit, edit.delivery.attempt(attempt.id) or attempt, news)
-    return edit.done() if edit.delivery != delivery else None
+            apply_observation(edit, edit.delivery.attempt(attempt.id) or attempt, news)
+    return edit.build() if edit.delivery != delivery else None
 
 
-def _said(unread: Unread) -> Observation:
-    return Observation(None, Raw(unread.entity, unread.code, unread.text), stamp=unread.stamp, occurred_at=unread.stamp)
+def _said(unread: UnmappedStatus) -> Observation:
+    return Observation(
+        None,
+        Raw(unread.entity, unread.code, unread.text),
+        carrier_time=unread.carrier_time,
+        occurred_at=unread.carrier_time,
+    )

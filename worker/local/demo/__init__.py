@@ -21,7 +21,7 @@ from worker.bus.streams import Bus
 from worker.local.demo.orders import MALFORMED, SAMPLES, first_word, next_word
 from worker.local.demo.platform import DELIVERED, FOUND, put, told
 from worker.local.demo.show import Seen, display, say
-from worker.local.supervisor import Fleet, free_port, read_tail, start_redis
+from worker.local.supervisor import Supervisor, free_port, read_tail, start_redis
 
 FOLDER = Path("var/demo")
 SETTINGS = FOLDER / "settings.sh"
@@ -69,7 +69,7 @@ def run(console: Console, *, keep: bool) -> bool:
     """Run the demo; True when every order ended as its script says. Ctrl-C ends it and all its processes."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     sandbox, web, flower = free_port(), free_port(8000), free_port(5555)
-    with Fleet({**os.environ}, FOLDER / "log") as fleet:
+    with Supervisor({**os.environ}, FOLDER / "log") as fleet:
         console.print("Starting Redis, the sandbox, worker, beat, web and Flower ...", style="dim")
         url = start_redis(fleet, FOLDER / "redis")
         fleet.environ = environment(url, sandbox, web, flower)
@@ -95,18 +95,18 @@ def _write_down(environ: Mapping[str, str]) -> None:
     SETTINGS.write_text("".join(mine))
 
 
-def _watch(console: Console, fleet: Fleet, made: Bus) -> bool:
+def _watch(console: Console, fleet: Supervisor, made: Bus) -> bool:
     seen = {sample.order_id: Seen(sample) for sample in (*SAMPLES, FOUND)}
     quarantined = 0
-    made.place(MALFORMED)
+    made.add_order(MALFORMED)
     for sample in SAMPLES:
-        made.place(first_word(sample))
+        made.add_order(first_word(sample))
     started = time.monotonic()
     with display(console, seen.values()) as show:
         for event in _events(made):
             fleet.watch()
             quarantined += event.get("type") == EventType.QUARANTINED
-            show(take(seen, event, made.place))
+            show(take(seen, event, made.add_order))
             if all(each.ended for each in seen.values()) or time.monotonic() - started > LIMIT:
                 break
     return _summary(console, fleet, list(seen.values()), quarantined, time.monotonic() - started)
@@ -130,7 +130,7 @@ def take(seen: Mapping[str, Seen], event: Mapping[str, Any], place: Callable[[st
     return about if changed else None
 
 
-def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int, seconds: float) -> bool:
+def _summary(console: Console, fleet: Supervisor, seen: list[Seen], quarantined: int, seconds: float) -> bool:
     for each in seen:
         wanted = f"[red]expected {each.sample.ends} at {each.sample.carrier}[/]"
         mark = "[green]as scripted[/]" if each.right else wanted
@@ -146,7 +146,7 @@ def _summary(console: Console, fleet: Fleet, seen: list[Seen], quarantined: int,
     return right
 
 
-def _keep(console: Console, fleet: Fleet, url: str, sandbox: int, web: int, flower: int) -> None:
+def _keep(console: Console, fleet: Supervisor, url: str, sandbox: int, web: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
     console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {url}")
     console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from schemas.status import DeliveryStatus
 from worker.config.settings import load
-from worker.container import House
+from worker.container import Container
 from worker.errors import CarrierError
 from worker.http.call import Call, Operation
 from worker.local.demo.orders import ACCEPTED, Sample
@@ -33,12 +33,12 @@ def put(environ: Mapping[str, str]) -> None:
         "delivery_datetime": None,
         "delivery_datetime_utc": None,
     }
-    with closing(House(load(environ))) as made:
+    with closing(Container(load(environ))) as made:
         call = Call(Operation.AMEND, "POST", "/sandbox/ordering/orders", body=json.dumps(order).encode())
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                made.gateway.one(ordering_codec.ACCOUNT, call)
+                made.gateway.send_one(ordering_codec.ACCOUNT, call)
             except CarrierError:
                 if time.monotonic() > until:
                     raise
@@ -50,7 +50,7 @@ def put(environ: Mapping[str, str]) -> None:
 
 def told(environ: Mapping[str, str]) -> int | None:
     """Read what status the order has there in the end, None when the platform tells none."""
-    with closing(House(load(environ))) as made:
+    with closing(Container(load(environ))) as made:
         until, status = time.monotonic() + PATIENCE, None
         while status != DELIVERED and time.monotonic() < until:
             status = _status(made)
@@ -58,9 +58,9 @@ def told(environ: Mapping[str, str]) -> int | None:
         return status
 
 
-def _status(made: House) -> int | None:
+def _status(made: Container) -> int | None:
     call = ordering_codec.fetch(made.settings.ordering, FOUND.order_id, Operation.READ)
     try:
-        return ordering_codec.read_status(made.gateway.one(ordering_codec.ACCOUNT, call), FOUND.order_id)
+        return ordering_codec.read_status(made.gateway.send_one(ordering_codec.ACCOUNT, call), FOUND.order_id)
     except CarrierError:
         return None

@@ -1,4 +1,4 @@
-"""The first tables"""
+"""The first tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,10 @@ def upgrade() -> None:
     op.create_table(
         "account",
         sa.Column("name", sa.String(), nullable=False),
-        sa.Column("facts", sa.JSON(), nullable=True),
+        sa.Column("account_metadata", sa.JSON(), nullable=True),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_by", sa.String(), nullable=True),
+        sa.Column("paused_because", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
@@ -40,7 +43,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("result IS NULL"),
         sqlite_where=sa.text("result IS NULL"),
     )
-
     op.create_table(
         "dead_letter",
         sa.Column("id", sa.String(36), nullable=False),
@@ -65,12 +67,18 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("carrier", sa.String(), nullable=True),
         sa.Column("step", sa.String(), nullable=True),
+        sa.Column("step_attempt_id", sa.BigInteger(), nullable=True),
         sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("alarmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("gate", sa.String(), nullable=True),
+        sa.Column("carrier_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("located_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("retried_after_attempt", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("cancel", sa.JSON(), nullable=True),
+        sa.Column("cancel_request", sa.JSON(), nullable=True),
         sa.Column("attention", sa.String(), nullable=True),
         sa.Column("previous_status", sa.String(), nullable=True),
         sa.Column("detail", sa.String(), nullable=True),
@@ -88,6 +96,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
+        "delivery_asking",
+        "delivery",
+        ["attention"],
+        unique=False,
+        postgresql_where=sa.text("attention IS NOT NULL"),
+        sqlite_where=sa.text("attention IS NOT NULL"),
+    )
+    op.create_index("delivery_created", "delivery", ["created_at"], unique=False)
+    op.create_index(
         "delivery_due",
         "delivery",
         ["next_run_at"],
@@ -96,8 +113,13 @@ def upgrade() -> None:
         sqlite_where=sa.text("next_run_at IS NOT NULL"),
     )
     op.create_index("delivery_order", "delivery", ["order_id"], unique=False)
-    op.create_index("delivery_created", "delivery", ["created_at"], unique=False)
-
+    op.create_table(
+        "early_cancellation",
+        sa.Column("delivery_id", sa.String(36), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
     op.create_table(
         "event",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -107,10 +129,11 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("bus_id", sa.String(), nullable=True),
+        sa.Column("stream_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("key", "sequence"),
     )
+    op.create_index("event_stream_id", "event", ["stream_id"], unique=False)
     op.create_index(
         "event_unpublished",
         "event",
@@ -119,7 +142,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("published_at IS NULL"),
         sqlite_where=sa.text("published_at IS NULL"),
     )
-
+    op.create_table(
+        "identity",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
     op.create_table(
         "lease",
         sa.Column("name", sa.String(), nullable=False),
@@ -145,20 +173,49 @@ def upgrade() -> None:
         postgresql_where=sa.text("fetch_at IS NOT NULL"),
         sqlite_where=sa.text("fetch_at IS NOT NULL"),
     )
-
     op.create_table(
-        "store",
+        "shop",
         sa.Column("store_id", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("store_id"),
     )
     op.create_table(
-        "wish",
+        "status_mapping",
+        sa.Column("account", sa.String(), nullable=False),
+        sa.Column("carrier_status", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("mapped_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account", "carrier_status"),
+    )
+    op.create_table(
+        "write_back",
         sa.Column("delivery_id", sa.String(36), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("replaced", sa.Integer(), nullable=True),
+        sa.Column("written", sa.Boolean(), nullable=False),
+        sa.Column("reported", sa.Boolean(), nullable=False),
+        sa.Column("seen", sa.Integer(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_index(
+        "write_back_due_at",
+        "write_back",
+        ["due_at"],
+        unique=False,
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index(
+        "write_back_lease_until",
+        "write_back",
+        ["lease_until"],
+        unique=False,
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
     )
     op.create_table(
         "attempt",
@@ -172,23 +229,36 @@ def upgrade() -> None:
         sa.Column("submitted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ref", sa.String(), nullable=True),
-        sa.Column("refs", sa.JSON(), nullable=True),
+        sa.Column("codec_state", sa.JSON(), nullable=True),
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("resume_to", sa.String(), nullable=True),
-        sa.Column("stamp", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("carrier_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("offered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lookups", sa.Integer(), nullable=False),
-        sa.Column("cancel_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancel_checks", sa.Integer(), nullable=False),
         sa.Column("cancel_refused", sa.Boolean(), nullable=False),
-        sa.Column("doubted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("parked", sa.Boolean(), nullable=False),
+        sa.Column("offer_unclear_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("awaiting_operator", sa.Boolean(), nullable=False),
         sa.Column("surplus", sa.Boolean(), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
         sa.Column("reason_text", sa.Text(), nullable=True),
-        sa.Column("odd_word", sa.String(), nullable=True),
+        sa.Column("reported_anomalies", sa.String(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("journal_file", sa.String(), nullable=True),
+        sa.Column("cancel_accepted", sa.Boolean(), nullable=False),
+        sa.Column("cancel_requests", sa.Integer(), nullable=False),
+        sa.Column("contradicting_status", sa.String(), nullable=True),
+        sa.Column("contradicted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("follow_up_reads", sa.Integer(), nullable=False),
+        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("offer_decision", sa.String(), nullable=True),
+        sa.Column("sent_fingerprint", sa.String(), nullable=True),
+        sa.Column("pending_fingerprint", sa.String(), nullable=True),
+        sa.Column("amend_requests", sa.Integer(), nullable=False),
+        sa.Column("amend_refused", sa.Boolean(), nullable=False),
+        sa.Column("unmapped_status", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(
             ["delivery_id"],
             ["delivery.id"],
@@ -206,19 +276,4 @@ def upgrade() -> None:
         sqlite_where=sa.text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
     )
     op.create_index("attempt_ref", "attempt", ["carrier", "ref"], unique=False)
-
-
-def downgrade() -> None:
-    for table in (
-        "event",
-        "callback",
-        "attempt",
-        "delivery",
-        "message",
-        "wish",
-        "dead_letter",
-        "store",
-        "account",
-        "lease",
-    ):
-        op.drop_table(table)
+    # ### end Alembic commands ###
