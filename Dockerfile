@@ -2,7 +2,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
-# The lock is the constraint: what it does not name for running stays out of the image.
+# The lock only constrains versions. Without the extra `local` the image has no Redis server.
 RUN python -m venv /opt/order-sync \
     && /opt/order-sync/bin/pip install --no-cache-dir --disable-pip-version-check -c requirements.lock .
 

@@ -47,14 +47,14 @@ docs: $(READY) ## write docs/settings.md, docs/traps.md and docs/schemas again f
 lock: $(READY) ## renew the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 	@uv pip compile --quiet --upgrade --universal --no-annotate --no-header --python-version 3.11 \
-		--group dev --output-file $(LOCK) pyproject.toml
+		--extra local --group dev --output-file $(LOCK) pyproject.toml
 
 clean: ## remove what can be made again; var/ (the database) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment: uv where there is one, else venv and pip. The lock names every package, so pip resolves nothing and
-# any pip of the last years will do.
+# The environment: uv where there is one, else venv and pip. The lock names every package, those of the extra `local` and
+# of the group `dev` too, so pip resolves nothing and any pip of the last years will do.
 $(READY): pyproject.toml $(LOCK)
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python '>=3.11' .venv && \

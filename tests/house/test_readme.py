@@ -114,8 +114,8 @@ def test_every_command_of_the_readme_exists(line: str) -> None:
     assert [word for word in words if word.startswith("--") and word not in options] == []
 
 
-def test_the_readme_links_only_to_what_is_there() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+def test_the_pages_link_only_to_what_is_there() -> None:
+    pages = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
     links = [(page, target) for page in pages for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text())]
     assert [(page.name, target) for page, target in links if not (page.parent / target).exists()] == []
 

