@@ -26,7 +26,7 @@ TOLD = {"kind": "the name", "broker_url": "the Redis above", "bus_url": "the Red
 HEAD = """\
 # Settings
 
-<!-- Written by `make docs` from the models in worker/settings.py and worker/carriers/. -->
+<!-- Written by `make docs` from the models in worker/config/settings.py and worker/carriers/. -->
 
 Every setting is an environment variable. The same keys in lower case may stand in `order-sync.toml`, in tables
 (`[carriers.borzo]`, `token = "..."`); `ORDER_SYNC_CONFIG` names another file. The environment wins. A name that ends in

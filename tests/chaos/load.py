@@ -16,7 +16,7 @@ import redis
 from tests.chaos.clock import FastClock
 from tests.chaos.processes import DESK_STORE
 from worker.local.demo.orders import message, order
-from worker.sandbox.ordering_order import written
+from worker.sandbox.ordering.order import format_time
 
 SCRIPTS = {
     "17": ("happy", "happy", "offered", "deliverit=closed", "offered_late", "returned"),
@@ -121,7 +121,7 @@ class Load:
         if len(self.placed) % 2:
             data["ready_at"] = (self.clock() + timedelta(minutes=LATER)).isoformat()
         self.placed[order_id] = data
-        self.seed(on_platform(data, kitchen, written(self.clock())))
+        self.seed(on_platform(data, kitchen, format_time(self.clock())))
         return order_id
 
     def _soon(self, at: float) -> float:

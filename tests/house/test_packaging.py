@@ -27,8 +27,8 @@ from worker.carriers.account import CarrierAccount
 from worker.cli import app
 from worker.local.supervisor import procfile
 from worker.sandbox import SandboxConfig
-from worker.sandbox.faults import PLAY
-from worker.sandbox.lives import NAMES
+from worker.sandbox.faults import BEHAVIOURS
+from worker.sandbox.scenarios import SCRIPT_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -291,7 +291,7 @@ def test_the_page_of_reliability_says_what_to_do_about_every_call_for_a_person()
 
 def test_the_page_of_the_sandbox_names_every_script_and_fault() -> None:
     page = (ROOT / "docs" / "sandbox.md").read_text()
-    assert [word for word in [*NAMES, *PLAY] if f"`{word}`" not in page] == []
+    assert [word for word in [*SCRIPT_NAMES, *BEHAVIOURS] if f"`{word}`" not in page] == []
 
 
 def test_the_page_of_the_sandbox_names_every_credential() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from worker.settings import Settings, load, read_stores
+from worker.config.settings import Settings, load, read_stores
 
 ROOT = Path(__file__).resolve().parents[2]
 STORES, SETTINGS = ROOT / "examples" / "stores.toml", ROOT / "examples" / "order-sync.toml"

@@ -3,22 +3,22 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.bench import Bench
+from tests.sandbox.client import SandboxClient
 
 
 @pytest.fixture
-def make_bench() -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
+def make_client() -> Iterator[Callable[..., SandboxClient]]:
+    made: list[SandboxClient] = []
 
-    def make(**settings: Any) -> Bench:
-        made.append(Bench(**settings))
+    def make(**settings: Any) -> SandboxClient:
+        made.append(SandboxClient(**settings))
         return made[-1]
 
     yield make
-    for bench in made:
-        bench.close()
+    for client in made:
+        client.close()
 
 
 @pytest.fixture
-def bench(make_bench: Callable[..., Bench]) -> Bench:
-    return make_bench()
+def client(make_client: Callable[..., SandboxClient]) -> SandboxClient:
+    return make_client()

@@ -165,7 +165,7 @@ class Simulation:
 
     def call_back(self) -> None:
         """Let the carriers send the callbacks that are due."""
-        self._loop.run(self.sandbox.agenda.pump())
+        self._loop.run(self.sandbox.scheduler.run_due())
 
     def until(self, done: Callable[["Simulation"], bool], *, step: float = 10.0, limit: int = 600) -> None:
         """Let time pass until something is so."""

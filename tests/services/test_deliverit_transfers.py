@@ -39,7 +39,7 @@ def book_by_hand(street: Simulation) -> None:
 
 
 def details(street: Simulation) -> Any:
-    (order,) = street.sandbox.details.orders.values()
+    (order,) = street.sandbox.order_info.orders.values()
     return order
 
 
@@ -82,10 +82,10 @@ def test_a_driver_who_is_booked_twice_by_hand_comes_once(street: Simulation) -> 
     handed_over(street)
     book_by_hand(street)
     street.until(lambda it: it.status() == "created")
-    second = street.sandbox.details.book(details(street), timedelta(hours=2))
-    second.life.turn(street.now, "booked")
+    second = street.sandbox.order_info.book(details(street), timedelta(hours=2))
+    second.scenario.hold(street.now, "booked")
     street.until(lambda it: it.status() == "delivered", step=30)
-    assert ("delivery.conflict" in street.told(), second.life.word(street.now)) == (True, "cancelled")
+    assert ("delivery.conflict" in street.told(), second.scenario.status(street.now)) == (True, "cancelled")
     assert street.ledger("cancel") == [("deliverit", second.id)]
 
 
@@ -103,7 +103,7 @@ def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(street: Sim
     street.work()
     assert street.told()[2:] == ["delivery.attempt_ended", "cancelled"]
     assert street.events()[-1]["data"]["cancelled_by"] == "customer"
-    assert (details(street).life.word(street.now), street.ledger("cancel")) == (
+    assert (details(street).scenario.status(street.now), street.ledger("cancel")) == (
         "cancelled", [("deliverit_info", details(street).id)],
     )  # fmt: skip
 
@@ -138,7 +138,7 @@ def test_a_cancel_whose_answer_was_lost_is_asked_for_again(street: Simulation, k
     spoil(street, kind, "cancel")
     street.cancel(store_id="17")
     street.until(lambda it: it.delivery().final, step=30)
-    assert (street.told()[-1], details(street).life.word(street.now)) == ("cancelled", "cancelled")
+    assert (street.told()[-1], details(street).scenario.status(street.now)) == ("cancelled", "cancelled")
 
 
 @pytest.mark.trap("D-40", "D-78")
@@ -207,7 +207,7 @@ def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_
     )
     street.cancel(store_id="17")
     street.until(lambda it: it.delivery().final, step=30)
-    assert (street.status(), details(street).life.word(street.now)) == ("cancelled", "cancelled")
+    assert (street.status(), details(street).scenario.status(street.now)) == ("cancelled", "cancelled")
 
 
 @pytest.mark.trap("D-75")

@@ -275,6 +275,9 @@ class Carrier(Protocol):
     def __init__(self, account: CarrierAccount, facts: Mapping[str, str]) -> None:
         """Bind the codec to an account and to what a probe once told about it."""
 
+    def check_order(self, booking: Booking, now: datetime) -> None:
+        """Raise Refused, naming the field, when `book` would refuse this order; build no request."""
+
     def book(self, booking: Booking, now: datetime) -> Call:
         """Describe the create. Raises Refused when the carrier cannot be asked (missing or impossible data)."""
 

@@ -1,6 +1,7 @@
-"""The four APIs as one local server, written from their documents, with scripted lives, faults and a ledger.
+"""Simulate the APIs of Borzo, Cervo, DeliverIt and the Ordering platform on one local server.
 
-It imports nothing else of the project, so that a mistake in a codec is not mirrored here.
+The server follows the API documents and adds scripted orders, faults on demand and a ledger of what happened.
+This package imports nothing else of the project, so that a mistake in a codec is not repeated in its test.
 """
 
 from worker.sandbox.app import Sandbox, create_app, serve, server

@@ -1,4 +1,4 @@
-"""The sandbox put together: four APIs, their faults and the operator's door as one ASGI app on one origin."""
+"""Assemble the sandbox: the simulated APIs, their faults and the control endpoints as one ASGI app on one origin."""
 
 import asyncio
 import contextlib
@@ -11,66 +11,70 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.sandbox.agenda import Agenda
-from worker.sandbox.borzo import Borzo
-from worker.sandbox.callbacks import Post
-from worker.sandbox.cervo import Cervo
+from worker.sandbox.api import Api, Handler, Operation
+from worker.sandbox.borzo.api import Borzo
+from worker.sandbox.callbacks import CallbackSender
+from worker.sandbox.cervo.api import Cervo
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.control import Control
-from worker.sandbox.deliverit import DeliverIt
-from worker.sandbox.deliverit_info import DeliverItInfo
-from worker.sandbox.faults import PLAY, Faults, Scene
+from worker.sandbox.deliverit.driver_orders import DriverOrders
+from worker.sandbox.deliverit.order_info import OrderInfo
+from worker.sandbox.faults import BEHAVIOURS, Faults, FaultyCall
 from worker.sandbox.ledger import Ledger
-from worker.sandbox.ordering import Ordering
-from worker.sandbox.world import Api, Handler, Operation, World
+from worker.sandbox.ordering.api import Ordering
+from worker.sandbox.scheduler import Scheduler
+from worker.sandbox.world import World
 
 
 class Sandbox:
-    """One sandbox and everything it remembers; `app` serves it."""
+    """One sandbox with all its state; `app` serves it."""
 
     def __init__(self, config: SandboxConfig | None = None, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.config = config or SandboxConfig()
-        self.agenda = Agenda(self.config.clock)
-        self.post = Post(self.agenda, transport)
+        self.scheduler = Scheduler(self.config.clock)
+        self.callbacks = CallbackSender(self.scheduler, transport)
         self.faults = Faults(self.config.seed)
-        self.world = World(self.config, self.post, self.agenda)
+        self.world = World(self.config, self.callbacks, self.scheduler)
         self.app = Starlette(lifespan=self._lifespan)
         self.app.state.sandbox = self
         self.reset()
 
     def reset(self) -> None:
-        """Forget every order, fault and callback; numbers go on, so that no id comes twice."""
-        self.agenda.clear()
+        """Remove every order, fault and callback; numbers continue, so that no id is used twice."""
+        self.scheduler.clear()
         self.faults.clear()
         self.world.ledger = Ledger()
         self.ordering = Ordering(self.world)
-        drivers = DeliverIt(self.world)
-        self.details = DeliverItInfo(self.world, drivers)
-        apis = (Cervo(self.world), Borzo(self.world), drivers, self.details, self.ordering)
+        drivers = DriverOrders(self.world)
+        self.order_info = OrderInfo(self.world, drivers)
+        apis = (Cervo(self.world), Borzo(self.world), drivers, self.order_info, self.ordering)
         self.apis: dict[str, Api] = {api.name: api for api in apis}
-        self.app.router.routes[:] = [*_routes(self, apis), *Control(self).routes]
+        control = Control(self.world, self.faults, self.apis, self.order_info, self.ordering, self.reset)
+        self.app.router.routes[:] = [*_routes(self, apis), *control.routes]
 
-    async def perform(self, api: Api, operation: Operation, request: Request) -> Response:
-        """Do what a request asks, through the faults that concern it."""
+    async def handle(self, api: Api, operation: Operation, request: Request) -> Response:
+        """Return the reply to a request, after any fault that applies to it."""
 
-        async def act() -> Response:
-            denied = api.denied(request)
-            return await operation.handler(request) if denied is None else denied
+        async def execute() -> Response:
+            refused = api.authorize(request)
+            return await operation.handler(request) if refused is None else refused
 
-        fault = await self.faults.take(api.name, operation.name, request)
-        reply = await (act() if fault is None else PLAY[fault.kind](Scene(fault, api.name, self.world, act)))
+        fault = await self.faults.consume(api.name, operation.name, request)
+        reply = await (
+            execute() if fault is None else BEHAVIOURS[fault.kind](FaultyCall(fault, api, self.world, execute))
+        )
         if self.config.latency:
             await self.config.sleep(self.config.latency)
         return reply
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        agenda = asyncio.create_task(self.agenda.run())
+        scheduler = asyncio.create_task(self.scheduler.run_forever())
         yield
-        agenda.cancel()
+        scheduler.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await agenda
-        await self.post.close()
+            await scheduler
+        await self.callbacks.close()
 
 
 def create_app(config: SandboxConfig | None = None, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
@@ -79,7 +83,7 @@ def create_app(config: SandboxConfig | None = None, transport: httpx.AsyncBaseTr
 
 
 def server(host: str = "127.0.0.1", port: int = 8100, config: SandboxConfig | None = None) -> uvicorn.Server:
-    """Return a server of a new sandbox that is not yet started; port 0 takes a free one."""
+    """Return a server of a new sandbox that is not yet started; port 0 means any free port."""
     app = create_app(config)
     settings = uvicorn.Config(
         app, host, port, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1
@@ -104,6 +108,6 @@ def _routes(sandbox: Sandbox, apis: Sequence[Api]) -> list[Route]:
 
 def _endpoint(sandbox: Sandbox, api: Api, operation: Operation) -> Handler:
     async def endpoint(request: Request) -> Response:
-        return await sandbox.perform(api, operation, request)
+        return await sandbox.handle(api, operation, request)
 
     return endpoint

@@ -1,4 +1,4 @@
-"""Callbacks out of the sandbox: one letter per news of an order, repeated at growing intervals where documented."""
+"""Send callbacks for the status changes of an order, with retries for the carriers that document them."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,44 +7,48 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from worker.sandbox.agenda import Agenda
-from worker.sandbox.lives import Life, Moment
+from worker.sandbox.scenarios import Scenario, StatusChange
+from worker.sandbox.scheduler import Scheduler
 
 _RETRY_SECONDS = (1, 5, 15, 60, 300, 900, 3600)
-_GIVE_UP_AFTER = timedelta(hours=24)
+_RETRY_LIMIT = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One callback, ready to send; `insists` when it is repeated until a 2xx."""
+class Callback:
+    """One HTTP callback; with `retried`, it is sent again until it is answered with a 2xx."""
 
     url: str
     body: bytes
     headers: Mapping[str, str]
-    insists: bool = False
+    retried: bool = False
 
 
-class Post:
-    """Sends letters, and sends insisting ones again (borzo.txt, "Notification about order changes")."""
+BuildCallbacks = Callable[[int, StatusChange], Iterable[Callback]]
+"""Build the callbacks for one status change; the first argument is its index in the order's history."""
 
-    def __init__(self, agenda: Agenda, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._agenda = agenda
+
+class CallbackSender:
+    """Sends callbacks and retries those that ask for it (borzo.txt, "Notification about order changes")."""
+
+    def __init__(self, scheduler: Scheduler, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._scheduler = scheduler
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
-    async def send(self, letter: Letter, now: datetime) -> None:
-        """Send once now; put an insisting letter that was not taken on the agenda."""
-        if not await self._deliver(letter) and letter.insists:
-            again = functools.partial(self._repeat, letter, iter(_RETRY_SECONDS[1:]), now + _GIVE_UP_AFTER)
-            self._agenda.at(now + timedelta(seconds=_RETRY_SECONDS[0]), again)
+    async def send(self, callback: Callback, now: datetime) -> None:
+        """Send a callback once, and schedule its retries if it failed."""
+        if not await self._post(callback) and callback.retried:
+            retry = functools.partial(self._retry, callback, iter(_RETRY_SECONDS[1:]), now + _RETRY_LIMIT)
+            self._scheduler.schedule(now + timedelta(seconds=_RETRY_SECONDS[0]), retry)
 
-    def soon(self, letter: Letter, now: datetime) -> None:
-        """Send as soon as the agenda runs."""
+    def enqueue(self, callback: Callback, now: datetime) -> None:
+        """Send a callback at the next run of the scheduler."""
 
-        async def job(at: datetime) -> None:
-            await self.send(letter, at)
+        async def event(at: datetime) -> None:
+            await self.send(callback, at)
 
-        self._agenda.at(now, job)
+        self._scheduler.schedule(now, event)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -52,40 +56,40 @@ class Post:
             await self._client.aclose()
             self._client = None
 
-    async def _repeat(self, letter: Letter, waits: Iterator[int], end: datetime, now: datetime) -> datetime | None:
-        if await self._deliver(letter) or now >= end:
+    async def _retry(self, callback: Callback, waits: Iterator[int], until: datetime, now: datetime) -> datetime | None:
+        if await self._post(callback) or now >= until:
             return None
         return now + timedelta(seconds=next(waits, _RETRY_SECONDS[-1]))
 
-    async def _deliver(self, letter: Letter) -> bool:
+    async def _post(self, callback: Callback) -> bool:
         if self._client is None:
             self._client = httpx.AsyncClient(transport=self._transport, timeout=10, trust_env=False)
         try:
-            reply = await self._client.post(letter.url, content=letter.body, headers=dict(letter.headers))
+            reply = await self._client.post(callback.url, content=callback.body, headers=dict(callback.headers))
         except (httpx.HTTPError, httpx.InvalidURL):
             return False
         return reply.is_success
 
 
-class Watch:
-    """Follows one life and writes the letters for each word it has not told yet."""
+class StatusNotifier:
+    """Sends the callbacks for each status of a scenario exactly once; it is an event of the scheduler."""
 
-    def __init__(self, life: Life, post: Post, write: Callable[[int, Moment], Iterable[Letter]]) -> None:
-        self._life, self._post, self._write = life, post, write
-        self._told = 0
-        self._due: datetime | None = None
+    def __init__(self, scenario: Scenario, sender: CallbackSender, build: BuildCallbacks) -> None:
+        self._scenario, self._sender, self._build = scenario, sender, build
+        self._notified = 0
+        self._next_run: datetime | None = None
 
     async def __call__(self, now: datetime) -> datetime | None:
-        """Tell the news and return when there will be more."""
-        news = list(enumerate(self._life.history(now)))[self._told :]
-        self._told += len(news)
-        for letter in (letter for index, moment in news for letter in self._write(index, moment)):
-            await self._post.send(letter, now)
-        return self._next(now)
+        """Send the callbacks for new statuses and return when the next status begins."""
+        changes = list(enumerate(self._scenario.history(now)))[self._notified :]
+        self._notified += len(changes)
+        for callback in (callback for index, change in changes for callback in self._build(index, change)):
+            await self._sender.send(callback, now)
+        return self._schedule_next(now)
 
-    def _next(self, now: datetime) -> datetime | None:
-        due = self._life.next_change(now)
-        if due == self._due:  # another entry on the agenda already stands for that change
+    def _schedule_next(self, now: datetime) -> datetime | None:
+        due = self._scenario.next_change(now)
+        if due == self._next_run:  # this change already has its event
             return None
-        self._due = due
+        self._next_run = due
         return due

@@ -1,4 +1,4 @@
-"""What can be set about a sandbox. Every credential has a documented default, so that nothing need be set."""
+"""Settings of a sandbox. Each one has a documented default, credentials included."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,41 +6,48 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 DOCUMENTED_BORZO_LIMITS = ((100, 60.0), (5000, 86400.0))
+"""Borzo's documented request limits: the number of requests and the seconds in which they are counted (B-06)."""
 
 
 def real_clock() -> datetime:
-    """Return the present instant, aware and in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
-    """Settings of one sandbox; all durations are seconds, all zones IANA names."""
+    """Settings of one sandbox; durations are in seconds, time zones are IANA names."""
 
     step: float = 5.0
+    """How long each status of a script lasts."""
     latency: float = 0.0
+    """Added before every reply."""
     seed: int = 1
+    """Determines the tokens and the faults with a `chance`."""
 
-    cervo_token: str = "sandbox-cervo-token"  # noqa: S105 - documented, opens nothing
+    cervo_token: str = "sandbox-cervo-token"  # noqa: S105 - documented, protects nothing
     cervo_id_location: tuple[str, ...] = ("query", "path", "header")
+    """Where Cervo reads the order id from (C-30)."""
     cervo_refuses_repeats: bool = False
     cervo_timezone: str = "Asia/Riyadh"
 
-    borzo_token: str = "sandbox-borzo-token"  # noqa: S105 - documented, opens nothing
-    borzo_callback_secret: str = "sandbox-borzo-secret"  # noqa: S105 - documented, opens nothing
+    borzo_token: str = "sandbox-borzo-token"  # noqa: S105 - documented, protects nothing
+    borzo_callback_secret: str = "sandbox-borzo-secret"  # noqa: S105 - documented, protects nothing
     borzo_callback_url: str | None = None
     borzo_timezone: str = "America/Sao_Paulo"
     borzo_limits: tuple[tuple[int, float], ...] = ()
+    """Request limits in the shape of `DOCUMENTED_BORZO_LIMITS`; none by default."""
 
     deliverit_username: str = "sandbox@deliverit.example"
-    deliverit_password: str = "sandbox-deliverit-password"  # noqa: S105 - documented, opens nothing
+    deliverit_password: str = "sandbox-deliverit-password"  # noqa: S105 - documented, protects nothing
     deliverit_company: int = 14
     deliverit_timezone: str = "Europe/Copenhagen"
     deliverit_offer_limit: float = 300.0
+    """How long an offered time can be accepted."""
 
     ordering_api_key: str = "sandbox-ordering-key"
     ordering_automatic: bool = False
-    """Whether the platform sets 18, 23 and 19 by itself when the courier moves (`order_update_location_business`)."""
+    """Whether the platform sets 18, 23 and 19 itself when the courier moves (`order_update_location_business`)."""
 
     clock: Callable[[], datetime] = real_clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

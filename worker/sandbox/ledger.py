@@ -1,4 +1,4 @@
-"""What the sandbox really did, in order. Nothing is ever changed or removed but by a reset."""
+"""The record of what the simulated APIs really did, whatever they replied."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened: an order created, offered, accepted, denied, edited or cancelled."""
+    """One action: an order was created, offered, accepted, denied, edited, updated, cancelled or deleted."""
 
     seq: int
     at: datetime
@@ -17,8 +17,8 @@ class Entry:
     carrier_id: str
     detail: dict[str, Any] = field(default_factory=dict)
 
-    def view(self) -> dict[str, Any]:
-        """Return the entry as JSON can carry it."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as JSON values."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
@@ -28,7 +28,9 @@ class Ledger:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
-    def note(self, at: datetime, carrier: str, action: str, reference: str, carrier_id: str, **detail: object) -> None:
+    def record(
+        self, at: datetime, carrier: str, action: str, reference: str, carrier_id: str, **detail: object
+    ) -> None:
         """Append one entry."""
         self.entries.append(Entry(len(self.entries) + 1, at, carrier, action, reference, carrier_id, detail))
 

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.orders import Order
 from schemas.status import DeliveryStatus, Reason
-from tests.sandbox.bench import START, Bench
+from tests.sandbox.client import START, SandboxClient
 from worker.carriers.abilities import Quote
 from worker.carriers.borzo import Borzo
 from worker.carriers.port import AttemptView, Booking, Price
@@ -41,22 +41,22 @@ Send = Callable[[Call], Reply]
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
+def client() -> Iterator[SandboxClient]:
+    made = SandboxClient()
     yield made
     made.close()
 
 
 @pytest.fixture
-def send(bench: Bench) -> Send:
+def send(client: SandboxClient) -> Send:
     """Send what a codec describes."""
 
     def send(call: Call) -> Reply:
         headers = dict(call.headers)
         if call.method == "GET":
-            answer = bench.get(call.path, params=list(call.query), headers=headers)
+            answer = client.get(call.path, params=list(call.query), headers=headers)
         else:
-            answer = bench.post(call.path, json.loads(call.body), headers=headers)
+            answer = client.post(call.path, json.loads(call.body), headers=headers)
         return Reply(answer.status_code, answer.content, {})
 
     return send
@@ -125,7 +125,7 @@ def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, pla
     }
 
 
-def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send: Send, bench: Bench) -> None:
+def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send: Send, client: SandboxClient) -> None:
     pdf = codec.read_labels(send(codec.labels(placed, "pdf")), placed)
     zpl = codec.read_labels(send(codec.labels(placed, "zpl")), placed)
     assert [each.media_type for each in pdf + zpl] == ["application/pdf"] * 3 + ["application/zpl"] * 3
@@ -133,7 +133,7 @@ def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send
     assert codec.read_location(send(codec.locate(placed)), placed) is None
     places = set()
     for _ in range(40):
-        bench.now += timedelta(seconds=1)
+        client.now += timedelta(seconds=1)
         found = codec.read_location(send(codec.locate(placed)), placed)
         places.add((found.latitude, found.longitude) if found else None)
     assert places >= {None, (-23.562747, -46.6576753)}  # not yet on the way, and at the door

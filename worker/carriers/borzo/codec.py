@@ -77,6 +77,10 @@ class Borzo(Enquiries):
             amends=True,
         )
 
+    def check_order(self, booking: Booking, now: datetime) -> None:
+        """Raise Refused when `book` would."""
+        self.book(booking, now)
+
     def book(self, booking: Booking, now: datetime) -> Call:
         """Describe create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
         parameters = create_order(booking, self.borzo, now)

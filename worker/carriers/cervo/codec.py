@@ -56,6 +56,10 @@ class Cervo:
             callbacks="token",
         )
 
+    def check_order(self, booking: Booking, now: datetime) -> None:
+        """Raise Refused when `book` would."""
+        self.book(booking, now)
+
     def book(self, booking: Booking, now: datetime) -> Call:
         """Describe POST /order (Cervo, "Register new order"; C-10 to C-20)."""
         return Call(

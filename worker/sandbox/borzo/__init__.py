@@ -1,0 +1,1 @@
+"""The simulated Borzo Business API 1.6."""

@@ -1,0 +1,88 @@
+"""Borzo's protocol: a JSON body or a query in, `is_successful` out, request limits."""
+
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from worker.sandbox.api import Handler, Json
+from worker.sandbox.borzo.errors import RequestError
+
+Method = Callable[[Request], Awaitable[dict[str, Any]]]
+"""Return the content of a successful reply, or raise RequestError."""
+Query = dict[str, list[str]]
+
+
+def handler(method: Method) -> Handler:
+    """Return the handler that sends what `method` returns, or the error that it raises."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return Json({"is_successful": True, **await method(request)})
+        except RequestError as error:
+            return error.reply()
+
+    return handle
+
+
+def constant(**content: Any) -> Method:
+    """Return a method that always returns the same content."""
+
+    async def method(_: Request) -> dict[str, Any]:
+        return content
+
+    return method
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a POST; the Content-Type is ignored, as the document's samples require."""
+    try:
+        sent = json.loads(await request.body())
+    except ValueError:
+        sent = None
+    if not isinstance(sent, dict):
+        raise RequestError(code="invalid_post_json")
+    return sent
+
+
+def read_query(request: Request, known: set[str]) -> Query:
+    """Return the values of each query parameter; `name[]` is a list of `name` (B-15)."""
+    query: Query = {}
+    for name, value in request.query_params.multi_items():
+        query.setdefault(name.removesuffix("[]"), []).append(value)
+    unknown = {name: ["unknown"] for name in query if name not in known}
+    if unknown:
+        raise RequestError(code="invalid_parameters", parameters=unknown)
+    return query
+
+
+def read_integer(query: Query, name: str, default: int, highest: int | None = None) -> int:
+    """Return an integer parameter of a query."""
+    value = query.get(name, [str(default)])[0]
+    if not value.isdecimal():
+        raise RequestError(code="invalid_parameters", parameters={name: ["invalid_integer"]})
+    if highest is not None and int(value) > highest:
+        raise RequestError(code="invalid_parameters", parameters={name: ["max_value"]})
+    return int(value)
+
+
+class RequestLimits:
+    """Sliding windows that each admit a number of requests in a number of seconds (B-06)."""
+
+    def __init__(self, limits: Iterable[tuple[int, float]]) -> None:
+        self._windows = [(most, timedelta(seconds=span), deque[datetime]()) for most, span in limits]
+
+    def admit(self, now: datetime) -> bool:
+        """Count a request and return True, or return False when a window is full."""
+        for _, span, times in self._windows:
+            while times and times[0] <= now - span:
+                times.popleft()
+        if any(len(times) >= most for most, _, times in self._windows):
+            return False
+        for _, _, times in self._windows:
+            times.append(now)
+        return True

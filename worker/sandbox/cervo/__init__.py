@@ -1,0 +1,1 @@
+"""The simulated Cervo Delivery API V2."""

@@ -1,0 +1,1 @@
+"""The simulated DeliverIt APIs: driver orders and customer details."""

@@ -1,0 +1,1 @@
+"""The simulated orders API of the Ordering platform."""
