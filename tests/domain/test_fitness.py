@@ -146,7 +146,7 @@ class Broken:
 
     account: CarrierAccount
 
-    def book(self, *_: object) -> None:
+    def check_order(self, *_: object) -> None:
         raise ZeroDivisionError
 
 

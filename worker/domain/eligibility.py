@@ -25,7 +25,7 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
     booking = supposed(order, store, at)
     try:
         _serve(codec, booking)
-        codec.book(booking, at)
+        codec.check_order(booking, at)
     except Refused as refused:
         return refused
     except Exception:  # noqa: BLE001 - see above

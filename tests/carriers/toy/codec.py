@@ -50,6 +50,10 @@ class Toy:
             find=False, cadence=Cadence(fresh=30, moving=30, ahead=300, ceiling=300), track_batch=1
         )
 
+    def check_order(self, booking: Booking, now: datetime) -> None:
+        """Raise Refused when `book` would."""
+        self.book(booking, now)
+
     def book(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Describe POST /orders, with our tag as its reference."""
         return self._call(

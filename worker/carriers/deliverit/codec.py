@@ -74,6 +74,10 @@ class DeliverIt:
             max_body=10_000_000,
         )
 
+    def check_order(self, booking: Booking, now: datetime) -> None:
+        """Raise Refused when `book` would."""
+        self.book(booking, now)
+
     def book(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Describe POST orderdriver/create, with our tag at the start of the remarks (D-10). Raises Refused.
 
