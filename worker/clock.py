@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from worker import log
 
 logger = log.get(__name__)
+Clock = Callable[[], datetime]
 FRESH = 10.0
 """Seconds after which the database is asked again."""
 BOOT_TIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -1,29 +1,25 @@
-"""The composition root: the only place that constructs, and the only one that reads the clock."""
+"""The composition root: the only place that constructs, services included. Only the edges see it."""
 
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
-from types import MappingProxyType
 
-from schemas.orders import Order
-from schemas.stores import Store as Shop
-from worker import log
+from schemas.stores import Store
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers import KINDS
-from worker.carriers.account import CarrierAccount
 from worker.carriers.port import Carrier
-from worker.clock import SharedClock
+from worker.clock import Clock, SharedClock
 from worker.config.settings import Settings, load
 from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.eligibility import refusal
-from worker.domain.lifecycle import StatusMappings, TermsByAccount
-from worker.errors import Refused
+from worker.domain.lifecycle import TermsByAccount
+from worker.enqueue import TaskQueue, WakeUp
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
@@ -32,11 +28,26 @@ from worker.resilience.call_journal import CallJournal
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import RateLimiter
+from worker.services.account_health import AccountHealth
+from worker.services.accounts import CarrierAccounts
+from worker.services.backfill import Backfill
+from worker.services.callback_gaps import CallbackGaps
+from worker.services.callbacks import Callbacks
+from worker.services.carrier_actions import CarrierActions
+from worker.services.carrier_calls import CarrierCalls
+from worker.services.crash_recovery import CrashRecovery
+from worker.services.decisions import Decisions
+from worker.services.ingest import Ingest
+from worker.services.order_fetch import OrderFetch
+from worker.services.outcomes import Outcomes
+from worker.services.quotes import Quotes
+from worker.services.relay import Relay
+from worker.services.retention import Retention
+from worker.services.sweep import Sweep
+from worker.services.tracking import Tracking
+from worker.services.updates import Updates
+from worker.services.write_back import WriteBack
 
-logger = log.get(__name__)
-Clock = Callable[[], datetime]
-WORDS_FRESH = timedelta(seconds=5)
-"""How soon a process knows what an operator said that a word means."""
 ATTEMPT_BITS = 53
 """Attempt ids are random and fit a JSON number: a new database never meets an old one's orders at a carrier."""
 
@@ -46,26 +57,32 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def new_attempt() -> tuple[int, str]:
+    """Draw an attempt's id and the secret of its callback address."""
+    return secrets.randbelow(2**ATTEMPT_BITS - 1) + 1, secrets.token_urlsafe(24)
+
+
 @dataclass
 class Container:
-    """Everything a process needs, made on first use. Its clock is the database's where hosts share one."""
+    """Everything that a process needs, constructed on first use."""
 
     settings: Settings
     clock: Clock = utc_now
-    _carriers: dict[str, Carrier] = field(default_factory=dict)
-    _words: tuple[datetime | None, Mapping[str, StatusMappings]] = (None, MappingProxyType({}))
+    """Where hosts share a database, its clock takes the place of the wall clock."""
 
     def __post_init__(self) -> None:
-        """Put the shared clock in the place of the wall clock."""
+        """Choose the clock."""
         if self.clock is utc_now and self.settings.shared:
-            self.clock = SharedClock(lambda: self.database.time())  # noqa: PLW0108 - made on first use, as all here
+            self.clock = SharedClock(lambda: self.database.time())  # noqa: PLW0108 - constructed on first use
+
+    # --- what services are built from ---------------------------------------------------------------------------------
 
     @cached_property
     def database(self) -> Database:
         """The database."""
-        ordering = self.settings.ordering
-        told = ordering.source if ordering.base_url else None
-        return Database(self.settings.database_url, pool_size=self.settings.worker_concurrency, write_back=told)
+        ordering, pool_size = self.settings.ordering, self.settings.worker_concurrency
+        source = ordering.source if ordering.base_url else None
+        return Database(self.settings.database_url, pool_size=pool_size, write_back_source=source)
 
     @cached_property
     def bus(self) -> Bus:
@@ -74,18 +91,23 @@ class Container:
         return Bus(streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
 
     @cached_property
+    def queue(self) -> TaskQueue:
+        """The task queue."""
+        return TaskQueue()
+
+    @cached_property
     def journal(self) -> CallJournal:
-        """What outlasts a process that dies with a reply."""
+        """The journal of creates under way."""
         return CallJournal(self.settings.journal_folder)
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The door for HTTP."""
+        """The only way out for HTTP."""
         return Gateway(self.api_accounts, self.rate_limiter.take, self.clock)
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:
-        """The request budgets that processes share."""
+        """The rate limits that processes share."""
         return RateLimiter(streams.connect(self.settings.redis))
 
     @cached_property
@@ -99,54 +121,215 @@ class Container:
         return QuoteCache(streams.connect(self.settings.redis))
 
     @cached_property
-    def bulkhead(self) -> Bulkhead:
-        """What each account may have of this process's threads."""
+    def bulkhead(self) -> Bulkhead[WakeUp]:
+        """The share of this process's threads that each account may have."""
         return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts))
 
     @cached_property
     def api_accounts(self) -> dict[str, ApiAccount]:
-        """Every origin that may be called."""
+        """Every account that may be called, the platform's included."""
         ordering = self.settings.ordering
-        known = {ordering_codec.ACCOUNT: ordering_codec.account(ordering)} if ordering.base_url else {}
-        return {**known, **self.settings.accounts}
+        platform = {ordering_codec.ACCOUNT: ordering_codec.account(ordering)} if ordering.base_url else {}
+        return {**platform, **self.settings.accounts}
+
+    @cached_property
+    def codecs(self) -> Mapping[str, Carrier]:
+        """Every account's codec as it is before its log-in."""
+        return {name: self._bind(name, {}) for name in self.settings.accounts}
+
+    def _bind(self, name: str, metadata: Mapping[str, str]) -> Carrier:
+        account = self.settings.accounts[name]
+        return KINDS[account.kind](account, metadata)
 
     @cached_property
     def terms(self) -> TermsByAccount:
-        """What the engine must know of each carrier account."""
+        """What the domain must know of each account."""
         return {name: _terms(codec) for name, codec in self.codecs.items()}
 
     @cached_property
-    def codecs(self) -> dict[str, Carrier]:
-        """Every account's codec as it is before any login."""
-        return {name: KINDS[account.kind](account, {}) for name, account in self.settings.accounts.items()}
-
-    @cached_property
-    def file_shops(self) -> Mapping[str, Shop]:
+    def file_shops(self) -> Mapping[str, Store]:
         """The store directory's file, as it was at the start."""
         return self.settings.stores()
 
-    def status_mappings(self, account: str) -> StatusMappings:
-        """Tell what operators said that an account's words mean, a few seconds ago at the most."""
-        now = self.clock()
-        read_at, words = self._words
-        if read_at is None or abs(now - read_at) >= WORDS_FRESH:
-            words = self.database.words()
-            self._words = now, words
-        return words.get(account, {})
+    # --- services -----------------------------------------------------------------------------------------------------
 
-    def carrier(self, name: str) -> Carrier:
-        """Give the codec of an account, with what its login told. Raises CarrierError when a needed login fails."""
-        if name not in self._carriers:
-            self._carriers[name] = self._introduce(self.settings.accounts[name])
-        return self._carriers[name]
+    @cached_property
+    def updates(self) -> Updates:
+        """Changes of deliveries."""
+        return Updates(self.database, self.queue)
 
-    def _introduce(self, account: CarrierAccount) -> Carrier:
-        codec = KINDS[account.kind](account, self.database.account_metadata(account.name))
-        if not codec.needs_login:
-            return codec
-        facts = codec.read_probe(self.gateway.send_one(account.name, codec.probe()))
-        self.database.put_account_metadata(account.name, facts)
-        return KINDS[account.kind](account, facts)
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """Outcomes of calls."""
+        return Outcomes(self.updates, self.terms, self.clock)
+
+    @cached_property
+    def accounts(self) -> CarrierAccounts:
+        """The codecs of accounts."""
+        return CarrierAccounts(self.codecs, self._bind, self.database, self.gateway, self.clock)
+
+    @cached_property
+    def account_health(self) -> AccountHealth:
+        """Whether accounts may be called."""
+        return AccountHealth(
+            self.accounts,
+            self.database,
+            self.gateway,
+            self.breaker,
+            self.bulkhead,
+            self.queue,
+            self.updates,
+            self.terms,
+            self.clock,
+        )
+
+    @cached_property
+    def quotes(self) -> Quotes:
+        """Prices."""
+        return Quotes(self.gateway, self.quote_cache, self.clock)
+
+    @cached_property
+    def carrier_actions(self) -> CarrierActions:
+        """What can be asked of a carrier."""
+        return CarrierActions(
+            self.accounts,
+            self.account_health,
+            self.quotes,
+            self.terms,
+            self.clock,
+            self.settings.public_url,
+            new_attempt,
+        )
+
+    @cached_property
+    def carrier_calls(self) -> CarrierCalls:
+        """Calls that change something at a carrier."""
+        return CarrierCalls(
+            self.database,
+            self.gateway,
+            self.account_health,
+            self.journal,
+            self.outcomes,
+            self.terms,
+            self.clock,
+        )
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Reads at carriers."""
+        return Tracking(
+            self.database,
+            self.gateway,
+            self.accounts,
+            self.account_health,
+            self.outcomes,
+            self.updates,
+            self.terms,
+            self.clock,
+        )
+
+    @cached_property
+    def crash_recovery(self) -> CrashRecovery:
+        """What dead processes left behind."""
+        return CrashRecovery(
+            self.journal,
+            self.database,
+            self.accounts,
+            self.carrier_actions,
+            self.carrier_calls,
+            self.updates,
+            self.terms,
+            self.clock,
+        )
+
+    @cached_property
+    def callbacks(self) -> Callbacks:
+        """Stored callbacks."""
+        return Callbacks(self.database, self.accounts, self.updates, self.terms, self.clock)
+
+    @cached_property
+    def callback_gaps(self) -> CallbackGaps:
+        """Callbacks that were missed."""
+        return CallbackGaps(self.database, self.terms, self.clock)
+
+    @cached_property
+    def ingest(self) -> Ingest:
+        """Messages in."""
+        ordering = self.settings.ordering
+        return Ingest(
+            self.database, self.updates, self.terms, self.file_shops, ordering.project, ordering.gate, self.clock
+        )
+
+    @cached_property
+    def order_fetch(self) -> OrderFetch:
+        """Orders to fetch from the platform."""
+        return OrderFetch(
+            self.settings.ordering,
+            self.database,
+            self.gateway,
+            self.ingest,
+            self.bulkhead,
+            self.queue,
+            self.clock,
+        )
+
+    @cached_property
+    def backfill(self) -> Backfill:
+        """Orders whose message never came."""
+        return Backfill(self.settings.ordering, self.database, self.gateway, self.ingest, self.clock)
+
+    @cached_property
+    def write_back(self) -> WriteBack:
+        """Statuses to the platform."""
+        return WriteBack(
+            self.settings.ordering,
+            self.database,
+            self.gateway,
+            self.account_health,
+            self.bulkhead,
+            self.queue,
+            self.updates,
+            self.terms,
+            self.clock,
+        )
+
+    @cached_property
+    def relay(self) -> Relay:
+        """Events out."""
+        return Relay(self.database, self.bus.publisher, self.settings.events_keep, self.clock)
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        """Whatever is due."""
+        return Sweep(
+            self.database,
+            self.account_health,
+            self.write_back,
+            self.updates,
+            self.queue,
+            self.terms,
+            self.file_shops,
+            self.clock,
+        )
+
+    @cached_property
+    def retention(self) -> Retention:
+        """What may be forgotten."""
+        return Retention(self.bus, self.settings.events_keep, self.clock)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What operators decide."""
+        return Decisions(self.updates, self.terms, self.clock)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Construct what threads share before they do: two threads at first use would construct two of each."""
+        _ = (
+            self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
+            self.relay, self.sweep, self.retention,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close what was opened."""
@@ -154,50 +337,28 @@ class Container:
             if name in self.__dict__:
                 getattr(self, name).close()
 
-    def new_attempt(self) -> tuple[int, str]:
-        """Draw an attempt's id and the secret of its callback address."""
-        return secrets.randbelow(2**ATTEMPT_BITS - 1) + 1, secrets.token_urlsafe(24)
-
-    def callback_url(self, account: str, token: str) -> str | None:
-        """Tell the address an attempt's carrier may call, None when we have no public one."""
-        public = self.settings.public_url
-        return f"{public}/callbacks/{account}/{token}" if public else None
-
 
 def _terms(codec: Carrier) -> CarrierTerms:
-    account, refuses = codec.account, partial(_refuses, codec)
+    account, refuses = codec.account, partial(refusal, codec)
     return CarrierTerms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval, refuses)
 
 
-def _refuses(codec: Carrier, order: Order, store: Shop, at: datetime) -> Refused | None:
-    """Tell why a carrier would not take an order; who was passed over, and why, is seen in the log."""
-    why = refusal(codec, order, store, at)
-    if why is not None:
-        logger.info("carrier.passed_over", carrier=codec.account.name, order_id=order.order_id, reason=why.reason.value)
-    return why
-
-
-_houses: dict[int, Container] = {}
-_building = threading.Lock()
+_containers: dict[int, Container] = {}
+_constructing = threading.Lock()
 
 
 def container() -> Container:
-    """Give this process its house: one for each process, because connections do not survive a fork."""
-    with _building:
+    """Return the container of this process: one for each process, because connections do not survive a fork."""
+    with _constructing:
         pid = os.getpid()
-        if pid not in _houses:
-            _houses.clear()
-            _houses[pid] = _furnished(Container(load()))
-        return _houses[pid]
+        if pid not in _containers:
+            _containers.clear()
+            _containers[pid] = Container(load())
+            _containers[pid].warm_up()
+        return _containers[pid]
 
 
-def _furnished(made: Container) -> Container:
-    """Make what the tasks' threads share before they do: two of them at first use would make two of each."""
-    _ = made.database, made.bus, made.gateway, made.journal, made.breaker, made.bulkhead, made.terms, made.file_shops
-    return made
-
-
-def override(made: Container) -> None:
-    """Put a house of one's own in place, as tests and tools do."""
-    _houses.clear()
-    _houses[os.getpid()] = made
+def override(other: Container) -> None:
+    """Make another container that of this process, as tests and tools do."""
+    _containers.clear()
+    _containers[os.getpid()] = other

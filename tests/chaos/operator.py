@@ -8,6 +8,7 @@ from functools import partial
 from schemas.status import DeliveryStatus
 from worker import enqueue, log
 from worker.container import Container
+from worker.database import accounts, deliveries
 from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, OfferDecision
 from worker.domain.lifecycle.change import OFFER_WAITS
@@ -32,12 +33,16 @@ class Person:
             time.sleep(REST)
             try:
                 self._explain()
-                self._rule(self._made.database.recent(200, unfinished=True))
+                self._rule(self._made.database.read(deliveries.recent, 200, unfinished=True))
             except Exception as error:  # noqa: BLE001 - a person tries again
                 logger.warning("person.failed", error=type(error).__name__)
 
     def _explain(self) -> None:
-        found = {(carrier, word) for carrier, words in self._made.database.odd_words().items() for word in words}
+        found = {
+            (carrier, word)
+            for carrier, words in self._made.database.read(accounts.unmapped_statuses).items()
+            for word in words
+        }
         for carrier, word in found - self._explained:
             if word in WORDS:
                 now = self._made.clock()
@@ -55,5 +60,5 @@ class Person:
             ruling = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
             if ruling is not None:
                 decide = partial(lifecycle.decide_offer, ruling=ruling, rules=made.terms, now=made.clock())
-                enqueue.enqueue_next_steps(made.database.update([each.id], decide), made.clock())
+                enqueue.enqueue_next_steps(made.database.persist(deliveries.update, [each.id], decide), made.clock())
             self._seen.add(each.id)

@@ -16,6 +16,7 @@ import redis
 from tests.chaos.clock import START
 from tests.chaos.injection_points import Trap
 from tests.chaos.processes import CARRIER_OF, Carriers, attempt_id, command, events_on, place, platform
+from worker.database import deliveries, outbox
 from worker.database.database import Database
 from worker.domain.delivery import Delivery
 from worker.local.demo.orders import message, order
@@ -152,7 +153,7 @@ class Scene:
 
     def deliveries(self) -> list[Delivery]:
         """Read what the database has."""
-        return self.store.recent(10)
+        return self.store.read(deliveries.recent, 10)
 
     def events(self) -> list[dict[str, Any]]:
         """Read what the bus was told."""
@@ -168,7 +169,7 @@ class Scene:
         """Tell whether every order has come to an end of its doubts, and everything is told."""
         found = self.deliveries()
         known = len(found) == len(self.case.carriers) and all(map(self._settled, found))
-        return known and self.store.unsent_count() == 0 and self._shown() == SHOWN * self.case.platform
+        return known and self.store.read(outbox.count_unpublished) == 0 and self._shown() == SHOWN * self.case.platform
 
     def _settled(self, delivery: Delivery) -> bool:
         if self.case.later == "updated":
@@ -201,7 +202,7 @@ class Scene:
 
     def _told(self) -> dict[str, Any]:
         """Tell where the bus and the database disagree."""
-        stored = [json.loads(body) for _, body in self.store.events(limit=10_000)]
+        stored = [json.loads(body) for _, body in self.store.read(outbox.events, limit=10_000)]
         told = self.events()
         return {} if sorted(map(_place, told)) == sorted(map(_place, stored)) and _in_order(told) else {"told": told}
 

@@ -14,6 +14,7 @@ from worker.carriers.port import Booked, Observation, Raw
 from worker.cli.advice import ASKED, change_of
 from worker.config.settings import load
 from worker.container import Container
+from worker.database import accounts, deliveries
 from worker.domain import lifecycle
 from worker.errors import Refused
 from worker.local.demo.orders import placed
@@ -55,10 +56,12 @@ def test_what_waits_for_a_person_is_shown_with_what_to_type(operator: Operator, 
 @pytest.mark.usefixtures("delivery")
 def test_a_word_that_nobody_knows_is_shown_with_how_to_explain_it(operator: Operator, house: Container) -> None:
     submit(house, CREATED)
-    (found,) = house.database.find("2011")
+    (found,) = house.database.read(deliveries.find, "2011")
     seen = [Observation(None, Raw("order", "6"))]
-    house.database.update(
-        [found.id], lambda each: lifecycle.apply_observations(each, 7, seen, house.terms, NOW, Cause.POLL)
+    house.database.persist(
+        deliveries.update,
+        [found.id],
+        lambda each: lifecycle.apply_observations(each, 7, seen, house.terms, NOW, Cause.POLL),
     )
     (shown,) = operator("show", "2011", "--json").documents
     assert shown["to_do"] == ["nobody knows order:6: `order-sync carriers map cervo order:6 STATUS`"]
@@ -80,7 +83,7 @@ def test_an_order_on_its_way_to_the_next_carrier_is_listed_with_that_one_and_its
     operator: Operator, house: Container
 ) -> None:
     take_in(house, [("1-0", placed(sample("2011", "17")).encode())])
-    house.database.pause("borzo", "operator", "a holiday", NOW)
+    house.database.write(accounts.pause, "borzo", "operator", "a holiday", NOW)
     submit(house, Refused(Reason.VALIDATION, "no street"))
     (shown,) = operator("show", "2011", "--json").documents
     assert (shown["status"], shown["detail"], shown["carrier"], shown["carrier_ref"], shown["paused"]) == (
@@ -96,7 +99,7 @@ def test_an_order_on_its_way_to_the_next_carrier_is_listed_with_that_one_and_its
 @pytest.mark.usefixtures("delivery")
 def test_a_change_is_shown_as_far_as_the_carrier_has_it(house: Container) -> None:
     submit(house, CREATED)
-    (found,) = house.database.find("2011")
+    (found,) = house.database.read(deliveries.find, "2011")
     (attempt,) = found.attempts
     other = replace(attempt, sent_fingerprint="another")
     states = [

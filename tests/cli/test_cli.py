@@ -21,6 +21,7 @@ from worker import cli, container
 from worker.carriers.port import Booked, Observation, Raw, reference_of
 from worker.config.settings import NO_REDIS, load
 from worker.container import Container
+from worker.database import accounts, deliveries, inbox, outbox
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
@@ -118,18 +119,22 @@ def house(operator: Operator) -> Iterator[Container]:  # noqa: ARG001 - its vari
 def delivery(house: Container) -> str:
     """Take an order in; give its delivery's id."""
     take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
-    return house.database.find("2011")[0].id
+    return house.database.read(deliveries.find, "2011")[0].id
 
 
 def submit(house: Container, outcome: Any) -> None:
-    (found,) = house.database.find("2011")
-    house.database.update([found.id], lambda each: lifecycle.begin_booking(each, 7, "token", house.terms, NOW))
-    house.database.update([found.id], lambda each: lifecycle.apply_create_outcome(each, 7, outcome, house.terms, NOW))
+    (found,) = house.database.read(deliveries.find, "2011")
+    house.database.persist(
+        deliveries.update, [found.id], lambda each: lifecycle.begin_booking(each, 7, "token", house.terms, NOW)
+    )
+    house.database.persist(
+        deliveries.update, [found.id], lambda each: lifecycle.apply_create_outcome(each, 7, outcome, house.terms, NOW)
+    )
 
 
 def ask_for_a_person(house: Container, word: str) -> None:
-    (found,) = house.database.find("2011")
-    house.database.update([found.id], lambda each: Change(replace(each, attention=word)))
+    (found,) = house.database.read(deliveries.find, "2011")
+    house.database.persist(deliveries.update, [found.id], lambda each: Change(replace(each, attention=word)))
 
 
 def write(name: str, text: str) -> str:
@@ -278,7 +283,7 @@ def test_only_open_deliveries_are_listed_when_asked(operator: Operator, house: C
     listed = [
         [each["delivery_id"] for each in operator("deliveries", "--json", *more).documents] for more in ([], ["--open"])
     ]
-    assert (listed, house.database.find("2011")[0].final) == ([[delivery], []], True)
+    assert (listed, house.database.read(deliveries.find, "2011")[0].final) == ([[delivery], []], True)
 
 
 def test_a_delivery_is_shown_by_its_order_or_its_own_id(operator: Operator, house: Container, delivery: str) -> None:
@@ -327,24 +332,26 @@ def test_what_is_over_and_waits_for_a_person_is_listed_until_somebody_attended(
 @pytest.mark.usefixtures("delivery")
 def test_a_doubt_needs_a_ruling_and_is_not_merely_attended(operator: Operator, house: Container) -> None:
     submit(house, Uncertain("no answer"))
-    (found,) = house.database.find("2011")
-    house.database.update([found.id], lambda each: lifecycle.no_lookup_available(each, house.terms, NOW))
+    (found,) = house.database.read(deliveries.find, "2011")
+    house.database.persist(
+        deliveries.update, [found.id], lambda each: lifecycle.no_lookup_available(each, house.terms, NOW)
+    )
     assert operator("attended", "2011") == Ended(
         1, "", "order-sync: a doubt is not attended but settled: `order-sync resolve ID exists REF`, or `absent`\n"
     )
-    assert house.database.find("2011")[0].attention == "outcome_unknown"
+    assert house.database.read(deliveries.find, "2011")[0].attention == "outcome_unknown"
 
 
 @pytest.mark.usefixtures("delivery")
 def test_a_courier_too_many_is_shown_with_how_its_cancel_stands(operator: Operator, house: Container) -> None:
     submit(house, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")))
-    (found,), beside = house.database.find("2011"), duplicate_id("cervo", "100")
+    (found,), beside = house.database.read(deliveries.find, "2011"), duplicate_id("cervo", "100")
     for decide in (
         lambda each: lifecycle.record_duplicates(each, 7, ["100"], house.terms, NOW, Cause.RECONCILE),
         lambda each: lifecycle.begin_call(each, Step.CANCEL, house.terms, NOW),
         lambda each: lifecycle.apply_cancel_outcome(each, beside, Refused(Reason.UNKNOWN), house.terms, NOW),
     ):
-        house.database.update([found.id], decide)
+        house.database.persist(deliveries.update, [found.id], decide)
     (shown,) = operator("show", "2011", "--json").documents
     assert [(each["ref"], each["our_tag"], each["surplus"], each["cancel"]) for each in shown["attempts"]] == [
         ("99", "00000000007", False, None),
@@ -359,7 +366,7 @@ def test_a_courier_too_many_is_shown_with_how_its_cancel_stands(operator: Operat
 
 @pytest.mark.usefixtures("delivery")
 def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: Container) -> None:
-    house.database.pause("cervo", "operator", "a holiday", NOW)
+    house.database.write(accounts.pause, "cervo", "operator", "a holiday", NOW)
     submit(house, Uncertain("no answer"))
     told = operator("cancel", "2011", "--reason", "closed").out
     (shown,) = operator("show", "2011", "--json").documents
@@ -389,9 +396,9 @@ def test_a_cancel_that_comes_too_late_says_so(operator: Operator) -> None:
 def test_a_refresh_makes_a_courier_order_due_at_once(operator: Operator, house: Container) -> None:
     seen = Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")
     submit(house, Booked(seen))
-    before = house.database.find("2011")[0].next_run_at
+    before = house.database.read(deliveries.find, "2011")[0].next_run_at
     assert operator("refresh", "2011") == Ended(0, "2011: created\n", "")
-    after = house.database.find("2011")[0].next_run_at
+    after = house.database.read(deliveries.find, "2011")[0].next_run_at
     assert (before is not None, before != after) == (True, True)
 
 
@@ -399,7 +406,7 @@ def test_a_refresh_makes_a_courier_order_due_at_once(operator: Operator, house: 
 def test_a_delivery_that_is_over_can_be_read_again(operator: Operator, house: Container) -> None:
     submit(house, Booked(Observation(status=DeliveryStatus.DELIVERED, raw=Raw("reply", "4"), ref="99")))
     assert operator("refresh", "2011") == Ended(0, "2011: delivered\n", "")
-    (found,) = house.database.find("2011")
+    (found,) = house.database.read(deliveries.find, "2011")
     assert (found.step, found.step_attempt_id) == (Step.TRACK, 7)
 
 
@@ -421,7 +428,7 @@ def test_an_unknown_create_is_resolved_to_what_the_operator_saw(
 ) -> None:
     submit(house, Uncertain("no answer"))
     ended = operator("resolve", "2011", "exists", "99")
-    (found,) = house.database.find("2011")
+    (found,) = house.database.read(deliveries.find, "2011")
     assert (ended.code, ended.err, [attempt.ref for attempt in found.attempts]) == (0, "", ["99"])
 
 
@@ -431,7 +438,7 @@ def test_an_unknown_create_is_resolved_to_what_the_operator_saw(
 @pytest.mark.usefixtures("delivery")
 def test_events_are_written_as_they_were_told(operator: Operator, house: Container) -> None:
     take_in(house, [("2-0", placed(sample("2012", "34")).encode())])
-    told = [json.loads(body) for _, body in house.database.events()]
+    told = [json.loads(body) for _, body in house.database.read(outbox.events)]
     assert operator("events").documents == told
     assert operator("events", "--order", "2012").documents == [told[1]]
     assert operator("events", "--order", "4711") == Ended(0, "", "")
@@ -442,7 +449,7 @@ def test_events_are_written_from_a_time_on(operator: Operator, house: Container)
     later = Container(load(), clock=lambda: NOW + timedelta(minutes=5))
     take_in(later, [("2-0", placed(sample("2012", "34")).encode())])
     later.database.close()
-    told = [json.loads(body) for _, body in house.database.events()]
+    told = [json.loads(body) for _, body in house.database.read(outbox.events)]
     since = [operator("events", "--since", word).documents for word in ("2026-11-21T17:00:00Z", "2026-11-21T17:00:01Z")]
     assert since == [told, told[1:]]
     ended = operator("events", "--since", "7")
@@ -465,7 +472,7 @@ def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator:
 @pytest.fixture
 def letter(house: Container) -> str:
     take_in(house, [("1-0", MALFORMED.encode())])
-    return str(house.database.dead_letters(1)[0]["id"])
+    return str(house.database.read(inbox.dead_letters, 1)[0]["id"])
 
 
 def test_dead_letters_are_listed_and_shown_as_they_came(operator: Operator, letter: str) -> None:
@@ -637,7 +644,7 @@ def test_a_check_without_a_redis_says_what_to_do(operator: Operator) -> None:
 def test_the_accounts_are_listed_with_what_holds_them_back(
     operator: Operator, house: Container, embedded_redis: Callable[..., AbstractContextManager[str]]
 ) -> None:
-    house.database.pause("borzo", "carrier", "HTTP 401", NOW)
+    house.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
     with embedded_redis() as url:
         operator.set(REDIS_URL=url)
         mine = Container(load())
@@ -677,7 +684,9 @@ def test_an_operator_pauses_an_account_and_resumes_it(operator: Operator, house:
         (0, "cervo: paused\n", ""),
         (1, "", "order-sync: cervo is paused already\n"),
     ]
-    assert [(pause.by, pause.because) for pause in house.database.paused().values()] == [("operator", "a holiday")]
+    assert [(pause.by, pause.because) for pause in house.database.read(accounts.paused).values()] == [
+        ("operator", "a holiday")
+    ]
     resumed = [operator("carriers", "resume", "cervo") for _ in range(2)]
     assert [(each.code, each.out, each.err) for each in resumed] == [
         (0, "cervo: resumed\n", ""),
@@ -702,11 +711,17 @@ def test_an_operator_says_what_an_unknown_word_means_and_takes_it_back(
     operator: Operator, house: Container, delivery: str
 ) -> None:
     seen = [Observation(None, Raw("order", "6"))]
-    house.database.update([delivery], lambda each: lifecycle.begin_booking(each, 7, "token", house.terms, NOW))
+    house.database.persist(
+        deliveries.update, [delivery], lambda each: lifecycle.begin_booking(each, 7, "token", house.terms, NOW)
+    )
     made = Booked(Observation(DeliveryStatus.CREATED, None, ref="99999"))
-    house.database.update([delivery], lambda each: lifecycle.apply_create_outcome(each, 7, made, house.terms, NOW))
-    house.database.update(
-        [delivery], lambda each: lifecycle.apply_observations(each, 7, seen, house.terms, NOW, Cause.POLL)
+    house.database.persist(
+        deliveries.update, [delivery], lambda each: lifecycle.apply_create_outcome(each, 7, made, house.terms, NOW)
+    )
+    house.database.persist(
+        deliveries.update,
+        [delivery],
+        lambda each: lifecycle.apply_observations(each, 7, seen, house.terms, NOW, Cause.POLL),
     )
     shown = [operator("carriers").lines[1].split("  ")[-1]]
     mapped = operator("carriers", "map", "cervo", "order:6", "delivered")
@@ -714,7 +729,7 @@ def test_an_operator_says_what_an_unknown_word_means_and_takes_it_back(
     documents = operator("carriers", "--json").documents
     removed = [operator("carriers", "map", "cervo", "order:6", "--remove") for _ in range(2)]
     assert (mapped.code, mapped.out) == (0, "cervo: order:6 means delivered, deliveries changed: 1\n")
-    assert house.database.load([delivery])[0].status == DeliveryStatus.DELIVERED
+    assert house.database.read(deliveries.load, [delivery])[0].status == DeliveryStatus.DELIVERED
     assert shown == ["unknown words order:6", "explained words order:6 = delivered"]
     assert (documents[1]["unknown_words"], documents[1]["explained_words"]) == ([], {"order:6": "delivered"})
     assert [(each.code, each.out, each.err) for each in removed] == [

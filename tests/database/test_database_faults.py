@@ -26,6 +26,7 @@ from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, begun, message,
 from tests.services.simulation import Simulation
 from tests.web.edge import SECRET, Edge
 from worker.carriers.port import Callback
+from worker.database import accounts, callbacks, deliveries, inbox, leases, outbox
 from worker.database.connection import BUSY_SECONDS, LIMITS, is_transient, without_limit
 from worker.database.database import Database
 from worker.database.inbox import Intake
@@ -34,22 +35,22 @@ from worker.services.crash_recovery import CrashRecovery
 
 CALLBACK = Callback(method="POST", body=b"{}", headers={})
 LASTING: dict[str, Callable[[Database], Any]] = {
-    "update": lambda store: store.update([ID], begun),
+    "update": lambda store: store.persist(deliveries.update, [ID], begun),
     "fetched": lambda store: store.fetched("platform", "m", Intake([message(order("2013"))], (), SHOPS), RULES, NOW),
-    "sent": lambda store: store.sent([(1, "7-0")], NOW),
+    "sent": lambda store: store.persist(outbox.mark_published, [(1, "7-0")], NOW),
 }
 """What would be lost if it failed."""
 REPEATED: dict[str, Callable[[Database], Any]] = {
     "take_in": lambda store: take_in(store, message(order("2012"))),
-    "claim": lambda store: store.claim(LATER, 10),
-    "keep_callback": lambda store: store.keep_callback("borzo", CALLBACK, NOW),
-    "claim_callbacks": lambda store: store.claim_callbacks(NOW, 10),
+    "claim": lambda store: store.write(deliveries.claim, LATER, 10),
+    "keep_callback": lambda store: store.write(callbacks.save, "borzo", CALLBACK, NOW),
+    "claim_callbacks": lambda store: store.write(callbacks.claim, NOW, 10),
     "apply_callback": lambda store: store.apply_callback("none", "applied", (ID, 1), begun),
-    "to_fetch": lambda store: store.to_fetch(NOW, 10),
-    "take_lease": lambda store: store.take_lease("relay", "me", NOW, 5),
-    "put_facts": lambda store: store.put_account_metadata("borzo", {}),
-    "load": lambda store: store.load([ID]),
-    "unsent": lambda store: store.unsent(10),
+    "to_fetch": lambda store: store.write(inbox.claim_fetches, NOW, 10),
+    "take_lease": lambda store: store.write(leases.take, "relay", "me", NOW, 5),
+    "put_facts": lambda store: store.write(accounts.put_account_metadata, "borzo", {}),
+    "load": lambda store: store.read(deliveries.load, [ID]),
+    "unsent": lambda store: store.read(outbox.unpublished, 10),
 }
 """What somebody asks for again: the reader, a sweep, or a carrier that was answered 503."""
 EVERYTHING = LASTING | REPEATED
@@ -128,9 +129,9 @@ def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
     store = killed(moment, patience=(0,))
     LASTING[name](store)
     found = {
-        "update": lambda: len(store.load([ID])[0].attempts),
-        "fetched": lambda: len(store.find("2013")),
-        "sent": lambda: 1 - store.unsent_count(),
+        "update": lambda: len(store.read(deliveries.load, [ID])[0].attempts),
+        "fetched": lambda: len(store.read(deliveries.find, "2013")),
+        "sent": lambda: 1 - store.read(outbox.count_unpublished),
     }
     assert found[name]() == 1
 
@@ -162,7 +163,7 @@ def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and
             with suppress(DBAPIError):  # a task that fails is handed out again
                 street.pass_time(30)
                 replay.step()
-                statuses = {each.status.value for each in street.container.database.recent(10)}
+                statuses = {each.status.value for each in street.container.database.read(deliveries.recent, 10)}
             if statuses == {"delivered"}:
                 break
         assert statuses == {"delivered"}
@@ -200,8 +201,8 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
             next(crashes, lambda: None)()
             return begun(delivery)
 
-        assert [len(each.attempts) for each in store.update([ID], decide)] == [1]
-        assert [len(each.attempts) for each in store.load([ID])] == [1]
+        assert [len(each.attempts) for each in store.persist(deliveries.update, [ID], decide)] == [1]
+        assert [len(each.attempts) for each in store.read(deliveries.load, [ID])] == [1]
 
 
 def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
@@ -302,10 +303,10 @@ def test_a_file_that_cannot_be_written_is_a_passing_trouble_and_can_still_be_rea
     large = b"x" * 100_000
     with getattr(on_sqlite, trouble)():
         with pytest.raises(OperationalError) as caught:
-            on_sqlite.store.keep_callback("borzo", replace(CALLBACK, body=large), NOW)
+            on_sqlite.store.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW)
         assert is_transient(caught.value)
-        assert [each.id for each in on_sqlite.store.load([ID])] == [ID]
-    assert on_sqlite.store.keep_callback("borzo", replace(CALLBACK, body=large), NOW) is not None
+        assert [each.id for each in on_sqlite.store.read(deliveries.load, [ID])] == [ID]
+    assert on_sqlite.store.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW) is not None
 
 
 def sign(body: bytes) -> dict[str, str]:

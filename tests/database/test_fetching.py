@@ -6,6 +6,7 @@ import pytest
 
 from schemas.orders import OrderRef, found_order_message
 from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, events, message, order, rows, take_in
+from worker.database import deliveries, inbox
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter, Intake
 from worker.domain.delivery import Delivery
@@ -14,23 +15,25 @@ from worker.domain.delivery import Delivery
 def test_an_order_named_by_its_id_alone_waits_to_be_fetched(store: Database) -> None:
     ref = OrderRef(order_id="2011")
     assert take_in(store, message(ref, "named")) == []
-    assert store.awaits_fetch(NOW)
-    assert store.to_fetch(NOW, 10) == [("platform", "named", "2011", 1)]
+    assert store.read(inbox.has_due_fetch, NOW)
+    assert store.write(inbox.claim_fetches, NOW, 10) == [("platform", "named", "2011", 1)]
 
 
 def test_an_order_to_fetch_is_handed_out_again_after_its_lease(store: Database) -> None:
     ref = OrderRef(order_id="2011")
     take_in(store, message(ref, "named"))
-    store.to_fetch(NOW, 10)
-    assert (store.awaits_fetch(NOW), store.to_fetch(NOW, 10)) == (False, [])
-    assert store.to_fetch(LATER, 10) == [("platform", "named", "2011", 2)]
+    store.write(inbox.claim_fetches, NOW, 10)
+    assert (store.read(inbox.has_due_fetch, NOW), store.write(inbox.claim_fetches, NOW, 10)) == (False, [])
+    assert store.write(inbox.claim_fetches, LATER, 10) == [("platform", "named", "2011", 2)]
     assert [row["failures"] for row in rows(store, "message")] == [2]
 
 
 def test_the_orders_to_fetch_are_handed_out_once_to_many(store: Database) -> None:
     take_in(store, *(message(OrderRef(order_id=str(number))) for number in range(20)))
     with ThreadPoolExecutor(4) as pool:
-        found = [each for some in pool.map(lambda _: store.to_fetch(NOW, 5), range(8)) for each in some]
+        found = [
+            each for some in pool.map(lambda _: store.write(inbox.claim_fetches, NOW, 5), range(8)) for each in some
+        ]
     assert sorted(int(order_id) for _, _, order_id, _ in found) == list(range(20))
 
 
@@ -38,22 +41,22 @@ def test_a_fetched_order_becomes_a_delivery_and_is_fetched_no_more(store: Databa
     take_in(store, message(OrderRef(order_id="2011"), "named"))
     batch = Intake([message(order(), "named")], file_stores=SHOPS, fetched=True)
     made = store.fetched("platform", "named", batch, RULES, NOW)
-    assert (store.load([ID]), store.to_fetch(LATER, 10)) == (made, [])
+    assert (store.read(deliveries.load, [ID]), store.write(inbox.claim_fetches, LATER, 10)) == (made, [])
     assert store.fetched("platform", "named", batch, RULES, LATER) == []
 
 
 def test_an_order_that_cannot_be_fetched_is_buried_and_fetched_no_more(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
     store.fetched("platform", "named", Intake(dead=[DeadLetter(b"{}", "404", "platform/named")]), RULES, NOW)
-    assert store.to_fetch(LATER, 10) == []
-    assert [letter["reason"] for letter in store.dead_letters(10)] == ["404"]
+    assert store.write(inbox.claim_fetches, LATER, 10) == []
+    assert [letter["reason"] for letter in store.read(inbox.dead_letters, 10)] == ["404"]
 
 
 def test_what_our_own_budget_held_back_is_handed_out_again_without_a_try_less(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
-    store.to_fetch(NOW, 10)
-    store.put_fetch_off("platform", "named", 0, NOW)
-    assert store.to_fetch(NOW, 10) == [("platform", "named", "2011", 1)]
+    store.write(inbox.claim_fetches, NOW, 10)
+    store.write(inbox.postpone_fetch, "platform", "named", 0, NOW)
+    assert store.write(inbox.claim_fetches, NOW, 10) == [("platform", "named", "2011", 1)]
 
 
 @pytest.mark.trap("X-03")
@@ -63,8 +66,8 @@ def test_an_order_is_missing_while_nobody_has_it_and_it_was_never_found_before(s
     take_in(
         store, message(here), elsewhere, found_order_message("platform", "3"), found_order_message("elsewhere", "4")
     )
-    assert store.missing("platform", ["1", "2", "3", "4", "5"]) == {"4", "5"}
-    assert store.missing("platform", []) == set()
+    assert store.read(inbox.unknown_orders, "platform", ["1", "2", "3", "4", "5"]) == {"4", "5"}
+    assert store.read(inbox.unknown_orders, "platform", []) == set()
 
 
 def found(store: Database, **changes: Any) -> list[Delivery]:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import MetaData, Table, text
 
 from tests.database.samples import ID, LATER, begun, place
+from worker.database import deliveries
 from worker.database.database import Database
 
 TABLES = ("delivery", "attempt")
@@ -29,24 +30,24 @@ def newer(bare_store: Database) -> Database:
 
 def test_rows_of_a_newer_version_are_read(newer: Database) -> None:
     place(newer)
-    newer.update([ID], begun)
-    (before,) = newer.load([ID])
+    newer.persist(deliveries.update, [ID], begun)
+    (before,) = newer.read(deliveries.load, [ID])
     with newer.engine.begin() as connection:
         connection.execute(text("UPDATE delivery SET route_code = 'N1'"))
         connection.execute(text("UPDATE attempt SET vehicle = 'bicycle'"))
-    assert newer.load([ID]) == [before]
+    assert newer.read(deliveries.load, [ID]) == [before]
 
 
 def test_rows_of_a_newer_version_are_handed_out(newer: Database) -> None:
     place(newer)
-    assert [each.id for each in newer.claim(LATER, 10)] == [ID]
+    assert [each.id for each in newer.write(deliveries.claim, LATER, 10)] == [ID]
 
 
 def test_what_a_newer_version_wrote_survives_a_change_by_this_one(newer: Database) -> None:
     place(newer)
     with newer.engine.begin() as connection:
         connection.execute(text("UPDATE delivery SET route_code = 'N1'"))
-    newer.update([ID], begun)
+    newer.persist(deliveries.update, [ID], begun)
     assert [{name: row[name] for name in ("route_code", "retries")} for row in _whole(newer, "delivery")] == [
         {"route_code": "N1", "retries": 3}
     ]

@@ -7,6 +7,7 @@ import pytest
 from schemas.status import Cause, DeliveryStatus
 from tests.database.samples import LATER, NOW, RULES, begun, place
 from worker.carriers.port import Booked, Observation, Raw
+from worker.database import accounts, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
@@ -26,7 +27,7 @@ def follow(store: Database, delivery_id: str, *codes: str) -> Delivery:
         seen = lifecycle.apply_observations(followed.delivery, attempt, words, RULES, NOW, Cause.POLL)
         return Change(seen.delivery, (*followed.events, *seen.events))
 
-    return store.update([delivery_id], say)[0]
+    return store.persist(deliveries.update, [delivery_id], say)[0]
 
 
 def explain(store: Database, word: str, status: DeliveryStatus, account: str = "borzo") -> list[str]:
@@ -37,9 +38,12 @@ def test_words_are_kept_for_each_account_until_they_are_taken_back(store: Databa
     explain(store, "order:6", FAILED, "cervo")
     for status in (FAILED, DELIVERED):
         explain(store, "delivery:locker", status)
-    assert store.words() == {"borzo": {"delivery:locker": DELIVERED}, "cervo": {"order:6": FAILED}}
-    assert [store.forget_word("cervo", "order:6") for _ in range(2)] == [True, False]
-    assert store.words() == {"borzo": {"delivery:locker": DELIVERED}}
+    assert store.read(accounts.status_mappings) == {
+        "borzo": {"delivery:locker": DELIVERED},
+        "cervo": {"order:6": FAILED},
+    }
+    assert [store.write(accounts.drop_mapping, "cervo", "order:6") for _ in range(2)] == [True, False]
+    assert store.read(accounts.status_mappings) == {"borzo": {"delivery:locker": DELIVERED}}
 
 
 @pytest.mark.trap("C-32")
@@ -50,7 +54,7 @@ def test_only_whoever_a_word_was_said_of_last_is_read_again(store: Database) -> 
     follow(store, other, "shelf")
     follow(store, longer, "locker_2")
     assert explain(store, "delivery:locker", DELIVERED) == [last]
-    assert {each.id: each.status for each in store.load([last, before, other, longer])} == {
+    assert {each.id: each.status for each in store.read(deliveries.load, [last, before, other, longer])} == {
         last: "delivered",
         before: "created",
         other: "created",
@@ -62,7 +66,7 @@ def test_a_word_with_signs_that_mean_something_to_a_database_is_found_as_it_is(s
     odd, plain = place(store, "1", "2")
     follow(store, odd, "50%_\x00/'")
     follow(store, plain, "50 percent")
-    assert store.odd_words() == {"borzo": ["delivery:50 percent", "delivery:50%_\ufffd/'"]}
+    assert store.read(accounts.unmapped_statuses) == {"borzo": ["delivery:50 percent", "delivery:50%_\ufffd/'"]}
     assert explain(store, "delivery:50%_\ufffd/'", DELIVERED) == [odd]
 
 
@@ -72,8 +76,8 @@ def test_odd_words_are_listed_one_by_one_and_steps_back_are_none_of_them(store: 
     follow(store, two, "shelf")
     follow(store, three)
     for delivery_id, words in ((two, "regression:created\ndelivery:shelf"), (three, "regression:created")):
-        store.update([delivery_id], lambda each, words=words: _oddly(each, words))  # type: ignore[misc]
-    assert store.odd_words() == {"borzo": ["delivery:locker", "delivery:shelf"]}
+        store.persist(deliveries.update, [delivery_id], lambda each, words=words: _oddly(each, words))  # type: ignore[misc]
+    assert store.read(accounts.unmapped_statuses) == {"borzo": ["delivery:locker", "delivery:shelf"]}
 
 
 def _oddly(delivery: Delivery, words: str) -> Change:

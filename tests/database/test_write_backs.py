@@ -12,6 +12,7 @@ import pytest
 from schemas.orders import Message
 from schemas.status import DeliveryStatus
 from tests.database.samples import ID, NOW, RULES, SHOPS, order, place, rows
+from worker.database import deliveries, write_backs
 from worker.database.database import Database
 from worker.database.inbox import Intake
 from worker.domain.delivery import Change, Delivery
@@ -35,7 +36,7 @@ def moves(store: Database, at: int = 0, **changes: Any) -> None:
     def decide(delivery: Delivery) -> Change:
         return Change(replace(delivery, **{"changed_at": NOW + at * SECOND, **changes}))
 
-    store.update([ID], decide)
+    store.persist(deliveries.update, [ID], decide)
 
 
 def due(store: Database) -> list[tuple[str, Any, Any]]:
@@ -45,15 +46,15 @@ def due(store: Database) -> list[tuple[str, Any, Any]]:
 def test_a_new_order_and_one_that_moved_are_looked_at_and_a_mere_poll_is_not(telling: Database) -> None:
     place(telling)
     assert due(telling) == [(ID, NOW, None)]
-    assert telling.begin_write_back(ID, NOW, UNTIL) == WriteBackState()
-    assert telling.end_write_back(ID, UNTIL, WriteBackState(22, written=True, seen=0), None)
-    assert (telling.write_backs_waiting(UNTIL), telling.write_backs_waiting(NOW)) == (0, 0)
+    assert telling.write(write_backs.lease, ID, NOW, UNTIL) == WriteBackState()
+    assert telling.persist(write_backs.release, ID, UNTIL, WriteBackState(22, written=True, seen=0), None)
+    assert (telling.read(write_backs.count_waiting, UNTIL), telling.read(write_backs.count_waiting, NOW)) == (0, 0)
     moves(telling, 9, next_run_at=UNTIL, failures=2)
     assert due(telling) == [(ID, None, None)]
     moves(telling, 9, status=DeliveryStatus.CREATED)
     assert due(telling) == [(ID, NOW + 9 * SECOND, None)]
-    assert (telling.write_backs_waiting(NOW), telling.write_backs_waiting(UNTIL)) == (0, 1)
-    assert telling.known_there(ID) == WriteBackState(22, written=True, seen=0)
+    assert (telling.read(write_backs.count_waiting, NOW), telling.read(write_backs.count_waiting, UNTIL)) == (0, 1)
+    assert telling.read(write_backs.write_back_state, ID) == WriteBackState(22, written=True, seen=0)
 
 
 def test_no_order_of_another_source_is_looked_at_and_none_where_there_is_no_platform(
@@ -63,21 +64,25 @@ def test_no_order_of_another_source_is_looked_at_and_none_where_there_is_no_plat
     telling.take_in(Intake([elsewhere], file_stores=SHOPS), RULES, NOW)
     place(store)
     moves(store, status=DeliveryStatus.CREATED)
-    assert (due(telling), telling.claim_write_backs(UNTIL, 9), telling.known_there(ID)) == ([], [], None)
+    assert (
+        due(telling),
+        telling.write(write_backs.claim, UNTIL, 9),
+        telling.read(write_backs.write_back_state, ID),
+    ) == ([], [], None)
 
 
 def test_those_that_have_waited_longest_are_handed_out_first_and_each_once_for_a_while(telling: Database) -> None:
     ids = place(telling, "1", "2", "3")
     for number, each in enumerate(ids):
         until = NOW + (60 + number) * SECOND
-        telling.begin_write_back(each, NOW, until)
-        telling.end_write_back(each, until, WriteBackState(), NOW + (3 - number) * SECOND)
+        telling.write(write_backs.lease, each, NOW, until)
+        telling.persist(write_backs.release, each, until, WriteBackState(), NOW + (3 - number) * SECOND)
     later = NOW + 5 * SECOND
-    assert telling.claim_write_backs(NOW, 9) == []
-    assert telling.claim_write_backs(later, 1) == [ids[2]]
-    assert sorted(telling.claim_write_backs(later, 9)) == sorted(ids[:2])
-    assert telling.claim_write_backs(later, 9) == []
-    assert sorted(telling.claim_write_backs(later + 30 * SECOND, 9)) == sorted(ids)
+    assert telling.write(write_backs.claim, NOW, 9) == []
+    assert telling.write(write_backs.claim, later, 1) == [ids[2]]
+    assert sorted(telling.write(write_backs.claim, later, 9)) == sorted(ids[:2])
+    assert telling.write(write_backs.claim, later, 9) == []
+    assert sorted(telling.write(write_backs.claim, later + 30 * SECOND, 9)) == sorted(ids)
 
 
 def test_of_many_at_once_one_looks(telling: Database) -> None:
@@ -91,17 +96,17 @@ def test_of_many_at_once_one_looks(telling: Database) -> None:
 def test_many_sweeps_at_once_hand_each_out_once(telling: Database) -> None:
     ids = place(telling, *map(str, range(20)))
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: telling.claim_write_backs(NOW, 7), range(8)))
+        found = list(pool.map(lambda _: telling.write(write_backs.claim, NOW, 7), range(8)))
     assert sorted(each for batch in found for each in batch) == sorted(ids)
 
 
 def test_what_moves_during_a_look_is_looked_at_again(telling: Database) -> None:
     place(telling)
-    telling.begin_write_back(ID, NOW, UNTIL)
+    telling.write(write_backs.lease, ID, NOW, UNTIL)
     moves(telling, 1, status=DeliveryStatus.CREATED)
-    assert telling.claim_write_backs(NOW + 2 * SECOND, 9) == []
-    assert telling.begin_write_back(ID, NOW + 2 * SECOND, UNTIL + SECOND) is None
-    assert telling.end_write_back(ID, UNTIL, WriteBackState(22), NOW + 9 * SECOND)
+    assert telling.write(write_backs.claim, NOW + 2 * SECOND, 9) == []
+    assert telling.write(write_backs.lease, ID, NOW + 2 * SECOND, UNTIL + SECOND) is None
+    assert telling.persist(write_backs.release, ID, UNTIL, WriteBackState(22), NOW + 9 * SECOND)
     assert due(telling) == [(ID, NOW + SECOND, None)]
 
 
@@ -109,21 +114,21 @@ def test_a_look_that_died_with_its_process_is_made_again_and_what_it_says_later_
     telling: Database,
 ) -> None:
     place(telling)
-    telling.begin_write_back(ID, NOW, UNTIL)
-    assert telling.claim_write_backs(UNTIL - SECOND, 9) == []
-    assert telling.claim_write_backs(UNTIL, 9) == [ID]
-    assert telling.begin_write_back(ID, UNTIL, UNTIL + 60 * SECOND) == WriteBackState()
-    assert not telling.end_write_back(ID, UNTIL, WriteBackState(8, written=True), None)
-    assert telling.end_write_back(ID, UNTIL + 60 * SECOND, WriteBackState(9), None)
-    assert (telling.known_there(ID), due(telling)) == (WriteBackState(9), [(ID, None, None)])
+    telling.write(write_backs.lease, ID, NOW, UNTIL)
+    assert telling.write(write_backs.claim, UNTIL - SECOND, 9) == []
+    assert telling.write(write_backs.claim, UNTIL, 9) == [ID]
+    assert telling.write(write_backs.lease, ID, UNTIL, UNTIL + 60 * SECOND) == WriteBackState()
+    assert not telling.persist(write_backs.release, ID, UNTIL, WriteBackState(8, written=True), None)
+    assert telling.persist(write_backs.release, ID, UNTIL + 60 * SECOND, WriteBackState(9), None)
+    assert (telling.read(write_backs.write_back_state, ID), due(telling)) == (WriteBackState(9), [(ID, None, None)])
 
 
 def test_what_is_settled_or_waits_for_longer_is_not_looked_at_by_a_hint_that_comes_late(telling: Database) -> None:
     place(telling)
-    telling.begin_write_back(ID, NOW, UNTIL)
-    telling.end_write_back(ID, UNTIL, WriteBackState(), None)
-    assert telling.begin_write_back(ID, NOW, UNTIL) is None
+    telling.write(write_backs.lease, ID, NOW, UNTIL)
+    telling.persist(write_backs.release, ID, UNTIL, WriteBackState(), None)
+    assert telling.write(write_backs.lease, ID, NOW, UNTIL) is None
     moves(telling, 60, status=DeliveryStatus.CREATED)
-    assert telling.begin_write_back(ID, NOW, UNTIL) is None
-    assert telling.begin_write_back(ID, NOW + 30 * SECOND, UNTIL) == WriteBackState()
-    assert telling.begin_write_back("no such delivery", NOW, UNTIL) is None
+    assert telling.write(write_backs.lease, ID, NOW, UNTIL) is None
+    assert telling.write(write_backs.lease, ID, NOW + 30 * SECOND, UNTIL) == WriteBackState()
+    assert telling.write(write_backs.lease, "no such delivery", NOW, UNTIL) is None

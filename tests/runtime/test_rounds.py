@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from worker.single_flight import RELAYING, SingleFlight
 
 from worker import enqueue
-from worker.single_flight import RELAYING, SingleFlight
 
 
 def go_round(rounds: SingleFlight, *each: Callable[[], object], helps: Iterable[bool] = ()) -> int:

@@ -23,6 +23,7 @@ from worker.app import configure
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.container import Container
+from worker.database import deliveries
 from worker.database.database import Database
 from worker.domain.delivery import Delivery
 from worker.http.gateway import Gateway
@@ -140,7 +141,7 @@ class Simulation:
 
     def decide(self, decide: Callable[[Delivery], Any], order_id: str = "2011") -> None:
         """Change a delivery as an operator or a dying process would."""
-        self.container.database.update([self.delivery(order_id).id], decide)
+        self.container.database.persist(deliveries.update, [self.delivery(order_id).id], decide)
 
     def work(self) -> None:
         """Run every task that waits, and those that follow from them."""
@@ -176,7 +177,7 @@ class Simulation:
         pytest.fail(f"it never came: {self.told()}")
 
     def delivery(self, order_id: str = "2011") -> Delivery:
-        return self.container.database.find(order_id)[0]
+        return self.container.database.read(deliveries.find, order_id)[0]
 
     def status(self, order_id: str = "2011") -> str:
         return self.delivery(order_id).status.value

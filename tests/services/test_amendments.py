@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.services.simulation import Simulation
+from worker.database import accounts
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 
@@ -116,9 +117,9 @@ def test_an_account_that_shuts_us_out_of_the_read_before_a_change_is_paused(disp
     dispatched.ask("POST", "/sandbox/faults", fault)
     send_again(dispatched)
     dispatched.work()
-    assert dispatched.container.database.paused()["borzo"].by == "carrier"
+    assert dispatched.container.database.read(accounts.paused)["borzo"].by == "carrier"
     dispatched.sandbox.faults.clear()
-    dispatched.container.database.resume("borzo", "operator", dispatched.now)
+    dispatched.container.database.write(accounts.resume, "borzo", "operator", dispatched.now)
     dispatched.until(lambda it: edits(it) == 1)
 
 

@@ -12,6 +12,7 @@ from tests.services.simulation import START, Simulation
 from worker.app import carrier_queues
 from worker.carriers.borzo import Borzo
 from worker.carriers.port import AttemptView, Callback, Observation, reference_of
+from worker.database import callbacks
 from worker.domain.delivery import Change, Delivery
 from worker.services.callback_gaps import GAP, SPREAD, listen
 
@@ -36,11 +37,11 @@ def letter(street: Simulation, status: str, at: datetime, **changes: Any) -> Cal
 
 def receive(street: Simulation, callback: Callback) -> str | None:
     """Store a callback and read it, as the edge and the worker do; tell what became of it."""
-    kept = street.container.database.keep_callback("borzo", callback, street.now)
+    kept = street.container.database.write(callbacks.save, "borzo", callback, street.now)
     if kept is None:
         return "known"
     street.app.tasks["callbacks.apply"](kept)
-    found = street.container.database.callback(kept)
+    found = street.container.database.read(callbacks.load, kept)
     assert found is not None
     return found.result
 
@@ -117,7 +118,7 @@ class CallingBack:
     def send(self, *what: Any, **how: Any) -> Iterator[Any]:
         groups = list(self._real.send(*what, **how))
         self._street.call_back()
-        for waiting in self._street.container.database.claim_callbacks(self._street.now + HOUR, 10):
+        for waiting in self._street.container.database.write(callbacks.claim, self._street.now + HOUR, 10):
             self._street.app.tasks["callbacks.apply"](waiting)
         yield from groups
 
@@ -147,20 +148,20 @@ def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(follow
 @pytest.mark.trap("B-92")
 def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Simulation) -> None:
     strange = letter(followed, "finished", followed.now, order_id=1, client_order_id=None)
-    kept = followed.container.database.keep_callback("borzo", strange, followed.now)
+    kept = followed.container.database.write(callbacks.save, "borzo", strange, followed.now)
     assert kept is not None
     results = []
     for hours in (0, 23, 2):
         followed.now += hours * HOUR
         followed.app.tasks["callbacks.apply"](kept)
-        found = followed.container.database.callback(kept)
+        found = followed.container.database.read(callbacks.load, kept)
         results.append(found.result if found else "gone")
     assert (results, followed.told()) == ([None, None, "orphaned"], ["queued", "created"])
 
 
 def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation) -> None:
     ours = letter(followed, "finished", followed.now + SECOND)
-    kept = followed.container.database.keep_callback("cervo", ours, followed.now)
+    kept = followed.container.database.write(callbacks.save, "cervo", ours, followed.now)
     followed.app.tasks["callbacks.apply"](kept)
     assert followed.told() == ["queued", "created"]
 

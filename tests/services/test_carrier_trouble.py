@@ -12,6 +12,7 @@ import pytest
 
 from tasks.deliveries import BOOK
 from tests.services.simulation import Simulation
+from worker.database import accounts
 from worker.errors import CarrierError, Unavailable, Uncertain
 from worker.http.call import Call, Operation, Reply
 from worker.http.gateway import Gateway, Outcome
@@ -90,11 +91,13 @@ def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_
     fault(street, "unauthorized", carrier)
     place(street, carrier, "1", "2", "3")
     wire.heard()
-    street.until(lambda it: it.now >= it.container.database.paused()[carrier].since + timedelta(minutes=12))
+    street.until(
+        lambda it: it.now >= it.container.database.read(accounts.paused)[carrier].since + timedelta(minutes=12)
+    )
     assert wire.heard() == {(carrier, "probe"): 2}
     assert statuses(street, "1", "2", "3") == ["queued"] * 3
     mend(street)
-    street.until(lambda it: it.container.database.paused() == {}, step=10)
+    street.until(lambda it: it.container.database.read(accounts.paused) == {}, step=10)
     street.pass_time(3)
     assert statuses(street, "1", "2", "3") == ["created"] * 3
     assert wire.heard() == {(carrier, "probe"): 1, (carrier, "create"): 3}
@@ -121,11 +124,11 @@ def test_an_order_that_waits_for_a_paused_account_asks_for_a_person_in_time(stre
 
 
 def test_what_an_operator_pauses_no_probe_resumes(street: Simulation, wire: Wire) -> None:
-    street.container.database.pause("borzo", "operator", "the shop is closed", street.now)
+    street.container.database.write(accounts.pause, "borzo", "operator", "the shop is closed", street.now)
     place(street, "borzo", "1")
     street.until(lambda it: it.now >= it.delivery("1").created_at + timedelta(minutes=20), step=60)
     assert (street.status("1"), wire.heard()) == ("queued", {})
-    assert street.container.database.resume("borzo", "operator", street.now)
+    assert street.container.database.write(accounts.resume, "borzo", "operator", street.now)
     street.pass_time()
     assert (street.status("1"), wire.heard()) == ("created", {("borzo", "create"): 1})
 
@@ -134,7 +137,7 @@ def test_a_login_that_is_refused_pauses_the_account(street: Simulation) -> None:
     fault(street, "unauthorized", "deliverit")
     street.place(store_id="17")
     street.work()
-    assert (street.status(), list(street.container.database.paused())) == ("queued", ["deliverit"])
+    assert (street.status(), list(street.container.database.read(accounts.paused))) == ("queued", ["deliverit"])
     assert street.delivery().attempts == ()
 
 

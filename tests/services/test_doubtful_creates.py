@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.services.simulation import Simulation
+from worker.database import deliveries, inbox
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 
@@ -126,7 +127,7 @@ def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Simulati
 def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Simulation) -> None:
     street.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17})
     street.put_message("order.placed", {"order_id": "5150"})
-    street.until(lambda it: bool(it.container.database.find("5150")))
+    street.until(lambda it: bool(it.container.database.read(deliveries.find, "5150")))
     street.until(lambda it: it.status("5150") == "delivered")
     assert [made for made, _ in street.ledger()] == ["ordering", "deliverit"]
 
@@ -134,20 +135,20 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Simulatio
 @pytest.mark.trap("O-10")
 def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Simulation) -> None:
     street.put_message("order.placed", {"order_id": "404404"})
-    street.until(lambda it: bool(it.container.database.dead_letters(1)), step=60)
-    (letter,) = street.container.database.dead_letters(5)
+    street.until(lambda it: bool(it.container.database.read(inbox.dead_letters, 1)), step=60)
+    (letter,) = street.container.database.read(inbox.dead_letters, 5)
     assert letter["reason"] == "the platform has no such order"
     street.ask("POST", "/sandbox/ordering/orders", {"id": 404404, "business_id": 17})
     street.put(letter["raw"])
-    street.until(lambda it: bool(it.container.database.find("404404")))
+    street.until(lambda it: bool(it.container.database.read(deliveries.find, "404404")))
 
 
 def test_an_order_whose_message_overtakes_its_own_transaction_is_fetched_a_little_later(street: Simulation) -> None:
     street.put_message("order.placed", {"order_id": "5150"})
     street.pass_time()
     street.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17})
-    street.until(lambda it: bool(it.container.database.find("5150")))
-    assert street.container.database.dead_letters(5) == []
+    street.until(lambda it: bool(it.container.database.read(deliveries.find, "5150")))
+    assert street.container.database.read(inbox.dead_letters, 5) == []
 
 
 def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_waits_unseen(
@@ -155,10 +156,10 @@ def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_
 ) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": "error_before", "api": "ordering", "times": None})
     street.put_message("order.placed", {"order_id": "5150"})
-    street.until(lambda it: bool(it.container.database.dead_letters(1)), step=60)
-    (letter,) = street.container.database.dead_letters(5)
+    street.until(lambda it: bool(it.container.database.read(inbox.dead_letters, 1)), step=60)
+    (letter,) = street.container.database.read(inbox.dead_letters, 5)
     assert letter["reason"] == "the platform cannot be asked: the platform answered 500"
-    assert not street.container.database.awaits_fetch(street.now)
+    assert not street.container.database.read(inbox.has_due_fetch, street.now)
 
 
 @pytest.mark.trap("X-04")

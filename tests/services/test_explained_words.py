@@ -9,6 +9,7 @@ import pytest
 from schemas.status import Cause, DeliveryStatus
 from tests.services.simulation import Simulation
 from worker.carriers.port import Observation, Raw
+from worker.database import accounts
 from worker.domain import lifecycle
 
 UNKNOWN = {"cervo": ("34", "order:6"), "borzo": ("21", "delivery:left_in_locker")}
@@ -29,7 +30,7 @@ def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: st
     store_id, word = UNKNOWN[carrier]
     street.place("unknown_word", store_id)
     until_unknown(street)
-    assert street.container.database.odd_words() == {carrier: [word]}
+    assert street.container.database.read(accounts.unmapped_statuses) == {carrier: [word]}
     assert explain(street, carrier, word, DeliveryStatus.DELIVERED) == 1
     delivery = street.delivery()
     assert (delivery.status, delivery.evidence, delivery.attempts[0].unmapped_status) == ("delivered", "weak", None)
@@ -61,7 +62,7 @@ def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within
     changes: list[Callable[[], object]] = [
         lambda: explain(street, "cervo", "order:6", DeliveryStatus.FAILED),
         lambda: explain(street, "cervo", "order:6", DeliveryStatus.DELIVERED),
-        lambda: store.forget_word("cervo", "order:6"),
+        lambda: store.write(accounts.drop_mapping, "cervo", "order:6"),
     ]
     for change in changes:
         before = house.status_mappings("cervo")
@@ -74,7 +75,7 @@ def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within
         (True, {"order:6": "delivered"}, {}),
         (True, {}, {}),
     ]
-    assert not store.forget_word("cervo", "order:6")
+    assert not store.write(accounts.drop_mapping, "cervo", "order:6")
 
 
 def test_a_step_back_is_no_unknown_word(street: Simulation) -> None:
@@ -88,7 +89,7 @@ def test_a_step_back_is_no_unknown_word(street: Simulation) -> None:
         )
     )
     assert (street.delivery().attempts[0].reported_anomalies or "").splitlines() == ["order:6", "regression:created"]
-    assert house.database.odd_words() == {"cervo": ["order:6"]}
+    assert house.database.read(accounts.unmapped_statuses) == {"cervo": ["order:6"]}
 
 
 def test_an_explained_word_of_a_callback_counts_too(street: Simulation) -> None:

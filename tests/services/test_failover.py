@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from schemas.status import DeliveryStatus
 from tests.services.simulation import START, Simulation
 from tests.services.test_carrier_trouble import Wire, fault, mend
+from worker.database import accounts
 from worker.errors import Unavailable
 
 OWED: dict[str, Any] = {"payment": {"prepaid": False, "amount": "125.00", "currency": "BRL", "method": "cash"}}
@@ -71,7 +72,7 @@ def test_the_settings_of_an_account_send_an_order_elsewhere(tmp_path: Path) -> N
 
 
 def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(street: Simulation) -> None:
-    street.container.database.pause("deliverit", "operator", "a holiday", street.now)
+    street.container.database.write(accounts.pause, "deliverit", "operator", "a holiday", street.now)
     street.place(store_id="17")
     street.work()
     with capture_logs() as logs:
@@ -80,7 +81,7 @@ def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(st
     assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.left"] == [
         ("deliverit", "borzo")
     ]
-    street.container.database.resume("deliverit", "operator", street.now)
+    street.container.database.write(accounts.resume, "deliverit", "operator", street.now)
     street.until(lambda it: it.delivery().final, step=30)
     assert (street.status(), carriers(street)) == ("delivered", ["borzo"])
 
@@ -108,7 +109,7 @@ def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answ
 
 
 def test_a_preorder_is_not_given_away_before_its_time(street: Simulation) -> None:
-    street.container.database.pause("deliverit", "operator", "", street.now)
+    street.container.database.write(accounts.pause, "deliverit", "operator", "", street.now)
     street.place(store_id="17", deliver_at="2026-11-21T22:00:00Z")
     street.until(lambda it: it.now == START + timedelta(hours=4), step=1800)
     street.until(lambda it: it.delivery().carrier == "borzo", step=60)
@@ -121,6 +122,6 @@ def test_a_carrier_that_lets_us_in_again_in_time_keeps_its_order(street: Simulat
     street.work()
     street.pass_time(60)
     mend(street)
-    street.container.database.resume("deliverit", "operator", street.now)
+    street.container.database.write(accounts.resume, "deliverit", "operator", street.now)
     street.pass_time(1)
     assert (street.status(), carriers(street)) == ("created", ["deliverit"])

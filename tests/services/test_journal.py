@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import Simulation
+from worker.database import deliveries
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import Unavailable, Uncertain
 from worker.http.call import Reply
@@ -152,7 +153,7 @@ def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street
     real = street.container.database
 
     def away_after_the_intent(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
-        if any(each.attempts for each in real.load(list(ids))):
+        if any(each.attempts for each in real.read(deliveries.load, list(ids))):
             raise AWAY
         return update(ids, decide)
 

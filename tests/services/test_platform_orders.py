@@ -12,6 +12,7 @@ import pytest
 from schemas.ordering import ORDERING_SCHEMA
 from tests.services.simulation import START, Simulation
 from worker.app import configure
+from worker.database import accounts, deliveries, inbox
 from worker.http.call import Reply
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import message
@@ -199,7 +200,11 @@ def test_exactly_the_orders_that_are_missing_are_taken_in(open_street: Callable[
     look(street)
     for _ in range(3):
         street.pass_time()
-    assert sorted(each.order.order_id for each in street.container.database.recent(100)) == ["1", "2", "8"]
+    assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 100)) == [
+        "1",
+        "2",
+        "8",
+    ]
     street.until(lambda it: it.status("2") == "delivered")
     assert carriers(street) == ["deliverit", "deliverit"]
 
@@ -211,7 +216,7 @@ def test_an_order_is_found_once_however_often_it_is_looked_for(open_street: Call
         look(street)
         street.pass_time()
     assert (street.status(), carriers(street)) == ("created", ["deliverit"])
-    assert [row.order.order_id for row in street.container.database.recent(10)] == ["2011"]
+    assert [row.order.order_id for row in street.container.database.read(deliveries.recent, 10)] == ["2011"]
 
 
 def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Callable[..., Simulation]) -> None:
@@ -275,7 +280,7 @@ def test_an_order_that_cannot_be_read_becomes_one_dead_letter(open_street: Calla
     for _ in range(3):
         look(street)
         street.pass_time()
-    (letter,) = street.container.database.dead_letters(10)
+    (letter,) = street.container.database.read(inbox.dead_letters, 10)
     assert letter["reason"].startswith("paymethod.gateway: unknown")
 
 
@@ -307,7 +312,7 @@ def test_a_platform_that_cannot_be_asked_is_looked_at_again_later(
     seed(street)
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "ordering", "operation": "list", "times": 1})
     look(street)
-    assert street.container.database.recent(10) == []
+    assert street.container.database.read(deliveries.recent, 10) == []
     look(street)
     street.pass_time()
     assert street.status() == "created"
@@ -321,7 +326,7 @@ def test_a_message_has_two_minutes_to_come_before_its_order_is_missed(open_stree
         street.pass_time(60)
         look(street)
         street.pass_time()
-        found.append(len(street.container.database.recent(10)))
+        found.append(len(street.container.database.read(deliveries.recent, 10)))
     assert found == [0, 1]
 
 
@@ -346,7 +351,7 @@ def test_only_one_looks_at_a_time(open_street: Callable[..., Simulation]) -> Non
     seed(street)
     assert backfill.alone(street.container, "somebody else")
     look(street)
-    assert street.container.database.recent(10) == []
+    assert street.container.database.read(deliveries.recent, 10) == []
     street.pass_time(backfill.LEASE_SECONDS + 1)
     look(street)
     street.pass_time()
@@ -373,7 +378,7 @@ def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebo
     look(street)
     for _ in range(3):
         street.pass_time()
-    assert sorted(each.order.order_id for each in street.container.database.recent(9)) == ["2", "3"]
+    assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 9)) == ["2", "3"]
     found = backfill.find(street.container, since=START - timedelta(days=365))
     assert [each.order_id for each in found] == ["1"]
 
@@ -398,8 +403,11 @@ def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..
     orders["2011"] = orders["2012"]
     street.put_message("order.placed", {"order_id": "2011"})
     street.pass_time()
-    (letter,) = street.container.database.dead_letters(9)
-    assert (letter["reason"], street.container.database.recent(9)) == ("id: the platform's answer is another order", [])
+    (letter,) = street.container.database.read(inbox.dead_letters, 9)
+    assert (letter["reason"], street.container.database.read(deliveries.recent, 9)) == (
+        "id: the platform's answer is another order",
+        [],
+    )
 
 
 def test_a_platform_that_hangs_has_its_part_of_the_threads_while_orders_are_fetched(
@@ -412,7 +420,7 @@ def test_a_platform_that_hangs_has_its_part_of_the_threads_while_orders_are_fetc
         pass
     street.put_message("order.placed", {"order_id": "2011"})
     street.pass_time()
-    assert street.container.database.recent(9) == []
+    assert street.container.database.read(deliveries.recent, 9) == []
     assert rooms.leave("ordering", reading=False) == [("hung", [])]
     assert rooms.leave("ordering", reading=False) == [("orders.fetch", [])]
     street.app.tasks["orders.fetch"]()
@@ -425,16 +433,16 @@ def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(
     street = open_street()
     for number in (1, 2):
         seed(street, id=number)
-    street.container.database.pause("ordering", "operator", "maintenance", street.now)
+    street.container.database.write(accounts.pause, "ordering", "operator", "maintenance", street.now)
     street.put_message("order.placed", {"order_id": "1"})
     look(street)
     street.pass_time()
-    assert street.container.database.recent(9) == []
-    street.container.database.resume("ordering", "operator", street.now)
+    assert street.container.database.read(deliveries.recent, 9) == []
+    street.container.database.write(accounts.resume, "ordering", "operator", street.now)
     look(street)
     for _ in range(3):
         street.pass_time()
-    assert sorted(each.order.order_id for each in street.container.database.recent(9)) == ["1", "2"]
+    assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 9)) == ["1", "2"]
 
 
 @pytest.mark.parametrize(("wished", "entries"), [("true", ["backfill"]), ("false", [])])

@@ -15,6 +15,7 @@ from tests.database.samples import NOW, SHOPS, events, put_row, rows
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.container import Container
+from worker.database import inbox
 from worker.database.database import Database
 from worker.services.ingest import Reader
 
@@ -64,7 +65,7 @@ class Desk:
         return sorted(row["order_id"] for row in rows(self.store, "delivery"))
 
     def reasons(self) -> list[str]:
-        return sorted(letter["reason"] for letter in self.store.dead_letters(10))
+        return sorted(letter["reason"] for letter in self.store.read(inbox.dead_letters, 10))
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_what_the_database_refuses_is_buried_alone(desk: Desk) -> None:
         desk.bus.add_order(placed(order_id))
     assert desk.read() == 3
     assert (desk.known(), desk.unacknowledged()) == (["1", "3"], 0)
-    (letter,) = desk.store.dead_letters(10)
+    (letter,) = desk.store.read(inbox.dead_letters, 10)
     assert letter["raw"] == placed("2").encode()
     assert letter["reason"].startswith("it cannot be stored: ")
 

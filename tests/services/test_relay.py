@@ -21,6 +21,7 @@ from worker.bus.publisher import Publisher
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.container import Container
+from worker.database import deliveries, outbox
 from worker.domain.delivery import OutgoingEvent
 
 Embedded = Callable[..., AbstractContextManager[str]]
@@ -43,7 +44,7 @@ class Newsroom:
     def tell(self, *keys: str) -> None:
         """Let deliveries tell something."""
         for key in keys:
-            self.store.update([key], tell)
+            self.store.persist(deliveries.update, [key], tell)
 
     def relay(self) -> None:
         """Relay as a worker does."""
@@ -52,7 +53,7 @@ class Newsroom:
 
     def told(self) -> list[str]:
         """Read what the database has told."""
-        return [body for _, body in self.store.events()]
+        return [body for _, body in self.store.read(outbox.events)]
 
 
 @pytest.fixture
@@ -243,7 +244,7 @@ def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
     with embedded_redis() as url, newsroom.move_to(url) as client:
         newsroom.tell(killed_while_telling(newsroom))
         newsroom.relay()
-        assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
+        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
         newsroom.relay()
         assert stream(client) == newsroom.told()
 
@@ -274,7 +275,7 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
         back = interrupt(newsroom, before=another)
         newsroom.relay()
         newsroom.relay()
-        assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
+        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
 
 
 @pytest.mark.trap("X-08")
@@ -288,7 +289,7 @@ def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothin
         ids = place(newsroom.store, "1", "2", "3", "4")
 
         def relay(_number: int) -> None:
-            while newsroom.store.unsent_count():
+            while newsroom.store.read(outbox.count_unpublished):
                 events._relay()
 
         newsroom.tell(*ids * 10)
@@ -347,7 +348,7 @@ def test_a_backlog_is_drained_in_its_order(
         ids = place(newsroom.store, "1", "2", "3", "4")
         newsroom.tell(*ids, *ids)
         newsroom.relay()
-        assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
+        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
 
 
 def test_an_event_whose_place_in_the_backlog_was_taken_before_it_was_there_is_not_overtaken(
@@ -369,7 +370,7 @@ def test_an_event_whose_place_in_the_backlog_was_taken_before_it_was_there_is_no
         newsroom.relay()
         told = [json.loads(body) for body in stream(client)]
         assert [each["sequence"] for each in told if each["partitionkey"] == one] == ["1", "2", "3"]
-        assert (len(told), newsroom.store.unsent_count()) == (5, 0)
+        assert (len(told), newsroom.store.read(outbox.count_unpublished)) == (5, 0)
 
 
 def put(newsroom: Newsroom, position: str, these: str) -> None:
@@ -387,14 +388,14 @@ def test_a_bus_that_refuses_many_is_left_alone_for_a_while(
         for key in place(newsroom.store, "1", "2", "3")[:2]:
             client.lpush(f"deliveries:sequence:{newsroom.store.identity}:{key}", "not a guard")
         newsroom.relay()
-        assert (stream(client), newsroom.store.unsent_count()) == ([], 3)
+        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == ([], 3)
 
 
 def test_a_bus_that_is_away_leaves_the_events_to_the_next_relay(newsroom: Newsroom, embedded_redis: Embedded) -> None:
     place(newsroom.store, "1")
     with newsroom.move_to("redis://127.0.0.1:1/0"):
         newsroom.relay()
-    assert newsroom.store.unsent_count() == 1
+    assert newsroom.store.read(outbox.count_unpublished) == 1
     with embedded_redis() as url, newsroom.move_to(url) as client:
         newsroom.relay()
         assert stream(client) == newsroom.told()

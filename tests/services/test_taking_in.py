@@ -23,6 +23,7 @@ from tests.database.samples import (
     rows,
     take_in,
 )
+from worker.database import deliveries, inbox, shops
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter, Intake
 from worker.domain.delivery import Step
@@ -54,7 +55,7 @@ def test_a_batch_becomes_deliveries_with_their_first_events(store: Database) -> 
         ("1", DeliveryStatus.QUEUED, "deliverit", Step.BOOK),
         ("2", DeliveryStatus.QUEUED, "deliverit", Step.BOOK),
     ]
-    assert sorted(store.load([each.id for each in made]), key=lambda each: each.order.order_id) == made
+    assert sorted(store.read(deliveries.load, [each.id for each in made]), key=lambda each: each.order.order_id) == made
     assert [events(store, each.id) for each in made] == [[QUEUED], [QUEUED]]
     assert sorted(row["message_id"] for row in rows(store, "message")) == ["message 1", "message 2"]
 
@@ -76,8 +77,8 @@ def test_the_first_event_is_the_cloud_event_of_the_queued_delivery(store: Databa
 
 def test_what_is_due_at_once_counts_as_handed_out(store: Database) -> None:
     place(store)
-    assert store.claim(NOW, 10) == []
-    assert [due.id for due in store.claim(NOW + LEASE + timedelta(seconds=1), 10)] == [ID]
+    assert store.write(deliveries.claim, NOW, 10) == []
+    assert [due.id for due in store.write(deliveries.claim, NOW + LEASE + timedelta(seconds=1), 10)] == [ID]
 
 
 def test_a_batch_that_fails_leaves_nothing_behind(store: Database) -> None:
@@ -106,9 +107,9 @@ def test_a_message_that_is_twice_in_a_batch_counts_once(store: Database) -> None
 @pytest.mark.trap("O-02")
 def test_the_same_order_in_another_message_changes_nothing(store: Database) -> None:
     place(store)
-    before = store.load([ID])
+    before = store.read(deliveries.load, [ID])
     assert take_in(store, message(order(), "another"), now=LATER) == []
-    assert store.load([ID]) == before
+    assert store.read(deliveries.load, [ID]) == before
     assert events(store) == [QUEUED]
 
 
@@ -120,7 +121,7 @@ def test_the_same_order_twice_in_a_batch_is_one_delivery(store: Database) -> Non
 
 def test_an_order_and_its_update_in_one_batch_are_one_updated_delivery(store: Database) -> None:
     take_in(store, message(order(), "one"), message(order(notes="ring", revision=2), "two"))
-    (found,) = store.load([ID])
+    (found,) = store.read(deliveries.load, [ID])
     assert found.order == order(notes="ring", revision=2)
     assert events(store) == [QUEUED, (2, "delivery.updated")]
 
@@ -132,7 +133,7 @@ def test_other_content_without_a_higher_revision_asks_for_a_person_once(store: D
     take_in(store, message(order(notes="other"), "three"))
     assert [each.attention for each in changed] == ["order_changed_without_revision"]
     assert events(store) == [QUEUED, (2, "delivery.attention_required")]
-    (found,) = store.load([ID])
+    (found,) = store.read(deliveries.load, [ID])
     assert (found.order, found.attempts) == (order(), ())
     assert len(rows(store, "delivery")) == 1
 
@@ -142,21 +143,21 @@ def test_a_higher_revision_is_applied_while_the_order_is_queued(store: Database)
     wanted = order(notes="ring", revision=2)
     changed = take_in(store, message(wanted, "two"))
     assert [(each.order, each.status) for each in changed] == [(wanted, DeliveryStatus.QUEUED)]
-    assert store.load([ID]) == changed
+    assert store.read(deliveries.load, [ID]) == changed
 
 
 def test_a_lower_revision_that_comes_late_changes_nothing(store: Database) -> None:
     take_in(store, message(order(revision=3)))
-    before = store.load([ID])
+    before = store.read(deliveries.load, [ID])
     assert take_in(store, message(order(notes="old", revision=2), "late")) == []
-    assert store.load([ID]) == before
+    assert store.read(deliveries.load, [ID]) == before
 
 
 def test_the_same_order_id_of_another_platform_is_another_delivery(store: Database) -> None:
     here, there = message(order()), replace(message(order()), source="elsewhere")
     made = take_in(store, here, there)
     assert [each.id for each in made] == [ID, delivery_id("elsewhere", "2011")]
-    assert sorted(each.source for each in store.find("2011")) == ["elsewhere", "platform"]
+    assert sorted(each.source for each in store.read(deliveries.find, "2011")) == ["elsewhere", "platform"]
 
 
 @pytest.mark.trap("O-02")
@@ -173,16 +174,16 @@ def test_a_malformed_message_is_buried_and_told_once(store: Database) -> None:
         "settled_at": None,
     }
     assert events(store, row["id"]) == [(1, "order.quarantined")]
-    assert [dict(each) for each in store.dead_letters(10)] == [row]
+    assert [dict(each) for each in store.read(inbox.dead_letters, 10)] == [row]
 
 
 def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_list(store: Database) -> None:
     store.take_in(Intake(dead=[DeadLetter(b"raw", "why", "1-0")]), RULES, NOW)
-    (row,) = store.dead_letters(10)
-    assert store.dead_letter(row["id"]) == b"raw"
-    store.settle_dead_letter(row["id"], LATER)
-    assert (store.dead_letter(row["id"]), store.dead_letter("no such letter")) == (None, None)
-    assert store.dead_letters(10) == []
+    (row,) = store.read(inbox.dead_letters, 10)
+    assert store.read(inbox.dead_letter, row["id"]) == b"raw"
+    store.write(inbox.settle_dead_letter, row["id"], LATER)
+    assert (store.read(inbox.dead_letter, row["id"]), store.read(inbox.dead_letter, "no such letter")) == (None, None)
+    assert store.read(inbox.dead_letters, 10) == []
 
 
 def test_a_malformed_message_does_not_keep_a_good_one_out(store: Database) -> None:
@@ -198,25 +199,27 @@ def test_an_order_of_an_unknown_store_waits_for_a_person(store: Database) -> Non
 
 def test_a_store_that_becomes_known_lets_its_orders_go(store: Database) -> None:
     store.take_in(Intake([message(order()), message(order("18", store_id="18"))]), RULES, NOW)
-    assert store.claim(NOW, 10) == []
-    assert store.put_shops({"17": SHOP}, NOW) == 1
-    assert [(due.id, due.step, due.carrier) for due in store.claim(NOW, 10)] == [(ID, Step.ROUTE, None)]
-    assert store.shops() == {"17": SHOP}
+    assert store.write(deliveries.claim, NOW, 10) == []
+    assert store.write(shops.save_shops, {"17": SHOP}, NOW) == 1
+    assert [(due.id, due.step, due.carrier) for due in store.write(deliveries.claim, NOW, 10)] == [
+        (ID, Step.ROUTE, None)
+    ]
+    assert store.read(shops.load_shops) == {"17": SHOP}
 
 
 def test_a_store_becomes_known_to_an_order_that_was_moved_to_it(store: Database) -> None:
     store.take_in(Intake([message(order())]), RULES, NOW)
     store.take_in(Intake([message(order(store_id="18", revision=2), "two")]), RULES, NOW)
-    assert store.put_shops({"18": SHOP.model_copy(update={"store_id": "18"})}, NOW) == 1
+    assert store.write(shops.save_shops, {"18": SHOP.model_copy(update={"store_id": "18"})}, NOW) == 1
 
 
 def test_the_directory_in_the_database_wins_over_its_file(store: Database) -> None:
     moved = SHOP.model_copy(update={"street": "Nygade 2"})
-    store.put_shops({"17": SHOP}, NOW)
-    store.put_shops({"17": moved}, LATER)
+    store.write(shops.save_shops, {"17": SHOP}, NOW)
+    store.write(shops.save_shops, {"17": moved}, LATER)
     (made,) = take_in(store, message(order()))
     assert made.store == moved
-    assert store.shops(["17", "99"]) == {"17": moved}
+    assert store.read(shops.load_shops, ["17", "99"]) == {"17": moved}
 
 
 @pytest.mark.trap("O-07")
@@ -239,13 +242,13 @@ def test_a_cancellation_that_comes_before_its_order_is_remembered(store: Databas
 
 def test_a_cancellation_in_the_same_batch_ends_its_order(store: Database) -> None:
     take_in(store, message(WISH, "cancel"), message(order()))
-    (found,) = store.load([ID])
+    (found,) = store.read(deliveries.load, [ID])
     assert found.status is DeliveryStatus.CANCELLED
 
 
 def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store: Database) -> None:
     place(store)
-    store.update([ID], begun)
+    store.persist(deliveries.update, [ID], begun)
     (changed,) = take_in(store, message(WISH, "cancel"))
     assert changed.cancel_request == WISH
     assert take_in(store, message(WISH, "again")) == []
@@ -259,12 +262,12 @@ def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> 
         ("accepted", "waiting_for_shop", Step.ROUTE),
         (None, None, Step.BOOK),
     ]
-    assert sorted(store.load([each.id for each in made]), key=lambda each: each.order.order_id) == made
+    assert sorted(store.read(deliveries.load, [each.id for each in made]), key=lambda each: each.order.order_id) == made
 
 
 @pytest.mark.trap("O-20")
 def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Database) -> None:
     store.take_in(Intake([message(order(status=0))], file_stores=SHOPS, gate="accepted"), RULES, NOW)
     (let_go,) = take_in(store, message(order(status=7), "two"))
-    assert (let_go.gate, let_go.step, store.load([ID])) == (None, Step.BOOK, [let_go])
+    assert (let_go.gate, let_go.step, store.read(deliveries.load, [ID])) == (None, Step.BOOK, [let_go])
     assert events(store) == [QUEUED, (2, "delivery.updated")]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.services.simulation import Simulation
+from worker.database import inbox, shops
 from worker.local.demo.orders import SAMPLES, placed
 
 HAPPY = {
@@ -201,7 +202,7 @@ def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(street: Si
     street.place()
     street.pass_time(120)
     assert (street.told(), street.ledger()) == (["queued", "delivery.attention_required"], [])
-    street.container.database.put_shops({"34": shop}, street.now)
+    street.container.database.write(shops.save_shops, {"34": shop}, street.now)
     street.until(lambda it: it.status() == "delivered", step=30)
     assert len(street.ledger()) == 1
 
@@ -211,7 +212,7 @@ def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(
     street.container.bus.add_order("{not json")
     street.place()
     street.work()
-    letters = street.container.database.dead_letters(10)
+    letters = street.container.database.read(inbox.dead_letters, 10)
     assert [bytes(letter["raw"]) for letter in letters] == [b"{not json"]
     assert street.status() == "created"
     quarantined = street.events(letters[0]["id"])
@@ -240,7 +241,7 @@ def test_a_malformed_message_over_celery_is_kept_as_it_came_and_can_be_replayed(
 ) -> None:
     street.app.tasks["orders.receive"](document)
     street.read()
-    (letter,) = street.container.database.dead_letters(10)
+    (letter,) = street.container.database.read(inbox.dead_letters, 10)
     assert json.loads(letter["raw"]) == document
     assert reason in letter["reason"]
 

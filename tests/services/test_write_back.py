@@ -10,6 +10,7 @@ import pytest
 
 from schemas.orders import Cancellation
 from tests.services.simulation import START, Simulation
+from worker.database import accounts, write_backs
 from worker.ordering_api.write_policy import WriteBackState
 from worker.resilience.bulkhead import Admission
 from worker.services import write_back
@@ -212,11 +213,11 @@ def test_a_platform_that_stays_away_is_given_up_a_day_after_the_end(street: Simu
     street.place()
     street.until(lambda it: it.status() == "delivered")
     settle(street)
-    assert street.container.database.write_backs_waiting(street.now) == 1
+    assert street.container.database.read(write_backs.count_waiting, street.now) == 1
     street.pass_time(23 * 3600)
-    assert street.container.database.write_backs_waiting(street.now) == 1
+    assert street.container.database.read(write_backs.count_waiting, street.now) == 1
     street.pass_time(2 * 3600)
-    assert street.container.database.write_backs_waiting(street.now) == 0
+    assert street.container.database.read(write_backs.count_waiting, street.now) == 0
 
 
 @pytest.mark.parametrize("kind", ["error_after", "no_reply", "garbage"])
@@ -258,7 +259,7 @@ def test_a_key_that_is_shut_out_pauses_the_account_until_it_is_let_in(street: Si
     street.place(store_id="21")
     fault(street, "unauthorized")
     street.until(lambda it: it.status() == "delivered")
-    assert street.container.database.paused()["ordering"].by == "carrier"
+    assert street.container.database.read(accounts.paused)["ordering"].by == "carrier"
     assert [event["type"] for event in street.events("ordering")] == ["carrier.paused"]
     street.sandbox.faults.clear()
     street.until(lambda it: stands(it) == 11)
@@ -288,7 +289,7 @@ def test_an_order_that_is_never_shown_is_looked_for_a_few_times_and_left_alone(s
         street.pass_time(30)
     calls = street.container.gateway = Meanwhile(street.container.gateway, lambda _method: None)  # type: ignore[assignment]
     settle(street, 20)
-    assert (calls.calls, street.container.database.write_backs_waiting(street.now)) == ([], 0)
+    assert (calls.calls, street.container.database.read(write_backs.count_waiting, street.now)) == ([], 0)
 
 
 def test_a_write_whose_answer_is_lost_is_known_once_it_is_seen(street: Simulation) -> None:
@@ -297,7 +298,7 @@ def test_a_write_whose_answer_is_lost_is_known_once_it_is_seen(street: Simulatio
     street.place()
     write_back.perform(street.container, street.delivery().id)
     street.pass_time(5)
-    assert street.container.database.known_there(street.delivery().id) == WriteBackState(
+    assert street.container.database.read(write_backs.write_back_state, street.delivery().id) == WriteBackState(
         22, replaced=0, written=True, seen=22
     )
 
@@ -308,7 +309,7 @@ def test_an_order_of_a_source_that_was_set_by_mistake_is_left_alone(street: Simu
     mended = street.container.settings.ordering.model_copy(update={"source": "another"})
     street.container.settings = street.container.settings.model_copy(update={"ordering": mended})
     settle(street)
-    assert (written(street), street.container.database.write_backs_waiting(street.now)) == ([], 0)
+    assert (written(street), street.container.database.read(write_backs.count_waiting, street.now)) == ([], 0)
 
 
 @pytest.mark.trap("O-20")
@@ -321,7 +322,7 @@ def test_a_key_that_may_only_look_opens_gates_and_what_it_could_not_write_is_wri
         settle(street, 2)
         street.ask("POST", f"/sandbox/orders/ordering/{number}/step", {"state": 7})
         street.until(lambda it, number=number: it.delivery(str(number)).gate is None, limit=12)  # type: ignore[misc]
-    assert (written(street), street.container.database.paused()) == ([], {})
+    assert (written(street), street.container.database.read(accounts.paused)) == ([], {})
     street.until(lambda it: it.status() == "delivered")
     street.sandbox.faults.clear()
     street.until(lambda it: 11 in written(it))
@@ -330,11 +331,11 @@ def test_a_key_that_may_only_look_opens_gates_and_what_it_could_not_write_is_wri
 
 def test_an_account_that_is_shut_out_is_tried_as_soon_as_there_is_a_look_to_make(street: Simulation) -> None:
     seed(street)
-    street.container.database.pause("ordering", "carrier", "the platform answered 401", street.now)
+    street.container.database.write(accounts.pause, "ordering", "carrier", "the platform answered 401", street.now)
     settle(street)
     street.place()
     settle(street, 1)
-    assert (written(street)[0], street.container.database.paused()) == (22, {})
+    assert (written(street)[0], street.container.database.read(accounts.paused)) == (22, {})
 
 
 @pytest.mark.trap("O-13")

@@ -17,6 +17,7 @@ from worker.app import configure
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.container import Container
+from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.local import demo
@@ -84,16 +85,17 @@ class Edge:
         """Take an order in, and begin its booking with this token in the callback's address."""
         house = self.container
         take_in(house, [("1-0", placed(sample(order_id, store_id)).encode())])
-        house.database.update(
-            [house.database.find(order_id)[0].id],
+        house.database.persist(
+            deliveries.update,
+            [house.database.read(deliveries.find, order_id)[0].id],
             lambda each: lifecycle.begin_booking(each, 7, token, house.terms, NOW),
         )
         self.hints()
 
     def kept(self) -> list[StoredCallback]:
         """Read the callbacks that wait."""
-        ids = self.container.database.claim_callbacks(NOW + timedelta(hours=1), 1000)
-        return [found for each in ids if (found := self.container.database.callback(each))]
+        ids = self.container.database.write(callbacks.claim, NOW + timedelta(hours=1), 1000)
+        return [found for each in ids if (found := self.container.database.read(callbacks.load, each))]
 
     def hints(self) -> list[tuple[str, list[Any]]]:
         """Take the Celery messages that wait: task and arguments."""

@@ -17,6 +17,7 @@ from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Booked, Observation, Raw
+from worker.database import accounts, callbacks, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
@@ -307,19 +308,19 @@ async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
 
 
 def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
-    asyncio.run(_serve_until(edge, lambda: edge.container.database.listened_at() is not None))
-    assert edge.container.database.listened_at() == NOW
+    asyncio.run(_serve_until(edge, lambda: edge.container.database.read(callbacks.last_heartbeat) is not None))
+    assert edge.container.database.read(callbacks.last_heartbeat) == NOW
 
 
 @pytest.mark.trap("B-85")
 def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
-    edge.container.database.listening(NOW - timedelta(hours=1))
+    edge.container.database.write(callbacks.heartbeat, NOW - timedelta(hours=1))
     edge.book(TOKEN)
-    (delivery,) = edge.container.database.find("2011")
+    (delivery,) = edge.container.database.read(deliveries.find, "2011")
     created = Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref="25"))
     settled = lifecycle.apply_create_outcome(delivery, 7, created, edge.container.terms, NOW)
     later = Change(replace(settled.delivery, next_run_at=NOW + timedelta(hours=1)), settled.events)
-    edge.container.database.update([delivery.id], lambda _: later)
+    edge.container.database.persist(deliveries.update, [delivery.id], lambda _: later)
     with capture_logs() as told:
         asyncio.run(_serve_until(edge, lambda: bool(told)))
     assert told == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
@@ -375,9 +376,9 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
 
 def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -> None:
     edge.book(TOKEN)
-    (found,) = edge.container.database.recent(1)
+    (found,) = edge.container.database.read(deliveries.recent, 1)
     words = "surplus_courier, outcome_unknown"
-    edge.container.database.update([found.id], lambda each: Change(replace(each, attention=words)))
+    edge.container.database.persist(deliveries.update, [found.id], lambda each: Change(replace(each, attention=words)))
     _, text = edge.ask("GET", "/metrics")
     told = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
     assert told == [
@@ -404,7 +405,7 @@ def test_without_the_bus_the_other_metrics_are_told(edge: Edge) -> None:
 def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
     edge.container.breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     edge.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
-    edge.container.database.pause("borzo", "carrier", "HTTP 401", NOW)
+    edge.container.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
     _, text = edge.ask("GET", "/metrics")
     told = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
     assert [line for line in told if line.endswith(" 1.0")] == [

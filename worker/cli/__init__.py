@@ -6,17 +6,17 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one read
 import sys
 from collections.abc import Sequence
 
-from worker.cli import asking, carriers, deliveries, letters, platform, rulings, run
+from worker.cli import carriers, dead_letters, decisions, deliveries, platform, queries, run
 from worker.cli.base import advice_on, app, complain
 from worker.errors import SettingsError
 
-__all__ = ["app", "asking", "carriers", "deliveries", "letters", "main", "platform", "rulings", "run"]
+__all__ = ["app", "carriers", "dead_letters", "decisions", "deliveries", "main", "platform", "queries", "run"]
 
 FAILED, WRONG = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; without arguments with those of the process."""
+    """Run the command line with these arguments, by default those of the process."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:

@@ -1,4 +1,4 @@
-"""What every command shares: the app, the house and the two consoles.
+"""What every command shares: the app, the container and the two consoles.
 
 A command imports what it needs when it runs: asking for help must not cost the seconds that Celery and SQLAlchemy take.
 """
@@ -14,10 +14,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from worker.container import Container
-    from worker.domain.delivery import Delivery
 
 app = typer.Typer(
     name="order-sync",
@@ -28,11 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PIPED_WIDTH = 1000
-# No markup: what is shown comes from platforms and carriers. No wrapping: a line that is piped stays a line, and a
-# table's row too.
+# No markup: what is shown comes from platforms and carriers. No wrapping: a piped line or table row stays one line.
 console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
-"""The parts of the help."""
+"""The sections of the help."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
@@ -54,17 +50,20 @@ def common(
     """Accept the options that belong to no command."""
 
 
-def house() -> "Container":
-    """Make the house of this command from the settings."""
+def open_container() -> "Container":
+    """Construct the container of this command from the settings; it is closed when the command ends."""
+    from worker.app import create_app  # noqa: PLC0415
     from worker.config.settings import load  # noqa: PLC0415
     from worker.container import Container, override  # noqa: PLC0415
 
-    made = Container(load())
-    override(made)
+    settings = load()
+    create_app(settings)
+    services = Container(settings)
+    override(services)
     typer_context = click.get_current_context(silent=True)
     if typer_context is not None:
-        typer_context.call_on_close(made.close)
-    return made
+        typer_context.call_on_close(services.close)
+    return services
 
 
 def when(moment: datetime | None) -> str | None:
@@ -81,30 +80,22 @@ ADVICE = {
 
 
 def advice_on(error: Exception) -> str | None:
-    """Say what to do about an error, if its library is one whose errors have a usual cause."""
+    """Return what to do about an error whose library has a usual cause; None for any other."""
     return ADVICE.get(type(error).__module__.partition(".")[0])
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Read an option that names a time: RFC 3339, or how long ago it was; end when it is neither."""
+    """Parse a time in RFC 3339 or as an age such as 30m; end the command when it is neither."""
     ago = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
     if ago:
         return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        fail(f"--since {text} is neither a time nor something like 30m, 2h or 1d", 2)
+        fail(f"--since {text} is neither a time nor an age such as 30m, 2h or 1d", 2)
     if found.tzinfo is None:
         fail(f"--since {text} has no offset from UTC", 2)
     return found
-
-
-def hint(changed: "Sequence[Delivery]", now: datetime) -> None:
-    """Hint what follows at once from what a command changed."""
-    from worker import enqueue  # noqa: PLC0415
-    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
-
-    enqueue.enqueue_next_steps(changed, now)
 
 
 def complain(text: str) -> None:
@@ -113,7 +104,7 @@ def complain(text: str) -> None:
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
-    """End with one readable line; the code is 2 when the command was used wrongly."""
+    """End the command with one readable line; the code is 2 for wrong usage."""
     complain(text)
     raise typer.Exit(code)
 

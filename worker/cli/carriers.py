@@ -1,4 +1,5 @@
-"""Commands about carrier accounts: how each stands, pausing one by hand, and explaining its words."""
+"""Commands about carrier accounts: their state, pausing one by hand, and mapping unknown statuses."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -6,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from schemas.status import DeliveryStatus
-from worker.cli.base import LOOK, Json, app, console, fail, hint, house, when, write_json
+from worker.cli.base import LOOK, Json, app, console, fail, open_container, when, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,22 +16,25 @@ if TYPE_CHECKING:
     from worker.database.accounts import Pause
     from worker.http.account import ApiAccount
 
-carriers = typer.Typer(help="Carrier accounts: how they stand, and pausing one.", invoke_without_command=True)
+carriers = typer.Typer(help="Carrier accounts: their state, and pausing one.", invoke_without_command=True)
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
 UNKNOWN = "unknown (Redis is away)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
-"""What a word of a carrier's may mean."""
+"""What a carrier status may mean."""
 
 
 @carriers.callback()
 def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the accounts, also the platform's: pauses, breakers, budgets, and words nobody knew or you explained."""
+    """List the accounts and the platform: pauses, breakers, rate limits, unmapped and mapped statuses."""
     if context.invoked_subcommand is not None:
         return
-    made = house()
-    paused, words, explained = made.database.paused(), made.database.odd_words(), made.database.words()
-    for name, account in sorted(made.api_accounts.items()):
-        row = _row(made, account, paused.get(name)) | _words(words.get(name, []), explained.get(name, {}))
+    from worker.database import accounts
+
+    services = open_container()
+    read = services.database.read
+    paused, unmapped, mapped = read(accounts.paused), read(accounts.unmapped_statuses), read(accounts.status_mappings)
+    for name, account in sorted(services.api_accounts.items()):
+        row = _row(services, account, paused.get(name)) | _statuses(unmapped.get(name, []), mapped.get(name, {}))
         if as_json:
             write_json(row)
         else:
@@ -38,69 +42,75 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
 
 
 @carriers.command("pause")
-def pause(name: str, *, reason: str = typer.Option("", help="Told with the event, and shown in the list.")) -> None:
-    """Call an account no more, until `carriers resume`; its orders wait."""
-    made = _with(name)
-    if not made.database.pause(name, "operator", reason, made.clock()):
+def pause(
+    name: str, *, reason: str = typer.Option("", help="Published with the event, and shown in the list.")
+) -> None:
+    """Stop calling an account until `carriers resume`; its orders wait."""
+    from worker.database import accounts
+
+    services = _with_account(name)
+    if not services.database.write(accounts.pause, name, "operator", reason, services.clock()):
         fail(f"{name} is paused already")
     console.print(f"{name}: paused")
 
 
 @carriers.command("resume")
 def resume(name: str) -> None:
-    """Let a paused account go again, whoever paused it."""
-    made = _with(name)
-    if not made.database.resume(name, "operator", made.clock()):
+    """Resume a paused account, also one that shut us out."""
+    from worker.database import accounts
+
+    services = _with_account(name)
+    if not services.database.write(accounts.resume, name, "operator", services.clock()):
         fail(f"{name} is not paused")
     console.print(f"{name}: resumed")
 
 
 @carriers.command("map")
-def explain(
+def map_status(
     name: str,
-    raw: str = typer.Argument(help="The word as `carriers` shows it: what it was said of, a colon, the word."),
-    status: str = typer.Argument("", help="What it means, in our words."),
+    raw: str = typer.Argument(help="The status as `carriers` shows it: its entity, a colon, its code."),
+    status: str = typer.Argument("", help="What it means: one of our statuses."),
     *,
-    remove: bool = typer.Option(False, "--remove", help="Take its meaning back."),
+    remove: bool = typer.Option(False, "--remove", help="Remove its meaning."),
 ) -> None:
-    """Say what a carrier's unknown word means, from now on and for whoever it was said of last."""
-    made = _with(name)
+    """Say what an unmapped carrier status means, from now on and for the deliveries that have it now."""
+    services = _with_account(name)
     if bool(status) is remove:
-        fail("say what the word means, or --remove", 2)
+        fail("say what the status means, or --remove", 2)
     if remove:
-        _forget(made, name, raw)
+        _remove_mapping(services, name, raw)
         return
     meaning = _meaning(raw, status)
-    now = made.clock()
-    changed = made.database.explain_word(name, raw, meaning, made.terms, now)
-    hint(changed, now)
+    changed = services.decisions.map_status(name, raw, meaning)
     console.print(f"{name}: {raw} means {meaning}, deliveries changed: {len(changed)}")
 
 
-def _forget(made: "Container", name: str, raw: str) -> None:
-    if not made.database.forget_word(name, raw):
+def _remove_mapping(services: "Container", name: str, raw: str) -> None:
+    from worker.database import accounts
+
+    if not services.database.write(accounts.drop_mapping, name, raw):
         fail(f"{name}: {raw} has no meaning")
     console.print(f"{name}: {raw} means nothing any more")
 
 
 def _meaning(raw: str, status: str) -> DeliveryStatus:
     if not all(raw.partition(":")):
-        fail(f"{raw} is no word of a carrier's: write it as `order-sync carriers` shows it, such as order:6", 2)
+        fail(f"{raw} is no carrier status: write it as `order-sync carriers` shows it, such as order:6", 2)
     if status not in MEANINGS:
-        fail(f"{status} is no status that a carrier can tell; there are {', '.join(MEANINGS)}", 2)
+        fail(f"{status} is no status that a carrier can report; there are {', '.join(MEANINGS)}", 2)
     return DeliveryStatus(status)
 
 
-def _with(name: str) -> "Container":
-    made = house()
-    if name not in made.api_accounts:
-        fail(f"there is no account {name}; there are {', '.join(sorted(made.api_accounts)) or 'none'}")
-    return made
+def _with_account(name: str) -> "Container":
+    services = open_container()
+    if name not in services.api_accounts:
+        fail(f"there is no account {name}; there are {', '.join(sorted(services.api_accounts)) or 'none'}")
+    return services
 
 
-def _row(made: "Container", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
-    states = made.breaker.statuses(account.name)
-    used = made.rate_limiter.used(account.name, account.rate)
+def _row(services: "Container", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
+    states = services.breaker.statuses(account.name)
+    used = services.rate_limiter.used(account.name, account.rate)
     return {
         "carrier": account.name,
         "kind": account.kind,
@@ -113,10 +123,10 @@ def _row(made: "Container", account: "ApiAccount", paused: "Pause | None") -> di
     }
 
 
-def _words(odd: list[str], explained: "Mapping[str, DeliveryStatus]") -> dict[str, Any]:
+def _statuses(unmapped: list[str], mapped: "Mapping[str, DeliveryStatus]") -> dict[str, Any]:
     return {
-        "unknown_words": [word for word in odd if word not in explained],
-        "explained_words": {word: status.value for word, status in explained.items()},
+        "unknown_words": [each for each in unmapped if each not in mapped],
+        "explained_words": {each: status.value for each, status in mapped.items()},
     }
 
 

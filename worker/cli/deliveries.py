@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import typer
 
-from worker.cli.base import LOOK, RUN, Json, app, console, fail, house, moment, when, write_json
+from worker.cli.base import LOOK, RUN, Json, app, console, fail, moment, open_container, when, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +39,13 @@ COLUMNS = {
 @app.command(rich_help_panel=RUN)
 def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
     """Put an order on the bus."""
-    found, made = message_in(file), house()
-    read(found, file, made)  # said here at once, rather than by a dead letter
-    console.print(made.bus.add_order(json.dumps(found, ensure_ascii=False)))
+    found, services = message_in(file), open_container()
+    read(found, file, services)  # a fault is reported here at once, rather than by a dead letter
+    console.print(services.bus.add_order(json.dumps(found, ensure_ascii=False)))
 
 
 def message_in(file: str) -> dict[str, Any]:
-    """Read a CloudEvent out of a file, or wrap the order that it holds in one; end when there is neither."""
+    """Read a CloudEvent from a file, or wrap its order in one; end the command when it holds neither."""
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         document = json.loads(raw)
@@ -64,12 +64,12 @@ def message_in(file: str) -> dict[str, Any]:
     }
 
 
-def read(document: dict[str, Any], file: str, made: "Container") -> "Message":
-    """Read a message as the worker will; end with what is wrong with it."""
+def read(document: dict[str, Any], file: str, services: "Container") -> "Message":
+    """Parse a message as the worker will; end the command with what is wrong with it."""
     from schemas.orders import MalformedError, read_message
 
     try:
-        return read_message(document, made.settings.ordering.project)
+        return read_message(document, services.settings.ordering.project)
     except MalformedError as error:
         fail(f"{_source(file)} cannot be read: {error}")
 
@@ -82,11 +82,13 @@ def _source(file: str) -> str:
 def list_deliveries(
     *,
     limit: int = typer.Option(50, min=1),
-    unfinished: bool = typer.Option(False, "--open", help="Only those that are not over, or wait for a person."),
+    unfinished: bool = typer.Option(False, "--open", help="Only those that are not final, or wait for an operator."),
     as_json: bool = Json,
 ) -> None:
     """List deliveries, newest first."""
-    found = house().database.recent(limit, unfinished=unfinished)
+    from worker.database import deliveries
+
+    found = open_container().database.read(deliveries.recent, limit, unfinished=unfinished)
     if as_json:
         for each in found:
             write_json(summary(each))
@@ -103,11 +105,11 @@ def list_deliveries(
 
 
 def summary(delivery: "Delivery") -> dict[str, Any]:
-    """Say where a delivery stands, in a row."""
+    """Return the state of a delivery as a row."""
     from schemas.status import DeliveryStatus
 
     last = delivery.attempts[-1] if delivery.attempts and delivery.status is not DeliveryStatus.QUEUED else None
-    attempt = delivery.active or last  # while it is queued, it is at nobody: the one to be asked next counts
+    attempt = delivery.active or last  # while it is queued no carrier has it: the one to ask next counts
     return {
         "delivery_id": delivery.id,
         "order_id": delivery.order.order_id,
@@ -125,19 +127,20 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
 
 @app.command(rich_help_panel=LOOK)
 def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
-    """Show one delivery: what you can do about it, its attempts and everything that was told of it."""
+    """Show one delivery: what you can do about it, its attempts and all of its events."""
     from worker.cli.advice import advice
+    from worker.database import accounts, outbox, write_backs
 
-    made = house()
-    delivery = one_delivery(made, name)
-    told = [json.loads(body) for _, body in made.database.events(keys=[delivery.id])]
+    services = open_container()
+    delivery, read = one_delivery(services, name), services.database.read
+    published = [json.loads(body) for _, body in read(outbox.events, keys=[delivery.id])]
     about = summary(delivery)
-    about |= _held(delivery, made.database.paused().get(about["carrier"]))
+    about |= _held(delivery, read(accounts.paused).get(about["carrier"]))
     about["to_do"] = advice(delivery)
-    about |= _on_the_platform(made.database.known_there(delivery.id))
-    attempts = [_attempt(delivery, each, made.terms.get(each.carrier)) for each in delivery.attempts]
+    about |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
+    attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
     if as_json:
-        write_json({**about, "attempts": attempts, "events": told})
+        write_json({**about, "attempts": attempts, "events": published})
         return
     to_do = about.pop("to_do")
     lines = [(key, value) for key, value in about.items() if value is not None] + [("to_do", each) for each in to_do]
@@ -145,12 +148,12 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
         console.print(f"{key:16}", str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
-    for event in told:
-        console.print(f"{event['sequence']:>3} {event['time']} {event['type']}", *_told(event))
+    for event in published:
+        console.print(f"{event['sequence']:>3} {event['time']} {event['type']}", *_described(event))
 
 
-def _told(event: dict[str, Any]) -> "Iterator[str]":
-    """Tell the status of an event and why it is so; of a word that nobody knows the word itself."""
+def _described(event: dict[str, Any]) -> "Iterator[str]":
+    """Yield the status of an event and its reasons, and an unmapped carrier status."""
     from schemas.events import EventType
 
     data = event["data"]
@@ -161,7 +164,7 @@ def _told(event: dict[str, Any]) -> "Iterator[str]":
 
 
 def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
-    """Tell what else decides how it goes on: why it stands as it does, a wish to cancel, an account that is paused."""
+    """Return what else decides how it goes on: its reason, a cancel request, a paused account."""
     return {
         "reason_text": delivery.reason_text,
         "cancel_wish": delivery.cancel_request.cancelled_by if delivery.cancel_request else None,
@@ -170,7 +173,7 @@ def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
-    """Tell what stood on the platform when it was last looked at, and what we last wrote there."""
+    """Return the platform's status at the last comparison, and what we last wrote there."""
     if known is None:
         return {}
     return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}
@@ -185,7 +188,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
         "carrier": attempt.carrier,
         "state": attempt.state,
         "ref": attempt.ref,
-        # How its carrier's own screen names it: one of the two, whichever the carrier takes.
+        # One of the two is on the carrier's own screen, whichever the carrier takes.
         "our_id": attempt.id,
         "our_tag": reference_of(attempt.id),
         "surplus": attempt.surplus,
@@ -201,7 +204,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
 
 
 def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
-    """Tell what was asked for, what the carrier offers instead, and until when a person may rule on it."""
+    """Return the pickup asked for, the one offered instead, and until when an operator may decide."""
     from schemas.status import DeliveryStatus
     from worker.domain.planner import offer_ends
 
@@ -215,9 +218,11 @@ def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
     }
 
 
-def one_delivery(made: "Container", name: str) -> "Delivery":
-    """Find the delivery that an operator names by its own id or its order's; end when there is none, or several."""
-    found = made.database.find(name)
+def one_delivery(services: "Container", name: str) -> "Delivery":
+    """Find a delivery by its own id or its order's; end the command when there is none, or several."""
+    from worker.database import deliveries
+
+    found = services.database.read(deliveries.find, name)
     if not found:
         fail(f"there is no delivery {name}")
     if len(found) > 1:
@@ -228,20 +233,24 @@ def one_delivery(made: "Container", name: str) -> "Delivery":
 @app.command(rich_help_panel=LOOK)
 def events(
     *,
-    follow: bool = typer.Option(False, "--follow", help="Go on as new events are told."),
+    follow: bool = typer.Option(False, "--follow", help="Go on as new events are added."),
     order: str = typer.Option("", help="Only those of one order."),
-    since: str = typer.Option("", help="Only those told since then: RFC 3339, or 30m, 2h, 1d ago."),
+    since: str = typer.Option("", help="Only those since then: RFC 3339, or an age such as 30m, 2h, 1d."),
 ) -> None:
-    """Write events as they were told, one JSON document a line, from the database."""
-    made = house()
-    earliest = moment(since, made.clock()) if since else None
+    """Write events, one JSON document a line, from the database."""
+    from worker.database import outbox
+
+    services = open_container()
+    database = services.database
+    earliest = moment(since, services.clock()) if since else None
     position = 0
     while True:
-        told = made.database.events(keys=made.database.keys(order) if order else None, after=position)
-        for position, body in told:  # noqa: B007 - the last position is where to go on
+        keys = database.read(outbox.event_keys, order) if order else None
+        found = database.read(outbox.events, keys=keys, after=position)
+        for position, body in found:  # noqa: B007 - the last position is where to go on
             if earliest is None or datetime.fromisoformat(json.loads(body)["time"]) >= earliest:
                 print(body, flush=True)  # noqa: T201 - rich would wrap it
-        if told:
+        if found:
             continue
         if not follow:
             return

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from worker.cli.base import RUN, advice_on, app, console, fail, house
+from worker.cli.base import RUN, advice_on, app, console, fail, open_container
 from worker.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ app.add_typer(database, name="db", rich_help_panel=RUN)
 
 
 def _stop_on_term() -> None:
-    """Let SIGTERM end us as Ctrl-C does, so that nothing is left behind."""
+    """End on SIGTERM as on Ctrl-C, so that no process is left behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -75,7 +75,7 @@ def up() -> None:
         try:
             _up(fleet, settings)
         except KeyboardInterrupt:
-            console.print("ending; calls under way are waited for, a second Ctrl-C is not")
+            console.print("Stopping; waiting for running calls. Press Ctrl-C again to stop at once.")
         finally:
             if not settings.redis_url:
                 REDIS_URL_FILE.unlink(missing_ok=True)
@@ -122,15 +122,15 @@ def _refuse_unsafe(url: str) -> None:
     from worker.local.supervisor import wait_for
 
     wait_for(url)  # one that does not answer would only look as if nothing were wrong with it
-    note = _ask_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
+    note = _check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
     if note:
         console.print(f"Redis: {note}", style="yellow")
 
 
-def _ask_redis(made: "Bus") -> str:
-    """Ask the server how it is set up; return what is not good. Raises SettingsError where it evicts keys."""
-    made.ping()
-    faults = made.faults()
+def _check_redis(bus: "Bus") -> str:
+    """Return what is wrong with the server's settings. Raises SettingsError when it evicts keys."""
+    bus.ping()
+    faults = bus.faults()
     if any("noeviction" in fault for fault in faults):
         raise SettingsError(f"{faults[0]}: it would lose the streams when it is full")
     return "; ".join(faults)
@@ -155,16 +155,16 @@ def sandbox(
 
 @app.command(rich_help_panel=RUN)
 def check() -> None:
-    """Check settings, database, Redis, the journal's folder and everybody's credentials, one line each."""
-    made = house()
+    """Check settings, database, Redis, the journal's folder and all credentials, one line each."""
+    services = open_container()
     found = [
-        _try("database", lambda: made.database.ping()),  # noqa: PLW0108 - made when it is asked
-        _try("redis", lambda: _ask_redis(made.bus)),
-        _try("journal", partial(_ask_folder, made.settings.journal_folder)),
+        _try("database", lambda: services.database.ping()),  # noqa: PLW0108 - constructed when it is called
+        _try("redis", lambda: _check_redis(services.bus)),
+        _try("journal", partial(_check_folder, services.settings.journal_folder)),
     ]
-    found += [_try(f"carrier {name}", partial(_probe, made, name)) for name in made.settings.accounts]
-    if made.settings.ordering.base_url:
-        found.append(_try("platform", partial(_ask_platform, made)))
+    found += [_try(f"carrier {name}", partial(_probe, services, name)) for name in services.settings.accounts]
+    if services.settings.ordering.base_url:
+        found.append(_try("platform", partial(_check_platform, services)))
     raise typer.Exit(0 if all(found) else 1)
 
 
@@ -180,27 +180,27 @@ def _try(name: str, ask: Callable[[], str | None]) -> bool:
     return True
 
 
-def _ask_folder(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with TemporaryFile(dir=folder):
         pass
 
 
-def _probe(made: "Container", name: str) -> str:
+def _probe(services: "Container", name: str) -> str:
     from worker.carriers.abilities import VerifiesAccount
 
-    codec = made.codecs[name]  # without what the database remembers of it: that is another line
-    facts = codec.read_probe(made.gateway.send_one(name, codec.probe()))
+    codec = services.codecs[name]  # as it is without the database, which has a line of its own
+    facts = codec.read_probe(services.gateway.send_one(name, codec.probe()))
     if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(facts)) is not None:
-        codec.read_verification(made.gateway.send_one(name, further))
+        codec.read_verification(services.gateway.send_one(name, further))
     return ", ".join(f"{key} {value}" for key, value in facts.items())
 
 
-def _ask_platform(made: "Container") -> str:
+def _check_platform(services: "Container") -> str:
     from worker.ordering_api import codec as ordering_codec
 
-    ordering = made.settings.ordering
-    note = ordering_codec.read_probe(made.gateway.send_one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
+    ordering = services.settings.ordering
+    note = ordering_codec.read_probe(services.gateway.send_one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
     return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
 
 
@@ -228,12 +228,12 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
-    from worker.app import app as _hints_go_through  # noqa: F401
     from worker.web import create_app, server
 
-    made = house()
-    log.setup(made.settings.log_level, made.settings.log_format)
-    server.serve(create_app(made), made.settings.web_address)
+    services = open_container()
+    settings = services.settings
+    log.setup(settings.log_level, settings.log_format)
+    server.serve(create_app(services), settings.web_address)
 
 
 @app.command(hidden=True)

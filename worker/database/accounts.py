@@ -1,6 +1,6 @@
-"""Carrier accounts: what probes told about them, which are paused, and what their odd words mean.
+"""Carrier accounts: their metadata, their pauses and the meaning of their unmapped statuses.
 
-Each has a sequence of events of its own.
+Each account has a sequence of events of its own.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
-from worker.database import events
-from worker.database.deliveries import insert_new
+from worker.database.connection import insert_new
+from worker.database.outbox import event_row
 from worker.database.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, STATUS_MAPPING
 from worker.domain.delivery import Step
 from worker.domain.lifecycle.observations import REGRESSION
 
 OPERATOR = "operator"
-EAGER = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
-"""Steps that need not wait any longer once their account goes again; a look-up of a doubt keeps its distance."""
+RESUMED_STEPS = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
+"""Steps that are due at once when their account is resumed; look-ups of unknown outcomes keep their times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """That an account is not called: since when, who decided it (`carrier` or `operator`), and why."""
+    """Why an account is not called, since when, and who decided it (`carrier` or `operator`)."""
 
     since: datetime
     by: str
@@ -32,25 +32,25 @@ class Pause:
 
 
 def account_metadata(connection: Connection, account: str) -> dict[str, str]:
-    """Read what a probe once told about a carrier account."""
+    """Return what a log-in once returned about an account."""
     return dict(connection.scalar(select(ACCOUNT.c.account_metadata).where(ACCOUNT.c.name == account)) or {})
 
 
-def put_account_metadata(connection: Connection, account: str, facts: Mapping[str, str]) -> None:
-    """Keep what a probe told about a carrier account."""
-    row = {"name": account, "account_metadata": dict(facts)}
+def put_account_metadata(connection: Connection, account: str, metadata: Mapping[str, str]) -> None:
+    """Store what a log-in returned about an account."""
+    row = {"name": account, "account_metadata": dict(metadata)}
     if not insert_new(connection, ACCOUNT, [row], "name"):
-        connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(account_metadata=dict(facts)))
+        connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(account_metadata=dict(metadata)))
 
 
 def paused(connection: Connection) -> dict[str, Pause]:
-    """Read which accounts are paused."""
+    """Return the paused accounts."""
     found = connection.execute(select(ACCOUNT).where(ACCOUNT.c.paused_at.is_not(None)))
     return {row.name: _pause(row) for row in found}
 
 
 def pause(connection: Connection, account: str, by: str, because: str, now: datetime) -> bool:
-    """Pause an account and tell it, once; false when it is paused already. An operator's pause outranks a carrier's."""
+    """Pause an account and publish it; return False when it is paused already. An operator overrules a carrier."""
     insert_new(connection, ACCOUNT, [{"name": account}], "name")
     row = _locked(connection, account)
     is_paused = row is not None and row.paused_at is not None
@@ -59,37 +59,37 @@ def pause(connection: Connection, account: str, by: str, because: str, now: date
     since = row.paused_at if row is not None and is_paused else now
     _write(connection, account, paused_at=since, paused_by=by, paused_because=because)
     if not is_paused:
-        told = CarrierEvent(carrier=account, by=by, because=because, since=now)
-        _tell(connection, EventType.CARRIER_PAUSED, told, now)
+        data = CarrierEvent(carrier=account, by=by, because=because, since=now)
+        _add_event(connection, EventType.CARRIER_PAUSED, data, now)
     return True
 
 
 def resume(connection: Connection, account: str, by: str, now: datetime) -> bool:
-    """Let an account go again, with all that waited for it, and tell it; false when there was nothing to resume.
+    """Resume an account and all that waited for it, and publish it; return False when there was nothing to resume.
 
-    What an operator paused only an operator resumes.
+    Only an operator resumes what an operator paused.
     """
     row = _locked(connection, account)
     if row is None or row.paused_at is None or (row.paused_by == OPERATOR and by != OPERATOR):
         return False
     _write(connection, account, paused_at=None, paused_by=None, paused_because=None)
-    told = CarrierEvent(carrier=account, by=by, because=row.paused_because, since=row.paused_at)
-    _tell(connection, EventType.CARRIER_RESUMED, told, now)
-    _let_go(connection, account, now)
+    data = CarrierEvent(carrier=account, by=by, because=row.paused_because, since=row.paused_at)
+    _add_event(connection, EventType.CARRIER_RESUMED, data, now)
+    _make_due(connection, account, now)
     return True
 
 
-def _let_go(connection: Connection, account: str, now: datetime) -> None:
-    """Make due what was put off; a later order's time and a polling cadence stay as they are."""
+def _make_due(connection: Connection, account: str, now: datetime) -> None:
+    """Make due what was postponed; the times of later orders and of regular reads stay as they are."""
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
-    eager = DELIVERY.c.step.in_(EAGER) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
-    put_off = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
-    these = (DELIVERY.c.carrier == account) & eager & put_off
+    resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
+    postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
+    these = (DELIVERY.c.carrier == account) & resumed & postponed
     connection.execute(update(DELIVERY).where(these).values(retry_at=None, next_run_at=now, lease_until=None))
 
 
 def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
-    """List the words of each account that no codec understood; a step back is none."""
+    """Return the statuses of each account that no codec understood, by account."""
     query = (
         select(ATTEMPT.c.carrier, ATTEMPT.c.reported_anomalies)
         .where(ATTEMPT.c.reported_anomalies.is_not(None))
@@ -99,31 +99,33 @@ def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
     for row in connection.execute(query):
         words = {word for word in row.odd_word.splitlines() if not word.startswith(REGRESSION)}
         found.setdefault(row.carrier, set()).update(words)
-    return {carrier: sorted(words) for carrier, words in sorted(found.items()) if words}
+    return {carrier: sorted(statuses) for carrier, statuses in sorted(found.items()) if statuses}
 
 
 def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
-    """Read what operators said that words mean, by account."""
-    said: dict[str, dict[str, DeliveryStatus]] = {}
+    """Return what operators said that carrier statuses mean, by account."""
+    mappings: dict[str, dict[str, DeliveryStatus]] = {}
     for row in connection.execute(
         select(STATUS_MAPPING).order_by(STATUS_MAPPING.c.account, STATUS_MAPPING.c.carrier_status)
     ):
-        said.setdefault(row.account, {})[row.carrier_status] = DeliveryStatus(row.status)
-    return said
+        mappings.setdefault(row.account, {})[row.carrier_status] = DeliveryStatus(row.status)
+    return mappings
 
 
-def put_mapping(connection: Connection, account: str, word: str, status: DeliveryStatus, now: datetime) -> list[str]:
-    """Give an account's word a meaning; return the deliveries that it was said of."""
-    drop_mapping(connection, account, word)
-    meaning = {"account": account, "carrier_status": word, "status": status.value, "mapped_at": now}
+def put_mapping(
+    connection: Connection, account: str, carrier_status: str, status: DeliveryStatus, now: datetime
+) -> list[str]:
+    """Give an account's carrier status a meaning; return the deliveries that it was reported for."""
+    drop_mapping(connection, account, carrier_status)
+    meaning = {"account": account, "carrier_status": carrier_status, "status": status.value, "mapped_at": now}
     connection.execute(insert(STATUS_MAPPING), [meaning])
-    told = (ATTEMPT.c.carrier == account) & ATTEMPT.c.reported_anomalies.contains(word, autoescape=True)
-    return list(connection.scalars(select(ATTEMPT.c.delivery_id).where(told).distinct()))
+    reported = (ATTEMPT.c.carrier == account) & ATTEMPT.c.reported_anomalies.contains(carrier_status, autoescape=True)
+    return list(connection.scalars(select(ATTEMPT.c.delivery_id).where(reported).distinct()))
 
 
-def drop_mapping(connection: Connection, account: str, word: str) -> bool:
-    """Take a word's meaning back; false when it had none."""
-    this = (STATUS_MAPPING.c.account == account) & (STATUS_MAPPING.c.carrier_status == word)
+def drop_mapping(connection: Connection, account: str, carrier_status: str) -> bool:
+    """Remove the meaning of a carrier status; return False when it had none."""
+    this = (STATUS_MAPPING.c.account == account) & (STATUS_MAPPING.c.carrier_status == carrier_status)
     return bool(connection.execute(delete(STATUS_MAPPING).where(this)).rowcount)
 
 
@@ -139,8 +141,8 @@ def _write(connection: Connection, account: str, **values: object) -> None:
     connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(values))
 
 
-def _tell(connection: Connection, kind: EventType, data: CarrierEvent, now: datetime) -> None:
-    """Write an event of an account, whose row is locked: so its sequence has no gap."""
+def _add_event(connection: Connection, kind: EventType, data: CarrierEvent, now: datetime) -> None:
+    """Add an event of an account whose row is locked, so that its sequence has no gap."""
     key = carrier_key(data.carrier)
-    told = connection.scalar(select(func.max(EVENT.c.sequence)).where(EVENT.c.key == key)) or 0
-    connection.execute(insert(EVENT), [events.row(kind, key, told + 1, data.carrier, data, now)])
+    last = connection.scalar(select(func.max(EVENT.c.sequence)).where(EVENT.c.key == key)) or 0
+    connection.execute(insert(EVENT), [event_row(kind, key, last + 1, data.carrier, data, now)])

@@ -9,20 +9,21 @@ from uuid import uuid4
 from sqlalchemy import Connection, bindparam, select, update
 
 from worker.carriers.port import Callback, CallbackKey
-from worker.database.deliveries import insert_new
+from worker.database import deliveries
+from worker.database.connection import insert_new
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
-from worker.domain.delivery import Step
+from worker.domain.delivery import Change, Step
 
-HINT_PATIENCE = timedelta(seconds=2)
-"""How long a callback is left to the hint that was sent for it."""
-LISTENING = "callbacks"
-"""The lease that nobody holds: it only says until when callbacks could be stored."""
-WITHOUT_SECRETS = frozenset({"authorization", "cookie", "x-dv-signature"})
+WAKE_UP_WAIT = timedelta(seconds=2)
+"""How long a callback is left to its wake-up task before the sweep hands it out."""
+HEARTBEAT = "callbacks"
+"""A lease without a holder: its time says until when callbacks could be stored."""
+SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCallback:
-    """A callback as it was kept: `result` is None while it waits."""
+    """A callback as it was stored; `result` is None until it was applied."""
 
     id: str
     carrier: str
@@ -31,10 +32,10 @@ class StoredCallback:
     result: str | None
 
 
-def keep(connection: Connection, carrier: str, callback: Callback, now: datetime) -> str | None:
-    """Store a callback; None when the very same one is there already (B-83, B-92)."""
+def save(connection: Connection, carrier: str, callback: Callback, now: datetime) -> str | None:
+    """Store a callback and return its id; None when an equal one is stored already (B-83, B-92)."""
     digest = sha256("\n".join([callback.token or "", callback.query]).encode() + b"\n" + callback.body).hexdigest()
-    headers = {name: value for name, value in callback.headers.items() if name not in WITHOUT_SECRETS}
+    headers = {name: value for name, value in callback.headers.items() if name not in SECRET_HEADERS}
     identity = str(uuid4())
     row = {
         "id": identity,
@@ -46,13 +47,13 @@ def keep(connection: Connection, carrier: str, callback: Callback, now: datetime
         "token": callback.token,
         "body": callback.body,
         "received_at": now,
-        "try_at": now + HINT_PATIENCE,
+        "try_at": now + WAKE_UP_WAIT,
         "result": None,
     }
     return identity if insert_new(connection, CALLBACK, [row], "id") else None
 
 
-def get(connection: Connection, callback_id: str) -> StoredCallback | None:
+def load(connection: Connection, callback_id: str) -> StoredCallback | None:
     """Load a callback."""
     row = connection.execute(select(CALLBACK).where(CALLBACK.c.id == callback_id)).mappings().first()
     if row is None:
@@ -64,28 +65,28 @@ def get(connection: Connection, callback_id: str) -> StoredCallback | None:
 
 
 def settle(connection: Connection, callback_id: str, result: str) -> bool:
-    """Note what became of a callback; false when somebody else has done so."""
+    """Record what became of a callback; return False when that was recorded before."""
     waiting = update(CALLBACK).where(CALLBACK.c.id == callback_id, CALLBACK.c.result.is_(None))
     return connection.execute(waiting.values(result=result)).rowcount == 1
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Hand out callbacks whose hint was lost, or whose attempt may exist by now; the older, the more seldom."""
-    ripe = select(CALLBACK.c.id, CALLBACK.c.received_at).where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
-    found = connection.execute(ripe.order_by(CALLBACK.c.try_at).limit(limit).with_for_update(skip_locked=True)).all()
-    later = [{"this": row.id, "then": now + _patience(now - row.received_at)} for row in found]
+    """Hand out callbacks whose wake-up task was lost or whose attempt may exist by now; older ones less often."""
+    due = select(CALLBACK.c.id, CALLBACK.c.received_at).where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
+    found = connection.execute(due.order_by(CALLBACK.c.try_at).limit(limit).with_for_update(skip_locked=True)).all()
+    later = [{"this": row.id, "then": now + _next_wait(now - row.received_at)} for row in found]
     if later:
         statement = update(CALLBACK).where(CALLBACK.c.id == bindparam("this")).values(try_at=bindparam("then"))
         connection.execute(statement, later)
     return [row.id for row in found]
 
 
-def _patience(age: timedelta) -> timedelta:
+def _next_wait(age: timedelta) -> timedelta:
     return min(max(age, timedelta(seconds=2)), timedelta(minutes=10))
 
 
 def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tuple[str, int] | None:
-    """Find the delivery and attempt that a callback is about: by our reference, by the token, by the carrier's id."""
+    """Find the delivery and attempt of a callback: by our reference, by its token, or by the carrier's id."""
     known = (
         (ATTEMPT.c.id, key.attempt_id),
         (ATTEMPT.c.token, key.token),
@@ -102,24 +103,33 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
 
 
 def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
-    """Name the attempts that have these ids at a carrier."""
+    """Return the attempts that have these ids at a carrier, by id."""
     query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
     return {row.ref: row.id for row in connection.execute(query)}
 
 
 def last_heartbeat(connection: Connection) -> datetime | None:
-    """Tell when callbacks could last be stored; None when nobody has ever listened for them."""
-    return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == LISTENING))
+    """Return when callbacks could last be stored; None when they never could."""
+    return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == HEARTBEAT))
 
 
 def heartbeat(connection: Connection, now: datetime) -> None:
-    """Note that callbacks can be stored now."""
-    row = {"name": LISTENING, "holder": "", "until": now}
+    """Record that callbacks can be stored now."""
+    row = {"name": HEARTBEAT, "holder": "", "until": now}
     if not insert_new(connection, LEASE, [row], "name"):
-        connection.execute(update(LEASE).where(LEASE.c.name == LISTENING).values(until=now))
+        connection.execute(update(LEASE).where(LEASE.c.name == HEARTBEAT).values(until=now))
 
 
 def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
-    """Name the deliveries that are being followed at these carriers."""
+    """Return the deliveries that are followed at these carriers."""
     followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))
     return list(connection.scalars(followed.where(DELIVERY.c.carrier.in_(carriers))))
+
+
+def apply(
+    connection: Connection, callback_id: str, result: str, delivery_id: str, decide: deliveries.Decision
+) -> list[Change]:
+    """Record what became of a callback in the transaction of its effect, so that neither is without the other."""
+    if not settle(connection, callback_id, result):
+        return []
+    return deliveries.update(connection, [delivery_id], decide)

@@ -1,33 +1,34 @@
-"""The connection to SQLite or PostgreSQL, and what each needs to be safe."""
+"""Connections to SQLite or PostgreSQL, and what each needs to be safe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's
 
 BUSY_SECONDS = 20
-"""How long anything waits for the database: for a lock, a statement's end or a free connection."""
+"""Seconds to wait for a lock, a statement's end or a free connection."""
 LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
 ALIVE = {
     "connect_timeout": 5,
-    # A host that vanished says nothing: after 15 seconds without a sign of it, the connection counts as lost.
+    # A host that vanished sends nothing: after 15 seconds without an answer the connection counts as lost.
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
 READING = "reading"
-PASSING = (OperationalError, InterfaceError, TimeoutError)
-STANDBY = "25006"
-"""PostgreSQL's code for a write to a server that only reads, as after a fail-over."""
+TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
+READ_ONLY = "25006"
+"""PostgreSQL's code for a write to a read-only server, as after a fail-over."""
 
 
 def connect(url: str, *, pool_size: int = 16) -> Engine:
-    """Make the engine of this process; it must not be carried over a fork."""
+    """Create the engine of this process; it must not survive a fork."""
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
         return _sqlite(url, address.database, pool_size)
@@ -55,7 +56,7 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves; sqlite3 would say it too late
+        connection.isolation_level = None  # we send BEGIN ourselves; sqlite3 would send it too late
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -69,21 +70,33 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether the database may take the same again in a while: it was away, or busy, or chose another."""
-    if isinstance(error, PASSING):
+    """Return whether the same may work later: the database was away or busy, or ended this transaction."""
+    if isinstance(error, TRANSIENT):
         return True
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or getattr(getattr(error, "orig", None), "sqlstate", None) == STANDBY
+    return lost or getattr(getattr(error, "orig", None), "sqlstate", None) == READ_ONLY
 
 
 def without_limit(connection: Connection) -> None:
-    """Let the statements of this transaction take the time they need."""
+    """Lift the time limit of this transaction's statements."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that only reads and makes no writer wait."""
+    """Open a transaction that only reads and blocks no writer."""
     with engine.connect().execution_options(**{READING: True}) as connection:
         yield connection
+
+
+def insert_new(
+    connection: Connection, table: Table, values: Sequence[Mapping[str, Any]], *returned: str
+) -> set[tuple[Any, ...]]:
+    """Insert the rows that are not there yet; return the named columns of those that were inserted."""
+    if not values:
+        return set()
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in returned))
+    # Given as parameters, not as `values`: then the statement is compiled once, not for every number of rows.
+    return {tuple(row) for row in connection.execute(statement, list(values))}

@@ -1,4 +1,4 @@
-"""Between rows and the frozen values of the pure rooms: names are equal, only a few kinds of value differ."""
+"""Between rows and the frozen values of the domain: names are equal, a few kinds of value are converted."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -39,7 +39,7 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "unmapped_status": _model(UnmappedStatus),
 }
 APART = frozenset({"order", "store", "fingerprint"})
-"""Columns so large that they are written only for the row they change in."""
+"""Columns so large that they are written only for the row in which they change."""
 
 
 def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery,
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Name the columns in which any of these values is not what it was, but those that are written apart."""
+    """Return the columns in which any of these pairs differs, without those that are written apart."""
     changed = {
         name
         for before, after in pairs
@@ -61,7 +61,7 @@ def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
 
 
 def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Turn a value into its row's columns: the named ones, by default all."""
+    """Return a value as columns of its row: the named ones, by default all."""
     row = {}
     for name in _NAMES[type(value)] if names is None else names:
         held = getattr(value, name)
@@ -71,7 +71,7 @@ def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[
 
 
 def _storable(value: Any) -> Any:
-    # PostgreSQL keeps no NUL in a text, and a carrier's odd word must not stop its delivery.
+    # PostgreSQL stores no NUL in a text, and a carrier's unexpected text must not stop its delivery.
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 
@@ -85,11 +85,11 @@ def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
 
 
 def load_attempt(row: RowMapping) -> Attempt:
-    """Read an attempt's row."""
+    """Build an attempt from its row."""
     values = _load(Attempt, row)
     return Attempt(**{**values, "codec_state": values["codec_state"] or {}})
 
 
 def load_delivery(row: RowMapping, attempts: Iterable[Attempt]) -> Delivery:
-    """Read a delivery's row, with its attempts in order."""
+    """Build a delivery from its row, with its attempts in order."""
     return Delivery(**_load(Delivery, row), attempts=tuple(attempts))

@@ -6,19 +6,19 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from schemas.stores import Store
-from worker.database.deliveries import insert_new
+from worker.database.connection import insert_new
 from worker.database.tables import DELIVERY, SHOP
 
 
 def load_shops(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, Store]:
-    """Read the directory, or the named shops of it."""
+    """Return the directory, or the named shops of it."""
     query = select(SHOP.c.store_id, SHOP.c.body)
     found = connection.execute(query if ids is None else query.where(SHOP.c.store_id.in_(list(ids))))
     return {row.store_id: Store.model_validate_json(row.body) for row in found}
 
 
-def put_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:
-    """Write shops into the directory and let the orders that wait for one go; return how many wait."""
+def save_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:
+    """Write shops into the directory and make the orders that wait for one due; return how many there are."""
     for key, shop in shops.items():
         row = {"store_id": key, "body": shop.model_dump_json(), "updated_at": now}
         if not insert_new(connection, SHOP, [row], "store_id"):

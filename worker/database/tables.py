@@ -1,4 +1,4 @@
-"""The tables. Rows stay inside the store; the rest of the house sees `Delivery`, `Attempt` and plain values."""
+"""The tables. Rows stay in this room; every other room sees `Delivery`, `Attempt` and plain values."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -57,7 +57,7 @@ def _json() -> Any:
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One platform order on its way. `lease_until` keeps a row that was handed out from being handed out again."""
+    """One platform order. `lease_until` keeps a row that was handed out from being handed out again."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -125,7 +125,7 @@ class AttemptRow(SQLModel, table=True):
     __table_args__ = (
         Index("attempt_delivery", "delivery_id"),
         Index("attempt_ref", "carrier", "ref"),
-        # At most one live courier for an order over all carriers, whatever the code above believes (I1).
+        # At most one live attempt for an order over all carriers, whatever the code above decides (I1).
         Index(
             "attempt_live",
             "delivery_id",
@@ -178,9 +178,9 @@ class AttemptRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """The outbox: every event ever told, in order.
+    """The outbox: every event, in order.
 
-    `bus_id` is where it stands on the bus: a bus that lost its tail tells by it what to publish again.
+    `stream_id` is where it is on the bus: after the bus lost its tail, it shows what to publish again.
     """
 
     __tablename__ = "event"
@@ -227,7 +227,7 @@ class MessageRow(SQLModel, table=True):
 
 
 class EarlyCancellationRow(SQLModel, table=True):
-    """A cancellation that came before its order."""
+    """A cancellation, which may have come before its order."""
 
     __tablename__ = "early_cancellation"
 
@@ -286,7 +286,7 @@ class ShopRow(SQLModel, table=True):
 
 
 class AccountRow(SQLModel, table=True):
-    """What a probe once told about a carrier account."""
+    """A carrier account: what its log-in returned, and whether it is paused."""
 
     __tablename__ = "account"
 
@@ -298,7 +298,7 @@ class AccountRow(SQLModel, table=True):
 
 
 class StatusMappingRow(SQLModel, table=True):
-    """What an operator says that a carrier's word means: `word` is its entity and code, `status` ours."""
+    """What an operator says that a carrier status (entity and code) means in ours."""
 
     __tablename__ = "status_mapping"
 
@@ -309,7 +309,7 @@ class StatusMappingRow(SQLModel, table=True):
 
 
 class WriteBackRow(SQLModel, table=True):
-    """What the platform has yet to be told of a delivery, and what is known of its order there."""
+    """When a delivery is next compared with the platform, and what is known of its order there."""
 
     __tablename__ = "write_back"
     __table_args__ = (
@@ -339,7 +339,7 @@ class WriteBackRow(SQLModel, table=True):
 
 
 class IdentityRow(SQLModel, table=True):
-    """Which database this is: what stands on another server belongs to it or to an older one."""
+    """Which database this is: what a bus holds belongs to this one or to an older one."""
 
     __tablename__ = "identity"
 
@@ -348,7 +348,7 @@ class IdentityRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """Who may do what only one should do at a time."""
+    """Which process may do what only one may do at a time."""
 
     __tablename__ = "lease"
 

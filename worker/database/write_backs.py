@@ -1,7 +1,7 @@
-"""What the platform has yet to be told: which deliveries are to be looked at there, when, and by whom.
+"""Which deliveries are to be compared with the platform, and when.
 
-`due_at` is when; while somebody looks it is NULL, and the row leased to him. What changes meanwhile sets it anew, so
-that the end of his look finds it. A lease that ran out was lost with its process, and is due.
+While a process compares one, `due_at` is NULL and the row is leased to that process. A change meanwhile sets `due_at`
+again, so that the end of the comparison finds it. A lease that ran out was lost with its process, and is due.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,16 @@ from worker.domain.delivery import Delivery
 from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
 
 SOURCE = "write_back_source"
-"""The engine's option that names whose orders are written back; without it nobody's are."""
-_KNOWN = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
+"""The engine option that names the source whose orders are written back; without it none are."""
+_STATE = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
 
 
-def schedule_changed(connection: Connection, moved: Iterable[tuple[Delivery | None, Delivery]]) -> None:
-    """Let the platform be asked about deliveries that have moved; pairs of what each was, if anything, and is."""
+def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | None, Delivery]]) -> None:
+    """Make changed deliveries due for the platform; pairs of a delivery before, None when it is new, and after."""
     source = connection.get_execution_options().get(SOURCE)
     due = [
         {"delivery_id": after.id, "due_at": after.changed_at, "written": False, "reported": False, "failures": 0}
-        for before, after in moved
+        for before, after in changed
         if after.source == source and (before is None or may_need_write_back(before, after))
     ]
     if not due:
@@ -39,37 +39,37 @@ def schedule_changed(connection: Connection, moved: Iterable[tuple[Delivery | No
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Hand out the deliveries that have waited longest, each once for a while, and what was lost with its process."""
+    """Hand out the deliveries that have waited longest, each for one lease, and those lost with their process."""
     lost = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= now)
-    found_again = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
-    _change(connection, lost, found_again)
+    requeued = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
+    _change(connection, lost, requeued)
     due = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.due_at <= now, WRITE_BACK.c.lease_until.is_(None))
     return _change(connection, due.order_by(WRITE_BACK.c.due_at).limit(limit), {"due_at": now + schedule.LEASE})
 
 
 def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[str, Any]) -> list[str]:
-    """Change rows that nobody else has in hand; return whose they are."""
+    """Change rows that no other transaction has locked; return their deliveries."""
     these = which.with_for_update(skip_locked=True).cte()
     changed = update(WRITE_BACK).where(WRITE_BACK.c.delivery_id.in_(select(these.c.delivery_id))).values(values)
     return list(connection.scalars(changed.returning(WRITE_BACK.c.delivery_id)))
 
 
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
-    """Lease a delivery to who looks now; None when there is nothing to look at yet, or somebody looks already.
+    """Lease a delivery for one comparison and return what is known; None when it is not due, or leased already.
 
-    What was handed out is due within that lease; a hint that comes late must not hurry what waits for longer.
+    What was handed out is due within that lease; a late wake-up task must not hurry what waits for longer.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
-    taken = update(WRITE_BACK).where(this & free).values(due_at=None, lease_until=until).returning(*_KNOWN)
-    row = connection.execute(taken).one_or_none()
+    leased = update(WRITE_BACK).where(this & free).values(due_at=None, lease_until=until).returning(*_STATE)
+    row = connection.execute(leased).one_or_none()
     return None if row is None else WriteBackState(*row)
 
 
 def release(
     connection: Connection, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None
 ) -> bool:
-    """Give a lease back with what is known now, and the next look unless one is due sooner; false when it was lost."""
+    """Release a lease with what is known now and the time of the next comparison; return False when it was lost."""
     mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
     given = {**asdict(known), "lease_until": None}
     if due_at is not None:
@@ -78,12 +78,12 @@ def release(
 
 
 def count_waiting(connection: Connection, now: datetime) -> int:
-    """Count the deliveries that the platform should have been told of, or that it could not be."""
+    """Count the deliveries whose status should have reached the platform, or could not."""
     late = (WRITE_BACK.c.due_at <= now) | (WRITE_BACK.c.due_at.is_not(None) & (WRITE_BACK.c.failures > 0))
     return connection.scalar(select(func.count()).where(late)) or 0
 
 
 def write_back_state(connection: Connection, delivery_id: str) -> WriteBackState | None:
-    """Tell what is known of a delivery's order at the platform."""
-    row = connection.execute(select(*_KNOWN).where(WRITE_BACK.c.delivery_id == delivery_id)).one_or_none()
+    """Return what is known of a delivery's order at the platform; None when it was never to be compared."""
+    row = connection.execute(select(*_STATE).where(WRITE_BACK.c.delivery_id == delivery_id)).one_or_none()
     return None if row is None else WriteBackState(*row)

@@ -241,6 +241,24 @@ class Change:
 
     delivery: Delivery
     events: tuple[Event, ...] = ()
+    attempt_id: int | None = None
+    """The attempt whose call was begun, if one was."""
+    passed_over: tuple["PassedOver", ...] = ()
+    """The carriers that were not chosen."""
+
+    @property
+    def begun(self) -> Attempt | None:
+        """The attempt whose call was begun."""
+        return None if self.attempt_id is None else self.delivery.attempt(self.attempt_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A carrier that could not take an order, and why; it was not asked."""
+
+    carrier: str
+    reason: Reason
+    text: str
 
 
 def rank_of(status: str, resumed: int = 0) -> int:

@@ -1,43 +1,54 @@
-"""Callbacks that may have been missed: while the edge or the database was away, the carriers called in vain.
+"""Callbacks that may have been missed while the web process or the database was away.
 
-A carrier repeats a callback for a day at most, some never. So the edge notes every minute that it listens; once it is
-back after a gap, every delivery whose carrier relies on callbacks is read soon (B-85).
+A carrier repeats a callback for a day at most, some never. So the web process records every minute that callbacks can
+be stored; after a gap, every delivery whose carrier relies on callbacks is read soon (B-85).
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.container import Container
+from worker.clock import Clock
+from worker.database import callbacks, deliveries
+from worker.database.database import Database
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Change, Delivery
+from worker.domain.lifecycle import TermsByAccount
 
-NOTE_SECONDS = 60.0
+HEARTBEAT_SECONDS = 60.0
 GAP = timedelta(minutes=5)
 SPREAD = timedelta(minutes=2)
-"""Over which the reads after a gap are spread, so that they do not all ask for the budget at once."""
+"""Over which the reads after a gap are spread, so that they do not all use the rate limit at once."""
 BATCH = 200
 
 
-def listen(made: Container) -> int:
-    """Note that callbacks can be stored; after a gap hurry the reads that rely on them, and return how many.
+@dataclass(frozen=True)
+class CallbackGaps:
+    """Record that callbacks can be stored, and catch up after a gap."""
 
-    The note comes last: whoever dies in between leaves the gap to the next.
-    """
-    now = made.clock()
-    last = made.database.listened_at()
-    hurried = _catch_up(made, now) if last is not None and now - last > GAP else 0
-    made.database.listening(now)
-    return hurried
+    database: Database
+    terms: TermsByAccount
+    clock: Clock
 
+    def heartbeat(self) -> int:
+        """Record that callbacks can be stored now; after a gap first schedule reads, and return how many.
 
-def _catch_up(made: Container, now: datetime) -> int:
-    carriers = [name for name, terms in made.terms.items() if terms.capabilities.callbacks != "none"]
-    ids = made.database.awaiting_news(carriers)
+        A process that dies in between leaves the gap to the next one.
+        """
+        now = self.clock()
+        last = self.database.read(callbacks.last_heartbeat)
+        scheduled = self._catch_up(now) if last is not None and now - last > GAP else 0
+        self.database.write(callbacks.heartbeat, now)
+        return scheduled
 
-    def decide(delivery: Delivery) -> Change | None:
-        soon = now + SPREAD * schedule.fraction(delivery.id)
-        if delivery.next_run_at is None or delivery.next_run_at <= soon:
-            return None
-        return lifecycle.schedule_read_now(delivery, made.terms, soon)
+    def _catch_up(self, now: datetime) -> int:
+        accounts = [name for name, terms in self.terms.items() if terms.capabilities.callbacks != "none"]
+        ids = self.database.read(callbacks.tracked_at, accounts)
 
-    batches = (ids[at : at + BATCH] for at in range(0, len(ids), BATCH))
-    return sum(len(made.database.update(batch, decide)) for batch in batches)
+        def decide(delivery: Delivery) -> Change | None:
+            soon = now + SPREAD * schedule.fraction(delivery.id)
+            if delivery.next_run_at is None or delivery.next_run_at <= soon:
+                return None
+            return lifecycle.schedule_read_now(delivery, self.terms, soon)
+
+        batches = (ids[at : at + BATCH] for at in range(0, len(ids), BATCH))
+        return sum(len(self.database.persist(deliveries.update, batch, decide)) for batch in batches)

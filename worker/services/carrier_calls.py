@@ -1,251 +1,176 @@
-"""Calls that change something at one carrier, for a batch of deliveries: intent, call, answer, outcome.
+"""Calls that change something at a carrier: claim, send, record.
 
-Each is written down before it is sent, and every answer is stored for the very attempt it belongs to, in groups as the
-answers come in. One order that breaks a codec never takes its neighbours along.
+An intent is committed before the first byte leaves, and an outcome is recorded for the very attempt that it answers,
+in groups as the replies come in.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from schemas.status import Reason
-from worker import enqueue, log
+from worker import log
 from worker.carriers.port import Booked, Carrier
-from worker.container import Container
-from worker.database.connection import is_transient
+from worker.clock import Clock
+from worker.database import callbacks, deliveries
+from worker.database.database import Database
 from worker.domain import lifecycle, schedule
-from worker.domain.carrier_terms import build_booking
-from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.delivery import Change, Delivery, Step
+from worker.domain.lifecycle import TermsByAccount
 from worker.domain.planner import call_time
 from worker.errors import CarrierError, Held, Refused, Uncertain
-from worker.http.call import Call, Reply
-from worker.http.gateway import Outcome
-from worker.resilience.call_journal import JournalFile
-from worker.resilience.circuit_breaker import CallClass
-from worker.services import account_health
+from worker.http.call import Call, Outcome
+from worker.http.gateway import Gateway
+from worker.resilience.call_journal import CallJournal, JournalFile
+from worker.services.account_health import CALL_CLASSES, AccountHealth, log_failovers
+from worker.services.carrier_actions import CarrierAction
+from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""How long after its intent a call may still be sent, beside the time for what is asked before it; the other half of
-the margin is for storing its outcome."""
-Decide = Callable[[Delivery, int, lifecycle.TermsByAccount, datetime], Change | None]
-"""Tells what something means for one attempt of a delivery."""
+"""How long after its intent a call may start, beside the time of a read before it; the other half of the margin is for
+storing its outcome."""
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Verb(Generic[T]):
-    """One thing to ask of a carrier for each delivery.
+@dataclass(frozen=True)
+class CarrierCalls:
+    """Execute one action for a batch of deliveries of one account."""
 
-    `begin` writes the intent down, `describe` and `read` are the codec's part, and `settle` tells what the answer or
-    the CarrierError means for the delivery. What is described as no call at all is an answer already.
-    """
+    database: Database
+    gateway: Gateway
+    health: AccountHealth
+    journal: CallJournal
+    outcomes: Outcomes
+    terms: TermsByAccount
+    clock: Clock
 
-    step: Step
-    begin: Callable[[Container, Delivery], Change | None]
-    describe: Callable[[Container, Carrier, Delivery, Attempt], Call | T]
-    read: Callable[[Container, Carrier, Delivery, Attempt, Reply], T]
-    settle: Callable[[Delivery, int, T | CarrierError, lifecycle.TermsByAccount, datetime], Change]
+    def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
+        """Execute the action for those of these deliveries for which it is due now.
+
+        A task is only a wake-up: deliveries for which nothing is due are left alone.
+        """
+        with self.health.acquire_account(account, ids, action.step) as codec:
+            if codec is None:
+                return
+            with self.journal.open(action.step) as file:
+                self._execute(codec, ids, action, file)
+
+    def _execute(self, codec: Carrier, ids: Sequence[str], action: CarrierAction[T], file: JournalFile) -> None:
+        account, now = codec.account.name, self.clock()
+        terms = self.terms[account]
+        until = now + START_WITHIN + call_time(terms, action.step) - call_time(terms)
+        pending = self._claim(account, ids, action, file, now)
+        built = {key: self._build(codec, action, call, until) for key, call in pending.items()}
+        requests = {key: each for key, each in built.items() if isinstance(each, Call)}
+        answered = [
+            (pending[key], _meaning(action, pending[key], each))
+            for key, each in built.items()
+            if not isinstance(each, Call)
+        ]
+        file.mark_stored(each.id for each in self.outcomes.record(answered))
+        if not file.log_sent(requests):
+            self.database.persist(deliveries.update, [pending[key].delivery.id for key in requests], file.detach)
+        for group in self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until):
+            file.log_replies(group.items())
+            self._record(codec, action, file, [(pending[key], outcome) for key, outcome in group.items()])
+
+    def _claim(
+        self, account: str, ids: Sequence[str], action: CarrierAction[T], file: JournalFile, now: datetime
+    ) -> dict[int, PendingCall]:
+        """Commit the intents, as far as they are due; return each begun attempt's call, by the attempt's id."""
+
+        def decide(delivery: Delivery) -> Change | None:
+            if not lifecycle.is_due(delivery, action.step, account, now):
+                return None
+            change = action.claim(delivery)
+            return file.attach(change) if change else None
+
+        changes = self.database.persist(deliveries.update, ids, decide)
+        file.expect(change.delivery.id for change in changes)
+        begun = ((change.delivery, change.begun) for change in changes)
+        return {attempt.id: PendingCall(delivery, attempt) for delivery, attempt in begun if attempt}
+
+    def _build(
+        self, codec: Carrier, action: CarrierAction[T], call: PendingCall, until: datetime
+    ) -> Call | T | CarrierError:
+        """Build a request, which may read first; not once it is too late for the call itself."""
+        if self.clock() > until:
+            return Held("the call could not start in time")
+        build = partial(action.build_request, codec, call.delivery, call.attempt)
+        return run_codec(codec.account.name, build, _unbuildable_request)
+
+    def _record(
+        self, codec: Carrier, action: CarrierAction[T], file: JournalFile, group: Sequence[tuple[PendingCall, Outcome]]
+    ) -> None:
+        """Store what a group of outcomes means, and what it says about the account."""
+        account = codec.account.name
+        parsed = self._parse(codec, action, group)
+        responses = self.reject_reused_ids(codec, parsed)
+        meanings = [(call, _meaning(action, call, responses[call.attempt.id])) for call, _ in group]
+        changed = self.outcomes.record(meanings)
+        file.mark_stored(each.id for each in changed)
+        for each in changed:
+            logger.info("delivery.outcome_recorded", delivery_id=each.id, carrier=account, status=each.status.value)
+        if action.step is Step.BOOK:
+            log_failovers(account, changed)
+        # Last: Redis may hang, and an outcome must not wait for it.
+        results = [(outcome, responses[call.attempt.id]) for call, outcome in group]
+        self.health.record_results(account, CALL_CLASSES[action.step], results)
+
+    def _parse(
+        self, codec: Carrier, action: CarrierAction[T], group: Sequence[tuple[PendingCall, Outcome]]
+    ) -> dict[int, T | CarrierError]:
+        parsed: dict[int, T | CarrierError] = {}
+        for call, outcome in group:
+            if isinstance(outcome, CarrierError):
+                parsed[call.attempt.id] = outcome
+                continue
+            parse = partial(action.parse_response, codec, call.delivery, call.attempt, outcome)
+            parsed[call.attempt.id] = run_codec(codec.account.name, parse, unreadable_reply)
+        return parsed
+
+    def reject_reused_ids(
+        self, codec: Carrier, responses: Mapping[int, T | CarrierError]
+    ) -> dict[int, T | CarrierError]:
+        """Replace each booking, by its attempt, whose carrier id is known as another order's by an unknown outcome.
+
+        Where nothing can be looked up by our reference, the id in the response is all that ties it to us (C-21).
+        """
+        checked = dict(responses)
+        if codec.capabilities.find:
+            return checked
+        booked = {key: each.observation.ref for key, each in responses.items() if isinstance(each, Booked)}
+        refs = {key: ref for key, ref in booked.items() if ref is not None}
+        holders = self._holders(codec.account.name, refs.values()) if refs else {}
+        for key, ref in refs.items():
+            if holders.setdefault(ref, key) != key:
+                logger.error("carrier.id_reused", carrier=codec.account.name, attempt_id=key, ref=ref)
+                checked[key] = Uncertain("the carrier's id belongs to another order")
+        return checked
+
+    def _holders(self, account: str, refs: Collection[str]) -> dict[str, int]:
+        try:
+            return self.database.read(callbacks.attempts_by_ref, account, refs)
+        except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost over it
+            logger.warning("carrier.ids_not_compared", carrier=account, error=type(error).__name__)
+            return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What was begun for one delivery, as it stood then."""
+def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
+    """Return what a response means; an amendment's only while that same amendment is still pending."""
+    pending = call.attempt.pending_fingerprint
 
-    delivery: Delivery
-    attempt: Attempt
-
-
-def perform(made: Container, carrier: str, ids: Sequence[str], verb: Verb[T]) -> None:
-    """Do what a verb says for those of these deliveries for which it is due now."""
-    with account_health.entered(made, carrier, ids, verb.step) as codec:
-        if codec is None:
-            return
-        with made.journal.page(verb.step) as page:
-            _perform(made, codec, ids, verb, page)
-
-
-def _perform(made: Container, codec: Carrier, ids: Sequence[str], verb: Verb[T], page: JournalFile) -> None:
-    carrier, now = codec.account.name, made.clock()
-    terms = made.terms[carrier]
-    until = now + START_WITHIN + call_time(terms, verb.step) - call_time(terms)
-    describe = partial(_described, made, codec, verb, until=until)
-    asked = [(one, describe(one)) for one in _begun(made, carrier, ids, verb, page, now)]
-    answered = [(one, _meant(verb, one, call)) for one, call in asked if not isinstance(call, Call)]
-    page.mark_stored(each.id for each in settle(made, answered))
-    calls = [call for _, call in asked if isinstance(call, Call)]
-    about = {id(call): one for one, call in asked if isinstance(call, Call)}
-    if not page.log_sent(one.attempt.id for one in about.values()):
-        made.database.update([one.delivery.id for one in about.values()], page.detach)
-    for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
-        _take(made, codec, verb, page, [(about[id(call)], outcome) for call, outcome in group])
-
-
-def _described(
-    made: Container, codec: Carrier, verb: Verb[T], one: Asked, *, until: datetime
-) -> Call | T | CarrierError:
-    """Describe a call, which may take a question of its own; not once it is too late for the call itself."""
-    if made.clock() > until:
-        return Held("the call could not start in time")
-    return guarded(codec.account.name, partial(verb.describe, made, codec, one.delivery, one.attempt), _unmade)
-
-
-def ask(made: Container, codec: Carrier, call: Call, read: Callable[[Reply], T]) -> T:
-    """Ask what a description depends on, and tell what the answer says about the account. Raises CarrierError."""
-    reply: Reply | None = None
-    try:
-        reply = made.gateway.send_one(codec.account.name, call, max_body=codec.capabilities.max_body)
-        answer = read(reply)
-    except CarrierError as error:
-        account_health.note(made, codec.account.name, CallClass.READ, [(reply, error)])
-        raise
-    account_health.note(made, codec.account.name, CallClass.READ, [(reply, answer)])
-    return answer
-
-
-def read_booking(made: Container, codec: Carrier, delivery: Delivery, attempt: Attempt, reply: Reply) -> Booked:
-    """Read the answer to a create. Raises CarrierError."""
-    told = build_booking(delivery, attempt, made.callback_url(codec.account.name, attempt.token))
-    return codec.read_booking(told, reply, made.clock())
-
-
-def doubted(made: Container, codec: Carrier, verdicts: Mapping[int, T | CarrierError]) -> dict[int, T | CarrierError]:
-    """Doubt each booking, by its attempt, under an id that is known as another's.
-
-    Where nothing can be looked up by our reference, the bare id of the answer is all that ties it to us (C-21).
-    """
-    sure = dict(verdicts)
-    if codec.capabilities.find:
-        return sure
-    booked = {key: each.observation.ref for key, each in verdicts.items() if isinstance(each, Booked)}
-    refs = {key: ref for key, ref in booked.items() if ref is not None}
-    holders = _holders(made, codec.account.name, refs.values()) if refs else {}
-    for key, ref in refs.items():
-        if holders.setdefault(ref, key) != key:
-            logger.error("carrier.id_repeated", carrier=codec.account.name, attempt_id=key, ref=ref)
-            sure[key] = Uncertain("the carrier's id belongs to another order")
-    return sure
-
-
-def _holders(made: Container, carrier: str, refs: Collection[str]) -> dict[str, int]:
-    try:
-        return made.database.holders(carrier, refs)
-    except Exception as error:  # noqa: BLE001 - the answers of a whole group must not be lost over it
-        logger.warning("carrier.ids_not_compared", carrier=carrier, error=type(error).__name__)
-        return {}
-
-
-def _begun(
-    made: Container, carrier: str, ids: Sequence[str], verb: Verb[T], page: JournalFile, now: datetime
-) -> list[Asked]:
-    """Write the intents down, as far as they are due."""
-    turns: dict[str, int | None] = {}
-
-    def begin(delivery: Delivery) -> Change | None:
-        if not lifecycle.is_due(delivery, verb.step, carrier, now):
+    def decide(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:
+        attempt = delivery.attempt(attempt_id)
+        if action.step is Step.AMEND and attempt is not None and attempt.pending_fingerprint != pending:
             return None
-        turns[delivery.id] = delivery.step_attempt_id
-        return page.attach(verb.begin(made, delivery))
-
-    begun = made.database.update(ids, begin)
-    return [Asked(each, attempt) for each in begun if (attempt := _subject(each, turns[each.id]))]
-
-
-def _subject(begun: Delivery, turn: int | None) -> Attempt | None:
-    """Name the attempt that was begun: the one whose turn it was, or the one that was made just now."""
-    return begun.active if turn is None else begun.attempt(turn)
-
-
-def _take(
-    made: Container, codec: Carrier, verb: Verb[T], page: JournalFile, group: Sequence[tuple[Asked, Outcome]]
-) -> None:
-    """Store what a group of outcomes means, and tell what it says about the account."""
-    carrier = codec.account.name
-    page.log_replies((one.attempt.id, outcome) for one, outcome in group)
-    read = _verdicts(made, codec, verb, group)
-    verdicts = doubted(made, codec, read)
-    settled = settle(made, [(one, _meant(verb, one, verdicts[one.attempt.id])) for one, _ in group])
-    page.mark_stored(each.id for each in settled)
-    for each in settled:
-        logger.info("delivery.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
-    if verb.step is Step.BOOK:
-        account_health.leaving(carrier, settled)
-    # Only now: Redis may hang, and an answer must not wait for it.
-    said = [(outcome, verdicts[one.attempt.id]) for one, outcome in group]
-    account_health.note(made, carrier, account_health.KINDS[verb.step], said)
-
-
-def _verdicts(
-    made: Container, codec: Carrier, verb: Verb[T], group: Sequence[tuple[Asked, Outcome]]
-) -> dict[int, T | CarrierError]:
-    """Tell what each outcome is read as, by its attempt."""
-    verdicts: dict[int, T | CarrierError] = {}
-    for one, outcome in group:
-        read = partial(verb.read, made, codec, one.delivery, one.attempt)
-        verdicts[one.attempt.id] = (
-            outcome
-            if isinstance(outcome, CarrierError)
-            else guarded(codec.account.name, partial(read, outcome), unread)
-        )
-    return verdicts
-
-
-def _meant(verb: Verb[T], one: Asked, answer: T | CarrierError) -> Decide:
-    """Tell what an answer means, unless it comes so late that another change of the order is on its way by now."""
-    asked = one.attempt.pending_fingerprint
-
-    def decide(delivery: Delivery, attempt: int, rules: lifecycle.TermsByAccount, now: datetime) -> Change | None:
-        stands = delivery.attempt(attempt)
-        if verb.step is Step.AMEND and stands is not None and stands.pending_fingerprint != asked:
-            return None
-        return verb.settle(delivery, attempt, answer, rules, now)
+        return action.apply_outcome(delivery, attempt_id, response, terms, now)
 
     return decide
 
 
-def guarded(carrier: str, work: Callable[[], T], broken: Callable[[Exception], CarrierError]) -> T | CarrierError:
-    """Do a codec's work; what it raises is an answer too, and a bug of its is `broken`."""
-    try:
-        return work()
-    except CarrierError as error:
-        return error
-    except Exception as error:
-        logger.exception("carrier.codec_broke", carrier=carrier)
-        return broken(error)
-
-
-def _unmade(error: Exception) -> CarrierError:
-    return Refused(Reason.UNKNOWN, f"the request could not be made: {type(error).__name__}")
-
-
-def unread(error: Exception) -> CarrierError:
-    """Take a reply that broke its reader for one that nobody has read."""
-    return Uncertain(f"the reply broke its reader: {type(error).__name__}")
-
-
-def settle(made: Container, answers: Sequence[tuple[Asked, Decide]]) -> list[Delivery]:
-    """Store answers together and hint what follows; return what changed.
-
-    When one of them cannot be stored, each is stored by itself, so that only that one is lost. A database that is away
-    is another matter: then all wait for their lease, and are looked up.
-    """
-    if not answers:
-        return []
-    now = made.clock()
-    meant = {one.delivery.id: (one.attempt.id, decide) for one, decide in answers}
-
-    def apply(delivery: Delivery) -> Change | None:
-        attempt, decide = meant[delivery.id]
-        return decide(delivery, attempt, made.terms, now)
-
-    try:
-        changed = made.database.update(meant, apply)
-    except Exception as error:
-        logger.exception("delivery.settling_failed", count=len(answers))
-        if is_transient(error) or len(answers) == 1:
-            return []
-        return [each for answer in answers for each in settle(made, [answer])]
-    enqueue.enqueue_next_steps(changed, now)
-    return changed
+def _unbuildable_request(error: Exception) -> CarrierError:
+    return Refused(Reason.UNKNOWN, f"the request could not be built: {type(error).__name__}")

@@ -1,122 +1,89 @@
-"""Settles what a dead process left in the journal of this host: a thread of each Celery worker.
+"""Settle what a dead process left in the journal of this host.
 
-A reply is read as if it had just come; what was never sent is sent again; everything else stays in doubt. Two processes
-may replay together, and whatever goes wrong here never ends the worker.
+A reply is parsed as if it had just come; a create that was never sent is sent again; every other create keeps its
+unknown outcome. Two processes may recover together.
 """
 
-import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from celery import bootsteps
-
-from worker import enqueue, log
+from worker import log
 from worker.carriers.port import Booked, Carrier
-from worker.container import Container, container
+from worker.clock import Clock
+from worker.database import deliveries
 from worker.database.connection import is_transient
+from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.lifecycle import TermsByAccount
 from worker.errors import CarrierError, Unavailable
-from worker.http.call import Reply
-from worker.http.gateway import Outcome
-from worker.resilience.call_journal import JournalFile
-from worker.services.carrier_calls import doubted, guarded, read_booking, unread
+from worker.http.call import Outcome, Reply
+from worker.resilience.call_journal import CallJournal, JournalFile
+from worker.services.accounts import CarrierAccounts
+from worker.services.carrier_actions import CarrierActions
+from worker.services.carrier_calls import CarrierCalls
+from worker.services.outcomes import run_codec, unreadable_reply
+from worker.services.updates import Updates
 
 logger = log.get(__name__)
-PAUSE = 5.0
-END_WITHIN = 10.0
-Meaning = Callable[[Delivery, Attempt], Booked | CarrierError]
+Response = Callable[[Delivery, Attempt], Booked | CarrierError]
 NEVER_SENT = Unavailable("not sent: its process ended before")
 
 
+@dataclass(frozen=True)
 class CrashRecovery:
-    """Looks for pages without a holder until it is stopped."""
+    """Settle abandoned journal files."""
 
-    def __init__(self, made: Container) -> None:
-        self._house = made
-        self._stop = threading.Event()
+    journal: CallJournal
+    database: Database
+    accounts: CarrierAccounts
+    actions: CarrierActions
+    calls: CarrierCalls
+    updates: Updates
+    terms: TermsByAccount
+    clock: Clock
 
-    def run(self) -> None:
-        """Look at once, and then every few seconds."""
-        while True:
+    def recover(self) -> None:
+        """Settle each abandoned file; one that must wait for the database or a log-in is left for the next time."""
+        for file in self.journal.abandoned():
             try:
-                self.step()
-            except Exception:
-                logger.exception("journal.not_read")
-            if self._stop.wait(PAUSE):
-                return
-
-    def step(self) -> None:
-        """Settle each page that was left; one that must wait for the database or a login is left for the next time."""
-        for page in self._house.journal.abandoned():
-            try:
-                self._replay(page)
+                self._settle(file)
             except Exception as error:
                 if is_transient(error) or isinstance(error, CarrierError):
-                    logger.warning("journal.waits", error=type(error).__name__)
+                    logger.warning("journal.recovery_postponed", error=type(error).__name__)
                     continue
-                logger.exception("journal.not_replayed")
-            page.remove()
+                logger.exception("journal.recovery_failed")
+            file.remove()
 
-    def _replay(self, page: JournalFile) -> None:
-        made, notes = self._house, page.read()
-        for delivery_id, attempt_id, carrier in made.database.journalled(page.name, notes.outcomes):
-            outcome = notes.outcomes.get(attempt_id)
-            if outcome is None and attempt_id in notes.sent:
+    def _settle(self, file: JournalFile) -> None:
+        entries = file.read()
+        attempts = self.database.read(deliveries.journalled_attempts, file.name, entries.outcomes)
+        for delivery_id, attempt_id, account in attempts:
+            outcome = entries.outcomes.get(attempt_id)
+            if outcome is None and attempt_id in entries.sent:
                 continue
-            meaning = self._meaning(carrier, outcome or NEVER_SENT)
-            changed = made.database.update([delivery_id], partial(self._settle, page.name, attempt_id, meaning))
-            enqueue.enqueue_next_steps(changed, made.clock())
-            for each in changed:
-                logger.info("journal.settled", delivery_id=each.id, carrier=carrier, status=each.status.value)
+            response = self._response(account, outcome or NEVER_SENT)
+            decide = partial(self._decide, file.name, attempt_id, response)
+            for change in self.updates.apply([delivery_id], decide, self.clock()):
+                status = change.delivery.status.value
+                logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
 
-    def _settle(self, page: str, attempt_id: int, meaning: Meaning, delivery: Delivery) -> Change | None:
-        """Decide about an attempt, unless it was begun anew meanwhile: then another page tells of it."""
+    def _decide(self, file: str, attempt_id: int, response: Response, delivery: Delivery) -> Change | None:
+        """Apply an outcome, unless the attempt was begun again meanwhile: then another file tells of it."""
         attempt = delivery.attempt(attempt_id)
-        if attempt is None or attempt.journal_file != page:
+        if attempt is None or attempt.journal_file != file:
             return None
-        meant = meaning(delivery, attempt)
-        return lifecycle.apply_create_outcome(delivery, attempt_id, meant, self._house.terms, self._house.clock())
+        outcome = response(delivery, attempt)
+        return lifecycle.apply_create_outcome(delivery, attempt_id, outcome, self.terms, self.clock())
 
-    def _meaning(self, carrier: str, outcome: Outcome) -> Meaning:
+    def _response(self, account: str, outcome: Outcome) -> Response:
         if isinstance(outcome, CarrierError):
             return lambda _delivery, _attempt: outcome
-        # Made before any row is locked; and a login that fails here says nothing about the reply.
-        return partial(self._read, self._house.carrier(carrier), outcome)
+        # Before any row is locked; and a log-in that fails here says nothing about the reply.
+        return partial(self._parse, self.accounts.logged_in(account), outcome)
 
-    def _read(self, codec: Carrier, reply: Reply, delivery: Delivery, attempt: Attempt) -> Booked | CarrierError:
-        made = self._house
-        told = guarded(attempt.carrier, lambda: read_booking(made, codec, delivery, attempt, reply), unread)
-        return doubted(made, codec, {attempt.id: told})[attempt.id]
-
-    def stop(self) -> None:
-        """Ask it to end after the page it is at."""
-        self._stop.set()
-
-
-class JournalReader(bootsteps.StartStopStep):
-    """Starts and stops the replay with the worker."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._replay: CrashRecovery | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Start replaying."""
-        self._replay = CrashRecovery(container())
-        self._thread = threading.Thread(target=self._replay.run, name="journal", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """Stop replaying; what it is cut off from is replayed by the next process."""
-        if self._replay and self._thread:
-            self._replay.stop()
-            self._thread.join(timeout=END_WITHIN)
-
-    def terminate(self, parent: Any) -> None:
-        """End as `stop` does."""
-        self.stop(parent)
+    def _parse(self, codec: Carrier, reply: Reply, delivery: Delivery, attempt: Attempt) -> Booked | CarrierError:
+        parse = partial(self.actions.parse_create, codec, delivery, attempt, reply)
+        response = run_codec(attempt.carrier, parse, unreadable_reply)
+        return self.calls.reject_reused_ids(codec, {attempt.id: response})[attempt.id]

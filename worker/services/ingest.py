@@ -1,147 +1,270 @@
-"""The orders stream's reader: a step of the Celery worker with a thread and a connection of its own.
-
-It never runs in the worker's event loop and lets no error out: it only parses, stores, acknowledges and hints.
-"""
+"""Messages in: a batch becomes deliveries, updates, cancel requests and dead letters in one transaction."""
 
 import json
-import os
-import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from celery import bootsteps
-
-from schemas.ordering import INBOUND, NO_DEFAULTS, ProjectDefaults
-from schemas.orders import MalformedError, Message, Order, read_message
-from worker import enqueue, log
-from worker.bus.streams import AWAY, Entry
-from worker.container import Container, container
-from worker.database.connection import is_transient
-from worker.database.inbox import DeadLetter, Intake
+from schemas.events import EventType, OrderEvent, delivery_id, skipped_key
+from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
+from schemas.orders import Cancellation, DeliveryType, MalformedError, Message, Order, fingerprint, read_message
+from schemas.status import Cause, DeliveryStatus
+from schemas.stores import Store
+from worker import log
+from worker.bus.streams import AWAY, Bus, Entry
+from worker.clock import Clock
+from worker.database import deliveries, inbox, outbox, shops
+from worker.database.connection import Connection, is_transient
+from worker.database.database import Database
+from worker.database.inbox import DeadLetter
+from worker.domain import lifecycle
+from worker.domain.delivery import Change, Delivery
+from worker.domain.lifecycle import TermsByAccount
+from worker.services.updates import Updates
 
 logger = log.get(__name__)
-COUNT = 100
+READ_COUNT = 100
 BLOCK_MS = 1000
-PAUSE = 1.0
+PAUSE_SECONDS = 1.0
+Document = bytes | dict[str, Any]
 
 
-def read(
-    entries: Sequence[tuple[str, bytes | dict[str, Any]]], project: ProjectDefaults = NO_DEFAULTS
-) -> tuple[list[Message], list[DeadLetter]]:
-    """Read documents, each with what identifies it; what cannot be read comes back as dead letters."""
-    messages, dead = [], []
-    for identity, document in entries:
-        try:
-            messages.append(read_message(document, project))
-        except MalformedError as error:
-            raw = document if isinstance(document, bytes) else json.dumps(document, default=repr).encode()
-            dead.append(DeadLetter(raw, str(error), identity))
-    return messages, dead
+@dataclass(frozen=True)
+class Ingest:
+    """Store messages, and the orders that were fetched for messages."""
+
+    database: Database
+    updates: Updates
+    terms: TermsByAccount
+    file_shops: Mapping[str, Store]
+    """The store directory's file; the database's directory wins over it."""
+    defaults: ProjectDefaults
+    """What the platform's own orders may leave out."""
+    gate: str
+    """What the shop must have done before a courier is asked for a new order."""
+    clock: Clock
+
+    def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
+        """Store documents, each with what identifies it, in one transaction. Raises what the database raises."""
+        messages, letters = self.parse(documents)
+        changes = self.store(messages, letters)
+        log_unknown_statuses(messages)
+        if letters:
+            reasons = sorted({each.reason for each in letters})
+            logger.warning("orders.quarantined", count=len(letters), reasons=reasons)
+        if messages:
+            logger.info("orders.accepted", messages=len(messages), changed=len(changes))
+
+    def parse(self, documents: Sequence[tuple[str, Document]]) -> tuple[list[Message], list[DeadLetter]]:
+        """Parse documents; those that cannot be read become dead letters."""
+        messages, letters = [], []
+        for identity, document in documents:
+            try:
+                messages.append(read_message(document, self.defaults))
+            except MalformedError as error:
+                raw = document if isinstance(document, bytes) else json.dumps(document, default=repr).encode()
+                letters.append(DeadLetter(raw, str(error), identity))
+        return messages, letters
+
+    def store(self, messages: Sequence[Message], letters: Sequence[DeadLetter] = ()) -> list[Change]:
+        """Store messages and dead letters; return the changes. A message that came before changes nothing."""
+        now = self.clock()
+        changes = self.database.write(self._store, messages, letters, now)
+        self.updates.follow_up(changes, now, events=bool(messages or letters))
+        return changes
+
+    def store_fetched(self, source: str, message_id: str, message: Message) -> list[Change]:
+        """Store the order that was fetched for a message; it bears being run twice."""
+        now = self.clock()
+        changes = self.database.persist(self._store_fetched, source, message_id, message, now)
+        self.updates.follow_up(changes, now, events=True)
+        return changes
+
+    def bury_fetch(self, source: str, message_id: str, letter: DeadLetter) -> None:
+        """Store the dead letter of a message whose order cannot be fetched."""
+        self.database.persist(_bury_fetch, source, message_id, letter, self.clock())
+        self.updates.follow_up([], self.clock(), events=True)
+
+    # --- in one transaction -------------------------------------------------------------------------------------------
+
+    def _store(
+        self, connection: Connection, messages: Sequence[Message], letters: Sequence[DeadLetter], now: datetime
+    ) -> list[Change]:
+        existing = _lock(connection, messages)
+        inbox.save_dead_letters(connection, letters, now)
+        fresh = inbox.add_messages(connection, messages, now)
+        changes = self._place(connection, fresh, existing, now)
+        return changes + self._cancel(connection, fresh, now)
+
+    def _store_fetched(
+        self, connection: Connection, source: str, message_id: str, message: Message, now: datetime
+    ) -> list[Change]:
+        inbox.mark_fetched(connection, source, message_id)
+        existing = _lock(connection, [message])
+        return self._place(connection, [message], existing, now, fetched=True)
+
+    def _place(
+        self,
+        connection: Connection,
+        messages: Sequence[Message],
+        existing: Container[str],
+        now: datetime,
+        *,
+        fetched: bool = False,
+    ) -> list[Change]:
+        """Create the deliveries of new orders, and apply what came about known ones."""
+        orders = [(_key(message), message, message.data) for message in messages if isinstance(message.data, Order)]
+        known_shops = {**self.file_shops, **shops.load_shops(connection, {order.store_id for _, _, order in orders})}
+        cancellations = inbox.cancellations(connection, [key for key, _, _ in orders])
+        new: dict[str, Change] = {}
+        again: list[tuple[str, Message, Order]] = []
+        for key, message, order in orders:
+            if key in existing or key in new:
+                again.append((key, message, order))
+            elif (reason := _skip_reason(order)) is not None:
+                _skip(connection, key, message, reason, now)
+            else:
+                delivery = self._new_delivery(key, message, order, now)
+                shop, cancellation = known_shops.get(order.store_id), cancellations.get(key)
+                new[key] = lifecycle.accept_order(delivery, shop, cancellation, self.terms, now)
+        deliveries.add(connection, list(new.values()), now)
+        return [*new.values(), *self._update(connection, again, now, fetched=fetched)]
+
+    def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
+        if message.is_backfilled:
+            # The platform's own messages may count revisions from one, and its API's copy in seconds.
+            order = order.model_copy(update={"revision": 1})
+        return Delivery(
+            id=key,
+            source=message.source,
+            order=lifecycle.with_ready_time(order, now),
+            store=None,
+            fingerprint=fingerprint(order),
+            status=DeliveryStatus.QUEUED,
+            created_at=now,
+            changed_at=now,
+            gate=lifecycle.closed_gate(self.gate, order),
+        )
+
+    def _update(
+        self, connection: Connection, again: Sequence[tuple[str, Message, Order]], now: datetime, *, fetched: bool
+    ) -> list[Change]:
+        """Apply messages about known orders; of the platform's copy only the status is new, for its form may differ."""
+        backfilled = set() if fetched else inbox.backfilled(connection, [message for _, message, _ in again])
+        changes: list[Change] = []
+        for key, message, order in again:
+            is_copy = message.is_backfilled or (key in backfilled and message.type == "order.placed")
+            status = partial(lifecycle.apply_platform_status, status=order.status, rules=self.terms, now=now)
+            content = partial(
+                lifecycle.apply_order_message, order=order, fingerprint=fingerprint(order), rules=self.terms, now=now
+            )
+            changes += deliveries.update(connection, [key], status if is_copy else content)
+        return changes
+
+    def _cancel(self, connection: Connection, messages: Sequence[Message], now: datetime) -> list[Change]:
+        changes: list[Change] = []
+        for message in messages:
+            if not isinstance(message.data, Cancellation):
+                continue
+            key = _key(message)
+            inbox.add_cancellation(connection, key, message.data, now)
+            decide = partial(
+                lifecycle.apply_cancel_request, wish=message.data, rules=self.terms, now=now, cause=Cause.MESSAGE
+            )
+            changes += deliveries.update(connection, [key], decide)
+        return changes
 
 
-def take_in(made: Container, entries: Sequence[tuple[str, bytes | dict[str, Any]]]) -> None:
-    """Store documents in one transaction and hint what follows. Raises what the database raises."""
-    messages, dead = read(entries, made.settings.ordering.project)
-    now = made.clock()
-    gate = made.settings.ordering.gate
-    changed = made.database.take_in(Intake(messages, dead, made.file_shops, gate=gate), made.terms, now)
-    note_strange(messages)
-    enqueue.enqueue_next_steps(changed, now, told=bool(entries))
-    if dead:
-        logger.warning("orders.quarantined", count=len(dead), reasons=sorted({each.reason for each in dead}))
-    if messages:
-        logger.info("orders.accepted", messages=len(messages), changed=len(changed))
+def _key(message: Message) -> str:
+    return delivery_id(message.source, message.data.order_id)
 
 
-def note_strange(messages: Sequence[Message]) -> None:
-    """Note the statuses that no document explains: they change nothing (O-25)."""
-    told = {message.data.status for message in messages if isinstance(message.data, Order)}
-    if strange := told - INBOUND.keys() - {None}:
-        logger.warning("platform.status_unknown", statuses=sorted(map(str, strange)))
+def _lock(connection: Connection, messages: Sequence[Message]) -> set[str]:
+    return deliveries.lock_orders(connection, map(_key, messages))
 
 
-class Reader:
-    """Reads the stream until it is stopped."""
+def _bury_fetch(connection: Connection, source: str, message_id: str, letter: DeadLetter, now: datetime) -> None:
+    inbox.mark_fetched(connection, source, message_id)
+    inbox.save_dead_letters(connection, [letter], now)
 
-    def __init__(self, made: Container) -> None:
-        self._house = made
-        self._consumer = f"{socket.gethostname()}.{os.getpid()}"
+
+def _skip_reason(order: Order) -> str | None:
+    """Return why an order is not ours to dispatch; None when it is."""
+    if order.delivery_type is not DeliveryType.DELIVERY:
+        return order.delivery_type.value
+    return reaction_to(order.status).skips
+
+
+def _skip(connection: Connection, key: str, message: Message, reason: str, now: datetime) -> None:
+    """Answer an order with `order.skipped`, once."""
+    order_id = message.data.order_id
+    data = OrderEvent(order_id=order_id, order_source=message.source, message_id=message.id, reason=reason)
+    outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now)
+
+
+def log_unknown_statuses(messages: Sequence[Message]) -> None:
+    """Log the platform statuses that no document explains: they change nothing (O-25)."""
+    statuses = {message.data.status for message in messages if isinstance(message.data, Order)}
+    if unknown := statuses - INBOUND.keys() - {None}:
+        logger.warning("platform.status_unknown", statuses=sorted(map(str, unknown)))
+
+
+class OrdersReader:
+    """Read the orders stream until it is stopped: parse, store, acknowledge."""
+
+    def __init__(self, bus: Bus, ingest: Ingest, consumer: str) -> None:
+        self._bus, self._ingest, self._consumer = bus, ingest, consumer
         self._stop = threading.Event()
-        self._mine = True  # what this consumer read before and never acknowledged comes first
+        self._pending_first = True  # what this consumer read before and never acknowledged comes first
 
     def run(self) -> None:
-        """Read, store, acknowledge; after any failure pause, and begin with what was not acknowledged."""
+        """Read until it is stopped; after a failure pause, and begin with what was not acknowledged."""
         while not self._stop.is_set():
             try:
                 self.step()
             except Exception as error:
-                self._mine = True
-                logger.warning("orders.reading_failed", error=type(error).__name__, exc_info=not away(error))
-                self._stop.wait(PAUSE)
+                self._pending_first = True
+                logger.warning("orders.read_failed", error=type(error).__name__, exc_info=not is_away(error))
+                self._stop.wait(PAUSE_SECONDS)
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
         """Read and store one batch; return how many entries it held."""
-        entries = self._house.bus.read(self._consumer, COUNT, block_ms, mine=self._mine)
-        self._mine = self._mine and bool(entries)
+        entries = self._bus.read(self._consumer, READ_COUNT, block_ms, mine=self._pending_first)
+        self._pending_first = self._pending_first and bool(entries)
         if entries:
             self._store(entries)
-            self._house.bus.acknowledge(entries)
+            self._bus.acknowledge(entries)
         return len(entries)
 
     def _store(self, entries: Sequence[Entry]) -> None:
         documents = [(entry.id, entry.document) for entry in entries]
         try:
-            take_in(self._house, documents)
+            self._ingest.store_documents(documents)
         except Exception as error:
-            if away(error):
+            if is_away(error):
                 raise
-            self._one_by_one(documents)
+            self._store_one_by_one(documents)
 
-    def _one_by_one(self, documents: Sequence[tuple[str, bytes]]) -> None:
-        """Find the one that cannot be taken in, so that it alone is buried and the stream goes on."""
-        for document in documents:
+    def _store_one_by_one(self, documents: Sequence[tuple[str, bytes]]) -> None:
+        """Store each document by itself, so that only the one that cannot be stored becomes a dead letter."""
+        for identity, document in documents:
             try:
-                take_in(self._house, [document])
+                self._ingest.store_documents([(identity, document)])
             except Exception as error:
-                if away(error):
+                if is_away(error):
                     raise
-                logger.exception("orders.not_taken_in")
-                letter = DeadLetter(document[1], f"it cannot be stored: {type(error).__name__}", document[0])
-                self._house.database.take_in(Intake(dead=[letter]), self._house.terms, self._house.clock())
+                logger.exception("orders.storing_failed")
+                letter = DeadLetter(document, f"it cannot be stored: {type(error).__name__}", identity)
+                self._ingest.store([], [letter])
 
     def stop(self) -> None:
-        """Ask the reader to end after the batch it is in."""
+        """Stop after the batch that is being stored."""
         self._stop.set()
 
 
-def away(error: Exception) -> bool:
-    """Tell whether the database or Redis is what is in trouble: the same may work in a while."""
+def is_away(error: Exception) -> bool:
+    """Return whether the database or Redis is in trouble: the same may work later."""
     return is_transient(error) or isinstance(error, AWAY)
-
-
-class OrdersReader(bootsteps.StartStopStep):
-    """Starts and stops the reader with the worker."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._reader: Reader | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Start reading."""
-        self._reader = Reader(container())
-        self._thread = threading.Thread(target=self._reader.run, name="orders", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """Stop reading and wait for the batch under way."""
-        if self._reader and self._thread:
-            self._reader.stop()
-            self._thread.join(timeout=BLOCK_MS / 1000 + PAUSE + 5)
-
-    def terminate(self, parent: Any) -> None:
-        """End as `stop` does: a batch under way is a matter of milliseconds."""
-        self.stop(parent)

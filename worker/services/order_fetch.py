@@ -1,33 +1,41 @@
-"""Fetching orders from the platform by their id, and what becomes of each."""
+"""Orders that a message named by their id alone: fetched from the platform, stored, or given up."""
 
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
 from uuid import uuid4
 
 from schemas.ordering import read_order
 from schemas.orders import MalformedError, Message
-from worker import enqueue, log
-from worker.container import Container
-from worker.database.inbox import DeadLetter, Intake
+from worker import log
+from worker.clock import Clock
+from worker.database import accounts, inbox
+from worker.database.database import Database
+from worker.database.inbox import DeadLetter
+from worker.enqueue import TaskQueue, WakeUp
 from worker.errors import CarrierError, Held, Refused, Throttled
-from worker.http.call import Reply
+from worker.http.call import Outcome
+from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
-from worker.services.ingest import note_strange
+from worker.ordering_api.account import Ordering
+from worker.resilience.bulkhead import Admission, Bulkhead
+from worker.services.ingest import Ingest, log_unknown_statuses
 
 logger = log.get(__name__)
+TASK: WakeUp = ("orders.fetch", [])
 FETCH_LIMIT = 2
-"""Orders fetched at each sweep: as many as the platform is asked for in a second (O-01)."""
+"""Orders fetched at each sweep: as many as the platform accepts calls in a second (O-01)."""
 FETCH_TRIES = 10
-"""After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter that somebody sees."""
+"""After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter."""
 UNKNOWN_TRIES = 3
-"""The same for an order that the platform does not know: its message may overtake its own transaction."""
+"""The same for an order that the platform does not know: its message may come before its own transaction."""
+RETRIED = "again later"
+"""How the result of an order begins that will be fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An order that a message named by its id alone."""
+class Fetch:
+    """An order to fetch, and the message that named it."""
 
     source: str
     message_id: str
@@ -35,70 +43,85 @@ class Wanted:
     tries: int
 
 
-def fetch(made: Container) -> list[tuple[str, str]]:
-    """Fetch the orders whose turn it is; tell for each, by its id, what became of it."""
-    settings = made.settings.ordering
-    wanted = [Wanted(*each) for each in made.database.to_fetch(made.clock(), FETCH_LIMIT)]
-    if not settings.base_url:
-        reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
-        return [(each.order_id, _bury(made, each, reason)) for each in wanted]
-    calls = [ordering_codec.fetch(settings, each.order_id) for each in wanted]
-    groups = made.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY)
-    outcomes = {id(call): outcome for call, outcome in chain.from_iterable(groups)}
-    answered = zip(wanted, calls, strict=True)
-    return [(each.order_id, _take_in(made, each, outcomes[id(call)])) for each, call in answered]
+@dataclass(frozen=True)
+class OrderFetch:
+    """Fetch the orders that are due."""
+
+    settings: Ordering
+    database: Database
+    gateway: Gateway
+    ingest: Ingest
+    bulkhead: Bulkhead[WakeUp]
+    queue: TaskQueue
+    clock: Clock
+
+    def fetch_due(self) -> None:
+        """Fetch what is due, unless an operator paused the platform or its slots are taken."""
+        if is_paused_by_operator(self.database):
+            return
+        account = ordering_codec.ACCOUNT
+        if self.bulkhead.enter(account, TASK, reading=False) is not Admission.ADMITTED:
+            return
+        try:
+            self.fetch()
+        finally:
+            self.queue.send(self.bulkhead.leave(account, reading=False))
+
+    def fetch(self) -> list[tuple[str, str]]:
+        """Fetch the orders that are due; return each order's id and, in words, what became of it."""
+        due = [Fetch(*each) for each in self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)]
+        if not self.settings.base_url:
+            reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
+            return [(each.order_id, self._bury(each, reason)) for each in due]
+        calls = {each: ordering_codec.fetch(self.settings, each.order_id) for each in due}
+        groups = self.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY)
+        outcomes = {fetch: outcome for group in groups for fetch, outcome in group.items()}
+        return [(each.order_id, self._store(each, outcomes[each])) for each in due]
+
+    def _store(self, fetch: Fetch, outcome: Outcome) -> str:
+        try:
+            if isinstance(outcome, CarrierError):
+                raise outcome
+            order = read_order(ordering_codec.read_order(outcome, fetch.order_id), self.settings.project)
+        except MalformedError as error:
+            return self._bury(fetch, str(error))
+        except CarrierError as error:
+            return self._retry_or_bury(fetch, error)
+        message = Message(source=fetch.source, id=fetch.message_id, type="order.placed", data=order)
+        log_unknown_statuses([message])
+        changed = self.ingest.store_fetched(fetch.source, fetch.message_id, message)
+        return "taken in" if changed else "nothing to do: known, or not to be dispatched"
+
+    def _retry_or_bury(self, fetch: Fetch, error: CarrierError) -> str:
+        if isinstance(error, Held) and not isinstance(error, Throttled):
+            return self._postpone(fetch, error)
+        logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
+        unknown = isinstance(error, Refused)
+        if fetch.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
+            return self._bury(fetch, str(error) if unknown else f"the platform cannot be asked: {error}")
+        return f"{RETRIED}: {error}"
+
+    def _postpone(self, fetch: Fetch, held: Held) -> str:
+        """Try again as soon as our own rate limit allows; that is no failure."""
+        at = self.clock() + timedelta(seconds=held.retry_after or 1.0)
+        self.database.write(inbox.postpone_fetch, fetch.source, fetch.message_id, fetch.tries - 1, at)
+        return f"{RETRIED}: {held}"
+
+    def _bury(self, fetch: Fetch, reason: str) -> str:
+        """Store a message that can be replayed; under a new id, because a repeat does nothing."""
+        document = {
+            "specversion": "1.0",
+            "id": str(uuid4()),
+            "source": fetch.source,
+            "type": "order.placed",
+            "data": {"order_id": fetch.order_id},
+        }
+        letter = DeadLetter(json.dumps(document).encode(), reason, f"{fetch.source}/{fetch.message_id}")
+        self.ingest.bury_fetch(fetch.source, fetch.message_id, letter)
+        return f"a dead letter: {reason}"
 
 
-def _take_in(made: Container, wanted: Wanted, outcome: Reply | CarrierError) -> str:
-    """Take a fetched order in; what came to nothing is tried again when its time comes."""
-    try:
-        if isinstance(outcome, CarrierError):
-            raise outcome
-        order = read_order(ordering_codec.read_order(outcome, wanted.order_id), made.settings.ordering.project)
-    except MalformedError as error:
-        return _bury(made, wanted, str(error))
-    except CarrierError as error:
-        return _missed(made, wanted, error)
-    message = Message(source=wanted.source, id=wanted.message_id, type="order.placed", data=order)
-    note_strange([message])
-    gate = made.settings.ordering.gate
-    return _store(made, wanted, Intake([message], file_stores=made.file_shops, fetched=True, gate=gate))
-
-
-def _missed(made: Container, wanted: Wanted, error: CarrierError) -> str:
-    """Leave an order for its next try, or give it up."""
-    if isinstance(error, Held) and not isinstance(error, Throttled):
-        return _put_off(made, wanted, error)
-    logger.warning("order.fetch_failed", order_id=wanted.order_id, error=str(error))
-    unknown = isinstance(error, Refused)
-    if wanted.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
-        return _bury(made, wanted, str(error) if unknown else f"the platform cannot be asked: {error}")
-    return f"again later: {error}"
-
-
-def _put_off(made: Container, wanted: Wanted, held: Held) -> str:
-    """Try again as soon as our own budget allows: that is nobody's failure."""
-    at = made.clock() + timedelta(seconds=held.retry_after or 1.0)
-    made.database.put_fetch_off(wanted.source, wanted.message_id, wanted.tries - 1, at)
-    return f"again later: {held}"
-
-
-def _bury(made: Container, wanted: Wanted, reason: str) -> str:
-    """Keep a message that cannot be fetched as one that can be replayed: under a new id, for a repeat does nothing."""
-    document = {
-        "specversion": "1.0",
-        "id": str(uuid4()),
-        "source": wanted.source,
-        "type": "order.placed",
-        "data": {"order_id": wanted.order_id},
-    }
-    letter = DeadLetter(json.dumps(document).encode(), reason, f"{wanted.source}/{wanted.message_id}")
-    _store(made, wanted, Intake(dead=[letter]))
-    return f"a dead letter: {reason}"
-
-
-def _store(made: Container, wanted: Wanted, batch: Intake) -> str:
-    now = made.clock()
-    changed = made.database.fetched(wanted.source, wanted.message_id, batch, made.terms, now)
-    enqueue.enqueue_next_steps(changed, now, told=True)
-    return "taken in" if changed else "nothing to do: known, or not to be dispatched"
+def is_paused_by_operator(database: Database) -> bool:
+    """Return whether an operator paused the platform; one that shuts us out is asked, for it may let us in again."""
+    pause = database.read(accounts.paused).get(ordering_codec.ACCOUNT)
+    return pause is not None and pause.by == "operator"

@@ -3,135 +3,170 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain
 
 from schemas.status import Cause
 from worker import log
-from worker.carriers.port import AttemptView as Seen
-from worker.carriers.port import Carrier, Observation, Reading
-from worker.container import Container
+from worker.carriers.port import AttemptView, Carrier, Observation, Reading
+from worker.clock import Clock
+from worker.database import deliveries
+from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
-from worker.domain.delivery import Attempt, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.lifecycle import StatusMappings, TermsByAccount
 from worker.errors import CarrierError, Unreadable
-from worker.http.call import Call
-from worker.http.gateway import Outcome
-from worker.resilience.circuit_breaker import CallClass
-from worker.services import account_health
-from worker.services.carrier_calls import Asked, Decide, guarded, settle, unread
+from worker.http.call import Call, CallClass, Outcome
+from worker.http.gateway import Gateway
+from worker.services.account_health import AccountHealth
+from worker.services.accounts import CarrierAccounts
+from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, unreadable_reply
+from worker.services.updates import Updates
 
 logger = log.get(__name__)
 MAX_PAGES = 20
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What a round of reads showed: observations, failures, orders too many, and how many calls miss an attempt."""
+class _Round:
+    """What one round of reads brought, by attempt."""
 
-    carrier: str
+    account: str
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict)
-    failed: dict[int, CarrierError] = field(default_factory=dict)
+    failures: dict[int, CarrierError] = field(default_factory=dict)
     absences: dict[int, int] = field(default_factory=dict)
-    extras: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """How many calls did not find an attempt."""
+    duplicates: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
-    def take(self, call: Call, reading: Reading | CarrierError) -> None:
-        """Take one reply in."""
+    def add(self, call: Call, reading: Reading | CarrierError) -> None:
+        """Add what one reply says."""
         if isinstance(reading, CarrierError):
-            self.failed.update(dict.fromkeys(call.attempt_ids, reading))
+            self.failures.update(dict.fromkeys(call.attempt_ids, reading))
             return
         for attempt, observations in reading.observations.items():
             self.observations[attempt] = (*self.observations.get(attempt, ()), *observations)
         for attempt in reading.absent:
             self.absences[attempt] = self.absences.get(attempt, 0) + 1
         for attempt, refs in reading.duplicates.items():
-            self.extras[attempt] = tuple(dict.fromkeys((*self.extras.get(attempt, ()), *refs)))
+            self.duplicates[attempt] = tuple(dict.fromkeys((*self.duplicates.get(attempt, ()), *refs)))
         for note in sorted({note for found in reading.observations.values() for each in found for note in each.notes}):
-            logger.info("carrier.noted", carrier=self.carrier, note=note)
+            logger.info("carrier.noted", carrier=self.account, note=note)
 
 
-def look(made: Container, carrier: str, ids: Sequence[str], step: Step) -> None:
-    """Read these deliveries at their carrier: `track` what it has, `reconcile` what it may have.
+@dataclass(frozen=True)
+class Tracking:
+    """Read deliveries at their carrier: `track` what it has, `reconcile` what it may have."""
 
-    An attempt counts as absent only when every call that covered it said so.
-    """
-    with account_health.entered(made, carrier, ids, step) as codec:
-        if codec is not None:
-            _look(made, codec, ids, step)
+    database: Database
+    gateway: Gateway
+    accounts: CarrierAccounts
+    health: AccountHealth
+    outcomes: Outcomes
+    updates: Updates
+    terms: TermsByAccount
+    clock: Clock
+
+    def track(self, account: str, ids: Sequence[str]) -> None:
+        """Read the status of these deliveries, as far as that is due."""
+        self._read(account, ids, Step.TRACK)
+
+    def reconcile(self, account: str, ids: Sequence[str]) -> None:
+        """Settle creates with an unknown outcome: look them up, or leave them to an operator."""
+        self._decide_due(account, ids, lost=True)
+        if self.terms[account].capabilities.find:
+            self._read(account, ids, Step.RECONCILE)
+        else:
+            self._decide_due(account, ids, lost=False)
+
+    def _decide_due(self, account: str, ids: Sequence[str], *, lost: bool) -> None:
+        now = self.clock()
+        decide = lifecycle.mark_outcome_unknown if lost else lifecycle.no_lookup_available
+
+        def due(delivery: Delivery) -> Change | None:
+            is_due = lifecycle.is_due(delivery, Step.RECONCILE, account, now)
+            return decide(delivery, self.terms, now) if is_due else None
+
+        self.updates.apply(ids, due, now)
+
+    def _read(self, account: str, ids: Sequence[str], step: Step) -> None:
+        with self.health.acquire_account(account, ids, step) as codec:
+            if codec is not None:
+                self._read_due(codec, ids, step)
+
+    def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> None:
+        """Read what is due; an attempt is absent only when every call that covered it says so."""
+        account, now = codec.account.name, self.clock()
+        mappings = self.accounts.status_mappings(account)
+        loaded = self.database.read(deliveries.load, ids)
+        due = [each for each in loaded if lifecycle.is_due(each, step, account, now)]
+        pending = {attempt.id: PendingCall(each, attempt) for each in due if (attempt := each.step_attempt)}
+        views = {key: attempt_view(call.delivery, call.attempt) for key, call in pending.items()}
+        cause = Cause.RECONCILE if step is Step.RECONCILE else Cause.POLL
+        build = codec.find if step is Step.RECONCILE else codec.track
+        calls = run_codec(account, lambda: build(list(views.values()), self.clock()), unreadable_reply) if views else []
+        found = _Round(account)
+        if isinstance(calls, CarrierError):
+            found.failures.update(dict.fromkeys(views, calls))
+            calls = []
+        for call, reading in self._read_pages(codec, calls, views):
+            found.add(call, _mapped(reading, mappings))
+        covered = {key: sum(key in call.attempt_ids for call in calls) for key in views}
+        self.outcomes.record(
+            [(call, _meaning(call.attempt, found, covered[key], cause, now)) for key, call in pending.items()]
+        )
+        duplicates = ((key, refs) for key, refs in found.duplicates.items() if key in pending)
+        self.outcomes.record([(pending[key], _duplicates(refs, cause)) for key, refs in duplicates])
+
+    def _read_pages(
+        self, codec: Carrier, calls: Sequence[Call], views: Mapping[int, AttemptView]
+    ) -> Iterator[tuple[Call, Reading | CarrierError]]:
+        """Send reads and follow their further pages."""
+        account, pages = codec.account.name, list(calls)
+        for _ in range(MAX_PAGES):
+            groups = self.gateway.send(account, dict(enumerate(pages)), max_body=codec.capabilities.max_body)
+            outcomes = {number: outcome for group in groups for number, outcome in group.items()}
+            read = [
+                (pages[number], each, self._parse(codec, pages[number], each, views))
+                for number, each in outcomes.items()
+            ]
+            yield from ((call, reading) for call, _, reading in read)
+            results = [(outcome, reading) for _, outcome, reading in read]
+            self.health.record_results(account, CallClass.READ, results)
+            pages = [each.next_page for _, _, each in read if isinstance(each, Reading) and each.next_page]
+            if not pages:
+                return
+
+    def _parse(
+        self, codec: Carrier, call: Call, outcome: Outcome, views: Mapping[int, AttemptView]
+    ) -> Reading | CarrierError:
+        if isinstance(outcome, CarrierError):
+            return outcome
+        about, now = [views[attempt] for attempt in call.attempt_ids if attempt in views], self.clock()
+        return run_codec(codec.account.name, lambda: codec.read(call, outcome, about, now), unreadable_reply)
 
 
-def _look(made: Container, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-    carrier, now, words = codec.account.name, made.clock(), made.status_mappings(codec.account.name)
-    due = [each for each in made.database.load(ids) if lifecycle.is_due(each, step, carrier, now)]
-    asked = {attempt.id: Asked(each, attempt) for each in due if (attempt := each.step_attempt)}
-    attempts = {key: attempt_view(one.delivery, one.attempt) for key, one in asked.items()}
-    cause = Cause.RECONCILE if step is Step.RECONCILE else Cause.POLL
-    describe = codec.find if step is Step.RECONCILE else codec.track
-    calls = guarded(carrier, lambda: describe(list(attempts.values()), made.clock()), unread) if attempts else []
-    seen = _Seen(carrier)
-    if isinstance(calls, CarrierError):
-        seen.failed.update(dict.fromkeys(attempts, calls))
-        calls = []
-    for call, reading in _read_all(made, codec, calls, attempts):
-        seen.take(call, _explained(reading, words))
-    covered = {key: sum(key in call.attempt_ids for call in calls) for key in attempts}
-    settle(made, [(one, _meaning(one.attempt, seen, covered[key], cause, now)) for key, one in asked.items()])
-    settle(made, [(asked[key], _further(refs, cause)) for key, refs in seen.extras.items() if key in asked])
-
-
-def _explained(reading: Reading | CarrierError, words: lifecycle.StatusMappings) -> Reading | CarrierError:
-    """Put in what operators said that unknown words mean."""
+def _mapped(reading: Reading | CarrierError, mappings: StatusMappings) -> Reading | CarrierError:
+    """Give unmapped statuses the meaning that an operator gave them."""
     if isinstance(reading, CarrierError):
         return reading
-    return replace(
-        reading,
-        observations={key: lifecycle.apply_mappings(found, words) for key, found in reading.observations.items()},
-    )
+    observations = {key: lifecycle.apply_mappings(seen, mappings) for key, seen in reading.observations.items()}
+    return replace(reading, observations=observations)
 
 
-def _further(refs: Sequence[str], cause: Cause) -> Decide:
-    return lambda each, key, rules, now: lifecycle.record_duplicates(each, key, refs, rules, now, cause)
+def _duplicates(refs: Sequence[str], cause: Cause) -> Meaning:
+    return lambda each, key, terms, now: lifecycle.record_duplicates(each, key, refs, terms, now, cause)
 
 
-def _meaning(attempt: Attempt, seen: _Seen, covered: int, cause: Cause, began: datetime) -> Decide:
-    """Choose what a round of reads means for one attempt."""
-    if attempt.id in seen.observations:
-        news = seen.observations[attempt.id]
-        return lambda each, key, rules, now: lifecycle.apply_observations(each, key, news, rules, now, cause, began)
-    if attempt.id in seen.failed:
-        error = seen.failed[attempt.id]
-        return lambda each, key, rules, now: lifecycle.record_read_failure(each, key, error, rules, now)
+def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began: datetime) -> Meaning:
+    """Return what a round of reads means for one attempt."""
+    if attempt.id in found.observations:
+        seen = found.observations[attempt.id]
+        return lambda each, key, terms, now: lifecycle.apply_observations(each, key, seen, terms, now, cause, began)
+    if attempt.id in found.failures:
+        error = found.failures[attempt.id]
+        return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, error, terms, now)
     if cause is Cause.POLL:
-        return lambda each, key, rules, now: lifecycle.record_missing(each, key, rules, now, began)
-    if covered and seen.absences.get(attempt.id, 0) >= covered:
-        return lambda each, key, rules, now: lifecycle.record_not_found(each, key, attempt.lookups, rules, now)
+        return lambda each, key, terms, now: lifecycle.record_missing(each, key, terms, now, began)
+    if covered and found.absences.get(attempt.id, 0) >= covered:
+        return lambda each, key, terms, now: lifecycle.record_not_found(each, key, attempt.lookups, terms, now)
     undecided = Unreadable("the look-up could not tell")
-    return lambda each, key, rules, now: lifecycle.record_read_failure(each, key, undecided, rules, now)
-
-
-def _read_all(
-    made: Container, codec: Carrier, calls: Sequence[Call], attempts: Mapping[int, Seen]
-) -> Iterator[tuple[Call, Reading | CarrierError]]:
-    """Send reads and follow their further pages."""
-    pages = list(calls)
-    for _ in range(MAX_PAGES):
-        groups = made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body)
-        answers = [
-            (call, outcome, _reading(codec, call, outcome, attempts, made.clock()))
-            for call, outcome in chain.from_iterable(groups)
-        ]
-        yield from ((call, reading) for call, _, reading in answers)
-        account_health.note(
-            made, codec.account.name, CallClass.READ, [(outcome, reading) for _, outcome, reading in answers]
-        )
-        pages = [reading.next_page for _, _, reading in answers if isinstance(reading, Reading) and reading.next_page]
-        if not pages:
-            return
-
-
-def _reading(
-    codec: Carrier, call: Call, outcome: Outcome, attempts: Mapping[int, Seen], now: datetime
-) -> Reading | CarrierError:
-    if isinstance(outcome, CarrierError):
-        return outcome
-    about = [attempts[attempt] for attempt in call.attempt_ids if attempt in attempts]
-    return guarded(codec.account.name, lambda: codec.read(call, outcome, about, now), unread)
+    return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, undecided, terms, now)

@@ -1,167 +1,177 @@
-"""One order on the platform: look at what stands there, take that in, and write what is ahead of it (O-18).
+"""One order on the platform: read its status, apply it, and write ours when it is ahead (O-18).
 
-No courier ever waits for the platform. What a write brought is seen by the next look, which comes soon after it.
+No courier ever waits for the platform. The effect of a write is seen by the next read, which comes soon after it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from schemas.orders import MalformedError
-from worker import enqueue, log
-from worker.container import Container
+from worker import log
+from worker.clock import Clock
+from worker.database import accounts, deliveries, leases, write_backs
 from worker.database.accounts import Pause
+from worker.database.database import Database
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Delivery
+from worker.domain.lifecycle import TermsByAccount
+from worker.enqueue import TaskQueue, WakeUp, publish_task
 from worker.errors import CarrierError, Held, Refused, Throttled, Unavailable
-from worker.http.call import Call, Operation, Reply
+from worker.http.call import Call, CallClass, Operation, Reply
+from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
+from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import ACCOUNT, DEADLINE, MAX_BODY
 from worker.ordering_api.write_policy import CHECK, GATE_LOOK, Verdict, WriteBackState, decide, next_look
-from worker.resilience.bulkhead import Admission
-from worker.resilience.circuit_breaker import CallClass
-from worker.services import account_health
+from worker.resilience.bulkhead import Admission, Bulkhead
+from worker.services.account_health import PROBE_SECONDS, AccountHealth, probe_lease
+from worker.services.updates import Updates
 
 logger = log.get(__name__)
 TASK = "platform.write_back"
-LIMIT = 10
-"""Handed out by each sweep: more than the platform is asked for in a second (O-01)."""
-UNSHOWN_LOOKS = 3
-"""How often an order that the platform does not show is looked for again; it may have been slow, or said nonsense."""
+CLAIM_LIMIT = 10
+"""Handed out by each sweep: more than the platform accepts calls in a second (O-01)."""
+NOT_SHOWN_READS = 3
+"""How often an order that the platform does not show is read again; it may have been slow, or answered nonsense."""
 LEASE = timedelta(seconds=60)
-CALL = timedelta(seconds=DEADLINE)
-Outcome = tuple[WriteBackState, datetime | None]
-"""What is known after a look, and when the next one is due."""
+CALL_TIME = timedelta(seconds=DEADLINE)
+Next = tuple[WriteBackState, datetime | None]
+"""What is known after a comparison, and when the next one is due."""
 
 
-def due(made: Container, now: datetime) -> list[enqueue.WakeUp]:
-    """Make the hints for the orders to be looked at now; while the platform shuts us out, one at times tries it."""
-    if not made.settings.ordering.base_url:
-        return []
-    pause = made.database.paused().get(ACCOUNT)
-    return [
-        (TASK, [each]) for each in (_one(made, pause, now) if pause else made.database.claim_write_backs(now, LIMIT))
-    ]
+@dataclass(frozen=True)
+class WriteBack:
+    """Compare deliveries with the platform, and write their status there."""
+
+    settings: Ordering
+    database: Database
+    gateway: Gateway
+    health: AccountHealth
+    bulkhead: Bulkhead[WakeUp]
+    queue: TaskQueue
+    updates: Updates
+    terms: TermsByAccount
+    clock: Clock
+
+    def due_tasks(self, now: datetime) -> list[WakeUp]:
+        """Return the tasks of the deliveries to compare now; while the platform shuts us out, one at times probes."""
+        if not self.settings.base_url:
+            return []
+        pause = self.database.read(accounts.paused).get(ACCOUNT)
+        due = self._claim_probe(pause, now) if pause else self.database.write(write_backs.claim, now, CLAIM_LIMIT)
+        return [(TASK, [each]) for each in due]
+
+    def _claim_probe(self, pause: Pause, now: datetime) -> list[str]:
+        """Claim one comparison as the probe of a platform that shut us out; keep the probe when nothing is due."""
+        name, holder = probe_lease(ACCOUNT), uuid4().hex
+        if pause.by != "carrier" or not self.database.write(leases.take, name, holder, now, PROBE_SECONDS):
+            return []
+        claimed = self.database.write(write_backs.claim, now, 1)
+        if not claimed:
+            self.database.write(leases.drop, name, holder)
+        return claimed
+
+    def run(self, delivery_id: str) -> None:
+        """Compare and write, when that is due, no other process does and the platform has a free slot."""
+        if self.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
+            return
+        try:
+            self._run(delivery_id)
+        finally:
+            self.queue.send(self.bulkhead.leave(ACCOUNT, reading=True))
+
+    def _run(self, delivery_id: str) -> None:
+        now = self.clock()
+        until = now + LEASE
+        state = self.database.write(write_backs.lease, delivery_id, now, until)
+        if state is None:
+            return
+        # SOURCE may have been changed since this was scheduled.
+        loaded = self.database.read(deliveries.load, [delivery_id])
+        found = [each for each in loaded if each.source == self.settings.source]
+        state, due_at = self._compare(found[0], state, until) if found else (state, None)
+        if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
+            logger.warning("platform.lease_lost", delivery_id=delivery_id)
+
+    def _compare(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
+        call = ordering_codec.fetch(self.settings, delivery.order.order_id, Operation.READ)
+        try:
+            seen = ordering_codec.read_status(self._send(call, until), delivery.order.order_id)
+        except (CarrierError, MalformedError) as error:
+            return self._after_failure(delivery, state, error)
+        self._resume_platform()
+        delivery = self._apply_status(delivery, seen)
+        verdict, state = decide(delivery, state, seen, self.settings.write_policy, self.clock())
+        if verdict is Verdict.WRITE:
+            return self._write(delivery, state, until)
+        if verdict is Verdict.REPORT:
+            self._report_conflict(delivery, state, "platform_differs")
+        return state, next_look(delivery, self.clock())
+
+    def _apply_status(self, delivery: Delivery, seen: int) -> Delivery:
+        """Apply the platform's status; return the delivery as it is then, for it may have changed during the read."""
+        now = self.clock()
+        self.updates.apply(
+            [delivery.id], lambda each: lifecycle.apply_platform_status(each, seen, self.terms, now), now
+        )
+        return next(iter(self.database.read(deliveries.load, [delivery.id])), delivery)
+
+    def _write(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
+        assert state.status is not None  # noqa: S101 - the verdict says so
+        call = ordering_codec.write(self.settings, delivery.order.order_id, state.status)
+        try:
+            ordering_codec.read_written(self._send(call, until))
+        except Refused as error:
+            logger.error("platform.write_refused", delivery_id=delivery.id, status=state.status, error=str(error))
+            self._report_conflict(delivery, state, "platform_refused")
+            return replace(state, written=True, reported=True), next_look(delivery, self.clock())
+        except CarrierError as error:
+            return self._after_failure(delivery, state, error)
+        logger.info("platform.written", delivery_id=delivery.id, status=state.status, replaced=state.replaced)
+        return replace(state, written=True), self.clock() + CHECK
+
+    def _resume_platform(self) -> None:
+        """Resume a paused platform: the key may read again."""
+        if ACCOUNT in self.database.read(accounts.paused):
+            if self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
+                self.queue.send([publish_task()])
+
+    def _send(self, call: Call, until: datetime) -> Reply:
+        """Send a call that ends within the lease, or not at all. Raises CarrierError."""
+        group = next(self.gateway.send(ACCOUNT, {0: call}, max_body=MAX_BODY, until=until - CALL_TIME))
+        outcome = group[0]
+        if isinstance(outcome, CarrierError):
+            raise outcome
+        return outcome
+
+    def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: str) -> None:
+        """Publish that the platform's order and ours disagree; nothing is written against it."""
+        now = self.clock()
+        logger.warning("platform.conflict", delivery_id=delivery.id, ours=state.status, seen=state.seen, why=why)
+        self.updates.apply(
+            [delivery.id], lambda each: lifecycle.record_platform_conflict(each, why, self.terms, now), now
+        )
+
+    def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
+        """Return when to compare again after a call without a result; nothing else follows from it (O-10)."""
+        now = self.clock()
+        if isinstance(error, Held) and not isinstance(error, Throttled):
+            return state, now + timedelta(seconds=error.retry_after or 1)
+        logger.warning("platform.call_failed", delivery_id=delivery.id, failures=state.failures + 1, error=str(error))
+        if not isinstance(error, CarrierError) or isinstance(error, Refused):
+            return _after_not_shown(delivery, state, now)
+        if isinstance(error, Unavailable) and error.account:
+            self.health.record_results(ACCOUNT, CallClass.READ, [(error, error)])
+        if delivery.final and now - delivery.changed_at > schedule.DAY:
+            logger.error("platform.given_up", delivery_id=delivery.id)
+            return state, None
+        wait = schedule.backoff(state.failures, delivery.id, getattr(error, "retry_after", None))
+        return replace(state, failures=state.failures + 1), now + wait
 
 
-def _one(made: Container, pause: Pause, now: datetime) -> list[str]:
-    """Claim one look that tries whether the platform lets us in again; the try is kept while there is none to make."""
-    name, holder = account_health.probe_lease(ACCOUNT), uuid4().hex
-    if pause.by != "carrier" or not made.database.take_lease(name, holder, now, account_health.PROBE_SECONDS):
-        return []
-    found = made.database.claim_write_backs(now, 1)
-    if not found:
-        made.database.drop_lease(name, holder)
-    return found
-
-
-def perform(made: Container, delivery_id: str) -> None:
-    """Look and write, if that is due and nobody else is at it; a platform that hangs has few of the threads."""
-    if made.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
-        return
-    try:
-        _perform(made, delivery_id)
-    finally:
-        enqueue.send(made.bulkhead.leave(ACCOUNT, reading=True))
-
-
-def _perform(made: Container, delivery_id: str) -> None:
-    now = made.clock()
-    until = now + LEASE
-    known = made.database.begin_write_back(delivery_id, now, until)
-    if known is None:
-        return
-    # Another SOURCE may have been set when it was put down.
-    found = [each for each in made.database.load([delivery_id]) if each.source == made.settings.ordering.source]
-    known, due_at = _look(made, found[0], known, until) if found else (known, None)
-    if not made.database.end_write_back(delivery_id, until, known, due_at):
-        logger.warning("platform.too_late", delivery_id=delivery_id)
-
-
-def _look(made: Container, delivery: Delivery, known: WriteBackState, until: datetime) -> Outcome:
-    call = ordering_codec.fetch(made.settings.ordering, delivery.order.order_id, Operation.READ)
-    try:
-        seen = ordering_codec.read_status(_ask(made, call, until), delivery.order.order_id)
-    except (CarrierError, MalformedError) as error:
-        return _missed(made, delivery, known, error)
-    _let_in(made)
-    delivery = _taken_in(made, delivery, seen)
-    verdict, known = decide(delivery, known, seen, made.settings.ordering.write_policy, made.clock())
-    if verdict is Verdict.WRITE:
-        return _write(made, delivery, known, until)
-    if verdict is Verdict.REPORT:
-        _tell(made, delivery, known, "platform_differs")
-    return known, next_look(delivery, made.clock())
-
-
-def _taken_in(made: Container, delivery: Delivery, seen: int) -> Delivery:
-    """Take in what the platform says; give the delivery as it is then, for it may have moved during the look."""
-    now = made.clock()
-    changed = made.database.update([delivery.id], lambda it: lifecycle.apply_platform_status(it, seen, made.terms, now))
-    enqueue.enqueue_next_steps(changed, now)
-    return next(iter(made.database.load([delivery.id])), delivery)
-
-
-def _write(made: Container, delivery: Delivery, known: WriteBackState, until: datetime) -> Outcome:
-    assert known.status is not None  # noqa: S101 - the verdict says so
-    call = ordering_codec.write(made.settings.ordering, delivery.order.order_id, known.status)
-    try:
-        ordering_codec.read_written(_ask(made, call, until))
-    except Refused as error:
-        logger.error("platform.refused", delivery_id=delivery.id, status=known.status, error=str(error))
-        _tell(made, delivery, known, "platform_refused")
-        return replace(known, written=True, reported=True), next_look(delivery, made.clock())
-    except CarrierError as error:
-        return _missed(made, delivery, known, error)
-    logger.info("platform.written", delivery_id=delivery.id, status=known.status, replaced=known.replaced)
-    return replace(known, written=True), made.clock() + CHECK
-
-
-def _let_in(made: Container) -> None:
-    """Let a paused account go again: the key may look."""
-    if ACCOUNT in made.database.paused() and made.database.resume(ACCOUNT, "probe", made.clock()):
-        enqueue.send([enqueue.publish()])
-
-
-def _ask(made: Container, call: Call, until: datetime) -> Reply:
-    """Send a call that ends within the lease, or not at all. Raises CarrierError."""
-    ((_, outcome),) = next(made.gateway.send(ACCOUNT, [call], max_body=MAX_BODY, until=until - CALL))
-    if isinstance(outcome, CarrierError):
-        raise outcome
-    return outcome
-
-
-def _tell(made: Container, delivery: Delivery, known: WriteBackState, why: str) -> None:
-    """Tell that the platform's order and ours do not agree; nobody fights about it."""
-    now = made.clock()
-    logger.warning("platform.conflict", delivery_id=delivery.id, ours=known.status, seen=known.seen, why=why)
-    changed = made.database.update(
-        [delivery.id], lambda it: lifecycle.record_platform_conflict(it, why, made.terms, now)
-    )
-    enqueue.enqueue_next_steps(changed, now)
-
-
-def _missed(
-    made: Container, delivery: Delivery, known: WriteBackState, error: CarrierError | MalformedError
-) -> Outcome:
-    """Tell when to look again after a look or a write that brought nothing; nothing else follows from it (O-10)."""
-    now = made.clock()
-    if isinstance(error, Held) and not isinstance(error, Throttled):
-        return known, now + timedelta(seconds=error.retry_after or 1)
-    logger.warning("platform.missed", delivery_id=delivery.id, failures=known.failures + 1, error=str(error))
-    if not isinstance(error, CarrierError) or isinstance(error, Refused):
-        return _unshown(delivery, known, now)
-    if isinstance(error, Unavailable) and error.account:
-        account_health.note(made, ACCOUNT, CallClass.READ, [(error, error)])
-    if delivery.final and now - delivery.changed_at > schedule.DAY:
-        logger.error("platform.given_up", delivery_id=delivery.id)
-        return known, None
-    wait = schedule.backoff(known.failures, delivery.id, getattr(error, "retry_after", None))
-    return replace(known, failures=known.failures + 1), now + wait
-
-
-def _unshown(delivery: Delivery, known: WriteBackState, now: datetime) -> Outcome:
-    """Look some more times for an order that is not shown, for its end may be yet to be told; then when it moves."""
-    soon = now + GATE_LOOK if known.failures < UNSHOWN_LOOKS else None
+def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
+    """Compare an order that is not shown a few more times, for its end may be unwritten; then when it changes."""
+    soon = now + GATE_LOOK if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_look(delivery, now))), default=None)
-    return replace(known, failures=known.failures + 1), again
+    return replace(state, failures=state.failures + 1), again

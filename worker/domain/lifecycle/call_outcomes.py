@@ -1,6 +1,7 @@
 """Calls that change something at a carrier: the intent before the first byte, and the outcome after the last."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
@@ -53,7 +54,7 @@ def begin_booking(
     began = {"submitted_at": now, "changed_at": now, "lookups": 0, "last_error": None, "journal_file": None}
     edit.update_attempt(attempt, state=SUBMITTING, pickup_at=pickup, sent_fingerprint=delivery.fingerprint, **began)
     edit.update(retry_at=None)
-    return edit.build()
+    return replace(edit.build(), attempt_id=attempt.id)
 
 
 def begin_call(delivery: Delivery, step: Step, rules: TermsByAccount, now: datetime) -> Change | None:
@@ -63,7 +64,7 @@ def begin_call(delivery: Delivery, step: Step, rules: TermsByAccount, now: datet
         return None
     edit = ChangeBuilder(delivery, rules, now, Cause.TIMER)
     _BEGIN[step](edit, edit.update_attempt(attempt, wait_until=now + call_time(rules[attempt.carrier], step)))
-    return edit.build()
+    return replace(edit.build(), attempt_id=attempt.id)
 
 
 def _begin_cancel(edit: ChangeBuilder, attempt: Attempt) -> None:

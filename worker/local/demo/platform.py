@@ -12,7 +12,6 @@ from worker.errors import CarrierError
 from worker.http.call import Call, Operation
 from worker.local.demo.orders import ACCEPTED, Sample
 from worker.ordering_api import codec as ordering_codec
-from worker.services import backfill
 
 FOUND = Sample("2041", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "its message never came: it is found")
 DELIVERED = 11
@@ -45,7 +44,7 @@ def put(environ: Mapping[str, str]) -> None:
                 time.sleep(BETWEEN)
             else:
                 break
-        backfill.take_in(made, backfill.find(made))  # workers leave it two minutes for its message
+        made.backfill.take_in(made.backfill.find())  # workers leave it two minutes for its message
 
 
 def told(environ: Mapping[str, str]) -> int | None:

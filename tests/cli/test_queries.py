@@ -14,6 +14,7 @@ from tests.cli.test_cli import Ended, Operator, write
 from tests.web.edge import sample
 from worker import container
 from worker.container import Container
+from worker.database import deliveries
 from worker.local.demo.orders import placed
 from worker.services.ingest import take_in
 
@@ -32,8 +33,8 @@ def booked(carriers: None, house: Container) -> Iterator[str]:  # noqa: ARG001 -
     """Let Borzo have an order; give Borzo's id of it."""
     container.override(house)
     take_in(house, [("1-0", placed(sample("2011", "21")).encode())])
-    tasks.deliveries.book("borzo", [house.database.find("2011")[0].id])
-    yield house.database.find("2011")[0].attempts[0].ref or ""
+    tasks.deliveries.book("borzo", [house.database.read(deliveries.find, "2011")[0].id])
+    yield house.database.read(deliveries.find, "2011")[0].attempts[0].ref or ""
     house.gateway.close()
 
 
@@ -136,7 +137,7 @@ def test_an_order_that_no_carrier_has_yet_has_neither_labels_nor_a_courier(
 def test_a_carrier_without_labels_says_so(operator: Operator, house: Container) -> None:
     take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
     container.override(house)
-    tasks.deliveries.book("cervo", [house.database.find("2011")[0].id])
+    tasks.deliveries.book("cervo", [house.database.read(deliveries.find, "2011")[0].id])
     house.gateway.close()
     assert operator("labels", "2011", "--out", "labels") == Ended(1, "", "order-sync: cervo has no labels\n")
     assert operator("courier", "2011") == Ended(1, "", "order-sync: cervo does not tell where its couriers are\n")

@@ -1,4 +1,4 @@
-"""Commands that ask a carrier something and change nothing: what it would cost, labels to print, where a courier is."""
+"""Commands that query a carrier and change nothing: a price, labels to print, where a courier is."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import re
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 
-from worker.cli.base import ASK, Json, app, complain, console, fail, house, write_json
+from worker.cli.base import ASK, Json, app, complain, console, fail, open_container, write_json
 from worker.cli.deliveries import message_in, one_delivery, read
 
 if TYPE_CHECKING:
@@ -31,72 +31,72 @@ Offers = TypeVar("Offers")
 def quote(
     file: str = typer.Argument(help="A CloudEvent or an order as JSON, as for `place`; - reads standard input."),
     *,
-    carrier: str = typer.Option("", help="Only this account; otherwise every one that tells prices."),
+    carrier: str = typer.Option("", help="Only this account; otherwise every one that gives prices."),
     as_json: bool = Json,
 ) -> None:
     """Ask what an order would cost. Nothing is created by it."""
     from worker.errors import CarrierError
-    from worker.services import quotes
 
-    made = house()
-    asked = _quoting(made, carrier)
-    booking = _booking(made, _order_in(file, made))
+    services = open_container()
+    asked = _quoting_accounts(services, carrier)
+    booking = _booking(services, _order_in(file, services))
     failed = False
     for name in asked:
         try:
-            told = quotes.ask(made, _called(made, name), booking)
+            found = services.quotes.quote(_callable_codec(services, name), booking)
         except CarrierError as error:
             complain(f"{name}: {error}")
             failed = True
         else:
-            _show_quote(name, told, as_json=as_json)
+            _show_quote(name, found, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 
-def _quoting(made: "Container", wanted: str) -> list[str]:
+def _quoting_accounts(services: "Container", wanted: str) -> list[str]:
     from worker.carriers.abilities import Quotes
 
-    able = sorted(name for name, codec in made.codecs.items() if isinstance(codec, Quotes))
+    able = sorted(name for name, codec in services.codecs.items() if isinstance(codec, Quotes))
     if wanted and wanted not in able:
-        fail(f"{wanted} tells no prices; there are {', '.join(able) or 'none that do'}")
+        fail(f"{wanted} gives no prices; there are {', '.join(able) or 'none that do'}")
     if not able:
-        fail("no account that is set tells prices")
+        fail("no configured account gives prices")
     return [wanted] if wanted else able
 
 
-def _order_in(file: str, made: "Container") -> "Order":
+def _order_in(file: str, services: "Container") -> "Order":
     from schemas.orders import Order
 
-    found = read(message_in(file), file, made).data
+    found = read(message_in(file), file, services).data
     if not isinstance(found, Order):
         fail(f"{file} names an order by its id alone: a price needs all of it")
     return found
 
 
-def _booking(made: "Container", order: "Order") -> "Booking":
+def _booking(services: "Container", order: "Order") -> "Booking":
+    from worker.database import shops
     from worker.domain.eligibility import supposed
 
-    stores = {**made.file_shops, **made.database.shops([order.store_id])}
+    stores = {**services.file_shops, **services.database.read(shops.load_shops, [order.store_id])}
     if order.store_id not in stores:
         fail(f"there is no store {order.store_id}: `order-sync stores list` shows those there are")
-    return supposed(order, stores[order.store_id], made.clock())
+    return supposed(order, stores[order.store_id], services.clock())
 
 
-def _show_quote(carrier: str, told: "Quote", *, as_json: bool) -> None:
+def _show_quote(carrier: str, quote: "Quote", *, as_json: bool) -> None:
     if as_json:
-        write_json({"carrier": carrier, **_quote(told)})
+        write_json({"carrier": carrier, **_quote(quote)})
         return
-    price = f"{told.price.amount} {told.price.currency}" if told.price else "no price"
-    console.print(carrier, price, *([] if told.orderable else ["would be refused:", *(told.why or [told.reason])]))
+    price = f"{quote.price.amount} {quote.price.currency}" if quote.price else "no price"
+    console.print(carrier, price, *([] if quote.orderable else ["would be refused:", *(quote.why or [quote.reason])]))
 
 
-def _quote(told: "Quote") -> dict[str, Any]:
-    price = told.price
+def _quote(quote: "Quote") -> dict[str, Any]:
+    price = quote.price
     return {
         "price": price and {"amount": str(price.amount), "currency": price.currency, "vat": price.vat},
-        "orderable": told.orderable,
-        "reason": None if told.orderable else told.reason,
-        "why": told.why,
+        "orderable": quote.orderable,
+        "reason": None if quote.orderable else quote.reason,
+        "why": quote.why,
     }
 
 
@@ -114,12 +114,12 @@ def labels(
     from worker.carriers.abilities import Labels
     from worker.domain.carrier_terms import attempt_view
 
-    made = house()
-    delivery = one_delivery(made, name)
-    attempt, codec = _at_carrier(made, delivery, Labels, "has no labels")  # type: ignore[type-abstract]
+    services = open_container()
+    delivery = one_delivery(services, name)
+    attempt, codec = _at_carrier(services, delivery, Labels, "has no labels")  # type: ignore[type-abstract]
     seen = attempt_view(delivery, attempt)
     with _naming(attempt.carrier):
-        found = _answer(made, attempt.carrier, codec.labels(seen, media))
+        found = _answer(services, attempt.carrier, codec.labels(seen, media))
         contents = [each.content for each in codec.read_labels(found, seen)]
     if not contents:
         fail(f"{attempt.carrier} has no label for this delivery")
@@ -129,7 +129,7 @@ def labels(
 
 
 def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":
-    """Name a file for each label. An order's id is the platform's, so only its harmless letters become part of one."""
+    """Return a file for each label. Of the order's id, which is the platform's, only letters and digits are used."""
     if out.suffix and not out.is_dir():
         if count > 1:
             fail(f"there are {count} labels: name a folder", code=2)
@@ -142,16 +142,16 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 
 @app.command(rich_help_panel=ASK)
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
-    """Ask who brings a delivery, and where he is now."""
+    """Ask who brings a delivery, and where they are now."""
     from worker.carriers.abilities import LocatesCourier
     from worker.domain.carrier_terms import attempt_view
 
-    made = house()
-    delivery = one_delivery(made, name)
-    attempt, codec = _at_carrier(made, delivery, LocatesCourier, "does not tell where its couriers are")  # type: ignore[type-abstract]
+    services = open_container()
+    delivery = one_delivery(services, name)
+    attempt, codec = _at_carrier(services, delivery, LocatesCourier, "does not say where its couriers are")  # type: ignore[type-abstract]
     seen = attempt_view(delivery, attempt)
     with _naming(attempt.carrier):
-        found = codec.read_location(_answer(made, attempt.carrier, codec.locate(seen)), seen)
+        found = codec.read_location(_answer(services, attempt.carrier, codec.locate(seen)), seen)
     if as_json:
         write_json(_person(found))
     elif found is None:
@@ -167,16 +167,18 @@ def _person(found: "Courier | None") -> dict[str, Any] | None:
     return {"name": found.name, "phone": found.phone, "latitude": found.latitude, "longitude": found.longitude}
 
 
-def _at_carrier(made: "Container", delivery: "Delivery", offers: type[Offers], lacks: str) -> "tuple[Attempt, Offers]":
-    """Give the attempt that stands at a carrier, or last stood at one, and the carrier's codec if it can be asked."""
+def _at_carrier(
+    services: "Container", delivery: "Delivery", offers: type[Offers], lacks: str
+) -> "tuple[Attempt, Offers]":
+    """Return the attempt that a carrier has, or last had, and the codec of that carrier if it can be queried."""
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None
     if attempt is None:
         fail(f"no carrier has this delivery: it is {delivery.status.value}")
-    if attempt.carrier not in made.codecs:
+    if attempt.carrier not in services.codecs:
         fail(f"there is no account {attempt.carrier} any more")
     with _naming(attempt.carrier):
-        codec = _called(made, attempt.carrier)
+        codec = _callable_codec(services, attempt.carrier)
     if not isinstance(codec, offers):
         fail(f"{attempt.carrier} {lacks}")
     return attempt, codec
@@ -184,7 +186,7 @@ def _at_carrier(made: "Container", delivery: "Delivery", offers: type[Offers], l
 
 @contextmanager
 def _naming(carrier: str) -> "Iterator[None]":
-    """End with one line that names the carrier, when it cannot be asked or says no."""
+    """End the command with one line that names the carrier, when it cannot be queried or refuses."""
     from worker.errors import CarrierError
 
     try:
@@ -193,15 +195,16 @@ def _naming(carrier: str) -> "Iterator[None]":
         fail(f"{carrier}: {error}")
 
 
-def _called(made: "Container", name: str) -> "Carrier":
-    """Give the codec of an account that may be called. Raises Unavailable."""
+def _callable_codec(services: "Container", name: str) -> "Carrier":
+    """Return the codec of an account that may be called. Raises Unavailable."""
+    from worker.database import accounts
     from worker.errors import Unavailable
 
-    pause = made.database.paused().get(name)
+    pause = services.database.read(accounts.paused).get(name)
     if pause is not None:
         raise Unavailable(f"the account is paused by {pause.by}: {pause.because}")
-    return made.carrier(name)
+    return services.accounts.logged_in(name)
 
 
-def _answer(made: "Container", name: str, call: "Call") -> "Reply":
-    return made.gateway.send_one(name, call, max_body=made.codecs[name].capabilities.max_body)
+def _answer(services: "Container", name: str, call: "Call") -> "Reply":
+    return services.gateway.send_one(name, call, max_body=services.codecs[name].capabilities.max_body)

@@ -10,6 +10,7 @@ from tests.cli.test_cli import Ended, Operator, submit
 from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Offer, Raw
 from worker.container import Container
+from worker.database import deliveries
 from worker.errors import Refused, Uncertain
 from worker.local.demo.orders import placed
 from worker.services.ingest import take_in
@@ -48,7 +49,7 @@ def test_an_offer_is_ruled_on_once(word: str, operator: Operator, house: Contain
     assert operator(word, "2011") == Ended(
         1, "", "order-sync: nothing to do: the delivery is awaiting_confirmation, its next step is confirm\n"
     )
-    (attempt,) = house.database.find("2011")[0].attempts
+    (attempt,) = house.database.read(deliveries.find, "2011")[0].attempts
     (shown,) = operator("show", "2011", "--json").documents[0]["attempts"]
     assert (attempt.offer_decision, shown["ruling"], shown["rule_until"]) == (word, word, None)
 

@@ -1,0 +1,119 @@
+"""Commands by which an operator decides about one delivery what a machine must not."""
+# ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from schemas.status import DeliveryStatus
+from worker.cli.base import DECIDE, Json, app, console, fail, open_container, write_json
+from worker.cli.deliveries import one_delivery, summary
+
+if TYPE_CHECKING:
+    from worker.container import Container
+    from worker.domain.delivery import Delivery
+
+Name = typer.Argument(metavar="ID", help="The delivery's id, or its order's.")
+
+
+@app.command(rich_help_panel=DECIDE)
+def cancel(
+    name: str = Name,
+    *,
+    reason: str = typer.Option("", help="Stored with the request."),
+    allow_paid: bool = typer.Option(False, "--allow-paid", help="Also where the carrier charges for it."),
+    as_json: bool = Json,
+) -> None:
+    """Ask for a delivery to be cancelled; events say how that ends."""
+    from schemas.orders import Cancellation
+
+    services = open_container()
+    delivery = one_delivery(services, name)
+    request = Cancellation(order_id=delivery.order.order_id, reason=reason, allow_paid=allow_paid)
+    _show(services, delivery, services.decisions.cancel(delivery.id, request), as_json=as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def refresh(name: str = Name, *, as_json: bool = Json) -> None:
+    """Read a delivery's status at its carrier now, also when it is final."""
+    services = open_container()
+    delivery = one_delivery(services, name)
+    _show(services, delivery, services.decisions.refresh(delivery.id), as_json=as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def accept(name: str = Name, *, as_json: bool = Json) -> None:
+    """Accept the pickup time that the carrier offers; `show ID` says which, and until when."""
+    _decide_offer(name, "accept", as_json=as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def deny(name: str = Name, *, as_json: bool = Json) -> None:
+    """Deny the pickup time that the carrier offers: the next carrier is asked, if there is one."""
+    _decide_offer(name, "deny", as_json=as_json)
+
+
+def _decide_offer(name: str, decision: str, *, as_json: bool) -> None:
+    from worker.domain.delivery import OfferDecision
+
+    services = open_container()
+    delivery = one_delivery(services, name)
+    if delivery.active is None or delivery.active.offered_at is None:
+        fail(f"no carrier offers another time: the delivery is {delivery.status.value}")
+    decided = services.decisions.decide_offer(delivery.id, OfferDecision(decision))
+    _show(services, delivery, decided, as_json=as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def retry(name: str = Name, *, as_json: bool = Json) -> None:
+    """Ask for a courier again, now: for a delivery that waits, or ended without a courier."""
+    services = open_container()
+    delivery = one_delivery(services, name)
+    if (blocker := services.decisions.retry_blocker(delivery)) is not None:
+        fail(blocker)
+    _show(services, delivery, services.decisions.retry(delivery.id), as_json=as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def resolve(
+    name: str = Name,
+    outcome: str = typer.Argument(help="exists (with the carrier's reference) or absent"),
+    ref: str = typer.Argument("", metavar="[REF]"),
+    *,
+    as_json: bool = Json,
+) -> None:
+    """Settle a create with an unknown outcome: the order exists at the carrier, or it does not."""
+    if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
+        fail("say `resolve ID exists REF` or `resolve ID absent`", code=2)
+    services = open_container()
+    delivery = one_delivery(services, name)
+    _show(services, delivery, services.decisions.resolve(delivery.id, ref or None), as_json=as_json)
+
+
+@app.command(rich_help_panel=DECIDE)
+def attended(name: str = Name, *, as_json: bool = Json) -> None:
+    """Record that what a delivery asked an operator for is done."""
+    services = open_container()
+    delivery = one_delivery(services, name)
+    if delivery.active is not None and delivery.active.awaiting_operator:
+        fail("an unknown outcome must be resolved: `order-sync resolve ID exists REF`, or `absent`")
+    _show(services, delivery, services.decisions.resolve_attention(delivery.id), as_json=as_json)
+
+
+def _show(services: "Container", before: "Delivery", after: "Delivery | None", *, as_json: bool) -> None:
+    """Show a delivery after a decision; end the command when there was nothing to do."""
+    if after is None:
+        fail(f"nothing to do: the delivery is {before.status.value}, its next step is {before.step or 'none'}")
+    if as_json:
+        write_json(summary(after))
+        return
+    from worker.database import accounts
+
+    requested = "a cancel is requested" if after.cancel_request and not after.final else ""
+    paused = (
+        f"({after.step_carrier} is paused)" if after.step_carrier in services.database.read(accounts.paused) else ""
+    )
+    offer = after.active if after.status is DeliveryStatus.AWAITING_CONFIRMATION else None
+    decided = f"the answer is {offer.offer_decision}" if offer and offer.offer_decision else ""
+    parts = (f"{after.order.order_id}: {after.status.value}", after.detail, requested, decided, paused)
+    console.print(" ".join(filter(None, parts)))

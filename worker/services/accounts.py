@@ -1,0 +1,56 @@
+"""The codec of every carrier account, and what operators said that its unmapped statuses mean."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from worker.carriers.port import Carrier
+from worker.clock import Clock
+from worker.database import accounts
+from worker.database.database import Database
+from worker.domain.lifecycle import StatusMappings
+from worker.http.gateway import Gateway
+
+MAPPINGS_FRESH = timedelta(seconds=5)
+"""How long a process uses the status mappings that it read."""
+
+
+@dataclass
+class CarrierAccounts:
+    """Give the codec of an account; a log-in's result is kept for all processes."""
+
+    codecs: Mapping[str, Carrier]
+    """Every codec as it is before its log-in."""
+    bind: Callable[[str, Mapping[str, str]], Carrier]
+    """Builds the codec of an account with what its log-in returned."""
+    database: Database
+    gateway: Gateway
+    clock: Clock
+    _logged_in: dict[str, Carrier] = field(default_factory=dict)
+    _mappings: tuple[datetime | None, Mapping[str, StatusMappings]] = (None, MappingProxyType({}))
+
+    def logged_in(self, account: str) -> Carrier:
+        """Return the codec of an account that may be called. Raises KeyError, or CarrierError when its log-in fails."""
+        if account not in self._logged_in:
+            self._logged_in[account] = self._log_in(account)
+        return self._logged_in[account]
+
+    def _log_in(self, account: str) -> Carrier:
+        if account not in self.codecs:
+            raise KeyError(account)
+        codec = self.bind(account, self.database.read(accounts.account_metadata, account))
+        if not codec.needs_login:
+            return codec
+        metadata = codec.read_probe(self.gateway.send_one(account, codec.probe()))
+        self.database.write(accounts.put_account_metadata, account, metadata)
+        return self.bind(account, metadata)
+
+    def status_mappings(self, account: str) -> StatusMappings:
+        """Return what an account's unmapped statuses mean, as it was at most five seconds ago."""
+        now = self.clock()
+        read_at, mappings = self._mappings
+        if read_at is None or abs(now - read_at) >= MAPPINGS_FRESH:
+            mappings = self.database.read(accounts.status_mappings)
+            self._mappings = now, mappings
+        return mappings.get(account, {})

@@ -1,0 +1,164 @@
+"""Callbacks: a stored one is parsed once, outside any transaction, and applied as a poll would be."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from schemas.status import Cause
+from worker import log
+from worker.carriers.port import CallbackKey, Carrier, Observation
+from worker.clock import Clock
+from worker.database import callbacks, deliveries
+from worker.database.callbacks import StoredCallback
+from worker.database.database import Database
+from worker.domain import lifecycle
+from worker.domain.carrier_terms import attempt_view
+from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.lifecycle import TermsByAccount
+from worker.domain.lifecycle.surplus import GONE
+from worker.errors import CarrierError, Unreadable
+from worker.services.accounts import CarrierAccounts
+from worker.services.outcomes import run_codec
+from worker.services.updates import Updates
+
+logger = log.get(__name__)
+ORPHANED_AFTER = timedelta(days=1)
+"""After which a callback without an attempt is given up."""
+REPLAYED_AFTER = timedelta(hours=26)
+TRIES = 5
+"""How often a callback is parsed again because its delivery changed meanwhile; then it is left to the sweep."""
+T = TypeVar("T")
+Seen = tuple[Observation, ...]
+
+
+class _ChangedMeanwhile(Exception):  # noqa: N818 - not an error: the callback is parsed again
+    """The delivery is not as it was when its callback was parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What a callback says, and about which attempt of a delivery as it was then."""
+
+    delivery: Delivery
+    attempt: Attempt
+    seen: Seen
+    other_ref: str | None = None
+    """The id of a further order with our reference, when the callback is about one."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Apply stored callbacks."""
+
+    database: Database
+    accounts: CarrierAccounts
+    updates: Updates
+    terms: TermsByAccount
+    clock: Clock
+
+    def apply(self, callback_id: str) -> None:
+        """Apply a stored callback; one whose order is not known yet is left to the sweep."""
+        stored = self.database.read(callbacks.load, callback_id)
+        if stored is None or stored.result is not None:
+            return
+        try:
+            codec = self.accounts.logged_in(stored.carrier)
+            key = _run(codec, partial(codec.callback_key, stored.callback))
+            found = self.database.read(callbacks.find_attempt, stored.carrier, key)
+            if found is None:
+                self._leave_orphan(stored)
+            else:
+                self._apply(codec, stored, key, *found)
+        except (CarrierError, KeyError) as error:
+            logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
+            self.database.write(callbacks.settle, stored.id, "unreadable")
+
+    def _leave_orphan(self, stored: StoredCallback) -> None:
+        """Leave a callback that may have come before the reply to our create; give it up after a day."""
+        if self.clock() - stored.received_at > ORPHANED_AFTER:
+            logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
+            self.database.write(callbacks.settle, stored.id, "orphaned")
+
+    def _apply(
+        self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
+    ) -> None:
+        for _ in range(TRIES):
+            parsed = self._parse(codec, stored, key, delivery_id, attempt_id)
+            decide = partial(self._decide, stored, parsed)
+            try:
+                changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide)
+            except _ChangedMeanwhile:
+                continue
+            self.updates.follow_up(changes, self.clock())
+            return
+
+    def _parse(
+        self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
+    ) -> _Parsed | None:
+        """Parse a callback about a delivery as it is now; None when it can say nothing about it. Raises Unreadable."""
+        (delivery,) = self.database.read(deliveries.load, [delivery_id])
+        attempt = delivery.attempt(attempt_id)
+        if attempt is None or delivery.store is None:
+            return None
+        if attempt.ref is None or key.ref in {None, attempt.ref}:
+            return _Parsed(delivery, attempt, self._seen(codec, stored, delivery, attempt))
+        known = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, key.ref))
+        other = next(known, None)
+        if other is not None:
+            return _Parsed(delivery, other, self._seen(codec, stored, delivery, other))
+        unseen = replace(attempt, ref=key.ref, codec_state={})
+        return _Parsed(delivery, attempt, self._seen(codec, stored, delivery, unseen), key.ref)
+
+    def _seen(self, codec: Carrier, stored: StoredCallback, delivery: Delivery, attempt: Attempt) -> Seen:
+        view = attempt_view(delivery, attempt)
+        seen = _run(codec, lambda: codec.read_callback(stored.callback, view, self.clock()))
+        return lifecycle.apply_mappings(seen, self.accounts.status_mappings(stored.carrier))
+
+    def _decide(self, stored: StoredCallback, parsed: _Parsed | None, delivery: Delivery) -> Change | None:
+        if parsed is None:
+            return None
+        if delivery != parsed.delivery:
+            raise _ChangedMeanwhile
+        replayed = _is_replayed(stored, parsed.seen)
+        if parsed.other_ref is not None:
+            return self._apply_duplicate(parsed, parsed.other_ref, replayed=replayed)
+        return self._apply_observations(parsed, replayed=replayed)
+
+    def _apply_observations(self, parsed: _Parsed, *, replayed: bool) -> Change | None:
+        """Apply what was seen; a callback without any status only prompts a read."""
+        now, delivery, attempt_id = self.clock(), parsed.delivery, parsed.attempt.id
+        if not parsed.seen or replayed:
+            return lifecycle.schedule_read_now(delivery, self.terms, now, attempt_id)
+        change = lifecycle.apply_observations(delivery, attempt_id, parsed.seen, self.terms, now, Cause.CALLBACK)
+        if any(each.status or each.raw for each in parsed.seen):
+            return change
+        read = lifecycle.schedule_read_now(change.delivery, self.terms, now, attempt_id)
+        return replace(change, delivery=read.delivery) if read else change
+
+    def _apply_duplicate(self, parsed: _Parsed, ref: str, *, replayed: bool) -> Change | None:
+        """Record a further order with our reference as a surplus courier, unless it has ended already (B-60)."""
+        if not parsed.seen or parsed.seen[-1].status in GONE or replayed:
+            return None
+        now, cause = self.clock(), Cause.CALLBACK
+        return lifecycle.record_duplicates(parsed.delivery, parsed.attempt.id, [ref], self.terms, now, cause)
+
+
+def _run(codec: Carrier, work: Callable[[], T]) -> T:
+    """Run a codec's function on a callback; one that breaks it is not tried again. Raises CarrierError."""
+    result = run_codec(codec.account.name, work, _unreadable)
+    if isinstance(result, CarrierError):
+        raise result
+    return result
+
+
+def _unreadable(error: Exception) -> CarrierError:
+    return Unreadable(f"it broke its parser: {type(error).__name__}")
+
+
+def _is_replayed(stored: StoredCallback, seen: Seen) -> bool:
+    """Return whether all of it was old when it came: carriers repeat callbacks for a day, and no time is signed."""
+    return all(
+        each.carrier_time is not None and stored.received_at - each.carrier_time > REPLAYED_AFTER for each in seen
+    )

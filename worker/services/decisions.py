@@ -1,0 +1,84 @@
+"""What an operator decides about one delivery because a machine must not."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from schemas.orders import Cancellation
+from schemas.status import Cause, DeliveryStatus
+from worker.clock import Clock
+from worker.database import accounts, deliveries
+from worker.database.connection import Connection
+from worker.database.deliveries import Decision
+from worker.domain import lifecycle
+from worker.domain.delivery import Change, Delivery, OfferDecision
+from worker.domain.lifecycle import TermsByAccount
+from worker.services.updates import Updates
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Apply an operator's decision; each returns the delivery as it is then, None when there was nothing to do."""
+
+    updates: Updates
+    terms: TermsByAccount
+    clock: Clock
+
+    def cancel(self, delivery_id: str, request: Cancellation) -> Delivery | None:
+        """Request a cancel; only the carrier can confirm it."""
+        return self._apply(
+            delivery_id,
+            lambda each: lifecycle.apply_cancel_request(each, request, self.terms, self.clock(), Cause.OPERATOR),
+        )
+
+    def refresh(self, delivery_id: str) -> Delivery | None:
+        """Make the next read of a delivery due now, also when it is final."""
+
+        def decide(delivery: Delivery) -> Change | None:
+            attempt = delivery.active or delivery.step_attempt or next(reversed(delivery.attempts), None)
+            return lifecycle.schedule_read_now(delivery, self.terms, self.clock(), attempt.id) if attempt else None
+
+        return self._apply(delivery_id, decide)
+
+    def decide_offer(self, delivery_id: str, decision: OfferDecision) -> Delivery | None:
+        """Accept or deny the pickup time that a carrier offers."""
+        return self._apply(delivery_id, lambda each: lifecycle.decide_offer(each, decision, self.terms, self.clock()))
+
+    def retry_blocker(self, delivery: Delivery) -> str | None:
+        """Return why a delivery cannot be tried again, and what to do instead; None when it can."""
+        return lifecycle.retry_blocker(delivery, self.clock())
+
+    def retry(self, delivery_id: str) -> Delivery | None:
+        """Ask for a courier again, now."""
+        return self._apply(delivery_id, lambda each: lifecycle.retry(each, self.terms, self.clock()))
+
+    def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
+        """Settle an unknown outcome: the order exists at the carrier under `ref`, or does not exist (None)."""
+        return self._apply(
+            delivery_id, lambda each: lifecycle.resolve_unknown_outcome(each, ref, self.terms, self.clock())
+        )
+
+    def resolve_attention(self, delivery_id: str) -> Delivery | None:
+        """Record that what an operator was asked for is done."""
+        return self._apply(delivery_id, lambda each: lifecycle.resolve_attention(each, self.terms, self.clock()))
+
+    def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
+        """Give an unmapped carrier status a meaning, and apply it to the deliveries that have it now."""
+        now = self.clock()
+        decide = partial(
+            lifecycle.reapply_mappings, carrier=account, words={carrier_status: status}, rules=self.terms, now=now
+        )
+        changes = self.updates.database.persist(_map_status, account, carrier_status, status, now, decide)
+        self.updates.follow_up(changes, now)
+        return changes
+
+    def _apply(self, delivery_id: str, decide: Decision) -> Delivery | None:
+        changes = self.updates.apply([delivery_id], decide, self.clock())
+        return changes[0].delivery if changes else None
+
+
+def _map_status(
+    connection: Connection, account: str, carrier_status: str, status: DeliveryStatus, now: datetime, decide: Decision
+) -> list[Change]:
+    ids = accounts.put_mapping(connection, account, carrier_status, status, now)
+    return deliveries.update(connection, ids, decide)

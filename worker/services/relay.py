@@ -1,0 +1,85 @@
+"""The relay: publish the outbox to the bus, in order, and first what the bus has lost."""
+
+import os
+import socket
+import threading
+from dataclasses import dataclass
+
+from worker import log
+from worker.bus.publisher import Publisher, StreamMoved, newest_of, unpublished_keys
+from worker.bus.streams import AWAY
+from worker.clock import Clock
+from worker.database import leases, outbox
+from worker.database.database import Database
+from worker.enqueue import RELAYING
+
+logger = log.get(__name__)
+LEASE, LEASE_SECONDS = "relay", 10.0
+BATCH = 500
+MAX_STUCK_KEYS = 1000
+"""Keys that the bus refuses, after which no more are tried: the bus is at fault, not they."""
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Publish every waiting event; one relay at a time."""
+
+    database: Database
+    publisher: Publisher
+    events_keep: int
+    """So many of the newest events are published again on a bus that was emptied."""
+    clock: Clock
+
+    def publish(self) -> None:
+        """Publish what waits; a call while another thread of this process publishes makes that one go on."""
+        RELAYING.run(self._publish_alone)
+
+    def _publish_alone(self) -> bool:
+        """Publish under the lease; return False when something had to be left behind, so that the sweep comes back.
+
+        Events that were added while the lease was released are looked for once more, because their task found the
+        lease taken.
+        """
+        holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
+        try:
+            while self._has_lease(holder):
+                try:
+                    drained = self._drain(holder)
+                finally:
+                    self.database.write(leases.drop, LEASE, holder)
+                if not drained or not self.database.read(outbox.has_unpublished):
+                    return drained
+        except (*AWAY, StreamMoved) as error:
+            logger.warning("events.publishing_failed", error=type(error).__name__)
+            return False
+        return True
+
+    def _has_lease(self, holder: str) -> bool:
+        return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
+
+    def _drain(self, holder: str) -> bool:
+        """Publish until nothing waits; return False when something had to be left behind."""
+        identity, newest = self.database.identity, self._requeue_lost()
+        stuck: set[str] = set()
+        while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
+            published = self.publisher.publish(identity, waiting, newest)
+            self.database.persist(outbox.mark_published, published, self.clock())
+            stuck |= unpublished_keys(waiting, published)
+            if len(waiting) < BATCH or len(stuck) >= MAX_STUCK_KEYS:
+                break
+            if not self._has_lease(holder):
+                return False
+            newest = newest_of(newest, published)
+        if stuck:
+            logger.warning("events.left_behind", keys=sorted(stuck)[:10], count=len(stuck))
+        return not stuck
+
+    def _requeue_lost(self) -> str:
+        """Mark what the bus lost as unpublished; return the newest stream id."""
+        known = self.database.read(outbox.newest_stream_id)
+        surviving, newest = self.publisher.last_surviving(known)
+        if surviving != known:
+            lost = self.database.write(outbox.requeue_lost, surviving, known, self.events_keep)
+            if lost:
+                logger.warning("events.lost_by_bus", count=lost)
+        return newest

@@ -1,0 +1,36 @@
+"""The one way in which services change deliveries: decide under lock, store, then log and enqueue what follows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker import log
+from worker.database import deliveries
+from worker.database.database import Database
+from worker.database.deliveries import Decision
+from worker.domain.delivery import Change
+from worker.enqueue import TaskQueue
+
+logger = log.get(__name__)
+
+
+@dataclass(frozen=True)
+class Updates:
+    """Change deliveries, and enqueue the tasks that the changes make due."""
+
+    database: Database
+    queue: TaskQueue
+
+    def apply(self, ids: Iterable[str], decide: Decision, now: datetime) -> list[Change]:
+        """Lock deliveries, store what is decided about each, and enqueue their next steps; return the changes."""
+        changes = self.database.persist(deliveries.update, list(ids), decide)
+        self.follow_up(changes, now)
+        return changes
+
+    def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
+        """Log and enqueue what follows from committed changes; `events` says that there are other new events."""
+        for change in changes:
+            for each in change.passed_over:
+                order_id = change.delivery.order.order_id
+                logger.info("carrier.passed_over", carrier=each.carrier, order_id=order_id, reason=each.reason.value)
+        self.queue.enqueue_next_steps([change.delivery for change in changes], now, events=events)
