@@ -7,8 +7,8 @@ import pytest
 
 from worker.carriers.borzo.request import timestamp
 from worker.carriers.borzo.wire import event_of
-from worker.carriers.cervo.details import Moment
-from worker.carriers.cervo.details import moment as cervo_moment
+from worker.carriers.cervo.history import EventTime as Moment
+from worker.carriers.cervo.history import parse_time as cervo_moment
 from worker.carriers.deliverit.times import full_moment
 from worker.carriers.deliverit.times import moment as deliverit_moment
 

@@ -1,4 +1,4 @@
-"""One order of the API document's sample, told in our words."""
+"""The order of the API document's sample, as one of our orders."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -63,7 +63,7 @@ def booking(order: Order, store: Store) -> Booking:
 
 @pytest.fixture(scope="session")
 def attempt(order: Order, store: Store) -> AttemptView:
-    """One that the carrier has acknowledged as its order 25."""
+    """An attempt that Cervo has acknowledged as its order 25."""
     return AttemptView(
         id=2011,
         number=1,
@@ -80,7 +80,7 @@ def attempt(order: Order, store: Store) -> AttemptView:
 
 @pytest.fixture(scope="session")
 def unreferenced(order: Order, store: Store) -> AttemptView:
-    """One whose create nobody knows the outcome of."""
+    """An attempt whose create has an unknown outcome."""
     return AttemptView(
         id=2011,
         number=1,

@@ -1,4 +1,4 @@
-"""Callbacks: unsigned, undocumented in form, and only a hint wherever a read is possible."""
+"""Callbacks: unsigned, in an undocumented form, and only a reason to read wherever a read is possible."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, DeliveryStatus
@@ -17,7 +17,7 @@ from worker.http.call import Reply
 
 S = DeliveryStatus
 
-DOCUMENTED_PARAMETERS = """
+DOCUMENTED_NAMES = """
 order_id Order id of your system
 driver_name Driver name
 driver_mobile Driver mobile
@@ -25,7 +25,7 @@ order_status Order status
 cancel Reasons of cancelation
 tracking Url of driver tracking
 """
-SAID = {
+PARAMETERS = {
     "order_id": "2011",
     "driver_name": "Fot testing",
     "driver_mobile": "599000111",
@@ -35,17 +35,21 @@ SAID = {
 }
 MULTIPART = b"".join(
     f'--frontier\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
-    for key, value in SAID.items()
+    for key, value in PARAMETERS.items()
 )
 
 FORMS = {
-    "json": Callback("POST", json.dumps(SAID).encode(), {"content-type": "text/plain"}, token="t"),
-    "json numbers": Callback("POST", json.dumps(SAID | {"order_id": 2011, "order_status": 2}).encode(), token="t"),
-    "other names": Callback("POST", json.dumps({key.title(): SAID[key] for key in SAID}).encode(), token="t"),
-    "form": Callback("POST", urlencode(SAID).encode(), token="t"),
-    "query": Callback("GET", b"", query=urlencode(SAID), token="t"),
+    "json": Callback("POST", json.dumps(PARAMETERS).encode(), {"content-type": "text/plain"}, token="t"),
+    "json numbers": Callback(
+        "POST", json.dumps(PARAMETERS | {"order_id": 2011, "order_status": 2}).encode(), token="t"
+    ),
+    "other names": Callback(
+        "POST", json.dumps({key.title(): PARAMETERS[key] for key in PARAMETERS}).encode(), token="t"
+    ),
+    "form": Callback("POST", urlencode(PARAMETERS).encode(), token="t"),
+    "query": Callback("GET", b"", query=urlencode(PARAMETERS), token="t"),
     "query and body": Callback(
-        "POST", b'{"order_status": 2}', query=urlencode(SAID | {"order_status": "1"}), token="t"
+        "POST", b'{"order_status": 2}', query=urlencode(PARAMETERS | {"order_status": "1"}), token="t"
     ),
     "multipart": Callback(
         "POST",
@@ -61,7 +65,7 @@ def posted(**fields: object) -> Callback:
 
 
 def test_every_documented_parameter_is_in_the_sample() -> None:
-    assert list(SAID) == [line.split(" ")[0] for line in DOCUMENTED_PARAMETERS.strip().splitlines()]
+    assert list(PARAMETERS) == [line.split(" ")[0] for line in DOCUMENTED_NAMES.strip().splitlines()]
 
 
 @pytest.mark.trap("C-24", "C-50")
@@ -77,14 +81,14 @@ def test_a_callback_is_read_in_every_form(
             Raw("order", "2"),
             courier=Courier("Fot testing", "+966599000111", phone_guessed=True),
             tracking_url="https://track.example/25",
-            codec_state={"word": "2"},
+            codec_state={"last_code": "2"},
         ),
     )
 
 
 @pytest.mark.trap("C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_callback_about_a_known_order_is_only_a_hint(
+def test_a_callback_about_an_order_that_can_be_read_only_prompts_a_read(
     codec: Cervo, attempt: AttemptView, now: datetime, form: Callback
 ) -> None:
     assert codec.read_callback(form, attempt, now) == ()
@@ -106,7 +110,7 @@ def test_a_callback_about_a_known_order_is_only_a_hint(
     ],
     ids=["empty", "bare", "xml", "list", "object", "unknown", "query", "many", "multipart"],
 )
-def test_what_says_nothing_we_know_is_unreadable(
+def test_a_callback_without_a_documented_field_is_unreadable(
     codec: Cervo, unreferenced: AttemptView, now: datetime, callback: Callback
 ) -> None:
     with pytest.raises(Unreadable):
@@ -117,7 +121,7 @@ def test_what_says_nothing_we_know_is_unreadable(
 
 @pytest.mark.trap("C-23", "C-32", "C-52")
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("code", "expected"),
     [
         (1, [(S.CREATED, "1")]),
         (2, [(S.COURIER_ASSIGNED, "2")]),
@@ -133,16 +137,16 @@ def test_what_says_nothing_we_know_is_unreadable(
     ],
     ids=["1", "2", "3", "4", "5", "C-52 zero", "C-32", "C-52 label", "C-52 blank", "C-52 null", "C-52 false"],
 )
-def test_any_callback_proves_that_the_order_stands(
-    codec: Cervo, unreferenced: AttemptView, now: datetime, word: object, expected: list[tuple[S | None, str]]
+def test_any_callback_proves_that_the_order_exists(
+    codec: Cervo, unreferenced: AttemptView, now: datetime, code: object, expected: list[tuple[S | None, str]]
 ) -> None:
-    seen = codec.read_callback(posted(order_id="2011", order_status=word), unreferenced, now)
-    assert [(one.status, one.raw and one.raw.code) for one in seen] == expected
+    seen = codec.read_callback(posted(order_id="2011", order_status=code), unreferenced, now)
+    assert [(each.status, each.raw and each.raw.code) for each in seen] == expected
 
 
 @pytest.mark.trap("C-53")
 @pytest.mark.parametrize(
-    ("state", "rank", "word", "expected"),
+    ("state", "rank", "code", "expected"),
     [
         ("picked_up", 50, 2, []),
         ("courier_assigned", 20, 1, []),
@@ -159,23 +163,23 @@ def test_any_callback_proves_that_the_order_stands(
         ("cancelled", 100, 4, [S.DELIVERED]),
     ],
 )
-def test_a_callback_never_takes_an_attempt_back(
+def test_a_callback_never_moves_an_attempt_back(
     codec: Cervo,
     unreferenced: AttemptView,
     now: datetime,
     state: str,
     rank: int,
-    word: object,
+    code: object,
     expected: list[S | None],
 ) -> None:
     known = replace(unreferenced, state=state, rank=rank)
-    seen = codec.read_callback(posted(order_id="2011", order_status=word), known, now)
-    assert [one.status for one in seen] == expected
+    seen = codec.read_callback(posted(order_id="2011", order_status=code), known, now)
+    assert [each.status for each in seen] == expected
 
 
 @pytest.mark.trap("C-51")
 @pytest.mark.parametrize("name", ["2011", 2011, "A-7", "A-7-2", "P-1", "000000001YV", None, ""])
-def test_an_order_id_is_ours_in_any_of_its_forms(
+def test_every_form_of_our_order_id_is_recognised(
     codec: Cervo, unreferenced: AttemptView, now: datetime, name: object
 ) -> None:
     order = unreferenced.order.model_copy(update={"order_id": "P-1", "order_number": "A-7"})
@@ -184,14 +188,12 @@ def test_an_order_id_is_ours_in_any_of_its_forms(
 
 
 @pytest.mark.trap("C-51")
-def test_a_callback_with_another_order_s_id_says_nothing(
-    codec: Cervo, unreferenced: AttemptView, now: datetime
-) -> None:
+def test_a_callback_with_another_order_s_id_is_ignored(codec: Cervo, unreferenced: AttemptView, now: datetime) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status=4), unreferenced, now) == ()  # C-51
 
 
 @pytest.mark.trap("C-41")
-def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
+def test_a_cancel_reason_is_kept_without_telephone_numbers(
     codec: Cervo, unreferenced: AttemptView, now: datetime
 ) -> None:
     callback = posted(order_id="2011", order_status="0", cancel="call 0599 000 111,\nno answer", driver_name="A")
@@ -201,14 +203,14 @@ def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
             Raw("order", "0"),
             cancelled_by=CancelledBy.MERCHANT,
             reason_text="call ***, no answer",
-            codec_state={"word": "0"},
+            codec_state={"last_code": "0"},
         ),
     )
 
 
 @pytest.mark.trap("C-41", "X-15")
 @pytest.mark.parametrize(
-    ("cancel", "why"),
+    ("cancel", "reason"),
     [
         ("TESTING did not open", "*** did not open"),
         ("nobody at address of the customer, wait", "nobody at ***, wait"),
@@ -218,15 +220,15 @@ def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
         ("\ud800\x00", None),
     ],
 )
-def test_a_reason_names_nobody_not_even_by_half(
-    codec: Cervo, attempt: AttemptView, now: datetime, cancel: str, why: str | None
+def test_a_cancel_reason_has_no_part_of_a_name_or_number(
+    codec: Cervo, attempt: AttemptView, now: datetime, cancel: str, reason: str | None
 ) -> None:
-    left = codec.read_callback(posted(order_id="2011", order_status="0", cancel=cancel), attempt, now)
-    assert left == ((Observation(None, None, codec_state={"why": why}),) if why else ())
+    recorded = codec.read_callback(posted(order_id="2011", order_status="0", cancel=cancel), attempt, now)
+    assert recorded == ((Observation(None, None, codec_state={"cancel_reason": reason}),) if reason else ())
 
 
 @pytest.mark.trap("C-50")
-def test_parts_within_parts_within_parts_say_nothing(codec: Cervo) -> None:
+def test_a_deeply_nested_multipart_callback_is_unreadable(codec: Cervo) -> None:
     body = b"".join(b"--%d\r\nContent-Type:multipart/x;boundary=%d\r\n\r\n" % (at, at + 1) for at in range(1400))
     callback = Callback("POST", body, {"content-type": "multipart/form-data; boundary=0"}, token="t")
     with pytest.raises(Unreadable):
@@ -234,35 +236,42 @@ def test_parts_within_parts_within_parts_say_nothing(codec: Cervo) -> None:
 
 
 @pytest.mark.trap("C-41", "C-50")
-def test_a_hint_leaves_behind_why_an_order_was_cancelled_for_the_read_that_it_prompts(
+def test_a_callback_records_its_cancel_reason_for_the_read_that_it_prompts(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
     callback = posted(order_id="2011", order_status="5", cancel="Testing customer, 0599 000 111, did not answer")
-    [left] = codec.read_callback(callback, attempt, now)
-    assert left == Observation(None, None, codec_state={"why": "***, ***, did not answer"})
-    told = replace(attempt, codec_state=left.codec_state)
-    [call] = codec.track([told], now)
+    [recorded] = codec.read_callback(callback, attempt, now)
+    assert recorded == Observation(None, None, codec_state={"cancel_reason": "***, ***, did not answer"})
+    later = replace(attempt, codec_state=recorded.codec_state)
+    [call] = codec.track([later], now)
     [withdrawn], [again] = (
-        codec.read(call, Reply(200, b'{"Status": %d}' % word), [told], now).observations[attempt.id] for word in (5, 2)
+        codec.read(call, Reply(200, b'{"Status": %d}' % code), [later], now).observations[attempt.id] for code in (5, 2)
     )
     assert (withdrawn.status, withdrawn.reason_text) == (S.COURIER_WITHDRAWN, "***, ***, did not answer")
-    assert (again.status, again.reason_text, again.codec_state) == (S.COURIER_ASSIGNED, None, {"word": "2", "why": ""})
+    assert (again.status, again.reason_text, again.codec_state) == (
+        S.COURIER_ASSIGNED,
+        None,
+        {"last_code": "2", "cancel_reason": ""},
+    )
 
 
 @pytest.mark.trap("C-51")
-def test_a_hint_about_another_order_leaves_nothing_behind(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
+def test_a_callback_about_another_order_records_no_cancel_reason(
+    codec: Cervo, attempt: AttemptView, now: datetime
+) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status="0", cancel="closed"), attempt, now) == ()
 
 
+@settings(deadline=None)
 @given(
     body=st.binary()
-    | st.dictionaries(st.sampled_from([*SAID, "x"]), st.text()).map(lambda raw: json.dumps(raw).encode()),
+    | st.dictionaries(st.sampled_from([*PARAMETERS, "x"]), st.text()).map(lambda raw: json.dumps(raw).encode()),
     query=st.text()
-    | st.dictionaries(st.sampled_from([*SAID, "x"]), st.text()).map(lambda raw: urlencode(raw, errors="replace")),
+    | st.dictionaries(st.sampled_from([*PARAMETERS, "x"]), st.text()).map(lambda raw: urlencode(raw, errors="replace")),
     content_type=st.sampled_from(["", "multipart/form-data; boundary=x", "multipart/mixed", "multipart/\r\n a=b"])
     | st.text(),
 )
-def test_no_callback_raises_anything_but_carrier_errors(
+def test_a_callback_raises_only_carrier_errors(
     codec: Cervo, unreferenced: AttemptView, now: datetime, body: bytes, query: str, content_type: str
 ) -> None:
     callback = Callback("POST", body, {"content-type": content_type}, query, token="t")
@@ -273,8 +282,9 @@ def test_no_callback_raises_anything_but_carrier_errors(
         return
 
 
+@settings(deadline=None)
 @given(parts=st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=40)), max_size=4), head=st.text(max_size=40))
-def test_no_multipart_callback_raises_anything_but_carrier_errors(
+def test_a_multipart_callback_raises_only_carrier_errors(
     codec: Cervo, parts: list[tuple[bytes, bytes]], head: str
 ) -> None:
     body = b"".join(b"--x\r\nContent-Disposition: form-data; " + line + b"\r\n\r\n" + text for line, text in parts)

@@ -1,5 +1,6 @@
-"""The account's settings, what the codec says of itself, and what its requests and answers have in common."""
+"""The account's settings, the codec's capabilities, and the requests of a read, a cancel and a probe."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,14 +11,14 @@ from worker.carriers.abilities import Amends
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.cervo.account import Bounds
 from worker.carriers.port import AttemptView, Cadence, Capabilities
-from worker.errors import Throttled, Unavailable
+from worker.errors import Refused, Throttled, Unavailable
 from worker.http.call import Call, Operation, Reply
 
-LEAST: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
+MINIMUM: dict[str, Any] = {"name": "cervo", "kind": "cervo", "token": "WlhGWUtWT2Y2cTZhZ"}
 
 
 def test_a_token_is_all_that_an_account_needs() -> None:
-    account = CervoAccount.model_validate(LEAST)
+    account = CervoAccount.model_validate(MINIMUM)
     assert account.model_dump(exclude={"token"}) == {
         "name": "cervo",
         "kind": "cervo",
@@ -69,19 +70,21 @@ def test_a_token_is_all_that_an_account_needs() -> None:
 )
 def test_a_setting_that_cannot_work_is_refused(setting: str, value: object) -> None:
     with pytest.raises(ValidationError):
-        CervoAccount.model_validate(LEAST | {setting: value})
+        CervoAccount.model_validate(MINIMUM | {setting: value})
 
 
 @pytest.mark.parametrize(
     "bounds", ["24.4, 46.3, 25.1, 47", (24.4, 46.3, 25.1, 47), {"south": 24.4, "west": 46.3, "north": 25.1, "east": 47}]
 )
 def test_bounds_are_four_numbers(bounds: object) -> None:
-    assert CervoAccount.model_validate(LEAST | {"bounds": bounds}).bounds == Bounds(24.4, 46.3, 25.1, 47.0)
+    assert CervoAccount.model_validate(MINIMUM | {"bounds": bounds}).bounds == Bounds(24.4, 46.3, 25.1, 47.0)
 
 
 @pytest.mark.trap("C-23")
 @pytest.mark.parametrize(("resubmit", "creates"), [(False, 1), (True, 2)])
-def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: bool, creates: int) -> None:
+def test_a_create_is_repeated_only_when_the_account_allows_it(
+    account: CervoAccount, *, resubmit: bool, creates: int
+) -> None:
     codec = Cervo(account.model_copy(update={"resubmit_in_doubt": resubmit}), {})
     assert codec.capabilities == Capabilities(
         find=False,
@@ -94,12 +97,12 @@ def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: 
 
 
 @pytest.mark.trap("C-49")
-def test_a_change_of_an_order_cannot_be_carried_to_it(codec: Cervo) -> None:
+def test_an_order_cannot_be_amended(codec: Cervo) -> None:
     assert (isinstance(codec, Amends), codec.capabilities.amends) == (False, False)
 
 
 @pytest.mark.trap("C-04")
-def test_the_probe_asks_for_an_order_that_cannot_be(codec: Cervo) -> None:
+def test_the_probe_reads_an_order_that_cannot_exist(codec: Cervo) -> None:
     call = codec.probe()
     assert (call.operation, call.method, call.path, call.query) == (
         Operation.PROBE,
@@ -110,20 +113,20 @@ def test_the_probe_asks_for_an_order_that_cannot_be(codec: Cervo) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 404])
-def test_whatever_is_said_of_no_order_proves_that_we_are_let_in(codec: Cervo, status: int) -> None:
+def test_any_answer_about_a_missing_order_proves_that_the_token_works(codec: Cervo, status: int) -> None:
     assert codec.read_probe(Reply(status, b"")) == {}
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "shut_out"),
+    ("status", "error", "pauses_account"),
     [(401, Unavailable, True), (403, Unavailable, True), (429, Throttled, False), (503, Unavailable, False)],
 )
-def test_a_probe_that_is_not_let_in_fails(
-    codec: Cervo, status: int, error: type[Unavailable], *, shut_out: bool
+def test_a_probe_fails_when_access_is_denied_or_cervo_is_down(
+    codec: Cervo, status: int, error: type[Unavailable], *, pauses_account: bool
 ) -> None:
     with pytest.raises(Unavailable) as raised:
         codec.read_probe(Reply(status, b""))
-    assert (type(raised.value), raised.value.account) == (error, shut_out)
+    assert (type(raised.value), raised.value.account) == (error, pauses_account)
 
 
 @pytest.mark.trap("C-30", "C-45", "C-46")
@@ -135,7 +138,7 @@ def test_a_probe_that_is_not_let_in_fails(
         ("header", "", (), (("id", "25"),)),
     ],
 )
-def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
+def test_the_id_goes_to_the_account_s_location_and_a_cancel_is_never_cached(
     account: CervoAccount,
     attempt: AttemptView,
     now: datetime,
@@ -145,18 +148,20 @@ def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
     headers: tuple[tuple[str, str], ...],
 ) -> None:
     codec = Cervo(account.model_copy(update={"id_location": location}), {})
-    shown = (("Authorization", "Bearer WlhGWUtWT2Y2cTZhZ"), ("Accept", "*/*"))
-    unkept = ("Cache-Control", "no-store")
+    common = (("Authorization", "Bearer WlhGWUtWT2Y2cTZhZ"), ("Accept", "*/*"))
+    uncached = ("Cache-Control", "no-store")
     assert [*codec.track([attempt], now), codec.cancel(attempt, now, allow_paid=False)] == [
-        Call(Operation.READ, "GET", f"/apis/v2/order{path}", (2011,), query, (*shown, *headers)),
-        Call(Operation.CANCEL, "GET", f"/apis/v2/cancelorder{path}", (2011,), query, (*shown, unkept, *headers)),
+        Call(Operation.READ, "GET", f"/apis/v2/order{path}", (2011,), query, (*common, *headers)),
+        Call(Operation.CANCEL, "GET", f"/apis/v2/cancelorder{path}", (2011,), query, (*common, uncached, *headers)),
     ]
 
 
 @pytest.mark.trap("C-02")
-@pytest.mark.parametrize(("status", "shut_out", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)])
-def test_what_was_not_let_in_may_be_asked_again(
-    codec: Cervo, attempt: AttemptView, now: datetime, status: int, *, shut_out: bool, wait: float | None
+@pytest.mark.parametrize(
+    ("status", "pauses_account", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)]
+)
+def test_a_read_or_cancel_that_was_denied_access_may_be_repeated(
+    codec: Cervo, attempt: AttemptView, now: datetime, status: int, *, pauses_account: bool, wait: float | None
 ) -> None:
     reply = Reply(status, b"", {"retry-after": "30"})
     [call] = codec.track([attempt], now)
@@ -164,5 +169,22 @@ def test_what_was_not_let_in_may_be_asked_again(
         codec.read(call, reply, [attempt], now)
     with pytest.raises(Unavailable) as of_cancel:
         codec.read_cancel(reply, attempt)
-    told = [(error.value.account, error.value.retry_after) for error in (of_read, of_cancel)]
-    assert told == [(shut_out, wait), (shut_out, wait)]
+    errors = [(error.value.account, error.value.retry_after) for error in (of_read, of_cancel)]
+    assert errors == [(pauses_account, wait), (pauses_account, wait)]
+
+
+@pytest.mark.trap("C-48")
+def test_a_cancel_after_pickup_needs_permission(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
+    picked_up = replace(attempt, rank=50)
+    with pytest.raises(Refused, match="the courier has the goods"):
+        codec.cancel(picked_up, now, allow_paid=False)
+    assert codec.cancel(picked_up, now, allow_paid=True).query == (("id", "25"),)
+
+
+@pytest.mark.trap("C-24")
+@pytest.mark.parametrize("ref", [None, "2011 or 1=1"])
+def test_a_cancel_without_cervo_s_id_is_left_to_an_operator(
+    codec: Cervo, attempt: AttemptView, now: datetime, ref: str | None
+) -> None:
+    with pytest.raises(Refused, match="by hand"):
+        codec.cancel(replace(attempt, ref=ref), now, allow_paid=True)

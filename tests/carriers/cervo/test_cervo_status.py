@@ -1,11 +1,11 @@
-"""Every row of the status table, against the API document's own list."""
+"""Every row of the status table, compared with the list in the API document."""
 
 from dataclasses import replace
 
 import pytest
 
 from schemas.status import CancelledBy, DeliveryStatus
-from worker.carriers.cervo.status import STATUS_OF_WORD, Verdict, verdict
+from worker.carriers.cervo.status import STATUS_BY_CODE, Meaning, meaning_of
 from worker.carriers.port import AttemptView
 
 S = DeliveryStatus
@@ -34,57 +34,57 @@ def documented() -> dict[str, str]:
 
 
 def test_the_table_has_every_documented_code_and_no_other() -> None:
-    assert {code: ROWS[text] for code, text in documented().items()} == STATUS_OF_WORD
+    assert {code: ROWS[text] for code, text in documented().items()} == STATUS_BY_CODE
 
 
 @pytest.mark.trap("C-32", "C-33", "C-34", "C-35")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("1", Verdict(S.CREATED)),
-        ("2", Verdict(S.COURIER_ASSIGNED)),
-        ("3", Verdict(S.PICKED_UP)),
-        ("4", Verdict(S.DELIVERED)),
-        ("5", Verdict(S.COURIER_WITHDRAWN)),
-        ("0", Verdict(S.CANCELLED, cancelled_by=CancelledBy.UNKNOWN)),
-        ("6", Verdict(None)),
-        ("7", Verdict(None)),
-        ("00", Verdict(None)),
-        ("-0", Verdict(None)),
-        ("4.0", Verdict(None)),
-        ("Completed", Verdict(None)),
+        ("1", Meaning(S.CREATED)),
+        ("2", Meaning(S.COURIER_ASSIGNED)),
+        ("3", Meaning(S.PICKED_UP)),
+        ("4", Meaning(S.DELIVERED)),
+        ("5", Meaning(S.COURIER_WITHDRAWN)),
+        ("0", Meaning(S.CANCELLED, cancelled_by=CancelledBy.UNKNOWN)),
+        ("6", Meaning(None)),
+        ("7", Meaning(None)),
+        ("00", Meaning(None)),
+        ("-0", Meaning(None)),
+        ("4.0", Meaning(None)),
+        ("Completed", Meaning(None)),
     ],
     ids=["1", "2", "C-35", "4", "C-34", "C-33", "C-32", "7", "00", "-0", "4.0", "label"],
 )
-def test_a_code_means_one_thing_while_the_goods_are_in_the_shop(
-    attempt: AttemptView, code: str, expected: Verdict
+def test_each_code_has_one_meaning_while_the_goods_are_in_the_shop(
+    attempt: AttemptView, code: str, expected: Meaning
 ) -> None:
-    assert verdict(code, attempt, goods_gone=False) == expected
+    assert meaning_of(code, attempt, collected=False) == expected
 
 
 @pytest.mark.trap("C-34")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("1", Verdict(S.CREATED)),
-        ("2", Verdict(S.COURIER_ASSIGNED)),
-        ("3", Verdict(S.PICKED_UP)),
-        ("4", Verdict(S.DELIVERED)),
-        ("5", Verdict(S.CANCELLED, "with_items", CancelledBy.COURIER)),
-        ("0", Verdict(S.CANCELLED, "with_items", CancelledBy.UNKNOWN)),
-        ("6", Verdict(None)),
+        ("1", Meaning(S.CREATED)),
+        ("2", Meaning(S.COURIER_ASSIGNED)),
+        ("3", Meaning(S.PICKED_UP)),
+        ("4", Meaning(S.DELIVERED)),
+        ("5", Meaning(S.CANCELLED, "with_items", CancelledBy.COURIER)),
+        ("0", Meaning(S.CANCELLED, "with_items", CancelledBy.UNKNOWN)),
+        ("6", Meaning(None)),
     ],
 )
-def test_an_end_after_pickup_is_an_end_with_the_goods(attempt: AttemptView, code: str, expected: Verdict) -> None:
-    assert verdict(code, attempt, goods_gone=True) == expected
+def test_a_cancellation_after_pickup_is_one_with_items(attempt: AttemptView, code: str, expected: Meaning) -> None:
+    assert meaning_of(code, attempt, collected=True) == expected
 
 
-def test_a_cancel_is_the_merchant_s_only_when_we_asked_for_it(attempt: AttemptView) -> None:
-    asked = replace(attempt, cancel_requested=True)
-    assert verdict("0", asked, goods_gone=False) == Verdict(S.CANCELLED, cancelled_by=CancelledBy.MERCHANT)
+def test_a_cancellation_is_the_merchant_s_when_it_was_requested(attempt: AttemptView) -> None:
+    requested = replace(attempt, cancel_requested=True)
+    assert meaning_of("0", requested, collected=False) == Meaning(S.CANCELLED, cancelled_by=CancelledBy.MERCHANT)
 
 
 @pytest.mark.trap("C-34")
-def test_a_withdrawal_that_ended_an_attempt_stays_its_end(attempt: AttemptView) -> None:  # on a tail read
+def test_a_withdrawal_that_ended_an_attempt_never_reopens_it(attempt: AttemptView) -> None:  # on a follow-up read
     ended = replace(attempt, state="cancelled", rank=100)
-    assert verdict("5", ended, goods_gone=False) == Verdict(S.CANCELLED, cancelled_by=CancelledBy.COURIER)
+    assert meaning_of("5", ended, collected=False) == Meaning(S.CANCELLED, cancelled_by=CancelledBy.COURIER)

@@ -1,7 +1,7 @@
-"""Cervo Delivery API V2: create, read and cancel one order at a time, and an unsigned callback for each order.
+"""Cervo Delivery API V2: create, read and cancel one order at a time, with an unsigned callback for each order.
 
-Its oddities: the answer to a create is a bare number (C-21), errors are no JSON (C-22), nothing can be looked up by our
-own reference (C-23), the sample shows a status that the table does not know (C-32), and a GET cancels (C-45).
+Its main quirks: a create is answered with a bare number (C-21), errors are not JSON (C-22), an order cannot be looked
+up by our reference (C-23), the document's sample shows an undocumented status (C-32), and a GET cancels (C-45).
 """
 
 from worker.carriers.cervo.account import CervoAccount

@@ -1,80 +1,143 @@
-"""Which entries of `OrderStatus` are news: those behind what was told before, and not overtaken by `Status` (C-37).
+"""The status history of an order: the time of each entry, and the entries that were not reported before (C-37).
 
-An attempt remembers the words of the history it has told, the last word it was told at all, and whether the goods
-have left the shop.
+The codec keeps a `TrackingState` for each attempt. A history that is out of order or was rewritten has no new entries.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, takewhile
+from zoneinfo import ZoneInfo
 
-from worker.carriers.cervo.status import GOODS_WORDS, rank
+from worker.carriers.cervo.status import CODES_AFTER_PICKUP, rank_of
 
-TOLD, WORD, GOODS = "told", "word", "goods"
+HISTORY, LAST_CODE, GOODS_COLLECTED = "history", "last_code", "goods_collected"
+"""The keys of a tracking state in an attempt's codec state."""
+
 UNREADABLE = "?"
-REWRITTEN = "history_rewritten"
-UNORDERED = "history_unordered"
+"""The recorded code of an entry that cannot be read."""
+
+SHORTEST_DATE = len("2023-04-29 10:44")
+CLOCK_TOLERANCE = timedelta(minutes=2)
+
+HISTORY_REWRITTEN = "history_rewritten"
+HISTORY_UNORDERED = "history_unordered"
+TIME_AHEAD = "time_ahead"
+TIME_UNREADABLE = "time_unreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What was told of an attempt: the history's words, the last word of all, and that the goods have left."""
+class EventTime:
+    """The time of an entry, to the minute, and the zone that was assumed for it (C-37)."""
 
-    told: tuple[str, ...] = ()
-    word: str | None = None
-    goods: bool = False
-
-    def then(self, word: str, told: tuple[str, ...], *, gone: bool) -> "Memory":
-        """Remember one more word, the history as far as it is told by now, and whether the goods have left."""
-        return Memory(told, word, goods=self.goods or gone or word in GOODS_WORDS)
-
-    @property
-    def ahead(self) -> str | None:
-        """The last word told, when the history did not have it yet (C-38)."""
-        return None if self.told[-1:] == (self.word,) else self.word
-
-
-def recall(refs: Mapping[str, str]) -> Memory:
-    """Read the memory of an attempt."""
-    told = tuple(refs[TOLD].split(",")) if refs.get(TOLD) else ()
-    return Memory(told, refs.get(WORD) or None, GOODS in refs)
-
-
-def refs_of(memory: Memory) -> dict[str, str]:
-    """Write a memory down whole, for the engine merges the refs of one observation after the other."""
-    refs = {TOLD: ",".join(memory.told), WORD: memory.word or "", GOODS: "1" if memory.goods else ""}
-    return {key: value for key, value in refs.items() if value}
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """The positions of the entries that are news, what is told after them, and notes on an odd history."""
-
-    positions: range
-    told: tuple[str, ...]
+    at: datetime | None = None
+    assumed_zone: str | None = None
     notes: tuple[str, ...] = ()
 
 
-def news(words: tuple[str, ...], memory: Memory, *, ordered: bool) -> News:
-    """Compare a history with what was told of it; one that is missing or out of order brings no news."""
-    known = len(memory.told)
-    if words == memory.told[: len(words)]:
-        return News(range(0), memory.told)
-    if not ordered:
-        return News(range(0), words, (UNORDERED,))
-    if words[:known] != memory.told:
-        return News(range(0), words, (REWRITTEN,))
-    return News(range(known + _overtaken(words[known:], memory.ahead), len(words)), words)
+UNKNOWN_TIME = EventTime()
 
 
-def _overtaken(words: Sequence[str], ahead: str | None) -> int:
-    """Count the entries that come late: what was told from `Status` lies behind them."""
-    if ahead is None:
+def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
+    """Parse a `Date` in the account's zone; an unreadable or future time is left out and noted (C-37, X-01)."""
+    if text is None or len(text) < SHORTEST_DATE:
+        return EventTime(notes=(TIME_UNREADABLE,))
+    try:
+        time = datetime.fromisoformat(text)
+        instants = _instants(time, ZoneInfo(zone))
+    except (ValueError, OverflowError):
+        return EventTime(notes=(TIME_UNREADABLE,))
+    past = [instant for instant in instants if instant <= now + CLOCK_TOLERANCE]
+    if not past:
+        return EventTime(notes=(TIME_AHEAD,))
+    return EventTime(max(past), None if time.tzinfo else zone)
+
+
+def _instants(time: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Return every instant that a time can mean: a time without a zone is ambiguous when the clock goes back.
+
+    The caller uses the last instant that has passed. With the first one, an event of the second hour would look older
+    than an event of the first hour, and older events are ignored.
+    """
+    if time.tzinfo:
+        return [time.astimezone(UTC)]
+    return [time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+
+
+def are_in_order(times: Sequence[EventTime]) -> bool:
+    """Return whether the known times never decrease."""
+    return all(earlier <= later for earlier, later in pairwise(time.at for time in times if time.at))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingState:
+    """The part of an attempt's tracking that was reported already."""
+
+    history: tuple[str, ...] = ()
+    """The codes of the history."""
+    last_code: str | None = None
+    """The last reported code, which may not be in the history yet (C-38)."""
+    goods_collected: bool = False
+
+    @classmethod
+    def load(cls, codec_state: Mapping[str, str]) -> "TrackingState":
+        """Read the state of an attempt."""
+        history = tuple(codec_state[HISTORY].split(",")) if codec_state.get(HISTORY) else ()
+        return cls(history, codec_state.get(LAST_CODE) or None, GOODS_COLLECTED in codec_state)
+
+    def dump(self) -> dict[str, str]:
+        """Return the whole state as codec state, because the engine merges observations one by one."""
+        values = {
+            HISTORY: ",".join(self.history),
+            LAST_CODE: self.last_code or "",
+            GOODS_COLLECTED: "1" if self.goods_collected else "",
+        }
+        return {key: value for key, value in values.items() if value}
+
+    def after(self, code: str, history: tuple[str, ...], *, collected: bool) -> "TrackingState":
+        """Return the state after one more code; `history` is the part reported by then."""
+        return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
+
+    @property
+    def code_ahead(self) -> str | None:
+        """The last reported code, when the history did not end with it (C-38)."""
+        return None if self.history[-1:] == (self.last_code,) else self.last_code
+
+
+def recordable(code: str) -> str:
+    """Return a code without commas, which separate the recorded codes."""
+    return code.replace(",", ";")
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntries:
+    """The positions of the new entries, the history that is reported with them, and notes on its oddities."""
+
+    positions: range
+    history: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool) -> NewEntries:
+    """Return the entries of a history that were not reported before; none when it is missing or out of order."""
+    reported = len(state.history)
+    if codes == state.history[: len(codes)]:
+        return NewEntries(range(0), state.history)
+    if not in_order:
+        return NewEntries(range(0), codes, (HISTORY_UNORDERED,))
+    if codes[:reported] != state.history:
+        return NewEntries(range(0), codes, (HISTORY_REWRITTEN,))
+    return NewEntries(range(reported + _late_entries(codes[reported:], state.code_ahead), len(codes)), codes)
+
+
+def _late_entries(codes: Sequence[str], code_ahead: str | None) -> int:
+    """Return how many entries lead up to a code that was reported before them."""
+    if code_ahead is None:
         return 0
-    passed = sum(1 for _ in takewhile(lambda word: _before(word, ahead), words))
-    return passed + (tuple(words[passed : passed + 1]) == (ahead,))
+    earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, code_ahead), codes))
+    return earlier + (tuple(codes[earlier : earlier + 1]) == (code_ahead,))
 
 
-def _before(word: str, ahead: str) -> bool:
-    earlier, later = rank(word), rank(ahead)
-    return earlier is not None and later is not None and earlier < later
+def _precedes(code: str, other: str) -> bool:
+    rank, other_rank = rank_of(code), rank_of(other)
+    return rank is not None and other_rank is not None and rank < other_rank

@@ -1,9 +1,10 @@
-"""Cervo's messages as they stand on the wire: the order we send, the order and the callback we receive.
+"""Cervo's messages on the wire: the create that we send, and the id, the order and the callback that we receive.
 
-Numbers are kept as they were written, for here they are words and telephone numbers. What cannot be read is None.
+Numbers stay text, because they are codes and telephone numbers. A value that cannot be parsed is None.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -17,14 +18,18 @@ from worker.http.redaction import single_line
 
 MAX_HISTORY = 100
 MAX_FIELDS = 100
-MAX_WORD = 32
+MAX_CODE = 32
+"""The longest code, time or telephone number, in characters."""
 MAX_TEXT = 300
 MAX_URL = 2000
 
+ORDER_ID = re.compile(r"[1-9][0-9]{0,18}")
+"""Cervo's own order id (C-21). Our `id` of the create is never one (C-31)."""
+
 
 @dataclass(frozen=True, slots=True)
-class RawOrder:
-    """The body of POST /order: all sixteen keys in the document's order (C-12)."""
+class CreateBody:
+    """The body of POST /order, with all sixteen keys in the order of the API document (C-12)."""
 
     address: str
     lng: float
@@ -44,7 +49,7 @@ class RawOrder:
     storelng: float
 
     def to_json(self) -> bytes:
-        """Write the body; the price as a number with two decimals, which `json` cannot do for a Decimal (C-16)."""
+        """Return the body as JSON. The price has two decimals, which `json` cannot write for a Decimal (C-16)."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         text = ", ".join(f"{json.dumps(name)}: {_literal(value)}" for name, value in pairs)
         return f"{{{text}}}".encode("utf-8", "replace")
@@ -55,27 +60,27 @@ def _literal(value: str | float | Decimal) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RawEntry:
-    """One entry of `OrderStatus`; both are None when the entry is unreadable (C-37)."""
+class HistoryEntry:
+    """One entry of `OrderStatus` (C-37). Both fields are None when the entry is unreadable."""
 
-    word: str | None = None
+    code: str | None = None
     date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RawView:
-    """The answer to GET /order."""
+class OrderReply:
+    """The answer to GET /order. `code` is `Status`, and `history` is `OrderStatus`."""
 
-    status: str | None
-    history: tuple[RawEntry, ...] = ()
+    code: str | None
+    history: tuple[HistoryEntry, ...] = ()
     driver_name: str | None = None
     driver_mobile: str | None = None
     tracking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class RawCallback:
-    """What a callback says (Cervo, "Callback parameters")."""
+class CallbackFields:
+    """The fields of a callback (Cervo, "Callback parameters")."""
 
     order_id: str | None = None
     driver_name: str | None = None
@@ -85,66 +90,82 @@ class RawCallback:
     tracking: str | None = None
 
 
-CALLBACK_KEYS = frozenset(field.name.replace("_", "") for field in fields(RawCallback))
+CALLBACK_KEYS = frozenset(field.name.replace("_", "") for field in fields(CallbackFields))
 
 
-def raw_view(body: bytes) -> RawView | None:
-    """Read the answer to GET /order; None when it is no JSON object."""
-    raw = _object(body)
+def body_text(body: bytes) -> str:
+    """Return a body as text without a byte order mark or outer whitespace."""
+    return body.decode("utf-8-sig", "replace").strip()
+
+
+def is_order_id(text: str | None) -> bool:
+    """Return whether a text is an order id of Cervo's (C-21)."""
+    return text is not None and ORDER_ID.fullmatch(text) is not None
+
+
+def parse_order_id(body: bytes) -> str | None:
+    """Parse the answer to a create, a bare or quoted order id (C-21); None when it is anything else."""
+    text = body_text(body).strip("\"'").strip()
+    return text if is_order_id(text) else None
+
+
+def parse_order(body: bytes) -> OrderReply | None:
+    """Parse the answer to GET /order; None when it is not a JSON object."""
+    raw = _json_object(body)
     if raw is None:
         return None
     history = raw.get("orderstatus")
-    return RawView(
-        status=one_line(raw.get("status"), MAX_WORD),
-        history=tuple(_entry(raw_entry) for raw_entry in history[:MAX_HISTORY]) if isinstance(history, list) else (),
-        driver_name=one_line(raw.get("drivername")),
-        driver_mobile=one_line(raw.get("drivermobile"), MAX_WORD),
-        tracking=one_line(raw.get("tracking"), MAX_URL),
+    return OrderReply(
+        code=clean_line(raw.get("status"), MAX_CODE),
+        history=tuple(map(_entry, history[:MAX_HISTORY])) if isinstance(history, list) else (),
+        driver_name=clean_line(raw.get("drivername")),
+        driver_mobile=clean_line(raw.get("drivermobile"), MAX_CODE),
+        tracking=clean_line(raw.get("tracking"), MAX_URL),
     )
 
 
-def raw_callback(callback: Callback) -> RawCallback | None:
-    """Read a callback from its JSON, form or query (C-50); None when it says nothing we know."""
-    raw = _folded(dict(_pairs(callback.query))) | (_posted(callback) or {})
+def parse_callback(callback: Callback) -> CallbackFields | None:
+    """Parse a callback from its JSON, form or query (C-50); None when it has no documented field."""
+    raw = _normalise(dict(_pairs(callback.query))) | (_parse_body(callback) or {})
     if CALLBACK_KEYS.isdisjoint(raw):
         return None
-    return RawCallback(
-        order_id=one_line(raw.get("orderid")),
-        driver_name=one_line(raw.get("drivername")),
-        driver_mobile=one_line(raw.get("drivermobile"), MAX_WORD),
-        order_status=one_line(raw.get("orderstatus"), MAX_WORD),
-        cancel=one_line(raw.get("cancel"), 4 * MAX_TEXT),  # cut for good once nothing in it is half a name
-        tracking=one_line(raw.get("tracking"), MAX_URL),
+    return CallbackFields(
+        order_id=clean_line(raw.get("orderid")),
+        driver_name=clean_line(raw.get("drivername")),
+        driver_mobile=clean_line(raw.get("drivermobile"), MAX_CODE),
+        order_status=clean_line(raw.get("orderstatus"), MAX_CODE),
+        cancel=clean_line(raw.get("cancel"), 4 * MAX_TEXT),  # cut again after redaction, which needs whole names
+        tracking=clean_line(raw.get("tracking"), MAX_URL),
     )
 
 
-def one_line(value: object, limit: int = MAX_TEXT) -> str | None:
-    """Make a carrier's text safe to store: one line, no control characters, of limited length; None when empty."""
+def clean_line(value: object, limit: int = MAX_TEXT) -> str | None:
+    """Return a carrier's text as one line of limited length without control characters; None when empty."""
     if not isinstance(value, str):
         return None
     return single_line(value, limit) or None
 
 
-def _entry(raw_entry: object) -> RawEntry:
+def _entry(raw_entry: object) -> HistoryEntry:
     if not isinstance(raw_entry, dict):
-        return RawEntry()
-    raw = _folded(raw_entry)
-    return RawEntry(one_line(raw.get("status"), MAX_WORD), one_line(raw.get("date"), MAX_WORD))
+        return HistoryEntry()
+    raw = _normalise(raw_entry)
+    return HistoryEntry(clean_line(raw.get("status"), MAX_CODE), clean_line(raw.get("date"), MAX_CODE))
 
 
-def _posted(callback: Callback) -> dict[str, Any] | None:
+def _parse_body(callback: Callback) -> dict[str, Any] | None:
     content_type = callback.headers.get("content-type", "")
     if content_type.lower().startswith("multipart/"):
-        return _folded(_multipart(content_type, callback.body))
-    return _object(callback.body) or _folded(dict(_pairs(callback.body.decode("utf-8-sig", "replace"))))
+        return _normalise(_multipart(content_type, callback.body))
+    return _json_object(callback.body) or _normalise(dict(_pairs(callback.body.decode("utf-8-sig", "replace"))))
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
+def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         raw = json.loads(body.decode("utf-8-sig", "replace"), parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError):
         return None
-    return _folded(raw) if isinstance(raw, dict) else None
+    return _normalise(raw) if isinstance(raw, dict) else None
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -158,7 +179,7 @@ def _multipart(content_type: str, body: bytes) -> dict[str, Any]:
     head = f"Content-Type: {' '.join(content_type.split())}\r\n\r\n".encode("latin-1", "replace")
     try:
         parts = list(BytesParser().parsebytes(head + body).walk())
-    except RecursionError:  # parts within parts within parts
+    except RecursionError:  # deeply nested parts
         return {}
     return {str(part.get_param("name", header="content-disposition")): _content(part) for part in parts}
 
@@ -168,6 +189,6 @@ def _content(part: Message) -> str | None:
     return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else None
 
 
-def _folded(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Forget case and underscores, for the document has three ways to write a key (C-05)."""
+def _normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys in lower case without underscores, because the document has three styles of key (C-05)."""
     return {key.replace("_", "").lower(): value for key, value in raw.items()}

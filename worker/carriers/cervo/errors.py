@@ -1,0 +1,95 @@
+"""The meaning of Cervo's HTTP statuses and error texts, with one check for each kind of call.
+
+A check returns when the status is the documented success, and raises a CarrierError otherwise.
+"""
+
+import re
+from datetime import datetime
+from http import HTTPStatus
+
+from schemas.orders import Order
+from schemas.status import Reason
+from worker.carriers.cervo.wire import MAX_TEXT, body_text, clean_line
+from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
+from worker.http.call import Reply
+from worker.http.redaction import redact_contacts, redact_customer
+
+REJECTED_TOKEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+IS_REQUIRED = re.compile(r"\bis required\b", re.IGNORECASE)
+REQUIRED_OR_INVALID = re.compile(r"\b(required|invalid)\b", re.IGNORECASE)
+MENTIONS_EXISTING_ORDER = re.compile(r"duplicat|already|exist", re.IGNORECASE)
+
+
+def check_create(reply: Reply, order: Order, now: datetime) -> None:
+    """Check the status of the answer to a create.
+
+    Raises Unavailable (C-02), Refused for a recognised validation error (C-22), and Uncertain for every other status,
+    because the order may exist (C-23).
+    """
+    _check_access(reply, now)
+    if reply.status != HTTPStatus.OK:
+        raise _validation_error(reply, order) or Uncertain(f"the create was answered with HTTP {reply.status}")
+
+
+def check_read(reply: Reply, now: datetime) -> None:
+    """Check the status of the answer to a read. An error never proves that the order is gone (C-40).
+
+    Raises Unavailable or Unreadable.
+    """
+    _check_access(reply, now)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Unavailable(f"the read was answered with HTTP {reply.status}", retry_after=reply.retry_after(now))
+    if reply.status != HTTPStatus.OK:
+        raise Unreadable(f"the read was answered with HTTP {reply.status}")
+
+
+def check_cancel(reply: Reply, order: Order) -> None:
+    """Check the status of the answer to a cancel (C-47). Raises Unavailable, Refused for a 400, or Uncertain."""
+    _check_access(reply)
+    if reply.status == HTTPStatus.BAD_REQUEST:
+        raise Refused(Reason.UNKNOWN, _error_text(reply, order))
+    if reply.status != HTTPStatus.OK:
+        raise Uncertain(f"the cancel was answered with HTTP {reply.status}")
+
+
+def check_probe(reply: Reply) -> None:
+    """Check the status of the answer to a probe: any other answer proves that the token works (C-02, C-40).
+
+    Raises Unavailable.
+    """
+    _check_access(reply)
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Unavailable(f"HTTP {reply.status}")
+
+
+def _check_access(reply: Reply, now: datetime | None = None) -> None:
+    """Raise Unavailable when Cervo rejects the token (C-02), and Throttled when it limits the rate (C-04)."""
+    if reply.status in REJECTED_TOKEN:
+        raise Unavailable(f"HTTP {reply.status}: the token is not accepted", account=True)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise Throttled("HTTP 429: too many requests", retry_after=reply.retry_after(now))
+
+
+def _validation_error(reply: Reply, order: Order) -> Refused | None:
+    """Return the refusal when an error's text, which is not JSON, names a fault in our data (C-22)."""
+    if reply.status < HTTPStatus.BAD_REQUEST or reply.status == HTTPStatus.REQUEST_TIMEOUT:
+        return None
+    text = body_text(reply.body)
+    validation = REQUIRED_OR_INVALID if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR else IS_REQUIRED
+    # A duplicate means that the order exists, and Cervo itself sends no HTML.
+    if _is_html(text) or MENTIONS_EXISTING_ORDER.search(text) or not validation.search(text):
+        return None
+    return Refused(Reason.VALIDATION, _error_text(reply, order))
+
+
+def _error_text(reply: Reply, order: Order) -> str:
+    """Return an error's text without the customer's data; empty for a page of HTML."""
+    text = body_text(reply.body)
+    if _is_html(text):
+        return ""
+    return clean_line(redact_contacts(redact_customer(text[: 4 * MAX_TEXT], order))) or ""
+
+
+def _is_html(text: str) -> bool:
+    return text.startswith("<")
