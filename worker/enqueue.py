@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from celery import current_app
+from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker import log
@@ -73,8 +74,11 @@ RELAYING = SingleFlight()
 """The relay of this process. Many changes need it at once, and a task for each would cost more than the relaying."""
 
 
+@dataclass(frozen=True)
 class TaskQueue:
-    """Send wake-up tasks through the Celery app of this process."""
+    """Send wake-up tasks."""
+
+    app: Celery
 
     def send(self, tasks: Iterable[WakeUp]) -> None:
         """Send tasks. A broker that is away is only logged; a relay under way in this process needs no message."""
@@ -82,9 +86,9 @@ class TaskQueue:
         if not wanted:
             return
         try:
-            with current_app.producer_or_acquire() as producer:
+            with self.app.producer_or_acquire() as producer:
                 for name, arguments in wanted:
-                    current_app.send_task(name, args=arguments, producer=producer)
+                    self.app.send_task(name, args=arguments, producer=producer)
         except (OperationalError, OSError) as error:
             logger.warning("task.send_failed", error=type(error).__name__, count=len(wanted))
 
@@ -108,12 +112,11 @@ class TaskQueue:
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue."""
-        with current_app.connection_or_acquire() as connection:
+        with self.app.connection_or_acquire() as connection:
             channel = connection.default_channel
-            return {queue: _depth(channel, queue) for queue in queues}
+            return {queue: self._depth(channel, queue) for queue in queues}
 
-
-def _depth(channel: Any, queue: str) -> int:
-    # Not passively: on Redis an empty queue is one that does not exist.
-    declared: Any = current_app.amqp.queues[queue](channel).queue_declare()
-    return int(declared.message_count)
+    def _depth(self, channel: Any, queue: str) -> int:
+        # Not passively: on Redis an empty queue is one that does not exist.
+        declared: Any = self.app.amqp.queues[queue](channel).queue_declare()
+        return int(declared.message_count)

@@ -1,23 +1,31 @@
-"""What the store's tests are made of: a shop, its orders, messages about them and the rules of two carriers."""
+"""Sample data of the database's tests: a shop, its orders, messages about them and the terms of two carriers."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from celery import Celery
 from sqlalchemy import Table, insert, select
 from sqlmodel import SQLModel
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord, delivery_id
+from schemas.ordering import NO_DEFAULTS
 from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, Message, Order, OrderRef, Payment
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.stores import Store
 from tests.domain.scenario import a_store
 from worker.carriers.port import Cadence, Capabilities
+from worker.database import deliveries
 from worker.database.database import Database
-from worker.database.inbox import Intake
+from worker.database.deliveries import Decision
 from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Step, UnmappedStatus
+from worker.enqueue import TaskQueue, WakeUp
+from worker.services.ingest import Ingest
+from worker.services.updates import Updates
 
 NOW = datetime(2026, 11, 21, 17, 40, 0, 123456, UTC)
 LATER = NOW + timedelta(hours=1)
@@ -51,13 +59,49 @@ def message(data: Order | OrderRef | Cancellation, identity: str | None = None) 
     return Message(source="platform", id=identity or f"message {data.order_id}", type=kind, data=data)
 
 
-def take_in(store: Database, *messages: Message, now: datetime = NOW) -> list[Delivery]:
-    """Take messages in as the reader does."""
-    return store.take_in(Intake(messages, file_stores=SHOPS), RULES, now)
+@dataclass(frozen=True)
+class SentTasks(TaskQueue):
+    """A task queue that only remembers what was sent."""
+
+    sent: list[WakeUp] = field(default_factory=list)
+
+    def send(self, tasks: Iterable[WakeUp]) -> None:
+        self.sent.extend(tasks)
+
+
+def updates(store: Database) -> Updates:
+    """Return the service that changes deliveries, on a queue without a broker."""
+    return Updates(store, SentTasks(Celery(set_as_current=False)))
+
+
+def ingest(store: Database, *, now: datetime = NOW, shops: Mapping[str, Store] = SHOPS, gate: str = "placed") -> Ingest:
+    """Return the service that stores messages."""
+    return Ingest(store, updates(store), RULES, shops, NO_DEFAULTS, gate, lambda: now)
+
+
+def take_in(
+    store: Database,
+    *messages: Message,
+    now: datetime = NOW,
+    shops: Mapping[str, Store] = SHOPS,
+    gate: str = "placed",
+) -> list[Delivery]:
+    """Store messages as the reader does; return the deliveries that changed."""
+    return [change.delivery for change in ingest(store, now=now, shops=shops, gate=gate).store(messages)]
+
+
+def fetched(store: Database, named: Message, now: datetime = NOW) -> list[Delivery]:
+    """Store an order that was fetched for a message; return the deliveries that changed."""
+    return [change.delivery for change in ingest(store, now=now).store_fetched(named.source, named.id, named)]
+
+
+def changed(store: Database, ids: Iterable[str], decide: Decision) -> list[Delivery]:
+    """Change deliveries; return those that changed."""
+    return [change.delivery for change in store.persist(deliveries.update, ids, decide)]
 
 
 def place(store: Database, *order_ids: str) -> list[str]:
-    """Take orders in; return their deliveries' ids."""
+    """Store orders; return their deliveries' ids."""
     return [each.id for each in take_in(store, *(message(order(each)) for each in order_ids or ("2011",)))]
 
 
@@ -193,5 +237,6 @@ def full(delivery: Delivery) -> Delivery:
 
 __all__ = [
     "ID", "LATER", "NOW", "ORDER", "RULES", "SHOP", "SHOPS", "Cancellation", "DeliveryType", "OrderRef", "begun",
-    "events", "full", "message", "order", "place", "put_row", "rows", "take_in",
+    "changed", "events", "fetched", "full", "ingest", "message", "order", "place", "put_row", "rows", "take_in",
+    "updates",
 ]  # fmt: skip

@@ -22,21 +22,20 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, TimeoutError  # noqa: A004
 
 from tests.conftest import _postgres_of_our_own, _upgrade
-from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, begun, message, order, place, take_in
+from tests.database.samples import ID, LATER, NOW, begun, fetched, message, order, place, take_in
+from tests.database.samples import changed as update
 from tests.services.simulation import Simulation
 from tests.web.edge import SECRET, Edge
 from worker.carriers.port import Callback
 from worker.database import accounts, callbacks, deliveries, inbox, leases, outbox
 from worker.database.connection import BUSY_SECONDS, LIMITS, is_transient, without_limit
 from worker.database.database import Database
-from worker.database.inbox import Intake
 from worker.domain.delivery import Change, Delivery
-from worker.services.crash_recovery import CrashRecovery
 
 CALLBACK = Callback(method="POST", body=b"{}", headers={})
 LASTING: dict[str, Callable[[Database], Any]] = {
     "update": lambda store: store.persist(deliveries.update, [ID], begun),
-    "fetched": lambda store: store.fetched("platform", "m", Intake([message(order("2013"))], (), SHOPS), RULES, NOW),
+    "fetched": lambda store: fetched(store, message(order("2013"), "m")),
     "sent": lambda store: store.persist(outbox.mark_published, [(1, "7-0")], NOW),
 }
 """What would be lost if it failed."""
@@ -45,7 +44,7 @@ REPEATED: dict[str, Callable[[Database], Any]] = {
     "claim": lambda store: store.write(deliveries.claim, LATER, 10),
     "keep_callback": lambda store: store.write(callbacks.save, "borzo", CALLBACK, NOW),
     "claim_callbacks": lambda store: store.write(callbacks.claim, NOW, 10),
-    "apply_callback": lambda store: store.apply_callback("none", "applied", (ID, 1), begun),
+    "apply_callback": lambda store: store.write(callbacks.apply, "none", "applied", ID, begun),
     "to_fetch": lambda store: store.write(inbox.claim_fetches, NOW, 10),
     "take_lease": lambda store: store.write(leases.take, "relay", "me", NOW, 5),
     "put_facts": lambda store: store.write(accounts.put_account_metadata, "borzo", {}),
@@ -126,7 +125,7 @@ def killed(postgres_url: str) -> Iterator[Callable[..., Database]]:
 def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
     killed: Callable[..., Database], name: str, moment: str
 ) -> None:
-    store = killed(moment, patience=(0,))
+    store = killed(moment, retry_pauses=(0,))
     LASTING[name](store)
     found = {
         "update": lambda: len(store.read(deliveries.load, [ID])[0].attempts),
@@ -140,7 +139,7 @@ def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
 def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a_new_one(
     killed: Callable[..., Database], name: str
 ) -> None:
-    store = killed("before_cursor_execute", patience=())
+    store = killed("before_cursor_execute", retry_pauses=())
     with pytest.raises(DBAPIError) as caught:
         EVERYTHING[name](store)
     assert is_transient(caught.value)
@@ -154,15 +153,15 @@ def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and
     with closing(street):
         for order_id, shop in {"1": "34", "2": "21", "3": "17"}.items():
             street.place(order_id=order_id, store_id=shop)
-        street.container.database._patience = (0,)
+        street.container.database = Database(postgres_url, retry_pauses=(0,))
         for moment, often in {"before_cursor_execute": 0.02, "commit": 0.1}.items():
             chance = random.Random(moment)
             kills(street.container.database, moment, [chance.random() < often for _ in range(2000)])
-        replay, statuses = CrashRecovery(street.container), {"queued"}
+        statuses = {"queued"}
         for _ in range(300):
             with suppress(DBAPIError):  # a task that fails is handed out again
                 street.pass_time(30)
-                replay.step()
+                street.container.crash_recovery.recover()
                 statuses = {each.status.value for each in street.container.database.read(deliveries.recent, 10)}
             if statuses == {"delivered"}:
                 break
@@ -193,7 +192,7 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
     own_postgres: tuple[str, Callable[[], None]],
 ) -> None:
     url, restart = own_postgres
-    with closing(Database(url, patience=(0,))) as store:
+    with closing(Database(url, retry_pauses=(0,))) as store:
         place(store)
         crashes = iter([restart])
 
@@ -201,17 +200,17 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
             next(crashes, lambda: None)()
             return begun(delivery)
 
-        assert [len(each.attempts) for each in store.persist(deliveries.update, [ID], decide)] == [1]
+        assert [len(each.attempts) for each in update(store, [ID], decide)] == [1]
         assert [len(each.attempts) for each in store.read(deliveries.load, [ID])] == [1]
 
 
 def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
-    with closing(Database(postgres_url, patience=(0, 0))) as store, psycopg.connect(postgres_url) as other:
+    with closing(Database(postgres_url, retry_pauses=(0, 0))) as store, psycopg.connect(postgres_url) as other:
         low, high = sorted(place(store, "1", "2"))
         other.execute("SET deadlock_timeout = '1min'")  # so that it is not this one that gives way
         other.execute("SELECT 1 FROM delivery WHERE id = %s FOR UPDATE", [high])
         with ThreadPoolExecutor(1) as pool:
-            changed = pool.submit(store.update, [low, high], lambda each: Change(replace(each, detail="mine")))
+            changed = pool.submit(update, store, [low, high], lambda each: Change(replace(each, detail="mine")))
             _until_somebody_waits(postgres_url)
             other.execute("UPDATE delivery SET detail = 'other', failures = 7 WHERE id = %s", [low])
             other.commit()
@@ -255,8 +254,7 @@ class OnSqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.edge = Edge(f"sqlite:///{path}")
-        self.store = self.edge.container.database
-        self.store._patience = ()
+        self.store = self.edge.container.database = Database(f"sqlite:///{path}", retry_pauses=())
         self.pragma("busy_timeout", 0)
 
     def pragma(self, name: str, value: object) -> None:
@@ -334,7 +332,7 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
-    with closing(Database(request.getfixturevalue(database), pool_size=1, patience=())) as store:
+    with closing(Database(request.getfixturevalue(database), pool_size=1, retry_pauses=())) as store:
         place(store)
         store.engine.pool._timeout = 0  # type: ignore[attr-defined]
         with store.engine.connect(), store.engine.connect():
@@ -358,7 +356,7 @@ from worker.database.connection import passing
 from worker.database.database import Store
 
 log.setup("INFO", "json")
-store, journal = Store(sys.argv[1], patience=()), Journal(Path(sys.argv[2]))
+store, journal = Store(sys.argv[1], retry_pauses=()), Journal(Path(sys.argv[2]))
 limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
 try:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from schemas.orders import OrderRef, found_order_message
-from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, events, message, order, rows, take_in
+from tests.database.samples import ID, LATER, NOW, events, fetched, ingest, message, order, rows, take_in
 from worker.database import deliveries, inbox
 from worker.database.database import Database
-from worker.database.inbox import DeadLetter, Intake
+from worker.database.inbox import DeadLetter
 from worker.domain.delivery import Delivery
 
 
@@ -39,15 +39,15 @@ def test_the_orders_to_fetch_are_handed_out_once_to_many(store: Database) -> Non
 
 def test_a_fetched_order_becomes_a_delivery_and_is_fetched_no_more(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
-    batch = Intake([message(order(), "named")], file_stores=SHOPS, fetched=True)
-    made = store.fetched("platform", "named", batch, RULES, NOW)
+    copy = message(order(), "named")
+    made = fetched(store, copy)
     assert (store.read(deliveries.load, [ID]), store.write(inbox.claim_fetches, LATER, 10)) == (made, [])
-    assert store.fetched("platform", "named", batch, RULES, LATER) == []
+    assert fetched(store, copy, LATER) == []
 
 
 def test_an_order_that_cannot_be_fetched_is_buried_and_fetched_no_more(store: Database) -> None:
     take_in(store, message(OrderRef(order_id="2011"), "named"))
-    store.fetched("platform", "named", Intake(dead=[DeadLetter(b"{}", "404", "platform/named")]), RULES, NOW)
+    ingest(store).bury_fetch("platform", "named", DeadLetter(b"{}", "404", "platform/named"))
     assert store.write(inbox.claim_fetches, LATER, 10) == []
     assert [letter["reason"] for letter in store.read(inbox.dead_letters, 10)] == ["404"]
 
@@ -74,8 +74,7 @@ def found(store: Database, **changes: Any) -> list[Delivery]:
     """Take in an order that was found at the platform, as its API shows it."""
     named = found_order_message("platform", "2011")
     take_in(store, named)
-    batch = Intake([replace(named, data=order(**changes))], file_stores=SHOPS, fetched=True)
-    return store.fetched("platform", named.id, batch, RULES, NOW)
+    return fetched(store, replace(named, data=order(**changes)))
 
 
 def test_a_message_that_differs_from_the_copy_that_was_found_is_a_repeat(store: Database) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from schemas.status import Cause, DeliveryStatus
 from tests.database.samples import ID, NOW, RULES, begun, place, rows
+from tests.database.samples import changed as update
 from worker.carriers.port import Callback, CallbackKey, Observation, Raw
 from worker.database import callbacks, deliveries
-from worker.database.callbacks import HINT_PATIENCE, StoredCallback
+from worker.database.callbacks import WAKE_UP_WAIT, StoredCallback
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle import apply_observations
@@ -66,8 +67,8 @@ def test_a_callback_that_comes_many_times_at_once_is_kept_once(store: Database) 
 
 def test_a_new_callback_is_left_to_its_hint_for_a_moment(store: Database) -> None:
     kept = keep(store)
-    assert store.write(callbacks.claim, NOW + HINT_PATIENCE - SECOND, 10) == []
-    assert store.write(callbacks.claim, NOW + HINT_PATIENCE, 10) == [kept]
+    assert store.write(callbacks.claim, NOW + WAKE_UP_WAIT - SECOND, 10) == []
+    assert store.write(callbacks.claim, NOW + WAKE_UP_WAIT, 10) == [kept]
 
 
 def test_the_older_a_waiting_callback_is_the_more_seldom_it_is_handed_out(store: Database) -> None:
@@ -79,8 +80,8 @@ def test_the_older_a_waiting_callback_is_the_more_seldom_it_is_handed_out(store:
 
 def test_an_applied_callback_is_handed_out_no_more(store: Database) -> None:
     kept = keep(store)
-    store.apply_callback(kept, "unreadable", None, end)
-    assert store.write(callbacks.claim, NOW + HINT_PATIENCE, 10) == []
+    store.write(callbacks.settle, kept, "unreadable")
+    assert store.write(callbacks.claim, NOW + WAKE_UP_WAIT, 10) == []
     found = store.read(callbacks.load, kept)
     assert found is not None
     assert found.result == "unreadable"
@@ -89,16 +90,16 @@ def test_an_applied_callback_is_handed_out_no_more(store: Database) -> None:
 def test_many_claimers_together_are_handed_every_callback_once(store: Database) -> None:
     kept = [keep(store, replace(CALLBACK, query=str(number))) for number in range(20)]
     with ThreadPoolExecutor(4) as pool:
-        handed = pool.map(lambda _: store.write(callbacks.claim, NOW + HINT_PATIENCE, 5), range(8))
+        handed = pool.map(lambda _: store.write(callbacks.claim, NOW + WAKE_UP_WAIT, 5), range(8))
         assert Counter(each for some in handed for each in some) == Counter(kept)
 
 
 @pytest.mark.trap("B-92")
 def test_a_callback_and_its_effect_are_one_commit(store: Database) -> None:
     place(store)
-    (begun_,) = store.persist(deliveries.update, [ID], begun)
-    kept, attempt = keep(store), begun_.attempts[0].id
-    changed = store.apply_callback(kept, "applied", (ID, attempt), end)
+    (begun_,) = update(store, [ID], begun)
+    kept = keep(store)
+    changed = [change.delivery for change in store.write(callbacks.apply, kept, "applied", ID, end)]
     assert changed == store.read(deliveries.load, [ID]) == [replace(begun_, detail="seen")]
     assert [row["result"] for row in rows(store, "callback")] == ["applied"]
 
@@ -106,16 +107,17 @@ def test_a_callback_and_its_effect_are_one_commit(store: Database) -> None:
 @pytest.mark.trap("B-83")
 def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: Database) -> None:
     place(store)
-    (begun_,) = store.persist(deliveries.update, [ID], begun)
+    (begun_,) = update(store, [ID], begun)
     kept, attempt = keep(store), begun_.attempts[0].id
     news = Observation(DeliveryStatus.CREATED, Raw("order", "new"), ref="7")
     before = len(rows(store, "event"))
 
-    def apply(_: int) -> list[Delivery]:
-        return store.apply_callback(
+    def apply(_: int) -> list[Change]:
+        return store.write(
+            callbacks.apply,
             kept,
             "applied",
-            (ID, attempt),
+            ID,
             lambda it: apply_observations(it, attempt, [news], RULES, NOW, Cause.CALLBACK),
         )
 
@@ -134,9 +136,9 @@ def test_a_callback_whose_effect_fails_still_waits(store: Database) -> None:
         raise ValueError("unreadable")
 
     with pytest.raises(ValueError, match="unreadable"):
-        store.apply_callback(kept, "applied", (ID, 1), fail)
+        store.write(callbacks.apply, kept, "applied", ID, fail)
     assert store.read(deliveries.load, [ID]) == before
-    assert store.write(callbacks.claim, NOW + HINT_PATIENCE, 10) == [kept]
+    assert store.write(callbacks.claim, NOW + WAKE_UP_WAIT, 10) == [kept]
 
 
 def test_an_attempt_is_found_by_our_reference_by_its_token_or_by_the_carriers_id(store: Database) -> None:

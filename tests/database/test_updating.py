@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from schemas.events import EventType
 from schemas.status import Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, take_in
+from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
 from worker.database.database import Database
 from worker.database.deliveries import Due
@@ -45,7 +46,7 @@ def due(store: Database, *order_ids: str, at: int = 0, **more: Any) -> list[str]
 
 def test_a_change_writes_the_delivery_its_attempt_and_its_event(store: Database) -> None:
     place(store)
-    changed = store.persist(deliveries.update, [ID], start)
+    changed = update(store, [ID], start)
     assert store.read(deliveries.load, [ID]) == changed
     assert [attempt.state for attempt in changed[0].attempts] == ["submitting"]
     assert events(store) == [QUEUED, (2, "delivery.updated")]
@@ -53,25 +54,25 @@ def test_a_change_writes_the_delivery_its_attempt_and_its_event(store: Database)
 
 def test_a_decision_sees_what_is_stored(store: Database) -> None:
     place(store)
-    changed = store.persist(deliveries.update, [ID], start)
+    changed = update(store, [ID], start)
     seen: list[Delivery] = []
-    assert store.persist(deliveries.update, [ID], seen.append) == []
+    assert update(store, [ID], seen.append) == []
     assert seen == changed
 
 
 def test_a_decision_for_nothing_writes_nothing(store: Database) -> None:
     place(store)
     before = rows(store, "delivery")
-    assert store.persist(deliveries.update, [ID], lambda _: None) == []
-    assert store.persist(deliveries.update, [], start) == []
-    assert store.persist(deliveries.update, ["no such delivery"], start) == []
+    assert update(store, [ID], lambda _: None) == []
+    assert update(store, [], start) == []
+    assert update(store, ["no such delivery"], start) == []
     assert rows(store, "delivery") == before
     assert events(store) == [QUEUED]
 
 
 def test_only_what_was_decided_is_changed(store: Database) -> None:
     first, second = place(store, "1", "2")
-    store.persist(deliveries.update, [first, second], lambda each: told(each, detail="x") if each.id == first else None)
+    update(store, [first, second], lambda each: told(each, detail="x") if each.id == first else None)
     assert {each.id: each.detail for each in store.read(deliveries.load, [first, second])} == {first: "x", second: None}
 
 
@@ -87,7 +88,7 @@ def test_an_error_in_a_decision_writes_nothing_of_the_batch(store: Database) -> 
         return start(delivery)
 
     with pytest.raises(ValueError, match="undecided"):
-        store.persist(deliveries.update, ids, decide)
+        update(store, ids, decide)
     assert [rows(store, name) for name in ("delivery", "attempt", "event")] == before
 
 
@@ -96,7 +97,7 @@ def test_an_event_that_cannot_be_written_takes_its_change_back(store: Database) 
     place(store)
     before = store.read(deliveries.load, [ID])
     with pytest.raises(IntegrityError):
-        store.persist(deliveries.update, [ID], lambda each: told(begun(replace(each, sequence=0)).delivery))
+        update(store, [ID], lambda each: told(begun(replace(each, sequence=0)).delivery))
     assert store.read(deliveries.load, [ID]) == before
 
 
@@ -105,7 +106,7 @@ def test_changes_at_the_same_time_come_one_after_the_other(store: Database) -> N
     with ThreadPoolExecutor(4) as pool:
         list(
             pool.map(
-                lambda _: store.persist(deliveries.update, [ID], lambda each: told(each, failures=each.failures + 1)),
+                lambda _: update(store, [ID], lambda each: told(each, failures=each.failures + 1)),
                 range(12),
             )
         )
@@ -119,7 +120,7 @@ def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Datab
     with ThreadPoolExecutor(4) as pool:
         jobs = [ids, ids[::-1]] * 4
         done = pool.map(
-            lambda some: store.persist(deliveries.update, some, lambda each: told(each, failures=each.failures + 1)),
+            lambda some: update(store, some, lambda each: told(each, failures=each.failures + 1)),
             jobs,
         )
         assert [len(each) for each in done] == [10] * 8
@@ -129,10 +130,10 @@ def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Datab
 @pytest.mark.trap("X-03")
 def test_two_live_attempts_of_a_delivery_are_impossible(store: Database) -> None:
     place(store)
-    store.persist(deliveries.update, [ID], start)
+    update(store, [ID], start)
     before = store.read(deliveries.load, [ID])
     with pytest.raises(IntegrityError):
-        store.persist(deliveries.update, [ID], lambda each: Change(begun(each, carrier="borzo").delivery))
+        update(store, [ID], lambda each: Change(begun(each, carrier="borzo").delivery))
     assert store.read(deliveries.load, [ID]) == before
 
 
@@ -143,34 +144,34 @@ def test_two_live_attempts_of_a_delivery_are_impossible(store: Database) -> None
 )
 def test_a_live_attempt_may_stand_beside_one_no_courier_can_come_of(store: Database, harmless: dict[str, Any]) -> None:
     place(store)
-    store.persist(deliveries.update, [ID], partial(begun, **harmless))
-    (changed,) = store.persist(deliveries.update, [ID], begun)
+    update(store, [ID], partial(begun, **harmless))
+    (changed,) = update(store, [ID], begun)
     assert [attempt.live and not attempt.surplus for attempt in changed.attempts] == [False, True]
     assert store.read(deliveries.load, [ID]) == [changed]
 
 
 def test_an_attempt_may_end_in_the_commit_that_begins_the_next(store: Database) -> None:
     place(store)
-    store.persist(deliveries.update, [ID], begun)
+    update(store, [ID], begun)
 
     def next_one(delivery: Delivery) -> Change:
         (first,) = delivery.attempts
         return begun(delivery.with_attempt(replace(first, ended_at=LATER)))
 
-    changed = store.persist(deliveries.update, [ID], next_one)
+    changed = update(store, [ID], next_one)
     assert store.read(deliveries.load, [ID]) == changed
 
 
 def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Database) -> None:
     place(store)
-    store.persist(deliveries.update, [ID], partial(begun, state=DeliveryStatus.QUEUED.value))
-    store.persist(deliveries.update, [ID], begun)
+    update(store, [ID], partial(begun, state=DeliveryStatus.QUEUED.value))
+    update(store, [ID], begun)
 
     def swap(delivery: Delivery) -> Change:
         first, second = delivery.attempts
         return Change(replace(delivery, attempts=(replace(first, state="submitting"), replace(second, ended_at=NOW))))
 
-    changed = store.persist(deliveries.update, [ID], swap)
+    changed = update(store, [ID], swap)
     assert store.read(deliveries.load, [ID]) == changed
 
 
@@ -196,7 +197,7 @@ def test_what_has_ended_is_never_handed_out(store: Database) -> None:
 def test_a_change_ends_the_lease(store: Database) -> None:
     due(store)
     store.write(deliveries.claim, NOW, 10)
-    store.persist(deliveries.update, [ID], lambda each: Change(replace(each, next_run_at=NOW + TICK)))
+    update(store, [ID], lambda each: Change(replace(each, next_run_at=NOW + TICK)))
     assert [each.id for each in store.write(deliveries.claim, NOW + TICK, 10)] == [ID]
 
 
@@ -218,14 +219,14 @@ def test_a_full_carriers_deliveries_are_left_for_later(store: Database) -> None:
 
 def test_a_step_about_a_courier_too_many_is_handed_out_to_his_own_carrier(store: Database) -> None:
     due(store, carrier="borzo")
-    (follows,) = store.persist(deliveries.update, [ID], start)
+    (follows,) = update(store, [ID], start)
     (attempt,) = follows.attempts
     extra = replace(attempt, id=attempt.id + 1, number=2, token="another", carrier="deliverit", surplus=True)
 
     def turn(each: Delivery) -> Change:
         return Change(replace(each.with_attempt(extra), step=Step.CANCEL, step_attempt_id=extra.id, next_run_at=NOW))
 
-    store.persist(deliveries.update, [ID], turn)
+    update(store, [ID], turn)
     assert store.write(deliveries.claim, NOW, 10, except_carriers=["deliverit"]) == []
     assert store.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.CANCEL, "deliverit")]
 
@@ -262,23 +263,23 @@ def test_the_newest_deliveries_are_listed_and_those_that_are_over_can_be_left_ou
     for minutes, each in enumerate("123"):
         take_in(store, message(order(each)), now=NOW + timedelta(minutes=minutes))
     (ended,) = store.read(deliveries.find, "3")
-    store.persist(deliveries.update, [ended.id], lambda each: Change(replace(each, status=DeliveryStatus.DELIVERED)))
+    update(store, [ended.id], lambda each: Change(replace(each, status=DeliveryStatus.DELIVERED)))
     assert [each.order.order_id for each in store.read(deliveries.recent, 2)] == ["3", "2"]
     assert [each.order.order_id for each in store.read(deliveries.recent, 2, unfinished=True)] == ["2", "1"]
 
 
 def test_deliveries_that_are_not_over_are_counted_by_status(store: Database) -> None:
     held, over, *_ = place(store, "1", "2", "3", "4")
-    store.persist(deliveries.update, [held], lambda each: Change(replace(each, status=DeliveryStatus.ON_HOLD)))
+    update(store, [held], lambda each: Change(replace(each, status=DeliveryStatus.ON_HOLD)))
     read_once_more = {"status": DeliveryStatus.DELIVERED, "step": Step.TRACK, "next_run_at": LATER}
-    store.persist(deliveries.update, [over], lambda each: Change(replace(each, **read_once_more)))  # type: ignore[arg-type]
+    update(store, [over], lambda each: Change(replace(each, **read_once_more)))  # type: ignore[arg-type]
     assert store.read(deliveries.status_counts) == {"queued": 2, "on_hold": 1}
 
 
 def test_the_attempts_of_a_delivery_come_in_their_order(store: Database) -> None:
     place(store)
     for number in (3, 1, 2):
-        store.persist(deliveries.update, [ID], partial(_with_ended, number=number))
+        update(store, [ID], partial(_with_ended, number=number))
     (found,) = store.read(deliveries.load, [ID])
     assert [attempt.number for attempt in found.attempts] == [1, 2, 3]
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from schemas.status import Cause, DeliveryStatus
-from tests.database.samples import LATER, NOW, RULES, begun, place
+from tests.database.samples import LATER, NOW, RULES, begun, place, updates
+from tests.database.samples import changed as update
 from worker.carriers.port import Booked, Observation, Raw
 from worker.database import accounts, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
+from worker.services.decisions import Decisions
 
 DELIVERED, FAILED = DeliveryStatus.DELIVERED, DeliveryStatus.FAILED
 
@@ -27,11 +29,12 @@ def follow(store: Database, delivery_id: str, *codes: str) -> Delivery:
         seen = lifecycle.apply_observations(followed.delivery, attempt, words, RULES, NOW, Cause.POLL)
         return Change(seen.delivery, (*followed.events, *seen.events))
 
-    return store.persist(deliveries.update, [delivery_id], say)[0]
+    return update(store, [delivery_id], say)[0]
 
 
 def explain(store: Database, word: str, status: DeliveryStatus, account: str = "borzo") -> list[str]:
-    return sorted(each.id for each in store.explain_word(account, word, status, RULES, LATER))
+    made = Decisions(updates(store), RULES, lambda: LATER)
+    return sorted(change.delivery.id for change in made.map_status(account, word, status))
 
 
 def test_words_are_kept_for_each_account_until_they_are_taken_back(store: Database) -> None:

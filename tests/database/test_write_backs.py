@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
 
 from schemas.orders import Message
 from schemas.status import DeliveryStatus
-from tests.database.samples import ID, NOW, RULES, SHOPS, order, place, rows
+from tests.database.samples import ID, NOW, order, place, rows, take_in
 from worker.database import deliveries, write_backs
 from worker.database.database import Database
-from worker.database.inbox import Intake
 from worker.domain.delivery import Change, Delivery
 from worker.ordering_api.write_policy import WriteBackState
 
@@ -25,7 +23,7 @@ UNTIL = NOW + 60 * SECOND
 @pytest.fixture
 def telling(store: Database) -> Iterator[Database]:
     """Give a store whose orders of the source `platform` are written back."""
-    made = Database(store.engine.url.render_as_string(hide_password=False), write_back="platform")
+    made = Database(store.engine.url.render_as_string(hide_password=False), write_back_source="platform")
     yield made
     made.close()
 
@@ -61,7 +59,7 @@ def test_no_order_of_another_source_is_looked_at_and_none_where_there_is_no_plat
     telling: Database, store: Database
 ) -> None:
     elsewhere = Message(source="another shop", id="1", type="order.placed", data=order("2012"))
-    telling.take_in(Intake([elsewhere], file_stores=SHOPS), RULES, NOW)
+    take_in(telling, elsewhere)
     place(store)
     moves(store, status=DeliveryStatus.CREATED)
     assert (
@@ -89,7 +87,7 @@ def test_of_many_at_once_one_looks(telling: Database) -> None:
     place(telling)
     with ThreadPoolExecutor(4) as pool:
         untils = [UNTIL + number * SECOND for number in range(8)]
-        begun = list(pool.map(partial(telling.begin_write_back, ID, NOW), untils))
+        begun = list(pool.map(lambda until: telling.write(write_backs.lease, ID, NOW, until), untils))
     assert [each for each in begun if each is not None] == [WriteBackState()]
 
 

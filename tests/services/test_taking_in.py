@@ -11,11 +11,10 @@ from tests.database.samples import (
     ID,
     LATER,
     NOW,
-    RULES,
     SHOP,
-    SHOPS,
     begun,
     events,
+    ingest,
     message,
     order,
     place,
@@ -25,7 +24,7 @@ from tests.database.samples import (
 )
 from worker.database import deliveries, inbox, shops
 from worker.database.database import Database
-from worker.database.inbox import DeadLetter, Intake
+from worker.database.inbox import DeadLetter
 from worker.domain.delivery import Step
 from worker.domain.schedule import LEASE
 
@@ -164,7 +163,7 @@ def test_the_same_order_id_of_another_platform_is_another_delivery(store: Databa
 def test_a_malformed_message_is_buried_and_told_once(store: Database) -> None:
     letter = DeadLetter(b"\x00\xffnot JSON", "message: not JSON", "1-0")
     for now in (NOW, LATER):
-        assert store.take_in(Intake(dead=[letter]), RULES, now) == []
+        assert ingest(store, now=now).store([], [letter]) == []
     (row,) = rows(store, "dead_letter")
     assert row == {
         "id": row["id"],
@@ -178,7 +177,7 @@ def test_a_malformed_message_is_buried_and_told_once(store: Database) -> None:
 
 
 def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_list(store: Database) -> None:
-    store.take_in(Intake(dead=[DeadLetter(b"raw", "why", "1-0")]), RULES, NOW)
+    ingest(store).store([], [DeadLetter(b"raw", "why", "1-0")])
     (row,) = store.read(inbox.dead_letters, 10)
     assert store.read(inbox.dead_letter, row["id"]) == b"raw"
     store.write(inbox.settle_dead_letter, row["id"], LATER)
@@ -187,18 +186,18 @@ def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_li
 
 
 def test_a_malformed_message_does_not_keep_a_good_one_out(store: Database) -> None:
-    store.take_in(Intake([message(order())], [DeadLetter(b"", "why", "1-0")], SHOPS), RULES, NOW)
+    ingest(store).store([message(order())], [DeadLetter(b"", "why", "1-0")])
     assert (len(rows(store, "delivery")), len(rows(store, "dead_letter"))) == (1, 1)
 
 
 def test_an_order_of_an_unknown_store_waits_for_a_person(store: Database) -> None:
-    (made,) = store.take_in(Intake([message(order())]), RULES, NOW)
+    (made,) = take_in(store, message(order()), shops={})
     assert (made.step, made.attention, made.carrier) == (Step.ROUTE, "unknown_store", None)
     assert events(store) == [QUEUED, (2, "delivery.attention_required")]
 
 
 def test_a_store_that_becomes_known_lets_its_orders_go(store: Database) -> None:
-    store.take_in(Intake([message(order()), message(order("18", store_id="18"))]), RULES, NOW)
+    take_in(store, message(order()), message(order("18", store_id="18")), shops={})
     assert store.write(deliveries.claim, NOW, 10) == []
     assert store.write(shops.save_shops, {"17": SHOP}, NOW) == 1
     assert [(due.id, due.step, due.carrier) for due in store.write(deliveries.claim, NOW, 10)] == [
@@ -208,8 +207,8 @@ def test_a_store_that_becomes_known_lets_its_orders_go(store: Database) -> None:
 
 
 def test_a_store_becomes_known_to_an_order_that_was_moved_to_it(store: Database) -> None:
-    store.take_in(Intake([message(order())]), RULES, NOW)
-    store.take_in(Intake([message(order(store_id="18", revision=2), "two")]), RULES, NOW)
+    take_in(store, message(order()), shops={})
+    take_in(store, message(order(store_id="18", revision=2), "two"), shops={})
     assert store.write(shops.save_shops, {"18": SHOP.model_copy(update={"store_id": "18"})}, NOW) == 1
 
 
@@ -257,7 +256,7 @@ def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store:
 @pytest.mark.trap("O-20")
 def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> None:
     orders = message(order("1", status=0)), message(order("2", status=7))
-    made = store.take_in(Intake(orders, file_stores=SHOPS, gate="accepted"), RULES, NOW)
+    made = take_in(store, *orders, gate="accepted")
     assert [(each.gate, each.detail, each.step) for each in made] == [
         ("accepted", "waiting_for_shop", Step.ROUTE),
         (None, None, Step.BOOK),
@@ -267,7 +266,7 @@ def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> 
 
 @pytest.mark.trap("O-20")
 def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Database) -> None:
-    store.take_in(Intake([message(order(status=0))], file_stores=SHOPS, gate="accepted"), RULES, NOW)
+    take_in(store, message(order(status=0)), gate="accepted")
     (let_go,) = take_in(store, message(order(status=7), "two"))
     assert (let_go.gate, let_go.step, store.read(deliveries.load, [ID])) == (None, Step.BOOK, [let_go])
     assert events(store) == [QUEUED, (2, "delivery.updated")]
