@@ -18,11 +18,11 @@ import httpx
 import pytest
 from celery import Celery
 
+from tests.services.containers import ReplaceableContainer
 from worker import container
 from worker.app import configure
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import Container
 from worker.database import deliveries
 from worker.database.database import Database
 from worker.domain.delivery import Delivery
@@ -32,7 +32,7 @@ from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import RateLimiter
 from worker.sandbox import Sandbox, SandboxConfig
-from worker.services.ingest import Reader
+from worker.services.ingest import OrdersReader
 from worker.web import create_app
 
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -71,7 +71,7 @@ class Simulation:
         wanted = {**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{database}", **environment}
         wanted.setdefault("JOURNAL_FOLDER", f"{folder}/journal")
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
-        self.container = Container(settings, clock=lambda: self.now)
+        self.container = ReplaceableContainer(settings, clock=lambda: self.now)
         self.redis: Any = fakeredis.FakeRedis()
         self.container.bus = Bus(self.redis, orders="orders", events="deliveries")
         self.container.breaker = CircuitBreaker(self.redis)
@@ -91,7 +91,6 @@ class Simulation:
         container.override(self.container)
         self.app: Celery = configure(settings)
         self.app.loader.import_default_modules()
-        self.reader = Reader(self.container)
         self._loop = asyncio.Runner()
         self.lose_hints = False
 
@@ -112,8 +111,13 @@ class Simulation:
 
     def read(self) -> None:
         """Let the reader take what waits; its first steps make the group and look for what it left behind."""
+        reader = self.reader()
         for _ in range(3):
-            self.reader.step(block_ms=1)
+            reader.step(block_ms=1)
+
+    def reader(self) -> OrdersReader:
+        """Return a reader of the orders stream."""
+        return OrdersReader(self.container.bus, self.container.ingest, "tests")
 
     def place(self, script: str = "happy", store_id: str = "34", order_id: str = "2011", **more: Any) -> None:
         """Place an order whose life follows a script of the sandbox."""
