@@ -80,7 +80,7 @@ def attempt(booking: Booking, now: datetime) -> AttemptView:
         pickup_at=booking.pickup_at,
         submitted_at=now,
         ref="F64u3fbxNdaoTyAcOisM",
-        codec_state={"cancel": "F64u3fbxNdaoTyAcOisM", "pickup": "2026-11-21T19:15:00+00:00"},
+        codec_state={"cancel_token": "F64u3fbxNdaoTyAcOisM", "agreed_pickup": "2026-11-21T19:15:00+00:00"},
         rank=10,
     )
 

@@ -99,9 +99,12 @@ def error_of(act: Callable[[], object]) -> CarrierError:
 
 @pytest.fixture
 def offered(attempt: AttemptView) -> AttemptView:
-    refs = {"accept": "acceptTOKEN01", "deny": "denyTOKEN0001", "cancel": "F64u3fbxNdaoTyAcOisM"}
+    tokens = {"accept_token": "acceptTOKEN01", "deny_token": "denyTOKEN0001", "cancel_token": "F64u3fbxNdaoTyAcOisM"}
     return replace(
-        attempt, state="awaiting_confirmation", codec_state={**refs, "pickup": "2026-11-21T18:30:00+00:00"}, rank=3
+        attempt,
+        state="awaiting_confirmation",
+        codec_state={**tokens, "agreed_pickup": "2026-11-21T18:30:00+00:00"},
+        rank=3,
     )
 
 
@@ -410,7 +413,8 @@ PLACED = Observation(
     raw=Raw("create", "created"),
     ref="F64u3fbxNdaoTyAcOisM",
     codec_state={
-        "cancel": "F64u3fbxNdaoTyAcOisM", "pickup": "2026-11-21T19:15:00+00:00", "order_id": "11823", "price": "60",
+        "cancel_token": "F64u3fbxNdaoTyAcOisM", "agreed_pickup": "2026-11-21T19:15:00+00:00",
+        "order_id": "11823", "price": "60",
     },
     pickup_eta=datetime(2026, 11, 21, 19, 15, tzinfo=UTC),
     dropoff_eta=datetime(2026, 11, 21, 19, 26, tzinfo=UTC),
@@ -432,9 +436,9 @@ def test_a_201_with_a_push_is_an_offer(codec: DeliverIt, booking: Booking, now: 
         raw=Raw("create", "push"),
         codec_state={
             **PLACED.codec_state,
-            "accept": "acceptTOKEN01",
-            "deny": "denyTOKEN0001",
-            "pickup": given.isoformat(),
+            "accept_token": "acceptTOKEN01",
+            "deny_token": "denyTOKEN0001",
+            "agreed_pickup": given.isoformat(),
         },
         pickup_eta=given,
         dropoff_eta=datetime(2026, 11, 21, 19, 36, tzinfo=UTC),
@@ -453,7 +457,7 @@ def test_a_moved_time_without_a_push_is_told(codec: DeliverIt, booking: Booking,
     booked = codec.read_booking(booking, said(201, {**json.loads(CREATED), "time": "20:20"}), now)
     assert booked.observation.status is DeliveryStatus.CREATED
     assert booked.observation.notes == ("pickup_time_changed",)
-    assert booked.observation.codec_state["pickup"] == "2026-11-21T19:20:00+00:00"
+    assert booked.observation.codec_state["agreed_pickup"] == "2026-11-21T19:20:00+00:00"
 
 
 @pytest.mark.trap("D-26")
@@ -590,10 +594,10 @@ def test_an_accepted_offer_is_created_with_its_new_cancel_link(
         raw=Raw("accept", "202"),
         ref="RYGKaXMCSN94WfqPEivy",
         codec_state={
-            "cancel": "RYGKaXMCSN94WfqPEivy",
-            "cancel_history": "F64u3fbxNdaoTyAcOisM",
-            "pickup": "2026-11-21T18:23:00+00:00",
-            "pickup_shown": "2026-11-21T18:23:00+00:00",
+            "cancel_token": "RYGKaXMCSN94WfqPEivy",
+            "earlier_cancel_tokens": "F64u3fbxNdaoTyAcOisM",
+            "agreed_pickup": "2026-11-21T18:23:00+00:00",
+            "listed_pickup": "2026-11-21T18:23:00+00:00",
         },
         pickup_eta=datetime(2026, 11, 21, 18, 23, tzinfo=UTC),
         dropoff_eta=datetime(2026, 11, 21, 18, 42, tzinfo=UTC),
@@ -726,7 +730,7 @@ def test_a_cancel_is_refused_from_a_minute_before_its_cut_off(
 
 @pytest.mark.trap("D-40")
 def test_the_cut_off_counts_from_the_time_the_list_showed_last(codec: DeliverIt, attempt: AttemptView) -> None:
-    earlier = replace(attempt, codec_state={**attempt.codec_state, "pickup_shown": "2026-11-21T17:20:00+00:00"})
+    earlier = replace(attempt, codec_state={**attempt.codec_state, "listed_pickup": "2026-11-21T17:20:00+00:00"})
     moment = datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
     assert codec.cancel(attempt, moment, allow_paid=False).method == "POST"
     assert isinstance(error_of(lambda: codec.cancel(earlier, moment, allow_paid=True)), Refused)
@@ -745,7 +749,7 @@ def test_an_order_whose_link_was_never_shown_cannot_be_cancelled(
 def test_the_newest_link_that_was_shown_is_the_one_to_cancel_by(
     codec: DeliverIt, attempt: AttemptView, now: datetime
 ) -> None:
-    shown = replace(attempt, ref="A" * 20, codec_state={"cancel": "B" * 20, "cancel_history": "A" * 20})
+    shown = replace(attempt, ref="A" * 20, codec_state={"cancel_token": "B" * 20, "earlier_cancel_tokens": "A" * 20})
     assert codec.cancel(shown, now, allow_paid=True).path.endswith("/cancel/14/" + "B" * 20)
 
 

@@ -151,7 +151,7 @@ def test_a_row_is_read_from_the_top_down(
 def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     reading = codec.read(tracking, listed(row(driverArrive="20:10", arriveAtCustomer="21:30")), [attempt], LATE)
     (seen,) = reading.observations[attempt.id]
-    assert len(seen.codec_state["fingerprint"]) == 32  # D-52
+    assert len(seen.codec_state["row_fingerprint"]) == 32  # D-52
     assert reading == Reading(
         {
             attempt.id: (
@@ -162,10 +162,10 @@ def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: Attempt
                     occurred_at_assumed_zone="Europe/Copenhagen",
                     ref=TOKEN,
                     codec_state={
-                        "at_arrive": "2026-11-21T19:10:00+00:00",
-                        "day": "2026-11-21",
-                        "fingerprint": seen.codec_state["fingerprint"],
-                        "pickup_shown": "2026-11-21T19:15:00+00:00",
+                        "driver_arrive": "2026-11-21T19:10:00+00:00",
+                        "listed_on": "2026-11-21",
+                        "row_fingerprint": seen.codec_state["row_fingerprint"],
+                        "listed_pickup": "2026-11-21T19:15:00+00:00",
                         "price": "60",
                     },
                     dropoff_eta=datetime(2026, 11, 21, 20, 30, tzinfo=UTC),
@@ -209,13 +209,13 @@ def test_done_and_cancelled_stays_delivered_and_is_told(codec: DeliverIt, attemp
 
 @pytest.mark.trap("D-56")
 def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
-    late = replace(attempt, codec_state={**attempt.codec_state, "pickup": "2026-11-21T22:50:00+00:00"})
+    late = replace(attempt, codec_state={**attempt.codec_state, "agreed_pickup": "2026-11-21T22:50:00+00:00"})
     changes = {"pickupTime": "23:50", "driverArrive": "23:48", "driverLeft": "23:59", "arriveAtCustomer": "00:14"}
     moment = datetime(2026, 11, 21, 23, 20, tzinfo=UTC)
     (seen,) = codec.read(tracking, listed(row(**changes, done="00:16")), [late], moment).observations[attempt.id]
     assert (seen.status, seen.occurred_at) == (S.DELIVERED, datetime(2026, 11, 21, 23, 16, tzinfo=UTC))
-    assert seen.codec_state["at_arrive"] == "2026-11-21T22:48:00+00:00"
-    assert seen.codec_state["at_left"] == "2026-11-21T22:59:00+00:00"
+    assert seen.codec_state["driver_arrive"] == "2026-11-21T22:48:00+00:00"
+    assert seen.codec_state["driver_left"] == "2026-11-21T22:59:00+00:00"
 
 
 @pytest.mark.trap("D-57")
@@ -223,7 +223,9 @@ def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, trac
 def test_a_time_that_goes_back_takes_nothing_back(
     codec: DeliverIt, attempt: AttemptView, tracking: Call, gone: str | None
 ) -> None:
-    picked_up = replace(attempt, codec_state={**attempt.codec_state, "at_left": "2026-11-21T19:20:00+00:00"}, rank=50)
+    picked_up = replace(
+        attempt, codec_state={**attempt.codec_state, "driver_left": "2026-11-21T19:20:00+00:00"}, rank=50
+    )
     reply = listed(row(driverArrive="20:10", driverLeft=gone))
     (seen,) = codec.read(tracking, reply, [picked_up], LATE).observations[attempt.id]
     assert (seen.status, seen.occurred_at) == (S.PICKED_UP, datetime(2026, 11, 21, 19, 20, tzinfo=UTC))
@@ -232,7 +234,7 @@ def test_a_time_that_goes_back_takes_nothing_back(
 
 @pytest.mark.trap("D-54")
 def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
-    bound = replace(attempt, codec_state={**attempt.codec_state, "day": "2026-11-21"})
+    bound = replace(attempt, codec_state={**attempt.codec_state, "listed_on": "2026-11-21"})
     gone = Observation(status=None, raw=None, notes=("rows_vanished",))
     for reply in (Reply(404, NOTHING.encode()), listed()):
         assert codec.read(tracking, reply, [bound], LATE) == Reading({attempt.id: (gone,)})
@@ -362,8 +364,8 @@ def test_a_list_that_came_as_an_object_is_a_list(codec: DeliverIt, attempt: Atte
 
 @pytest.mark.trap("D-32")
 def test_the_old_cancel_link_is_known_after_a_new_one(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
-    refs = {**attempt.codec_state, "cancel": "uyPtNITg5cAOoKDViG2e", "cancel_history": TOKEN}
-    accepted = replace(attempt, ref="uyPtNITg5cAOoKDViG2e", codec_state=refs)
+    known = {**attempt.codec_state, "cancel_token": "uyPtNITg5cAOoKDViG2e", "earlier_cancel_tokens": TOKEN}
+    accepted = replace(attempt, ref="uyPtNITg5cAOoKDViG2e", codec_state=known)
     for token in (TOKEN, "uyPtNITg5cAOoKDViG2e"):
         (seen,) = codec.read(
             tracking, listed(row(canceUrl=f"{LINK}/{token}", remarks="")), [accepted], LATE
@@ -375,7 +377,10 @@ def test_another_cancel_link_is_remembered_and_told(codec: DeliverIt, attempt: A
     reply = listed(row(canceUrl=f"{LINK}/uyPtNITg5cAOoKDViG2e"))
     (seen,) = codec.read(tracking, reply, [attempt], LATE).observations[attempt.id]
     assert (seen.ref, seen.notes) == (TOKEN, ("token_changed",))
-    assert (seen.codec_state["cancel"], seen.codec_state["cancel_history"]) == ("uyPtNITg5cAOoKDViG2e", TOKEN)
+    assert (seen.codec_state["cancel_token"], seen.codec_state["earlier_cancel_tokens"]) == (
+        "uyPtNITg5cAOoKDViG2e",
+        TOKEN,
+    )
 
 
 # --- finding -------------------------------------------------------------------------------------------------------
@@ -385,7 +390,7 @@ def test_another_cancel_link_is_remembered_and_told(codec: DeliverIt, attempt: A
 def test_a_row_with_our_tag_is_adopted(codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime) -> None:
     reading = codec.read(finding, listed(row()), [unknown], now)
     (seen,) = reading.observations[unknown.id]
-    assert (seen.status, seen.ref, seen.codec_state["cancel"]) == (S.CREATED, TOKEN, TOKEN)
+    assert (seen.status, seen.ref, seen.codec_state["cancel_token"]) == (S.CREATED, TOKEN, TOKEN)
     assert (reading.absent, reading.duplicates) == (frozenset(), {})
 
 
@@ -439,7 +444,7 @@ def test_a_row_that_might_be_ours_is_no_proof_of_absence(
 def test_a_row_that_was_seen_before_is_never_absent(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
-    bound = replace(unknown, codec_state={"day": "2026-11-21"})
+    bound = replace(unknown, codec_state={"listed_on": "2026-11-21"})
     reading = codec.read(finding, listed(), [bound], now)
     assert reading.absent == frozenset()
     assert reading.observations[unknown.id][0].notes == ("rows_vanished",)

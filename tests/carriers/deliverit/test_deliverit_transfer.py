@@ -317,7 +317,7 @@ def test_a_driver_who_is_booked_by_hand_is_followed_by_our_tag(
     codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
     (seen,) = codec.read(tracking, listed(ROW), [waiting], now).observations[waiting.id]
-    assert (seen.status, seen.ref, seen.codec_state["cancel"], seen.notes) == (
+    assert (seen.status, seen.ref, seen.codec_state["cancel_token"], seen.notes) == (
         DeliveryStatus.CREATED, NUMBER, "F64u3fbxNdaoTyAcOisM", (),
     )  # fmt: skip
 
@@ -346,7 +346,7 @@ def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
     alone = codec.read(tracking, listed({**ROW, "cancel": 1}), [driven], now)
     replaced = codec.read(tracking, listed({**ROW, "cancel": 1}, {**ROW, "canceUrl": link}), [driven], now)
     assert [each.status for each in alone.observations[driven.id]] == [DeliveryStatus.CANCELLED]
-    assert [(each.status, each.codec_state["cancel"]) for each in replaced.observations[driven.id]] == [
+    assert [(each.status, each.codec_state["cancel_token"]) for each in replaced.observations[driven.id]] == [
         (DeliveryStatus.CREATED, "RYGKaXMCSN94WfqPEivy")
     ]
     assert (alone.duplicates, replaced.duplicates) == ({}, {})
@@ -377,7 +377,7 @@ def test_an_order_without_a_number_is_named_by_its_drivers_link(
 
 @pytest.mark.trap("D-53")
 def test_the_day_on_which_a_driver_was_seen_is_asked_for_ever_after(codec: DeliverIt, driven: AttemptView) -> None:
-    filed = replace(driven, codec_state={**driven.codec_state, "day": "2026-11-25"})
+    filed = replace(driven, codec_state={**driven.codec_state, "listed_on": "2026-11-25"})
     assert "2026-11-25" in [call.context for call in codec.track([filed], filed.pickup_at)]
 
 

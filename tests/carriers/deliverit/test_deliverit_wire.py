@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.carriers.deliverit.links import Link, is_token, path_of, read_link, stand_in
-from worker.carriers.deliverit.times import is_real, moment, past_moment, whole_minute
-from worker.carriers.deliverit.wire import RawAnswer, RawRow, RawWhen, decode, plain
+from worker.carriers.deliverit.attempt_state import placeholder_ref
+from worker.carriers.deliverit.times import is_real, moment, past_moment, round_up_to_minute
+from worker.carriers.deliverit.wire import (
+    Link,
+    RawAnswer,
+    RawDateTime,
+    RawRow,
+    decode_json,
+    driver_order_path,
+    is_token,
+    parse_link,
+    plain,
+)
 
 COPENHAGEN = ZoneInfo("Europe/Copenhagen")
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -19,7 +29,7 @@ NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 @pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["cancelUrl", "cancelurl", "cancel_url", "canceUrl"])
 def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:
-    row = RawRow.read({key: "https://butik.deliverit.dk/x"})
+    row = RawRow.parse({key: "https://butik.deliverit.dk/x"})
     assert row is not None
     assert row.cancel_url == "https://butik.deliverit.dk/x"
 
@@ -27,7 +37,7 @@ def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:
 @pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["msg", "message"])
 def test_a_message_has_two_names(key: str) -> None:
-    answer = RawAnswer.read({key: "Welcome"})
+    answer = RawAnswer.parse({key: "Welcome"})
     assert answer is not None
     assert answer.message == "Welcome"
 
@@ -42,7 +52,7 @@ def test_a_message_has_two_names(key: str) -> None:
     ],
 )  # fmt: skip
 def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> None:
-    row = RawRow.read({"cancel": raw})
+    row = RawRow.parse({"cancel": raw})
     assert row is not None
     assert row.cancel is meaning
 
@@ -50,7 +60,7 @@ def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> No
 @pytest.mark.trap("D-56")
 @pytest.mark.parametrize("raw", ["", "N/A", "n/a", "-", None, " N/A ", True, [], {}])
 def test_a_sentinel_is_nothing(raw: object) -> None:
-    row = RawRow.read({"done": raw})
+    row = RawRow.parse({"done": raw})
     assert row is not None
     assert row.done is None
 
@@ -61,7 +71,7 @@ def test_a_sentinel_is_nothing(raw: object) -> None:
     [("60", "60"), (60, "60"), ("60,50", "60.50"), (Decimal("60.5"), "60.5"), ("1.234,50", None), ("-1", None)],
 )
 def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
-    row = RawRow.read({"deliveryPrice": raw})
+    row = RawRow.parse({"deliveryPrice": raw})
     assert row is not None
     assert row.delivery_price == (Decimal(price) if price else None)
 
@@ -84,15 +94,15 @@ def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
     ],
 )
 def test_a_dumped_datetime_of_every_type_is_read(raw: object, instant: str | None) -> None:
-    when = RawWhen.read(raw)
+    when = RawDateTime.parse(raw)
     assert when is not None
     assert when.instant(COPENHAGEN) == (datetime.fromisoformat(f"2017-05-13 {instant}+00:00") if instant else None)
 
 
 def test_a_plain_creation_time_is_read_too() -> None:
-    row = RawRow.read({"created_at": "2017-05-13 17:30:07"})
+    row = RawRow.parse({"created_at": "2017-05-13 17:30:07"})
     assert row is not None
-    assert row.created_at == RawWhen(date="2017-05-13 17:30:07")
+    assert row.created_at == RawDateTime(date="2017-05-13 17:30:07")
 
 
 @pytest.mark.trap("X-11")
@@ -102,12 +112,12 @@ def test_a_plain_creation_time_is_read_too() -> None:
     ids=["bom", "latin-1", "escaped"],
 )
 def test_json_is_read_as_php_servers_write_it(body: bytes) -> None:
-    assert decode(body) == {"msg": "ø"}
+    assert decode_json(body) == {"msg": "ø"}
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"[1e99999999999999999999]", b"\xff\xfe"])
 def test_what_is_no_json_is_nothing(body: bytes) -> None:
-    assert decode(body) is None
+    assert decode_json(body) is None
 
 
 @given(st.text())
@@ -145,22 +155,22 @@ def test_plain_text_can_always_be_stored(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_link_is_read_strictly(url: str | None, verb: str, company: str | None, link: Link | None) -> None:
-    assert read_link(url, verb, company) == link
+    assert parse_link(url, verb, company) == link
 
 
 @given(st.text())
 def test_no_text_breaks_the_link_reader(text: str) -> None:
-    assert read_link(text, "cancel", "14") is None or "/orderdriver/" in text
+    assert parse_link(text, "cancel", "14") is None or "/orderdriver/" in text
 
 
 @given(st.from_regex(r"[A-Za-z0-9]{8,64}", fullmatch=True))
 def test_a_rebuilt_link_is_read_back(token: str) -> None:
-    path = path_of("accept", "14", token)
-    assert read_link(f"https://butik.deliverit.dk{path}", "accept", "14") == Link("14", token, "butik.deliverit.dk")
+    path = driver_order_path("accept", "14", token)
+    assert parse_link(f"https://butik.deliverit.dk{path}", "accept", "14") == Link("14", token, "butik.deliverit.dk")
 
 
 def test_a_stand_in_is_no_token() -> None:
-    assert not is_token(stand_in("132TMY8NEP0"))
+    assert not is_token(placeholder_ref("132TMY8NEP0"))
     assert not is_token(None)
 
 
@@ -190,7 +200,7 @@ def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, in
     st.timedeltas(timedelta(hours=-10), timedelta(hours=10)),
 )
 def test_a_time_written_as_a_clock_face_is_read_back(anchor: datetime, away: timedelta) -> None:
-    written = whole_minute(anchor + away)
+    written = round_up_to_minute(anchor + away)
     read = moment(written.astimezone(COPENHAGEN).strftime("%H:%M"), anchor, COPENHAGEN)
     assert read is not None
     # the autumn hour is shown twice, so the nearer of the two is meant
