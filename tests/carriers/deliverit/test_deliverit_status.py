@@ -45,20 +45,18 @@ ROW_TABLE = [
 
 
 @pytest.mark.parametrize(("signs", "status", "evidence", "code"), ROW_TABLE)
-def test_each_row_of_the_table_has_one_meaning(
-    signs: Progress, status: DeliveryStatus, evidence: Evidence, code: str
-) -> None:
+def test_each_rule_has_its_status(signs: Progress, status: DeliveryStatus, evidence: Evidence, code: str) -> None:
     rule = rule_for(signs)
     assert (rule.status, rule.evidence, rule.code) == (status, evidence, code)
 
 
-def test_every_combination_of_marks_has_a_meaning_and_every_row_is_reached() -> None:
+def test_every_combination_of_events_has_a_status_and_every_rule_is_reached() -> None:
     reached = [rule_for(Progress(*marks)) for marks in itertools.product((False, True), repeat=5)]
     assert set(map(id, reached)) == set(map(id, RULES))
 
 
 @pytest.mark.trap("D-25", "D-61")
-def test_every_key_of_the_document_is_read_or_says_nothing_about_progress() -> None:
+def test_every_documented_key_is_read_or_says_nothing_about_progress() -> None:
     said = {*MILESTONES.values(), "cancel", "canceled_at"}
     read = {field.replace("_", "") for field in RawRow.model_fields}
     assert said == STATUS_BEARING
@@ -100,5 +98,5 @@ def test_a_201_is_a_confirmation_or_an_offer_and_every_other_pair_contradicts_it
         ),
     ],
 )
-def test_a_message_refuses_for_one_reason(table: MessageTable, message: str, reason: Reason) -> None:
+def test_each_documented_message_has_one_reason(table: MessageTable, message: str, reason: Reason) -> None:
     assert reason_for(table, message) == reason

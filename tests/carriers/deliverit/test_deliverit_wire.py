@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 
 @pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["cancelUrl", "cancelurl", "cancel_url", "canceUrl"])
-def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:
+def test_the_key_of_a_cancel_link_is_read_in_any_spelling(key: str) -> None:
     row = RawRow.parse({key: "https://butik.deliverit.dk/x"})
     assert row is not None
     assert row.cancel_url == "https://butik.deliverit.dk/x"
@@ -36,7 +36,7 @@ def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:
 
 @pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["msg", "message"])
-def test_a_message_has_two_names(key: str) -> None:
+def test_the_key_of_a_message_has_two_spellings(key: str) -> None:
     answer = RawAnswer.parse({key: "Welcome"})
     assert answer is not None
     assert answer.message == "Welcome"
@@ -51,7 +51,7 @@ def test_a_message_has_two_names(key: str) -> None:
         ("", None), (None, None), ("yes", None), (2, None), (1.0, None), ([], None),
     ],
 )  # fmt: skip
-def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> None:
+def test_only_documented_spellings_are_a_flag(raw: object, meaning: object) -> None:
     row = RawRow.parse({"cancel": raw})
     assert row is not None
     assert row.cancel is meaning
@@ -59,7 +59,7 @@ def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> No
 
 @pytest.mark.trap("D-56")
 @pytest.mark.parametrize("raw", ["", "N/A", "n/a", "-", None, " N/A ", True, [], {}])
-def test_a_sentinel_is_nothing(raw: object) -> None:
+def test_a_sentinel_is_no_value(raw: object) -> None:
     row = RawRow.parse({"done": raw})
     assert row is not None
     assert row.done is None
@@ -93,13 +93,13 @@ def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
         ({}, None),
     ],
 )
-def test_a_dumped_datetime_of_every_type_is_read(raw: object, instant: str | None) -> None:
+def test_every_type_of_a_dumped_php_datetime_is_read(raw: object, instant: str | None) -> None:
     when = RawDateTime.parse(raw)
     assert when is not None
     assert when.instant(COPENHAGEN) == (datetime.fromisoformat(f"2017-05-13 {instant}+00:00") if instant else None)
 
 
-def test_a_plain_creation_time_is_read_too() -> None:
+def test_a_creation_time_that_is_a_text_is_read() -> None:
     row = RawRow.parse({"created_at": "2017-05-13 17:30:07"})
     assert row is not None
     assert row.created_at == RawDateTime(date="2017-05-13 17:30:07")
@@ -116,7 +116,7 @@ def test_json_is_read_as_php_servers_write_it(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"[1e99999999999999999999]", b"\xff\xfe"])
-def test_what_is_no_json_is_nothing(body: bytes) -> None:
+def test_a_body_that_is_no_json_is_none(body: bytes) -> None:
     assert decode_json(body) is None
 
 
@@ -159,7 +159,7 @@ def test_a_link_is_read_strictly(url: str | None, verb: str, company: str | None
 
 
 @given(st.text())
-def test_no_text_breaks_the_link_reader(text: str) -> None:
+def test_no_text_breaks_the_link_parser(text: str) -> None:
     assert parse_link(text, "cancel", "14") is None or "/orderdriver/" in text
 
 
@@ -169,7 +169,7 @@ def test_a_rebuilt_link_is_read_back(token: str) -> None:
     assert parse_link(f"https://butik.deliverit.dk{path}", "accept", "14") == Link("14", token, "butik.deliverit.dk")
 
 
-def test_a_stand_in_is_no_token() -> None:
+def test_a_placeholder_ref_is_no_token() -> None:
     assert not is_token(placeholder_ref("132TMY8NEP0"))
     assert not is_token(None)
 
@@ -199,7 +199,7 @@ def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, in
     st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     st.timedeltas(timedelta(hours=-10), timedelta(hours=10)),
 )
-def test_a_time_written_as_a_clock_face_is_read_back(anchor: datetime, away: timedelta) -> None:
+def test_a_clock_time_is_read_back_as_an_instant_that_shows_it(anchor: datetime, away: timedelta) -> None:
     written = round_up_to_minute(anchor + away)
     read = moment(written.astimezone(COPENHAGEN).strftime("%H:%M"), anchor, COPENHAGEN)
     assert read is not None
@@ -217,7 +217,7 @@ def test_a_cancellation_is_never_in_the_future() -> None:
 
 
 @pytest.mark.trap("D-14")
-def test_the_skipped_hour_is_not_real() -> None:
+def test_a_time_in_the_skipped_hour_is_not_real() -> None:
     assert not is_real(datetime(2027, 3, 28, 2, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2027, 3, 28, 3, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=COPENHAGEN))
