@@ -1,5 +1,6 @@
 """One shop in Odense, one order at 20:15 on a Saturday in November, and the codec of company 14."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -8,13 +9,13 @@ from pydantic import SecretStr
 
 from schemas.orders import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
+from tests.carriers.deliverit.replies import DRIVER_ROW, NUMBER, TOKEN, make_list
 from tests.domain.scenario import a_store
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import AttemptView, Booking
 from worker.http.call import Call, Operation
 
 ATTEMPT_ID = 1234567890123456
-TAG = "132TMY8NEP0"
 
 
 @pytest.fixture
@@ -79,10 +80,42 @@ def attempt(booking: Booking, now: datetime) -> AttemptView:
         store=booking.store,
         pickup_at=booking.pickup_at,
         submitted_at=now,
-        ref="F64u3fbxNdaoTyAcOisM",
-        codec_state={"cancel": "F64u3fbxNdaoTyAcOisM", "pickup": "2026-11-21T19:15:00+00:00"},
+        ref=TOKEN,
+        codec_state={"cancel_token": TOKEN, "agreed_pickup": "2026-11-21T19:15:00+00:00"},
         rank=10,
     )
+
+
+@pytest.fixture
+def unknown(attempt: AttemptView) -> AttemptView:
+    """Return the attempt while the outcome of its create is unknown."""
+    return replace(attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
+
+
+@pytest.fixture
+def offered(attempt: AttemptView) -> AttemptView:
+    """Return the attempt while another pickup time is offered."""
+    known = {
+        "accept_token": "acceptTOKEN01",
+        "deny_token": "denyTOKEN0001",
+        "cancel_token": TOKEN,
+        "agreed_pickup": "2026-11-21T18:30:00+00:00",
+    }
+    return replace(attempt, state="awaiting_confirmation", codec_state=known, rank=3)
+
+
+@pytest.fixture
+def transferred(attempt: AttemptView) -> AttemptView:
+    """Return the attempt as a transferred order without a driver."""
+    return replace(attempt, state="awaiting_confirmation", ref=NUMBER, codec_state={"number": NUMBER}, rank=3)
+
+
+@pytest.fixture
+def with_driver(codec: DeliverIt, transferred: AttemptView, tracking: Call, now: datetime) -> AttemptView:
+    """Return the transferred order after a driver was booked for it and listed."""
+    (seen,) = codec.read(tracking, make_list(DRIVER_ROW), [transferred], now).observations[transferred.id]
+    known = {**transferred.codec_state, **seen.codec_state}
+    return replace(transferred, state="created", ref=seen.ref, codec_state=known, rank=10)
 
 
 @pytest.fixture

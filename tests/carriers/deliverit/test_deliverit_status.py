@@ -7,16 +7,16 @@ import pytest
 from schemas.status import DeliveryStatus, Evidence, Reason
 from worker.carriers.deliverit.status import (
     ACCEPT_REFUSALS,
-    BOOKED,
     CANCEL_REFUSALS,
     CREATE_REFUSALS,
+    CREATED,
     DENY_REFUSALS,
     MILESTONES,
     RULES,
     MessageTable,
-    Signs,
-    reason_of,
-    rule_of,
+    Progress,
+    reason_for,
+    rule_for,
 )
 from worker.carriers.deliverit.wire import RawRow
 
@@ -29,34 +29,34 @@ DOCUMENTED_ROW_KEYS = {
 STATUS_BEARING = {"driverArrive", "driverLeft", "arriveAtCustomer", "done", "cancel", "canceled_at"}
 
 ROW_TABLE = [
-    pytest.param(Signs(cancelled=True), S.CANCELLED, E.OBSERVED, "cancel", id="row-1"),
-    pytest.param(Signs(cancelled=True, left=True, done=True), S.DELIVERED, E.OBSERVED, "done", id="row-1-done-D-63"),
-    pytest.param(Signs(left=True, done=True), S.DELIVERED, E.OBSERVED, "done", id="row-2-left"),
-    pytest.param(Signs(customer=True, done=True), S.DELIVERED, E.OBSERVED, "done", id="row-2-customer"),
-    pytest.param(Signs(done=True), S.DELIVERED, E.WEAK, "done", id="row-3-D-63"),
-    pytest.param(Signs(arrive=True, done=True), S.DELIVERED, E.WEAK, "done", id="row-3-arrived-only"),
-    pytest.param(Signs(customer=True), S.DROPOFF_ARRIVED, E.OBSERVED, "arriveAtCustomer", id="row-4"),
-    pytest.param(Signs(arrive=True, left=True), S.PICKED_UP, E.OBSERVED, "driverLeft", id="row-5"),
-    pytest.param(Signs(arrive=True), S.PICKUP_ARRIVED, E.OBSERVED, "driverArrive", id="row-6"),
-    pytest.param(Signs(), S.CREATED, E.OBSERVED, "N/A", id="row-7-D-64"),
+    pytest.param(Progress(cancelled=True), S.CANCELLED, E.OBSERVED, "cancel", id="row-1"),
+    pytest.param(
+        Progress(cancelled=True, driver_left=True, done=True), S.DELIVERED, E.OBSERVED, "done", id="row-1-done-D-63"
+    ),
+    pytest.param(Progress(driver_left=True, done=True), S.DELIVERED, E.OBSERVED, "done", id="row-2-left"),
+    pytest.param(Progress(arrive_at_customer=True, done=True), S.DELIVERED, E.OBSERVED, "done", id="row-2-customer"),
+    pytest.param(Progress(done=True), S.DELIVERED, E.WEAK, "done", id="row-3-D-63"),
+    pytest.param(Progress(driver_arrive=True, done=True), S.DELIVERED, E.WEAK, "done", id="row-3-arrived-only"),
+    pytest.param(Progress(arrive_at_customer=True), S.DROPOFF_ARRIVED, E.OBSERVED, "arriveAtCustomer", id="row-4"),
+    pytest.param(Progress(driver_arrive=True, driver_left=True), S.PICKED_UP, E.OBSERVED, "driverLeft", id="row-5"),
+    pytest.param(Progress(driver_arrive=True), S.PICKUP_ARRIVED, E.OBSERVED, "driverArrive", id="row-6"),
+    pytest.param(Progress(), S.CREATED, E.OBSERVED, "N/A", id="row-7-D-64"),
 ]
 
 
 @pytest.mark.parametrize(("signs", "status", "evidence", "code"), ROW_TABLE)
-def test_each_row_of_the_table_has_one_meaning(
-    signs: Signs, status: DeliveryStatus, evidence: Evidence, code: str
-) -> None:
-    rule = rule_of(signs)
+def test_each_rule_has_its_status(signs: Progress, status: DeliveryStatus, evidence: Evidence, code: str) -> None:
+    rule = rule_for(signs)
     assert (rule.status, rule.evidence, rule.code) == (status, evidence, code)
 
 
-def test_every_combination_of_marks_has_a_meaning_and_every_row_is_reached() -> None:
-    reached = [rule_of(Signs(*marks)) for marks in itertools.product((False, True), repeat=5)]
+def test_every_combination_of_events_has_a_status_and_every_rule_is_reached() -> None:
+    reached = [rule_for(Progress(*marks)) for marks in itertools.product((False, True), repeat=5)]
     assert set(map(id, reached)) == set(map(id, RULES))
 
 
 @pytest.mark.trap("D-25", "D-61")
-def test_every_key_of_the_document_is_read_or_says_nothing_about_progress() -> None:
+def test_every_documented_key_is_read_or_says_nothing_about_progress() -> None:
     said = {*MILESTONES.values(), "cancel", "canceled_at"}
     read = {field.replace("_", "") for field in RawRow.model_fields}
     assert said == STATUS_BEARING
@@ -71,7 +71,7 @@ def test_every_key_of_the_document_is_read_or_says_nothing_about_progress() -> N
 
 @pytest.mark.trap("D-20", "D-21")
 def test_a_201_is_a_confirmation_or_an_offer_and_every_other_pair_contradicts_itself() -> None:
-    assert BOOKED == {(False, False): S.CREATED, (True, True): S.AWAITING_CONFIRMATION}  # D-20, D-21
+    assert CREATED == {(False, False): S.CREATED, (True, True): S.AWAITING_CONFIRMATION}  # D-20, D-21
 
 
 @pytest.mark.trap("D-08", "D-23", "D-30", "D-34", "D-42")
@@ -98,5 +98,5 @@ def test_a_201_is_a_confirmation_or_an_offer_and_every_other_pair_contradicts_it
         ),
     ],
 )
-def test_a_message_refuses_for_one_reason(table: MessageTable, message: str, reason: Reason) -> None:
-    assert reason_of(table, message) == reason
+def test_each_documented_message_has_one_reason(table: MessageTable, message: str, reason: Reason) -> None:
+    assert reason_for(table, message) == reason

@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.carriers.deliverit.links import Link, is_token, path_of, read_link, stand_in
-from worker.carriers.deliverit.times import is_real, moment, past_moment, whole_minute
-from worker.carriers.deliverit.wire import RawAnswer, RawRow, RawWhen, decode, plain
+from worker.carriers.deliverit.attempt_state import placeholder_ref
+from worker.carriers.deliverit.times import is_real, moment, past_moment, round_up_to_minute
+from worker.carriers.deliverit.wire import (
+    Link,
+    RawAnswer,
+    RawDateTime,
+    RawRow,
+    decode_json,
+    driver_order_path,
+    is_token,
+    parse_link,
+    plain,
+)
 
 COPENHAGEN = ZoneInfo("Europe/Copenhagen")
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -18,16 +28,16 @@ NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 
 @pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["cancelUrl", "cancelurl", "cancel_url", "canceUrl"])
-def test_a_row_names_its_cancel_link_in_any_spelling(key: str) -> None:
-    row = RawRow.read({key: "https://butik.deliverit.dk/x"})
+def test_the_key_of_a_cancel_link_is_read_in_any_spelling(key: str) -> None:
+    row = RawRow.parse({key: "https://butik.deliverit.dk/x"})
     assert row is not None
     assert row.cancel_url == "https://butik.deliverit.dk/x"
 
 
 @pytest.mark.trap("D-07")
 @pytest.mark.parametrize("key", ["msg", "message"])
-def test_a_message_has_two_names(key: str) -> None:
-    answer = RawAnswer.read({key: "Welcome"})
+def test_the_key_of_a_message_has_two_spellings(key: str) -> None:
+    answer = RawAnswer.parse({key: "Welcome"})
     assert answer is not None
     assert answer.message == "Welcome"
 
@@ -41,16 +51,16 @@ def test_a_message_has_two_names(key: str) -> None:
         ("", None), (None, None), ("yes", None), (2, None), (1.0, None), ([], None),
     ],
 )  # fmt: skip
-def test_only_documented_spellings_are_a_yes(raw: object, meaning: object) -> None:
-    row = RawRow.read({"cancel": raw})
+def test_only_documented_spellings_are_a_flag(raw: object, meaning: object) -> None:
+    row = RawRow.parse({"cancel": raw})
     assert row is not None
     assert row.cancel is meaning
 
 
 @pytest.mark.trap("D-56")
 @pytest.mark.parametrize("raw", ["", "N/A", "n/a", "-", None, " N/A ", True, [], {}])
-def test_a_sentinel_is_nothing(raw: object) -> None:
-    row = RawRow.read({"done": raw})
+def test_a_sentinel_is_no_value(raw: object) -> None:
+    row = RawRow.parse({"done": raw})
     assert row is not None
     assert row.done is None
 
@@ -61,7 +71,7 @@ def test_a_sentinel_is_nothing(raw: object) -> None:
     [("60", "60"), (60, "60"), ("60,50", "60.50"), (Decimal("60.5"), "60.5"), ("1.234,50", None), ("-1", None)],
 )
 def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
-    row = RawRow.read({"deliveryPrice": raw})
+    row = RawRow.parse({"deliveryPrice": raw})
     assert row is not None
     assert row.delivery_price == (Decimal(price) if price else None)
 
@@ -83,16 +93,16 @@ def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
         ({}, None),
     ],
 )
-def test_a_dumped_datetime_of_every_type_is_read(raw: object, instant: str | None) -> None:
-    when = RawWhen.read(raw)
+def test_every_type_of_a_dumped_php_datetime_is_read(raw: object, instant: str | None) -> None:
+    when = RawDateTime.parse(raw)
     assert when is not None
     assert when.instant(COPENHAGEN) == (datetime.fromisoformat(f"2017-05-13 {instant}+00:00") if instant else None)
 
 
-def test_a_plain_creation_time_is_read_too() -> None:
-    row = RawRow.read({"created_at": "2017-05-13 17:30:07"})
+def test_a_creation_time_that_is_a_text_is_read() -> None:
+    row = RawRow.parse({"created_at": "2017-05-13 17:30:07"})
     assert row is not None
-    assert row.created_at == RawWhen(date="2017-05-13 17:30:07")
+    assert row.created_at == RawDateTime(date="2017-05-13 17:30:07")
 
 
 @pytest.mark.trap("X-11")
@@ -102,12 +112,12 @@ def test_a_plain_creation_time_is_read_too() -> None:
     ids=["bom", "latin-1", "escaped"],
 )
 def test_json_is_read_as_php_servers_write_it(body: bytes) -> None:
-    assert decode(body) == {"msg": "ø"}
+    assert decode_json(body) == {"msg": "ø"}
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"[1e99999999999999999999]", b"\xff\xfe"])
-def test_what_is_no_json_is_nothing(body: bytes) -> None:
-    assert decode(body) is None
+def test_a_body_that_is_no_json_is_none(body: bytes) -> None:
+    assert decode_json(body) is None
 
 
 @given(st.text())
@@ -145,22 +155,22 @@ def test_plain_text_can_always_be_stored(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_link_is_read_strictly(url: str | None, verb: str, company: str | None, link: Link | None) -> None:
-    assert read_link(url, verb, company) == link
+    assert parse_link(url, verb, company) == link
 
 
 @given(st.text())
-def test_no_text_breaks_the_link_reader(text: str) -> None:
-    assert read_link(text, "cancel", "14") is None or "/orderdriver/" in text
+def test_no_text_breaks_the_link_parser(text: str) -> None:
+    assert parse_link(text, "cancel", "14") is None or "/orderdriver/" in text
 
 
 @given(st.from_regex(r"[A-Za-z0-9]{8,64}", fullmatch=True))
 def test_a_rebuilt_link_is_read_back(token: str) -> None:
-    path = path_of("accept", "14", token)
-    assert read_link(f"https://butik.deliverit.dk{path}", "accept", "14") == Link("14", token, "butik.deliverit.dk")
+    path = driver_order_path("accept", "14", token)
+    assert parse_link(f"https://butik.deliverit.dk{path}", "accept", "14") == Link("14", token, "butik.deliverit.dk")
 
 
-def test_a_stand_in_is_no_token() -> None:
-    assert not is_token(stand_in("132TMY8NEP0"))
+def test_a_placeholder_ref_is_no_token() -> None:
+    assert not is_token(placeholder_ref("132TMY8NEP0"))
     assert not is_token(None)
 
 
@@ -189,8 +199,8 @@ def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, in
     st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     st.timedeltas(timedelta(hours=-10), timedelta(hours=10)),
 )
-def test_a_time_written_as_a_clock_face_is_read_back(anchor: datetime, away: timedelta) -> None:
-    written = whole_minute(anchor + away)
+def test_a_clock_time_is_read_back_as_an_instant_that_shows_it(anchor: datetime, away: timedelta) -> None:
+    written = round_up_to_minute(anchor + away)
     read = moment(written.astimezone(COPENHAGEN).strftime("%H:%M"), anchor, COPENHAGEN)
     assert read is not None
     # the autumn hour is shown twice, so the nearer of the two is meant
@@ -207,7 +217,7 @@ def test_a_cancellation_is_never_in_the_future() -> None:
 
 
 @pytest.mark.trap("D-14")
-def test_the_skipped_hour_is_not_real() -> None:
+def test_a_time_in_the_skipped_hour_is_not_real() -> None:
     assert not is_real(datetime(2027, 3, 28, 2, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2027, 3, 28, 3, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=COPENHAGEN))

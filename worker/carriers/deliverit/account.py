@@ -1,5 +1,6 @@
-"""The settings of one DeliverIt account; one account is one shop company at DeliverIt (D-18)."""
+"""The settings of one DeliverIt account, which belongs to one shop company (D-18)."""
 
+import base64
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
@@ -9,36 +10,43 @@ from worker.carriers.account import CarrierAccount
 
 
 def _digits(value: object) -> object:
-    numbered = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if numbered else value
+    """Return an integer as text, because a company number may be configured without quotes."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
 
 
 class DeliverItAccount(CarrierAccount):
-    """One account at DeliverIt; its login tells the company (D-04)."""
+    """One account at DeliverIt; the reply to its login states the company (D-04)."""
 
     base_url: str = "https://butik.deliverit.dk"
     poll_interval: float = Field(default=30, gt=0)
     username: str = Field(min_length=1)
-    """The login's name."""
+    """The username of the login."""
     password: SecretStr
-    """The login's password."""
+    """The password of the login."""
     company: Annotated[str | None, BeforeValidator(_digits), Field(pattern=r"^[1-9][0-9]{0,17}$")] = None
-    """The company's number; the login tells it."""
+    """The company number; by default the one that the login returns."""
     timezone: Zone = "Europe/Copenhagen"
-    """The zone that its clock faces are in."""
+    """The time zone of DeliverIt's clock times."""
     max_push: int = Field(default=15, ge=0)
-    """Minutes that an offered pickup may differ and still be accepted without asking."""
+    """Minutes by which an offered pickup may differ and still be accepted automatically."""
     offer_wait: float = Field(default=180, gt=0, le=180)
-    """Seconds that an offer beyond `max_push` is left to a person before it is denied."""
+    """Seconds that an offer beyond `max_push` waits for an operator before it is denied."""
     mode: Literal["book", "transfer"] = "book"
-    """`book` orders a driver; `transfer` hands the customer's details over, for a driver to be booked by hand."""
+    """`book` orders a driver; `transfer` sends only the customer's details, and a driver is booked by hand."""
     encoding: Literal["form", "json"] = "form"
-    """How a request's fields are written."""
+    """How the fields of a request are encoded."""
 
     @field_validator("username")
     @classmethod
-    def _speakable(cls, username: str) -> str:
+    def _fits_basic_authorization(cls, username: str) -> str:
         if ":" in username:
             message = "a username with a colon cannot be sent as Basic authorization"
             raise ValueError(message)
         return username
+
+    @property
+    def authorization(self) -> str:
+        """Return the Basic authorization of every call; the login returns no code to use in its place (D-03)."""
+        credentials = f"{self.username}:{self.password.get_secret_value()}"
+        return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")

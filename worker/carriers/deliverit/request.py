@@ -1,12 +1,13 @@
-"""An order in DeliverIt's words: the fields of "Send delivery request" and of "Send customer Info".
+"""The calls of one account, and an order in the fields of "Send delivery request" and "Send customer Info".
 
-Whatever the carrier would refuse or misread is refused here, before any call.
+An order that DeliverIt would refuse or misread is refused here, before any call. Every path is on the account's own
+origin, and every call carries the account's authorization (D-05).
 """
 
-import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NoReturn
 from urllib.parse import urlencode
@@ -18,25 +19,30 @@ from schemas.orders import Order
 from schemas.status import Reason
 from schemas.stores import Store
 from worker.carriers.deliverit.account import DeliverItAccount
-from worker.carriers.deliverit.times import is_real, whole_minute
-from worker.carriers.deliverit.wire import plain
+from worker.carriers.deliverit.attempt_state import listing_days
+from worker.carriers.deliverit.times import is_real, round_up_to_minute
+from worker.carriers.deliverit.wire import driver_order_path, plain, transfer_path
 from worker.carriers.port import AttemptView, Booking
-from worker.errors import Refused
+from worker.errors import Refused, Unavailable
+from worker.http.call import Call, Operation
 
 DENMARK = 45
-NATIONAL = re.compile(r"[0-9]{8}")
+NATIONAL_NUMBER = re.compile(r"[0-9]{8}")
 POSTAL_CODE = re.compile(r"[0-9]{4}")
-LONGEST_REMARKS = 250
-"""The document names no limit; what a database column of 255 would cut or refuse is cut here, behind our tag."""
+MAX_REMARKS = 250
+"""The document states no limit, so remarks are cut to what fits a database column of 255 characters."""
 
-LONGEST_STREET = 200
-"""Longer than any street; past it the search for a floor would only cost time."""
+MAX_STREET = 200
+"""A longer street is not searched for a floor, because the search would be slow."""
 
 Types = Mapping[str, Callable[[str], int | float]]
 NUMBERS: Types = {"zip": int, "telephone": int, "latitude": float, "longitude": float}
-"""What the document types as a number in a driver order, for the JSON encoding (D-06)."""
+"""The fields that the document types as numbers in a driver order, for the JSON encoding (D-06)."""
 TEXTS: Types = {}
-"""A transferred order's fields are texts: the document types some of them in two ways (D-13, D-73)."""
+"""All fields of a transferred order are texts, because the document types some of them in two ways (D-13, D-73)."""
+
+TRANSFER = "transfer"
+"""The context of a transfer, which distinguishes its reply from a day list."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"
@@ -47,104 +53,205 @@ UNIT = re.compile(
 """A Danish street with its number, then the floor and the door: "Vestergade 1, 2. tv", "Vestergade 1 st. th" (D-12)."""
 
 
-def authorization(account: DeliverItAccount) -> str:
-    """Write the Basic authorization; the login returns no code, so this is all there is (D-03)."""
-    pair = f"{account.username}:{account.password.get_secret_value()}"
-    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+class Requests:
+    """Builds the calls of one account; those with the company in their path raise Unavailable while it is unknown."""
+
+    def __init__(self, account: DeliverItAccount, company: str | None, zone: ZoneInfo) -> None:
+        self._account, self._known_company, self._zone = account, company, zone
+
+    @property
+    def company(self) -> str:
+        """Return the company number. Raises Unavailable."""
+        if self._known_company is None:
+            raise Unavailable("the company is not known before the first login")
+        return self._known_company
+
+    def login(self) -> Call:
+        """Build the login (DeliverIt, "Login")."""
+        fields = {"username": self._account.username, "password": self._account.password.get_secret_value()}
+        return self._post(Operation.PROBE, "/api/v1/login", fields)
+
+    def day_lists(self, operation: Operation, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
+        """Build one call for each day: the document contradicts itself on which end of a period comes first (D-50)."""
+        attempt_ids = defaultdict(list)
+        for attempt in attempts:
+            for day in listing_days(attempt, now, self._zone):
+                attempt_ids[day.isoformat()].append(attempt.id)
+        return [
+            Call(
+                operation,
+                "GET",
+                f"/api/v1/order/{self.company}/{day}/{day}",
+                tuple(ids),
+                headers=self._headers(),
+                context=day,
+            )
+            for day, ids in sorted(attempt_ids.items())
+        ]
+
+    def create_driver_order(self, booking: Booking) -> Call:
+        """Build the create of a driver order (DeliverIt, "Send delivery request"). Raises Refused."""
+        fields = driver_order_fields(booking, self._zone)
+        _ = self.company  # the links in the reply could not be checked without it (D-02)
+        return self._post(Operation.CREATE, "/api/v1/orderdriver/create", fields, (booking.attempt_id,))
+
+    def change_driver_order(self, operation: Operation, action: str, token: str, attempt: AttemptView) -> Call:
+        """Build the accept, deny or cancel of a driver order."""
+        path = driver_order_path(action, self.company, token)
+        return Call(operation, "POST", path, (attempt.id,), headers=self._headers(), context=action)
+
+    def transfer(self, operation: Operation, subject: Booking | AttemptView, attempt_id: int) -> Call:
+        """Build the transfer of an order (DeliverIt, "Send customer Info"). Raises Refused."""
+        fields = transfer_fields(subject, self._zone)
+        path = f"/api/v1/orderinfo/{self.company}/create"
+        return self._post(operation, path, fields, (attempt_id,), types=TEXTS, context=TRANSFER)
+
+    def update_transfer(self, number: str, attempt: AttemptView) -> Call:
+        """Build the replacement of a transferred order (DeliverIt, "Update customer info"). Raises Refused."""
+        fields = transfer_fields(attempt, self._zone)
+        path = transfer_path("update", self.company, number)
+        return self._post(Operation.AMEND, path, fields, (attempt.id,), types=TEXTS)
+
+    def cancel_transfer(self, number: str, attempt: AttemptView) -> Call:
+        """Build the cancel of a transferred order (DeliverIt, "Destroy customer info")."""
+        path = transfer_path("cancel", self.company, number)
+        return Call(Operation.CANCEL, "POST", path, (attempt.id,), headers=self._headers())
+
+    def _post(
+        self,
+        operation: Operation,
+        path: str,
+        fields: Mapping[str, str],
+        attempt_ids: tuple[int, ...] = (),
+        *,
+        types: Types = NUMBERS,
+        context: str = "",
+    ) -> Call:
+        content_type, body = _encode(fields, self._account.encoding, types)
+        headers = (*self._headers(), ("Content-Type", content_type))
+        return Call(operation, "POST", path, attempt_ids, headers=headers, body=body, context=context)
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        return ("Authorization", self._account.authorization), ("Accept", "application/json")
 
 
-def encode(fields: Mapping[str, str], encoding: str, typed: Types = NUMBERS) -> tuple[str, bytes]:
-    """Write fields as a form or as JSON, there with some of them `typed`: the content type and the body (D-06)."""
-    if encoding == "form":
-        return "application/x-www-form-urlencoded", urlencode(fields).encode("ascii")
-    values = {name: typed.get(name, str)(value) for name, value in fields.items()}
-    return "application/json", json.dumps(values, ensure_ascii=False).encode()
-
-
-def fields_of(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
-    """Write a booking in their fields. Raises Refused, naming the field, when the carrier cannot be asked."""
+def check_driver_order(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
+    """Return the required fields of a driver order. Raises Refused, naming the field that is missing or unusable."""
     order = booking.order
-    _check_paid(order)
-    street, unit = split_street(order.dropoff.street)
-    first, _, last = plain(order.customer.name).partition(" ")  # D-11
+    _check_prepaid(order)
     return {
-        "firstname": first or _refuse("customer.name"),
-        "lastname": last,
-        "street": street or _refuse("dropoff.street"),
+        "firstname": plain(order.customer.name).partition(" ")[0] or _refuse("customer.name"),  # D-11
+        "street": _street(order),
         "zip": _postal_code(order),
-        "city": plain(order.dropoff.city),
-        "time": _local_time(booking.pickup_at, zone),
-        "telephone": national_phone(order, booking.store) or _refuse("customer.phone"),
-        "remarks": _remarks(booking, order.number, unit),
+        "time": _pickup_time(booking.pickup_at, zone),
+        "telephone": _telephone(order, booking.store),
         "latitude": _degrees(order.dropoff.latitude, "dropoff.latitude"),
         "longitude": _degrees(order.dropoff.longitude, "dropoff.longitude"),
     }
 
 
-def details_of(subject: Booking | AttemptView, zone: ZoneInfo) -> dict[str, str]:
-    """Write an order that is transferred, or its update, which replaces all of it (D-77). Raises Refused.
+def driver_order_fields(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
+    """Return all fields of a driver order. Raises Refused as `check_driver_order` does."""
+    order = booking.order
+    return check_driver_order(booking, zone) | {
+        "lastname": plain(order.customer.name).partition(" ")[2],
+        "city": plain(order.dropoff.city),
+        "remarks": _remarks(booking, order.number),
+    }
 
-    There is no field for the time: whoever books the driver reads it in the remarks.
-    """
+
+def check_transfer(subject: Booking | AttemptView) -> dict[str, str]:
+    """Return the required fields of a transferred order. Raises Refused, naming the missing or unusable field."""
     order = subject.order
-    _check_paid(order)
-    street, unit = split_street(order.dropoff.street)
-    return {
-        "ordernumber": subject.reference,
+    _check_prepaid(order)
+    texts = {
         "name": plain(order.customer.name) or _refuse("customer.name"),
-        "telephone": national_phone(order, subject.store) or _refuse("customer.phone"),
-        "street": street or _refuse("dropoff.street"),
+        "telephone": _telephone(order, subject.store),
+        "street": _street(order),
         "city": plain(order.dropoff.city) or _refuse("dropoff.city"),
         "zip": _postal_code(order),
-        "remarks": _remarks(subject, f"pickup {_local_time(subject.pickup_at, zone)}", order.number, unit),
-        "paid": "1",
-        "delivery": "1",
+    }
+    _check_pickup(subject.pickup_at)
+    return texts | {
         "longitude": _degrees(order.dropoff.longitude, "dropoff.longitude"),
         "latitude": _degrees(order.dropoff.latitude, "dropoff.latitude"),
     }
 
 
-def _check_paid(order: Order) -> None:
-    """Refuse to collect money (D-19); an unpaid order that is transferred would not even be shown (D-71)."""
-    if not order.payment.prepaid:
-        raise Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")
+def transfer_fields(subject: Booking | AttemptView, zone: ZoneInfo) -> dict[str, str]:
+    """Return all fields of a transferred order or of its update, which replaces the whole order (D-77).
+
+    There is no field for the pickup time, so it is in the remarks. Raises Refused as `check_transfer` does.
+    """
+    return check_transfer(subject) | {
+        "ordernumber": subject.reference,
+        "remarks": _remarks(subject, f"pickup {_pickup_time(subject.pickup_at, zone)}", subject.order.number),
+        "paid": "1",
+        "delivery": "1",
+    }
 
 
 def national_phone(order: Order, store: Store) -> str | None:
-    """Write the customer's phone as eight digits, which only a Danish number has (D-16); None for any other."""
+    """Return the customer's phone as the eight digits of a Danish number (D-16); None for any other number."""
     try:
         number = phonenumbers.parse(order.customer.phone, store.country)
     except phonenumbers.NumberParseException:
         return None
     national = phonenumbers.national_significant_number(number)
-    return national if number.country_code == DENMARK and NATIONAL.fullmatch(national) else None
+    return national if number.country_code == DENMARK and NATIONAL_NUMBER.fullmatch(national) else None
 
 
-def split_street(street: str) -> tuple[str, str]:
-    """Take the floor and the door off a street, because they mislead the carrier's map (D-12)."""
+def _encode(fields: Mapping[str, str], encoding: str, types: Types) -> tuple[str, bytes]:
+    """Return the content type and the body; only JSON has types (D-06)."""
+    if encoding == "form":
+        return "application/x-www-form-urlencoded", urlencode(fields).encode("ascii")
+    values = {name: types.get(name, str)(value) for name, value in fields.items()}
+    return "application/json", json.dumps(values, ensure_ascii=False).encode()
+
+
+def _split_street(street: str) -> tuple[str, str]:
+    """Return the street and the floor with the door, which would mislead the carrier's map (D-12)."""
     whole = plain(street).strip(" ,")
-    found = UNIT.fullmatch(whole) if len(whole) <= LONGEST_STREET else None
+    found = UNIT.fullmatch(whole) if len(whole) <= MAX_STREET else None
     return (found["street"], found["unit"]) if found else (whole, "")
 
 
 def _remarks(subject: Booking | AttemptView, *first: str) -> str:
-    """Put our tag first: it is the only reference that comes back (D-10)."""
+    """Return the remarks, which begin with our reference: DeliverIt returns no other one (D-10)."""
     order = subject.order
-    told = (*first, order.dropoff.unit, order.dropoff.notes, order.notes)
-    parts = dict.fromkeys(part for part in map(plain, told) if part)
-    return f"#{subject.reference} {' / '.join(parts)}"[:LONGEST_REMARKS].rstrip(" /")
+    texts = (*first, _split_street(order.dropoff.street)[1], order.dropoff.unit, order.dropoff.notes, order.notes)
+    parts = dict.fromkeys(part for part in map(plain, texts) if part)
+    return f"#{subject.reference} {' / '.join(parts)}"[:MAX_REMARKS].rstrip(" /")
 
 
-def _local_time(pickup_at: datetime, zone: ZoneInfo) -> str:
-    """Write the date as well: a bare time that is delayed past midnight books the wrong day (D-14)."""
+def _pickup_time(pickup_at: datetime, zone: ZoneInfo) -> str:
+    """Return the time with its date: a time alone that is sent after midnight books the wrong day (D-14)."""
+    _check_pickup(pickup_at)
+    return round_up_to_minute(pickup_at).astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _check_prepaid(order: Order) -> None:
+    """Raise Refused for money to collect (D-19); DeliverIt would not even show an unpaid transfer (D-71)."""
+    if not order.payment.prepaid:
+        raise Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")
+
+
+def _check_pickup(pickup_at: datetime) -> None:
     if not is_real(pickup_at):
         _refuse("pickup_at, which is in the hour that the clocks skip")
-    return whole_minute(pickup_at).astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _street(order: Order) -> str:
+    return _split_street(order.dropoff.street)[0] or _refuse("dropoff.street")
 
 
 def _postal_code(order: Order) -> str:
     code = order.dropoff.postal_code.strip()
     return code if POSTAL_CODE.fullmatch(code) else _refuse("dropoff.postal_code")
+
+
+def _telephone(order: Order, store: Store) -> str:
+    return national_phone(order, store) or _refuse("customer.phone")
 
 
 def _degrees(value: float | None, field: str) -> str:

@@ -1,4 +1,4 @@
-"""Their words -> ours, row by row. The order of the rows is the meaning: the first that holds wins."""
+"""DeliverIt's words mapped to ours. In each table of rules the first one that applies decides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,56 +8,64 @@ from schemas.status import DeliveryStatus, Evidence, Reason
 S = DeliveryStatus
 
 MILESTONES: dict[str, str] = {
-    "arrive": "driverArrive",
-    "left": "driverLeft",
-    "customer": "arriveAtCustomer",
+    "driver_arrive": "driverArrive",
+    "driver_left": "driverLeft",
+    "arrive_at_customer": "arriveAtCustomer",
     "done": "done",
 }
-"""The four times of a day-list row, in the order in which they happen: our short name -> their key (D-56)."""
+"""The four times of a day-list row in the order in which they happen: our field -> DeliverIt's key (D-56)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
-    """Which marks of a day-list row are set; a time in the future is not (D-57)."""
+class Progress:
+    """Which events of a trip a day-list row shows as happened; a time in the future is only an estimate (D-57)."""
 
     cancelled: bool = False
-    arrive: bool = False
-    left: bool = False
-    customer: bool = False
+    driver_arrive: bool = False
+    driver_left: bool = False
+    arrive_at_customer: bool = False
     done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One row of the table: when it holds, what it means, their word for it and which time dates it."""
+class StatusRule:
+    """One row of the status table."""
 
-    holds: Callable[[Signs], bool]
+    applies: Callable[[Progress], bool]
     status: DeliveryStatus
     code: str
+    """DeliverIt's own word for it."""
     evidence: Evidence = Evidence.OBSERVED
     milestone: str | None = None
+    """The milestone whose time is the time of the status."""
     notes: tuple[str, ...] = ()
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(lambda signs: signs.cancelled and not signs.done, S.CANCELLED, "cancel"),
-    Rule(lambda signs: signs.done and (signs.left or signs.customer), S.DELIVERED, "done", milestone="done"),
-    Rule(
-        lambda signs: signs.done, S.DELIVERED, "done", Evidence.WEAK, milestone="done", notes=("done_without_handover",)
+RULES: tuple[StatusRule, ...] = (
+    StatusRule(lambda trip: trip.cancelled and not trip.done, S.CANCELLED, "cancel"),
+    StatusRule(
+        lambda trip: trip.done and (trip.driver_left or trip.arrive_at_customer), S.DELIVERED, "done", milestone="done"
     ),
-    Rule(lambda signs: signs.customer, S.DROPOFF_ARRIVED, "arriveAtCustomer", milestone="customer"),
-    Rule(lambda signs: signs.left, S.PICKED_UP, "driverLeft", milestone="left"),
-    Rule(lambda signs: signs.arrive, S.PICKUP_ARRIVED, "driverArrive", milestone="arrive"),
-    Rule(lambda _: True, S.CREATED, "N/A"),
+    StatusRule(
+        lambda trip: trip.done, S.DELIVERED, "done", Evidence.WEAK, milestone="done", notes=("done_without_handover",)
+    ),
+    StatusRule(
+        lambda trip: trip.arrive_at_customer, S.DROPOFF_ARRIVED, "arriveAtCustomer", milestone="arrive_at_customer"
+    ),
+    StatusRule(lambda trip: trip.driver_left, S.PICKED_UP, "driverLeft", milestone="driver_left"),
+    StatusRule(lambda trip: trip.driver_arrive, S.PICKUP_ARRIVED, "driverArrive", milestone="driver_arrive"),
+    StatusRule(lambda _: True, S.CREATED, "N/A"),
 )
-"""A day-list row ("Get orders period"). Nobody is ever called assigned: the list has no such word (D-64). A row that
-is both done and cancelled stays delivered (D-63)."""
+"""The status of a day-list row ("Get orders period").
 
-BOOKED: dict[tuple[bool, bool], DeliveryStatus] = {
+No row means `assigned`, because the list shows no driver (D-64). A row that is done and cancelled is delivered (D-63).
+"""
+
+CREATED: dict[tuple[bool, bool], DeliveryStatus] = {
     (False, False): S.CREATED,
     (True, True): S.AWAITING_CONFIRMATION,
 }
-"""Create, 201: (`push`, has an `acceptUrl`) -> ours. Every other pair contradicts itself (D-20, D-21)."""
+"""Create, 201: (`push`, has an `acceptUrl`) -> status. Any other pair contradicts itself (D-20, D-21)."""
 
 MessageTable = tuple[tuple[str, Reason], ...]
 
@@ -66,13 +74,13 @@ CREATE_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("missing", Reason.VALIDATION),
 )
-"""Create, 400: what the message contains -> why. `DeliverItOpen` decides nothing: it is true when closed (D-23)."""
+"""Create, 400: part of the message -> reason. `DeliverItOpen` is not used, because it is true when closed (D-23)."""
 
 ACCEPT_REFUSALS: MessageTable = (("time limit", Reason.OFFER_LAPSED), ("does not exist", Reason.OFFER_LAPSED))
 """Accept, 400 (D-30)."""
 
 DENY_REFUSALS: MessageTable = ()
-"""Deny, 400: the one documented text says nothing about the order (D-34)."""
+"""Deny, 400: the one documented message says nothing about the order (D-34)."""
 
 CANCEL_REFUSALS: MessageTable = (("on the way", Reason.DEADLINE_PASSED),)
 """Cancel, 400, and 200 with `error` true (D-41, D-42)."""
@@ -81,33 +89,33 @@ TRANSFER_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("too messy", Reason.ADDRESS_PROBLEM),
 )
-"""Send and update customer info, 400. "Order with that number does not exist" says nothing more than that."""
+"""Send and update customer info, 400. "Order with that number does not exist" has no reason of its own."""
 
 NOT_SAVED = "strange error"
-"""Send and destroy customer info, 400: it may be asked again, for our number is taken only once (D-75)."""
+"""Send and destroy customer info, 400: the call may be repeated, because our order number is unique (D-75)."""
 
-NUMBER_TAKEN = "order with that number exist."
-"""Send customer info, 400: the order stands there already (D-74)."""
+NUMBER_EXISTS = "order with that number exist."
+"""Send customer info, 400: an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
-"""Send and update customer info: the other answer is that the customer will pick it up (D-79)."""
+"""Send and update customer info: the alternative is that the customer picks the order up (D-79)."""
 
 UPDATED = "update ok"
-"""Update customer info, 200: how its message begins, whatever its `error` says (D-76)."""
+"""Update customer info, 200: the start of the message, whatever `error` says (D-76)."""
 
 ALREADY_ACCEPTED = "already accepted"
-"""Accept, 200: in the message of a repeated accept (D-33)."""
+"""Accept, 200: part of the message of a repeated accept (D-33)."""
 
-NOTHING_FOUND = "no order is found"
-"""Get orders period, 404: in the message of an empty day (D-54)."""
-
-
-def rule_of(signs: Signs) -> Rule:
-    """Find the first row that holds."""
-    return next(rule for rule in RULES if rule.holds(signs))
+NO_ORDERS = "no order is found"
+"""Get orders period, 404: part of the message of an empty day (D-54)."""
 
 
-def reason_of(table: MessageTable, message: str) -> Reason:
-    """Find why a message refuses; unknown when no row of the table is in it (D-08)."""
+def rule_for(progress: Progress) -> StatusRule:
+    """Return the first status rule that applies."""
+    return next(rule for rule in RULES if rule.applies(progress))
+
+
+def reason_for(table: MessageTable, message: str) -> Reason:
+    """Return the reason of a refusal; UNKNOWN when the message contains no text of the table (D-08)."""
     lowered = message.lower()
-    return next((reason for words, reason in table if words in lowered), Reason.UNKNOWN)
+    return next((reason for text, reason in table if text in lowered), Reason.UNKNOWN)

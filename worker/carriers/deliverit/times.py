@@ -1,62 +1,63 @@
-"""Their times: clock faces without a day, in the shop's zone, made into instants (D-14, D-26, D-56).
+"""DeliverIt's times: clock times (`HH:MM`) without a date, in the account's zone (D-14, D-26, D-56).
 
-Everything handed in and out is aware; everything handed out is UTC.
-
-The hour that autumn shows twice: a clock face is the nearer to its anchor of the two, a date and time the first of
-them. The hour that spring skips: what a stopped clock would show, so 02:30 is 03:30.
+Datetimes are aware, and every result is UTC. In the hour that occurs twice in autumn, a clock time
+means the instant nearer to its anchor, and a date with a time means the first. In the hour that is skipped in spring,
+02:30 means 03:30.
 """
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
-MOMENT = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?")
+CLOCK_TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+DATE_TIME = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?")
 TOLERANCE = timedelta(minutes=2)
-"""What two clocks may differ before it means something (D-21, D-57)."""
+"""A difference up to this is rounding or clock skew (D-21, D-57)."""
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 
 
-def whole_minute(instant: datetime) -> datetime:
-    """Round up to the minute, in UTC: the carrier knows no seconds, and a moment ago cannot be booked (D-14)."""
+def round_up_to_minute(instant: datetime) -> datetime:
+    """Return the instant in UTC, rounded up: DeliverIt knows no seconds and books nothing in the past (D-14)."""
     utc = instant.astimezone(UTC)
     floor = utc.replace(second=0, microsecond=0)
     return floor if floor == utc else floor + MINUTE
 
 
 def is_real(instant: datetime) -> bool:
-    """Tell whether a wall-clock time exists: in the hour the clocks skip in spring it does not (D-14)."""
+    """Return whether this wall-clock time exists; the hour that is skipped in spring does not (D-14)."""
     there_and_back = instant.astimezone(UTC).astimezone(instant.tzinfo)
     return there_and_back.replace(tzinfo=None) == instant.replace(tzinfo=None)
 
 
 def is_ambiguous(instant: datetime, zone: ZoneInfo) -> bool:
-    """Tell whether the wall clock shows this time twice, as it does in the autumn hour (D-14)."""
+    """Return whether the wall clock shows this time twice, as it does for one hour in autumn (D-14)."""
     local = instant.astimezone(zone)
     return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
 
 
 def moment(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime | None:
-    """Read `HH:MM` as the instant nearest to `anchor`, or a full date and time; None when it is neither (D-26)."""
+    """Return the instant of `HH:MM` that is nearest to `anchor`, or of a full date and time; None for others (D-26)."""
     if text is None:
         return None
-    clock = _clock(text)
-    return min(_faces(clock, anchor, zone), key=lambda face: abs(face - anchor)) if clock else full_moment(text, zone)
+    clock = _parse_clock_time(text)
+    if clock is None:
+        return full_moment(text, zone)
+    return min(_candidates(clock, anchor, zone), key=lambda instant: abs(instant - anchor))
 
 
 def past_moment(text: str | None, now: datetime, zone: ZoneInfo) -> datetime | None:
-    """Read `HH:MM` as the last such time that is not in the future, or a full date and time (D-59)."""
-    clock = _clock(text) if text else None
+    """Return the latest instant of `HH:MM` that is not in the future, or of a full date and time (D-59)."""
+    clock = _parse_clock_time(text) if text else None
     if clock is None:
         return full_moment(text, zone)
-    return max(face for face in _faces(clock, now, zone) if face <= now + TOLERANCE)
+    return max(instant for instant in _candidates(clock, now, zone) if instant <= now + TOLERANCE)
 
 
 def full_moment(text: str | None, zone: ZoneInfo) -> datetime | None:
-    """Read `YYYY-MM-DD HH:MM[:SS[.ffffff]]` in a zone; None when it is not such a time."""
-    if text is None or not MOMENT.fullmatch(text):
+    """Return the instant of `YYYY-MM-DD HH:MM[:SS[.ffffff]]` in a zone; None for any other text."""
+    if text is None or not DATE_TIME.fullmatch(text):
         return None
     try:
         return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
@@ -65,17 +66,17 @@ def full_moment(text: str | None, zone: ZoneInfo) -> datetime | None:
 
 
 def is_time(text: str) -> bool:
-    """Tell whether a text is a time at all, of either form."""
-    return _clock(text) is not None or full_moment(text, ZoneInfo("UTC")) is not None
+    """Return whether a text is a clock time or a full date and time."""
+    return _parse_clock_time(text) is not None or full_moment(text, ZoneInfo("UTC")) is not None
 
 
-def local_day(instant: datetime, zone: ZoneInfo) -> date:
-    """Tell which day of the carrier's calendar an instant is on."""
+def local_date(instant: datetime, zone: ZoneInfo) -> date:
+    """Return the calendar date of an instant in the carrier's zone."""
     return instant.astimezone(zone).date()
 
 
-def _clock(text: str) -> time | None:
-    found = CLOCK.fullmatch(text)
+def _parse_clock_time(text: str) -> time | None:
+    found = CLOCK_TIME.fullmatch(text)
     if not found:
         return None
     try:
@@ -84,7 +85,7 @@ def _clock(text: str) -> time | None:
         return None
 
 
-def _faces(clock: time, anchor: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Every instant around `anchor` at which the wall shows this time, in both meanings of the autumn hour."""
-    days = (local_day(anchor, zone) + DAY * shift for shift in (0, 1, -1))
-    return [datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC) for day in days for fold in (0, 1)]
+def _candidates(clock: time, anchor: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Return the instants around `anchor` at which a wall clock shows this time, both of them in the autumn hour."""
+    dates = (local_date(anchor, zone) + DAY * shift for shift in (0, 1, -1))
+    return [datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC) for day in dates for fold in (0, 1)]

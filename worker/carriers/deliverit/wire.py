@@ -1,42 +1,55 @@
-"""DeliverIt's words as they come over the wire: tolerant of spelling and type, silent about what is not needed.
+"""DeliverIt's replies as typed data: tolerant of spelling and type, and limited to the fields that are needed.
 
-Keys are compared without case and underscores, because the document writes the same key in four ways (D-07). Names
-and cities are not read at all: the day list holds the whole company's customers (D-61).
+Keys are compared without case and underscores, because the document spells the same key in four ways (D-07). Names and
+cities are not read at all, because the day list holds all customers of the company (D-61). Links are read for their
+token and never followed: one would send the password in clear or to another host (D-01, D-02).
 """
 
+import hashlib
 import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeGuard
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from worker.carriers.deliverit.times import full_moment
+from worker.carriers.port import attempt_id_of
 
 SENTINELS = frozenset({"", "n/a", "-"})
-"""What stands where nothing is known (D-56)."""
+"""Texts that mean "no value" (D-56)."""
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
-"""Every spelling of yes and no; "0" is a no, although Python finds it truthy (D-58)."""
+"""Every spelling of a boolean; "0" is false, although Python finds it truthy (D-58)."""
 
 ABBREVIATIONS = {"CEST": 2, "CET": 1, "GMT": 0, "UTC": 0, "Z": 0}
-"""Hours ahead of UTC of the zones that PHP abbreviates here (D-55)."""
+"""Hours ahead of UTC of the zone abbreviations that PHP writes (D-55)."""
 
 OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
 PRICE = re.compile(r"[0-9]{1,6}(?:[.,][0-9]{1,2})?")
 
+TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
+_COMPANY, _TOKEN = r"(?P<company>[0-9]{1,18})", rf"(?P<token>{TOKEN.pattern})"
+DRIVER_ORDER_LINK = re.compile(rf"/api/v1/orderdriver/(?P<action>accept|deny|cancel)/{_COMPANY}/{_TOKEN}")
+TRANSFER_LINK = re.compile(rf"/api/v1/orderinfo/{_COMPANY}/{_TOKEN}/(?P<action>update|cancel)")
+"""The path of a transferred order's link; its token is DeliverIt's order number (D-72)."""
+
+REFERENCE = re.compile(r"#([0-9A-Za-z]{11})(?![0-9A-Za-z])")
+
 
 def plain(text: str) -> str:
-    """Put text on one line, without control characters and half characters that a database would refuse.
+    """Return text on one line, without control characters and lone surrogates, which a database would refuse.
 
-    All else stays: an emoji is joined by letters that do not show, and may be younger than our table of letters.
+    Format characters stay because they join emoji, and unassigned ones because an emoji may be newer than Python.
     """
-    whole = text.encode("utf-8", "replace").decode()
-    return " ".join("".join(" " if unicodedata.category(letter) == "Cc" else letter for letter in whole).split())
+    encodable = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(" " if unicodedata.category(char) == "Cc" else char for char in encodable).split())
 
 
 def _text(raw: object) -> str | None:
@@ -55,18 +68,18 @@ def _price(raw: object) -> Decimal | None:
     return Decimal(text.replace(",", ".")) if text and PRICE.fullmatch(text) else None
 
 
-def _exact(raw: object) -> bool | None:
+def _strict_flag(raw: object) -> bool | None:
     return raw if isinstance(raw, bool) else None
 
 
-def _when(raw: object) -> object:
+def _date_time(raw: object) -> object:
     return {"date": raw} if isinstance(raw, str) else raw if isinstance(raw, Mapping) else None
 
 
 Text = Annotated[str | None, BeforeValidator(_text)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
-Exact = Annotated[bool | None, BeforeValidator(_exact)]
-"""A yes or no that counts only when it is written as one: a courier may hang on it (D-78)."""
+StrictFlag = Annotated[bool | None, BeforeValidator(_strict_flag)]
+"""A flag that counts only as a JSON boolean, because a false positive may leave a courier on the way (D-78)."""
 Amount = Annotated[Decimal | None, BeforeValidator(_price)]
 
 
@@ -79,12 +92,12 @@ class _Wire(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _spelt_alike(cls, raw: Any) -> Any:
+    def _normalize_keys(cls, raw: Any) -> Any:
         return {_key(name): value for name, value in raw.items()} if isinstance(raw, Mapping) else raw
 
     @classmethod
-    def read(cls, raw: object) -> Self | None:
-        """Read decoded JSON; None when it is no object."""
+    def parse(cls, raw: object) -> Self | None:
+        """Return the typed form of decoded JSON; None when it is no object."""
         try:
             return cls.model_validate(raw)
         except ValidationError:
@@ -92,7 +105,7 @@ class _Wire(BaseModel):
 
 
 class RawAnswer(_Wire):
-    """Any answer about one order: login, create, accept, deny, cancel, transfer and update ("Responses" of each)."""
+    """Any reply about one order: login, create, accept, deny, cancel, transfer and update ("Responses" of each)."""
 
     login: Flag = None
     company: Text = None
@@ -109,17 +122,17 @@ class RawAnswer(_Wire):
     cancel_url: Text = None
     update_url: Text = None
     price_with_vat: Amount = None
-    canceled: Exact = None
+    canceled: StrictFlag = None
 
 
-class RawWhen(_Wire):
-    """PHP's DateTime, dumped: type 1 has an offset, type 2 an abbreviation, type 3 a zone's name (D-55)."""
+class RawDateTime(_Wire):
+    """A dump of PHP's DateTime: its zone is an offset (type 1), an abbreviation (type 2) or a name (type 3) (D-55)."""
 
     date: Text = None
     timezone: Text = None
 
     def instant(self, fallback: ZoneInfo) -> datetime | None:
-        """Read it as UTC; a zone that cannot be read is taken to be the account's."""
+        """Return the instant in UTC; `fallback` replaces a zone that cannot be read."""
         local = full_moment(self.date, ZoneInfo("UTC"))
         if local is None:
             return None
@@ -127,9 +140,9 @@ class RawWhen(_Wire):
 
 
 class RawRow(_Wire):
-    """One order of the day list ("Get orders period"); `canceUrl` is their spelling."""
+    """One order of the day list ("Get orders period"); `canceUrl` is DeliverIt's spelling."""
 
-    created_at: Annotated[RawWhen | None, BeforeValidator(_when)] = None
+    created_at: Annotated[RawDateTime | None, BeforeValidator(_date_time)] = None
     telephone: Annotated[Text, Field(repr=False)] = None
     address: Annotated[Text, Field(repr=False)] = None
     zip: Text = None
@@ -142,12 +155,23 @@ class RawRow(_Wire):
     done: Text = None
     cancel_url: Annotated[Text, Field(validation_alias=AliasChoices("canceurl", "cancelurl"))] = None
     cancel: Flag = None
-    cancel_word: Annotated[Text, Field(validation_alias="cancel")] = None
+    cancel_text: Annotated[Text, Field(validation_alias="cancel")] = None
+    """The same value unread, to report one that is no flag."""
     canceled_at: Text = None
 
+    @property
+    def milestones(self) -> dict[str, str | None]:
+        """Return the text of each milestone, in the order in which they happen."""
+        return {
+            "driver_arrive": self.driver_arrive,
+            "driver_left": self.driver_left,
+            "arrive_at_customer": self.arrive_at_customer,
+            "done": self.done,
+        }
 
-def decode(body: bytes) -> object:
-    """Decode JSON as PHP servers may write it: with a byte order mark, or in Latin-1; None when it is none (X-11)."""
+
+def decode_json(body: bytes) -> object:
+    """Return the JSON of a PHP server, which may have a byte order mark or be in Latin-1; None for others (X-11)."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -156,6 +180,86 @@ def decode(body: bytes) -> object:
         return json.loads(text, parse_float=Decimal, parse_constant=lambda _: None)
     except (ValueError, ArithmeticError, RecursionError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The parts of a link that are used."""
+
+    company: str
+    token: str
+    host: str
+
+
+def parse_link(
+    url: str | None, action: str, company: str | None, path: re.Pattern[str] = DRIVER_ORDER_LINK
+) -> Link | None:
+    """Return the link of one action when it belongs to our company; None for any other text (D-02)."""
+    try:
+        parts = urlsplit(url or "")
+        host = parts.hostname or ""
+    except ValueError:
+        return None
+    found = path.fullmatch(parts.path)
+    if company is None or not found or found["action"] != action or int(found["company"]) != int(company):
+        return None
+    return Link(company, found["token"], host)
+
+
+def driver_order_path(action: str, company: str, token: str) -> str:
+    """Return a link's path on the account's own origin (DeliverIt, "Accept push", "Deny push", "Cancel")."""
+    return f"/api/v1/orderdriver/{action}/{company}/{token}"
+
+
+def transfer_path(action: str, company: str, number: str) -> str:
+    """Return the path of a transferred order (DeliverIt, "Update customer info", "Destroy customer info")."""
+    return f"/api/v1/orderinfo/{company}/{number}/{action}"
+
+
+def is_token(ref: str | None) -> TypeGuard[str]:
+    """Return whether a text is a token of DeliverIt and not the placeholder of an order without a link."""
+    return ref is not None and TOKEN.fullmatch(ref) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the day list with its identifiers; it has no order id (D-51)."""
+
+    content: RawRow
+    cancel_token: str | None
+    attempt_id: int | None
+    """The attempt of the first reference in the remarks, which is the order's own."""
+    other_attempt_ids: tuple[int, ...]
+    """The attempts of the further references, any of which may be the right one."""
+    created_at: datetime | None
+    phone: str
+    """The last eight digits of the customer's telephone number."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Return a digest of what never changes in a row; it outlives the cancel link (D-52) and reveals no name."""
+        if self.created_at is None or not self.phone:
+            return None
+        street = "".join((self.content.address or "").lower().split())
+        identity = f"{self.created_at.isoformat()}|{self.phone}|{street}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def parse_row(raw: object, company: str, zone: ZoneInfo) -> Row | None:
+    """Return a row of the day list; None when it is no object."""
+    content = RawRow.parse(raw)
+    if content is None:
+        return None
+    link = parse_link(content.cancel_url, "cancel", company)
+    first, *others = _attempt_ids(content.remarks or "") or (None,)
+    created_at = (content.created_at or RawDateTime()).instant(zone)
+    digits = "".join(char for char in content.telephone or "" if char in "0123456789")
+    return Row(content, link.token if link else None, first, tuple(filter(None, others)), created_at, digits[-8:])
+
+
+def _attempt_ids(remarks: str) -> tuple[int, ...]:
+    found = (attempt_id_of(reference.upper()) for reference in REFERENCE.findall(remarks))
+    return tuple(dict.fromkeys(attempt_id for attempt_id in found if attempt_id is not None))
 
 
 def _zone(name: str) -> ZoneInfo | timezone | None:

@@ -1,0 +1,113 @@
+"""What the codec stores with an attempt (`codec_state`), and what follows from it.
+
+Every stored key has its constant here, and every value is a text. A driver order is known by the token of its cancel
+link, and a transferred order by the order number of DeliverIt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from worker.carriers.deliverit.status import MILESTONES
+from worker.carriers.deliverit.times import local_date, round_up_to_minute
+from worker.carriers.deliverit.wire import is_token
+from worker.carriers.port import AttemptView, Observation
+
+ACCEPT_TOKEN, CANCEL_TOKEN = "accept_token", "cancel_token"
+TOKENS = {"accept": ACCEPT_TOKEN, "deny": "deny_token", "cancel": CANCEL_TOKEN}
+"""The token for each action on a driver order, from the links in its replies (D-28)."""
+EARLIER_CANCEL_TOKENS = "earlier_cancel_tokens"
+"""The replaced cancel tokens, oldest first, because a row may still show one of them (D-32)."""
+AGREED_PICKUP = "agreed_pickup"
+LISTED_PICKUP = "listed_pickup"
+LISTED_ON = "listed_on"
+"""The day whose list last showed the order's row."""
+FINGERPRINT = "row_fingerprint"
+ORDER_ID, PRICE = "order_id", "price"
+"""The order's id, which DeliverIt's support asks for (D-27), and the last known price, to notice another (D-24)."""
+NUMBER = "number"
+"""DeliverIt's order number; only a transferred order has the key, and an empty value when no reply stated it."""
+
+MIDNIGHT_MARGIN = timedelta(minutes=5)
+"""The most by which the day list may date a create earlier or later than we do (D-53)."""
+
+
+def placeholder_ref(reference: str) -> str:
+    """Return the ref of an order whose cancel link is unknown; `#` occurs in no token."""
+    return f"#{reference}"
+
+
+def agreed_pickup(attempt: AttemptView) -> datetime:
+    """Return the pickup time that DeliverIt confirmed, or else the one that was requested."""
+    agreed = attempt.codec_state.get(AGREED_PICKUP)
+    return datetime.fromisoformat(agreed) if agreed else round_up_to_minute(attempt.pickup_at)
+
+
+def latest_pickup(attempt: AttemptView) -> datetime:
+    """Return the pickup time that the day list showed last; the cut-offs for a cancel count from it (D-40)."""
+    listed = attempt.codec_state.get(LISTED_PICKUP)
+    return datetime.fromisoformat(listed) if listed else agreed_pickup(attempt)
+
+
+def recorded_milestones(attempt: AttemptView) -> dict[str, datetime]:
+    """Return the milestones that were seen as happened; one stays when its time returns to N/A (D-57)."""
+    recorded = {name: attempt.codec_state.get(name) for name in MILESTONES}
+    return {name: datetime.fromisoformat(instant) for name, instant in recorded.items() if instant}
+
+
+def cancel_tokens(attempt: AttemptView) -> list[str]:
+    """Return every cancel token that the attempt ever had, newest first (D-32)."""
+    earlier = attempt.codec_state.get(EARLIER_CANCEL_TOKENS, "").split()
+    latest = (attempt.ref, attempt.codec_state.get(CANCEL_TOKEN))
+    return [token for token in (*latest, *reversed(earlier)) if token and is_token(token)]
+
+
+def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]:
+    """Return the state to merge for a new cancel token; empty when it is already known (D-32)."""
+    known = cancel_tokens(attempt)
+    if token is None or token in known:
+        return {}
+    return {CANCEL_TOKEN: token, EARLIER_CANCEL_TOKENS: " ".join(dict.fromkeys(reversed(known)))}
+
+
+def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[date]:
+    """Return the days whose lists may show the attempt: whether a list is of creations or pickups is unknown (D-53).
+
+    A driver who is booked by hand may be listed on any day between the two, so the day of the last row counts too.
+    """
+    created = attempt.submitted_at
+    instants = (created - MIDNIGHT_MARGIN, created + MIDNIGHT_MARGIN, attempt.pickup_at, agreed_pickup(attempt), now)
+    listed = {date.fromisoformat(attempt.codec_state[LISTED_ON])} if has_row(attempt) else set()
+    return listed | {local_date(instant, zone) for instant in (*instants, latest_pickup(attempt))}
+
+
+def has_row(attempt: AttemptView) -> bool:
+    """Return whether the day list ever showed the attempt; for a transferred order this means a booked driver."""
+    return LISTED_ON in attempt.codec_state
+
+
+def is_transferred(attempt: AttemptView) -> bool:
+    """Return whether the order was transferred, whatever the account's mode is now."""
+    return NUMBER in attempt.codec_state
+
+
+def order_number(attempt: AttemptView) -> str | None:
+    """Return DeliverIt's number of a transferred order, from a reply or from an operator; None while unknown."""
+    if not is_transferred(attempt):
+        return None
+    from_rows = cancel_tokens(replace(attempt, ref=None))
+    from_operator = attempt.ref if is_token(attempt.ref) and attempt.ref not in from_rows else None
+    return attempt.codec_state[NUMBER] or from_operator
+
+
+def as_driver_order(attempt: AttemptView) -> AttemptView:
+    """Return a transferred order as the driver order that was booked for it, whose ref is its cancel token."""
+    return replace(attempt, ref=attempt.codec_state.get(CANCEL_TOKEN)) if is_transferred(attempt) else attempt
+
+
+def keep_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
+    """Return the observations of a driver order, but with the ref of the transferred order where it has one."""
+    if not is_transferred(attempt):
+        return tuple(observations)
+    return tuple(replace(each, ref=attempt.ref or each.ref) for each in observations)

@@ -1,0 +1,164 @@
+"""The day list ("Get orders period"): which row belongs to which attempt, and what a list says about many attempts.
+
+A row has no order id (D-51), so it is matched by its cancel token, then by our reference in its remarks, then by the
+fingerprint of its first match (D-52). Any other row is another customer of the company and is dropped at once (D-61).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from zoneinfo import ZoneInfo
+
+from worker.carriers.deliverit import attempt_state as state
+from worker.carriers.deliverit.errors import unreadable
+from worker.carriers.deliverit.observations import observe_row
+from worker.carriers.deliverit.request import national_phone
+from worker.carriers.deliverit.status import NO_ORDERS
+from worker.carriers.deliverit.wire import RawAnswer, Row, decode_json, parse_row
+from worker.carriers.port import AttemptView, Observation, Reading
+from worker.errors import Unreadable
+from worker.http.call import Call, Operation, Reply
+
+SIMILAR_WITHIN = timedelta(minutes=10)
+"""The most by which a row without a reference may be older or newer than our create and still be possibly ours."""
+
+VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
+"""The row of an attempt is no longer listed, which changes nothing (D-54)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The row of an attempt, and the refs of other live orders that carry the same reference."""
+
+    row: Row
+    duplicates: tuple[str, ...] = ()
+
+
+class DayList:
+    """The rows of one day by their identifiers; `complete` is false when a row could not be read at all."""
+
+    def __init__(self, rows: Sequence[Row] = (), *, complete: bool = True) -> None:
+        self.complete = complete
+        self._index: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            for key in _index_keys(row):
+                self._index[key].append(row)
+
+    def match(self, attempt: AttemptView) -> Match | None:
+        """Return the row of an attempt, by its surest identifier; None when no row matches."""
+        with_reference = self._rows(f"attempt:{attempt.id}")
+        row = self._by_cancel_token(attempt) or _oldest_live(with_reference) or self._by_fingerprint(attempt)
+        return Match(row, _duplicates(row, with_reference, attempt)) if row else None
+
+    def may_contain(self, attempt: AttemptView) -> bool:
+        """Return whether a row may be this attempt's; such a row is never matched, but disproves absence (D-61)."""
+        phone = national_phone(attempt.order, attempt.store)
+        similar = (*self._rows(f"no_reference:{phone}"), *self._rows("no_reference:"))
+        return bool(self._rows(f"other_attempt:{attempt.id}")) or any(_is_similar(row, attempt) for row in similar)
+
+    def _by_cancel_token(self, attempt: AttemptView) -> Row | None:
+        return next((row for token in state.cancel_tokens(attempt) for row in self._rows(f"token:{token}")), None)
+
+    def _by_fingerprint(self, attempt: AttemptView) -> Row | None:
+        fingerprint = attempt.codec_state.get(state.FINGERPRINT)
+        rows = self._rows(f"fingerprint:{fingerprint}") if fingerprint else ()
+        return rows[0] if len(rows) == 1 and rows[0].attempt_id is None else None
+
+    def _rows(self, key: str) -> Sequence[Row]:
+        return self._index.get(key, ())
+
+
+def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
+    """Return the rows of one day; a 404 with its documented message is an empty day (D-54). Raises Unreadable."""
+    document = decode_json(reply.body)
+    answer = RawAnswer.parse(document)
+    if reply.status == HTTPStatus.NOT_FOUND and answer and answer.error:
+        return _empty_day(answer.message or "")
+    orders = document.get("orders") if isinstance(document, Mapping) else None
+    # PHP writes a list whose keys have gaps as an object
+    raw_rows = list(orders.values()) if isinstance(orders, Mapping) else orders
+    if reply.status != HTTPStatus.OK or answer is None or answer.error is not False or not isinstance(raw_rows, list):
+        raise unreadable(reply)
+    rows = [parse_row(raw_row, company, zone) for raw_row in raw_rows]
+    return DayList([row for row in rows if row], complete=None not in rows)
+
+
+def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
+    """Return what one day says about these attempts.
+
+    Only a `find` reports absence: of an attempt that the call covers and the day never showed, in a complete list in
+    which no row may be its own (D-60, D-61).
+    """
+    drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
+    matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}
+    observed = {
+        attempt.id: state.keep_ref(
+            attempt, observe_row(drivers[attempt.id], matches[attempt.id].row, call.context, now, zone)
+        )
+        for attempt in attempts
+        if attempt.id in matches
+    }
+    missing = [attempt for attempt in attempts if attempt.id not in matches]
+    vanished = {each.id: VANISHED for each in missing if each.codec_state.get(state.LISTED_ON) == call.context}
+    return Reading(
+        observations=observed | vanished,
+        absent=_absent(call, day, [attempt for attempt in missing if attempt.id not in vanished]),
+        duplicates={attempt_id: match.duplicates for attempt_id, match in matches.items() if match.duplicates},
+    )
+
+
+def _match(day: DayList, attempt: AttemptView) -> Match | None:
+    """Return the match of an attempt; a driver booked by hand in place of a cancelled one is the one that counts."""
+    match = day.match(attempt)
+    if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
+        return match
+    return day.match(replace(attempt, ref=None, codec_state={}))
+
+
+def _absent(call: Call, day: DayList, missing: Sequence[AttemptView]) -> frozenset[int]:
+    if call.operation is not Operation.FIND or not day.complete:
+        return frozenset()
+    return frozenset(one.id for one in missing if one.id in call.attempt_ids and not day.may_contain(one))
+
+
+def _empty_day(message: str) -> DayList:
+    if NO_ORDERS not in message.lower():
+        raise Unreadable("status 404 with a message other than that of an empty day")
+    return DayList()
+
+
+def _index_keys(row: Row) -> tuple[str, ...]:
+    owner = f"attempt:{row.attempt_id}" if row.attempt_id is not None else f"no_reference:{row.phone}"
+    others = (f"other_attempt:{attempt_id}" for attempt_id in row.other_attempt_ids)
+    return owner, f"token:{row.cancel_token}", f"fingerprint:{row.fingerprint}", *others
+
+
+def _oldest_live(rows: Sequence[Row]) -> Row | None:
+    """Return the oldest row that is not cancelled; without one, the oldest (D-60)."""
+    return min(rows, key=_liveness_and_age, default=None)
+
+
+def _liveness_and_age(row: Row) -> tuple[bool, bool, float]:
+    created = row.created_at
+    return bool(row.content.cancel), created is None, created.timestamp() if created else 0.0
+
+
+def _duplicates(own: Row, with_reference: Sequence[Row], attempt: AttemptView) -> tuple[str, ...]:
+    known = {own.cancel_token, *state.cancel_tokens(attempt)}
+    others = (row for row in with_reference if row is not own and not row.content.cancel)
+    refs = (
+        row.cancel_token or state.placeholder_ref(attempt.reference)
+        for row in others
+        if row.cancel_token is None or row.cancel_token not in known
+    )
+    return tuple(dict.fromkeys(refs))
+
+
+def _is_similar(row: Row, attempt: AttemptView) -> bool:
+    postal_code = row.content.zip
+    if postal_code is not None and postal_code.zfill(4) != attempt.order.dropoff.postal_code.strip().zfill(4):  # D-13
+        return False
+    created = row.created_at
+    return created is None or abs(created - attempt.submitted_at) <= SIMILAR_WITHIN
