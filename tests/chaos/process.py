@@ -44,7 +44,7 @@ class FastHouse(Container):
     """A house whose clock runs fast. What is counted in real seconds is translated here, and nowhere else."""
 
     @cached_property
-    def rules(self) -> TermsByAccount:
+    def terms(self) -> TermsByAccount:
         """The terms in the clock's seconds: an account's deadline is one of the real clock."""
         real = super().terms
         return {name: replace(terms, deadline=terms.deadline * CLOCK.rate) for name, terms in real.items()}
@@ -67,7 +67,7 @@ class FastHouse(Container):
         return WATCH.gateway(made) if WATCH else made
 
     @cached_property
-    def store(self) -> Database:
+    def database(self) -> Database:
         """The real one."""
         made = super().database
         return WATCH.store(made) if WATCH else made
