@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other: `python -m benchmarks`, which is what `make bench` runs."""
+"""The benchmarks: `python -m benchmarks`, or `make bench`."""
 
 import sys
 

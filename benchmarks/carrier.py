@@ -1,7 +1,7 @@
-"""The least that can play a carrier: it answers Cervo's create after a pause and remembers which order it was for.
+"""A minimal simulated carrier: it answers Cervo's create after a delay and records the order.
 
-The sandbox is a whole web application; this server speaks raw HTTP/1.1 for less than half the processor, which on a
-small machine is taken from what is measured. Its ledger is read like the sandbox's, so either can stand behind it.
+The sandbox is a whole web application. This server speaks raw HTTP/1.1 and needs less than half the CPU time, which on
+a small machine is missing for what is measured. Its ledger has the format of the sandbox's, so either can be used.
 """
 
 import argparse
@@ -13,37 +13,37 @@ END_OF_HEAD = b"\r\n\r\n"
 
 
 class Ledger:
-    """The orders that were created, in the order in which they came."""
+    """The orders that were created, in order of arrival."""
 
-    def __init__(self, pause: float) -> None:
-        self.pause = pause
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
         self.orders: list[str] = []
 
     def create(self, body: bytes) -> bytes:
-        """Note a create and give the carrier's id for it."""
+        """Record a create and return the carrier's id for it."""
         self.orders.append(json.loads(body)["order_id"])
         return b"%d" % len(self.orders)
 
-    def told(self) -> bytes:
-        """Tell what was created, in the sandbox's words."""
+    def as_json(self) -> bytes:
+        """Return the creates in the format of the sandbox's ledger."""
         entries = [{"action": "create", "detail": {"order_id": order}} for order in self.orders]
         return json.dumps({"ledger": entries}).encode()
 
 
 class Connection(asyncio.Protocol):
-    """One connection: requests come one after the other, each with its length in its head."""
+    """One connection: requests come one after the other, each with a Content-Length."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport for the replies."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer once the whole request is there."""
+        """Answer once the whole request has arrived."""
         self._data += data
         head, end, body = self._data.partition(END_OF_HEAD)
         if not end or len(body) < _length(head):
@@ -52,25 +52,27 @@ class Connection(asyncio.Protocol):
         self._answer(head, body)
 
     def _answer(self, head: bytes, body: bytes) -> None:
-        kept = b"connection: close" not in head.lower()
+        keep_alive = b"connection: close" not in head.lower()
         method, path, _ = head.split(b" ", 2)
         if (method, path) == (b"POST", b"/apis/v2/order"):
-            asyncio.get_running_loop().call_later(self._ledger.pause, self._reply, self._ledger.create(body), kept)
+            asyncio.get_running_loop().call_later(
+                self._ledger.delay, self._reply, self._ledger.create(body), keep_alive
+            )
         elif (method, path) == (b"POST", b"/sandbox/reset"):
             self._ledger.orders.clear()
-            self._reply(b"", kept)
+            self._reply(b"", keep_alive)
         elif (method, path) == (b"GET", b"/sandbox/ledger"):
-            self._reply(self._ledger.told(), kept)
+            self._reply(self._ledger.as_json(), keep_alive)
         else:
-            self._reply(b"", kept, HTTPStatus.NOT_FOUND)
+            self._reply(b"", keep_alive, HTTPStatus.NOT_FOUND)
 
-    def _reply(self, body: bytes, kept: bool, status: HTTPStatus = HTTPStatus.OK) -> None:  # noqa: FBT001
+    def _reply(self, body: bytes, keep_alive: bool, status: HTTPStatus = HTTPStatus.OK) -> None:  # noqa: FBT001
         if self._transport.is_closing():
             return
-        connection = b"keep-alive" if kept else b"close"
+        connection = b"keep-alive" if keep_alive else b"close"
         head = b"HTTP/1.1 %d -\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: %b\r\n\r\n"
         self._transport.write(head % (status, len(body), connection) + body)
-        if not kept:
+        if not keep_alive:
             self._transport.close()
 
 
@@ -81,9 +83,9 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def serve(port: int, pause: float) -> None:
+async def serve(port: int, delay: float) -> None:
     """Serve on a loopback port until it is interrupted."""
-    ledger, loop = Ledger(pause), asyncio.get_running_loop()
+    ledger, loop = Ledger(delay), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(ledger), "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
@@ -91,5 +93,5 @@ async def serve(port: int, pause: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--pause", type=float, default=0.05, help="seconds before a create is answered")
+    parser.add_argument("--delay", type=float, default=0.05, help="seconds before a create is answered")
     asyncio.run(serve(**vars(parser.parse_args())))

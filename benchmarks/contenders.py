@@ -1,4 +1,4 @@
-"""The two that are compared: how each is started, how it gets its orders, when it is done and what proves it."""
+"""The two contenders: how each is started and given its orders, and how its work is counted and checked."""
 
 import json
 from abc import ABC, abstractmethod
@@ -28,13 +28,13 @@ WORKER = ["celery", "--app", "{app}", "worker", "--without-gossip", "--without-m
 
 
 def order(number: int) -> dict[str, Any]:
-    """Make the order of a number, as the platform writes it."""
+    """Return the order with this number, in the format of the platform's messages."""
     return demo.order(f"B{number:06}", STORE, "ring the bell")
 
 
 @dataclass
-class Place:
-    """Where everything is."""
+class Services:
+    """The addresses of the services, and connections to them."""
 
     database: str
     redis_url: str
@@ -53,125 +53,125 @@ class Place:
         return psycopg.connect(self.database, autocommit=True)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self.sql.close()
         self.redis.close()
 
 
 class Contender(ABC):
-    """One way to bring orders to the carrier."""
+    """A program that creates orders at the carrier."""
 
     name: str
     app: str
     key_prefix: str = ""
     options: Sequence[str] = ()
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make the tables."""
+        """Create the tables."""
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget every order."""
+        """Delete every order."""
 
     @property
     @abstractmethod
     def environ(self) -> dict[str, str]:
-        """Its settings."""
+        """The settings of its processes."""
 
     @abstractmethod
-    def stage(self, numbers: Sequence[int]) -> None:
-        """Write the messages of these orders, where nobody reads them yet."""
+    def prepare_orders(self, numbers: Sequence[int]) -> None:
+        """Write the messages of these orders to a place that no worker reads yet."""
 
     @abstractmethod
-    def give(self) -> None:
-        """Let it have the staged orders, all at once."""
+    def release_orders(self) -> None:
+        """Release the prepared orders to the workers, all at once."""
 
     @abstractmethod
     def done(self) -> int:
-        """Count the orders that are through."""
+        """Return the number of orders that are done."""
 
     @abstractmethod
-    def proof(self) -> Counter[str]:
-        """Count what it tells of each order; each must be 1."""
+    def reported(self) -> Counter[str]:
+        """Return how often each order was reported as created; each count must be 1."""
 
-    def start(self, fleet: Supervisor) -> None:
+    def start(self, supervisor: Supervisor) -> None:
         """Start its processes."""
-        fleet.environ = {**self.place.environ, **self.environ}
+        supervisor.environ = {**self.services.environ, **self.environ}
         for name in WORKERS:
-            fleet.start_command(name, [part.format(app=self.app, name=name) for part in [*WORKER, *self.options]])
+            supervisor.start_command(name, [part.format(app=self.app, name=name) for part in [*WORKER, *self.options]])
 
     def ready(self) -> bool:
-        """Tell whether both workers answer."""
-        app = Celery(broker=self.place.redis_url, set_as_current=False)
+        """Return whether both workers answer."""
+        app = Celery(broker=self.services.redis_url, set_as_current=False)
         app.conf.broker_transport_options = {"global_keyprefix": self.key_prefix}
         return len(app.control.ping(timeout=0.5) or ()) == len(WORKERS)
 
 
 class OrderSync(Contender):
-    """Two workers and the beat, with settings as a deployment has them."""
+    """Two workers and the beat, with the settings of a deployment."""
 
     name = "Order Sync"
     app = "worker.app"
     key_prefix = KEY_PREFIX
 
     def prepare(self) -> None:
-        """Migrate."""
-        store = Database(self.place.database)
-        store.upgrade()
-        store.close()
+        """Upgrade the database."""
+        database = Database(self.services.database)
+        database.upgrade()
+        database.close()
 
     def reset(self) -> None:
-        """Empty the tables."""
-        self.place.sql.execute("TRUNCATE delivery, attempt, event, message, lease")
+        """Delete every row."""
+        self.services.sql.execute("TRUNCATE delivery, attempt, event, message, lease")
 
     @property
     def environ(self) -> dict[str, str]:
-        """Only the rate and the polling are not those of a real account."""
-        mine = {
+        """The settings of a real account, except for the rate limit and the poll interval."""
+        settings = {
             "CONFIG": self._empty("order-sync.toml"),
-            "STORES_FILE": str(Path(__file__).parent.parent / "worker" / "demo" / "stores.toml"),
-            "DATABASE_URL": self.place.database,
-            "REDIS_URL": self.place.redis_url,
-            "CARRIERS__CERVO__BASE_URL": self.place.carrier,
+            "STORES_FILE": str(Path(demo.__file__).parent / "stores.toml"),
+            "DATABASE_URL": self.services.database,
+            "REDIS_URL": self.services.redis_url,
+            "CARRIERS__CERVO__BASE_URL": self.services.carrier,
             "CARRIERS__CERVO__TOKEN": TOKEN,
             "CARRIERS__CERVO__RATE": "100000/second",
             "CARRIERS__CERVO__POLL_INTERVAL": "3600",
         }
-        return {f"ORDER_SYNC_{key}": value for key, value in mine.items()}
+        return {f"ORDER_SYNC_{key}": value for key, value in settings.items()}
 
     def _empty(self, name: str) -> str:
-        path = self.place.folder / name
+        path = self.services.folder / name
         path.touch()
         return str(path)
 
-    def start(self, fleet: Supervisor) -> None:
-        """Start workers and beat."""
-        super().start(fleet)
-        schedule = str(self.place.folder / "beat")
-        fleet.start_command("beat", ["celery", "--app", self.app, "beat", "--schedule", schedule])
+    def start(self, supervisor: Supervisor) -> None:
+        """Start the workers and the beat."""
+        super().start(supervisor)
+        schedule = str(self.services.folder / "beat")
+        supervisor.start_command("beat", ["celery", "--app", self.app, "beat", "--schedule", schedule])
 
-    def stage(self, numbers: Sequence[int]) -> None:
+    def prepare_orders(self, numbers: Sequence[int]) -> None:
         """Write `order.placed` messages."""
-        self._staged = self.place.redis.pipeline(transaction=False)
+        self._prepared = self.services.redis.pipeline(transaction=False)
         for number in numbers:
             envelope = {"specversion": "1.0", "id": f"m{number}", "source": "bench", "type": "order.placed"}
-            self._staged.xadd("orders", {"event": json.dumps({**envelope, "data": order(number)})})
+            self._prepared.xadd("orders", {"event": json.dumps({**envelope, "data": order(number)})})
 
-    def give(self) -> None:
-        """Put them on the stream."""
-        self._staged.execute()
+    def release_orders(self) -> None:
+        """Publish them on the stream."""
+        self._prepared.execute()
 
     def done(self) -> int:
-        """Count by the events on the bus: `queued` and `created` for each order."""
-        return int(self.place.redis.xlen("deliveries")) // 2
+        """Return half the number of events on the bus: each order has a `queued` and a `created` one."""
+        return int(self.services.redis.xlen("deliveries")) // 2
 
-    def proof(self) -> Counter[str]:
-        """Count the `created` events of each order."""
-        entries: Any = self.place.redis.xrange("deliveries")
+    def reported(self) -> Counter[str]:
+        """Return the number of `created` events of each order."""
+        entries: Any = self.services.redis.xrange("deliveries")
         events = [json.loads(fields[b"event"]) for _, fields in entries]
         return Counter(event["subject"] for event in events if event["data"]["status"] == "created")
 
@@ -184,43 +184,43 @@ class PlainCelery(Contender):
     options = ("--pool", "threads", "--concurrency", str(plain_celery.CONCURRENCY))
 
     def prepare(self) -> None:
-        """Make its table."""
-        engine = create_engine(driver_url(self.place.database))
+        """Create its table."""
+        engine = create_engine(driver_url(self.services.database))
         plain_celery.METADATA.create_all(engine)
         engine.dispose()
 
     def reset(self) -> None:
-        """Empty its table."""
-        self.place.sql.execute("TRUNCATE plain_order RESTART IDENTITY")
+        """Delete every row of its table."""
+        self.services.sql.execute("TRUNCATE plain_order RESTART IDENTITY")
 
     @property
     def environ(self) -> dict[str, str]:
-        """Tell it where everything is."""
+        """The addresses of the services."""
         return {
-            "PLAIN_BROKER_URL": self.place.redis_url,
-            "PLAIN_DATABASE_URL": self.place.database,
-            "PLAIN_CARRIER_URL": self.place.carrier,
+            "PLAIN_BROKER_URL": self.services.redis_url,
+            "PLAIN_DATABASE_URL": self.services.database,
+            "PLAIN_CARRIER_URL": self.services.carrier,
         }
 
-    def stage(self, numbers: Sequence[int]) -> None:
-        """Send the tasks to a queue that nobody reads."""
+    def prepare_orders(self, numbers: Sequence[int]) -> None:
+        """Send the tasks to a queue that no worker reads."""
         with (
-            plain_celery.app.connection_for_write(self.place.redis_url) as connection,
+            plain_celery.app.connection_for_write(self.services.redis_url) as connection,
             connection.Producer() as producer,
         ):
             for number in numbers:
-                plain_celery.place.apply_async((order(number),), queue="staged", producer=producer)
+                plain_celery.place.apply_async((order(number),), queue="prepared", producer=producer)
 
-    def give(self) -> None:
-        """Turn the staged queue into the one that is read."""
-        self.place.redis.rename("staged", plain_celery.QUEUE)
+    def release_orders(self) -> None:
+        """Rename that queue to the one that the workers read."""
+        self.services.redis.rename("prepared", plain_celery.QUEUE)
 
     def done(self) -> int:
-        """Count the rows that are created."""
-        row = self.place.sql.execute("SELECT count(*) FROM plain_order WHERE status = 'created'").fetchone()
+        """Return the number of rows with the status `created`."""
+        row = self.services.sql.execute("SELECT count(*) FROM plain_order WHERE status = 'created'").fetchone()
         return int(row[0]) if row else 0
 
-    def proof(self) -> Counter[str]:
-        """Count the rows of each order."""
-        found = self.place.sql.execute("SELECT order_id FROM plain_order WHERE status = 'created'").fetchall()
+    def reported(self) -> Counter[str]:
+        """Return the number of rows of each order with the status `created`."""
+        found = self.services.sql.execute("SELECT order_id FROM plain_order WHERE status = 'created'").fetchall()
         return Counter(order_id for (order_id,) in found)

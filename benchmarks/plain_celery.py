@@ -1,7 +1,7 @@
-"""Plain Celery: what a good engineer would write instead, and what Order Sync is measured against.
+"""Plain Celery, the baseline: what a good engineer would write without Order Sync.
 
-One task for an order: insert a row, POST with a shared client, update the row. Threads pool, SQLAlchemy Core, no
-outbox, no intent: a lost message is a lost order, and a lost reply is a second courier or none.
+One task for each order inserts a row, posts with a shared client and updates the row. It has a threads pool, SQLAlchemy
+Core, no outbox and no intent: a lost message is a lost order, and a lost reply is a second courier or none.
 """
 
 import os
@@ -35,13 +35,13 @@ app.conf.update(task_ignore_result=True, task_default_queue=QUEUE, broker_connec
 
 @cache
 def engine(url: str) -> Engine:
-    """Make the engine of this process: its transactions are short, so the threads share the connections."""
+    """Return the engine of this process: transactions are short, so the threads share its connections."""
     return create_engine(driver_url(url), pool_size=POOL, max_overflow=0)
 
 
 @cache
 def client() -> httpx.Client:
-    """Make the client of this process: a new one for each call would take ten times the processor."""
+    """Return the client of this process: a new one for each call would need ten times the CPU time."""
     limits = httpx.Limits(max_connections=CONCURRENCY, max_keepalive_connections=CONCURRENCY)
     headers = {"Authorization": "Bearer sandbox-cervo-token"}
     return httpx.Client(base_url=os.environ["PLAIN_CARRIER_URL"], limits=limits, headers=headers, timeout=30)
@@ -49,7 +49,7 @@ def client() -> httpx.Client:
 
 @app.task(name="plain.place")
 def place(order: dict[str, Any]) -> None:
-    """Take one order to the carrier."""
+    """Create one order at the carrier."""
     database = engine(os.environ["PLAIN_DATABASE_URL"])
     row = {"order_id": order["order_id"], "customer": order["customer"]["name"], "status": "queued"}
     with database.begin() as connection:

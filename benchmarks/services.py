@@ -1,6 +1,6 @@
-"""What a benchmark stands on: a PostgreSQL that is found or started, a database of its own, and what processes use.
+"""The services of a benchmark: a PostgreSQL that is found or started, a database of its own, and CPU times.
 
-Nothing that was there before is touched, and nothing is left behind.
+Nothing that existed before is changed, and nothing is left behind.
 """
 
 import os
@@ -14,27 +14,27 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 from sqlalchemy.engine import URL, make_url
 
-FOUND = "ORDER_SYNC_TEST_POSTGRES_URL"
+VARIABLE = "ORDER_SYNC_TEST_POSTGRES_URL"
 STANDARD = "postgresql://127.0.0.1:5432/postgres"
 
 
 @contextmanager
 def database() -> Iterator[str]:
-    """Make a database for the length of the context, on the PostgreSQL that is found or on one of our own."""
+    """Create a database for the length of the context, on a PostgreSQL that is found or on one that is started."""
     with ExitStack() as stack:
         server = _found() or stack.enter_context(_started())
         name = f"order_sync_bench_{os.getpid()}"
-        _say(server, f"CREATE DATABASE {name}")
-        stack.callback(_say, server, f"DROP DATABASE {name} WITH (FORCE)")
+        _execute(server, f"CREATE DATABASE {name}")
+        stack.callback(_execute, server, f"DROP DATABASE {name} WITH (FORCE)")
         yield _plain(server.set(database=name))
 
 
 def _found() -> URL | None:
-    url = make_url(os.environ.get(FOUND, STANDARD))
+    url = make_url(os.environ.get(VARIABLE, STANDARD))
     try:
-        _say(url, "SELECT 1")
+        _execute(url, "SELECT 1")
     except psycopg.OperationalError:
-        if FOUND in os.environ:
+        if VARIABLE in os.environ:
             raise
         return None
     return url
@@ -52,13 +52,13 @@ def _started() -> Iterator[URL]:
             server.cleanup()
 
 
-def _say(server: URL, statement: str) -> None:
+def _execute(server: URL, statement: str) -> None:
     with psycopg.connect(_plain(server), autocommit=True, connect_timeout=3) as connection:
         connection.execute(statement)
 
 
 def driver_url(url: str) -> URL:
-    """Name SQLAlchemy's driver in a database's URL."""
+    """Return the URL of a database with SQLAlchemy's driver."""
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
@@ -67,7 +67,7 @@ def _plain(url: URL) -> str:
 
 
 def backends(connection: psycopg.Connection) -> list[int]:
-    """Name the server's processes that work for our database; none when the server is elsewhere."""
+    """Return the server processes of our database; none when the server is on another machine."""
     rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()").fetchall()
     return [pid for (pid,) in rows if _is_postgres(pid)]
 
@@ -80,7 +80,7 @@ def _is_postgres(pid: int) -> bool:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Add up what these processes and their children have used of the processor."""
+    """Return the CPU seconds of these processes and their children."""
     total = 0.0
     for pid in pids:
         with suppress(psutil.Error):
@@ -91,7 +91,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def wait_until(reached: Callable[[], bool], what: str, *, seconds: float = 120.0, every: float = 0.02) -> None:
-    """Ask again and again. Raises TimeoutError."""
+    """Wait until a condition is true. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:

@@ -1,1 +1,1 @@
-"""How we do it: the engine, the carriers, the store, the bus and the edge."""
+"""Order Sync: the domain, the carriers, the database, the bus and the processes that connect them."""

@@ -1,4 +1,4 @@
-"""A clock that runs fast, and runs the same in every process of a fleet: an hour of deadlines passes in minutes."""
+"""A clock that runs fast, and that every process of a run shares: an hour of deadlines passes in minutes."""
 
 import os
 import time
@@ -8,31 +8,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-"""When every run begins: with ten hours before midnight in every zone of its stores."""
+"""The time at which every run begins: ten hours before midnight in every time zone of its stores."""
 VARIABLE = "CHAOS_CLOCK"
 
 
 @dataclass(frozen=True, slots=True)
 class FastClock:
-    """Starts at START when the real clock shows `since`, and then passes `rate` seconds in each."""
+    """A clock that shows START at the real time `since` and then advances `rate` seconds in each real second."""
 
     since: float
     rate: float
 
     @classmethod
     def begin(cls, rate: float) -> Self:
-        """Begin now."""
+        """Return a clock that shows START now."""
         return cls(time.time(), rate)
 
     @classmethod
     def inherited(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Take over the clock of whoever started this process."""
+        """Return the clock of the parent process."""
         since, rate = environ[VARIABLE].split("/")
         return cls(float(since), float(rate))
 
     @property
     def variable(self) -> dict[str, str]:
-        """What a process must find in its environment to have this clock."""
+        """The environment variable that hands this clock to a child process."""
         return {VARIABLE: f"{self.since!r}/{self.rate!r}"}
 
     def __call__(self) -> datetime:

@@ -1,4 +1,4 @@
-"""The stage: a sandbox and a Redis for all scenes, and a database for each."""
+"""Scenarios with one sandbox and one Redis for all of them, and a database for each."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,44 +10,49 @@ import pytest
 from sqlmodel import SQLModel
 
 from tests.chaos.clock import FastClock
-from tests.chaos.processes import Carriers, environment
-from tests.chaos.scenario import Case, Scene
+from tests.chaos.processes import environment, write_single_carrier_stores
+from tests.chaos.sandbox import Sandbox
+from tests.chaos.scenario import Case, Scenario
 from tests.conftest import _new_database
 from worker.database.database import Database
 from worker.local.supervisor import Supervisor, free_port
 
-RATE = 20
-STEP = 4000
-"""Of the fast clock: nothing happens to an order at its carrier while a test runs."""
-PATIENT = 5.0
-"""Seconds for a call: a machine on which ten workers start at once is slow, and a time-out would be another story."""
-Stage = Callable[..., list[Scene]]
+RATE = 8
+"""Slow enough that on a loaded machine no lease ends before its process has had its turn."""
+STEP = 100_000
+"""Seconds of the fast clock between two statuses at a carrier: none changes during a test."""
+DEADLINE = 12.0
+"""Real seconds for a call: a dozen workers that start at once delay each other's replies."""
+THREADS = 4
+"""Threads of each worker: three may wait at a point, and a dozen workers share PostgreSQL's hundred connections."""
+BuildScenarios = Callable[..., list[Scenario]]
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Supervisor]:
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     with Supervisor(dict(os.environ), tmp_path / "log", grace=1) as made:
         yield made
 
 
 @pytest.fixture
-def stage(
-    fleet: Supervisor,
+def build_scenarios(
+    supervisor: Supervisor,
     postgres_server: str,
     embedded_redis: Callable[..., AbstractContextManager[str]],
     tmp_path: Path,
-) -> Iterator[Stage]:
-    """Give a way to set scenes: each has a database and a bus of its own; callbacks reach the edge of the first."""
+) -> Iterator[BuildScenarios]:
+    """Return a function that builds a scenario for each case; callbacks reach the web process of the first."""
     clock, web = FastClock.begin(RATE), free_port()
+    stores = write_single_carrier_stores(tmp_path / "stores.toml")
     with ExitStack() as stack:
         url = stack.enter_context(embedded_redis())
         callbacks = f"http://127.0.0.1:{web}/callbacks/borzo"
-        sandbox = stack.enter_context(closing(Carriers(fleet, clock, STEP, callbacks)))
+        sandbox = stack.enter_context(closing(Sandbox(supervisor, clock, STEP, callbacks)))
 
-        def scene(number: int, case: Case) -> Scene:
+        def build(number: int, case: Case) -> Scenario:
             database = stack.enter_context(_new_database(postgres_server))
-            with closing(Database(database)) as store:
-                SQLModel.metadata.create_all(store.engine)  # in a tenth of a migration's time
+            with closing(Database(database)) as empty:
+                SQLModel.metadata.create_all(empty.engine)  # in a tenth of a migration's time
             environ = environment(
                 clock,
                 database=database,
@@ -55,9 +60,11 @@ def stage(
                 origin=sandbox.origin,
                 journal=tmp_path / f"journal-{number}",
                 web=0 if number else web,
-                deadline=PATIENT,
+                deadline=DEADLINE,
+                more={"STORES_FILE": stores, "WORKER_CONCURRENCY": str(THREADS)},
             )
-            return stack.enter_context(closing(Scene(replace(case, number=number), fleet, tmp_path, environ, sandbox)))
+            numbered = replace(case, number=number)
+            return stack.enter_context(closing(Scenario(numbered, supervisor, tmp_path, environ, sandbox)))
 
-        yield lambda *cases: [scene(number, case) for number, case in enumerate(cases)]
-        fleet.stop()
+        yield lambda *cases: [build(number, case) for number, case in enumerate(cases)]
+        supervisor.stop()

@@ -1,27 +1,31 @@
-"""Everything that can go wrong on the ground of a run."""
+"""The faults of a run: two at a time, each for a while, drawn by the seed."""
 
 import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 import redis
 
-from tests.chaos.nemesis import Fault, stopped
 from tests.chaos.proxy import Mode
 from worker.local.supervisor import Process
 
 if TYPE_CHECKING:
     from tests.chaos.environment import Run
 
-LONG = (4.0, 9.0)
-"""Seconds beyond any lease of the fast clock."""
-CARRIERS = {
+Act = Callable[[], None]
+PAUSE = (0.5, 2.5)
+"""Seconds without a fault in a lane, at least and at most."""
+BEYOND_LEASE = (4.0, 9.0)
+"""Real seconds that are longer than any lease of the fast clock."""
+CARRIER_FAULTS = {
     "no_reply": 3.0,
     "drop_before": None,
     "error_after": None,
@@ -33,14 +37,83 @@ CARRIERS = {
     "late": 20.0,
     "rate_limited": None,
 }
-"""What carriers do wrong, and the sandbox's delay with it: real seconds, but for `late` those of the fast clock."""
-SHUT_OUT = ("borzo", "deliverit", "ordering")
-OFTEN = 0.4
+"""The sandbox's faults and their delays: seconds of the fast clock for `late`, real seconds for the others."""
+LOCKED_OUT = ("borzo", "deliverit", "ordering")
+"""The APIs that reject our credentials for a while."""
+CHANCE = 0.4
+"""The share of calls that a fault of the carriers hits."""
 POSTGRES_SECONDS = 10.0
 
 
+def nothing() -> None:
+    """End a fault that ends by itself."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: its target, and how it begins and ends. Two faults at once never have the same target."""
+
+    name: str
+    target: str
+    begin: Act
+    end: Act = nothing
+    seconds: tuple[float, float] = (0.5, 6.0)
+
+
+@dataclass
+class Lane:
+    """A sequence of faults, one after the other."""
+
+    fault: Fault | None = None
+    until: float = 0.0
+
+
+@dataclass
+class FaultInjector:
+    """Draws faults, and begins and ends them in two lanes."""
+
+    faults: Sequence[Fault]
+    dice: random.Random
+    counts: Counter[str] = field(default_factory=Counter)
+    log: list[tuple[float, str, str]] = field(default_factory=list)
+    lanes: tuple[Lane, Lane] = field(default_factory=lambda: (Lane(), Lane()))
+
+    def tick(self, now: float) -> None:
+        """Begin and end what is due at this time of the run, in seconds."""
+        for lane in self.lanes:
+            if now < lane.until:
+                continue
+            if lane.fault is None:
+                self._begin(lane, now)
+            else:
+                self._end(lane, now)
+                lane.until = now + self.dice.uniform(*PAUSE)
+
+    def end_all(self, now: float) -> None:
+        """End every fault."""
+        for lane in self.lanes:
+            self._end(lane, now)
+
+    def _begin(self, lane: Lane, now: float) -> None:
+        targets = {each.fault.target for each in self.lanes if each.fault}
+        fault = self.dice.choice([each for each in self.faults if each.target not in targets])
+        self.log.append((now, "begins", fault.name))
+        self.counts[fault.name] += 1
+        fault.begin()
+        lane.fault, lane.until = fault, now + self.dice.uniform(*fault.seconds)
+
+    def _end(self, lane: Lane, now: float) -> None:
+        if lane.fault is not None:
+            self.log.append((now, "ends", lane.fault.name))
+            lane.fault.end()
+        lane.fault = None
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
 def faults_of(run: "Run") -> list[Fault]:
-    """Make the table of faults."""
+    """Return every fault that can happen in a run."""
     return [*_of_processes(run), *_of_servers(run), *_of_links(run), *_of_carriers(run)]
 
 
@@ -49,16 +122,16 @@ def _of_processes(run: "Run") -> Iterator[Fault]:
     yield Fault("worker killed", "worker", lambda: _kill(dice.choice(run.workers)))
     yield Fault("worker asked to end", "worker", lambda: _kill(dice.choice(run.workers), signal.SIGTERM))
     yield Fault("all workers killed", "worker", lambda: _kill_all(run))
-    yield from (stopped(f"{each.name} stopped", "worker", each.signal, LONG) for each in run.workers)
+    yield from (_stopped(f"{each.name} stopped", "worker", each, BEYOND_LEASE) for each in run.workers)
     yield Fault("beat killed", "beat", lambda: _kill(run.beat))
     yield Fault("web killed", "web", lambda: _kill(run.web))
-    yield stopped("web stopped", "web", run.web.signal, (1, 4))
+    yield _stopped("web stopped", "web", run.web, (1, 4))
 
 
 def _of_servers(run: "Run") -> Iterator[Fault]:
     yield Fault("Redis killed", "redis", lambda: _kill(run.redis))
     yield Fault("Redis emptied", "redis", lambda: _empty(run))
-    yield stopped("Redis stopped", "redis", run.redis.signal, (1, 5))
+    yield _stopped("Redis stopped", "redis", run.redis, (1, 5))
     yield Fault("database restarted", "database", lambda: _restart(run))
     yield Fault("database connections ended", "database", lambda: _end_connections(run))
 
@@ -72,18 +145,24 @@ def _of_links(run: "Run") -> Iterator[Fault]:
 
 
 def _of_carriers(run: "Run") -> Iterator[Fault]:
-    wild = partial(setattr, run.relay, "wild")
-    yield Fault("callbacks wild", "callbacks", lambda: wild(True), lambda: wild(False), (3, 10))
-    for kind, delay in CARRIERS.items():
-        begin = partial(run.carriers.fault, kind, times=None, chance=OFTEN, delay=delay)
-        yield Fault(f"carriers {kind}", "carriers", begin, run.carriers.mend, (2, 8))
-    for api in SHUT_OUT:
-        begin = partial(run.carriers.fault, "unauthorized", api=api, times=None)
-        yield Fault(f"{api} shuts us out", "carriers", begin, run.carriers.mend, (2, 8))
+    disorderly = partial(setattr, run.relay, "disorderly")
+    yield Fault("callbacks disorderly", "callbacks", lambda: disorderly(True), lambda: disorderly(False), (3, 10))
+    for kind, delay in CARRIER_FAULTS.items():
+        begin = partial(run.sandbox.begin_fault, kind, times=None, chance=CHANCE, delay=delay)
+        yield Fault(f"carriers {kind}", "carriers", begin, run.sandbox.end_faults, (2, 8))
+    for api in LOCKED_OUT:
+        begin = partial(run.sandbox.begin_fault, "unauthorized", api=api, times=None)
+        yield Fault(f"{api} unauthorized", "carriers", begin, run.sandbox.end_faults, (2, 8))
+
+
+def _stopped(name: str, target: str, process: Process, seconds: tuple[float, float]) -> Fault:
+    """Return the fault that stops a process for a while."""
+    stop, resume = partial(process.signal, signal.SIGSTOP), partial(process.signal, signal.SIGCONT)
+    return Fault(name, target, stop, resume, seconds)
 
 
 def _kill(process: Process, number: int = signal.SIGKILL) -> None:
-    process.failures = 0  # it is not to blame, and need not wait longer each time
+    process.failures = 0  # the process itself is sound, so it restarts without a longer pause each time
     process.signal(number)
 
 
@@ -94,7 +173,7 @@ def _kill_all(run: "Run") -> None:
 
 def _empty(run: "Run") -> None:
     with suppress(redis.RedisError):
-        run.recorder.flush()
+        run.subscriber.flush()
 
 
 def _restart(run: "Run") -> None:

@@ -1,4 +1,4 @@
-"""What a run leaves behind for its checks."""
+"""The record of a run, as its checks read it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,30 +9,30 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class History:
-    """What a run left behind. Times are ISO texts of the fast clock."""
+    """The record of a run. Times are ISO strings of the fast clock."""
 
     ledger: Sequence[Row] = ()
-    """What the carriers really did, in order."""
+    """The calls that the carriers carried out, in order."""
     couriers: Sequence[Row] = ()
-    """Every order at a carrier as it ended, with its words."""
+    """Every order at a carrier in its last state, with the history of its statuses."""
     placed: Sequence[str] = ()
-    """The ids of the orders that were placed, on the bus or on the platform alone."""
+    """The ids of the orders that were placed, with a message or on the platform alone."""
     deliveries: Sequence[Row] = ()
     attempts: Sequence[Row] = ()
     outbox: Sequence[Row] = ()
-    """The database's events in order: key, sequence, published_at and the event itself."""
+    """The events of the database in order: key, sequence, published_at and the event itself."""
     bus: Sequence[Row] = ()
-    """The events as a subscriber saw them come, repeats included."""
-    standing: Sequence[str] = ()
-    """The ids of the events that stand on the bus at the end."""
+    """The events in the order in which a subscriber received them, repeats included."""
+    on_bus: Sequence[str] = ()
+    """The ids of the events that are on the bus at the end."""
     logs: Mapping[str, str] = field(default_factory=dict)
-    platform: Sequence[Row] = ()
-    """What was really done on the platform, in order."""
-    seeded: Sequence[Row] = ()
-    """Every order of the platform as it ended, with its words."""
-    unsaid: Sequence[str] = ()
-    """The ids of those among the placed orders that no message ever told of."""
+    platform_ledger: Sequence[Row] = ()
+    """The calls that the platform carried out, in order."""
+    platform_orders: Sequence[Row] = ()
+    """Every order of the platform in its last state, with the history of its statuses."""
+    unannounced: Sequence[str] = ()
+    """The ids of the placed orders for which no message was sent."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What Borzo's couriers are told at the customer's door in the end, by Borzo's order."""
+    """The last note for the courier at the customer's door, by Borzo's order id."""
     private: Sequence[str] = ()
-    """What must stand in no log: customers and credentials."""
+    """The texts that must not appear in any log: personal data and credentials."""

@@ -1,8 +1,7 @@
-"""Where a process under test dies: named points of the way of a create, a cancel, a change
-or a write on the platform, and the trap that waits at one.
+"""The points at which a process under test is killed or stopped: along a create, a cancel, a change or a write-back.
 
-The points are found from outside, at the doors of the house: what the store is asked to write, what the gateway
-answers, what the bus has taken.
+A point is reached at the public faces of the product: the updates of the database, the replies of the gateway, the
+time that the gateway reads before it sends, and the events that the publisher has sent.
 """
 
 import json
@@ -11,13 +10,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from worker.domain.delivery import SUBMITTING, Change, Delivery
 from worker.http.call import Operation, Reply
 
-VARIABLE = "CHAOS_TRAP"
+VARIABLE = "CHAOS_INJECTION"
 BOOKING = "K0"
 BOOKED = "K1"
 ANSWERED = "K3"
@@ -29,65 +29,66 @@ CANCELLED = "cancelled"
 AMENDING = "amending"
 AMENDED = "amended"
 WRITTEN = "written"
-"""A status stands on the platform, and nothing here knows it yet."""
-AFTER_ANSWER = {
+"""The platform has the new status, and the database does not know it yet."""
+AFTER_REPLY = {
     Operation.CREATE: ANSWERED,
     Operation.FIND: FOUND,
     Operation.CANCEL: CANCELLED,
     Operation.AMEND: AMENDED,
 }
-"""A call was answered and nothing of it is committed yet."""
+"""The point after the reply to each operation, with nothing of it committed yet."""
 SENDING = "sending"
-"""The call's connection stands, it was not too late, and the next thing is its first byte."""
-PASSING = frozenset({PUBLISHED, SENDING})
-"""Points at which nobody waits for the others: one thread comes by for all carriers, one after the other."""
+"""The connection of a create is open, its time was checked, and its first byte is next."""
+ONE_THREAD = frozenset({PUBLISHED, SENDING})
+"""Points that one thread reaches for every carrier in turn, so it must not wait there for the others."""
 
 
 @dataclass
-class Trap:
-    """Signals its own process once every one of these carriers has come to the point; it springs only once."""
+class Injection:
+    """Sends a signal to its own process, once, when all of its carriers have reached its point."""
 
     point: str
     carriers: frozenset[str]
-    mark: Path
+    marker: Path
+    """A file that exists from the moment at which the signal was sent."""
     signal: int = signal.SIGKILL
     _arrived: set[str] = field(default_factory=set)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-    _sprung: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _triggered: threading.Event = field(default_factory=threading.Event)
 
     @property
     def variable(self) -> dict[str, str]:
-        """What a process must find in its environment to have this trap."""
-        told = {"point": self.point, "carriers": sorted(self.carriers), "mark": str(self.mark), "signal": self.signal}
-        return {VARIABLE: json.dumps(told)}
+        """The environment variable that hands this injection to a child process."""
+        fields = {"point": self.point, "carriers": sorted(self.carriers), "marker": str(self.marker)}
+        return {VARIABLE: json.dumps({**fields, "signal": self.signal})}
 
     @classmethod
-    def inherited(cls, environ: Mapping[str, str] = os.environ) -> "Trap | None":
-        """Take over the trap that whoever started this process set, unless it has sprung already."""
-        told = json.loads(environ.get(VARIABLE, "null"))
-        if told is None or Path(told["mark"]).exists():
+    def inherited(cls, environ: Mapping[str, str] = os.environ) -> Self | None:
+        """Return the injection that the parent process has set, None when there is none or it was triggered before."""
+        fields = json.loads(environ.get(VARIABLE, "null"))
+        if fields is None or Path(fields["marker"]).exists():
             return None
-        return cls(told["point"], frozenset(told["carriers"]), Path(told["mark"]), told["signal"])
+        return cls(fields["point"], frozenset(fields["carriers"]), Path(fields["marker"]), fields["signal"])
 
     def reach(self, point: str, carriers: Iterable[str]) -> None:
-        """Come to a point; whoever comes first waits there for the others."""
+        """Record that these carriers have reached a point; wait there for the others, or send the signal."""
         expected = self.carriers.intersection(carriers)
-        if point != self.point or not expected or self._sprung.is_set():
+        if point != self.point or not expected or self._triggered.is_set():
             return
-        with self._guard:
+        with self._lock:
             self._arrived |= expected
-            complete = self._arrived == self.carriers and not self._sprung.is_set()
+            complete = self._arrived == self.carriers and not self._triggered.is_set()
             if complete:
-                self.mark.write_text(f"{os.getpid()}")
-                # To this very thread: to the process as a whole, it would get some steps further before it is reached.
+                self.marker.write_text(f"{os.getpid()}")
+                # To this thread: a signal to the whole process would let this thread run on for some steps.
                 signal.pthread_kill(threading.get_ident(), self.signal)
-                self._sprung.set()
-        if not complete and point not in PASSING:
-            self._sprung.wait()
+                self._triggered.set()
+        if not complete and point not in ONE_THREAD:
+            self._triggered.wait()
 
 
-class Instead:
-    """An object with some of its methods or parts replaced."""
+class Override:
+    """An object with some of its attributes replaced."""
 
     def __init__(self, inner: Any, **replaced: Any) -> None:
         self._inner = inner
@@ -97,94 +98,86 @@ class Instead:
         return getattr(self._inner, name)
 
 
-class Watch:
-    """Tells the trap which point each thread of the process has come to."""
+class Instrumentation:
+    """Wraps the product's parts so that an injection learns which points each thread reaches."""
 
-    def __init__(self, trap: Trap) -> None:
-        self._trap = trap
+    def __init__(self, injection: Injection) -> None:
+        self._injection = injection
         self._thread = threading.local()
 
+    def gateway_clock(self, clock: Callable[[], datetime]) -> Callable[[], datetime]:
+        """Return a clock for the gateway, which reads it once for each change: just before the first byte.
+
+        The create is the first change that a process sends.
+        """
+
+        def now() -> datetime:
+            before = clock()
+            self._injection.reach(SENDING, self._injection.carriers)
+            return before
+
+        return now
+
     def gateway(self, inner: Any) -> Any:
-        """Watch what is answered."""
+        """Wrap the gateway, whose replies are points."""
 
         def send(account: str, calls: Any, **more: Any) -> Iterator[Any]:
             for group in inner.send(account, calls, **more):
-                # One that was too late to be sent is made again: then its carrier is yet to come.
+                # A call that was too late to be sent is made again: its carrier has not reached the point yet.
                 if any(isinstance(outcome, Reply) for _, outcome in group):
                     self._thread.answered = (calls[0].operation, account)
                 yield group
 
-        inner._transport = self._transport(inner._transport)
-        return Instead(inner, send=send)
+        return Override(inner, send=send)
 
-    def _transport(self, choose: Callable[..., Any]) -> Callable[..., Any]:
-        """Watch what goes out."""
+    def database(self, inner: Any) -> Any:
+        """Wrap the database, whose updates are points."""
 
-        def chosen(account: Any, call: Any) -> Any:
-            made = choose(account, call)
+        def update(ids: Iterable[str], decide: Callable[[Delivery], Change | None]) -> Any:
+            intents: set[tuple[str, str]] = set()
+            operation, account = self._last_reply()
+            self._injection.reach(AFTER_REPLY.get(operation, ""), [account])
 
-            async def handle_async_request(request: Any) -> Any:
-                checked = request.extensions["trace"]
-
-                async def trace(event: str, info: Any) -> None:
-                    await checked(event, info)
-                    if call.operation is Operation.CREATE and event.endswith("send_request_headers.started"):
-                        self._trap.reach(SENDING, [account.name])
-
-                request.extensions["trace"] = trace
-                return await made.handle_async_request(request)
-
-            return Instead(made, handle_async_request=handle_async_request)
-
-        return chosen
-
-    def store(self, inner: Any) -> Any:
-        """Watch what is written."""
-
-        def update(ids: Iterable[str], decide: Callable[[Delivery], Change | None]) -> list[Delivery]:
-            begun: set[tuple[str, str]] = set()
-            operation, account = self._take_answer()
-            self._trap.reach(AFTER_ANSWER.get(operation, ""), [account])
-
-            def watched(delivery: Delivery) -> Change | None:
+            def observed(delivery: Delivery) -> Change | None:
                 change = decide(delivery)
-                if change and (begins := _begins(delivery, change.delivery)):
-                    begun.add(begins)
-                    self._trap.reach(BOOKING if begins[0] == BOOKED else "", [begins[1]])
+                if change and (intent := _intent(delivery, change.delivery)):
+                    intents.add(intent)
+                    self._injection.reach(BOOKING if intent[0] == BOOKED else "", [intent[1]])
                 return change
 
-            changed: list[Delivery] = inner.update(ids, watched)
-            for point, carrier in begun:
-                self._trap.reach(point, [carrier])
-            self._trap.reach(SETTLED if operation is Operation.CREATE else "", [account])
-            return changed
+            updated = inner.update(ids, observed)
+            for point, carrier in intents:
+                self._injection.reach(point, [carrier])
+            self._injection.reach(SETTLED if operation is Operation.CREATE else "", [account])
+            return updated
 
-        def end_write_back(*what: Any) -> Any:
-            operation, account = self._take_answer()
-            self._trap.reach(WRITTEN if operation is Operation.AMEND else "", [account])
-            return inner.end_write_back(*what)
+        def end_write_back(*arguments: Any) -> Any:
+            operation, account = self._last_reply()
+            self._injection.reach(WRITTEN if operation is Operation.AMEND else "", [account])
+            return inner.end_write_back(*arguments)
 
-        return Instead(inner, update=update, end_write_back=end_write_back)
+        return Override(inner, update=update, end_write_back=end_write_back)
 
-    def outlet(self, inner: Any) -> Any:
-        """Watch what is published."""
+    def publisher(self, inner: Any) -> Any:
+        """Wrap the publisher, whose published events are points."""
 
         def publish(database: str, events: Any, newest: str) -> Any:
             published = inner.publish(database, events, newest)
-            told = [json.loads(event.body)["data"] for event in events]
-            self._trap.reach(PUBLISHED, [data["carrier"] for data in told if data.get("status") == "created"])
+            found = [json.loads(event.body)["data"] for event in events]
+            self._injection.reach(PUBLISHED, [data["carrier"] for data in found if data.get("status") == "created"])
             return published
 
-        return Instead(inner, publish=publish)
+        return Override(inner, publish=publish)
 
-    def _take_answer(self) -> tuple[Any, str]:
+    def _last_reply(self) -> tuple[Any, str]:
+        """Return the operation and the account of this thread's last reply, once."""
         answered: tuple[Any, str] = getattr(self._thread, "answered", (None, ""))
         self._thread.answered = (None, "")
         return answered
 
 
-def _begins(before: Delivery, after: Delivery) -> tuple[str, str] | None:
-    """Tell which call this change is the intent of: the point after its commit, and the carrier."""
+def _intent(before: Delivery, after: Delivery) -> tuple[str, str] | None:
+    """Return the point after the commit of this intent and its carrier, None when a change is no intent."""
     attempt = after.active
     if attempt is None:
         return None

@@ -1,64 +1,54 @@
-"""Who answers what the house asks of a person: rules on offers as the dice fall, and says what unknown words mean."""
+"""The operator of a run: decides about offers at random and maps the sandbox's unknown statuses."""
 
 import random
 import time
 from collections.abc import Iterable
-from functools import partial
 
 from schemas.status import DeliveryStatus
-from worker import enqueue, log
+from worker import log
 from worker.container import Container
 from worker.database import accounts, deliveries
-from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, OfferDecision
 from worker.domain.lifecycle.change import OFFER_WAITS
 
-REST = 0.5
-WORDS = {"order:6": DeliveryStatus.DELIVERED}
-"""What the sandbox's unknown words mean."""
+INTERVAL = 0.5
+MEANINGS = {"order:6": DeliveryStatus.DELIVERED}
+"""What the sandbox's unknown statuses mean."""
 logger = log.get(__name__)
 
 
-class Person:
-    """Looks at what waits for somebody, and has the same doors as the commands have."""
+class Operator:
+    """Does what waits for an operator, with the same calls as the commands of `order-sync`."""
 
-    def __init__(self, made: Container, seed: str) -> None:
-        self._made, self._dice = made, random.Random(f"{seed} person")
+    def __init__(self, container: Container, seed: str) -> None:
+        self._container, self._dice = container, random.Random(f"{seed} operator")
         self._seen: set[str] = set()
-        self._explained: set[tuple[str, str]] = set()
+        self._mapped: set[tuple[str, str]] = set()
 
     def work(self) -> None:
-        """Answer for ever; whatever is away is asked again."""
+        """Work for ever; an operation that fails is tried again."""
         while True:
-            time.sleep(REST)
+            time.sleep(INTERVAL)
             try:
-                self._explain()
-                self._rule(self._made.database.read(deliveries.recent, 200, unfinished=True))
-            except Exception as error:  # noqa: BLE001 - a person tries again
-                logger.warning("person.failed", error=type(error).__name__)
+                self._map_statuses()
+                self._decide_offers(self._container.database.read(deliveries.recent, 200, unfinished=True))
+            except Exception as error:  # noqa: BLE001 - an operator tries again
+                logger.warning("operator.failed", error=type(error).__name__)
 
-    def _explain(self) -> None:
-        found = {
-            (carrier, word)
-            for carrier, words in self._made.database.read(accounts.unmapped_statuses).items()
-            for word in words
-        }
-        for carrier, word in found - self._explained:
-            if word in WORDS:
-                now = self._made.clock()
-                enqueue.enqueue_next_steps(
-                    self._made.database.explain_word(carrier, word, WORDS[word], self._made.terms, now), now
-                )
-            self._explained.add((carrier, word))
+    def _map_statuses(self) -> None:
+        database = self._container.database
+        found = {(carrier, status) for carrier, statuses in database.read(accounts.unmapped_statuses).items() for status in statuses}
+        for carrier, status in found - self._mapped:
+            if status in MEANINGS:
+                self._container.decisions.map_status(carrier, status, MEANINGS[status])
+            self._mapped.add((carrier, status))
 
-    def _rule(self, deliveries: Iterable[Delivery]) -> None:
-        """Accept a third of the offers and deny a third; the others are left until they lapse."""
-        made = self._made
-        for each in deliveries:
+    def _decide_offers(self, waiting: Iterable[Delivery]) -> None:
+        """Accept a third of the offers, deny a third, and let the others lapse."""
+        for each in waiting:
             if OFFER_WAITS not in each.asks or each.id in self._seen:
                 continue
-            ruling = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
-            if ruling is not None:
-                decide = partial(lifecycle.decide_offer, ruling=ruling, rules=made.terms, now=made.clock())
-                enqueue.enqueue_next_steps(made.database.persist(deliveries.update, [each.id], decide), made.clock())
+            decision = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
+            if decision is not None:
+                self._container.decisions.decide_offer(each.id, decision)
             self._seen.add(each.id)

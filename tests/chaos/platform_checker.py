@@ -1,4 +1,4 @@
-"""What must be true of a run about the platform and about changed orders: more checks like those of `checker.py`."""
+"""The promises about the platform and about changed orders, checked like those of `checker.py`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,106 +7,108 @@ from datetime import datetime, timedelta
 from tests.chaos.history import History, Row
 
 FORBIDDEN = frozenset({0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24})
+"""The statuses of the platform that belong to the shop, the customer and others."""
 CLOSED = frozenset({"1", "2", "5", "11", "12", "15", "16", "17"})
 ENDS = {"delivered": "11", "returned": "12"}
-"""What the platform shows in the end. Of what nobody brought it is told nothing, unless the goods were on the road."""
+"""The last platform status for each end of ours. Any other end is not written, unless the courier had the goods."""
 WITH_ITEMS = "with_items"
-UNDER_WAY = timedelta(seconds=90)
-"""How long after a look at the platform a write may still arrive there: no later than its lease, and what is late."""
+WRITE_DELAY = timedelta(seconds=90)
+"""The longest time from a read of the platform to the write that it led to: a lease, and the delay of the call."""
 
 
 def _closings(order: Row, writes: Sequence[Row]) -> list[tuple[datetime, str]]:
-    """List when others closed an order, and with what."""
+    """Return the times at which others closed an order, with the status that they set."""
     ours = Counter(str(write["detail"]["status"]) for write in writes)
     closings = []
-    for moment in order["history"]:
-        if ours[moment["word"]]:
-            ours[moment["word"]] -= 1
-        elif moment["word"] in CLOSED:
-            closings.append((datetime.fromisoformat(moment["at"]), moment["word"]))
+    for change in order["history"]:
+        if ours[change["word"]]:
+            ours[change["word"]] -= 1
+        elif change["word"] in CLOSED:
+            closings.append((datetime.fromisoformat(change["at"]), change["word"]))
     return closings
 
 
 def _writes(history: History) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = defaultdict(list)
-    for entry in history.platform:
+    for entry in history.platform_ledger:
         if entry["action"] == "update":
             found[entry["carrier_id"]].append(entry)
     return found
 
 
 def closed_by_others(history: History) -> dict[str, str]:
-    """Name the orders that the shop or the customer closed on the platform, and how they stand there."""
+    """Return the orders that the shop or the customer closed on the platform, with their last status there."""
     writes = _writes(history)
-    return {each["id"]: each["status"] for each in history.seeded if _closings(each, writes[each["id"]])}
+    return {each["id"]: each["status"] for each in history.platform_orders if _closings(each, writes[each["id"]])}
 
 
 def nothing_forbidden(history: History) -> Iterator[str]:
-    """R-W1: nothing but our own codes is ever written, and none over an order that others have closed."""
-    orders = {each["id"]: each for each in history.seeded}
+    """R-W1: only our own statuses are written, and none to an order that others have closed."""
+    orders = {each["id"]: each for each in history.platform_orders}
     for order_id, writes in _writes(history).items():
         for write in writes:
             if write["detail"].keys() != {"app", "status"} or write["detail"]["status"] in FORBIDDEN:
                 yield f"order {order_id}: {write['detail']} was written"
             at = datetime.fromisoformat(write["at"])
-            for closed, word in _closings(orders[order_id], writes):
-                if at - closed > UNDER_WAY:
-                    yield f"order {order_id}: {write['detail']['status']} was written over {word}"
+            for closed, status in _closings(orders[order_id], writes):
+                if at - closed > WRITE_DELAY:
+                    yield f"order {order_id}: {write['detail']['status']} was written over {status}"
 
 
 def the_end_is_shown(history: History) -> Iterator[str]:
-    """R-W2: the platform shows the end of every order that others have not closed; whatever else stands was told."""
-    shown = {each["id"]: each["status"] for each in history.seeded}
+    """R-W2: the platform shows the end of every order that others have not closed; a conflict explains any other."""
+    statuses = {each["id"]: each["status"] for each in history.platform_orders}
     closed = closed_by_others(history)
-    told = _told(history, "delivery.conflict")
+    conflicts = _with_event(history, "delivery.conflict")
     for row in history.deliveries:
-        order_id, stands = row["order_id"], shown.get(row["order_id"])
+        order_id, theirs = row["order_id"], statuses.get(row["order_id"])
         wanted = "12" if row["detail"] == WITH_ITEMS else ENDS.get(row["status"])
-        if stands is None or stands == wanted or row["status"] not in {*ENDS, "cancelled", "rejected", "failed"}:
+        if theirs is None or theirs == wanted or row["status"] not in {*ENDS, "cancelled", "rejected", "failed"}:
             continue
         if order_id in closed:
-            if wanted is not None and _disagrees(wanted, stands) and row["id"] not in told:
-                yield f"order {order_id} ended {row['status']}, the platform says {stands}, and nobody was told"
-        elif (wanted is not None and row["id"] not in told) or (wanted is None and stands in ENDS.values()):
-            yield f"order {order_id} ended {row['status']}, and the platform says {stands}"
+            if wanted is not None and _disagrees(wanted, theirs) and row["id"] not in conflicts:
+                yield f"order {order_id} ended {row['status']}, the platform shows {theirs}, without a conflict event"
+        elif (wanted is not None and row["id"] not in conflicts) or (wanted is None and theirs in ENDS.values()):
+            yield f"order {order_id} ended {row['status']}, and the platform shows {theirs}"
 
 
 def _disagrees(ours: str, theirs: str) -> bool:
     return theirs not in ({"1", "11", "15"} if ours == "11" else {"2", "5", "12", "16", "17"})
 
 
-def _told(history: History, kind: str, reason: str | None = None) -> set[str]:
+def _with_event(history: History, kind: str, reason: str | None = None) -> set[str]:
+    """Return the deliveries with an event of this type, and of this reason where one is given."""
     events = (row for row in history.outbox if row["event"]["type"] == kind)
     return {row["key"] for row in events if reason in {None, row["event"]["data"].get("reason_text")}}
 
 
 def changes_arrive(history: History) -> Iterator[str]:
-    """R-A1: no change adds or removes a point, and who brought it knew the last word, or a person was asked."""
+    """R-A1: no change adds or removes a point, and the carrier has the last notes unless an operator was asked."""
     points: dict[str, Sequence[int]] = {}
     for entry in history.ledger:
         if entry["carrier"] != "borzo" or entry["action"] not in {"create", "edit"}:
             continue
         before = points.setdefault(entry["carrier_id"], entry["detail"]["points"])
         if entry["detail"]["points"] != before:
-            yield f"borzo {entry['carrier_id']}: a change made other points of it"
+            yield f"borzo {entry['carrier_id']}: a change replaced its points"
     orders = {row["id"]: row for row in history.deliveries}
-    asked = _told(history, "delivery.attention_required", "order_changed_after_dispatch")
+    asked = _with_event(history, "delivery.attention_required", "order_changed_after_dispatch")
     for attempt in history.attempts:
         order = orders[attempt["delivery_id"]]
         if attempt["carrier"] != "borzo" or attempt["state"] not in ENDS or order["id"] in asked:
             continue
-        known = history.notes[attempt["ref"]]
-        if known != order["notes"]:
-            yield f"order {order['order_id']}: Borzo says {known!r}, the order {order['notes']!r}, and nobody was asked"
+        notes = history.notes[attempt["ref"]]
+        if notes != order["notes"]:
+            yield f"order {order['order_id']}: Borzo has {notes!r} and the order {order['notes']!r}, without attention"
 
 
 def nothing_is_missed(history: History) -> Iterator[str]:
-    """R-B1: every order whose message never came has one delivery, unless others closed it; and none has two."""
+    """R-B1: every order without a message has one delivery, unless others closed it; no order has two."""
     counts = Counter(row["order_id"] for row in history.deliveries)
     closed = closed_by_others(history)
-    for order_id in history.unsaid:
+    for order_id in history.unannounced:
         if not counts[order_id] and order_id not in closed:
-            yield f"order {order_id} stood on the platform, and nobody found it"
+            yield f"order {order_id} was on the platform, and the back-fill did not find it"
     yield from (f"order {order_id} has {count} deliveries" for order_id, count in counts.items() if count > 1)
 
 

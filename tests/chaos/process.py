@@ -1,7 +1,7 @@
-"""One process of a fleet under test: the real worker, beat, web or sandbox, or a person, on a clock that runs fast.
+"""One process of a run on the fast clock: the real worker, beat, web process or sandbox, or an operator.
 
-`python -m tests.chaos.process worker|beat|web|sandbox|person`, with the settings of Order Sync in the environment, and
-the clock and the trap of whoever starts it.
+`python -m tests.chaos.process worker|beat|web|sandbox|operator` reads the settings of Order Sync, the clock and the
+injection from its environment.
 """
 
 import faulthandler
@@ -19,8 +19,8 @@ from typing import Any
 import uvicorn
 
 from tests.chaos.clock import FastClock
-from tests.chaos.injection_points import Trap, Watch
-from tests.chaos.operator import Person
+from tests.chaos.injection_points import Injection, Instrumentation
+from tests.chaos.operator import Operator
 from worker import container, log
 from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
@@ -36,45 +36,53 @@ from worker.web import create_app
 
 SWEEP_SECONDS = 0.25
 CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
-TRAP = Trap.inherited()
-WATCH = Watch(TRAP) if TRAP else None
+INJECTION = Injection.inherited()
+INSTRUMENTATION = Instrumentation(INJECTION) if INJECTION else None
 
 
-class FastHouse(Container):
-    """A house whose clock runs fast. What is counted in real seconds is translated here, and nowhere else."""
+class FastContainer(Container):
+    """A container on the fast clock. It converts the durations that the product counts in real seconds."""
 
     @cached_property
-    def rules(self) -> TermsByAccount:
-        """The terms in the clock's seconds: an account's deadline is one of the real clock."""
+    def terms(self) -> TermsByAccount:
+        """The terms in seconds of the fast clock: the deadline of an account is in real seconds."""
         real = super().terms
         return {name: replace(terms, deadline=terms.deadline * CLOCK.rate) for name, terms in real.items()}
 
     @cached_property
     def bus(self) -> Bus:
-        """The real one, which takes the entries of a dead reader over as early as the clock runs fast."""
+        """The real bus, with a shorter time until a dead reader's entries are taken over."""
         settings, idle_ms = self.settings, round(IDLE_MS / CLOCK.rate)
-        made = Bus(
+        bus = Bus(
             streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream, idle_ms=idle_ms
         )
-        if WATCH:
-            made.publisher = WATCH.outlet(made.publisher)
-        return made
+        if INSTRUMENTATION:
+            bus.publisher = INSTRUMENTATION.publisher(bus.publisher)
+        return bus
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The real one."""
-        made = super().gateway
-        return WATCH.gateway(made) if WATCH else made
+        """The real gateway."""
+        if not INSTRUMENTATION:
+            return super().gateway
+        clock = INSTRUMENTATION.gateway_clock(self.clock)
+        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.take, clock))
+        return gateway
 
     @cached_property
-    def store(self) -> Database:
-        """The real one."""
-        made = super().database
-        return WATCH.store(made) if WATCH else made
+    def database(self) -> Database:
+        """The real database."""
+        real = super().database
+        return INSTRUMENTATION.database(real) if INSTRUMENTATION else real
+
+    def warm_up(self) -> None:
+        """Construct what threads share; two threads at first use would construct it twice."""
+        _ = self.database, self.bus, self.gateway, self.journal, self.breaker, self.bulkhead, self.terms
+        _ = self.file_shops
 
 
-def _hasten() -> None:
-    """Shorten what Redis counts with a clock of its own, and the beat's rounds."""
+def _convert_real_seconds() -> None:
+    """Shorten the durations that the product counts by another clock than the container's."""
     for name in circuit_breaker._NUMBERS.keys() - {"FAILURES"}:
         circuit_breaker._NUMBERS[name] = round(circuit_breaker._NUMBERS[name] / CLOCK.rate)
     circuit_breaker.THROTTLE_SECONDS = {
@@ -93,17 +101,17 @@ def worker() -> None:
 
 
 def _tick(app: Any) -> None:
-    """Do what the beat does, where a fleet has none."""
+    """Send the sweeps where no beat runs."""
     while True:
         time.sleep(SWEEP_SECONDS)
         try:
             app.send_task("timers.sweep", expires=5)
-        except Exception:  # noqa: BLE001 - as in the beat, the next tick is soon
-            log.get(__name__).warning("tick.lost")
+        except Exception:  # noqa: BLE001 - as in the beat, the next sweep is soon
+            log.get(__name__).warning("sweep.lost")
 
 
 def beat(schedule: str) -> None:
-    """Run the real beat, which sweeps as much more often as the clock runs fast."""
+    """Run the real beat, whose intervals are shorter by the rate of the fast clock."""
     app = _app()
     for each in app.conf.beat_schedule.values():
         each["schedule"] = max(each["schedule"] / CLOCK.rate, timedelta(seconds=SWEEP_SECONDS))
@@ -111,36 +119,37 @@ def beat(schedule: str) -> None:
 
 
 def web() -> None:
-    """Run the real edge."""
+    """Run the real web process."""
     _app()
-    made = container.container()
-    log.setup(made.settings.log_level, made.settings.log_format)
-    host, _, port = made.settings.web_address.rpartition(":")
-    uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None)
+    ours = container.container()
+    log.setup(ours.settings.log_level, ours.settings.log_format)
+    host, _, port = ours.settings.web_address.rpartition(":")
+    uvicorn.run(create_app(ours), host=host, port=int(port), access_log=False, log_config=None)
 
 
 def sandbox(port: str, step: str, borzo_callback: str) -> None:
-    """Run the sandbox on the same clock."""
-    serve(
-        port=int(port), config=SandboxConfig(step=float(step), clock=CLOCK, borzo_callback_url=borzo_callback or None)
-    )
+    """Run the sandbox on the fast clock."""
+    config = SandboxConfig(step=float(step), clock=CLOCK, borzo_callback_url=borzo_callback or None)
+    serve(port=int(port), config=config)
 
 
-def person(seed: str) -> None:
-    """Play who answers what the house asks of a person."""
+def operator(seed: str) -> None:
+    """Run the operator."""
     _app()
-    Person(container.container(), seed).work()
+    Operator(container.container(), seed).work()
 
 
 def _app() -> Any:
-    _hasten()
-    container.override(container._furnished(FastHouse(load(), clock=CLOCK)))
+    _convert_real_seconds()
+    ours = FastContainer(load(), clock=CLOCK)
+    ours.warm_up()
+    container.override(ours)
     from worker.app import app  # noqa: PLC0415 - reads the settings
 
     return app
 
 
 if __name__ == "__main__":
-    faulthandler.register(signal.SIGUSR2)  # shows in the log what each thread is at
-    kinds: tuple[Callable[..., None], ...] = (worker, beat, web, sandbox, person)
+    faulthandler.register(signal.SIGUSR2)  # writes the stack of each thread to the log
+    kinds: tuple[Callable[..., None], ...] = (worker, beat, web, sandbox, operator)
     {kind.__name__: kind for kind in kinds}[sys.argv[1]](*sys.argv[2:])

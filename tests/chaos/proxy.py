@@ -1,4 +1,4 @@
-"""A TCP proxy that hurts: what passes between a process and a server is let through, lost, cut off or slowed down."""
+"""A TCP proxy that disturbs: the traffic between a process and a server is forwarded, lost, reset or slowed down."""
 
 import asyncio
 import random
@@ -10,17 +10,17 @@ from typing import Any, Self
 
 CHUNK = 65_536
 SLOW = 0.2
-"""Seconds by which a slow link holds up each piece, at most."""
+"""The longest delay of each chunk on a slow link, in seconds."""
 
 
 class Mode(StrEnum):
-    """What a link does with what comes along."""
+    """What a link does with its traffic."""
 
     PASS = "pass"
     REFUSE = "refuse"
-    """Nobody gets a connection."""
+    """Every connection is reset."""
     SILENT = "silent"
-    """Half-open: connections stand, and nothing arrives any more on either side."""
+    """Half-open: connections stay open, and nothing arrives on either side."""
     MUTE = "mute"
     """Requests arrive, replies are lost."""
     SLOW = "slow"
@@ -32,17 +32,22 @@ class Link:
     def __init__(self, server: int | Path, seed: int) -> None:
         self._server, self._random = server, random.Random(seed)
         self._mode = Mode.PASS
-        self._open: dict[asyncio.StreamWriter, bool] = {}  # and whether it has lost something
-        self._held: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.StreamWriter, bool] = {}  # with whether the connection has lost something
+        self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether an open connection has lost something."""
+        return any(self._open.values())
 
     async def listen(self) -> None:
         """Open the port."""
-        self._listener = await asyncio.start_server(self._hold, "127.0.0.1", 0)
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     def turn(self, mode: Mode) -> None:
-        """Go over to another mode. A connection that has lost something is cut off: what is lost never comes late."""
+        """Change the mode. A connection that has lost something is reset, so that nothing lost arrives late."""
         self._mode = mode
         for writer, lossy in list(self._open.items()):
             if mode is Mode.REFUSE or (mode is Mode.PASS and lossy):
@@ -54,27 +59,27 @@ class Link:
             writer.transport.abort()
 
     def silence(self) -> None:
-        """Let nothing through any more on the connections of now; new ones work."""
+        """Make every open connection half-open; later connections work."""
         self._open = dict.fromkeys(self._open, True)
 
     async def close(self) -> None:
         """Close the port and every connection."""
         self._listener.close()
         self.cut()
-        if self._held:
-            await asyncio.wait(self._held)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
-    def _hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        held = asyncio.create_task(self._connected(reader, writer))
-        self._held.add(held)
-        held.add_done_callback(self._held.discard)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._mode is Mode.REFUSE:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await self._reach()
+            far_reader, far_writer = await self._connect()
         except OSError:
             writer.transport.abort()
             return
@@ -86,7 +91,7 @@ class Link:
                 self._open.pop(each, None)
                 each.transport.abort()
 
-    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._server, Path):
             return await asyncio.open_unix_connection(self._server)
         return await asyncio.open_connection("127.0.0.1", self._server)
@@ -95,12 +100,12 @@ class Link:
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, to_server: bool = False
     ) -> None:
         try:
-            while piece := await source.read(CHUNK):
+            while chunk := await source.read(CHUNK):
                 if self._mode is Mode.SLOW:
                     await asyncio.sleep(self._random.uniform(0, SLOW))
                 if self._loses(target, to_server=to_server):
                     continue
-                target.write(piece)
+                target.write(chunk)
                 await target.drain()
             if target in self._open and not self._open[target]:
                 target.close()
@@ -114,7 +119,7 @@ class Link:
 
 
 class Network:
-    """The links of a fleet, in a thread of their own. Use it as a context manager."""
+    """The links of a run, in a thread of their own. Use it as a context manager."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -129,35 +134,35 @@ class Network:
     def __exit__(self, *_: object) -> None:
         for link in self._links:
             self.run(link.close())
-        self.run(self._rest())
+        self.run(self._cancel_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _rest(self) -> None:
-        """End what still runs in the loop."""
+    async def _cancel_tasks(self) -> None:
+        """Cancel every task of the loop and wait for its end."""
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Do something in the links' loop and wait for it."""
+        """Run a coroutine in the links' loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin something in the links' loop."""
+        """Start a coroutine in the links' loop."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def link(self, server: int | Path) -> Link:
-        """Put a link in front of a server."""
-        made = Link(server, self._seed + len(self._links))
-        self.run(made.listen())
-        self._links.append(made)
-        return made
+        """Return a new link in front of a server."""
+        link = Link(server, self._seed + len(self._links))
+        self.run(link.listen())
+        self._links.append(link)
+        return link
 
     def turn(self, link: Link, mode: Mode) -> None:
-        """Let a link go over to another mode."""
+        """Change the mode of a link."""
         self._loop.call_soon_threadsafe(link.turn, mode)
 
     def cut(self, link: Link) -> None:
@@ -165,5 +170,5 @@ class Network:
         self._loop.call_soon_threadsafe(link.cut)
 
     def silence(self, link: Link) -> None:
-        """Make every connection of a link half-open, but none that comes later."""
+        """Make every open connection of a link half-open; later connections work."""
         self._loop.call_soon_threadsafe(link.silence)

@@ -1,4 +1,4 @@
-"""A case on a stage: an order at each carrier, a worker that comes to grief with them, and what comes of it."""
+"""A scenario: an order at each carrier, a worker that is killed or stopped on the way, and the result."""
 
 import json
 import signal
@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import redis
 
+from tests.chaos.bus import events_on, publish
 from tests.chaos.clock import START
-from tests.chaos.injection_points import Trap
-from tests.chaos.processes import CARRIER_OF, Carriers, attempt_id, command, events_on, place, platform
+from tests.chaos.injection_points import Injection
+from tests.chaos.processes import CARRIER_OF, command, platform
+from tests.chaos.sandbox import Sandbox, attempt_id
 from worker.database import deliveries, outbox
 from worker.database.database import Database
 from worker.domain.delivery import Delivery
@@ -24,205 +26,224 @@ from worker.local.supervisor import Process, Supervisor, read_tail
 
 ALL = frozenset(CARRIER_OF.values())
 STORE_OF = {carrier: store for store, carrier in CARRIER_OF.items()}
-PATIENCE = 150.0
+READY_AT = START + timedelta(minutes=55)
+"""DeliverIt cancels an order until shortly before its pickup."""
+PATIENCE = 420.0
+"""Real seconds after which a condition counts as never reached, however loaded the machine is."""
+INTERVAL = 0.2
+OUTCOME_UNKNOWN = "outcome_unknown"
 NOTES = "ring twice"
-SHOWN = ["25 stands, nothing twice"]
+WRITTEN_ONCE = ["status 25, nothing written twice"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One moment of grief for an order at each of these carriers, and how they end.
-
-    `point` is where the worker's trap waits, and `waits` for whom if not for all carriers; `fault` is what the carriers
-    do wrong with the creates. `later` is what becomes of each order once it has its courier. With `platform` the orders
-    stand there too.
-    """
+    """What happens to the worker of a scenario, and how its orders end."""
 
     name: str
     point: str = ""
+    """The injection point; without one, the worker gets the signal once the carriers have created the orders."""
     carriers: frozenset[str] = ALL
     fault: str = ""
+    """The fault of the carriers' creates."""
     delay: float = 60.0
     signal: int = signal.SIGKILL
-    waits: frozenset[str] = frozenset()
+    reached_by: frozenset[str] = frozenset()
+    """The accounts that must reach the point; by default the carriers."""
     later: str = ""
-    platform: bool = False
+    """The message that follows for each order once it has a courier: `updated` or `cancelled`."""
+    on_platform: bool = False
+    """Whether the orders are on the platform too."""
     ends: str = "created"
-    parked: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    """The carriers whose order ends with an unknown outcome."""
     number: int = field(default=0, compare=False)
 
     @property
-    def wanted(self) -> dict[str, Any]:
-        """What must come of it."""
+    def expected(self) -> dict[str, Any]:
+        """The result that the scenario must have."""
         names = sorted(self.carriers)
-        ends = {name: "outcome_unknown" if name in self.parked else self.ends for name in names}
-        edits = names if self.later == "updated" else []
-        return {"ends": ends, "couriers": names, "edits": edits, "platform": SHOWN * self.platform, "bus": "in order"}
+        return {
+            "ends": {name: OUTCOME_UNKNOWN if name in self.unknown else self.ends for name in names},
+            "couriers": names,
+            "edits": names if self.later == "updated" else [],
+            "platform": WRITTEN_ONCE * self.on_platform,
+            "bus": "in order",
+        }
 
 
-class Scene:
-    """A case on its own database, its own part of the bus and with its own worker; the sandbox is everybody's."""
+class Scenario:
+    """A case with a database, a bus and a worker of its own. All scenarios share one sandbox."""
 
-    def __init__(self, case: Case, fleet: Supervisor, folder: Path, environ: dict[str, str], sandbox: Carriers) -> None:
-        self.case, self._fleet, self.sandbox = case, fleet, sandbox
-        self._trap = (
-            Trap(case.point, case.waits or case.carriers, folder / f"{case.number}.sprung", case.signal)
-            if case.point
-            else None
+    def __init__(
+        self, case: Case, supervisor: Supervisor, folder: Path, environ: dict[str, str], sandbox: Sandbox
+    ) -> None:
+        self.case, self._supervisor, self.sandbox = case, supervisor, sandbox
+        marker = folder / f"{case.number}.triggered"
+        self._injection = (
+            Injection(case.point, case.reached_by or case.carriers, marker, case.signal) if case.point else None
         )
-        ordering = platform(sandbox.origin) if case.platform else {}
+        ordering = platform(sandbox.origin) if case.on_platform else {}
         environ = {**environ, **{f"ORDER_SYNC_{key}": value for key, value in ordering.items()}}
-        self._environ = {**environ, **(self._trap.variable if self._trap else {}), "CHAOS_TICK": "1"}
+        self._environ = {**environ, **(self._injection.variable if self._injection else {}), "CHAOS_TICK": "1"}
         self.server = redis.Redis.from_url(environ["ORDER_SYNC_REDIS_URL"])
-        self.store = Database(environ["ORDER_SYNC_DATABASE_URL"])
+        self.database = Database(environ["ORDER_SYNC_DATABASE_URL"], pool_size=1)
         self.worker: Process
         self._signalled = False
 
     def close(self) -> None:
         """Close the connections."""
         self.server.close()
-        self.store.close()
+        self.database.close()
+
+    # --- what happens ---
 
     def begin(self) -> None:
         """Place the orders and start the worker."""
         if self.case.fault:
             times, delay = len(self.case.carriers), self.case.delay
-            self.sandbox.fault(self.case.fault, operation="create", times=times, match=self._mark, delay=delay)
+            self.sandbox.begin_fault(self.case.fault, operation="create", times=times, match=self._mark, delay=delay)
         for carrier in self.case.carriers:
-            data = self._order(carrier)
-            if self.case.platform:
+            if self.case.on_platform:
                 self.sandbox.seed({"id": self._id(carrier), "business_id": STORE_OF[carrier]})
-            place(self.server, message("order.placed", self._id(carrier), data))
+            publish(self.server, message("order.placed", self._id(carrier), self._order(carrier)))
         self.worker = self.start("worker")
 
     def _order(self, carrier: str) -> dict[str, Any]:
         data = order(self._id(carrier), STORE_OF[carrier], f"sandbox:happy {self._mark}")
-        # DeliverIt cancels until shortly before.
-        return {**data, "ready_at": (START + timedelta(minutes=50)).isoformat()}
+        return {**data, "ready_at": READY_AT.isoformat()}
 
     def start(self, kind: str, name: str = "") -> Process:
-        """Start a process of this scene."""
-        self._fleet.environ = self._environ
-        return self._fleet.start(f"{name or kind}-{self.case.number}", command(kind))
+        """Start a process of this scenario."""
+        self._supervisor.environ = self._environ
+        return self._supervisor.start(f"{name or kind}-{self.case.number}", command(kind))
+
+    def start_again(self) -> None:
+        """Start the worker again, without its injection."""
+        self.worker.start()
 
     @property
     def _mark(self) -> str:
-        return f"case{self.case.number}"
+        return f"case{self.case.number:02}"
 
     def _id(self, carrier: str) -> str:
         return f"{self._mark}-{carrier}"
 
     def died(self) -> bool:
-        """Tell whether the worker is dead; lead it to its end where it does not find it alone."""
+        """Return whether the worker has died as its case says; do what the case needs next."""
         assert self.worker.running is not None
         if len(self.couriers()) == len(self.case.carriers):
-            self._lead_on()
-        return self.worker.running.poll() is not None and (self._trap is None or self.sprung())
+            self._continue()
+        return self.worker.running.poll() is not None and (self._injection is None or self.triggered())
 
-    def _lead_on(self) -> None:
-        """Go on once every courier is ordered: kill the worker from outside, or take the orders back or change them."""
-        if self._trap is None:
-            if not self._signalled and b" ready." in self.worker.log.read_bytes():  # before, it would not know how
+    def _continue(self) -> None:
+        """Signal the worker, or change or cancel the orders, once every courier is booked."""
+        if self._injection is None:
+            if not self._signalled and b" ready." in self.worker.log.read_bytes():  # before, it has no signal handler
                 self.worker.signal(self.case.signal)
                 self._signalled = True
-        elif self.case.later and all(
-            each.status == "created" and not each.cancel_request for each in self.deliveries()
-        ):
+        elif self.case.later and all(self._takes_messages(each) for each in self.deliveries()):
             for carrier in self.case.carriers:
-                place(
-                    self.server, message(f"order.{self.case.later}", f"{self._id(carrier)}-later", self._later(carrier))
-                )
+                identity = f"{self._id(carrier)}-later"
+                publish(self.server, message(f"order.{self.case.later}", identity, self._later(carrier)))
+
+    def _takes_messages(self, delivery: Delivery) -> bool:
+        return delivery.status == "created" and not delivery.cancel_request
 
     def _later(self, carrier: str) -> dict[str, Any]:
         if self.case.later == "updated":
             return {**self._order(carrier), "revision": 2, "notes": f"{NOTES} {self._mark}"}
         return {"order_id": self._id(carrier), "reason": "changed my mind", "cancelled_by": "customer"}
 
-    def sprung(self) -> bool:
-        """Tell whether the trap has sprung."""
-        return self._trap is not None and self._trap.mark.exists()
+    # --- what is seen ---
 
-    def again(self) -> None:
-        """Start a clean worker."""
-        self.worker.start()
+    def triggered(self) -> bool:
+        """Return whether the injection has sent its signal."""
+        return self._injection is not None and self._injection.marker.exists()
 
-    @property
-    def journal(self) -> Path:
-        """The folder of its journal."""
-        return Path(self._environ["ORDER_SYNC_JOURNAL_FOLDER"])
+    def journal_empty(self) -> bool:
+        """Return whether every call in the journal has its outcome in the database."""
+        return not any(Path(self._environ["ORDER_SYNC_JOURNAL_FOLDER"]).iterdir())
 
     def deliveries(self) -> list[Delivery]:
-        """Read what the database has."""
-        return self.store.read(deliveries.recent, 10)
+        """Return the deliveries in the database."""
+        return self.database.read(deliveries.recent, 10)
 
     def events(self) -> list[dict[str, Any]]:
-        """Read what the bus was told."""
+        """Return the events on the bus."""
         return events_on(self.server)
 
     def couriers(self, action: str = "create") -> list[str]:
-        """Name the carriers that created a courier of ours, or cancelled one: once for each courier."""
-        mine = {attempt.id for each in self.deliveries() for attempt in each.attempts}
-        made = [entry for entry in self.sandbox.ledger() if entry["action"] == action]
-        return sorted(entry["carrier"] for entry in made if attempt_id(entry["reference"]) in mine)
+        """Return the carrier of each create, or of each other action, that a carrier carried out for these orders."""
+        ours = {attempt.id for each in self.deliveries() for attempt in each.attempts}
+        entries = [entry for entry in self.sandbox.ledger() if entry["action"] == action]
+        return sorted(entry["carrier"] for entry in entries if attempt_id(entry["reference"]) in ours)
 
     def settled(self) -> bool:
-        """Tell whether every order has come to an end of its doubts, and everything is told."""
+        """Return whether every order has come to the end of its case and everything is published."""
         found = self.deliveries()
-        known = len(found) == len(self.case.carriers) and all(map(self._settled, found))
-        return known and self.store.read(outbox.count_unpublished) == 0 and self._shown() == SHOWN * self.case.platform
+        ended = len(found) == len(self.case.carriers) and all(map(self._ended, found))
+        return ended and self.database.read(outbox.count_unpublished) == 0 and self._written() == WRITTEN_ONCE * self.case.on_platform
 
-    def _settled(self, delivery: Delivery) -> bool:
-        if self.case.later == "updated":
-            return [each.sent_fingerprint for each in delivery.attempts] == [
-                delivery.fingerprint
-            ] and delivery.order.revision == 2
-        return delivery.attention is not None or delivery.status.value == self.case.ends
+    def _ended(self, delivery: Delivery) -> bool:
+        if delivery.carrier in self.case.unknown:
+            return OUTCOME_UNKNOWN in delivery.asks
+        if self.case.later == "updated" and not _is_changed(delivery):
+            return False
+        return delivery.status.value == self.case.ends
 
-    def _shown(self) -> list[str]:
-        """Tell what stands of these orders on the platform, and what was written there again."""
-        if not self.case.platform:
+    def _written(self) -> list[str]:
+        """Return the platform's statuses of these orders, and the statuses that were written twice."""
+        if not self.case.on_platform:
             return []
-        mine = {self._id(carrier) for carrier in self.case.carriers}
-        stands = {each["status"] for each in self.sandbox.orders("ordering") if each["id"] in mine}
-        puts = [entry for entry in self.sandbox.ledger() if entry["action"] == "update" and entry["carrier_id"] in mine]
-        counts = Counter((put["carrier_id"], put["detail"]["status"]) for put in puts)
-        twice = [f"{code} for {order_id}" for (order_id, code), count in counts.items() if count > 1]
-        return [f"{', '.join(sorted(stands))} stands, {', '.join(twice) or 'nothing'} twice"]
+        ours = {self._id(carrier) for carrier in self.case.carriers}
+        statuses = {each["status"] for each in self.sandbox.orders("ordering") if each["id"] in ours}
+        writes = [each for each in self.sandbox.ledger() if each["action"] == "update" and each["carrier_id"] in ours]
+        counts = Counter((write["carrier_id"], write["detail"]["status"]) for write in writes)
+        twice = [f"{status} for {order_id}" for (order_id, status), count in counts.items() if count > 1]
+        return [f"status {', '.join(sorted(statuses))}, {', '.join(twice) or 'nothing'} written twice"]
 
     def result(self) -> dict[str, Any]:
-        """Tell what came of it."""
+        """Return the result, to be compared with that of the case."""
         found = {each.order.order_id.partition("-")[2]: each for each in self.deliveries()}
         return {
             "ends": {carrier: each.attention or each.status.value for carrier, each in sorted(found.items())},
             "couriers": self.couriers(),
             "edits": self.couriers("edit"),
-            "platform": self._shown(),
-            "bus": self._told() or "in order",
+            "platform": self._written(),
+            "bus": self._differences() or "in order",
         }
 
-    def _told(self) -> dict[str, Any]:
-        """Tell where the bus and the database disagree."""
-        stored = [json.loads(body) for _, body in self.store.read(outbox.events, limit=10_000)]
-        told = self.events()
-        return {} if sorted(map(_place, told)) == sorted(map(_place, stored)) and _in_order(told) else {"told": told}
+    def _differences(self) -> list[dict[str, Any]]:
+        """Return the events on the bus if they are out of order or differ from those of the database."""
+        stored = [json.loads(body) for _, body in self.database.read(outbox.published_events, limit=10_000)]
+        events = self.events()
+        same = sorted(map(_position, events)) == sorted(map(_position, stored))
+        return [] if same and _in_order(events) else events
 
 
-def _place(event: dict[str, Any]) -> tuple[str, int, str]:
+def _is_changed(delivery: Delivery) -> bool:
+    """Return whether the one carrier of a delivery has its second revision."""
+    sent = [each.sent_fingerprint for each in delivery.attempts]
+    return sent == [delivery.fingerprint] and delivery.order.revision == 2
+
+
+def _position(event: dict[str, Any]) -> tuple[str, int, str]:
     return event["partitionkey"], int(event["sequence"]), event["id"]
 
 
-def _in_order(told: list[dict[str, Any]]) -> bool:
+def _in_order(events: list[dict[str, Any]]) -> bool:
     by_key: dict[str, list[int]] = {}
-    for event in told:
+    for event in events:
         by_key.setdefault(event["partitionkey"], []).append(int(event["sequence"]))
     return all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_key.values())
 
 
-def wait(scenes: Sequence[Scene], reached: Callable[[Scene], bool], what: str) -> None:
-    """Wait until something is so of every scene; fail with the last words of those of which it is not."""
-    late, deadline = list(scenes), time.monotonic() + PATIENCE
-    while late := [scene for scene in late if not reached(scene)]:
+def wait(scenarios: Sequence[Scenario], reached: Callable[[Scenario], bool], what: str) -> None:
+    """Wait until a condition was true of every scenario; fail with the results and logs of the others."""
+    late, deadline = list(scenarios), time.monotonic() + PATIENCE
+    while late := [each for each in late if not reached(each)]:
         if time.monotonic() > deadline:
-            told = [f"{each.case.name}: {each.result()}\n{read_tail(each.worker.log, 2500)}" for each in late]
-            pytest.fail("\n".join([f"no scene of these {what}:", *told]), pytrace=False)
-        time.sleep(0.2)
+            results = [f"{each.case.name}: {each.result()}\n{read_tail(each.worker.log, 2500)}" for each in late]
+            pytest.fail("\n".join([f"none of these scenarios {what}:", *results]), pytrace=False)
+        time.sleep(INTERVAL)

@@ -1,51 +1,48 @@
-"""Real processes that stand still at the worst moments, or are asked to end: what they do late does no harm."""
+"""Real processes that are stopped at the worst moments or asked to end: what they do late does no harm."""
 
 import signal
 
 from tests.chaos import injection_points
-from tests.chaos.conftest import Stage
-from tests.chaos.scenario import Case, Scene, wait
+from tests.chaos.conftest import BuildScenarios
+from tests.chaos.scenario import Case, Scenario, wait
 
 BEFORE = Case("stopped between the intent and the call", injection_points.BOOKED, signal=signal.SIGSTOP)
-AFTER = Case("stopped with the first byte to go", injection_points.SENDING, frozenset({"borzo"}), signal=signal.SIGSTOP)
-ENDED = Case("asked to end in mid-create", fault="slow", delay=1.0, signal=signal.SIGTERM)
+AFTER = Case("stopped before the first byte", injection_points.SENDING, frozenset({"borzo"}), signal=signal.SIGSTOP)
+ENDED = Case("asked to end during the creates", fault="slow", delay=1.0, signal=signal.SIGTERM)
 
 
-def left_the_journal(scene: Scene) -> bool:
-    return not any(scene.journal.iterdir())
+def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(build_scenarios: BuildScenarios) -> None:
+    (scenario,) = build_scenarios(BEFORE)
+    scenario.begin()
+    wait([scenario], Scenario.triggered, "stops")
+    scenario.start("worker", "other")
+    wait([scenario], lambda each: all(found.status != "queued" for found in each.deliveries()), "is given up")
+    scenario.worker.signal(signal.SIGCONT)
+    wait([scenario], lambda each: each.journal_empty() and each.settled(), "settles")
+    assert scenario.result() == scenario.case.expected
 
 
-def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(stage: Stage) -> None:
-    (scene,) = stage(BEFORE)
-    scene.begin()
-    wait([scene], Scene.sprung, "stops")
-    scene.start("worker", "other")
-    wait([scene], lambda scene: all(each.status != "queued" for each in scene.deliveries()), "is given up")
-    scene.worker.signal(signal.SIGCONT)
-    wait([scene], lambda scene: left_the_journal(scene) and scene.settled(), "settles")
-    assert scene.result() == scene.case.wanted
+def test_a_courier_that_came_too_late_is_announced_and_called_off(build_scenarios: BuildScenarios) -> None:
+    (scenario,) = build_scenarios(AFTER)
+    scenario.start("web")
+    scenario.begin()
+    wait([scenario], Scenario.triggered, "stops")
+    scenario.start("worker", "other")
+    wait([scenario], Scenario.settled, "gets another courier")
+    scenario.worker.signal(signal.SIGCONT)
+    wait([scenario], lambda each: each.couriers("cancel") == ["borzo"] and each.settled(), "cancels one courier")
+    assert scenario.couriers() == ["borzo", "borzo"]
+    conflicts = [event["type"] for event in scenario.events() if event["type"] == "delivery.conflict"]
+    assert conflicts == ["delivery.conflict"]
 
 
-def test_a_courier_that_came_too_late_is_announced_and_called_off(stage: Stage) -> None:
-    (scene,) = stage(AFTER)
-    scene.start("web")
-    scene.begin()
-    wait([scene], Scene.sprung, "stops")
-    scene.start("worker", "other")
-    wait([scene], Scene.settled, "gets another courier")
-    scene.worker.signal(signal.SIGCONT)
-    wait([scene], lambda scene: scene.couriers("cancel") == ["borzo"] and scene.settled(), "calls one off")
-    assert scene.couriers() == ["borzo", "borzo"]
-    assert [event["type"] for event in scene.events() if event["type"] == "delivery.conflict"] == ["delivery.conflict"]
-
-
-def test_a_worker_that_is_asked_to_end_waits_for_its_calls(stage: Stage) -> None:
-    (scene,) = stage(ENDED)
-    scene.begin()
-    wait([scene], Scene.died, "ends")
-    assert scene.worker.running is not None
-    assert scene.worker.running.returncode == 0
-    assert [each.status.value for each in scene.deliveries()] == ["created"] * 3
-    scene.again()
-    wait([scene], Scene.settled, "settles")
-    assert scene.result() == scene.case.wanted
+def test_a_worker_that_is_asked_to_end_waits_for_its_calls(build_scenarios: BuildScenarios) -> None:
+    (scenario,) = build_scenarios(ENDED)
+    scenario.begin()
+    wait([scenario], Scenario.died, "ends")
+    assert scenario.worker.running is not None
+    assert scenario.worker.running.returncode == 0
+    assert [each.status.value for each in scenario.deliveries()] == ["created"] * 3
+    scenario.start_again()
+    wait([scenario], Scenario.settled, "settles")
+    assert scenario.result() == scenario.case.expected

@@ -1,4 +1,4 @@
-"""The repository as these tests see it, and a Redis of their own."""
+"""The files of the repository, and a Redis for these tests."""
 
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def tracked(root: Path) -> list[Path]:
-    """Every file that belongs to the repository, also those not yet committed."""
+    """Return every file of the repository, also those that are not committed yet."""
     git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(git, cwd=root, capture_output=True, check=False)
     if listed.returncode:
@@ -31,13 +31,13 @@ def tracked(root: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("redis")
-    with Supervisor({}, folder / "log") as fleet:
-        yield start_redis(fleet, folder)
+    with Supervisor({}, folder / "log") as supervisor:
+        yield start_redis(supervisor, folder)
 
 
 @pytest.fixture
 def own_redis(redis_server: str) -> str:
-    """An empty Redis."""
+    """Return the address of an empty Redis."""
     with redis.Redis.from_url(redis_server) as client:
         client.flushall()
     return redis_server

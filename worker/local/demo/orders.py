@@ -1,4 +1,4 @@
-"""The demo's orders: real-looking, one script of the sandbox each, and how each must end."""
+"""The sample orders of the demo: each follows one script of the sandbox and has an expected end."""
 
 import json
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 from schemas.status import DeliveryStatus
 
 PENDING, ACCEPTED = 0, 7
-"""The platform's words for what the shop has done."""
+"""Statuses of the platform, before and after the shop has accepted an order."""
 NEW_PHONE = "+5511912345679"
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody who is hungry, and where."""
+    """A customer with their address."""
 
     name: str
     phone: str
@@ -28,11 +28,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One order of the demo: at which store, by which script, and the status and carrier it must end with.
-
-    Once a carrier has it, it is `cancelled` by its customer, or `changed`: the customer has another telephone number.
-    An `early` one comes before the shop has accepted it.
-    """
+    """One order of the demo: its store and script, and the status and carrier with which it must end."""
 
     order_id: str
     store_id: str
@@ -41,8 +37,11 @@ class Sample:
     carrier: str
     tells: str
     cancelled: bool = False
+    """The customer cancels once a carrier has the order."""
     changed: bool = False
+    """The customer gives another telephone number once a carrier has the order."""
     early: bool = False
+    """The message comes before the shop has accepted the order."""
     prepaid: bool = True
 
 
@@ -58,19 +57,29 @@ SAMPLES = (
     Sample("2011", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "an ordinary delivery"),
     Sample("2012", "17", "offered", DeliveryStatus.DELIVERED, "deliverit", "another time is offered and accepted"),
     Sample(
-        "2013", "17", "deliverit=closed", DeliveryStatus.DELIVERED, "borzo", "the first carrier is closed: the next one"
+        "2013",
+        "17",
+        "deliverit=closed",
+        DeliveryStatus.DELIVERED,
+        "borzo",
+        "the first carrier is closed: the next is asked",
     ),
     Sample(
-        "2014", "17", "offered_late", DeliveryStatus.DELIVERED, "borzo", "an offer too late is denied: the next one"
+        "2014",
+        "17",
+        "offered_late",
+        DeliveryStatus.DELIVERED,
+        "borzo",
+        "the offer is too late: the next carrier is asked",
     ),
-    Sample("2015", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "goes when the shop accepts it", early=True),
+    Sample("2015", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "sent once the shop accepts it", early=True),
     Sample("2021", "21", "happy", DeliveryStatus.DELIVERED, "borzo", "an ordinary delivery"),
     Sample(
         "2022", "21", "courier_withdraws", DeliveryStatus.DELIVERED, "borzo", "the courier withdraws, another comes"
     ),
     Sample("2023", "21", "returned", DeliveryStatus.RETURNED, "borzo", "nobody at home: back to the shop"),
-    Sample("2024", "21", "cancelled", DeliveryStatus.CANCELLED, "borzo", "cancelled by the carrier, no other left"),
-    Sample("2025", "21", "happy", DeliveryStatus.DELIVERED, "borzo", "a change is told to the carrier", changed=True),
+    Sample("2024", "21", "cancelled", DeliveryStatus.CANCELLED, "borzo", "cancelled by its only carrier"),
+    Sample("2025", "21", "happy", DeliveryStatus.DELIVERED, "borzo", "a change is sent to the carrier", changed=True),
     Sample("2031", "34", "happy", DeliveryStatus.DELIVERED, "cervo", "an ordinary delivery, cash", prepaid=False),
     Sample(
         "2032", "34", "courier_withdraws", DeliveryStatus.DELIVERED, "cervo", "the courier withdraws, another comes"
@@ -80,22 +89,22 @@ SAMPLES = (
 MALFORMED = (
     '{"specversion": "1.0", "id": "demo-broken", "type": "order.placed", "data": {"order_id": "2099", "items": []}}'
 )
-"""What a careless platform might send: it becomes a dead letter, and the next message is read at once."""
+"""A message without its required fields: it becomes a dead letter, and the next message is read at once."""
 
 
 def message(kind: str, identity: str, data: dict[str, Any]) -> str:
-    """Wrap data in the CloudEvent that goes on the bus."""
+    """Return a message as a CloudEvent, as the bus carries it."""
     envelope = {"specversion": "1.0", "id": identity, "source": "demo", "type": kind, "data": data}
     return json.dumps(envelope, ensure_ascii=False)
 
 
 def placed(sample: Sample, **more: Any) -> str:
-    """Write a sample as its `order.placed` message, with more fields of an order."""
+    """Return the `order.placed` message of a sample, with more fields of the order."""
     return message("order.placed", f"demo-{sample.order_id}", _order(sample) | more)
 
 
 def updated(sample: Sample, **more: Any) -> str:
-    """Write an `order.updated` message of a sample, with what is new."""
+    """Return an `order.updated` message of a sample, with the new values of its fields."""
     return message("order.updated", f"demo-{sample.order_id}-update", _order(sample) | {"revision": 2} | more)
 
 
@@ -104,7 +113,7 @@ def _order(sample: Sample) -> dict[str, Any]:
 
 
 def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> dict[str, Any]:
-    """Make an order of a store's customer, as the platform writes it."""
+    """Return an order of a store's customer, in the format of the platform's messages."""
     customer = CUSTOMERS[store_id]
     amount = "125.00"
     return {
@@ -131,13 +140,13 @@ def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> 
     }
 
 
-def first_word(sample: Sample) -> str:
-    """Write what a platform says first of a sample: that it was placed, and where its shop stands."""
+def first_message(sample: Sample) -> str:
+    """Return the first message of a sample: `order.placed`, with the status of its shop."""
     return placed(sample, status=PENDING if sample.early else ACCEPTED)
 
 
-def next_word(sample: Sample, status: DeliveryStatus, detail: str | None) -> str | None:
-    """Write what a platform says next of a sample, once its delivery stands there; None while it has nothing to say."""
+def next_message(sample: Sample, status: DeliveryStatus, detail: str | None) -> str | None:
+    """Return the message that follows when a sample's delivery has this status, None when none does."""
     if sample.early and detail == "waiting_for_shop":
         return updated(sample, status=ACCEPTED)
     if sample.changed and status is DeliveryStatus.CREATED:
@@ -146,6 +155,6 @@ def next_word(sample: Sample, status: DeliveryStatus, detail: str | None) -> str
 
 
 def cancelled(sample: Sample) -> str:
-    """Write the `order.cancelled` message of a sample."""
+    """Return the `order.cancelled` message of a sample."""
     data = {"order_id": sample.order_id, "reason": "changed my mind", "cancelled_by": "customer"}
     return message("order.cancelled", f"demo-{sample.order_id}-cancel", data)

@@ -1,4 +1,4 @@
-"""The platform that the demo plays beside the bus: one order stands there whose message never comes."""
+"""The platform of the demo: it has one order whose message never comes, and shows the status of every order."""
 
 import json
 import time
@@ -13,53 +13,61 @@ from worker.http.call import Call, Operation
 from worker.local.demo.orders import ACCEPTED, Sample
 from worker.ordering_api import codec as ordering_codec
 
-FOUND = Sample("2041", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "its message never came: it is found")
+MISSED = Sample(
+    "2041", "17", "happy", DeliveryStatus.DELIVERED, "deliverit", "the message never comes: the back-fill finds it"
+)
 DELIVERED = 11
 PATIENCE = 20.0
-"""Seconds for the sandbox to come up, and for the platform to be told the end."""
-BETWEEN = 0.5
+"""Seconds until the sandbox must answer, and until the platform must show the final status."""
+INTERVAL = 0.5
 
 
-def put(environ: Mapping[str, str]) -> None:
-    """Put the order on the platform, as soon as that answers, and look for it there as `order-sync backfill` does.
+def place_missed_order(environ: Mapping[str, str]) -> None:
+    """Place the order on the platform and accept it as `order-sync backfill` does.
 
     Raises CarrierError when the platform does not answer in time.
     """
+    with closing(Container(load(environ))) as container:
+        _place(container)
+        # The back-fill of the workers would wait two minutes for the message.
+        container.backfill.take_in(container.backfill.find())
+
+
+def _place(container: Container) -> None:
     order = {
-        "id": int(FOUND.order_id),
-        "business_id": int(FOUND.store_id),
+        "id": int(MISSED.order_id),
+        "business_id": int(MISSED.store_id),
         "status": ACCEPTED,
         "delivery_datetime": None,
         "delivery_datetime_utc": None,
     }
-    with closing(Container(load(environ))) as made:
-        call = Call(Operation.AMEND, "POST", "/sandbox/ordering/orders", body=json.dumps(order).encode())
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                made.gateway.send_one(ordering_codec.ACCOUNT, call)
-            except CarrierError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(BETWEEN)
-            else:
-                break
-        made.backfill.take_in(made.backfill.find())  # workers leave it two minutes for its message
+    call = Call(Operation.AMEND, "POST", "/sandbox/ordering/orders", body=json.dumps(order).encode())
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            container.gateway.send_one(ordering_codec.ACCOUNT, call)
+        except CarrierError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(INTERVAL)
+        else:
+            return
 
 
-def told(environ: Mapping[str, str]) -> int | None:
-    """Read what status the order has there in the end, None when the platform tells none."""
-    with closing(Container(load(environ))) as made:
-        until, status = time.monotonic() + PATIENCE, None
-        while status != DELIVERED and time.monotonic() < until:
-            status = _status(made)
-            time.sleep(0 if status == DELIVERED else BETWEEN)
+def final_status(environ: Mapping[str, str]) -> int | None:
+    """Return the last status of that order on the platform, None when the platform returns none."""
+    with closing(Container(load(environ))) as container:
+        deadline, status = time.monotonic() + PATIENCE, None
+        while status != DELIVERED and time.monotonic() < deadline:
+            status = _status(container)
+            time.sleep(0 if status == DELIVERED else INTERVAL)
         return status
 
 
-def _status(made: Container) -> int | None:
-    call = ordering_codec.fetch(made.settings.ordering, FOUND.order_id, Operation.READ)
+def _status(container: Container) -> int | None:
+    call = ordering_codec.fetch(container.settings.ordering, MISSED.order_id, Operation.READ)
     try:
-        return ordering_codec.read_status(made.gateway.send_one(ordering_codec.ACCOUNT, call), FOUND.order_id)
+        reply = container.gateway.send_one(ordering_codec.ACCOUNT, call)
+        return ordering_codec.read_status(reply, MISSED.order_id)
     except CarrierError:
         return None

@@ -1,4 +1,4 @@
-"""How the demo shows what it sees: a live table on a terminal, one plain line for each change anywhere else."""
+"""The display of the demo: a live table on a terminal, one plain line for each change anywhere else."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,12 +28,12 @@ WIDTHS = (
     (95, ("order", "what happens", "carrier", "status")),
     (0, ("order", "carrier", "status")),
 )
-"""The columns that fit into a terminal of at least so many characters."""
+"""The columns of the table, by the smallest width of a terminal that they need."""
 
 
 @dataclass
-class Seen:
-    """What the bus has told of one sample."""
+class OrderView:
+    """One sample order, as the events on the bus describe it."""
 
     sample: Sample
     status: DeliveryStatus | None = None
@@ -41,16 +41,18 @@ class Seen:
     carrier: str | None = None
     courier: str | None = None
     since: float = field(default_factory=time.monotonic)
-    path: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
     answered: bool = False
-    unchanged: bool = False
+    """Whether the sample's second message was sent."""
+    change_not_sent: bool = False
+    """Whether a carrier could not be sent a change of the order."""
 
-    def take(self, data: Mapping[str, Any]) -> bool:
-        """Take one event in; tell whether the status or its detail is another one now."""
+    def apply(self, data: Mapping[str, Any]) -> bool:
+        """Apply the data of one event; return whether the status or its detail changed."""
         status, before = DeliveryStatus(data["status"]), (self.status, self.detail)
         if status != self.status:
             self.since = time.monotonic()
-            self.path.append(status.value)
+            self.statuses.append(status.value)
         self.status, self.detail = status, data["detail"]
         self.carrier = data["carrier"] or self.carrier
         self.courier = (data["courier"] or {}).get("name") or self.courier
@@ -58,70 +60,72 @@ class Seen:
 
     @property
     def ended(self) -> bool:
-        """Whether its life is over."""
+        """Whether the delivery has a final status."""
         return self.status in FINAL
 
     @property
-    def right(self) -> bool:
-        """Whether it ended as its script says."""
-        return (self.status, self.carrier) == (self.sample.ends, self.sample.carrier) and not self.unchanged
+    def as_scripted(self) -> bool:
+        """Whether the delivery ended as the script of its sample says."""
+        expected = (self.sample.ends, self.sample.carrier)
+        return (self.status, self.carrier) == expected and not self.change_not_sent
 
 
-Show = Callable[[Seen | None], None]
-"""Shows the present state; told which sample changed, None when only time has passed."""
+Refresh = Callable[[OrderView | None], None]
+"""Refreshes the display; its argument is the order that changed, None when only time has passed."""
 
 
 @contextmanager
-def display(console: Console, seen: Collection[Seen]) -> Iterator[Show]:
-    """Show the samples for as long as the context lasts."""
+def display(console: Console, orders: Collection[OrderView]) -> Iterator[Refresh]:
+    """Display the orders for as long as the context lasts."""
     if not console.is_terminal:
         yield _line_by_line(console)
         return
-    with Live(table(seen, console.width), console=console, refresh_per_second=4) as live:
-        yield lambda _: live.update(table(seen, console.width))
+    with Live(table(orders, console.width), console=console, refresh_per_second=4) as live:
+        yield lambda _: live.update(table(orders, console.width))
 
 
-def _line_by_line(console: Console) -> Show:
+def _line_by_line(console: Console) -> Refresh:
     started = time.monotonic()
 
-    def show(changed: Seen | None) -> None:
+    def refresh(changed: OrderView | None) -> None:
         if changed is not None:
             age, sample = time.monotonic() - started, changed.sample
-            say(console, f"{age:4.0f} s  {sample.order_id}  {changed.carrier or '-':9}  {_status(changed)}")
+            line = f"{age:4.0f} s  {sample.order_id}  {changed.carrier or '-':9}  {_status(changed)}"
+            print_line(console, line)
 
-    return show
+    return refresh
 
 
-def say(console: Console, text: object) -> None:
-    """Print one line as it is, however narrow the terminal."""
+def print_line(console: Console, text: object) -> None:
+    """Print one line unchanged, however narrow the terminal."""
     console.print(text, soft_wrap=True, highlight=False)
 
 
-def table(seen: Collection[Seen], width: int) -> Table:
-    """Draw the samples in a terminal of this many characters."""
+def table(orders: Collection[OrderView], width: int) -> Table:
+    """Return the table of the orders for a terminal of this many characters."""
     columns = next(names for least, names in WIDTHS if width >= least)
     drawn = Table(title="Order Sync", title_style="bold", expand=False)
     for heading in columns:
         drawn.add_column(heading, no_wrap=True, overflow="ellipsis")
-    for each in seen:
+    for each in orders:
         cells = _cells(each)
         drawn.add_row(*(cells[name] for name in columns))
     return drawn
 
 
-def _cells(each: Seen) -> dict[str, Text | str]:
+def _cells(order: OrderView) -> dict[str, Text | str]:
     return {
-        "order": each.sample.order_id,
-        "what happens": each.sample.tells,
-        "carrier": each.carrier or "",
-        "status": _status(each),
-        "since": "" if each.ended else f"{time.monotonic() - each.since:.0f} s",
-        "courier": each.courier or "",
+        "order": order.sample.order_id,
+        "what happens": order.sample.tells,
+        "carrier": order.carrier or "",
+        "status": _status(order),
+        "since": "" if order.ended else f"{time.monotonic() - order.since:.0f} s",
+        "courier": order.courier or "",
     }
 
 
-def _status(each: Seen) -> Text:
-    if each.status is None:
+def _status(order: OrderView) -> Text:
+    if order.status is None:
         return Text("on the bus", style="dim")
-    status = Text(each.status.value, style=COLOURS.get(each.status, "cyan"))
-    return status.append(f" ({each.detail})", style="dim") if each.detail else status
+    status = Text(order.status.value, style=COLOURS.get(order.status, "cyan"))
+    return status.append(f" ({order.detail})", style="dim") if order.detail else status
