@@ -17,8 +17,8 @@ from schemas.events import (
     EventType,
     OrderEvent,
 )
+from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import ORDER_SCHEMA, Order
-from schemas.orders import Cancellation, Envelope, OrderRef
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES_IN: dict[str, tuple[str, ...]] = {

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from schemas.json_reader import MalformedError, explain
 from schemas.order import DELIVERY_TYPE_BY_NUMBER, DeliveryType, Order
 from schemas.ordering_wire import RawCustomer, RawOrder, RawProduct
-from schemas.reading import MalformedError, explain
 from schemas.status import PlatformStatus as P
 
 ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from types import MappingProxyType
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.stores import Store as Shop
 from worker import log
 from worker.bus import streams

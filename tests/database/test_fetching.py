@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import OrderRef, found_order_message
+from schemas.messages import OrderRef, found_order_message
 from tests.database.samples import ID, LATER, NOW, RULES, SHOPS, events, message, order, rows, take_in
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter, Intake

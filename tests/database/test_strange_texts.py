@@ -1,6 +1,6 @@
 import pytest
 
-from schemas.orders import Customer
+from schemas.order import Customer
 from tests.carriers.sample import BROKEN, TEXTS
 from tests.database.samples import ID, message, order, take_in
 from worker.database.database import Database

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Message
+from schemas.messages import Message
 from schemas.status import DeliveryStatus
 from tests.database.samples import ID, NOW, RULES, SHOPS, order, place, rows
 from worker.database.database import Database

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.orders import fingerprint
+from schemas.order import fingerprint
 from schemas.status import Cause, Reason
 from tests.domain.scenario import DeliveryScenario, a_store, news
 from worker.carriers.port import Booked, Price

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.orders import Cancellation, fingerprint
+from schemas.messages import Cancellation
+from schemas.order import fingerprint
 from schemas.status import Cause, Reason
 from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused
 from worker.carriers.port import Booked, Price

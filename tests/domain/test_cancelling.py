@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.orders import Cancellation
+from schemas.messages import Cancellation
 from schemas.status import CancelledBy, Cause, Reason
 from tests.domain.scenario import DeliveryScenario, news, refused
 from worker.carriers.port import Booked

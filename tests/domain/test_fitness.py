@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Customer, Dropoff, Order, Payment
+from schemas.order import Customer, Dropoff, Order, Payment
 from tests.domain import scenario
 from tests.domain.scenario import a_store
 from worker.carriers import KINDS

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas.orders import fingerprint
+from schemas.order import fingerprint
 from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Cause, DeliveryStatus, Reason
 from tests.domain.scenario import START, DeliveryScenario, news
 from worker.carriers.port import Booked, Observation, Offer

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.messages import Cancellation
+from schemas.order import fingerprint
 from schemas.ordering import INBOUND
-from schemas.orders import Cancellation, fingerprint
 from schemas.status import PlatformStatus
 from tests.domain.scenario import START, DeliveryScenario, an_order
 from worker.domain import lifecycle

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from schemas.orders import Cancellation, Order
+from schemas.messages import Cancellation
+from schemas.order import Order
 from schemas.status import Reason
 from schemas.stores import Store
 from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import DeliveryStatus
 from tests.domain.scenario import CAPABILITIES, RULES, START, a_store, an_order
 from worker.carriers.port import Cadence

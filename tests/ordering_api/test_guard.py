@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.orders import Cancellation
+from schemas.messages import Cancellation
 from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, DeliveryStatus, Evidence
 from tests.domain.scenario import START, a_blank, an_order
 from worker.domain.delivery import Attempt, Delivery

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from schemas.orders import MalformedError
+from schemas.json_reader import MalformedError
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import Call, Operation, Reply

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
+from schemas.messages import Message, OrderRef
 from schemas.ordering import OPEN
-from schemas.orders import Message, OrderRef
 from tests.domain.scenario import an_order
 from worker.errors import CarrierError
 from worker.http.call import Call, Operation, Reply

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.reading import MAX_DEPTH, MAX_MESSAGE_BYTES, MalformedError, read_object
+from schemas.json_reader import MAX_DEPTH, MAX_MESSAGE_BYTES, MalformedError, read_object
 
 
 def refusal(raw: Any) -> str:

@@ -9,22 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.orders import (
-    ORDER_SCHEMA,
-    ORDERING_SCHEMA,
-    Cancellation,
-    Customer,
-    DeliveryType,
-    Dropoff,
-    Item,
-    MalformedError,
-    Message,
-    Order,
-    OrderRef,
-    Payment,
-    fingerprint,
-    read_message,
-)
+from schemas.json_reader import MalformedError
+from schemas.messages import Cancellation, Message, OrderRef, read_message
+from schemas.order import ORDER_SCHEMA, Customer, DeliveryType, Dropoff, Item, Order, Payment, fingerprint
+from schemas.ordering import ORDERING_SCHEMA
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SECRETS = ("Freja Holm", "+4520304050", "Nørregade 7", "Ring twice", "freja@example.org")

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.json_reader import MalformedError
+from schemas.order import Customer, DeliveryType, Dropoff, Item, Order, Payment
 from schemas.ordering import AT_THE_DOOR, INBOUND, PREPAID, ProjectDefaults, Reaction, reaction_to, read_order
-from schemas.orders import Customer, DeliveryType, Dropoff, Item, MalformedError, Order, Payment
 from schemas.status import PlatformStatus
 
 SECRETS = ("Freja", "Holm", "20 30 40 50", "Nørregade", "Ring twice", "4111111111111111", "leave it")

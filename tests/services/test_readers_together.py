@@ -2,7 +2,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from schemas.orders import Cancellation, Message
+from schemas.messages import Cancellation, Message
 from tests.database.samples import events, message, order, place, rows, take_in
 from worker.database.database import Database
 from worker.domain.delivery import Delivery

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from schemas.events import delivery_id
-from schemas.orders import Cancellation, DeliveryType
+from schemas.messages import Cancellation
+from schemas.order import DeliveryType
 from schemas.status import DeliveryStatus
 from tests.database.samples import (
     ID,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Cancellation
+from schemas.messages import Cancellation
 from tests.services.simulation import START, Simulation
 from worker.ordering_api.write_policy import WriteBackState
 from worker.resilience.bulkhead import Admission

@@ -26,7 +26,7 @@ def cancel(
     as_json: bool = Json,
 ) -> None:
     """Ask for a delivery to be cancelled; events tell how that ends."""
-    from schemas.orders import Cancellation
+    from schemas.messages import Cancellation
     from worker.domain import lifecycle
 
     made = house()

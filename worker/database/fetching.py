@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from schemas.orders import found_order_message
+from schemas.messages import found_order_message
 from worker.database.tables import DELIVERY, MESSAGE
 from worker.domain import schedule
 

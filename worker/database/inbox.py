@@ -9,8 +9,9 @@ from uuid import uuid5
 from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id, skipped_key
+from schemas.messages import Cancellation, Message, OrderRef, found_order_message
+from schemas.order import DeliveryType, Order, fingerprint
 from schemas.ordering import reaction_to
-from schemas.orders import Cancellation, DeliveryType, Message, Order, OrderRef, fingerprint, found_order_message
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker.database import deliveries, events, shops

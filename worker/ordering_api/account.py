@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from schemas.messages import DEFAULT_SOURCE
 from schemas.ordering import ProjectDefaults
-from schemas.orders import DEFAULT_SOURCE
 from schemas.stores import known_zone
 from worker.http.account import Rate, origin
 from worker.ordering_api.write_policy import WRITABLE, WritePolicy

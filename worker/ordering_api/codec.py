@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
+from schemas.json_reader import MalformedError
 from schemas.order import LARGEST
-from schemas.orders import MalformedError
 from schemas.status import Reason
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 from worker.http.account import ApiAccount

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from schemas.messages import OrderRef
 from schemas.ordering import OPEN
 from schemas.ordering_wire import Raw, RawStatus, RawText, RawTime
-from schemas.orders import OrderRef
 from worker.http.call import Call, Operation
 from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import DELIVERY, headers

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from schemas.orders import found_order_message
+from schemas.messages import found_order_message
 from worker import log
 from worker.container import Container
 from worker.database.inbox import Intake

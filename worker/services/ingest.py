@@ -12,8 +12,10 @@ from typing import Any
 
 from celery import bootsteps
 
+from schemas.json_reader import MalformedError
+from schemas.messages import Message, read_message
+from schemas.order import Order
 from schemas.ordering import INBOUND, NO_DEFAULTS, ProjectDefaults
-from schemas.orders import MalformedError, Message, Order, read_message
 from worker import enqueue, log
 from worker.bus.streams import AWAY, Entry
 from worker.container import Container, container

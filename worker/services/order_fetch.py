@@ -6,8 +6,9 @@ from datetime import timedelta
 from itertools import chain
 from uuid import uuid4
 
+from schemas.json_reader import MalformedError
+from schemas.messages import Message
 from schemas.ordering import read_order
-from schemas.orders import MalformedError, Message
 from worker import enqueue, log
 from worker.container import Container
 from worker.database.inbox import DeadLetter, Intake

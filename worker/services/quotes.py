@@ -5,7 +5,7 @@ Nothing depends on a price. One that cannot be had holds no create up, and the c
 
 import hashlib
 
-from schemas.orders import fingerprint
+from schemas.order import fingerprint
 from worker import log
 from worker.carriers.abilities import Quote, Quotes
 from worker.carriers.port import Booking, Carrier

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from schemas.orders import MalformedError
+from schemas.json_reader import MalformedError
 from worker import enqueue, log
 from worker.container import Container
 from worker.database.accounts import Pause

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.orders import Order
+from schemas.order import Order
 from tests.carriers.borzo.conftest import ATTEMPT_ID, ORDER, STORE, TAG, make_codec
 from worker.carriers.abilities import Amends
 from worker.carriers.borzo import Borzo

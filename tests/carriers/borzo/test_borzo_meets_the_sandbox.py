@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import DeliveryStatus, Reason
 from tests.sandbox.client import START, SandboxClient
 from worker.carriers.abilities import Quote

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr
 
-from schemas.orders import Customer, Dropoff, Order, Payment
+from schemas.order import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
 from tests.domain.scenario import a_store
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount

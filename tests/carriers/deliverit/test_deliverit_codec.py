@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import DeliveryStatus, Reason
 from worker.carriers.account import CarrierAccount
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import CancelledBy, DeliveryStatus, Reason
 from worker.carriers.deliverit.links import DETAILS, Link, is_token, read_link
 from worker.carriers.deliverit.progress import CURRENCY

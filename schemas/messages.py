@@ -12,29 +12,9 @@ from uuid import uuid5
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
 
 from schemas.events import NAMESPACE
-from schemas.order import (
-    DELIVERY_TYPE_BY_NUMBER,
-    ORDER_SCHEMA,
-    Customer,
-    DeliveryType,
-    Dropoff,
-    Identifier,
-    Instant,
-    Item,
-    Model,
-    Money,
-    Order,
-    Payment,
-    fingerprint,
-)
+from schemas.json_reader import MalformedError, explain, read_object
+from schemas.order import Identifier, Instant, Model, Order
 from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order
-from schemas.reading import MAX_MESSAGE_BYTES, MalformedError, explain, read_object
-
-__all__ = [
-    "DEFAULT_SOURCE", "DELIVERY_TYPE_BY_NUMBER", "MAX_MESSAGE_BYTES", "ORDERING_SCHEMA", "ORDER_SCHEMA", "Cancellation",
-    "Customer", "DeliveryType", "Dropoff", "Envelope", "Identifier", "Instant", "Item", "MalformedError", "Message",
-    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "found_order_message", "read_message",
-]  # fmt: skip
 
 DEFAULT_SOURCE = "platform"
 
