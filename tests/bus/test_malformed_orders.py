@@ -41,6 +41,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.fault("F-47")
 @pytest.mark.parametrize(("document", "reason"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_message_is_buried_as_it_came_and_the_next_order_is_taken(
     desk: Desk,
@@ -62,6 +63,7 @@ def test_a_message_without_anything_is_buried_with_all_that_is_missing(desk: Des
     assert (desk.known(), desk.unacknowledged(), len(desk.reasons())) == (["2"], 0, 1)
 
 
+@pytest.mark.fault("F-46")
 def test_the_same_order_with_another_content_makes_no_second_delivery(desk: Desk) -> None:
     desk.bus.add_order(placed("1"))
     desk.bus.add_order(placed("1", notes="something else"))

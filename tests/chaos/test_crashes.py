@@ -37,7 +37,8 @@ def created_in_all(scenes: list[Scene]) -> int:
     return sum(entry["carrier"] != "ordering" for entry in made)
 
 
-@pytest.mark.trap("X-03", "X-08")
+@pytest.mark.fault("F-01", "F-02", "F-03", "F-04", "F-05", "F-06", "F-07", "F-10", "F-54", "F-65")
+@pytest.mark.quirk("X-03", "X-08")
 def test_a_worker_that_is_killed_at_any_point_leaves_each_order_one_courier_and_the_bus_whole(stage: Stage) -> None:
     scenes = stage(*KILLS)
     for scene in scenes:

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from tests.chaos import injection_points
 from tests.chaos.conftest import Stage
 from tests.chaos.scenario import Case, Scene, wait
@@ -15,6 +17,7 @@ def left_the_journal(scene: Scene) -> bool:
     return not any(scene.journal.iterdir())
 
 
+@pytest.mark.fault("F-08")
 def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(stage: Stage) -> None:
     (scene,) = stage(BEFORE)
     scene.begin()
@@ -26,6 +29,7 @@ def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(stage: 
     assert scene.result() == scene.case.wanted
 
 
+@pytest.mark.fault("F-09")
 def test_a_courier_that_came_too_late_is_announced_and_called_off(stage: Stage) -> None:
     (scene,) = stage(AFTER)
     scene.start("web")
@@ -39,6 +43,7 @@ def test_a_courier_that_came_too_late_is_announced_and_called_off(stage: Stage) 
     assert [event["type"] for event in scene.events() if event["type"] == "delivery.conflict"] == ["delivery.conflict"]
 
 
+@pytest.mark.fault("F-11")
 def test_a_worker_that_is_asked_to_end_waits_for_its_calls(stage: Stage) -> None:
     (scene,) = stage(ENDED)
     scene.begin()

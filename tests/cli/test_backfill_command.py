@@ -52,7 +52,7 @@ def seed(sandbox: str, *orders: dict[str, Any]) -> None:
     assert httpx.post(f"{sandbox}/sandbox/ordering/orders", json=given).status_code == 201
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(
     command: Command, sandbox: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_what_our_own_budget_held_back_is_handed_out_again_without_a_try_less(st
     assert store.to_fetch(NOW, 10) == [("platform", "named", "2011", 1)]
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 def test_an_order_is_missing_while_nobody_has_it_and_it_was_never_found_before(store: Database) -> None:
     here = order("1")
     elsewhere = replace(message(order("2")), source="elsewhere")

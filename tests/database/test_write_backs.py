@@ -105,6 +105,7 @@ def test_what_moves_during_a_look_is_looked_at_again(telling: Database) -> None:
     assert due(telling) == [(ID, NOW + SECOND, None)]
 
 
+@pytest.mark.fault("F-65")
 def test_a_look_that_died_with_its_process_is_made_again_and_what_it_says_later_counts_no_more(
     telling: Database,
 ) -> None:

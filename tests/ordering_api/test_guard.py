@@ -88,7 +88,7 @@ def at(status: str, **what: Any) -> Delivery:
     ],
     ids=lambda each: f"{each.status} {each.detail or ''}" if isinstance(each, Delivery) else None,
 )
-@pytest.mark.trap("O-12", "O-14", "O-16")
+@pytest.mark.quirk("O-12", "O-14", "O-16")
 def test_each_status_has_one_word_for_the_platform_or_none(delivery: Delivery, code: int | None) -> None:
     assert wanted(delivery, DEFAULT, START) == code
 
@@ -106,7 +106,7 @@ def test_each_status_has_one_word_for_the_platform_or_none(delivery: Delivery, c
         (at("cancelled", cancelled_by=CancelledBy.CUSTOMER), None),
     ],
 )
-@pytest.mark.trap("O-13", "O-15")
+@pytest.mark.quirk("O-13", "O-15")
 def test_what_the_platform_may_do_by_itself_or_a_person_decides_is_written_where_a_deployment_says_so(
     delivery: Delivery, code: int | None
 ) -> None:
@@ -120,7 +120,7 @@ def test_every_code_can_be_switched_off() -> None:
     assert wanted(at("delivered", evidence=Evidence.WEAK), replace(DEFAULT, weak_ends=False), START) is None
 
 
-@pytest.mark.trap("O-16")
+@pytest.mark.quirk("O-16")
 def test_nobody_is_said_to_be_looked_for_before_it_is_time_or_while_the_shop_has_something_to_do() -> None:
     later = replace(BLANK, dispatch_at=START + timedelta(hours=1))
     assert wanted(later, DEFAULT, START) is None
@@ -158,13 +158,13 @@ def written_over(delivery: Delivery, licence: WritePolicy = ALL) -> set[int]:
     ],
     ids=lambda each: each.status.value if isinstance(each, Delivery) else None,
 )
-@pytest.mark.trap("O-13", "O-15", "O-17", "O-18", "O-19", "O-25")
+@pytest.mark.quirk("O-13", "O-15", "O-17", "O-18", "O-19", "O-25")
 def test_nothing_is_written_but_what_is_ahead_of_what_stands_there(delivery: Delivery, over: set[int]) -> None:
     assert written_over(delivery) == over
     assert not over & CLOSED
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_an_order_that_the_shop_must_accept_first_is_not_taken_from_pending() -> None:
     assert written_over(BLANK, replace(ALL, gate="accepted")) == {4, 7}
     assert written_over(at("created"), replace(ALL, gate="accepted")) == {0, 4, 7, 13, 22}
@@ -190,7 +190,7 @@ def test_what_is_written_is_known_and_not_written_again() -> None:
         (at("picked_up"), 9, 0),
     ],
 )
-@pytest.mark.trap("O-17", "O-18")
+@pytest.mark.quirk("O-17", "O-18")
 def test_what_does_not_stay_is_told_once_and_not_fought_over(delivery: Delivery, code: int, seen: int) -> None:
     taken = WriteBackState(code, replaced=7, written=True)
     told, known = decide(delivery, taken, seen, DEFAULT, START)
@@ -228,7 +228,7 @@ def test_a_pause_forgets_nothing_of_what_was_written() -> None:
         (replace(BLANK, status=S.CANCELLED, gate="ready"), None),
     ],
 )
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_what_waits_is_looked_at_before_it_goes(delivery: Delivery, after: timedelta | None) -> None:
     assert next_look(delivery, START) == (None if after is None else START + after)
 
@@ -293,11 +293,12 @@ LICENCES = st.sampled_from([DEFAULT, ALL, WritePolicy(WRITABLE, weak_ends=False,
 FATES = st.sampled_from(["taken", "taken", "ignored", "lost", "unsaid"])
 
 
+@pytest.mark.fault("F-64")
 @given(
     licence=LICENCES,
     story=st.lists(st.tuples(moments(), st.none() | st.integers(0, 27), st.lists(FATES, min_size=1, max_size=3))),
 )
-@pytest.mark.trap("O-13", "O-18")
+@pytest.mark.quirk("O-13", "O-18")
 def test_no_forbidden_status_is_ever_written_none_over_a_closed_order_and_none_twice_for_one_state(
     licence: WritePolicy, story: list[tuple[Delivery, int | None, list[str]]]
 ) -> None:

@@ -14,7 +14,7 @@ from worker.ordering_api.account import Ordering
 SETTINGS = Ordering(base_url="https://api.example", api_key=SecretStr("k"), app_id="app")
 
 
-@pytest.mark.trap("O-01")
+@pytest.mark.quirk("O-01")
 def test_the_platform_is_an_account_of_two_requests_a_second() -> None:
     assert ordering_codec.account(SETTINGS) == ApiAccount(
         name="ordering",
@@ -58,7 +58,7 @@ def test_an_answer_that_is_not_json_is_asked_for_again(body: bytes) -> None:
         ordering_codec.read_order(Reply(200, body), "2011")
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_an_order_that_is_not_there_is_not_asked_for_again() -> None:
     with pytest.raises(Refused, match="no such order"):
         ordering_codec.read_order(Reply(404, b""), "2011")
@@ -81,7 +81,7 @@ def test_an_answer_about_another_order_is_nobody_s(said: Any) -> None:
 # --- writing ---
 
 
-@pytest.mark.trap("O-09", "O-23")
+@pytest.mark.quirk("O-09", "O-23")
 def test_a_write_holds_the_status_alone_and_says_who_we_are() -> None:
     assert ordering_codec.write(SETTINGS, "2011", 22) == Call(
         Operation.AMEND,
@@ -92,7 +92,7 @@ def test_a_write_holds_the_status_alone_and_says_who_we_are() -> None:
     )
 
 
-@pytest.mark.trap("O-11")
+@pytest.mark.quirk("O-11")
 @pytest.mark.parametrize(("said", "status"), [(0, 0), (25, 25), ("0", 0), ("16", 16)])
 def test_a_status_is_read_and_0_is_one(said: Any, status: int) -> None:
     assert ordering_codec.read_status(Reply(200, json.dumps({"result": {"status": said}}).encode()), "2011") == status
@@ -152,7 +152,7 @@ def test_an_answer_to_a_write_is_a_yes_a_no_not_done_or_nobody_knows(
     assert caught is becomes
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_a_key_that_sees_no_order_is_told_as_such() -> None:
     assert ordering_codec.probe(SETTINGS).query == (("mode", "dashboard"), ("page", "1"), ("page_size", "1"))
     assert ordering_codec.read_probe(Reply(200, b'{"error": false, "result": [{"id": 1}]}')) == ""

@@ -21,7 +21,7 @@ ENTRY: dict[str, Any] = {"id": 2011, "status": 0, "delivery_type": 1, "created_a
 CREATED, SIX = datetime(2026, 11, 21, 16, 0, 13, tzinfo=UTC), datetime(2026, 11, 21, 18, 0, tzinfo=UTC)
 
 
-@pytest.mark.trap("O-01", "O-10")
+@pytest.mark.quirk("O-01", "O-10")
 def test_a_page_of_open_orders_is_asked_for_as_somebody_who_may_see_all() -> None:
     where = '[{"attribute":"status","value":[0,4,7,13,22]},{"attribute":"delivery_type","value":1}]'
     assert list_open(SETTINGS, 3) == Call(
@@ -33,7 +33,7 @@ def test_a_page_of_open_orders_is_asked_for_as_somebody_who_may_see_all() -> Non
     )
 
 
-@pytest.mark.trap("O-01")
+@pytest.mark.quirk("O-01")
 def test_every_call_stands_behind_the_path_that_a_project_has() -> None:
     settings = SETTINGS.model_copy(update={"path": "/v400/en/demo"})
     calls = [list_open(settings, 1), fetch(settings, "5"), write(settings, "5", 8), probe(settings)]
@@ -51,7 +51,7 @@ def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
         Ordering(base_url="https://api.example", path=path)
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 @pytest.mark.parametrize(
     "wrong", [{"api_key_header": "x-api-key:"}, {"api_key_header": ""}, {"app_id": "a\nb"}, {"app_id": "ørder"}]
 )
@@ -67,7 +67,7 @@ def test_a_page_is_read_with_and_without_its_envelope(body: Any) -> None:
     assert read_list(Reply(200, json.dumps(body).encode())) == [ENTRY]
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_an_empty_page_is_an_answer() -> None:
     assert read_list(Reply(200, b'{"error": false, "result": []}')) == []
 
@@ -90,7 +90,7 @@ def test_an_answer_without_a_list_is_asked_for_again(status: int, body: bytes, w
     assert str(caught.value) == why
 
 
-@pytest.mark.trap("O-10", "O-20")
+@pytest.mark.quirk("O-10", "O-20")
 def test_only_orders_that_still_need_a_courier_are_chosen_whatever_the_platform_filtered() -> None:
     listed = [{**ENTRY, "id": number, "status": number} for number in range(27)]
     assert {each.status for each in needing_courier(listed)} == OPEN
@@ -127,7 +127,7 @@ def test_what_is_no_entry_spoils_none_of_the_others(entry: Any) -> None:
     assert identities([entry, ENTRY, {**ENTRY, "status": 1, "id": 5}]) == {"2011", "5"}
 
 
-@pytest.mark.trap("O-25")
+@pytest.mark.quirk("O-25")
 def test_a_status_that_no_document_explains_is_noted() -> None:
     orders = [an_order(status=status) for status in (None, 0, 25, 26, 99)]
     messages = [Message("platform", str(at), "order.placed", each) for at, each in enumerate(orders)]
@@ -137,6 +137,6 @@ def test_a_status_that_no_document_explains_is_noted() -> None:
     assert noted == [{"event": "platform.status_unknown", "statuses": ["26", "99"], "log_level": "warning"}]
 
 
-@pytest.mark.trap("O-21")
+@pytest.mark.quirk("O-21")
 def test_no_call_can_delete_an_order() -> None:
     assert get_args(get_type_hints(Call)["method"]) == ("GET", "POST", "PUT")

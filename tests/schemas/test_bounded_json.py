@@ -36,7 +36,8 @@ def test_a_dict_is_read_as_its_bytes_would_be() -> None:
     assert read_object({"a": [1, {"b": "🍕"}]}) == {"a": [1, {"b": "🍕"}]}
 
 
-@pytest.mark.trap("X-11")
+@pytest.mark.fault("F-47")
+@pytest.mark.quirk("X-11")
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
@@ -68,6 +69,7 @@ def test_bytes_that_are_no_sound_object_are_refused_with_the_reason(raw: bytes, 
     assert refusal(raw) == reason
 
 
+@pytest.mark.fault("F-49")
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
@@ -94,6 +96,7 @@ def test_a_dict_that_holds_itself_is_refused() -> None:
     assert refusal(endless) == "message: holds what JSON cannot"
 
 
+@pytest.mark.fault("F-47")
 def test_the_greatest_depth_is_read_and_one_more_is_not() -> None:
     assert read_object(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
     assert refusal(nested(MAX_DEPTH + 1)) == "message: nested too deeply"

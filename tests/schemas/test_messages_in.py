@@ -169,7 +169,7 @@ def test_an_unreadable_traceparent_is_as_if_it_were_not_there(trace: object) -> 
     assert read_message(event(traceparent=trace)).traceparent is None
 
 
-@pytest.mark.trap("O-07")
+@pytest.mark.quirk("O-07")
 @pytest.mark.parametrize(
     ("given_type", "read"),
     [
@@ -188,6 +188,7 @@ def test_a_delivery_type_may_be_a_word_or_orderings_number(given_type: object, r
     )
 
 
+@pytest.mark.fault("F-60")
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
@@ -224,7 +225,7 @@ TIME = "a time is RFC 3339 text with an offset"
 INTEGER = "Input should be a valid integer"
 
 
-@pytest.mark.trap("O-03", "O-06")
+@pytest.mark.quirk("O-03", "O-06")
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [
@@ -287,7 +288,7 @@ REQUIRED = (
 )  # fmt: skip
 
 
-@pytest.mark.trap("O-03")
+@pytest.mark.quirk("O-03")
 @pytest.mark.parametrize("path", REQUIRED)
 def test_a_missing_field_is_named(path: str) -> None:
     assert refusal(event(lacking(path))) == f"data: {path}: Field required"
@@ -309,7 +310,7 @@ PATHS = [f"{at}{key}" for at in FIELDS for key in (ORDER[at[:-1]] if at else ORD
 SPOILT: tuple[object, ...] = ("\x00" + "".join(SECRETS), list(SECRETS), {SECRETS[0]: SECRETS}, "".join(SECRETS) * 40, 0)
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 @pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
 @pytest.mark.parametrize("path", PATHS)
 def test_no_reason_repeats_what_the_customer_said(path: str, spoilt: object) -> None:

@@ -110,7 +110,7 @@ def outcome(raw: dict[str, Any]) -> Order | MalformedError:
         return error
 
 
-@pytest.mark.trap("O-03", "O-22", "O-24", "O-26")
+@pytest.mark.quirk("O-03", "O-22", "O-24", "O-26")
 def test_an_order_of_the_platform_becomes_ours() -> None:
     assert read_order(RAW, DENMARK) == READ
 
@@ -140,7 +140,7 @@ def test_everything_else_may_be_null() -> None:
     assert read_order(raw, DENMARK).order_id == "2011"
 
 
-@pytest.mark.trap("O-07")
+@pytest.mark.quirk("O-07")
 @pytest.mark.parametrize(
     ("given_type", "read"),
     [(2, DeliveryType.PICKUP), ("3", DeliveryType.EAT_IN), (4, DeliveryType.CURBSIDE), ("5", DeliveryType.DRIVE_THRU)],
@@ -158,7 +158,7 @@ def test_an_order_that_is_not_delivered_needs_neither_address_nor_payment(
     )
 
 
-@pytest.mark.trap("O-03")
+@pytest.mark.quirk("O-03")
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
@@ -194,32 +194,32 @@ def test_what_is_needed_and_unsound_is_named(path: str, value: object, reason: s
 UNKNOWN = "paymethod.gateway: unknown whether it is prepaid or paid at the door; the settings can tell"
 
 
-@pytest.mark.trap("O-05")
+@pytest.mark.quirk("O-05")
 def test_without_any_paymethod_the_order_is_held() -> None:
     assert refusal(changed(paymethod=None, paymethod_id=None)) == "paymethod.gateway: missing"
 
 
-@pytest.mark.trap("O-05")
+@pytest.mark.quirk("O-05")
 @pytest.mark.parametrize("paymethod", [None, {"gateway": "stripe_link"}, {"gateway": "Cash"}, {"gateway": "barter"}])
 def test_an_unknown_paymethod_holds_the_order(paymethod: object) -> None:
     assert refusal(changed(paymethod=paymethod)) == UNKNOWN
 
 
-@pytest.mark.trap("O-05")
+@pytest.mark.quirk("O-05")
 @pytest.mark.parametrize("gateway", sorted(PREPAID))
 def test_a_prepaid_order_owes_nothing_at_the_door(gateway: str) -> None:
     order = read_order(changed(paymethod__gateway=gateway), DENMARK)
     assert order.payment == Payment(prepaid=True, amount=Decimal("125.10"), currency="DKK", method=gateway)
 
 
-@pytest.mark.trap("O-04", "O-05")
+@pytest.mark.quirk("O-04", "O-05")
 @pytest.mark.parametrize(("gateway", "method"), AT_THE_DOOR.items())
 def test_an_order_paid_at_the_door_owes_its_total(gateway: str, method: str) -> None:
     order = read_order(changed(paymethod__gateway=gateway, cash=None), DENMARK)
     assert order.payment == Payment(prepaid=False, amount=Decimal("125.10"), currency="DKK", method=method)
 
 
-@pytest.mark.trap("O-05")
+@pytest.mark.quirk("O-05")
 @pytest.mark.parametrize("key", ["1", "barter"])
 @pytest.mark.parametrize("prepaid", [True, False])
 def test_the_project_knows_its_own_paymethods(key: str, prepaid: bool) -> None:  # noqa: FBT001 - a table's column
@@ -227,7 +227,7 @@ def test_the_project_knows_its_own_paymethods(key: str, prepaid: bool) -> None: 
     assert (order.payment.prepaid, order.payment.method) == (prepaid, "barter")
 
 
-@pytest.mark.trap("O-05")
+@pytest.mark.quirk("O-05")
 def test_the_project_may_know_a_paymethod_by_its_id_alone() -> None:
     order = read_order(changed(paymethod=None), ProjectDefaults(paymethods={"1": False}))
     assert (order.payment.prepaid, order.payment.method) == (False, "cash")
@@ -241,7 +241,7 @@ def test_what_is_partly_paid_from_a_wallet_is_held() -> None:
     assert read_order(changed(payment_events=wallet, paymethod__gateway="stripe")).payment.prepaid
 
 
-@pytest.mark.trap("O-04")
+@pytest.mark.quirk("O-04")
 @pytest.mark.parametrize(
     ("cash", "change_for"),
     [("200", "200.00"), (200, "200.00"), ("125.10", "125.10"), ("100", None), ("", None), (0, None), (None, None)],
@@ -252,7 +252,7 @@ def test_cash_is_the_note_tendered_and_never_the_amount_due(cash: object, change
     assert payment.change_for == (None if change_for is None else Decimal(change_for))
 
 
-@pytest.mark.trap("O-22")
+@pytest.mark.quirk("O-22")
 @pytest.mark.parametrize(
     ("total", "amount"),
     [(0.1, "0.10"), (0.07 + 0.01, "0.08"), (125, "125.00"), ("99.999", "100.00"), (1e3, "1000.00")],
@@ -261,17 +261,17 @@ def test_money_that_came_as_a_float_keeps_its_two_places(total: object, amount: 
     assert str(read_order(changed(summary__total=total)).payment.amount) == amount
 
 
-@pytest.mark.trap("O-03")
+@pytest.mark.quirk("O-03")
 def test_the_projects_currency_stands_in_for_a_missing_one() -> None:
     assert read_order(changed(currency=None), ProjectDefaults(currency="SAR")).payment.currency == "SAR"
 
 
-@pytest.mark.trap("O-22")
+@pytest.mark.quirk("O-22")
 def test_the_card_data_ends_at_the_border() -> None:
     assert "4111111111111111" not in read_order(RAW).model_dump_json()
 
 
-@pytest.mark.trap("O-06")
+@pytest.mark.quirk("O-06")
 @pytest.mark.parametrize(
     ("utc", "local", "due"),
     [
@@ -300,7 +300,8 @@ def test_the_projects_time_zone_stands_in_for_the_shops() -> None:
     )
 
 
-@pytest.mark.trap("O-06", "X-01")
+@pytest.mark.fault("F-52")
+@pytest.mark.quirk("O-06", "X-01")
 @pytest.mark.parametrize(
     ("local", "zone", "instant"),
     [
@@ -317,7 +318,7 @@ def test_a_local_time_is_the_first_such_in_the_shop(local: str, zone: str, insta
     assert read_order(raw).deliver_at == datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
 
-@pytest.mark.trap("O-06")
+@pytest.mark.quirk("O-06")
 def test_a_local_time_without_a_zone_is_refused() -> None:
     raw = changed(delivery_datetime_utc=None, business=None)
     assert refusal(raw) == "delivery_datetime_utc: missing; business.timezone: missing"
@@ -374,39 +375,39 @@ def test_a_place_on_the_equator_is_a_place() -> None:
     assert (dropoff.latitude, dropoff.longitude) == (0.0, 32.5)
 
 
-@pytest.mark.trap("O-03")
+@pytest.mark.quirk("O-03")
 @pytest.mark.parametrize("beside", [None, {}, {"lat": 0, "lng": 0}])
 def test_the_user_s_location_may_stand_beside_the_customer(beside: object) -> None:
     dropoff = read_order(changed(customer__location=beside) | {"location": {"lat": 55.4, "lng": "10.4"}}).dropoff
     assert (dropoff.latitude, dropoff.longitude) == (55.4, 10.4)
 
 
-@pytest.mark.trap("O-11", "O-19")
+@pytest.mark.quirk("O-11", "O-19")
 @pytest.mark.parametrize("number", range(26))
 def test_every_status_is_read_as_a_number_or_as_its_digits(number: int) -> None:
     assert [read_order(changed(status=status)).status for status in (number, str(number))] == [number] * 2
 
 
-@pytest.mark.trap("O-11")
+@pytest.mark.quirk("O-11")
 @pytest.mark.parametrize("status", [True, False, "done", 7.5, [7]])
 def test_what_is_no_status_is_never_taken_for_one(status: object) -> None:
     assert refusal(changed(status=status)).startswith("status: ")
 
 
-@pytest.mark.trap("O-11")
+@pytest.mark.quirk("O-11")
 @pytest.mark.parametrize("status", [None, ""])
 def test_a_status_that_is_not_told_is_not_pending(status: object) -> None:
     assert read_order(changed(status=status)).status is None
 
 
-@pytest.mark.trap("O-07")
+@pytest.mark.quirk("O-07")
 @pytest.mark.parametrize("number", range(1, 6))
 def test_every_delivery_type_is_read_as_a_number_or_as_its_digit(number: int) -> None:
     read = [read_order(changed(delivery_type=given)).delivery_type for given in (number, str(number))]
     assert read == [list(DeliveryType)[number - 1]] * 2
 
 
-@pytest.mark.trap("O-09", "O-22", "O-26")
+@pytest.mark.quirk("O-09", "O-22", "O-26")
 def test_what_no_courier_needs_ends_at_the_border() -> None:
     options = {"options": [{"name": "Without onion"}], "ingredients": [{"name": "Ketchup"}]}
     unneeded = {
@@ -425,7 +426,7 @@ PATHS = [*RAW, *(f"{inner}__{key}" for inner in ("customer", "business", "paymet
 SPOILT: tuple[object, ...] = (list(SECRETS), {SECRETS[0]: SECRETS}, "".join(SECRETS) * 40, 0, [{"name": SECRETS}])
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 @pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
 @pytest.mark.parametrize("path", PATHS)
 def test_no_reason_repeats_what_the_customer_said(path: str, spoilt: object) -> None:
@@ -485,12 +486,12 @@ DOCUMENTED = {
 """The API document's own list ("Orders statuses"), and what each means to us."""
 
 
-@pytest.mark.trap("O-13", "O-14", "O-25")
+@pytest.mark.quirk("O-13", "O-14", "O-25")
 def test_every_documented_status_has_its_reaction() -> None:
     assert {number: reaction for number, (_, reaction) in DOCUMENTED.items()} == INBOUND
 
 
-@pytest.mark.trap("O-08", "O-19")
+@pytest.mark.quirk("O-08", "O-19")
 def test_every_documented_status_has_its_word() -> None:
     words = {number: name.upper().replace(" ", "_") for number, (name, _) in DOCUMENTED.items()}
     assert words == {status.value: status.name for status in PlatformStatus}
@@ -500,7 +501,7 @@ def test_every_reaction_is_met() -> None:
     assert set(INBOUND.values()) == set(Reaction)
 
 
-@pytest.mark.trap("O-11", "O-25")
+@pytest.mark.quirk("O-11", "O-25")
 @pytest.mark.parametrize(
     ("status", "reaction"), [(None, R.DISPATCH), (0, R.DISPATCH), (16, R.CANCEL), (26, R.IGNORE), (-1, R.IGNORE)]
 )
@@ -510,7 +511,7 @@ def test_no_status_is_an_order_to_dispatch_and_an_unknown_one_is_ignored(
     assert reaction_to(status) is reaction
 
 
-@pytest.mark.trap("O-12", "O-13")
+@pytest.mark.quirk("O-12", "O-13")
 def test_an_order_in_other_hands_is_not_dispatched() -> None:
     assert {number: why for number in DOCUMENTED if (why := reaction_to(number).skips)} == {
         **dict.fromkeys((3, 6, 8, 9, 10, 18, 19, 23, 24, 25), "own_driver"),

@@ -98,6 +98,7 @@ def test_what_was_placed_before_the_group_was_made_is_read(desk: Desk) -> None:
     assert desk.known() == ["2011"]
 
 
+@pytest.mark.fault("F-16")
 def test_what_was_stored_but_not_acknowledged_is_read_again_and_changes_nothing(desk: Desk) -> None:
     desk.bus.add_order(placed())
     desk.reader._store(desk.bus.read(desk.reader._consumer, 10, 1))
@@ -182,6 +183,7 @@ def test_a_bus_that_is_down_is_told_to_the_caller_and_loses_nothing(store: Datab
     assert desk.known() == ["2011"]
 
 
+@pytest.mark.fault("F-13")
 def test_an_order_that_is_there_is_not_made_again_by_a_flushed_bus(desk: Desk) -> None:
     desk.bus.add_order(placed())
     desk.read()

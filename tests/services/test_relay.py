@@ -90,6 +90,7 @@ def delete_and_make_a_group(client: redis.Redis) -> None:
 EMPTIED = [delete_the_stream, flush, trim_everything, delete_and_make_a_group]
 
 
+@pytest.mark.fault("F-13")
 @pytest.mark.parametrize("lose", EMPTIED)
 def test_an_emptied_bus_gets_the_newest_events_again(
     newsroom: Newsroom, embedded_redis: Embedded, lose: Callable[[redis.Redis], None]
@@ -137,6 +138,7 @@ def test_what_a_subscriber_deletes_is_not_published_again(newsroom: Newsroom, em
         assert stream(client) == newsroom.told()
 
 
+@pytest.mark.fault("F-20")
 def test_of_a_bus_that_comes_back_older_exactly_the_lost_end_is_published_again(
     newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_of_a_bus_that_comes_back_older_exactly_the_lost_end_is_published_again(
         assert (client.xrange("deliveries", count=3), stream(client)) == (before, newsroom.told())
 
 
+@pytest.mark.fault("F-12")
 def test_a_bus_that_restarts_with_nothing_gets_the_newest_events_again(
     newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
@@ -236,7 +239,8 @@ def killed_while_telling(newsroom: Newsroom) -> str:
     return two
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.fault("F-06", "F-57")
+@pytest.mark.quirk("X-08")
 def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -248,6 +252,7 @@ def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
         assert stream(client) == newsroom.told()
 
 
+@pytest.mark.fault("F-57")
 def test_what_a_killed_relay_published_and_the_bus_then_lost_is_published_again(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -258,6 +263,7 @@ def test_what_a_killed_relay_published_and_the_bus_then_lost_is_published_again(
         assert stream(client) == newsroom.told()
 
 
+@pytest.mark.fault("F-57")
 def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -277,7 +283,7 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
         assert (stream(client), newsroom.store.unsent_count()) == (newsroom.told(), 0)
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothing_late(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +345,7 @@ def test_an_event_that_the_bus_refuses_holds_up_nobody_behind_it(
         assert stream(client) == [*told[2:5], *told[:2], told[5]]
 
 
+@pytest.mark.fault("F-62")
 def test_a_backlog_is_drained_in_its_order(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,7 @@ def test_every_documented_parameter_is_in_the_sample() -> None:
     assert list(SAID) == [line.split(" ")[0] for line in DOCUMENTED_PARAMETERS.strip().splitlines()]
 
 
-@pytest.mark.trap("C-24", "C-50")
+@pytest.mark.quirk("C-24", "C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_is_read_in_every_form(
     codec: Cervo, unreferenced: AttemptView, now: datetime, form: Callback
@@ -82,7 +82,7 @@ def test_a_callback_is_read_in_every_form(
     )
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_about_a_known_order_is_only_a_hint(
     codec: Cervo, attempt: AttemptView, now: datetime, form: Callback
@@ -90,7 +90,7 @@ def test_a_callback_about_a_known_order_is_only_a_hint(
     assert codec.read_callback(form, attempt, now) == ()
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 @pytest.mark.parametrize(
     "callback",
     [
@@ -115,7 +115,7 @@ def test_what_says_nothing_we_know_is_unreadable(
         codec.read_callback(callback, unreferenced, now)
 
 
-@pytest.mark.trap("C-23", "C-32", "C-52")
+@pytest.mark.quirk("C-23", "C-32", "C-52")
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
@@ -140,7 +140,7 @@ def test_any_callback_proves_that_the_order_stands(
     assert [(one.status, one.raw and one.raw.code) for one in seen] == expected
 
 
-@pytest.mark.trap("C-53")
+@pytest.mark.quirk("C-53")
 @pytest.mark.parametrize(
     ("state", "rank", "word", "expected"),
     [
@@ -173,7 +173,7 @@ def test_a_callback_never_takes_an_attempt_back(
     assert [one.status for one in seen] == expected
 
 
-@pytest.mark.trap("C-51")
+@pytest.mark.quirk("C-51")
 @pytest.mark.parametrize("name", ["2011", 2011, "A-7", "A-7-2", "P-1", "000000001YV", None, ""])
 def test_an_order_id_is_ours_in_any_of_its_forms(
     codec: Cervo, unreferenced: AttemptView, now: datetime, name: object
@@ -183,14 +183,14 @@ def test_an_order_id_is_ours_in_any_of_its_forms(
     assert len(codec.read_callback(posted(order_id=name, order_status=1), ours, now)) == 1
 
 
-@pytest.mark.trap("C-51")
+@pytest.mark.quirk("C-51")
 def test_a_callback_with_another_order_s_id_says_nothing(
     codec: Cervo, unreferenced: AttemptView, now: datetime
 ) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status=4), unreferenced, now) == ()  # C-51
 
 
-@pytest.mark.trap("C-41")
+@pytest.mark.quirk("C-41")
 def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
     codec: Cervo, unreferenced: AttemptView, now: datetime
 ) -> None:
@@ -206,7 +206,7 @@ def test_the_reason_of_a_cancel_is_kept_without_telephone_numbers(
     )
 
 
-@pytest.mark.trap("C-41", "X-15")
+@pytest.mark.quirk("C-41", "X-15")
 @pytest.mark.parametrize(
     ("cancel", "why"),
     [
@@ -225,7 +225,7 @@ def test_a_reason_names_nobody_not_even_by_half(
     assert left == ((Observation(None, None, codec_state={"why": why}),) if why else ())
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 def test_parts_within_parts_within_parts_say_nothing(codec: Cervo) -> None:
     body = b"".join(b"--%d\r\nContent-Type:multipart/x;boundary=%d\r\n\r\n" % (at, at + 1) for at in range(1400))
     callback = Callback("POST", body, {"content-type": "multipart/form-data; boundary=0"}, token="t")
@@ -233,7 +233,7 @@ def test_parts_within_parts_within_parts_say_nothing(codec: Cervo) -> None:
         codec.callback_key(callback)
 
 
-@pytest.mark.trap("C-41", "C-50")
+@pytest.mark.quirk("C-41", "C-50")
 def test_a_hint_leaves_behind_why_an_order_was_cancelled_for_the_read_that_it_prompts(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
@@ -249,7 +249,7 @@ def test_a_hint_leaves_behind_why_an_order_was_cancelled_for_the_read_that_it_pr
     assert (again.status, again.reason_text, again.codec_state) == (S.COURIER_ASSIGNED, None, {"word": "2", "why": ""})
 
 
-@pytest.mark.trap("C-51")
+@pytest.mark.quirk("C-51")
 def test_a_hint_about_another_order_leaves_nothing_behind(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status="0", cancel="closed"), attempt, now) == ()
 

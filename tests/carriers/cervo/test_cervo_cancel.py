@@ -12,7 +12,7 @@ from worker.errors import Refused, Unavailable, Uncertain
 from worker.http.call import Reply
 
 
-@pytest.mark.trap("C-48")
+@pytest.mark.quirk("C-48")
 def test_a_cancel_after_pickup_needs_leave(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     gone = replace(attempt, rank=50)
     with pytest.raises(Refused, match="the courier has the goods"):
@@ -20,7 +20,7 @@ def test_a_cancel_after_pickup_needs_leave(codec: Cervo, attempt: AttemptView, n
     assert codec.cancel(gone, now, allow_paid=True).query == (("id", "25"),)
 
 
-@pytest.mark.trap("C-24")
+@pytest.mark.quirk("C-24")
 @pytest.mark.parametrize("ref", [None, "2011 or 1=1"])
 def test_a_cancel_without_cervo_s_id_is_for_a_person(
     codec: Cervo, attempt: AttemptView, now: datetime, ref: str | None
@@ -29,13 +29,13 @@ def test_a_cancel_without_cervo_s_id_is_for_a_person(
         codec.cancel(replace(attempt, ref=ref), now, allow_paid=True)
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 @pytest.mark.parametrize("body", [b"", b"OK", b"<html></html>"])
 def test_a_cancel_that_was_taken_says_no_more(codec: Cervo, attempt: AttemptView, body: bytes) -> None:
     codec.read_cancel(Reply(200, body), attempt)  # C-47
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 @pytest.mark.parametrize(
     ("body", "text"),
     [

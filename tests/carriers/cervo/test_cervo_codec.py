@@ -79,7 +79,7 @@ def test_bounds_are_four_numbers(bounds: object) -> None:
     assert CervoAccount.model_validate(LEAST | {"bounds": bounds}).bounds == Bounds(24.4, 46.3, 25.1, 47.0)
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 @pytest.mark.parametrize(("resubmit", "creates"), [(False, 1), (True, 2)])
 def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: bool, creates: int) -> None:
     codec = Cervo(account.model_copy(update={"resubmit_in_doubt": resubmit}), {})
@@ -93,12 +93,12 @@ def test_a_create_is_repeated_only_by_leave(account: CervoAccount, *, resubmit: 
     )
 
 
-@pytest.mark.trap("C-49")
+@pytest.mark.quirk("C-49")
 def test_a_change_of_an_order_cannot_be_carried_to_it(codec: Cervo) -> None:
     assert (isinstance(codec, Amends), codec.capabilities.amends) == (False, False)
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.quirk("C-04")
 def test_the_probe_asks_for_an_order_that_cannot_be(codec: Cervo) -> None:
     call = codec.probe()
     assert (call.operation, call.method, call.path, call.query) == (
@@ -126,7 +126,7 @@ def test_a_probe_that_is_not_let_in_fails(
     assert (type(raised.value), raised.value.account) == (error, shut_out)
 
 
-@pytest.mark.trap("C-30", "C-45", "C-46")
+@pytest.mark.quirk("C-30", "C-45", "C-46")
 @pytest.mark.parametrize(
     ("location", "path", "query", "headers"),
     [
@@ -153,7 +153,7 @@ def test_the_id_goes_where_the_account_says_and_nobody_may_keep_a_cancel(
     ]
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.quirk("C-02")
 @pytest.mark.parametrize(("status", "shut_out", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)])
 def test_what_was_not_let_in_may_be_asked_again(
     codec: Cervo, attempt: AttemptView, now: datetime, status: int, *, shut_out: bool, wait: float | None

@@ -43,7 +43,7 @@ def sent(codec: Cervo, booking: Booking, now: datetime) -> Any:
 # What is sent
 
 
-@pytest.mark.trap("C-12", "C-18")
+@pytest.mark.quirk("C-12", "C-18")
 def test_the_documented_request_is_what_we_send_for_it(account: CervoAccount, booking: Booking) -> None:
     codec = Cervo(account.model_copy(update={"prepaid_token": "CASH"}), {})
     prepaid = with_order(booking, "payment", prepaid=True)
@@ -51,7 +51,7 @@ def test_the_documented_request_is_what_we_send_for_it(account: CervoAccount, bo
     assert list(json.loads(body).items()) == list(json.loads(DOCUMENTED_BODY).items())
 
 
-@pytest.mark.trap("C-03")
+@pytest.mark.quirk("C-03")
 def test_a_create_is_a_json_post_with_the_bearer_token(codec: Cervo, booking: Booking, now: datetime) -> None:
     call = codec.book(booking, now)
     assert replace(call, body=b"") == type(call)(
@@ -71,25 +71,25 @@ def test_the_token_is_in_no_representation(codec: Cervo, booking: Booking, now: 
     assert "WlhGWUtWT2Y2cTZhZ" not in f"{codec.book(booking, now)!r} {codec.account!r}"
 
 
-@pytest.mark.trap("C-15")
+@pytest.mark.quirk("C-15")
 def test_longitude_and_latitude_are_not_swapped(codec: Cervo, booking: Booking, now: datetime) -> None:
     body = sent(codec, with_order(booking, "dropoff", latitude=24.7, longitude=46.6), now)
     assert (body["lat"], body["lng"]) == (Decimal("24.7"), Decimal("46.6"))
 
 
-@pytest.mark.trap("C-10", "C-11")
+@pytest.mark.quirk("C-10", "C-11")
 def test_every_attempt_has_an_id_of_its_own_as_an_integer(codec: Cervo, booking: Booking, now: datetime) -> None:
     second = replace(booking, attempt_id=2**53 - 1, attempt_number=2)
     body = sent(codec, second, now)
     assert (body["id"], body["order_id"]) == (9007199254740991, "2011-2")  # C-10, C-11
 
 
-@pytest.mark.trap("C-11")
+@pytest.mark.quirk("C-11")
 def test_the_printed_number_is_the_one_on_the_ticket(codec: Cervo, booking: Booking, now: datetime) -> None:
     assert sent(codec, with_order(booking, order_number="A-7"), now)["order_id"] == "A-7"  # C-11
 
 
-@pytest.mark.trap("C-13")
+@pytest.mark.quirk("C-13")
 @pytest.mark.parametrize(
     ("deliver_at", "zone", "date"),
     [
@@ -106,7 +106,7 @@ def test_the_date_is_the_account_s_local_time(
     assert sent(codec, replace(booking, deliver_at=deliver_at), now)["date"] == date
 
 
-@pytest.mark.trap("C-14")
+@pytest.mark.quirk("C-14")
 @pytest.mark.parametrize(
     ("phone", "country", "mobile"),
     [
@@ -123,14 +123,14 @@ def test_a_phone_is_sent_in_e164(
     assert sent(codec, with_order(local, "customer", phone=phone), now)["mobile"] == mobile
 
 
-@pytest.mark.trap("X-02")
+@pytest.mark.quirk("X-02")
 @given(number=st.integers(550000000, 559999999))
 def test_an_e164_phone_comes_out_as_it_went_in(codec: Cervo, booking: Booking, now: datetime, number: int) -> None:
     phone = f"+966{number}"
     assert sent(codec, with_order(booking, "customer", phone=phone), now)["mobile"] == phone
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @pytest.mark.parametrize(
     ("prepaid", "method", "words"),
     [
@@ -156,7 +156,7 @@ def test_a_further_way_to_pay_at_the_door_can_be_named(account: CervoAccount, bo
     assert (body["payment"], body["ispaid"]) == ("CREDIT", "NO PAID")
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @pytest.mark.parametrize(
     ("amount", "text"), [("1.2", b'"price": 1.20,'), ("0", b'"price": 0.00,'), ("9999999999.99", b": 9999999999.99,")]
 )
@@ -166,7 +166,7 @@ def test_a_price_is_a_number_with_two_decimals(
     assert text in codec.book(with_order(booking, "payment", amount=Decimal(amount)), now).body
 
 
-@pytest.mark.trap("C-17")
+@pytest.mark.quirk("C-17")
 def test_the_callback_address_is_passed_on(codec: Cervo, booking: Booking, now: datetime) -> None:
     url = "https://shop.example/callbacks/cervo/s3cret"
     assert sent(codec, replace(booking, callback_url=url), now)["callback"] == url
@@ -185,7 +185,7 @@ def test_a_prepaid_order_wants_no_change(codec: Cervo, booking: Booking, now: da
     assert sent(codec, paid, now)["notes"] == ""
 
 
-@pytest.mark.trap("C-20")
+@pytest.mark.quirk("C-20")
 def test_notes_end_after_500_characters(codec: Cervo, booking: Booking, now: datetime) -> None:
     assert sent(codec, with_order(booking, notes="مرحبا " * 200), now)["notes"] == ("مرحبا " * 84)[:500].strip()
 
@@ -198,7 +198,7 @@ def test_the_address_is_street_and_city(codec: Cervo, booking: Booking, now: dat
 # What is refused before anything is sent
 
 
-@pytest.mark.trap("C-12", "C-15", "C-16", "X-02")
+@pytest.mark.quirk("C-12", "C-15", "C-16", "X-02")
 @pytest.mark.parametrize(
     ("part", "changes", "reason", "text"),
     [
@@ -242,7 +242,7 @@ def test_an_order_that_cervo_cannot_be_asked_for_is_refused(
     assert (refusal.value.reason, refusal.value.text) == (reason, text)
 
 
-@pytest.mark.trap("C-19")
+@pytest.mark.quirk("C-19")
 def test_a_store_without_a_place_is_refused(codec: Cervo, booking: Booking, store: Store, now: datetime) -> None:
     nowhere = replace(booking, store=store.model_copy(update={"latitude": 0.0, "longitude": 0.0}))
     with pytest.raises(Refused, match=r"store\.latitude and store\.longitude are missing") as refusal:  # C-19
@@ -250,7 +250,7 @@ def test_a_store_without_a_place_is_refused(codec: Cervo, booking: Booking, stor
     assert refusal.value.reason is Reason.CONFIG
 
 
-@pytest.mark.trap("C-15")
+@pytest.mark.quirk("C-15")
 def test_a_swapped_point_is_caught_by_the_account_s_bounds(
     account: CervoAccount, booking: Booking, now: datetime
 ) -> None:
@@ -260,7 +260,7 @@ def test_a_swapped_point_is_caught_by_the_account_s_bounds(
         codec.book(with_order(booking, "dropoff", latitude=46.6, longitude=24.7), now)
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @pytest.mark.parametrize("tokens", [{"paid_token": "NO PAID"}, {"unpaid_token": "paid"}])
 def test_words_that_do_not_tell_paid_apart_are_never_sent(
     account: CervoAccount, booking: Booking, now: datetime, tokens: dict[str, str]
@@ -269,7 +269,7 @@ def test_words_that_do_not_tell_paid_apart_are_never_sent(
         Cervo(account.model_copy(update=tokens), {}).book(booking, now)
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @given(
     name=st.text(min_size=1, max_size=350),
     street=st.text(min_size=1),
@@ -302,7 +302,8 @@ def test_any_text_is_sent_as_json_or_refused(  # noqa: PLR0913 - one for each fi
 # What the answer means
 
 
-@pytest.mark.trap("C-21")
+@pytest.mark.fault("F-30")
+@pytest.mark.quirk("C-21")
 @pytest.mark.parametrize(
     ("body", "ref"),
     [
@@ -319,7 +320,8 @@ def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, b
     assert booked == Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref=ref))
 
 
-@pytest.mark.trap("C-21", "C-22", "C-23")
+@pytest.mark.fault("F-30")
+@pytest.mark.quirk("C-21", "C-22", "C-23")
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -361,7 +363,7 @@ def test_whatever_else_came_back_may_have_made_an_order(
         codec.read_booking(booking, Reply(status, body), now)
 
 
-@pytest.mark.trap("C-22")
+@pytest.mark.quirk("C-22")
 @pytest.mark.parametrize(
     ("status", "body", "text"),
     [
@@ -390,7 +392,8 @@ def test_a_refusal_repeats_nothing_of_the_customer_s(codec: Cervo, booking: Book
     assert (refusal.value.text[: len(told)], len(refusal.value.text)) == (told, 300)
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.fault("F-35")
+@pytest.mark.quirk("C-02")
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_rejected_token_shuts_the_account_and_blames_no_order(
     codec: Cervo, booking: Booking, now: datetime, status: int
@@ -400,7 +403,7 @@ def test_a_rejected_token_shuts_the_account_and_blames_no_order(
     assert error.value.account
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.quirk("C-04")
 @pytest.mark.parametrize(
     ("header", "wait"),
     [

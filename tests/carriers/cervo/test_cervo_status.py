@@ -37,7 +37,7 @@ def test_the_table_has_every_documented_code_and_no_other() -> None:
     assert {code: ROWS[text] for code, text in documented().items()} == STATUS_OF_WORD
 
 
-@pytest.mark.trap("C-32", "C-33", "C-34", "C-35")
+@pytest.mark.quirk("C-32", "C-33", "C-34", "C-35")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -62,7 +62,7 @@ def test_a_code_means_one_thing_while_the_goods_are_in_the_shop(
     assert verdict(code, attempt, goods_gone=False) == expected
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -84,7 +84,7 @@ def test_a_cancel_is_the_merchant_s_only_when_we_asked_for_it(attempt: AttemptVi
     assert verdict("0", asked, goods_gone=False) == Verdict(S.CANCELLED, cancelled_by=CancelledBy.MERCHANT)
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_withdrawal_that_ended_an_attempt_stays_its_end(attempt: AttemptView) -> None:  # on a tail read
     ended = replace(attempt, state="cancelled", rank=100)
     assert verdict("5", ended, goods_gone=False) == Verdict(S.CANCELLED, cancelled_by=CancelledBy.COURIER)

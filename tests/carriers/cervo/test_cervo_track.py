@@ -58,7 +58,7 @@ def remember(attempt: AttemptView, seen: Iterable[Observation]) -> AttemptView:
 # What is asked
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.quirk("C-04")
 def test_every_attempt_is_asked_about_alone(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     calls = codec.track([attempt, replace(attempt, id=2012, ref="26")], now)
     assert [(call.attempt_ids, call.query) for call in calls] == [
@@ -67,7 +67,7 @@ def test_every_attempt_is_asked_about_alone(codec: Cervo, attempt: AttemptView, 
     ]
 
 
-@pytest.mark.trap("C-31")
+@pytest.mark.quirk("C-31")
 @pytest.mark.parametrize("ref", [None, "", "0", "abc", "25/../1", "25\r\nX: y", "٢٥"])
 def test_only_an_id_of_cervo_s_is_asked_about(
     codec: Cervo, attempt: AttemptView, now: datetime, ref: str | None
@@ -78,7 +78,7 @@ def test_only_an_id_of_cervo_s_is_asked_about(
 # What an order tells
 
 
-@pytest.mark.trap("C-32", "C-39")
+@pytest.mark.quirk("C-32", "C-39")
 def test_the_documented_order_tells_its_history_and_an_unknown_word(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
@@ -97,14 +97,14 @@ def test_the_documented_order_tells_its_history_and_an_unknown_word(
     )
 
 
-@pytest.mark.trap("C-37")
+@pytest.mark.quirk("C-37")
 def test_what_was_told_is_not_told_again(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     later = remember(attempt, read(codec, attempt, DOCUMENTED_ORDER, now))
     [present] = read(codec, later, DOCUMENTED_ORDER, now)
     assert (present.raw, present.status, present.codec_state) == (Raw("order", "6"), None, later.codec_state)
 
 
-@pytest.mark.trap("C-32", "C-33", "C-34", "C-35", "C-38")
+@pytest.mark.quirk("C-32", "C-33", "C-34", "C-35", "C-38")
 @pytest.mark.parametrize(
     ("status", "expected", "courier"),
     [
@@ -138,7 +138,7 @@ def test_the_status_alone_is_enough(
     assert read(codec, attempt, payload, now) == (replace(expected, courier=courier),)
 
 
-@pytest.mark.trap("C-05")
+@pytest.mark.quirk("C-05")
 def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     history = b'[{"status": "2", "DATE": "2023-04-29 10:44"}]'
     payload = b'\xef\xbb\xbf{"STATUS": "2", "order_status": ' + history + b', "driver_name": "A"}'
@@ -146,7 +146,7 @@ def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: AttemptView,
     assert (seen.status, seen.occurred_at, seen.courier) == (S.COURIER_ASSIGNED, SAMPLE_TIME, Courier("A"))
 
 
-@pytest.mark.trap("C-14")
+@pytest.mark.quirk("C-14")
 @pytest.mark.parametrize(
     ("mobile", "phone", "guessed"),
     [
@@ -164,7 +164,7 @@ def test_a_driver_s_phone_is_kept_and_marked_when_its_country_was_assumed(
     assert seen.courier == Courier("A", phone, phone_guessed=guessed)
 
 
-@pytest.mark.trap("C-39")
+@pytest.mark.quirk("C-39")
 @pytest.mark.parametrize(
     ("link", "url"),
     [
@@ -196,7 +196,7 @@ def test_a_cancel_we_asked_for_is_the_merchant_s(codec: Cervo, attempt: AttemptV
     assert (seen.status, seen.cancelled_by, seen.detail) == (S.CANCELLED, CancelledBy.MERCHANT, None)
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 @pytest.mark.parametrize(
     ("rank", "history", "expected"),
     [
@@ -228,7 +228,7 @@ def test_the_goods_are_remembered_to_the_tail_reads(codec: Cervo, attempt: Attem
 # Which entries are news
 
 
-@pytest.mark.trap("C-32", "C-34", "C-37", "C-38")
+@pytest.mark.quirk("C-32", "C-34", "C-37", "C-38")
 @pytest.mark.parametrize(
     ("looks", "expected"),
     [
@@ -283,7 +283,7 @@ def test_each_entry_is_told_once_and_the_status_last(
     assert told(seen) == expected
 
 
-@pytest.mark.trap("C-37", "C-38", "X-01", "X-11", "X-14")
+@pytest.mark.quirk("C-37", "C-38", "X-01", "X-11", "X-14")
 @pytest.mark.parametrize(
     ("history", "status", "codes", "notes"),
     [
@@ -329,7 +329,7 @@ def test_a_rewritten_history_is_noted(codec: Cervo, attempt: AttemptView, now: d
     assert (seen.notes, seen.codec_state) == (("history_rewritten",), {"told": "1,2,3", "word": "3", "goods": "1"})
 
 
-@pytest.mark.trap("X-01")
+@pytest.mark.quirk("X-01")
 @pytest.mark.parametrize(
     ("date", "at", "zone"),
     [
@@ -349,7 +349,7 @@ def test_a_time_is_the_account_s_unless_it_says_its_zone(
 # What is no order
 
 
-@pytest.mark.trap("C-33", "C-40")
+@pytest.mark.quirk("C-33", "C-40")
 @pytest.mark.parametrize(
     ("status", "payload"),
     [
@@ -418,7 +418,7 @@ def test_no_answer_to_a_read_raises_anything_but_carrier_errors(
     assert all("\x00" not in f"{one.raw}{one.codec_state}{one.courier}" for one in seen)
 
 
-@pytest.mark.trap("C-37")
+@pytest.mark.quirk("C-37")
 @given(words=st.lists(st.sampled_from([1, 2, 3, 6]), min_size=1, max_size=12), cuts=st.sets(st.integers(1, 12)))
 def test_a_growing_history_is_told_once_however_often_it_is_read(
     codec: Cervo, attempt: AttemptView, now: datetime, words: list[int], cuts: set[int]

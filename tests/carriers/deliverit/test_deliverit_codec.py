@@ -161,7 +161,7 @@ def test_another_kind_of_account_is_refused() -> None:
 # --- login ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-03", "D-05")
+@pytest.mark.quirk("D-03", "D-05")
 def test_the_probe_is_the_login(codec: DeliverIt) -> None:
     call = codec.probe()
     assert call == Call(
@@ -180,7 +180,7 @@ def test_no_credential_shows_when_a_call_is_printed(codec: DeliverIt) -> None:
     assert "password" not in repr(codec.probe())
 
 
-@pytest.mark.trap("D-04")
+@pytest.mark.quirk("D-04")
 @pytest.mark.parametrize("status", [200, 201])
 def test_the_login_tells_the_company(account: DeliverItAccount, status: int) -> None:
     unset = known_by_no_login(account)
@@ -191,7 +191,7 @@ def test_a_login_without_a_company_confirms_the_setting(codec: DeliverIt) -> Non
     assert codec.read_probe(said(201, '{"login": true, "msg": "Welcome"}')) == {"company": "14"}
 
 
-@pytest.mark.trap("D-04")
+@pytest.mark.quirk("D-04")
 def test_another_company_than_the_setting_says_is_fatal(codec: DeliverIt) -> None:
     error = error_of(lambda: codec.read_probe(said(201, '{"login": true, "company": 1, "msg": "Welcome"}')))
     assert isinstance(error, Refused)
@@ -239,7 +239,7 @@ def test_nothing_is_asked_before_the_company_is_known(
     assert [type(error_of(act)) for act in acts] == [Unavailable] * len(acts)
 
 
-@pytest.mark.trap("D-04")
+@pytest.mark.quirk("D-04")
 @pytest.mark.parametrize(
     ("company", "facts", "needed"),
     [
@@ -278,7 +278,7 @@ def test_a_booking_is_written_in_their_fields(codec: DeliverIt, booking: Booking
     }  # fmt: skip
 
 
-@pytest.mark.trap("D-06")
+@pytest.mark.quirk("D-06")
 def test_json_has_the_documented_types(account: DeliverItAccount, booking: Booking, now: datetime) -> None:
     call = DeliverIt(account.model_copy(update={"encoding": "json"}), {}).book(booking, now)
     assert dict(call.headers)["Content-Type"] == "application/json"
@@ -289,7 +289,7 @@ def test_json_has_the_documented_types(account: DeliverItAccount, booking: Booki
     }  # fmt: skip
 
 
-@pytest.mark.trap("D-12")
+@pytest.mark.quirk("D-12")
 @pytest.mark.parametrize(
     ("street", "sent", "unit"),
     [
@@ -318,14 +318,14 @@ def test_the_floor_and_the_door_move_from_the_street_to_the_remarks(
     assert (written["street"], written["remarks"]) == (sent, f"#{TAG} 2011 / {unit}" if unit else f"#{TAG} 2011")
 
 
-@pytest.mark.trap("D-10")
+@pytest.mark.quirk("D-10")
 def test_the_tag_stands_first_however_long_the_notes_are(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     remarks = fields(codec.book(dropoff(booking, notes="ring\n#22222222222\x00 " * 99, unit="2. tv"), now))["remarks"]
     assert remarks.startswith(f"#{TAG} 2011 / 2. tv / ring #22222222222 ring")  # D-10
     assert len(remarks) == 250
 
 
-@pytest.mark.trap("D-11")
+@pytest.mark.quirk("D-11")
 @pytest.mark.parametrize(
     ("name", "first", "last"), [("Anna", "Anna", ""), ("Anna  Holm", "Anna", "Holm"), ("A B C", "A", "B C")]
 )
@@ -336,13 +336,13 @@ def test_a_name_of_one_word_is_a_first_name(
     assert (written["firstname"], written["lastname"]) == (first, last)
 
 
-@pytest.mark.trap("D-16")
+@pytest.mark.quirk("D-16")
 @pytest.mark.parametrize("phone", ["+4520304050", "0045 20304050", "20 30 40 50", "20304050", "+45 (20) 30-40-50"])
 def test_a_danish_phone_is_sent_as_eight_digits(codec: DeliverIt, booking: Booking, now: datetime, phone: str) -> None:
     assert fields(codec.book(customer(booking, phone=phone), now))["telephone"] == "20304050"  # D-16
 
 
-@pytest.mark.trap("D-16")
+@pytest.mark.quirk("D-16")
 @pytest.mark.parametrize("phone", ["+46701234567", "+45123456789", "1234", "none", "+"])
 def test_any_other_phone_is_refused_before_the_call(
     codec: DeliverIt, booking: Booking, now: datetime, phone: str
@@ -352,7 +352,7 @@ def test_any_other_phone_is_refused_before_the_call(
     assert (error.reason, error.text) == (Reason.VALIDATION, "customer.phone")
 
 
-@pytest.mark.trap("D-13", "D-17")
+@pytest.mark.quirk("D-13", "D-17")
 @pytest.mark.parametrize(
     ("field", "value"),
     [("latitude", None), ("longitude", None), ("postal_code", ""), ("postal_code", "50001"), ("street", " , ")],
@@ -371,7 +371,7 @@ def test_a_name_of_spaces_is_refused(codec: DeliverIt, booking: Booking, now: da
     assert (error.reason, error.text) == (Reason.VALIDATION, "customer.name")
 
 
-@pytest.mark.trap("D-19")
+@pytest.mark.quirk("D-19")
 def test_an_order_with_money_to_collect_is_refused(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     unpaid = booking.order.payment.model_copy(update={"prepaid": False, "method": "cash"})
     order: Order = booking.order.model_copy(update={"payment": unpaid})
@@ -380,7 +380,7 @@ def test_an_order_with_money_to_collect_is_refused(codec: DeliverIt, booking: Bo
     assert error.reason is Reason.UNSERVICEABLE
 
 
-@pytest.mark.trap("D-14", "D-15")
+@pytest.mark.quirk("D-14", "D-15")
 @pytest.mark.parametrize(
     ("pickup_at", "sent"),
     [
@@ -397,7 +397,7 @@ def test_the_time_is_the_shops_with_its_date(
     assert fields(codec.book(replace(booking, pickup_at=datetime.fromisoformat(pickup_at)), now))["time"] == sent
 
 
-@pytest.mark.trap("D-14")
+@pytest.mark.quirk("D-14")
 def test_a_time_in_the_skipped_hour_is_refused(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     skipped = datetime(2027, 3, 28, 2, 30, tzinfo=codec._zone)
     error = error_of(lambda: codec.book(replace(booking, pickup_at=skipped), now))
@@ -418,12 +418,12 @@ PLACED = Observation(
 )  # fmt: skip
 
 
-@pytest.mark.trap("D-20", "D-24", "D-27")
+@pytest.mark.quirk("D-20", "D-24", "D-27")
 def test_a_201_without_a_push_is_created(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     assert codec.read_booking(booking, said(201, CREATED), now) == Booked(PLACED)
 
 
-@pytest.mark.trap("D-20", "D-28")
+@pytest.mark.quirk("D-20", "D-28")
 def test_a_201_with_a_push_is_an_offer(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     asked, given = datetime(2026, 11, 21, 19, 15, tzinfo=UTC), datetime(2026, 11, 21, 19, 25, tzinfo=UTC)
     observation = replace(
@@ -448,7 +448,7 @@ def test_an_offer_without_a_cancel_link_is_still_an_offer(codec: DeliverIt, book
     assert (booked.observation.ref, booked.observation.notes) == (f"#{TAG}", ("cancel_link_missing",))
 
 
-@pytest.mark.trap("D-21")
+@pytest.mark.quirk("D-21")
 def test_a_moved_time_without_a_push_is_told(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     booked = codec.read_booking(booking, said(201, {**json.loads(CREATED), "time": "20:20"}), now)
     assert booked.observation.status is DeliveryStatus.CREATED
@@ -456,7 +456,7 @@ def test_a_moved_time_without_a_push_is_told(codec: DeliverIt, booking: Booking,
     assert booked.observation.codec_state["pickup"] == "2026-11-21T19:20:00+00:00"
 
 
-@pytest.mark.trap("D-26")
+@pytest.mark.quirk("D-26")
 def test_times_after_midnight_belong_to_the_next_day(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     late = replace(booking, pickup_at=datetime(2026, 11, 21, 22, 50, tzinfo=UTC))
     body = {**json.loads(CREATED), "time": "23:50", "arrive_at_customer": "00:05"}
@@ -465,7 +465,7 @@ def test_times_after_midnight_belong_to_the_next_day(codec: DeliverIt, booking: 
     assert booked.observation.dropoff_eta == datetime(2026, 11, 21, 23, 5, tzinfo=UTC)
 
 
-@pytest.mark.trap("D-14")
+@pytest.mark.quirk("D-14")
 def test_a_time_that_the_wall_shows_twice_is_marked(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     twice = replace(booking, pickup_at=datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
     booked = codec.read_booking(twice, said(201, {**json.loads(CREATED), "time": "02:30"}), now)
@@ -479,7 +479,7 @@ def test_a_link_on_another_host_is_told_and_never_followed(codec: DeliverIt, boo
     assert (booked.observation.ref, booked.observation.notes) == ("RYGKaXMCSN94WfqPEivy", ("link_host_differs",))
 
 
-@pytest.mark.trap("D-23")
+@pytest.mark.quirk("D-23")
 @pytest.mark.parametrize(
     ("status", "body", "reason", "text"),
     [
@@ -497,7 +497,7 @@ def test_a_documented_400_refuses_a_create(
     assert (error.reason, error.text) == (reason, text)
 
 
-@pytest.mark.trap("D-02", "D-21", "D-22", "D-60")
+@pytest.mark.quirk("D-02", "D-21", "D-22", "D-60")
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -559,7 +559,7 @@ def test_a_create_that_was_turned_away_may_be_sent_again(
 # --- accept and deny -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-02")
+@pytest.mark.quirk("D-02")
 @pytest.mark.parametrize(
     ("accept", "path"),
     [
@@ -580,7 +580,7 @@ def test_an_offer_without_a_link_cannot_be_answered(codec: DeliverIt, attempt: A
     assert isinstance(error_of(lambda: codec.confirm(attempt, accept=False)), Refused)
 
 
-@pytest.mark.trap("D-01", "D-32")
+@pytest.mark.quirk("D-01", "D-32")
 def test_an_accepted_offer_is_created_with_its_new_cancel_link(
     account: DeliverItAccount, offered: AttemptView, now: datetime
 ) -> None:
@@ -601,7 +601,7 @@ def test_an_accepted_offer_is_created_with_its_new_cancel_link(
     )
 
 
-@pytest.mark.trap("D-33")
+@pytest.mark.quirk("D-33")
 def test_a_repeated_accept_is_created_while_an_offer_is_held(
     codec: DeliverIt, offered: AttemptView, now: datetime
 ) -> None:
@@ -623,7 +623,7 @@ def test_a_denied_offer_is_rejected(codec: DeliverIt, offered: AttemptView, now:
     )
 
 
-@pytest.mark.trap("D-30", "D-34")
+@pytest.mark.quirk("D-30", "D-34")
 @pytest.mark.parametrize(
     ("accept", "status", "body", "reason"),
     [
@@ -641,7 +641,7 @@ def test_a_refused_confirmation_leaves_it_to_a_look_up(
     assert error.reason is reason
 
 
-@pytest.mark.trap("D-09")
+@pytest.mark.quirk("D-09")
 @pytest.mark.parametrize(
     ("accept", "status", "body", "error"),
     [
@@ -671,7 +671,7 @@ def test_any_other_confirmation_decides_nothing(
     assert type(raised) is error
 
 
-@pytest.mark.trap("D-33")
+@pytest.mark.quirk("D-33")
 def test_a_repeat_without_an_offer_in_hand_decides_nothing(
     codec: DeliverIt, attempt: AttemptView, now: datetime
 ) -> None:
@@ -682,14 +682,14 @@ def test_a_repeat_without_an_offer_in_hand_decides_nothing(
 # --- cancel --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-02", "D-43")
+@pytest.mark.quirk("D-02", "D-43")
 def test_a_cancel_goes_to_our_own_origin(codec: DeliverIt, attempt: AttemptView, now: datetime) -> None:
     call = codec.cancel(attempt, now, allow_paid=False)
     assert (call.operation, call.method, call.body) == (Operation.CANCEL, "POST", b"")
     assert call.path == "/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 @pytest.mark.parametrize(
     ("seconds", "allow_paid"),
     [
@@ -705,7 +705,7 @@ def test_a_cancel_is_possible_until_a_minute_before_its_cut_off(
     assert codec.cancel(attempt, moment, allow_paid=allow_paid).method == "POST"
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 @pytest.mark.parametrize(
     ("seconds", "allow_paid"),
     [
@@ -724,7 +724,7 @@ def test_a_cancel_is_refused_from_a_minute_before_its_cut_off(
     assert error.reason is Reason.DEADLINE_PASSED
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 def test_the_cut_off_counts_from_the_time_the_list_showed_last(codec: DeliverIt, attempt: AttemptView) -> None:
     earlier = replace(attempt, codec_state={**attempt.codec_state, "pickup_shown": "2026-11-21T17:20:00+00:00"})
     moment = datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
@@ -741,7 +741,7 @@ def test_an_order_whose_link_was_never_shown_cannot_be_cancelled(
     assert error.reason is Reason.UNKNOWN
 
 
-@pytest.mark.trap("D-32")
+@pytest.mark.quirk("D-32")
 def test_the_newest_link_that_was_shown_is_the_one_to_cancel_by(
     codec: DeliverIt, attempt: AttemptView, now: datetime
 ) -> None:
@@ -749,12 +749,12 @@ def test_the_newest_link_that_was_shown_is_the_one_to_cancel_by(
     assert codec.cancel(shown, now, allow_paid=True).path.endswith("/cancel/14/" + "B" * 20)
 
 
-@pytest.mark.trap("D-41")
+@pytest.mark.quirk("D-41")
 def test_a_cancel_counts_only_without_an_error(codec: DeliverIt, attempt: AttemptView) -> None:
     codec.read_cancel(said(200, CANCELED), attempt)
 
 
-@pytest.mark.trap("D-09", "D-41", "D-42")
+@pytest.mark.quirk("D-09", "D-41", "D-42")
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [

@@ -73,7 +73,7 @@ def test_one_day_serves_every_attempt_of_that_day(codec: DeliverIt, attempt: Att
     ]  # fmt: skip
 
 
-@pytest.mark.trap("D-50", "D-53")
+@pytest.mark.quirk("D-50", "D-53")
 def test_the_days_of_creation_of_pickup_and_today_are_asked_singly(codec: DeliverIt, attempt: AttemptView) -> None:
     preorder = replace(attempt, pickup_at=datetime(2026, 11, 24, 18, 0, tzinfo=UTC), codec_state={})
     calls = codec.track([preorder], datetime(2026, 11, 22, 23, 30, tzinfo=UTC))
@@ -82,7 +82,8 @@ def test_the_days_of_creation_of_pickup_and_today_are_asked_singly(codec: Delive
     ]  # D-50, D-53
 
 
-@pytest.mark.trap("D-53")
+@pytest.mark.fault("F-52")
+@pytest.mark.quirk("D-53")
 def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: AttemptView) -> None:
     midnight = datetime(2026, 11, 21, 23, 1, tzinfo=UTC)
     around = replace(unknown, submitted_at=midnight, pickup_at=midnight + timedelta(minutes=30))
@@ -128,7 +129,7 @@ ROW_TABLE = [
 ]
 
 
-@pytest.mark.trap("D-57", "D-58", "D-59", "D-63", "D-64")
+@pytest.mark.quirk("D-57", "D-58", "D-59", "D-63", "D-64")
 @pytest.mark.parametrize(("changes", "status", "evidence", "code", "happened"), ROW_TABLE)
 def test_a_row_is_read_from_the_top_down(
     codec: DeliverIt,
@@ -147,7 +148,7 @@ def test_a_row_is_read_from_the_top_down(
     assert seen.occurred_at_assumed_zone == ("Europe/Copenhagen" if assumed else None)
 
 
-@pytest.mark.trap("D-52", "D-64")
+@pytest.mark.quirk("D-52", "D-64")
 def test_a_first_sighting_is_remembered_whole(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     reading = codec.read(tracking, listed(row(driverArrive="20:10", arriveAtCustomer="21:30")), [attempt], LATE)
     (seen,) = reading.observations[attempt.id]
@@ -200,14 +201,15 @@ def test_a_cancel_after_the_pickup_has_the_items(codec: DeliverIt, attempt: Atte
     assert [one.detail for one in (*by_row, *by_rank)] == ["with_items", "with_items"]
 
 
-@pytest.mark.trap("D-63")
+@pytest.mark.quirk("D-63")
 def test_done_and_cancelled_stays_delivered_and_is_told(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     (seen,) = codec.read(tracking, listed(row(cancel=1, done="20:50")), [attempt], LATE).observations[attempt.id]
     assert (seen.status, seen.cancelled_by) == (S.DELIVERED, None)
     assert seen.notes == ("done_without_handover", "cancelled_but_done")
 
 
-@pytest.mark.trap("D-56")
+@pytest.mark.fault("F-53")
+@pytest.mark.quirk("D-56")
 def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     late = replace(attempt, codec_state={**attempt.codec_state, "pickup": "2026-11-21T22:50:00+00:00"})
     changes = {"pickupTime": "23:50", "driverArrive": "23:48", "driverLeft": "23:59", "arriveAtCustomer": "00:14"}
@@ -218,7 +220,7 @@ def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, trac
     assert seen.codec_state["at_left"] == "2026-11-21T22:59:00+00:00"
 
 
-@pytest.mark.trap("D-57")
+@pytest.mark.quirk("D-57")
 @pytest.mark.parametrize("gone", ["N/A", "", "-", None, "23:30"])
 def test_a_time_that_goes_back_takes_nothing_back(
     codec: DeliverIt, attempt: AttemptView, tracking: Call, gone: str | None
@@ -230,7 +232,7 @@ def test_a_time_that_goes_back_takes_nothing_back(
     assert seen.notes == ("time_reverted",)
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.quirk("D-54")
 def test_a_row_that_is_gone_changes_nothing(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     bound = replace(attempt, codec_state={**attempt.codec_state, "day": "2026-11-21"})
     gone = Observation(status=None, raw=None, notes=("rows_vanished",))
@@ -286,7 +288,7 @@ def test_a_future_arrival_of_the_driver_is_the_expected_pickup(
     assert (seen.status, seen.pickup_eta) == (S.CREATED, datetime(2026, 11, 21, 19, 21, tzinfo=UTC))
 
 
-@pytest.mark.trap("D-24")
+@pytest.mark.quirk("D-24")
 def test_a_known_price_is_not_told_again(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     priced = replace(attempt, codec_state={**attempt.codec_state, "price": "60.00"})
     assert codec.read(tracking, listed(row()), [priced], LATE).observations[attempt.id][0].price is None
@@ -302,7 +304,7 @@ def bound_by(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> AttemptV
     return replace(attempt, codec_state={**attempt.codec_state, **seen.codec_state})
 
 
-@pytest.mark.trap("D-51", "D-52")
+@pytest.mark.quirk("D-51", "D-52")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -330,12 +332,12 @@ def test_a_fingerprint_that_fits_two_rows_fits_none(codec: DeliverIt, attempt: A
     assert [one.notes for one in reading.observations[attempt.id]] == [("rows_vanished",)]
 
 
-@pytest.mark.trap("D-61")
+@pytest.mark.quirk("D-61")
 def test_no_mark_is_bound_without_a_sighting(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     assert codec.read(tracking, listed(row(canceUrl=None, remarks=None)), [attempt], LATE) == Reading()
 
 
-@pytest.mark.trap("D-61")
+@pytest.mark.quirk("D-61")
 def test_the_rows_of_other_customers_leave_no_trace(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     foreign = row(canceUrl=f"{LINK}/anotherCUSTOMER", remarks="ring", telephone="+4599999999", address="Secret Road 9")
     reading = codec.read(tracking, listed(foreign, row()), [attempt], LATE)
@@ -349,7 +351,7 @@ def test_no_customer_is_named_in_what_is_remembered(codec: DeliverIt, attempt: A
     assert not [mark for mark in ("20304050", "Hovedgaden", "Anna") if mark.lower() in repr(seen).lower()]
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 @pytest.mark.parametrize("bad", [None, 7, "row", [], [1]])
 def test_a_bad_row_blocks_no_other(codec: DeliverIt, attempt: AttemptView, tracking: Call, bad: object) -> None:
     assert set(codec.read(tracking, listed(bad, row()), [attempt], LATE).observations) == {attempt.id}
@@ -360,7 +362,7 @@ def test_a_list_that_came_as_an_object_is_a_list(codec: DeliverIt, attempt: Atte
     assert set(codec.read(tracking, reply, [attempt], LATE).observations) == {attempt.id}
 
 
-@pytest.mark.trap("D-32")
+@pytest.mark.quirk("D-32")
 def test_the_old_cancel_link_is_known_after_a_new_one(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     refs = {**attempt.codec_state, "cancel": "uyPtNITg5cAOoKDViG2e", "cancel_history": TOKEN}
     accepted = replace(attempt, ref="uyPtNITg5cAOoKDViG2e", codec_state=refs)
@@ -381,7 +383,7 @@ def test_another_cancel_link_is_remembered_and_told(codec: DeliverIt, attempt: A
 # --- finding -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-60")
+@pytest.mark.quirk("D-60")
 def test_a_row_with_our_tag_is_adopted(codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime) -> None:
     reading = codec.read(finding, listed(row()), [unknown], now)
     (seen,) = reading.observations[unknown.id]
@@ -389,7 +391,7 @@ def test_a_row_with_our_tag_is_adopted(codec: DeliverIt, unknown: AttemptView, f
     assert (reading.absent, reading.duplicates) == (frozenset(), {})
 
 
-@pytest.mark.trap("D-52")
+@pytest.mark.quirk("D-52")
 def test_an_adopted_row_without_a_link_is_named_by_our_tag(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
@@ -399,7 +401,7 @@ def test_an_adopted_row_without_a_link_is_named_by_our_tag(
     assert later.ref == TOKEN
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.quirk("D-54")
 @pytest.mark.parametrize("reply", [Reply(404, NOTHING.encode()), listed()], ids=["404-D-54", "empty"])
 def test_an_empty_day_proves_absence(
     codec: DeliverIt, unknown: AttemptView, finding: Call, reply: Reply, now: datetime
@@ -414,7 +416,7 @@ def test_absence_is_said_only_of_what_the_look_up_covered(
     assert codec.read(tracking, listed(), [unknown], now) == Reading()
 
 
-@pytest.mark.trap("D-13", "D-61")
+@pytest.mark.quirk("D-13", "D-61")
 @pytest.mark.parametrize(
     ("other", "absent"),
     [
@@ -445,7 +447,8 @@ def test_a_row_that_was_seen_before_is_never_absent(
     assert reading.observations[unknown.id][0].notes == ("rows_vanished",)
 
 
-@pytest.mark.trap("D-60")
+@pytest.mark.fault("F-37")
+@pytest.mark.quirk("D-60")
 def test_the_oldest_of_two_with_our_tag_is_adopted_and_the_other_named(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
@@ -489,6 +492,7 @@ def test_what_is_no_list_is_unreadable_and_no_absence(
     assert isinstance(error_of(lambda: codec.read(finding, Reply(status, body.encode()), [unknown], now)), Unreadable)
 
 
+@pytest.mark.fault("F-37")
 @pytest.mark.parametrize(
     ("status", "body", "headers", "shut_out", "wait"),
     [
@@ -519,7 +523,7 @@ WORDS = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sa
 ROWS = st.dictionaries(st.sampled_from(sorted(row())), WORDS | st.dictionaries(st.text(max_size=8), WORDS, max_size=3))
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
 def test_no_row_raises_and_none_hides_ours(

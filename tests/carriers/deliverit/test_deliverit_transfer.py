@@ -126,7 +126,7 @@ def driven(codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 # --- handing over --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-13", "D-16", "D-71", "D-73", "D-79")
+@pytest.mark.quirk("D-13", "D-16", "D-71", "D-73", "D-79")
 @pytest.mark.parametrize("encoding", ["form", "json"])
 def test_an_order_is_handed_over_whole_and_paid(
     account: DeliverItAccount, booking: Booking, now: datetime, encoding: str
@@ -144,7 +144,7 @@ def test_an_order_is_handed_over_whole_and_paid(
     }  # fmt: skip
 
 
-@pytest.mark.trap("D-19", "D-71")
+@pytest.mark.quirk("D-19", "D-71")
 @pytest.mark.parametrize("mode", ["book", "transfer"])
 def test_an_unpaid_order_is_refused_in_either_mode_before_any_call(
     account: DeliverItAccount, booking: Booking, now: datetime, mode: str
@@ -171,14 +171,14 @@ def test_only_what_is_handed_over_can_be_changed(account: DeliverItAccount, code
     assert isinstance(codec, Amends)
 
 
-@pytest.mark.trap("D-24", "D-70", "D-72")
+@pytest.mark.quirk("D-24", "D-70", "D-72")
 def test_an_order_that_was_handed_over_waits_for_somebody_to_book_its_driver(
     codec: DeliverIt, booking: Booking, now: datetime
 ) -> None:
     assert codec.read_booking(booking, said(201, CREATED), now) == Booked(STANDING)
 
 
-@pytest.mark.trap("D-02", "D-72")
+@pytest.mark.quirk("D-02", "D-72")
 @pytest.mark.parametrize(
     "links",
     [
@@ -193,7 +193,7 @@ def test_an_order_whose_links_cannot_be_read_stands_without_a_number(
     assert codec.read_booking(booking, said(201, {**CREATED, **links}), now) == Booked(UNNAMED)
 
 
-@pytest.mark.trap("D-01", "D-02")
+@pytest.mark.quirk("D-01", "D-02")
 def test_a_link_of_an_order_on_another_host_is_told_and_never_followed(
     codec: DeliverIt, booking: Booking, waiting: AttemptView, now: datetime
 ) -> None:
@@ -211,7 +211,7 @@ def test_a_link_of_an_order_on_another_host_is_told_and_never_followed(
         pytest.param("Something else", Reason.UNKNOWN, id="other"),
     ],
 )
-@pytest.mark.trap("D-08", "D-73")
+@pytest.mark.quirk("D-08", "D-73")
 def test_a_documented_400_refuses_a_transfer(
     codec: DeliverIt, booking: Booking, now: datetime, message: str, reason: Reason
 ) -> None:
@@ -220,7 +220,7 @@ def test_a_documented_400_refuses_a_transfer(
     assert (error.reason, error.text) == (reason, message)
 
 
-@pytest.mark.trap("D-75")
+@pytest.mark.quirk("D-75")
 def test_an_order_that_was_not_saved_may_be_sent_again(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     error = error_of(lambda: codec.read_booking(booking, refused(STRANGE), now))
     assert (type(error), getattr(error, "account", None)) == (Unavailable, False)
@@ -239,7 +239,7 @@ def test_an_order_that_was_not_saved_may_be_sent_again(codec: DeliverIt, booking
         pytest.param(429, NOT_HERE, Throttled, id="429"),
     ],
 )
-@pytest.mark.trap("D-74", "D-79", "D-80")
+@pytest.mark.quirk("D-74", "D-79", "D-80")
 def test_any_other_answer_to_a_transfer_is_doubt_or_the_accounts_trouble(
     codec: DeliverIt, booking: Booking, now: datetime, status: int, body: Any, raised: type[CarrierError]
 ) -> None:
@@ -249,7 +249,7 @@ def test_any_other_answer_to_a_transfer_is_doubt_or_the_accounts_trouble(
 # --- in doubt ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-60", "D-74")
+@pytest.mark.quirk("D-60", "D-74")
 def test_a_transfer_in_doubt_is_sent_again_under_the_same_number(
     codec: DeliverIt, booking: Booking, lost: AttemptView, now: datetime
 ) -> None:
@@ -257,7 +257,7 @@ def test_a_transfer_in_doubt_is_sent_again_under_the_same_number(
     assert again == replace(first, operation=Operation.FIND)
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_transfer_that_was_written_off_is_looked_for_and_never_sent_again(
     codec: DeliverIt, lost: AttemptView, now: datetime
 ) -> None:
@@ -281,7 +281,7 @@ def test_a_transfer_that_cannot_be_said_again_keeps_no_other_from_it(
         ),
     ],
 )
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_transfer_sent_again_stands_either_way(
     codec: DeliverIt, lost: AttemptView, now: datetime, reply: Reply, seen: Observation
 ) -> None:
@@ -301,7 +301,7 @@ def test_a_transfer_sent_again_stands_either_way(
         (said(200, "<html>"), Unreadable),
     ],
 )
-@pytest.mark.trap("D-74", "D-75")
+@pytest.mark.quirk("D-74", "D-75")
 def test_no_other_answer_says_that_a_transfer_is_not_there(
     codec: DeliverIt, lost: AttemptView, now: datetime, reply: Reply, raised: type[CarrierError]
 ) -> None:
@@ -312,7 +312,7 @@ def test_no_other_answer_says_that_a_transfer_is_not_there(
 # --- once a driver is booked ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_a_driver_who_is_booked_by_hand_is_followed_by_our_tag(
     codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -322,7 +322,7 @@ def test_a_driver_who_is_booked_by_hand_is_followed_by_our_tag(
     )  # fmt: skip
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_a_list_without_a_driver_says_nothing_of_a_transfer(
     codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -330,7 +330,7 @@ def test_a_list_without_a_driver_says_nothing_of_a_transfer(
     assert codec.read(tracking, listed(strange), [waiting], now) == Reading()
 
 
-@pytest.mark.trap("D-52", "D-70")
+@pytest.mark.quirk("D-52", "D-70")
 def test_a_driver_is_known_by_his_link_once_he_was_seen(codec: DeliverIt, driven: AttemptView, tracking: Call) -> None:
     later = driven.pickup_at + timedelta(minutes=10)
     left = {**ROW, "remarks": "edited", "driverArrive": "20:14", "driverLeft": "20:20"}
@@ -338,7 +338,7 @@ def test_a_driver_is_known_by_his_link_once_he_was_seen(codec: DeliverIt, driven
     assert (seen.status, seen.ref) == (DeliveryStatus.PICKED_UP, NUMBER)
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
     codec: DeliverIt, driven: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -352,7 +352,7 @@ def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
     assert (alone.duplicates, replaced.duplicates) == ({}, {})
 
 
-@pytest.mark.trap("D-60", "D-70")
+@pytest.mark.quirk("D-60", "D-70")
 def test_a_second_driver_who_is_booked_by_hand_is_one_too_many(
     codec: DeliverIt, driven: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -364,7 +364,7 @@ def test_a_second_driver_who_is_booked_by_hand_is_one_too_many(
     )
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_an_order_without_a_number_is_named_by_its_drivers_link(
     codec: DeliverIt, waiting: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -375,7 +375,7 @@ def test_an_order_without_a_number_is_named_by_its_drivers_link(
     assert codec.cancel(booked, now, allow_paid=False).path == "/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"
 
 
-@pytest.mark.trap("D-53")
+@pytest.mark.quirk("D-53")
 def test_the_day_on_which_a_driver_was_seen_is_asked_for_ever_after(codec: DeliverIt, driven: AttemptView) -> None:
     filed = replace(driven, codec_state={**driven.codec_state, "day": "2026-11-25"})
     assert "2026-11-25" in [call.context for call in codec.track([filed], filed.pickup_at)]
@@ -384,7 +384,7 @@ def test_the_day_on_which_a_driver_was_seen_is_asked_for_ever_after(codec: Deliv
 # --- changing it ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-77")
+@pytest.mark.quirk("D-77")
 def test_an_update_replaces_the_whole_order(
     codec: DeliverIt, booking: Booking, waiting: AttemptView, now: datetime
 ) -> None:
@@ -395,7 +395,7 @@ def test_an_update_replaces_the_whole_order(
     assert fields(call) == fields(codec.book(booking, now))
 
 
-@pytest.mark.trap("D-72", "D-76")
+@pytest.mark.quirk("D-72", "D-76")
 def test_an_update_that_went_well_says_error_true(codec: DeliverIt, waiting: AttemptView, now: datetime) -> None:
     assert codec.read_amended(waiting, said(200, UPDATED), now) == Observation(
         status=DeliveryStatus.AWAITING_CONFIRMATION,
@@ -424,14 +424,14 @@ def test_an_update_without_links_keeps_the_old_number(codec: DeliverIt, waiting:
         (said(401, NOT_HERE), Unreadable),
     ],
 )
-@pytest.mark.trap("D-76", "D-80")
+@pytest.mark.quirk("D-76", "D-80")
 def test_any_other_answer_is_no_update(
     codec: DeliverIt, waiting: AttemptView, now: datetime, reply: Reply, raised: type[CarrierError]
 ) -> None:
     assert type(error_of(lambda: codec.read_amended(waiting, reply, now))) is raised
 
 
-@pytest.mark.trap("D-71", "D-77")
+@pytest.mark.quirk("D-71", "D-77")
 def test_a_driver_order_an_unpaid_one_and_one_without_a_number_cannot_be_changed(
     codec: DeliverIt, attempt: AttemptView, waiting: AttemptView, driven: AttemptView, now: datetime
 ) -> None:
@@ -443,7 +443,7 @@ def test_a_driver_order_an_unpaid_one_and_one_without_a_number_cannot_be_changed
 # --- taking it back ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("D-72", "D-78")
+@pytest.mark.quirk("D-72", "D-78")
 def test_an_order_without_a_driver_is_taken_back_at_any_time(codec: DeliverIt, waiting: AttemptView) -> None:
     call = codec.cancel(waiting, waiting.pickup_at, allow_paid=False)
     assert (call.operation, call.method, call.path, call.body) == (
@@ -451,7 +451,7 @@ def test_an_order_without_a_driver_is_taken_back_at_any_time(codec: DeliverIt, w
     )  # fmt: skip
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 def test_a_driver_who_is_booked_has_the_cut_offs_of_any_other(codec: DeliverIt, driven: AttemptView) -> None:
     at = datetime(2026, 11, 21, 19, 15, tzinfo=UTC)
     assert codec.cancel(driven, at - timedelta(minutes=22), allow_paid=False).path == f"{PATH}/{NUMBER}/cancel"
@@ -463,7 +463,7 @@ def test_a_driver_who_is_booked_has_the_cut_offs_of_any_other(codec: DeliverIt, 
         assert error.reason is Reason.DEADLINE_PASSED
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_an_order_whose_number_nobody_told_cannot_be_taken_back_until_a_person_tells_it(
     codec: DeliverIt, waiting: AttemptView, now: datetime
 ) -> None:
@@ -473,7 +473,7 @@ def test_an_order_whose_number_nobody_told_cannot_be_taken_back_until_a_person_t
     assert codec.cancel(told, now, allow_paid=False).path == f"{PATH}/hlqONswckVx44Q0/cancel"
 
 
-@pytest.mark.trap("D-78")
+@pytest.mark.quirk("D-78")
 def test_canceled_true_is_the_last_word_only_where_no_driver_was_seen(
     codec: DeliverIt, waiting: AttemptView, driven: AttemptView
 ) -> None:
@@ -498,7 +498,7 @@ def test_canceled_true_is_the_last_word_only_where_no_driver_was_seen(
         pytest.param(said(500, ""), Uncertain, id="500"),
     ],
 )
-@pytest.mark.trap("D-78", "D-80")
+@pytest.mark.quirk("D-78", "D-80")
 def test_nothing_else_takes_an_order_back(
     codec: DeliverIt, waiting: AttemptView, reply: Reply, raised: type[CarrierError]
 ) -> None:
