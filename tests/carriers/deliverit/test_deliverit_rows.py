@@ -524,7 +524,7 @@ ROWS = st.dictionaries(st.sampled_from(sorted(row())), WORDS | st.dictionaries(s
 
 
 @pytest.mark.quirk("X-14")
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
 def test_no_row_raises_and_none_hides_ours(
     codec: DeliverIt, attempt: AttemptView, tracking: Call, changes: dict[str, Any], others: list[object]

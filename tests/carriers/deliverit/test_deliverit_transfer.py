@@ -508,7 +508,7 @@ def test_nothing_else_takes_an_order_back(
         assert (error.reason, error.text) == (Reason.DEADLINE_PASSED, TOO_LATE["message"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(status=st.sampled_from([200, 201, 202, 400, 401, 404, 500]), body=st.binary(max_size=80) | st.builds(
     lambda **said: json.dumps(said).encode(),
     error=st.booleans() | st.none(),
