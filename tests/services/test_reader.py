@@ -122,7 +122,7 @@ def test_a_malformed_message_is_buried_beside_a_good_one(desk: Desk) -> None:
     desk.bus.add_order(placed("3", notes="a\x00b"))
     assert desk.read() == 3
     assert (desk.known(), desk.unacknowledged()) == (["2011"], 0)
-    assert desk.reasons() == ["data.notes: holds a NUL character or half a surrogate pair", "message: not JSON"]
+    assert desk.reasons() == ["data.notes: contains a NUL character or an unpaired surrogate", "message: not JSON"]
 
 
 def test_the_same_malformed_text_in_two_entries_is_two_dead_letters(desk: Desk) -> None:
