@@ -39,9 +39,9 @@ format: $(READY) ## format the code and mend what lint can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write docs/settings.md, docs/traps.md and docs/schemas again from the code and the tests
+docs: $(READY) ## write the generated pages: docs/settings.md, api-quirks.md, faults.md and docs/schemas
 	@$(BIN)/python docs/write_settings.py
-	@$(BIN)/python docs/write_traps.py
+	@$(BIN)/python docs/write_test_tables.py
 	@$(BIN)/order-sync schema docs/schemas
 
 lock: $(READY) ## renew the versions in requirements.lock (needs uv)

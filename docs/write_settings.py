@@ -1,6 +1,6 @@
 """Write docs/settings.md from the settings models: `make docs`.
 
-The sentence below each field is its description; a field without one stops the script.
+The docstring below a field is its description; the script stops at a field without one.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,31 +18,31 @@ from worker.ordering_api.account import Ordering
 PREFIX = "ORDER_SYNC_"
 PAGE = Path(__file__).parent / "settings.md"
 PARTS = {"carriers", "ordering"}
-"""Fields that are sections of their own."""
+"""Fields with a section of their own."""
 
-TOLD = {"kind": "the name", "broker_url": "the Redis above", "bus_url": "the Redis above"}
-"""Defaults that a model cannot tell."""
+COMPUTED = {"kind": "the name", "broker_url": "the Redis above", "bus_url": "the Redis above"}
+"""Defaults that are not in a model."""
 
 HEAD = """\
 # Settings
 
 <!-- Written by `make docs` from the models in worker/config/settings.py and worker/carriers/. -->
 
-Every setting is an environment variable. The same keys in lower case may stand in `order-sync.toml`, in tables
-(`[carriers.borzo]`, `token = "..."`); `ORDER_SYNC_CONFIG` names another file. The environment wins. A name that ends in
-`_FILE` reads the value from a file, as secrets are mounted. What is wrong or missing stops a process at its start, with
-one message that names every fault and shows no value.
+Every setting is an environment variable. The file `order-sync.toml` may contain the same keys in lower case, in tables
+(`[carriers.borzo]`, `token = "..."`); `ORDER_SYNC_CONFIG` is the path of another file. The environment takes
+precedence. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted secrets. A process
+with a wrong or missing setting does not start; one message names every fault and shows no value.
 """
 CARRIERS_HEAD = """\
 ## Carriers
 
-`<NAME>` is the name of an account, which a store's list of carriers uses too. Two accounts at one carrier are two names
-with the same `KIND`; a `-` in a name is written `_` here. An account exists as soon as one of its variables is set.
+`<NAME>` is the name of an account, as in a store's list of carriers. Two accounts at one carrier are two names with the
+same `KIND`. A `-` in a name is written as `_` here. An account exists as soon as one of its variables is set.
 """
 
 
 def render() -> str:
-    """Write the page."""
+    """Return the text of the page."""
     return "\n".join([HEAD, *_general(), CARRIERS_HEAD, *_carriers()]).rstrip() + "\n"
 
 
@@ -56,17 +56,15 @@ def _general() -> Iterator[str]:
 
 def _carriers() -> Iterator[str]:
     stem = f"{PREFIX}CARRIERS__<NAME>__"
-    yield "### Every account\n\nWhat must be set here has a default of its kind below.\n"
+    yield "### Every account\n\nA setting that must be set here has a default for its kind below.\n"
     yield from _table(stem, CarrierAccount, {"name"})
     for kind, codec in sorted(KINDS.items()):
         model = codec.account_type
         yield f"\n### `KIND` {kind}\n"
-        yield from _table(
-            stem, model, {name for name in CarrierAccount.model_fields if _as_in_every_account(model, name)}
-        )
+        yield from _table(stem, model, {name for name in CarrierAccount.model_fields if _is_general(model, name)})
 
 
-def _as_in_every_account(model: type[CarrierAccount], name: str) -> bool:
+def _is_general(model: type[CarrierAccount], name: str) -> bool:
     return name in {"name", "kind"} or _default(model, name) == _default(CarrierAccount, name)
 
 
@@ -75,29 +73,28 @@ def _table(stem: str, model: type[BaseModel], without: Collection[str] = ()) -> 
     yield "| --- | --- | --- |"
     for name, field in model.model_fields.items():
         if name not in without:
-            default = TOLD.get(name) or _written(field) + _others(field)
-            yield f"| `{stem}{name.upper()}` | {default} | {_sentence(model, name)} |"
+            default = COMPUTED.get(name) or _shown(field) + _other_choices(field)
+            yield f"| `{stem}{name.upper()}` | {default} | {_description(model, name)} |"
 
 
-def _sentence(model: type[BaseModel], name: str) -> str:
-    """Give what the models say of a field; a carrier's, which only has another default, says it no second time."""
-    said = model.model_fields[name].description or CarrierAccount.model_fields[name].description
-    if not said:
-        raise SystemExit(f"{model.__name__}.{name} has no sentence below it")
-    return " ".join(said.split())
+def _description(model: type[BaseModel], name: str) -> str:
+    """Return a field's description; a carrier's field that only changes the default has that of every account."""
+    text = model.model_fields[name].description or CarrierAccount.model_fields[name].description
+    if not text:
+        raise SystemExit(f"{model.__name__}.{name} has no docstring")
+    return " ".join(text.split())
 
 
-def _others(field: FieldInfo) -> str:
-    """List what else may be chosen."""
-    words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    return "".join(f", `{word}`" for word in words if word not in {"", field.default})
+def _other_choices(field: FieldInfo) -> str:
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return "".join(f", `{choice}`" for choice in choices if choice not in {"", field.default})
 
 
 def _default(model: type[BaseModel], name: str) -> Any:
     return model.model_fields[name].get_default(call_default_factory=False)
 
 
-def _written(field: FieldInfo) -> str:
+def _shown(field: FieldInfo) -> str:
     if field.is_required():
         return "*must be set*"
     value = field.get_default(call_default_factory=True)
@@ -108,7 +105,7 @@ def _written(field: FieldInfo) -> str:
     if isinstance(value, frozenset):
         return f"`{','.join(map(str, sorted(value)))}`"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} `{word}`" for key, word in value.items())
+        return ", ".join(f"{key} `{each}`" for key, each in value.items())
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

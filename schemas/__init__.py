@@ -1,4 +1,4 @@
-"""The published language: what comes in, what goes out, and the words both use.
+"""The published language: the messages in, the events out, and the vocabulary that both use.
 
-Imports nothing of ours, so that a platform or a subscriber can install and import it alone.
+This package imports no other of ours, so a platform or a subscriber can use it alone.
 """

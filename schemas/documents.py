@@ -1,6 +1,6 @@
-"""The contract as documents: the JSON Schema of every message, and both streams as AsyncAPI 3.0.
+"""The published documents: a JSON Schema of every message and event, and both streams as AsyncAPI 3.0.
 
-They are made from the models that read and write the messages, so they cannot say anything else.
+They are generated from the models that read and write the messages, so they always agree with the code.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ from schemas.events import (
     EventType,
     OrderEvent,
 )
+from schemas.messages import Cancellation, Envelope, OrderRef
 from schemas.order import ORDER_SCHEMA, Order
-from schemas.orders import Cancellation, Envelope, OrderRef
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGES_IN: dict[str, tuple[str, ...]] = {
@@ -39,7 +39,7 @@ MODELS: dict[str, tuple[type[BaseModel], str]] = {
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """Make every document, by its file name."""
+    """Return every document by its file name."""
     schemas = {f"{name}.schema.json": _schema(*entry) for name, entry in MODELS.items()}
     return {**schemas, "asyncapi.json": _asyncapi()}
 
@@ -61,14 +61,14 @@ def _asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/cloudevents+json",
         "channels": {
-            "orders": _channel("The platform puts orders here.", list(MESSAGES_IN)),
+            "orders": _channel("The platform publishes orders here.", list(MESSAGES_IN)),
             "deliveries": _channel(
-                "What becomes of them: at least once, ordered per delivery by `sequence`.", list(EventType)
+                "What happens to the orders: at least once, ordered per delivery by `sequence`.", list(EventType)
             ),
         },
         "operations": {
             "readOrders": {"action": "receive", "channel": {"$ref": "#/channels/orders"}},
-            "tellDeliveries": {"action": "send", "channel": {"$ref": "#/channels/deliveries"}},
+            "publishDeliveries": {"action": "send", "channel": {"$ref": "#/channels/deliveries"}},
         },
         "components": {"messages": {**_incoming(), **_outgoing()}},
     }
@@ -84,12 +84,12 @@ def _incoming() -> dict[str, Any]:
 
 
 def _outgoing() -> dict[str, Any]:
-    # What an event is about stands before the dot of its type: an order without a delivery, a delivery, or a carrier.
+    # An event's type begins with its subject: `order` (one without a delivery), `delivery` or `carrier`.
     return {str(kind): _message(str(kind), "event", (f"{kind.partition('.')[0]}-event",)) for kind in EventType}
 
 
 def _message(kind: str, envelope: str, data: tuple[str, ...]) -> dict[str, Any]:
     shapes = [{"$ref": f"./{name}.schema.json"} for name in data]
     payload = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
-    told = {"type": "object", "properties": {"type": {"const": kind}, "data": payload}}
-    return {"name": kind, "payload": {"allOf": [{"$ref": f"./{envelope}.schema.json"}, told]}}
+    content = {"type": "object", "properties": {"type": {"const": kind}, "data": payload}}
+    return {"name": kind, "payload": {"allOf": [{"$ref": f"./{envelope}.schema.json"}, content]}}

@@ -1,7 +1,7 @@
-"""The messages out: CloudEvents 1.0 with one normalised shape for every carrier.
+"""The events out: CloudEvents 1.0 in one format for every carrier.
 
-An event never holds the customer's name, phone or address, and no credential; the courier's contact is the one
-exception, because the shop must be able to ring.
+An event never contains the customer's name, phone number or address, nor a credential. It does contain the courier's
+name and phone number, because the shop must be able to call them.
 """
 
 from datetime import datetime
@@ -19,11 +19,11 @@ ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
 CARRIER_EVENT_SCHEMA = "urn:order-sync:carrier-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
-"""The namespace of every id that is derived from another: deliveries from orders, events from deliveries."""
+"""The namespace of derived ids: those of deliveries from orders, those of events from deliveries."""
 
 
 class EventType(StrEnum):
-    """What an event tells."""
+    """The type of an event."""
 
     STATUS_CHANGED = "delivery.status_changed"
     UPDATED = "delivery.updated"
@@ -45,7 +45,7 @@ class EventType(StrEnum):
 
 
 def rfc3339(moment: datetime) -> str:
-    """Write an aware UTC time as RFC 3339 with a Z."""
+    """Return an aware UTC time as RFC 3339 text that ends in Z."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
@@ -58,7 +58,7 @@ class _Model(BaseModel):
 
 
 class RawWord(_Model):
-    """The carrier's own word, as it said it."""
+    """The carrier's own status, unchanged."""
 
     entity: str
     code: str
@@ -66,7 +66,7 @@ class RawWord(_Model):
 
 
 class CourierInfo(_Model):
-    """Who brings the order."""
+    """The courier of the order."""
 
     name: str | None = None
     phone: str | None = None
@@ -76,7 +76,7 @@ class CourierInfo(_Model):
 
 
 class PriceInfo(_Model):
-    """What the delivery costs."""
+    """The price of the delivery."""
 
     amount: Amount
     currency: str
@@ -84,7 +84,7 @@ class PriceInfo(_Model):
 
 
 class ProofInfo(_Model):
-    """Proof of delivery. Who took it is not told by name: it may be the customer."""
+    """Proof of delivery. The recipient's name is left out, because it may be the customer's."""
 
     recipient_position: str | None = None
     place_photo_url: str | None = None
@@ -135,9 +135,9 @@ class OrderEvent(_Model):
 
 
 class CarrierEvent(_Model):
-    """The data of `carrier.paused` and `carrier.resumed`: an account that is not called, and why, since when.
+    """The data of `carrier.paused` and `carrier.resumed`: which account, why, and since when.
 
-    `by` is who decided it: `carrier` (it shut us out), `probe` (it lets us in again) or `operator`.
+    `by` is who decided it: `carrier` (it refused our credentials), `probe` (it accepts them again) or `operator`.
     """
 
     carrier: str
@@ -164,20 +164,20 @@ class CloudEvent(_Model):
 
 
 def event_id(key: str, sequence: int) -> str:
-    """Derive an event's id from its key and sequence, so that a repeat carries the same id."""
+    """Return an event's id, derived from its key and sequence so that a repeat has the same id."""
     return str(uuid5(NAMESPACE, f"{key}/{sequence}"))
 
 
 def skipped_key(delivery: str) -> str:
-    """Derive the key of what is told of a skipped order from the id its delivery would have."""
+    """Return the key of a skipped order's event, derived from the id that its delivery would have."""
     return str(uuid5(UUID(delivery), "skipped"))
 
 
 def carrier_key(account: str) -> str:
-    """Derive the key of what is told of a carrier account."""
+    """Return the key of a carrier account's events."""
     return str(uuid5(NAMESPACE, f"carrier:{account}"))
 
 
 def delivery_id(source: str, order_id: str) -> str:
-    """Derive a delivery's id from the order it belongs to: one order, one delivery, for ever."""
+    """Return the id of an order's delivery. The same order always has the same delivery."""
     return str(uuid5(NAMESPACE, f"{source}\n{order_id}"))

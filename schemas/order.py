@@ -1,6 +1,6 @@
-"""An order in our words (`urn:order-sync:order:1`), whoever said it first.
+"""The order in our format (`urn:order-sync:order:1`), whatever platform it comes from.
 
-Money is Decimal with two places, times are UTC, and a word or number that has to be guessed at is refused.
+Money is Decimal with two places, times are UTC, and a value that is not exact is refused.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\
 
 
 class DeliveryType(StrEnum):
-    """How the customer gets the order; only `delivery` is dispatched."""
+    """How the customer receives the order; only `delivery` is dispatched."""
 
     DELIVERY = "delivery"
     PICKUP = "pickup"
@@ -44,7 +44,7 @@ class DeliveryType(StrEnum):
 
 
 DELIVERY_TYPE_BY_NUMBER = dict(zip("12345", DeliveryType, strict=True))
-"""Ordering's numbers 1 to 5 (Ordering, "Delivery types")."""
+"""The Ordering platform's numbers 1 to 5 (Ordering, "Delivery types")."""
 
 
 def _delivery_type(value: object) -> object:
@@ -58,19 +58,19 @@ _TYPE_SCHEMA = WithJsonSchema({"enum": [*DeliveryType, *DELIVERY_TYPE_BY_NUMBER,
 def _money(value: object) -> object:
     if isinstance(value, Decimal) or (isinstance(value, str) and _MONEY.fullmatch(value)):
         return value
-    raise ValueError('money is a decimal string such as "125.00", never a number')
+    raise ValueError('money must be a decimal string such as "125.00", not a number')
 
 
 def _instant(value: object) -> object:
-    # pydantic alone would take a number, or digits in a string, for seconds since 1970.
+    # pydantic alone would read a number, or digits in a string, as seconds since 1970.
     if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return value
-    raise ValueError("a time is RFC 3339 text with an offset")
+    raise ValueError("a time must be RFC 3339 text with an offset")
 
 
 def _utc(value: datetime) -> datetime:
     if value.year not in CENTURY:
-        raise ValueError("a time lies in this century")
+        raise ValueError("the year must be between 2000 and 2099")
     return value.astimezone(UTC)
 
 
@@ -87,20 +87,20 @@ Integer = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 
 
 class Model(BaseModel):
-    """Frozen, tolerant of fields that a newer platform may add, and silent about values in its errors."""
+    """Base of the incoming models: frozen, ignores unknown fields, and shows no values in its errors."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class Customer(Model):
-    """Who receives the order."""
+    """The customer who receives the order."""
 
     name: str = Field(min_length=1, max_length=350)
     phone: str = Field(min_length=1, max_length=64)
 
 
 class Dropoff(Model):
-    """Where the order goes."""
+    """The address that the order is delivered to."""
 
     street: str = Field(min_length=1)
     unit: str = ""
@@ -114,12 +114,12 @@ class Dropoff(Model):
     @model_validator(mode="after")
     def _whole_position(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("latitude and longitude come together or not at all")
+            raise ValueError("latitude and longitude must be given together")
         return self
 
 
 class Payment(Model):
-    """What the customer owes at the door, if anything. `change_for` is the note tendered, not the amount due."""
+    """How the order is paid. `change_for` is the banknote that the customer will hand over, not the amount due."""
 
     prepaid: StrictBool
     amount: Money
@@ -129,7 +129,7 @@ class Payment(Model):
 
 
 class Item(Model):
-    """One line of the order, for the carrier's description of the parcel."""
+    """One line of the order; carriers get it as part of the parcel's description."""
 
     name: str
     quantity: Integer = 1
@@ -137,7 +137,7 @@ class Item(Model):
 
 
 class Order(Model):
-    """An order as the bus carries it (`urn:order-sync:order:1`)."""
+    """An order as a message contains it (`urn:order-sync:order:1`)."""
 
     order_id: Identifier
     order_number: str = ""
@@ -156,14 +156,14 @@ class Order(Model):
 
     @property
     def number(self) -> str:
-        """What people read on the ticket."""
+        """The number on the ticket: `order_number`, or the id without one."""
         return self.order_number or self.order_id
 
 
 def fingerprint(order: Order) -> str:
-    """Hash what the order says, as SHA-256 in hex: the same content in any spelling has the same fingerprint.
+    """Return the SHA-256 of an order's content in hex. The same content has the same fingerprint in any spelling.
 
-    `revision` and `status` are left out: they move without anything a courier would have to know.
+    `revision` and `status` are left out, because they change without changing anything for a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

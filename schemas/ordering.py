@@ -1,6 +1,6 @@
-"""How the Ordering platform's own order becomes ours, and what its statuses mean to us.
+"""The Ordering platform's orders and statuses, translated into ours.
 
-What is not said is never derived: what is needed and absent is refused by the platform's name for it.
+Nothing is guessed: an order without a required field is refused, and the reason gives the platform's name of the field.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from schemas.json_reader import MalformedError, explain
 from schemas.order import DELIVERY_TYPE_BY_NUMBER, DeliveryType, Order
 from schemas.ordering_wire import RawCustomer, RawOrder, RawProduct
-from schemas.reading import MalformedError, explain
 from schemas.status import PlatformStatus as P
 
 ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
@@ -23,64 +23,64 @@ ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
 
 @dataclass(frozen=True, slots=True)
 class ProjectDefaults:
-    """What an Ordering project knows and its orders may leave unsaid; configuration, never a guess.
-
-    `country` is ISO 3166 alpha-2, `currency` ISO 4217, `timezone` an IANA name. `paymethods` tells by the gateway's
-    name or the paymethod's id (as text) whether the order is prepaid; it goes before what is known of gateways (O-05).
-    """
+    """Settings of an Ordering project that its orders do not contain."""
 
     country: str = ""
+    """ISO 3166 alpha-2."""
     currency: str = ""
+    """ISO 4217."""
     timezone: str = ""
+    """An IANA name."""
     paymethods: Mapping[str, bool] = field(default_factory=dict)
+    """Whether an order is prepaid, by gateway or by paymethod id; overrides PREPAID and AT_THE_DOOR (O-05)."""
 
 
 NO_DEFAULTS = ProjectDefaults()
 
 AT_THE_DOOR = {"cash": "cash", "card_delivery": "card"}
-"""The gateways that are paid to the courier, and with what."""
+"""The gateways that mean payment to the courier, and how it is paid."""
 
 PREPAID = frozenset({
     "apple_pay", "authorize", "checkout_pro_mercadopago", "credomatic", "epayco", "global_apple_pay",
     "global_google_pay", "google_pay", "interswitch", "paypal", "paypal_express", "square", "stripe", "stripe_checkout",
     "stripe_connect", "stripe_direct", "stripe_redirect",
 })  # fmt: skip
-"""The gateways that have the money before the order is placed; not `stripe_link`, which is paid some time later."""
+"""The gateways that are paid before the order is placed. `stripe_link` is paid later, so it is not one of them."""
 
 
 class Reaction(StrEnum):
-    """What a status of the platform means to us."""
+    """What we do about a status of the platform."""
 
     DISPATCH = "dispatch"
-    """A new order: dispatch it, unless the gate waits for the shop."""
+    """A new order: dispatch it, unless its gate waits for the shop."""
     SCHEDULE = "schedule"
     """An order for later: dispatch it when its time comes."""
     ACCEPTED = "accepted"
-    """The shop has accepted: the gate `accepted` opens."""
+    """The shop has accepted the order: open the gate `accepted`."""
     READY = "ready"
-    """The kitchen has it ready: the gate `ready` opens."""
+    """The food is ready: open the gate `ready`."""
     NOT_READY = "not_ready"
-    """The kitchen is late and a courier waits."""
+    """The food is late and a courier is waiting."""
     SEEKING = "seeking"
-    """A courier is being sought: our own echo."""
+    """The platform is looking for a courier: our own status comes back."""
     COURIER = "courier"
-    """A courier is at work: our own echo, or the platform's own driver when none of ours is."""
+    """A courier is at work: our own status comes back, or the platform's own driver has the order."""
     ENDED = "ended"
-    """A courier has ended it: our own echo, or closed when none of ours did."""
+    """A courier has finished: our own status comes back, or the order is closed when no courier of ours has."""
     CLOSED = "closed"
-    """The platform has closed the order: stop, and cancel nothing."""
+    """The platform has closed the order: send no courier, and cancel none."""
     CANCEL = "cancel"
-    """The order is off: cancel the courier."""
+    """The order is cancelled: cancel the courier."""
     OPERATOR = "operator"
-    """It cannot be told whether the order or only its driver is gone: a person decides."""
+    """It is unclear whether the order or only its driver was cancelled: an operator decides."""
     OUT_OF_SCOPE = "out_of_scope"
-    """The end of an order that the customer fetches."""
+    """The end of an order that the customer picks up."""
     IGNORE = "ignore"
-    """Nothing about a courier: the customer who fetches it is near, or a number we do not know (O-25)."""
+    """Nothing about a courier: the customer is near, to pick up the order, or the number is unknown (O-25)."""
 
     @property
     def skips(self) -> str | None:
-        """Why an order that is placed with such a status, no courier of ours being at it, is not dispatched."""
+        """The reason not to dispatch a new order with this status; None where it is dispatched."""
         return SKIPS.get(self)
 
 
@@ -122,25 +122,25 @@ INBOUND: dict[int, Reaction] = {
     P.DRIVER_WAITING_FOR_ORDER: Reaction.COURIER,
     P.ACCEPTED_BY_DRIVER_COMPANY: Reaction.COURIER,
 }
-"""Every status of Ordering's "Orders statuses"."""
+"""The reaction to every status of the platform (Ordering, "Orders statuses")."""
 
 OPEN = frozenset(
     status
     for status, reaction in INBOUND.items()
     if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
 )
-"""What an order that still needs a courier may stand at. Not 14: somebody's driver is in the shop already."""
+"""The statuses of an order that still needs a courier. Not 14: there, a driver is already in the shop."""
 
 
 def reaction_to(status: int | None) -> Reaction:
-    """Tell what a status means to us. None, a platform that says none, is not 0, though both are dispatched (O-11)."""
+    """Return the reaction to a status; an order without one is dispatched, as is one with 0 (O-11)."""
     return Reaction.DISPATCH if status is None else INBOUND.get(status, Reaction.IGNORE)
 
 
 def read_order(raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Order:
-    """Turn the platform's order into ours; `raw` is the order itself, without the API's `{"error", "result"}`.
+    """Return our order for the platform's; `raw` is the order itself, without the API's `{"error", "result"}`.
 
-    Raises MalformedError that names the platform's field and no value.
+    Raises MalformedError, which gives the platform's name of the field and no value.
     """
     try:
         order = RawOrder.model_validate(raw)
@@ -150,11 +150,11 @@ def read_order(raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS) -
 
 
 def _order(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
-    _demand({"id": raw.id, "business_id": raw.business_id, "delivery_type": raw.delivery_type})
+    _require({"id": raw.id, "business_id": raw.business_id, "delivery_type": raw.delivery_type})
     delivery_type = DELIVERY_TYPE_BY_NUMBER.get(raw.delivery_type)
     if delivery_type is None:
         raise MalformedError("delivery_type: not one of 1 to 5")
-    journey = _journey(raw, project) if delivery_type is DeliveryType.DELIVERY else STAYS
+    for_courier = _for_courier(raw, project) if delivery_type is DeliveryType.DELIVERY else NO_COURIER
     return {
         "order_id": raw.id,
         "revision": _revision(raw),
@@ -163,26 +163,26 @@ def _order(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
         "status": raw.status,
         "items": [_item(product) for product in raw.products if product.name],
         "notes": raw.comment,
-        **journey,
+        **for_courier,
     }
 
 
-STAYS: dict[str, Any] = {
+NO_COURIER: dict[str, Any] = {
     "customer": {"name": "-", "phone": "-"},
     "dropoff": {"street": "-"},
     "payment": {"prepaid": True, "amount": "0.00", "currency": "XXX", "method": "none"},
 }
-"""What stands for the journey of an order that makes none: it is skipped, so nothing may be missing from it.
+"""Placeholders of an order that is not delivered: it is skipped, so it needs neither an address nor a payment.
 
 `XXX` is ISO 4217 for "no currency".
 """
 
 
-def _journey(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
+def _for_courier(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
     customer, phone = raw.customer, _phone(raw.customer)
     amount = raw.total if raw.summary.total is None else raw.summary.total
     currency = raw.currency or project.currency
-    _demand({
+    _require({
         "customer.cellphone": phone,
         "customer.address": customer.address,
         "summary.total": amount,
@@ -197,14 +197,14 @@ def _journey(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
     }
 
 
-def _demand(needed: Mapping[str, object]) -> None:
-    missing = [path for path, value in needed.items() if value in (None, "")]
+def _require(fields: Mapping[str, object]) -> None:
+    missing = [path for path, value in fields.items() if value in (None, "")]
     if missing:
         raise MalformedError("; ".join(f"{path}: missing" for path in missing))
 
 
 def _revision(raw: RawOrder) -> int:
-    """Count the seconds from creation to the last change: the platform numbers no revisions, and this only grows."""
+    """Return a revision, since the platform has none: the seconds from creation to the last change, plus 1."""
     if raw.created_at is None or raw.updated_at is None:
         return 1
     return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))
@@ -215,9 +215,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _deliver_at(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
-    """Find the promised time; None, as soon as possible, when it is not later than the order itself (O-06).
+    """Return the requested time; None (as soon as possible) when it is not later than the order itself (O-06).
 
-    `delivery_datetime` is in the shop's time, in the hour that autumn shows twice the first of the two;
+    `delivery_datetime` is in the shop's time; an ambiguous hour in autumn is the first of the two.
     `delivery_datetime_utc` and `created_at` are in UTC.
     """
     due = _due(raw, project)
@@ -235,7 +235,7 @@ def _due(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
 
 
 def _zone(name: str) -> ZoneInfo:
-    _demand({"delivery_datetime_utc": name, "business.timezone": name})
+    _require({"delivery_datetime_utc": name, "business.timezone": name})
     try:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):
@@ -243,7 +243,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _name(customer: RawCustomer) -> str:
-    # A guest may have given no name; the address and the phone are what a courier cannot do without.
+    # A guest may have given no name, and a courier needs only the address and the phone number.
     parts = (customer.name, customer.middle_name, customer.lastname, customer.second_lastname)
     return " ".join(filter(None, parts)) or "Guest"
 
@@ -256,18 +256,18 @@ def _phone(customer: RawCustomer) -> str:
 
 
 def _dropoff(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
-    customer, place = raw.customer, raw.customer.location
-    if place.lat is None or place.lng is None:
-        place = raw.location  # "the user's location", beside the customer instead of in it
-    known = place.lat is not None and place.lng is not None
+    customer, position = raw.customer, raw.customer.location
+    if position.lat is None or position.lng is None:
+        position = raw.location  # "the user's location": a field of the order, not of the customer
+    known = position.lat is not None and position.lng is not None
     return {
         "street": customer.address,
         "unit": customer.internal_number,
         "postal_code": customer.zipcode,
         "city": customer.city,
         "country": project.country,
-        "latitude": place.lat if known else None,
-        "longitude": place.lng if known else None,
+        "latitude": position.lat if known else None,
+        "longitude": position.lng if known else None,
         "notes": "\n".join(filter(None, (customer.address_notes, raw.delivery_option.name))),
     }
 
@@ -277,8 +277,8 @@ def _payment(raw: RawOrder, project: ProjectDefaults, amount: Decimal) -> dict[s
     gateway = raw.paymethod.gateway
     method = AT_THE_DOOR.get(gateway, gateway or ("card" if prepaid else "cash"))
     if not prepaid and any(event.wallet_event for event in raw.payment_events):
-        raise MalformedError("payment_events: partly paid from a wallet, and what is still due is not told")
-    # O-04: `cash` is the note tendered; what is due is the total.
+        raise MalformedError("payment_events: partly paid from a wallet, and the amount still due is not given")
+    # O-04: `cash` is the banknote that the customer will hand over; the amount due is the total.
     tendered = raw.cash if not prepaid and raw.cash and raw.cash >= amount else None
     return {"prepaid": prepaid, "method": method, "change_for": tendered}
 
@@ -290,7 +290,7 @@ def _is_prepaid(raw: RawOrder, project: ProjectDefaults) -> bool:
             return project.paymethods[key]
     if gateway not in PREPAID and gateway not in AT_THE_DOOR:
         raise MalformedError(
-            "paymethod.gateway: unknown whether it is prepaid or paid at the door; the settings can tell"
+            "paymethod.gateway: unknown whether it is prepaid or paid at the door; set PAYMETHODS for it"
         )
     return gateway in PREPAID
 

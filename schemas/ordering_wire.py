@@ -1,7 +1,7 @@
-"""The Ordering platform's order in its own words: the fields that its open-source apps read.
+"""The Ordering platform's order in its own format: the fields that its open-source apps read.
 
-The API document lists attributes but shows no body; the names are from Ordering-Inc's ordering-components and
-Ordering-UI-Native with its sample orders. Everything may be missing; what is there must be of its kind.
+The API document lists attributes but shows no body. The names come from Ordering-Inc's ordering-components and from the
+sample orders of Ordering-UI-Native. Any field may be missing; a field that is present must have the right type.
 """
 
 import re
@@ -27,7 +27,7 @@ def _amount(value: object) -> Decimal | None:
     if value in (None, ""):
         return None
     try:
-        # Through text (O-22): Decimal(0.1) would be 0.1000000000000000055.
+        # Via text (O-22): Decimal(0.1) would be 0.1000000000000000055.
         amount = Decimal(str(value)) if isinstance(value, (int, float, str)) else None
     except InvalidOperation:
         amount = None
@@ -44,9 +44,9 @@ def _moment(value: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise ValueError("no such date or time") from None  # without the value, which the first error repeats
+        raise ValueError("no such date or time") from None  # the original error contains the value
     if moment.year not in CENTURY:
-        raise ValueError("a time lies in this century")
+        raise ValueError("the year must be between 2000 and 2099")
     return moment
 
 
@@ -59,13 +59,13 @@ def _or_nothing(value: object) -> object:
 
 
 def _position(value: object) -> object:
-    # Optional beside the address, and 0/0 is the sea: what cannot be a place is no place.
+    # The position is optional, and 0/0 is in the sea: anything that cannot be a position counts as none.
     return value if isinstance(value, dict) and (value.get("lat") or value.get("lng")) else {}
 
 
 def _no_flag(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("not a number")  # noqa: TRY004 - reported as a fault
+        raise ValueError("not a number")  # noqa: TRY004 - pydantic reports it as a fault
     return None if value == "" else value
 
 
@@ -76,20 +76,20 @@ RawStatus = Annotated[int | None, BeforeValidator(_no_flag)]
 
 
 class Raw(BaseModel):
-    """One object of the platform. What has no field here, `pay_data` first of all, ends here (O-22)."""
+    """Base of the platform's objects. Fields that are not listed, above all `pay_data`, are dropped (O-22)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class RawLocation(Raw):
-    """A place on the map."""
+    """A position on the map."""
 
     lat: float | None = None
     lng: float | None = None
 
 
 class RawCustomer(Raw):
-    """The customer and the address as they were when the order was placed."""
+    """The customer and their address, as they were when the order was placed."""
 
     name: RawText = ""
     middle_name: RawText = ""
@@ -108,31 +108,31 @@ class RawCustomer(Raw):
 
 
 class RawBusiness(Raw):
-    """The shop as it was when the order was placed. Its `id` is the copy's; the shop's is `business_id`."""
+    """The shop as it was when the order was placed. Its `id` is that of the copy; `business_id` is the shop's."""
 
     timezone: RawText = ""
 
 
 class RawPaymethod(Raw):
-    """How the order is paid."""
+    """The payment method of the order."""
 
     gateway: RawText = ""
 
 
 class RawPayment(Raw):
-    """One step of paying; `wallet_event` is there when it came out of a wallet."""
+    """One payment of the order; `wallet_event` is set when it came from a wallet."""
 
     wallet_event: Any = None
 
 
 class RawSummary(Raw):
-    """The sums of the order."""
+    """The totals of the order."""
 
     total: RawAmount = None
 
 
 class RawOption(Raw):
-    """How the customer wants it handed over, such as "leave at the door"."""
+    """How the customer wants the order handed over, such as "leave at the door"."""
 
     name: RawText = ""
 

@@ -1,54 +1,54 @@
-"""The one vocabulary of a delivery's life.
+"""The vocabulary of a delivery: statuses, reasons and where they come from.
 
-Every carrier's words are translated into these; no other word ever reaches an event or the database.
+Every carrier's vocabulary is translated into this one; events and the database contain no other.
 """
 
 from enum import IntEnum, StrEnum
 
 
 class DeliveryStatus(StrEnum):
-    """Where the food is, in twenty words, five of them final."""
+    """The status of a delivery; five of the twenty are final."""
 
     QUEUED = "queued"
-    """Accepted by us; waiting for its time, a retry or the next carrier. Nothing stands at a carrier."""
+    """Accepted by us; waiting for its time, a retry or the next carrier. No carrier is known to have it."""
     SUBMIT_UNKNOWN = "submit_unknown"
-    """A create whose outcome nobody knows; it is being reconciled and blocks every other carrier."""
+    """The outcome of a create is unknown. Until it is reconciled, no other carrier is asked."""
     AWAITING_CONFIRMATION = "awaiting_confirmation"
-    """The carrier offers something and somebody must decide."""
+    """The carrier offers another time, and it must be accepted or denied."""
     CREATED = "created"
-    """The carrier has acknowledged; no courier yet."""
+    """The carrier has accepted the order; no courier is assigned yet."""
     COURIER_WITHDRAWN = "courier_withdrawn"
-    """A courier gave the job back before pickup; the carrier may find another."""
+    """A courier gave the order back before the pickup; the carrier may assign another."""
     COURIER_ASSIGNED = "courier_assigned"
-    """A courier has the job."""
+    """A courier is assigned."""
     PICKUP_ENROUTE = "pickup_enroute"
-    """The courier travels to the shop."""
+    """The courier is on the way to the shop."""
     PICKUP_ARRIVED = "pickup_arrived"
     """The courier is at the shop."""
     PICKED_UP = "picked_up"
-    """The goods are with the courier."""
+    """The courier has the goods."""
     DROPOFF_ENROUTE = "dropoff_enroute"
-    """The courier travels to the customer."""
+    """The courier is on the way to the customer."""
     DROPOFF_ARRIVED = "dropoff_arrived"
     """The courier is at the customer's door."""
     ON_HOLD = "on_hold"
-    """Paused by the carrier; it resumes to where it was."""
+    """Paused by the carrier; it resumes with the status that it had before."""
     DELIVERY_FAILED = "delivery_failed"
-    """An attempt at the door failed; the goods are with the courier and the outcome is open."""
+    """The handover at the door failed. The courier still has the goods; what happens next is open."""
     REATTEMPTING = "reattempting"
-    """A new attempt at the door is planned or moving."""
+    """A new handover at the door is planned or under way."""
     RETURNING = "returning"
-    """The goods go back to the shop."""
+    """The goods are on the way back to the shop."""
     DELIVERED = "delivered"
-    """Handed over. Final."""
+    """The customer has the goods. Final."""
     RETURNED = "returned"
-    """Back at the shop. Final."""
+    """The goods are back at the shop. Final."""
     CANCELLED = "cancelled"
-    """Confirmed by the carrier, or never sent to one. Final."""
+    """Cancelled: confirmed by the carrier, or never sent to one. Final."""
     REJECTED = "rejected"
-    """No carrier took it and nothing was dispatched. Final."""
+    """No carrier accepted the order, and no courier was sent. Final."""
     FAILED = "failed"
-    """Broken after creation: lost, damaged, invalid. Final."""
+    """It failed after a carrier accepted it: lost, damaged or invalid. Final."""
 
 
 S = DeliveryStatus
@@ -74,16 +74,16 @@ RANK: dict[DeliveryStatus, int] = {
     S.REJECTED: 100,
     S.FAILED: 100,
 }
-"""How far along each status is. `on_hold` has none: it keeps the rank of what it interrupted."""
+"""How far along each status is. `on_hold` has no rank: it keeps that of the status it interrupts."""
 
 FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
 GOODS_WITH_COURIER = RANK[S.PICKED_UP]
-"""From this rank on the courier has the goods, so no other courier may be sent on its own."""
+"""From this rank on the courier has the goods, so no other courier is sent without an operator."""
 
 
 class Reason(StrEnum):
-    """Why something ended or was refused. Free carrier text goes to `reason_text` and decides nothing."""
+    """Why something ended or was refused. A carrier's own text goes into `reason_text` and decides nothing."""
 
     VALIDATION = "validation"
     UNSERVICEABLE = "unserviceable"
@@ -111,18 +111,18 @@ class Reason(StrEnum):
 
 
 class Evidence(StrEnum):
-    """How much a status is worth."""
+    """How well a status is proven."""
 
     OBSERVED = "observed"
-    """The carrier said it about this parcel."""
+    """The carrier reported it for this parcel."""
     ORDER_LEVEL = "order_level"
-    """The carrier said it about the order, not the parcel."""
+    """The carrier reported it for the order, not for the parcel."""
     WEAK = "weak"
-    """Consistent with what the carrier said, not proven by it."""
+    """It agrees with what the carrier reported but is not proven by it."""
 
 
 class CancelledBy(StrEnum):
-    """Who ended it."""
+    """Who cancelled the delivery."""
 
     MERCHANT = "merchant"
     CUSTOMER = "customer"
@@ -132,7 +132,7 @@ class CancelledBy(StrEnum):
 
 
 class Cause(StrEnum):
-    """What made us look or act."""
+    """What caused a change: the input that was processed."""
 
     POLL = "poll"
     CALLBACK = "callback"
@@ -144,7 +144,7 @@ class Cause(StrEnum):
 
 
 class PlatformStatus(IntEnum):
-    """The Ordering platform's order status (Ordering, "Orders statuses")."""
+    """The status of an order on the Ordering platform (Ordering, "Orders statuses")."""
 
     PENDING = 0
     COMPLETED = 1
@@ -198,4 +198,4 @@ TO_PLATFORM: dict[DeliveryStatus, PlatformStatus | None] = {
     S.REJECTED: None,
     S.FAILED: None,
 }
-"""The platform's word for each status where it has one; None where nothing is ever written."""
+"""The platform's status for each of ours; None where nothing is written back."""

@@ -1,4 +1,4 @@
-"""The store directory: where each shop is, when its food is ready and which carriers it uses."""
+"""The store directory: the address, the times and the carriers of each shop."""
 
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 def known_zone(name: str) -> str:
-    """Return the name of an IANA time zone. Raises ValueError for any other."""
+    """Return the name of an IANA time zone. Raises ValueError for an unknown one."""
     try:
         return ZoneInfo(name).key
     except (OSError, ValueError, KeyError):

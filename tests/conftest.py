@@ -20,6 +20,7 @@ import fakeredis
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
@@ -38,6 +39,10 @@ MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = curre
 CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
 START_SECONDS = 15
+
+# A slow or busy machine is no reason to fail: how long an example takes is never what a test is about.
+settings.register_profile("order-sync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("order-sync")
 
 
 @pytest.fixture(scope="session", autouse=True)

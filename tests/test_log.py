@@ -22,7 +22,7 @@ except ValueError:
 """
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 @pytest.mark.parametrize("name", ["token", "Token", "X-DV-Auth-Token", "password", "Phone", "body", "headers"])
 def test_what_nobody_should_find_in_a_log_is_dropped_by_name(name: str) -> None:
     event = {"event": "x", name: "s3cret", "order_id": "2011"}
@@ -35,7 +35,7 @@ def written(form: str) -> str:
     return done.stderr
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_json_logs_are_one_line_an_event_without_secrets() -> None:
     lines = [json.loads(line) for line in written("json").splitlines()]
     stamps = [line.pop("timestamp") for line in lines]

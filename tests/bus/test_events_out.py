@@ -49,7 +49,7 @@ def test_places_sort_as_text_does(made: Bus) -> None:
     assert nine < ten < last
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_a_repeat_is_published_once_and_told_the_place_of_its_key_s_last_event(made: Bus) -> None:
     told = publish(made, event(1), event(2))
     again = publish(made, event(1), event(2), event(3))
@@ -62,7 +62,8 @@ def test_a_repeat_within_a_batch_is_published_once(made: Bus) -> None:
     assert (first == second, published(made)) == (True, [b"k1"])
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.fault("F-57")
+@pytest.mark.quirk("X-08")
 def test_an_older_sequence_is_never_published_after_a_newer_one(made: Bus) -> None:
     told = publish(made, event(5))
     assert publish(made, event(4)) == [(4, told[0][1])]
@@ -157,6 +158,7 @@ def test_an_event_too_large_for_the_server_holds_up_its_key_alone(
         assert published(made) == [b"k1", b"k2", b"k3", b"other1"]
 
 
+@pytest.mark.fault("F-18")
 def test_a_server_that_is_full_takes_nothing_and_says_so(
     embedded_redis: Callable[..., AbstractContextManager[str]],
 ) -> None:

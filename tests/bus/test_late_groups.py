@@ -55,6 +55,7 @@ def test_a_server_whose_clock_is_ahead_makes_nobody_early(made: Bus) -> None:
     assert made.lags(NOW) == {(made.events, "reader"): 0.0}
 
 
+@pytest.mark.fault("F-58")
 @pytest.mark.parametrize(("hours", "told"), [(0.9, []), (2, [("deliveries", "asleep", 7200)])])
 def test_a_group_that_is_more_than_an_hour_late_is_named_in_the_log(
     tmp_path: Any, hours: float, told: list[tuple[str, str, int]]

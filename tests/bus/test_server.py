@@ -27,6 +27,7 @@ def test_a_connection_to_nowhere_ends_at_once(url: str) -> None:
         client.ping()
 
 
+@pytest.mark.fault("F-19")
 @pytest.mark.parametrize(
     ("options", "faults"),
     [

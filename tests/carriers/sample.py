@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from schemas.orders import Customer, Dropoff, Order, Payment
+from schemas.order import Customer, Dropoff, Order, Payment
 from tests.domain.scenario import a_store
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount

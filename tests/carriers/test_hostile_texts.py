@@ -37,6 +37,7 @@ def shape(call: Call) -> tuple[Any, ...]:
     return call.method, call.path, call.query, call.headers
 
 
+@pytest.mark.fault("F-49", "F-50")
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("carrier", CODECS)
 def test_a_carrier_is_sent_just_what_the_customer_wrote(carrier: str, text: str) -> None:
@@ -45,6 +46,7 @@ def test_a_carrier_is_sent_just_what_the_customer_wrote(carrier: str, text: str)
     assert (name, notes.removeprefix(f"#{booking().reference} 2011 / ")) == (text, text)
 
 
+@pytest.mark.fault("F-50")
 @pytest.mark.parametrize("text", [*TEXTS, BROKEN])
 @pytest.mark.parametrize("carrier", CODECS)
 def test_no_text_reaches_a_header_or_the_address_of_a_request(carrier: str, text: str) -> None:
@@ -59,7 +61,8 @@ def test_what_is_no_letter_is_a_space_to_carriers_that_want_one_line(carrier: st
     assert name == "Jane X-Evil: 1 GET / HTTP/1.1"
 
 
-@pytest.mark.trap("X-02")
+@pytest.mark.fault("F-50")
+@pytest.mark.quirk("X-02")
 @pytest.mark.parametrize(
     "phone",
     [
@@ -84,7 +87,8 @@ def _sent(carrier: str, wanted: Booking) -> bytes | str:
         return "refused"
 
 
-@pytest.mark.trap("B-39")
+@pytest.mark.fault("F-49")
+@pytest.mark.quirk("B-39")
 def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refused_beyond() -> None:
     codec, rest = CODECS["borzo"], len(", Odense C, 5000")
     whole = json.loads(codec.book(booking(street="🍕" * (350 - rest)), NOW).body)["points"][1]["address"]
@@ -93,7 +97,8 @@ def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refuse
         codec.book(booking(street="🍕" * (351 - rest)), NOW)
 
 
-@pytest.mark.trap("C-20", "O-24")
+@pytest.mark.fault("F-49")
+@pytest.mark.quirk("C-20", "O-24")
 @pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
 def test_notes_are_cut_between_letters_however_many_bytes_a_letter_has(carrier: str, most: int) -> None:
     _, notes = SAID[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)

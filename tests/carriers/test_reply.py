@@ -10,6 +10,7 @@ NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 DATE = "Sat, 21 Nov 2026 17:01:00 GMT"
 
 
+@pytest.mark.fault("F-34")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

@@ -8,7 +8,7 @@ from worker.http.redaction import redact_all, redact_customer, single_line
 ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv").order
 
 
-@pytest.mark.trap("X-11")
+@pytest.mark.quirk("X-11")
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -23,7 +23,7 @@ def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
     assert single_line(text) == told
 
 
-@pytest.mark.trap("D-42", "X-15")
+@pytest.mark.quirk("D-42", "X-15")
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -42,7 +42,7 @@ def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, tol
     assert redact_customer(text, ORDER) == told
 
 
-@pytest.mark.trap("C-41", "X-15")
+@pytest.mark.quirk("C-41", "X-15")
 @pytest.mark.parametrize(
     ("text", "told"),
     [

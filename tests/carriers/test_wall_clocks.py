@@ -22,7 +22,8 @@ def utc(text: str) -> datetime:
 # --- Cervo: to the minute, in the account's zone ---
 
 
-@pytest.mark.trap("C-37", "X-01")
+@pytest.mark.fault("F-52", "F-53")
+@pytest.mark.quirk("C-37", "X-01")
 @pytest.mark.parametrize(
     ("said", "now", "zone", "meant"),
     [
@@ -40,6 +41,7 @@ def test_a_time_of_cervos_is_the_last_such_that_has_come(said: str, now: str, zo
     assert cervo_moment(said, zone, utc(now)) == Moment(utc(meant), zone)
 
 
+@pytest.mark.fault("F-52")
 def test_news_of_the_second_autumn_hour_is_newer_than_that_of_the_first() -> None:
     first = cervo_moment("2026-10-25 02:50", "Europe/Copenhagen", utc("2026-10-25T00:51")).at
     second = cervo_moment("2026-10-25 02:10", "Europe/Copenhagen", utc("2026-10-25T01:11")).at
@@ -48,6 +50,7 @@ def test_news_of_the_second_autumn_hour_is_newer_than_that_of_the_first() -> Non
     assert first < second
 
 
+@pytest.mark.fault("F-53")
 def test_a_day_that_does_not_exist_is_no_time() -> None:
     assert cervo_moment("2027-02-29 10:00", "Asia/Riyadh", utc("2027-03-01T10:00")) == Moment(
         notes=("time_unreadable",)
@@ -57,7 +60,8 @@ def test_a_day_that_does_not_exist_is_no_time() -> None:
 # --- DeliverIt: clock faces, seldom with a date ---
 
 
-@pytest.mark.trap("D-56", "X-01")
+@pytest.mark.fault("F-52")
+@pytest.mark.quirk("D-56", "X-01")
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
@@ -73,7 +77,8 @@ def test_a_date_and_time_of_deliverits_is_the_first_such_on_the_wall(said: str, 
     assert full_moment(said, COPENHAGEN) == (utc(meant) if meant else None)
 
 
-@pytest.mark.trap("D-26", "X-01")
+@pytest.mark.fault("F-53")
+@pytest.mark.quirk("D-26", "X-01")
 @pytest.mark.parametrize(
     ("said", "anchor", "meant"),
     [
@@ -91,7 +96,8 @@ def test_a_clock_face_rolls_over_the_calendar_s_rare_nights(said: str, anchor: s
 # --- Borzo: always with an offset ---
 
 
-@pytest.mark.trap("B-07")
+@pytest.mark.fault("F-52")
+@pytest.mark.quirk("B-07")
 @pytest.mark.parametrize(
     ("instant", "said"),
     [
@@ -106,7 +112,8 @@ def test_sao_paulo_has_no_summer_time_any_more(instant: str, said: str) -> None:
     assert timestamp(utc(instant), ZoneInfo("America/Sao_Paulo")) == said
 
 
-@pytest.mark.trap("B-07", "X-01")
+@pytest.mark.fault("F-53")
+@pytest.mark.quirk("B-07", "X-01")
 @pytest.mark.parametrize(
     ("said", "meant"),
     [

@@ -37,7 +37,11 @@ class Operator:
 
     def _map_statuses(self) -> None:
         database = self._container.database
-        found = {(carrier, status) for carrier, statuses in database.read(accounts.unmapped_statuses).items() for status in statuses}
+        found = {
+            (carrier, status)
+            for carrier, statuses in database.read(accounts.unmapped_statuses).items()
+            for status in statuses
+        }
         for carrier, status in found - self._mapped:
             if status in MEANINGS:
                 self._container.decisions.map_status(carrier, status, MEANINGS[status])

@@ -183,7 +183,11 @@ class Scenario:
         """Return whether every order has come to the end of its case and everything is published."""
         found = self.deliveries()
         ended = len(found) == len(self.case.carriers) and all(map(self._ended, found))
-        return ended and self.database.read(outbox.count_unpublished) == 0 and self._written() == WRITTEN_ONCE * self.case.on_platform
+        return (
+            ended
+            and self.database.read(outbox.count_unpublished) == 0
+            and self._written() == WRITTEN_ONCE * self.case.on_platform
+        )
 
     def _ended(self, delivery: Delivery) -> bool:
         if delivery.carrier in self.case.unknown:

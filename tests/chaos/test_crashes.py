@@ -48,7 +48,7 @@ def recovered(scenario: Scenario) -> bool:
     return scenario.journal_empty() and scenario.settled()
 
 
-@pytest.mark.trap("X-03", "X-08")
+@pytest.mark.quirk("X-03", "X-08")
 def test_a_worker_that_is_killed_at_any_point_leaves_each_order_one_courier_and_the_bus_whole(
     build_scenarios: BuildScenarios,
 ) -> None:

@@ -52,7 +52,7 @@ def seed(sandbox: str, *orders: dict[str, Any]) -> None:
     assert httpx.post(f"{sandbox}/sandbox/ordering/orders", json=given).status_code == 201
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(
     command: Command, sandbox: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,7 +63,7 @@ def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(
     code, lines, _ = command("--dry-run")
     assert (code, [line.split(",")[0] for line in lines]) == (0, ["1 missing", "2 missing"])
     code, lines, _ = command()
-    unknown = "paymethod.gateway: unknown whether it is prepaid or paid at the door; the settings can tell"
+    unknown = "paymethod.gateway: unknown whether it is prepaid or paid at the door; set PAYMETHODS for it"
     assert (code, lines) == (0, ["1 taken in", f"2 a dead letter: {unknown}"])
     code, lines, told = command()
     assert (code, lines) == (0, [])

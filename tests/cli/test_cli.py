@@ -377,6 +377,7 @@ def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: Containe
     )
 
 
+@pytest.mark.fault("F-50")
 @pytest.mark.usefixtures("delivery")
 def test_what_platforms_and_carriers_say_is_no_markup(operator: Operator, house: Container) -> None:
     submit(house, Uncertain("[/red] [bold]no[/bold] answer"))
@@ -564,7 +565,7 @@ def test_a_check_says_one_line_for_each_thing_that_works(operator: Operator) -> 
     ]
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 @pytest.mark.usefixtures("carriers", "orders")
 def test_a_check_says_whether_the_platform_lets_us_in_and_what_we_see_there(operator: Operator) -> None:
     origin = os.environ["ORDER_SYNC_CARRIERS__CERVO__BASE_URL"]
@@ -593,7 +594,7 @@ def test_a_check_names_everything_that_does_not_work(operator: Operator) -> None
     assert "wrong" not in ended.out
 
 
-@pytest.mark.trap("B-34")
+@pytest.mark.quirk("B-34")
 @pytest.mark.usefixtures("carriers", "orders")
 def test_a_check_names_a_card_that_the_account_does_not_have(operator: Operator) -> None:
     operator.set(CARRIERS__BORZO__PAYMENT_METHOD="bank_card", CARRIERS__BORZO__BANK_CARD_ID="81")
@@ -706,7 +707,7 @@ def test_an_account_that_is_not_there_is_named_beside_those_that_are(operator: O
     assert (ended.code, ended.err) == (1, "order-sync: there is no account uber; there are borzo, cervo, deliverit\n")
 
 
-@pytest.mark.trap("C-32", "B-70")
+@pytest.mark.quirk("C-32", "B-70")
 def test_an_operator_says_what_an_unknown_word_means_and_takes_it_back(
     operator: Operator, house: Container, delivery: str
 ) -> None:

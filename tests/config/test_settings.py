@@ -186,7 +186,7 @@ def test_a_file_may_hold_the_same_settings_and_a_variable_wins() -> None:
 
 
 @pytest.mark.parametrize("gate", ["placed", "accepted", "ready"])
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_deployment_says_when_an_order_is_dispatched(gate: str) -> None:
     assert read(ORDERING__GATE=gate).ordering.gate == gate
 
@@ -311,7 +311,7 @@ def test_an_account_s_name_is_good_in_a_path_and_in_a_queue_s_name(name: str) ->
     assert fault.endswith("is no name for an account: letters, digits and - make one, and `ordering` is taken")
 
 
-@pytest.mark.trap("C-01", "D-01")
+@pytest.mark.quirk("C-01", "D-01")
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
@@ -361,7 +361,7 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
     assert faults(WEB_ADDRESS=address) == ["web_address: must be HOST:PORT, such as 127.0.0.1:8000"]
 
 
-@pytest.mark.trap("X-07")
+@pytest.mark.quirk("X-07")
 def test_flower_is_open_to_others_only_with_a_password() -> None:
     assert read(FLOWER_ADDRESS="0.0.0.0:5555", PASSWORD="p").flower_address == "0.0.0.0:5555"
 
@@ -380,7 +380,7 @@ def test_a_secret_s_file_must_be_text() -> None:
     )
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_no_secret_shows_when_settings_are_printed() -> None:
     settings = read(
         DATABASE_URL=f"postgresql://u:{SECRET}@db/x",
@@ -481,11 +481,11 @@ def test_a_directory_that_cannot_be_read_is_refused() -> None:
         read_stores(Path("folder"))
 
 
-@pytest.mark.trap("O-13", "O-19")
+@pytest.mark.quirk("O-13", "O-19")
 @pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24, 26])
 def test_a_status_that_is_not_ours_to_write_is_refused(code: int) -> None:
     assert faults(ORDERING__WRITE=f"22,{code}") == [
-        f"ordering.write: {code} is never written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 are"
+        f"ordering.write: {code} cannot be written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 can"
     ]
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import Table, insert, select
 from sqlmodel import SQLModel
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord, delivery_id
+from schemas.messages import Cancellation, Message, OrderRef
+from schemas.order import Customer, DeliveryType, Dropoff, Item, Order, Payment
 from schemas.ordering import NO_DEFAULTS
-from schemas.orders import Cancellation, Customer, DeliveryType, Dropoff, Item, Message, Order, OrderRef, Payment
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from tests.domain.scenario import a_store

@@ -120,6 +120,7 @@ def killed(postgres_url: str) -> Iterator[Callable[..., Database]]:
         store.close()
 
 
+@pytest.mark.fault("F-21")
 @pytest.mark.parametrize("moment", ["before_cursor_execute", "commit"])
 @pytest.mark.parametrize("name", LASTING)
 def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
@@ -135,6 +136,7 @@ def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
     assert found[name]() == 1
 
 
+@pytest.mark.fault("F-21")
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a_new_one(
     killed: Callable[..., Database], name: str
@@ -188,6 +190,7 @@ def _restart(data: Path) -> None:
     get_server(data, cleanup_mode="delete").ensure_postgres_running()
 
 
+@pytest.mark.fault("F-21")
 def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
     own_postgres: tuple[str, Callable[[], None]],
 ) -> None:
@@ -204,6 +207,7 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
         assert [len(each.attempts) for each in store.read(deliveries.load, [ID])] == [1]
 
 
+@pytest.mark.fault("F-23")
 def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
     with closing(Database(postgres_url, retry_pauses=(0, 0))) as store, psycopg.connect(postgres_url) as other:
         low, high = sorted(place(store, "1", "2"))
@@ -293,6 +297,7 @@ def on_sqlite(sqlite_url: str) -> Iterator[OnSqlite]:
 TROUBLES = pytest.mark.parametrize("trouble", ["locked", "only_read", "full"])
 
 
+@pytest.mark.fault("F-24")
 @TROUBLES
 def test_a_file_that_cannot_be_written_is_a_passing_trouble_and_can_still_be_read(
     on_sqlite: OnSqlite, trouble: str
@@ -311,6 +316,7 @@ def sign(body: bytes) -> dict[str, str]:
     return {"x-dv-signature": hmac.new(SECRET.encode(), body, "sha256").hexdigest()}
 
 
+@pytest.mark.fault("F-24")
 @TROUBLES
 def test_a_callback_that_cannot_be_written_is_answered_503_and_taken_once_it_can(
     on_sqlite: OnSqlite, trouble: str
@@ -322,6 +328,7 @@ def test_a_callback_that_cannot_be_written_is_answered_503_and_taken_once_it_can
     assert ask() == (200, "ok")
 
 
+@pytest.mark.fault("F-24")
 def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
     with closing(Database(sqlite_url)) as store, store.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_SECONDS * 1000
@@ -330,6 +337,7 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 # --- both ---
 
 
+@pytest.mark.fault("F-25")
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
     with closing(Database(request.getfixturevalue(database), pool_size=1, retry_pauses=())) as store:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import OrderRef, found_order_message
+from schemas.messages import OrderRef, found_order_message
 from tests.database.samples import ID, LATER, NOW, events, fetched, ingest, message, order, rows, take_in
 from worker.database import deliveries, inbox
 from worker.database.database import Database
@@ -59,7 +59,7 @@ def test_what_our_own_budget_held_back_is_handed_out_again_without_a_try_less(st
     assert store.write(inbox.claim_fetches, NOW, 10) == [("platform", "named", "2011", 1)]
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 def test_an_order_is_missing_while_nobody_has_it_and_it_was_never_found_before(store: Database) -> None:
     here = order("1")
     elsewhere = replace(message(order("2")), source="elsewhere")

@@ -43,14 +43,14 @@ def test_a_kept_callback_is_as_it_came_but_for_its_secrets(store: Database) -> N
     assert store.read(callbacks.load, "no such callback") is None
 
 
-@pytest.mark.trap("B-83", "B-92")
+@pytest.mark.quirk("B-83", "B-92")
 def test_the_very_same_callback_is_kept_once(store: Database) -> None:
     keep(store)
     assert store.write(callbacks.save, "borzo", replace(CALLBACK, headers={}), NOW + SECOND) is None
     assert len(rows(store, "callback")) == 1
 
 
-@pytest.mark.trap("B-92")
+@pytest.mark.quirk("B-92")
 @pytest.mark.parametrize("changed", [{"body": b"{}"}, {"query": "a=2"}, {"token": "u"}, {"token": None}])
 def test_a_callback_that_differs_is_another(store: Database, changed: dict[str, object]) -> None:
     keep(store)
@@ -59,6 +59,7 @@ def test_a_callback_that_differs_is_another(store: Database, changed: dict[str, 
     assert len(rows(store, "callback")) == 3
 
 
+@pytest.mark.fault("F-40")
 def test_a_callback_that_comes_many_times_at_once_is_kept_once(store: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         kept = list(pool.map(lambda _: store.write(callbacks.save, "borzo", CALLBACK, NOW), range(100)))
@@ -94,7 +95,7 @@ def test_many_claimers_together_are_handed_every_callback_once(store: Database) 
         assert Counter(each for some in handed for each in some) == Counter(kept)
 
 
-@pytest.mark.trap("B-92")
+@pytest.mark.quirk("B-92")
 def test_a_callback_and_its_effect_are_one_commit(store: Database) -> None:
     place(store)
     (begun_,) = update(store, [ID], begun)
@@ -104,7 +105,8 @@ def test_a_callback_and_its_effect_are_one_commit(store: Database) -> None:
     assert [row["result"] for row in rows(store, "callback")] == ["applied"]
 
 
-@pytest.mark.trap("B-83")
+@pytest.mark.fault("F-40")
+@pytest.mark.quirk("B-83")
 def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: Database) -> None:
     place(store)
     (begun_,) = update(store, [ID], begun)
@@ -127,7 +129,7 @@ def test_a_callback_that_is_applied_a_hundred_times_at_once_is_told_once(store: 
     assert len(rows(store, "event")) == before + 1
 
 
-@pytest.mark.trap("B-92")
+@pytest.mark.quirk("B-92")
 def test_a_callback_whose_effect_fails_still_waits(store: Database) -> None:
     place(store)
     before, kept = store.read(deliveries.load, [ID]), keep(store)

@@ -36,7 +36,7 @@ def test_unsent_events_come_oldest_first_and_in_the_sequence_of_their_key(store:
     assert store.read(outbox.count_unpublished) == 5
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_the_sequence_of_a_key_holds_in_the_outbox_when_many_tell_at_once(store: Database) -> None:
     ids = place(store, "1", "2", "3")
     with ThreadPoolExecutor(4) as pool:
@@ -95,6 +95,7 @@ def test_the_newest_place_is_the_highest_that_was_noted(store: Database) -> None
     assert store.read(outbox.newest_stream_id) == "p3"
 
 
+@pytest.mark.fault("F-20")
 def test_exactly_what_stood_behind_a_place_is_unpublished(store: Database) -> None:
     published(store, 5)
     assert store.write(outbox.requeue_lost, "p2", "p4", 1) == 2

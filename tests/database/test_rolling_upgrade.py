@@ -28,6 +28,7 @@ def newer(bare_store: Database) -> Database:
     return bare_store
 
 
+@pytest.mark.fault("F-60")
 def test_rows_of_a_newer_version_are_read(newer: Database) -> None:
     place(newer)
     newer.persist(deliveries.update, [ID], begun)
@@ -38,11 +39,13 @@ def test_rows_of_a_newer_version_are_read(newer: Database) -> None:
     assert newer.read(deliveries.load, [ID]) == [before]
 
 
+@pytest.mark.fault("F-60")
 def test_rows_of_a_newer_version_are_handed_out(newer: Database) -> None:
     place(newer)
     assert [each.id for each in newer.write(deliveries.claim, LATER, 10)] == [ID]
 
 
+@pytest.mark.fault("F-60")
 def test_what_a_newer_version_wrote_survives_a_change_by_this_one(newer: Database) -> None:
     place(newer)
     with newer.engine.begin() as connection:

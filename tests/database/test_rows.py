@@ -76,7 +76,7 @@ def test_a_time_of_any_zone_comes_back_as_the_same_instant_in_utc(store: Databas
     assert after.retry_at.isoformat() == "2026-11-21T17:40:00.000005+00:00"
 
 
-@pytest.mark.trap("X-01")
+@pytest.mark.quirk("X-01")
 def test_every_time_that_is_read_is_aware_and_in_utc(store: Database) -> None:
     place(store)
     (before,) = store.read(deliveries.load, [ID])

@@ -92,7 +92,7 @@ def test_an_error_in_a_decision_writes_nothing_of_the_batch(store: Database) -> 
     assert [rows(store, name) for name in ("delivery", "attempt", "event")] == before
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_an_event_that_cannot_be_written_takes_its_change_back(store: Database) -> None:
     place(store)
     before = store.read(deliveries.load, [ID])
@@ -115,6 +115,7 @@ def test_changes_at_the_same_time_come_one_after_the_other(store: Database) -> N
     assert [sequence for sequence, _ in events(store)] == list(range(1, 14))
 
 
+@pytest.mark.fault("F-23")
 def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Database) -> None:
     ids = place(store, *(str(number) for number in range(10)))
     with ThreadPoolExecutor(4) as pool:
@@ -127,7 +128,7 @@ def test_batches_named_in_opposite_sequence_do_not_block_each_other(store: Datab
     assert {each.failures for each in store.read(deliveries.load, ids)} == {8}
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 def test_two_live_attempts_of_a_delivery_are_impossible(store: Database) -> None:
     place(store)
     update(store, [ID], start)
@@ -175,7 +176,7 @@ def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Data
     assert store.read(deliveries.load, [ID]) == changed
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.quirk("X-06")
 def test_what_is_due_is_handed_out_once_for_as_long_as_its_lease_lasts(store: Database) -> None:
     due(store)
     assert store.write(deliveries.claim, NOW, 10) == [Due(ID, Step.BOOK, "deliverit")]
@@ -201,11 +202,13 @@ def test_a_change_ends_the_lease(store: Database) -> None:
     assert [each.id for each in store.write(deliveries.claim, NOW + TICK, 10)] == [ID]
 
 
+@pytest.mark.fault("F-62")
 def test_no_more_is_handed_out_than_was_asked_for_and_the_oldest_first(store: Database) -> None:
     late, early = due(store, "1", at=-1)[0], due(store, "2", at=-2)[0]
     assert [[each.id for each in store.write(deliveries.claim, NOW, 1)] for _ in range(3)] == [[early], [late], []]
 
 
+@pytest.mark.fault("F-62")
 def test_a_full_carriers_deliveries_are_left_for_later(store: Database) -> None:
     due(store, "1", carrier="deliverit")
     (borzo,) = due(store, "2", carrier="borzo")
@@ -237,7 +240,8 @@ def test_a_step_that_needs_no_carrier_waits_for_no_carriers_queue(store: Databas
     assert store.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, step, None)]
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.fault("F-62")
+@pytest.mark.quirk("X-06")
 def test_many_claimers_together_are_handed_every_delivery_once(store: Database) -> None:
     ids = due(store, *(str(number) for number in range(40)))
     with ThreadPoolExecutor(4) as pool:

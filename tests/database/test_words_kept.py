@@ -49,7 +49,7 @@ def test_words_are_kept_for_each_account_until_they_are_taken_back(store: Databa
     assert store.read(accounts.status_mappings) == {"borzo": {"delivery:locker": DELIVERED}}
 
 
-@pytest.mark.trap("C-32")
+@pytest.mark.quirk("C-32")
 def test_only_whoever_a_word_was_said_of_last_is_read_again(store: Database) -> None:
     last, before, other, longer = place(store, "1", "2", "3", "4")
     follow(store, last, "locker")

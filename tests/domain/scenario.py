@@ -9,7 +9,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from schemas.orders import Cancellation, Customer, Dropoff, Order, Payment, fingerprint
+from schemas.messages import Cancellation
+from schemas.order import Customer, Dropoff, Order, Payment, fingerprint
 from schemas.status import FINAL, Cause, DeliveryStatus, Reason
 from schemas.stores import Store
 from worker.carriers.borzo import Borzo, BorzoAccount

@@ -54,7 +54,7 @@ def tail(life: DeliveryScenario, saw: str | None = None) -> timedelta:
     return life.now - first.ended_at
 
 
-@pytest.mark.trap("C-61")
+@pytest.mark.quirk("C-61")
 @pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
 @pytest.mark.parametrize("saw", [None, "the same"])
 @pytest.mark.parametrize(
@@ -265,7 +265,8 @@ def test_a_create_that_was_written_off_is_looked_for_again() -> None:
     assert looked == [2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 10 * MINUTE, 2 * HOUR, 2 * HOUR]
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.fault("F-28")
+@pytest.mark.quirk("X-03")
 def test_a_create_that_was_written_off_and_is_found_is_cancelled() -> None:
     life = written_off("deliverit")
     while life.turn != (Step.RECONCILE, 1):
@@ -278,6 +279,7 @@ def test_a_create_that_was_written_off_and_is_found_is_cancelled() -> None:
     assert life.turn == (Step.CANCEL, 1)
 
 
+@pytest.mark.fault("F-09")
 def test_a_create_that_answers_after_it_was_written_off_is_cancelled() -> None:
     life = written_off("borzo")
     life.answer(Booked(news("created", ref="R-0")), attempt=1)

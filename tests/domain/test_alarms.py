@@ -73,7 +73,7 @@ def test_an_alarm_changes_nothing_of_what_waits_for_the_carrier() -> None:
     assert (life.turn, life.delivery.next_run_at) == ((Step.BOOK, None), life.delivery.retry_at)
 
 
-@pytest.mark.trap("D-31")
+@pytest.mark.quirk("D-31")
 def test_an_offer_that_cannot_be_accepted_in_time_asks_for_a_person() -> None:
     life = DeliveryScenario("deliverit")
     life.place()
@@ -163,7 +163,7 @@ def test_a_doubt_is_never_given_up_by_itself() -> None:
     assert life.delivery.status == "submit_unknown"
 
 
-@pytest.mark.trap("C-36")
+@pytest.mark.quirk("C-36")
 def test_goods_that_do_not_move_are_told_once(created: Make) -> None:
     life = created("borzo")
     life.wait(600)
@@ -176,7 +176,7 @@ def test_goods_that_do_not_move_are_told_once(created: Make) -> None:
     assert told(life)[1:] == [(since + 180, "delivery.stalled")]
 
 
-@pytest.mark.trap("C-61")
+@pytest.mark.quirk("C-61")
 def test_what_is_still_open_after_a_day_asks_for_a_person_and_stays_what_it_is(created: Make) -> None:
     life = created("borzo")
     live_on(life, 60 * HOUR, polled("created"))

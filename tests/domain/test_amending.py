@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.orders import fingerprint
+from schemas.order import fingerprint
 from schemas.status import Cause, Reason
 from tests.domain.scenario import DeliveryScenario, a_store, news
 from worker.carriers.port import Booked, Price
@@ -222,7 +222,7 @@ def test_a_courier_who_leaves_with_the_goods_before_the_change_asks_for_a_person
     assert [line.split()[1] for line in life.lines()] == ["status_changed"]
 
 
-@pytest.mark.trap("B-98")
+@pytest.mark.quirk("B-98")
 def test_a_refused_change_asks_for_a_person_and_leaves_what_stands(created: Make) -> None:
     life = changed(created)
     life.lines()

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.orders import Cancellation, fingerprint
+from schemas.messages import Cancellation
+from schemas.order import fingerprint
 from schemas.status import Cause, Reason
 from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused
 from worker.carriers.port import Booked, Price
@@ -62,7 +63,7 @@ def test_an_order_without_a_configured_carrier_waits_and_asks_for_a_person() -> 
     assert life.state == ("queued", Step.ROUTE, None)
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.quirk("X-06")
 def test_the_intent_is_written_before_the_call_and_leased_until_the_call_must_be_over() -> None:
     life = DeliveryScenario("borzo")
     life.place()
@@ -83,7 +84,7 @@ def test_a_step_is_due_at_its_carrier_and_its_time_only() -> None:
     assert [lifecycle.is_due(life.delivery, *each) for each in asked] == [True, False, False, False]
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.quirk("X-06")
 def test_nothing_is_begun_twice() -> None:
     life = DeliveryScenario("borzo")
     life.place()
@@ -103,7 +104,7 @@ def test_a_create_that_is_acknowledged_is_told_and_followed() -> None:
     assert life.attempt.ref == "R-1"
 
 
-@pytest.mark.trap("D-20")
+@pytest.mark.quirk("D-20")
 def test_a_create_that_is_offered_another_time_is_told_so() -> None:
     life = DeliveryScenario("deliverit")
     life.place()
@@ -161,7 +162,7 @@ def test_the_carriers_retry_after_is_honoured() -> None:
     assert life.reach(Step.BOOK) == timedelta(seconds=240)
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.quirk("C-02")
 def test_an_account_that_is_shut_out_waits_at_least_five_minutes_and_burns_no_attempt() -> None:
     life = DeliveryScenario("borzo")
     life.place()
@@ -180,7 +181,7 @@ def test_a_login_that_fails_puts_the_create_off() -> None:
     assert life.reach(Step.BOOK) >= timedelta(minutes=5)
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 @pytest.mark.parametrize("error", [Uncertain("read timed out"), Unreadable("not JSON"), CarrierError("what")])
 def test_a_create_that_may_have_happened_blocks_every_other_carrier(error: CarrierError) -> None:
     life = DeliveryScenario("borzo", "cervo", "deliverit")
@@ -209,7 +210,7 @@ OVERTAKEN: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.trap("B-86")
+@pytest.mark.quirk("B-86")
 @pytest.mark.parametrize(("called_back", "stands"), OVERTAKEN)
 def test_a_callback_that_overtakes_the_creates_answer_stands(called_back: str, stands: str) -> None:
     life = DeliveryScenario("borzo")
@@ -234,7 +235,8 @@ def test_an_overtaken_answer_still_tells_the_price() -> None:
     assert life.lines() == ["3 updated queued>courier_assigned at borzo#1 [response]"]
 
 
-@pytest.mark.trap("B-86")
+@pytest.mark.fault("F-44")
+@pytest.mark.quirk("B-86")
 @pytest.mark.parametrize("error", [Unavailable("no"), Uncertain("timeout"), refused()])
 def test_a_callback_that_overtakes_a_failed_answer_stands(error: CarrierError) -> None:
     life = DeliveryScenario("borzo", "cervo")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.orders import Cancellation
+from schemas.messages import Cancellation
 from schemas.status import CancelledBy, Cause, Reason
 from tests.domain.scenario import DeliveryScenario, news, refused
 from worker.carriers.port import Booked
@@ -56,7 +56,7 @@ def test_a_wish_after_the_end_changes_nothing(created: Make) -> None:
     assert not life.ask_cancel()
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 def test_the_carrier_is_asked_once_and_a_read_confirms_it(created: Make) -> None:
     life = created("borzo")
     assert life.ask_cancel()
@@ -82,7 +82,8 @@ def test_the_intent_to_cancel_is_leased_until_the_call_must_be_over(created: Mak
     assert life.delivery.next_run_at == life.now + timedelta(seconds=75)
 
 
-@pytest.mark.trap("C-47", "B-99")
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("C-47", "B-99")
 @pytest.mark.parametrize("error", [Uncertain("timed out"), Unreadable("HTML")])
 def test_a_cancel_in_doubt_is_settled_by_reads(created: Make, error: CarrierError) -> None:
     life = created("borzo")
@@ -93,7 +94,7 @@ def test_a_cancel_in_doubt_is_settled_by_reads(created: Make, error: CarrierErro
     assert life.delivery.status == "cancelled"
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 def test_a_cancel_whose_process_died_is_repeated_once_a_read_shows_that_it_still_stands(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -107,7 +108,7 @@ def test_a_cancel_whose_process_died_is_repeated_once_a_read_shows_that_it_still
     assert (life.delivery.status, life.attempt.cancel_requests) == ("cancelled", 2)
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 def test_a_cancel_in_doubt_is_asked_three_times_at_the_most_and_then_only_verified(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -122,7 +123,7 @@ def test_a_cancel_in_doubt_is_asked_three_times_at_the_most_and_then_only_verifi
     assert life.lines() == ["3 cancel_unconfirmed queued>created at borzo#1 [poll]"]
 
 
-@pytest.mark.trap("C-45")
+@pytest.mark.quirk("C-45")
 def test_a_cancel_that_the_carrier_took_is_never_repeated(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -152,7 +153,7 @@ def test_a_cancel_is_not_repeated_when_the_read_did_not_show_the_order(created: 
     assert (life.state, life.attempt.cancel_checks) == (("created", Step.TRACK, "deliverit"), 1)
 
 
-@pytest.mark.trap("C-47", "B-99")
+@pytest.mark.quirk("C-47", "B-99")
 def test_a_repeated_cancel_that_is_refused_may_have_been_done_before(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -166,7 +167,7 @@ def test_a_repeated_cancel_that_is_refused_may_have_been_done_before(created: Ma
     assert life.delivery.status == "cancelled"
 
 
-@pytest.mark.trap("X-05")
+@pytest.mark.quirk("X-05")
 def test_a_courier_who_takes_the_goods_before_the_cancel_is_repeated_keeps_them(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -188,7 +189,7 @@ def test_a_cancel_that_was_not_sent_is_asked_again(created: Make) -> None:
     assert life.state == ("created", Step.TRACK, "borzo")
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 def test_a_cancel_that_no_read_confirms_is_told_once_after_the_checks(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -204,7 +205,7 @@ def test_a_cancel_that_no_read_confirms_is_told_once_after_the_checks(created: M
     ]
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.quirk("D-54")
 def test_a_read_that_does_not_show_the_order_confirms_no_cancel(created: Make) -> None:
     life = created("deliverit")
     life.ask_cancel()
@@ -224,7 +225,8 @@ def test_callbacks_do_not_use_up_the_checks(created: Make) -> None:
     assert (life.lines(), life.attempt.cancel_checks) == ([], 0)
 
 
-@pytest.mark.trap("D-42", "B-99")
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("D-42", "B-99")
 def test_a_refused_cancel_is_told_and_the_courier_is_followed_at_the_usual_pace(created: Make) -> None:
     life = created("deliverit")
     life.ask_cancel()
@@ -240,7 +242,7 @@ def test_a_refused_cancel_is_told_and_the_courier_is_followed_at_the_usual_pace(
     assert life.lines() == ["4 status_changed created>delivered at deliverit#1 [poll]"]
 
 
-@pytest.mark.trap("X-05")
+@pytest.mark.quirk("X-05")
 def test_a_courier_who_delivers_while_a_cancel_is_under_way_wins(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -249,7 +251,8 @@ def test_a_courier_who_delivers_while_a_cancel_is_under_way_wins(created: Make) 
     assert (life.delivery.status, life.delivery.cancelled_by) == ("delivered", None)
 
 
-@pytest.mark.trap("C-48")
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("C-48")
 def test_goods_with_the_courier_are_not_cancelled(created: Make) -> None:
     life = created("borzo")
     life.poll("picked_up")
@@ -259,7 +262,7 @@ def test_goods_with_the_courier_are_not_cancelled(created: Make) -> None:
     assert life.state == ("picked_up", Step.TRACK, "borzo")
 
 
-@pytest.mark.trap("X-05")
+@pytest.mark.quirk("X-05")
 def test_goods_taken_between_the_wish_and_the_call_are_told_as_a_refusal(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -282,7 +285,8 @@ def wished_in_flight(*carriers: str) -> DeliveryScenario:
     return life
 
 
-@pytest.mark.trap("X-04")
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("X-04")
 def test_a_wish_during_the_create_is_the_next_thing_asked() -> None:
     life = wished_in_flight("borzo")
     life.answer(Booked(news("created", ref="R-1")))
@@ -303,7 +307,8 @@ def test_a_wish_during_a_create_that_is_refused_cancels() -> None:
     assert life.delivery.status == "cancelled"
 
 
-@pytest.mark.trap("X-04")
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("X-04")
 def test_a_wish_during_doubt_waits_for_the_proof_and_then_cancels() -> None:
     life = wished_in_flight("borzo", "cervo")
     life.answer(Uncertain("timed out"))
@@ -314,7 +319,7 @@ def test_a_wish_during_doubt_waits_for_the_proof_and_then_cancels() -> None:
     assert life.lines() == ["3 status_changed submit_unknown>cancelled by merchant at borzo#1 [reconcile]"]
 
 
-@pytest.mark.trap("X-04")
+@pytest.mark.quirk("X-04")
 def test_a_wish_during_doubt_that_ends_in_an_order_is_asked_of_the_carrier() -> None:
     life = wished_in_flight("borzo", "cervo")
     life.answer(Uncertain("timed out"))
@@ -323,7 +328,7 @@ def test_a_wish_during_doubt_that_ends_in_an_order_is_asked_of_the_carrier() -> 
     assert life.state == ("courier_assigned", Step.CANCEL, "borzo")
 
 
-@pytest.mark.trap("X-04")
+@pytest.mark.quirk("X-04")
 @pytest.mark.parametrize("max_creates", [1, 2])
 def test_a_wish_during_doubt_without_look_up_is_left_to_a_person(max_creates: int) -> None:
     life = wished_in_flight("cervo")
@@ -350,14 +355,14 @@ def withdrawn(*carriers: str) -> DeliveryScenario:
     return life
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_withdrawn_courier_is_waited_for_and_then_the_order_is_cancelled() -> None:
     life = withdrawn("cervo", "borzo")
     assert life.state == ("courier_withdrawn", Step.CANCEL, "cervo")
     assert life.lines() == []
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 @pytest.mark.parametrize("still", ["courier_withdrawn", "cancelled"])
 @pytest.mark.parametrize("answer", [None, Uncertain("timed out"), refused(Reason.UNKNOWN, "400")])
 def test_a_withdrawn_order_that_still_has_no_courier_after_the_cancel_falls_back(
@@ -375,7 +380,7 @@ def test_a_withdrawn_order_that_still_has_no_courier_after_the_cancel_falls_back
     assert life.state == ("queued", Step.BOOK, "borzo")
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_withdrawn_order_without_another_carrier_is_cancelled_by_the_courier() -> None:
     life = withdrawn("cervo")
     life.cancel()
@@ -385,7 +390,7 @@ def test_a_withdrawn_order_without_another_carrier_is_cancelled_by_the_courier()
     assert life.lines()[-1] == "7 dispatch_failed courier_withdrawn>cancelled by courier at cervo#1 [poll]"
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_new_courier_within_the_grace_keeps_the_order() -> None:
     life = DeliveryScenario("cervo", "borzo")
     life.place()
@@ -421,7 +426,7 @@ def test_a_courier_who_gave_it_back_confirms_no_cancel_that_is_still_under_way(c
     assert life.state == ("courier_withdrawn", Step.CANCEL, "cervo")
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 def test_a_courier_who_gives_back_what_the_merchant_cancelled_confirms_the_cancel(created: Make) -> None:
     life = created("cervo", "borzo")
     life.poll("courier_assigned")
@@ -437,7 +442,7 @@ def test_a_courier_who_gives_back_what_the_merchant_cancelled_confirms_the_cance
     ]
 
 
-@pytest.mark.trap("B-67")
+@pytest.mark.quirk("B-67")
 def test_a_cancelled_order_that_the_carrier_reactivates_is_asked_to_cancel_again(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()

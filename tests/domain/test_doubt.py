@@ -24,7 +24,7 @@ def in_doubt(*carriers: str) -> DeliveryScenario:
     return life
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 def test_a_create_whose_process_was_lost_is_in_doubt_once_its_lease_is_over() -> None:
     life = DeliveryScenario("borzo", "cervo")
     life.place()
@@ -96,7 +96,8 @@ def test_a_late_answer_that_says_nothing_leaves_the_doubt_as_it_is() -> None:
     assert (life.delivery, life.lines()) == (before, [])
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-28")
+@pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
     life = in_doubt(carrier)
@@ -108,7 +109,8 @@ def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
     assert times == [60, 90, 120]
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-36")
+@pytest.mark.quirk("D-60", "B-60")
 def test_what_a_look_up_finds_is_adopted() -> None:
     life = in_doubt("borzo", "cervo")
     life.look_up()
@@ -117,7 +119,8 @@ def test_what_a_look_up_finds_is_adopted() -> None:
     assert (life.state, life.attempt.ref) == (("courier_assigned", Step.TRACK, "borzo"), "R-1")
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-37")
+@pytest.mark.quirk("D-60", "B-60")
 def test_two_clean_look_ups_prove_nothing() -> None:
     life = in_doubt("borzo", "cervo")
     life.look_up()
@@ -126,7 +129,8 @@ def test_two_clean_look_ups_prove_nothing() -> None:
     assert life.state == ("submit_unknown", Step.RECONCILE, "borzo")
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-37")
+@pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize("error", [Unavailable("down"), Unreadable("HTML"), Uncertain("timed out")])
 def test_a_look_up_that_failed_proves_nothing(error: Unavailable | Unreadable | Uncertain) -> None:
     life = in_doubt("borzo")
@@ -139,7 +143,7 @@ def test_a_look_up_that_failed_proves_nothing(error: Unavailable | Unreadable | 
     assert (life.attempt.lookups, life.state) == (0, ("submit_unknown", Step.RECONCILE, "borzo"))
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.quirk("D-60", "B-60")
 def test_three_clean_look_ups_are_followed_by_one_more_create_at_the_same_carrier_and_then_by_a_person() -> None:
     life = in_doubt("borzo", "cervo")
     for _ in range(3):
@@ -188,7 +192,7 @@ def test_an_update_between_doubt_and_resubmit_leaves_the_carrier() -> None:
     assert life.state == ("queued", Step.BOOK, "borzo")
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 def test_a_carrier_without_look_up_is_given_time_to_call_back_and_then_left_to_a_person() -> None:
     life = in_doubt("cervo", "borzo")
     assert life.unfindable() == timedelta(seconds=180)
@@ -198,7 +202,7 @@ def test_a_carrier_without_look_up_is_given_time_to_call_back_and_then_left_to_a
     assert life.lines() == []
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 def test_a_callback_settles_the_doubt_where_there_is_no_look_up() -> None:
     life = in_doubt("cervo")
     life.see(news("created"), cause=Cause.CALLBACK)
@@ -206,7 +210,7 @@ def test_a_callback_settles_the_doubt_where_there_is_no_look_up() -> None:
     assert life.state == ("created", Step.TRACK, "cervo")
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 def test_resubmitting_in_doubt_is_done_once_where_it_is_wished() -> None:
     life = in_doubt("cervo")
     life.with_terms("cervo", max_creates=2)
@@ -227,7 +231,7 @@ def test_an_earlier_carriers_attempt_does_not_use_up_the_resubmit() -> None:
     assert life.state == ("queued", Step.BOOK, "cervo")
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 def test_a_person_who_finds_the_order_at_the_carrier_settles_the_doubt() -> None:
     life = in_doubt("cervo")
     life.unfindable()
@@ -238,7 +242,7 @@ def test_a_person_who_finds_the_order_at_the_carrier_settles_the_doubt() -> None
     assert (life.attempt.awaiting_operator, life.delivery.attention) == (False, None)
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 def test_a_person_who_finds_no_order_has_it_created_again_at_the_same_carrier() -> None:
     life = in_doubt("cervo", "borzo")
     life.unfindable()
@@ -257,7 +261,8 @@ def test_there_is_nothing_to_resolve_without_a_doubt() -> None:
     assert lifecycle.resolve_unknown_outcome(life.delivery, "25", life.rules, life.now) is None
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.fault("F-28")
+@pytest.mark.quirk("X-03")
 def test_a_create_taken_for_absent_that_shows_up_before_the_next_is_followed_instead() -> None:
     life = in_doubt("borzo")
     for _ in range(3):
@@ -272,7 +277,7 @@ def test_a_create_taken_for_absent_that_shows_up_before_the_next_is_followed_ins
     assert lifecycle.begin_booking(life.delivery, 9, "token", life.rules, life.now) is None
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 def test_a_create_taken_for_absent_that_shows_up_beside_the_next_is_surplus_and_told_once() -> None:
     life = in_doubt("borzo")
     for _ in range(3):
@@ -342,7 +347,8 @@ def disputed(*carriers: str) -> DeliveryScenario:
     return life
 
 
-@pytest.mark.trap("B-31")
+@pytest.mark.fault("F-36")
+@pytest.mark.quirk("B-31")
 def test_a_first_create_that_is_called_a_duplicate_asks_for_a_person_and_for_no_second_courier() -> None:
     life = disputed("borzo", "cervo")
     assert life.lines() == [
@@ -354,7 +360,7 @@ def test_a_first_create_that_is_called_a_duplicate_asks_for_a_person_and_for_no_
     assert (life.state, life.lines()) == (("submit_unknown", Step.RECONCILE, "borzo"), [])
 
 
-@pytest.mark.trap("B-31")
+@pytest.mark.quirk("B-31")
 def test_a_duplicate_that_a_person_finds_is_followed() -> None:
     life = disputed("borzo", "cervo")
     life.resolve("1250032")
@@ -362,7 +368,7 @@ def test_a_duplicate_that_a_person_finds_is_followed() -> None:
     assert life.delivery.attention is None
 
 
-@pytest.mark.trap("B-31")
+@pytest.mark.quirk("B-31")
 def test_a_duplicate_of_which_a_person_says_that_it_is_another_order_goes_to_the_next_carrier() -> None:
     life = disputed("borzo", "cervo")
     life.lines()
@@ -374,7 +380,7 @@ def test_a_duplicate_of_which_a_person_says_that_it_is_another_order_goes_to_the
     assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "cervo"), None)
 
 
-@pytest.mark.trap("B-31")
+@pytest.mark.quirk("B-31")
 def test_a_duplicate_is_not_called_cancelled_because_no_look_up_finds_it() -> None:
     life = disputed("borzo", "cervo")
     life.ask_cancel()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Customer, Dropoff, Order, Payment
+from schemas.order import Customer, Dropoff, Order, Payment
 from tests.domain import scenario
 from tests.domain.scenario import a_store
 from worker.carriers import KINDS
@@ -47,7 +47,7 @@ def test_an_order_that_a_carrier_can_take_is_not_refused_even_before_its_first_l
     assert why(kind, an_order()) is None
 
 
-@pytest.mark.trap("B-39", "C-12", "C-15", "C-16", "C-19", "D-13", "D-16", "D-17", "D-19")
+@pytest.mark.quirk("B-39", "C-12", "C-15", "C-16", "C-19", "D-13", "D-16", "D-17", "D-19")
 @pytest.mark.parametrize(
     ("kind", "changes", "reason"),
     [
@@ -76,18 +76,18 @@ def test_what_a_carrier_cannot_be_asked_is_known_without_a_call(kind: str, chang
     assert why(kind, an_order(**changes)) == reason
 
 
-@pytest.mark.trap("D-71")
+@pytest.mark.quirk("D-71")
 def test_a_carrier_that_only_shows_paid_orders_is_passed_over_before_its_first_login() -> None:
     assert why("deliverit", an_order(), mode="transfer") is None
     assert str(why("deliverit", an_order(payment=OWED), mode="transfer")).startswith("unserviceable: payment.prepaid")
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 def test_an_account_of_another_currency_is_passed_over() -> None:
     assert why("cervo", an_order(), currency="SAR") == "config: payment.currency is DKK, the account's is SAR"
 
 
-@pytest.mark.trap("D-18")
+@pytest.mark.quirk("D-18")
 @pytest.mark.parametrize(
     ("setting", "code", "reached"),
     [

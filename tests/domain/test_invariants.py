@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from schemas.orders import fingerprint
+from schemas.order import fingerprint
 from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Cause, DeliveryStatus, Reason
 from tests.domain.scenario import START, DeliveryScenario, news
 from worker.carriers.port import Booked, Observation, Offer
@@ -424,7 +424,6 @@ TestLives = Lives.TestCase
 TestLives.settings = settings(
     max_examples=120,
     stateful_step_count=30,
-    deadline=None,
     database=None,
     phases=(Phase.generate, Phase.shrink),  # explaining a failure takes minutes
     derandomize=True,
@@ -454,7 +453,7 @@ def lives_told_twice(draw: st.DrawFn) -> tuple[list[tuple[Cause, Observation]], 
     return [(cause, next(lines[cause])) for cause in order], path[-1]
 
 
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@settings(max_examples=150, database=None, derandomize=True)
 @given(lives_told_twice())
 def test_what_two_sources_tell_in_their_own_order_ends_the_same_however_they_mix(
     life_told: tuple[list[tuple[Cause, Observation]], str],

@@ -93,7 +93,7 @@ def test_an_event_carries_all_that_the_news_said(created: Make) -> None:
     }
 
 
-@pytest.mark.trap("C-35")
+@pytest.mark.quirk("C-35")
 def test_milestones_that_were_missed_are_not_invented(created: Make) -> None:
     life = created("deliverit")
     life.poll("delivered")
@@ -124,7 +124,7 @@ def placed(name: str | None, latitude: float, **more: Any) -> Courier:
     return Courier(name=name, latitude=latitude, longitude=-46.6, **more)
 
 
-@pytest.mark.trap("B-53", "B-76")
+@pytest.mark.quirk("B-53", "B-76")
 def test_where_the_courier_is_is_told_once_a_minute_and_changes_no_status(created: Make) -> None:
     life = created("borzo")
     life.see(news("courier_assigned", courier=Courier(name="Ana")))
@@ -138,7 +138,7 @@ def test_where_the_courier_is_is_told_once_a_minute_and_changes_no_status(create
     assert life.delivery.status == "courier_assigned"
 
 
-@pytest.mark.trap("B-76")
+@pytest.mark.quirk("B-76")
 def test_the_place_where_the_courier_comes_to_stand_is_told_when_the_minute_is_over(created: Make) -> None:
     life = created("borzo")
     for latitude in (-23.5, -23.6, -23.6, -23.6, -23.6):
@@ -148,7 +148,7 @@ def test_the_place_where_the_courier_comes_to_stand_is_told_when_the_minute_is_o
     assert told == [-23.5, -23.6]
 
 
-@pytest.mark.trap("B-76")
+@pytest.mark.quirk("B-76")
 def test_a_place_that_is_told_with_a_new_status_is_not_told_again_within_the_minute(created: Make) -> None:
     life = created("borzo")
     life.see(news("courier_assigned", courier=placed("Ana", -23.5)))
@@ -162,7 +162,7 @@ def test_a_place_that_is_told_with_a_new_status_is_not_told_again_within_the_min
     assert life.events[-1].data.courier == CourierInfo(name="Ana", latitude=-23.7, longitude=-46.6)
 
 
-@pytest.mark.trap("B-53")
+@pytest.mark.quirk("B-53")
 def test_what_is_not_said_of_the_same_courier_stays_known_and_a_telephone_is_told_at_once(created: Make) -> None:
     life = created("borzo")
     life.see(news("courier_assigned", courier=placed("Ana", -23.5)))
@@ -197,7 +197,7 @@ def test_a_new_detail_in_the_same_status_is_an_update(created: Make) -> None:
     ]
 
 
-@pytest.mark.trap("B-84")
+@pytest.mark.quirk("B-84")
 def test_stale_news_changes_nothing(created: Make) -> None:
     life = created("borzo")
     life.see(news("courier_assigned", stamp=later(60), courier=Courier(name="Ana")), cause=Cause.CALLBACK)
@@ -214,7 +214,7 @@ def test_stale_news_changes_nothing(created: Make) -> None:
     assert life.attempt.carrier_time == later(60)
 
 
-@pytest.mark.trap("C-32")
+@pytest.mark.quirk("C-32")
 def test_an_unknown_word_changes_nothing_and_is_told_once(created: Make) -> None:
     life = created("cervo")
     for code in ("6", "6", "7", "6", "7"):
@@ -281,7 +281,7 @@ def test_a_reassignment_names_the_new_courier(created: Make) -> None:
     assert life.delivery.courier == CourierInfo(name="Bea")
 
 
-@pytest.mark.trap("C-53")
+@pytest.mark.quirk("C-53")
 @pytest.mark.parametrize(("before", "after"), STARRED)
 def test_a_callback_without_a_time_never_reassigns(created: Make, before: str, after: str) -> None:
     life = created("cervo")
@@ -292,7 +292,7 @@ def test_a_callback_without_a_time_never_reassigns(created: Make, before: str, a
     assert life.delivery.status == before
 
 
-@pytest.mark.trap("B-84")
+@pytest.mark.quirk("B-84")
 @pytest.mark.parametrize(("seconds", "status"), [(59, "pickup_arrived"), (60, "pickup_arrived"), (61, "created")])
 def test_a_callback_reassigns_only_with_newer_news(created: Make, seconds: float, status: str) -> None:
     life = created("borzo")
@@ -301,7 +301,7 @@ def test_a_callback_reassigns_only_with_newer_news(created: Make, seconds: float
     assert life.delivery.status == status
 
 
-@pytest.mark.trap("B-73")
+@pytest.mark.quirk("B-73")
 @pytest.mark.parametrize("status", ["created", "courier_assigned", "pickup_arrived", "picked_up", "delivery_failed"])
 def test_a_hold_resumes_to_where_it_was(created: Make, status: str) -> None:
     life = created("borzo")
@@ -333,7 +333,7 @@ def test_a_hold_may_end_with_another_courier(created: Make) -> None:
     assert life.delivery.courier is None
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_withdrawn_courier_may_be_followed_by_another(created: Make) -> None:
     life = created("cervo")
     life.poll("courier_assigned", "courier_withdrawn", "created", "courier_assigned", "picked_up")
@@ -346,7 +346,7 @@ def test_a_withdrawn_courier_may_be_followed_by_another(created: Make) -> None:
     ]
 
 
-@pytest.mark.trap("B-69")
+@pytest.mark.quirk("B-69")
 def test_failing_at_the_door_leads_to_a_new_attempt_or_a_return(created: Make) -> None:
     life = created("borzo")
     life.poll("dropoff_arrived", "delivery_failed", "reattempting", "delivery_failed", "returning", "returned")
@@ -362,6 +362,7 @@ STICKY = [
 ]
 
 
+@pytest.mark.fault("F-44")
 @pytest.mark.parametrize(("end", "status"), STICKY)
 def test_an_end_is_sticky(created: Make, end: str, status: str) -> None:
     life = created("borzo")
@@ -374,7 +375,7 @@ def test_an_end_is_sticky(created: Make, end: str, status: str) -> None:
     assert (life.state, life.delivery.courier) == ((end, None, "borzo"), before.courier)
 
 
-@pytest.mark.trap("B-67")
+@pytest.mark.quirk("B-67")
 @pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
 def test_a_reactivated_order_is_reopened(created: Make, end: str) -> None:
     life = created("borzo")
@@ -387,7 +388,7 @@ def test_a_reactivated_order_is_reopened(created: Make, end: str) -> None:
     assert life.delivery.status == "delivered"
 
 
-@pytest.mark.trap("B-67", "X-03")
+@pytest.mark.quirk("B-67", "X-03")
 def test_a_reactivated_order_takes_the_delivery_back_before_another_carrier_is_asked(created: Make) -> None:
     life = created("borzo", "cervo")
     life.poll("cancelled")
@@ -398,7 +399,7 @@ def test_a_reactivated_order_takes_the_delivery_back_before_another_carrier_is_a
     assert lifecycle.begin_booking(life.delivery, 9, "token", life.rules, life.now) is None
 
 
-@pytest.mark.trap("B-67", "X-03")
+@pytest.mark.quirk("B-67", "X-03")
 def test_a_reactivated_order_beside_another_carriers_is_a_conflict_and_told_once(created: Make) -> None:
     life = created("borzo", "cervo")
     life.poll("cancelled")
@@ -444,7 +445,7 @@ def test_what_the_codec_wants_remembered_is_merged(created: Make) -> None:
     assert (life.attempt.codec_state, life.attempt.ref) == ({"a": "1", "b": "2"}, "R-2")
 
 
-@pytest.mark.trap("C-40")
+@pytest.mark.quirk("C-40")
 @pytest.mark.parametrize("error", [Unreadable("HTML"), CarrierError("400")])
 def test_reads_that_keep_failing_are_told_once_and_wait_longer(created: Make, error: CarrierError) -> None:
     life = created("cervo")
@@ -464,7 +465,7 @@ def test_a_read_waits_as_long_as_the_carrier_asked(created: Make) -> None:
     assert life.reach(Step.TRACK) == timedelta(seconds=900)
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.quirk("D-54")
 def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
     life = created("deliverit")
     for _ in range(50):
@@ -476,7 +477,7 @@ def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
     assert (life.lines(), life.state) == ([], ("created", Step.TRACK, "deliverit"))
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 def test_a_hint_makes_the_next_read_due_at_once(created: Make) -> None:
     life = created("cervo")
     error = Unavailable("429", retry_after=900)

@@ -35,7 +35,7 @@ def unsuited(*carriers: str) -> DeliveryScenario:
     return life
 
 
-@pytest.mark.trap("D-30")
+@pytest.mark.quirk("D-30")
 @pytest.mark.parametrize(("minutes", "accepted"), [(0, True), (15, True), (15.02, False), (-15, True), (-16, False)])
 def test_an_offer_within_the_accounts_shift_is_accepted_at_once_and_any_other_is_a_persons(
     minutes: float, *, accepted: bool
@@ -71,6 +71,7 @@ def test_a_persons_acceptance_moves_the_pickup() -> None:
     assert (life.state, life.attempt.pickup_at) == (("created", Step.TRACK, "deliverit"), agreed)
 
 
+@pytest.mark.fault("F-56")
 def test_a_denied_offer_falls_back() -> None:
     life = unsuited("deliverit", "borzo")
     life.rule("deny")
@@ -82,7 +83,7 @@ def test_a_denied_offer_falls_back() -> None:
     assert life.state == ("queued", Step.BOOK, "borzo")
 
 
-@pytest.mark.trap("D-31")
+@pytest.mark.quirk("D-31")
 def test_an_offer_that_nobody_rules_on_is_denied_and_nobody_is_asked_for_any_more() -> None:
     life = unsuited()
     assert life.reach(Step.CONFIRM) == timedelta(seconds=180)
@@ -140,7 +141,7 @@ def test_an_offer_for_what_is_to_be_cancelled_asks_nobody() -> None:
     assert (life.delivery.attention, life.reach(Step.CONFIRM)) == (None, timedelta())
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_what_a_person_books_at_the_carrier_is_read_and_neither_accepted_nor_denied() -> None:
     life = DeliveryScenario("deliverit")
     life.place()
@@ -198,6 +199,7 @@ def test_an_answer_in_doubt_is_given_again() -> None:
     assert life.delivery.status == "created"
 
 
+@pytest.mark.fault("F-56")
 def test_an_offer_that_may_have_lapsed_is_looked_up_twice_before_it_counts_as_lapsed() -> None:
     life = suited("deliverit", "borzo")
     life.confirm(refused(Reason.OFFER_LAPSED, "Time limit reached"))

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.messages import Cancellation
+from schemas.order import fingerprint
 from schemas.ordering import INBOUND
-from schemas.orders import Cancellation, fingerprint
 from schemas.status import PlatformStatus
 from tests.domain.scenario import START, DeliveryScenario, an_order
 from worker.domain import lifecycle
@@ -57,7 +58,7 @@ def look_again(life: DeliveryScenario) -> None:
 # --- gates ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 @pytest.mark.parametrize(
     ("gate", "opened_by"),
     [
@@ -70,12 +71,12 @@ def test_a_gate_opens_at_what_proves_that_the_shop_is_that_far(gate: str, opened
     assert [status for status in STATUSES if is_open(gate, status)] == opened_by
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_status_that_is_not_told_opens_only_the_gate_placed() -> None:
     assert {gate: is_open(gate, None) for gate in OPENS} == {"placed": True, "accepted": False, "ready": False}
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 @pytest.mark.parametrize(
     ("gate", "status", "deliver_at", "waits"),
     [
@@ -99,7 +100,7 @@ def test_a_new_order_waits_at_the_gate_of_its_deployment(
     assert (life.delivery.gate, life.delivery.detail, life.state[1]) == (waits, detail, step)
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_gate_that_opens_is_told_once_and_the_carrier_is_asked_at_once() -> None:
     life = placed("accepted", status=0)
     life.wait(120)
@@ -109,7 +110,7 @@ def test_a_gate_that_opens_is_told_once_and_the_carrier_is_asked_at_once() -> No
     assert (say(life, 7), say(life, 4)) == (NOTHING, NOTHING)
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_message_opens_a_gate_as_a_read_does() -> None:
     life = placed("accepted", status=0)
     assert life.amend(an_order(status=7, revision=9))
@@ -125,7 +126,7 @@ def test_a_message_that_came_late_does_not_take_the_platform_s_status_back() -> 
     assert life.delivery.order.status == 7
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_person_is_asked_while_the_gate_is_closed_and_is_not_forgotten() -> None:
     life = placed("accepted", status=0)
     for _ in range(15):
@@ -134,7 +135,7 @@ def test_a_person_is_asked_while_the_gate_is_closed_and_is_not_forgotten() -> No
     assert life.delivery.attention == "not_dispatched_in_time"
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_what_a_shop_never_accepts_ends_three_hours_after_its_pickup() -> None:
     life = placed("accepted", status=0)
     while not life.delivery.final:
@@ -175,7 +176,7 @@ def test_an_order_has_three_minutes_from_the_opening_of_its_gate() -> None:
 # --- preorders --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-19")
+@pytest.mark.quirk("O-19")
 def test_a_preorder_is_dispatched_at_its_lead_time_and_not_when_its_status_moves() -> None:
     life = placed(status=13, deliver_at=START + timedelta(hours=3))
     life.wait(60)
@@ -183,7 +184,7 @@ def test_a_preorder_is_dispatched_at_its_lead_time_and_not_when_its_status_moves
     assert life.reach(Step.BOOK) == timedelta(hours=2, minutes=29)
 
 
-@pytest.mark.trap("O-19")
+@pytest.mark.quirk("O-19")
 def test_a_preorder_that_does_not_say_when_waits_for_the_platform() -> None:
     life = placed(status=13)
     assert (life.delivery.gate, life.delivery.detail) == ("placed", "waiting_for_shop")
@@ -192,7 +193,7 @@ def test_a_preorder_that_does_not_say_when_waits_for_the_platform() -> None:
     assert life.state == ("queued", Step.BOOK, "borzo")
 
 
-@pytest.mark.trap("O-19", "O-20")
+@pytest.mark.quirk("O-19", "O-20")
 def test_a_preorder_behind_the_gate_accepted_waits_for_both() -> None:
     life = placed("accepted", status=13, deliver_at=START + timedelta(hours=3))
     assert say(life, 0) == NOTHING
@@ -200,7 +201,7 @@ def test_a_preorder_behind_the_gate_accepted_waits_for_both() -> None:
     assert life.reach(Step.BOOK) == timedelta(hours=2, minutes=30)
 
 
-@pytest.mark.trap("O-19", "O-13")
+@pytest.mark.quirk("O-19", "O-13")
 def test_a_cancelled_preorder_is_never_dispatched() -> None:
     life = placed(status=13, deliver_at=START + timedelta(hours=3))
     assert say(life, 16) == ["2 status_changed queued>cancelled by customer [poll]"]
@@ -210,7 +211,7 @@ def test_a_cancelled_preorder_is_never_dispatched() -> None:
 # --- the statuses, all of them ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-11", "O-12", "O-13", "O-14", "O-17", "O-19", "O-25")
+@pytest.mark.quirk("O-11", "O-12", "O-13", "O-14", "O-17", "O-19", "O-25")
 @pytest.mark.parametrize("status", STATUSES)
 def test_each_status_before_anybody_was_sent(status: int) -> None:
     stops = {
@@ -232,7 +233,7 @@ def test_each_status_before_anybody_was_sent(status: int) -> None:
     assert say(life, status) == NOTHING
 
 
-@pytest.mark.trap("O-11", "O-12", "O-13", "O-14", "O-15", "O-17", "O-23", "O-25")
+@pytest.mark.quirk("O-11", "O-12", "O-13", "O-14", "O-15", "O-17", "O-23", "O-25")
 @pytest.mark.parametrize("status", STATUSES)
 def test_each_status_while_our_courier_is_at_the_shop(status: int) -> None:
     said = {
@@ -252,7 +253,7 @@ def test_the_statuses_tried_are_all_that_there_are() -> None:
     assert {*INBOUND} == {*PlatformStatus} == {*range(26)}
 
 
-@pytest.mark.trap("O-13")
+@pytest.mark.quirk("O-13")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
 def test_an_order_that_is_off_has_its_courier_cancelled(status: int, by: str) -> None:
     life = at_shop()
@@ -262,7 +263,7 @@ def test_an_order_that_is_off_has_its_courier_cancelled(status: int, by: str) ->
     assert (life.state[0], life.delivery.cancelled_by) == ("cancelled", by)
 
 
-@pytest.mark.trap("O-13")
+@pytest.mark.quirk("O-13")
 def test_a_refused_cancel_is_not_asked_again_because_the_platform_still_says_so() -> None:
     life = placed()
     life.book()
@@ -272,14 +273,14 @@ def test_a_refused_cancel_is_not_asked_again_because_the_platform_still_says_so(
     assert (say(life, 16), life.amend(an_order(status=16)), say(life, 2)) == (NOTHING, False, NOTHING)
 
 
-@pytest.mark.trap("O-12")
+@pytest.mark.quirk("O-12")
 def test_a_closed_order_is_one_conflict_however_often_it_is_closed() -> None:
     life = at_shop()
     assert len(say(life, 11)) == 1
     assert (say(life, 1), say(life, 12)) == (NOTHING, NOTHING)
 
 
-@pytest.mark.trap("O-12", "O-23")
+@pytest.mark.quirk("O-12", "O-23")
 def test_our_own_end_read_back_is_no_conflict() -> None:
     life = at_shop()
     life.poll("picked_up", "returning")
@@ -287,7 +288,7 @@ def test_our_own_end_read_back_is_no_conflict() -> None:
     assert (say(life, 12), life.delivery.status) == (NOTHING, "returning")
 
 
-@pytest.mark.trap("O-23")
+@pytest.mark.quirk("O-23")
 def test_our_own_words_read_back_between_two_carriers_stop_nothing() -> None:
     life = DeliveryScenario("borzo", "deliverit")
     life.place()
@@ -298,7 +299,7 @@ def test_our_own_words_read_back_between_two_carriers_stop_nothing() -> None:
     assert life.state == ("queued", Step.BOOK, "deliverit")
 
 
-@pytest.mark.trap("O-12")
+@pytest.mark.quirk("O-12")
 def test_nobody_else_is_sent_for_an_order_that_was_closed_between_two_carriers() -> None:
     life = DeliveryScenario("borzo", "deliverit")
     life.place()
@@ -340,7 +341,7 @@ def test_a_message_may_bring_a_status_and_other_content_at_once() -> None:
     assert (life.delivery.order.notes, life.delivery.gate) == ("ring twice", None)
 
 
-@pytest.mark.trap("O-13")
+@pytest.mark.quirk("O-13")
 def test_a_late_message_still_says_that_the_order_is_off() -> None:
     life = placed(revision=9)
     assert life.amend(an_order(status=16, revision=5))

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from schemas.orders import Cancellation, Order
+from schemas.messages import Cancellation
+from schemas.order import Order
 from schemas.status import Reason
 from schemas.stores import Store
 from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused
@@ -47,7 +48,7 @@ def cannot_call(life: DeliveryScenario, error: CarrierError = PAUSED) -> None:
 # --- passing over ---
 
 
-@pytest.mark.trap("D-19")
+@pytest.mark.quirk("D-19")
 def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt() -> None:
     life = DeliveryScenario("deliverit", "borzo", "cervo")
     refuse(life, "deliverit")

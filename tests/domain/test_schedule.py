@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import DeliveryStatus
 from tests.domain.scenario import CAPABILITIES, RULES, START, a_store, an_order
 from worker.carriers.port import Cadence
@@ -60,7 +60,7 @@ CADENCES = {
 }
 
 
-@pytest.mark.trap("C-61", "D-65", "B-87")
+@pytest.mark.quirk("C-61", "D-65", "B-87")
 @pytest.mark.parametrize("carrier", CADENCES)
 def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> None:
     terms = RULES[carrier]
@@ -81,7 +81,7 @@ def test_the_poll_interval_scales_every_cadence(carrier: str) -> None:
         assert interval(quick, "picked_up", **way) == pytest.approx(interval(plain, "picked_up", **way) / 10, abs=0.5)
 
 
-@pytest.mark.trap("C-61")
+@pytest.mark.quirk("C-61")
 def test_an_unchanged_delivery_is_read_ever_more_rarely_down_to_the_ceiling() -> None:
     hours = [interval(RULES["cervo"], "picked_up", age=9 * 3600, quiet=hour * 3600) for hour in (0.9, 1, 2, 4, 8, 48)]
     assert hours == [45, 68, 101, 228, 300, 300]
@@ -93,7 +93,8 @@ def test_a_ceiling_below_the_cadence_never_makes_reads_more_frequent() -> None:
     assert interval(slow, "picked_up", age=9 * 3600, quiet=8 * 3600) == 45
 
 
-@pytest.mark.trap("D-65")
+@pytest.mark.fault("F-62")
+@pytest.mark.quirk("D-65")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 def test_the_looks_of_one_account_coincide(carrier: str) -> None:
     terms = RULES[carrier]
@@ -119,7 +120,7 @@ def test_the_next_look_is_always_in_the_future(carrier: str) -> None:
     assert all(look(RULES[carrier], now=moment, key=str(moment)) > moment for moment in moments)
 
 
-@pytest.mark.trap("X-13")
+@pytest.mark.quirk("X-13")
 def test_two_accounts_have_different_grids() -> None:
     terms = RULES["deliverit"]
     phases = {
@@ -139,7 +140,7 @@ def test_two_accounts_have_different_grids() -> None:
     assert len(phases) == 2
 
 
-@pytest.mark.trap("X-13")
+@pytest.mark.quirk("X-13")
 def test_jitter_is_a_fifth_each_way_and_covers_its_range() -> None:
     waits = [(look(RULES["cervo"], key=str(key)) - START).total_seconds() for key in range(2000)]
     assert all(16 <= wait <= 24 for wait in waits)
@@ -156,7 +157,7 @@ def test_a_fraction_is_the_same_on_every_machine() -> None:
     assert all(0 <= schedule.fraction(key) < 1 for key in range(1000))
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.quirk("X-12")
 @pytest.mark.parametrize(
     ("failures", "ceiling"), [(1, 4), (2, 8), (3, 16), (4, 32), (7, 256), (8, 300), (20, 300), (10_000, 300)]
 )
@@ -181,7 +182,7 @@ def test_the_pickup_is_when_the_food_is_ready() -> None:
     assert schedule.pickup_time(order, a_store("cervo"), START) == datetime(2026, 11, 21, 17, 10, tzinfo=UTC)
 
 
-@pytest.mark.trap("D-15")
+@pytest.mark.quirk("D-15")
 def test_the_pickup_of_a_later_delivery_leaves_time_for_the_journey() -> None:
     order = an_order(deliver_at="2026-11-21T20:00:00+01:00")
     assert schedule.pickup_time(order, a_store("cervo", travel_minutes=20), START) == START + 100 * MINUTE

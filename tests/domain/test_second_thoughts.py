@@ -17,7 +17,7 @@ from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreada
 Make = Callable[[str], DeliveryScenario]
 
 
-@pytest.mark.trap("C-40")
+@pytest.mark.quirk("C-40")
 @pytest.mark.parametrize("errors", [[Unavailable("502")] * 9, [*[Unreadable("HTML")] * 4, *[Unavailable("502")] * 5]])
 def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
     created: Make, errors: list[CarrierError]
@@ -29,7 +29,7 @@ def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
     assert life.lines() == ["3 tracking_lost queued>created at cervo#1 [poll]"]
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 def test_a_refused_cancel_may_be_asked_again_for_money(created: Make) -> None:
     life = created("borzo")
     life.ask_cancel()
@@ -58,7 +58,7 @@ def test_progress_at_the_carrier_does_not_answer_what_the_platform_contradicted(
     assert life.delivery.attention == "order_changed_without_revision"
 
 
-@pytest.mark.trap("C-24")
+@pytest.mark.quirk("C-24")
 def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_it() -> None:
     life = DeliveryScenario("cervo")
     life.place()
@@ -80,7 +80,7 @@ def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_i
     assert lifecycle.resolve_unknown_outcome(life.delivery, None, life.rules, life.now) is None
 
 
-@pytest.mark.trap("C-24")
+@pytest.mark.quirk("C-24")
 def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
     life = DeliveryScenario("cervo", "borzo")
     life.place()
@@ -92,7 +92,7 @@ def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
     assert (life.state, life.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
 
 
-@pytest.mark.trap("C-24")
+@pytest.mark.quirk("C-24")
 def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on_the_road() -> None:
     life = DeliveryScenario("cervo")
     life.place()
@@ -105,7 +105,7 @@ def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on
     assert (life.delivery.status, life.delivery.asks) == ("cancelled", ["goods_with_courier"])
 
 
-@pytest.mark.trap("B-87")
+@pytest.mark.quirk("B-87")
 @pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
 def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds: float) -> None:
     codec = Borzo(BorzoAccount(name="borzo", kind="borzo", token="t", callback_secret="s"), {})
@@ -123,7 +123,8 @@ def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds
     assert abs((looked - START).total_seconds() - seconds) <= codec.capabilities.cadence.shortest / 2
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-07")
+@pytest.mark.quirk("D-60", "B-60")
 def test_two_look_ups_that_overlap_count_once() -> None:
     life = DeliveryScenario("borzo")
     life.place()
@@ -134,7 +135,7 @@ def test_two_look_ups_that_overlap_count_once() -> None:
     assert (life.attempt.lookups, life.delivery.status) == (1, "submit_unknown")
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.quirk("D-60", "B-60")
 def test_look_ups_that_are_late_still_keep_their_distance() -> None:
     life = DeliveryScenario("borzo")
     life.place()

@@ -56,7 +56,7 @@ def read(life: DeliveryScenario, saw: str | None) -> float:
     return (life.now - since).total_seconds()
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.quirk("D-60", "B-60")
 def test_a_second_order_with_our_tag_is_told_and_cancelled(doubled: DeliveryScenario) -> None:
     assert doubled.lines() == ["3 conflict queued>created 'duplicate' at borzo#2 [reconcile]"]
     cancel(doubled)

@@ -22,7 +22,7 @@ def explain(life: DeliveryScenario, words: dict[str, DeliveryStatus], carrier: s
     return change is not None
 
 
-@pytest.mark.trap("C-32", "B-70")
+@pytest.mark.quirk("C-32", "B-70")
 def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> None:
     seen = (news(None, "6"), news(None, "7"), news("created", "1"), news(None).__class__(None, None))
     six = lifecycle.apply_mappings(seen, DELIVERED | {"order:1": DeliveryStatus.FAILED})
@@ -35,7 +35,7 @@ def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> Non
     )
 
 
-@pytest.mark.trap("C-32")
+@pytest.mark.quirk("C-32")
 def test_the_last_word_that_nobody_knew_is_kept_until_a_known_one_comes(created: Make) -> None:
     life = created("cervo")
     life.see(news(None, "6", stamp=START))
@@ -44,7 +44,7 @@ def test_the_last_word_that_nobody_knew_is_kept_until_a_known_one_comes(created:
     assert life.attempt.unmapped_status is None
 
 
-@pytest.mark.trap("C-32")
+@pytest.mark.quirk("C-32")
 def test_a_word_that_is_explained_later_is_read_again_and_may_end_the_delivery(created: Make) -> None:
     life = created("cervo")
     life.poll("picked_up")

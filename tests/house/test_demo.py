@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from schemas.orders import read_message
+from schemas.messages import read_message
 from schemas.status import DeliveryStatus
 from worker.config.settings import load
 from worker.local.demo import CHANGE_NOT_SENT, apply_event, environment

@@ -13,7 +13,7 @@ import pytest
 import redis
 from typer.main import get_command
 
-from schemas.orders import Message, read_message
+from schemas.messages import Message, read_message
 from worker.bus.streams import Bus, Entry
 from worker.cli import app
 from worker.domain.delivery import OutgoingEvent

@@ -79,7 +79,8 @@ def described(outcomes: Sequence[tuple[Call, Outcome]]) -> list[tuple[str, str]]
 # --- what may have happened ---
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.fault("F-27", "F-31")
+@pytest.mark.quirk("X-09")
 @pytest.mark.parametrize("how", MISBEHAVIOURS)
 def test_only_what_changes_something_is_uncertain_when_it_left_and_brought_nothing(
     how: str, serve: Serve, open_gateway: Open
@@ -105,7 +106,7 @@ def test_only_what_changes_something_is_uncertain_when_it_left_and_brought_nothi
     assert server.connections == 8
 
 
-@pytest.mark.trap("C-45")
+@pytest.mark.quirk("C-45")
 def test_a_cancel_by_get_is_sent_exactly_once_when_the_server_hangs_up(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_after_reading)
     outcome = outcome_of(open_gateway(server.origin), Call(Operation.CANCEL, "GET", "/cancel", query=(("id", "7"),)))
@@ -129,6 +130,7 @@ def test_a_caller_may_be_less_patient_than_the_account(serve: Serve, open_gatewa
 # --- what certainly did not ---
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.parametrize("operation", Operation)
 def test_a_refused_connection_changed_nothing(operation: Operation, open_gateway: Open) -> None:
     with socket.socket() as nobody:
@@ -137,13 +139,15 @@ def test_a_refused_connection_changed_nothing(operation: Operation, open_gateway
         assert str(outcome_of(gateway, call(operation))) == "not sent: ConnectError"
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.invalid"])
 def test_a_host_that_is_not_known_changed_nothing(host: str, open_gateway: Open) -> None:
     gateway = open_gateway(f"https://{host}", connect_timeout=2, deadline=3)
     assert type(outcome_of(gateway, call(Operation.CREATE))) is Unavailable
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.fault("F-26")
+@pytest.mark.quirk("X-09")
 def test_a_server_without_tls_was_told_nothing(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_before_reading)
     gateway = open_gateway(f"https://127.0.0.1:{server.port}")
@@ -164,7 +168,8 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.fault("F-26")
+@pytest.mark.quirk("X-09")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses or accepts")
 @pytest.mark.parametrize(
     ("settings", "text"),
@@ -180,6 +185,7 @@ def test_a_connection_that_never_came_about_changed_nothing(
     assert (type(outcome), str(outcome)) == (Unavailable, text)
 
 
+@pytest.mark.fault("F-50")
 @pytest.mark.parametrize("value", ["x\r\nHost: evil.example", "a\nb", "tail\n", "null\0", "São Paulo", "\ud800"])
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_a_header_that_cannot_be_sent_is_not_sent(
@@ -190,6 +196,7 @@ def test_a_header_that_cannot_be_sent_is_not_sent(
     assert (type(outcome), server.requests) == (Unavailable, [])
 
 
+@pytest.mark.fault("F-08")
 @pytest.mark.parametrize(("left", "outcome"), [(0, Reply), (-1, Held)])
 def test_what_cannot_leave_in_time_is_not_sent(left: int, outcome: type, serve: Serve, open_gateway: Open) -> None:
     server = serve(answering(OK))
@@ -198,6 +205,7 @@ def test_what_cannot_leave_in_time_is_not_sent(left: int, outcome: type, serve: 
     assert (type(only[1]), len(server.requests)) == (outcome, 1 + left)
 
 
+@pytest.mark.fault("F-08")
 def test_a_process_that_was_stopped_between_its_connection_and_its_call_does_not_send(
     serve: Serve, open_gateway: Open
 ) -> None:
@@ -256,7 +264,8 @@ def test_no_calls_ask_for_no_budget_and_bring_no_groups(open_gateway: Open) -> N
 # --- replies ---
 
 
-@pytest.mark.trap("C-01", "X-09")
+@pytest.mark.fault("F-33")
+@pytest.mark.quirk("C-01", "X-09")
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_every_status_is_a_reply_and_no_redirect_is_followed(
@@ -270,7 +279,8 @@ def test_every_status_is_a_reply_and_no_redirect_is_followed(
     assert (server.connections, elsewhere.connections) == (1, 0)
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.fault("F-32")
+@pytest.mark.quirk("X-09")
 def test_a_compressed_body_is_neither_asked_for_nor_unpacked(serve: Serve, open_gateway: Open) -> None:
     packed = gzip.compress(b"0" * 10_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
@@ -278,7 +288,7 @@ def test_a_compressed_body_is_neither_asked_for_nor_unpacked(serve: Serve, open_
     assert open_gateway(server.origin).send_one("x", call(Operation.READ)).body == packed
 
 
-@pytest.mark.trap("D-62", "X-09")
+@pytest.mark.quirk("D-62", "X-09")
 def test_a_body_of_just_the_limit_is_read(serve: Serve, open_gateway: Open) -> None:
     body = b"x" * LIMIT
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body))
@@ -316,7 +326,7 @@ def test_a_read_goes_out_as_described_on_a_connection_that_is_kept(serve: Serve,
     ]
 
 
-@pytest.mark.trap("C-45", "X-09")
+@pytest.mark.quirk("C-45", "X-09")
 @pytest.mark.parametrize(
     ("operation", "connections"), [*((each, 3) for each in HARMFUL), *((each, 1) for each in HARMLESS)]
 )
@@ -330,7 +340,8 @@ def test_only_harmless_calls_share_a_connection(
     assert (len(server.requests), server.connections) == (3, connections)
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.fault("F-33")
+@pytest.mark.quirk("X-10")
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 @pytest.mark.parametrize(
     ("path", "target"),
@@ -354,7 +365,7 @@ def test_no_path_leaves_the_account_s_origin(
     assert request.decode().split("\r\n")[:2] == [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.quirk("X-10")
 @pytest.mark.parametrize("path", ["@evil.example/x", ".evil.example", ":80@evil.example", "http://evil.example/"])
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 def test_what_is_no_path_is_not_sent_anywhere_else(
@@ -374,6 +385,7 @@ def test_what_is_ready_together_comes_in_one_group(open_gateway: Open) -> None:
     assert [len(group) for group in gateway.send("x", calls, max_body=LIMIT)] == [5]
 
 
+@pytest.mark.fault("F-39")
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_a_slow_call_does_not_hold_back_the_others(operation: Operation, serve: Serve, open_gateway: Open) -> None:
     others_are_in = threading.Event()

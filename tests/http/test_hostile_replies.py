@@ -117,14 +117,16 @@ def find(codec: Carrier, gateway: Gateway) -> Reading:
     return codec.read(call, gateway.send_one(codec.account.name, call, max_body=LIMIT), [attempt], NOW)
 
 
-@pytest.mark.trap("C-21", "B-13")
+@pytest.mark.fault("F-30", "F-32")
+@pytest.mark.quirk("C-21", "B-13")
 @pytest.mark.parametrize("how", HOSTILE)
 @pytest.mark.parametrize("carrier", ["cervo", "borzo", "form"])
 def test_a_create_with_a_senseless_answer_is_in_doubt_and_was_sent_once(serve: Serve, carrier: str, how: str) -> None:
     assert outcome(serve, carrier, HOSTILE[how], book) == ("Uncertain", 1)
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.fault("F-30", "F-32")
+@pytest.mark.quirk("D-54")
 @pytest.mark.parametrize("script", [pytest.param(script, id=how) for how, script in (HOSTILE | NOT_FOUND).items()])
 @pytest.mark.parametrize(
     ("carrier", "ask"), [("cervo", track), ("borzo", track), ("borzo", find), ("form", track), ("form", find)]

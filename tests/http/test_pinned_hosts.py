@@ -98,7 +98,8 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
     return url.scheme, url.host, url.port, url.userinfo
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.fault("F-33")
+@pytest.mark.quirk("X-10")
 @given(ref=st.none() | TEXT, refs=st.dictionaries(st.sampled_from(REMEMBERED), TEXT))
 @pytest.mark.parametrize("carrier", CODECS)
 def test_no_memory_of_an_attempt_leads_a_request_astray(carrier: str, ref: str | None, refs: Mapping[str, str]) -> None:
@@ -115,7 +116,8 @@ def _learnt(codec: Carrier, reply: Reply) -> AttemptView:
     return replace(attempt_of(codec, seen.ref, seen.codec_state), state=str(seen.status or "submit_unknown"))
 
 
-@pytest.mark.trap("D-02", "X-10")
+@pytest.mark.fault("F-33")
+@pytest.mark.quirk("D-02", "X-10")
 @given(accept=TEXT, deny=TEXT, cancel=TEXT, order_id=TEXT, push=st.booleans())
 @pytest.mark.parametrize("carrier", ["form", "json"])
 def test_no_link_of_deliverits_leads_a_request_astray(
@@ -149,7 +151,7 @@ def test_no_order_of_borzos_leads_a_request_astray(order_id: str | int) -> None:
     assert strayed(codec, _learnt(codec, Reply(200, body.encode()))) == []
 
 
-@pytest.mark.trap("D-02", "X-10")
+@pytest.mark.quirk("D-02", "X-10")
 def test_what_can_be_made_of_a_link_elsewhere_is_a_request_at_home() -> None:
     said = {"DeliverItOpen": True, "order_driver": True, "push": False, "time": "18:20", "acceptUrl": "", "denyUrl": ""}
     link = "https://evil.example/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"

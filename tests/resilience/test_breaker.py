@@ -43,7 +43,8 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     return Bench(client, prefix)
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.fault("F-38")
+@pytest.mark.quirk("X-12")
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
     [(0, 4, "closed"), (0, 5, "open"), (5, 5, "open"), (6, 5, "closed"), (100, 99, "closed"), (100, 100, "open")],
@@ -81,7 +82,7 @@ def test_processes_share_it(client: redis.Redis, prefix: str) -> None:
     assert one.ask() == other.ask() == ("open", 30)
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.quirk("X-12")
 def test_after_its_time_one_caller_at_a_time_is_told_to_probe(bench: Bench) -> None:
     bench.report(bad=5)
     bench.age(31)
@@ -106,7 +107,7 @@ def test_a_probe_that_is_answered_closes_it(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.quirk("X-12")
 def test_it_is_open_for_twice_as_long_each_time_and_five_minutes_at_most(bench: Bench) -> None:
     bench.report(bad=5)
     times = []
@@ -143,7 +144,8 @@ def test_what_was_under_way_while_it_opened_says_nothing_more(bench: Bench) -> N
     assert bench.ask() == ("closed", 0)
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.fault("F-34")
+@pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("kind", "ever_after"), [(CallClass.CREATE, 300), (CallClass.CANCEL, 300), (CallClass.READ, 900)]
 )

@@ -135,7 +135,7 @@ def test_there_is_room_again_when_the_window_has_passed(budget: RateLimiter, age
     assert take(budget, "5/hour", 9) == 5
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 def test_no_window_wherever_it_begins_holds_more_than_its_limit(
     budget: RateLimiter, age: Callable[[float], None]
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_window_that_has_room_makes_nobody_wait(budget: RateLimiter) -> None:
     assert budget.take("account", rate, Operation.CREATE, 1)[1] == pytest.approx(60, abs=30)
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 def test_a_call_is_taken_from_every_window_or_from_none(budget: RateLimiter, client: redis.Redis, prefix: str) -> None:
     rate = "2/minute;5/hour"
     assert [take(budget, rate, 4), take(budget, rate, 4)] == [2, 0]
@@ -207,7 +207,7 @@ def test_the_longer_window_limits_what_the_shorter_would_let_go(
     assert granted == [2, 2, 1, 0]
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 def test_reads_leave_three_fifths_of_the_day_to_the_rest(budget: RateLimiter) -> None:
     assert [take(budget, "10/day", 9, Operation.READ), take(budget, "10/day", 1, Operation.READ)] == [4, 0]
     assert [take(budget, "10/day", 9), take(budget, "10/day")] == [6, 0]

@@ -54,13 +54,14 @@ def app(**environment: str) -> Celery:
     return configure(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
-@pytest.mark.trap("X-06", "X-07")
+@pytest.mark.fault("F-10")
+@pytest.mark.quirk("X-06", "X-07")
 def test_nothing_is_retried_kept_or_lost_but_as_we_say() -> None:
     conf: Any = app().conf
     assert {name: conf[name] for name in RELIABLE} == RELIABLE
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.quirk("X-06")
 def test_on_redis_no_connection_is_waited_for_without_an_end() -> None:
     assert app().conf.broker_transport_options == TRANSPORT
 
@@ -69,6 +70,7 @@ def test_on_rabbitmq_the_options_of_redis_are_not_given() -> None:
     assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
 
 
+@pytest.mark.fault("F-11")
 def test_a_soft_shutdown_outlasts_the_longest_call() -> None:
     borzo = {"CARRIERS__BORZO__TOKEN": "t", "CARRIERS__BORZO__DEADLINE": "70"}
     told = [app(**each).conf.worker_soft_shutdown_timeout for each in ({}, borzo)]

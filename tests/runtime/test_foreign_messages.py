@@ -84,6 +84,7 @@ def consume(server: redis.Redis, *messages: bytes) -> list[Any]:
         return [deaf.heard, dropped(connection)]
 
 
+@pytest.mark.fault("F-48")
 @pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
 def test_what_cannot_be_delivered_is_dropped_and_the_next_message_comes(server: redis.Redis, foreign: bytes) -> None:
     assert consume(server, foreign) == [[{"task": "good"}], 1]

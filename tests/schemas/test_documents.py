@@ -1,4 +1,4 @@
-"""The published documents: committed under docs/schemas, equal to the code, and true of real messages."""
+"""The documents in docs/schemas: equal to those that the code generates, and valid for real messages."""
 
 import json
 from pathlib import Path
@@ -14,26 +14,26 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "schemas"
 
 
 @pytest.mark.parametrize("name", documents())
-def test_the_committed_document_is_what_the_code_says(name: str) -> None:
+def test_the_committed_document_equals_the_generated_one(name: str) -> None:
     assert json.loads((COMMITTED / name).read_text()) == documents()[name], "run `order-sync schema docs/schemas`"
 
 
-def test_no_document_is_committed_that_the_code_does_not_make() -> None:
+def test_every_committed_document_is_generated() -> None:
     assert {path.name for path in COMMITTED.iterdir()} == set(documents())
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_document_is_a_json_schema(name: str) -> None:
+def test_every_document_is_a_valid_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(documents()[f"{name}.schema.json"])
 
 
-def test_both_streams_name_every_message() -> None:
+def test_both_streams_list_every_message_type() -> None:
     channels = documents()["asyncapi.json"]["channels"]
     assert set(channels["orders"]["messages"]) == {"order.placed", "order.updated", "order.cancelled"}
     assert set(channels["deliveries"]["messages"]) == set(EventType)
 
 
-def test_every_reference_of_the_streams_leads_somewhere() -> None:
+def test_every_reference_in_the_document_of_the_streams_resolves() -> None:
     document = documents()["asyncapi.json"]
     inside = {part["$ref"] for part in _references(document["channels"])}
     assert inside == {f"#/components/messages/{name}" for name in document["components"]["messages"]}
@@ -51,13 +51,13 @@ def _references(node: object) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.order_id))
-def test_an_order_that_is_read_is_an_order_by_its_schema(sample: object) -> None:
+def test_a_sample_order_is_valid_by_the_schemas(sample: object) -> None:
     message = json.loads(placed(sample))  # type: ignore[arg-type]
     for name, document in (("message", message), ("order", message["data"])):
         Draft202012Validator(documents()[f"{name}.schema.json"]).validate(document)
 
 
-def test_money_as_a_number_is_no_order_by_its_schema() -> None:
+def test_money_as_a_number_is_invalid_by_the_schema() -> None:
     order = json.loads(placed(SAMPLES[0]))["data"]
     order["payment"]["amount"] = 125.0
     errors = Draft202012Validator(documents()["order.schema.json"]).iter_errors(order)

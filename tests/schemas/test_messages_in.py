@@ -1,4 +1,3 @@
-import copy
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,52 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.orders import (
-    ORDER_SCHEMA,
-    ORDERING_SCHEMA,
-    Cancellation,
-    Customer,
-    DeliveryType,
-    Dropoff,
-    Item,
-    MalformedError,
-    Message,
-    Order,
-    OrderRef,
-    Payment,
-    fingerprint,
-    read_message,
-)
+from schemas.json_reader import MalformedError
+from schemas.messages import Cancellation, Message, OrderRef, read_message
+from schemas.order import ORDER_SCHEMA, Customer, DeliveryType, Dropoff, Item, Order, Payment, fingerprint
+from schemas.ordering import ORDERING_SCHEMA
+from tests.schemas.samples import ORDER, PERSONAL, event, paths, with_field
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-SECRETS = ("Freja Holm", "+4520304050", "Nørregade 7", "Ring twice", "freja@example.org")
-
-ORDER: dict[str, Any] = {
-    "order_id": "2011",
-    "order_number": "A-11",
-    "revision": 3,
-    "store_id": "17",
-    "delivery_type": "delivery",
-    "status": 0,
-    "deliver_at": "2026-11-21T18:40:00+01:00",
-    "ready_at": None,
-    "customer": {"name": "Freja Holm", "phone": "+4520304050", "email": "freja@example.org"},
-    "dropoff": {
-        "street": "Nørregade 7",
-        "unit": "3. tv",
-        "postal_code": "5000",
-        "city": "Odense C",
-        "country": "DK",
-        "latitude": 55.39,
-        "longitude": 10.38,
-        "notes": "Ring twice",
-    },
-    "payment": {"prepaid": False, "amount": "125.00", "currency": "DKK", "method": "cash", "change_for": "200"},
-    "items": [{"name": "Pizza", "quantity": 2, "unit_price": "62.50"}],
-    "notes": "No onion",
-    "carriers": ["deliverit", "borzo"],
-}
-
 READ = Order(
     order_id="2011",
     order_number="A-11",
@@ -83,18 +43,8 @@ READ = Order(
 )
 
 
-def event(data: object = ORDER, **attributes: object) -> dict[str, Any]:
-    return {"specversion": "1.0", "id": "e1", "source": "shop", "type": "order.placed", "data": data, **attributes}
-
-
 def changed(path: str, value: object) -> dict[str, Any]:
-    order = copy.deepcopy(ORDER)
-    *parents, last = path.split(".")
-    inner = order
-    for parent in parents:
-        inner = inner[parent]
-    inner[last] = value
-    return order
+    return with_field(ORDER, path, value)
 
 
 def lacking(path: str) -> dict[str, Any]:
@@ -120,7 +70,7 @@ def outcome(raw: dict[str, Any]) -> Message | MalformedError:
         return error
 
 
-def test_a_placed_order_is_read_whole() -> None:
+def test_every_field_of_a_placed_order_is_read() -> None:
     raw = event(time="2026-11-21T16:00:00.5Z", traceparent=TRACE, dataschema=ORDER_SCHEMA)
     assert read_message(raw) == Message(
         source="shop",
@@ -132,11 +82,11 @@ def test_a_placed_order_is_read_whole() -> None:
     )
 
 
-def test_the_bytes_and_the_dict_say_the_same() -> None:
+def test_a_dict_and_its_json_are_the_same_message() -> None:
     assert read_message(json.dumps(event()).encode()) == read_message(event())
 
 
-def test_a_message_without_a_source_comes_from_the_platform() -> None:
+def test_a_message_without_a_source_has_the_default_source() -> None:
     raw = event()
     del raw["source"]
     assert read_message(raw) == Message(source="platform", id="e1", type="order.placed", data=READ)
@@ -144,44 +94,44 @@ def test_a_message_without_a_source_comes_from_the_platform() -> None:
 
 @pytest.mark.parametrize("kind", ["order.placed", "order.updated"])
 @pytest.mark.parametrize("schema", [None, ORDER_SCHEMA, ORDERING_SCHEMA])
-def test_an_id_alone_names_an_order_to_be_fetched(kind: str, schema: str | None) -> None:
+def test_a_message_with_only_an_id_refers_to_an_order_to_be_fetched(kind: str, schema: str | None) -> None:
     message = read_message(event({"order_id": "2011"}, type=kind, dataschema=schema))
     assert message == Message(source="shop", id="e1", type=kind, data=OrderRef(order_id="2011"))
 
 
-def test_a_cancellation_is_read_whole() -> None:
+def test_every_field_of_a_cancellation_is_read() -> None:
     data = {"order_id": "2011", "reason": "sold out", "cancelled_by": "customer", "allow_paid": True, "more": 1}
     assert read_message(event(data, type="order.cancelled")).data == Cancellation(
         order_id="2011", reason="sold out", cancelled_by="customer", allow_paid=True
     )
 
 
-def test_a_cancellation_needs_no_more_than_the_id() -> None:
+def test_a_cancellation_needs_only_the_order_id() -> None:
     assert read_message(event({"order_id": "2011"}, type="order.cancelled")).data == Cancellation(order_id="2011")
 
 
-def test_an_order_of_the_ordering_platform_is_told_by_its_dataschema() -> None:
+def test_the_dataschema_marks_an_order_of_the_ordering_platform() -> None:
     data = {"id": 2011, "business_id": 17, "delivery_type": 2}
     order = read_message(event(data, dataschema=ORDERING_SCHEMA)).data
     assert isinstance(order, Order)
     assert (order.order_id, order.store_id, order.delivery_type) == ("2011", "17", DeliveryType.PICKUP)
 
 
-def test_without_its_dataschema_it_is_read_as_ours_and_refused() -> None:
+def test_an_ordering_order_without_its_dataschema_is_refused() -> None:
     assert refusal(event({"id": 2011, "business_id": 17})).startswith("data: order_id: Field required; ")
 
 
-def test_a_fault_in_an_ordering_order_is_named_in_its_own_words() -> None:
+def test_a_fault_in_an_ordering_order_is_reported_with_the_platforms_field_name() -> None:
     data = {"id": 2011, "business_id": 17}
     assert refusal(event(data, dataschema=ORDERING_SCHEMA)) == "data: delivery_type: missing"
 
 
 @pytest.mark.parametrize("trace", ["", "00-zz", 7, None, TRACE + "-x", TRACE.upper()])
-def test_an_unreadable_traceparent_is_as_if_it_were_not_there(trace: object) -> None:
+def test_an_unreadable_traceparent_counts_as_absent(trace: object) -> None:
     assert read_message(event(traceparent=trace)).traceparent is None
 
 
-@pytest.mark.trap("O-07")
+@pytest.mark.quirk("O-07")
 @pytest.mark.parametrize(
     ("given_type", "read"),
     [
@@ -194,12 +144,13 @@ def test_an_unreadable_traceparent_is_as_if_it_were_not_there(trace: object) -> 
         ("pickup", DeliveryType.PICKUP),
     ],
 )
-def test_a_delivery_type_may_be_a_word_or_orderings_number(given_type: object, read: DeliveryType) -> None:
+def test_a_delivery_type_may_be_a_name_or_the_platforms_number(given_type: object, read: DeliveryType) -> None:
     assert read_message(event(changed("delivery_type", given_type))).data == READ.model_copy(
         update={"delivery_type": read}
     )
 
 
+@pytest.mark.fault("F-60")
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
@@ -208,7 +159,7 @@ def test_a_delivery_type_may_be_a_word_or_orderings_number(given_type: object, r
         ({"id": 7}, "id: Input should be a valid string"),
         ({"source": None}, "source: Input should be a valid string"),
         ({"type": "order.exploded"}, "type: Input should be 'order.placed', 'order.updated' or 'order.cancelled'"),
-        ({"time": "yesterday"}, "time: a time is RFC 3339 text with an offset"),
+        ({"time": "yesterday"}, "time: a time must be RFC 3339 text with an offset"),
         (
             {"dataschema": "urn:other"},
             "dataschema: Input should be 'urn:order-sync:order:1' or 'urn:order-sync:ordering-order:1'",
@@ -227,16 +178,16 @@ def test_a_delivery_type_may_be_a_word_or_orderings_number(given_type: object, r
         ),
     ],
 )
-def test_a_faulty_attribute_is_refused_by_its_name(attributes: dict[str, object], reason: str) -> None:
+def test_a_faulty_attribute_is_refused_with_its_name(attributes: dict[str, object], reason: str) -> None:
     assert refusal({**event(), **attributes}) == reason
 
 
-MONEY = 'money is a decimal string such as "125.00", never a number'
-TIME = "a time is RFC 3339 text with an offset"
+MONEY = 'money must be a decimal string such as "125.00", not a number'
+TIME = "a time must be RFC 3339 text with an offset"
 INTEGER = "Input should be a valid integer"
 
 
-@pytest.mark.trap("O-03", "O-06")
+@pytest.mark.quirk("O-03", "O-06")
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [
@@ -254,8 +205,8 @@ INTEGER = "Input should be a valid integer"
         ("deliver_at", "1795282800", TIME),
         ("deliver_at", "2026-11-21", TIME),
         ("deliver_at", "2026-11-21T18:40:00", TIME),
-        ("deliver_at", "0001-01-01T00:00:00+23:00", "a time lies in this century"),
-        ("deliver_at", "9999-12-31T23:59:59-23:00", "a time lies in this century"),
+        ("deliver_at", "0001-01-01T00:00:00+23:00", "the year must be between 2000 and 2099"),
+        ("deliver_at", "9999-12-31T23:59:59-23:00", "the year must be between 2000 and 2099"),
         ("ready_at", {}, TIME),
         ("customer", None, "Input should be a valid dictionary or instance of Customer"),
         ("customer.name", "", "String should have at least 1 character"),
@@ -279,18 +230,18 @@ INTEGER = "Input should be a valid integer"
         ("carriers", "borzo", "Input should be a valid tuple"),
     ],
 )
-def test_a_faulty_field_is_refused_by_its_name(path: str, value: object, why: str) -> None:
+def test_a_faulty_field_is_refused_with_its_name(path: str, value: object, why: str) -> None:
     assert refusal(event(changed(path, value))) == f"data: {path}: {why}"
 
 
-def test_an_unknown_delivery_type_is_refused_by_its_name() -> None:
+def test_an_unknown_delivery_type_is_refused_with_the_field_name() -> None:
     reason = refusal(event(changed("delivery_type", 7)))
     assert reason.startswith("data: delivery_type: Input should be 'delivery', 'pickup', ")
 
 
-def test_half_a_position_is_refused() -> None:
+def test_a_latitude_without_a_longitude_is_refused() -> None:
     reason = refusal(event(lacking("dropoff.longitude")))
-    assert reason == "data: dropoff: latitude and longitude come together or not at all"
+    assert reason == "data: dropoff: latitude and longitude must be given together"
 
 
 REQUIRED = (
@@ -299,50 +250,36 @@ REQUIRED = (
 )  # fmt: skip
 
 
-@pytest.mark.trap("O-03")
+@pytest.mark.quirk("O-03")
 @pytest.mark.parametrize("path", REQUIRED)
-def test_a_missing_field_is_named(path: str) -> None:
+def test_a_missing_required_field_is_refused_with_its_name(path: str) -> None:
     assert refusal(event(lacking(path))) == f"data: {path}: Field required"
 
 
 @pytest.mark.parametrize("path", sorted(set(ORDER) - set(REQUIRED)))
-def test_every_other_field_may_be_missing(path: str) -> None:
+def test_every_other_field_is_optional(path: str) -> None:
     assert isinstance(read_message(event(lacking(path))).data, Order)
 
 
-def test_only_the_first_five_faults_are_told() -> None:
+def test_only_the_first_five_faults_are_listed() -> None:
     reason = refusal(event({"order_id": 1, "items": [{}, {}, {}, {}]}))
     assert reason.startswith("data: order_id: Input should be a valid string; store_id: Field required; ")
     assert reason.endswith("; and 4 more")
 
 
-FIELDS = ("", "customer.", "dropoff.", "payment.")
-PATHS = [f"{at}{key}" for at in FIELDS for key in (ORDER[at[:-1]] if at else ORDER)]
-SPOILT: tuple[object, ...] = ("\x00" + "".join(SECRETS), list(SECRETS), {SECRETS[0]: SECRETS}, "".join(SECRETS) * 40, 0)
-
-
-@pytest.mark.trap("X-15")
-@pytest.mark.parametrize("spoilt", SPOILT, ids=range(len(SPOILT)))
-@pytest.mark.parametrize("path", PATHS)
-def test_no_reason_repeats_what_the_customer_said(path: str, spoilt: object) -> None:
-    said = outcome(event(changed(path, spoilt)))
-    if isinstance(said, MalformedError):
-        assert [secret for secret in SECRETS if secret in str(said)] == []
-        assert said.__suppress_context__ or said.__context__ is None
-
-
-def test_no_error_of_a_model_repeats_what_the_customer_said() -> None:
+def test_a_validation_error_contains_no_personal_data() -> None:
     with pytest.raises(ValidationError) as caught:
         Customer.model_validate({"name": "Freja Holm", "phone": ["+4520304050"]})
-    assert [secret for secret in SECRETS if secret in str(caught.value)] == []
+    assert [each for each in PERSONAL if each in str(caught.value)] == []
 
 
 @given(st.binary(max_size=300))
-def test_bytes_of_any_kind_raise_only_malformed(raw: bytes) -> None:
+def test_arbitrary_bytes_raise_only_malformed_error(raw: bytes) -> None:
     with pytest.raises(MalformedError):
         read_message(raw)
 
 
+NAMES = st.text() | st.sampled_from(paths(ORDER))
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()
@@ -350,13 +287,15 @@ ANYTHING = st.recursive(
     | st.floats()
     | st.text()
     | st.sampled_from(["0001-01-01T00:00:00+23:59"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.sampled_from(PATHS), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.sampled_from(paths(ORDER)), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
 
-@given(path=st.sampled_from(PATHS), value=ANYTHING)
-def test_any_value_in_any_field_is_read_or_refused(path: str, value: object) -> None:
+@given(path=st.sampled_from(paths(ORDER)), value=ANYTHING)
+def test_any_value_in_any_field_is_read_or_refused_with_a_reason(path: str, value: object) -> None:
     said = outcome(event(changed(path, value)))
     places = ("message: ", *path.split("."))
     assert isinstance(said, Message) or any(place in str(said) for place in places)
@@ -396,7 +335,7 @@ def test_the_same_content_in_another_spelling_has_the_same_fingerprint(path: str
         ("carriers", None),
     ],
 )
-def test_any_other_content_has_another_fingerprint(path: str, value: object) -> None:
+def test_different_content_has_a_different_fingerprint(path: str, value: object) -> None:
     order = read_message(event(changed(path, value))).data
     assert isinstance(order, Order)
     assert fingerprint(order) != fingerprint(READ)

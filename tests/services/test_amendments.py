@@ -42,7 +42,7 @@ def edits(street: Simulation) -> int:
     return len(street.ledger("edit"))
 
 
-@pytest.mark.trap("B-95")
+@pytest.mark.quirk("B-95")
 def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dispatched: Simulation) -> None:
     send_again(dispatched)
     dispatched.work()
@@ -69,6 +69,7 @@ def test_what_no_carrier_is_told_needs_no_call(dispatched: Simulation) -> None:
     assert (edits(dispatched), attempt.sent_fingerprint) == (0, dispatched.delivery().fingerprint)
 
 
+@pytest.mark.fault("F-67")
 @pytest.mark.parametrize("kind", ["drop_before", "error_after", "garbage", "rate_limited"])
 def test_a_change_whose_answer_did_not_come_is_carried_all_the_same(dispatched: Simulation, kind: str) -> None:
     break_edits(dispatched, kind)
@@ -80,6 +81,7 @@ def test_a_change_whose_answer_did_not_come_is_carried_all_the_same(dispatched: 
     assert len(dispatched.ledger()) == 1
 
 
+@pytest.mark.fault("F-67")
 def test_a_change_whose_process_died_is_carried_after_its_lease(dispatched: Simulation) -> None:
     send_again(dispatched)
 
@@ -92,7 +94,8 @@ def test_a_change_whose_process_died_is_carried_after_its_lease(dispatched: Simu
     dispatched.until(lambda it: edits(it) == 1, step=5)
 
 
-@pytest.mark.trap("B-98")
+@pytest.mark.fault("F-67")
+@pytest.mark.quirk("B-98")
 def test_a_change_that_the_carrier_refuses_is_left_to_a_person_and_the_courier_comes_all_the_same(
     dispatched: Simulation,
 ) -> None:

@@ -67,7 +67,8 @@ def followed(street: Simulation) -> Simulation:
 # --- in no order ---
 
 
-@pytest.mark.trap("X-01")
+@pytest.mark.fault("F-41")
+@pytest.mark.quirk("X-01")
 @pytest.mark.parametrize("behind", [timedelta(hours=2), -timedelta(hours=2)])
 def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Simulation, behind: timedelta) -> None:
     street.behind = behind
@@ -76,7 +77,8 @@ def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Simul
     assert street.told() == ["queued", "created", *HAPPY, "dropoff_arrived", "delivered"]
 
 
-@pytest.mark.trap("B-84")
+@pytest.mark.fault("F-41")
+@pytest.mark.quirk("B-84")
 def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) -> None:
     words = ("finished", "courier_at_pickup", "courier_assigned", "parcel_picked_up")
     minutes = (40, 10, 5, 20)
@@ -88,7 +90,8 @@ def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) 
     assert (results, followed.told()) == (["applied"] * 4, ["queued", "created", "delivered"])
 
 
-@pytest.mark.trap("B-83")
+@pytest.mark.fault("F-43")
+@pytest.mark.quirk("B-83")
 def test_the_same_callback_again_after_ten_days_does_nothing(followed: Simulation) -> None:
     once = letter(followed, "courier_assigned", followed.now + SECOND)
     receive(followed, once)
@@ -97,7 +100,8 @@ def test_the_same_callback_again_after_ten_days_does_nothing(followed: Simulatio
     assert (receive(followed, once), followed.delivery()) == ("known", before)
 
 
-@pytest.mark.trap("B-83")
+@pytest.mark.fault("F-43")
+@pytest.mark.quirk("B-83")
 def test_what_was_old_when_it_came_only_prompts_a_read(followed: Simulation) -> None:
     followed.now += 30 * HOUR
     result = receive(followed, letter(followed, "finished", START + HOUR))
@@ -126,7 +130,8 @@ class CallingBack:
         self._real.close()
 
 
-@pytest.mark.trap("B-86")
+@pytest.mark.fault("F-44")
+@pytest.mark.quirk("B-86")
 def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(street: Simulation) -> None:
     street.container.gateway = CallingBack(street)  # type: ignore[assignment]
     street.place(store_id="21")
@@ -135,7 +140,8 @@ def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(st
     assert (street.told(), street.ledger()) == (["queued", "created"], [("borzo", attempt.ref)])
 
 
-@pytest.mark.trap("B-86", "B-92")
+@pytest.mark.fault("F-44")
+@pytest.mark.quirk("B-86", "B-92")
 def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(followed: Simulation) -> None:
     at_the_door = int(followed.delivery().attempts[0].codec_state["point_id"])
     unknown = {"order_id": 1, "client_order_id": None, "point_id": at_the_door}
@@ -145,7 +151,8 @@ def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(follow
     followed.until(lambda it: it.status() == "courier_assigned", step=1)
 
 
-@pytest.mark.trap("B-92")
+@pytest.mark.fault("F-42")
+@pytest.mark.quirk("B-92")
 def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Simulation) -> None:
     strange = letter(followed, "finished", followed.now, order_id=1, client_order_id=None)
     kept = followed.container.database.write(callbacks.save, "borzo", strange, followed.now)
@@ -159,6 +166,7 @@ def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed:
     assert (results, followed.told()) == ([None, None, "orphaned"], ["queued", "created"])
 
 
+@pytest.mark.fault("F-42")
 def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation) -> None:
     ours = letter(followed, "finished", followed.now + SECOND)
     kept = followed.container.database.write(callbacks.save, "cervo", ours, followed.now)
@@ -166,7 +174,7 @@ def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation
     assert followed.told() == ["queued", "created"]
 
 
-@pytest.mark.trap("B-60")
+@pytest.mark.quirk("B-60")
 def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(followed: Simulation) -> None:
     twin = letter(followed, "planned", followed.now, order_id=77)
     later = letter(followed, "courier_assigned", followed.now + SECOND, order_id=77)
@@ -176,7 +184,7 @@ def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(
     assert (second.ref, second.surplus, second.carrier, second.live) == ("77", True, "borzo", True)
 
 
-@pytest.mark.trap("B-60")
+@pytest.mark.quirk("B-60")
 @pytest.mark.parametrize(("word", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
 def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
     followed: Simulation, word: str, attempts: int
@@ -201,7 +209,7 @@ def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None
     assert (listen(followed.container), followed.delivery().next_run_at) == (0, due)
 
 
-@pytest.mark.trap("B-85")
+@pytest.mark.quirk("B-85")
 def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Simulation) -> None:
     listen(followed.container)
     followed.now += GAP + SECOND
@@ -234,6 +242,7 @@ def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(foll
 # --- too many ---
 
 
+@pytest.mark.fault("F-45")
 def test_callbacks_wait_in_a_queue_without_money_in_it(street: Simulation) -> None:
     route: Callable[..., dict[str, str]] = street.app.conf.task_routes[0]
     money = {

@@ -83,7 +83,8 @@ def statuses(street: Simulation, *order_ids: str) -> list[str]:
 # --- accounts that are shut out ---
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.fault("F-35")
+@pytest.mark.quirk("C-02")
 @pytest.mark.parametrize("carrier", STORES)
 def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_let_in(
     carrier: str, street: Simulation, wire: Wire
@@ -108,6 +109,7 @@ def test_a_token_that_is_no_longer_accepted_pauses_the_account_until_a_probe_is_
     ]
 
 
+@pytest.mark.fault("F-35")
 def test_an_account_that_is_shut_out_leaves_the_others_alone(street: Simulation) -> None:
     fault(street, "unauthorized", "borzo")
     place(street, "borzo", "1")
@@ -177,7 +179,8 @@ def test_an_order_that_stands_where_we_have_no_account_any_more_is_told_as_lost_
 # --- too many requests ---
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.fault("F-34")
+@pytest.mark.quirk("C-04")
 @pytest.mark.parametrize(
     "said",
     [None, "1", "-5", "999999999999", "Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 21 Nov 2020 17:00:00 GMT", "soon"],
@@ -217,7 +220,8 @@ def broken(account: str) -> Callable[[str, Call], Outcome | None]:
     return instead
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.fault("F-38")
+@pytest.mark.quirk("X-12")
 def test_an_open_breaker_is_probed_with_a_read_and_never_with_an_order(street: Simulation, wire: Wire) -> None:
     wire.instead = broken("borzo")
     place(street, "borzo", *"12345")
@@ -249,7 +253,7 @@ def test_a_long_silence_behind_an_open_breaker_is_told(street: Simulation, wire:
     assert set(wire.heard()) == {("cervo", "probe")}
 
 
-@pytest.mark.trap("C-22")
+@pytest.mark.quirk("C-22")
 def test_refusals_open_no_breaker(street: Simulation, wire: Wire) -> None:
     wire.instead = lambda _account, _call: Reply(500, b'{ "Customer is required" }')
     place(street, "cervo", *"1234567")
@@ -257,6 +261,7 @@ def test_refusals_open_no_breaker(street: Simulation, wire: Wire) -> None:
     assert street.container.breaker.ask("cervo", CallClass.CREATE, 50).state is BreakerState.CLOSED
 
 
+@pytest.mark.fault("F-38")
 def test_a_carrier_that_answers_every_other_read_is_read_no_more_often_than_it_is_probed(
     street: Simulation, wire: Wire
 ) -> None:
@@ -273,6 +278,7 @@ def test_a_carrier_that_answers_every_other_read_is_read_no_more_often_than_it_i
     street.until(lambda it: set(statuses(it, *orders)) == {"delivered"}, step=120)
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.parametrize(
     "error",
     [
@@ -313,6 +319,7 @@ def test_a_task_that_finds_no_room_gives_its_deliveries_back(street: Simulation,
     assert (street.status("1"), wire.heard()) == ("created", {("borzo", "create"): 1, ("cervo", "create"): 1})
 
 
+@pytest.mark.fault("F-39")
 def test_a_carrier_that_hangs_all_calls_holds_only_its_own_threads(street: Simulation, wire: Wire) -> None:
     inside, go_on = threading.Semaphore(0), threading.Event()
 

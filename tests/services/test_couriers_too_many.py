@@ -39,7 +39,7 @@ def living(street: Simulation) -> list[tuple[str, str]]:
     return sorted(set(street.ledger()) - set(street.ledger("cancel")))
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.quirk("X-03")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_a_create_that_comes_true_after_it_was_written_off_is_cancelled_and_one_courier_is_left(
     street: Simulation, store_id: str, carrier: str
@@ -72,7 +72,7 @@ class Twice:
         return getattr(self._real, name)
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize("store_id", ["21", "17"])
 def test_of_two_orders_with_our_tag_one_is_cancelled(street: Simulation, store_id: str) -> None:
     street.container.gateway = Twice(street)  # type: ignore[assignment]
@@ -105,7 +105,7 @@ def believed_cancelled(street: Simulation, delivery: Delivery) -> Change:
     return lifecycle.apply_observations(delivery, attempt.id, [seen], street.container.terms, street.now, Cause.POLL)
 
 
-@pytest.mark.trap("C-47", "B-99")
+@pytest.mark.quirk("C-47", "B-99")
 @pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), *FINDABLE])
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
 def test_a_cancel_whose_answer_is_lost_is_repeated_only_after_a_read_that_shows_the_order_standing(
@@ -121,7 +121,7 @@ def test_a_cancel_whose_answer_is_lost_is_repeated_only_after_a_read_that_shows_
     assert [made for made, _ in street.ledger("cancel")] == [carrier]
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])
 def test_a_process_that_dies_before_its_cancel_is_sent_loses_no_cancel(street: Simulation, store_id: str) -> None:
     street.place(store_id=store_id, **EARLY)

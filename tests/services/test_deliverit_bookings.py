@@ -13,7 +13,7 @@ def wish_to_cancel(street: Simulation, **more: Any) -> None:
     street.work()
 
 
-@pytest.mark.trap("D-63")
+@pytest.mark.quirk("D-63")
 def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Simulation) -> None:
     street.place("weak_done", store_id="17")
     street.until(lambda it: it.delivery().final, step=30)
@@ -21,7 +21,7 @@ def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Simulati
     assert (data["status"], data["evidence"], data["raw"]["code"]) == ("delivered", "weak", "done")
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 @pytest.mark.parametrize(
     ("ready_at", "allow_paid", "ends"),
     [
@@ -44,7 +44,7 @@ def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
     assert len(street.ledger("cancel")) == (ends == "cancelled")
 
 
-@pytest.mark.trap("D-61")
+@pytest.mark.quirk("D-61")
 def test_nothing_of_the_days_other_customers_is_kept_or_told(street: Simulation) -> None:
     street.place(store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)

@@ -43,7 +43,7 @@ def details(street: Simulation) -> Any:
     return order
 
 
-@pytest.mark.trap("D-70", "D-72")
+@pytest.mark.quirk("D-70", "D-72")
 def test_an_order_waits_for_its_driver_and_is_followed_once_he_is_booked_by_hand(street: Simulation) -> None:
     handed_over(street)
     for _ in range(5):
@@ -66,7 +66,7 @@ def test_the_sandboxs_script_books_a_driver_at_once(street: Simulation) -> None:
     assert street.told()[:2] == HANDED_OVER
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carrier(street: Simulation) -> None:
     handed_over(street)
     street.until(lambda it: it.delivery().attention is not None, step=300)
@@ -77,7 +77,8 @@ def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carri
     assert street.delivery().attention is None
 
 
-@pytest.mark.trap("D-60", "D-70")
+@pytest.mark.fault("F-68")
+@pytest.mark.quirk("D-60", "D-70")
 def test_a_driver_who_is_booked_twice_by_hand_comes_once(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
@@ -89,14 +90,14 @@ def test_a_driver_who_is_booked_twice_by_hand_comes_once(street: Simulation) -> 
     assert street.ledger("cancel") == [("deliverit", second.id)]
 
 
-@pytest.mark.trap("D-19", "D-71")
+@pytest.mark.quirk("D-19", "D-71")
 def test_an_unpaid_order_is_not_handed_over(street: Simulation) -> None:
     handed_over(street, payment={"prepaid": False, "amount": "125.00", "currency": "DKK"})
     street.until(lambda it: it.delivery().final, step=30)
     assert "deliverit_info" not in [carrier for carrier, _ in street.ledger()]
 
 
-@pytest.mark.trap("D-78")
+@pytest.mark.quirk("D-78")
 def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(street: Simulation) -> None:
     handed_over(street)
     street.cancel(store_id="17")
@@ -108,7 +109,7 @@ def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(street: Sim
     )  # fmt: skip
 
 
-@pytest.mark.trap("C-47", "D-78")
+@pytest.mark.quirk("C-47", "D-78")
 def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
@@ -121,7 +122,7 @@ def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(street: Simu
     assert [carrier for carrier, _ in street.ledger("cancel")] == ["deliverit_info"]
 
 
-@pytest.mark.trap("C-47", "D-78")
+@pytest.mark.quirk("C-47", "D-78")
 def test_the_carriers_word_alone_cancels_nothing_that_somebody_drives_for_by_then(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)
@@ -131,7 +132,8 @@ def test_the_carriers_word_alone_cancels_nothing_that_somebody_drives_for_by_the
     assert street.status() == "created"
 
 
-@pytest.mark.trap("D-78")
+@pytest.mark.fault("F-68")
+@pytest.mark.quirk("D-78")
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
 def test_a_cancel_whose_answer_was_lost_is_asked_for_again(street: Simulation, kind: str) -> None:
     handed_over(street)
@@ -141,7 +143,7 @@ def test_a_cancel_whose_answer_was_lost_is_asked_for_again(street: Simulation, k
     assert (street.told()[-1], details(street).scenario.status(street.now)) == ("cancelled", "cancelled")
 
 
-@pytest.mark.trap("D-40", "D-78")
+@pytest.mark.quirk("D-40", "D-78")
 def test_a_driver_who_is_too_close_is_not_cancelled(street: Simulation) -> None:
     handed_over(street)
     door = f"/sandbox/orders/deliverit_info/{details(street).reference}/book"
@@ -153,7 +155,8 @@ def test_a_driver_who_is_too_close_is_not_cancelled(street: Simulation) -> None:
     street.until(lambda it: it.status() == "delivered", step=30)
 
 
-@pytest.mark.trap("D-60", "D-74")
+@pytest.mark.fault("F-68")
+@pytest.mark.quirk("D-60", "D-74")
 @pytest.mark.parametrize(
     ("kind", "number_known"), [("error_before", True), ("drop_before", True), ("error_after", False), ("late", False)]
 )
@@ -174,7 +177,7 @@ def test_a_transfer_in_doubt_is_settled_without_a_second_entry(
     assert len(street.delivery().attempts) == 1
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled(street: Simulation) -> None:
     spoil(street, "error_before", "create", times=1000)
     handed_over(street)
@@ -184,7 +187,8 @@ def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled
     assert (street.delivery().attention, len(street.ledger())) == (None, 1)
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.fault("F-68")
+@pytest.mark.quirk("D-74")
 def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(street: Simulation) -> None:
     spoil(street, "error_before", "create", times=1)
     handed_over(street)
@@ -195,7 +199,7 @@ def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(street: Simulatio
     assert (street.status(), street.ledger()) == ("cancelled", [])
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_be_cancelled(
     street: Simulation,
 ) -> None:
@@ -210,7 +214,7 @@ def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_
     assert (street.status(), details(street).scenario.status(street.now)) == ("cancelled", "cancelled")
 
 
-@pytest.mark.trap("D-75")
+@pytest.mark.quirk("D-75")
 def test_an_order_that_was_not_saved_is_sent_again_under_its_number(street: Simulation) -> None:
     strange = "Some strange error has occured. Please try again. If the error remains, please contact DeliverIt"
     body = {"error": True, "message": strange}
@@ -221,7 +225,7 @@ def test_an_order_that_was_not_saved_is_sent_again_under_its_number(street: Simu
     assert (street.told(), len(street.ledger()), len(street.delivery().attempts)) == (HANDED_OVER, 1, 1)
 
 
-@pytest.mark.trap("D-76", "D-77")
+@pytest.mark.quirk("D-76", "D-77")
 @pytest.mark.parametrize("kind", [None, "error_after"])
 def test_a_change_is_carried_to_an_order_that_has_no_driver_yet(street: Simulation, kind: str | None) -> None:
     handed_over(street)
@@ -234,7 +238,7 @@ def test_a_change_is_carried_to_an_order_that_has_no_driver_yet(street: Simulati
     assert {carrier for carrier, _ in street.ledger("edit")} == {"deliverit_info"}
 
 
-@pytest.mark.trap("D-77")
+@pytest.mark.quirk("D-77")
 def test_a_change_after_a_driver_is_booked_is_left_to_a_person(street: Simulation) -> None:
     handed_over(street)
     book_by_hand(street)

@@ -16,7 +16,8 @@ def spoil(street: Simulation, kind: str, api: str, times: int = 1) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "operation": "create", "times": times})
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-27", "F-29")
+@pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_an_order_created_behind_an_error_is_found_again_and_followed(
     street: Simulation, store_id: str, carrier: str
@@ -30,7 +31,8 @@ def test_an_order_created_behind_an_error_is_found_again_and_followed(
     assert street.told()[:2] == ["queued", "submit_unknown"]
 
 
-@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.fault("F-29")
+@pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
 def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absence(
     street: Simulation, store_id: str, carrier: str
@@ -44,7 +46,8 @@ def test_an_order_that_was_never_created_is_sent_again_only_after_proof_of_absen
     assert street.told()[:4] == ["queued", "submit_unknown", "queued (resubmit)", "created"]
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.fault("F-29")
+@pytest.mark.quirk("X-03")
 def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Simulation) -> None:
     spoil(street, "error_before", "deliverit", times=2)
     street.place(store_id="17")
@@ -54,7 +57,8 @@ def test_a_doubt_at_the_first_carrier_blocks_the_second(street: Simulation) -> N
     assert (street.status(), street.delivery().attention) == ("submit_unknown", "outcome_unknown")
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.fault("F-27")
+@pytest.mark.quirk("C-23")
 def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street: Simulation) -> None:
     spoil(street, "error_before", "cervo")
     street.place()
@@ -67,7 +71,8 @@ def test_cervo_without_a_callback_waits_for_a_person_who_finds_the_order(street:
     assert len(street.ledger()) == 1
 
 
-@pytest.mark.trap("C-17", "C-23", "C-24")
+@pytest.mark.fault("F-27")
+@pytest.mark.quirk("C-17", "C-23", "C-24")
 def test_cervos_callback_proves_that_the_order_exists(street: Simulation) -> None:
     spoil(street, "error_after", "cervo")
     street.place()
@@ -80,7 +85,8 @@ def test_cervos_callback_proves_that_the_order_exists(street: Simulation) -> Non
     assert {event["data"]["cause"] for event in news} == {"callback"}
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.fault("F-02")
+@pytest.mark.quirk("X-03")
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])
 def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(
     street: Simulation, store_id: str
@@ -114,7 +120,7 @@ def test_an_order_that_moves_to_an_unknown_store_is_still_looked_for_where_it_ma
     street.until(lambda it: it.status() == "delivered")
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.quirk("C-02")
 def test_an_order_whose_account_is_shut_out_waits_without_blame(street: Simulation) -> None:
     spoil(street, "unauthorized", "borzo")
     street.place(store_id="21")
@@ -132,7 +138,7 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(street: Simulatio
     assert [made for made, _ in street.ledger()] == ["ordering", "deliverit"]
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(street: Simulation) -> None:
     street.put_message("order.placed", {"order_id": "404404"})
     street.until(lambda it: bool(it.container.database.read(inbox.dead_letters, 1)), step=60)
@@ -162,7 +168,8 @@ def test_an_order_of_a_platform_that_stays_away_becomes_a_dead_letter_and_never_
     assert not street.container.database.read(inbox.has_due_fetch, street.now)
 
 
-@pytest.mark.trap("X-04")
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("X-04")
 def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_found(street: Simulation) -> None:
     spoil(street, "error_after", "borzo")
     street.place(store_id="21")
@@ -173,7 +180,7 @@ def test_a_cancel_while_the_create_is_in_doubt_is_carried_out_once_the_order_is_
     assert [made for made, _ in street.ledger("cancel")] == ["borzo"]
 
 
-@pytest.mark.trap("C-21")
+@pytest.mark.quirk("C-21")
 def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street: Simulation) -> None:
     street.place()
     street.work()
@@ -185,7 +192,7 @@ def test_an_id_that_another_order_has_already_is_doubt_and_no_ride_along(street:
     assert street.told("2012") == ["queued", "submit_unknown"]
 
 
-@pytest.mark.trap("C-21")
+@pytest.mark.quirk("C-21")
 def test_one_id_for_two_orders_that_were_created_together_counts_once(street: Simulation) -> None:
     fault = {"kind": "html", "api": "cervo", "operation": "create", "body": "99999", "times": 2}
     street.ask("POST", "/sandbox/faults", fault)

@@ -120,20 +120,20 @@ def of_order_1(booking: Any, *_: Any) -> Exception | None:
     return KeyError("a bug") if booking.order.order_id == "1" else None
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 def test_a_reply_that_breaks_its_codec_leaves_its_neighbours_alone(street: Simulation) -> None:
     spoil_codec(street, "borzo", "read_booking", of_order_1)
     assert place_two(street) == ["submit_unknown", "created"]
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbours_alone(street: Simulation) -> None:
     spoil_codec(street, "borzo", "book", of_order_1)
     assert place_two(street) == ["rejected", "created"]
     assert street.delivery("1").reason is Reason.UNKNOWN
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 def test_an_answer_that_cannot_be_stored_takes_no_other_along(street: Simulation) -> None:
     store: Any = street.container.database
 

@@ -24,7 +24,7 @@ def explain(street: Simulation, carrier: str, word: str, status: DeliveryStatus)
     return len(house.database.explain_word(carrier, word, status, house.terms, house.clock()))
 
 
-@pytest.mark.trap("C-32", "B-70")
+@pytest.mark.quirk("C-32", "B-70")
 @pytest.mark.parametrize("carrier", UNKNOWN)
 def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: str, street: Simulation) -> None:
     store_id, word = UNKNOWN[carrier]
@@ -37,7 +37,7 @@ def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: st
     assert explain(street, carrier, word, DeliveryStatus.DELIVERED) == 0
 
 
-@pytest.mark.trap("C-32", "B-70")
+@pytest.mark.quirk("C-32", "B-70")
 @pytest.mark.parametrize("carrier", UNKNOWN)
 def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, street: Simulation) -> None:
     store_id, word = UNKNOWN[carrier]

@@ -33,7 +33,7 @@ def fails_over(street: Simulation) -> timedelta:
     return street.now - since
 
 
-@pytest.mark.trap("D-19")
+@pytest.mark.quirk("D-19")
 def test_an_order_to_be_paid_at_the_door_goes_past_a_carrier_that_collects_nothing(street: Simulation) -> None:
     with capture_logs() as logs:
         street.place(store_id="17", **OWED)
@@ -86,6 +86,7 @@ def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(st
     assert (street.status(), carriers(street)) == ("delivered", ["borzo"])
 
 
+@pytest.mark.fault("F-26")
 def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answers_first(
     street: Simulation, wire: Wire
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.services.simulation import Simulation
 
 
-@pytest.mark.trap("C-41", "C-50")
+@pytest.mark.quirk("C-41", "C-50")
 def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(street: Simulation) -> None:
     street.place("cancelled")
     street.until(lambda it: it.delivery().final)
@@ -13,7 +13,7 @@ def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(str
     assert (ended["carrier"], ended["reason_text"], ended["cause"]) == ("cervo", "Canceled by the sandbox", "poll")
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(street: Simulation) -> None:
     street.place("courier_withdraws")
     street.until(lambda it: any("why" in each.codec_state for each in it.delivery().attempts), step=1)

@@ -94,6 +94,7 @@ def pages(street: Simulation) -> list[Path]:
 # --- what follows from a page ---
 
 
+@pytest.mark.fault("F-04")
 @CARRIERS
 def test_a_reply_that_nobody_could_read_any_more_is_read_from_the_journal(street: Simulation, shop: str) -> None:
     dead(street, shop, with_the_reply)
@@ -105,6 +106,7 @@ def test_a_reply_that_nobody_could_read_any_more_is_read_from_the_journal(street
     assert "submit_unknown" not in street.told()
 
 
+@pytest.mark.fault("F-02")
 @CARRIERS
 def test_what_was_never_sent_is_sent_by_the_next_process(street: Simulation, shop: str) -> None:
     dead(street, shop, before_sending)
@@ -115,6 +117,7 @@ def test_what_was_never_sent_is_sent_by_the_next_process(street: Simulation, sho
     assert "submit_unknown" not in street.told()
 
 
+@pytest.mark.fault("F-03")
 @CARRIERS
 def test_what_may_have_been_sent_and_brought_no_reply_stays_in_doubt(street: Simulation, shop: str) -> None:
     dead(street, shop, at_the_door)
@@ -149,6 +152,7 @@ def test_the_journal_names_an_order_of_which_only_a_callback_was_heard(street: S
     assert (replayed(street), street.delivery().attempts[0].ref) == ("courier_assigned", street.ledger()[0][1])
 
 
+@pytest.mark.fault("F-22")
 def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street: Simulation) -> None:
     real = street.container.database
 
@@ -209,6 +213,7 @@ def test_a_page_tells_nothing_of_an_attempt_that_was_begun_anew_since(street: Si
     assert street.delivery().attempts == (replace(before, journal_file="another page"),)
 
 
+@pytest.mark.fault("F-05")
 def test_a_page_that_is_replayed_twice_changes_nothing_more(street: Simulation) -> None:
     dead(street, "34", with_the_reply)
     (page,) = pages(street)

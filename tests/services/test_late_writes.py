@@ -8,7 +8,8 @@ from tests.services.simulation import Simulation
 from tests.services.test_write_back import conflicts, fault, seed, settle, stands, written
 
 
-@pytest.mark.trap("O-18")
+@pytest.mark.fault("F-63")
+@pytest.mark.quirk("O-18")
 def test_a_write_that_comes_after_our_last_is_seen_and_told(tmp_path: Path) -> None:
     street = Simulation(tmp_path, ORDERING__SOURCE="demo")
     seed(street)

@@ -75,7 +75,7 @@ def quiet(street: Simulation, minutes: int) -> None:
 # --- gates ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 @pytest.mark.parametrize(("gate", "script", "opens_after"), [("accepted", "accepted", 60), ("ready", "ready", 120)])
 def test_no_carrier_is_asked_before_the_shop_is_that_far(
     open_street: Callable[..., Simulation], gate: str, script: str, opens_after: int
@@ -87,7 +87,7 @@ def test_no_carrier_is_asked_before_the_shop_is_that_far(
     assert timedelta(seconds=opens_after) <= street.now - START <= timedelta(seconds=opens_after + 60)
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_the_shop_s_own_message_opens_the_gate_where_the_platform_cannot_be_asked(
     open_street: Callable[..., Simulation],
 ) -> None:
@@ -102,7 +102,7 @@ def test_the_shop_s_own_message_opens_the_gate_where_the_platform_cannot_be_aske
     assert (carriers(street), street.delivery().gate) == (["deliverit"], None)
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_gate_that_stays_closed_asks_for_a_person_and_sends_nobody(open_street: Callable[..., Simulation]) -> None:
     street = open_street(ORDERING__GATE="accepted")
     tell(street, seed(street))
@@ -110,7 +110,7 @@ def test_a_gate_that_stays_closed_asks_for_a_person_and_sends_nobody(open_street
     assert (street.delivery().attention, carriers(street)) == ("not_dispatched_in_time", [])
 
 
-@pytest.mark.trap("O-11", "O-20")
+@pytest.mark.quirk("O-11", "O-20")
 def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street, status=0))
@@ -121,7 +121,7 @@ def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: C
 # --- preorders --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-19")
+@pytest.mark.quirk("O-19")
 def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street, comment="sandbox:ordering=preorder", delivery_datetime_utc="2026-11-21 18:00:00"))
@@ -129,7 +129,7 @@ def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable
     assert timedelta(minutes=30) <= street.now - START < timedelta(minutes=32)
 
 
-@pytest.mark.trap("O-19", "O-13")
+@pytest.mark.quirk("O-19", "O-13")
 @pytest.mark.parametrize("gate", ["placed", "accepted"])
 def test_a_preorder_that_is_cancelled_before_its_time_sends_nobody(
     open_street: Callable[..., Simulation], gate: str
@@ -145,7 +145,7 @@ def test_a_preorder_that_is_cancelled_before_its_time_sends_nobody(
 # --- what is called off or closed at the platform ---------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-13", "O-18")
+@pytest.mark.quirk("O-13", "O-18")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
 def test_a_courier_is_cancelled_when_the_order_is_off(
     open_street: Callable[..., Simulation], status: int, by: str
@@ -161,7 +161,7 @@ def test_a_courier_is_cancelled_when_the_order_is_off(
     assert [carrier for carrier, _ in street.ledger("cancel")] == ["cervo"]
 
 
-@pytest.mark.trap("O-12")
+@pytest.mark.quirk("O-12")
 def test_an_order_that_the_shop_closes_is_told_and_its_courier_goes_on(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     order = seed(street)
@@ -187,7 +187,7 @@ def test_an_order_that_the_platform_s_own_driver_takes_meanwhile_sends_nobody(
 # --- orders whose message never came ----------------------------------------------------------------------------------
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_exactly_the_orders_that_are_missing_are_taken_in(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street, id=1))
@@ -227,7 +227,7 @@ def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Ca
     assert [each.order_id for each in backfill.find(street.container)] == ["1"]
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.quirk("O-02")
 @pytest.mark.parametrize("status", [0, 7])
 def test_the_message_of_an_order_that_was_found_is_a_repeat(
     open_street: Callable[..., Simulation], status: int
@@ -258,7 +258,8 @@ def test_a_message_in_our_own_words_about_an_order_that_was_found_is_a_repeat_an
     assert (street.delivery().attention, street.delivery().order.notes) == (None, "ring twice")
 
 
-@pytest.mark.trap("X-03")
+@pytest.mark.fault("F-66")
+@pytest.mark.quirk("X-03")
 def test_a_message_that_comes_while_its_order_is_being_found_is_one_delivery(
     open_street: Callable[..., Simulation],
 ) -> None:
@@ -284,7 +285,7 @@ def test_an_order_that_cannot_be_read_becomes_one_dead_letter(open_street: Calla
     assert letter["reason"].startswith("paymethod.gateway: unknown")
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_an_order_that_is_found_waits_at_the_gate_as_any_other(open_street: Callable[..., Simulation]) -> None:
     street = open_street(ORDERING__GATE="accepted")
     seed(street)
@@ -293,7 +294,7 @@ def test_an_order_that_is_found_waits_at_the_gate_as_any_other(open_street: Call
     assert (street.delivery().gate, carriers(street)) == ("accepted", [])
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_a_key_that_may_see_nothing_finds_nothing_and_spoils_nothing(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     tell(street, seed(street))
@@ -367,6 +368,7 @@ def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street:
     assert [each.order_id for each in found] == ["2", "3"]
 
 
+@pytest.mark.fault("F-66")
 def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebody_asks_for_it(
     open_street: Callable[..., Simulation],
 ) -> None:
@@ -383,6 +385,7 @@ def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebo
     assert [each.order_id for each in found] == ["1"]
 
 
+@pytest.mark.fault("F-66")
 def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     for number in range(1, 64):
@@ -396,6 +399,7 @@ def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callabl
     assert [each.order_id for each in backfill.find(street.container)] == [str(each) for each in range(39, 64)]
 
 
+@pytest.mark.fault("F-66")
 def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street, id=2012)

@@ -23,7 +23,7 @@ def street(tmp_path: Path) -> Iterator[Simulation]:
     made.close()
 
 
-@pytest.mark.trap("B-21")
+@pytest.mark.quirk("B-21")
 def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(street: Simulation) -> None:
     street.place(store_id="21", dropoff=ELSEWHERE)
     street.until(lambda it: it.delivery().final)
@@ -32,14 +32,15 @@ def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(street: Simulati
     assert street.ledger() == []
 
 
-@pytest.mark.trap("B-20")
+@pytest.mark.quirk("B-20")
 def test_a_price_makes_no_order(street: Simulation) -> None:
     street.place(store_id="21")
     street.until(lambda it: it.status() == "delivered")
     assert len(street.ledger()) == 1
 
 
-@pytest.mark.trap("B-22")
+@pytest.mark.fault("F-69")
+@pytest.mark.quirk("B-22")
 @pytest.mark.parametrize("kind", ["drop_before", "html", "garbage", "rate_limited", "error_before"])
 def test_a_price_that_cannot_be_had_holds_up_no_create(street: Simulation, kind: str) -> None:
     street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "calculate", "times": None})

@@ -91,6 +91,7 @@ def delete_and_make_a_group(client: redis.Redis) -> None:
 EMPTIED = [delete_the_stream, flush, trim_everything, delete_and_make_a_group]
 
 
+@pytest.mark.fault("F-13")
 @pytest.mark.parametrize("lose", EMPTIED)
 def test_an_emptied_bus_gets_the_newest_events_again(
     newsroom: Newsroom, embedded_redis: Embedded, lose: Callable[[redis.Redis], None]
@@ -138,6 +139,7 @@ def test_what_a_subscriber_deletes_is_not_published_again(newsroom: Newsroom, em
         assert stream(client) == newsroom.told()
 
 
+@pytest.mark.fault("F-20")
 def test_of_a_bus_that_comes_back_older_exactly_the_lost_end_is_published_again(
     newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
@@ -157,6 +159,7 @@ def test_of_a_bus_that_comes_back_older_exactly_the_lost_end_is_published_again(
         assert (client.xrange("deliveries", count=3), stream(client)) == (before, newsroom.told())
 
 
+@pytest.mark.fault("F-12")
 def test_a_bus_that_restarts_with_nothing_gets_the_newest_events_again(
     newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
@@ -237,7 +240,8 @@ def killed_while_telling(newsroom: Newsroom) -> str:
     return two
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.fault("F-06", "F-57")
+@pytest.mark.quirk("X-08")
 def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -249,6 +253,7 @@ def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
         assert stream(client) == newsroom.told()
 
 
+@pytest.mark.fault("F-57")
 def test_what_a_killed_relay_published_and_the_bus_then_lost_is_published_again(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -259,6 +264,7 @@ def test_what_a_killed_relay_published_and_the_bus_then_lost_is_published_again(
         assert stream(client) == newsroom.told()
 
 
+@pytest.mark.fault("F-57")
 def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
     newsroom: Newsroom, embedded_redis: Embedded
 ) -> None:
@@ -278,7 +284,7 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
         assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothing_late(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +346,7 @@ def test_an_event_that_the_bus_refuses_holds_up_nobody_behind_it(
         assert stream(client) == [*told[2:5], *told[:2], told[5]]
 
 
+@pytest.mark.fault("F-62")
 def test_a_backlog_is_drained_in_its_order(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

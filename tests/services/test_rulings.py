@@ -25,7 +25,7 @@ def offered(street: Simulation) -> Simulation:
     return street
 
 
-@pytest.mark.trap("D-30")
+@pytest.mark.quirk("D-30")
 def test_an_offer_that_a_person_accepts_is_followed(offered: Simulation) -> None:
     offered.pass_time(60)
     rule(offered, OfferDecision.ACCEPT)
@@ -34,7 +34,7 @@ def test_an_offer_that_a_person_accepts_is_followed(offered: Simulation) -> None
     assert offered.delivery().attention is None
 
 
-@pytest.mark.trap("D-34")
+@pytest.mark.quirk("D-34")
 def test_an_offer_that_a_person_denies_goes_to_the_next_carrier_at_once(offered: Simulation) -> None:
     offered.pass_time(60)
     rule(offered, OfferDecision.DENY)
@@ -43,7 +43,7 @@ def test_an_offer_that_a_person_denies_goes_to_the_next_carrier_at_once(offered:
     assert [made for made, _ in offered.ledger("deny")] == ["deliverit"]
 
 
-@pytest.mark.trap("D-31")
+@pytest.mark.quirk("D-31")
 def test_an_offer_that_nobody_answers_is_denied_after_three_minutes(offered: Simulation) -> None:
     offered.pass_time(179)
     assert offered.ledger("deny") == []

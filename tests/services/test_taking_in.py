@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from schemas.events import delivery_id
-from schemas.orders import Cancellation, DeliveryType
+from schemas.messages import Cancellation
+from schemas.order import DeliveryType
 from schemas.status import DeliveryStatus
 from tests.database.samples import (
     ID,
@@ -88,7 +89,7 @@ def test_a_batch_that_fails_leaves_nothing_behind(store: Database) -> None:
     assert everything(store) == before
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.quirk("O-02")
 def test_a_message_that_comes_again_changes_nothing(store: Database) -> None:
     take_in(store, message(order()))
     before = everything(store)
@@ -103,7 +104,7 @@ def test_a_message_that_is_twice_in_a_batch_counts_once(store: Database) -> None
     assert events(store) == [QUEUED]
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.quirk("O-02")
 def test_the_same_order_in_another_message_changes_nothing(store: Database) -> None:
     place(store)
     before = store.read(deliveries.load, [ID])
@@ -125,7 +126,7 @@ def test_an_order_and_its_update_in_one_batch_are_one_updated_delivery(store: Da
     assert events(store) == [QUEUED, (2, "delivery.updated")]
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.quirk("O-02")
 def test_other_content_without_a_higher_revision_asks_for_a_person_once(store: Database) -> None:
     place(store)
     changed = take_in(store, message(order(notes="other"), "two"))
@@ -159,7 +160,7 @@ def test_the_same_order_id_of_another_platform_is_another_delivery(store: Databa
     assert sorted(each.source for each in store.read(deliveries.find, "2011")) == ["elsewhere", "platform"]
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.quirk("O-02")
 def test_a_malformed_message_is_buried_and_told_once(store: Database) -> None:
     letter = DeadLetter(b"\x00\xffnot JSON", "message: not JSON", "1-0")
     for now in (NOW, LATER):
@@ -221,7 +222,7 @@ def test_the_directory_in_the_database_wins_over_its_file(store: Database) -> No
     assert store.read(shops.load_shops, ["17", "99"]) == {"17": moved}
 
 
-@pytest.mark.trap("O-07")
+@pytest.mark.quirk("O-07")
 @pytest.mark.parametrize("kind", [each for each in DeliveryType if each is not DeliveryType.DELIVERY])
 def test_an_order_that_is_not_delivered_is_skipped_once(store: Database, kind: DeliveryType) -> None:
     assert take_in(store, message(order(delivery_type=kind), "one"), message(order(delivery_type=kind), "two")) == []
@@ -253,7 +254,7 @@ def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store:
     assert take_in(store, message(WISH, "again")) == []
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> None:
     orders = message(order("1", status=0)), message(order("2", status=7))
     made = take_in(store, *orders, gate="accepted")
@@ -264,7 +265,7 @@ def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> 
     assert sorted(store.read(deliveries.load, [each.id for each in made]), key=lambda each: each.order.order_id) == made
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Database) -> None:
     take_in(store, message(order(status=0)), gate="accepted")
     (let_go,) = take_in(store, message(order(status=7), "two"))

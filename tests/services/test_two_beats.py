@@ -47,14 +47,16 @@ def live(folder: Path, *, beats: int) -> tuple[list[str], list[tuple[str, str]]]
         street.close()
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.fault("F-59")
+@pytest.mark.quirk("X-06")
 def test_two_beats_do_what_one_does(tmp_path_factory: pytest.TempPathFactory) -> None:
     one, two = (live(tmp_path_factory.mktemp("street"), beats=beats) for beats in (1, 2))
     assert one == two
     assert one[0][-1] == "delivered"
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.fault("F-59")
+@pytest.mark.quirk("X-06")
 def test_a_second_sweep_hands_nothing_out_again(street: Simulation) -> None:
     for number in range(30):
         street.place(store_id=STORE, order_id=str(number))
@@ -67,6 +69,7 @@ def test_a_second_sweep_hands_nothing_out_again(street: Simulation) -> None:
     assert list(waiting(street)) == []
 
 
+@pytest.mark.fault("F-59")
 def test_after_ten_minutes_without_a_beat_each_delivery_is_handed_out_once(street: Simulation) -> None:
     for number in range(20):
         street.place(store_id=STORE, order_id=str(number))

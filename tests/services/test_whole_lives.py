@@ -38,6 +38,7 @@ def test_an_order_is_followed_from_the_bus_to_the_door(street: Simulation, store
     assert [made for made, _ in street.ledger()] == [carrier]
 
 
+@pytest.mark.fault("F-01")
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
 def test_an_order_is_followed_when_its_first_hints_are_lost(street: Simulation, store_id: str, carrier: str) -> None:
     street.place(store_id=store_id)
@@ -48,7 +49,7 @@ def test_an_order_is_followed_when_its_first_hints_are_lost(street: Simulation, 
     assert [made for made, _ in street.ledger()] == [carrier]
 
 
-@pytest.mark.trap("X-08", "X-15")
+@pytest.mark.quirk("X-08", "X-15")
 def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(street: Simulation) -> None:
     street.place(store_id="21")
     street.until(lambda it: it.status() == "delivered", step=30)
@@ -69,7 +70,7 @@ def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Simu
     assert [made for made, _ in street.ledger()] == ["borzo"]
 
 
-@pytest.mark.trap("D-30")
+@pytest.mark.quirk("D-30")
 def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Simulation) -> None:
     street.place("offered", store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)
@@ -77,7 +78,7 @@ def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Simulatio
     assert [made for made, _ in street.ledger("accept")] == ["deliverit"]
 
 
-@pytest.mark.trap("D-30", "D-31")
+@pytest.mark.quirk("D-30", "D-31")
 def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(street: Simulation) -> None:
     street.place("deliverit=offered_late", store_id="17")
     street.until(lambda it: it.status() == "delivered", step=30)
@@ -94,7 +95,7 @@ def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_aske
     assert [made for made, _ in street.ledger("create")] == ["borzo"]
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 @pytest.mark.parametrize(
     ("store_id", "path"),
     [
@@ -110,7 +111,7 @@ def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
     assert statuses(street.told())[2 : 2 + len(path)] == path
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_delivery_is_told_to_have_failed(
     street: Simulation,
 ) -> None:
@@ -121,7 +122,7 @@ def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_deliv
     assert [made for made, _ in street.ledger("cancel")] == ["cervo"]
 
 
-@pytest.mark.trap("B-69")
+@pytest.mark.quirk("B-69")
 def test_a_parcel_that_nobody_takes_comes_back(street: Simulation) -> None:
     street.place("returned", store_id="21")
     street.until(lambda it: it.delivery().final, step=30)
@@ -134,7 +135,7 @@ def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(street:
     assert street.told()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
 
 
-@pytest.mark.trap("C-32")
+@pytest.mark.quirk("C-32")
 def test_an_unknown_word_is_told_once_and_changes_nothing(street: Simulation) -> None:
     street.place("unknown_word")
     street.until(lambda it: "delivery.status_unrecognized" in it.told())
@@ -164,7 +165,8 @@ def test_a_cancellation_before_its_order_keeps_every_courier_away(street: Simula
     assert street.ledger() == []
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.fault("F-46")
+@pytest.mark.quirk("O-02")
 def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street: Simulation) -> None:
     street.place()
     street.place()
@@ -176,7 +178,8 @@ def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street
     assert statuses(street.told()) == HAPPY["34", "cervo"]
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.fault("F-46")
+@pytest.mark.quirk("O-02")
 def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(street: Simulation) -> None:
     street.place()
     other = street.placed()
@@ -207,7 +210,7 @@ def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(street: Si
     assert len(street.ledger()) == 1
 
 
-@pytest.mark.trap("O-02")
+@pytest.mark.quirk("O-02")
 def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(street: Simulation) -> None:
     street.container.bus.add_order("{not json")
     street.place()
@@ -246,7 +249,7 @@ def test_a_malformed_message_over_celery_is_kept_as_it_came_and_can_be_replayed(
     assert reason in letter["reason"]
 
 
-@pytest.mark.trap("O-13")
+@pytest.mark.quirk("O-13")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
 def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: Simulation, status: int, by: str) -> None:
     street.place(store_id="21", ready_at="2026-11-21T18:00:00+00:00")
@@ -260,7 +263,7 @@ def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: Si
     assert street.events()[-1]["data"]["cancelled_by"] == by
 
 
-@pytest.mark.trap("O-07")
+@pytest.mark.quirk("O-07")
 def test_an_order_to_be_collected_is_skipped(street: Simulation) -> None:
     street.place(delivery_type="pickup")
     street.work()

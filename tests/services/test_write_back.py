@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Cancellation
+from schemas.messages import Cancellation
 from tests.services.simulation import START, Simulation
 from worker.database import accounts, write_backs
 from worker.ordering_api.write_policy import WriteBackState
@@ -89,7 +89,7 @@ class Meanwhile:
 @pytest.mark.parametrize(
     ("store_id", "codes"), [("34", [22, 25, 8, 9, 11]), ("21", [22, 25, 8, 3, 9, 11]), ("17", [22, 25, 3, 9, 11])]
 )
-@pytest.mark.trap("O-09", "O-12", "O-16", "O-23")
+@pytest.mark.quirk("O-09", "O-12", "O-16", "O-23")
 def test_a_whole_life_is_written_each_step_once_and_ends_at_11(
     street: Simulation, store_id: str, codes: list[int]
 ) -> None:
@@ -128,7 +128,8 @@ def test_an_order_of_another_source_is_never_looked_for_on_the_platform(tmp_path
 # --- others write too ---
 
 
-@pytest.mark.trap("O-13", "O-18")
+@pytest.mark.fault("F-64")
+@pytest.mark.quirk("O-13", "O-18")
 def test_an_order_that_its_customer_cancels_on_the_platform_is_cancelled_and_never_written_again(
     street: Simulation,
 ) -> None:
@@ -144,7 +145,7 @@ def test_an_order_that_its_customer_cancels_on_the_platform_is_cancelled_and_nev
     assert (written(street), stands(street)) == ([22, 25], 16)
 
 
-@pytest.mark.trap("O-12", "O-18")
+@pytest.mark.quirk("O-12", "O-18")
 def test_an_order_that_somebody_closes_is_told_once_and_its_courier_goes_on(street: Simulation) -> None:
     seed(street)
     street.place(store_id="21")
@@ -156,6 +157,7 @@ def test_an_order_that_somebody_closes_is_told_once_and_its_courier_goes_on(stre
     assert (written(street), stands(street), conflicts(street)) == ([22, 25, 8], 1, ["platform_closed"])
 
 
+@pytest.mark.fault("F-64")
 def test_what_somebody_puts_in_the_place_of_ours_is_told_and_not_fought_over(street: Simulation) -> None:
     seed(street)
     street.place()
@@ -165,7 +167,7 @@ def test_what_somebody_puts_in_the_place_of_ours_is_told_and_not_fought_over(str
     assert (written(street), stands(street), conflicts(street)) == ([22, 25, 8], 22, ["platform_differs"])
 
 
-@pytest.mark.trap("O-16", "O-20")
+@pytest.mark.quirk("O-16", "O-20")
 def test_nothing_is_written_until_the_shop_has_accepted(tmp_path: Path) -> None:
     street = Simulation(tmp_path, ORDERING__SOURCE="demo", ORDERING__GATE="accepted")
     seed(street)
@@ -179,7 +181,7 @@ def test_nothing_is_written_until_the_shop_has_accepted(tmp_path: Path) -> None:
     street.close()
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_an_order_for_later_that_is_off_by_then_is_never_dispatched(street: Simulation) -> None:
     seed(street, status=7)
     street.place(**LATER)
@@ -194,6 +196,7 @@ def test_an_order_for_later_that_is_off_by_then_is_never_dispatched(street: Simu
 # --- a platform in trouble ---
 
 
+@pytest.mark.fault("F-63")
 def test_a_platform_that_was_away_is_told_only_the_newest(street: Simulation) -> None:
     seed(street)
     street.place(store_id="21")
@@ -220,6 +223,7 @@ def test_a_platform_that_stays_away_is_given_up_a_day_after_the_end(street: Simu
     assert street.container.database.read(write_backs.count_waiting, street.now) == 0
 
 
+@pytest.mark.fault("F-63")
 @pytest.mark.parametrize("kind", ["error_after", "no_reply", "garbage"])
 def test_a_write_whose_answer_is_lost_is_not_made_again(street: Simulation, kind: str) -> None:
     seed(street)
@@ -238,6 +242,7 @@ def test_a_write_that_a_failing_platform_did_not_take_is_made_again(street: Simu
     assert written(street) == [25]
 
 
+@pytest.mark.fault("F-63")
 def test_a_write_that_is_refused_is_told_once_and_the_next_one_tried(street: Simulation) -> None:
     seed(street)
     fault(street, "error_before", "update", times=1, status=422)
@@ -247,13 +252,14 @@ def test_a_write_that_is_refused_is_told_once_and_the_next_one_tried(street: Sim
     assert (written(street)[-1], conflicts(street)) == (11, ["platform_refused"])
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_an_order_that_the_platform_does_not_show_is_delivered_all_the_same(street: Simulation) -> None:
     street.place()
     street.until(lambda it: it.status() == "delivered")
     assert (conflicts(street), "delivery.attention_required" in street.told()) == ([], False)
 
 
+@pytest.mark.fault("F-63")
 def test_a_key_that_is_shut_out_pauses_the_account_until_it_is_let_in(street: Simulation) -> None:
     seed(street)
     street.place(store_id="21")
@@ -312,7 +318,7 @@ def test_an_order_of_a_source_that_was_set_by_mistake_is_left_alone(street: Simu
     assert (written(street), street.container.database.read(write_backs.count_waiting, street.now)) == ([], 0)
 
 
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_key_that_may_only_look_opens_gates_and_what_it_could_not_write_is_written_later(tmp_path: Path) -> None:
     street = Simulation(tmp_path, ORDERING__SOURCE="demo", ORDERING__GATE="accepted")
     fault(street, "unauthorized", "update")
@@ -338,7 +344,7 @@ def test_an_account_that_is_shut_out_is_tried_as_soon_as_there_is_a_look_to_make
     assert (written(street)[0], street.container.database.read(accounts.paused)) == (22, {})
 
 
-@pytest.mark.trap("O-13")
+@pytest.mark.quirk("O-13")
 def test_a_wish_to_cancel_that_may_cost_stays_so_when_the_platform_says_that_the_order_is_off(
     street: Simulation,
 ) -> None:
@@ -356,6 +362,7 @@ def test_a_wish_to_cancel_that_may_cost_stays_so_when_the_platform_says_that_the
 # --- at once ---
 
 
+@pytest.mark.fault("F-65")
 def test_of_two_workers_with_the_same_order_one_looks_and_writes(street: Simulation) -> None:
     def other_worker(_method: str) -> None:
         write_back.perform(street.container, street.delivery().id)
@@ -368,6 +375,7 @@ def test_of_two_workers_with_the_same_order_one_looks_and_writes(street: Simulat
     assert (gateway.calls, written(street)) == (["GET", "PUT", "GET"], [22])
 
 
+@pytest.mark.fault("F-63")
 def test_a_platform_that_hangs_is_not_waited_for_by_the_next_one_and_its_hint_is_not_lost(street: Simulation) -> None:
     seed(street)
     street.place()

@@ -35,7 +35,7 @@ def words(arguments: list[Any]) -> list[str]:
     return [str(word) for each in arguments for word in (each if isinstance(each, list) else [each])]
 
 
-@pytest.mark.trap("X-07")
+@pytest.mark.quirk("X-07")
 def test_a_task_names_accounts_and_ids_and_nothing_else(street: Simulation, sent: Sent) -> None:
     for order_id, store_id in STORES.items():
         street.place(order_id=order_id, store_id=store_id)
@@ -48,7 +48,7 @@ def test_a_task_names_accounts_and_ids_and_nothing_else(street: Simulation, sent
     assert not any(named)
 
 
-@pytest.mark.trap("X-07")
+@pytest.mark.quirk("X-07")
 def test_the_one_task_that_carries_an_order_shows_nothing_of_it(street: Simulation) -> None:
     task = street.app.tasks["orders.receive"]
     asked = street.app.amqp.as_task_v2("id", task.name, args=({"data": {"phone": "+4566112233"}},))

@@ -55,6 +55,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield made
 
 
+@pytest.mark.fault("F-45")
 @pytest.mark.parametrize("sent", [b"", b"P", HEAD, HEAD + b"X-One: 1\r\n"])
 def test_who_never_ends_a_request_s_head_is_cut_off(sent: bytes, runner: asyncio.Runner) -> None:
     assert runner.run(_said(sent, Hurried)) == b""
@@ -76,6 +77,7 @@ def test_a_head_that_is_too_large_is_refused(runner: asyncio.Runner) -> None:
     assert said.split(b"\r\n")[0] == b"HTTP/1.1 400 Bad Request"
 
 
+@pytest.mark.fault("F-45")
 def test_one_connection_too_many_is_told_to_come_again(runner: asyncio.Runner) -> None:
     said = runner.run(_said(ASKED, Hurried, limit_concurrency=1))
     assert said.split(b"\r\n")[0] == b"HTTP/1.1 503 Service Unavailable"

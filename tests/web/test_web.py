@@ -85,7 +85,7 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 # --- Borzo: signed ---
 
 
-@pytest.mark.trap("B-81")
+@pytest.mark.quirk("B-81")
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
 def test_a_signed_callback_is_stored_before_it_is_answered_and_hinted_afterwards(body: bytes, edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
@@ -105,7 +105,8 @@ def test_the_same_callback_again_is_answered_alike_and_stored_once(edge: Edge) -
     assert (answers, len(edge.kept()), len(edge.hints())) == ([OK] * 3, 1, 1)
 
 
-@pytest.mark.trap("B-81", "B-82")
+@pytest.mark.fault("F-42")
+@pytest.mark.quirk("B-81", "B-82")
 @pytest.mark.parametrize(
     "signature",
     [
@@ -125,7 +126,7 @@ def test_a_callback_that_is_not_signed_with_our_secret_changes_nothing(signature
     assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
 
 
-@pytest.mark.trap("B-81")
+@pytest.mark.quirk("B-81")
 def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="old, new")
     answers = [
@@ -134,14 +135,14 @@ def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> N
     assert answers == [OK, OK, FORGED]
 
 
-@pytest.mark.trap("B-82")
+@pytest.mark.quirk("B-82")
 def test_without_a_secret_no_signed_callback_is_believed(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, ""))
     assert answer == FORGED
 
 
-@pytest.mark.trap("B-80")
+@pytest.mark.quirk("B-80")
 def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
     second = {"KIND": "borzo", "TOKEN": "t", "CALLBACK_SECRET": "second"}
     edge = make_edge(**{f"CARRIERS__BORZO_RIO__{key}": value for key, value in second.items()})
@@ -155,7 +156,7 @@ def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
 # --- Cervo: a token in the path ---
 
 
-@pytest.mark.trap("C-17", "C-50")
+@pytest.mark.quirk("C-17", "C-50")
 @pytest.mark.parametrize(
     ("method", "query", "body", "content_type"),
     [
@@ -179,7 +180,8 @@ def test_a_callback_with_a_known_token_is_stored_in_whatever_form_it_comes(
     assert edge.hints() == [("callbacks.apply", [kept.id])]
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.fault("F-42")
+@pytest.mark.quirk("C-50")
 @pytest.mark.parametrize(
     "path",
     [
@@ -199,6 +201,7 @@ def test_an_unknown_token_and_a_wrong_form_of_address_get_the_same_answer(path: 
     assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
 
 
+@pytest.mark.fault("F-42")
 def test_a_token_is_good_at_its_own_account_only(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__CERVO_JEDDAH__KIND="cervo", CARRIERS__CERVO_JEDDAH__TOKEN="t")
     edge.book(TOKEN)
@@ -223,7 +226,7 @@ def test_who_sends_no_callbacks_has_no_address_for_them(path: str, edge: Edge) -
     assert edge.ask("POST", path, b"{}", **sign(b"{}")) == (404, "no such callback address")
 
 
-@pytest.mark.trap("C-50", "B-81")
+@pytest.mark.quirk("C-50", "B-81")
 @pytest.mark.parametrize(("path", "limit"), [("/callbacks/borzo", 1_000_000), (f"/callbacks/cervo/{TOKEN}", 64_000)])
 def test_a_callback_may_be_just_so_large(path: str, limit: int, edge: Edge) -> None:
     edge.book(TOKEN)
@@ -237,7 +240,7 @@ def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
     assert edge.ask(method, "/callbacks/borzo", b"{}", **sign(b"{}"))[0] == 405
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 def test_a_preview_of_a_callback_s_address_is_no_callback(edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
@@ -250,6 +253,7 @@ async def dripping() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
+@pytest.mark.fault("F-45")
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_a_body_that_never_ends_is_not_waited_for(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
@@ -261,6 +265,7 @@ def test_a_body_that_never_ends_is_not_waited_for(path: str, edge: Edge) -> None
 # --- many at once ---
 
 
+@pytest.mark.fault("F-40")
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
     database: str, make_edge: Make, request: pytest.FixtureRequest
@@ -270,6 +275,7 @@ def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
     assert (answers, len(edge.kept()), len(edge.hints())) == ([200] * 100, 1, 1)
 
 
+@pytest.mark.fault("F-25", "F-45")
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
     database: str, make_edge: Make, request: pytest.FixtureRequest
@@ -285,7 +291,7 @@ def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
 # --- when something is away ---
 
 
-@pytest.mark.trap("B-82", "B-92")
+@pytest.mark.quirk("B-82", "B-92")
 @pytest.mark.usefixtures("no_database")
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_without_the_database_the_carrier_is_asked_to_come_again(path: str, edge: Edge) -> None:
@@ -293,6 +299,7 @@ def test_without_the_database_the_carrier_is_asked_to_come_again(path: str, edge
     assert (answer, edge.hints()) == ((503, "try again later"), [])
 
 
+@pytest.mark.fault("F-14")
 def test_without_the_broker_a_callback_is_stored_all_the_same(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
@@ -312,7 +319,7 @@ def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
     assert edge.container.database.read(callbacks.last_heartbeat) == NOW
 
 
-@pytest.mark.trap("B-85")
+@pytest.mark.quirk("B-85")
 def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
     edge.container.database.write(callbacks.heartbeat, NOW - timedelta(hours=1))
     edge.book(TOKEN)
@@ -387,6 +394,7 @@ def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -
     ]
 
 
+@pytest.mark.fault("F-58")
 def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
     client: Any = edge.container.bus._redis
     client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
@@ -415,7 +423,7 @@ def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
     assert len(told) == 10
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_no_log_line_holds_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
     edge.book(TOKEN)
     signed = sign(ORDER_CHANGED)

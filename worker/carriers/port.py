@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Literal, Protocol
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker.carriers.account import CarrierAccount

@@ -25,7 +25,7 @@ def cancel(
     as_json: bool = Json,
 ) -> None:
     """Ask for a delivery to be cancelled; events say how that ends."""
-    from schemas.orders import Cancellation
+    from schemas.messages import Cancellation
 
     services = open_container()
     delivery = one_delivery(services, name)

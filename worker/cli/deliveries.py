@@ -16,7 +16,7 @@ from worker.cli.base import LOOK, RUN, Json, app, console, fail, moment, open_co
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from schemas.orders import Message
+    from schemas.messages import Message
     from worker.container import Container
     from worker.database.accounts import Pause
     from worker.domain.carrier_terms import CarrierTerms
@@ -66,7 +66,8 @@ def message_in(file: str) -> dict[str, Any]:
 
 def read(document: dict[str, Any], file: str, services: "Container") -> "Message":
     """Parse a message as the worker will; end the command with what is wrong with it."""
-    from schemas.orders import MalformedError, read_message
+    from schemas.json_reader import MalformedError
+    from schemas.messages import read_message
 
     try:
         return read_message(document, services.settings.ordering.project)

@@ -14,7 +14,7 @@ from worker.cli.deliveries import message_in, one_delivery, read
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from schemas.orders import Order
+    from schemas.order import Order
     from worker.carriers.abilities import Quote
     from worker.carriers.port import Booking, Carrier, Courier
     from worker.container import Container
@@ -64,7 +64,7 @@ def _quoting_accounts(services: "Container", wanted: str) -> list[str]:
 
 
 def _order_in(file: str, services: "Container") -> "Order":
-    from schemas.orders import Order
+    from schemas.order import Order
 
     found = read(message_in(file), file, services).data
     if not isinstance(found, Order):

@@ -8,7 +8,7 @@ from uuid import uuid5
 from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id
-from schemas.orders import Cancellation, Message, OrderRef, found_order_message
+from schemas.messages import Cancellation, Message, OrderRef, found_order_message
 from worker.database.connection import insert_new
 from worker.database.outbox import add_once
 from worker.database.tables import DEAD_LETTER, DELIVERY, EARLY_CANCELLATION, MESSAGE

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
-from schemas.orders import Cancellation, Order
+from schemas.messages import Cancellation
+from schemas.order import Order
 from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from worker.domain.delivery import Attempt, Delivery, Step, UnmappedStatus

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.stores import Store
 from worker.carriers import port
 from worker.domain.delivery import Attempt, Delivery

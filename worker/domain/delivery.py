@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
-from schemas.orders import Cancellation, Order
+from schemas.messages import Cancellation
+from schemas.order import Order
 from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 

@@ -6,7 +6,7 @@ What its codec refuses to describe it would refuse as well; what else can be kno
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import Reason
 from schemas.stores import Store
 from worker.carriers.port import Booking, Carrier

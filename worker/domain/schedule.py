@@ -7,7 +7,7 @@ together and every test is repeatable.
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import RANK, DeliveryStatus
 from schemas.stores import Store
 from worker.carriers.port import Cadence

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from schemas.orders import Order
+from schemas.order import Order
 
 LONGEST = 300
 UNPRINTABLE = frozenset({"Cc", "Cs"})

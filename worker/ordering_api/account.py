@@ -1,66 +1,66 @@
-"""The Ordering platform's account: its settings."""
+"""The settings of the Ordering platform."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from schemas.messages import DEFAULT_SOURCE
 from schemas.ordering import ProjectDefaults
-from schemas.orders import DEFAULT_SOURCE
 from schemas.stores import known_zone
 from worker.http.account import Rate, origin
 from worker.ordering_api.write_policy import WRITABLE, WritePolicy
 
 
 class Ordering(BaseModel):
-    """The Ordering platform's API: where orders are fetched and statuses written back."""
+    """The Ordering platform's API, from which orders are fetched and to which statuses are written back."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     allow_http: bool = False
-    """Allow plain http beyond loopback."""
+    """Allow plain http to hosts other than loopback."""
     base_url: str = ""
-    """The platform's API. Without it an order that is named by its id alone becomes a dead letter, and nothing is
-    written back."""
+    """The origin of the platform's API. Without it, a message with only an order id becomes a dead letter, and nothing
+    is written back."""
     path: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*$")
-    """What stands before `/orders` in its addresses: a version, a language, a project; none in the document."""
+    """The part of its paths before `/orders`, such as version, language and project; the document has none."""
     api_key: SecretStr = SecretStr("")
-    """Its key."""
+    """The key of its API."""
     api_key_header: str = Field(default="x-api-key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-    """The header that the key goes into."""
+    """The header in which the key is sent."""
     app_id: str = Field(default="order-sync", pattern=r"^[!-~]+( [!-~]+)*$")
-    """What we call ourselves there (`X-APP-X`)."""
+    """Our name in its API (`X-APP-X`)."""
     gate: Literal["placed", "accepted", "ready"] = "placed"
-    """When an order is dispatched: once it is placed, once the shop has accepted it, or once it is ready."""
+    """When an order is dispatched: once it is placed, accepted by the shop, or ready."""
     rate: Rate = "2/second"
-    """The budget of calls to it, of all processes together."""
+    """The rate limit of calls to it, for all processes together."""
     write: frozenset[int] = frozenset({22, 25, 8, 3, 9, 11, 12})
-    """The statuses that are written back; 23, 19, 6 and 10 may be added, none is written where it is empty."""
+    """The statuses that are written back; 23, 19, 6 and 10 may be added. If it is empty, none is written."""
     write_weak_terminal: bool = True
-    """Write 11 back also where the evidence of the delivery is weak."""
+    """Write 11 back also when the evidence of the delivery is weak."""
     backfill: bool = False
-    """Look every five minutes for open orders whose message never came, and fetch them."""
+    """Search every five minutes for open orders whose message never came, and fetch them."""
     source: str = Field(default=DEFAULT_SOURCE, min_length=1, max_length=255)
-    """The `source` of its messages: only such orders are written back. Another one here would make two deliveries of
-    one order."""
+    """The `source` of its messages; only their orders are written back. With another value here, one order would become
+    two deliveries."""
     country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
-    """The country of addresses and national telephone numbers in its orders, which name none."""
+    """The country of the addresses and national telephone numbers in its orders, which contain none."""
     currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
-    """The currency of its amounts, which name none."""
+    """The currency of its amounts when an order contains none."""
     timezone: str = ""
-    """The zone of its clock times, which name none."""
+    """The zone of its local times when an order contains none."""
     paymethods: Mapping[str, bool] = Field(default_factory=dict)
-    """Whether a payment method means paid already, one variable each: `...__PAYMETHODS__<ID>=true`."""
+    """Whether a payment method is prepaid; one variable for each: `...__PAYMETHODS__<ID>=true`."""
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
+    def _has_address_for_backfill(self) -> Self:
         if self.backfill and not self.base_url:
             raise ValueError("backfill needs base_url")
         return self
 
     @property
     def project(self) -> ProjectDefaults:
-        """What the platform's own orders may leave unsaid."""
+        """What the platform's orders do not contain."""
         return ProjectDefaults(self.country, self.currency, self.timezone, self.paymethods)
 
     @property
@@ -85,9 +85,9 @@ class Ordering(BaseModel):
 
     @field_validator("write")
     @classmethod
-    def _are_ours(cls, codes: frozenset[int]) -> frozenset[int]:
-        if strays := codes - WRITABLE:
-            raise ValueError(f"{_listed(strays)} is never written, only {_listed(WRITABLE)} are")
+    def _are_writable(cls, codes: frozenset[int]) -> frozenset[int]:
+        if others := codes - WRITABLE:
+            raise ValueError(f"{_listed(others)} cannot be written, only {_listed(WRITABLE)} can")
         return codes
 
 

@@ -1,7 +1,7 @@
-"""The platform's list of orders (Ordering, "Orders Model": GET /orders), for those whose message never came.
+"""The platform's list of orders (Ordering, "Orders Model": GET /orders), to find those whose message never came.
 
-`where`, `page` and `orderBy` are as Ordering's public apps write them; the document only says what is "Whereable". So
-nothing is believed to have been filtered, and no page to be the last.
+The parameters `where`, `page` and `orderBy` are those of Ordering's public apps; the document only lists what is
+"Whereable". So every entry is checked again here, and no page is assumed to be the last.
 """
 
 import json
@@ -12,57 +12,56 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from schemas.messages import OrderRef
 from schemas.ordering import OPEN
 from schemas.ordering_wire import Raw, RawStatus, RawText, RawTime
-from schemas.orders import OrderRef
 from worker.http.call import Call, Operation
 from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import DELIVERY, headers
 
 PAGE = 25
-"""An order comes with its shop and its products: a page of many would be too large to read."""
+"""The page size. An order contains its shop and products, so a larger page would exceed the size limit."""
 
 
-def _or_untold(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    # A time is only a hint here: one that cannot be read must not hide an order.
+def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    # Times only help to choose here: an unreadable one must not hide an order.
     try:
         return read(value)
     except ValidationError:
         return None
 
 
-Told = Annotated[RawTime, WrapValidator(_or_untold)]
+LenientTime = Annotated[RawTime, WrapValidator(_or_none)]
 
 
 class _Entry(Raw):
     id: RawText = ""
     status: RawStatus = None
     delivery_type: RawText = ""
-    created_at: Told = None
-    delivery_datetime: Told = None
-    delivery_datetime_utc: Told = None
+    created_at: LenientTime = None
+    delivery_datetime: LenientTime = None
+    delivery_datetime_utc: LenientTime = None
 
     @property
     def last_time(self) -> datetime | None:
-        told = (self.created_at, self.delivery_datetime_utc or self.delivery_datetime)
-        return max((at for each in told if (at := _utc(each))), default=None)
+        times = (self.created_at, self.delivery_datetime_utc or self.delivery_datetime)
+        return max((at for each in times if (at := _utc(each))), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An order that needs a courier, as the list shows it; a time is None where it does not say.
-
-    `last_time` is the last that it names: when it was placed, or is wanted. A clock time without a zone is read as UTC.
-    """
+    """An open order that needs a courier, as the list shows it. Times without a zone are read as UTC."""
 
     order_id: str
     status: int
     created_at: datetime | None = None
+    """When it was placed; None when the list does not contain it."""
     last_time: datetime | None = None
+    """The later of the time it was placed and the time it is wanted."""
 
 
 def list_open(settings: Ordering, page: int) -> Call:
-    """Describe a page of the open orders, the newest first. Without `mode=dashboard` there would be none (O-10)."""
+    """Return the call for a page of open orders, newest first. Without `mode=dashboard` the list is empty (O-10)."""
     where = [{"attribute": "status", "value": sorted(OPEN)}, {"attribute": "delivery_type", "value": DELIVERY}]
     query = {
         "mode": "dashboard",
@@ -75,13 +74,13 @@ def list_open(settings: Ordering, page: int) -> Call:
 
 
 def needing_courier(entries: Iterable[Any]) -> list[Listed]:
-    """Choose what is open and to be delivered; what cannot be read, or does not say both, is passed over."""
-    opened = [entry for raw in entries if (entry := _open(raw))]
-    return [Listed(each.id, each.status or 0, _utc(each.created_at), each.last_time) for each in opened]
+    """Return the orders that are open and to be delivered. Entries that are unreadable or lack either are left out."""
+    found = [entry for raw in entries if (entry := _open(raw))]
+    return [Listed(each.id, each.status or 0, _utc(each.created_at), each.last_time) for each in found]
 
 
 def identities(entries: Iterable[Any]) -> set[str]:
-    """Name the orders of a page, whatever else they are."""
+    """Return the ids of all orders of a page."""
     return {str(each["id"]) for each in entries if isinstance(each, dict) and each.get("id") is not None}
 
 

@@ -1,7 +1,8 @@
-"""What the platform is to be told of a delivery, and whether it may be: every write is judged by a fresh look (O-18).
+"""The policy of writing statuses back: which status the platform should have, and whether it may be written (O-18).
 
-Pure. One field of the platform's carries the kitchen, the courier, the customer and the end, and it has no version: so
-nothing is ever written that is not ahead of what stands there, and nothing is written twice for the same state.
+Pure. The platform has one status for the kitchen, the courier, the customer and the end of an order, and no version of
+it. So every write is decided by a read just before it: a status is written only when it is further along than the
+platform's, and never twice for the same state of a delivery.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from worker.domain.delivery import Delivery
 S, P = DeliveryStatus, PlatformStatus
 
 WRITABLE = frozenset({3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25})
-"""All that is ever written; the others are the shop's, the customer's, the platform's own, or cancel and refund."""
+"""The statuses that may ever be written. The others belong to the shop, customer or platform, or cancel."""
 PROGRESS: Mapping[int, int] = {
     P.PENDING: 0, P.PREORDER: 0, P.ACCEPTED_BY_BUSINESS: 0, P.PREPARATION_COMPLETED: 0,
     P.LOOKING_FOR_DRIVER: 10,
@@ -26,172 +27,188 @@ PROGRESS: Mapping[int, int] = {
     P.PICK_UP_COMPLETED_BY_DRIVER: 60, P.DRIVER_ON_WAY: 60,
     P.DRIVER_ALMOST_ARRIVED_TO_CUSTOMER: 70,
 }  # fmt: skip
-"""How far an open order is. What is not here is closed, unclear (6, 10), fetched by its customer, or unknown (O-25)."""
-AHEAD: Mapping[int, int] = {
+"""How far along an open order is. A missing status is closed, ambiguous (6, 10), for pick-up, or unknown (O-25)."""
+WRITTEN_PROGRESS: Mapping[int, int] = {
     **PROGRESS,
     P.CANCELED_BY_DRIVER: 55, P.PICK_UP_FAILED_BY_DRIVER: 55,
     P.DELIVERY_COMPLETED_BY_DRIVER: 80, P.DELIVERY_FAILED_BY_DRIVER: 80,
 }  # fmt: skip
-"""How far what we write is: that nobody came is said before a pickup, the other ends after everything."""
-TAKEN_BACK = frozenset({25, 8, 18, 3})
-"""What 22 may follow when a courier of ours gave the job back."""
+"""How far along each status is that we write: 6 and 10 come before a pickup, 11 and 12 after everything."""
+REPLACED_BY_SEARCH = frozenset({25, 8, 18, 3})
+"""The statuses that 22 may replace after a courier of ours gave the order back."""
 KITCHEN = frozenset({4, 7, 14, 24})
-"""The shop's own axis: such a status after ours takes nothing back (O-17)."""
-CARRIED_OUT, CALLED_OFF = frozenset({1, 11, 15}), frozenset({2, 5, 12, 16, 17})
-CLOSED = CARRIED_OUT | CALLED_OFF
-AGREES: Mapping[int, frozenset[int]] = {
-    P.DELIVERY_COMPLETED_BY_DRIVER: CARRIED_OUT,
-    P.DELIVERY_FAILED_BY_DRIVER: CALLED_OFF,
+"""The shop's own statuses: one of them in place of ours takes nothing back (O-17)."""
+COMPLETED, CANCELLED = frozenset({1, 11, 15}), frozenset({2, 5, 12, 16, 17})
+CLOSED = COMPLETED | CANCELLED
+EQUIVALENT_ENDS: Mapping[int, frozenset[int]] = {
+    P.DELIVERY_COMPLETED_BY_DRIVER: COMPLETED,
+    P.DELIVERY_FAILED_BY_DRIVER: CANCELLED,
 }
-"""The ends that may stand in the place of ours."""
-FINER: Mapping[DeliveryStatus, PlatformStatus] = {
+"""The platform's ends that agree with the end that we would write."""
+DETAILED: Mapping[DeliveryStatus, PlatformStatus] = {
     S.DROPOFF_ENROUTE: P.DRIVER_ON_WAY,
     S.REATTEMPTING: P.DRIVER_ON_WAY,
     S.DROPOFF_ARRIVED: P.DRIVER_ALMOST_ARRIVED_TO_CUSTOMER,
 }
-"""What the platform usually sets by itself; written where a deployment says so."""
-NOBODY_CAME = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
+"""Statuses that the platform usually sets by itself; they are written only where a deployment's settings list them."""
+NO_COURIER = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
+"""What may be written when no courier came; the first of them that the settings list is used."""
 WITH_ITEMS = "with_items"
 UNVERIFIED = "pending_verification"
-"""Borzo's dispatchers have yet to look at the order: it is not accepted yet."""
-COURIER_HAD = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
+"""Borzo's dispatchers have not verified the order yet, so it is not accepted yet."""
+COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
+"""After these, `created` means that the carrier looks for another courier."""
 
 BEFORE_DISPATCH = timedelta(minutes=1)
-"""How long before its dispatch an order for later is looked at once more: it may be off by then (O-20)."""
+"""How long before the dispatch of a scheduled order it is read again: it may have been cancelled (O-20)."""
 GATE_LOOK = timedelta(seconds=30)
+"""The shortest interval between reads of an order that waits at its gate."""
 AFTER_THE_END = timedelta(minutes=2)
-"""How long after an end is looked once more: a write that brought no answer may have come after our last."""
+"""How long after an end the order is read again: a write without an answer may have arrived after our last one."""
 CHECK = timedelta(seconds=2)
-"""How long after a write is looked at what became of it."""
+"""How long after a write the order is read to see its effect."""
+
+_RELEVANT = ("status", "detail", "evidence", "gate", "dispatch_at")
+"""The fields of a delivery that decide what is written and when the order is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class WritePolicy:
-    """What a deployment lets us write: the codes, whether 11 on weak evidence, and the gate of its orders."""
+    """What a deployment's settings allow to be written."""
 
     codes: frozenset[int]
+    """The statuses that may be written."""
     weak_ends: bool = True
+    """Write 11 also when the evidence of the delivery is weak."""
     gate: str = "placed"
+    """The gate of its orders: `placed`, `accepted` or `ready`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteBackState:
-    """What is known of a delivery's order at the platform.
-
-    `code` is what was last to be written, `replaced` what it was written over; `written` that the platform took it,
-    `told` that what stands there instead was told. `seen` is what stood there last. `failures` counts looks and writes
-    in a row that brought no answer.
-    """
+    """What is known about the status of a delivery's order on the platform."""
 
     status: int | None = None
+    """The status that was last to be written; None when none was."""
     replaced: int | None = None
+    """The platform's status that it was written over."""
     written: bool = False
+    """The platform has accepted the status."""
     reported: bool = False
+    """A disagreement about the status has been published."""
     seen: int | None = None
+    """The platform's status at the last read."""
     failures: int = 0
+    """The number of consecutive reads and writes without an answer."""
 
 
 class Verdict(Enum):
-    """What a look asks for."""
+    """What to do after a read of the platform's status."""
 
     WRITE = "write"
-    SKIP = "rest"
-    REPORT = "tell"
-    """Something else stands there than we wrote, or another end than ours: nobody fights about it, it is told."""
+    SKIP = "skip"
+    REPORT = "report"
+    """The platform has another status than we wrote, or another end than ours. It is published and not overwritten."""
 
 
-# --- what is to be told -----------------------------------------------------------------------------------------------
+# --- which status the platform should have ----------------------------------------------------------------------------
 
 
-def wanted(delivery: Delivery, licence: WritePolicy, now: datetime) -> int | None:
-    """Name the status that the platform should show for a delivery; None when nothing is to be written."""
-    return next((int(code) for code in _meant(delivery, licence, now) if code in licence.codes), None)
+def desired_status(delivery: Delivery, policy: WritePolicy, now: datetime) -> int | None:
+    """Return the status that the platform should have for a delivery; None when nothing is to be written."""
+    return next((int(code) for code in _candidates(delivery, policy, now) if code in policy.codes), None)
 
 
-def _meant(delivery: Delivery, licence: WritePolicy, now: datetime) -> tuple[PlatformStatus, ...]:
-    """List what would say it, the best first."""
+def _candidates(delivery: Delivery, policy: WritePolicy, now: datetime) -> tuple[PlatformStatus, ...]:
+    """Return the statuses that describe a delivery, the best first."""
     match delivery.status:
         case S.QUEUED:
-            return () if waits(delivery, now) else (P.LOOKING_FOR_DRIVER,)
+            return () if is_waiting(delivery, now) else (P.LOOKING_FOR_DRIVER,)
         case S.CREATED:
-            sought = delivery.detail == UNVERIFIED or delivery.previous_status in COURIER_HAD
-            return (P.LOOKING_FOR_DRIVER if sought else P.ACCEPTED_BY_DRIVER_COMPANY,)
-        case S.DELIVERED if delivery.evidence is Evidence.WEAK and not licence.weak_ends:
+            searching = delivery.detail == UNVERIFIED or delivery.previous_status in COURIER_LOST
+            return (P.LOOKING_FOR_DRIVER if searching else P.ACCEPTED_BY_DRIVER_COMPANY,)
+        case S.DELIVERED if delivery.evidence is Evidence.WEAK and not policy.weak_ends:
             return ()
         case S.CANCELLED | S.REJECTED | S.FAILED:
-            return _meant_at_its_end(delivery)
-    return tuple(code for code in (FINER.get(delivery.status), TO_PLATFORM[delivery.status]) if code is not None)
+            return _candidates_without_delivery(delivery)
+    return tuple(code for code in (DETAILED.get(delivery.status), TO_PLATFORM[delivery.status]) if code is not None)
 
 
-def _meant_at_its_end(delivery: Delivery) -> tuple[PlatformStatus, ...]:
-    """Say what came of it when nobody brought it; of what was called off, the platform knows already."""
+def _candidates_without_delivery(delivery: Delivery) -> tuple[PlatformStatus, ...]:
+    """Return the statuses for an order that was not delivered; none when its owner cancelled it."""
     if delivery.detail == WITH_ITEMS:
         return (P.DELIVERY_FAILED_BY_DRIVER,)
-    called_off = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
-    return () if called_off or delivery.cancel_request is not None else NOBODY_CAME
+    by_owner = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
+    return () if by_owner or delivery.cancel_request is not None else NO_COURIER
 
 
-def waits(delivery: Delivery, now: datetime) -> bool:
-    """Tell whether nobody is sought yet: the shop has something to do first, or it is not time."""
+def is_waiting(delivery: Delivery, now: datetime) -> bool:
+    """Return whether no courier is being looked for yet: the gate is closed, or it is too early."""
     early = delivery.dispatch_at is not None and now < delivery.dispatch_at - BEFORE_DISPATCH
     return not delivery.final and not delivery.attempts and (delivery.gate is not None or early)
 
 
-# --- whether it may be ------------------------------------------------------------------------------------------------
+# --- whether it may be written ----------------------------------------------------------------------------------------
 
 
 def decide(
-    delivery: Delivery, memory: WriteBackState, seen: int, licence: WritePolicy, now: datetime
+    delivery: Delivery, known: WriteBackState, seen: int, policy: WritePolicy, now: datetime
 ) -> tuple[Verdict, WriteBackState]:
-    """Judge by what stands at the platform; also give what is known from now on."""
-    code = wanted(delivery, licence, now)
-    known = replace(memory if code in {None, memory.status} else WriteBackState(code), seen=seen, failures=0)
+    """Return what to do now that the platform has the status `seen`, and what is known from then on."""
+    code = desired_status(delivery, policy, now)
+    known = replace(known if code in {None, known.status} else WriteBackState(code), seen=seen, failures=0)
     if code is None:
         return Verdict.SKIP, known
     if seen == code:  # also where the answer to our write was lost
         return Verdict.SKIP, replace(known, written=True)
     if seen not in PROGRESS or known.written:
-        odd = _other_end(code, seen) or (known.written and _fell_back(code, seen, known.replaced))
-        return (Verdict.REPORT, replace(known, reported=True)) if odd and not known.reported else (Verdict.SKIP, known)
-    if _may_follow(delivery, code, seen, licence.gate):
+        if known.reported or not _disagrees(code, seen, known):
+            return Verdict.SKIP, known
+        return Verdict.REPORT, replace(known, reported=True)
+    if _may_replace(delivery, code, seen, policy.gate):
         return Verdict.WRITE, replace(known, replaced=seen)
     return Verdict.SKIP, known
 
 
-def _may_follow(delivery: Delivery, code: int, seen: int, gate: str) -> bool:
-    """Tell whether a status may be written over that of an open order."""
+def _may_replace(delivery: Delivery, code: int, seen: int, gate: str) -> bool:
+    """Return whether a status may be written over that of an open order."""
     if code == P.LOOKING_FOR_DRIVER and (seen == P.PREORDER or (seen == P.PENDING and gate == "accepted")):
         return False
-    if code == P.LOOKING_FOR_DRIVER and seen in TAKEN_BACK:
+    if code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH:
         return any(attempt.rank >= RANK[S.CREATED] for attempt in delivery.attempts)
-    return AHEAD[code] > PROGRESS[seen]
+    return WRITTEN_PROGRESS[code] > PROGRESS[seen]
 
 
-def _fell_back(code: int, seen: int, replaced: int | None) -> bool:
-    """Tell whether what we wrote did not stay, or another driver came into its place; farther on is no matter."""
+def _disagrees(code: int, seen: int, known: WriteBackState) -> bool:
+    return _is_other_end(code, seen) or (known.written and _is_undone(code, seen, known.replaced))
+
+
+def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
+    """Return whether our status was taken back or another driver took its place; a later status is no disagreement."""
     if seen in CLOSED:
         return False
-    if seen == replaced or (code == P.LOOKING_FOR_DRIVER and seen in TAKEN_BACK):
+    if seen == replaced or (code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH):
         return True
-    return seen not in KITCHEN and PROGRESS.get(seen, 0) < AHEAD[code]
+    return seen not in KITCHEN and PROGRESS.get(seen, 0) < WRITTEN_PROGRESS[code]
 
 
-def _other_end(code: int, seen: int) -> bool:
-    """Tell whether we know an end, and something stands there that is neither the same nor on its way to it."""
-    return code in AGREES and seen not in PROGRESS and seen not in AGREES[code]
+def _is_other_end(code: int, seen: int) -> bool:
+    """Return whether the delivery has ended and the platform's order is neither open nor ended in the same way."""
+    return code in EQUIVALENT_ENDS and seen not in PROGRESS and seen not in EQUIVALENT_ENDS[code]
 
 
-# --- when to look again -----------------------------------------------------------------------------------------------
+# --- when to read the platform's status again -------------------------------------------------------------------------
 
 
 def next_look(delivery: Delivery, now: datetime) -> datetime | None:
-    """Tell when to look although nothing changes: what waits may be let go or called off at the platform alone.
+    """Return when to read the order although nothing changes here; None when that is not needed.
 
-    At a gate every half minute, more seldom while the order is for much later; what is brought once more at its end.
+    A waiting order may be released or cancelled on the platform alone. At its gate it is read every half minute, less
+    often while its dispatch is far away. A delivered or returned order is read once more after its end.
     """
     if delivery.status in {S.DELIVERED, S.RETURNED} and now < delivery.changed_at + AFTER_THE_END:
         return delivery.changed_at + AFTER_THE_END
-    if not waits(delivery, now):
+    if not is_waiting(delivery, now):
         return None
     left = max((delivery.dispatch_at or now) - now, timedelta(0))
     last, at_gate = now + left - BEFORE_DISPATCH, now + max(GATE_LOOK, left / 10)
@@ -201,8 +218,5 @@ def next_look(delivery: Delivery, now: datetime) -> datetime | None:
 
 
 def may_need_write_back(before: Delivery, after: Delivery) -> bool:
-    """Tell whether a change may be one that the platform is to be told, or that it is to be asked about."""
-    return any(getattr(before, name) != getattr(after, name) for name in _STIRRING)
-
-
-_STIRRING = ("status", "detail", "evidence", "gate", "dispatch_at")
+    """Return whether a change may require a write to the platform or a read of it."""
+    return any(getattr(before, name) != getattr(after, name) for name in _RELEVANT)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from schemas.orders import found_order_message
+from schemas.messages import found_order_message
 from worker import log
 from worker.clock import Clock
 from worker.database import inbox, leases

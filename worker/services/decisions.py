@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from schemas.orders import Cancellation
+from schemas.messages import Cancellation
 from schemas.status import Cause, DeliveryStatus
 from worker.clock import Clock
 from worker.database import accounts, deliveries

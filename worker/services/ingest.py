@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 
 from schemas.events import EventType, OrderEvent, delivery_id, skipped_key
+from schemas.json_reader import MalformedError
+from schemas.messages import Cancellation, Message, read_message
+from schemas.order import DeliveryType, Order, fingerprint
 from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
-from schemas.orders import Cancellation, DeliveryType, MalformedError, Message, Order, fingerprint, read_message
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import log

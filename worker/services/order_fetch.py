@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
+from schemas.json_reader import MalformedError
+from schemas.messages import Message
 from schemas.ordering import read_order
-from schemas.orders import MalformedError, Message
 from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox

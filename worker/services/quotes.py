@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 
-from schemas.orders import fingerprint
+from schemas.order import fingerprint
 from worker import log
 from worker.carriers.abilities import Quote
 from worker.carriers.abilities import Quotes as GivesQuotes

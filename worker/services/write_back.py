@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from schemas.orders import MalformedError
+from schemas.json_reader import MalformedError
 from worker import log
 from worker.clock import Clock
 from worker.database import accounts, deliveries, leases, write_backs

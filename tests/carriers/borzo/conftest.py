@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.stores import Store
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import AttemptView, Booking, attempt_id_of

@@ -17,7 +17,7 @@ from worker.http.call import Operation, Reply
 Listed = Callable[..., Reply]
 
 
-@pytest.mark.trap("B-55")
+@pytest.mark.quirk("B-55")
 def test_the_documented_client_tells_the_payment_methods_and_nothing_personal(
     codec: Borzo, document: Callable[[str], bytes]
 ) -> None:
@@ -30,14 +30,14 @@ def test_a_successful_probe_without_details_is_still_one(codec: Borzo, document:
     assert codec.read_probe(Reply(200, document("root"))) == {"allowed_payment_methods": ""}
 
 
-@pytest.mark.trap("B-01", "B-02")
+@pytest.mark.quirk("B-01", "B-02")
 def test_a_bad_token_shuts_the_account_out(codec: Borzo, refused: Listed) -> None:
     with pytest.raises(Unavailable) as error:
         codec.read_probe(refused("invalid_auth_token"))
     assert error.value.account
 
 
-@pytest.mark.trap("B-34")
+@pytest.mark.quirk("B-34")
 def test_an_account_is_vetted_for_the_payment_method_that_is_set(
     make: Callable[..., Borzo],
 ) -> None:
@@ -49,7 +49,7 @@ def test_an_account_is_vetted_for_the_payment_method_that_is_set(
     assert refusal.value.reason is Reason.CONFIG
 
 
-@pytest.mark.trap("B-34", "B-55")
+@pytest.mark.quirk("B-34", "B-55")
 def test_the_card_that_pays_must_be_one_of_the_accounts(
     make: Callable[..., Borzo], document: Callable[[str], bytes], refused: Listed
 ) -> None:
@@ -75,7 +75,7 @@ def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: AttemptView, now
         codec.read_confirmation(Reply(200, b""), attempt, accept=True, now=now)
 
 
-@pytest.mark.trap("B-01")
+@pytest.mark.quirk("B-01")
 def test_the_account_has_the_published_defaults() -> None:
     account = BorzoAccount.model_validate({"name": "borzo", "kind": "borzo", "token": "t"})
     shared = {
@@ -110,7 +110,7 @@ def test_the_account_has_the_published_defaults() -> None:
     }
 
 
-@pytest.mark.trap("B-34", "B-36")
+@pytest.mark.quirk("B-34", "B-36")
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
@@ -136,7 +136,7 @@ def test_a_codec_takes_only_its_own_kind_of_account() -> None:
         Borzo(CarrierAccount(name="x", kind="x", base_url="https://x.test", poll_interval=1), {})
 
 
-@pytest.mark.trap("B-87")
+@pytest.mark.quirk("B-87")
 @pytest.mark.parametrize(
     ("secret", "cadence"),
     [

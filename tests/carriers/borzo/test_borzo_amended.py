@@ -39,7 +39,7 @@ def test_an_answer_about_another_order_shows_nothing(
         assert codec.read_amended(attempt, Reply(200, body), now) is None
 
 
-@pytest.mark.trap("B-98")
+@pytest.mark.quirk("B-98")
 @pytest.mark.parametrize(
     ("code", "error"),
     [

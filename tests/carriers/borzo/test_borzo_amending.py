@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.orders import Order
+from schemas.order import Order
 from tests.carriers.borzo.conftest import ATTEMPT_ID, ORDER, STORE, TAG, make_codec
 from worker.carriers.abilities import Amends
 from worker.carriers.borzo import Borzo
@@ -78,7 +78,7 @@ Standing = Callable[..., dict[str, Any]]
 Amend = Callable[..., dict[str, Any] | None]
 
 
-@pytest.mark.trap("B-95", "B-98")
+@pytest.mark.quirk("B-95", "B-98")
 def test_a_change_begins_with_a_read_and_names_every_point(
     codec: Borzo, changed: Changed, standing: Standing, listed: Replies, now: datetime
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_change_begins_with_a_read_and_names_every_point(
 OURS = {"point_id": 202686}
 
 
-@pytest.mark.trap("B-08", "B-09", "B-97")
+@pytest.mark.quirk("B-08", "B-09", "B-97")
 @pytest.mark.parametrize(
     ("order", "of_order", "of_drop"),
     [
@@ -175,7 +175,7 @@ def test_money_that_was_paid_since_is_not_collected(
     assert body["points"][1] == OURS | {"taking_amount": "0.00"}
 
 
-@pytest.mark.trap("B-95", "B-96")
+@pytest.mark.quirk("B-95", "B-96")
 def test_points_and_packages_that_others_made_are_kept_as_they_stand(
     changed: Changed, amend: Amend, document: Documents
 ) -> None:
@@ -203,7 +203,7 @@ def test_points_and_packages_that_others_made_are_kept_as_they_stand(
     }
 
 
-@pytest.mark.trap("B-95", "B-96")
+@pytest.mark.quirk("B-95", "B-96")
 @pytest.mark.parametrize(
     ("items", "packages"),
     [
@@ -248,7 +248,7 @@ def test_a_line_whose_price_is_not_known_any_more_does_not_keep_the_old_one(
     }
 
 
-@pytest.mark.trap("B-40", "B-98")
+@pytest.mark.quirk("B-40", "B-98")
 def test_an_order_that_stands_for_later_is_not_taken_for_one_that_is_wanted_at_once(
     booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
 ) -> None:
@@ -259,7 +259,7 @@ def test_an_order_that_stands_for_later_is_not_taken_for_one_that_is_wanted_at_o
         amend(replace(changed(), pickup_at=wanted), raw)
 
 
-@pytest.mark.trap("B-35", "B-95")
+@pytest.mark.quirk("B-35", "B-95")
 def test_a_receipt_that_would_need_another_line_is_left_to_a_person(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
 ) -> None:
@@ -279,7 +279,7 @@ def test_an_insured_order_is_insured_for_its_new_amount(
     assert body == {"order_id": 1250032, "insurance_amount": "200.00", "points": [{"point_id": 202685}, OURS]}
 
 
-@pytest.mark.trap("B-98")
+@pytest.mark.quirk("B-98")
 @pytest.mark.parametrize(
     "status", ["new", "available", "active", "delayed", "completed", "canceled", "reactivated", "x"]
 )
@@ -310,7 +310,7 @@ def test_nothing_is_changed_once_the_courier_has_the_goods(
         amend(replace(changed(notes="x"), **known), standing(delivery=delivery, status="active"))
 
 
-@pytest.mark.trap("B-74", "B-95")
+@pytest.mark.quirk("B-74", "B-95")
 @pytest.mark.parametrize("spoil", ["a point", "its id", "a package", "no package", "packages", "our point"])
 def test_an_order_that_cannot_be_named_whole_is_not_touched(
     changed: Changed, standing: Standing, amend: Amend, spoil: str
@@ -369,7 +369,7 @@ THEIRS = st.builds(
 )
 
 
-@pytest.mark.trap("B-95", "B-96", "B-97")
+@pytest.mark.quirk("B-95", "B-96", "B-97")
 @given(before=st.lists(THEIRS, max_size=3), after=st.lists(THEIRS, max_size=3), packages=LINES, lines=st.booleans())
 def test_no_edit_ever_loses_or_adds_a_point_or_a_package(
     before: list[dict[str, Any]], after: list[dict[str, Any]], packages: list[dict[str, Any]], *, lines: bool

@@ -75,7 +75,7 @@ def test_the_documents_callbacks_name_their_order(codec: Borzo, document: Callab
     assert keys == [CallbackKey(ref="1250032")] * 2
 
 
-@pytest.mark.trap("B-86", "B-88")
+@pytest.mark.quirk("B-86", "B-88")
 def test_our_tag_names_the_attempt(
     codec: Borzo, attempt: AttemptView, order: Callable[..., Callback], delivery: Callable[..., Callback]
 ) -> None:
@@ -127,7 +127,7 @@ def test_the_documents_order_callback_is_read_in_whole(
     )
 
 
-@pytest.mark.trap("B-89")
+@pytest.mark.quirk("B-89")
 def test_the_documents_delivery_callback_is_read_in_whole(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
@@ -151,14 +151,14 @@ def test_the_documents_delivery_callback_is_read_in_whole(
     )
 
 
-@pytest.mark.trap("B-74", "B-88")
+@pytest.mark.quirk("B-74", "B-88")
 def test_a_delivery_of_another_point_is_only_a_hint(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     assert codec.read_callback(delivery("finished", point_id=9), attempt, now) == ()
 
 
-@pytest.mark.trap("B-88")
+@pytest.mark.quirk("B-88")
 def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
@@ -185,7 +185,7 @@ def test_another_order_with_our_tag_never_changes_the_attempt(
     assert codec.read_callback(other, attempt, now) == ()
 
 
-@pytest.mark.trap("B-86")
+@pytest.mark.quirk("B-86")
 def test_a_callback_may_overtake_the_answer_to_the_create(
     codec: Borzo,
     doubtful: AttemptView,
@@ -224,7 +224,7 @@ def test_order_and_delivery_callbacks_are_read_together(
     ]
 
 
-@pytest.mark.trap("B-84")
+@pytest.mark.quirk("B-84")
 def test_a_late_callback_does_not_turn_the_story_back(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
@@ -238,7 +238,7 @@ def test_a_late_callback_does_not_turn_the_story_back(
     )
 
 
-@pytest.mark.trap("B-84")
+@pytest.mark.quirk("B-84")
 def test_within_one_second_the_higher_rank_is_the_newer(
     follow: Callable[..., list[S | None]], delivery: Callable[..., Callback]
 ) -> None:
@@ -255,7 +255,7 @@ def test_a_late_reactivated_reopens_nothing(
     assert (late.status, late.reopens) == (S.CANCELLED, False)
 
 
-@pytest.mark.trap("B-67")
+@pytest.mark.quirk("B-67")
 def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order: Callable[..., Callback]) -> None:
     assert follow(order("canceled", 1), order("reactivated", 2), order("active", 3)) == [
         S.CANCELLED,
@@ -264,14 +264,14 @@ def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order
     ]
 
 
-@pytest.mark.trap("B-65")
+@pytest.mark.quirk("B-65")
 def test_a_completed_callback_alone_delivers_nothing(
     follow: Callable[..., list[S | None]], order: Callable[..., Callback]
 ) -> None:  # B-65: the extra read is a read, not a second callback
     assert follow(order("completed", 1), order("completed", 2)) == [None, None]
 
 
-@pytest.mark.trap("B-90")
+@pytest.mark.quirk("B-90")
 def test_proof_of_delivery_comes_with_the_delivery(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:

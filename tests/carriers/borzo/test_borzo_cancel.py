@@ -36,7 +36,7 @@ def test_an_order_without_an_id_cannot_be_cancelled(
         codec.cancel(replace(attempt, ref=ref), now, allow_paid=True)
 
 
-@pytest.mark.trap("B-71")
+@pytest.mark.quirk("B-71")
 def test_the_documented_cancel_is_taken_and_reads_as_cancelled(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], listed: Listed, now: datetime
 ) -> None:
@@ -52,13 +52,13 @@ def test_the_documented_cancel_is_taken_and_reads_as_cancelled(
     )
 
 
-@pytest.mark.trap("B-99")
+@pytest.mark.quirk("B-99")
 def test_a_cancel_too_late_is_refused(codec: Borzo, attempt: AttemptView, refused: Listed) -> None:
     with pytest.raises(Refused, match=r"^order_cannot_be_canceled$"):
         codec.read_cancel(refused("order_cannot_be_canceled"), attempt)
 
 
-@pytest.mark.trap("B-99")
+@pytest.mark.quirk("B-99")
 @pytest.mark.parametrize("reply", [Reply(500, b""), Reply(200, b"{}"), Reply(200, b'{"is_successful": false}')])
 def test_an_unclear_cancel_must_be_asked_about(codec: Borzo, attempt: AttemptView, reply: Reply) -> None:
     with pytest.raises(Uncertain):

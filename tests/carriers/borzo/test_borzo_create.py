@@ -48,7 +48,7 @@ def test_each_documented_create_is_a_success(
     assert booked == expected
 
 
-@pytest.mark.trap("B-74")
+@pytest.mark.quirk("B-74")
 def test_the_drop_is_the_point_that_carries_our_tag(
     codec: Borzo, booking: Booking, order_of: Callable[..., dict[str, Any]], now: datetime
 ) -> None:
@@ -58,7 +58,7 @@ def test_the_drop_is_the_point_that_carries_our_tag(
     assert codec.read_booking(booking, reply, now) == _booked(202686)
 
 
-@pytest.mark.trap("B-33")
+@pytest.mark.quirk("B-33")
 @pytest.mark.parametrize("status", ["new", "available", "active", "canceled", "unheard_of", None])
 def test_a_created_order_is_created_whatever_its_first_word(
     codec: Borzo, booking: Booking, order_of: Callable[..., dict[str, Any]], now: datetime, status: str | None
@@ -70,7 +70,7 @@ def test_a_created_order_is_created_whatever_its_first_word(
     assert seen.evidence is Evidence.ORDER_LEVEL
 
 
-@pytest.mark.trap("B-03", "B-04")
+@pytest.mark.quirk("B-03", "B-04")
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -102,7 +102,7 @@ def test_whatever_is_undocumented_leaves_the_create_uncertain(
         codec.read_booking(booking, Reply(status, body), now)
 
 
-@pytest.mark.trap("B-13", "B-20")
+@pytest.mark.quirk("B-13", "B-20")
 def test_the_samples_broken_json_leaves_the_create_uncertain(
     codec: Borzo, booking: Booking, document: Callable[[str], bytes], now: datetime
 ) -> None:

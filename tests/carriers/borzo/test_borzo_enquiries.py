@@ -41,7 +41,7 @@ def test_borzo_tells_prices_labels_and_places_and_vets_its_settings(make: Callab
     assert (make().quotes_first, make(quote_first=True).quotes_first) == (False, True)
 
 
-@pytest.mark.trap("B-20")
+@pytest.mark.quirk("B-20")
 def test_a_price_is_asked_for_with_the_creates_own_parameters_and_nobodys_name(
     make: Callable[..., Borzo], booking: Booking, now: datetime
 ) -> None:
@@ -61,7 +61,7 @@ def test_an_order_that_cannot_be_asked_for_has_no_price(
         codec.quote(booking_of(order={"dropoff": {"street": "x" * 351}}), now)
 
 
-@pytest.mark.trap("B-20", "B-21")
+@pytest.mark.quirk("B-20", "B-21")
 def test_the_documented_price_is_orderable_although_nobody_was_named(
     codec: Borzo, document: Documents, now: datetime
 ) -> None:
@@ -70,7 +70,7 @@ def test_the_documented_price_is_orderable_although_nobody_was_named(
     assert "1250032" not in repr(quote)
 
 
-@pytest.mark.trap("B-13")
+@pytest.mark.quirk("B-13")
 def test_the_documents_broken_sample_tells_no_price(codec: Borzo, document: Documents, now: datetime) -> None:
     with pytest.raises(Unreadable):
         codec.read_quote(Reply(200, document("calculate_order")), now)
@@ -79,7 +79,7 @@ def test_the_documents_broken_sample_tells_no_price(codec: Borzo, document: Docu
 PHONE = {"contact_person": {"phone": ["required"]}}
 
 
-@pytest.mark.trap("B-21")
+@pytest.mark.quirk("B-21")
 @pytest.mark.parametrize(
     ("warnings", "tree", "why", "reason"),
     [
@@ -115,7 +115,7 @@ def test_a_price_is_no_promise_when_it_comes_with_warnings(
     assert quote == expected
 
 
-@pytest.mark.trap("B-08")
+@pytest.mark.quirk("B-08")
 @pytest.mark.parametrize(
     ("amount", "price"), [(None, None), (18.5, Price(Decimal("18.5"), "BRL")), ("much", None)], ids=str
 )
@@ -142,7 +142,7 @@ def test_a_price_that_cannot_be_had_now_is_no_refusal(
         codec.read_quote(refused(code), now)
 
 
-@pytest.mark.trap("B-54")
+@pytest.mark.quirk("B-54")
 def test_the_documented_zpl_labels_of_our_order_are_read_and_no_others(
     codec: Borzo, attempt: AttemptView, document: Documents
 ) -> None:
@@ -154,7 +154,7 @@ def test_the_documented_zpl_labels_of_our_order_are_read_and_no_others(
     assert codec.read_labels(Reply(200, document("labels_zpl")), attempt) == expected
 
 
-@pytest.mark.trap("B-54")
+@pytest.mark.quirk("B-54")
 def test_pdf_labels_come_in_base_64_under_another_name(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     sample = document("labels_pdf")
     with pytest.raises(Unreadable, match="base 64"):
@@ -174,7 +174,7 @@ def test_a_label_without_content_is_unreadable_and_no_label_is_none(codec: Borzo
     assert codec.read_labels(Reply(200, b'{"is_successful": true, "labels": []}'), attempt) == ()
 
 
-@pytest.mark.trap("B-53")
+@pytest.mark.quirk("B-53")
 def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.locate(attempt)
     assert _asked(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
@@ -183,7 +183,7 @@ def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, d
     )
 
 
-@pytest.mark.trap("B-53")
+@pytest.mark.quirk("B-53")
 @pytest.mark.parametrize("changes", [{"latitude": None, "longitude": None}, {"longitude": None}, {"latitude": "x"}])
 def test_a_courier_who_is_not_on_the_way_is_nowhere(
     codec: Borzo, attempt: AttemptView, document: Documents, changes: dict[str, object]

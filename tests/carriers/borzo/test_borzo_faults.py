@@ -99,7 +99,7 @@ def _what(error: CarrierError) -> tuple[type[CarrierError], object]:
     return type(error), getattr(error, "reason", getattr(error, "account", None))
 
 
-@pytest.mark.trap("B-02", "B-03", "B-14")
+@pytest.mark.quirk("B-02", "B-03", "B-14")
 def test_the_tables_have_exactly_the_documents_request_codes() -> None:
     assert set(REQUEST_CODES) == set(ON_CREATE) == set(DOCUMENTED_CODES)
     assert len(DOCUMENTED_CODES) == 26
@@ -122,7 +122,8 @@ def test_a_code_we_do_not_know_may_have_done_anything(refused: Callable[..., Rep
     assert _what(after_reading(refused("brand_new"))) == (Unavailable, False)
 
 
-@pytest.mark.trap("B-31")
+@pytest.mark.fault("F-36")
+@pytest.mark.quirk("B-31")
 def test_a_duplicate_proves_nothing_on_a_repeated_create(
     codec: Borzo, booking: Booking, refused: Callable[..., Reply], now: datetime
 ) -> None:
@@ -134,7 +135,7 @@ def test_a_duplicate_proves_nothing_on_a_repeated_create(
         codec.read_booking(replace(booking, attempt_number=2), reply, now)
 
 
-@pytest.mark.trap("B-05")
+@pytest.mark.quirk("B-05")
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
@@ -184,13 +185,13 @@ def _refusal(refused: Callable[..., Reply], *codes: str) -> tuple[type[CarrierEr
     return _what(after_writing(refused("invalid_parameters", parameter_errors=tree)))
 
 
-@pytest.mark.trap("B-45")
+@pytest.mark.quirk("B-45")
 def test_the_table_has_exactly_the_documents_parameter_codes() -> None:
     assert PARAMETER_CODES == REASONS
     assert len(DOCUMENTED_PARAMETER_CODES) == 49
 
 
-@pytest.mark.trap("B-45")
+@pytest.mark.quirk("B-45")
 @pytest.mark.parametrize("code", [*DOCUMENTED_PARAMETER_CODES, "brand_new"])
 def test_each_parameter_code_refines_the_refusal(refused: Callable[..., Reply], code: str) -> None:
     assert _refusal(refused, code) == (Refused, REASONS.get(code, Reason.VALIDATION))
@@ -217,7 +218,8 @@ def test_a_shut_door_pauses_the_account(codec: Borzo, booking: Booking, now: dat
 DATE = "Sat, 23 Nov 2024 12:38:35 GMT"
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.fault("F-34")
+@pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [

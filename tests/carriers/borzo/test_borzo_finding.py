@@ -25,7 +25,7 @@ def _row(order_of: Orders, order_id: int, minutes: float = 0, **fields: Any) -> 
     return order_of(**{"order_id": order_id, "created_datetime": at.isoformat(), "tag": None, **fields})
 
 
-@pytest.mark.trap("B-30", "B-60")
+@pytest.mark.quirk("B-30", "B-60")
 def test_a_lost_order_is_found_by_its_tag(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -53,7 +53,7 @@ def test_a_found_order_exists_whatever_it_says(
     assert (seen.status, seen.evidence, seen.ref) == (S.CREATED, Evidence.ORDER_LEVEL, "1250032")
 
 
-@pytest.mark.trap("B-60")
+@pytest.mark.quirk("B-60")
 def test_absence_is_said_once_the_list_is_older_than_the_create(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -62,6 +62,7 @@ def test_absence_is_said_once_the_list_is_older_than_the_create(
     assert codec.read(call, listed(*rows), [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
 
 
+@pytest.mark.fault("F-37")
 def test_absence_waits_for_the_last_page(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -80,7 +81,7 @@ def test_an_empty_account_proves_absence(codec: Borzo, doubtful: AttemptView, li
     assert codec.read(call, listed(), [doubtful], now).absent == frozenset({doubtful.id})
 
 
-@pytest.mark.trap("B-50", "B-60")
+@pytest.mark.quirk("B-50", "B-60")
 def test_an_empty_page_of_a_list_that_says_there_is_more_proves_nothing(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -94,7 +95,7 @@ def test_an_empty_page_of_a_list_that_says_there_is_more_proves_nothing(
     assert codec.read(first.next_page, none, [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
 
 
-@pytest.mark.trap("B-50", "B-60")
+@pytest.mark.quirk("B-50", "B-60")
 def test_one_order_that_is_older_than_its_id_does_not_end_the_look_up(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_row_that_cannot_be_read_might_be_the_one(
     assert codec.read(first.next_page, listed(_row(order_of, 3, -6)), [doubtful], now) == Reading()
 
 
+@pytest.mark.fault("F-37")
 def test_a_list_that_does_not_page_proves_nothing(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -138,7 +140,7 @@ def test_a_look_up_goes_back_no_further_than_a_thousand_orders(
     assert (pages, reading.absent) == (5, frozenset())
 
 
-@pytest.mark.trap("B-50")
+@pytest.mark.quirk("B-50")
 def test_a_list_in_no_order_ends_only_when_all_of_it_is_old(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -149,7 +151,8 @@ def test_a_list_in_no_order_ends_only_when_all_of_it_is_old(
     assert old.absent == frozenset({doubtful.id})
 
 
-@pytest.mark.trap("B-60")
+@pytest.mark.fault("F-37")
+@pytest.mark.quirk("B-60")
 def test_the_oldest_of_several_orders_is_adopted_and_the_others_are_named(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:

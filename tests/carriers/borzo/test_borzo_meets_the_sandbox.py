@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import DeliveryStatus, Reason
 from tests.sandbox.client import START, SandboxClient
 from worker.carriers.abilities import Quote
@@ -94,7 +94,7 @@ def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wante
     )
 
 
-@pytest.mark.trap("B-95", "B-96", "B-98")
+@pytest.mark.quirk("B-95", "B-96", "B-98")
 def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, placed: AttemptView, send: Send) -> None:
     before: list[dict[str, Any]] = json.loads(send(codec.before_amend(placed, START)).body)["orders"][0]["points"]
     data = placed.order.model_dump(mode="json")

@@ -31,13 +31,13 @@ def seen(codec: Borzo, attempt: AttemptView, order_of: Raw, now: Any) -> Callabl
     return look
 
 
-@pytest.mark.trap("X-11")
+@pytest.mark.quirk("X-11")
 def test_a_couriers_name_is_one_line_that_can_be_stored(seen: Callable[..., Observation]) -> None:
     odd = {**COURIER, "name": "Ana\ud800\x00\x1b[2J\nMaria", "surname": "S" * 5_000, "phone": "ring\n2"}
     assert seen(courier=odd).courier == Courier("Ana [2J Maria " + "S" * 300, "ring 2")
 
 
-@pytest.mark.trap("B-53")
+@pytest.mark.quirk("B-53")
 @pytest.mark.parametrize(
     ("latitude", "longitude", "placed"),
     [("-23.5", "-46.6", (-23.5, -46.6)), ("120", "-46.6", (None, None)), ("-23.5", "181", (None, None))],
@@ -50,7 +50,7 @@ def test_a_courier_stands_on_the_earth_or_nowhere(
     assert (courier.latitude, courier.longitude) == placed
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.quirk("X-10")
 @pytest.mark.parametrize(
     "link", ["https://x.example/\ud800", "https://x.example/\n", "https://user@x.example/", "http://x"]
 )
@@ -60,21 +60,21 @@ def test_a_link_that_nobody_should_follow_is_none(seen: Callable[..., Observatio
     assert seen(points=points).tracking_url is None
 
 
-@pytest.mark.trap("B-08")
+@pytest.mark.quirk("B-08")
 @pytest.mark.parametrize("amount", ["1e999999", '"1e999999"', "NaN", '"sNaN"', "9" * 4_000])
 def test_an_amount_that_cannot_be_written_down_is_none(seen: Callable[..., Observation], amount: str) -> None:
     assert seen(amount, payment_amount="HERE").price is None
     assert seen('"18.00"', payment_amount="HERE").price == Price(Decimal("18.00"), "BRL")
 
 
-@pytest.mark.trap("B-20", "B-21")
+@pytest.mark.quirk("B-20", "B-21")
 @pytest.mark.parametrize("amount", ["-18.00", "1e999999", "-1e999999"])
 def test_nobody_is_paid_for_an_order(codec: Borzo, now: Any, amount: str) -> None:
     document = {"is_successful": True, "order": {"order_id": 1250032, "payment_amount": amount}, "warnings": []}
     assert codec.read_quote(Reply(200, json.dumps(document).encode()), now) == Quote(None)
 
 
-@pytest.mark.trap("B-71", "X-15")
+@pytest.mark.quirk("B-71", "X-15")
 def test_what_a_dispatcher_wrote_is_told_without_the_customer(seen: Callable[..., Observation]) -> None:
     said = "ana (11 90000-0001, a@b.br) não está em Av. Paulista, 1439 - 12 - Bela Vista; Tocar\na campainha"
     news = seen(status="canceled", status_description=said)

@@ -39,7 +39,7 @@ OF_A_REQUEST_ALONE = {"is_route_optimizer_enabled", "is_thermobox_required"}
 """What the document's tables name and no answer shows."""
 
 
-@pytest.mark.trap("B-11", "B-12", "B-97")
+@pytest.mark.quirk("B-11", "B-12", "B-97")
 @pytest.mark.parametrize("settings", [{}, WHOLE, {**WHOLE, "payment_method": "cash", "cash_paid_at": "dropoff"}])
 def test_every_parameter_stands_in_the_document_and_none_is_null(
     make: Callable[..., Borzo],
@@ -59,7 +59,7 @@ def test_every_parameter_stands_in_the_document_and_none_is_null(
         assert b"null" not in call.body
 
 
-@pytest.mark.trap("B-08", "B-10", "B-34", "B-35", "B-38", "B-39", "B-41")
+@pytest.mark.quirk("B-08", "B-10", "B-34", "B-35", "B-38", "B-39", "B-41")
 def test_every_setting_is_sent_as_its_parameter(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], now: datetime
 ) -> None:
@@ -89,7 +89,7 @@ def test_every_setting_is_sent_as_its_parameter(
     }
 
 
-@pytest.mark.trap("B-35")
+@pytest.mark.quirk("B-35")
 def test_a_paid_order_asks_for_no_money_no_receipt_and_no_payout(
     make: Callable[..., Borzo], booking: Booking, now: datetime
 ) -> None:
@@ -110,7 +110,7 @@ def test_lines_are_told_where_that_is_wished_with_the_prices_that_are_known(
     assert "packages" not in _body(make(packages=True), booking_of(order={"items": []}), now)["points"][1]
 
 
-@pytest.mark.trap("B-35")
+@pytest.mark.quirk("B-35")
 @pytest.mark.parametrize(
     ("settings", "order", "refusal"),
     [

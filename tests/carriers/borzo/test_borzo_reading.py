@@ -36,7 +36,7 @@ def _many(attempt: AttemptView, count: int) -> list[AttemptView]:
     return [replace(attempt, id=n, ref=str(n)) for n in range(1, count + 1)]
 
 
-@pytest.mark.trap("B-15")
+@pytest.mark.quirk("B-15")
 @pytest.mark.parametrize("sample", ["orders", "orders_php"])
 def test_the_documented_list_is_read_in_whole(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime, sample: str
@@ -62,7 +62,7 @@ def test_the_documented_list_is_read_in_whole(
     assert codec.read(call, Reply(200, document(sample)), [attempt, other], now) == expected
 
 
-@pytest.mark.trap("B-90")
+@pytest.mark.quirk("B-90")
 def test_everything_beside_the_status_is_read_too(
     codec: Borzo,
     attempt: AttemptView,
@@ -133,7 +133,7 @@ def test_a_couriers_number_is_written_out_when_that_can_be_done(
     assert courier == Courier("Name", *expected)
 
 
-@pytest.mark.trap("B-50")
+@pytest.mark.quirk("B-50")
 def test_fifty_orders_share_one_request(codec: Borzo, attempt: AttemptView, now: datetime) -> None:
     without = replace(attempt, id=999, ref=None)
     calls = codec.track([*_many(attempt, 120), without], now)
@@ -141,7 +141,7 @@ def test_fifty_orders_share_one_request(codec: Borzo, attempt: AttemptView, now:
     assert [n for call in calls for n in call.attempt_ids] == list(range(1, 121))
 
 
-@pytest.mark.trap("B-50", "B-52")
+@pytest.mark.quirk("B-50", "B-52")
 def test_only_the_orders_asked_for_are_read(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -150,7 +150,7 @@ def test_only_the_orders_asked_for_are_read(
     assert reading == Reading()
 
 
-@pytest.mark.trap("X-14", "B-51")
+@pytest.mark.quirk("X-14", "B-51")
 def test_one_bad_row_blocks_no_other(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -166,7 +166,7 @@ def test_one_bad_row_blocks_no_other(
     }
 
 
-@pytest.mark.trap("B-50")
+@pytest.mark.quirk("B-50")
 def test_what_a_list_leaves_out_is_asked_for_again(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
@@ -178,7 +178,7 @@ def test_what_a_list_leaves_out_is_asked_for_again(
     assert codec.read(first.next_page, listed(), asked, now) == Reading()
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 def test_a_refused_chunk_is_halved_until_the_bad_id_stands_alone(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, refused: Listed, now: datetime
 ) -> None:

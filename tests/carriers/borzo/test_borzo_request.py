@@ -21,7 +21,7 @@ def _body(codec: Borzo, booking: Booking, now: datetime) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.trap("B-30", "B-32", "B-37", "B-38")
+@pytest.mark.quirk("B-30", "B-32", "B-37", "B-38")
 def test_an_order_becomes_exactly_the_documented_parameters(codec: Borzo, booking: Booking, now: datetime) -> None:
     call = codec.book(booking, now)
     assert (call.operation, call.method, call.path, call.attempt_ids, call.query) == (
@@ -68,7 +68,7 @@ def test_the_token_shows_in_no_description_of_a_call(codec: Borzo, booking: Book
     assert "SECRET" not in repr(codec.book(booking, now)) + repr(codec.account)
 
 
-@pytest.mark.trap("B-08", "B-35")
+@pytest.mark.quirk("B-08", "B-35")
 def test_an_unpaid_order_is_collected_at_the_customers_point_only(
     codec: Borzo, booking_of: Callable[..., Booking], now: datetime
 ) -> None:
@@ -78,7 +78,7 @@ def test_an_unpaid_order_is_collected_at_the_customers_point_only(
     assert drop["note"] == "apto 4 / Tocar / a campainha / Change for 150.00"
 
 
-@pytest.mark.trap("B-07")
+@pytest.mark.quirk("B-07")
 def test_a_scheduled_order_names_its_times_in_the_accounts_zone(
     codec: Borzo, booking_of: Callable[..., Booking]
 ) -> None:
@@ -97,7 +97,7 @@ def test_the_customers_time_never_lies_before_the_shops(codec: Borzo, booking_of
     assert drop["required_start_datetime"] == pickup["required_start_datetime"]
 
 
-@pytest.mark.trap("B-40")
+@pytest.mark.quirk("B-40")
 @pytest.mark.parametrize(
     ("pickup", "deliver"), [(0, None), (60, None), (0, 10), (5, 20)], ids=["asap", "not asked for", "stale", "soon"]
 )
@@ -110,7 +110,7 @@ def test_no_time_is_named_that_was_not_asked_for_or_would_be_past_on_arrival(
     assert not [name for point in points for name in point if name.startswith("required_")]
 
 
-@pytest.mark.trap("B-34")
+@pytest.mark.quirk("B-34")
 @pytest.mark.parametrize(
     ("settings", "sent", "paying"),
     [
@@ -138,7 +138,7 @@ def test_each_payment_method_is_sent_whole(
     assert [point.get("is_order_payment_here") for point in body["points"]] == (paying or [None, None])
 
 
-@pytest.mark.trap("B-39", "X-02")
+@pytest.mark.quirk("B-39", "X-02")
 @pytest.mark.parametrize(
     ("order", "field"),
     [
@@ -158,7 +158,7 @@ def test_what_cannot_be_asked_for_is_refused_before_any_call(
     assert "call me" not in refusal.value.text
 
 
-@pytest.mark.trap("B-09")
+@pytest.mark.quirk("B-09")
 def test_coordinates_that_are_not_known_are_not_sent(
     codec: Borzo, booking_of: Callable[..., Booking], now: datetime
 ) -> None:

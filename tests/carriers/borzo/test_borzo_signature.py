@@ -27,7 +27,7 @@ def _callback(body: bytes | dict[str, Any], signature: str | None = None) -> Cal
     return Callback("POST", raw, {"x-dv-signature": _signed(raw) if signature is None else signature})
 
 
-@pytest.mark.trap("B-81")
+@pytest.mark.quirk("B-81")
 @pytest.mark.parametrize("sample", ["order_callback", "delivery_callback"])
 @pytest.mark.parametrize("secrets", [SECRET, f"old, {SECRET}", f"{SECRET},new"])
 @pytest.mark.parametrize("case", [str.lower, str.upper])
@@ -42,7 +42,7 @@ def test_the_documents_callbacks_are_authentic_in_either_case_with_either_secret
     make(callback_secret=secrets).authenticate(_callback(body, case(_signed(body))))
 
 
-@pytest.mark.trap("B-82", "B-91")
+@pytest.mark.quirk("B-82", "B-91")
 @pytest.mark.parametrize(
     ("signature", "text"),
     [
@@ -62,7 +62,7 @@ def test_whatever_is_not_signed_is_forged(make: Callable[..., Borzo], signature:
         make(callback_secret=SECRET).authenticate(_callback(b"{}", signature))
 
 
-@pytest.mark.trap("B-82")
+@pytest.mark.quirk("B-82")
 def test_a_missing_signature_is_forged(make: Callable[..., Borzo]) -> None:
     with pytest.raises(Forged):
         make(callback_secret=SECRET).authenticate(Callback("POST", b"{}"))
@@ -79,6 +79,7 @@ def test_a_body_changed_by_one_byte_is_forged(make: Callable[..., Borzo], docume
         make(callback_secret=SECRET).authenticate(_callback(body + b" ", _signed(body)))
 
 
+@pytest.mark.fault("F-42")
 @given(st.binary(max_size=50), st.text(max_size=80))
 def test_no_signature_raises_anything_but_forged(body: bytes, signature: str) -> None:
     with pytest.raises(Forged):

@@ -126,7 +126,7 @@ def test_the_table_has_exactly_the_documents_words_and_the_siblings_failed() -> 
     assert {f"{entity}:{word}" for entity, word, *_ in ROWS} | {"order:completed"} == documented
 
 
-@pytest.mark.trap("B-68", "B-69", "B-70")
+@pytest.mark.quirk("B-68", "B-69", "B-70")
 @pytest.mark.parametrize(("entity", "word", "status", "detail", "evidence", "reason"), ROWS, ids=str)
 def test_every_documented_word_means_what_the_table_says(
     poll: Poll, entity: str, word: str, status: S, detail: str | None, evidence: Evidence, reason: Reason | None
@@ -141,13 +141,13 @@ def test_every_documented_word_means_what_the_table_says(
     )
 
 
-@pytest.mark.trap("B-72")
+@pytest.mark.quirk("B-72")
 @pytest.mark.parametrize("word", ["draft", "invalid", "deleted"])
 def test_words_of_draft_deliveries_raise_an_alert(poll: Poll, word: str) -> None:
     assert poll("active", word).notes == (word,)
 
 
-@pytest.mark.trap("B-70")
+@pytest.mark.quirk("B-70")
 def test_an_unknown_delivery_word_stays_unknown(poll: Poll) -> None:
     seen = poll("active", "teleported")
     assert (seen.status, seen.raw) == (None, Raw("delivery", "teleported"))
@@ -162,7 +162,7 @@ def test_a_known_delivery_word_outweighs_an_unknown_order_word(poll: Poll) -> No
     assert poll("hyperactive", "finished").status is S.DELIVERED
 
 
-@pytest.mark.trap("B-66")
+@pytest.mark.quirk("B-66")
 def test_one_word_said_of_both_means_two_things(poll: Poll) -> None:
     assert (poll("active").detail, poll("active", "active").detail) == (None, "in_process")
 
@@ -175,7 +175,7 @@ def test_active_is_on_the_way_to_the_customer_only_once_the_parcel_was_picked_up
     assert (seen.status, seen.evidence, seen.detail) == (S.DROPOFF_ENROUTE, WEAK, None)
 
 
-@pytest.mark.trap("B-68", "B-75")
+@pytest.mark.quirk("B-68", "B-75")
 def test_departed_proves_no_pickup(poll: Poll, after: Callable[..., AttemptView]) -> None:
     assert poll("active", "active", after(poll("active", "courier_departed"))).status is S.COURIER_ASSIGNED
 
@@ -193,13 +193,13 @@ def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after:
     assert poll("active", "active", after(picked_up, again)).status is S.COURIER_ASSIGNED
 
 
-@pytest.mark.trap("B-67")
+@pytest.mark.quirk("B-67")
 def test_only_reactivated_reopens(poll: Poll) -> None:
     reopening = {word for word in ORDER_STATUSES if poll(word).reopens}
     assert reopening == {"reactivated"}
 
 
-@pytest.mark.trap("B-71")
+@pytest.mark.quirk("B-71")
 @pytest.mark.parametrize(
     "delivery", ["planned", "courier_assigned", "parcel_picked_up", "courier_arrived", "unheard_of"]
 )
@@ -227,7 +227,7 @@ def test_a_cancel_is_ours_only_when_we_asked_for_it(
     assert (poll("canceled", None, asked).cancelled_by, poll("active", "canceled", asked).cancelled_by) == (by, by)
 
 
-@pytest.mark.trap("B-72")
+@pytest.mark.quirk("B-72")
 def test_a_deleted_delivery_is_cancelled_when_we_asked_for_it(poll: Poll, attempt: AttemptView) -> None:
     seen = poll("active", "deleted", replace(attempt, cancel_requested=True))
     assert (seen.status, seen.cancelled_by) == (S.CANCELLED, CancelledBy.MERCHANT)
@@ -253,7 +253,7 @@ def test_the_carriers_own_words_explain_a_cancel(poll: Poll) -> None:
     assert poll("canceled", "planned").reason_text is None
 
 
-@pytest.mark.trap("B-73")
+@pytest.mark.quirk("B-73")
 @pytest.mark.parametrize(
     ("delivery", "status", "detail"),
     [
@@ -273,7 +273,7 @@ def test_a_delayed_order_holds_only_what_has_no_courier(
     assert (seen.status, seen.detail) == (status, detail)
 
 
-@pytest.mark.trap("B-72")
+@pytest.mark.quirk("B-72")
 def test_a_draft_order_is_never_taken_for_a_created_one(poll: Poll) -> None:
     seen = poll("draft", "planned")
     assert (seen.status, seen.detail, seen.notes) == (S.ON_HOLD, "draft", ("draft",))
@@ -284,7 +284,7 @@ def test_a_new_order_stays_pending_although_its_delivery_is_planned(poll: Poll) 
     assert (seen.status, seen.detail, seen.evidence) == (S.CREATED, "pending_verification", OBSERVED)
 
 
-@pytest.mark.trap("B-65")
+@pytest.mark.quirk("B-65")
 def test_completed_needs_a_second_read_before_it_counts_as_delivered(
     poll: Poll, after: Callable[..., AttemptView]
 ) -> None:
@@ -294,7 +294,7 @@ def test_completed_needs_a_second_read_before_it_counts_as_delivered(
     assert (second.status, second.evidence) == (S.DELIVERED, WEAK)
 
 
-@pytest.mark.trap("B-65")
+@pytest.mark.quirk("B-65")
 def test_completed_is_never_delivered_once_a_return_was_seen(
     poll: Poll, after: Callable[..., AttemptView]
 ) -> None:  # I12
@@ -304,7 +304,7 @@ def test_completed_is_never_delivered_once_a_return_was_seen(
     assert [(seen.status, seen.notes) for seen in (first, second)] == [(None, ("completed_after_return",))] * 2
 
 
-@pytest.mark.trap("B-41", "B-65")
+@pytest.mark.quirk("B-41", "B-65")
 def test_completed_is_never_delivered_when_a_return_is_required(poll: Poll, after: Callable[..., AttemptView]) -> None:
     seen = poll("completed", None, after(poll("completed")), is_return_required=True)
     assert (seen.status, seen.notes) == (None, ("completed_after_return",))
@@ -332,7 +332,7 @@ def test_a_completed_order_that_lives_again_needs_two_reads_again(
     assert poll("completed", None, after(first, again)).status is None
 
 
-@pytest.mark.trap("B-74")
+@pytest.mark.quirk("B-74")
 def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: AttemptView) -> None:
     back = {
         "point_id": 9,
@@ -354,7 +354,7 @@ def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: AttemptVie
     ]
 
 
-@pytest.mark.trap("B-76")
+@pytest.mark.quirk("B-76")
 def test_where_the_courier_is_changes_no_status(poll: Poll) -> None:
     courier = {"name": "Name", "phone": "5511900000001", "latitude": "-23.562747", "longitude": "-46.6576753"}
     assert poll("active", "courier_assigned", courier=courier).status is S.COURIER_ASSIGNED
@@ -393,7 +393,8 @@ def test_a_return_once_seen_forbids_a_weak_delivered(messages: list[tuple[str, s
     assert not (returned and seen.status is S.DELIVERED and seen.raw and seen.raw.entity == "order")
 
 
-@pytest.mark.trap("B-84")
+@pytest.mark.fault("F-41")
+@pytest.mark.quirk("B-84")
 @given(MESSAGES.filter(lambda messages: len({minute for *_, minute in messages}) == len(messages)), st.randoms())
 def test_late_callbacks_do_not_change_where_it_ends(messages: list[tuple[str, str, int]], random: Any) -> None:
     known_words = [m for m in messages if m[1] not in {"completed", "reactivated", "active"}]

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.orders import Customer, Dropoff, Order, Payment
+from schemas.order import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
 from worker.carriers.cervo import Cervo, CervoAccount
 from worker.carriers.port import AttemptView, Booking

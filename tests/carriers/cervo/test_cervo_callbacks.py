@@ -68,7 +68,7 @@ def test_every_documented_parameter_is_in_the_sample() -> None:
     assert list(PARAMETERS) == [line.split(" ")[0] for line in DOCUMENTED_NAMES.strip().splitlines()]
 
 
-@pytest.mark.trap("C-24", "C-50")
+@pytest.mark.quirk("C-24", "C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_is_read_in_every_form(
     codec: Cervo, unreferenced: AttemptView, now: datetime, form: Callback
@@ -86,7 +86,7 @@ def test_a_callback_is_read_in_every_form(
     )
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_a_callback_about_an_order_that_can_be_read_only_prompts_a_read(
     codec: Cervo, attempt: AttemptView, now: datetime, form: Callback
@@ -94,7 +94,7 @@ def test_a_callback_about_an_order_that_can_be_read_only_prompts_a_read(
     assert codec.read_callback(form, attempt, now) == ()
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 @pytest.mark.parametrize(
     "callback",
     [
@@ -119,7 +119,7 @@ def test_a_callback_without_a_documented_field_is_unreadable(
         codec.read_callback(callback, unreferenced, now)
 
 
-@pytest.mark.trap("C-23", "C-32", "C-52")
+@pytest.mark.quirk("C-23", "C-32", "C-52")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -144,7 +144,7 @@ def test_any_callback_proves_that_the_order_exists(
     assert [(each.status, each.raw and each.raw.code) for each in seen] == expected
 
 
-@pytest.mark.trap("C-53")
+@pytest.mark.quirk("C-53")
 @pytest.mark.parametrize(
     ("state", "rank", "code", "expected"),
     [
@@ -177,7 +177,7 @@ def test_a_callback_never_moves_an_attempt_back(
     assert [each.status for each in seen] == expected
 
 
-@pytest.mark.trap("C-51")
+@pytest.mark.quirk("C-51")
 @pytest.mark.parametrize("name", ["2011", 2011, "A-7", "A-7-2", "P-1", "000000001YV", None, ""])
 def test_every_form_of_our_order_id_is_recognised(
     codec: Cervo, unreferenced: AttemptView, now: datetime, name: object
@@ -187,12 +187,12 @@ def test_every_form_of_our_order_id_is_recognised(
     assert len(codec.read_callback(posted(order_id=name, order_status=1), ours, now)) == 1
 
 
-@pytest.mark.trap("C-51")
+@pytest.mark.quirk("C-51")
 def test_a_callback_with_another_order_s_id_is_ignored(codec: Cervo, unreferenced: AttemptView, now: datetime) -> None:
     assert codec.read_callback(posted(order_id="2012", order_status=4), unreferenced, now) == ()  # C-51
 
 
-@pytest.mark.trap("C-41")
+@pytest.mark.quirk("C-41")
 def test_a_cancel_reason_is_kept_without_telephone_numbers(
     codec: Cervo, unreferenced: AttemptView, now: datetime
 ) -> None:
@@ -208,7 +208,7 @@ def test_a_cancel_reason_is_kept_without_telephone_numbers(
     )
 
 
-@pytest.mark.trap("C-41", "X-15")
+@pytest.mark.quirk("C-41", "X-15")
 @pytest.mark.parametrize(
     ("cancel", "reason"),
     [
@@ -227,7 +227,7 @@ def test_a_cancel_reason_has_no_part_of_a_name_or_number(
     assert recorded == ((Observation(None, None, codec_state={"cancel_reason": reason}),) if reason else ())
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 def test_a_deeply_nested_multipart_callback_is_unreadable(codec: Cervo) -> None:
     body = b"".join(b"--%d\r\nContent-Type:multipart/x;boundary=%d\r\n\r\n" % (at, at + 1) for at in range(1400))
     callback = Callback("POST", body, {"content-type": "multipart/form-data; boundary=0"}, token="t")
@@ -235,7 +235,7 @@ def test_a_deeply_nested_multipart_callback_is_unreadable(codec: Cervo) -> None:
         codec.callback_key(callback)
 
 
-@pytest.mark.trap("C-41", "C-50")
+@pytest.mark.quirk("C-41", "C-50")
 def test_a_callback_records_its_cancel_reason_for_the_read_that_it_prompts(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
@@ -255,7 +255,7 @@ def test_a_callback_records_its_cancel_reason_for_the_read_that_it_prompts(
     )
 
 
-@pytest.mark.trap("C-51")
+@pytest.mark.quirk("C-51")
 def test_a_callback_about_another_order_records_no_cancel_reason(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:

@@ -80,7 +80,7 @@ def test_bounds_are_four_numbers(bounds: object) -> None:
     assert CervoAccount.model_validate(MINIMUM | {"bounds": bounds}).bounds == Bounds(24.4, 46.3, 25.1, 47.0)
 
 
-@pytest.mark.trap("C-23")
+@pytest.mark.quirk("C-23")
 @pytest.mark.parametrize(("resubmit", "creates"), [(False, 1), (True, 2)])
 def test_a_create_is_repeated_only_when_the_account_allows_it(
     account: CervoAccount, *, resubmit: bool, creates: int
@@ -96,12 +96,12 @@ def test_a_create_is_repeated_only_when_the_account_allows_it(
     )
 
 
-@pytest.mark.trap("C-49")
+@pytest.mark.quirk("C-49")
 def test_an_order_cannot_be_amended(codec: Cervo) -> None:
     assert (isinstance(codec, Amends), codec.capabilities.amends) == (False, False)
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.quirk("C-04")
 def test_the_probe_reads_an_order_that_cannot_exist(codec: Cervo) -> None:
     call = codec.probe()
     assert (call.operation, call.method, call.path, call.query) == (
@@ -129,7 +129,7 @@ def test_a_probe_fails_when_access_is_denied_or_cervo_is_down(
     assert (type(raised.value), raised.value.account) == (error, pauses_account)
 
 
-@pytest.mark.trap("C-30", "C-45", "C-46")
+@pytest.mark.quirk("C-30", "C-45", "C-46")
 @pytest.mark.parametrize(
     ("location", "path", "query", "headers"),
     [
@@ -156,7 +156,7 @@ def test_the_id_goes_to_the_account_s_location_and_a_cancel_is_never_cached(
     ]
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.quirk("C-02")
 @pytest.mark.parametrize(
     ("status", "pauses_account", "wait"), [(401, True, None), (403, True, None), (429, False, 30.0)]
 )
@@ -173,7 +173,7 @@ def test_a_read_or_cancel_that_was_denied_access_may_be_repeated(
     assert errors == [(pauses_account, wait), (pauses_account, wait)]
 
 
-@pytest.mark.trap("C-48")
+@pytest.mark.quirk("C-48")
 def test_a_cancel_after_pickup_needs_permission(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     picked_up = replace(attempt, rank=50)
     with pytest.raises(Refused, match="the courier has the goods"):
@@ -181,7 +181,7 @@ def test_a_cancel_after_pickup_needs_permission(codec: Cervo, attempt: AttemptVi
     assert codec.cancel(picked_up, now, allow_paid=True).query == (("id", "25"),)
 
 
-@pytest.mark.trap("C-24")
+@pytest.mark.quirk("C-24")
 @pytest.mark.parametrize("ref", [None, "2011 or 1=1"])
 def test_a_cancel_without_cervo_s_id_is_left_to_an_operator(
     codec: Cervo, attempt: AttemptView, now: datetime, ref: str | None

@@ -64,7 +64,7 @@ def refusal_of(
     return None
 
 
-@pytest.mark.trap("C-12", "C-15", "C-16", "X-02")
+@pytest.mark.quirk("C-12", "C-15", "C-16", "X-02")
 @pytest.mark.parametrize(("part", "changes", "reason", "text"), UNUSABLE_FIELDS, ids=UNUSABLE_FIELD_IDS)
 def test_an_order_with_an_unusable_field_is_refused_before_it_is_sent(
     codec: Cervo, booking: Booking, now: datetime, part: str, changes: dict[str, Any], reason: Reason, text: str
@@ -74,7 +74,7 @@ def test_an_order_with_an_unusable_field_is_refused_before_it_is_sent(
     assert (refusal.value.reason, refusal.value.text) == (reason, text)
 
 
-@pytest.mark.trap("C-19")
+@pytest.mark.quirk("C-19")
 def test_a_store_without_coordinates_is_refused(codec: Cervo, booking: Booking, store: Store, now: datetime) -> None:
     nowhere = replace(booking, store=store.model_copy(update={"latitude": 0.0, "longitude": 0.0}))
     with pytest.raises(Refused, match=r"store\.latitude and store\.longitude are missing") as refusal:  # C-19
@@ -82,7 +82,7 @@ def test_a_store_without_coordinates_is_refused(codec: Cervo, booking: Booking, 
     assert refusal.value.reason is Reason.CONFIG
 
 
-@pytest.mark.trap("C-15")
+@pytest.mark.quirk("C-15")
 def test_the_account_s_bounds_catch_swapped_coordinates(account: CervoAccount, booking: Booking, now: datetime) -> None:
     codec = Cervo(account.model_copy(update={"bounds": RIYADH}), {})
     inside = codec.book(with_order(booking, "dropoff", latitude=24.7, longitude=46.6), now)
@@ -91,7 +91,7 @@ def test_the_account_s_bounds_catch_swapped_coordinates(account: CervoAccount, b
         codec.book(with_order(booking, "dropoff", latitude=46.6, longitude=24.7), now)
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @pytest.mark.parametrize("tokens", [{"paid_token": "NO PAID"}, {"unpaid_token": "paid"}])
 def test_ambiguous_paid_tokens_are_never_sent(
     account: CervoAccount, booking: Booking, now: datetime, tokens: dict[str, str]

@@ -17,7 +17,7 @@ DOCUMENTED_ERROR = b'{ "Customer is required , ..." }'
 # The answer to a create
 
 
-@pytest.mark.trap("C-21")
+@pytest.mark.quirk("C-21")
 @pytest.mark.parametrize(
     ("body", "ref"),
     [
@@ -34,7 +34,7 @@ def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, b
     assert booked == Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref=ref))
 
 
-@pytest.mark.trap("C-21", "C-22", "C-23")
+@pytest.mark.quirk("C-21", "C-22", "C-23")
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -76,7 +76,7 @@ def test_any_other_answer_to_a_create_is_an_unknown_outcome(
         codec.read_booking(booking, Reply(status, body), now)
 
 
-@pytest.mark.trap("C-22")
+@pytest.mark.quirk("C-22")
 @pytest.mark.parametrize(
     ("status", "body", "text"),
     [
@@ -105,7 +105,7 @@ def test_a_refusal_has_none_of_the_customer_s_data(codec: Cervo, booking: Bookin
     assert (refusal.value.text[: len(redacted)], len(refusal.value.text)) == (redacted, 300)
 
 
-@pytest.mark.trap("C-02")
+@pytest.mark.quirk("C-02")
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_rejected_token_pauses_the_account_and_fails_no_order(
     codec: Cervo, booking: Booking, now: datetime, status: int
@@ -115,7 +115,7 @@ def test_a_rejected_token_pauses_the_account_and_fails_no_order(
     assert error.value.account
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.quirk("C-04")
 @pytest.mark.parametrize(
     ("header", "wait"),
     [
@@ -136,7 +136,7 @@ def test_a_rate_limit_says_when_to_try_again(
 # The answer to a cancel
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 @pytest.mark.parametrize("body", [b"", b"OK", b"<html></html>"])
 def test_a_cancel_answered_with_200_is_accepted_whatever_its_body(
     codec: Cervo, attempt: AttemptView, body: bytes
@@ -144,7 +144,7 @@ def test_a_cancel_answered_with_200_is_accepted_whatever_its_body(
     codec.read_cancel(Reply(200, body), attempt)  # C-47
 
 
-@pytest.mark.trap("C-47")
+@pytest.mark.quirk("C-47")
 @pytest.mark.parametrize(
     ("body", "text"),
     [

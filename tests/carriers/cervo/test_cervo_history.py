@@ -20,14 +20,14 @@ from worker.carriers.cervo import Cervo
 from worker.carriers.port import AttemptView, Observation, Raw
 
 
-@pytest.mark.trap("C-37")
+@pytest.mark.quirk("C-37")
 def test_a_reported_entry_is_not_reported_again(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     later = with_state(attempt, observations_of(codec, attempt, DOCUMENTED_ORDER, now))
     [present] = observations_of(codec, later, DOCUMENTED_ORDER, now)
     assert (present.raw, present.status, present.codec_state) == (Raw("order", "6"), None, later.codec_state)
 
 
-@pytest.mark.trap("C-32", "C-34", "C-37", "C-38")
+@pytest.mark.quirk("C-32", "C-34", "C-37", "C-38")
 @pytest.mark.parametrize(
     ("reads", "expected"),
     [
@@ -82,7 +82,7 @@ def test_each_entry_is_reported_once_and_the_status_last(
     assert codes_of(seen) == expected
 
 
-@pytest.mark.trap("C-37", "C-38", "X-01", "X-11", "X-14")
+@pytest.mark.quirk("C-37", "C-38", "X-01", "X-11", "X-14")
 @pytest.mark.parametrize(
     ("history", "status", "codes", "notes"),
     [
@@ -131,7 +131,7 @@ def test_a_rewritten_history_is_noted(codec: Cervo, attempt: AttemptView, now: d
     )
 
 
-@pytest.mark.trap("X-01")
+@pytest.mark.quirk("X-01")
 @pytest.mark.parametrize(
     ("date", "at", "zone"),
     [
@@ -148,7 +148,7 @@ def test_a_time_without_a_zone_is_in_the_account_s_zone(
     assert (seen.carrier_time, seen.occurred_at, seen.occurred_at_assumed_zone) == (at, at, zone)
 
 
-@pytest.mark.trap("C-37")
+@pytest.mark.quirk("C-37")
 @settings(deadline=None)
 @given(codes=st.lists(st.sampled_from([1, 2, 3, 6]), min_size=1, max_size=12), cuts=st.sets(st.integers(1, 12)))
 def test_a_growing_history_is_reported_once_however_often_it_is_read(

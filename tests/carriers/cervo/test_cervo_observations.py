@@ -31,7 +31,7 @@ S = DeliveryStatus
 # The requests
 
 
-@pytest.mark.trap("C-04")
+@pytest.mark.quirk("C-04")
 def test_every_attempt_is_read_by_its_own_request(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     calls = codec.track([attempt, replace(attempt, id=2012, ref="26")], now)
     assert [(call.attempt_ids, call.query) for call in calls] == [
@@ -40,7 +40,7 @@ def test_every_attempt_is_read_by_its_own_request(codec: Cervo, attempt: Attempt
     ]
 
 
-@pytest.mark.trap("C-31")
+@pytest.mark.quirk("C-31")
 @pytest.mark.parametrize("ref", [None, "", "0", "abc", "25/../1", "25\r\nX: y", "٢٥"])
 def test_only_an_order_id_of_cervo_s_is_read(
     codec: Cervo, attempt: AttemptView, now: datetime, ref: str | None
@@ -51,7 +51,7 @@ def test_only_an_order_id_of_cervo_s_is_read(
 # The observations of an order
 
 
-@pytest.mark.trap("C-32", "C-39")
+@pytest.mark.quirk("C-32", "C-39")
 def test_the_documented_order_gives_its_history_and_an_unknown_code(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:
@@ -75,7 +75,7 @@ def test_the_documented_order_gives_its_history_and_an_unknown_code(
     )
 
 
-@pytest.mark.trap("C-32", "C-33", "C-34", "C-35", "C-38")
+@pytest.mark.quirk("C-32", "C-33", "C-34", "C-35", "C-38")
 @pytest.mark.parametrize(
     ("status", "expected", "courier"),
     [
@@ -119,7 +119,7 @@ def test_an_order_without_a_history_is_read_by_its_status(
     assert observations_of(codec, attempt, payload, now) == (replace(expected, courier=courier),)
 
 
-@pytest.mark.trap("C-05")
+@pytest.mark.quirk("C-05")
 def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: AttemptView, now: datetime) -> None:
     history = b'[{"status": "2", "DATE": "2023-04-29 10:44"}]'
     payload = b'\xef\xbb\xbf{"STATUS": "2", "order_status": ' + history + b', "driver_name": "A"}'
@@ -127,7 +127,7 @@ def test_keys_are_read_in_any_case_and_style(codec: Cervo, attempt: AttemptView,
     assert (seen.status, seen.occurred_at, seen.courier) == (S.COURIER_ASSIGNED, SAMPLE_TIME, Courier("A"))
 
 
-@pytest.mark.trap("C-14")
+@pytest.mark.quirk("C-14")
 @pytest.mark.parametrize(
     ("mobile", "phone", "guessed"),
     [
@@ -145,7 +145,7 @@ def test_a_driver_s_phone_is_kept_and_marked_when_its_country_was_assumed(
     assert seen.courier == Courier("A", phone, phone_guessed=guessed)
 
 
-@pytest.mark.trap("C-39")
+@pytest.mark.quirk("C-39")
 @pytest.mark.parametrize(
     ("link", "url"),
     [
@@ -177,7 +177,7 @@ def test_a_requested_cancellation_is_the_merchant_s(codec: Cervo, attempt: Attem
     assert (seen.status, seen.cancelled_by, seen.detail) == (S.CANCELLED, CancelledBy.MERCHANT, None)
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 @pytest.mark.parametrize(
     ("rank", "history", "expected"),
     [
@@ -211,7 +211,7 @@ def test_a_follow_up_read_knows_that_the_goods_were_collected(
 # Answers that are not an order
 
 
-@pytest.mark.trap("C-33", "C-40")
+@pytest.mark.quirk("C-33", "C-40")
 @pytest.mark.parametrize(
     ("status", "payload"),
     [

@@ -32,7 +32,7 @@ def required_settings(account: CervoAccount) -> dict[str, Any]:
     return {"name": account.name, "kind": account.kind, "token": account.token.get_secret_value()}
 
 
-@pytest.mark.trap("C-12", "C-18")
+@pytest.mark.quirk("C-12", "C-18")
 def test_the_documented_request_is_sent_for_the_documented_order(account: CervoAccount, booking: Booking) -> None:
     codec = Cervo(account.model_copy(update={"prepaid_token": "CASH"}), {})
     prepaid = with_order(booking, "payment", prepaid=True)
@@ -40,7 +40,7 @@ def test_the_documented_request_is_sent_for_the_documented_order(account: CervoA
     assert list(json.loads(body).items()) == list(json.loads(DOCUMENTED_BODY).items())
 
 
-@pytest.mark.trap("C-03")
+@pytest.mark.quirk("C-03")
 def test_a_create_is_a_json_post_with_the_bearer_token(codec: Cervo, booking: Booking, now: datetime) -> None:
     call = codec.book(booking, now)
     assert replace(call, body=b"") == type(call)(
@@ -60,25 +60,25 @@ def test_no_representation_shows_the_token(codec: Cervo, booking: Booking, now: 
     assert "WlhGWUtWT2Y2cTZhZ" not in f"{codec.book(booking, now)!r} {codec.account!r}"
 
 
-@pytest.mark.trap("C-15")
+@pytest.mark.quirk("C-15")
 def test_longitude_and_latitude_are_not_swapped(codec: Cervo, booking: Booking, now: datetime) -> None:
     body = sent(codec, with_order(booking, "dropoff", latitude=24.7, longitude=46.6), now)
     assert (body["lat"], body["lng"]) == (Decimal("24.7"), Decimal("46.6"))
 
 
-@pytest.mark.trap("C-10", "C-11")
+@pytest.mark.quirk("C-10", "C-11")
 def test_every_attempt_has_its_own_integer_id(codec: Cervo, booking: Booking, now: datetime) -> None:
     second = replace(booking, attempt_id=2**53 - 1, attempt_number=2)
     body = sent(codec, second, now)
     assert (body["id"], body["order_id"]) == (9007199254740991, "2011-2")  # C-10, C-11
 
 
-@pytest.mark.trap("C-11")
+@pytest.mark.quirk("C-11")
 def test_the_printed_number_is_the_order_number(codec: Cervo, booking: Booking, now: datetime) -> None:
     assert sent(codec, with_order(booking, order_number="A-7"), now)["order_id"] == "A-7"  # C-11
 
 
-@pytest.mark.trap("C-13")
+@pytest.mark.quirk("C-13")
 @pytest.mark.parametrize(
     ("deliver_at", "zone", "date"),
     [
@@ -99,7 +99,7 @@ def test_the_date_is_the_account_s_local_time(
     assert sent(codec, replace(booking, deliver_at=deliver_at), now)["date"] == date
 
 
-@pytest.mark.trap("C-14")
+@pytest.mark.quirk("C-14")
 @pytest.mark.parametrize(
     ("phone", "country", "mobile"),
     [
@@ -116,7 +116,7 @@ def test_a_phone_is_sent_in_e164(
     assert sent(codec, with_order(local, "customer", phone=phone), now)["mobile"] == mobile
 
 
-@pytest.mark.trap("X-02")
+@pytest.mark.quirk("X-02")
 @settings(deadline=None)
 @given(number=st.integers(550000000, 559999999))
 def test_an_e164_phone_is_sent_unchanged(codec: Cervo, booking: Booking, now: datetime, number: int) -> None:
@@ -124,7 +124,7 @@ def test_an_e164_phone_is_sent_unchanged(codec: Cervo, booking: Booking, now: da
     assert sent(codec, with_order(booking, "customer", phone=phone), now)["mobile"] == phone
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @pytest.mark.parametrize(
     ("prepaid", "method", "tokens"),
     [
@@ -150,7 +150,7 @@ def test_a_payment_method_can_be_added_in_the_settings(account: CervoAccount, bo
     assert (body["payment"], body["ispaid"]) == ("CREDIT", "NO PAID")
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @pytest.mark.parametrize(
     ("amount", "text"), [("1.2", b'"price": 1.20,'), ("0", b'"price": 0.00,'), ("9999999999.99", b": 9999999999.99,")]
 )
@@ -160,7 +160,7 @@ def test_a_price_is_a_number_with_two_decimals(
     assert text in codec.book(with_order(booking, "payment", amount=Decimal(amount)), now).body
 
 
-@pytest.mark.trap("C-17")
+@pytest.mark.quirk("C-17")
 def test_the_callback_url_is_sent(codec: Cervo, booking: Booking, now: datetime) -> None:
     url = "https://shop.example/callbacks/cervo/s3cret"
     assert sent(codec, replace(booking, callback_url=url), now)["callback"] == url
@@ -179,7 +179,7 @@ def test_a_prepaid_order_needs_no_change(codec: Cervo, booking: Booking, now: da
     assert sent(codec, paid, now)["notes"] == ""
 
 
-@pytest.mark.trap("C-20")
+@pytest.mark.quirk("C-20")
 def test_notes_have_at_most_500_characters(codec: Cervo, booking: Booking, now: datetime) -> None:
     assert sent(codec, with_order(booking, notes="مرحبا " * 200), now)["notes"] == ("مرحبا " * 84)[:500].strip()
 
@@ -189,7 +189,7 @@ def test_the_address_has_the_street_and_the_city(codec: Cervo, booking: Booking,
     assert sent(codec, there, now)["address"] == "طريق الملك فهد, 12211 Riyadh"
 
 
-@pytest.mark.trap("C-16")
+@pytest.mark.quirk("C-16")
 @settings(deadline=None)
 @given(
     name=st.text(min_size=1, max_size=350),

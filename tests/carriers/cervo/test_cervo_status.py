@@ -37,7 +37,7 @@ def test_the_table_has_every_documented_code_and_no_other() -> None:
     assert {code: ROWS[text] for code, text in documented().items()} == STATUS_BY_CODE
 
 
-@pytest.mark.trap("C-32", "C-33", "C-34", "C-35")
+@pytest.mark.quirk("C-32", "C-33", "C-34", "C-35")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -62,7 +62,7 @@ def test_each_code_has_one_meaning_while_the_goods_are_in_the_shop(
     assert meaning_of(code, attempt, collected=False) == expected
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
@@ -84,7 +84,7 @@ def test_a_cancellation_is_the_merchant_s_when_it_was_requested(attempt: Attempt
     assert meaning_of("0", requested, collected=False) == Meaning(S.CANCELLED, cancelled_by=CancelledBy.MERCHANT)
 
 
-@pytest.mark.trap("C-34")
+@pytest.mark.quirk("C-34")
 def test_a_withdrawal_that_ended_an_attempt_never_reopens_it(attempt: AttemptView) -> None:  # on a follow-up read
     ended = replace(attempt, state="cancelled", rank=100)
     assert meaning_of("5", ended, collected=False) == Meaning(S.CANCELLED, cancelled_by=CancelledBy.COURIER)

@@ -240,7 +240,7 @@ def readers(subject: Subject, reply: Reply) -> list[Callable[[], object]]:
 
 
 @subjects
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(status=STATUSES, body=BODIES)
 def test_no_answer_raises_anything_but_a_carrier_error_or_says_much(subject: Subject, status: int, body: bytes) -> None:
     for act in readers(subject, Reply(status, body)):

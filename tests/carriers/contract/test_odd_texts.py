@@ -66,7 +66,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 @subjects
-@pytest.mark.trap("X-11")
+@pytest.mark.quirk("X-11")
 @pytest.mark.parametrize("after", [False, True])
 def test_whatever_a_carrier_writes_can_be_stored_and_told(subject: Subject, *, after: bool) -> None:
     for seen in observed(subject, UNTELLABLE, after=after):
@@ -76,7 +76,7 @@ def test_whatever_a_carrier_writes_can_be_stored_and_told(subject: Subject, *, a
 
 
 @subjects
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_a_refusal_that_repeats_the_order_is_told_without_its_customer(subject: Subject) -> None:
     codec = subject.codec
     for reply in (each for whole in subject.refused for each in spoilt(whole, ECHO, after=True)):
@@ -88,7 +88,7 @@ def test_a_refusal_that_repeats_the_order_is_told_without_its_customer(subject: 
 
 
 @subjects
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_the_customer_is_told_of_in_no_reason_and_no_raw_text(subject: Subject) -> None:
     for seen in observed(subject, ECHO, after=True):
         told = f"{seen.reason_text} {seen.raw.text if seen.raw else ''}"
@@ -96,7 +96,7 @@ def test_the_customer_is_told_of_in_no_reason_and_no_raw_text(subject: Subject) 
 
 
 @subjects
-@pytest.mark.trap("X-10")
+@pytest.mark.quirk("X-10")
 def test_no_id_that_a_carrier_gives_leads_elsewhere(subject: Subject) -> None:
     codec = subject.codec
     refs = {seen.ref for after in (False, True) for seen in observed(subject, ASTRAY, after=after)} - {None}

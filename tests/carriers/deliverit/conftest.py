@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr
 
-from schemas.orders import Customer, Dropoff, Order, Payment
+from schemas.order import Customer, Dropoff, Order, Payment
 from schemas.stores import Store
 from tests.carriers.deliverit.replies import DRIVER_ROW, NUMBER, TOKEN, make_list
 from tests.domain.scenario import a_store

@@ -53,7 +53,7 @@ def test_a_company_may_be_configured_as_a_number(account: DeliverItAccount) -> N
 # --- login ---
 
 
-@pytest.mark.trap("D-03", "D-05")
+@pytest.mark.quirk("D-03", "D-05")
 def test_the_probe_is_the_login(codec: DeliverIt) -> None:
     call = codec.probe()
     assert call == Call(
@@ -72,7 +72,7 @@ def test_the_repr_of_a_call_shows_no_credential(codec: DeliverIt) -> None:
     assert "password" not in repr(codec.probe())
 
 
-@pytest.mark.trap("D-04")
+@pytest.mark.quirk("D-04")
 @pytest.mark.parametrize("status", [200, 201])
 def test_the_login_returns_the_company(account: DeliverItAccount, status: int) -> None:
     codec = without_company(account)
@@ -83,7 +83,7 @@ def test_a_login_without_a_company_confirms_the_configured_one(codec: DeliverIt)
     assert codec.read_probe(make_reply(201, '{"login": true, "msg": "Welcome"}')) == {"company": "14"}
 
 
-@pytest.mark.trap("D-04")
+@pytest.mark.quirk("D-04")
 def test_a_login_of_another_company_than_the_configured_one_is_refused(codec: DeliverIt) -> None:
     error = error_of(lambda: codec.read_probe(make_reply(201, '{"login": true, "company": 1, "msg": "Welcome"}')))
     assert isinstance(error, Refused)
@@ -133,7 +133,7 @@ def test_no_call_is_built_before_the_company_is_known(
     assert [type(error_of(act)) for act in acts] == [Unavailable] * len(acts)
 
 
-@pytest.mark.trap("D-04")
+@pytest.mark.quirk("D-04")
 @pytest.mark.parametrize(
     ("company", "facts", "needed"),
     [

@@ -13,14 +13,14 @@ from worker.errors import CarrierError, Refused, Throttled, Uncertain, Unreadabl
 from worker.http.call import Operation
 
 
-@pytest.mark.trap("D-02", "D-43")
+@pytest.mark.quirk("D-02", "D-43")
 def test_a_cancel_goes_to_the_accounts_own_origin(codec: DeliverIt, attempt: AttemptView, now: datetime) -> None:
     call = codec.cancel(attempt, now, allow_paid=False)
     assert (call.operation, call.method, call.body) == (Operation.CANCEL, "POST", b"")
     assert call.path == "/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 @pytest.mark.parametrize(
     ("seconds", "allow_paid"),
     [
@@ -36,7 +36,7 @@ def test_a_cancel_is_possible_until_a_minute_before_its_cut_off(
     assert codec.cancel(attempt, moment, allow_paid=allow_paid).method == "POST"
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 @pytest.mark.parametrize(
     ("seconds", "allow_paid"),
     [
@@ -55,7 +55,7 @@ def test_a_cancel_is_refused_from_a_minute_before_its_cut_off(
     assert error.reason is Reason.DEADLINE_PASSED
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 def test_the_cut_off_counts_from_the_pickup_time_that_the_list_showed_last(
     codec: DeliverIt, attempt: AttemptView
 ) -> None:
@@ -74,18 +74,18 @@ def test_an_order_without_a_known_cancel_link_cannot_be_cancelled(
     assert error.reason is Reason.UNKNOWN
 
 
-@pytest.mark.trap("D-32")
+@pytest.mark.quirk("D-32")
 def test_a_cancel_uses_the_newest_link(codec: DeliverIt, attempt: AttemptView, now: datetime) -> None:
     shown = replace(attempt, ref="A" * 20, codec_state={"cancel_token": "B" * 20, "earlier_cancel_tokens": "A" * 20})
     assert codec.cancel(shown, now, allow_paid=True).path.endswith("/cancel/14/" + "B" * 20)
 
 
-@pytest.mark.trap("D-41")
+@pytest.mark.quirk("D-41")
 def test_a_cancel_succeeds_without_an_error(codec: DeliverIt, attempt: AttemptView) -> None:
     codec.read_cancel(make_reply(200, CANCELED), attempt)
 
 
-@pytest.mark.trap("D-09", "D-41", "D-42")
+@pytest.mark.quirk("D-09", "D-41", "D-42")
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [

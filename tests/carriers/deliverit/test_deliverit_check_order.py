@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import Reason
 from tests.carriers.deliverit.replies import change_customer, change_dropoff, error_of, unpaid, without_company
 from worker.carriers.deliverit import DeliverIt, DeliverItAccount
@@ -61,7 +61,7 @@ def codec_of(account: DeliverItAccount, way: dict[str, Any]) -> DeliverIt:
 
 @every_way
 @pytest.mark.parametrize("field", FAULTS)
-@pytest.mark.trap("D-13", "D-14", "D-16", "D-17", "D-19", "D-71")
+@pytest.mark.quirk("D-13", "D-14", "D-16", "D-17", "D-19", "D-71")
 def test_a_check_refuses_an_order_with_the_same_reason_and_text_as_its_create(
     account: DeliverItAccount, booking: Booking, now: datetime, field: str, way: dict[str, Any]
 ) -> None:
@@ -116,7 +116,7 @@ def test_an_order_can_be_checked_before_the_company_is_known(
     assert isinstance(error_of(lambda: codec.check_order(unpaid(booking), now)), Refused)
 
 
-@pytest.mark.trap("D-16")
+@pytest.mark.quirk("D-16")
 @pytest.mark.parametrize("phone", ["+46701234567", "+45123456789", "1234", "none", "+"])
 def test_any_other_phone_is_refused_before_the_call(
     codec: DeliverIt, booking: Booking, now: datetime, phone: str
@@ -126,7 +126,7 @@ def test_any_other_phone_is_refused_before_the_call(
     assert (error.reason, error.text) == (Reason.VALIDATION, "customer.phone")
 
 
-@pytest.mark.trap("D-13", "D-17")
+@pytest.mark.quirk("D-13", "D-17")
 @pytest.mark.parametrize(
     ("field", "value"),
     [("latitude", None), ("longitude", None), ("postal_code", ""), ("postal_code", "50001"), ("street", " , ")],
@@ -145,7 +145,7 @@ def test_a_name_of_spaces_is_refused(codec: DeliverIt, booking: Booking, now: da
     assert (error.reason, error.text) == (Reason.VALIDATION, "customer.name")
 
 
-@pytest.mark.trap("D-19")
+@pytest.mark.quirk("D-19")
 def test_an_order_with_money_to_collect_is_refused(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     unpaid = booking.order.payment.model_copy(update={"prepaid": False, "method": "cash"})
     order: Order = booking.order.model_copy(update={"payment": unpaid})
@@ -154,7 +154,7 @@ def test_an_order_with_money_to_collect_is_refused(codec: DeliverIt, booking: Bo
     assert error.reason is Reason.UNSERVICEABLE
 
 
-@pytest.mark.trap("D-14")
+@pytest.mark.quirk("D-14")
 def test_a_pickup_in_the_skipped_hour_is_refused(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     skipped = datetime(2027, 3, 28, 2, 30, tzinfo=COPENHAGEN)
     error = error_of(lambda: codec.book(replace(booking, pickup_at=skipped), now))

@@ -44,7 +44,7 @@ def test_a_create_has_the_documented_fields(codec: DeliverIt, booking: Booking, 
     }  # fmt: skip
 
 
-@pytest.mark.trap("D-06")
+@pytest.mark.quirk("D-06")
 def test_json_has_the_documented_types(account: DeliverItAccount, booking: Booking, now: datetime) -> None:
     call = DeliverIt(account.model_copy(update={"encoding": "json"}), {}).book(booking, now)
     assert dict(call.headers)["Content-Type"] == "application/json"
@@ -55,7 +55,7 @@ def test_json_has_the_documented_types(account: DeliverItAccount, booking: Booki
     }  # fmt: skip
 
 
-@pytest.mark.trap("D-12")
+@pytest.mark.quirk("D-12")
 @pytest.mark.parametrize(
     ("street", "sent", "unit"),
     [
@@ -87,7 +87,7 @@ def test_the_floor_and_the_door_move_from_the_street_to_the_remarks(
     )
 
 
-@pytest.mark.trap("D-10")
+@pytest.mark.quirk("D-10")
 def test_the_remarks_begin_with_the_reference_however_long_the_notes_are(
     codec: DeliverIt, booking: Booking, now: datetime
 ) -> None:
@@ -98,7 +98,7 @@ def test_the_remarks_begin_with_the_reference_however_long_the_notes_are(
     assert len(remarks) == 250
 
 
-@pytest.mark.trap("D-11")
+@pytest.mark.quirk("D-11")
 @pytest.mark.parametrize(
     ("name", "first", "last"), [("Anna", "Anna", ""), ("Anna  Holm", "Anna", "Holm"), ("A B C", "A", "B C")]
 )
@@ -109,13 +109,13 @@ def test_a_name_of_one_word_is_a_first_name(
     assert (written["firstname"], written["lastname"]) == (first, last)
 
 
-@pytest.mark.trap("D-16")
+@pytest.mark.quirk("D-16")
 @pytest.mark.parametrize("phone", ["+4520304050", "0045 20304050", "20 30 40 50", "20304050", "+45 (20) 30-40-50"])
 def test_a_danish_phone_is_sent_as_eight_digits(codec: DeliverIt, booking: Booking, now: datetime, phone: str) -> None:
     assert fields(codec.book(change_customer(booking, phone=phone), now))["telephone"] == "20304050"  # D-16
 
 
-@pytest.mark.trap("D-14", "D-15")
+@pytest.mark.quirk("D-14", "D-15")
 @pytest.mark.parametrize(
     ("pickup_at", "sent"),
     [
@@ -146,12 +146,12 @@ CREATED_OBSERVATION = Observation(
 )  # fmt: skip
 
 
-@pytest.mark.trap("D-20", "D-24", "D-27")
+@pytest.mark.quirk("D-20", "D-24", "D-27")
 def test_a_201_without_a_push_is_created(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     assert codec.read_booking(booking, make_reply(201, CREATED), now) == Booked(CREATED_OBSERVATION)
 
 
-@pytest.mark.trap("D-20", "D-28")
+@pytest.mark.quirk("D-20", "D-28")
 def test_a_201_with_a_push_is_an_offer(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     asked, given = datetime(2026, 11, 21, 19, 15, tzinfo=UTC), datetime(2026, 11, 21, 19, 25, tzinfo=UTC)
     observation = replace(
@@ -176,7 +176,7 @@ def test_an_offer_without_a_cancel_link_is_still_an_offer(codec: DeliverIt, book
     assert (booked.observation.ref, booked.observation.notes) == (f"#{REFERENCE}", ("cancel_link_missing",))
 
 
-@pytest.mark.trap("D-21")
+@pytest.mark.quirk("D-21")
 def test_a_changed_pickup_time_without_a_push_is_noted(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     booked = codec.read_booking(booking, make_reply(201, {**json.loads(CREATED), "time": "20:20"}), now)
     assert booked.observation.status is DeliveryStatus.CREATED
@@ -184,7 +184,7 @@ def test_a_changed_pickup_time_without_a_push_is_noted(codec: DeliverIt, booking
     assert booked.observation.codec_state["agreed_pickup"] == "2026-11-21T19:20:00+00:00"
 
 
-@pytest.mark.trap("D-26")
+@pytest.mark.quirk("D-26")
 def test_times_after_midnight_belong_to_the_next_day(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     late = replace(booking, pickup_at=datetime(2026, 11, 21, 22, 50, tzinfo=UTC))
     body = {**json.loads(CREATED), "time": "23:50", "arrive_at_customer": "00:05"}
@@ -193,7 +193,7 @@ def test_times_after_midnight_belong_to_the_next_day(codec: DeliverIt, booking: 
     assert booked.observation.dropoff_eta == datetime(2026, 11, 21, 23, 5, tzinfo=UTC)
 
 
-@pytest.mark.trap("D-14")
+@pytest.mark.quirk("D-14")
 def test_a_pickup_time_that_occurs_twice_is_noted(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     twice = replace(booking, pickup_at=datetime(2026, 10, 25, 1, 30, tzinfo=UTC))
     booked = codec.read_booking(twice, make_reply(201, {**json.loads(CREATED), "time": "02:30"}), now)
@@ -209,7 +209,7 @@ def test_a_link_on_another_host_is_noted_and_only_its_token_is_used(
     assert (booked.observation.ref, booked.observation.notes) == ("RYGKaXMCSN94WfqPEivy", ("link_host_differs",))
 
 
-@pytest.mark.trap("D-23")
+@pytest.mark.quirk("D-23")
 @pytest.mark.parametrize(
     ("status", "body", "reason", "text"),
     [
@@ -227,7 +227,7 @@ def test_a_documented_400_refuses_a_create(
     assert (error.reason, error.text) == (reason, text)
 
 
-@pytest.mark.trap("D-02", "D-21", "D-22", "D-60")
+@pytest.mark.quirk("D-02", "D-21", "D-22", "D-60")
 @pytest.mark.parametrize(
     ("status", "body"),
     [

@@ -43,7 +43,7 @@ def test_one_day_list_covers_every_attempt_of_that_day(codec: DeliverIt, attempt
     ]  # fmt: skip
 
 
-@pytest.mark.trap("D-50", "D-53")
+@pytest.mark.quirk("D-50", "D-53")
 def test_the_days_of_creation_and_pickup_and_today_are_read_one_by_one(codec: DeliverIt, attempt: AttemptView) -> None:
     preorder = replace(attempt, pickup_at=datetime(2026, 11, 24, 18, 0, tzinfo=UTC), codec_state={})
     calls = codec.track([preorder], datetime(2026, 11, 22, 23, 30, tzinfo=UTC))
@@ -52,7 +52,7 @@ def test_the_days_of_creation_and_pickup_and_today_are_read_one_by_one(codec: De
     ]  # D-50, D-53
 
 
-@pytest.mark.trap("D-53")
+@pytest.mark.quirk("D-53")
 def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: AttemptView) -> None:
     midnight = datetime(2026, 11, 21, 23, 1, tzinfo=UTC)
     around = replace(unknown, submitted_at=midnight, pickup_at=midnight + timedelta(minutes=30))
@@ -72,7 +72,7 @@ def after_first_read(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> 
     return replace(attempt, codec_state={**attempt.codec_state, **seen.codec_state})
 
 
-@pytest.mark.trap("D-51", "D-52")
+@pytest.mark.quirk("D-51", "D-52")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -106,14 +106,14 @@ def test_a_fingerprint_that_two_rows_have_matches_neither(
     assert [one.notes for one in reading.observations[attempt.id]] == [("rows_vanished",)]
 
 
-@pytest.mark.trap("D-61")
+@pytest.mark.quirk("D-61")
 def test_a_row_without_a_link_and_a_reference_is_not_matched_before_its_fingerprint_is_known(
     codec: DeliverIt, attempt: AttemptView, tracking: Call
 ) -> None:
     assert codec.read(tracking, make_list(make_row(canceUrl=None, remarks=None)), [attempt], LATE) == Reading()
 
 
-@pytest.mark.trap("D-61")
+@pytest.mark.quirk("D-61")
 def test_the_rows_of_other_customers_are_dropped(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     foreign = make_row(
         canceUrl=f"{LINK}/anotherCUSTOMER", remarks="ring", telephone="+4599999999", address="Secret Road 9"
@@ -129,7 +129,7 @@ def test_an_observation_holds_no_data_of_the_customer(codec: DeliverIt, attempt:
     assert not [mark for mark in ("20304050", "Hovedgaden", "Anna") if mark.lower() in repr(seen).lower()]
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 @pytest.mark.parametrize("bad", [None, 7, "row", [], [1]])
 def test_an_unreadable_row_blocks_no_other(codec: DeliverIt, attempt: AttemptView, tracking: Call, bad: object) -> None:
     assert set(codec.read(tracking, make_list(bad, make_row()), [attempt], LATE).observations) == {attempt.id}
@@ -140,7 +140,7 @@ def test_a_list_that_is_encoded_as_an_object_is_read(codec: DeliverIt, attempt: 
     assert set(codec.read(tracking, reply, [attempt], LATE).observations) == {attempt.id}
 
 
-@pytest.mark.trap("D-32")
+@pytest.mark.quirk("D-32")
 def test_a_row_with_an_earlier_cancel_link_is_still_matched(
     codec: DeliverIt, attempt: AttemptView, tracking: Call
 ) -> None:
@@ -222,7 +222,7 @@ ROWS = st.dictionaries(
 )
 
 
-@pytest.mark.trap("X-14")
+@pytest.mark.quirk("X-14")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=ROWS, others=st.lists(ROWS | WORDS, max_size=3))
 def test_no_row_raises_an_error_or_hides_our_own(

@@ -25,7 +25,7 @@ from worker.http.call import Call, Reply
 S = DeliveryStatus
 
 
-@pytest.mark.trap("D-60")
+@pytest.mark.quirk("D-60")
 def test_a_row_with_our_reference_is_adopted(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
@@ -35,7 +35,7 @@ def test_a_row_with_our_reference_is_adopted(
     assert (reading.absent, reading.duplicates) == (frozenset(), {})
 
 
-@pytest.mark.trap("D-52")
+@pytest.mark.quirk("D-52")
 def test_an_adopted_row_without_a_link_has_our_reference_as_its_ref(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:
@@ -47,7 +47,7 @@ def test_an_adopted_row_without_a_link_has_our_reference_as_its_ref(
     assert later.ref == TOKEN
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.quirk("D-54")
 @pytest.mark.parametrize("reply", [Reply(404, NO_ORDERS.encode()), make_list()], ids=["404-D-54", "empty"])
 def test_an_empty_day_proves_absence(
     codec: DeliverIt, unknown: AttemptView, finding: Call, reply: Reply, now: datetime
@@ -62,7 +62,7 @@ def test_absence_is_reported_only_for_the_attempts_that_a_look_up_covers(
     assert codec.read(tracking, make_list(), [unknown], now) == Reading()
 
 
-@pytest.mark.trap("D-13", "D-61")
+@pytest.mark.quirk("D-13", "D-61")
 @pytest.mark.parametrize(
     ("other", "absent"),
     [
@@ -95,7 +95,7 @@ def test_an_attempt_whose_row_was_listed_before_is_never_absent(
     assert reading.observations[unknown.id][0].notes == ("rows_vanished",)
 
 
-@pytest.mark.trap("D-60")
+@pytest.mark.quirk("D-60")
 def test_the_oldest_of_two_with_our_tag_is_adopted_and_the_other_named(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime
 ) -> None:

@@ -46,7 +46,7 @@ ROW_TABLE = [
 ]
 
 
-@pytest.mark.trap("D-57", "D-58", "D-59", "D-63", "D-64")
+@pytest.mark.quirk("D-57", "D-58", "D-59", "D-63", "D-64")
 @pytest.mark.parametrize(("changes", "status", "evidence", "code", "happened"), ROW_TABLE)
 def test_the_first_status_rule_that_applies_decides_a_row(
     codec: DeliverIt,
@@ -65,7 +65,7 @@ def test_the_first_status_rule_that_applies_decides_a_row(
     assert seen.occurred_at_assumed_zone == ("Europe/Copenhagen" if assumed else None)
 
 
-@pytest.mark.trap("D-52", "D-64")
+@pytest.mark.quirk("D-52", "D-64")
 def test_the_first_read_of_a_row_stores_its_fingerprint_and_times(
     codec: DeliverIt, attempt: AttemptView, tracking: Call
 ) -> None:
@@ -127,7 +127,7 @@ def test_a_cancel_after_the_pickup_has_the_detail_with_items(
     assert [one.detail for one in (*by_row, *by_rank)] == ["with_items", "with_items"]
 
 
-@pytest.mark.trap("D-63")
+@pytest.mark.quirk("D-63")
 def test_an_order_that_is_done_and_cancelled_is_delivered_and_noted(
     codec: DeliverIt, attempt: AttemptView, tracking: Call
 ) -> None:
@@ -138,7 +138,7 @@ def test_an_order_that_is_done_and_cancelled_is_delivered_and_noted(
     assert seen.notes == ("done_without_handover", "cancelled_but_done")
 
 
-@pytest.mark.trap("D-56")
+@pytest.mark.quirk("D-56")
 def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     late = replace(attempt, codec_state={**attempt.codec_state, "agreed_pickup": "2026-11-21T22:50:00+00:00"})
     changes = {"pickupTime": "23:50", "driverArrive": "23:48", "driverLeft": "23:59", "arriveAtCustomer": "00:14"}
@@ -151,7 +151,7 @@ def test_a_trip_rolls_over_midnight(codec: DeliverIt, attempt: AttemptView, trac
     assert seen.codec_state["driver_left"] == "2026-11-21T22:59:00+00:00"
 
 
-@pytest.mark.trap("D-57")
+@pytest.mark.quirk("D-57")
 @pytest.mark.parametrize("gone", ["N/A", "", "-", None, "23:30"])
 def test_a_time_that_disappears_reverts_no_status(
     codec: DeliverIt, attempt: AttemptView, tracking: Call, gone: str | None
@@ -165,7 +165,7 @@ def test_a_time_that_disappears_reverts_no_status(
     assert seen.notes == ("time_reverted",)
 
 
-@pytest.mark.trap("D-54")
+@pytest.mark.quirk("D-54")
 def test_a_row_that_vanished_changes_nothing(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     listed_before = replace(attempt, codec_state={**attempt.codec_state, "listed_on": "2026-11-21"})
     gone = Observation(status=None, raw=None, notes=("rows_vanished",))
@@ -223,7 +223,7 @@ def test_a_future_arrival_of_the_driver_is_the_expected_pickup(
     assert (seen.status, seen.pickup_eta) == (S.CREATED, datetime(2026, 11, 21, 19, 21, tzinfo=UTC))
 
 
-@pytest.mark.trap("D-24")
+@pytest.mark.quirk("D-24")
 def test_only_a_changed_price_is_reported(codec: DeliverIt, attempt: AttemptView, tracking: Call) -> None:
     priced = replace(attempt, codec_state={**attempt.codec_state, "price": "60.00"})
     assert codec.read(tracking, make_list(make_row()), [priced], LATE).observations[attempt.id][0].price is None

@@ -22,7 +22,7 @@ from worker.errors import CarrierError, Refused, Throttled, Uncertain, Unreadabl
 from worker.http.call import Operation
 
 
-@pytest.mark.trap("D-02")
+@pytest.mark.quirk("D-02")
 @pytest.mark.parametrize(
     ("accept", "path"),
     [
@@ -43,7 +43,7 @@ def test_an_offer_without_links_can_be_neither_accepted_nor_denied(codec: Delive
     assert isinstance(error_of(lambda: codec.confirm(attempt, accept=False)), Refused)
 
 
-@pytest.mark.trap("D-01", "D-32")
+@pytest.mark.quirk("D-01", "D-32")
 def test_an_accepted_offer_is_created_with_its_new_cancel_link(
     account: DeliverItAccount, offered: AttemptView, now: datetime
 ) -> None:
@@ -64,7 +64,7 @@ def test_an_accepted_offer_is_created_with_its_new_cancel_link(
     )
 
 
-@pytest.mark.trap("D-33")
+@pytest.mark.quirk("D-33")
 def test_a_repeated_accept_succeeds_while_an_offer_is_open(
     codec: DeliverIt, offered: AttemptView, now: datetime
 ) -> None:
@@ -88,7 +88,7 @@ def test_a_denied_offer_is_rejected(codec: DeliverIt, offered: AttemptView, now:
     )
 
 
-@pytest.mark.trap("D-30", "D-34")
+@pytest.mark.quirk("D-30", "D-34")
 @pytest.mark.parametrize(
     ("accept", "status", "body", "reason"),
     [
@@ -106,7 +106,7 @@ def test_a_documented_error_refuses_an_accept_or_a_deny(
     assert error.reason is reason
 
 
-@pytest.mark.trap("D-09")
+@pytest.mark.quirk("D-09")
 @pytest.mark.parametrize(
     ("accept", "status", "body", "error"),
     [
@@ -136,7 +136,7 @@ def test_any_other_reply_to_an_accept_or_a_deny_decides_nothing(
     assert type(raised) is error
 
 
-@pytest.mark.trap("D-33")
+@pytest.mark.quirk("D-33")
 def test_a_repeated_accept_without_an_open_offer_has_an_unknown_outcome(
     codec: DeliverIt, attempt: AttemptView, now: datetime
 ) -> None:

@@ -55,7 +55,7 @@ def test_every_combination_of_events_has_a_status_and_every_rule_is_reached() ->
     assert set(map(id, reached)) == set(map(id, RULES))
 
 
-@pytest.mark.trap("D-25", "D-61")
+@pytest.mark.quirk("D-25", "D-61")
 def test_every_documented_key_is_read_or_says_nothing_about_progress() -> None:
     said = {*MILESTONES.values(), "cancel", "canceled_at"}
     read = {field.replace("_", "") for field in RawRow.model_fields}
@@ -69,12 +69,12 @@ def test_every_documented_key_is_read_or_says_nothing_about_progress() -> None:
     }
 
 
-@pytest.mark.trap("D-20", "D-21")
+@pytest.mark.quirk("D-20", "D-21")
 def test_a_201_is_a_confirmation_or_an_offer_and_every_other_pair_contradicts_itself() -> None:
     assert CREATED == {(False, False): S.CREATED, (True, True): S.AWAITING_CONFIRMATION}  # D-20, D-21
 
 
-@pytest.mark.trap("D-08", "D-23", "D-30", "D-34", "D-42")
+@pytest.mark.quirk("D-08", "D-23", "D-30", "D-34", "D-42")
 @pytest.mark.parametrize(
     ("table", "message", "reason"),
     [

@@ -51,7 +51,7 @@ def account(account: DeliverItAccount) -> DeliverItAccount:
 # --- create ---
 
 
-@pytest.mark.trap("D-13", "D-16", "D-71", "D-73", "D-79")
+@pytest.mark.quirk("D-13", "D-16", "D-71", "D-73", "D-79")
 @pytest.mark.parametrize("encoding", ["form", "json"])
 def test_a_transfer_has_every_documented_field_and_is_paid(
     account: DeliverItAccount, booking: Booking, now: datetime, encoding: str
@@ -69,7 +69,7 @@ def test_a_transfer_has_every_documented_field_and_is_paid(
     }  # fmt: skip
 
 
-@pytest.mark.trap("D-19", "D-71")
+@pytest.mark.quirk("D-19", "D-71")
 @pytest.mark.parametrize("mode", ["book", "transfer"])
 def test_an_unpaid_order_is_refused_in_either_mode_before_any_call(
     account: DeliverItAccount, booking: Booking, now: datetime, mode: str
@@ -96,14 +96,14 @@ def test_only_transferred_orders_can_be_amended(account: DeliverItAccount, codec
     assert isinstance(codec, Amends)
 
 
-@pytest.mark.trap("D-24", "D-70", "D-72")
+@pytest.mark.quirk("D-24", "D-70", "D-72")
 def test_a_transferred_order_waits_for_a_driver_to_be_booked_by_hand(
     codec: DeliverIt, booking: Booking, now: datetime
 ) -> None:
     assert codec.read_booking(booking, make_reply(201, TRANSFERRED), now) == Booked(OBSERVED)
 
 
-@pytest.mark.trap("D-02", "D-72")
+@pytest.mark.quirk("D-02", "D-72")
 @pytest.mark.parametrize(
     "links",
     [
@@ -120,7 +120,7 @@ def test_a_transferred_order_whose_links_cannot_be_read_has_no_number(
     )
 
 
-@pytest.mark.trap("D-01", "D-02")
+@pytest.mark.quirk("D-01", "D-02")
 def test_a_transfer_link_on_another_host_is_noted_and_only_its_number_is_used(
     codec: DeliverIt, booking: Booking, transferred: AttemptView, now: datetime
 ) -> None:
@@ -138,7 +138,7 @@ def test_a_transfer_link_on_another_host_is_noted_and_only_its_number_is_used(
         pytest.param("Something else", Reason.UNKNOWN, id="other"),
     ],
 )
-@pytest.mark.trap("D-08", "D-73")
+@pytest.mark.quirk("D-08", "D-73")
 def test_a_documented_400_refuses_a_transfer(
     codec: DeliverIt, booking: Booking, now: datetime, message: str, reason: Reason
 ) -> None:
@@ -147,7 +147,7 @@ def test_a_documented_400_refuses_a_transfer(
     assert (error.reason, error.text) == (reason, message)
 
 
-@pytest.mark.trap("D-75")
+@pytest.mark.quirk("D-75")
 def test_a_transfer_that_was_not_saved_may_be_repeated(codec: DeliverIt, booking: Booking, now: datetime) -> None:
     error = error_of(lambda: codec.read_booking(booking, bad_request(NOT_SAVED), now))
     assert (type(error), getattr(error, "account", None)) == (Unavailable, False)
@@ -166,7 +166,7 @@ def test_a_transfer_that_was_not_saved_may_be_repeated(codec: DeliverIt, booking
         pytest.param(429, TRANSFER_NOT_ALLOWED, Throttled, id="429"),
     ],
 )
-@pytest.mark.trap("D-74", "D-79", "D-80")
+@pytest.mark.quirk("D-74", "D-79", "D-80")
 def test_any_other_reply_to_a_transfer_has_an_unknown_outcome_or_is_about_the_account(
     codec: DeliverIt, booking: Booking, now: datetime, status: int, body: Any, raised: type[CarrierError]
 ) -> None:
@@ -176,7 +176,7 @@ def test_any_other_reply_to_a_transfer_has_an_unknown_outcome_or_is_about_the_ac
 # --- unknown outcome ---
 
 
-@pytest.mark.trap("D-60", "D-74")
+@pytest.mark.quirk("D-60", "D-74")
 def test_a_transfer_with_an_unknown_outcome_is_repeated_under_the_same_number(
     codec: DeliverIt, booking: Booking, unknown: AttemptView, now: datetime
 ) -> None:
@@ -184,7 +184,7 @@ def test_a_transfer_with_an_unknown_outcome_is_repeated_under_the_same_number(
     assert repeated == replace(first, operation=Operation.FIND)
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_transfer_that_was_declared_absent_is_looked_up_and_never_repeated(
     codec: DeliverIt, unknown: AttemptView, now: datetime
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_transfer_that_cannot_be_repeated_blocks_no_other(
         ),
     ],
 )
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_repeated_transfer_exists_whichever_call_created_it(
     codec: DeliverIt, unknown: AttemptView, now: datetime, reply: Reply, seen: Observation
 ) -> None:
@@ -230,7 +230,7 @@ def test_a_repeated_transfer_exists_whichever_call_created_it(
         (make_reply(200, "<html>"), Unreadable),
     ],
 )
-@pytest.mark.trap("D-74", "D-75")
+@pytest.mark.quirk("D-74", "D-75")
 def test_no_reply_to_a_repeated_transfer_proves_absence(
     codec: DeliverIt, unknown: AttemptView, now: datetime, reply: Reply, raised: type[CarrierError]
 ) -> None:

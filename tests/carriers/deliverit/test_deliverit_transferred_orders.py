@@ -43,7 +43,7 @@ def account(account: DeliverItAccount) -> DeliverItAccount:
 # --- once a driver is booked ---
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_a_driver_who_is_booked_by_hand_is_matched_by_our_reference(
     codec: DeliverIt, transferred: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -53,7 +53,7 @@ def test_a_driver_who_is_booked_by_hand_is_matched_by_our_reference(
     )  # fmt: skip
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_a_list_without_a_driver_says_nothing_about_a_transferred_order(
     codec: DeliverIt, transferred: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_list_without_a_driver_says_nothing_about_a_transferred_order(
     assert codec.read(tracking, make_list(strange), [transferred], now) == Reading()
 
 
-@pytest.mark.trap("D-52", "D-70")
+@pytest.mark.quirk("D-52", "D-70")
 def test_a_driver_is_matched_by_the_cancel_link_after_the_first_read(
     codec: DeliverIt, with_driver: AttemptView, tracking: Call
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_driver_is_matched_by_the_cancel_link_after_the_first_read(
     assert (seen.status, seen.ref) == (DeliveryStatus.PICKED_UP, NUMBER)
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
     codec: DeliverIt, with_driver: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
     assert (alone.duplicates, replaced.duplicates) == ({}, {})
 
 
-@pytest.mark.trap("D-60", "D-70")
+@pytest.mark.quirk("D-60", "D-70")
 def test_a_second_driver_who_is_booked_by_hand_is_a_duplicate(
     codec: DeliverIt, with_driver: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_second_driver_who_is_booked_by_hand_is_a_duplicate(
     )
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_transferred_order_without_a_number_is_cancelled_by_its_drivers_link(
     codec: DeliverIt, transferred: AttemptView, tracking: Call, now: datetime
 ) -> None:
@@ -110,7 +110,7 @@ def test_a_transferred_order_without_a_number_is_cancelled_by_its_drivers_link(
     assert codec.cancel(booked, now, allow_paid=False).path == "/api/v1/orderdriver/cancel/14/F64u3fbxNdaoTyAcOisM"
 
 
-@pytest.mark.trap("D-53")
+@pytest.mark.quirk("D-53")
 def test_the_day_that_listed_a_driver_is_read_from_then_on(codec: DeliverIt, with_driver: AttemptView) -> None:
     filed = replace(with_driver, codec_state={**with_driver.codec_state, "listed_on": "2026-11-25"})
     assert "2026-11-25" in [call.context for call in codec.track([filed], filed.pickup_at)]
@@ -119,7 +119,7 @@ def test_the_day_that_listed_a_driver_is_read_from_then_on(codec: DeliverIt, wit
 # --- update ---
 
 
-@pytest.mark.trap("D-77")
+@pytest.mark.quirk("D-77")
 def test_an_update_replaces_the_whole_order(
     codec: DeliverIt, booking: Booking, transferred: AttemptView, now: datetime
 ) -> None:
@@ -130,7 +130,7 @@ def test_an_update_replaces_the_whole_order(
     assert fields(call) == fields(codec.book(booking, now))
 
 
-@pytest.mark.trap("D-72", "D-76")
+@pytest.mark.quirk("D-72", "D-76")
 def test_a_successful_update_has_error_true(codec: DeliverIt, transferred: AttemptView, now: datetime) -> None:
     assert codec.read_amended(transferred, make_reply(200, UPDATED), now) == Observation(
         status=DeliveryStatus.AWAITING_CONFIRMATION,
@@ -161,14 +161,14 @@ def test_an_update_without_links_keeps_the_earlier_number(
         (make_reply(401, TRANSFER_NOT_ALLOWED), Unreadable),
     ],
 )
-@pytest.mark.trap("D-76", "D-80")
+@pytest.mark.quirk("D-76", "D-80")
 def test_any_other_reply_to_an_update_is_no_success(
     codec: DeliverIt, transferred: AttemptView, now: datetime, reply: Reply, raised: type[CarrierError]
 ) -> None:
     assert type(error_of(lambda: codec.read_amended(transferred, reply, now))) is raised
 
 
-@pytest.mark.trap("D-71", "D-77")
+@pytest.mark.quirk("D-71", "D-77")
 def test_an_order_that_is_unpaid_or_has_a_driver_or_no_number_cannot_be_amended(
     codec: DeliverIt, attempt: AttemptView, transferred: AttemptView, with_driver: AttemptView, now: datetime
 ) -> None:
@@ -180,7 +180,7 @@ def test_an_order_that_is_unpaid_or_has_a_driver_or_no_number_cannot_be_amended(
 # --- cancel ---
 
 
-@pytest.mark.trap("D-72", "D-78")
+@pytest.mark.quirk("D-72", "D-78")
 def test_a_transferred_order_without_a_driver_can_be_cancelled_at_any_time(
     codec: DeliverIt, transferred: AttemptView
 ) -> None:
@@ -190,7 +190,7 @@ def test_a_transferred_order_without_a_driver_can_be_cancelled_at_any_time(
     )  # fmt: skip
 
 
-@pytest.mark.trap("D-40")
+@pytest.mark.quirk("D-40")
 def test_a_transferred_order_with_a_driver_has_the_usual_cut_offs(codec: DeliverIt, with_driver: AttemptView) -> None:
     at = datetime(2026, 11, 21, 19, 15, tzinfo=UTC)
     assert codec.cancel(with_driver, at - timedelta(minutes=22), allow_paid=False).path == f"{PATH}/{NUMBER}/cancel"
@@ -202,7 +202,7 @@ def test_a_transferred_order_with_a_driver_has_the_usual_cut_offs(codec: Deliver
         assert error.reason is Reason.DEADLINE_PASSED
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_a_transferred_order_without_a_number_can_be_cancelled_only_once_an_operator_states_it(
     codec: DeliverIt, transferred: AttemptView, now: datetime
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_transferred_order_without_a_number_can_be_cancelled_only_once_an_oper
     assert codec.cancel(stated, now, allow_paid=False).path == f"{PATH}/hlqONswckVx44Q0/cancel"
 
 
-@pytest.mark.trap("D-78")
+@pytest.mark.quirk("D-78")
 def test_canceled_true_ends_a_transferred_order_only_while_no_driver_was_listed(
     codec: DeliverIt, transferred: AttemptView, with_driver: AttemptView
 ) -> None:
@@ -237,7 +237,7 @@ def test_canceled_true_ends_a_transferred_order_only_while_no_driver_was_listed(
         pytest.param(make_reply(500, ""), Uncertain, id="500"),
     ],
 )
-@pytest.mark.trap("D-78", "D-80")
+@pytest.mark.quirk("D-78", "D-80")
 def test_any_other_reply_to_the_cancel_of_a_transfer_is_no_success(
     codec: DeliverIt, transferred: AttemptView, reply: Reply, raised: type[CarrierError]
 ) -> None:

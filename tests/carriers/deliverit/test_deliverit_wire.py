@@ -26,7 +26,7 @@ COPENHAGEN = ZoneInfo("Europe/Copenhagen")
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 
 
-@pytest.mark.trap("D-07")
+@pytest.mark.quirk("D-07")
 @pytest.mark.parametrize("key", ["cancelUrl", "cancelurl", "cancel_url", "canceUrl"])
 def test_the_key_of_a_cancel_link_is_read_in_any_spelling(key: str) -> None:
     row = RawRow.parse({key: "https://butik.deliverit.dk/x"})
@@ -34,7 +34,7 @@ def test_the_key_of_a_cancel_link_is_read_in_any_spelling(key: str) -> None:
     assert row.cancel_url == "https://butik.deliverit.dk/x"
 
 
-@pytest.mark.trap("D-07")
+@pytest.mark.quirk("D-07")
 @pytest.mark.parametrize("key", ["msg", "message"])
 def test_the_key_of_a_message_has_two_spellings(key: str) -> None:
     answer = RawAnswer.parse({key: "Welcome"})
@@ -42,7 +42,7 @@ def test_the_key_of_a_message_has_two_spellings(key: str) -> None:
     assert answer.message == "Welcome"
 
 
-@pytest.mark.trap("D-58")
+@pytest.mark.quirk("D-58")
 @pytest.mark.parametrize(
     ("raw", "meaning"),
     [
@@ -57,7 +57,7 @@ def test_only_documented_spellings_are_a_flag(raw: object, meaning: object) -> N
     assert row.cancel is meaning
 
 
-@pytest.mark.trap("D-56")
+@pytest.mark.quirk("D-56")
 @pytest.mark.parametrize("raw", ["", "N/A", "n/a", "-", None, " N/A ", True, [], {}])
 def test_a_sentinel_is_no_value(raw: object) -> None:
     row = RawRow.parse({"done": raw})
@@ -65,7 +65,7 @@ def test_a_sentinel_is_no_value(raw: object) -> None:
     assert row.done is None
 
 
-@pytest.mark.trap("D-24")
+@pytest.mark.quirk("D-24")
 @pytest.mark.parametrize(
     ("raw", "price"),
     [("60", "60"), (60, "60"), ("60,50", "60.50"), (Decimal("60.5"), "60.5"), ("1.234,50", None), ("-1", None)],
@@ -76,7 +76,7 @@ def test_a_price_is_read_as_a_decimal(raw: object, price: str | None) -> None:
     assert row.delivery_price == (Decimal(price) if price else None)
 
 
-@pytest.mark.trap("D-55")
+@pytest.mark.quirk("D-55")
 @pytest.mark.parametrize(
     ("raw", "instant"),
     [
@@ -105,7 +105,7 @@ def test_a_creation_time_that_is_a_text_is_read() -> None:
     assert row.created_at == RawDateTime(date="2017-05-13 17:30:07")
 
 
-@pytest.mark.trap("X-11")
+@pytest.mark.quirk("X-11")
 @pytest.mark.parametrize(
     "body",
     [b'\xef\xbb\xbf{"msg": "\xc3\xb8"}', b'{"msg": "\xf8"}', b'{"msg": "\\u00f8"}'],
@@ -127,7 +127,7 @@ def test_plain_text_can_always_be_stored(text: str) -> None:
     assert plain(text + "\ud800").encode()
 
 
-@pytest.mark.trap("D-01", "D-02")
+@pytest.mark.quirk("D-01", "D-02")
 @pytest.mark.parametrize(
     ("url", "verb", "company", "link"),
     [
@@ -174,7 +174,7 @@ def test_a_placeholder_ref_is_no_token() -> None:
     assert not is_token(None)
 
 
-@pytest.mark.trap("D-26")
+@pytest.mark.quirk("D-26")
 @pytest.mark.parametrize(
     ("text", "anchor", "instant"),
     [
@@ -208,7 +208,7 @@ def test_a_clock_time_is_read_back_as_an_instant_that_shows_it(anchor: datetime,
     assert f"{read.astimezone(COPENHAGEN):%H:%M}" == f"{written.astimezone(COPENHAGEN):%H:%M}"
 
 
-@pytest.mark.trap("D-59")
+@pytest.mark.quirk("D-59")
 def test_a_cancellation_is_never_in_the_future() -> None:
     assert past_moment("17:40", NOW, COPENHAGEN) == NOW - timedelta(minutes=20)
     assert past_moment("18:30", NOW, COPENHAGEN) == NOW - timedelta(hours=23, minutes=30)
@@ -216,7 +216,7 @@ def test_a_cancellation_is_never_in_the_future() -> None:
     assert past_moment("soon", NOW, COPENHAGEN) is None
 
 
-@pytest.mark.trap("D-14")
+@pytest.mark.quirk("D-14")
 def test_a_time_in_the_skipped_hour_is_not_real() -> None:
     assert not is_real(datetime(2027, 3, 28, 2, 30, tzinfo=COPENHAGEN))
     assert is_real(datetime(2027, 3, 28, 3, 30, tzinfo=COPENHAGEN))

@@ -50,7 +50,7 @@ def test_details_are_stored_under_a_new_id(client: SandboxClient, delivery: str,
     assert (client.ledger(), client.day_list().status_code) == ([("deliverit_info", "create", "A-1")], 404)
 
 
-@pytest.mark.trap("D-74")
+@pytest.mark.quirk("D-74")
 def test_an_order_number_can_be_used_once(client: SandboxClient) -> None:
     client.post_form(CREATE, details())
     reply = client.post_form(CREATE, details())
@@ -84,7 +84,7 @@ def test_details_for_another_company_are_refused(client: SandboxClient) -> None:
     assert (reply.status_code, reply.json()) == (401, {"error": True, "message": "You should not be here"})
 
 
-@pytest.mark.trap("D-76")
+@pytest.mark.quirk("D-76")
 def test_a_successful_update_returns_error_true(client: SandboxClient) -> None:
     update, _ = links(client)
     reply = client.post_form(update, details(delivery="1"))
@@ -92,7 +92,7 @@ def test_a_successful_update_returns_error_true(client: SandboxClient) -> None:
     assert (reply.status_code, body["error"], body["message"]) == (200, True, "Update ok,This order is for delivery")
 
 
-@pytest.mark.trap("D-77")
+@pytest.mark.quirk("D-77")
 def test_an_update_needs_every_field_and_a_known_id(client: SandboxClient) -> None:
     update, _ = links(client)
     replies = [
@@ -115,7 +115,7 @@ def test_known_details_can_be_cancelled(client: SandboxClient) -> None:
     assert client.post_form("/orderinfo/14/unknown/cancel").status_code == 400
 
 
-@pytest.mark.trap("D-71")
+@pytest.mark.quirk("D-71")
 def test_an_unpaid_order_can_be_booked_only_after_an_update_marks_it_as_paid(client: SandboxClient) -> None:
     update, _ = links(client, paid="0", remarks="#T sandbox:booked")
     booking = "/sandbox/orders/deliverit_info/A-1/book"
@@ -129,7 +129,7 @@ def test_an_order_that_the_customer_collects_cannot_be_booked(client: SandboxCli
     assert client.post("/sandbox/orders/deliverit_info/A-1/book").status_code == 404
 
 
-@pytest.mark.trap("D-70")
+@pytest.mark.quirk("D-70")
 def test_an_operator_can_book_a_driver_once(client: SandboxClient) -> None:
     links(client, remarks="#T ring the bell")
     booking = "/sandbox/orders/deliverit_info/A-1/book"
@@ -156,7 +156,7 @@ def test_cancelled_details_can_be_neither_updated_nor_booked(client: SandboxClie
     assert client.post("/sandbox/orders/deliverit_info/A-1/book").status_code == 404
 
 
-@pytest.mark.trap("D-78")
+@pytest.mark.quirk("D-78")
 def test_a_driver_who_has_arrived_is_not_cancelled_with_the_details(client: SandboxClient) -> None:
     _, cancel = links(client, remarks="#T sandbox:booked")
     client.advance(5)
@@ -169,7 +169,7 @@ def test_a_booked_driver_appears_in_the_day_list(client: SandboxClient) -> None:
     assert (row["name"], row["remarks"], row["pickupTime"]) == ("Anna Jensen", "#T sandbox:booked", "18:30")
 
 
-@pytest.mark.trap("D-78")
+@pytest.mark.quirk("D-78")
 def test_a_cancel_less_than_15_minutes_before_the_pickup_returns_202_but_cancels_nothing(client: SandboxClient) -> None:
     _, cancel = links(client, remarks="sandbox:booked")
     client.advance(16 * 60)

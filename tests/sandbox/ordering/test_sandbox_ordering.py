@@ -49,7 +49,7 @@ def test_an_unknown_order_is_not_found(client: SandboxClient) -> None:
     assert [(reply.status_code, reply.json()) for reply in replies] == [expected] * 3
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 def test_orders_are_listed_only_in_dashboard_mode(client: SandboxClient) -> None:
     seed(client, {"id": 1}, {"id": 2})
     assert (listed(client, ""), listed(client, "mode=dashboard")) == ([], [2, 1])
@@ -83,7 +83,7 @@ def test_a_status_update_is_stored_and_recorded(client: SandboxClient) -> None:
     assert (entry.action, entry.carrier_id, entry.detail) == ("update", "1", {"app": "order-sync", "status": 22})
 
 
-@pytest.mark.trap("O-19")
+@pytest.mark.quirk("O-19")
 @pytest.mark.parametrize("status", [13, 26, -1, "x", None])
 def test_a_status_that_cannot_be_set_is_refused(client: SandboxClient, status: Any) -> None:
     seed(client, {"id": 1})
@@ -116,7 +116,7 @@ def status_of(client: SandboxClient, order_id: int = 1) -> int:
     return int(client.get(f"/orders/{order_id}").json()["result"]["status"])
 
 
-@pytest.mark.trap("O-19")
+@pytest.mark.quirk("O-19")
 @pytest.mark.parametrize(
     ("script", "statuses"),
     [
@@ -142,21 +142,21 @@ def test_a_scripted_status_sets_its_time_and_is_used_by_the_filter(client: Sandb
     assert (order["created_at"], order["updated_at"]) == ("2026-11-21 17:00:00", "2026-11-21 17:00:05")
 
 
-@pytest.mark.trap("O-17")
+@pytest.mark.quirk("O-17")
 def test_a_written_status_holds_until_the_script_continues(client: SandboxClient) -> None:
     seed(client, {"id": 1, "comment": "sandbox:ordering=ready"})
     client.put("/orders/1", {"status": 22})
     assert client.observe(lambda: status_of(client), 3) == [22, 7, 4, 4]
 
 
-@pytest.mark.trap("O-12")
+@pytest.mark.quirk("O-12")
 def test_a_final_status_stops_the_script(client: SandboxClient) -> None:
     seed(client, {"id": 1, "comment": "sandbox:ordering=ready"})
     client.put("/orders/1", {"status": 11})
     assert client.observe(lambda: status_of(client), 2) == [11, 11, 11]
 
 
-@pytest.mark.trap("O-15")
+@pytest.mark.quirk("O-15")
 @pytest.mark.parametrize(("put", "then"), [(8, [18, 18]), (3, [23, 23]), (9, [23, 19, 19]), (25, [25])])
 def test_the_platform_sets_further_statuses_only_in_automatic_mode(put: int, then: list[int]) -> None:
     automatic, manual = SandboxClient(ordering_automatic=True), SandboxClient()

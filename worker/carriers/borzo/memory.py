@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from schemas.orders import Order
+from schemas.order import Order
 from worker.carriers.port import AttemptView, Booking
 from worker.http.redaction import redact_all
 

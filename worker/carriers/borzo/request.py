@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 
-from schemas.orders import Item, Order
+from schemas.order import Item, Order
 from schemas.status import Reason
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.sighting import CURRENCY

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from http import HTTPStatus
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import Reason
 from worker.carriers.cervo.wire import MAX_TEXT, body_text, clean_line
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable

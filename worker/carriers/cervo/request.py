@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 
-from schemas.orders import Order, Payment
+from schemas.order import Order, Payment
 from schemas.status import Reason
 from schemas.stores import Store
 from worker.carriers.cervo.account import Bounds, CervoAccount, are_opposite

@@ -7,7 +7,7 @@ same reply for an order that is not ours (D-09).
 from datetime import datetime
 from http import HTTPStatus
 
-from schemas.orders import Order
+from schemas.order import Order
 from worker.carriers.deliverit.status import MessageTable, reason_for
 from worker.carriers.deliverit.wire import RawAnswer, decode_json
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable

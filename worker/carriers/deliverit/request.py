@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import Reason
 from schemas.stores import Store
 from worker.carriers.deliverit.account import DeliverItAccount

@@ -8,7 +8,7 @@ two numbers: ours, which DeliverIt accepts only once, and DeliverIt's own, which
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from schemas.orders import Order
+from schemas.order import Order
 from schemas.status import CancelledBy, DeliveryStatus, Reason
 from worker.carriers.deliverit import attempt_state as state
 from worker.carriers.deliverit.errors import parse_answer, redact, refusal, uncertain, unreadable

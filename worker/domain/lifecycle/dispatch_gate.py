@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from schemas.order import Order
 from schemas.ordering import Reaction, reaction_to
-from schemas.orders import Order
 
 PLACED = "placed"
 OPENS: Mapping[str, frozenset[Reaction]] = {

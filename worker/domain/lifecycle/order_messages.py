@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.orders import Cancellation, Order
+from schemas.messages import Cancellation
+from schemas.order import Order
 from schemas.status import GOODS_WITH_COURIER, Cause, DeliveryStatus
 from schemas.stores import Store
 from worker.domain.delivery import Change, Delivery

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 from schemas.events import EventType
+from schemas.messages import Cancellation
+from schemas.order import Order
 from schemas.ordering import Reaction, reaction_to
-from schemas.orders import Cancellation, Order
 from schemas.status import TO_PLATFORM, Cause, DeliveryStatus, PlatformStatus
 from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle.change import ChangeBuilder, TermsByAccount

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from schemas.orders import MalformedError
+from schemas.json_reader import MalformedError
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import Call, Operation, Reply
@@ -14,8 +14,8 @@ from worker.ordering_api.account import Ordering
 SETTINGS = Ordering(base_url="https://api.example", api_key=SecretStr("k"), app_id="app")
 
 
-@pytest.mark.trap("O-01")
-def test_the_platform_is_an_account_of_two_requests_a_second() -> None:
+@pytest.mark.quirk("O-01")
+def test_the_platform_is_an_account_with_two_requests_a_second() -> None:
     assert ordering_codec.account(SETTINGS) == ApiAccount(
         name="ordering",
         kind="ordering",
@@ -47,32 +47,32 @@ def test_an_order_is_read_with_and_without_its_envelope(body: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 401, 408, 429, 500, 503])
-def test_an_answer_without_an_order_is_asked_for_again(status: int) -> None:
+def test_an_error_status_is_temporary(status: int) -> None:
     with pytest.raises(Unavailable, match=f"the platform answered {status}"):
         ordering_codec.read_order(Reply(status, b"{}"), "2011")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"id": NaN}', b"\xff", b"[" * 100_000])
-def test_an_answer_that_is_not_json_is_asked_for_again(body: bytes) -> None:
+def test_an_answer_that_is_not_json_is_temporary(body: bytes) -> None:
     with pytest.raises(Unavailable, match="not JSON"):
         ordering_codec.read_order(Reply(200, body), "2011")
 
 
-@pytest.mark.trap("O-10")
-def test_an_order_that_is_not_there_is_not_asked_for_again() -> None:
+@pytest.mark.quirk("O-10")
+def test_a_missing_order_is_refused_for_good() -> None:
     with pytest.raises(Refused, match="no such order"):
         ordering_codec.read_order(Reply(404, b""), "2011")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"7", b'{"result": []}', b'{"result": null}'])
-def test_an_answer_that_holds_no_order_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedError, match="holds no order"):
+def test_an_answer_without_an_order_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedError, match="contains no order"):
         ordering_codec.read_order(Reply(200, body), "2011")
 
 
-@pytest.mark.parametrize("said", [2012, "2012", "02011", [2011]])
-def test_an_answer_about_another_order_is_nobody_s(said: Any) -> None:
-    reply = Reply(200, json.dumps({"result": {"id": said, "status": 16}}).encode())
+@pytest.mark.parametrize("order_id", [2012, "2012", "02011", [2011]])
+def test_an_answer_about_another_order_is_malformed(order_id: Any) -> None:
+    reply = Reply(200, json.dumps({"result": {"id": order_id, "status": 16}}).encode())
     for read in (ordering_codec.read_order, ordering_codec.read_status):
         with pytest.raises(MalformedError, match="another order"):
             read(reply, "2011")
@@ -81,8 +81,8 @@ def test_an_answer_about_another_order_is_nobody_s(said: Any) -> None:
 # --- writing ---
 
 
-@pytest.mark.trap("O-09", "O-23")
-def test_a_write_holds_the_status_alone_and_says_who_we_are() -> None:
+@pytest.mark.quirk("O-09", "O-23")
+def test_a_write_contains_only_the_status_and_identifies_us() -> None:
     assert ordering_codec.write(SETTINGS, "2011", 22) == Call(
         Operation.AMEND,
         "PUT",
@@ -92,10 +92,10 @@ def test_a_write_holds_the_status_alone_and_says_who_we_are() -> None:
     )
 
 
-@pytest.mark.trap("O-11")
-@pytest.mark.parametrize(("said", "status"), [(0, 0), (25, 25), ("0", 0), ("16", 16)])
-def test_a_status_is_read_and_0_is_one(said: Any, status: int) -> None:
-    assert ordering_codec.read_status(Reply(200, json.dumps({"result": {"status": said}}).encode()), "2011") == status
+@pytest.mark.quirk("O-11")
+@pytest.mark.parametrize(("raw", "status"), [(0, 0), (25, 25), ("0", 0), ("16", 16)])
+def test_a_status_is_read_as_a_number_or_as_text_and_0_is_valid(raw: Any, status: int) -> None:
+    assert ordering_codec.read_status(Reply(200, json.dumps({"result": {"status": raw}}).encode()), "2011") == status
 
 
 @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ def test_a_status_is_read_and_0_is_one(said: Any, status: int) -> None:
     ],
     ids=lambda order: str(order)[:20],
 )
-def test_an_order_without_a_status_tells_none(order: Any) -> None:
+def test_an_order_without_a_valid_status_is_malformed(order: Any) -> None:
     with pytest.raises(MalformedError, match="status"):
         ordering_codec.read_status(Reply(200, json.dumps({"result": order}).encode()), "2011")
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_not_let_in_shuts_out_the_account(status: int) -> None:
+def test_a_refused_key_concerns_the_whole_account(status: int) -> None:
     with pytest.raises(Unavailable) as caught:
         ordering_codec.read_status(Reply(status, b""), "2011")
     assert caught.value.account
@@ -141,7 +141,7 @@ def test_a_key_that_is_not_let_in_shuts_out_the_account(status: int) -> None:
         (Reply(429, b"", {"retry-after": "7"}), Throttled),
     ],
 )
-def test_an_answer_to_a_write_is_a_yes_a_no_not_done_or_nobody_knows(
+def test_an_answer_to_a_write_means_done_refused_not_done_or_unknown(
     reply: Reply, becomes: type[CarrierError] | None
 ) -> None:
     caught = None
@@ -152,8 +152,8 @@ def test_an_answer_to_a_write_is_a_yes_a_no_not_done_or_nobody_knows(
     assert caught is becomes
 
 
-@pytest.mark.trap("O-10")
-def test_a_key_that_sees_no_order_is_told_as_such() -> None:
+@pytest.mark.quirk("O-10")
+def test_a_key_that_sees_no_order_gets_a_warning() -> None:
     assert ordering_codec.probe(SETTINGS).query == (("mode", "dashboard"), ("page", "1"), ("page_size", "1"))
     assert ordering_codec.read_probe(Reply(200, b'{"error": false, "result": [{"id": 1}]}')) == ""
     assert "no order is visible to this key" in ordering_codec.read_probe(Reply(200, b'{"error": false, "result": []}'))

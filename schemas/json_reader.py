@@ -1,4 +1,4 @@
-"""How a message is read: bounded JSON in, a plain object out, or a reason that names the field and no value."""
+"""Reading JSON from outside: bounded in size and depth, refused with a reason that names the field and no value."""
 
 import json
 import math
@@ -16,14 +16,14 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedError(Exception):
-    """A message that cannot be read; its text says which field and why, and never repeats personal data."""
+    """A message cannot be read. The text names the field and the fault, and never contains personal data."""
 
 
 def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
-    """Read one JSON object (RFC 8259) whose every text can be stored and whose every number is finite.
+    """Read one JSON object (RFC 8259) in which every text can be stored and every number is finite.
 
-    A dict is written out first, so that both doors are one. Not pydantic's `from_json`: it keeps the last of two equal
-    keys, reads 1e400 as infinity and lets NUL characters through. Raises MalformedError.
+    A dict is serialised first, so that both kinds of input follow the same rules. Raises MalformedError. pydantic's
+    `from_json` is not used: of two equal keys it keeps the last, it reads 1e400 as infinity, and it accepts NUL.
     """
     found = _parse(_as_text(raw))
     if not isinstance(found, dict):
@@ -33,14 +33,14 @@ def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
 
 
 def explain(error: ValidationError) -> str:
-    """Say which fields are at fault and why, in pydantic's words, without the values."""
+    """Return which fields are at fault and why, in pydantic's words and without the values."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    said = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_FAULTS]]
-    more = len(faults) - len(said)
-    return "; ".join([*said, f"and {more} more"] if more else said)
+    reasons = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_FAULTS]]
+    more = len(faults) - len(reasons)
+    return "; ".join([*reasons, f"and {more} more"] if more else reasons)
 
 
-# `from None` throughout: the errors underneath carry the message itself, which no log may repeat.
+# `from None` throughout: the original errors contain the message itself, which must not be logged.
 
 
 def _as_text(raw: bytes | dict[str, Any]) -> str:
@@ -54,7 +54,7 @@ def _as_text(raw: bytes | dict[str, Any]) -> str:
     except RecursionError:
         raise MalformedError("message: nested too deeply") from None
     except (TypeError, ValueError):
-        raise MalformedError("message: holds what JSON cannot") from None
+        raise MalformedError("message: contains a value that JSON cannot represent") from None
 
 
 def _parse(text: str) -> object:
@@ -69,7 +69,7 @@ def _parse(text: str) -> object:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise MalformedError("message: an object names one field twice")
+        raise MalformedError("message: an object repeats a key")
     return found
 
 
@@ -77,7 +77,7 @@ def _inspect(value: object, path: tuple[str | int, ...]) -> None:
     if len(path) > MAX_DEPTH:
         raise MalformedError("message: nested too deeply")
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise MalformedError(_fault(path, "holds a NUL character or half a surrogate pair"))
+        raise MalformedError(_fault(path, "contains a NUL character or an unpaired surrogate"))
     if isinstance(value, float) and not math.isfinite(value):
         raise MalformedError(_fault(path, "not a finite number"))
     for key, member in _members(value):
@@ -97,5 +97,5 @@ def _fault(path: tuple[str | int, ...], why: str) -> str:
 
 
 def _shown(step: str | int) -> str:
-    # Only what looks like a field's name is shown: a key may hold anything.
+    # Only what looks like a field name is shown, because a key may contain anything.
     return str(step) if _FIELD.fullmatch(str(step)) else "?"

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
+from schemas.messages import Message, OrderRef
 from schemas.ordering import OPEN
-from schemas.orders import Message, OrderRef
 from tests.domain.scenario import an_order
 from worker.errors import CarrierError
 from worker.http.call import Call, Operation, Reply
@@ -21,8 +21,8 @@ ENTRY: dict[str, Any] = {"id": 2011, "status": 0, "delivery_type": 1, "created_a
 CREATED, SIX = datetime(2026, 11, 21, 16, 0, 13, tzinfo=UTC), datetime(2026, 11, 21, 18, 0, tzinfo=UTC)
 
 
-@pytest.mark.trap("O-01", "O-10")
-def test_a_page_of_open_orders_is_asked_for_as_somebody_who_may_see_all() -> None:
+@pytest.mark.quirk("O-01", "O-10")
+def test_a_page_of_open_orders_is_requested_in_dashboard_mode() -> None:
     where = '[{"attribute":"status","value":[0,4,7,13,22]},{"attribute":"delivery_type","value":1}]'
     assert list_open(SETTINGS, 3) == Call(
         Operation.READ,
@@ -33,8 +33,8 @@ def test_a_page_of_open_orders_is_asked_for_as_somebody_who_may_see_all() -> Non
     )
 
 
-@pytest.mark.trap("O-01")
-def test_every_call_stands_behind_the_path_that_a_project_has() -> None:
+@pytest.mark.quirk("O-01")
+def test_every_call_begins_with_the_configured_path() -> None:
     settings = SETTINGS.model_copy(update={"path": "/v400/en/demo"})
     calls = [list_open(settings, 1), fetch(settings, "5"), write(settings, "5", 8), probe(settings)]
     assert [call.path.removeprefix("/v400/en/demo") for call in calls] == [
@@ -46,16 +46,16 @@ def test_every_call_stands_behind_the_path_that_a_project_has() -> None:
 
 
 @pytest.mark.parametrize("path", ["v400", "/", "/v400/", "/../x", "/v400//x", "/a?b", "/a%2Fb"])
-def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
+def test_an_unsafe_path_is_refused(path: str) -> None:
     with pytest.raises(ValidationError):
         Ordering(base_url="https://api.example", path=path)
 
 
-@pytest.mark.trap("O-10")
+@pytest.mark.quirk("O-10")
 @pytest.mark.parametrize(
     "wrong", [{"api_key_header": "x-api-key:"}, {"api_key_header": ""}, {"app_id": "a\nb"}, {"app_id": "ørder"}]
 )
-def test_what_no_header_can_carry_is_refused_at_the_start(wrong: dict[str, str]) -> None:
+def test_settings_that_are_invalid_in_a_header_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Ordering(base_url="https://api.example", **wrong)
 
@@ -67,8 +67,8 @@ def test_a_page_is_read_with_and_without_its_envelope(body: Any) -> None:
     assert read_list(Reply(200, json.dumps(body).encode())) == [ENTRY]
 
 
-@pytest.mark.trap("O-10")
-def test_an_empty_page_is_an_answer() -> None:
+@pytest.mark.quirk("O-10")
+def test_an_empty_page_is_valid() -> None:
     assert read_list(Reply(200, b'{"error": false, "result": []}')) == []
 
 
@@ -79,19 +79,19 @@ def test_an_empty_page_is_an_answer() -> None:
         (404, b"", "the platform has no orders at this address: are BASE_URL and PATH right?"),
         (500, b"", "the platform answered 500"),
         (200, b"<html>", "the platform's answer is not JSON"),
-        (200, b'{"error": false, "result": "no"}', "the platform's answer holds no list of orders"),
-        (200, b'{"error": true, "result": []}', "the platform says that it is an error"),
-        (200, b"7", "the platform's answer holds no list of orders"),
+        (200, b'{"error": false, "result": "no"}', "the platform's answer contains no list of orders"),
+        (200, b'{"error": true, "result": []}', "the platform reported an error"),
+        (200, b"7", "the platform's answer contains no list of orders"),
     ],
 )
-def test_an_answer_without_a_list_is_asked_for_again(status: int, body: bytes, why: str) -> None:
+def test_an_answer_without_a_list_is_an_error_with_its_cause(status: int, body: bytes, why: str) -> None:
     with pytest.raises(CarrierError) as caught:
         read_list(Reply(status, body))
     assert str(caught.value) == why
 
 
-@pytest.mark.trap("O-10", "O-20")
-def test_only_orders_that_still_need_a_courier_are_chosen_whatever_the_platform_filtered() -> None:
+@pytest.mark.quirk("O-10", "O-20")
+def test_only_orders_that_need_a_courier_are_chosen_whatever_the_platform_filtered() -> None:
     listed = [{**ENTRY, "id": number, "status": number} for number in range(27)]
     assert {each.status for each in needing_courier(listed)} == OPEN
 
@@ -117,18 +117,18 @@ def test_only_orders_that_still_need_a_courier_are_chosen_whatever_the_platform_
         ({"id": "a\x00b"}, []),
     ],
 )
-def test_an_entry_is_chosen_by_what_it_says_itself(changes: dict[str, Any], chosen: list[Listed]) -> None:
+def test_an_entry_is_chosen_by_its_own_fields(changes: dict[str, Any], chosen: list[Listed]) -> None:
     assert needing_courier([{**ENTRY, **changes}]) == chosen
 
 
 @pytest.mark.parametrize("entry", [None, 7, "x", []])
-def test_what_is_no_entry_spoils_none_of_the_others(entry: Any) -> None:
+def test_an_invalid_entry_does_not_affect_the_others(entry: Any) -> None:
     assert needing_courier([entry, ENTRY]) == [Listed("2011", 0, CREATED, CREATED)]
     assert identities([entry, ENTRY, {**ENTRY, "status": 1, "id": 5}]) == {"2011", "5"}
 
 
-@pytest.mark.trap("O-25")
-def test_a_status_that_no_document_explains_is_noted() -> None:
+@pytest.mark.quirk("O-25")
+def test_an_undocumented_status_is_logged() -> None:
     orders = [an_order(status=status) for status in (None, 0, 25, 26, 99)]
     messages = [Message("platform", str(at), "order.placed", each) for at, each in enumerate(orders)]
     with capture_logs() as noted:
@@ -137,6 +137,6 @@ def test_a_status_that_no_document_explains_is_noted() -> None:
     assert noted == [{"event": "platform.status_unknown", "statuses": ["26", "99"], "log_level": "warning"}]
 
 
-@pytest.mark.trap("O-21")
+@pytest.mark.quirk("O-21")
 def test_no_call_can_delete_an_order() -> None:
     assert get_args(get_type_hints(Call)["method"]) == ("GET", "POST", "PUT")

@@ -1,6 +1,6 @@
 """The messages in: `order.placed`, `order.updated` and `order.cancelled`, as CloudEvents 1.0.
 
-`read_message` is the only reader. Whatever it refuses, it refuses with a reason that names the field.
+`read_message` is the only reader. When it refuses a message, the reason names the field at fault.
 """
 
 import re
@@ -12,29 +12,9 @@ from uuid import uuid5
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
 
 from schemas.events import NAMESPACE
-from schemas.order import (
-    DELIVERY_TYPE_BY_NUMBER,
-    ORDER_SCHEMA,
-    Customer,
-    DeliveryType,
-    Dropoff,
-    Identifier,
-    Instant,
-    Item,
-    Model,
-    Money,
-    Order,
-    Payment,
-    fingerprint,
-)
+from schemas.json_reader import MalformedError, explain, read_object
+from schemas.order import Identifier, Instant, Model, Order
 from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order
-from schemas.reading import MAX_MESSAGE_BYTES, MalformedError, explain, read_object
-
-__all__ = [
-    "DEFAULT_SOURCE", "DELIVERY_TYPE_BY_NUMBER", "MAX_MESSAGE_BYTES", "ORDERING_SCHEMA", "ORDER_SCHEMA", "Cancellation",
-    "Customer", "DeliveryType", "Dropoff", "Envelope", "Identifier", "Instant", "Item", "MalformedError", "Message",
-    "Model", "Money", "Order", "OrderRef", "Payment", "fingerprint", "found_order_message", "read_message",
-]  # fmt: skip
 
 DEFAULT_SOURCE = "platform"
 
@@ -42,7 +22,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", 
 
 
 class OrderRef(Model):
-    """An order named by its id alone: the rest is fetched from the platform."""
+    """An order given by its id alone; the order itself is fetched from the platform."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,7 +30,7 @@ class OrderRef(Model):
 
 
 class Cancellation(Model):
-    """A wish that the order be cancelled."""
+    """A request to cancel an order."""
 
     order_id: Identifier
     reason: str = ""
@@ -59,7 +39,7 @@ class Cancellation(Model):
 
 
 def _traceparent(value: object) -> str | None:
-    # W3C Trace Context 3.2: a header that cannot be read is as if it were not there; it never spoils the message.
+    # W3C Trace Context 3.2: an unreadable header counts as absent and never makes the message unreadable.
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
@@ -81,7 +61,7 @@ class Envelope(Model):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that could be read: who says it, which message it is and what it says."""
+    """A message that was read; `(source, id)` identifies it."""
 
     source: str
     id: str
@@ -92,20 +72,20 @@ class Message:
 
     @property
     def is_backfilled(self) -> bool:
-        """Whether it is our own word about an order that was found at the platform."""
+        """Whether we made this message ourselves, for an order that was found on the platform."""
         return self.id == found_order_message(self.source, self.data.order_id).id
 
 
 def found_order_message(source: str, order_id: str) -> Message:
-    """Write the message of an order whose own never came: always the same one, so that it counts once."""
+    """Return the message for an order whose own never came. It is the same every time, so that it counts once."""
     identity = str(uuid5(NAMESPACE, f"missed\n{source}\n{order_id}"))
     return Message(source=source, id=identity, type="order.placed", data=OrderRef(order_id=order_id))
 
 
 def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:
-    """Read one message from either door: the stream's bytes or the Celery task's dict.
+    """Read one message: the bytes of a stream entry or the dict of a Celery task.
 
-    `project` is what an Ordering order leaves unsaid. Raises MalformedError; its text names the field and no value.
+    `project` supplies what an Ordering order does not contain. Raises MalformedError.
     """
     try:
         envelope = Envelope.model_validate(read_object(raw))
@@ -132,7 +112,7 @@ def _read_data(envelope: Envelope, project: ProjectDefaults) -> Order | OrderRef
 
 
 def _model(envelope: Envelope) -> type[Order | OrderRef | Cancellation] | None:
-    """Tell which of our shapes `data` has; None when it is the platform's own."""
+    """Return the model of `data`; None for an order in the Ordering platform's format."""
     if envelope.type == "order.cancelled":
         return Cancellation
     if envelope.data.keys() == {"order_id"}:
