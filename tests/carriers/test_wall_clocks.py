@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from worker.carriers.borzo.request import timestamp
-from worker.carriers.borzo.wire import event_of
+from worker.carriers.borzo.wire import parse_event
 from worker.carriers.cervo.details import Moment
 from worker.carriers.cervo.details import moment as cervo_moment
 from worker.carriers.deliverit.times import full_moment
@@ -118,6 +118,6 @@ def test_sao_paulo_has_no_summer_time_any_more(instant: str, said: str) -> None:
     ids=["first", "second", "no-zone", "no-such-day"],
 )
 def test_a_time_of_borzos_without_its_offset_is_no_time(said: str, meant: str | None) -> None:
-    event = event_of(b'{"event_datetime": "%s", "order": {"order_id": 7}}' % said.encode())
+    event = parse_event(b'{"event_datetime": "%s", "order": {"order_id": 7}}' % said.encode())
     assert event is not None
     assert event.event_datetime == (utc(meant) if meant else None)

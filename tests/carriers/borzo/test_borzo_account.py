@@ -42,10 +42,10 @@ def test_an_account_is_vetted_for_the_payment_method_that_is_set(
     make: Callable[..., Borzo],
 ) -> None:
     facts = {"allowed_payment_methods": "bank_card,cash"}
-    assert make(payment_method="cash").vet(facts) is None
-    assert make().vet({"allowed_payment_methods": ""}) is None  # nothing told, nothing held against it
+    assert make(payment_method="cash").verify_account(facts) is None
+    assert make().verify_account({"allowed_payment_methods": ""}) is None  # nothing told, nothing held against it
     with pytest.raises(Refused, match=r"^payment_method: Borzo allows this account bank_card, cash$") as refusal:
-        make().vet(facts)
+        make().verify_account(facts)
     assert refusal.value.reason is Reason.CONFIG
 
 
@@ -54,18 +54,18 @@ def test_the_card_that_pays_must_be_one_of_the_accounts(
     make: Callable[..., Borzo], document: Callable[[str], bytes], refused: Listed
 ) -> None:
     reply, ours = Reply(200, document("bank_cards")), make(payment_method="bank_card", bank_card_id=80)
-    call = ours.vet({"allowed_payment_methods": "bank_card"})
+    call = ours.verify_account({"allowed_payment_methods": "bank_card"})
     assert call is not None
     assert (call.operation, call.method, call.path) == (Operation.PROBE, "GET", "/api/business/1.6/bank-cards")
-    ours.read_vetted(reply)
+    ours.read_verification(reply)
     with pytest.raises(Refused) as refusal:
-        make(payment_method="bank_card", bank_card_id=81).read_vetted(reply)
+        make(payment_method="bank_card", bank_card_id=81).read_verification(reply)
     assert (refusal.value.reason, str(refusal.value)) == (
         Reason.CONFIG,
         "bank_card_id: the account has no such card",
     )
     with pytest.raises(Unavailable):
-        ours.read_vetted(refused("service_unavailable"))
+        ours.read_verification(refused("service_unavailable"))
 
 
 def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: AttemptView, now: datetime) -> None:

@@ -119,8 +119,8 @@ def test_the_documents_order_callback_is_read_in_whole(
             ref="1250032",
             codec_state={
                 "point_id": "202686",
-                "order_word": "2024-11-23T12:38:35+00:00 - available",
-                "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
+                "order_status": "2024-11-23T12:38:35+00:00 - available",
+                "delivery_status": "2024-11-23T12:38:35+00:00 - planned",
             },
             price=Price(Decimal("18.00"), "BRL"),
         ),
@@ -144,7 +144,7 @@ def test_the_documents_delivery_callback_is_read_in_whole(
             codec_state={
                 "point_id": "203902",
                 "delivery_id": "11712",
-                "delivery_word": "2024-11-23T12:38:35+00:00 2024-11-23T12:38:35+00:00 active",
+                "delivery_status": "2024-11-23T12:38:35+00:00 2024-11-23T12:38:35+00:00 active",
             },
             price=Price(Decimal("18.00"), "BRL"),
         ),
@@ -231,10 +231,10 @@ def test_a_late_callback_does_not_turn_the_story_back(
     [newer] = codec.read_callback(delivery("parcel_picked_up", 9), attempt, now)
     remembered = replace(attempt, codec_state={**attempt.codec_state, **newer.codec_state})
     [late] = codec.read_callback(delivery("courier_assigned", 5), remembered, now)
-    assert (late.status, late.carrier_time, late.codec_state["delivery_word"]) == (
+    assert (late.status, late.carrier_time, late.codec_state["delivery_status"]) == (
         S.PICKED_UP,
         newer.carrier_time,
-        newer.codec_state["delivery_word"],
+        newer.codec_state["delivery_status"],
     )
 
 

@@ -28,8 +28,8 @@ def _booked(drop: int) -> Booked:
             ref="1250032",
             codec_state={
                 "point_id": str(drop),
-                "order_word": "2024-11-23T12:38:35+00:00 - available",
-                "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
+                "order_status": "2024-11-23T12:38:35+00:00 - available",
+                "delivery_status": "2024-11-23T12:38:35+00:00 - planned",
             },
             price=Price(Decimal("18.00"), "BRL"),
         )

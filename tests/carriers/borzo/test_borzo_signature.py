@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.carriers.borzo import Borzo
-from worker.carriers.borzo.signature import verify
+from worker.carriers.borzo.callbacks import verify_signature
 from worker.carriers.port import Callback
 from worker.errors import Forged
 
@@ -82,4 +82,4 @@ def test_a_body_changed_by_one_byte_is_forged(make: Callable[..., Borzo], docume
 @given(st.binary(max_size=50), st.text(max_size=80))
 def test_no_signature_raises_anything_but_forged(body: bytes, signature: str) -> None:
     with pytest.raises(Forged):
-        verify(body, signature, [SECRET])
+        verify_signature(body, signature, [SECRET])

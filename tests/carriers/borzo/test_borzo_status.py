@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from schemas.status import CancelledBy, Evidence, Reason
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo
-from worker.carriers.borzo.composition import Told, compose
-from worker.carriers.borzo.memory import Known, Word
-from worker.carriers.borzo.status import TABLE
+from worker.carriers.borzo.attempt_state import AttemptMemory, ReportedStatus
+from worker.carriers.borzo.status import STATUS_TABLE, StatusReport, resolve
 from worker.carriers.port import AttemptView, Observation, Raw
 from worker.http.call import Reply
 
@@ -122,7 +121,7 @@ def after(attempt: AttemptView) -> Callable[..., AttemptView]:
 def test_the_table_has_exactly_the_documents_words_and_the_siblings_failed() -> None:
     documented = {f"order:{word}" for word in ORDER_STATUSES}
     documented |= {f"delivery:{word}" for word in DELIVERY_STATUSES + SIBLING}
-    assert set(TABLE) == documented
+    assert set(STATUS_TABLE) == documented
     assert {f"{entity}:{word}" for entity, word, *_ in ROWS} | {"order:completed"} == documented
 
 
@@ -360,28 +359,28 @@ def test_where_the_courier_is_changes_no_status(poll: Poll) -> None:
     assert poll("active", "courier_assigned", courier=courier).status is S.COURIER_ASSIGNED
 
 
-words = st.sampled_from(ORDER_STATUSES + DELIVERY_STATUSES + SIBLING + ["unheard_of"])
+codes = st.sampled_from(ORDER_STATUSES + DELIVERY_STATUSES + SIBLING + ["unheard_of"])
 times = st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@given(st.builds(Word, words, times, st.none() | times, st.booleans()))
-def test_a_word_survives_the_attempts_memory(word: Word) -> None:
-    assert Word.load(word.store()) == word
+@given(st.builds(ReportedStatus, codes, times, st.none() | times, st.booleans()))
+def test_a_status_is_read_back_from_the_codec_state_as_it_was_written(status: ReportedStatus) -> None:
+    assert ReportedStatus.load(status.dump()) == status
 
 
 MESSAGES = st.lists(
-    st.tuples(st.sampled_from(["order", "delivery"]), words, st.integers(0, 30)), min_size=1, max_size=12
+    st.tuples(st.sampled_from(["order", "delivery"]), codes, st.integers(0, 30)), min_size=1, max_size=12
 )
 
 
 def _fold(messages: list[tuple[str, str, int]]) -> Observation | None:
-    known, seen = Known("TAG", "BR", {}), None
+    memory, seen = AttemptMemory("TAG", "BR", {}), None
     for entity, code, minute in messages:
-        word = Word(code, datetime(2024, 11, 23, 12, tzinfo=UTC) + timedelta(minutes=minute))
-        told = Told(word, None, polled=False) if entity == "order" else Told(None, word, polled=False)
-        seen = compose(told, known)
+        status = ReportedStatus(code, datetime(2024, 11, 23, 12, tzinfo=UTC) + timedelta(minutes=minute))
+        order, delivery = (status, None) if entity == "order" else (None, status)
+        seen = resolve(StatusReport(order, delivery, polled=False), memory)
         assert seen is not None
-        known = replace(known, refs={**known.refs, **seen.codec_state})
+        memory = replace(memory, codec_state={**memory.codec_state, **seen.codec_state})
     return seen
 
 

@@ -1,4 +1,4 @@
-"""What a Borzo account's settings are, and which of them cannot be."""
+"""The settings of one account at Borzo, and the checks on them."""
 
 from typing import Literal, Self
 
@@ -63,19 +63,19 @@ class BorzoAccount(CarrierAccount):
 
     @property
     def callback_secrets(self) -> tuple[str, ...]:
-        """The one or two secrets that are good now."""
+        """The one or two secrets that are valid now."""
         text = self.callback_secret.get_secret_value() if self.callback_secret else ""
         return tuple(part.strip() for part in text.split(",") if part.strip())
 
     @field_validator("vehicle_type_id")
     @classmethod
-    def _allowed(cls, number: int) -> int:
+    def _is_allowed(cls, number: int) -> int:
         if number == PUBLIC_TRANSPORT:
             raise ValueError("6 (public transport) is forbidden for new orders")  # B-36
         return number
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _is_complete(self) -> Self:
         if self.payment_method == "bank_card" and self.bank_card_id is None:
             raise ValueError("payment_method bank_card needs a bank_card_id")
         if len(self.callback_secrets) > MAX_SECRETS:

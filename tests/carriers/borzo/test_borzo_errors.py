@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.status import Reason
 from worker.carriers.borzo import Borzo
-from worker.carriers.borzo.faults import PARAMETER_CODES, REQUEST_CODES, after_reading, after_writing
+from worker.carriers.borzo.errors import PARAMETER_CODES, REQUEST_CODES, read_error, write_error
 from worker.carriers.port import Booking
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Reply
@@ -107,19 +107,19 @@ def test_the_tables_have_exactly_the_documents_request_codes() -> None:
 
 @pytest.mark.parametrize("code", DOCUMENTED_CODES)
 def test_each_request_code_says_what_happens_to_a_create(refused: Callable[..., Reply], code: str) -> None:
-    assert _what(after_writing(refused(code))) == ON_CREATE[code]
+    assert _what(write_error(refused(code))) == ON_CREATE[code]
 
 
 @pytest.mark.parametrize("code", DOCUMENTED_CODES)
 def test_each_request_code_says_what_happens_to_a_read(refused: Callable[..., Reply], code: str) -> None:
     kind, detail = ON_CREATE[code]
     expected = {Uncertain: (Unavailable, False), Refused: (Unreadable, None)}.get(kind, (kind, detail))
-    assert _what(after_reading(refused(code))) == expected
+    assert _what(read_error(refused(code))) == expected
 
 
 def test_a_code_we_do_not_know_may_have_done_anything(refused: Callable[..., Reply]) -> None:
-    assert _what(after_writing(refused("brand_new"))) == (Uncertain, None)
-    assert _what(after_reading(refused("brand_new"))) == (Unavailable, False)
+    assert _what(write_error(refused("brand_new"))) == (Uncertain, None)
+    assert _what(read_error(refused("brand_new"))) == (Unavailable, False)
 
 
 @pytest.mark.trap("B-31")
@@ -151,7 +151,7 @@ def test_a_duplicate_proves_nothing_on_a_repeated_create(
 def test_of_several_codes_the_gravest_decides(
     refused: Callable[..., Reply], codes: list[str], expected: tuple[type[CarrierError], object]
 ) -> None:
-    assert _what(after_writing(refused(*codes))) == expected
+    assert _what(write_error(refused(*codes))) == expected
 
 
 DOCUMENTED_PARAMETER_CODES = [
@@ -181,7 +181,7 @@ REASONS: dict[str, Reason] = {
 
 def _refusal(refused: Callable[..., Reply], *codes: str) -> tuple[type[CarrierError], object]:
     tree = {"points": [None, {"address": codes}]}
-    return _what(after_writing(refused("invalid_parameters", parameter_errors=tree)))
+    return _what(write_error(refused("invalid_parameters", parameter_errors=tree)))
 
 
 @pytest.mark.trap("B-45")
@@ -203,7 +203,7 @@ def test_of_several_parameter_codes_the_gravest_decides(refused: Callable[..., R
 
 def test_an_error_text_repeats_nothing_that_is_not_a_code(refused: Callable[..., Reply]) -> None:
     tree = {"Rua da Ana 5": ["Ana lives here"], "points": [{"contact_person": {"phone": ["invalid_phone"]}}]}
-    error = after_writing(refused("invalid_parameters", "+5511900000001 is wrong", parameter_errors=tree))
+    error = write_error(refused("invalid_parameters", "+5511900000001 is wrong", parameter_errors=tree))
     assert str(error) == "invalid_parameters,?; /? ?; /points/0/contact_person/phone invalid_phone"
 
 
@@ -259,6 +259,6 @@ garbage = st.binary(max_size=200) | st.recursive(
 
 @given(st.sampled_from([200, 400, 500]), garbage)
 def test_no_bytes_raise_anything_but_a_carrier_error(status: int, body: bytes) -> None:
-    for error in (after_writing(Reply(status, body)), after_reading(Reply(status, body))):
+    for error in (write_error(Reply(status, body)), read_error(Reply(status, body))):
         assert isinstance(error, CarrierError)
         assert len(str(error)) <= 300

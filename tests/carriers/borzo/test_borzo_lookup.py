@@ -38,7 +38,7 @@ def test_a_lost_order_is_found_by_its_tag(
         raw=Raw("delivery", "planned", None),
         detail="pending_verification",
         ref="1250032",
-        codec_state={"order_word": f"{AT} new", "delivery_word": f"{AT} planned", "point_id": "202686"},
+        codec_state={"order_status": f"{AT} new", "delivery_status": f"{AT} planned", "point_id": "202686"},
     )
     seen = replace(seen, raw=Raw("delivery", "planned"))
     assert reading == Reading(observations={doubtful.id: (seen,)})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.borzo.listing import load_groups, store_groups
+from worker.carriers.borzo.listing import dump_groups, load_groups
 from worker.carriers.port import AttemptView, Courier, Observation, Price, Proof, Raw, Reading
 from worker.errors import CarrierError, Unavailable, Unreadable
 from worker.http.call import Call, Operation, Reply
@@ -54,7 +54,7 @@ def test_the_documented_list_is_read_in_whole(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),
         ref="1250032",
-        codec_state={"order_word": f"{AT} available", "delivery_word": f"{AT} planned", "point_id": "202686"},
+        codec_state={"order_status": f"{AT} available", "delivery_status": f"{AT} planned", "point_id": "202686"},
         price=Price(Decimal("18.00"), "BRL"),
     )
     refs = {**seen.codec_state, "point_id": "202695"}
@@ -96,8 +96,8 @@ def test_everything_beside_the_status_is_read_too(
         codec_state={
             "point_id": "202686",
             "delivery_id": "11712",
-            "order_word": f"{AT} completed",
-            "delivery_word": f"{AT[:-1]}{changed_at.isoformat()} finished",
+            "order_status": f"{AT} completed",
+            "delivery_status": f"{AT[:-1]}{changed_at.isoformat()} finished",
             "picked_up_seen": "1",
         },
         courier=Courier("Name Surname", "+5511900000001", latitude=-23.562747, longitude=-46.6576753),
@@ -206,7 +206,7 @@ def test_a_single_refused_id_is_unreadable(codec: Borzo, attempt: AttemptView, r
 
 @given(st.lists(st.lists(st.integers(1, 99).map(str), min_size=1, max_size=4).map(tuple), max_size=5))
 def test_groups_survive_the_memo(groups: list[tuple[str, ...]]) -> None:
-    assert load_groups(store_groups(groups)) == groups
+    assert load_groups(dump_groups(groups)) == groups
 
 
 @pytest.mark.parametrize(

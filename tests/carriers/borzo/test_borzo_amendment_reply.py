@@ -27,7 +27,7 @@ def test_the_documented_answer_shows_the_order_as_it_is_now(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),
         ref="1250032",
-        codec_state={"order_word": f"{at} available", "delivery_word": f"{at} planned", "point_id": "202686"},
+        codec_state={"order_status": f"{at} available", "delivery_status": f"{at} planned", "point_id": "202686"},
         price=Price(Decimal("18.00"), "BRL"),
     )
 

@@ -215,7 +215,7 @@ def test_what_is_no_documented_answer_tells_nothing(
         lambda: codec.read_quote(reply, now),
         lambda: codec.read_labels(reply, attempt),
         lambda: codec.read_location(reply, attempt),
-        lambda: codec.read_vetted(reply),
+        lambda: codec.read_verification(reply),
     ]
     for read in reads:
         with pytest.raises(Unreadable):

@@ -140,8 +140,8 @@ def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send
 
 
 def test_the_accounts_settings_are_vetted(codec: Borzo, make: Callable[..., Borzo], send: Send) -> None:
-    call = codec.vet(codec.read_probe(send(codec.probe())))
+    call = codec.verify_account(codec.read_probe(send(codec.probe())))
     assert call is not None
-    codec.read_vetted(send(call))
+    codec.read_verification(send(call))
     with pytest.raises(Refused):
-        make(**EVERYTHING | {"bank_card_id": 81}).read_vetted(send(call))
+        make(**EVERYTHING | {"bank_card_id": 81}).read_verification(send(call))
