@@ -31,21 +31,21 @@ class BorzoAccount(CarrierAccount):
     cash_paid_at: Literal["pickup", "dropoff"] = "pickup"
     """Where the courier is paid, for `cash`."""
     cod: bool = True
-    """Collect at the door what is not paid; Borzo wants an agreement for it. Else such orders are not sent to Borzo."""
+    """Collect unpaid amounts at the door, which needs an agreement with Borzo; without it, such orders are refused."""
     cod_voucher: bool = False
-    """Have the courier give a receipt for it; every item then needs its price."""
+    """Have the courier hand over a receipt for the amount; every item then needs its price."""
     backpayment_details: str = Field(default="", max_length=5000)
-    """Where Borzo is to pay what was collected."""
+    """Where Borzo pays out what was collected."""
     packages: bool = False
-    """Tell Borzo the lines of an order."""
+    """Send the lines of an order."""
     insurance: Literal["none", "order"] = "none"
     """Insure nothing, or the order's amount."""
     vehicle_type_id: int = 8
     """Borzo's number for the vehicle."""
     total_weight_kg: int = Field(default=0, ge=0)
-    """Whole kilograms that an order may weigh; 0 says nothing about it."""
+    """Whole kilograms that an order may weigh; 0 is not sent."""
     loaders_count: int = Field(default=0, ge=0, le=MAX_LOADERS)
-    """Loaders for every order, the driver among them."""
+    """Loaders for every order, including the driver."""
     motobox: bool = False
     """Ask for a courier with a motobox."""
     thermobox: bool = False
@@ -55,11 +55,11 @@ class BorzoAccount(CarrierAccount):
     notify_client: bool = False
     """Let Borzo send SMS to the owner of the account."""
     notify_recipient: bool = False
-    """Let Borzo send SMS to the people at both addresses."""
+    """Let Borzo send SMS to the contacts at both addresses."""
     quote_first: bool = False
-    """Ask for the price before every create, and do not send what would be refused."""
+    """Ask for the price before every create, and do not send an order that would be refused."""
     timezone: Zone = "America/Sao_Paulo"
-    """The zone for times that carry none."""
+    """The zone in which times are sent."""
 
     @property
     def callback_secrets(self) -> tuple[str, ...]:
