@@ -39,7 +39,7 @@ def shape(call: Call) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("carrier", CODECS)
-def test_a_carrier_is_sent_just_what_the_customer_wrote(carrier: str, text: str) -> None:
+def test_a_carrier_is_sent_exactly_what_the_customer_wrote(carrier: str, text: str) -> None:
     call = CODECS[carrier].book(booking(name=text, notes=text), NOW)
     name, notes = SAID[carrier](call.body)
     assert (name, notes.removeprefix(f"#{booking().reference} 2011 / ")) == (text, text)
@@ -47,14 +47,14 @@ def test_a_carrier_is_sent_just_what_the_customer_wrote(carrier: str, text: str)
 
 @pytest.mark.parametrize("text", [*TEXTS, BROKEN])
 @pytest.mark.parametrize("carrier", CODECS)
-def test_no_text_reaches_a_header_or_the_address_of_a_request(carrier: str, text: str) -> None:
+def test_no_text_reaches_the_headers_or_the_path_of_a_request(carrier: str, text: str) -> None:
     codec = CODECS[carrier]
     strange = booking(text, text, street=f"{text} 7", unit=text, city=text)
     assert shape(codec.book(strange, NOW)) == shape(codec.book(booking(), NOW))
 
 
 @pytest.mark.parametrize("carrier", ["cervo", "form", "json"])
-def test_what_is_no_letter_is_a_space_to_carriers_that_want_one_line(carrier: str) -> None:
+def test_control_characters_are_spaces_for_carriers_that_take_one_line(carrier: str) -> None:
     name, _ = SAID[carrier](CODECS[carrier].book(booking(name=BROKEN), NOW).body)
     assert name == "Jane X-Evil: 1 GET / HTTP/1.1"
 
@@ -85,7 +85,7 @@ def _sent(carrier: str, wanted: Booking) -> bytes | str:
 
 
 @pytest.mark.trap("B-39")
-def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refused_beyond() -> None:
+def test_an_address_of_four_byte_letters_is_sent_whole_up_to_the_limit_and_refused_beyond() -> None:
     codec, rest = CODECS["borzo"], len(", Odense C, 5000")
     whole = json.loads(codec.book(booking(street="🍕" * (350 - rest)), NOW).body)["points"][1]["address"]
     assert whole == "🍕" * (350 - rest) + ", Odense C, 5000"
@@ -95,7 +95,7 @@ def test_an_address_of_letters_of_four_bytes_is_whole_up_to_the_limit_and_refuse
 
 @pytest.mark.trap("C-20", "O-24")
 @pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
-def test_notes_are_cut_between_letters_however_many_bytes_a_letter_has(carrier: str, most: int) -> None:
+def test_notes_are_cut_between_letters_of_any_number_of_bytes(carrier: str, most: int) -> None:
     _, notes = SAID[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)
     tag = f"#{booking().reference} 2011 / " if most == 250 else ""
     assert notes == tag + "🍕" * (most - len(tag))

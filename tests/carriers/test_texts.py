@@ -19,7 +19,7 @@ ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv
         ("é" * 999, "é" * 300),
     ],
 )
-def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
+def test_a_single_line_can_be_stored(text: str, told: str) -> None:
     assert single_line(text) == told
 
 
@@ -38,7 +38,7 @@ def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
         ("Telephone cannot be empty", "Telephone cannot be empty"),
     ],
 )
-def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, told: str) -> None:
+def test_the_customer_is_removed_from_a_machines_text_and_nothing_else_is(text: str, told: str) -> None:
     assert redact_customer(text, ORDER) == told
 
 
@@ -51,5 +51,5 @@ def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, tol
         ("see https://x.example/jane", "see ***"),
     ],
 )
-def test_what_a_person_wrote_names_nobody(text: str, told: str) -> None:
+def test_names_and_contacts_are_removed_from_a_persons_text(text: str, told: str) -> None:
     assert redact_all(text, ORDER) == told

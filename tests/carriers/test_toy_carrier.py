@@ -55,7 +55,7 @@ def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyServer) -> I
     made.close()
 
 
-def test_the_page_on_adding_a_carrier_names_the_toys_files_and_its_line_in_the_registry() -> None:
+def test_the_page_on_adding_a_carrier_lists_the_toys_files_and_its_line_in_the_registry() -> None:
     page = (ROOT / "docs" / "adding-a-carrier.md").read_text()
     named = set(re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE))
     made = {path.name for path in (ROOT / "tests/carriers/toy").glob("*.py")}
@@ -65,7 +65,7 @@ def test_the_page_on_adding_a_carrier_names_the_toys_files_and_its_line_in_the_r
     assert {name.upper() for name in ToyAccount.model_fields} >= set(re.findall(r"CARRIERS__TOY__(\w+)=", page))
 
 
-def test_an_order_lives_its_whole_life_at_a_carrier_of_ones_own(street: Simulation, toy: ToyServer) -> None:
+def test_an_order_is_delivered_by_a_new_carrier(street: Simulation, toy: ToyServer) -> None:
     street.place(carriers=["toy"])
     street.until(lambda it: it.status() == "delivered")
     assert street.told() == ["queued", "created", "courier_assigned", "picked_up", "delivered"]
@@ -74,7 +74,7 @@ def test_an_order_lives_its_whole_life_at_a_carrier_of_ones_own(street: Simulati
     ] * 4
 
 
-def test_a_cancel_is_carried_to_it_and_believed_when_a_read_shows_it(street: Simulation, toy: ToyServer) -> None:
+def test_a_cancel_is_sent_to_a_new_carrier_and_confirmed_by_a_read(street: Simulation, toy: ToyServer) -> None:
     street.place(carriers=["toy"], ready_at="2026-11-21T18:00:00+00:00")
     street.until(lambda it: it.status() == "created")
     street.cancel()
@@ -85,7 +85,7 @@ def test_a_cancel_is_carried_to_it_and_believed_when_a_read_shows_it(street: Sim
 # --- the price before a create ---
 
 
-def test_an_order_that_its_price_says_would_be_refused_is_not_sent_and_the_next_carrier_is_asked(
+def test_an_order_that_is_not_orderable_by_its_quote_goes_to_the_next_carrier(
     street: Simulation, toy: ToyServer
 ) -> None:
     toy.problem = "address"
@@ -96,7 +96,7 @@ def test_an_order_that_its_price_says_would_be_refused_is_not_sent_and_the_next_
     assert (toy.creates, toy.prices, [carrier for carrier, _ in street.ledger()]) == (0, 1, ["cervo"])
 
 
-def test_a_price_that_cannot_be_had_holds_no_create_up_and_is_not_asked_for_again_at_once(
+def test_an_unavailable_price_delays_no_create_and_is_not_requested_again_at_once(
     street: Simulation, toy: ToyServer
 ) -> None:
     toy.silent = True
@@ -106,16 +106,14 @@ def test_a_price_that_cannot_be_had_holds_no_create_up_and_is_not_asked_for_agai
     assert (street.status("2011"), street.status("2012"), toy.creates, toy.prices) == ("created", "created", 2, 1)
 
 
-def test_a_price_that_was_told_a_moment_ago_is_not_asked_for_again(street: Simulation, toy: ToyServer) -> None:
+def test_a_recent_price_is_not_requested_again(street: Simulation, toy: ToyServer) -> None:
     toy.busy = True
     street.place(carriers=["toy"])
     street.until(lambda _: toy.creates == 2)
     assert toy.prices == 1
 
 
-def test_a_price_that_somebody_asked_for_is_the_one_looked_at_before_the_create(
-    street: Simulation, toy: ToyServer
-) -> None:
+def test_the_price_of_an_operators_quote_is_used_before_the_create(street: Simulation, toy: ToyServer) -> None:
     street.place(carriers=["toy"], deliver_at="2026-11-21T19:00:00+00:00")
     waiting = street.delivery()
     assert waiting.store is not None

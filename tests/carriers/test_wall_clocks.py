@@ -36,11 +36,11 @@ def utc(text: str) -> datetime:
     ],
     ids=["autumn-first", "autumn-second", "spring-gap", "riyadh", "leap-day", "new-year", "2038"],
 )
-def test_a_time_of_cervos_is_the_last_such_that_has_come(said: str, now: str, zone: str, meant: str) -> None:
+def test_a_time_of_cervo_is_the_latest_that_has_passed(said: str, now: str, zone: str, meant: str) -> None:
     assert cervo_moment(said, zone, utc(now)) == Moment(utc(meant), zone)
 
 
-def test_news_of_the_second_autumn_hour_is_newer_than_that_of_the_first() -> None:
+def test_the_second_autumn_hour_is_later_than_the_first() -> None:
     first = cervo_moment("2026-10-25 02:50", "Europe/Copenhagen", utc("2026-10-25T00:51")).at
     second = cervo_moment("2026-10-25 02:10", "Europe/Copenhagen", utc("2026-10-25T01:11")).at
     assert first is not None
@@ -48,7 +48,7 @@ def test_news_of_the_second_autumn_hour_is_newer_than_that_of_the_first() -> Non
     assert first < second
 
 
-def test_a_day_that_does_not_exist_is_no_time() -> None:
+def test_a_date_that_does_not_exist_is_no_time() -> None:
     assert cervo_moment("2027-02-29 10:00", "Asia/Riyadh", utc("2027-03-01T10:00")) == Moment(
         notes=("time_unreadable",)
     )
@@ -69,7 +69,7 @@ def test_a_day_that_does_not_exist_is_no_time() -> None:
     ],
     ids=["autumn", "spring-gap", "leap-day", "no-leap-day", "2038"],
 )
-def test_a_date_and_time_of_deliverits_is_the_first_such_on_the_wall(said: str, meant: str | None) -> None:
+def test_a_date_and_time_of_deliverit_is_the_first_of_that_clock_time(said: str, meant: str | None) -> None:
     assert full_moment(said, COPENHAGEN) == (utc(meant) if meant else None)
 
 
@@ -84,7 +84,7 @@ def test_a_date_and_time_of_deliverits_is_the_first_such_on_the_wall(said: str, 
     ],
     ids=["new-year", "back-to-the-old", "into-the-leap-day", "out-of-it"],
 )
-def test_a_clock_face_rolls_over_the_calendar_s_rare_nights(said: str, anchor: str, meant: str) -> None:
+def test_a_clock_time_rolls_over_on_rare_dates(said: str, anchor: str, meant: str) -> None:
     assert deliverit_moment(said, utc(anchor), COPENHAGEN) == utc(meant)
 
 
@@ -102,7 +102,7 @@ def test_a_clock_face_rolls_over_the_calendar_s_rare_nights(said: str, anchor: s
     ],
     ids=["once-the-first-night-of-summer", "once-the-last", "new-year", "2038"],
 )
-def test_sao_paulo_has_no_summer_time_any_more(instant: str, said: str) -> None:
+def test_sao_paulo_has_no_summer_time(instant: str, said: str) -> None:
     assert timestamp(utc(instant), ZoneInfo("America/Sao_Paulo")) == said
 
 
@@ -117,7 +117,7 @@ def test_sao_paulo_has_no_summer_time_any_more(instant: str, said: str) -> None:
     ],
     ids=["first", "second", "no-zone", "no-such-day"],
 )
-def test_a_time_of_borzos_without_its_offset_is_no_time(said: str, meant: str | None) -> None:
+def test_a_time_of_borzo_without_an_offset_is_no_time(said: str, meant: str | None) -> None:
     event = parse_event(b'{"event_datetime": "%s", "order": {"order_id": 7}}' % said.encode())
     assert event is not None
     assert event.event_datetime == (utc(meant) if meant else None)

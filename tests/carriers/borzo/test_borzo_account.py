@@ -18,7 +18,7 @@ Listed = Callable[..., Reply]
 
 
 @pytest.mark.trap("B-55")
-def test_the_documented_client_tells_the_payment_methods_and_nothing_personal(
+def test_the_documented_client_profile_gives_the_payment_methods_and_nothing_personal(
     codec: Borzo, document: Callable[[str], bytes]
 ) -> None:
     call = codec.probe()
@@ -26,19 +26,19 @@ def test_the_documented_client_tells_the_payment_methods_and_nothing_personal(
     assert codec.read_probe(Reply(200, document("client"))) == {"allowed_payment_methods": "bank_card,cash"}
 
 
-def test_a_successful_probe_without_details_is_still_one(codec: Borzo, document: Callable[[str], bytes]) -> None:
+def test_a_probe_without_details_is_a_success(codec: Borzo, document: Callable[[str], bytes]) -> None:
     assert codec.read_probe(Reply(200, document("root"))) == {"allowed_payment_methods": ""}
 
 
 @pytest.mark.trap("B-01", "B-02")
-def test_a_bad_token_shuts_the_account_out(codec: Borzo, refused: Listed) -> None:
+def test_an_invalid_token_pauses_the_account(codec: Borzo, refused: Listed) -> None:
     with pytest.raises(Unavailable) as error:
         codec.read_probe(refused("invalid_auth_token"))
     assert error.value.account
 
 
 @pytest.mark.trap("B-34")
-def test_an_account_is_vetted_for_the_payment_method_that_is_set(
+def test_the_payment_method_must_be_one_that_the_account_may_use(
     make: Callable[..., Borzo],
 ) -> None:
     facts = {"allowed_payment_methods": "bank_card,cash"}
@@ -50,7 +50,7 @@ def test_an_account_is_vetted_for_the_payment_method_that_is_set(
 
 
 @pytest.mark.trap("B-34", "B-55")
-def test_the_card_that_pays_must_be_one_of_the_accounts(
+def test_the_bank_card_must_be_one_of_the_accounts(
     make: Callable[..., Borzo], document: Callable[[str], bytes], refused: Listed
 ) -> None:
     reply, ours = Reply(200, document("bank_cards")), make(payment_method="bank_card", bank_card_id=80)
@@ -126,7 +126,7 @@ def test_the_account_has_the_published_defaults() -> None:
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], fault: str) -> None:
+def test_an_invalid_setting_is_refused(settings: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         BorzoAccount.model_validate({"name": "borzo", "kind": "borzo", "token": "t", **settings})
 
@@ -145,7 +145,7 @@ def test_a_codec_takes_only_its_own_kind_of_account() -> None:
     ],
     ids=["polling", "callbacks"],
 )
-def test_callbacks_make_polling_a_safety_net(make: Callable[..., Borzo], secret: str | None, cadence: Cadence) -> None:
+def test_polling_is_slower_with_callbacks(make: Callable[..., Borzo], secret: str | None, cadence: Cadence) -> None:
     assert make(callback_secret=secret).capabilities == Capabilities(
         find=True, cadence=cadence, track_batch=50, max_creates=2, callbacks="signed", amends=True
     )

@@ -82,7 +82,7 @@ def placed(codec: Borzo, wanted: Booking, attempt: AttemptView, send: Send) -> A
     return replace(attempt, order=wanted.order, pickup_at=wanted.pickup_at, ref=seen.ref, codec_state=seen.codec_state)
 
 
-def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wanted: Booking, send: Send) -> None:
+def test_a_price_is_quoted_and_an_invalid_order_is_not_orderable(codec: Borzo, wanted: Booking, send: Send) -> None:
     assert codec.read_quote(send(codec.quote(wanted, START)), START) == Quote(Price(Decimal("18.00"), "BRL"))
     call = codec.quote(wanted, START)
     faulty = replace(call, body=call.body.replace(b'"standard"', b'"overnight"'))
@@ -95,7 +95,9 @@ def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wante
 
 
 @pytest.mark.trap("B-95", "B-96", "B-98")
-def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, placed: AttemptView, send: Send) -> None:
+def test_a_repeated_change_has_no_further_effect_and_keeps_all_other_values(
+    codec: Borzo, placed: AttemptView, send: Send
+) -> None:
     before: list[dict[str, Any]] = json.loads(send(codec.before_amend(placed, START)).body)["orders"][0]["points"]
     data = placed.order.model_dump(mode="json")
     moved = {"street": "Rua Augusta, 5", "city": "São Paulo - SP", "latitude": -23.55, "longitude": -46.65}
@@ -139,7 +141,7 @@ def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send
     assert places >= {None, (-23.562747, -46.6576753)}  # not yet on the way, and at the door
 
 
-def test_the_accounts_settings_are_vetted(codec: Borzo, make: Callable[..., Borzo], send: Send) -> None:
+def test_the_settings_of_the_account_are_verified(codec: Borzo, make: Callable[..., Borzo], send: Send) -> None:
     call = codec.verify_account(codec.read_probe(send(codec.probe())))
     assert call is not None
     codec.read_verification(send(call))

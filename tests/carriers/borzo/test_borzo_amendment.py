@@ -79,7 +79,7 @@ Amend = Callable[..., dict[str, Any] | None]
 
 
 @pytest.mark.trap("B-95", "B-98")
-def test_a_change_begins_with_a_read_and_names_every_point(
+def test_a_change_begins_with_a_read_and_lists_every_point(
     codec: Borzo, changed: Changed, standing: Standing, listed: Replies, now: datetime
 ) -> None:
     assert isinstance(codec, Amends)
@@ -142,7 +142,7 @@ OURS = {"point_id": 202686}
     ],
     ids=["nothing", "no news", "number", "customer", "place", "address", "note", "money", "time"],
 )
-def test_only_what_the_order_changes_is_changed(
+def test_only_values_that_differ_are_changed(
     changed: Changed,
     standing: Standing,
     amend: Amend,
@@ -160,14 +160,14 @@ def test_only_what_the_order_changes_is_changed(
     assert amend(ours, standing()) == (expected or None)
 
 
-def test_what_was_changed_once_is_not_changed_again(
+def test_an_applied_change_is_not_repeated(
     changed: Changed, standing: Standing, amend: Amend, booking_of: Callable[..., Booking]
 ) -> None:
     order = {"customer": {"name": "Rui", "phone": "11 90000-0002"}, "payment": OWED, "notes": "Sem cebola"}
     assert amend(changed(**order), standing(wanted=booking_of(order=order))) is None
 
 
-def test_money_that_was_paid_since_is_not_collected(
+def test_an_order_that_was_paid_since_is_not_collected(
     changed: Changed, standing: Standing, amend: Amend, booking_of: Callable[..., Booking]
 ) -> None:
     body = amend(changed(), standing(wanted=booking_of(order={"payment": OWED})))
@@ -176,9 +176,7 @@ def test_money_that_was_paid_since_is_not_collected(
 
 
 @pytest.mark.trap("B-95", "B-96")
-def test_points_and_packages_that_others_made_are_kept_as_they_stand(
-    changed: Changed, amend: Amend, document: Documents
-) -> None:
+def test_points_and_packages_of_others_are_kept(changed: Changed, amend: Amend, document: Documents) -> None:
     raw = json.loads(document("edit_order_packages") + b"}")["order"]
     raw["points"].append({"point_id": 202688, "is_return_point": True, "packages": [{"order_package_id": 5}]})
     body = amend(changed(dropoff=NEW, order_number="9", items=[]), raw)
@@ -218,7 +216,7 @@ def test_points_and_packages_that_others_made_are_kept_as_they_stand(
     ],
     ids=["same", "one less", "another number", "none", "one more"],
 )
-def test_lines_change_with_the_order_and_none_is_ever_added(
+def test_packages_change_with_the_order_and_none_is_ever_added(
     make: Callable[..., Borzo],
     booking_of: Callable[..., Booking],
     changed: Changed,
@@ -235,7 +233,7 @@ def test_lines_change_with_the_order_and_none_is_ever_added(
     assert body["points"][1] == OURS | {"packages": kept if packages is None else packages}
 
 
-def test_a_line_whose_price_is_not_known_any_more_does_not_keep_the_old_one(
+def test_a_package_whose_price_is_unknown_now_loses_the_old_price(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
 ) -> None:
     codec = make(packages=True)
@@ -249,7 +247,7 @@ def test_a_line_whose_price_is_not_known_any_more_does_not_keep_the_old_one(
 
 
 @pytest.mark.trap("B-40", "B-98")
-def test_an_order_that_stands_for_later_is_not_taken_for_one_that_is_wanted_at_once(
+def test_an_order_for_later_cannot_be_changed_into_one_for_now(
     booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
 ) -> None:
     later, wanted = {"deliver_at": "2024-11-23T21:00:00Z"}, datetime(2024, 11, 23, 20, 30, tzinfo=UTC)
@@ -260,7 +258,7 @@ def test_an_order_that_stands_for_later_is_not_taken_for_one_that_is_wanted_at_o
 
 
 @pytest.mark.trap("B-35", "B-95")
-def test_a_receipt_that_would_need_another_line_is_left_to_a_person(
+def test_a_change_whose_receipt_needs_another_package_is_refused(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], changed: Changed, standing: Standing, amend: Amend
 ) -> None:
     codec, order = make(cod_voucher=True), {"payment": OWED, "items": PIECES}
@@ -312,7 +310,7 @@ def test_nothing_is_changed_once_the_courier_has_the_goods(
 
 @pytest.mark.trap("B-74", "B-95")
 @pytest.mark.parametrize("spoil", ["a point", "its id", "a package", "no package", "packages", "our point"])
-def test_an_order_that_cannot_be_named_whole_is_not_touched(
+def test_an_order_that_an_edit_cannot_list_completely_is_not_changed(
     changed: Changed, standing: Standing, amend: Amend, spoil: str
 ) -> None:
     raw, ours = standing(), changed(notes="x")
@@ -334,7 +332,7 @@ def test_an_order_that_cannot_be_named_whole_is_not_touched(
         amend(ours, raw)
 
 
-def test_what_was_not_read_is_not_changed(
+def test_an_order_that_was_not_read_is_not_changed(
     codec: Borzo, changed: Changed, listed: Replies, refused: Replies, now: datetime
 ) -> None:
     ours = changed(notes="x")
@@ -352,7 +350,7 @@ def test_what_was_not_read_is_not_changed(
         codec.before_amend(replace(ours, ref=None), now)
 
 
-def test_an_order_that_borzo_could_not_be_sent_is_no_change_either(
+def test_a_change_to_an_order_that_borzo_would_refuse_is_refused(
     changed: Changed, standing: Standing, amend: Amend
 ) -> None:
     with pytest.raises(Refused, match=r"^customer\.phone"):
@@ -412,7 +410,7 @@ anything = st.dictionaries(
 
 
 @given(anything)
-def test_whatever_stands_raises_nothing_but_carrier_errors(raw: Any) -> None:
+def test_an_arbitrary_current_order_raises_nothing_but_carrier_errors(raw: Any) -> None:
     at = datetime(2024, 11, 23, 12, tzinfo=UTC)
     attempt = AttemptView(ATTEMPT_ID, 1, "borzo", "created", Order(**ORDER), STORE, at, at, ref="5")
     codec = make_codec()

@@ -17,7 +17,7 @@ Replies = Callable[..., Reply]
 
 
 @pytest.mark.parametrize("sample", ["edit_order_times", "edit_order_packages"])
-def test_the_documented_answer_shows_the_order_as_it_is_now(
+def test_the_documented_answer_shows_the_current_order(
     codec: Borzo, attempt: AttemptView, document: Documents, now: datetime, sample: str
 ) -> None:
     with pytest.raises(Uncertain):
@@ -53,7 +53,7 @@ def test_an_answer_about_another_order_shows_nothing(
         ("invalid_auth_token", Unavailable),
     ],
 )
-def test_each_code_says_what_became_of_a_change(
+def test_each_code_has_its_error_for_a_change(
     codec: Borzo, attempt: AttemptView, refused: Replies, now: datetime, code: str, error: type[CarrierError]
 ) -> None:
     with pytest.raises(error):

@@ -70,13 +70,13 @@ def follow(codec: Borzo, attempt: AttemptView, now: datetime) -> Callable[..., l
     return read
 
 
-def test_the_documents_callbacks_name_their_order(codec: Borzo, document: Callable[[str], bytes]) -> None:
+def test_the_documented_callbacks_identify_their_order(codec: Borzo, document: Callable[[str], bytes]) -> None:
     keys = [codec.callback_key(_callback(document(name))) for name in ("order_callback", "delivery_callback")]
     assert keys == [CallbackKey(ref="1250032")] * 2
 
 
 @pytest.mark.trap("B-86", "B-88")
-def test_our_tag_names_the_attempt(
+def test_our_reference_identifies_the_attempt(
     codec: Borzo, attempt: AttemptView, order: Callable[..., Callback], delivery: Callable[..., Callback]
 ) -> None:
     tagged = delivery("planned", client_order_id=attempt.reference)
@@ -88,7 +88,9 @@ def test_our_tag_names_the_attempt(
     ]
 
 
-def test_a_reference_that_is_no_tag_names_no_attempt(codec: Borzo, delivery: Callable[..., Callback]) -> None:
+def test_a_client_order_id_that_is_no_reference_identifies_no_attempt(
+    codec: Borzo, delivery: Callable[..., Callback]
+) -> None:
     assert codec.callback_key(delivery("planned", client_order_id="2011")) == CallbackKey(ref="1250032")
 
 
@@ -102,12 +104,12 @@ def test_a_body_without_order_or_delivery_is_unreadable(
         codec.read_callback(_callback(body), attempt, now)
 
 
-def test_a_delivery_that_names_nothing_is_unreadable(codec: Borzo, delivery: Callable[..., Callback]) -> None:
+def test_a_delivery_without_any_id_is_unreadable(codec: Borzo, delivery: Callable[..., Callback]) -> None:
     with pytest.raises(Unreadable):
         codec.callback_key(delivery("planned", order_id=None))
 
 
-def test_the_documents_order_callback_is_read_in_whole(
+def test_the_documented_order_callback_is_read_completely(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
     assert codec.read_callback(_callback(document("order_callback")), attempt, now) == (
@@ -128,7 +130,7 @@ def test_the_documents_order_callback_is_read_in_whole(
 
 
 @pytest.mark.trap("B-89")
-def test_the_documents_delivery_callback_is_read_in_whole(
+def test_the_documented_delivery_callback_is_read_completely(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
     ours = replace(attempt, codec_state={"point_id": "203902"})
@@ -152,14 +154,14 @@ def test_the_documents_delivery_callback_is_read_in_whole(
 
 
 @pytest.mark.trap("B-74", "B-88")
-def test_a_delivery_of_another_point_is_only_a_hint(
+def test_a_delivery_of_another_point_reports_nothing(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     assert codec.read_callback(delivery("finished", point_id=9), attempt, now) == ()
 
 
 @pytest.mark.trap("B-88")
-def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
+def test_a_delivery_is_recognised_by_point_reference_or_delivery_id(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     blank, known = replace(attempt, codec_state={}), replace(attempt, codec_state={"delivery_id": "11712"})
@@ -173,7 +175,7 @@ def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
     assert [len(observations) for observations in seen] == [1, 1, 1, 0]
 
 
-def test_another_order_with_our_tag_never_changes_the_attempt(
+def test_another_order_with_our_reference_never_changes_the_attempt(
     codec: Borzo,
     attempt: AttemptView,
     order: Callable[..., Callback],
@@ -186,7 +188,7 @@ def test_another_order_with_our_tag_never_changes_the_attempt(
 
 
 @pytest.mark.trap("B-86")
-def test_a_callback_may_overtake_the_answer_to_the_create(
+def test_a_callback_may_arrive_before_the_answer_to_the_create(
     codec: Borzo,
     doubtful: AttemptView,
     order: Callable[..., Callback],
@@ -225,7 +227,7 @@ def test_order_and_delivery_callbacks_are_read_together(
 
 
 @pytest.mark.trap("B-84")
-def test_a_late_callback_does_not_turn_the_story_back(
+def test_a_late_callback_does_not_move_the_status_back(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     [newer] = codec.read_callback(delivery("parcel_picked_up", 9), attempt, now)
@@ -239,7 +241,7 @@ def test_a_late_callback_does_not_turn_the_story_back(
 
 
 @pytest.mark.trap("B-84")
-def test_within_one_second_the_higher_rank_is_the_newer(
+def test_within_one_second_the_status_of_higher_rank_is_the_newer(
     follow: Callable[..., list[S | None]], delivery: Callable[..., Callback]
 ) -> None:
     assert follow(delivery("courier_at_pickup"), delivery("courier_departed")) == [S.PICKUP_ARRIVED] * 2
@@ -256,7 +258,9 @@ def test_a_late_reactivated_reopens_nothing(
 
 
 @pytest.mark.trap("B-67")
-def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order: Callable[..., Callback]) -> None:
+def test_a_cancelled_order_can_be_reactivated(
+    follow: Callable[..., list[S | None]], order: Callable[..., Callback]
+) -> None:
     assert follow(order("canceled", 1), order("reactivated", 2), order("active", 3)) == [
         S.CANCELLED,
         S.CREATED,
@@ -265,7 +269,7 @@ def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order
 
 
 @pytest.mark.trap("B-65")
-def test_a_completed_callback_alone_delivers_nothing(
+def test_a_callback_alone_never_confirms_a_completed_order(
     follow: Callable[..., list[S | None]], order: Callable[..., Callback]
 ) -> None:  # B-65: the extra read is a read, not a second callback
     assert follow(order("completed", 1), order("completed", 2)) == [None, None]
@@ -292,7 +296,7 @@ def test_proof_of_delivery_comes_with_the_delivery(
     )
 
 
-def test_an_undated_callback_is_given_no_time_of_its_own(
+def test_a_callback_without_a_time_gets_none(
     codec: Borzo, attempt: AttemptView, order_of: Callable[..., dict[str, Any]], now: datetime
 ) -> None:
     [seen] = codec.read_callback(_callback({"order": order_of(status="active")}), attempt, now)
@@ -300,7 +304,7 @@ def test_an_undated_callback_is_given_no_time_of_its_own(
 
 
 @given(st.binary(max_size=80))
-def test_garbage_in_a_callback_is_unreadable(body: bytes) -> None:
+def test_arbitrary_bytes_in_a_callback_are_unreadable(body: bytes) -> None:
     codec = Borzo(Borzo.account_type.model_validate({"name": "b", "kind": "borzo", "token": "t"}), {})
     with pytest.raises(Unreadable):
         codec.callback_key(_callback(body))

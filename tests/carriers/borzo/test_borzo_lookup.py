@@ -26,7 +26,7 @@ def _row(order_of: Orders, order_id: int, minutes: float = 0, **fields: Any) -> 
 
 
 @pytest.mark.trap("B-30", "B-60")
-def test_a_lost_order_is_found_by_its_tag(
+def test_an_order_with_an_unknown_outcome_is_found_by_our_reference(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -45,7 +45,7 @@ def test_a_lost_order_is_found_by_its_tag(
 
 
 @pytest.mark.parametrize("status", ["unheard_of", "completed", None])
-def test_a_found_order_exists_whatever_it_says(
+def test_a_found_order_is_created_whatever_its_status(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime, status: str | None
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -54,7 +54,7 @@ def test_a_found_order_exists_whatever_it_says(
 
 
 @pytest.mark.trap("B-60")
-def test_absence_is_said_once_the_list_is_older_than_the_create(
+def test_an_order_is_absent_once_the_list_is_older_than_the_create(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     rows = [_row(order_of, 9, 1), _row(order_of, 8, -4), _row(order_of, 7, -6)]
@@ -62,7 +62,7 @@ def test_absence_is_said_once_the_list_is_older_than_the_create(
     assert codec.read(call, listed(*rows), [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
 
 
-def test_absence_waits_for_the_last_page(
+def test_an_order_is_absent_only_after_the_last_page(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -75,13 +75,13 @@ def test_absence_waits_for_the_last_page(
     assert codec.read(second.next_page, listed(), [doubtful], now) == Reading(absent=frozenset({doubtful.id}))
 
 
-def test_an_empty_account_proves_absence(codec: Borzo, doubtful: AttemptView, listed: Listed, now: datetime) -> None:
+def test_an_empty_list_proves_absence(codec: Borzo, doubtful: AttemptView, listed: Listed, now: datetime) -> None:
     [call] = codec.find([doubtful], now)
     assert codec.read(call, listed(), [doubtful], now).absent == frozenset({doubtful.id})
 
 
 @pytest.mark.trap("B-50", "B-60")
-def test_an_empty_page_of_a_list_that_says_there_is_more_proves_nothing(
+def test_an_empty_page_proves_nothing_while_the_count_shows_more_orders(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     more = Reply(200, b'{"is_successful": true, "orders": [], "orders_count": 2}')
@@ -95,7 +95,7 @@ def test_an_empty_page_of_a_list_that_says_there_is_more_proves_nothing(
 
 
 @pytest.mark.trap("B-50", "B-60")
-def test_one_order_that_is_older_than_its_id_does_not_end_the_look_up(
+def test_an_order_that_is_older_than_its_id_does_not_end_the_search(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -106,7 +106,7 @@ def test_one_order_that_is_older_than_its_id_does_not_end_the_look_up(
 
 
 @pytest.mark.parametrize("flaw", [None, {}, {"order_id": 4}, {"order_id": 4, "points": [None]}])
-def test_a_row_that_cannot_be_read_might_be_the_one(
+def test_an_unreadable_order_prevents_absence(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime, flaw: object
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -115,7 +115,7 @@ def test_a_row_that_cannot_be_read_might_be_the_one(
     assert codec.read(first.next_page, listed(_row(order_of, 3, -6)), [doubtful], now) == Reading()
 
 
-def test_a_list_that_does_not_page_proves_nothing(
+def test_a_list_without_pages_proves_nothing(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -125,7 +125,7 @@ def test_a_list_that_does_not_page_proves_nothing(
     assert codec.read(first.next_page, page, [doubtful], now) == Reading()
 
 
-def test_a_look_up_goes_back_no_further_than_a_thousand_orders(
+def test_a_search_reads_at_most_a_thousand_orders(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     call: Call | None = codec.find([doubtful], now)[0]
@@ -139,7 +139,7 @@ def test_a_look_up_goes_back_no_further_than_a_thousand_orders(
 
 
 @pytest.mark.trap("B-50")
-def test_a_list_in_no_order_ends_only_when_all_of_it_is_old(
+def test_an_unsorted_list_ends_the_search_only_when_every_order_is_old(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -150,7 +150,7 @@ def test_a_list_in_no_order_ends_only_when_all_of_it_is_old(
 
 
 @pytest.mark.trap("B-60")
-def test_the_oldest_of_several_orders_is_adopted_and_the_others_are_named(
+def test_the_oldest_live_order_is_adopted_and_the_others_are_duplicates(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     rows = [
@@ -164,7 +164,7 @@ def test_the_oldest_of_several_orders_is_adopted_and_the_others_are_named(
     assert (reading.observations[doubtful.id][0].ref, reading.duplicates) == ("8", {doubtful.id: ("9",)})
 
 
-def test_an_order_of_a_later_page_is_a_further_one(
+def test_an_order_of_a_later_page_is_a_duplicate(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.find([doubtful], now)
@@ -177,7 +177,7 @@ def test_an_order_of_a_later_page_is_a_further_one(
     )
 
 
-def test_one_look_up_serves_many_attempts(
+def test_one_search_covers_many_attempts(
     codec: Borzo, doubtful: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     earlier = replace(doubtful, id=5, submitted_at=doubtful.submitted_at - timedelta(hours=1))
@@ -187,5 +187,5 @@ def test_one_look_up_serves_many_attempts(
     assert (set(reading.observations), reading.absent, reading.next_page) == ({5}, frozenset({doubtful.id}), None)
 
 
-def test_nobody_to_find_needs_no_request(codec: Borzo, now: datetime) -> None:
+def test_a_search_for_no_attempt_needs_no_request(codec: Borzo, now: datetime) -> None:
     assert codec.find([], now) == []

@@ -42,7 +42,7 @@ def test_a_couriers_name_is_one_line_that_can_be_stored(seen: Callable[..., Obse
     ("latitude", "longitude", "placed"),
     [("-23.5", "-46.6", (-23.5, -46.6)), ("120", "-46.6", (None, None)), ("-23.5", "181", (None, None))],
 )
-def test_a_courier_stands_on_the_earth_or_nowhere(
+def test_a_position_that_is_not_on_the_earth_is_none(
     seen: Callable[..., Observation], latitude: str, longitude: str, placed: tuple[float | None, float | None]
 ) -> None:
     courier = seen(courier={**COURIER, "latitude": latitude, "longitude": longitude}).courier
@@ -54,7 +54,7 @@ def test_a_courier_stands_on_the_earth_or_nowhere(
 @pytest.mark.parametrize(
     "link", ["https://x.example/\ud800", "https://x.example/\n", "https://user@x.example/", "http://x"]
 )
-def test_a_link_that_nobody_should_follow_is_none(seen: Callable[..., Observation], order_of: Raw, link: str) -> None:
+def test_an_unsafe_link_is_none(seen: Callable[..., Observation], order_of: Raw, link: str) -> None:
     points = order_of({"status": "courier_assigned"})["points"]
     points[1]["tracking_url"] = link
     assert seen(points=points).tracking_url is None
@@ -62,20 +62,20 @@ def test_a_link_that_nobody_should_follow_is_none(seen: Callable[..., Observatio
 
 @pytest.mark.trap("B-08")
 @pytest.mark.parametrize("amount", ["1e999999", '"1e999999"', "NaN", '"sNaN"', "9" * 4_000])
-def test_an_amount_that_cannot_be_written_down_is_none(seen: Callable[..., Observation], amount: str) -> None:
+def test_an_amount_that_cannot_be_stored_is_none(seen: Callable[..., Observation], amount: str) -> None:
     assert seen(amount, payment_amount="HERE").price is None
     assert seen('"18.00"', payment_amount="HERE").price == Price(Decimal("18.00"), "BRL")
 
 
 @pytest.mark.trap("B-20", "B-21")
 @pytest.mark.parametrize("amount", ["-18.00", "1e999999", "-1e999999"])
-def test_nobody_is_paid_for_an_order(codec: Borzo, now: Any, amount: str) -> None:
+def test_a_negative_price_is_none(codec: Borzo, now: Any, amount: str) -> None:
     document = {"is_successful": True, "order": {"order_id": 1250032, "payment_amount": amount}, "warnings": []}
     assert codec.read_quote(Reply(200, json.dumps(document).encode()), now) == Quote(None)
 
 
 @pytest.mark.trap("B-71", "X-15")
-def test_what_a_dispatcher_wrote_is_told_without_the_customer(seen: Callable[..., Observation]) -> None:
+def test_the_customer_is_removed_from_a_dispatchers_text(seen: Callable[..., Observation]) -> None:
     said = "ana (11 90000-0001, a@b.br) não está em Av. Paulista, 1439 - 12 - Bela Vista; Tocar\na campainha"
     news = seen(status="canceled", status_description=said)
     assert news.raw is not None

@@ -41,7 +41,7 @@ OF_A_REQUEST_ALONE = {"is_route_optimizer_enabled", "is_thermobox_required"}
 
 @pytest.mark.trap("B-11", "B-12", "B-97")
 @pytest.mark.parametrize("settings", [{}, WHOLE, {**WHOLE, "payment_method": "cash", "cash_paid_at": "dropoff"}])
-def test_every_parameter_stands_in_the_document_and_none_is_null(
+def test_every_parameter_is_documented_and_none_is_null(
     make: Callable[..., Borzo],
     booking_of: Callable[..., Booking],
     document: Callable[[str], bytes],
@@ -90,7 +90,7 @@ def test_every_setting_is_sent_as_its_parameter(
 
 
 @pytest.mark.trap("B-35")
-def test_a_paid_order_asks_for_no_money_no_receipt_and_no_payout(
+def test_a_paid_order_requests_no_collection_no_receipt_and_no_payout(
     make: Callable[..., Borzo], booking: Booking, now: datetime
 ) -> None:
     body = _body(make(**WHOLE), booking, now)
@@ -99,7 +99,7 @@ def test_a_paid_order_asks_for_no_money_no_receipt_and_no_payout(
     assert not names & {*body, *drop}
 
 
-def test_lines_are_told_where_that_is_wished_with_the_prices_that_are_known(
+def test_the_lines_of_an_order_are_sent_with_their_known_prices_where_the_account_wants_them(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], now: datetime
 ) -> None:
     lines = {"items": [{"name": "Pizza"}, {"name": "none", "quantity": 0}, {"name": "Suco", "unit_price": "9.5"}]}
@@ -133,7 +133,7 @@ def test_lines_are_told_where_that_is_wished_with_the_prices_that_are_known(
         ),
     ],
 )
-def test_what_borzo_cannot_do_for_this_account_is_refused_before_any_call(
+def test_an_order_that_borzo_cannot_deliver_for_this_account_is_refused_before_any_call(
     make: Callable[..., Borzo],
     booking_of: Callable[..., Booking],
     now: datetime,

@@ -118,7 +118,7 @@ def after(attempt: AttemptView) -> Callable[..., AttemptView]:
     return merge
 
 
-def test_the_table_has_exactly_the_documents_words_and_the_siblings_failed() -> None:
+def test_the_table_has_exactly_the_documented_statuses_and_failed_of_the_sibling_api() -> None:
     documented = {f"order:{word}" for word in ORDER_STATUSES}
     documented |= {f"delivery:{word}" for word in DELIVERY_STATUSES + SIBLING}
     assert set(STATUS_TABLE) == documented
@@ -127,7 +127,7 @@ def test_the_table_has_exactly_the_documents_words_and_the_siblings_failed() -> 
 
 @pytest.mark.trap("B-68", "B-69", "B-70")
 @pytest.mark.parametrize(("entity", "word", "status", "detail", "evidence", "reason"), ROWS, ids=str)
-def test_every_documented_word_means_what_the_table_says(
+def test_every_documented_status_has_the_meaning_of_the_table(
     poll: Poll, entity: str, word: str, status: S, detail: str | None, evidence: Evidence, reason: Reason | None
 ) -> None:
     seen = poll(word) if entity == "order" else poll("active", word)
@@ -142,31 +142,31 @@ def test_every_documented_word_means_what_the_table_says(
 
 @pytest.mark.trap("B-72")
 @pytest.mark.parametrize("word", ["draft", "invalid", "deleted"])
-def test_words_of_draft_deliveries_raise_an_alert(poll: Poll, word: str) -> None:
+def test_the_statuses_of_draft_deliveries_are_noted_in_the_log(poll: Poll, word: str) -> None:
     assert poll("active", word).notes == (word,)
 
 
 @pytest.mark.trap("B-70")
-def test_an_unknown_delivery_word_stays_unknown(poll: Poll) -> None:
+def test_an_unknown_delivery_status_stays_unknown(poll: Poll) -> None:
     seen = poll("active", "teleported")
     assert (seen.status, seen.raw) == (None, Raw("delivery", "teleported"))
 
 
-def test_an_unknown_order_word_stays_unknown_without_a_delivery(poll: Poll) -> None:
+def test_an_unknown_order_status_stays_unknown_without_a_delivery_status(poll: Poll) -> None:
     seen = poll("hyperactive")
     assert (seen.status, seen.raw) == (None, Raw("order", "hyperactive"))
 
 
-def test_a_known_delivery_word_outweighs_an_unknown_order_word(poll: Poll) -> None:
+def test_a_known_delivery_status_outweighs_an_unknown_order_status(poll: Poll) -> None:
     assert poll("hyperactive", "finished").status is S.DELIVERED
 
 
 @pytest.mark.trap("B-66")
-def test_one_word_said_of_both_means_two_things(poll: Poll) -> None:
+def test_a_status_that_orders_and_deliveries_share_has_two_meanings(poll: Poll) -> None:
     assert (poll("active").detail, poll("active", "active").detail) == (None, "in_process")
 
 
-def test_active_is_on_the_way_to_the_customer_only_once_the_parcel_was_picked_up(
+def test_an_active_delivery_is_on_the_way_to_the_customer_only_after_the_pickup(
     poll: Poll, after: Callable[..., AttemptView]
 ) -> None:
     picked_up = poll("active", "parcel_picked_up")
@@ -175,17 +175,21 @@ def test_active_is_on_the_way_to_the_customer_only_once_the_parcel_was_picked_up
 
 
 @pytest.mark.trap("B-68", "B-75")
-def test_departed_proves_no_pickup(poll: Poll, after: Callable[..., AttemptView]) -> None:
+def test_courier_departed_proves_no_pickup(poll: Poll, after: Callable[..., AttemptView]) -> None:
     assert poll("active", "active", after(poll("active", "courier_departed"))).status is S.COURIER_ASSIGNED
 
 
 @pytest.mark.parametrize("state", [S.PICKUP_ENROUTE, S.PICKUP_ARRIVED])
-def test_active_does_not_call_the_courier_back_from_the_shop(poll: Poll, attempt: AttemptView, state: S) -> None:
+def test_an_active_delivery_does_not_move_the_courier_back_from_the_shop(
+    poll: Poll, attempt: AttemptView, state: S
+) -> None:
     seen = poll("active", "active", replace(attempt, state=state))
     assert (seen.status, seen.detail, seen.evidence) == (state, "in_process", WEAK)
 
 
-def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after: Callable[..., AttemptView]) -> None:
+def test_a_reactivated_order_forgets_the_pickup_of_the_previous_courier(
+    poll: Poll, after: Callable[..., AttemptView]
+) -> None:
     picked_up = poll("active", "parcel_picked_up")
     again = poll("reactivated", None, after(picked_up))
     assert (again.status, again.reopens, again.codec_state["picked_up_seen"]) == (S.CREATED, True, "")
@@ -193,7 +197,7 @@ def test_a_reactivated_order_forgets_the_last_couriers_pickup(poll: Poll, after:
 
 
 @pytest.mark.trap("B-67")
-def test_only_reactivated_reopens(poll: Poll) -> None:
+def test_only_the_status_reactivated_reopens_an_order(poll: Poll) -> None:
     reopening = {word for word in ORDER_STATUSES if poll(word).reopens}
     assert reopening == {"reactivated"}
 
@@ -202,7 +206,7 @@ def test_only_reactivated_reopens(poll: Poll) -> None:
 @pytest.mark.parametrize(
     "delivery", ["planned", "courier_assigned", "parcel_picked_up", "courier_arrived", "unheard_of"]
 )
-def test_a_cancelled_order_wins_over_its_delivery(poll: Poll, delivery: str) -> None:
+def test_a_cancelled_order_outweighs_its_delivery_status(poll: Poll, delivery: str) -> None:
     seen = poll("canceled", delivery)
     assert (seen.status, seen.raw and seen.raw.entity) == (S.CANCELLED, "order")
 
@@ -211,7 +215,7 @@ def test_a_cancelled_order_wins_over_its_delivery(poll: Poll, delivery: str) -> 
     ("delivery", "status"),
     [("finished", S.DELIVERED), ("reattempt_finished", S.DELIVERED), ("return_finished", S.RETURNED)],
 )
-def test_a_finished_delivery_outlives_the_cancel_of_its_order(poll: Poll, delivery: str, status: S) -> None:
+def test_a_finished_delivery_outweighs_the_cancel_of_its_order(poll: Poll, delivery: str, status: S) -> None:
     seen = poll("canceled", delivery)
     assert (seen.status, seen.notes) == (status, ("cancelled_but_finished",))
 
@@ -219,7 +223,7 @@ def test_a_finished_delivery_outlives_the_cancel_of_its_order(poll: Poll, delive
 @pytest.mark.parametrize(
     ("cancelling", "by"), [(True, CancelledBy.MERCHANT), (False, CancelledBy.UNKNOWN)], ids=["ours", "theirs"]
 )
-def test_a_cancel_is_ours_only_when_we_asked_for_it(
+def test_a_cancel_is_the_merchants_only_when_we_requested_it(
     poll: Poll, attempt: AttemptView, by: CancelledBy, *, cancelling: bool
 ) -> None:
     asked = replace(attempt, cancel_requested=cancelling)
@@ -227,12 +231,12 @@ def test_a_cancel_is_ours_only_when_we_asked_for_it(
 
 
 @pytest.mark.trap("B-72")
-def test_a_deleted_delivery_is_cancelled_when_we_asked_for_it(poll: Poll, attempt: AttemptView) -> None:
+def test_a_deleted_delivery_is_cancelled_when_we_requested_a_cancel(poll: Poll, attempt: AttemptView) -> None:
     seen = poll("active", "deleted", replace(attempt, cancel_requested=True))
     assert (seen.status, seen.cancelled_by) == (S.CANCELLED, CancelledBy.MERCHANT)
 
 
-def test_goods_that_were_picked_up_are_gone_with_the_cancel(
+def test_a_cancel_after_the_pickup_has_the_detail_with_items(
     poll: Poll, attempt: AttemptView, after: Callable[..., AttemptView]
 ) -> None:
     remembered = after(poll("active", "parcel_picked_up"))
@@ -245,7 +249,7 @@ def test_goods_that_were_picked_up_are_gone_with_the_cancel(
     assert details == ["with_items", "with_items", "with_items", None]
 
 
-def test_the_carriers_own_words_explain_a_cancel(poll: Poll) -> None:
+def test_the_carriers_text_is_the_reason_of_a_cancel(poll: Poll) -> None:
     said = poll("canceled", "planned", status_description="O cliente não está respondendo")
     assert said.raw is not None
     assert said.reason_text == said.raw.text == "O cliente não está respondendo"
@@ -265,7 +269,7 @@ def test_the_carriers_own_words_explain_a_cancel(poll: Poll) -> None:
         ("delayed", S.ON_HOLD, None),
     ],
 )
-def test_a_delayed_order_holds_only_what_has_no_courier(
+def test_a_delayed_order_holds_only_a_delivery_without_a_courier(
     poll: Poll, delivery: str | None, status: S, detail: str | None
 ) -> None:
     seen = poll("delayed", delivery)
@@ -273,7 +277,7 @@ def test_a_delayed_order_holds_only_what_has_no_courier(
 
 
 @pytest.mark.trap("B-72")
-def test_a_draft_order_is_never_taken_for_a_created_one(poll: Poll) -> None:
+def test_a_draft_order_is_on_hold_and_not_created(poll: Poll) -> None:
     seen = poll("draft", "planned")
     assert (seen.status, seen.detail, seen.notes) == (S.ON_HOLD, "draft", ("draft",))
 
@@ -284,7 +288,7 @@ def test_a_new_order_stays_pending_although_its_delivery_is_planned(poll: Poll) 
 
 
 @pytest.mark.trap("B-65")
-def test_completed_needs_a_second_read_before_it_counts_as_delivered(
+def test_a_completed_order_needs_a_second_read_before_it_is_delivered(
     poll: Poll, after: Callable[..., AttemptView]
 ) -> None:
     first = poll("completed")
@@ -294,7 +298,7 @@ def test_completed_needs_a_second_read_before_it_counts_as_delivered(
 
 
 @pytest.mark.trap("B-65")
-def test_completed_is_never_delivered_once_a_return_was_seen(
+def test_a_completed_order_is_never_delivered_after_a_return(
     poll: Poll, after: Callable[..., AttemptView]
 ) -> None:  # I12
     returning = after(poll("active", "return_courier_picked_up"))
@@ -304,12 +308,14 @@ def test_completed_is_never_delivered_once_a_return_was_seen(
 
 
 @pytest.mark.trap("B-41", "B-65")
-def test_completed_is_never_delivered_when_a_return_is_required(poll: Poll, after: Callable[..., AttemptView]) -> None:
+def test_a_completed_order_is_never_delivered_when_a_return_is_required(
+    poll: Poll, after: Callable[..., AttemptView]
+) -> None:
     seen = poll("completed", None, after(poll("completed")), is_return_required=True)
     assert (seen.status, seen.notes) == (None, ("completed_after_return",))
 
 
-def test_completed_follows_the_delivery_when_there_is_one(poll: Poll) -> None:
+def test_a_completed_order_follows_its_delivery_status_when_it_has_one(poll: Poll) -> None:
     assert [poll("completed", word).status for word in ("finished", "return_finished", "courier_arrived")] == [
         S.DELIVERED,
         S.RETURNED,
@@ -317,14 +323,16 @@ def test_completed_follows_the_delivery_when_there_is_one(poll: Poll) -> None:
     ]
 
 
-def test_completed_does_not_rest_on_a_stale_delivery_word(poll: Poll, after: Callable[..., AttemptView]) -> None:
+def test_a_completed_order_does_not_rely_on_a_stale_delivery_status(
+    poll: Poll, after: Callable[..., AttemptView]
+) -> None:
     arrived = after(poll("active", "courier_arrived"))
     assert poll("completed", None, arrived).notes == ("completed_needs_second_read",)
     finished = after(poll("active", "finished"))
     assert poll("completed", None, finished).status is S.DELIVERED
 
 
-def test_a_completed_order_that_lives_again_needs_two_reads_again(
+def test_a_completed_order_that_was_reactivated_needs_two_reads_again(
     poll: Poll, after: Callable[..., AttemptView]
 ) -> None:
     first, again = poll("completed"), poll("reactivated", None, after(poll("completed")))
@@ -332,7 +340,7 @@ def test_a_completed_order_that_lives_again_needs_two_reads_again(
 
 
 @pytest.mark.trap("B-74")
-def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: AttemptView) -> None:
+def test_the_customers_point_is_never_found_by_its_position(poll: Poll, attempt: AttemptView) -> None:
     back = {
         "point_id": 9,
         "is_return_point": True,
@@ -354,7 +362,7 @@ def test_the_drop_is_never_found_by_its_position(poll: Poll, attempt: AttemptVie
 
 
 @pytest.mark.trap("B-76")
-def test_where_the_courier_is_changes_no_status(poll: Poll) -> None:
+def test_the_couriers_position_changes_no_status(poll: Poll) -> None:
     courier = {"name": "Name", "phone": "5511900000001", "latitude": "-23.562747", "longitude": "-46.6576753"}
     assert poll("active", "courier_assigned", courier=courier).status is S.COURIER_ASSIGNED
 
@@ -385,7 +393,9 @@ def _fold(messages: list[tuple[str, str, int]]) -> Observation | None:
 
 
 @given(MESSAGES)
-def test_a_return_once_seen_forbids_a_weak_delivered(messages: list[tuple[str, str, int]]) -> None:  # I12
+def test_a_completed_order_is_never_delivered_after_any_sequence_with_a_return(
+    messages: list[tuple[str, str, int]],
+) -> None:  # I12
     returned = any(entity == "delivery" and code.startswith("return_") for entity, code, _ in messages)
     seen = _fold([*messages, ("order", "completed", 59)])
     assert seen is not None
@@ -394,7 +404,9 @@ def test_a_return_once_seen_forbids_a_weak_delivered(messages: list[tuple[str, s
 
 @pytest.mark.trap("B-84")
 @given(MESSAGES.filter(lambda messages: len({minute for *_, minute in messages}) == len(messages)), st.randoms())
-def test_late_callbacks_do_not_change_where_it_ends(messages: list[tuple[str, str, int]], random: Any) -> None:
+def test_the_order_of_arrival_of_callbacks_does_not_change_the_last_status(
+    messages: list[tuple[str, str, int]], random: Any
+) -> None:
     known_words = [m for m in messages if m[1] not in {"completed", "reactivated", "active"}]
     if not known_words:
         return
