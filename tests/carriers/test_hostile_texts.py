@@ -1,4 +1,4 @@
-"""Texts that break things: every carrier is sent what the customer wrote, and nothing of it is ever acted upon."""
+"""Hostile texts: every carrier is sent what the customer wrote, and no text changes anything else of a request."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def _form(body: bytes) -> dict[str, str]:
     return {name: value for name, (value,) in parse_qs(body.decode("ascii"), keep_blank_values=True).items()}
 
 
-SAID: dict[str, Callable[[bytes], tuple[str, str]]] = {
+SENT: dict[str, Callable[[bytes], tuple[str, str]]] = {
     "cervo": lambda body: (json.loads(body)["customer"], json.loads(body)["notes"]),
     "borzo": lambda body: (
         json.loads(body)["points"][1]["contact_person"]["name"],
@@ -30,7 +30,7 @@ SAID: dict[str, Callable[[bytes], tuple[str, str]]] = {
         json.loads(body)["remarks"],
     ),
 }
-"""Where each carrier is told the customer's name and notes."""
+"""Where the customer's name and notes are in each carrier's request."""
 
 
 def shape(call: Call) -> tuple[Any, ...]:
@@ -41,7 +41,7 @@ def shape(call: Call) -> tuple[Any, ...]:
 @pytest.mark.parametrize("carrier", CODECS)
 def test_a_carrier_is_sent_exactly_what_the_customer_wrote(carrier: str, text: str) -> None:
     call = CODECS[carrier].book(booking(name=text, notes=text), NOW)
-    name, notes = SAID[carrier](call.body)
+    name, notes = SENT[carrier](call.body)
     assert (name, notes.removeprefix(f"#{booking().reference} 2011 / ")) == (text, text)
 
 
@@ -55,7 +55,7 @@ def test_no_text_reaches_the_headers_or_the_path_of_a_request(carrier: str, text
 
 @pytest.mark.parametrize("carrier", ["cervo", "form", "json"])
 def test_control_characters_are_spaces_for_carriers_that_take_one_line(carrier: str) -> None:
-    name, _ = SAID[carrier](CODECS[carrier].book(booking(name=BROKEN), NOW).body)
+    name, _ = SENT[carrier](CODECS[carrier].book(booking(name=BROKEN), NOW).body)
     assert name == "Jane X-Evil: 1 GET / HTTP/1.1"
 
 
@@ -77,9 +77,9 @@ def test_a_strange_telephone_number_is_sent_as_digits_or_refused(carrier: str, p
     assert _sent(carrier, strange) in {"refused", _sent(carrier, plain)}
 
 
-def _sent(carrier: str, wanted: Booking) -> bytes | str:
+def _sent(carrier: str, order: Booking) -> bytes | str:
     try:
-        return CODECS[carrier].book(wanted, NOW).body
+        return CODECS[carrier].book(order, NOW).body
     except Refused:
         return "refused"
 
@@ -96,6 +96,6 @@ def test_an_address_of_four_byte_letters_is_sent_whole_up_to_the_limit_and_refus
 @pytest.mark.trap("C-20", "O-24")
 @pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
 def test_notes_are_cut_between_letters_of_any_number_of_bytes(carrier: str, most: int) -> None:
-    _, notes = SAID[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)
-    tag = f"#{booking().reference} 2011 / " if most == 250 else ""
-    assert notes == tag + "🍕" * (most - len(tag))
+    _, notes = SENT[carrier](CODECS[carrier].book(booking(notes="🍕" * 600), NOW).body)
+    reference = f"#{booking().reference} 2011 / " if most == 250 else ""
+    assert notes == reference + "🍕" * (most - len(reference))

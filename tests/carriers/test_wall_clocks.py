@@ -1,4 +1,4 @@
-"""Wall clocks: nights on which they jump, rare days, and what a carrier means by a time without a zone."""
+"""Local times: daylight saving, rare dates, and times without a zone."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ def utc(text: str) -> datetime:
 
 @pytest.mark.trap("C-37", "X-01")
 @pytest.mark.parametrize(
-    ("said", "now", "zone", "meant"),
+    ("text", "now", "zone", "expected"),
     [
         ("2026-10-25 02:50", "2026-10-25T00:51", "Europe/Copenhagen", "2026-10-25T00:50"),
         ("2026-10-25 02:10", "2026-10-25T01:11", "Europe/Copenhagen", "2026-10-25T01:10"),
@@ -36,8 +36,8 @@ def utc(text: str) -> datetime:
     ],
     ids=["autumn-first", "autumn-second", "spring-gap", "riyadh", "leap-day", "new-year", "2038"],
 )
-def test_a_time_of_cervo_is_the_latest_that_has_passed(said: str, now: str, zone: str, meant: str) -> None:
-    assert cervo_moment(said, zone, utc(now)) == Moment(utc(meant), zone)
+def test_a_time_of_cervo_is_the_latest_that_has_passed(text: str, now: str, zone: str, expected: str) -> None:
+    assert cervo_moment(text, zone, utc(now)) == Moment(utc(expected), zone)
 
 
 def test_the_second_autumn_hour_is_later_than_the_first() -> None:
@@ -54,12 +54,12 @@ def test_a_date_that_does_not_exist_is_no_time() -> None:
     )
 
 
-# --- DeliverIt: clock faces, seldom with a date ---
+# --- DeliverIt: clock times, seldom with a date ---
 
 
 @pytest.mark.trap("D-56", "X-01")
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("text", "expected"),
     [
         ("2026-10-25 02:30", "2026-10-25T00:30"),
         ("2027-03-28 02:30", "2027-03-28T01:30"),
@@ -69,13 +69,13 @@ def test_a_date_that_does_not_exist_is_no_time() -> None:
     ],
     ids=["autumn", "spring-gap", "leap-day", "no-leap-day", "2038"],
 )
-def test_a_date_and_time_of_deliverit_is_the_first_of_that_clock_time(said: str, meant: str | None) -> None:
-    assert full_moment(said, COPENHAGEN) == (utc(meant) if meant else None)
+def test_a_date_and_time_of_deliverit_is_the_first_of_that_clock_time(text: str, expected: str | None) -> None:
+    assert full_moment(text, COPENHAGEN) == (utc(expected) if expected else None)
 
 
 @pytest.mark.trap("D-26", "X-01")
 @pytest.mark.parametrize(
-    ("said", "anchor", "meant"),
+    ("text", "anchor", "expected"),
     [
         ("00:05", "2026-12-31T22:50", "2026-12-31T23:05"),
         ("23:58", "2027-01-01T00:10", "2026-12-31T22:58"),
@@ -84,8 +84,8 @@ def test_a_date_and_time_of_deliverit_is_the_first_of_that_clock_time(said: str,
     ],
     ids=["new-year", "back-to-the-old", "into-the-leap-day", "out-of-it"],
 )
-def test_a_clock_time_rolls_over_on_rare_dates(said: str, anchor: str, meant: str) -> None:
-    assert deliverit_moment(said, utc(anchor), COPENHAGEN) == utc(meant)
+def test_a_clock_time_rolls_over_on_rare_dates(text: str, anchor: str, expected: str) -> None:
+    assert deliverit_moment(text, utc(anchor), COPENHAGEN) == utc(expected)
 
 
 # --- Borzo: always with an offset ---
@@ -93,7 +93,7 @@ def test_a_clock_time_rolls_over_on_rare_dates(said: str, anchor: str, meant: st
 
 @pytest.mark.trap("B-07")
 @pytest.mark.parametrize(
-    ("instant", "said"),
+    ("instant", "text"),
     [
         ("2026-10-18T03:30", "2026-10-18T00:30:00-03:00"),
         ("2027-02-21T02:30", "2027-02-20T23:30:00-03:00"),
@@ -102,13 +102,13 @@ def test_a_clock_time_rolls_over_on_rare_dates(said: str, anchor: str, meant: st
     ],
     ids=["once-the-first-night-of-summer", "once-the-last", "new-year", "2038"],
 )
-def test_sao_paulo_has_no_summer_time(instant: str, said: str) -> None:
-    assert timestamp(utc(instant), ZoneInfo("America/Sao_Paulo")) == said
+def test_sao_paulo_has_no_summer_time(instant: str, text: str) -> None:
+    assert timestamp(utc(instant), ZoneInfo("America/Sao_Paulo")) == text
 
 
 @pytest.mark.trap("B-07", "X-01")
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("text", "expected"),
     [
         ("2026-10-25T02:30:00+02:00", "2026-10-25T00:30"),
         ("2026-10-25T02:30:00+01:00", "2026-10-25T01:30"),
@@ -117,7 +117,7 @@ def test_sao_paulo_has_no_summer_time(instant: str, said: str) -> None:
     ],
     ids=["first", "second", "no-zone", "no-such-day"],
 )
-def test_a_time_of_borzo_without_an_offset_is_no_time(said: str, meant: str | None) -> None:
-    event = parse_event(b'{"event_datetime": "%s", "order": {"order_id": 7}}' % said.encode())
+def test_a_time_of_borzo_without_an_offset_is_no_time(text: str, expected: str | None) -> None:
+    event = parse_event(b'{"event_datetime": "%s", "order": {"order_id": 7}}' % text.encode())
     assert event is not None
-    assert event.event_datetime == (utc(meant) if meant else None)
+    assert event.event_datetime == (utc(expected) if expected else None)

@@ -1,4 +1,4 @@
-"""The account: its settings, what they can be, and what Borzo tells of it."""
+"""The settings of an account, and their check at Borzo."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -43,7 +43,7 @@ def test_the_payment_method_must_be_one_that_the_account_may_use(
 ) -> None:
     facts = {"allowed_payment_methods": "bank_card,cash"}
     assert make(payment_method="cash").verify_account(facts) is None
-    assert make().verify_account({"allowed_payment_methods": ""}) is None  # nothing told, nothing held against it
+    assert make().verify_account({"allowed_payment_methods": ""}) is None  # unknown, so nothing is refused
     with pytest.raises(Refused, match=r"^payment_method: Borzo allows this account bank_card, cash$") as refusal:
         make().verify_account(facts)
     assert refusal.value.reason is Reason.CONFIG
@@ -53,11 +53,11 @@ def test_the_payment_method_must_be_one_that_the_account_may_use(
 def test_the_bank_card_must_be_one_of_the_accounts(
     make: Callable[..., Borzo], document: Callable[[str], bytes], refused: Listed
 ) -> None:
-    reply, ours = Reply(200, document("bank_cards")), make(payment_method="bank_card", bank_card_id=80)
-    call = ours.verify_account({"allowed_payment_methods": "bank_card"})
+    reply, codec = Reply(200, document("bank_cards")), make(payment_method="bank_card", bank_card_id=80)
+    call = codec.verify_account({"allowed_payment_methods": "bank_card"})
     assert call is not None
     assert (call.operation, call.method, call.path) == (Operation.PROBE, "GET", "/api/business/1.6/bank-cards")
-    ours.read_verification(reply)
+    codec.read_verification(reply)
     with pytest.raises(Refused) as refusal:
         make(payment_method="bank_card", bank_card_id=81).read_verification(reply)
     assert (refusal.value.reason, str(refusal.value)) == (
@@ -65,7 +65,7 @@ def test_the_bank_card_must_be_one_of_the_accounts(
         "bank_card_id: the account has no such card",
     )
     with pytest.raises(Unavailable):
-        ours.read_verification(refused("service_unavailable"))
+        codec.read_verification(refused("service_unavailable"))
 
 
 def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: AttemptView, now: datetime) -> None:

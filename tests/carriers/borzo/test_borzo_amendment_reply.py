@@ -1,4 +1,4 @@
-"""What the answer to a change of an order says."""
+"""The answer to a change of an order."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ def test_the_documented_answer_shows_the_current_order(
     codec: Borzo, attempt: AttemptView, document: Documents, now: datetime, sample: str
 ) -> None:
     with pytest.raises(Uncertain):
-        codec.read_amended(attempt, Reply(200, document(sample)), now)  # the document leaves its last brace out
+        codec.read_amended(attempt, Reply(200, document(sample)), now)  # the sample lacks its last brace
     at = "~2024-11-23T12:38:40+00:00 -"
     assert codec.read_amended(attempt, Reply(200, document(sample) + b"}"), now) == Observation(
         status=S.CREATED,

@@ -1,4 +1,4 @@
-"""Callbacks: whom they are about, and what they say."""
+"""Callbacks: the attempt that they are about, and what they report."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import DeliveryStatus as S
@@ -34,7 +34,7 @@ def _callback(body: bytes | dict[str, Any], signature: str | None = None) -> Cal
 
 @pytest.fixture
 def delivery(document: Callable[[str], bytes]) -> Callable[..., Callback]:
-    """The document's delivery callback, changed as the test needs it."""
+    """The document's delivery callback, with changes."""
 
     def build(status: str, minute: int = 0, **changes: Any) -> Callback:
         at = f"2024-11-23T13:{minute:02}:00+00:00"
@@ -57,7 +57,7 @@ def order(order_of: Callable[..., dict[str, Any]]) -> Callable[..., Callback]:
 
 @pytest.fixture
 def follow(codec: Borzo, attempt: AttemptView, now: datetime) -> Callable[..., list[S | None]]:
-    """Read callbacks one after the other, as the engine does, and tell the statuses."""
+    """Read callbacks one after the other, and return their statuses."""
 
     def read(*callbacks: Callback) -> list[S | None]:
         current, statuses = attempt, []
@@ -79,9 +79,9 @@ def test_the_documented_callbacks_identify_their_order(codec: Borzo, document: C
 def test_our_reference_identifies_the_attempt(
     codec: Borzo, attempt: AttemptView, order: Callable[..., Callback], delivery: Callable[..., Callback]
 ) -> None:
-    tagged = delivery("planned", client_order_id=attempt.reference)
+    referenced = delivery("planned", client_order_id=attempt.reference)
     unlinked = delivery("planned", client_order_id=attempt.reference, order_id=None)
-    assert [codec.callback_key(callback) for callback in (order("new"), tagged, unlinked)] == [
+    assert [codec.callback_key(callback) for callback in (order("new"), referenced, unlinked)] == [
         CallbackKey(ref="1250032", attempt_id=attempt.id),
         CallbackKey(ref="1250032", attempt_id=attempt.id),
         CallbackKey(attempt_id=attempt.id),
@@ -133,8 +133,8 @@ def test_the_documented_order_callback_is_read_completely(
 def test_the_documented_delivery_callback_is_read_completely(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
-    ours = replace(attempt, codec_state={"point_id": "203902"})
-    assert codec.read_callback(_callback(document("delivery_callback")), ours, now) == (
+    attempt = replace(attempt, codec_state={"point_id": "203902"})
+    assert codec.read_callback(_callback(document("delivery_callback")), attempt, now) == (
         Observation(
             status=S.COURIER_ASSIGNED,
             raw=Raw("delivery", "active"),
@@ -165,10 +165,10 @@ def test_a_delivery_is_recognised_by_point_reference_or_delivery_id(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     blank, known = replace(attempt, codec_state={}), replace(attempt, codec_state={"delivery_id": "11712"})
-    tagged = delivery("finished", client_order_id=attempt.reference)
+    referenced = delivery("finished", client_order_id=attempt.reference)
     seen = [
         codec.read_callback(delivery("finished"), attempt, now),
-        codec.read_callback(tagged, blank, now),
+        codec.read_callback(referenced, blank, now),
         codec.read_callback(delivery("finished"), known, now),
         codec.read_callback(delivery("finished"), blank, now),
     ]
@@ -190,16 +190,16 @@ def test_another_order_with_our_reference_never_changes_the_attempt(
 @pytest.mark.trap("B-86")
 def test_a_callback_may_arrive_before_the_answer_to_the_create(
     codec: Borzo,
-    doubtful: AttemptView,
+    unanswered: AttemptView,
     order: Callable[..., Callback],
     delivery: Callable[..., Callback],
     now: datetime,
 ) -> None:
-    by_order = codec.read_callback(order("new"), doubtful, now)
-    by_delivery = codec.read_callback(delivery("planned", client_order_id=doubtful.reference), doubtful, now)
-    unknown = codec.read_callback(order("unheard_of"), replace(doubtful, state="submitting"), now)
+    by_order = codec.read_callback(order("new"), unanswered, now)
+    by_delivery = codec.read_callback(delivery("planned", client_order_id=unanswered.reference), unanswered, now)
+    unknown = codec.read_callback(order("unheard_of"), replace(unanswered, state="submitting"), now)
     assert [(seen.status, seen.ref) for [seen] in (by_order, by_delivery, unknown)] == [(S.CREATED, "1250032")] * 3
-    assert codec.read_callback(order("new", tag=None), doubtful, now) == ()
+    assert codec.read_callback(order("new", reference=None), unanswered, now) == ()
 
 
 def test_order_and_delivery_callbacks_are_read_together(
@@ -271,7 +271,7 @@ def test_a_cancelled_order_can_be_reactivated(
 @pytest.mark.trap("B-65")
 def test_a_callback_alone_never_confirms_a_completed_order(
     follow: Callable[..., list[S | None]], order: Callable[..., Callback]
-) -> None:  # B-65: the extra read is a read, not a second callback
+) -> None:  # B-65: the second read is a poll, not a second callback
     assert follow(order("completed", 1), order("completed", 2)) == [None, None]
 
 
@@ -303,6 +303,7 @@ def test_a_callback_without_a_time_gets_none(
     assert (seen.carrier_time, seen.occurred_at, seen.status) == (None, None, S.COURIER_ASSIGNED)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_arbitrary_bytes_in_a_callback_are_unreadable(body: bytes) -> None:
     codec = Borzo(Borzo.account_type.model_validate({"name": "b", "kind": "borzo", "token": "t"}), {})

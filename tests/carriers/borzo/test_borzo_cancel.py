@@ -1,4 +1,4 @@
-"""Calling an order off."""
+"""Cancelling an order."""
 
 import json
 from collections.abc import Callable

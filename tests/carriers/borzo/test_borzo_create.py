@@ -1,4 +1,4 @@
-"""Every way a create can be answered."""
+"""The answers to a create."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from worker.http.call import Reply
 CREATED = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
 
 
-def _booked(drop: int) -> Booked:
+def _booked(point_id: int) -> Booked:
     return Booked(
         Observation(
             status=DeliveryStatus.CREATED,
@@ -27,7 +27,7 @@ def _booked(drop: int) -> Booked:
             occurred_at=CREATED,
             ref="1250032",
             codec_state={
-                "point_id": str(drop),
+                "point_id": str(point_id),
                 "order_status": "2024-11-23T12:38:35+00:00 - available",
                 "delivery_status": "2024-11-23T12:38:35+00:00 - planned",
             },

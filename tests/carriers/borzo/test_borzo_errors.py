@@ -1,4 +1,4 @@
-"""Error codes: what each of them says happened, and what is to be done."""
+"""Error codes, and the error that each of them means for the caller."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import Reason
@@ -95,7 +95,7 @@ ON_CREATE: dict[str, tuple[type[CarrierError], object]] = {
 }
 
 
-def _what(error: CarrierError) -> tuple[type[CarrierError], object]:
+def _summary(error: CarrierError) -> tuple[type[CarrierError], object]:
     return type(error), getattr(error, "reason", getattr(error, "account", None))
 
 
@@ -107,19 +107,19 @@ def test_the_table_has_exactly_the_documented_request_codes() -> None:
 
 @pytest.mark.parametrize("code", DOCUMENTED_CODES)
 def test_each_request_code_has_its_error_for_a_create(refused: Callable[..., Reply], code: str) -> None:
-    assert _what(write_error(refused(code))) == ON_CREATE[code]
+    assert _summary(write_error(refused(code))) == ON_CREATE[code]
 
 
 @pytest.mark.parametrize("code", DOCUMENTED_CODES)
 def test_each_request_code_has_its_error_for_a_read(refused: Callable[..., Reply], code: str) -> None:
     kind, detail = ON_CREATE[code]
     expected = {Uncertain: (Unavailable, False), Refused: (Unreadable, None)}.get(kind, (kind, detail))
-    assert _what(read_error(refused(code))) == expected
+    assert _summary(read_error(refused(code))) == expected
 
 
 def test_an_unknown_code_leaves_the_outcome_of_a_create_unknown(refused: Callable[..., Reply]) -> None:
-    assert _what(write_error(refused("brand_new"))) == (Uncertain, None)
-    assert _what(read_error(refused("brand_new"))) == (Unavailable, False)
+    assert _summary(write_error(refused("brand_new"))) == (Uncertain, None)
+    assert _summary(read_error(refused("brand_new"))) == (Unavailable, False)
 
 
 @pytest.mark.trap("B-31")
@@ -151,7 +151,7 @@ def test_a_duplicate_of_a_repeated_create_proves_nothing(
 def test_of_several_codes_the_lowest_class_decides(
     refused: Callable[..., Reply], codes: list[str], expected: tuple[type[CarrierError], object]
 ) -> None:
-    assert _what(write_error(refused(*codes))) == expected
+    assert _summary(write_error(refused(*codes))) == expected
 
 
 DOCUMENTED_PARAMETER_CODES = [
@@ -167,21 +167,21 @@ DOCUMENTED_PARAMETER_CODES = [
     "promo_code_already_used", "promo_code_not_available",
 ]  # fmt: skip
 """Borzo, "Parameter error codes"."""
-NOT_THERE = ["invalid_region", "different_regions", "address_not_found", "coordinates_out_of_bounds"]
-BY_SETTINGS = [
+PLACE_CODES = ["invalid_region", "different_regions", "address_not_found", "coordinates_out_of_bounds"]
+SETTINGS_CODES = [
     "invalid_vehicle_type", "invalid_bank_card", "order_payment_only_one_point", "cod_agreement_required",
     "cod_is_not_allowed_with_buyout",
 ]  # fmt: skip
 REASONS: dict[str, Reason] = {
     **dict.fromkeys(DOCUMENTED_PARAMETER_CODES, Reason.VALIDATION),
-    **dict.fromkeys([*NOT_THERE, "invalid_postal_code"], Reason.UNSERVICEABLE),
-    **dict.fromkeys(BY_SETTINGS, Reason.CONFIG),
+    **dict.fromkeys([*PLACE_CODES, "invalid_postal_code"], Reason.UNSERVICEABLE),
+    **dict.fromkeys(SETTINGS_CODES, Reason.CONFIG),
 }
 
 
 def _refusal(refused: Callable[..., Reply], *codes: str) -> tuple[type[CarrierError], object]:
     tree = {"points": [None, {"address": codes}]}
-    return _what(write_error(refused("invalid_parameters", parameter_errors=tree)))
+    return _summary(write_error(refused("invalid_parameters", parameter_errors=tree)))
 
 
 @pytest.mark.trap("B-45")
@@ -197,7 +197,7 @@ def test_each_parameter_code_gives_the_refusal_its_reason(refused: Callable[...,
 
 
 def test_of_several_parameter_codes_the_gravest_decides(refused: Callable[..., Reply]) -> None:
-    assert _refusal(refused, "cannot_be_past", "address_not_found", *BY_SETTINGS) == (Refused, Reason.UNSERVICEABLE)
+    assert _refusal(refused, "cannot_be_past", "address_not_found", *SETTINGS_CODES) == (Refused, Reason.UNSERVICEABLE)
     assert _refusal(refused, "cannot_be_past", "cod_agreement_required") == (Refused, Reason.CONFIG)
 
 
@@ -257,6 +257,7 @@ garbage = st.binary(max_size=200) | st.recursive(
 ).map(lambda value: json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.sampled_from([200, 400, 500]), garbage)
 def test_arbitrary_bytes_are_a_carrier_error(status: int, body: bytes) -> None:
     for error in (write_error(Reply(status, body)), read_error(Reply(status, body))):

@@ -1,4 +1,4 @@
-"""Values that Borzo could send and nothing can bear: each is no value, and costs neither its row nor the delivery."""
+"""Malformed values: each is read as none, and costs neither its row nor the delivery."""
 
 import json
 from collections.abc import Callable
@@ -19,16 +19,16 @@ COURIER = {"courier_id": 72384, "surname": "Surname", "name": "Name", "middlenam
 
 @pytest.fixture
 def seen(codec: Borzo, attempt: AttemptView, order_of: Raw, now: Any) -> Callable[..., Observation]:
-    """Read an order that is listed so."""
+    """Read an order with these fields from a list."""
 
-    def look(text: str = "", **fields: Any) -> Observation:
+    def read(text: str = "", **fields: Any) -> Observation:
         raw = order_of({"status": "courier_assigned"}, **{"status": "active", **fields})
         body = json.dumps({"is_successful": True, "orders": [raw]}).replace('"HERE"', text)
         [call] = codec.track([attempt], now)
-        [news] = codec.read(call, Reply(200, body.encode()), [attempt], now).observations[attempt.id]
-        return news
+        [observation] = codec.read(call, Reply(200, body.encode()), [attempt], now).observations[attempt.id]
+        return observation
 
-    return look
+    return read
 
 
 @pytest.mark.trap("X-11")
@@ -76,7 +76,7 @@ def test_a_negative_price_is_none(codec: Borzo, now: Any, amount: str) -> None:
 
 @pytest.mark.trap("B-71", "X-15")
 def test_the_customer_is_removed_from_a_dispatchers_text(seen: Callable[..., Observation]) -> None:
-    said = "ana (11 90000-0001, a@b.br) não está em Av. Paulista, 1439 - 12 - Bela Vista; Tocar\na campainha"
-    news = seen(status="canceled", status_description=said)
-    assert news.raw is not None
-    assert news.reason_text == news.raw.text == "*** (***, *** não está em ***; ***"
+    text = "ana (11 90000-0001, a@b.br) não está em Av. Paulista, 1439 - 12 - Bela Vista; Tocar\na campainha"
+    observation = seen(status="canceled", status_description=text)
+    assert observation.raw is not None
+    assert observation.reason_text == observation.raw.text == "*** (***, *** não está em ***; ***"

@@ -1,4 +1,4 @@
-"""What is asked beside the orders: the price, labels, and where the courier is."""
+"""Queries beside the tracking of orders: price, labels, courier position."""
 
 import json
 from base64 import b64encode
@@ -22,7 +22,7 @@ Replies = Callable[..., Reply]
 EIGHTEEN = Price(Decimal("18.00"), "BRL")
 
 
-def _asked(call: Call) -> tuple[object, ...]:
+def _summary(call: Call) -> tuple[object, ...]:
     return call.operation, call.method, call.path, call.query
 
 
@@ -47,7 +47,7 @@ def test_a_price_is_requested_with_the_parameters_of_the_create_without_contacts
 ) -> None:
     codec = make(payment_method="cash", insurance="order")
     call, create = codec.quote(booking, now), json.loads(codec.book(booking, now).body)
-    assert _asked(call) == (Operation.ASK, "POST", "/api/business/1.6/calculate-order", ())
+    assert _summary(call) == (Operation.ASK, "POST", "/api/business/1.6/calculate-order", ())
     for point in create["points"]:
         for name in ("client_order_id", "contact_person", "note"):
             point.pop(name, None)
@@ -146,7 +146,7 @@ def test_a_temporary_error_of_a_request_for_a_price_is_no_refusal(
 def test_only_the_zpl_labels_of_our_order_are_read(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.labels(attempt, "zpl")
     query = (("type", "zpl"), ("order_id[]", "1250032"))
-    assert _asked(call) == (Operation.ASK, "GET", "/api/business/1.6/labels", query)
+    assert _summary(call) == (Operation.ASK, "GET", "/api/business/1.6/labels", query)
     content = b"^XA\n\n^FO600,40^GFA,779,779,19,,3FC,7FE,:IF,:::::IF0FFCI03IFI0F..."
     expected = tuple(Label("application/zpl", content, point) for point in ("2783321", "2783322", "2783323"))
     assert codec.read_labels(Reply(200, document("labels_zpl")), attempt) == expected
@@ -156,7 +156,7 @@ def test_only_the_zpl_labels_of_our_order_are_read(codec: Borzo, attempt: Attemp
 def test_pdf_labels_are_in_base_64_in_another_field(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     sample = document("labels_pdf")
     with pytest.raises(Unreadable, match="base 64"):
-        codec.read_labels(Reply(200, sample), attempt)  # the document shortens it with dots
+        codec.read_labels(Reply(200, sample), attempt)  # the sample is shortened with dots
     whole = sample.replace(
         b"JVBERi0xLjQKMSAwIG9iago8PAovVGl0bGUgKP7/AGwAYQBiAGUAbAAuAHAAZABm...", b64encode(b"%PDF-1.4")
     )
@@ -175,7 +175,7 @@ def test_a_label_without_content_is_unreadable_and_an_empty_list_has_none(codec:
 @pytest.mark.trap("B-53")
 def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.locate(attempt)
-    assert _asked(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
+    assert _summary(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
     assert codec.read_location(Reply(200, document("courier")), attempt) == Courier(
         "Name Surname", "+5511900000001", latitude=-23.562747, longitude=-46.6576753
     )
@@ -188,8 +188,8 @@ def test_a_courier_who_is_not_on_the_way_has_no_position(
 ) -> None:
     courier = json.loads(document("courier"))["courier"] | changes
     answers: list[object] = [courier, None, [], "nobody"]
-    for told in answers:
-        reply = Reply(200, json.dumps({"is_successful": True, "courier": told}).encode())
+    for answer in answers:
+        reply = Reply(200, json.dumps({"is_successful": True, "courier": answer}).encode())
         assert codec.read_location(reply, attempt) is None
 
 

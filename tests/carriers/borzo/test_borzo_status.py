@@ -1,4 +1,4 @@
-"""Every row of the two status tables, and the rules that compose them."""
+"""Every row of the status table, and the rules that combine order status and delivery status."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import CancelledBy, Evidence, Reason
@@ -45,7 +45,7 @@ DELIVERY_STATUSES = [
     "reattempt_finished",
 ]
 """Borzo, "Delivery statuses"."""
-SIBLING = ["failed"]
+SIBLING_STATUSES = ["failed"]
 
 OBSERVED, ORDER_LEVEL, WEAK = Evidence.OBSERVED, Evidence.ORDER_LEVEL, Evidence.WEAK
 ROWS: list[tuple[str, str, S, str | None, Evidence, Reason | None]] = [
@@ -93,7 +93,7 @@ def poll(
     order_of: Callable[..., dict[str, Any]],
     listed: Callable[..., Reply],
 ) -> Poll:
-    def look(
+    def read(
         order: str, delivery: str | None = None, of: AttemptView | None = None, at: datetime = now, **fields: Any
     ) -> Observation:
         asked = of or attempt
@@ -102,12 +102,12 @@ def poll(
         reading = codec.read(codec.track([asked], at)[0], listed(raw), [asked], at)
         return reading.observations[asked.id][0]
 
-    return look
+    return read
 
 
 @pytest.fixture
 def after(attempt: AttemptView) -> Callable[..., AttemptView]:
-    """The attempt as the engine keeps it once these observations were merged."""
+    """The attempt after these observations were merged into it."""
 
     def merge(*seen: Observation, **changes: Any) -> AttemptView:
         refs = dict(attempt.codec_state)
@@ -119,20 +119,20 @@ def after(attempt: AttemptView) -> Callable[..., AttemptView]:
 
 
 def test_the_table_has_exactly_the_documented_statuses_and_failed_of_the_sibling_api() -> None:
-    documented = {f"order:{word}" for word in ORDER_STATUSES}
-    documented |= {f"delivery:{word}" for word in DELIVERY_STATUSES + SIBLING}
+    documented = {f"order:{code}" for code in ORDER_STATUSES}
+    documented |= {f"delivery:{code}" for code in DELIVERY_STATUSES + SIBLING_STATUSES}
     assert set(STATUS_TABLE) == documented
-    assert {f"{entity}:{word}" for entity, word, *_ in ROWS} | {"order:completed"} == documented
+    assert {f"{entity}:{code}" for entity, code, *_ in ROWS} | {"order:completed"} == documented
 
 
 @pytest.mark.trap("B-68", "B-69", "B-70")
-@pytest.mark.parametrize(("entity", "word", "status", "detail", "evidence", "reason"), ROWS, ids=str)
+@pytest.mark.parametrize(("entity", "code", "status", "detail", "evidence", "reason"), ROWS, ids=str)
 def test_every_documented_status_has_the_meaning_of_the_table(
-    poll: Poll, entity: str, word: str, status: S, detail: str | None, evidence: Evidence, reason: Reason | None
+    poll: Poll, entity: str, code: str, status: S, detail: str | None, evidence: Evidence, reason: Reason | None
 ) -> None:
-    seen = poll(word) if entity == "order" else poll("active", word)
+    seen = poll(code) if entity == "order" else poll("active", code)
     assert (seen.raw, seen.status, seen.detail, seen.evidence, seen.reason) == (
-        Raw(entity, word),
+        Raw(entity, code),
         status,
         detail,
         evidence,
@@ -141,9 +141,9 @@ def test_every_documented_status_has_the_meaning_of_the_table(
 
 
 @pytest.mark.trap("B-72")
-@pytest.mark.parametrize("word", ["draft", "invalid", "deleted"])
-def test_the_statuses_of_draft_deliveries_are_noted_in_the_log(poll: Poll, word: str) -> None:
-    assert poll("active", word).notes == (word,)
+@pytest.mark.parametrize("code", ["draft", "invalid", "deleted"])
+def test_the_statuses_of_draft_deliveries_are_noted_in_the_log(poll: Poll, code: str) -> None:
+    assert poll("active", code).notes == (code,)
 
 
 @pytest.mark.trap("B-70")
@@ -198,7 +198,7 @@ def test_a_reactivated_order_forgets_the_pickup_of_the_previous_courier(
 
 @pytest.mark.trap("B-67")
 def test_only_the_status_reactivated_reopens_an_order(poll: Poll) -> None:
-    reopening = {word for word in ORDER_STATUSES if poll(word).reopens}
+    reopening = {code for code in ORDER_STATUSES if poll(code).reopens}
     assert reopening == {"reactivated"}
 
 
@@ -250,9 +250,9 @@ def test_a_cancel_after_the_pickup_has_the_detail_with_items(
 
 
 def test_the_carriers_text_is_the_reason_of_a_cancel(poll: Poll) -> None:
-    said = poll("canceled", "planned", status_description="O cliente não está respondendo")
-    assert said.raw is not None
-    assert said.reason_text == said.raw.text == "O cliente não está respondendo"
+    seen = poll("canceled", "planned", status_description="O cliente não está respondendo")
+    assert seen.raw is not None
+    assert seen.reason_text == seen.raw.text == "O cliente não está respondendo"
     assert poll("canceled", "planned").reason_text is None
 
 
@@ -316,7 +316,7 @@ def test_a_completed_order_is_never_delivered_when_a_return_is_required(
 
 
 def test_a_completed_order_follows_its_delivery_status_when_it_has_one(poll: Poll) -> None:
-    assert [poll("completed", word).status for word in ("finished", "return_finished", "courier_arrived")] == [
+    assert [poll("completed", code).status for code in ("finished", "return_finished", "courier_arrived")] == [
         S.DELIVERED,
         S.RETURNED,
         S.DROPOFF_ARRIVED,
@@ -347,14 +347,17 @@ def test_the_customers_point_is_never_found_by_its_position(poll: Poll, attempt:
         "client_order_id": attempt.reference,
         "delivery": {"status": "finished"},
     }
-    drop = {"point_id": 202686, "delivery": {"status": "courier_arrived"}}
-    points = [{"point_id": 1, "delivery": None}, drop, back]
+    dropoff = {"point_id": 202686, "delivery": {"status": "courier_arrived"}}
+    points = [{"point_id": 1, "delivery": None}, dropoff, back]
     by_id = poll("active", points=points)
-    by_tag = poll(
-        "active", None, replace(attempt, codec_state={}), points=[back, {**drop, "client_order_id": attempt.reference}]
+    by_reference = poll(
+        "active",
+        None,
+        replace(attempt, codec_state={}),
+        points=[back, {**dropoff, "client_order_id": attempt.reference}],
     )
     by_nothing = poll("active", None, replace(attempt, codec_state={}), points=points)
-    assert [by_id.status, by_tag.status, by_nothing.status] == [
+    assert [by_id.status, by_reference.status, by_nothing.status] == [
         S.DROPOFF_ARRIVED,
         S.DROPOFF_ARRIVED,
         S.COURIER_ASSIGNED,
@@ -367,10 +370,11 @@ def test_the_couriers_position_changes_no_status(poll: Poll) -> None:
     assert poll("active", "courier_assigned", courier=courier).status is S.COURIER_ASSIGNED
 
 
-codes = st.sampled_from(ORDER_STATUSES + DELIVERY_STATUSES + SIBLING + ["unheard_of"])
+codes = st.sampled_from(ORDER_STATUSES + DELIVERY_STATUSES + SIBLING_STATUSES + ["unheard_of"])
 times = st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
+@settings(deadline=None)
 @given(st.builds(ReportedStatus, codes, times, st.none() | times, st.booleans()))
 def test_a_status_is_read_back_from_the_codec_state_as_it_was_written(status: ReportedStatus) -> None:
     assert ReportedStatus.load(status.dump()) == status
@@ -382,7 +386,7 @@ MESSAGES = st.lists(
 
 
 def _fold(messages: list[tuple[str, str, int]]) -> Observation | None:
-    memory, seen = AttemptMemory("TAG", "BR", {}), None
+    memory, seen = AttemptMemory("REFERENCE", "BR", {}), None
     for entity, code, minute in messages:
         status = ReportedStatus(code, datetime(2024, 11, 23, 12, tzinfo=UTC) + timedelta(minutes=minute))
         order, delivery = (status, None) if entity == "order" else (None, status)
@@ -392,6 +396,7 @@ def _fold(messages: list[tuple[str, str, int]]) -> Observation | None:
     return seen
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_a_completed_order_is_never_delivered_after_any_sequence_with_a_return(
     messages: list[tuple[str, str, int]],
@@ -403,15 +408,16 @@ def test_a_completed_order_is_never_delivered_after_any_sequence_with_a_return(
 
 
 @pytest.mark.trap("B-84")
+@settings(deadline=None)
 @given(MESSAGES.filter(lambda messages: len({minute for *_, minute in messages}) == len(messages)), st.randoms())
 def test_the_order_of_arrival_of_callbacks_does_not_change_the_last_status(
     messages: list[tuple[str, str, int]], random: Any
 ) -> None:
-    known_words = [m for m in messages if m[1] not in {"completed", "reactivated", "active"}]
-    if not known_words:
+    unambiguous = [m for m in messages if m[1] not in {"completed", "reactivated", "active"}]
+    if not unambiguous:
         return
-    shuffled = random.sample(known_words, len(known_words))
-    ended, late = _fold(sorted(known_words, key=lambda message: message[2])), _fold(shuffled)
+    shuffled = random.sample(unambiguous, len(unambiguous))
+    ended, late = _fold(sorted(unambiguous, key=lambda message: message[2])), _fold(shuffled)
     assert ended is not None
     assert late is not None
     assert (ended.status, ended.raw) == (late.status, late.raw)

@@ -1,4 +1,4 @@
-"""Following orders by their ids."""
+"""Tracking orders by their ids."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import DeliveryStatus as S
@@ -25,7 +25,7 @@ AT = "~2024-11-23T12:38:40+00:00 -"
 
 
 def _ids(call: Call) -> list[str]:
-    """Name the orders a request asks for, and see that it asks for all of them on one page."""
+    """Return the ids that a call requests, after a check that it requests them on one page."""
     ids = [value for name, value in call.query if name == "order_id[]"]  # B-15
     counts = [("count", str(len(ids)))] if len(ids) > 10 else []
     assert [pair for pair in call.query if pair[0] != "order_id[]"] == counts
@@ -204,6 +204,7 @@ def test_a_single_refused_id_is_unreadable(codec: Borzo, attempt: AttemptView, r
         codec.read(codec.track([attempt], now)[0], refused("invalid_parameters"), [attempt], now)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 99).map(str), min_size=1, max_size=4).map(tuple), max_size=5))
 def test_groups_are_read_back_from_the_context_as_they_were_written(groups: list[tuple[str, ...]]) -> None:
     assert load_groups(dump_groups(groups)) == groups
@@ -235,6 +236,7 @@ def test_an_unreadable_list_is_an_error(
         assert getattr(raised.value, "account", None) is account
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_in_a_list_are_a_carrier_error(body: bytes) -> None:
     codec = Borzo(BorzoAccount(name="b", kind="borzo", token="t"), {})

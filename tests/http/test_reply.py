@@ -1,4 +1,4 @@
-"""When a carrier asks us to come again, whichever carrier it is."""
+"""Retry-After in the replies of all carriers."""
 
 from datetime import UTC, datetime
 
