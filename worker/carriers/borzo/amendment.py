@@ -39,7 +39,7 @@ from worker.errors import Refused
 LATEST_START = timedelta(hours=1)
 """How long after its creation an order without a time starts at the latest; half of it in the document's samples."""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
-"""Order statuses in which Borzo takes a change (Borzo, "Order editing", B-98)."""
+"""Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
 
 _ORDER_FIELDS = (("matter",), ("insurance_amount",), ("backpayment_details",))
 _TIMES = ("required_start_datetime", "required_finish_datetime")
@@ -97,7 +97,7 @@ def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, n
     order, current = parse_order(raw_order), _Order.parse(raw_order)
     dropoff = find_dropoff(current.points, memory)
     if order is None or dropoff is None or not _is_listable(raw_order, current.points):
-        raise Refused(Reason.UNKNOWN, "the order at Borzo has points or packages that an edit cannot list")
+        raise Refused(Reason.UNKNOWN, "an edit cannot list the whole order at Borzo")
     if "required_start_datetime" not in wanted["points"][0] and _is_for_later(order, current.points[0], now):
         raise Refused(Reason.UNKNOWN, "the order is booked for a later time, which an edit cannot remove")
     changes = _changed(current, wanted, _ORDER_FIELDS)
@@ -159,9 +159,9 @@ def _listed(point: _Point, package_changes: Sequence[Mapping[str, Any]]) -> dict
 
 
 def _package_changes(point: _Point, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the changes of each package that stays; a new line is never sent, for a repeat would add it twice (B-95).
+    """Return the changes of each package that stays. A new one is never sent, for a repeat would add it twice (B-95).
 
-    Raises Refused when a receipt needs one.
+    Raises Refused when a receipt needs a new one.
     """
     lines = wanted.get("packages")
     if lines is None:

@@ -137,10 +137,8 @@ class Borzo(Queries):
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Build the read of the order as it is now. Raises Refused while its id is not known."""
-        query = (("order_id[]", str(order_id_of(attempt))),)
-        return self.get(
-            Operation.FIND, "orders", query, (attempt.id,)
-        )  # not READ, which waits for the rate limit: B-06
+        # FIND, because a READ may wait for the rate limit (B-06)
+        return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
         """Build edit-order (Borzo, "Order editing") with every point and package by its id, and what is to change.
