@@ -1,4 +1,4 @@
-"""One order told to every carrier's codec, and texts that break things."""
+"""One order for every carrier's codec, and hostile texts."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -33,7 +33,7 @@ TEXTS = [
     '"}, "price": 0, "x": {"',
     "&telephone=00000000",
 ]
-"""Each is one line without control characters, so that every carrier must be sent just this."""
+"""Each is one line without control characters, so every carrier must be sent exactly this."""
 BROKEN = "Jane\r\nX-Evil: 1\r\n\r\nGET / HTTP/1.1\x00\x07"
 STORE = a_store("deliverit", "borzo", "cervo")
 
@@ -55,12 +55,12 @@ CODECS: dict[str, Carrier] = {
 
 
 def booking(name: str = "Jane", notes: str = "", **dropoff: Any) -> Booking:
-    where = {"street": "Nørregade 7", "postal_code": "5000", "city": "Odense C", "latitude": 55.39, "longitude": 10.38}
+    place = {"street": "Nørregade 7", "postal_code": "5000", "city": "Odense C", "latitude": 55.39, "longitude": 10.38}
     order = Order(
         order_id="2011",
         store_id="17",
         customer=Customer(name=name, phone="+4520304050"),
-        dropoff=Dropoff(**{**where, **dropoff}),
+        dropoff=Dropoff(**{**place, **dropoff}),
         payment=Payment(prepaid=True, amount=Decimal("125.00"), currency="DKK"),
         notes=notes,
     )

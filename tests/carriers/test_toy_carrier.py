@@ -1,4 +1,4 @@
-"""A carrier of one's own: one folder and one line in the registry, and the whole house works with it."""
+"""A new carrier: one folder and one line in the registry, and everything else works with it."""
 
 import re
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ HOST = "toy.example"
 
 
 class ByHost(httpx.AsyncBaseTransport):
-    """The toy's server at its address, and the sandbox at every other."""
+    """The toy's server at its host, and the sandbox at every other."""
 
-    def __init__(self, toy: ToyServer, street: Simulation) -> None:
+    def __init__(self, toy: ToyServer, simulation: Simulation) -> None:
         self._toy = httpx.ASGITransport(toy.app)
-        self._others = httpx.ASGITransport(street.sandbox.app)
+        self._others = httpx.ASGITransport(simulation.sandbox.app)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         chosen = self._toy if request.url.host == HOST else self._others
@@ -40,87 +40,89 @@ def toy() -> ToyServer:
 
 
 @pytest.fixture
-def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyServer) -> Iterator[Simulation]:
+def simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyServer) -> Iterator[Simulation]:
     monkeypatch.setitem(KINDS, "toy", Toy)
-    made = Simulation(tmp_path, CARRIERS__TOY__KEY="toy-key", CARRIERS__TOY__QUOTES_FIRST="true")
-    house = made.container
-    house.gateway.close()
-    house.gateway = Gateway(
-        house.api_accounts,
+    built = Simulation(tmp_path, CARRIERS__TOY__KEY="toy-key", CARRIERS__TOY__QUOTES_FIRST="true")
+    container = built.container
+    container.gateway.close()
+    container.gateway = Gateway(
+        container.api_accounts,
         lambda _account, _rate, _operation, wanted: (wanted, 0.0),
-        house.clock,
-        transport=ByHost(toy, made),
+        container.clock,
+        transport=ByHost(toy, built),
     )
-    yield made
-    made.close()
+    yield built
+    built.close()
 
 
-def test_the_page_on_adding_a_carrier_names_the_toys_files_and_its_line_in_the_registry() -> None:
+def test_the_page_on_adding_a_carrier_lists_the_toys_files_and_its_line_in_the_registry() -> None:
     page = (ROOT / "docs" / "adding-a-carrier.md").read_text()
-    named = set(re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE))
-    made = {path.name for path in (ROOT / "tests/carriers/toy").glob("*.py")}
-    assert made - named == {"server.py"}
-    assert named <= made
+    listed = set(re.findall(r"^\| `(\w+\.py)` \|", page, re.MULTILINE))
+    existing = {path.name for path in (ROOT / "tests/carriers/toy").glob("*.py")}
+    assert existing - listed == {"server.py"}
+    assert listed <= existing
     assert f"{Toy.__name__}.kind: Toy," in page
     assert {name.upper() for name in ToyAccount.model_fields} >= set(re.findall(r"CARRIERS__TOY__(\w+)=", page))
 
 
-def test_an_order_lives_its_whole_life_at_a_carrier_of_ones_own(street: Simulation, toy: ToyServer) -> None:
-    street.place(carriers=["toy"])
-    street.until(lambda it: it.status() == "delivered")
-    assert street.told() == ["queued", "created", "courier_assigned", "picked_up", "delivered"]
-    assert [(event["data"]["carrier"], event["data"]["carrier_ref"]) for event in street.events()[1:]] == [
+def test_an_order_is_delivered_by_a_new_carrier(simulation: Simulation, toy: ToyServer) -> None:
+    simulation.place(carriers=["toy"])
+    simulation.until(lambda it: it.status() == "delivered")
+    assert simulation.told() == ["queued", "created", "courier_assigned", "picked_up", "delivered"]
+    assert [(event["data"]["carrier"], event["data"]["carrier_ref"]) for event in simulation.events()[1:]] == [
         ("toy", next(iter(toy.orders)))
     ] * 4
 
 
-def test_a_cancel_is_carried_to_it_and_believed_when_a_read_shows_it(street: Simulation, toy: ToyServer) -> None:
-    street.place(carriers=["toy"], ready_at="2026-11-21T18:00:00+00:00")
-    street.until(lambda it: it.status() == "created")
-    street.cancel()
-    street.until(lambda it: it.delivery().final)
-    assert (street.told()[-1], list(toy.orders.values())) == ("cancelled", [["called_off"]])
+def test_a_cancel_is_sent_to_a_new_carrier_and_confirmed_by_a_read(simulation: Simulation, toy: ToyServer) -> None:
+    simulation.place(carriers=["toy"], ready_at="2026-11-21T18:00:00+00:00")
+    simulation.until(lambda it: it.status() == "created")
+    simulation.cancel()
+    simulation.until(lambda it: it.delivery().final)
+    assert (simulation.told()[-1], list(toy.orders.values())) == ("cancelled", [["called_off"]])
 
 
-# --- the price before a create ---
+# --- the quote before a create ---
 
 
-def test_an_order_that_its_price_says_would_be_refused_is_not_sent_and_the_next_carrier_is_asked(
-    street: Simulation, toy: ToyServer
+def test_an_order_that_is_not_orderable_by_its_quote_goes_to_the_next_carrier(
+    simulation: Simulation, toy: ToyServer
 ) -> None:
     toy.problem = "address"
-    street.place(carriers=["toy", "cervo"])
-    street.until(lambda it: it.status() == "delivered")
-    ended = street.events()[1]["data"]
+    simulation.place(carriers=["toy", "cervo"])
+    simulation.until(lambda it: it.status() == "delivered")
+    ended = simulation.events()[1]["data"]
     assert (ended["carrier"], ended["reason"], ended["reason_text"]) == ("toy", "unserviceable", "address")
-    assert (toy.creates, toy.prices, [carrier for carrier, _ in street.ledger()]) == (0, 1, ["cervo"])
+    assert (toy.creates, toy.prices, [carrier for carrier, _ in simulation.ledger()]) == (0, 1, ["cervo"])
 
 
-@pytest.mark.fault("F-69")
-def test_a_price_that_cannot_be_had_holds_no_create_up_and_is_not_asked_for_again_at_once(
-    street: Simulation, toy: ToyServer
+def test_an_unavailable_price_delays_no_create_and_is_not_requested_again_at_once(
+    simulation: Simulation, toy: ToyServer
 ) -> None:
     toy.silent = True
     for order_id in ("2011", "2012"):
-        street.place(carriers=["toy"], order_id=order_id)
-        street.pass_time()
-    assert (street.status("2011"), street.status("2012"), toy.creates, toy.prices) == ("created", "created", 2, 1)
+        simulation.place(carriers=["toy"], order_id=order_id)
+        simulation.pass_time()
+    assert (simulation.status("2011"), simulation.status("2012"), toy.creates, toy.prices) == (
+        "created",
+        "created",
+        2,
+        1,
+    )
 
 
-def test_a_price_that_was_told_a_moment_ago_is_not_asked_for_again(street: Simulation, toy: ToyServer) -> None:
+def test_a_recent_price_is_not_requested_again(simulation: Simulation, toy: ToyServer) -> None:
     toy.busy = True
-    street.place(carriers=["toy"])
-    street.until(lambda _: toy.creates == 2)
+    simulation.place(carriers=["toy"])
+    simulation.until(lambda _: toy.creates == 2)
     assert toy.prices == 1
 
 
-def test_a_price_that_somebody_asked_for_is_the_one_looked_at_before_the_create(
-    street: Simulation, toy: ToyServer
-) -> None:
-    street.place(carriers=["toy"], deliver_at="2026-11-21T19:00:00+00:00")
-    waiting = street.delivery()
+def test_the_price_of_an_operators_quote_is_used_before_the_create(simulation: Simulation, toy: ToyServer) -> None:
+    simulation.place(carriers=["toy"], deliver_at="2026-11-21T19:00:00+00:00")
+    waiting = simulation.delivery()
     assert waiting.store is not None
-    question = supposed(waiting.order, waiting.store, street.now)
-    told = quotes.ask(street.container, street.container.carrier("toy"), question)
-    street.until(lambda it: it.status() == "created")
-    assert (told, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)
+    booking = supposed(waiting.order, waiting.store, simulation.now)
+    quote = quotes.ask(simulation.container, simulation.container.carrier("toy"), booking)
+    simulation.until(lambda it: it.status() == "created")
+    assert (quote, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)

@@ -1,4 +1,4 @@
-"""The registry of carriers: one line for each kind."""
+"""The registry of carriers, by kind."""
 
 from worker.carriers.borzo import Borzo
 from worker.carriers.cervo import Cervo

@@ -1,4 +1,4 @@
-"""What a carrier may be able to do beside what every one must: take changes, tell prices, print labels and the like.
+"""What a carrier can do beyond `Carrier`: take changes, quote prices, print labels, locate the courier, check settings.
 
 A codec has an ability when it has its methods.
 """
@@ -15,55 +15,56 @@ from worker.http.call import Call, Reply
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a delivery would cost.
-
-    `orderable` is false when the carrier says that it would not take it: `reason` in our words, `why` in its own.
-    """
+    """What a delivery would cost, and whether the carrier would accept it."""
 
     price: Price | None
     orderable: bool = True
     why: tuple[str, ...] = ()
+    """Why it is not orderable, in the carrier's own codes or texts."""
     reason: Reason = Reason.VALIDATION
+    """The same as one of our reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label to print: `media_type` is its format, `content` the file itself."""
+    """One label to print."""
 
     media_type: str
     content: bytes = field(repr=False)
+    """The file."""
     point: str = ""
+    """The carrier's id of the address that the label is for."""
 
 
 @runtime_checkable
 class Amends(Protocol):
-    """A carrier to which a change of an order can be carried, read first and then written."""
+    """A carrier that takes a change of an order: the current order is read first, then the change is written."""
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:
-        """Describe the read that an amendment starts from; None where it needs none."""
+        """Build the read of the current order; None where a change needs none."""
 
-    def amend(self, attempt: AttemptView, standing: Reply | None, now: datetime) -> Call | None:
-        """Describe the change to `attempt.order`; None when what stands says the same already. Raises Refused.
+    def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
+        """Build the change to `attempt.order`; None when nothing is to change. Raises Refused.
 
-        It may be repeated: what it describes leads to the same, however often it is done.
+        A repeated change has no further effect.
         """
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Read the answer: what it shows of the order, if anything. Refused when it can no longer be changed."""
+        """Return what the answer shows of the order, if anything. Raises Refused when it is too late for a change."""
 
 
 @runtime_checkable
 class Quotes(Protocol):
-    """A carrier that tells a price before it is asked to come."""
+    """A carrier that quotes a price before an order is created."""
 
     quotes_first: bool
-    """Whether the price is asked before every create, which is then not sent when the carrier would refuse it."""
+    """Whether a price is requested before every create; the create is not sent when the carrier would refuse it."""
 
     def quote(self, booking: Booking, now: datetime) -> Call:
-        """Describe the question; nothing is created by it. Raises Refused when the carrier cannot be asked."""
+        """Build the request for a price, which creates nothing. Raises Refused when the carrier cannot deliver it."""
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
-        """Read the price."""
+        """Return the price."""
 
 
 @runtime_checkable
@@ -71,29 +72,29 @@ class Labels(Protocol):
     """A carrier that has labels to print."""
 
     def labels(self, attempt: AttemptView, media: Literal["pdf", "zpl"]) -> Call:
-        """Describe the question. Raises Refused while the order is not known there."""
+        """Build the request for the labels. Raises Refused while the carrier's id of the order is not known."""
 
     def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
-        """Read the labels, one for each point that has one."""
+        """Return the labels, one for each point that has one."""
 
 
 @runtime_checkable
 class LocatesCourier(Protocol):
-    """A carrier that tells where the courier is."""
+    """A carrier that reports the courier's position."""
 
     def locate(self, attempt: AttemptView) -> Call:
-        """Describe the question. Raises Refused while the order is not known there."""
+        """Build the request for the position. Raises Refused while the carrier's id of the order is not known."""
 
     def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
-        """Read where the courier is; None while nobody is on the way."""
+        """Return where the courier is; None while no courier is on the way."""
 
 
 @runtime_checkable
 class VerifiesAccount(Protocol):
-    """A carrier that shows whether the settings of an account fit what stands there."""
+    """A carrier at which the settings of an account can be checked."""
 
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
-        """Compare the settings with the probe's facts, and describe what else is to be asked. Raises Refused."""
+        """Check the settings against the probe's facts; return a further call where one is needed. Raises Refused."""
 
     def read_verification(self, reply: Reply) -> None:
-        """Return when the settings fit; Refused when they do not."""
+        """Check the settings against the answer of that call. Raises Refused when they do not fit."""

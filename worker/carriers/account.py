@@ -1,4 +1,4 @@
-"""What the accounts of all carriers have in common, beside what every API account has."""
+"""The settings that the accounts of all carriers share, beyond those of every API account."""
 
 from datetime import time
 from typing import Annotated
@@ -9,29 +9,29 @@ from worker.http.account import ApiAccount
 
 HOUR = r"([01]\d|2[0-3]):[0-5]\d"
 Hours = Annotated[str, Field(pattern=rf"^$|^{HOUR}-{HOUR}$")]
-"""Between which clock times a courier comes, such as `11:00-22:00`, also over midnight; empty is always."""
+"""The clock times between which a courier comes, such as `11:00-22:00`, also across midnight; empty means always."""
 
 
 class CarrierAccount(ApiAccount):
-    """One account at a carrier: the settings that every carrier has. Times are in seconds."""
+    """One account at a carrier. Times are in seconds."""
 
     poll_interval: float = Field(gt=0)
     """Seconds between two reads at their closest; every other cadence is stretched with it."""
     callback_wait: float = Field(default=0, ge=0)
-    """Seconds to wait for a callback before a create in doubt is left to a person."""
+    """Seconds to wait for a callback before an operator is asked about a create whose outcome is unknown."""
     postal_codes: str = ""
-    """How the postal codes begin that its couriers go to, such as `50,51`; by default nothing is known of that."""
+    """Prefixes of the postal codes that its couriers serve, such as `50,51`; empty means unknown."""
     hours: Hours = ""
-    """Between which times by the store's clock its couriers come for a pickup, such as `11:00-22:00`."""
+    """When its couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means always."""
 
     def reaches(self, postal_code: str) -> bool:
-        """Tell whether its couriers go there, as far as the settings and the address say."""
-        beginnings = tuple(filter(None, map(_bare, self.postal_codes.split(","))))
+        """Return whether its couriers go to a postal code; true where the settings or the address do not say."""
+        prefixes = tuple(filter(None, map(_bare, self.postal_codes.split(","))))
         code = _bare(postal_code)
-        return not beginnings or not code or code.startswith(beginnings)
+        return not prefixes or not code or code.startswith(prefixes)
 
     def is_open(self, clock: time) -> bool:
-        """Tell whether its couriers come for a pickup at this time of the day."""
+        """Return whether its couriers come for a pickup at this time of the day."""
         if not self.hours:
             return True
         opens, closes = map(time.fromisoformat, self.hours.split("-"))
@@ -39,5 +39,5 @@ class CarrierAccount(ApiAccount):
 
 
 def _bare(code: str) -> str:
-    """Write a postal code without what people put between its letters and digits."""
+    """Return the letters and digits of a postal code in upper case."""
     return "".join(filter(str.isalnum, code)).upper()

@@ -1,7 +1,7 @@
-"""What every carrier must be able to say, and the words it is said in.
+"""What every carrier must provide, and the data that it exchanges with the rest of the worker.
 
-A carrier is a codec: it turns our words into a described request and a reply into observations. It never touches
-the network, the clock, the log or the environment; everything it needs comes in as an argument.
+A carrier is a codec: it turns an order into a request, and a reply into observations. It never uses the network, the
+clock, the log or the environment; everything it needs is an argument.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,100 +16,103 @@ from schemas.stores import Store
 from worker.carriers.account import CarrierAccount
 from worker.http.call import Call, Reply
 
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """All that a carrier is told about one attempt.
-
-    `attempt_id` is a random positive integer below 2**53, unique for ever; `tag` is the same in eleven letters and
-    digits for carriers that take text. `pickup_at` is when the courier should be at the store; `deliver_at` is None
-    for "as soon as possible".
-    """
-
-    attempt_id: int
-    attempt_number: int
-    order: Order
-    store: Store
-    pickup_at: datetime
-    deliver_at: datetime | None = None
-    callback_url: str | None = None
-
-    @property
-    def reference(self) -> str:
-        """Our reference in text form."""
-        return reference_of(self.attempt_id)
-
-
 REFERENCE_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no letter that is mistaken for a digit when it is read out on the telephone."""
+REFERENCE_LENGTH = 11
 
 
 def reference_of(attempt_id: int) -> str:
-    """Write an attempt's id as eleven characters of Crockford's base 32."""
+    """Return an attempt's id as a reference: eleven characters of Crockford's base 32."""
     return "".join(REFERENCE_DIGITS[(attempt_id >> shift) & 31] for shift in range(50, -5, -5))
 
 
-def attempt_id_of(tag: str) -> int | None:
-    """Read a tag back; None when it is not one."""
-    if len(tag) != 11 or any(letter not in REFERENCE_DIGITS for letter in tag):  # noqa: PLR2004 - the length of a tag
+def attempt_id_of(reference: str) -> int | None:
+    """Return the attempt's id of a reference; None when the text is no reference."""
+    if len(reference) != REFERENCE_LENGTH or any(letter not in REFERENCE_DIGITS for letter in reference):
         return None
     value = 0
-    for letter in tag:
+    for letter in reference:
         value = value * 32 + REFERENCE_DIGITS.index(letter)
     return value
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptView:
-    """What the engine knows of one carrier order, as far as a codec may see it.
+class Booking:
+    """Everything that a carrier is sent about one attempt."""
 
-    `state` is a status, or "submitting" while the create is in flight. `ref` is the carrier's id. `refs` is the
-    codec's own memory of this attempt (tokens, point ids, fingerprints, "seen" marks): the engine stores and merges
-    it and never reads it. `rank` is the highest rank reached. `cancelling` is true once we have asked for a cancel.
-    """
+    attempt_id: int
+    """A random positive integer below 2**53, unique for ever."""
+    attempt_number: int
+    """1 for the first attempt of a delivery."""
+    order: Order
+    store: Store
+    pickup_at: datetime
+    """When the courier should be at the store."""
+    deliver_at: datetime | None = None
+    """When the customer wants the order; None for as soon as possible."""
+    callback_url: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """The attempt's id for carriers that take text."""
+        return reference_of(self.attempt_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """What a codec may see of one attempt."""
 
     id: int
     number: int
     carrier: str
+    """The name of the account."""
     state: str
+    """A delivery status, or "submitting" while the create is under way."""
     order: Order
     store: Store
     pickup_at: datetime
     submitted_at: datetime
     ref: str | None = None
+    """The carrier's id of the order; None while it is not known."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
+    """What the codec remembers of this attempt; it is stored and merged, and read by the codec alone."""
     rank: int = 0
+    """The highest rank that a status of this attempt has reached."""
     cancel_requested: bool = False
+    """Whether we have asked the carrier for a cancel."""
 
     @property
     def reference(self) -> str:
-        """Our reference in text form."""
+        """The attempt's id for carriers that take text."""
         return reference_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """The carrier's own word, kept beside ours: which entity it was said of, the word, and its free text."""
+    """The carrier's own status, kept beside ours."""
 
     entity: str
+    """What has the status, such as "order" or "delivery"."""
     code: str
     text: str | None = None
+    """The carrier's free text, without the customer's data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Courier:
-    """Who brings it, as far as the carrier says. `phone_guessed` marks a country code that we had to assume."""
+    """The courier, as far as the carrier describes them."""
 
     name: str | None = None
     phone: str | None = None
     phone_guessed: bool = False
+    """Whether the phone's country code is an assumption of ours."""
     latitude: float | None = None
     longitude: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What the delivery costs. `vat` says whether the amount includes it."""
+    """What the delivery costs."""
 
     amount: Decimal
     currency: str
@@ -118,7 +121,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Proof of delivery: who took it and the pictures."""
+    """Proof of delivery: who received the order, and the pictures."""
 
     recipient_name: str | None = None
     recipient_position: str | None = None
@@ -128,27 +131,27 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one look at the carrier told us about one attempt.
-
-    `status` is None when the carrier said nothing we have a word for: `raw` keeps its word, and is None when it said
-    no word at all. `stamp` is the carrier's own time of the news, for ordering; `occurred_at` the same as a fact to
-    publish, None when it did not say, with the zone that had to be assumed. `refs` is merged into the attempt's memory.
-    `notes` are diagnostics for the log, snake_case words. None in a descriptive field
-    means "not said", never "gone".
-    """
+    """What one reply or callback shows of one attempt. None in a field means "not reported", never "gone"."""
 
     status: DeliveryStatus | None
+    """None when the carrier reported no status, or one that no table explains."""
     raw: Raw | None
+    """The carrier's own status; None when it reported none."""
     evidence: Evidence = Evidence.OBSERVED
     carrier_time: datetime | None = None
+    """The carrier's own time of the news, which orders callbacks; in UTC."""
     occurred_at: datetime | None = None
+    """When it happened, as a fact to publish; in UTC."""
     occurred_at_assumed_zone: str | None = None
+    """The zone that had to be assumed for `occurred_at`."""
     detail: str | None = None
     reason: Reason | None = None
     reason_text: str | None = None
     cancelled_by: CancelledBy | None = None
     ref: str | None = None
+    """The carrier's id of the order."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
+    """Merged into the attempt's `codec_state`."""
     courier: Courier | None = None
     tracking_url: str | None = None
     pickup_eta: datetime | None = None
@@ -156,116 +159,125 @@ class Observation:
     price: Price | None = None
     proof: Proof | None = None
     reopens: bool = False
+    """Whether the carrier has taken up an order again that had ended."""
     notes: tuple[str, ...] = ()
+    """Diagnostics for the log, in snake_case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A pickup time that the carrier offers instead of the one asked for; somebody must accept or deny it."""
+    """A pickup time that the carrier offers instead of the requested one, to be accepted or denied."""
 
     asked: datetime
+    """The requested pickup time."""
     offered: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """A create that succeeded: the first observation (status `created` or `awaiting_confirmation`) and the offer."""
+    """A create that succeeded."""
 
     observation: Observation
+    """The first observation, with the status `created` or `awaiting_confirmation`."""
     offer: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reply to `track` or `find` says, attempt by attempt.
-
-    `seen` holds the observations, oldest first. `absent` holds the attempts of a `find` that are certainly not in the
-    range the request asked for. `more` is the next page to ask for; then `absent` is only said of the last page.
-    `extras` names further carrier orders that carry the same tag as an attempt (a duplicate courier).
-    """
+    """What a reply to `track` or `find` shows, by attempt id."""
 
     observations: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
+    """The observations of each attempt, oldest first."""
     absent: frozenset[int] = frozenset()
+    """The attempts of a `find` that the carrier certainly does not have; complete on the last page only."""
     next_page: Call | None = None
+    """The request of the next page; None on the last."""
     duplicates: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """The carrier's ids of further orders with an attempt's reference: surplus couriers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A callback as it came in: header names are lower-case, `token` is the last part of the path, if any."""
+    """A callback as it arrived."""
 
     method: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By lower-case name."""
     query: str = field(default="", repr=False)
     token: str | None = field(default=None, repr=False)
+    """The last part of the path; None where the path has no such part."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackKey:
-    """How to find the attempt a callback is about: the carrier's id, our tag's attempt id, or the path's token."""
+    """What identifies the attempt of a callback."""
 
     ref: str | None = None
+    """The carrier's id of the order."""
     attempt_id: int | None = None
+    """The attempt's id, from our reference."""
     token: str | None = None
+    """The token of the callback's path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often to look, in seconds at the default `poll_interval` (which is the shortest of them).
-
-    `fresh`: no courier yet, or younger than ten minutes. `moving`: a courier has it. `ahead`: the pickup is more than
-    an hour away. `ceiling`: what an unchanged delivery slows down to. `unheard`: a courier has it and callbacks, on
-    which this cadence relies, have brought nothing for ten minutes. `together`: one request covers many, so the due
-    times of an account are aligned.
-    """
+    """The intervals between two reads, in seconds at the default `poll_interval`."""
 
     fresh: float
+    """While the order has no courier, and in its first ten minutes."""
     moving: float
+    """While a courier has the order."""
     ahead: float
+    """While the pickup is more than an hour away."""
     ceiling: float
+    """The longest interval, for an unchanged delivery."""
     unheard: float | None = None
+    """While a courier has the order and no callback has come for ten minutes; None where reads rely on no callbacks."""
     together: bool = False
+    """Whether one request covers many orders, so that the due times of an account are aligned."""
 
     @property
     def shortest(self) -> float:
-        """The shortest interval, to which `poll_interval` is the measure."""
+        """The shortest interval, which `poll_interval` scales."""
         return min(self.fresh, self.moving, self.unheard or self.fresh)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a carrier can do, for the engine's choices.
-
-    `find`: an order can be looked up by our reference. `cadence`: how often to look when nothing is heard.
-    `track_batch`: how many attempts one `track` task may cover. `max_creates`: how many creates one delivery may cost
-    here after proof of absence. `withdrawal_grace`: seconds after which a withdrawn courier counts as gone for good,
-    None when the carrier itself says so. `max_shift`: minutes that an offered time may differ and still be accepted
-    without asking. `callbacks`: what proves that one is the carrier's own, "none" where none are sent.
-    `max_body`: the most bytes that a reply may have. `amends`: a change of the order can be carried to it (`Amends`).
-    `offer_wait`: seconds that an offer is left to a person before it is denied.
-    """
+    """What a carrier can do."""
 
     find: bool
+    """Whether an order can be looked up by our reference."""
     cadence: Cadence
     track_batch: int
+    """How many attempts one `track` task may cover."""
     max_creates: int = 1
+    """How many creates one delivery may have here, each after proof that the earlier ones are absent."""
     withdrawal_grace: float | None = None
+    """Seconds after which a withdrawn courier has left for good; None where the carrier reports that itself."""
     max_shift: int = 0
+    """Minutes by which an offered pickup time may differ and still be accepted without an operator."""
     callbacks: Literal["signed", "token", "none"] = "none"
+    """What proves that a callback is the carrier's own; "none" where none are sent."""
     max_body: int = 5_000_000
+    """The most bytes that a reply may have."""
     amends: bool = False
+    """Whether a change of the order can be sent to the carrier, which then implements `Amends`."""
     offer_wait: float = 180
+    """Seconds that an offer waits for an operator before it is denied."""
 
 
 class Carrier(Protocol):
     """One account at one carrier.
 
-    Every `read_*` raises `Unavailable`, `Uncertain`, `Refused` or `Unreadable` as worker.errors
-    defines them; for a create, whatever is not a documented success or a documented refusal is `Uncertain`.
+    Every `read_*` raises `Unavailable`, `Uncertain`, `Refused` or `Unreadable` as worker.errors defines them. For a
+    create, everything but a documented success and a documented refusal is `Uncertain`.
     """
 
     kind: ClassVar[str]
+    """The carrier's name in settings and in `KINDS`."""
     account_type: ClassVar[type[CarrierAccount]]
     account: CarrierAccount
     capabilities: Capabilities
@@ -273,55 +285,55 @@ class Carrier(Protocol):
     """Whether the probe's facts are needed before any other call."""
 
     def __init__(self, account: CarrierAccount, facts: Mapping[str, str]) -> None:
-        """Bind the codec to an account and to what a probe once told about it."""
+        """Bind the codec to an account and to the facts that a probe has read."""
 
     def check_order(self, booking: Booking, now: datetime) -> None:
         """Raise Refused, naming the field, when `book` would refuse this order; build no request."""
 
     def book(self, booking: Booking, now: datetime) -> Call:
-        """Describe the create. Raises Refused when the carrier cannot be asked (missing or impossible data)."""
+        """Build the create. Raises Refused when the order lacks data or the carrier cannot deliver it."""
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
-        """Read the answer to a create."""
+        """Return what the answer to a create shows."""
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Describe the fewest requests that cover these attempts; those without a `ref` are left out."""
+        """Build the fewest requests that cover these attempts; those without a `ref` are left out."""
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Describe the look-up of attempts by our reference; empty where the carrier has none.
+        """Build the look-up of attempts by our reference; empty where the carrier has none.
 
-        It may be sent as often as one likes: at a carrier that takes our reference only once it may be the create.
+        It may be sent any number of times. Where a carrier accepts our reference only once, it may be the create.
         """
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        """Read the answer to a `track` or `find` call about these attempts. Raises Unavailable or Unreadable."""
+        """Return what the answer to a `track` or `find` shows of these attempts. Raises Unavailable or Unreadable."""
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Describe accepting or denying what the carrier offers."""
+        """Build the answer to the carrier's offer. Raises Refused where it has made none."""
 
     def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Observation:
-        """Read the answer: `created` or `rejected`. Refused means that only a look-up can tell."""
+        """Return the status `created` or `rejected`. Raises Refused when only a look-up can find the outcome."""
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Describe the cancel. Raises Refused past a documented cut-off; `allow_paid` opens a charged window."""
+        """Build the cancel. Raises Refused past a documented cut-off; `allow_paid` permits one that costs money."""
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Return when the carrier took the cancel (which a read must still confirm); Refused when it did not.
+        """Return when the carrier accepted the cancel, which a read still has to confirm. Raises Refused.
 
-        An observation only where no read will ever show it, so that this answer is the carrier's last word.
+        An observation is returned only where no later read will show the cancel.
         """
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged unless the carrier sent this callback. A token in the path is checked by the store."""
+        """Raise Forged unless the carrier sent this callback. The database checks a token in the path."""
 
     def callback_key(self, callback: Callback) -> CallbackKey:
-        """Tell which attempt an authentic callback is about. Raises Unreadable."""
+        """Return what identifies the attempt of an authentic callback. Raises Unreadable."""
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
-        """Read a callback; empty, or without any word, when it is only a hint that a read is due."""
+        """Return what a callback reports; empty, or without a status, when it only means that a read is due."""
 
     def probe(self) -> Call:
-        """Describe a harmless call that proves that the carrier answers and, as far as one can, the credentials."""
+        """Build a harmless call that checks that the carrier answers and, as far as possible, the credentials."""
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
-        """Read the probe's answer into facts about the account; Refused, Unavailable or Unreadable when it fails."""
+        """Return facts about the account from the probe's answer. Raises Refused, Unavailable or Unreadable."""

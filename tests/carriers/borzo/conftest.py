@@ -1,4 +1,4 @@
-"""Payloads as the API document prints them, and factories for what a test is about."""
+"""The payloads of the API document, and factories for orders, attempts and replies."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import AttemptView, Booking, attempt_id_of
 from worker.http.call import Reply
 
-TAG = "0123456789A"
-ATTEMPT_ID = attempt_id_of(TAG) or 0
+REFERENCE = "0123456789A"
+ATTEMPT_ID = attempt_id_of(REFERENCE) or 0
 STORE = Store(
     store_id="17",
     name="Pizzaria Guamiranga",
@@ -90,7 +90,7 @@ def booking_of(booking: Booking) -> Callable[..., Booking]:
 
 @pytest.fixture
 def attempt(now: datetime) -> AttemptView:
-    """An attempt that stands at Borzo as the order of the document's samples."""
+    """An attempt that exists at Borzo as the order of the document's samples."""
     return AttemptView(
         id=ATTEMPT_ID,
         number=1,
@@ -107,18 +107,20 @@ def attempt(now: datetime) -> AttemptView:
 
 
 @pytest.fixture
-def doubtful(attempt: AttemptView) -> AttemptView:
-    """An attempt whose create nobody answered."""
+def unanswered(attempt: AttemptView) -> AttemptView:
+    """An attempt whose create has an unknown outcome."""
     return replace(attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
 
 
 @pytest.fixture
 def order_of(document: Callable[[str], bytes]) -> Callable[..., dict[str, Any]]:
-    """The document's order, as ours: with our tag on the drop, and changed as the test needs it."""
+    """The document's order with our reference at the customer's point, and with changes."""
 
-    def build(delivery: Mapping[str, Any] | None = None, tag: str | None = TAG, **changes: Any) -> dict[str, Any]:
+    def build(
+        delivery: Mapping[str, Any] | None = None, reference: str | None = REFERENCE, **changes: Any
+    ) -> dict[str, Any]:
         raw: dict[str, Any] = json.loads(document("create_order"))["order"]
-        raw["points"][1] |= {"client_order_id": tag, "delivery": delivery}
+        raw["points"][1] |= {"client_order_id": reference, "delivery": delivery}
         return raw | changes
 
     return build

@@ -1,4 +1,4 @@
-"""The account: its settings, what they can be, and what Borzo tells of it."""
+"""The settings of an account, and their check at Borzo."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ Listed = Callable[..., Reply]
 
 
 @pytest.mark.quirk("B-55")
-def test_the_documented_client_tells_the_payment_methods_and_nothing_personal(
+def test_the_documented_client_profile_gives_the_payment_methods_and_nothing_personal(
     codec: Borzo, document: Callable[[str], bytes]
 ) -> None:
     call = codec.probe()
@@ -26,46 +26,46 @@ def test_the_documented_client_tells_the_payment_methods_and_nothing_personal(
     assert codec.read_probe(Reply(200, document("client"))) == {"allowed_payment_methods": "bank_card,cash"}
 
 
-def test_a_successful_probe_without_details_is_still_one(codec: Borzo, document: Callable[[str], bytes]) -> None:
+def test_a_probe_without_details_is_a_success(codec: Borzo, document: Callable[[str], bytes]) -> None:
     assert codec.read_probe(Reply(200, document("root"))) == {"allowed_payment_methods": ""}
 
 
 @pytest.mark.quirk("B-01", "B-02")
-def test_a_bad_token_shuts_the_account_out(codec: Borzo, refused: Listed) -> None:
+def test_an_invalid_token_pauses_the_account(codec: Borzo, refused: Listed) -> None:
     with pytest.raises(Unavailable) as error:
         codec.read_probe(refused("invalid_auth_token"))
     assert error.value.account
 
 
 @pytest.mark.quirk("B-34")
-def test_an_account_is_vetted_for_the_payment_method_that_is_set(
+def test_the_payment_method_must_be_one_that_the_account_may_use(
     make: Callable[..., Borzo],
 ) -> None:
     facts = {"allowed_payment_methods": "bank_card,cash"}
-    assert make(payment_method="cash").vet(facts) is None
-    assert make().vet({"allowed_payment_methods": ""}) is None  # nothing told, nothing held against it
+    assert make(payment_method="cash").verify_account(facts) is None
+    assert make().verify_account({"allowed_payment_methods": ""}) is None  # unknown, so nothing is refused
     with pytest.raises(Refused, match=r"^payment_method: Borzo allows this account bank_card, cash$") as refusal:
-        make().vet(facts)
+        make().verify_account(facts)
     assert refusal.value.reason is Reason.CONFIG
 
 
 @pytest.mark.quirk("B-34", "B-55")
-def test_the_card_that_pays_must_be_one_of_the_accounts(
+def test_the_bank_card_must_be_one_of_the_accounts(
     make: Callable[..., Borzo], document: Callable[[str], bytes], refused: Listed
 ) -> None:
-    reply, ours = Reply(200, document("bank_cards")), make(payment_method="bank_card", bank_card_id=80)
-    call = ours.vet({"allowed_payment_methods": "bank_card"})
+    reply, codec = Reply(200, document("bank_cards")), make(payment_method="bank_card", bank_card_id=80)
+    call = codec.verify_account({"allowed_payment_methods": "bank_card"})
     assert call is not None
     assert (call.operation, call.method, call.path) == (Operation.PROBE, "GET", "/api/business/1.6/bank-cards")
-    ours.read_vetted(reply)
+    codec.read_verification(reply)
     with pytest.raises(Refused) as refusal:
-        make(payment_method="bank_card", bank_card_id=81).read_vetted(reply)
+        make(payment_method="bank_card", bank_card_id=81).read_verification(reply)
     assert (refusal.value.reason, str(refusal.value)) == (
         Reason.CONFIG,
         "bank_card_id: the account has no such card",
     )
     with pytest.raises(Unavailable):
-        ours.read_vetted(refused("service_unavailable"))
+        codec.read_verification(refused("service_unavailable"))
 
 
 def test_borzo_offers_nothing_to_confirm(codec: Borzo, attempt: AttemptView, now: datetime) -> None:
@@ -126,7 +126,7 @@ def test_the_account_has_the_published_defaults() -> None:
         ({"surprise": 1}, "surprise"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused(settings: dict[str, Any], fault: str) -> None:
+def test_an_invalid_setting_is_refused(settings: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault):
         BorzoAccount.model_validate({"name": "borzo", "kind": "borzo", "token": "t", **settings})
 
@@ -145,7 +145,7 @@ def test_a_codec_takes_only_its_own_kind_of_account() -> None:
     ],
     ids=["polling", "callbacks"],
 )
-def test_callbacks_make_polling_a_safety_net(make: Callable[..., Borzo], secret: str | None, cadence: Cadence) -> None:
+def test_polling_is_slower_with_callbacks(make: Callable[..., Borzo], secret: str | None, cadence: Cadence) -> None:
     assert make(callback_secret=secret).capabilities == Capabilities(
         find=True, cadence=cadence, track_batch=50, max_creates=2, callbacks="signed", amends=True
     )

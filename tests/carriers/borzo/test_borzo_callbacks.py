@@ -1,4 +1,4 @@
-"""Callbacks: whom they are about, and what they say."""
+"""Callbacks: the attempt that they are about, and what they report."""
 
 import hashlib
 import hmac
@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import DeliveryStatus as S
@@ -34,7 +34,7 @@ def _callback(body: bytes | dict[str, Any], signature: str | None = None) -> Cal
 
 @pytest.fixture
 def delivery(document: Callable[[str], bytes]) -> Callable[..., Callback]:
-    """The document's delivery callback, changed as the test needs it."""
+    """The document's delivery callback, with changes."""
 
     def build(status: str, minute: int = 0, **changes: Any) -> Callback:
         at = f"2024-11-23T13:{minute:02}:00+00:00"
@@ -57,7 +57,7 @@ def order(order_of: Callable[..., dict[str, Any]]) -> Callable[..., Callback]:
 
 @pytest.fixture
 def follow(codec: Borzo, attempt: AttemptView, now: datetime) -> Callable[..., list[S | None]]:
-    """Read callbacks one after the other, as the engine does, and tell the statuses."""
+    """Read callbacks one after the other, and return their statuses."""
 
     def read(*callbacks: Callback) -> list[S | None]:
         current, statuses = attempt, []
@@ -70,25 +70,27 @@ def follow(codec: Borzo, attempt: AttemptView, now: datetime) -> Callable[..., l
     return read
 
 
-def test_the_documents_callbacks_name_their_order(codec: Borzo, document: Callable[[str], bytes]) -> None:
+def test_the_documented_callbacks_identify_their_order(codec: Borzo, document: Callable[[str], bytes]) -> None:
     keys = [codec.callback_key(_callback(document(name))) for name in ("order_callback", "delivery_callback")]
     assert keys == [CallbackKey(ref="1250032")] * 2
 
 
 @pytest.mark.quirk("B-86", "B-88")
-def test_our_tag_names_the_attempt(
+def test_our_reference_identifies_the_attempt(
     codec: Borzo, attempt: AttemptView, order: Callable[..., Callback], delivery: Callable[..., Callback]
 ) -> None:
-    tagged = delivery("planned", client_order_id=attempt.reference)
+    referenced = delivery("planned", client_order_id=attempt.reference)
     unlinked = delivery("planned", client_order_id=attempt.reference, order_id=None)
-    assert [codec.callback_key(callback) for callback in (order("new"), tagged, unlinked)] == [
+    assert [codec.callback_key(callback) for callback in (order("new"), referenced, unlinked)] == [
         CallbackKey(ref="1250032", attempt_id=attempt.id),
         CallbackKey(ref="1250032", attempt_id=attempt.id),
         CallbackKey(attempt_id=attempt.id),
     ]
 
 
-def test_a_reference_that_is_no_tag_names_no_attempt(codec: Borzo, delivery: Callable[..., Callback]) -> None:
+def test_a_client_order_id_that_is_no_reference_identifies_no_attempt(
+    codec: Borzo, delivery: Callable[..., Callback]
+) -> None:
     assert codec.callback_key(delivery("planned", client_order_id="2011")) == CallbackKey(ref="1250032")
 
 
@@ -102,12 +104,12 @@ def test_a_body_without_order_or_delivery_is_unreadable(
         codec.read_callback(_callback(body), attempt, now)
 
 
-def test_a_delivery_that_names_nothing_is_unreadable(codec: Borzo, delivery: Callable[..., Callback]) -> None:
+def test_a_delivery_without_any_id_is_unreadable(codec: Borzo, delivery: Callable[..., Callback]) -> None:
     with pytest.raises(Unreadable):
         codec.callback_key(delivery("planned", order_id=None))
 
 
-def test_the_documents_order_callback_is_read_in_whole(
+def test_the_documented_order_callback_is_read_completely(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
     assert codec.read_callback(_callback(document("order_callback")), attempt, now) == (
@@ -119,8 +121,8 @@ def test_the_documents_order_callback_is_read_in_whole(
             ref="1250032",
             codec_state={
                 "point_id": "202686",
-                "order_word": "2024-11-23T12:38:35+00:00 - available",
-                "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
+                "order_status": "2024-11-23T12:38:35+00:00 - available",
+                "delivery_status": "2024-11-23T12:38:35+00:00 - planned",
             },
             price=Price(Decimal("18.00"), "BRL"),
         ),
@@ -128,11 +130,11 @@ def test_the_documents_order_callback_is_read_in_whole(
 
 
 @pytest.mark.quirk("B-89")
-def test_the_documents_delivery_callback_is_read_in_whole(
+def test_the_documented_delivery_callback_is_read_completely(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime
 ) -> None:
-    ours = replace(attempt, codec_state={"point_id": "203902"})
-    assert codec.read_callback(_callback(document("delivery_callback")), ours, now) == (
+    attempt = replace(attempt, codec_state={"point_id": "203902"})
+    assert codec.read_callback(_callback(document("delivery_callback")), attempt, now) == (
         Observation(
             status=S.COURIER_ASSIGNED,
             raw=Raw("delivery", "active"),
@@ -144,7 +146,7 @@ def test_the_documents_delivery_callback_is_read_in_whole(
             codec_state={
                 "point_id": "203902",
                 "delivery_id": "11712",
-                "delivery_word": "2024-11-23T12:38:35+00:00 2024-11-23T12:38:35+00:00 active",
+                "delivery_status": "2024-11-23T12:38:35+00:00 2024-11-23T12:38:35+00:00 active",
             },
             price=Price(Decimal("18.00"), "BRL"),
         ),
@@ -152,28 +154,28 @@ def test_the_documents_delivery_callback_is_read_in_whole(
 
 
 @pytest.mark.quirk("B-74", "B-88")
-def test_a_delivery_of_another_point_is_only_a_hint(
+def test_a_delivery_of_another_point_reports_nothing(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     assert codec.read_callback(delivery("finished", point_id=9), attempt, now) == ()
 
 
 @pytest.mark.quirk("B-88")
-def test_a_delivery_is_ours_by_point_or_tag_or_delivery(
+def test_a_delivery_is_recognised_by_point_reference_or_delivery_id(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     blank, known = replace(attempt, codec_state={}), replace(attempt, codec_state={"delivery_id": "11712"})
-    tagged = delivery("finished", client_order_id=attempt.reference)
+    referenced = delivery("finished", client_order_id=attempt.reference)
     seen = [
         codec.read_callback(delivery("finished"), attempt, now),
-        codec.read_callback(tagged, blank, now),
+        codec.read_callback(referenced, blank, now),
         codec.read_callback(delivery("finished"), known, now),
         codec.read_callback(delivery("finished"), blank, now),
     ]
     assert [len(observations) for observations in seen] == [1, 1, 1, 0]
 
 
-def test_another_order_with_our_tag_never_changes_the_attempt(
+def test_another_order_with_our_reference_never_changes_the_attempt(
     codec: Borzo,
     attempt: AttemptView,
     order: Callable[..., Callback],
@@ -186,18 +188,18 @@ def test_another_order_with_our_tag_never_changes_the_attempt(
 
 
 @pytest.mark.quirk("B-86")
-def test_a_callback_may_overtake_the_answer_to_the_create(
+def test_a_callback_may_arrive_before_the_answer_to_the_create(
     codec: Borzo,
-    doubtful: AttemptView,
+    unanswered: AttemptView,
     order: Callable[..., Callback],
     delivery: Callable[..., Callback],
     now: datetime,
 ) -> None:
-    by_order = codec.read_callback(order("new"), doubtful, now)
-    by_delivery = codec.read_callback(delivery("planned", client_order_id=doubtful.reference), doubtful, now)
-    unknown = codec.read_callback(order("unheard_of"), replace(doubtful, state="submitting"), now)
+    by_order = codec.read_callback(order("new"), unanswered, now)
+    by_delivery = codec.read_callback(delivery("planned", client_order_id=unanswered.reference), unanswered, now)
+    unknown = codec.read_callback(order("unheard_of"), replace(unanswered, state="submitting"), now)
     assert [(seen.status, seen.ref) for [seen] in (by_order, by_delivery, unknown)] == [(S.CREATED, "1250032")] * 3
-    assert codec.read_callback(order("new", tag=None), doubtful, now) == ()
+    assert codec.read_callback(order("new", reference=None), unanswered, now) == ()
 
 
 def test_order_and_delivery_callbacks_are_read_together(
@@ -225,21 +227,21 @@ def test_order_and_delivery_callbacks_are_read_together(
 
 
 @pytest.mark.quirk("B-84")
-def test_a_late_callback_does_not_turn_the_story_back(
+def test_a_late_callback_does_not_move_the_status_back(
     codec: Borzo, attempt: AttemptView, delivery: Callable[..., Callback], now: datetime
 ) -> None:
     [newer] = codec.read_callback(delivery("parcel_picked_up", 9), attempt, now)
     remembered = replace(attempt, codec_state={**attempt.codec_state, **newer.codec_state})
     [late] = codec.read_callback(delivery("courier_assigned", 5), remembered, now)
-    assert (late.status, late.carrier_time, late.codec_state["delivery_word"]) == (
+    assert (late.status, late.carrier_time, late.codec_state["delivery_status"]) == (
         S.PICKED_UP,
         newer.carrier_time,
-        newer.codec_state["delivery_word"],
+        newer.codec_state["delivery_status"],
     )
 
 
 @pytest.mark.quirk("B-84")
-def test_within_one_second_the_higher_rank_is_the_newer(
+def test_within_one_second_the_status_of_higher_rank_is_the_newer(
     follow: Callable[..., list[S | None]], delivery: Callable[..., Callback]
 ) -> None:
     assert follow(delivery("courier_at_pickup"), delivery("courier_departed")) == [S.PICKUP_ARRIVED] * 2
@@ -256,7 +258,9 @@ def test_a_late_reactivated_reopens_nothing(
 
 
 @pytest.mark.quirk("B-67")
-def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order: Callable[..., Callback]) -> None:
+def test_a_cancelled_order_can_be_reactivated(
+    follow: Callable[..., list[S | None]], order: Callable[..., Callback]
+) -> None:
     assert follow(order("canceled", 1), order("reactivated", 2), order("active", 3)) == [
         S.CANCELLED,
         S.CREATED,
@@ -265,9 +269,9 @@ def test_a_cancel_can_be_taken_back(follow: Callable[..., list[S | None]], order
 
 
 @pytest.mark.quirk("B-65")
-def test_a_completed_callback_alone_delivers_nothing(
+def test_a_callback_alone_never_confirms_a_completed_order(
     follow: Callable[..., list[S | None]], order: Callable[..., Callback]
-) -> None:  # B-65: the extra read is a read, not a second callback
+) -> None:  # B-65: the second read is a poll, not a second callback
     assert follow(order("completed", 1), order("completed", 2)) == [None, None]
 
 
@@ -292,15 +296,16 @@ def test_proof_of_delivery_comes_with_the_delivery(
     )
 
 
-def test_an_undated_callback_is_given_no_time_of_its_own(
+def test_a_callback_without_a_time_gets_none(
     codec: Borzo, attempt: AttemptView, order_of: Callable[..., dict[str, Any]], now: datetime
 ) -> None:
     [seen] = codec.read_callback(_callback({"order": order_of(status="active")}), attempt, now)
     assert (seen.carrier_time, seen.occurred_at, seen.status) == (None, None, S.COURIER_ASSIGNED)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
-def test_garbage_in_a_callback_is_unreadable(body: bytes) -> None:
+def test_arbitrary_bytes_in_a_callback_are_unreadable(body: bytes) -> None:
     codec = Borzo(Borzo.account_type.model_validate({"name": "b", "kind": "borzo", "token": "t"}), {})
     with pytest.raises(Unreadable):
         codec.callback_key(_callback(body))

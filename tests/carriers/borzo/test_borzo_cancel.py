@@ -1,4 +1,4 @@
-"""Calling an order off."""
+"""Cancelling an order."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from worker.http.call import Operation, Reply
 Listed = Callable[..., Reply]
 
 
-def test_a_cancel_names_the_order(codec: Borzo, attempt: AttemptView, now: datetime) -> None:
+def test_a_cancel_carries_the_order_id(codec: Borzo, attempt: AttemptView, now: datetime) -> None:
     call = codec.cancel(attempt, now, allow_paid=False)
     assert (call.operation, call.method, call.path, call.body, call.attempt_ids) == (
         Operation.CANCEL,
@@ -37,7 +37,7 @@ def test_an_order_without_an_id_cannot_be_cancelled(
 
 
 @pytest.mark.quirk("B-71")
-def test_the_documented_cancel_is_taken_and_reads_as_cancelled(
+def test_the_documented_cancel_is_accepted_and_reads_as_cancelled(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], listed: Listed, now: datetime
 ) -> None:
     codec.read_cancel(Reply(200, document("cancel_order")), attempt)
@@ -53,19 +53,21 @@ def test_the_documented_cancel_is_taken_and_reads_as_cancelled(
 
 
 @pytest.mark.quirk("B-99")
-def test_a_cancel_too_late_is_refused(codec: Borzo, attempt: AttemptView, refused: Listed) -> None:
+def test_a_late_cancel_is_refused(codec: Borzo, attempt: AttemptView, refused: Listed) -> None:
     with pytest.raises(Refused, match=r"^order_cannot_be_canceled$"):
         codec.read_cancel(refused("order_cannot_be_canceled"), attempt)
 
 
 @pytest.mark.quirk("B-99")
 @pytest.mark.parametrize("reply", [Reply(500, b""), Reply(200, b"{}"), Reply(200, b'{"is_successful": false}')])
-def test_an_unclear_cancel_must_be_asked_about(codec: Borzo, attempt: AttemptView, reply: Reply) -> None:
+def test_an_unclear_answer_leaves_the_outcome_of_a_cancel_unknown(
+    codec: Borzo, attempt: AttemptView, reply: Reply
+) -> None:
     with pytest.raises(Uncertain):
         codec.read_cancel(reply, attempt)
 
 
-def test_a_refusal_has_a_reason(refused: Listed, codec: Borzo, attempt: AttemptView) -> None:
+def test_a_refused_cancel_has_a_reason(refused: Listed, codec: Borzo, attempt: AttemptView) -> None:
     with pytest.raises(Refused) as refusal:
         codec.read_cancel(refused("invalid_parameters"), attempt)
     assert refusal.value.reason is Reason.VALIDATION

@@ -1,4 +1,4 @@
-"""Every way a create can be answered."""
+"""The answers to a create."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from worker.http.call import Reply
 CREATED = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
 
 
-def _booked(drop: int) -> Booked:
+def _booked(point_id: int) -> Booked:
     return Booked(
         Observation(
             status=DeliveryStatus.CREATED,
@@ -27,9 +27,9 @@ def _booked(drop: int) -> Booked:
             occurred_at=CREATED,
             ref="1250032",
             codec_state={
-                "point_id": str(drop),
-                "order_word": "2024-11-23T12:38:35+00:00 - available",
-                "delivery_word": "2024-11-23T12:38:35+00:00 - planned",
+                "point_id": str(point_id),
+                "order_status": "2024-11-23T12:38:35+00:00 - available",
+                "delivery_status": "2024-11-23T12:38:35+00:00 - planned",
             },
             price=Price(Decimal("18.00"), "BRL"),
         )
@@ -37,7 +37,7 @@ def _booked(drop: int) -> Booked:
 
 
 @pytest.mark.parametrize("sample", ["create_order", "create_order_bank_card", "create_order_from_draft"])
-def test_each_documented_create_is_a_success(
+def test_each_documented_answer_to_a_create_is_a_success(
     codec: Borzo, booking: Booking, document: Callable[[str], bytes], now: datetime, sample: str
 ) -> None:
     booked = codec.read_booking(booking, Reply(200, document(sample)), now)
@@ -49,7 +49,7 @@ def test_each_documented_create_is_a_success(
 
 
 @pytest.mark.quirk("B-74")
-def test_the_drop_is_the_point_that_carries_our_tag(
+def test_the_customers_point_is_the_one_with_our_reference(
     codec: Borzo, booking: Booking, order_of: Callable[..., dict[str, Any]], now: datetime
 ) -> None:
     order = order_of({"status": "planned"})
@@ -60,7 +60,7 @@ def test_the_drop_is_the_point_that_carries_our_tag(
 
 @pytest.mark.quirk("B-33")
 @pytest.mark.parametrize("status", ["new", "available", "active", "canceled", "unheard_of", None])
-def test_a_created_order_is_created_whatever_its_first_word(
+def test_a_created_order_is_created_whatever_its_first_status(
     codec: Borzo, booking: Booking, order_of: Callable[..., dict[str, Any]], now: datetime, status: str | None
 ) -> None:
     reply = Reply(200, json.dumps({"is_successful": True, "order": order_of(status=status)}).encode())
@@ -95,7 +95,7 @@ def test_a_created_order_is_created_whatever_its_first_word(
         (503, b""),
     ],
 )
-def test_whatever_is_undocumented_leaves_the_create_uncertain(
+def test_an_undocumented_answer_leaves_the_outcome_of_the_create_unknown(
     codec: Borzo, booking: Booking, now: datetime, status: int, body: bytes
 ) -> None:
     with pytest.raises(Uncertain):
@@ -103,7 +103,7 @@ def test_whatever_is_undocumented_leaves_the_create_uncertain(
 
 
 @pytest.mark.quirk("B-13", "B-20")
-def test_the_samples_broken_json_leaves_the_create_uncertain(
+def test_the_invalid_json_of_the_sample_leaves_the_outcome_of_the_create_unknown(
     codec: Borzo, booking: Booking, document: Callable[[str], bytes], now: datetime
 ) -> None:
     with pytest.raises(Uncertain):

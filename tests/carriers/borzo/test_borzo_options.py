@@ -1,4 +1,4 @@
-"""What the settings of an account add to an order."""
+"""The parameters that the settings of an account add to an order."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def _body(codec: Borzo, booking: Booking, now: datetime) -> dict[str, Any]:
     return body
 
 
-WHOLE = {
+EVERY_SETTING = {
     "payment_method": "bank_card",
     "bank_card_id": 80,
     "cod_voucher": True,
@@ -35,13 +35,15 @@ WHOLE = {
 """Every setting that adds a parameter."""
 OWED = {"payment": {"prepaid": False, "amount": "118.00", "currency": "BRL"}}
 LINES = {"items": [{"name": "Pizza", "quantity": 2, "unit_price": "50.00"}, {"name": "S" * 1001, "unit_price": "18"}]}
-OF_A_REQUEST_ALONE = {"is_route_optimizer_enabled", "is_thermobox_required"}
-"""What the document's tables name and no answer shows."""
+ONLY_IN_REQUESTS = {"is_route_optimizer_enabled", "is_thermobox_required"}
+"""Parameters of the document's tables that no sample answer has."""
 
 
 @pytest.mark.quirk("B-11", "B-12", "B-97")
-@pytest.mark.parametrize("settings", [{}, WHOLE, {**WHOLE, "payment_method": "cash", "cash_paid_at": "dropoff"}])
-def test_every_parameter_stands_in_the_document_and_none_is_null(
+@pytest.mark.parametrize(
+    "settings", [{}, EVERY_SETTING, {**EVERY_SETTING, "payment_method": "cash", "cash_paid_at": "dropoff"}]
+)
+def test_every_parameter_is_documented_and_none_is_null(
     make: Callable[..., Borzo],
     booking_of: Callable[..., Booking],
     document: Callable[[str], bytes],
@@ -53,7 +55,7 @@ def test_every_parameter_stands_in_the_document_and_none_is_null(
     booking = booking_of(order=OWED | LINES, pickup_at=now + timedelta(hours=2), deliver_at=now + timedelta(hours=3))
     for call in (make(**settings).book(booking, now), make(**settings).quote(booking, now)):
         body = json.loads(call.body)
-        assert set(body) - OF_A_REQUEST_ALONE <= set(sample)
+        assert set(body) - ONLY_IN_REQUESTS <= set(sample)
         assert {name for point in body["points"] for name in point} <= set(sample["points"][1])
         assert {name for line in body["points"][1].get("packages", []) for name in line} <= set(packages[0])
         assert b"null" not in call.body
@@ -64,8 +66,8 @@ def test_every_setting_is_sent_as_its_parameter(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], now: datetime
 ) -> None:
     plain = _body(make(cod_voucher=True), booking_of(order=OWED | LINES), now)
-    whole = _body(make(**WHOLE), booking_of(order=OWED | LINES), now)
-    assert {name: value for name, value in whole.items() if plain.get(name) != value} == {
+    full = _body(make(**EVERY_SETTING), booking_of(order=OWED | LINES), now)
+    assert {name: value for name, value in full.items() if plain.get(name) != value} == {
         "payment_method": "bank_card",
         "bank_card_id": 80,
         "backpayment_details": "Pix 11900000001",
@@ -78,8 +80,8 @@ def test_every_setting_is_sent_as_its_parameter(
         "is_client_notification_enabled": True,
         "is_contact_person_notification_enabled": True,
     }
-    drop = whole["points"][1]
-    assert {name: drop[name] for name in ("taking_amount", "is_cod_cash_voucher_required", "packages")} == {
+    dropoff = full["points"][1]
+    assert {name: dropoff[name] for name in ("taking_amount", "is_cod_cash_voucher_required", "packages")} == {
         "taking_amount": "118.00",
         "is_cod_cash_voucher_required": True,
         "packages": [
@@ -90,16 +92,16 @@ def test_every_setting_is_sent_as_its_parameter(
 
 
 @pytest.mark.quirk("B-35")
-def test_a_paid_order_asks_for_no_money_no_receipt_and_no_payout(
+def test_a_paid_order_requests_no_collection_no_receipt_and_no_payout(
     make: Callable[..., Borzo], booking: Booking, now: datetime
 ) -> None:
-    body = _body(make(**WHOLE), booking, now)
-    drop = body["points"][1]
+    body = _body(make(**EVERY_SETTING), booking, now)
+    dropoff = body["points"][1]
     names = {"backpayment_details", "taking_amount", "is_cod_cash_voucher_required", "packages"}
-    assert not names & {*body, *drop}
+    assert not names & {*body, *dropoff}
 
 
-def test_lines_are_told_where_that_is_wished_with_the_prices_that_are_known(
+def test_the_lines_of_an_order_are_sent_with_their_known_prices_where_the_account_wants_them(
     make: Callable[..., Borzo], booking_of: Callable[..., Booking], now: datetime
 ) -> None:
     lines = {"items": [{"name": "Pizza"}, {"name": "none", "quantity": 0}, {"name": "Suco", "unit_price": "9.5"}]}
@@ -133,7 +135,7 @@ def test_lines_are_told_where_that_is_wished_with_the_prices_that_are_known(
         ),
     ],
 )
-def test_what_borzo_cannot_do_for_this_account_is_refused_before_any_call(
+def test_an_order_that_borzo_cannot_deliver_for_this_account_is_refused_before_any_call(
     make: Callable[..., Borzo],
     booking_of: Callable[..., Booking],
     now: datetime,

@@ -1,4 +1,4 @@
-"""What an order is in Borzo's words: the parameters of create-order, and no others."""
+"""The parameters of create-order for an order."""
 
 import json
 from collections.abc import Callable
@@ -64,44 +64,42 @@ def test_an_order_becomes_exactly_the_documented_parameters(codec: Borzo, bookin
     }
 
 
-def test_the_token_shows_in_no_description_of_a_call(codec: Borzo, booking: Booking, now: datetime) -> None:
+def test_the_token_is_in_no_repr(codec: Borzo, booking: Booking, now: datetime) -> None:
     assert "SECRET" not in repr(codec.book(booking, now)) + repr(codec.account)
 
 
 @pytest.mark.quirk("B-08", "B-35")
-def test_an_unpaid_order_is_collected_at_the_customers_point_only(
+def test_the_amount_of_an_unpaid_order_is_collected_at_the_customers_point_only(
     codec: Borzo, booking_of: Callable[..., Booking], now: datetime
 ) -> None:
     owed = {"prepaid": False, "amount": "118", "currency": "BRL", "method": "cash", "change_for": "150"}
-    pickup, drop = _body(codec, booking_of(order={"payment": owed}), now)["points"]
-    assert ("taking_amount" in pickup, drop["taking_amount"]) == (False, "118.00")
-    assert drop["note"] == "apto 4 / Tocar / a campainha / Change for 150.00"
+    pickup, dropoff = _body(codec, booking_of(order={"payment": owed}), now)["points"]
+    assert ("taking_amount" in pickup, dropoff["taking_amount"]) == (False, "118.00")
+    assert dropoff["note"] == "apto 4 / Tocar / a campainha / Change for 150.00"
 
 
 @pytest.mark.quirk("B-07")
-def test_a_scheduled_order_names_its_times_in_the_accounts_zone(
-    codec: Borzo, booking_of: Callable[..., Booking]
-) -> None:
+def test_a_scheduled_order_has_its_times_in_the_accounts_zone(codec: Borzo, booking_of: Callable[..., Booking]) -> None:
     pickup_at = datetime(2024, 11, 23, 13, 8, 35, 987_654, tzinfo=UTC)
     booking = booking_of(pickup_at=pickup_at, deliver_at=datetime(2024, 11, 23, 14, 8, 35, tzinfo=UTC))
-    pickup, drop = _body(codec, booking, CREATED)["points"]
-    assert [(p["required_start_datetime"], p["required_finish_datetime"]) for p in (pickup, drop)] == [
+    pickup, dropoff = _body(codec, booking, CREATED)["points"]
+    assert [(p["required_start_datetime"], p["required_finish_datetime"]) for p in (pickup, dropoff)] == [
         ("2024-11-23T10:08:35-03:00", "2024-11-23T10:38:35-03:00"),
         ("2024-11-23T11:08:35-03:00", "2024-11-23T11:38:35-03:00"),
     ]
 
 
-def test_the_customers_time_never_lies_before_the_shops(codec: Borzo, booking_of: Callable[..., Booking]) -> None:
+def test_the_customers_time_is_never_before_the_shops(codec: Borzo, booking_of: Callable[..., Booking]) -> None:
     at = CREATED + timedelta(hours=1)
-    pickup, drop = _body(codec, booking_of(pickup_at=at, deliver_at=at - timedelta(minutes=9)), CREATED)["points"]
-    assert drop["required_start_datetime"] == pickup["required_start_datetime"]
+    pickup, dropoff = _body(codec, booking_of(pickup_at=at, deliver_at=at - timedelta(minutes=9)), CREATED)["points"]
+    assert dropoff["required_start_datetime"] == pickup["required_start_datetime"]
 
 
 @pytest.mark.quirk("B-40")
 @pytest.mark.parametrize(
     ("pickup", "deliver"), [(0, None), (60, None), (0, 10), (5, 20)], ids=["asap", "not asked for", "stale", "soon"]
 )
-def test_no_time_is_named_that_was_not_asked_for_or_would_be_past_on_arrival(
+def test_no_time_is_sent_that_was_not_requested_or_would_be_past_on_arrival(
     codec: Borzo, booking_of: Callable[..., Booking], pickup: int, deliver: int | None
 ) -> None:
     pickup_at = CREATED + timedelta(minutes=pickup)
@@ -125,7 +123,7 @@ def test_no_time_is_named_that_was_not_asked_for_or_would_be_past_on_arrival(
     ],
     ids=["balance", "bank_card", "cash", "cash at the door"],
 )
-def test_each_payment_method_is_sent_whole(
+def test_each_payment_method_is_sent_with_all_its_parameters(
     make: Callable[..., Borzo],
     booking: Booking,
     now: datetime,
@@ -148,7 +146,7 @@ def test_each_payment_method_is_sent_whole(
         ({"dropoff": {"street": " "}}, "dropoff.street"),
     ],
 )
-def test_what_cannot_be_asked_for_is_refused_before_any_call(
+def test_an_order_with_an_unusable_field_is_refused_before_any_call(
     codec: Borzo, booking_of: Callable[..., Booking], now: datetime, order: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
@@ -159,8 +157,6 @@ def test_what_cannot_be_asked_for_is_refused_before_any_call(
 
 
 @pytest.mark.quirk("B-09")
-def test_coordinates_that_are_not_known_are_not_sent(
-    codec: Borzo, booking_of: Callable[..., Booking], now: datetime
-) -> None:
-    drop = _body(codec, booking_of(order={"dropoff": {"street": "Av. Paulista, 1439"}}), now)
-    assert not {"latitude", "longitude"} & set(drop["points"][1])
+def test_unknown_coordinates_are_not_sent(codec: Borzo, booking_of: Callable[..., Booking], now: datetime) -> None:
+    body = _body(codec, booking_of(order={"dropoff": {"street": "Av. Paulista, 1439"}}), now)
+    assert not {"latitude", "longitude"} & set(body["points"][1])

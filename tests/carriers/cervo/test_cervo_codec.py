@@ -68,7 +68,7 @@ def test_a_token_is_all_that_an_account_needs() -> None:
         ("colour", "red"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused(setting: str, value: object) -> None:
+def test_an_invalid_setting_is_refused(setting: str, value: object) -> None:
     with pytest.raises(ValidationError):
         CervoAccount.model_validate(MINIMUM | {setting: value})
 

@@ -1,4 +1,4 @@
-"""One subject for each carrier: a codec, an order that stands there, and what the carrier says about it."""
+"""One subject for each carrier: a codec, an order that exists there, and the carrier's answers about it."""
 
 import hashlib
 import hmac
@@ -27,27 +27,34 @@ DELIVERIT_LINK = "http://butik.deliverit.dk/api/v1/orderdriver/cancel/14/F64u3fb
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What the suite needs to know of one carrier; replies are those of its document.
-
-    `booked` and `refused` are its answers to a create, `seen` to a read of the order that stands there, `odd` to one
-    with a word that no document explains, `gone` to one that does not show the order, `taken` and `not_taken` to a
-    cancel, `shut_out` to anybody with wrong credentials. `garbled` is whether half an answer can be told from a whole.
-    """
+    """What the suite needs of one carrier. The replies are those of its document."""
 
     codec: Carrier
     ref: str
+    """The carrier's id of the order."""
     booked: tuple[Reply, ...]
+    """Answers to a create that succeeded."""
     refused: tuple[Reply, ...]
-    seen: Reply
-    odd: Reply
-    odd_word: str
-    gone: Reply
-    taken: Reply
-    not_taken: Reply
-    shut_out: Reply
-    refs: Mapping[str, str] = field(default_factory=dict)
+    """Answers to a create that was refused."""
+    tracked: Reply
+    """The answer to a read that shows the order."""
+    with_unknown_status: Reply
+    """The answer to a read that shows the order with an undocumented status."""
+    unknown_status: str
+    """The status in it."""
+    not_found: Reply
+    """The answer to a read that does not show the order."""
+    cancelled: Reply
+    """The answer to a cancel that was accepted."""
+    cancel_refused: Reply
+    """The answer to a cancel that was refused."""
+    unauthorized: Reply
+    """The answer to wrong credentials."""
+    codec_state: Mapping[str, str] = field(default_factory=dict)
+    """What the codec remembers of the order."""
     callback: Callback | None = None
-    garbled: bool = True
+    detects_truncation: bool = True
+    """Whether a truncated answer differs from a whole one."""
 
     @property
     def booking(self) -> Booking:
@@ -55,7 +62,7 @@ class Subject:
 
     @property
     def attempt(self) -> AttemptView:
-        """The attempt that its carrier has acknowledged, and nothing else is known of."""
+        """The attempt after its create, before any other news."""
         return AttemptView(
             id=BOOKING.attempt_id,
             number=1,
@@ -66,17 +73,17 @@ class Subject:
             pickup_at=BOOKING.pickup_at,
             submitted_at=NOW,
             ref=self.ref,
-            codec_state=self.refs,
+            codec_state=self.codec_state,
             rank=10,
         )
 
     @property
-    def doubtful(self) -> AttemptView:
-        """The same while nobody knows the outcome of its create."""
+    def unanswered(self) -> AttemptView:
+        """The same attempt while the outcome of its create is unknown."""
         return replace(self.attempt, state="submit_unknown", ref=None, codec_state={}, rank=2)
 
 
-def said(status: int, document: Any) -> Reply:
+def reply_of(status: int, document: Any) -> Reply:
     return Reply(status, json.dumps(document).encode(), {"content-type": "application/json"})
 
 
@@ -92,21 +99,21 @@ def _cervo() -> Subject:
         "OrderStatus": [{"Status": 2, "Date": "2026-11-21 19:44"}],
         "tracking": "https://....",
     }
-    told = {"order_id": "2011", "driver_name": "Fot testing", "order_status": "2", "cancel": "", "tracking": ""}
+    sent = {"order_id": "2011", "driver_name": "Fot testing", "order_status": "2", "cancel": "", "tracking": ""}
     return Subject(
         codec=Cervo(account, {}),
         ref="25",
         booked=(Reply(200, b"99999"),),
         refused=(Reply(400, b'{ "Customer is required , ..." }'), Reply(500, b'{ "Customer is required , ..." }')),
-        seen=said(200, order),
-        odd=said(200, order | {"Status": 6, "OrderStatus": []}),
-        odd_word="6",
-        gone=Reply(400, b""),
-        taken=Reply(200, b""),
-        not_taken=Reply(400, b""),
-        shut_out=Reply(401, b""),
-        callback=Callback("POST", json.dumps(told).encode(), {"content-type": "application/json"}, token="token"),
-        garbled=False,
+        tracked=reply_of(200, order),
+        with_unknown_status=reply_of(200, order | {"Status": 6, "OrderStatus": []}),
+        unknown_status="6",
+        not_found=Reply(400, b""),
+        cancelled=Reply(200, b""),
+        cancel_refused=Reply(400, b""),
+        unauthorized=Reply(401, b""),
+        callback=Callback("POST", json.dumps(sent).encode(), {"content-type": "application/json"}, token="token"),
+        detects_truncation=False,
     )
 
 
@@ -114,7 +121,7 @@ def _cervo() -> Subject:
 
 
 def _refusal(*codes: str, parameter_errors: Any = None) -> Reply:
-    return said(400, {"is_successful": False, "errors": codes, "parameter_errors": parameter_errors})
+    return reply_of(400, {"is_successful": False, "errors": codes, "parameter_errors": parameter_errors})
 
 
 def _borzo() -> Subject:
@@ -128,19 +135,19 @@ def _borzo() -> Subject:
     return Subject(
         codec=Borzo(account, {}),
         ref="1250032",
-        refs={"point_id": "202686"},
+        codec_state={"point_id": "202686"},
         booked=tuple(
             Reply(200, (PAYLOADS / f"{name}.txt").read_bytes())
             for name in ("create_order", "create_order_bank_card", "create_order_from_draft")
         ),
         refused=(_refusal("route_not_found"), Reply(400, (PAYLOADS / "create_order_invalid.txt").read_bytes())),
-        seen=said(200, {"is_successful": True, "orders": [order], "orders_count": 1}),
-        odd=said(200, {"is_successful": True, "orders": [odd], "orders_count": 1}),
-        odd_word="left_in_locker",
-        gone=said(200, {"is_successful": True, "orders": [], "orders_count": 0}),
-        taken=Reply(200, (PAYLOADS / "cancel_order.txt").read_bytes()),
-        not_taken=_refusal("order_cannot_be_canceled"),
-        shut_out=_refusal("invalid_auth_token"),
+        tracked=reply_of(200, {"is_successful": True, "orders": [order], "orders_count": 1}),
+        with_unknown_status=reply_of(200, {"is_successful": True, "orders": [odd], "orders_count": 1}),
+        unknown_status="left_in_locker",
+        not_found=reply_of(200, {"is_successful": True, "orders": [], "orders_count": 0}),
+        cancelled=Reply(200, (PAYLOADS / "cancel_order.txt").read_bytes()),
+        cancel_refused=_refusal("order_cannot_be_canceled"),
+        unauthorized=_refusal("invalid_auth_token"),
         callback=Callback("POST", body.encode(), {"x-dv-signature": signature}),
     )
 
@@ -177,20 +184,20 @@ def _deliverit(encoding: Literal["form", "json"]) -> Subject:
     return Subject(
         codec=DeliverIt(account, {}),
         ref="F64u3fbxNdaoTyAcOisM",
-        booked=(said(201, DELIVERIT_CREATED), said(201, DELIVERIT_PUSHED)),
-        refused=(said(400, closed), said(400, closed | {"message": "Telephone cannot be empty"})),
-        seen=said(200, {"error": False, "orders": [DELIVERIT_ROW], "message": ""}),
-        odd=said(200, {"error": False, "orders": [DELIVERIT_ROW | {"cancel": 2}], "message": ""}),
-        odd_word="cancel=2",
-        gone=said(404, {"error": True, "message": "No order is found. Are the dates correct?."}),
-        taken=said(200, {"error": False, "message": "Okay, the order is canceled"}),
-        not_taken=said(400, under_way),
-        shut_out=said(401, {"login": False, "msg": "nope, try again"}),
+        booked=(reply_of(201, DELIVERIT_CREATED), reply_of(201, DELIVERIT_PUSHED)),
+        refused=(reply_of(400, closed), reply_of(400, closed | {"message": "Telephone cannot be empty"})),
+        tracked=reply_of(200, {"error": False, "orders": [DELIVERIT_ROW], "message": ""}),
+        with_unknown_status=reply_of(200, {"error": False, "orders": [DELIVERIT_ROW | {"cancel": 2}], "message": ""}),
+        unknown_status="cancel=2",
+        not_found=reply_of(404, {"error": True, "message": "No order is found. Are the dates correct?."}),
+        cancelled=reply_of(200, {"error": False, "message": "Okay, the order is canceled"}),
+        cancel_refused=reply_of(400, under_way),
+        unauthorized=reply_of(401, {"login": False, "msg": "nope, try again"}),
     )
 
 
 def _transfer() -> Subject:
-    """Give DeliverIt's other way: the order is handed over, and a person books its driver."""
+    """The other mode of DeliverIt: the order is handed over, and an operator books its driver."""
     account = DeliverItAccount(
         name="deliverit", kind="deliverit", username="u", password=SecretStr(SECRET), company="14", mode="transfer"
     )
@@ -204,14 +211,14 @@ def _transfer() -> Subject:
         _deliverit("form"),
         codec=DeliverIt(account, {}),
         ref="q2cJv7WQt0516eh",
-        refs={"number": "q2cJv7WQt0516eh"},
-        booked=(said(201, handed_over),),
+        codec_state={"number": "q2cJv7WQt0516eh"},
+        booked=(reply_of(201, handed_over),),
         refused=(
-            said(400, {"error": True, "message": "Variable 'name' cannot be empty"}),
-            said(400, {"error": True, "message": "Address is too messy. Cannot find latitude and longitude."}),
+            reply_of(400, {"error": True, "message": "Variable 'name' cannot be empty"}),
+            reply_of(400, {"error": True, "message": "Address is too messy. Cannot find latitude and longitude."}),
         ),
-        taken=said(200, {"error": False, "canceled": True, "message": "Cancellation ok,"}),
-        not_taken=said(202, {"error": False, "canceled": False, "message": too_late}),
+        cancelled=reply_of(200, {"error": False, "canceled": True, "message": "Cancellation ok,"}),
+        cancel_refused=reply_of(202, {"error": False, "canceled": False, "message": too_late}),
     )
 
 
@@ -222,15 +229,15 @@ def _toy() -> Subject:
     return Subject(
         codec=Toy(ToyAccount(name="toy", kind="toy", key=SecretStr(SECRET)), {}),
         ref="toy-1",
-        booked=(said(201, {"id": "toy-1"}),),
-        refused=(said(409, {"problem": "address"}),),
-        seen=said(200, {"state": "accepted"}),
-        odd=said(200, {"state": "lost_in_space"}),
-        odd_word="lost_in_space",
-        gone=said(404, {}),
-        taken=said(201, {}),
-        not_taken=said(409, {"problem": "too_late"}),
-        shut_out=Reply(401, b"{}"),
+        booked=(reply_of(201, {"id": "toy-1"}),),
+        refused=(reply_of(409, {"problem": "address"}),),
+        tracked=reply_of(200, {"state": "accepted"}),
+        with_unknown_status=reply_of(200, {"state": "lost_in_space"}),
+        unknown_status="lost_in_space",
+        not_found=reply_of(404, {}),
+        cancelled=reply_of(201, {}),
+        cancel_refused=reply_of(409, {"problem": "too_late"}),
+        unauthorized=Reply(401, b"{}"),
     )
 
 

@@ -1,4 +1,4 @@
-"""What every carrier promises of the answers it reads."""
+"""What every carrier promises of the answers that it reads."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreada
 from worker.http.call import Call, Reply
 
 HTML = b"<!DOCTYPE html><html><body>Please log in.</body></html>"
-STRANGE = {
+UNDOCUMENTED = {
     "a login page": Reply(200, HTML),
     "nothing": Reply(200, b""),
     "bytes": Reply(200, b"\x00\xff\xfe{"),
@@ -31,22 +31,22 @@ STRANGE = {
     "a gateway's page": Reply(502, HTML),
     "a maintenance page": Reply(503, HTML, {"retry-after": "120"}),
 }
-"""What no document has."""
-YES = (DeliveryStatus.CREATED, DeliveryStatus.AWAITING_CONFIRMATION)
+"""Answers that no document has."""
+CREATED = (DeliveryStatus.CREATED, DeliveryStatus.AWAITING_CONFIRMATION)
 
 subjects = pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS)
-strange = pytest.mark.parametrize("reply", STRANGE.values(), ids=STRANGE)
+undocumented = pytest.mark.parametrize("reply", UNDOCUMENTED.values(), ids=UNDOCUMENTED)
 
 
-def verdict(act: Callable[[], object]) -> object:
-    """Give what a reader returns, or the CarrierError it raises; anything else goes through."""
+def result_of(act: Callable[[], object]) -> object:
+    """Return what a reader returns, or the CarrierError that it raises; any other exception passes."""
     try:
         return act()
     except CarrierError as error:
         return error
 
 
-def halves(replies: Iterable[Reply]) -> list[Reply]:
+def truncated(replies: Iterable[Reply]) -> list[Reply]:
     return [replace(reply, body=reply.body[:size]) for reply in replies for size in _cuts(len(reply.body))]
 
 
@@ -55,7 +55,7 @@ def _cuts(length: int) -> tuple[int, ...]:
 
 
 def read(subject: Subject, reply: Reply, attempt: AttemptView | None = None) -> dict[int, tuple[Observation, ...]]:
-    """Read one reply to each call that covers the attempt; give what was seen."""
+    """Read one reply to each call that covers the attempt, and return the observations."""
     attempt = attempt or subject.attempt
     readings = [subject.codec.read(call, reply, [attempt], NOW) for call in subject.codec.track([attempt], NOW)]
     return {key: seen for reading in readings for key, seen in reading.observations.items()}
@@ -69,12 +69,12 @@ def test_a_documented_success_is_a_booking_with_a_reference(subject: Subject) ->
     for reply in subject.booked:
         first, second = (subject.codec.read_booking(subject.booking, reply, NOW) for _ in range(2))
         assert isinstance(first, Booked)
-        assert (first, bool(first.observation.ref), first.observation.status in YES) == (second, True, True)
+        assert (first, bool(first.observation.ref), first.observation.status in CREATED) == (second, True, True)
         assert first.offer is None or first.observation.status is DeliveryStatus.AWAITING_CONFIRMATION
 
 
 @subjects
-def test_a_documented_refusal_is_a_refusal_that_repeats_nothing_of_the_customers(subject: Subject) -> None:
+def test_a_documented_refusal_is_a_refusal_without_the_customers_data(subject: Subject) -> None:
     for reply in subject.refused:
         with pytest.raises(Refused) as refused:
             subject.codec.read_booking(subject.booking, reply, NOW)
@@ -82,29 +82,31 @@ def test_a_documented_refusal_is_a_refusal_that_repeats_nothing_of_the_customers
 
 
 @subjects
-@strange
-def test_whatever_else_a_create_is_answered_with_leaves_it_in_doubt(subject: Subject, reply: Reply) -> None:
+@undocumented
+def test_an_undocumented_answer_leaves_the_outcome_of_a_create_unknown(subject: Subject, reply: Reply) -> None:
     with pytest.raises(Uncertain):
         subject.codec.read_booking(subject.booking, reply, NOW)
 
 
 @subjects
-def test_half_a_success_and_one_with_a_servers_error_leave_a_create_in_doubt(subject: Subject) -> None:
+def test_a_truncated_success_and_one_with_a_server_error_leave_the_outcome_of_a_create_unknown(
+    subject: Subject,
+) -> None:
     failed = [replace(reply, status=500) for reply in subject.booked]
-    for reply in [*failed, *(halves(subject.booked) if subject.garbled else [])]:
+    for reply in [*failed, *(truncated(subject.booked) if subject.detects_truncation else [])]:
         with pytest.raises(Uncertain):
             subject.codec.read_booking(subject.booking, reply, NOW)
 
 
 @subjects
-def test_an_account_that_is_shut_out_blames_no_order(subject: Subject) -> None:
-    if subject.codec.kind != "deliverit":  # D-09: of an order, a 401 may mean the order
-        assert _shuts_out(lambda: subject.codec.read_booking(subject.booking, subject.shut_out, NOW))
-    assert _shuts_out(lambda: subject.codec.read_probe(subject.shut_out))
+def test_an_unauthorized_answer_is_an_error_of_the_account(subject: Subject) -> None:
+    if subject.codec.kind != "deliverit":  # D-09: an answer about an order may have a 401 because of the order
+        assert _pauses_account(lambda: subject.codec.read_booking(subject.booking, subject.unauthorized, NOW))
+    assert _pauses_account(lambda: subject.codec.read_probe(subject.unauthorized))
 
 
-def _shuts_out(act: Callable[[], object]) -> bool:
-    error = verdict(act)
+def _pauses_account(act: Callable[[], object]) -> bool:
+    error = result_of(act)
     return isinstance(error, Unavailable) and error.account
 
 
@@ -112,13 +114,13 @@ def _shuts_out(act: Callable[[], object]) -> bool:
 
 
 @subjects
-def test_a_read_tells_the_attempt_it_covers_and_nobody_else(subject: Subject) -> None:
-    seen = read(subject, subject.seen)
+def test_a_read_shows_the_attempt_that_it_covers_and_no_other(subject: Subject) -> None:
+    seen = read(subject, subject.tracked)
     assert set(seen) == {subject.attempt.id}
     assert seen[subject.attempt.id][-1].status is not None
-    assert seen == read(subject, subject.seen)
+    assert seen == read(subject, subject.tracked)
     other = replace(subject.attempt, id=2, ref="another", codec_state={})
-    readings = [subject.codec.read(call, subject.seen, [subject.attempt, other], NOW) for call in _tracks(subject)]
+    readings = [subject.codec.read(call, subject.tracked, [subject.attempt, other], NOW) for call in _tracks(subject)]
     assert {key for reading in readings for key in reading.observations} == {subject.attempt.id}
 
 
@@ -127,27 +129,27 @@ def _tracks(subject: Subject) -> list[Call]:
 
 
 @subjects
-@strange
-def test_what_cannot_be_read_is_never_a_status_and_never_an_absence(subject: Subject, reply: Reply) -> None:
-    codec, attempt, doubtful = subject.codec, subject.attempt, subject.doubtful
+@undocumented
+def test_an_unreadable_answer_is_never_a_status_and_never_an_absence(subject: Subject, reply: Reply) -> None:
+    codec, attempt, unanswered = subject.codec, subject.attempt, subject.unanswered
     reads = [(call, attempt) for call in codec.track([attempt], NOW)]
-    for call, about in [*reads, *((call, doubtful) for call in codec.find([doubtful], NOW))]:
-        error = verdict(lambda call=call, about=about: codec.read(call, reply, [about], NOW))  # type: ignore[misc]
+    for call, about in [*reads, *((call, unanswered) for call in codec.find([unanswered], NOW))]:
+        error = result_of(lambda call=call, about=about: codec.read(call, reply, [about], NOW))  # type: ignore[misc]
         assert isinstance(error, Unavailable | Unreadable)
 
 
 @subjects
-def test_half_a_list_is_never_an_absence(subject: Subject) -> None:
-    codec, doubtful = subject.codec, subject.doubtful
-    for call in codec.find([doubtful], NOW):
-        for reply in halves([subject.seen, subject.gone]):
-            assert isinstance(verdict(lambda: codec.read(call, reply, [doubtful], NOW)), Unavailable | Unreadable)  # noqa: B023
+def test_a_truncated_list_is_never_an_absence(subject: Subject) -> None:
+    codec, unanswered = subject.codec, subject.unanswered
+    for call in codec.find([unanswered], NOW):
+        for reply in truncated([subject.tracked, subject.not_found]):
+            assert isinstance(result_of(lambda: codec.read(call, reply, [unanswered], NOW)), Unavailable | Unreadable)  # noqa: B023
 
 
 @subjects
-def test_an_order_that_is_not_shown_has_not_ended(subject: Subject) -> None:
+def test_an_order_that_a_read_does_not_show_has_not_ended(subject: Subject) -> None:
     attempt = replace(subject.attempt, state="picked_up", rank=50)
-    found = verdict(lambda: read(subject, subject.gone, attempt))
+    found = result_of(lambda: read(subject, subject.not_found, attempt))
     if isinstance(found, CarrierError):
         assert isinstance(found, Unavailable | Unreadable)
     else:
@@ -156,29 +158,29 @@ def test_an_order_that_is_not_shown_has_not_ended(subject: Subject) -> None:
 
 
 @subjects
-def test_a_word_that_nobody_explains_is_kept_and_guessed_at_by_nobody(subject: Subject) -> None:
-    seen = read(subject, subject.odd)[subject.attempt.id]
-    assert [each.raw.code for each in seen if each.status is None and each.raw] == [subject.odd_word]
+def test_an_unknown_status_is_kept_and_never_interpreted(subject: Subject) -> None:
+    seen = read(subject, subject.with_unknown_status)[subject.attempt.id]
+    assert [each.raw.code for each in seen if each.status is None and each.raw] == [subject.unknown_status]
 
 
 # --- cancels ---
 
 
 @subjects
-def test_a_cancel_is_taken_refused_or_in_doubt(subject: Subject) -> None:
+def test_a_cancel_is_accepted_refused_or_unknown(subject: Subject) -> None:
     codec, attempt = subject.codec, subject.attempt
-    taken = verdict(lambda: codec.read_cancel(subject.taken, attempt))
+    taken = result_of(lambda: codec.read_cancel(subject.cancelled, attempt))
     assert taken is None or (isinstance(taken, Observation) and taken.status is DeliveryStatus.CANCELLED)
-    assert isinstance(verdict(lambda: codec.read_cancel(subject.not_taken, attempt)), Refused)
+    assert isinstance(result_of(lambda: codec.read_cancel(subject.cancel_refused, attempt)), Refused)
     for status in (500, 502, 503):
-        assert isinstance(verdict(lambda status=status: codec.read_cancel(Reply(status, HTML), attempt)), Uncertain)  # type: ignore[misc]
+        assert isinstance(result_of(lambda status=status: codec.read_cancel(Reply(status, HTML), attempt)), Uncertain)  # type: ignore[misc]
 
 
 # --- callbacks ---
 
 
 @subjects
-def test_a_callback_that_comes_twice_tells_nothing_twice(subject: Subject) -> None:
+def test_a_repeated_callback_reports_nothing_new(subject: Subject) -> None:
     if (callback := subject.callback) is None:
         return
     codec = subject.codec
@@ -186,7 +188,7 @@ def test_a_callback_that_comes_twice_tells_nothing_twice(subject: Subject) -> No
     key = codec.callback_key(callback)
     assert key == codec.callback_key(callback)
     assert (key.ref, key.attempt_id, key.token) != (None, None, None)
-    for attempt in (subject.attempt, replace(subject.doubtful, codec_state=subject.refs)):
+    for attempt in (subject.attempt, replace(subject.unanswered, codec_state=subject.codec_state)):
         first = codec.read_callback(callback, attempt, NOW)
         after = replace(
             attempt,
@@ -196,16 +198,16 @@ def test_a_callback_that_comes_twice_tells_nothing_twice(subject: Subject) -> No
         assert {each.status for each in again} <= {each.status for each in first}
 
 
-# --- any bytes at all ---
+# --- arbitrary bytes ---
 
-WORDS = (
+KEYS = (
     "id", "status", "Status", "OrderStatus", "Date", "order_id", "is_successful", "order", "orders", "points", "errors",
     "parameter_errors", "error", "message", "push", "time", "cancelUrl", "acceptUrl", "order_driver", "done", "remarks",
     "state", "problem", "price", "labels", "content", "courier", "latitude", "warnings", "payment_amount",
 )  # fmt: skip
 JSONISH = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["N/A", "20:15"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
     max_leaves=12,
 )
 BODIES = st.binary(max_size=80) | JSONISH.map(lambda value: json.dumps(value).encode())
@@ -213,7 +215,7 @@ STATUSES = st.sampled_from([200, 201, 202, 204, 302, 400, 401, 403, 404, 409, 42
 
 
 def readers(subject: Subject, reply: Reply) -> list[Callable[[], object]]:
-    codec, attempt, doubtful = subject.codec, subject.attempt, subject.doubtful
+    codec, attempt, unanswered = subject.codec, subject.attempt, subject.unanswered
     callback = Callback("POST", reply.body, {"content-type": "application/json"}, reply.body.decode("latin-1"), "token")
     acts: list[Callable[[], object]] = [
         lambda: codec.read_booking(subject.booking, reply, NOW),
@@ -222,9 +224,9 @@ def readers(subject: Subject, reply: Reply) -> list[Callable[[], object]]:
         lambda: codec.read_cancel(reply, attempt),
         lambda: codec.read_probe(reply),
         lambda: codec.callback_key(callback),
-        lambda: codec.read_callback(callback, doubtful, NOW),
+        lambda: codec.read_callback(callback, unanswered, NOW),
         lambda: [codec.read(call, reply, [attempt], NOW) for call in codec.track([attempt], NOW)],
-        lambda: [codec.read(call, reply, [doubtful], NOW) for call in codec.find([doubtful], NOW)],
+        lambda: [codec.read(call, reply, [unanswered], NOW) for call in codec.find([unanswered], NOW)],
     ]
     if isinstance(codec, Quotes):
         acts.append(lambda: codec.read_quote(reply, NOW))
@@ -242,14 +244,14 @@ def readers(subject: Subject, reply: Reply) -> list[Callable[[], object]]:
 @subjects
 @settings(max_examples=50)
 @given(status=STATUSES, body=BODIES)
-def test_no_answer_raises_anything_but_a_carrier_error_or_says_much(subject: Subject, status: int, body: bytes) -> None:
+def test_an_arbitrary_answer_is_read_or_is_a_short_carrier_error(subject: Subject, status: int, body: bytes) -> None:
     for act in readers(subject, Reply(status, body)):
-        answer = verdict(act)
+        answer = result_of(act)
         if isinstance(answer, CarrierError):
             assert len(str(answer)) <= 400
         if isinstance(answer, Booked):
-            assert answer.observation.status in YES
+            assert answer.observation.status in CREATED
         if isinstance(answer, Reading):
             assert answer.next_page is None or answer.next_page.path.startswith("/")
-    if verdict(lambda: subject.codec.read_cancel(Reply(status, body), subject.attempt)) is None:
+    if result_of(lambda: subject.codec.read_cancel(Reply(status, body), subject.attempt)) is None:
         assert 200 <= status < 300

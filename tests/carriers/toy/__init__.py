@@ -1,6 +1,6 @@
-"""A carrier that exists in tests alone, made as docs/adding-a-carrier.md says.
+"""A carrier that exists in tests alone, made as docs/adding-a-carrier.md describes.
 
-Its oddity: it has no look-up, so a create whose answer was lost is left to a person.
+What is special: it has no look-up, so a create with an unknown outcome waits for an operator. It collects no money.
 """
 
 from tests.carriers.toy.account import ToyAccount

@@ -13,6 +13,6 @@ class ToyAccount(CarrierAccount):
     rate: Rate = "10/second"
     poll_interval: float = Field(default=30, gt=0)
     key: SecretStr = Field(min_length=1)
-    """Its key."""
+    """The API key."""
     quotes_first: bool = False
-    """Ask for the price before each create."""
+    """Ask for the price before every create."""

@@ -1,16 +1,15 @@
-"""The codec of the toy carrier: all that docs/adding-a-carrier.md asks for, and its prices."""
+"""The codec of the toy carrier: everything that docs/adding-a-carrier.md requires, and its prices."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any, ClassVar, Never
 
-from schemas.status import DeliveryStatus, Reason
+from schemas.status import Reason
 from tests.carriers.toy.account import ToyAccount
-from tests.carriers.toy.replies import PROBLEMS, after_asking, after_changing
-from tests.carriers.toy.status import STATUS_OF_WORD
+from tests.carriers.toy.errors import document_of_read, document_of_write
+from tests.carriers.toy.observations import observe_created, observe_order, quote_of
+from tests.carriers.toy.request import check_order, order_parameters
 from worker.carriers.abilities import Quote
 from worker.carriers.account import CarrierAccount
 from worker.carriers.port import (
@@ -22,17 +21,10 @@ from worker.carriers.port import (
     CallbackKey,
     Capabilities,
     Observation,
-    Price,
-    Raw,
     Reading,
 )
-from worker.errors import Forged, Refused, Uncertain, Unreadable
+from worker.errors import Forged, Refused, Unreadable
 from worker.http.call import Call, Operation, Reply
-from worker.http.redaction import single_line
-
-ID = re.compile(r"[A-Za-z0-9-]{1,40}")
-"""It stands in paths, so nothing else is one."""
-LONGEST_WORD = 40
 
 
 class Toy:
@@ -50,56 +42,49 @@ class Toy:
             find=False, cadence=Cadence(fresh=30, moving=30, ahead=300, ceiling=300), track_batch=1
         )
 
-    def check_order(self, booking: Booking, now: datetime) -> None:
-        """Raise Refused when `book` would."""
-        self.book(booking, now)
+    def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
+        """Raise Refused, naming the field, when `book` would."""
+        check_order(booking)
 
     def book(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
-        """Describe POST /orders, with our tag as its reference."""
-        return self._call(
-            Operation.CREATE, "/orders", booking.attempt_id, {**_told(booking), "reference": booking.reference}
-        )
+        """Build POST /orders with our reference. Raises Refused naming the field."""
+        parameters = {**order_parameters(booking), "reference": booking.reference}
+        return self._call(Operation.CREATE, "/orders", booking.attempt_id, parameters)
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:  # noqa: ARG002 - the same
-        """Read the answer to a create: 201 with an id, or 409 with a problem."""
-        ref = after_changing(reply).get("id")
-        if not isinstance(ref, str) or not ID.fullmatch(ref):
-            raise Uncertain("the create was answered without an id")
-        return Booked(Observation(DeliveryStatus.CREATED, Raw("order", "waiting"), ref=ref))
+        """Return the booking: 201 with an id. A 409 with a problem is a refusal."""
+        return Booked(observe_created(document_of_write(reply)))
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the same
-        """Describe GET /orders/ID for each attempt that has an id."""
+        """Build GET /orders/ID for each attempt that has an id."""
         return [self._call(Operation.READ, f"/orders/{each.ref}", each.id) for each in attempts if each.ref]
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the same
-        """Describe nothing: there is no look-up by our reference."""
+        """Return no call: there is no look-up by our reference."""
         return []
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:  # noqa: ARG002
-        """Read an order; a word that is in no table has no status."""
-        word = after_asking(reply).get("state")
-        if not isinstance(word, str):
-            raise Unreadable("the order has no state")
-        seen = Observation(STATUS_OF_WORD.get(word), Raw("order", single_line(word, LONGEST_WORD)))
+        """Return what an order shows."""
+        seen = observe_order(document_of_read(reply))
         return Reading({each.id: (seen,) for each in attempts if each.id in call.attempt_ids})
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Never:  # noqa: ARG002 - the same
-        """Refuse: nothing is ever offered."""
+        """Raise Refused: the toy carrier makes no offers."""
         raise Refused(Reason.CONFIG, "nothing to confirm")
 
     def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Never:  # noqa: ARG002
-        """Refuse: nothing is ever offered."""
+        """Raise Refused: the toy carrier makes no offers."""
         self.confirm(attempt, accept=accept)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - the same
-        """Describe POST /orders/ID/cancel."""
+        """Build POST /orders/ID/cancel. Raises Refused while the order's id is not known."""
         if attempt.ref is None:
             raise Refused(Reason.UNKNOWN, "the order's id is not known")
         return self._call(Operation.CANCEL, f"/orders/{attempt.ref}/cancel", attempt.id, {})
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> None:  # noqa: ARG002 - the same
-        """Return when the cancel was taken; Refused when it was not."""
-        after_changing(reply)
+        """Return when the cancel was accepted. Raises Refused."""
+        document_of_write(reply)
 
     def authenticate(self, callback: Callback) -> None:  # noqa: ARG002 - the same
         """Raise Forged: no callbacks are sent."""
@@ -110,30 +95,25 @@ class Toy:
         raise Unreadable("the toy carrier sends no callbacks")
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:  # noqa: ARG002
-        """Say nothing: no callbacks are sent."""
+        """Return nothing: no callbacks are sent."""
         return ()
 
     def probe(self) -> Call:
-        """Describe GET /me, which needs the key."""
+        """Build GET /me, which needs the key."""
         return Call(Operation.PROBE, "GET", "/me", headers=self._headers())
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
-        """Read nothing out of it: there is nothing to know about an account."""
-        after_asking(reply)
+        """Check the answer; an account has no facts."""
+        document_of_read(reply)
         return {}
 
     def quote(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the same
-        """Describe POST /prices."""
-        return self._call(Operation.ASK, "/prices", booking.attempt_id, _told(booking))
+        """Build POST /prices. Raises Refused naming the field."""
+        return self._call(Operation.ASK, "/prices", booking.attempt_id, order_parameters(booking))
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:  # noqa: ARG002 - the same
-        """Read the price, which is told even where the order would be refused."""
-        document = after_asking(reply)
-        problem = document.get("problem")
-        price = _price(document.get("price"))
-        if not isinstance(problem, str):
-            return Quote(price)
-        return Quote(price, orderable=False, why=(single_line(problem),), reason=PROBLEMS.get(problem, Reason.UNKNOWN))
+        """Return the price."""
+        return quote_of(document_of_read(reply))
 
     def _call(self, operation: Operation, path: str, attempt_id: int, body: dict[str, Any] | None = None) -> Call:
         if body is None:
@@ -143,23 +123,3 @@ class Toy:
 
     def _headers(self) -> tuple[tuple[str, str], ...]:
         return (("X-Key", self._own.key.get_secret_value()),)
-
-
-def _told(booking: Booking) -> dict[str, Any]:
-    order, store = booking.order, booking.store
-    return {
-        "from": f"{store.street}, {store.city}",
-        "to": f"{order.dropoff.street}, {order.dropoff.city}",
-        "name": order.customer.name,
-        "phone": order.customer.phone,
-        "pickup": booking.pickup_at.isoformat(timespec="seconds"),
-        "notes": order.notes,
-    }
-
-
-def _price(amount: object) -> Price | None:
-    try:
-        value = Decimal(str(amount))
-    except InvalidOperation:
-        return None
-    return Price(value, "EUR", "included") if value.is_finite() else None

@@ -1,4 +1,4 @@
-"""The toy carrier's API: an order goes one word on with each look at it."""
+"""The toy carrier's API: each read of an order moves it to its next status."""
 
 import json
 from itertools import count
@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-LIFE = ("waiting", "accepted", "loaded", "delivered")
+STATUSES = ("waiting", "accepted", "loaded", "delivered")
 
 
 class ToyServer:
-    """Everything that happened, and the app that it happened at.
+    """The orders of the toy carrier, and the app that serves them.
 
-    `problem` is why it refuses orders, `silent` lets it tell no prices, and `busy` turns every create away.
+    `problem` is why it refuses orders. `silent` makes requests for a price fail, and `busy` every create.
     """
 
     def __init__(self, key: str = "toy-key") -> None:
@@ -41,14 +41,14 @@ class ToyServer:
             return JSONResponse({}, 429)
         if self.problem:
             return JSONResponse({"problem": self.problem}, 409)
-        told = json.loads(await request.body())
-        order = f"toy-{next(self._numbers)}-{told['reference']}"
-        self.orders[order] = list(LIFE)
+        sent = json.loads(await request.body())
+        order = f"toy-{next(self._numbers)}-{sent['reference']}"
+        self.orders[order] = list(STATUSES)
         return JSONResponse({"id": order}, 201)
 
     async def _show(self, request: Request) -> Response:
-        life = self.orders[request.path_params["id"]]
-        return JSONResponse({"state": life.pop(0) if len(life) > 1 else life[0]})
+        statuses = self.orders[request.path_params["id"]]
+        return JSONResponse({"state": statuses.pop(0) if len(statuses) > 1 else statuses[0]})
 
     async def _cancel(self, request: Request) -> Response:
         self.orders[request.path_params["id"]] = ["called_off"]

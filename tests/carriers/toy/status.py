@@ -1,10 +1,8 @@
-"""The toy carrier's words in ours."""
+"""How the toy carrier's statuses become ours."""
 
-from schemas.status import DeliveryStatus
+from schemas.status import DeliveryStatus as S
 
-S = DeliveryStatus
-
-STATUS_OF_WORD = {
+STATUS_TABLE = {
     "waiting": S.CREATED,
     "accepted": S.COURIER_ASSIGNED,
     "loaded": S.PICKED_UP,

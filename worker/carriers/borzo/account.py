@@ -1,4 +1,4 @@
-"""What a Borzo account's settings are, and which of them cannot be."""
+"""The settings of one account at Borzo, and the checks on them."""
 
 from typing import Literal, Self
 
@@ -31,21 +31,21 @@ class BorzoAccount(CarrierAccount):
     cash_paid_at: Literal["pickup", "dropoff"] = "pickup"
     """Where the courier is paid, for `cash`."""
     cod: bool = True
-    """Collect at the door what is not paid; Borzo wants an agreement for it. Else such orders are not sent to Borzo."""
+    """Collect unpaid amounts at the door, which needs an agreement with Borzo; without it, such orders are refused."""
     cod_voucher: bool = False
-    """Have the courier give a receipt for it; every item then needs its price."""
+    """Have the courier hand over a receipt for the amount; every item then needs its price."""
     backpayment_details: str = Field(default="", max_length=5000)
-    """Where Borzo is to pay what was collected."""
+    """Where Borzo pays out what was collected."""
     packages: bool = False
-    """Tell Borzo the lines of an order."""
+    """Send the lines of an order."""
     insurance: Literal["none", "order"] = "none"
     """Insure nothing, or the order's amount."""
     vehicle_type_id: int = 8
     """Borzo's number for the vehicle."""
     total_weight_kg: int = Field(default=0, ge=0)
-    """Whole kilograms that an order may weigh; 0 says nothing about it."""
+    """Whole kilograms that an order may weigh; 0 is not sent."""
     loaders_count: int = Field(default=0, ge=0, le=MAX_LOADERS)
-    """Loaders for every order, the driver among them."""
+    """Loaders for every order, including the driver."""
     motobox: bool = False
     """Ask for a courier with a motobox."""
     thermobox: bool = False
@@ -55,27 +55,27 @@ class BorzoAccount(CarrierAccount):
     notify_client: bool = False
     """Let Borzo send SMS to the owner of the account."""
     notify_recipient: bool = False
-    """Let Borzo send SMS to the people at both addresses."""
+    """Let Borzo send SMS to the contacts at both addresses."""
     quote_first: bool = False
-    """Ask for the price before every create, and do not send what would be refused."""
+    """Ask for the price before every create, and do not send an order that would be refused."""
     timezone: Zone = "America/Sao_Paulo"
-    """The zone for times that carry none."""
+    """The zone in which times are sent."""
 
     @property
     def callback_secrets(self) -> tuple[str, ...]:
-        """The one or two secrets that are good now."""
+        """The one or two secrets that are valid now."""
         text = self.callback_secret.get_secret_value() if self.callback_secret else ""
         return tuple(part.strip() for part in text.split(",") if part.strip())
 
     @field_validator("vehicle_type_id")
     @classmethod
-    def _allowed(cls, number: int) -> int:
+    def _is_allowed(cls, number: int) -> int:
         if number == PUBLIC_TRANSPORT:
             raise ValueError("6 (public transport) is forbidden for new orders")  # B-36
         return number
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _is_complete(self) -> Self:
         if self.payment_method == "bank_card" and self.bank_card_id is None:
             raise ValueError("payment_method bank_card needs a bank_card_id")
         if len(self.callback_secrets) > MAX_SECRETS:

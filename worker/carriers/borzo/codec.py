@@ -1,4 +1,4 @@
-"""The codec of Borzo's Business API 1.6: our words in, described requests out; their replies in, observations out."""
+"""The codec of Borzo's Business API 1.6: an order becomes a request, a reply becomes observations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,40 +7,32 @@ from typing import ClassVar
 
 from schemas.status import Reason
 from worker.carriers.account import CarrierAccount
-from worker.carriers.borzo import signature
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.amendment import edit_order
-from worker.carriers.borzo.enquiries import Enquiries, ref_of
-from worker.carriers.borzo.faults import Fault, after_writing, problem_of
+from worker.carriers.borzo.attempt_state import AttemptMemory
+from worker.carriers.borzo.callbacks import SIGNATURE_HEADER, read_event, read_key, verify_signature
+from worker.carriers.borzo.errors import ErrorClass, parse_problem, write_error
 from worker.carriers.borzo.listing import (
     CHUNK,
     PAGE,
     SHORT_PAGE,
     Group,
-    Page,
-    chunks,
-    halves,
-    load_groups,
-    missing,
-    scan,
-    store_groups,
-)
-from worker.carriers.borzo.memory import Known
-from worker.carriers.borzo.replies import (
+    Position,
     absent,
-    booked,
-    called_back,
-    count_in,
-    event_in,
-    extras,
-    found,
-    key_of,
+    chunks,
+    dump_groups,
+    duplicates,
+    halves,
+    left_out,
+    load_groups,
     orders_in,
-    polled,
+    search,
+    total_in,
 )
-from worker.carriers.borzo.request import create_order
-from worker.carriers.borzo.sighting import see_order
-from worker.carriers.borzo.wire import order_of, success
+from worker.carriers.borzo.observations import observe_created, observe_found, observe_order, observe_tracked
+from worker.carriers.borzo.queries import Queries, order_id_of
+from worker.carriers.borzo.request import check_order, create_order
+from worker.carriers.borzo.wire import parse_order, parse_success
 from worker.carriers.port import (
     AttemptView,
     Booked,
@@ -55,11 +47,11 @@ from worker.carriers.port import (
 from worker.errors import Refused, Unreadable
 from worker.http.call import Call, Operation, Reply
 
-_WITH_CALLBACKS = Cadence(300, 300, 300, 300, unheard=60, together=True)  # B-87: a safety poll
+_BESIDE_CALLBACKS = Cadence(300, 300, 300, 300, unheard=60, together=True)  # B-87: a poll beside the callbacks
 _BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, together=True)
 
 
-class Borzo(Enquiries):
+class Borzo(Queries):
     """One account at Borzo (Business API 1.6)."""
 
     kind: ClassVar[str] = "borzo"
@@ -70,54 +62,57 @@ class Borzo(Enquiries):
         self.needs_login = False
         self.capabilities = Capabilities(
             find=True,
-            cadence=_WITH_CALLBACKS if self.borzo.callback_secrets else _BY_POLLING,
+            cadence=_BESIDE_CALLBACKS if self.settings.callback_secrets else _BY_POLLING,
             track_batch=CHUNK,
             max_creates=2,
             callbacks="signed",
             amends=True,
         )
 
-    def check_order(self, booking: Booking, now: datetime) -> None:
-        """Raise Refused when `book` would."""
-        self.book(booking, now)
+    def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
+        """Raise Refused, naming the field, when `book` would."""
+        check_order(booking, self.settings)
 
     def book(self, booking: Booking, now: datetime) -> Call:
-        """Describe create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
-        parameters = create_order(booking, self.borzo, now)
+        """Build create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
+        parameters = create_order(booking, self.settings, now)
         return self.post(Operation.CREATE, "create-order", parameters, (booking.attempt_id,))
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
-        """Read the answer; a success has an `order_id` (B-04), a repeated create's duplicate is Uncertain (B-31)."""
-        document = success(reply)
-        raw_order = order_of(document.get("order")) if document else None
+        """Return the booking; a success has an `order_id` (B-04). A repeated create's duplicate is Uncertain (B-31)."""
+        document = parse_success(reply)
+        raw_order = parse_order(document.get("order")) if document else None
         if raw_order is None:
-            raise after_writing(reply, now, repeated=booking.attempt_number > 1)
-        return Booked(booked(raw_order, booking, now))
+            raise write_error(reply, now, repeated=booking.attempt_number > 1)
+        return Booked(observe_created(raw_order, booking, now))
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
-        """Describe one list request for every fifty orders (Borzo, "List of orders", B-15)."""
+        """Build one list request for every fifty orders (Borzo, "List of orders", B-15)."""
         refs = list(dict.fromkeys(attempt.ref for attempt in attempts if attempt.ref))
         return [self._list_by_id(group, [], attempts) for group in chunks(refs)]
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
-        """Describe the newest-first list, which one look-up of all these attempts walks through (B-60)."""
-        return [self._list_newest(attempts, Page())] if attempts else []
+        """Build the first page of the newest-first list, which is searched for all these attempts at once (B-60)."""
+        return [self._list_newest(attempts, Position())] if attempts else []
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        """Read a list. Absence is said on the last page only, and never of a range with an unreadable order."""
+        """Return what a list shows. Orders are absent after the last page only, never beside an unreadable order."""
         if call.operation is Operation.FIND:
             return self._read_found(call, reply, attempts, now)
-        asked = tuple(value for name, value in call.query if name == "order_id[]")
+        requested = tuple(value for name, value in call.query if name == "order_id[]")
         groups = load_groups(call.context)
-        problem = problem_of(reply)
-        if problem and problem.fault is Fault.VALIDATION and (len(asked) > 1 or groups):
-            return Reading(next_page=self._next(halves(asked) + groups, attempts))
-        orders = {str(order.order_id): order for order in map(order_of, orders_in(reply, now)) if order}
-        rest = missing(asked, {ref for ref in asked if ref in orders})
-        return Reading(observations=polled(attempts, asked, orders, now), next_page=self._next(rest + groups, attempts))
+        problem = parse_problem(reply)
+        if problem and problem.error_class is ErrorClass.VALIDATION and (len(requested) > 1 or groups):
+            return Reading(next_page=self._next_page(halves(requested) + groups, attempts))
+        orders = {str(order.order_id): order for order in map(parse_order, orders_in(reply, now)) if order}
+        rest = left_out(requested, {ref for ref in requested if ref in orders})
+        return Reading(
+            observations=observe_tracked(attempts, requested, orders, now),
+            next_page=self._next_page(rest + groups, attempts),
+        )
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:  # noqa: ARG002 - the port's signature
-        """Refuse: Borzo offers nothing that could be confirmed."""
+        """Raise Refused: Borzo offers nothing that could be confirmed."""
         raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
 
     def read_confirmation(
@@ -128,95 +123,91 @@ class Borzo(Enquiries):
         accept: bool,  # noqa: ARG002
         now: datetime,  # noqa: ARG002
     ) -> Observation:
-        """Refuse, as there is nothing to confirm."""
+        """Raise Refused: Borzo offers nothing that could be confirmed."""
         raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - no paid window here
-        """Describe cancel-order (Borzo, "Canceling an order"). Whether it is too late, only Borzo knows (B-99)."""
-        return self.post(Operation.CANCEL, "cancel-order", {"order_id": ref_of(attempt)}, (attempt.id,))
+        """Build cancel-order (Borzo, "Canceling an order"). Only Borzo knows whether it is too late (B-99)."""
+        return self.post(Operation.CANCEL, "cancel-order", {"order_id": order_id_of(attempt)}, (attempt.id,))
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> None:  # noqa: ARG002 - the port's signature
-        """Return when Borzo took the cancel; raise Refused with `order_cannot_be_canceled` when it did not."""
-        if success(reply) is None:
-            raise after_writing(reply)
+        """Return when Borzo accepted the cancel. Raises Refused on `order_cannot_be_canceled`."""
+        if parse_success(reply) is None:
+            raise write_error(reply)
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
-        """Describe the read of the order as it stands. Raises Refused while its id is not known."""
-        return self.get(
-            Operation.FIND, "orders", (("order_id[]", str(ref_of(attempt))),), (attempt.id,)
-        )  # no poll: B-06
+        """Build the read of the order as it is now. Raises Refused while its id is not known."""
+        # FIND, because a READ may wait for the rate limit (B-06)
+        return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 
-    def amend(self, attempt: AttemptView, standing: Reply | None, now: datetime) -> Call | None:
-        """Describe edit-order (Borzo, "Order editing"): every point and package by its id, and what is to change.
+    def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
+        """Build edit-order (Borzo, "Order editing") with every point and package by its id, and what is to change.
 
-        None when the order says so already. Raises Refused, and Unreadable when what stands cannot be seen.
+        None when nothing is to change. Raises Refused, and Unreadable when the current order is not shown.
         """
-        if standing is None:
-            raise Unreadable("how the order stands was not read")
-        listed = [raw_order for raw_order in orders_in(standing, now) if _ref_of(raw_order) == attempt.ref]
+        if current is None:
+            raise Unreadable("the current order was not read")
+        listed = [raw_order for raw_order in orders_in(current, now) if _ref_of(raw_order) == attempt.ref]
         if not listed:
             raise Unreadable("the order is not in the list")
-        parameters = edit_order(listed[0], attempt, self.borzo, now)
+        parameters = edit_order(listed[0], attempt, self.settings, now)
         return self.post(Operation.AMEND, "edit-order", parameters, (attempt.id,)) if parameters else None
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Read the changed order as it is now; Refused with `order_cannot_be_edited` when it was too late (B-98)."""
-        document = success(reply)
+        """Return what the changed order shows. Raises Refused on `order_cannot_be_edited` (B-98)."""
+        document = parse_success(reply)
         if document is None:
-            raise after_writing(reply, now)
-        order = order_of(document.get("order"))
+            raise write_error(reply, now)
+        order = parse_order(document.get("order"))
         if order is None or str(order.order_id) != attempt.ref:
             return None
-        return see_order(order, Known.of_attempt(attempt), now, polled=True)
+        return observe_order(order, AttemptMemory.from_attempt(attempt), now, polled=True)
 
     def authenticate(self, callback: Callback) -> None:
         """Raise Forged unless the body is signed with one of our secrets (B-81, B-91)."""
-        signature.verify(callback.body, callback.headers.get(signature.HEADER), self.borzo.callback_secrets)
+        verify_signature(callback.body, callback.headers.get(SIGNATURE_HEADER), self.settings.callback_secrets)
 
     def callback_key(self, callback: Callback) -> CallbackKey:
-        """Name the order and, when it carries our tag, the attempt (B-86, B-88). Raises Unreadable."""
-        key = key_of(event_in(callback))
-        if key == CallbackKey():
-            raise Unreadable("the callback names neither an order nor one of our tags")
-        return key
+        """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88). Raises Unreadable."""
+        return read_key(callback)
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
-        """Read a callback with what is remembered; empty when it is about another order or another point (B-88)."""
-        seen = called_back(event_in(callback), attempt, now)
+        """Return what a callback reports; empty when it is about another order or another point (B-88)."""
+        seen = read_event(callback, attempt, now)
         return (seen,) if seen else ()
 
     def _read_found(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        sought = [attempt for attempt in attempts if attempt.id in call.attempt_ids]
-        if not sought:
+        searched = [attempt for attempt in attempts if attempt.id in call.attempt_ids]
+        if not searched:
             return Reading()
-        page = Page.load(call.context)
-        scanned = scan(orders_in(reply, now), page, sought, count_in(reply))
-        fresh = [attempt for attempt in sought if attempt.id in scanned.hits and attempt.id not in page.found]
+        position = Position.load(call.context)
+        result = search(orders_in(reply, now), position, searched, total_in(reply))
+        fresh = [attempt for attempt in searched if attempt.id in result.hits and attempt.id not in position.found]
         return Reading(
-            observations={attempt.id: (found(scanned.hits[attempt.id][0], attempt, now),) for attempt in fresh},
-            absent=absent(sought, page.found, scanned.hits) if scanned.proves_absence else frozenset(),
-            next_page=self._list_newest(sought, scanned.following) if scanned.following else None,
-            duplicates=extras(scanned.hits, page.found),
+            observations={attempt.id: (observe_found(result.hits[attempt.id][0], attempt, now),) for attempt in fresh},
+            absent=absent(searched, position.found, result.hits) if result.proves_absence else frozenset(),
+            next_page=self._list_newest(searched, result.next_position) if result.next_position else None,
+            duplicates=duplicates(result.hits, position.found),
         )
 
-    def _next(self, groups: list[Group], attempts: Sequence[AttemptView]) -> Call | None:
+    def _next_page(self, groups: list[Group], attempts: Sequence[AttemptView]) -> Call | None:
         return self._list_by_id(groups[0], groups[1:], attempts) if groups else None
 
     def _list_by_id(self, group: Group, later: list[Group], attempts: Sequence[AttemptView]) -> Call:
         refs = {ref for refs in (group, *later) for ref in refs}
-        covers = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
-        # B-50: in the field a page without a count holds ten; should Borzo refuse the count, the halves go without it
+        attempt_ids = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
+        # B-50: a page without a count holds ten orders in practice; if Borzo refuses the count, small groups have none
         count = (("count", str(len(group))),) if len(group) > SHORT_PAGE else ()
         call = self.get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
-        return replace(call, attempt_ids=covers, context=store_groups(later))
+        return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))
 
-    def _list_newest(self, attempts: Sequence[AttemptView], page: Page) -> Call:
-        """Describe a page; the first is asked for bare, as documented, and the others as public integrations do."""
-        window = (("offset", str(page.offset)), ("count", str(PAGE))) if page.offset else ()
+    def _list_newest(self, attempts: Sequence[AttemptView], position: Position) -> Call:
+        """Build the request of one page: the first as documented, the others as public integrations do."""
+        window = (("offset", str(position.offset)), ("count", str(PAGE))) if position.offset else ()
         call = self.get(Operation.FIND, "orders", window)
-        return replace(call, attempt_ids=tuple(attempt.id for attempt in attempts), context=page.store())
+        return replace(call, attempt_ids=tuple(attempt.id for attempt in attempts), context=position.dump())
 
 
 def _ref_of(raw_order: object) -> str | None:
-    order = order_of(raw_order)
+    order = parse_order(raw_order)
     return str(order.order_id) if order else None

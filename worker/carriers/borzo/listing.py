@@ -1,123 +1,166 @@
-"""The list of orders, as the codec uses it: by ids to follow orders, newest first to find one by our tag.
+"""The list of orders: read by ids to track orders, and newest first to find one by our reference.
 
-The document shows neither a page size nor how a chunk with one bad id is answered, so nothing here relies on either:
-what a reply lacks is asked for again, a refused chunk is halved, and absence is said only of a range seen whole.
+The document gives no page size, and does not say how a request with one bad id is answered. So nothing here relies on
+either: orders that a reply leaves out are requested again, a refused request is split in halves, and an order counts as
+absent only from a range that was read completely.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from worker.carriers.borzo.sighting import tagged
-from worker.carriers.borzo.wire import RawOrder, is_whole, order_of
+from worker.carriers.borzo.errors import read_error
+from worker.carriers.borzo.observations import referenced_attempts
+from worker.carriers.borzo.wire import RawOrder, has_readable_points, parse_order, parse_success
 from worker.carriers.port import AttemptView
+from worker.errors import Unreadable
+from worker.http.call import Reply
 
 CHUNK = 50
 PAGE = 50
 SHORT_PAGE = 10
-MAX_SCAN = 1000
-"""How many orders a look-up goes back before it gives up without a verdict."""
+MAX_SEARCHED = 1000
+"""How many orders a search reads before it ends without a result."""
 SKEW = timedelta(minutes=5)
 
 Group = tuple[str, ...]
+"""Order ids for one request."""
+
+
+def orders_in(reply: Reply, now: datetime) -> list[object]:
+    """Return the orders in a reply. Raises Unavailable or Unreadable."""
+    document = parse_success(reply)
+    if document is None:
+        raise read_error(reply, now)
+    raw_orders = document.get("orders")
+    if not isinstance(raw_orders, list):
+        raise Unreadable("the list of orders is missing")
+    return raw_orders
+
+
+def total_in(reply: Reply) -> int | None:
+    """Return the number of all orders that a reply reports; None when it reports none."""
+    total = (parse_success(reply) or {}).get("orders_count")
+    return total if isinstance(total, int) else None
 
 
 def chunks(refs: Sequence[str]) -> list[Group]:
-    """Cut order ids into what one request may carry (B-50)."""
+    """Split order ids into groups of the size that one request may have (B-50)."""
     return [tuple(refs[start : start + CHUNK]) for start in range(0, len(refs), CHUNK)]
 
 
-def missing(asked: Group, got: Collection[str]) -> list[Group]:
-    """Name what is to be asked for again: what a reply that knew some of the ids left out (B-50)."""
-    rest = tuple(ref for ref in asked if ref not in got)
-    return [rest] if rest and len(rest) < len(asked) else []
+def left_out(requested: Group, listed: Collection[str]) -> list[Group]:
+    """Return the ids to request again: those that a reply left out while it listed others (B-50)."""
+    rest = tuple(ref for ref in requested if ref not in listed)
+    return [rest] if rest and len(rest) < len(requested) else []
 
 
-def halves(asked: Group) -> list[Group]:
-    """Split a chunk that was refused as a whole, so that one bad id cannot blind us for the others (X-14)."""
-    middle = len(asked) // 2
-    return [asked[:middle], asked[middle:]] if middle else []
+def halves(requested: Group) -> list[Group]:
+    """Split a refused group, so that one bad id does not hide the others (X-14)."""
+    middle = len(requested) // 2
+    return [requested[:middle], requested[middle:]] if middle else []
 
 
-def store_groups(groups: Sequence[Group]) -> str:
-    """Write the groups still to be asked for into a call's memo."""
+def dump_groups(groups: Sequence[Group]) -> str:
+    """Write the groups that are still to be requested into a call's context."""
     return ";".join(",".join(group) for group in groups)
 
 
-def load_groups(memo: str) -> list[Group]:
-    """Read them back."""
-    return [tuple(group.split(",")) for group in memo.split(";") if group]
+def load_groups(context: str) -> list[Group]:
+    """Read groups that `dump_groups` has written."""
+    return [tuple(group.split(",")) for group in context.split(";") if group]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Where a look-up stands: how many orders it has passed, and what it met on the way."""
+class Position:
+    """How far a search has come."""
 
     offset: int = 0
+    """How many orders it has read."""
     lowest: int = 0
+    """The lowest order id that it has read; 0 before the first."""
     flawed: bool = False
+    """Whether it has met an unreadable order."""
     found: list[int] = field(default_factory=list)
+    """The attempts whose orders it has found."""
 
-    def store(self) -> str:
-        """Write it into a call's memo."""
+    def dump(self) -> str:
+        """Write the position into a call's context."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def load(cls, memo: str) -> Self:
-        """Read it back; the first page has none."""
-        return cls(**json.loads(memo)) if memo else cls()
+    def load(cls, context: str) -> Self:
+        """Read a position that `dump` has written; the first page has none."""
+        return cls(**json.loads(context)) if context else cls()
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
-    """One page read for these attempts: who was found in which orders, and whether the look-up is at its end."""
+class SearchResult:
+    """What a search found on one page."""
 
     hits: dict[int, list[RawOrder]]
-    following: Page | None
+    """The orders of each attempt that has some."""
+    next_position: Position | None
+    """Where the search goes on; None at its end."""
     proves_absence: bool
 
 
-def scan(raw_orders: list[Any], page: Page, attempts: Sequence[AttemptView], total: int | None = None) -> Scan:
-    """Look for the attempts' tags on one page (Borzo, "List of orders", B-60).
+def search(
+    raw_orders: list[Any], position: Position, attempts: Sequence[AttemptView], total: int | None = None
+) -> SearchResult:
+    """Search one page for the attempts' references (Borzo, "List of orders", B-60).
 
-    An empty page is the end, unless `orders_count` says that there is more.
+    An empty page is the last, unless `orders_count` shows that there are more orders.
     """
-    orders = [order for order in map(order_of, raw_orders) if order]
+    orders = [order for order in map(parse_order, raw_orders) if order]
     hits = {attempt.id: _matching(orders, attempt.id) for attempt in attempts}
-    following = _following(raw_orders, orders, page, [attempt_id for attempt_id, found in hits.items() if found])
-    is_last = not raw_orders and (total or 0) <= page.offset
+    after = _advance(position, raw_orders, orders, [attempt_id for attempt_id, found in hits.items() if found])
+    is_last = not raw_orders and (total or 0) <= position.offset
     ended = is_last or _is_past(orders, min(attempt.submitted_at for attempt in attempts) - SKEW)
-    stuck = page.lowest > 0 and following.lowest >= page.lowest
-    goes_on = bool(raw_orders) and not ended and not stuck and following.offset < MAX_SCAN
-    return Scan(
+    stuck = position.lowest > 0 and after.lowest >= position.lowest
+    goes_on = bool(raw_orders) and not ended and not stuck and after.offset < MAX_SEARCHED
+    return SearchResult(
         hits={attempt_id: found for attempt_id, found in hits.items() if found},
-        following=following if goes_on else None,
-        proves_absence=ended and not following.flawed,
+        next_position=after if goes_on else None,
+        proves_absence=ended and not after.flawed,
     )
 
 
+def absent(searched: Sequence[AttemptView], found: Sequence[int], hits: Mapping[int, object]) -> frozenset[int]:
+    """Return the ids of the attempts that no page of a search has shown."""
+    return frozenset(attempt.id for attempt in searched) - frozenset(found) - frozenset(hits)
+
+
+def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Return the live orders beside the first of each attempt; after an earlier page, all of them (B-60)."""
+    further = {attempt_id: orders if attempt_id in found else orders[1:] for attempt_id, orders in hits.items()}
+    alive = {key: tuple(str(o.order_id) for o in orders if o.status != "canceled") for key, orders in further.items()}
+    return {attempt_id: refs for attempt_id, refs in alive.items() if refs}
+
+
 def _matching(orders: Sequence[RawOrder], attempt_id: int) -> list[RawOrder]:
-    """Sort the orders that carry a tag: those still alive first, then the oldest (B-60)."""
-    found = [order for order in orders if attempt_id in tagged(order.points)]
+    """Return the orders that carry a reference: live ones first, then the oldest first (B-60)."""
+    found = [order for order in orders if attempt_id in referenced_attempts(order.points)]
     return sorted(found, key=lambda order: (order.status == "canceled", order.order_id))
 
 
-def _following(raw_orders: list[Any], orders: Sequence[RawOrder], page: Page, found: list[int]) -> Page:
-    ids = [order.order_id for order in orders] + ([page.lowest] if page.lowest else [])
-    return Page(
-        offset=page.offset + len(raw_orders),
+def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrder], found: list[int]) -> Position:
+    ids = [order.order_id for order in orders] + ([position.lowest] if position.lowest else [])
+    return Position(
+        offset=position.offset + len(raw_orders),
         lowest=min(ids, default=0),
-        flawed=page.flawed or not all(map(is_whole, raw_orders)),
-        found=sorted({*page.found, *found}),
+        flawed=position.flawed or not all(map(has_readable_points, raw_orders)),
+        found=sorted({*position.found, *found}),
     )
 
 
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
-    """Tell whether all that follows is older: the list descends by id, and so by time; both are looked at (B-50).
+    """Return whether every following order is older than a time.
 
-    An order may be older than its id, such as one that was made out of a draft.
+    The list descends by id and so by time, but an order made from a draft is older than its id, so both are checked
+    (B-50).
     """
     times = [order.created_datetime for order in orders if order.created_datetime]
     ids = [order.order_id for order in orders]

@@ -1,11 +1,12 @@
-"""An order in Borzo's words: exactly two points (B-32), and only parameters that the document shows.
+"""An order as parameters of create-order: exactly two points (B-32), and only parameters that the document shows.
 
-It refuses others, so nothing goes in that is not listed here by name (B-11, B-12). Times are written when it is sent
-(B-40).
+Borzo refuses any other parameter, so every one that is sent is listed here by name (B-11, B-12). Times are written when
+the request is sent (B-40). `check_order` holds every rule for which an order is refused before it is sent.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,44 +17,76 @@ import phonenumbers
 from schemas.order import Item, Order
 from schemas.status import Reason
 from worker.carriers.borzo.account import BorzoAccount
-from worker.carriers.borzo.sighting import CURRENCY
+from worker.carriers.borzo.wire import CURRENCY
 from worker.carriers.port import Booking
 from worker.errors import Refused
 
 MAX_MATTER = 5000
 MAX_ADDRESS = 350
 MAX_NOTE = 500
-"""The document gives no limit for a note."""
+"""Our own limit; the document gives none."""
 MAX_DESCRIPTION = 1000
 SOON = timedelta(minutes=5)
-"""A pickup that is nearer than this is asked for as soon as possible: its time would be past on arrival."""
+"""A pickup that is nearer than this is ordered as soon as possible: its time would be past on arrival."""
 WINDOW = timedelta(minutes=30)
-"""How long after the time asked for a courier may still arrive: the length of the document's own windows."""
-UNPRICED = frozenset({"client_order_id", "contact_person", "note"})
+"""How long after the requested time a courier may still arrive: the length of the document's own windows."""
+NOT_NEEDED_FOR_PRICE = frozenset({"client_order_id", "contact_person", "note"})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOrder:
+    """An order that Borzo can be asked to deliver, with the texts that only a check can produce."""
+
+    store_address: str
+    store_phone: str
+    """Digits with the country code, without a plus (B-09)."""
+    dropoff_address: str
+    customer_phone: str
+
+
+def check_order(booking: Booking, account: BorzoAccount) -> CheckedOrder:
+    """Check an order against the limits of Borzo and of the account. Raises Refused naming the field."""
+    order, store, to = booking.order, booking.store, booking.order.dropoff
+    if _is_insured(order, account):
+        _check_currency("insures", order)
+    checked = CheckedOrder(
+        store_address=_address("store address", store.street, store.city, store.postal_code),
+        store_phone=_phone("store.phone", store.phone, store.country),
+        customer_phone=_phone("customer.phone", order.customer.phone, store.country),
+        dropoff_address=_address("dropoff.street", to.street, to.city, to.postal_code),
+    )
+    if _is_owed(order):
+        _check_collection(order, account)
+    return checked
 
 
 def create_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, Any]:
-    """Name the parameters of create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
+    """Return the parameters of create-order (Borzo, "Placing an order"). Raises Refused as `check_order` does."""
+    checked = check_order(booking, account)
     return {
         "type": "standard",
         "matter": _matter(booking.order),
         "vehicle_type_id": account.vehicle_type_id,
-        "is_client_notification_enabled": account.notify_client,  # B-38: nobody asked for an SMS
+        "is_client_notification_enabled": account.notify_client,  # B-38: sent always, so that no SMS goes out unasked
         "is_contact_person_notification_enabled": account.notify_recipient,
         "is_route_optimizer_enabled": False,  # B-32: it may swap the points
         "payment_method": account.payment_method,
         **_options(booking.order, account),
-        "points": [_pickup(booking, account, now), _drop(booking, account, now)],
+        "points": [_pickup(booking, checked, account, now), _dropoff(booking, checked, account, now)],
     }
 
 
 def calculate_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, Any]:
-    """Name the parameters of calculate-order: those of the create, without what no price depends on.
+    """Return the parameters of calculate-order: those of the create that a price depends on.
 
-    Who is at the two points may be left out (Borzo, "How to place an order"), so nobody's name goes out for a price.
+    The contacts at both points may be left out (Borzo, "How to place an order"), so that a price costs no privacy.
+    Raises Refused as `check_order` does.
     """
     parameters = create_order(booking, account, now)
-    points = [{name: value for name, value in point.items() if name not in UNPRICED} for point in parameters["points"]]
+    points = [
+        {name: value for name, value in point.items() if name not in NOT_NEEDED_FOR_PRICE}
+        for point in parameters["points"]
+    ]
     return {**parameters, "points": points}
 
 
@@ -63,120 +96,148 @@ def encode(parameters: Mapping[str, Any]) -> bytes:
 
 
 def timestamp(moment: datetime, zone: ZoneInfo) -> str:
-    """Write a time in seconds with a numeric offset, never a fraction, never a Z (B-07)."""
+    """Write a time in whole seconds with a numeric offset, never with a Z (B-07)."""
     return moment.astimezone(zone).replace(microsecond=0).isoformat()
 
 
 def money(amount: Decimal) -> str:
-    """Write an amount as the string of two decimals that is documented (B-08)."""
+    """Write an amount as the documented string with two decimals (B-08)."""
     return f"{amount:.2f}"
 
 
+def _is_owed(order: Order) -> bool:
+    return not order.payment.prepaid and order.payment.amount > 0
+
+
+def _is_insured(order: Order, account: BorzoAccount) -> bool:
+    return account.insurance == "order" and bool(order.payment.amount)
+
+
+def _needs_receipt(order: Order, account: BorzoAccount) -> bool:
+    return account.cod_voucher and _is_owed(order)
+
+
+def _check_collection(order: Order, account: BorzoAccount) -> None:
+    """Check that the courier may collect what is owed; a receipt is written from the priced items (B-35)."""
+    if not account.cod:
+        raise Refused(Reason.CONFIG, "payment.prepaid: this account collects no money")
+    _check_currency("collects", order)
+    lines = _lines(order)
+    if _needs_receipt(order, account) and (not lines or any(item.unit_price is None for item in lines)):
+        raise Refused(Reason.VALIDATION, "items: a receipt needs every item with its price")
+
+
+def _check_currency(verb: str, order: Order) -> None:
+    if order.payment.currency != CURRENCY:
+        raise Refused(Reason.VALIDATION, f"payment.currency: Borzo {verb} {CURRENCY} only")
+
+
+def _address(field: str, street: str, city: str, postal_code: str) -> str:
+    address = ", ".join(part.strip() for part in (street, city, postal_code) if part.strip())
+    if not address or len(address) > MAX_ADDRESS:  # B-39: never cut, for a cut address is another address
+        raise Refused(Reason.VALIDATION, f"{field}: 1 to {MAX_ADDRESS} characters")
+    return address
+
+
+def _phone(field: str, text: str, country: str) -> str:
+    """Return a telephone number as digits with the country code and without a plus (B-09)."""
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        raise Refused(Reason.VALIDATION, f"{field}: not a telephone number") from None
+    if not phonenumbers.is_possible_number(number):
+        raise Refused(Reason.VALIDATION, f"{field}: not a telephone number")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
 def _matter(order: Order) -> str:
-    """Say what is carried by number and count alone (O-26)."""
+    """Describe the goods by order number and item count alone (O-26)."""
     count = sum(item.quantity for item in order.items)
     return (f"Order {order.number} ({count} items)" if count else f"Order {order.number}")[:MAX_MATTER]
 
 
 def _options(order: Order, account: BorzoAccount) -> dict[str, Any]:
-    """Name what goes beyond the documented defaults; what equals its default is left out, and a null never gets in."""
+    """Return the parameters that differ from their documented defaults; null is never sent."""
     options = {
         "bank_card_id": account.bank_card_id if account.payment_method == "bank_card" else None,  # B-34
         "total_weight_kg": account.total_weight_kg,  # B-10
-        "insurance_amount": _insured(order, account),
+        "insurance_amount": money(order.payment.amount) if _is_insured(order, account) else "",
         "loaders_count": account.loaders_count,
         "is_motobox_required": account.motobox,
         "is_thermobox_required": account.thermobox,
         "is_return_required": account.return_required,
-        "backpayment_details": account.backpayment_details if _owed(order) else "",
+        "backpayment_details": account.backpayment_details if _is_owed(order) else "",
     }
     return {name: value for name, value in options.items() if value}
 
 
-def _insured(order: Order, account: BorzoAccount) -> str:
-    if account.insurance == "none" or not order.payment.amount:
-        return ""
-    return _reais("insures", order)
+def _pickup(booking: Booking, checked: CheckedOrder, account: BorzoAccount, now: datetime) -> dict[str, Any]:
+    store = booking.store
+    return {
+        "address": checked.store_address,
+        "contact_person": {"phone": checked.store_phone, "name": store.name},
+        **_coordinates(store.latitude, store.longitude),
+        **_window(booking, booking.pickup_at, account, now),
+        "note": _note(f"Order {booking.order.number}"),
+        **_courier_payment(account, "pickup"),
+    }
 
 
-def _reais(does: str, order: Order) -> str:
-    if order.payment.currency != CURRENCY:
-        raise Refused(Reason.VALIDATION, f"payment.currency: Borzo {does} {CURRENCY} only")
-    return money(order.payment.amount)
+def _dropoff(booking: Booking, checked: CheckedOrder, account: BorzoAccount, now: datetime) -> dict[str, Any]:
+    order, to = booking.order, booking.order.dropoff
+    note = _note(to.unit, to.notes, order.notes, _change(order))
+    return {
+        "client_order_id": booking.reference,  # B-30: how an order is found again whose create has an unknown outcome
+        "address": checked.dropoff_address,
+        "contact_person": {"phone": checked.customer_phone, "name": order.customer.name},
+        **_coordinates(to.latitude, to.longitude),
+        **_window(booking, max(booking.pickup_at, booking.deliver_at or booking.pickup_at), account, now),
+        **({"note": note} if note else {}),
+        **_collection(order, account),
+        **_packages(order, account),
+        **_courier_payment(account, "dropoff"),
+    }
 
 
-def _pays(account: BorzoAccount, point: str) -> dict[str, bool]:
-    """Say on exactly one point that the courier is paid there (B-34)."""
+def _courier_payment(account: BorzoAccount, point: str) -> dict[str, bool]:
+    """Mark the one point at which the courier is paid in cash (B-34)."""
     paid_here = account.payment_method == "cash" and account.cash_paid_at == point
     return {"is_order_payment_here": True} if paid_here else {}
 
 
-def _pickup(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, Any]:
-    store = booking.store
-    return {
-        "address": _address("store address", store.street, store.city, store.postal_code),
-        "contact_person": {"phone": _phone("store.phone", store.phone, store.country), "name": store.name},
-        **_coordinates(store.latitude, store.longitude),
-        **_window(booking, booking.pickup_at, account, now),
-        "note": _note(f"Order {booking.order.number}"),
-        **_pays(account, "pickup"),
-    }
-
-
-def _drop(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, Any]:
-    order, to = booking.order, booking.order.dropoff
-    phone = _phone("customer.phone", order.customer.phone, booking.store.country)
-    note = _note(to.unit, to.notes, order.notes, _change(order))
-    return {
-        "client_order_id": booking.reference,  # B-30: how a lost answer is found again
-        "address": _address("dropoff.street", to.street, to.city, to.postal_code),
-        "contact_person": {"phone": phone, "name": order.customer.name},
-        **_coordinates(to.latitude, to.longitude),
-        **_window(booking, max(booking.pickup_at, booking.deliver_at or booking.pickup_at), account, now),
-        **({"note": note} if note else {}),
-        **_collect(order, account),
-        **_packages(order, account),
-        **_pays(account, "dropoff"),
-    }
-
-
-def _owed(order: Order) -> bool:
-    return not order.payment.prepaid and order.payment.amount > 0
-
-
-def _collect(order: Order, account: BorzoAccount) -> dict[str, Any]:
-    """Ask for the money that is still owed, at the customer's point only (B-35)."""
-    if not _owed(order):
+def _collection(order: Order, account: BorzoAccount) -> dict[str, Any]:
+    """Return the amount that is still owed, for the customer's point only (B-35)."""
+    if not _is_owed(order):
         return {}
-    if not account.cod:
-        raise Refused(Reason.CONFIG, "payment.prepaid: this account collects no money")
-    receipt = {"is_cod_cash_voucher_required": True} if account.cod_voucher else {}
-    return {"taking_amount": _reais("collects", order), **receipt}
+    receipt = {"is_cod_cash_voucher_required": True} if _needs_receipt(order, account) else {}
+    return {"taking_amount": money(order.payment.amount), **receipt}
 
 
 def _packages(order: Order, account: BorzoAccount) -> dict[str, list[dict[str, Any]]]:
-    """Name the lines of the order where they are asked for; a receipt is written from them (B-35)."""
-    receipt = account.cod_voucher and _owed(order)
-    lines = [item for item in order.items if item.quantity]
-    if receipt and (not lines or any(item.unit_price is None for item in lines)):
-        raise Refused(Reason.VALIDATION, "items: a receipt needs every item with its price")
-    return {"packages": [_package(item) for item in lines]} if lines and (receipt or account.packages) else {}
+    """Return the order's lines where the account or a receipt wants them (B-35)."""
+    lines = _lines(order)
+    wanted = account.packages or _needs_receipt(order, account)
+    return {"packages": [_package(item) for item in lines]} if lines and wanted else {}
+
+
+def _lines(order: Order) -> list[Item]:
+    return [item for item in order.items if item.quantity]
 
 
 def _package(item: Item) -> dict[str, Any]:
-    """Write a line; Borzo's codes for goods are not ours to make up, so it has none (B-39)."""
+    """Return one line, without Borzo's codes for goods, which an order does not have (B-39)."""
     price = {} if item.unit_price is None else {"item_payment_amount": money(item.unit_price)}
     return {"description": item.name[:MAX_DESCRIPTION], "items_count": item.quantity, **price}
 
 
 def _change(order: Order) -> str:
-    """Tell the courier which note the customer will hand over; it is not the amount due (O-04)."""
+    """Write for the courier which banknote the customer will pay with; it is not the amount due (O-04)."""
     owed = not order.payment.prepaid and order.payment.change_for
     return f"Change for {money(order.payment.change_for)}" if owed and order.payment.change_for else ""
 
 
 def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datetime) -> dict[str, str]:
-    """Name a time only when one was asked for and is far enough ahead; a stale one would be refused (B-40)."""
+    """Return a time only when one was requested and is far enough ahead; Borzo refuses a past one (B-40)."""
     if booking.deliver_at is None or booking.pickup_at <= now + SOON:
         return {}
     zone = ZoneInfo(account.timezone)
@@ -191,24 +252,6 @@ def _coordinates(latitude: float | None, longitude: float | None) -> dict[str, s
     if latitude is None or longitude is None:
         return {}
     return {"latitude": f"{latitude:.7f}", "longitude": f"{longitude:.7f}"}
-
-
-def _address(field: str, street: str, city: str, postal_code: str) -> str:
-    address = ", ".join(part.strip() for part in (street, city, postal_code) if part.strip())
-    if not address or len(address) > MAX_ADDRESS:
-        raise Refused(Reason.VALIDATION, f"{field}: 1 to {MAX_ADDRESS} characters")  # B-39: a cut address is another
-    return address
-
-
-def _phone(field: str, text: str, country: str) -> str:
-    """Write a telephone number as digits with the country code and no plus (B-09)."""
-    try:
-        number = phonenumbers.parse(text, country)
-    except phonenumbers.NumberParseException:
-        raise Refused(Reason.VALIDATION, f"{field}: not a telephone number") from None
-    if not phonenumbers.is_possible_number(number):
-        raise Refused(Reason.VALIDATION, f"{field}: not a telephone number")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
 
 
 def _note(*parts: str) -> str:

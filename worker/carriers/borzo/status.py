@@ -1,88 +1,300 @@
-"""Borzo's words -> ours, row by row.
+"""How Borzo's order status and delivery status become one of ours.
 
-Keys are `order:<word>` and `delivery:<word>`, because `active`, `canceled`, `delayed` and `draft` are said of both and
-mean different things (B-66).
+The keys of the tables are `order:<status>` and `delivery:<status>`, because `active`, `canceled`, `delayed` and `draft`
+exist for both and mean different things (B-66). The newest status of each is remembered, so that a callback with only
+one of them is read together with the other. The rules are tried in order, and the first one that applies decides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
+from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Evidence, Reason
 from schemas.status import DeliveryStatus as S
-from schemas.status import Evidence, Reason
+from worker.carriers.borzo.attempt_state import AttemptMemory, ReportedStatus
+from worker.carriers.port import Observation, Raw
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """What one word says. `notes` are the alerts that go with it."""
+class StatusMeaning:
+    """What one of Borzo's statuses means."""
 
     status: S
     evidence: Evidence = Evidence.OBSERVED
     detail: str | None = None
     reason: Reason | None = None
     notes: tuple[str, ...] = ()
+    """Diagnostics for the log."""
 
 
-def _ordered(status: S, detail: str | None = None) -> Meaning:
-    return Meaning(status, Evidence.ORDER_LEVEL, detail)
+def _order_level(status: S, detail: str | None = None) -> StatusMeaning:
+    return StatusMeaning(status, Evidence.ORDER_LEVEL, detail)
 
 
 _DRAFT = ("draft",)
 
-TABLE: dict[str, Meaning] = {
-    "order:new": _ordered(S.CREATED, "pending_verification"),
-    "order:available": _ordered(S.CREATED),
-    "order:active": _ordered(S.COURIER_ASSIGNED),
-    "order:completed": Meaning(S.DELIVERED, Evidence.WEAK),
-    "order:reactivated": _ordered(S.CREATED),
-    "order:draft": Meaning(S.ON_HOLD, Evidence.ORDER_LEVEL, "draft", Reason.DRAFT, _DRAFT),
-    "order:canceled": Meaning(S.CANCELLED),
-    "order:delayed": _ordered(S.ON_HOLD),
-    "delivery:planned": Meaning(S.CREATED),
-    "delivery:courier_assigned": Meaning(S.COURIER_ASSIGNED),
-    "delivery:courier_departed": Meaning(S.PICKUP_ENROUTE),  # B-68, B-75: departed *to* the shop, proves no pickup
-    "delivery:courier_at_pickup": Meaning(S.PICKUP_ARRIVED),
-    "delivery:parcel_picked_up": Meaning(S.PICKED_UP),
-    "delivery:active": Meaning(S.COURIER_ASSIGNED, Evidence.WEAK, "in_process"),
-    "delivery:courier_arrived": Meaning(S.DROPOFF_ARRIVED),
-    "delivery:finished": Meaning(S.DELIVERED),
-    "delivery:canceled": Meaning(S.CANCELLED),
-    "delivery:delayed": Meaning(S.ON_HOLD),
-    "delivery:draft": Meaning(S.ON_HOLD, detail="draft", reason=Reason.DRAFT, notes=_DRAFT),
-    "delivery:invalid": Meaning(S.FAILED, reason=Reason.INVALID, notes=("invalid",)),
-    "delivery:deleted": Meaning(S.FAILED, reason=Reason.DELETED, notes=("deleted",)),
-    "delivery:return_planned": Meaning(S.RETURNING, detail="planned"),
-    "delivery:return_courier_assigned": Meaning(S.RETURNING, detail="courier_assigned"),
-    "delivery:return_courier_departed": Meaning(S.RETURNING, detail="courier_departed"),
-    "delivery:return_courier_picked_up": Meaning(S.RETURNING, detail="picked_up"),
-    "delivery:return_finished": Meaning(S.RETURNED),
-    "delivery:reattempt_planned": Meaning(S.REATTEMPTING, detail="planned"),
-    "delivery:reattempt_courier_assigned": Meaning(S.REATTEMPTING, detail="courier_assigned"),
-    "delivery:reattempt_courier_departed": Meaning(S.REATTEMPTING, detail="courier_departed"),
-    "delivery:reattempt_courier_picked_up": Meaning(S.REATTEMPTING, detail="picked_up"),
-    "delivery:reattempt_finished": Meaning(S.DELIVERED),
-    # Not in the document; the sibling API says it when the courier could not find the client (B-70).
-    "delivery:failed": Meaning(S.DELIVERY_FAILED, reason=Reason.CUSTOMER_UNAVAILABLE),
+STATUS_TABLE: dict[str, StatusMeaning] = {
+    "order:new": _order_level(S.CREATED, "pending_verification"),
+    "order:available": _order_level(S.CREATED),
+    "order:active": _order_level(S.COURIER_ASSIGNED),
+    "order:completed": StatusMeaning(S.DELIVERED, Evidence.WEAK),
+    "order:reactivated": _order_level(S.CREATED),
+    "order:draft": StatusMeaning(S.ON_HOLD, Evidence.ORDER_LEVEL, "draft", Reason.DRAFT, _DRAFT),
+    "order:canceled": StatusMeaning(S.CANCELLED),
+    "order:delayed": _order_level(S.ON_HOLD),
+    "delivery:planned": StatusMeaning(S.CREATED),
+    "delivery:courier_assigned": StatusMeaning(S.COURIER_ASSIGNED),
+    "delivery:courier_departed": StatusMeaning(S.PICKUP_ENROUTE),  # B-68, B-75: departed *to* the shop, no pickup yet
+    "delivery:courier_at_pickup": StatusMeaning(S.PICKUP_ARRIVED),
+    "delivery:parcel_picked_up": StatusMeaning(S.PICKED_UP),
+    "delivery:active": StatusMeaning(S.COURIER_ASSIGNED, Evidence.WEAK, "in_process"),
+    "delivery:courier_arrived": StatusMeaning(S.DROPOFF_ARRIVED),
+    "delivery:finished": StatusMeaning(S.DELIVERED),
+    "delivery:canceled": StatusMeaning(S.CANCELLED),
+    "delivery:delayed": StatusMeaning(S.ON_HOLD),
+    "delivery:draft": StatusMeaning(S.ON_HOLD, detail="draft", reason=Reason.DRAFT, notes=_DRAFT),
+    "delivery:invalid": StatusMeaning(S.FAILED, reason=Reason.INVALID, notes=("invalid",)),
+    "delivery:deleted": StatusMeaning(S.FAILED, reason=Reason.DELETED, notes=("deleted",)),
+    "delivery:return_planned": StatusMeaning(S.RETURNING, detail="planned"),
+    "delivery:return_courier_assigned": StatusMeaning(S.RETURNING, detail="courier_assigned"),
+    "delivery:return_courier_departed": StatusMeaning(S.RETURNING, detail="courier_departed"),
+    "delivery:return_courier_picked_up": StatusMeaning(S.RETURNING, detail="picked_up"),
+    "delivery:return_finished": StatusMeaning(S.RETURNED),
+    "delivery:reattempt_planned": StatusMeaning(S.REATTEMPTING, detail="planned"),
+    "delivery:reattempt_courier_assigned": StatusMeaning(S.REATTEMPTING, detail="courier_assigned"),
+    "delivery:reattempt_courier_departed": StatusMeaning(S.REATTEMPTING, detail="courier_departed"),
+    "delivery:reattempt_courier_picked_up": StatusMeaning(S.REATTEMPTING, detail="picked_up"),
+    "delivery:reattempt_finished": StatusMeaning(S.DELIVERED),
+    # Not in the document; the sibling API reports it when the courier could not find the customer (B-70).
+    "delivery:failed": StatusMeaning(S.DELIVERY_FAILED, reason=Reason.CUSTOMER_UNAVAILABLE),
 }
 
-ONCE_PICKED_UP = {"delivery:active": Meaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
-"""What a word means instead, once the parcel was seen with the courier."""
+_ONCE_PICKED_UP = {"delivery:active": StatusMeaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
+"""What a status means instead, after the goods were seen with the courier."""
+_ONCE_CANCEL_REQUESTED = {"delivery:deleted": StatusMeaning(S.CANCELLED)}
+"""What a status means instead, after we have asked for a cancel (B-72)."""
+_HOLD = frozenset({"delayed", "draft"})
+"""Order statuses that hold a delivery without a courier (B-72, B-73)."""
+_FINISHED = frozenset({"finished", "reattempt_finished", "return_finished"})
+"""Delivery statuses that outlive the cancel of their order."""
+_LAST = _FINISHED | {"canceled", "deleted", "invalid"}
+"""Delivery statuses after which no other is to be expected."""
+_EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
+"""Statuses whose free text is kept as the reason."""
+_ON_THE_WAY_TO_SHOP = frozenset({S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
+_NEVER = datetime.min.replace(tzinfo=UTC)
+GOODS_LEFT_SHOP = frozenset(
+    {S.PICKED_UP, S.DROPOFF_ARRIVED, S.DELIVERED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING}
+)
+"""Statuses that prove that the goods left the shop."""
+SECOND_READ = "completed_needs_second_read"
+"""The note on a completed order that a second read must confirm; its status is not published yet."""
 
-WHEN_CANCELLING = {"delivery:deleted": Meaning(S.CANCELLED)}
-"""What a word means instead, once we have asked for a cancel (B-72)."""
 
-HOLDING = frozenset({"delayed", "draft"})
-"""Order words that hold a delivery nobody has been assigned to yet (B-72, B-73)."""
-
-FINISHED = frozenset({"finished", "reattempt_finished", "return_finished"})
-"""Delivery words that outlive the cancel of their order."""
-
-SETTLED = FINISHED | {"canceled", "deleted", "invalid"}
-"""Delivery words after which no other is to be expected."""
-
-CARRYING = frozenset({S.PICKED_UP, S.DROPOFF_ARRIVED, S.DELIVERED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING})
-"""Statuses that prove that the parcel left the shop."""
+def map_status(
+    entity: str, code: str | None, *, picked_up: bool = False, cancel_requested: bool = False
+) -> StatusMeaning | None:
+    """Return what a status of an "order" or a "delivery" means; None for one that Borzo does not document."""
+    key = f"{entity}:{code}"
+    overrides = (_ONCE_PICKED_UP if picked_up else {}) | (_ONCE_CANCEL_REQUESTED if cancel_requested else {})
+    return overrides.get(key) or STATUS_TABLE.get(key)
 
 
-def meaning_of(key: str, *, picked_up: bool = False, cancelling: bool = False) -> Meaning | None:
-    """Translate a namespaced word; None when Borzo has never documented it."""
-    instead = (ONCE_PICKED_UP if picked_up else {}) | (WHEN_CANCELLING if cancelling else {})
-    return instead.get(key) or TABLE.get(key)
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """The statuses that one message reports."""
+
+    order: ReportedStatus | None
+    delivery: ReportedStatus | None
+    polled: bool
+    """A poll reports the present; a callback reports a change that may be old."""
+    return_required: bool = False
+
+    def is_order(self, code: str) -> bool:
+        """Return whether the message reports this order status."""
+        return self.order is not None and self.order.code == code
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    order: ReportedStatus | None
+    delivery: ReportedStatus | None
+    order_meaning: StatusMeaning | None
+    delivery_meaning: StatusMeaning | None
+    report: StatusReport
+    memory: AttemptMemory
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolution:
+    entity: str
+    status: ReportedStatus
+    meaning: StatusMeaning | None
+    notes: tuple[str, ...] = ()
+
+
+def resolve(report: StatusReport, memory: AttemptMemory) -> Observation | None:
+    """Return what a message means, given what is remembered; None when it reports no status."""
+    if report.order is None and report.delivery is None:
+        return None
+    situation = _situation(report, memory)
+    resolution = next(filter(None, (rule(situation) for rule in _RULES)), None)
+    return _observation(resolution, situation) if resolution else None
+
+
+def _situation(report: StatusReport, memory: AttemptMemory) -> _Situation:
+    order = _newest("order", report.order, ReportedStatus.load(memory.codec_state.get("order_status")), report)
+    if order is not report.order:
+        report = replace(report, order=None)  # B-84: the order status of a late message is no news
+    delivery = _newest("delivery", report.delivery, _remembered_delivery(report, memory), report)
+    picked_up = memory.has_mark("picked_up_seen") and not report.is_order("reactivated")
+    order_code, code = order.code if order else None, delivery.code if delivery else None
+    return _Situation(
+        order=order,
+        delivery=delivery,
+        order_meaning=map_status("order", order_code),
+        delivery_meaning=map_status("delivery", code, picked_up=picked_up, cancel_requested=memory.cancel_requested),
+        report=report,
+        memory=memory,
+    )
+
+
+def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> ReportedStatus | None:
+    """Return the remembered delivery status, unless the order status has overtaken it (B-65, B-67)."""
+    status = ReportedStatus.load(memory.codec_state.get("delivery_status"))
+    if report.delivery is not None or status is None:
+        return status
+    overtaken = report.is_order("reactivated") or (report.is_order("completed") and status.code not in _LAST)
+    return None if overtaken else status
+
+
+def _newest(
+    entity: str, reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
+) -> ReportedStatus | None:
+    """Return the newest by the message's time, the change's time and the rank; a poll is always newest (B-84)."""
+    if reported is None or remembered is None:
+        return reported or remembered
+    if report.polled:
+        return reported
+    return max(reported, remembered, key=lambda status: _age(entity, status))
+
+
+def _age(entity: str, status: ReportedStatus) -> tuple[datetime, datetime, int]:
+    meaning = map_status(entity, status.code)
+    return status.reported_at, status.changed_at or _NEVER, RANK.get(meaning.status, 0) if meaning else 0
+
+
+def _cancelled_order(it: _Situation) -> _Resolution | None:
+    """Resolve a cancelled order as cancelled, unless its delivery has finished all the same (B-71)."""
+    if it.order is None or it.order.code != "canceled":
+        return None
+    if it.delivery and it.delivery.code in _FINISHED:
+        return _Resolution("delivery", it.delivery, it.delivery_meaning, ("cancelled_but_finished",))
+    return _Resolution("order", it.order, it.order_meaning)
+
+
+def _held_order(it: _Situation) -> _Resolution | None:
+    """Resolve a held order as on hold without a courier, and as late with one under way (B-72, B-73)."""
+    if not (it.order and it.delivery and it.delivery_meaning) or it.order.code not in _HOLD:
+        return None
+    if it.delivery_meaning.status is S.CREATED:
+        return _Resolution("order", it.order, it.order_meaning)
+    rank = RANK.get(it.delivery_meaning.status, 0)
+    under_way = it.delivery_meaning.status not in FINAL and rank >= RANK[S.COURIER_ASSIGNED]
+    if it.order.code == "delayed" and under_way:
+        return _Resolution("delivery", it.delivery, replace(it.delivery_meaning, detail="delayed"))
+    return None
+
+
+def _any_delivery(it: _Situation) -> _Resolution | None:
+    """Prefer the delivery status to the order status, even when it is unknown (B-65)."""
+    if it.delivery is None:
+        return None
+    meaning, order = it.delivery_meaning, it.order_meaning
+    if meaning and order and meaning.status is order.status is S.CREATED:
+        meaning = replace(meaning, detail=order.detail)
+    return _Resolution("delivery", it.delivery, meaning)
+
+
+def _completed_order(it: _Situation) -> _Resolution | None:
+    """Resolve a completed order without a delivery status as delivered, unless it may be a return (B-65, I12)."""
+    if it.order is None or it.order.code != "completed":
+        return None
+    if it.report.return_required or it.memory.has_mark("return_seen"):
+        return _Resolution("order", it.order, None, ("completed_after_return",))
+    if not it.report.polled or not it.memory.has_mark("completed_seen"):
+        return _Resolution("order", it.order, None, (SECOND_READ,))
+    return _Resolution("order", it.order, it.order_meaning, ("completed_without_delivery",))
+
+
+def _any_order(it: _Situation) -> _Resolution | None:
+    return _Resolution("order", it.order, it.order_meaning) if it.order else None
+
+
+_RULES = (_cancelled_order, _held_order, _any_delivery, _completed_order, _any_order)
+
+
+def _observation(resolution: _Resolution, it: _Situation) -> Observation:
+    meaning, status = resolution.meaning, resolution.status
+    raw = Raw(resolution.entity, status.code, it.memory.redact(status.text))
+    seen = Observation(
+        status=None,
+        raw=None if SECOND_READ in resolution.notes else raw,
+        carrier_time=None if it.report.polled else status.carrier_time,
+        occurred_at=status.changed_at or status.carrier_time,
+        codec_state=_codec_state(it),
+        notes=resolution.notes,
+    )
+    return _with_meaning(seen, meaning, it) if meaning else seen
+
+
+def _with_meaning(seen: Observation, meaning: StatusMeaning, it: _Situation) -> Observation:
+    cancelled = meaning.status is S.CANCELLED
+    cancelled_by = CancelledBy.MERCHANT if it.memory.cancel_requested else CancelledBy.UNKNOWN
+    return replace(
+        seen,
+        status=_not_before_shop(meaning, it.memory),
+        evidence=meaning.evidence,
+        detail="with_items" if cancelled and _goods_left_shop(it) else meaning.detail,
+        reason=meaning.reason,
+        reason_text=seen.raw.text if seen.raw and meaning.status in _EXPLAINED else None,
+        cancelled_by=cancelled_by if cancelled else None,
+        reopens=it.report.is_order("reactivated") and meaning.status not in FINAL,
+        notes=meaning.notes + seen.notes,
+    )
+
+
+def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
+    """Keep a courier on the way to the shop or at it: a delivery "in process" does not contradict that."""
+    vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
+    return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
+
+
+def _goods_left_shop(it: _Situation) -> bool:
+    left_now = it.delivery_meaning is not None and it.delivery_meaning.status in GOODS_LEFT_SHOP
+    return left_now or it.memory.has_mark("picked_up_seen") or it.memory.rank >= GOODS_WITH_COURIER
+
+
+def _codec_state(it: _Situation) -> dict[str, str]:
+    statuses = {"order_status": it.order, "delivery_status": it.delivery}
+    return {key: status.dump() for key, status in statuses.items() if status} | _marks(it.report, it.memory)
+
+
+def _marks(report: StatusReport, memory: AttemptMemory) -> dict[str, str]:
+    """Return the marks to set and to clear.
+
+    A return is never forgotten (I12). A reactivated order gets a new courier, who starts without the goods (B-67).
+    """
+    code = report.delivery.code if report.delivery else ""
+    meaning = map_status("delivery", code)
+    marks: dict[str, str] = {}
+    if report.is_order("reactivated") and memory.has_mark("picked_up_seen"):
+        marks["picked_up_seen"] = ""
+    if meaning and meaning.status in GOODS_LEFT_SHOP:
+        marks["picked_up_seen"] = "1"
+    if code.startswith("return_"):
+        marks["return_seen"] = "1"
+    if report.is_order("completed") and report.delivery is None:
+        marks["completed_seen"] = "1"
+    elif report.order and memory.has_mark("completed_seen"):
+        marks["completed_seen"] = ""
+    return marks

@@ -1,7 +1,7 @@
-"""Borzo's words as they stand on the wire, read tolerantly.
+"""Borzo's JSON as models, read leniently.
 
-A field that is missing, null or nonsense becomes None and never costs us the row (B-08, B-51, X-14); only an order
-without an id is no order. Nothing here means anything yet.
+A field that is missing, null or malformed becomes None and never costs the row (B-08, B-51, X-14); only an order
+without an id is no order. Nothing here interprets a value.
 """
 
 import json
@@ -18,9 +18,11 @@ from pydantic_core import PydanticCustomError
 from worker.http.call import Reply
 from worker.http.redaction import UNPRINTABLE, single_line
 
+CURRENCY = "BRL"
+"""The currency of every amount."""
 MAX_URL = 2000
-MOST = 10**9
-"""Beyond this an amount is a mistake, and may be too long to be written down."""
+MAX_AMOUNT = 10**9
+"""An amount beyond this is a mistake, and may be too long to be stored."""
 HTTP_OK = 200
 
 
@@ -31,41 +33,41 @@ def _lenient(value: object, handler: Callable[[object], object]) -> object:
         return None
 
 
-def _moment(value: object) -> object:
-    """Read a timestamp with its offset (Borzo, "Parameter data types", B-07) as UTC."""
+def _timestamp(value: object) -> object:
+    """Read a timestamp that has an offset (Borzo, "Parameter data types", B-07) as UTC."""
     moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     return moment.astimezone(UTC) if moment and moment.tzinfo else None
 
 
 def _amount(value: object) -> object:
-    """Read money, which is documented as a string and shown as a number too (B-08)."""
+    """Read an amount, which is documented as a string and shown as a number too (B-08)."""
     readable = isinstance(value, (str, int, Decimal)) and not isinstance(value, bool)
     return Decimal(value) if readable else None  # type: ignore[arg-type]
 
 
 def _text(value: object) -> object:
-    """Replace half characters."""
+    """Replace lone surrogates, which no database can store."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _line(value: object) -> object:
-    """Make what is shown to people fit for it."""
+def _single_line(value: object) -> object:
+    """Reduce a text that is shown to an operator to one printable line."""
     return single_line(value) if isinstance(value, str) else value
 
 
 def _link(value: object) -> object:
-    """Keep an address only if it is https; it is never fetched (X-10)."""
-    text = value if isinstance(value, str) and len(value) <= MAX_URL and not _has_gaps(value) else ""
+    """Keep a URL only if it is https without credentials; it is never fetched (X-10)."""
+    text = value if isinstance(value, str) and len(value) <= MAX_URL and not _has_unsafe_characters(value) else ""
     parts = urlsplit(text)
     return text if parts.scheme == "https" and parts.hostname and parts.username is None else None
 
 
-def _has_gaps(text: str) -> bool:
+def _has_unsafe_characters(text: str) -> bool:
     return any(letter.isspace() or unicodedata.category(letter) in UNPRINTABLE for letter in text)
 
 
-def rows(value: object) -> list[dict[str, Any]]:
-    """Take the objects out of a list; whatever else there is, is no row (X-14)."""
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """Return the JSON objects in a list; anything else in it is left out (X-14)."""
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
@@ -73,16 +75,20 @@ Lenient = WrapValidator(_lenient)
 Identity = Annotated[StrictInt, Field(gt=0, lt=2**63)]
 Number = Annotated[Identity | None, Lenient]
 Text = Annotated[StrictStr | None, BeforeValidator(_text), Lenient]
-Line = Annotated[StrictStr | None, BeforeValidator(_line), Lenient]
+Line = Annotated[StrictStr | None, BeforeValidator(_single_line), Lenient]
 Flag = Annotated[StrictBool | None, Lenient]
-Moment = Annotated[datetime | None, BeforeValidator(_moment), Lenient]
+Moment = Annotated[datetime | None, BeforeValidator(_timestamp), Lenient]
 Amount = Annotated[
-    Annotated[Decimal, Field(allow_inf_nan=False, gt=-MOST, lt=MOST)] | None, BeforeValidator(_amount), Lenient
+    Annotated[Decimal, Field(allow_inf_nan=False, gt=-MAX_AMOUNT, lt=MAX_AMOUNT)] | None,
+    BeforeValidator(_amount),
+    Lenient,
 ]
 Latitude = Annotated[Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None, Lenient]
 Longitude = Annotated[Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None, Lenient]
-Fee = Annotated[Annotated[Decimal, Field(allow_inf_nan=False, ge=0, lt=MOST)] | None, BeforeValidator(_amount), Lenient]
-"""What we would pay; nobody is paid for an order."""
+Fee = Annotated[
+    Annotated[Decimal, Field(allow_inf_nan=False, ge=0, lt=MAX_AMOUNT)] | None, BeforeValidator(_amount), Lenient
+]
+"""A price to pay, which is never negative."""
 Link = Annotated[str | None, BeforeValidator(_link), Lenient]
 
 
@@ -91,13 +97,13 @@ def _texts(value: object) -> object:
 
 
 class Wire(BaseModel):
-    """What every block on the wire has in common."""
+    """The base of every model here."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     @classmethod
-    def of(cls, raw: object) -> Self:
-        """Read it; whatever is no object says nothing."""
+    def parse(cls, raw: object) -> Self:
+        """Read an object; anything else counts as an empty one."""
         return cls.model_validate(raw if isinstance(raw, dict) else {})
 
 
@@ -113,7 +119,7 @@ class RawCourier(Wire):
 
 
 class RawCheckin(Wire):
-    """Who took the parcel (Borzo, "Notification about order changes", sample)."""
+    """Who received the goods (Borzo, "Notification about order changes", sample)."""
 
     recipient_full_name: Line = None
     recipient_position: Line = None
@@ -142,7 +148,7 @@ class RawPoint(Wire):
 
 
 class RawOrder(Wire):
-    """An order as create, cancel, list and the order callback show it (Borzo, "Order parameters")."""
+    """An order, as in the answers to create, cancel and list and in the order callback (Borzo, "Order parameters")."""
 
     order_id: Identity
     status: Line = None
@@ -151,11 +157,11 @@ class RawOrder(Wire):
     is_return_required: Flag = None
     payment_amount: Amount = None
     courier: Annotated[RawCourier | None, Lenient] = None
-    points: Annotated[tuple[RawPoint, ...], BeforeValidator(rows)] = ()
+    points: Annotated[tuple[RawPoint, ...], BeforeValidator(objects_in)] = ()
 
 
 class RawPrice(Wire):
-    """All that counts of a calculated order: its order id is of nothing (Borzo, "Order price calculation", B-20)."""
+    """The price of a calculated order; its order id belongs to no order (Borzo, "Order price calculation", B-20)."""
 
     payment_amount: Fee = None
 
@@ -177,7 +183,7 @@ class RawClient(Wire):
 
 
 class RawDelivery(Wire):
-    """The delivery of the delivery callback (Borzo, "Notification about delivery changes", B-88)."""
+    """The delivery in a delivery callback (Borzo, "Notification about delivery changes", B-88)."""
 
     delivery_id: Number = None
     order_id: Number = None
@@ -196,15 +202,15 @@ class RawDelivery(Wire):
 
 
 class RawEvent(Wire):
-    """A callback; which of the two it is shows in what it carries, not in its event_type (B-89)."""
+    """A callback; what it carries decides which kind it is, not its `event_type` (B-89)."""
 
     event_datetime: Moment = None
     order: Annotated[RawOrder | None, Lenient] = None
     delivery: Annotated[RawDelivery | None, Lenient] = None
 
 
-def decode(body: bytes) -> dict[str, Any] | None:
-    """Read a JSON object with exact decimals; None when the bytes are none (X-11)."""
+def decode_json(body: bytes) -> dict[str, Any] | None:
+    """Return a JSON object with exact decimals; None for any other bytes (X-11)."""
     try:
         document = json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=lambda _: None)
     except (ValueError, ArithmeticError, RecursionError):
@@ -212,34 +218,34 @@ def decode(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def success(reply: Reply) -> dict[str, Any] | None:
-    """Return the document of a success: HTTP 200 and `is_successful` true, nothing less (B-04)."""
-    document = decode(reply.body) if reply.status == HTTP_OK else None
+def parse_success(reply: Reply) -> dict[str, Any] | None:
+    """Return the document of a success: HTTP 200 and `is_successful` true (B-04); None for any other reply."""
+    document = decode_json(reply.body) if reply.status == HTTP_OK else None
     return document if document is not None and document.get("is_successful") is True else None
 
 
-def order_of(raw_order: object) -> RawOrder | None:
-    """Read one order; None when it has no usable `order_id`."""
+def parse_order(raw_order: object) -> RawOrder | None:
+    """Return one order; None when it has no usable `order_id`."""
     try:
         return RawOrder.model_validate(raw_order)
     except (ValueError, PydanticCustomError):
         return None
 
 
-def event_of(body: bytes) -> RawEvent | None:
-    """Read a callback's body; None when it carries neither an order nor a delivery."""
-    event = RawEvent.model_validate(decode(body) or {})
+def parse_event(body: bytes) -> RawEvent | None:
+    """Return a callback's event; None when it carries neither an order nor a delivery."""
+    event = RawEvent.model_validate(decode_json(body) or {})
     return event if event.order or event.delivery else None
 
 
-def is_whole(raw_order: object) -> bool:
-    """Tell whether every point of a listed order can be looked at; one that cannot might be the one we seek."""
+def has_readable_points(raw_order: object) -> bool:
+    """Return whether every point of an order is readable; an unreadable one might carry the reference we look for."""
     points = raw_order.get("points") if isinstance(raw_order, dict) else None
-    return order_of(raw_order) is not None and _are_objects(points)
+    return parse_order(raw_order) is not None and _are_objects(points)
 
 
-def is_packed(raw_order: dict[str, Any]) -> bool:
-    """Tell whether every package of a whole order can be looked at; one that cannot could not be named (B-96)."""
+def has_readable_packages(raw_order: dict[str, Any]) -> bool:
+    """Return whether every package of an order with readable points is readable, so that an edit can name it (B-96)."""
     return all(_are_objects(point.get("packages")) for point in raw_order["points"])
 
 

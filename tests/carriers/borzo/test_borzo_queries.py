@@ -1,4 +1,4 @@
-"""What is asked beside the orders: the price, labels, and where the courier is."""
+"""Queries beside the tracking of orders: price, labels, courier position."""
 
 import json
 from base64 import b64encode
@@ -22,7 +22,7 @@ Replies = Callable[..., Reply]
 EIGHTEEN = Price(Decimal("18.00"), "BRL")
 
 
-def _asked(call: Call) -> tuple[object, ...]:
+def _summary(call: Call) -> tuple[object, ...]:
     return call.operation, call.method, call.path, call.query
 
 
@@ -36,25 +36,25 @@ def _calculated(document: Documents, **changes: Any) -> Reply:
     return Reply(200, json.dumps(_sample(document) | changes).encode())
 
 
-def test_borzo_tells_prices_labels_and_places_and_vets_its_settings(make: Callable[..., Borzo]) -> None:
+def test_borzo_has_prices_labels_courier_positions_and_an_account_check(make: Callable[..., Borzo]) -> None:
     assert all(isinstance(make(), protocol) for protocol in (Quotes, Labels, LocatesCourier, VerifiesAccount))
     assert (make().quotes_first, make(quote_first=True).quotes_first) == (False, True)
 
 
 @pytest.mark.quirk("B-20")
-def test_a_price_is_asked_for_with_the_creates_own_parameters_and_nobodys_name(
+def test_a_price_is_requested_with_the_parameters_of_the_create_without_contacts(
     make: Callable[..., Borzo], booking: Booking, now: datetime
 ) -> None:
     codec = make(payment_method="cash", insurance="order")
     call, create = codec.quote(booking, now), json.loads(codec.book(booking, now).body)
-    assert _asked(call) == (Operation.ASK, "POST", "/api/business/1.6/calculate-order", ())
+    assert _summary(call) == (Operation.ASK, "POST", "/api/business/1.6/calculate-order", ())
     for point in create["points"]:
         for name in ("client_order_id", "contact_person", "note"):
             point.pop(name, None)
     assert json.loads(call.body) == create
 
 
-def test_an_order_that_cannot_be_asked_for_has_no_price(
+def test_an_order_that_is_refused_before_the_create_has_no_price(
     codec: Borzo, booking_of: Callable[..., Booking], now: datetime
 ) -> None:
     with pytest.raises(Refused, match=r"^dropoff\.street"):
@@ -62,7 +62,7 @@ def test_an_order_that_cannot_be_asked_for_has_no_price(
 
 
 @pytest.mark.quirk("B-20", "B-21")
-def test_the_documented_price_is_orderable_although_nobody_was_named(
+def test_the_documented_price_is_orderable_although_contacts_are_missing(
     codec: Borzo, document: Documents, now: datetime
 ) -> None:
     quote = codec.read_quote(_calculated(document), now)
@@ -71,7 +71,7 @@ def test_the_documented_price_is_orderable_although_nobody_was_named(
 
 
 @pytest.mark.quirk("B-13")
-def test_the_documents_broken_sample_tells_no_price(codec: Borzo, document: Documents, now: datetime) -> None:
+def test_the_invalid_json_of_the_sample_gives_no_price(codec: Borzo, document: Documents, now: datetime) -> None:
     with pytest.raises(Unreadable):
         codec.read_quote(Reply(200, document("calculate_order")), now)
 
@@ -107,7 +107,7 @@ PHONE = {"contact_person": {"phone": ["required"]}}
         (["brand_new"], None, "brand_new", Reason.UNKNOWN),
     ],
 )
-def test_a_price_is_no_promise_when_it_comes_with_warnings(
+def test_a_price_with_warnings_is_not_orderable(
     codec: Borzo, document: Documents, now: datetime, warnings: list[str], tree: object, why: str | None, reason: Reason
 ) -> None:
     quote = codec.read_quote(_calculated(document, warnings=warnings, parameter_warnings=tree), now)
@@ -126,7 +126,7 @@ def test_a_price_may_be_missing_or_a_number(
     assert codec.read_quote(_calculated(document, order=order, warnings=[]), now) == Quote(price)
 
 
-def test_a_refused_question_for_a_price_is_a_refused_order(codec: Borzo, refused: Replies, now: datetime) -> None:
+def test_a_refused_request_for_a_price_is_not_orderable(codec: Borzo, refused: Replies, now: datetime) -> None:
     quote = codec.read_quote(refused("route_not_found"), now)
     assert quote == Quote(None, orderable=False, why=("route_not_found",), reason=Reason.UNSERVICEABLE)
 
@@ -135,7 +135,7 @@ def test_a_refused_question_for_a_price_is_a_refused_order(codec: Borzo, refused
     ("code", "error"),
     [("requests_limit_exceeded", Throttled), ("invalid_auth_token", Unavailable), ("service_unavailable", Unavailable)],
 )
-def test_a_price_that_cannot_be_had_now_is_no_refusal(
+def test_a_temporary_error_of_a_request_for_a_price_is_no_refusal(
     codec: Borzo, refused: Replies, now: datetime, code: str, error: type[CarrierError]
 ) -> None:
     with pytest.raises(error):
@@ -143,22 +143,20 @@ def test_a_price_that_cannot_be_had_now_is_no_refusal(
 
 
 @pytest.mark.quirk("B-54")
-def test_the_documented_zpl_labels_of_our_order_are_read_and_no_others(
-    codec: Borzo, attempt: AttemptView, document: Documents
-) -> None:
+def test_only_the_zpl_labels_of_our_order_are_read(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.labels(attempt, "zpl")
     query = (("type", "zpl"), ("order_id[]", "1250032"))
-    assert _asked(call) == (Operation.ASK, "GET", "/api/business/1.6/labels", query)
+    assert _summary(call) == (Operation.ASK, "GET", "/api/business/1.6/labels", query)
     content = b"^XA\n\n^FO600,40^GFA,779,779,19,,3FC,7FE,:IF,:::::IF0FFCI03IFI0F..."
     expected = tuple(Label("application/zpl", content, point) for point in ("2783321", "2783322", "2783323"))
     assert codec.read_labels(Reply(200, document("labels_zpl")), attempt) == expected
 
 
 @pytest.mark.quirk("B-54")
-def test_pdf_labels_come_in_base_64_under_another_name(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
+def test_pdf_labels_are_in_base_64_in_another_field(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     sample = document("labels_pdf")
     with pytest.raises(Unreadable, match="base 64"):
-        codec.read_labels(Reply(200, sample), attempt)  # the document shortens it with dots
+        codec.read_labels(Reply(200, sample), attempt)  # the sample is shortened with dots
     whole = sample.replace(
         b"JVBERi0xLjQKMSAwIG9iago8PAovVGl0bGUgKP7/AGwAYQBiAGUAbAAuAHAAZABm...", b64encode(b"%PDF-1.4")
     )
@@ -167,7 +165,7 @@ def test_pdf_labels_come_in_base_64_under_another_name(codec: Borzo, attempt: At
     assert [label.point for label in labels] == ["2783321", "2783322", "2783323"]
 
 
-def test_a_label_without_content_is_unreadable_and_no_label_is_none(codec: Borzo, attempt: AttemptView) -> None:
+def test_a_label_without_content_is_unreadable_and_an_empty_list_has_none(codec: Borzo, attempt: AttemptView) -> None:
     row = b'{"is_successful": true, "labels": [{"type": "pdf", "order_id": 1250032, "content": "^XA"}]}'
     with pytest.raises(Unreadable, match="no content"):
         codec.read_labels(Reply(200, row), attempt)
@@ -177,7 +175,7 @@ def test_a_label_without_content_is_unreadable_and_no_label_is_none(codec: Borzo
 @pytest.mark.quirk("B-53")
 def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.locate(attempt)
-    assert _asked(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
+    assert _summary(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
     assert codec.read_location(Reply(200, document("courier")), attempt) == Courier(
         "Name Surname", "+5511900000001", latitude=-23.562747, longitude=-46.6576753
     )
@@ -185,20 +183,18 @@ def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, d
 
 @pytest.mark.quirk("B-53")
 @pytest.mark.parametrize("changes", [{"latitude": None, "longitude": None}, {"longitude": None}, {"latitude": "x"}])
-def test_a_courier_who_is_not_on_the_way_is_nowhere(
+def test_a_courier_who_is_not_on_the_way_has_no_position(
     codec: Borzo, attempt: AttemptView, document: Documents, changes: dict[str, object]
 ) -> None:
     courier = json.loads(document("courier"))["courier"] | changes
     answers: list[object] = [courier, None, [], "nobody"]
-    for told in answers:
-        reply = Reply(200, json.dumps({"is_successful": True, "courier": told}).encode())
+    for answer in answers:
+        reply = Reply(200, json.dumps({"is_successful": True, "courier": answer}).encode())
         assert codec.read_location(reply, attempt) is None
 
 
 @pytest.mark.parametrize("ref", [None, "", "abc"])
-def test_nothing_is_asked_of_an_order_whose_id_is_not_known(
-    codec: Borzo, attempt: AttemptView, ref: str | None
-) -> None:
+def test_a_query_about_an_order_without_an_id_is_refused(codec: Borzo, attempt: AttemptView, ref: str | None) -> None:
     unknown = replace(attempt, ref=ref)
     asks: list[Callable[[], Call]] = [lambda: codec.labels(unknown, "pdf"), lambda: codec.locate(unknown)]
     for ask in asks:
@@ -207,7 +203,7 @@ def test_nothing_is_asked_of_an_order_whose_id_is_not_known(
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"is_successful": false}', b'{"is_successful": "true"}'])
-def test_what_is_no_documented_answer_tells_nothing(
+def test_an_undocumented_answer_to_a_query_is_unreadable(
     codec: Borzo, attempt: AttemptView, now: datetime, body: bytes
 ) -> None:
     reply = Reply(200, body)
@@ -215,7 +211,7 @@ def test_what_is_no_documented_answer_tells_nothing(
         lambda: codec.read_quote(reply, now),
         lambda: codec.read_labels(reply, attempt),
         lambda: codec.read_location(reply, attempt),
-        lambda: codec.read_vetted(reply),
+        lambda: codec.read_verification(reply),
     ]
     for read in reads:
         with pytest.raises(Unreadable):

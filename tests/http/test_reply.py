@@ -1,4 +1,4 @@
-"""When a carrier asks us to come again, whichever carrier it is."""
+"""Retry-After in the replies of all carriers."""
 
 from datetime import UTC, datetime
 
@@ -40,6 +40,6 @@ def test_an_http_date_without_any_clock_is_ignored() -> None:
     assert Reply(429, b"", {"retry-after": "Sat, 21 Nov 2026 17:02:00 GMT"}).retry_after(None) is None
 
 
-def test_an_http_date_needs_no_clock_but_the_carriers_own() -> None:
+def test_an_http_date_is_measured_by_the_carriers_own_clock() -> None:
     reply = Reply(429, b"", {"retry-after": "Sat, 21 Nov 2026 17:02:00 GMT", "date": DATE})
     assert reply.retry_after(None) == 60.0

@@ -1,4 +1,4 @@
-"""What the answer to a change of an order says."""
+"""The answer to a change of an order."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,17 +17,17 @@ Replies = Callable[..., Reply]
 
 
 @pytest.mark.parametrize("sample", ["edit_order_times", "edit_order_packages"])
-def test_the_documented_answer_shows_the_order_as_it_is_now(
+def test_the_documented_answer_shows_the_current_order(
     codec: Borzo, attempt: AttemptView, document: Documents, now: datetime, sample: str
 ) -> None:
     with pytest.raises(Uncertain):
-        codec.read_amended(attempt, Reply(200, document(sample)), now)  # the document leaves its last brace out
+        codec.read_amended(attempt, Reply(200, document(sample)), now)  # the sample lacks its last brace
     at = "~2024-11-23T12:38:40+00:00 -"
     assert codec.read_amended(attempt, Reply(200, document(sample) + b"}"), now) == Observation(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),
         ref="1250032",
-        codec_state={"order_word": f"{at} available", "delivery_word": f"{at} planned", "point_id": "202686"},
+        codec_state={"order_status": f"{at} available", "delivery_status": f"{at} planned", "point_id": "202686"},
         price=Price(Decimal("18.00"), "BRL"),
     )
 
@@ -53,7 +53,7 @@ def test_an_answer_about_another_order_shows_nothing(
         ("invalid_auth_token", Unavailable),
     ],
 )
-def test_each_code_says_what_became_of_a_change(
+def test_each_code_has_its_error_for_a_change(
     codec: Borzo, attempt: AttemptView, refused: Replies, now: datetime, code: str, error: type[CarrierError]
 ) -> None:
     with pytest.raises(error):

@@ -1,4 +1,4 @@
-"""What a carrier wrote, without what it may not tell."""
+"""The redaction of carriers' texts."""
 
 import pytest
 
@@ -10,7 +10,7 @@ ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv
 
 @pytest.mark.quirk("X-11")
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("a\r\n b\x00\x1b[2Jc", "a b [2Jc"),
         ("\ud800", ""),
@@ -19,13 +19,13 @@ ORDER = booking(name="Jane Doe", notes="ring twice", street="Nørregade 7, 2. tv
         ("é" * 999, "é" * 300),
     ],
 )
-def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
-    assert single_line(text) == told
+def test_a_single_line_can_be_stored(text: str, expected: str) -> None:
+    assert single_line(text) == expected
 
 
 @pytest.mark.quirk("D-42", "X-15")
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("Telephone 20 30 40 50 is not valid", "Telephone *** is not valid"),
         ("+4520304050 55.39 10.38", "***"),
@@ -38,18 +38,18 @@ def test_a_line_is_one_line_that_can_be_stored(text: str, told: str) -> None:
         ("Telephone cannot be empty", "Telephone cannot be empty"),
     ],
 )
-def test_a_complaint_repeats_nothing_of_the_customer_and_all_else(text: str, told: str) -> None:
-    assert redact_customer(text, ORDER) == told
+def test_the_customer_is_removed_from_a_machines_text_and_nothing_else_is(text: str, expected: str) -> None:
+    assert redact_customer(text, ORDER) == expected
 
 
 @pytest.mark.quirk("C-41", "X-15")
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("Jane was not at home, try 66 11 22 33 or a@b.dk", "*** was not at home, try *** or ***"),
         ("jane, doe; Janet and doer", "***, ***; Janet and doer"),
         ("see https://x.example/jane", "see ***"),
     ],
 )
-def test_what_a_person_wrote_names_nobody(text: str, told: str) -> None:
-    assert redact_all(text, ORDER) == told
+def test_names_and_contacts_are_removed_from_a_persons_text(text: str, expected: str) -> None:
+    assert redact_all(text, ORDER) == expected

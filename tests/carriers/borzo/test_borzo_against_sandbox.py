@@ -1,4 +1,4 @@
-"""The codec and the sandbox were written from the document apart from each other: here they meet."""
+"""The codec against the sandbox; both were written independently from the document."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def client() -> Iterator[SandboxClient]:
 
 @pytest.fixture
 def send(client: SandboxClient) -> Send:
-    """Send what a codec describes."""
+    """Send a call to the sandbox and return the reply."""
 
     def send(call: Call) -> Reply:
         headers = dict(call.headers)
@@ -76,13 +76,13 @@ def wanted(booking_of: Callable[..., Booking]) -> Booking:
 
 @pytest.fixture
 def placed(codec: Borzo, wanted: Booking, attempt: AttemptView, send: Send) -> AttemptView:
-    """An order that stands at the sandbox, with every parameter there is."""
+    """An attempt that exists at the sandbox, with every parameter that there is."""
     seen = codec.read_booking(wanted, send(codec.book(wanted, START)), START).observation
     assert seen.status is DeliveryStatus.CREATED
     return replace(attempt, order=wanted.order, pickup_at=wanted.pickup_at, ref=seen.ref, codec_state=seen.codec_state)
 
 
-def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wanted: Booking, send: Send) -> None:
+def test_a_price_is_quoted_and_an_invalid_order_is_not_orderable(codec: Borzo, wanted: Booking, send: Send) -> None:
     assert codec.read_quote(send(codec.quote(wanted, START)), START) == Quote(Price(Decimal("18.00"), "BRL"))
     call = codec.quote(wanted, START)
     faulty = replace(call, body=call.body.replace(b'"standard"', b'"overnight"'))
@@ -95,28 +95,30 @@ def test_a_price_is_told_and_a_faulty_order_is_not_orderable(codec: Borzo, wante
 
 
 @pytest.mark.quirk("B-95", "B-96", "B-98")
-def test_a_change_arrives_once_and_keeps_what_it_does_not_name(codec: Borzo, placed: AttemptView, send: Send) -> None:
+def test_a_repeated_change_has_no_further_effect_and_keeps_all_other_values(
+    codec: Borzo, placed: AttemptView, send: Send
+) -> None:
     before: list[dict[str, Any]] = json.loads(send(codec.before_amend(placed, START)).body)["orders"][0]["points"]
     data = placed.order.model_dump(mode="json")
     moved = {"street": "Rua Augusta, 5", "city": "São Paulo - SP", "latitude": -23.55, "longitude": -46.65}
-    ours = replace(
+    changed = replace(
         placed, order=Order(**{**data, "dropoff": moved, "customer": {"name": "Rui", "phone": "1190000-0002"}})
     )
-    call = codec.amend(ours, send(codec.before_amend(ours, START)), START)
+    call = codec.amend(changed, send(codec.before_amend(changed, START)), START)
     assert call is not None
-    seen = codec.read_amended(ours, send(call), START)
+    seen = codec.read_amended(changed, send(call), START)
     assert seen is not None
     assert (seen.status, seen.ref) == (DeliveryStatus.CREATED, placed.ref)
-    send(call)  # repeated, it changes nothing more
-    standing = send(codec.before_amend(ours, START))
-    assert codec.amend(ours, standing, START) is None
-    after = json.loads(standing.body)["orders"][0]["points"]
+    send(call)  # the repeat has no further effect
+    current = send(codec.before_amend(changed, START))
+    assert codec.amend(changed, current, START) is None
+    after = json.loads(current.body)["orders"][0]["points"]
     assert [(p["point_id"], p["packages"], p["is_return_point"], p["taking_amount"]) for p in after] == [
         (p["point_id"], p["packages"], p["is_return_point"], p["taking_amount"]) for p in before
     ]
     assert (after[0], after[2]) == (before[0], before[2])
-    drop = {name: value for name, value in after[1].items() if before[1][name] != value}
-    assert drop == {
+    dropoff = {name: value for name, value in after[1].items() if before[1][name] != value}
+    assert dropoff == {
         "address": "Rua Augusta, 5, São Paulo - SP",
         "contact_person": {"name": "Rui", "phone": "5511900000002"},
         "latitude": "-23.5500000",
@@ -136,12 +138,12 @@ def test_labels_and_the_courier_are_read(codec: Borzo, placed: AttemptView, send
         client.now += timedelta(seconds=1)
         found = codec.read_location(send(codec.locate(placed)), placed)
         places.add((found.latitude, found.longitude) if found else None)
-    assert places >= {None, (-23.562747, -46.6576753)}  # not yet on the way, and at the door
+    assert places >= {None, (-23.562747, -46.6576753)}  # before the way, and at the door
 
 
-def test_the_accounts_settings_are_vetted(codec: Borzo, make: Callable[..., Borzo], send: Send) -> None:
-    call = codec.vet(codec.read_probe(send(codec.probe())))
+def test_the_settings_of_the_account_are_verified(codec: Borzo, make: Callable[..., Borzo], send: Send) -> None:
+    call = codec.verify_account(codec.read_probe(send(codec.probe())))
     assert call is not None
-    codec.read_vetted(send(call))
+    codec.read_verification(send(call))
     with pytest.raises(Refused):
-        make(**EVERYTHING | {"bank_card_id": 81}).read_vetted(send(call))
+        make(**EVERYTHING | {"bank_card_id": 81}).read_verification(send(call))

@@ -1,4 +1,4 @@
-"""Following orders by their ids."""
+"""Tracking orders by their ids."""
 
 import json
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.status import DeliveryStatus as S
 from worker.carriers.borzo import Borzo, BorzoAccount
-from worker.carriers.borzo.listing import load_groups, store_groups
+from worker.carriers.borzo.listing import dump_groups, load_groups
 from worker.carriers.port import AttemptView, Courier, Observation, Price, Proof, Raw, Reading
 from worker.errors import CarrierError, Unavailable, Unreadable
 from worker.http.call import Call, Operation, Reply
@@ -25,7 +25,7 @@ AT = "~2024-11-23T12:38:40+00:00 -"
 
 
 def _ids(call: Call) -> list[str]:
-    """Name the orders a request asks for, and see that it asks for all of them on one page."""
+    """Return the ids that a call requests, after a check that it requests them on one page."""
     ids = [value for name, value in call.query if name == "order_id[]"]  # B-15
     counts = [("count", str(len(ids)))] if len(ids) > 10 else []
     assert [pair for pair in call.query if pair[0] != "order_id[]"] == counts
@@ -38,7 +38,7 @@ def _many(attempt: AttemptView, count: int) -> list[AttemptView]:
 
 @pytest.mark.quirk("B-15")
 @pytest.mark.parametrize("sample", ["orders", "orders_php"])
-def test_the_documented_list_is_read_in_whole(
+def test_the_documented_list_is_read_completely(
     codec: Borzo, attempt: AttemptView, document: Callable[[str], bytes], now: datetime, sample: str
 ) -> None:
     other = replace(attempt, id=2, ref="1250035", codec_state={"point_id": "202695"})
@@ -54,7 +54,7 @@ def test_the_documented_list_is_read_in_whole(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),
         ref="1250032",
-        codec_state={"order_word": f"{AT} available", "delivery_word": f"{AT} planned", "point_id": "202686"},
+        codec_state={"order_status": f"{AT} available", "delivery_status": f"{AT} planned", "point_id": "202686"},
         price=Price(Decimal("18.00"), "BRL"),
     )
     refs = {**seen.codec_state, "point_id": "202695"}
@@ -63,7 +63,7 @@ def test_the_documented_list_is_read_in_whole(
 
 
 @pytest.mark.quirk("B-90")
-def test_everything_beside_the_status_is_read_too(
+def test_every_other_field_of_an_order_is_read(
     codec: Borzo,
     attempt: AttemptView,
     order_of: Orders,
@@ -96,8 +96,8 @@ def test_everything_beside_the_status_is_read_too(
         codec_state={
             "point_id": "202686",
             "delivery_id": "11712",
-            "order_word": f"{AT} completed",
-            "delivery_word": f"{AT[:-1]}{changed_at.isoformat()} finished",
+            "order_status": f"{AT} completed",
+            "delivery_status": f"{AT[:-1]}{changed_at.isoformat()} finished",
             "picked_up_seen": "1",
         },
         courier=Courier("Name Surname", "+5511900000001", latitude=-23.562747, longitude=-46.6576753),
@@ -119,7 +119,7 @@ def test_everything_beside_the_status_is_read_too(
         (None, (None, False)),
     ],
 )
-def test_a_couriers_number_is_written_out_when_that_can_be_done(
+def test_a_couriers_phone_is_completed_where_possible(
     codec: Borzo,
     attempt: AttemptView,
     order_of: Orders,
@@ -142,7 +142,7 @@ def test_fifty_orders_share_one_request(codec: Borzo, attempt: AttemptView, now:
 
 
 @pytest.mark.quirk("B-50", "B-52")
-def test_only_the_orders_asked_for_are_read(
+def test_only_requested_orders_are_read(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     [call] = codec.track([attempt], now)
@@ -167,7 +167,7 @@ def test_one_bad_row_blocks_no_other(
 
 
 @pytest.mark.quirk("B-50")
-def test_what_a_list_leaves_out_is_asked_for_again(
+def test_orders_that_a_list_leaves_out_are_requested_again(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, now: datetime
 ) -> None:
     asked = _many(attempt, 3)
@@ -179,7 +179,7 @@ def test_what_a_list_leaves_out_is_asked_for_again(
 
 
 @pytest.mark.quirk("X-14")
-def test_a_refused_chunk_is_halved_until_the_bad_id_stands_alone(
+def test_a_refused_request_is_halved_until_the_bad_id_is_alone(
     codec: Borzo, attempt: AttemptView, order_of: Orders, listed: Listed, refused: Listed, now: datetime
 ) -> None:
     asked = _many(attempt, 5)
@@ -204,9 +204,10 @@ def test_a_single_refused_id_is_unreadable(codec: Borzo, attempt: AttemptView, r
         codec.read(codec.track([attempt], now)[0], refused("invalid_parameters"), [attempt], now)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(1, 99).map(str), min_size=1, max_size=4).map(tuple), max_size=5))
-def test_groups_survive_the_memo(groups: list[tuple[str, ...]]) -> None:
-    assert load_groups(store_groups(groups)) == groups
+def test_groups_are_read_back_from_the_context_as_they_were_written(groups: list[tuple[str, ...]]) -> None:
+    assert load_groups(dump_groups(groups)) == groups
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_groups_survive_the_memo(groups: list[tuple[str, ...]]) -> None:
         (Reply(200, b'{"is_successful": true, "orders": {}}'), Unreadable, None),
     ],
 )
-def test_a_list_that_cannot_be_read_changes_nothing(
+def test_an_unreadable_list_is_an_error(
     codec: Borzo, attempt: AttemptView, now: datetime, reply: Reply, error: type[CarrierError], *, account: bool | None
 ) -> None:
     for call in (*codec.track([attempt], now), *codec.find([attempt], now)):
@@ -235,8 +236,9 @@ def test_a_list_that_cannot_be_read_changes_nothing(
         assert getattr(raised.value, "account", None) is account
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_garbage_raises_carrier_errors_only(body: bytes) -> None:
+def test_arbitrary_bytes_in_a_list_are_a_carrier_error(body: bytes) -> None:
     codec = Borzo(BorzoAccount(name="b", kind="borzo", token="t"), {})
     with pytest.raises(CarrierError):
         codec.read(Call(Operation.READ, "GET", ORDERS), Reply(200, body), [], datetime(2024, 1, 1, tzinfo=UTC))
