@@ -37,6 +37,7 @@ def shape(call: Call) -> tuple[Any, ...]:
     return call.method, call.path, call.query, call.headers
 
 
+@pytest.mark.fault("F-49", "F-50")
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("carrier", CODECS)
 def test_a_carrier_is_sent_exactly_what_the_customer_wrote(carrier: str, text: str) -> None:
@@ -45,6 +46,7 @@ def test_a_carrier_is_sent_exactly_what_the_customer_wrote(carrier: str, text: s
     assert (name, notes.removeprefix(f"#{booking().reference} 2011 / ")) == (text, text)
 
 
+@pytest.mark.fault("F-50")
 @pytest.mark.parametrize("text", [*TEXTS, BROKEN])
 @pytest.mark.parametrize("carrier", CODECS)
 def test_no_text_reaches_the_headers_or_the_path_of_a_request(carrier: str, text: str) -> None:
@@ -59,6 +61,7 @@ def test_control_characters_are_spaces_for_carriers_that_take_one_line(carrier: 
     assert name == "Jane X-Evil: 1 GET / HTTP/1.1"
 
 
+@pytest.mark.fault("F-50")
 @pytest.mark.quirk("X-02")
 @pytest.mark.parametrize(
     "phone",
@@ -84,6 +87,7 @@ def _sent(carrier: str, order: Booking) -> bytes | str:
         return "refused"
 
 
+@pytest.mark.fault("F-49")
 @pytest.mark.quirk("B-39")
 def test_an_address_of_four_byte_letters_is_sent_whole_up_to_the_limit_and_refused_beyond() -> None:
     codec, rest = CODECS["borzo"], len(", Odense C, 5000")
@@ -93,6 +97,7 @@ def test_an_address_of_four_byte_letters_is_sent_whole_up_to_the_limit_and_refus
         codec.book(booking(street="🍕" * (351 - rest)), NOW)
 
 
+@pytest.mark.fault("F-49")
 @pytest.mark.quirk("C-20", "O-24")
 @pytest.mark.parametrize(("carrier", "most"), [("cervo", 500), ("borzo", 500), ("form", 250), ("json", 250)])
 def test_notes_are_cut_between_letters_of_any_number_of_bytes(carrier: str, most: int) -> None:

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from tests.chaos import injection_points
 from tests.chaos.conftest import BuildScenarios
 from tests.chaos.scenario import Case, Scenario, wait
@@ -11,6 +13,7 @@ AFTER = Case("stopped before the first byte", injection_points.SENDING, frozense
 ENDED = Case("asked to end during the creates", fault="slow", delay=1.0, signal=signal.SIGTERM)
 
 
+@pytest.mark.fault("F-08")
 def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(BEFORE)
     scenario.begin()
@@ -22,6 +25,7 @@ def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(build_s
     assert scenario.result() == scenario.case.expected
 
 
+@pytest.mark.fault("F-09")
 def test_a_courier_that_came_too_late_is_announced_and_called_off(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(AFTER)
     scenario.start("web")
@@ -36,6 +40,7 @@ def test_a_courier_that_came_too_late_is_announced_and_called_off(build_scenario
     assert conflicts == ["delivery.conflict"]
 
 
+@pytest.mark.fault("F-11")
 def test_a_worker_that_is_asked_to_end_waits_for_its_calls(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(ENDED)
     scenario.begin()

@@ -122,6 +122,7 @@ def test_an_unknown_code_leaves_the_outcome_of_a_create_unknown(refused: Callabl
     assert _summary(read_error(refused("brand_new"))) == (Unavailable, False)
 
 
+@pytest.mark.fault("F-36")
 @pytest.mark.quirk("B-31")
 def test_a_duplicate_of_a_repeated_create_proves_nothing(
     codec: Borzo, booking: Booking, refused: Callable[..., Reply], now: datetime
@@ -217,6 +218,7 @@ def test_an_unauthorized_answer_pauses_the_account(codec: Borzo, booking: Bookin
 DATE = "Sat, 23 Nov 2024 12:38:35 GMT"
 
 
+@pytest.mark.fault("F-34")
 @pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("headers", "seconds"),

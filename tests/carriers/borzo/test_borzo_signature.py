@@ -79,6 +79,7 @@ def test_a_body_changed_by_one_byte_is_forged(make: Callable[..., Borzo], docume
         make(callback_secret=SECRET).authenticate(_callback(body + b" ", _signed(body)))
 
 
+@pytest.mark.fault("F-42")
 @settings(deadline=None)
 @given(st.binary(max_size=50), st.text(max_size=80))
 def test_an_arbitrary_signature_raises_nothing_but_forged(body: bytes, signature: str) -> None:

@@ -407,6 +407,7 @@ def test_a_completed_order_is_never_delivered_after_any_sequence_with_a_return(
     assert not (returned and seen.status is S.DELIVERED and seen.raw and seen.raw.entity == "order")
 
 
+@pytest.mark.fault("F-41")
 @pytest.mark.quirk("B-84")
 @settings(deadline=None)
 @given(MESSAGES.filter(lambda messages: len({minute for *_, minute in messages}) == len(messages)), st.randoms())

@@ -17,6 +17,7 @@ DOCUMENTED_ERROR = b'{ "Customer is required , ..." }'
 # The answer to a create
 
 
+@pytest.mark.fault("F-30")
 @pytest.mark.quirk("C-21")
 @pytest.mark.parametrize(
     ("body", "ref"),
@@ -34,6 +35,7 @@ def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, b
     assert booked == Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref=ref))
 
 
+@pytest.mark.fault("F-30")
 @pytest.mark.quirk("C-21", "C-22", "C-23")
 @pytest.mark.parametrize(
     ("status", "body"),
@@ -105,6 +107,7 @@ def test_a_refusal_has_none_of_the_customer_s_data(codec: Cervo, booking: Bookin
     assert (refusal.value.text[: len(redacted)], len(refusal.value.text)) == (redacted, 300)
 
 
+@pytest.mark.fault("F-35")
 @pytest.mark.quirk("C-02")
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_rejected_token_pauses_the_account_and_fails_no_order(

@@ -52,6 +52,7 @@ def test_the_days_of_creation_and_pickup_and_today_are_read_one_by_one(codec: De
     ]  # D-50, D-53
 
 
+@pytest.mark.fault("F-52")
 @pytest.mark.quirk("D-53")
 def test_a_create_around_midnight_is_looked_for_on_both_days(codec: DeliverIt, unknown: AttemptView) -> None:
     midnight = datetime(2026, 11, 21, 23, 1, tzinfo=UTC)
@@ -188,6 +189,7 @@ def test_any_other_reply_to_a_day_list_is_unreadable(
     assert isinstance(error_of(lambda: codec.read(finding, Reply(status, body.encode()), [unknown], now)), Unreadable)
 
 
+@pytest.mark.fault("F-37")
 @pytest.mark.parametrize(
     ("status", "body", "headers", "account_rejected", "wait"),
     [

@@ -95,6 +95,7 @@ def test_an_attempt_whose_row_was_listed_before_is_never_absent(
     assert reading.observations[unknown.id][0].notes == ("rows_vanished",)
 
 
+@pytest.mark.fault("F-37")
 @pytest.mark.quirk("D-60")
 def test_the_oldest_of_two_with_our_tag_is_adopted_and_the_other_named(
     codec: DeliverIt, unknown: AttemptView, finding: Call, now: datetime

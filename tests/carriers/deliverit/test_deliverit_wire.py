@@ -127,6 +127,7 @@ def test_plain_text_can_always_be_stored(text: str) -> None:
     assert plain(text + "\ud800").encode()
 
 
+@pytest.mark.fault("F-33")
 @pytest.mark.quirk("D-01", "D-02")
 @pytest.mark.parametrize(
     ("url", "verb", "company", "link"),
@@ -174,6 +175,7 @@ def test_a_placeholder_ref_is_no_token() -> None:
     assert not is_token(None)
 
 
+@pytest.mark.fault("F-52")
 @pytest.mark.quirk("D-26")
 @pytest.mark.parametrize(
     ("text", "anchor", "instant"),
