@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from worker import log
 from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
 from worker.container import Container, container
-from worker.single_flight import RELAYING
+from worker.enqueue import RELAYING
 
 logger = log.get(__name__)
 RELAY = "relay"

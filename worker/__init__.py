@@ -1,1 +1,1 @@
-"""How we do it: the engine, the carriers, the store, the bus and the edge."""
+"""The worker: its rooms are described in docs/architecture.md."""

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from types import MappingProxyType
 
+from celery import Celery, current_app
+
 from schemas.orders import Order
 from schemas.stores import Store as Shop
 from worker import log
@@ -23,6 +25,7 @@ from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.eligibility import refusal
 from worker.domain.lifecycle import StatusMappings, TermsByAccount
+from worker.enqueue import RELAYING, TaskQueue, WakeUp
 from worker.errors import Refused
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
@@ -52,6 +55,8 @@ class Container:
 
     settings: Settings
     clock: Clock = utc_now
+    app: Celery = field(default_factory=lambda: current_app)
+    """The Celery app that tasks are sent through."""
     _carriers: dict[str, Carrier] = field(default_factory=dict)
     _words: tuple[datetime | None, Mapping[str, StatusMappings]] = (None, MappingProxyType({}))
 
@@ -99,7 +104,12 @@ class Container:
         return QuoteCache(streams.connect(self.settings.redis))
 
     @cached_property
-    def bulkhead(self) -> Bulkhead:
+    def queue(self) -> TaskQueue:
+        """The queues of wake-up tasks."""
+        return TaskQueue(self.app, RELAYING)
+
+    @cached_property
+    def bulkhead(self) -> Bulkhead[WakeUp]:
         """What each account may have of this process's threads."""
         return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts))
 

@@ -1,54 +1,126 @@
-"""Hints: Celery messages that say something is due. Losing one costs a second, because the sweep hands out the rest."""
+"""Wake-up tasks: Celery messages that say that something is due, by task name.
 
-from collections.abc import Iterable
+A lost message costs a second, because the sweep enqueues whatever is due in the database.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from celery import current_app
+from celery import Celery, current_app
 from kombu.exceptions import OperationalError
 
 from worker import log
 from worker.domain.delivery import LOCAL_STEPS, Delivery, Step
-from worker.single_flight import RELAYING
 
 logger = log.get(__name__)
 BATCH = 25
 TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in LOCAL_STEPS}
+PUBLISH = "events.publish"
 WakeUp = tuple[str, list[object]]
-"""A task's name and its arguments; the app's routes know the queue."""
+"""A task's name and its arguments. The app's routes choose the queue."""
 
 
-def send(hints: Iterable[WakeUp]) -> None:
-    """Send hints. A broker that is away is only noted; a relay that is under way in this process needs no message."""
-    wanted = [hint for hint in hints if hint != publish() or not RELAYING.request()]
-    if not wanted:
-        return
-    try:
-        with current_app.producer_or_acquire() as producer:
-            for name, arguments in wanted:
-                current_app.send_task(name, args=arguments, producer=producer)
-    except (OperationalError, OSError) as error:
-        logger.warning("hint.lost", error=type(error).__name__, count=len(wanted))
+class SingleFlight:
+    """Work that one thread of a process does at a time, and once more when it is requested meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = self._requested = False
+
+    def request(self) -> bool:
+        """Request another run after the one under way; return False when none is."""
+        with self._lock:
+            self._requested = self._running
+            return self._running
+
+    def run(self, work: Callable[[], bool]) -> None:
+        """Run the work, again for as long as it is requested meanwhile and returns that another run helps.
+
+        While another thread runs it, this is only a request.
+        """
+        if not self._begin():
+            return
+        try:
+            while self._continue(work()):
+                pass
+        except BaseException:
+            self._continue(helps=False)
+            raise
+
+    def _begin(self) -> bool:
+        with self._lock:
+            begins = not self._running
+            self._running, self._requested = True, not begins
+            return begins
+
+    def _continue(self, helps: bool) -> bool:  # noqa: FBT001 - the result of the work
+        with self._lock:
+            self._running, self._requested = helps and self._requested, False
+            return self._running
 
 
-def batches(step: Step, carrier: str, ids: list[str], size: int = BATCH) -> list[WakeUp]:
-    """Make the hints for one step at one carrier."""
-    return [(TASKS[step], [carrier, ids[at : at + size]]) for at in range(0, len(ids), size)]
+@dataclass(frozen=True)
+class TaskQueue:
+    """The Celery queues, as the sender of wake-up tasks sees them."""
+
+    app: Celery
+    relay: SingleFlight = field(default_factory=SingleFlight)
+    """The relay of this process. Many changes need it at once, and one message for each costs more than relaying."""
+
+    def send(self, tasks: Iterable[WakeUp]) -> None:
+        """Send wake-up tasks. A relay under way in this process needs no message.
+
+        A broker that is unreachable is only logged.
+        """
+        wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
+        if not wanted:
+            return
+        try:
+            with self.app.producer_or_acquire() as producer:
+                for name, arguments in wanted:
+                    self.app.send_task(name, args=arguments, producer=producer)
+        except (OperationalError, OSError) as error:
+            logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
+
+    def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
+        """Send what is due at once after a change: the next step of each delivery, and the relay of its events.
+
+        `events` says that there are events besides those of the changed deliveries.
+        """
+        due: dict[tuple[Step, str], list[str]] = {}
+        for delivery in changed:
+            events = True
+            step, account = delivery.step, delivery.step_carrier
+            if step in TASKS and account and delivery.next_run_at and delivery.next_run_at <= now:
+                due.setdefault((step, account), []).append(delivery.id)
+        tasks = [task for (step, account), ids in due.items() for task in step_tasks(step, account, ids)]
+        self.send([*tasks, publish_task()] if events else tasks)
 
 
-def publish() -> WakeUp:
-    """Make the hint that events wait."""
-    return "events.publish", []
+def publish_task() -> WakeUp:
+    """Return the task that relays events."""
+    return PUBLISH, []
+
+
+def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int = BATCH) -> list[WakeUp]:
+    """Return the tasks of one step at one account, each for at most `size` deliveries."""
+    starts = range(0, len(delivery_ids), size)
+    return [(TASKS[step], [account, list(delivery_ids[start : start + size])]) for start in starts]
+
+
+# The same for callers that have no TaskQueue: they send through Celery's current app.
+
+RELAYING = SingleFlight()
+publish, batches = publish_task, step_tasks
+
+
+def send(tasks: Iterable[WakeUp]) -> None:
+    """Send wake-up tasks through the current app."""
+    TaskQueue(current_app, RELAYING).send(tasks)
 
 
 def enqueue_next_steps(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> None:
-    """Hint what follows at once from a change: the next step of each delivery that is due, and its events.
-
-    `told` says that there are events besides those of the changed deliveries.
-    """
-    grouped: dict[tuple[Step, str], list[str]] = {}
-    for delivery in changed:
-        told = True
-        if delivery.step in TASKS and delivery.step_carrier and delivery.next_run_at and delivery.next_run_at <= now:
-            grouped.setdefault((delivery.step, delivery.step_carrier), []).append(delivery.id)
-    hints = [hint for (step, carrier), ids in grouped.items() for hint in batches(step, carrier, ids)]
-    send([*hints, publish()] if told else hints)
+    """Send what is due after a change through the current app."""
+    TaskQueue(current_app, RELAYING).enqueue_next_steps(changed, now, events=told)

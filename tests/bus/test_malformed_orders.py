@@ -1,4 +1,4 @@
-"""Whatever stands on the orders stream becomes a dead letter with its reason, and the next order is taken."""
+"""A malformed entry of the orders stream becomes a dead letter with its reason, and the next order is accepted."""
 
 import json
 
@@ -10,7 +10,7 @@ __all__ = ["desk", "hints"]  # fixtures
 
 
 def field(name: str, value: str) -> bytes:
-    """Write a good message but for one field of its order, in JSON that no encoder would write."""
+    """Return a valid message but for one field of its order, in JSON that no encoder would write."""
     good = json.loads(placed("1"))
     good["data"][name] = "HERE"
     return json.dumps(good).replace('"HERE"', value).encode()
@@ -42,7 +42,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("document", "reason"), MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_message_is_buried_as_it_came_and_the_next_order_is_taken(
+def test_a_malformed_message_becomes_a_dead_letter_and_the_next_order_is_accepted(
     desk: Desk,
     document: bytes,
     reason: str,
@@ -55,14 +55,14 @@ def test_a_malformed_message_is_buried_as_it_came_and_the_next_order_is_taken(
     assert (letter["reason"], letter["raw"]) == (reason, document)
 
 
-def test_a_message_without_anything_is_buried_with_all_that_is_missing(desk: Desk) -> None:
+def test_an_empty_message_becomes_one_dead_letter(desk: Desk) -> None:
     desk.bus.add_order("{}")
     desk.bus.add_order(placed("2"))
     desk.read()
     assert (desk.known(), desk.unacknowledged(), len(desk.reasons())) == (["2"], 0, 1)
 
 
-def test_the_same_order_with_another_content_makes_no_second_delivery(desk: Desk) -> None:
+def test_the_same_order_with_other_content_makes_no_second_delivery(desk: Desk) -> None:
     desk.bus.add_order(placed("1"))
     desk.bus.add_order(placed("1", notes="something else"))
     desk.bus.add_order(placed("1").replace('"message 1"', '"another message"'))

@@ -110,8 +110,8 @@ class Watch:
         def send(account: str, calls: Any, **more: Any) -> Iterator[Any]:
             for group in inner.send(account, calls, **more):
                 # One that was too late to be sent is made again: then its carrier is yet to come.
-                if any(isinstance(outcome, Reply) for _, outcome in group):
-                    self._thread.answered = (calls[0].operation, account)
+                if any(isinstance(outcome, Reply) for outcome in group.values()):
+                    self._thread.answered = (next(iter(calls.values())).operation, account)
                 yield group
 
         inner._transport = self._transport(inner._transport)

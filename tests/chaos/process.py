@@ -32,7 +32,7 @@ from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience import circuit_breaker
 from worker.sandbox import SandboxConfig, serve
-from worker.web import create_app
+from worker.web import create_web_app
 
 SWEEP_SECONDS = 0.25
 CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
@@ -116,7 +116,7 @@ def web() -> None:
     made = container.container()
     log.setup(made.settings.log_level, made.settings.log_format)
     host, _, port = made.settings.web_address.rpartition(":")
-    uvicorn.run(create_app(made), host=host, port=int(port), access_log=False, log_config=None)
+    uvicorn.run(create_web_app(made), host=host, port=int(port), access_log=False, log_config=None)
 
 
 def sandbox(port: str, step: str, borzo_callback: str) -> None:

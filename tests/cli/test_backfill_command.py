@@ -31,7 +31,6 @@ def command(
     variables = {**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, **ordering}
     for name, value in variables.items():
         monkeypatch.setenv(f"ORDER_SYNC_{name}", value)
-    worker.app._app.cache_clear()
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         capfd.readouterr()
@@ -44,7 +43,6 @@ def command(
         return int(ended.value.code or 0), captured.out.splitlines(), captured.err
 
     yield run
-    worker.app._app.cache_clear()
 
 
 def seed(sandbox: str, *orders: dict[str, Any]) -> None:

@@ -91,9 +91,7 @@ def operator(
     monkeypatch.chdir(tmp_path)
     made = Operator(monkeypatch, capfd)
     made.set(**{**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": NOBODY})
-    worker.app._app.cache_clear()
     yield made
-    worker.app._app.cache_clear()
 
 
 @pytest.fixture
@@ -109,7 +107,7 @@ def orders(operator: Operator, redis_url: str, prefix: str) -> Iterator[Callable
 @pytest.fixture
 def house(operator: Operator) -> Iterator[Container]:  # noqa: ARG001 - its variables are the settings
     made = Container(load(), clock=lambda: NOW)
-    worker.app.configure(made.settings)
+    worker.app.create_app(made.settings)
     yield made
     made.database.close()
 

@@ -16,7 +16,7 @@ carry("+4566112233")
 """
 
 
-def test_a_worker_that_is_asked_where_it_is_says_so_and_nothing_of_what_it_holds() -> None:
+def test_a_signal_shows_where_each_thread_is_and_none_of_its_variables() -> None:
     asked = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
     assert "in carry" in asked.stderr
     assert "66112233" not in asked.stdout + asked.stderr

@@ -153,7 +153,7 @@ GARBAGE = {
 }
 
 
-def test_foreign_messages_on_celery_s_queues_neither_end_nor_hold_up_the_worker(machine: Machine) -> None:
+def test_foreign_messages_on_celery_s_queues_neither_end_nor_delay_the_worker(machine: Machine) -> None:
     before, accepted = pid(machine.worker), machine.accept()
     for queue in ("events", "orders", "timers"):
         machine.redis.rpush(f"osync:{queue}", *GARBAGE.values())

@@ -16,7 +16,7 @@ from worker.errors import CarrierError, Unavailable, Uncertain
 from worker.http.call import Call, Operation, Reply
 from worker.http.gateway import Gateway, Outcome
 from worker.resilience.bulkhead import Admission
-from worker.resilience.circuit_breaker import BreakerState, CallClass
+from worker.resilience.circuit_breaker import BreakerState
 from worker.services import carrier_calls
 
 STORES = {"cervo": "34", "borzo": "21"}
@@ -32,17 +32,17 @@ class Wire:
         self.instead: Callable[[str, Call], Outcome | None] = lambda _account, _call: None
         street.container.gateway = self  # type: ignore[assignment]
 
-    def send(self, account: str, calls: Sequence[Call], **how: Any) -> Iterator[list[tuple[Call, Outcome]]]:
-        self.sent += [(account, call.operation.value) for call in calls]
-        for call in calls:
+    def send(self, account: str, calls: Mapping[Any, Call], **how: Any) -> Iterator[dict[Any, Outcome]]:
+        self.sent += [(account, call.operation.value) for call in calls.values()]
+        for key, call in calls.items():
             outcome = self.instead(account, call)
             if outcome is not None:
-                yield [(call, outcome)]
+                yield {key: outcome}
             else:
-                yield from self._real.send(account, [call], **how)
+                yield from self._real.send(account, {key: call}, **how)
 
     def one(self, account: str, call: Call) -> Reply:
-        ((_, outcome),) = next(self.send(account, [call], max_body=1_000_000))
+        outcome = next(self.send(account, {None: call}, max_body=1_000_000))[None]
         if isinstance(outcome, CarrierError):
             raise outcome
         return outcome

@@ -61,9 +61,9 @@ class Twice:
     def __init__(self, street: Simulation) -> None:
         self._street, self._real = street, street.container.gateway
 
-    def send(self, carrier: str, calls: Sequence[Call], **how: Any) -> Iterator[Any]:
+    def send(self, carrier: str, calls: Mapping[Any, Call], **how: Any) -> Iterator[Any]:
         groups = list(self._real.send(carrier, calls, **how))
-        if any(call.operation is Operation.CREATE for call in calls):
+        if any(call.operation is Operation.CREATE for call in calls.values()):
             list(self._real.send(carrier, calls, **how))
             self._street.container.gateway = self._real
         yield from groups

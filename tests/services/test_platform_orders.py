@@ -11,7 +11,7 @@ import pytest
 
 from schemas.ordering import ORDERING_SCHEMA
 from tests.services.simulation import START, Simulation
-from worker.app import configure
+from worker.app import create_app
 from worker.http.call import Reply
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import message
@@ -441,6 +441,6 @@ def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(
 def test_the_beat_looks_every_five_minutes_where_that_is_wished(
     open_street: Callable[..., Simulation], wished: str, entries: list[str]
 ) -> None:
-    schedule = configure(open_street(ORDERING__BACKFILL=wished).container.settings).conf.beat_schedule
+    schedule = create_app(open_street(ORDERING__BACKFILL=wished).container.settings).conf.beat_schedule
     assert [name for name in schedule if name == "backfill"] == entries
     assert [schedule[name]["schedule"] for name in entries] == [timedelta(minutes=5)] * len(entries)

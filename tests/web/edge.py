@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from worker import container
-from worker.app import configure
+from worker.app import create_app
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.container import Container
@@ -22,7 +22,7 @@ from worker.domain import lifecycle
 from worker.local import demo
 from worker.local.demo.orders import Sample, placed
 from worker.services.ingest import take_in
-from worker.web import create_app
+from worker.web import create_web_app
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 SECRET = "sandbox-borzo-secret"
@@ -52,8 +52,8 @@ class Edge:
         self.container = Container(settings, clock=lambda: NOW)
         self.container.bus = Bus(fakeredis.FakeRedis(), orders="orders", events="deliveries")
         container.override(self.container)
-        self.app = configure(settings)
-        self.web = create_app(self.container)
+        self.app = create_app(settings)
+        self.web = create_web_app(self.container)
         self._loop = asyncio.Runner()
         if settings.broker.startswith("memory"):
             self.hints()  # kombu's memory is this process's, and holds what others left

@@ -56,26 +56,26 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"P", HEAD, HEAD + b"X-One: 1\r\n"])
-def test_who_never_ends_a_request_s_head_is_cut_off(sent: bytes, runner: asyncio.Runner) -> None:
+def test_a_connection_without_a_complete_request_head_is_closed(sent: bytes, runner: asyncio.Runner) -> None:
     assert runner.run(_said(sent, Hurried)) == b""
 
 
 @pytest.mark.parametrize("next_one", [b"", HEAD])
-def test_after_an_answer_the_next_head_is_waited_for_just_as_long(next_one: bytes, runner: asyncio.Runner) -> None:
+def test_after_an_answer_the_timeout_starts_again(next_one: bytes, runner: asyncio.Runner) -> None:
     said = runner.run(_said(ASKED + next_one, Hurried, timeout_keep_alive=60))
     assert (said.split(b"\r\n")[0], said.count(b"HTTP/1.1")) == (b"HTTP/1.1 200 OK", 1)
 
 
-def test_a_body_that_nobody_wanted_holds_no_connection(runner: asyncio.Runner) -> None:
+def test_an_unread_body_keeps_no_connection_open(runner: asyncio.Runner) -> None:
     said = runner.run(_said(HEAD + b"Content-Length: 1000000\r\n\r\n{", Hurried, timeout_keep_alive=60))
     assert said.split(b"\r\n")[0] == b"HTTP/1.1 404 Not Found"
 
 
-def test_a_head_that_is_too_large_is_refused(runner: asyncio.Runner) -> None:
+def test_a_head_that_is_too_large_is_rejected(runner: asyncio.Runner) -> None:
     said = runner.run(_said(HEAD + b"X-Long: " + b"x" * 70_000, Patient))
     assert said.split(b"\r\n")[0] == b"HTTP/1.1 400 Bad Request"
 
 
-def test_one_connection_too_many_is_told_to_come_again(runner: asyncio.Runner) -> None:
+def test_a_connection_above_the_limit_gets_a_503(runner: asyncio.Runner) -> None:
     said = runner.run(_said(ASKED, Hurried, limit_concurrency=1))
     assert said.split(b"\r\n")[0] == b"HTTP/1.1 503 Service Unavailable"

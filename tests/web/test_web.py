@@ -21,7 +21,7 @@ from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
 from worker.resilience.circuit_breaker import CallClass, CircuitBreaker
-from worker.web import create_app
+from worker.web import create_web_app
 
 Make = Callable[..., Edge]
 FORGED = (401, "not authentic")
@@ -86,7 +86,7 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.trap("B-81")
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
-def test_a_signed_callback_is_stored_before_it_is_answered_and_hinted_afterwards(body: bytes, edge: Edge) -> None:
+def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwards(body: bytes, edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
     (kept,) = edge.kept()
     assert answer == OK
@@ -99,7 +99,7 @@ def test_a_signed_callback_is_stored_before_it_is_answered_and_hinted_afterwards
     assert edge.hints() == [("callbacks.apply", [kept.id])]
 
 
-def test_the_same_callback_again_is_answered_alike_and_stored_once(edge: Edge) -> None:
+def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge) -> None:
     answers = [edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED)) for _ in range(3)]
     assert (answers, len(edge.kept()), len(edge.hints())) == ([OK] * 3, 1, 1)
 
@@ -125,7 +125,7 @@ def test_a_callback_that_is_not_signed_with_our_secret_changes_nothing(signature
 
 
 @pytest.mark.trap("B-81")
-def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> None:
+def test_two_secrets_are_valid_while_one_replaces_the_other(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="old, new")
     answers = [
         edge.ask("POST", "/callbacks/borzo", body, **sign(body, body.decode())) for body in (b"old", b"new", b"no")
@@ -134,14 +134,14 @@ def test_two_secrets_are_good_while_one_replaces_the_other(make_edge: Make) -> N
 
 
 @pytest.mark.trap("B-82")
-def test_without_a_secret_no_signed_callback_is_believed(make_edge: Make) -> None:
+def test_without_a_secret_no_signed_callback_is_accepted(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, ""))
     assert answer == FORGED
 
 
 @pytest.mark.trap("B-80")
-def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
+def test_an_account_s_callbacks_use_its_own_address(make_edge: Make) -> None:
     second = {"KIND": "borzo", "TOKEN": "t", "CALLBACK_SECRET": "second"}
     edge = make_edge(**{f"CARRIERS__BORZO_RIO__{key}": value for key, value in second.items()})
     answers = [
@@ -163,7 +163,7 @@ def test_an_account_s_callbacks_come_to_its_own_name(make_edge: Make) -> None:
         ("GET", "order_id=2011&driver_name=Ali&order_status=2", b"", "text/plain"),
     ],
 )
-def test_a_callback_with_a_known_token_is_stored_in_whatever_form_it_comes(
+def test_a_callback_with_a_known_token_is_stored_in_any_format(
     method: str, query: str, body: bytes, content_type: str, edge: Edge
 ) -> None:
     edge.book(TOKEN)
@@ -198,7 +198,7 @@ def test_an_unknown_token_and_a_wrong_form_of_address_get_the_same_answer(path: 
     assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
 
 
-def test_a_token_is_good_at_its_own_account_only(make_edge: Make) -> None:
+def test_a_token_is_valid_for_its_own_account_only(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__CERVO_JEDDAH__KIND="cervo", CARRIERS__CERVO_JEDDAH__TOKEN="t")
     edge.book(TOKEN)
     answer = edge.ask("POST", f"/callbacks/cervo-jeddah/{TOKEN}", b"{}")
@@ -206,7 +206,7 @@ def test_a_token_is_good_at_its_own_account_only(make_edge: Make) -> None:
 
 
 @pytest.mark.parametrize("host", ["[", "edge.example:port", "a@b"])
-def test_a_strange_host_and_a_query_that_is_no_text_are_taken_as_they_come(host: str, edge: Edge) -> None:
+def test_an_odd_host_and_a_query_that_is_no_text_are_stored_as_they_come(host: str, edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("GET", f"/callbacks/cervo/{TOKEN}?name=%FF", b"", Host=host)
     assert (answer, [each.callback.query for each in edge.kept()]) == (OK, ["name=%FF"])
@@ -218,13 +218,13 @@ def test_a_strange_host_and_a_query_that_is_no_text_are_taken_as_they_come(host:
 @pytest.mark.parametrize(
     "path", ["/callbacks/nobody", "/callbacks/nobody/x", "/callbacks/deliverit", "/callbacks/BORZO"]
 )
-def test_who_sends_no_callbacks_has_no_address_for_them(path: str, edge: Edge) -> None:
+def test_a_carrier_without_callbacks_has_no_address(path: str, edge: Edge) -> None:
     assert edge.ask("POST", path, b"{}", **sign(b"{}")) == (404, "no such callback address")
 
 
 @pytest.mark.trap("C-50", "B-81")
 @pytest.mark.parametrize(("path", "limit"), [("/callbacks/borzo", 1_000_000), (f"/callbacks/cervo/{TOKEN}", 64_000)])
-def test_a_callback_may_be_just_so_large(path: str, limit: int, edge: Edge) -> None:
+def test_a_callback_has_a_size_limit(path: str, limit: int, edge: Edge) -> None:
     edge.book(TOKEN)
     bodies = [b"x" * limit, b"x" * (limit + 1)]
     answers = [edge.ask("POST", path, body, **sign(body)) for body in bodies]
@@ -237,7 +237,7 @@ def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
 
 
 @pytest.mark.trap("C-50")
-def test_a_preview_of_a_callback_s_address_is_no_callback(edge: Edge) -> None:
+def test_a_link_preview_is_no_callback(edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
     assert (answer, edge.kept(), edge.hints()) == ((405, ""), [], [])
@@ -250,9 +250,9 @@ async def dripping() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
-def test_a_body_that_never_ends_is_not_waited_for(path: str, edge: Edge) -> None:
+def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
-    edge.web = create_app(edge.container, body_seconds=0.01)
+    edge.web = create_web_app(edge.container, body_seconds=0.01)
     answer = edge.ask("POST", path, dripping())
     assert (answer, edge.kept()) == ((408, "too slow"), [])
 
@@ -270,7 +270,7 @@ def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
 
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
+def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
     database: str, make_edge: Make, request: pytest.FixtureRequest
 ) -> None:
     edge = make_edge(database_url=request.getfixturevalue(database), WORKER_CONCURRENCY="1")
@@ -287,12 +287,12 @@ def test_a_flood_is_answered_and_whatever_was_taken_is_stored(
 @pytest.mark.trap("B-82", "B-92")
 @pytest.mark.usefixtures("no_database")
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
-def test_without_the_database_the_carrier_is_asked_to_come_again(path: str, edge: Edge) -> None:
+def test_without_the_database_the_carrier_is_asked_to_repeat_its_callback(path: str, edge: Edge) -> None:
     answer = edge.ask("POST", path, ORDER_CHANGED, **sign(ORDER_CHANGED))
     assert (answer, edge.hints()) == ((503, "try again later"), [])
 
 
-def test_without_the_broker_a_callback_is_stored_all_the_same(make_edge: Make) -> None:
+def test_without_the_broker_a_callback_is_stored(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
     kept = [each.callback.body for each in edge.kept()]
@@ -306,13 +306,13 @@ async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def test_who_serves_notes_that_callbacks_can_be_stored(edge: Edge) -> None:
+def test_a_running_edge_records_that_callbacks_can_be_stored(edge: Edge) -> None:
     asyncio.run(_serve_until(edge, lambda: edge.container.database.listened_at() is not None))
     assert edge.container.database.listened_at() == NOW
 
 
 @pytest.mark.trap("B-85")
-def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
+def test_after_a_gap_the_number_of_hurried_reads_is_logged(edge: Edge) -> None:
     edge.container.database.listening(NOW - timedelta(hours=1))
     edge.book(TOKEN)
     (delivery,) = edge.container.database.find("2011")
@@ -326,7 +326,7 @@ def test_after_a_gap_it_is_told_how_many_reads_were_hurried(edge: Edge) -> None:
 
 
 @pytest.mark.usefixtures("no_database")
-def test_without_the_database_it_is_told_that_no_callback_can_be_stored(edge: Edge) -> None:
+def test_without_the_database_it_is_logged_that_no_callback_can_be_stored(edge: Edge) -> None:
     with capture_logs() as told:
         asyncio.run(_serve_until(edge, lambda: bool(told)))
     assert told == [{"event": "callback.not_listening", "error": "OperationalError", "log_level": "warning"}]
@@ -335,7 +335,7 @@ def test_without_the_database_it_is_told_that_no_callback_can_be_stored(edge: Ed
 # --- health and metrics ---
 
 
-def test_a_process_that_answers_is_alive_and_one_whose_servers_answer_is_ready(edge: Edge) -> None:
+def test_a_process_is_alive_when_it_answers_and_ready_when_its_servers_respond(edge: Edge) -> None:
     assert [edge.ask("GET", path) for path in ("/livez", "/readyz")] == [OK, OK]
 
 
@@ -348,7 +348,7 @@ def test_without_the_database_a_process_is_alive_but_not_ready_and_has_no_metric
     ]
 
 
-def test_readiness_names_everything_that_is_away(make_edge: Make) -> None:
+def test_readiness_lists_every_unreachable_server(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
     del edge.container.bus
     answer = edge.ask("GET", "/readyz")
@@ -373,7 +373,7 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
     )
 
 
-def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -> None:
+def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) -> None:
     edge.book(TOKEN)
     (found,) = edge.container.database.recent(1)
     words = "surplus_courier, outcome_unknown"
@@ -386,7 +386,7 @@ def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -
     ]
 
 
-def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
+def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
     client: Any = edge.container.bus._redis
     client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
     client.xgroup_create("deliveries", "kitchen", id="0")
@@ -395,13 +395,13 @@ def test_metrics_tell_how_late_each_group_is(edge: Edge) -> None:
     assert told == ['order_sync_stream_lag{group="kitchen",stream="deliveries"} 90.0']
 
 
-def test_without_the_bus_the_other_metrics_are_told(edge: Edge) -> None:
+def test_without_the_bus_the_other_metrics_are_shown(edge: Edge) -> None:
     edge.container.bus = Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
     status, text = edge.ask("GET", "/metrics")
     assert (status, "order_sync_events_unsent 0.0" in text, "order_sync_stream_lag{" in text) == (200, True, False)
 
 
-def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
+def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
     edge.container.breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     edge.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
     edge.container.database.pause("borzo", "carrier", "HTTP 401", NOW)
@@ -415,7 +415,7 @@ def test_metrics_name_paused_accounts_and_open_breakers(edge: Edge) -> None:
 
 
 @pytest.mark.trap("X-15")
-def test_no_log_line_holds_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
+def test_no_log_line_contains_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
     edge.book(TOKEN)
     signed = sign(ORDER_CHANGED)
     with capture_logs() as told:

@@ -56,10 +56,12 @@ def common(
 
 def house() -> "Container":
     """Make the house of this command from the settings."""
+    from worker.app import create_app  # noqa: PLC0415
     from worker.config.settings import load  # noqa: PLC0415
     from worker.container import Container, override  # noqa: PLC0415
 
-    made = Container(load())
+    settings = load()
+    made = Container(settings, app=create_app(settings))
     override(made)
     typer_context = click.get_current_context(silent=True)
     if typer_context is not None:
@@ -102,7 +104,6 @@ def moment(text: str, now: datetime) -> datetime:
 def hint(changed: "Sequence[Delivery]", now: datetime) -> None:
     """Hint what follows at once from what a command changed."""
     from worker import enqueue  # noqa: PLC0415
-    from worker.app import app as _hints_go_through  # noqa: F401, PLC0415
 
     enqueue.enqueue_next_steps(changed, now)
 

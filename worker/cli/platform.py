@@ -64,7 +64,6 @@ def _taken_in(
     made: "Container", missing: "list[Listed]", pause: "Callable[[float], None]"
 ) -> "Iterator[tuple[str, str]]":
     """Put them down and fetch whatever waits to be fetched; a worker that runs may have been quicker with some."""
-    from worker.app import app as _hints_go_through  # noqa: F401
     from worker.services import backfill, order_fetch
 
     backfill.take_in(made, missing)

@@ -228,12 +228,11 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
-    from worker.app import app as _hints_go_through  # noqa: F401
-    from worker.web import create_app, server
+    from worker.web import create_web_app, server
 
     made = house()
     log.setup(made.settings.log_level, made.settings.log_format)
-    server.serve(create_app(made), made.settings.web_address)
+    server.serve(create_web_app(made), made.settings.web_address)
 
 
 @app.command(hidden=True)

@@ -14,16 +14,16 @@ from worker.container import Container
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Held, Throttled, Unavailable, Uncertain, Unreadable
-from worker.http.call import Reply
+from worker.http.call import CallClass, Reply
 from worker.resilience.bulkhead import Admission
-from worker.resilience.circuit_breaker import BreakerState, CallClass
+from worker.resilience.circuit_breaker import BreakerState
 
 logger = log.get(__name__)
 KINDS: Mapping[Step, CallClass] = {
     Step.BOOK: CallClass.CREATE,
-    Step.CONFIRM: CallClass.CANCEL,
-    Step.AMEND: CallClass.CANCEL,
-    Step.CANCEL: CallClass.CANCEL,
+    Step.CONFIRM: CallClass.CHANGE,
+    Step.AMEND: CallClass.CHANGE,
+    Step.CANCEL: CallClass.CHANGE,
     Step.TRACK: CallClass.READ,
     Step.RECONCILE: CallClass.READ,
 }

@@ -20,10 +20,8 @@ from worker.domain.carrier_terms import build_booking
 from worker.domain.delivery import Attempt, Change, Delivery, Step
 from worker.domain.planner import call_time
 from worker.errors import CarrierError, Held, Refused, Uncertain
-from worker.http.call import Call, Reply
-from worker.http.gateway import Outcome
+from worker.http.call import Call, CallClass, Outcome, Reply
 from worker.resilience.call_journal import JournalFile
-from worker.resilience.circuit_breaker import CallClass
 from worker.services import account_health
 
 logger = log.get(__name__)
@@ -75,12 +73,12 @@ def _perform(made: Container, codec: Carrier, ids: Sequence[str], verb: Verb[T],
     asked = [(one, describe(one)) for one in _begun(made, carrier, ids, verb, page, now)]
     answered = [(one, _meant(verb, one, call)) for one, call in asked if not isinstance(call, Call)]
     page.mark_stored(each.id for each in settle(made, answered))
-    calls = [call for _, call in asked if isinstance(call, Call)]
-    about = {id(call): one for one, call in asked if isinstance(call, Call)}
-    if not page.log_sent(one.attempt.id for one in about.values()):
-        made.database.update([one.delivery.id for one in about.values()], page.detach)
+    calls = {one.attempt.id: call for one, call in asked if isinstance(call, Call)}
+    about = {one.attempt.id: one for one, _ in asked}
+    if not page.log_sent(calls):
+        made.database.update([about[key].delivery.id for key in calls], page.detach)
     for group in made.gateway.send(carrier, calls, max_body=codec.capabilities.max_body, until=until):
-        _take(made, codec, verb, page, [(about[id(call)], outcome) for call, outcome in group])
+        _take(made, codec, verb, page, [(about[key], outcome) for key, outcome in group.items()])
 
 
 def _described(
@@ -147,9 +145,11 @@ def _begun(
         if not lifecycle.is_due(delivery, verb.step, carrier, now):
             return None
         turns[delivery.id] = delivery.step_attempt_id
-        return page.attach(verb.begin(made, delivery))
+        change = verb.begin(made, delivery)
+        return page.attach(change) if change else None
 
     begun = made.database.update(ids, begin)
+    page.expect(begun)
     return [Asked(each, attempt) for each in begun if (attempt := _subject(each, turns[each.id]))]
 
 

@@ -7,19 +7,15 @@ may replay together, and whatever goes wrong here never ends the worker.
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-from celery import bootsteps
 
 from worker import enqueue, log
 from worker.carriers.port import Booked, Carrier
-from worker.container import Container, container
+from worker.container import Container
 from worker.database.connection import is_transient
 from worker.domain import lifecycle
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.errors import CarrierError, Unavailable
-from worker.http.call import Reply
-from worker.http.gateway import Outcome
+from worker.http.call import Outcome, Reply
 from worker.resilience.call_journal import JournalFile
 from worker.services.carrier_calls import doubted, guarded, read_booking, unread
 
@@ -93,30 +89,3 @@ class CrashRecovery:
     def stop(self) -> None:
         """Ask it to end after the page it is at."""
         self._stop.set()
-
-
-class JournalReader(bootsteps.StartStopStep):
-    """Starts and stops the replay with the worker."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._replay: CrashRecovery | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Start replaying."""
-        self._replay = CrashRecovery(container())
-        self._thread = threading.Thread(target=self._replay.run, name="journal", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """Stop replaying; what it is cut off from is replayed by the next process."""
-        if self._replay and self._thread:
-            self._replay.stop()
-            self._thread.join(timeout=END_WITHIN)
-
-    def terminate(self, parent: Any) -> None:
-        """End as `stop` does."""
-        self.stop(parent)

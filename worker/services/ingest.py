@@ -1,7 +1,4 @@
-"""The orders stream's reader: a step of the Celery worker with a thread and a connection of its own.
-
-It never runs in the worker's event loop and lets no error out: it only parses, stores, acknowledges and hints.
-"""
+"""The orders stream's reader. It lets no error out: it only parses, stores, acknowledges and hints."""
 
 import json
 import os
@@ -10,13 +7,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from celery import bootsteps
-
 from schemas.ordering import INBOUND, NO_DEFAULTS, ProjectDefaults
 from schemas.orders import MalformedError, Message, Order, read_message
 from worker import enqueue, log
 from worker.bus.streams import AWAY, Entry
-from worker.container import Container, container
+from worker.container import Container
 from worker.database.connection import is_transient
 from worker.database.inbox import DeadLetter, Intake
 
@@ -118,30 +113,3 @@ class Reader:
 def away(error: Exception) -> bool:
     """Tell whether the database or Redis is what is in trouble: the same may work in a while."""
     return is_transient(error) or isinstance(error, AWAY)
-
-
-class OrdersReader(bootsteps.StartStopStep):
-    """Starts and stops the reader with the worker."""
-
-    requires = ("celery.worker.components:Pool",)
-
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._reader: Reader | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self, _parent: Any) -> None:
-        """Start reading."""
-        self._reader = Reader(container())
-        self._thread = threading.Thread(target=self._reader.run, name="orders", daemon=True)
-        self._thread.start()
-
-    def stop(self, _parent: Any) -> None:
-        """Stop reading and wait for the batch under way."""
-        if self._reader and self._thread:
-            self._reader.stop()
-            self._thread.join(timeout=BLOCK_MS / 1000 + PAUSE + 5)
-
-    def terminate(self, parent: Any) -> None:
-        """End as `stop` does: a batch under way is a matter of milliseconds."""
-        self.stop(parent)

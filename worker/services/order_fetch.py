@@ -42,11 +42,10 @@ def fetch(made: Container) -> list[tuple[str, str]]:
     if not settings.base_url:
         reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
         return [(each.order_id, _bury(made, each, reason)) for each in wanted]
-    calls = [ordering_codec.fetch(settings, each.order_id) for each in wanted]
+    calls = {each: ordering_codec.fetch(settings, each.order_id) for each in wanted}
     groups = made.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY)
-    outcomes = {id(call): outcome for call, outcome in chain.from_iterable(groups)}
-    answered = zip(wanted, calls, strict=True)
-    return [(each.order_id, _take_in(made, each, outcomes[id(call)])) for each, call in answered]
+    outcomes = dict(chain.from_iterable(group.items() for group in groups))
+    return [(each.order_id, _take_in(made, each, outcomes[each])) for each in wanted]
 
 
 def _take_in(made: Container, wanted: Wanted, outcome: Reply | CarrierError) -> str:

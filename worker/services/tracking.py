@@ -14,9 +14,7 @@ from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Step
 from worker.errors import CarrierError, Unreadable
-from worker.http.call import Call
-from worker.http.gateway import Outcome
-from worker.resilience.circuit_breaker import CallClass
+from worker.http.call import Call, CallClass, Outcome
 from worker.services import account_health
 from worker.services.carrier_calls import Asked, Decide, guarded, settle, unread
 
@@ -112,18 +110,19 @@ def _read_all(
     made: Container, codec: Carrier, calls: Sequence[Call], attempts: Mapping[int, Seen]
 ) -> Iterator[tuple[Call, Reading | CarrierError]]:
     """Send reads and follow their further pages."""
-    pages = list(calls)
+    pages = dict(enumerate(calls))
     for _ in range(MAX_PAGES):
         groups = made.gateway.send(codec.account.name, pages, max_body=codec.capabilities.max_body)
         answers = [
-            (call, outcome, _reading(codec, call, outcome, attempts, made.clock()))
-            for call, outcome in chain.from_iterable(groups)
+            (pages[key], outcome, _reading(codec, pages[key], outcome, attempts, made.clock()))
+            for key, outcome in chain.from_iterable(group.items() for group in groups)
         ]
         yield from ((call, reading) for call, _, reading in answers)
         account_health.note(
             made, codec.account.name, CallClass.READ, [(outcome, reading) for _, outcome, reading in answers]
         )
-        pages = [reading.next_page for _, _, reading in answers if isinstance(reading, Reading) and reading.next_page]
+        further = (reading.next_page for _, _, reading in answers if isinstance(reading, Reading))
+        pages = dict(enumerate(call for call in further if call))
         if not pages:
             return
 

@@ -14,12 +14,11 @@ from worker.database.accounts import Pause
 from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Delivery
 from worker.errors import CarrierError, Held, Refused, Throttled, Unavailable
-from worker.http.call import Call, Operation, Reply
+from worker.http.call import Call, CallClass, Operation, Reply
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.codec import ACCOUNT, DEADLINE, MAX_BODY
 from worker.ordering_api.write_policy import CHECK, GATE_LOOK, Verdict, WriteBackState, decide, next_look
 from worker.resilience.bulkhead import Admission
-from worker.resilience.circuit_breaker import CallClass
 from worker.services import account_health
 
 logger = log.get(__name__)
@@ -125,7 +124,7 @@ def _let_in(made: Container) -> None:
 
 def _ask(made: Container, call: Call, until: datetime) -> Reply:
     """Send a call that ends within the lease, or not at all. Raises CarrierError."""
-    ((_, outcome),) = next(made.gateway.send(ACCOUNT, [call], max_body=MAX_BODY, until=until - CALL))
+    outcome = next(made.gateway.send(ACCOUNT, {None: call}, max_body=MAX_BODY, until=until - CALL))[None]
     if isinstance(outcome, CarrierError):
         raise outcome
     return outcome

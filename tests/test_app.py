@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from worker.app import configure
+from worker.app import create_app
 from worker.config.settings import load
 
 REDIS = "redis://127.0.0.1:1/0"
@@ -51,21 +51,21 @@ BEAT = {
 
 
 def app(**environment: str) -> Celery:
-    return configure(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
+    return create_app(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
 @pytest.mark.trap("X-06", "X-07")
-def test_nothing_is_retried_kept_or_lost_but_as_we_say() -> None:
+def test_tasks_are_acknowledged_retried_and_kept_as_configured() -> None:
     conf: Any = app().conf
     assert {name: conf[name] for name in RELIABLE} == RELIABLE
 
 
 @pytest.mark.trap("X-06")
-def test_on_redis_no_connection_is_waited_for_without_an_end() -> None:
+def test_every_wait_for_redis_has_a_timeout() -> None:
     assert app().conf.broker_transport_options == TRANSPORT
 
 
-def test_on_rabbitmq_the_options_of_redis_are_not_given() -> None:
+def test_rabbitmq_gets_no_options_of_redis() -> None:
     assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
 
 
@@ -75,7 +75,7 @@ def test_a_soft_shutdown_outlasts_the_longest_call() -> None:
     assert told == [50, 75]
 
 
-def test_the_beat_ticks_and_its_ticks_do_not_pile_up() -> None:
+def test_the_beat_s_messages_expire_before_they_pile_up() -> None:
     found = {name: (each["task"], each["schedule"], each["options"]) for name, each in app().conf.beat_schedule.items()}
     assert {name: found[name] for name in BEAT} == BEAT
     assert all(options["expires"] >= schedule.total_seconds() for _, schedule, options in found.values())

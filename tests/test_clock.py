@@ -59,7 +59,7 @@ def hand_out(store: Database, host: Host) -> None:
     assert [due.id for due in store.claim(host.now(), 10)] == ids
 
 
-def test_two_hosts_tell_the_same_time_whatever_their_own_clocks_show() -> None:
+def test_two_hosts_have_the_same_time_whatever_their_own_clocks_show() -> None:
     database = DatabaseClock()
     first, second = Host(database), Host(database, booted=86_400.0)
     assert first.now() == second.now() == NOON
@@ -67,7 +67,7 @@ def test_two_hosts_tell_the_same_time_whatever_their_own_clocks_show() -> None:
     assert first.now() == second.now() == NOON + 7 * SECOND
 
 
-def test_between_two_readings_the_database_is_left_alone() -> None:
+def test_between_two_readings_the_database_is_not_asked() -> None:
     database = DatabaseClock()
     host = Host(database)
     for passed in range(int(FRESH)):
@@ -76,7 +76,7 @@ def test_between_two_readings_the_database_is_left_alone() -> None:
     assert (database.asked, host.waiting) == (1, [])
 
 
-def test_an_old_reading_is_renewed_aside_by_one_thread_and_nobody_waits_for_it() -> None:
+def test_an_old_reading_is_renewed_in_one_background_thread() -> None:
     database = DatabaseClock()
     host = Host(database)
     host.now()
@@ -87,13 +87,13 @@ def test_an_old_reading_is_renewed_aside_by_one_thread_and_nobody_waits_for_it()
     assert database.asked == 2
 
 
-def test_a_slow_answer_is_taken_for_that_of_half_way() -> None:
+def test_a_slow_reading_counts_as_made_half_way() -> None:
     database = DatabaseClock()
     database.slow = 4.0
     assert Host(database).now() == NOON + 4 * SECOND
 
 
-def test_a_database_that_is_away_leaves_the_last_reading_to_go_on() -> None:
+def test_during_an_outage_of_the_database_the_last_reading_goes_on() -> None:
     database = DatabaseClock()
     host = Host(database)
     host.now()
@@ -107,7 +107,7 @@ def test_a_database_that_is_away_leaves_the_last_reading_to_go_on() -> None:
     assert len(host.waiting) == 1
 
 
-def test_a_database_that_has_never_been_read_cannot_tell_the_time() -> None:
+def test_there_is_no_time_until_the_database_has_been_read() -> None:
     database = DatabaseClock()
     database.away = True
     host = Host(database)
@@ -117,12 +117,12 @@ def test_a_database_that_has_never_been_read_cannot_tell_the_time() -> None:
     assert host.now() == NOON
 
 
-def test_the_ticks_go_on_and_never_back() -> None:
+def test_the_monotonic_clock_never_goes_back() -> None:
     assert 0 < since_boot() <= since_boot()
 
 
 @pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(minutes=5), timedelta(hours=1)])
-def test_a_lease_ends_at_its_time_on_a_host_whose_own_clock_is_wrong(store: Database, wrong: timedelta) -> None:
+def test_a_lease_ends_on_time_on_a_host_whose_own_clock_is_wrong(store: Database, wrong: timedelta) -> None:
     """Its wall clock is `wrong`, and is not asked: what counts is what passes between two readings."""
     database = DatabaseClock()
     right, other = Host(database), Host(database, booted=wrong.total_seconds() + 7200)
@@ -133,7 +133,7 @@ def test_a_lease_ends_at_its_time_on_a_host_whose_own_clock_is_wrong(store: Data
     assert len(store.claim(other.now(), 10)) == 1
 
 
-def test_a_jump_of_the_databases_clock_is_taken_over_at_the_next_reading_and_not_before(store: Database) -> None:
+def test_a_jump_of_the_database_s_clock_counts_from_the_next_reading(store: Database) -> None:
     database = DatabaseClock()
     host = Host(database)
     hand_out(store, host)
@@ -145,7 +145,7 @@ def house(url: str) -> Container:
     return Container(load({"ORDER_SYNC_DATABASE_URL": url, "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0"}))
 
 
-def test_a_house_on_postgresql_goes_by_the_databases_clock(postgres_url: str) -> None:
+def test_with_postgresql_the_clock_is_the_database_s(postgres_url: str) -> None:
     made = house(postgres_url)
     read = made.database.time()
     assert read.tzinfo is not None
@@ -154,5 +154,5 @@ def test_a_house_on_postgresql_goes_by_the_databases_clock(postgres_url: str) ->
     made.close()
 
 
-def test_a_house_on_sqlite_goes_by_the_clock_of_its_machine(tmp_path: Path) -> None:
+def test_with_sqlite_the_clock_is_the_machine_s(tmp_path: Path) -> None:
     assert house(f"sqlite:///{tmp_path}/order-sync.db").clock is utc_now

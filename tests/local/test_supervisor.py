@@ -59,13 +59,13 @@ def ended(process: Process) -> int:
 # --- start and stop ---
 
 
-def test_a_process_writes_its_log_and_has_the_fleet_s_environment(tmp_path: Path) -> None:
+def test_a_process_writes_its_log_and_has_the_supervisor_s_environment(tmp_path: Path) -> None:
     with Supervisor({"WORD": "hello"}, tmp_path / "log") as fleet:
         process = fleet.start("talker", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
         assert (ended(process), read_tail(process.log)) == (0, "hello\n")
 
 
-def test_stopping_leaves_no_process_not_even_a_grandchild_that_does_not_listen(
+def test_stopping_leaves_no_process_not_even_a_grandchild_that_ignores_sigterm(
     fleet: Supervisor, lifeline: Lifeline
 ) -> None:
     run(fleet, lifeline, "(trap '' TERM; echo ready >&3; sleep 1000) & wait")
@@ -74,7 +74,7 @@ def test_stopping_leaves_no_process_not_even_a_grandchild_that_does_not_listen(
     assert (lifeline.read(), fleet.processes) == ("", [])
 
 
-def test_a_process_that_does_not_listen_is_ended_after_the_grace(fleet: Supervisor, lifeline: Lifeline) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(fleet: Supervisor, lifeline: Lifeline) -> None:
     process = run(fleet, lifeline, "trap '' TERM; echo ready >&3; sleep 1000; sleep 1000")
     assert lifeline.read() == "ready\n"
     fleet.grace = 0
@@ -82,7 +82,7 @@ def test_a_process_that_does_not_listen_is_ended_after_the_grace(fleet: Supervis
     assert (ended(process), lifeline.read()) == (-signal.SIGKILL, "")
 
 
-def test_leaving_the_fleet_in_an_error_ends_it_too(tmp_path: Path, lifeline: Lifeline) -> None:
+def test_an_error_in_the_context_ends_every_process(tmp_path: Path, lifeline: Lifeline) -> None:
     with contextlib.suppress(KeyboardInterrupt), Supervisor(dict(os.environ), tmp_path) as fleet:
         run(fleet, lifeline, "echo ready >&3; sleep 1000")
         assert lifeline.read() == "ready\n"
@@ -90,7 +90,7 @@ def test_leaving_the_fleet_in_an_error_ends_it_too(tmp_path: Path, lifeline: Lif
     assert lifeline.read() == ""
 
 
-def test_a_second_interruption_only_ends_the_patience(fleet: Supervisor, lifeline: Lifeline) -> None:
+def test_a_second_interruption_only_ends_the_wait(fleet: Supervisor, lifeline: Lifeline) -> None:
     class Interrupted(Process):
         def wait(self, seconds: float) -> None:
             if seconds > 1.0:
@@ -114,7 +114,7 @@ def test_a_second_interruption_only_ends_the_patience(fleet: Supervisor, lifelin
 # --- started again ---
 
 
-def test_what_has_ended_is_started_again_after_a_while(fleet: Supervisor) -> None:
+def test_an_ended_process_is_restarted_after_a_wait(fleet: Supervisor) -> None:
     process = fleet.start("short", ["sh", "-c", "echo once"])
     ended(process)
     first, told = process.running, [fleet.watch(), fleet.watch()]
@@ -124,7 +124,7 @@ def test_what_has_ended_is_started_again_after_a_while(fleet: Supervisor) -> Non
     assert (process.running is first, ended(process), read_tail(process.log)) == (False, 0, "once\nonce\n")
 
 
-def test_who_ends_again_and_again_is_started_ever_more_patiently(fleet: Supervisor) -> None:
+def test_repeated_failures_are_counted_until_a_process_is_stable(fleet: Supervisor) -> None:
     process = fleet.start("short", ["sh", "-c", "exit 1"])
     failures = []
     for _ in range(3):
@@ -139,7 +139,7 @@ def test_who_ends_again_and_again_is_started_ever_more_patiently(fleet: Supervis
     assert (failures, process.failures) == ([1, 2, 3], 1)
 
 
-def test_what_an_ended_process_started_ends_before_it_is_started_again(fleet: Supervisor, lifeline: Lifeline) -> None:
+def test_the_children_of_an_ended_process_end_before_it_is_restarted(fleet: Supervisor, lifeline: Lifeline) -> None:
     process = run(fleet, lifeline, "(trap '' TERM HUP; sleep 1000) & echo ready >&3")
     assert (lifeline.read(), ended(process)) == ("ready\n", 0)
     assert (fleet.watch(), lifeline.read()) == (["family"], "")
@@ -165,12 +165,12 @@ def test_the_embedded_redis_answers_and_is_gone_afterwards(fleet: Supervisor, tm
             client.ping()
 
 
-def test_a_redis_that_does_not_answer_in_time_is_said() -> None:
+def test_a_redis_that_does_not_respond_in_time_is_an_error() -> None:
     with pytest.raises(redis.ConnectionError):
         wait_for("redis://127.0.0.1:1/0", seconds=0)
 
 
-def test_a_lock_is_held_by_one_and_ends_with_its_file(tmp_path: Path) -> None:
+def test_a_lock_has_one_holder_and_ends_with_its_file(tmp_path: Path) -> None:
     lock = tmp_path / "var" / "up.lock"
     with hold(lock), pytest.raises(BlockingIOError):
         hold(lock)
@@ -192,12 +192,12 @@ def test_any_free_port_will_do_for_0() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "host"), [(65_536, "127.0.0.1"), (70_000, "127.0.0.1"), (8000, "192.0.2.1")])
-def test_where_no_port_can_be_had_it_is_said(wanted: int, host: str) -> None:
+def test_without_a_free_port_an_error_is_raised(wanted: int, host: str) -> None:
     with pytest.raises(OSError, match=f"no free port from {wanted} on at {host}"):
         free_port(wanted, host)
 
 
-def test_a_tail_is_the_end_of_a_log(tmp_path: Path) -> None:
+def test_the_end_of_a_log_is_read(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     assert read_tail(log) == ""
     log.write_bytes("é".encode() * 10)

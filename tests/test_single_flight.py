@@ -23,34 +23,34 @@ def go_round(rounds: SingleFlight, *each: Callable[[], object], helps: Iterable[
     return len(done)
 
 
-def test_without_anybody_asking_there_is_one_round() -> None:
+def test_without_a_request_the_work_runs_once() -> None:
     assert go_round(SingleFlight()) == 1
 
 
-def test_who_asks_meanwhile_gets_another_round() -> None:
+def test_a_request_meanwhile_causes_another_run() -> None:
     rounds = SingleFlight()
     assert not rounds.request()
     assert go_round(rounds, rounds.request, rounds.request) == 3
     assert not rounds.request()
 
 
-def test_many_who_ask_share_a_round() -> None:
+def test_many_requests_share_one_run() -> None:
     rounds = SingleFlight()
     assert go_round(rounds, lambda: [rounds.request() for _ in range(5)]) == 2
 
 
-def test_who_comes_to_go_round_meanwhile_only_asks() -> None:
+def test_running_it_meanwhile_is_only_a_request() -> None:
     rounds = SingleFlight()
     assert go_round(rounds, lambda: go_round(rounds)) == 2
 
 
-def test_where_another_round_makes_no_sense_there_is_none() -> None:
+def test_work_that_says_that_no_other_run_helps_is_not_repeated() -> None:
     rounds = SingleFlight()
     assert go_round(rounds, rounds.request, helps=[False]) == 1
     assert not rounds.request()
 
 
-def test_a_round_that_fails_is_the_last() -> None:
+def test_a_run_that_fails_is_the_last() -> None:
     rounds = SingleFlight()
 
     def fail() -> None:
@@ -63,7 +63,7 @@ def test_a_round_that_fails_is_the_last() -> None:
     assert go_round(rounds) == 1
 
 
-def test_while_a_relay_runs_no_hint_to_publish_is_sent() -> None:
+def test_while_a_relay_runs_no_task_to_publish_is_sent() -> None:
     app = Celery(broker="memory://", set_as_current=True)
 
     def hinted() -> list[str]:
