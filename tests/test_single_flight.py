@@ -1,4 +1,4 @@
-"""What many ask for at once is done by one thread, and once more for all who asked meanwhile."""
+"""Work that is requested many times at once is done by one thread, and once more for all requests meanwhile."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,79 +6,79 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from worker import enqueue
-from worker.single_flight import RELAYING, SingleFlight
+from worker.enqueue import SingleFlight, TaskQueue, publish_task
 
 
-def go_round(rounds: SingleFlight, *each: Callable[[], object], helps: Iterable[bool] = ()) -> int:
-    """Run with something happening in each round; return how many rounds there were."""
-    wanted, found = list(each), list(helps)
+def runs(flight: SingleFlight, *meanwhile: Callable[[], object], helps: Iterable[bool] = ()) -> int:
+    """Run work during each of whose runs something happens; return how many runs there were."""
+    happens, results = list(meanwhile), list(helps)
     done: list[object] = []
 
-    def go() -> bool:
-        done.append(wanted[len(done)]() if len(done) < len(wanted) else None)
-        return found[len(done) - 1] if found else True
+    def work() -> bool:
+        done.append(happens[len(done)]() if len(done) < len(happens) else None)
+        return results[len(done) - 1] if results else True
 
-    rounds.run(go)
+    flight.run(work)
     return len(done)
 
 
 def test_without_a_request_the_work_runs_once() -> None:
-    assert go_round(SingleFlight()) == 1
+    assert runs(SingleFlight()) == 1
 
 
 def test_a_request_meanwhile_causes_another_run() -> None:
-    rounds = SingleFlight()
-    assert not rounds.request()
-    assert go_round(rounds, rounds.request, rounds.request) == 3
-    assert not rounds.request()
+    flight = SingleFlight()
+    assert not flight.request()
+    assert runs(flight, flight.request, flight.request) == 3
+    assert not flight.request()
 
 
 def test_many_requests_share_one_run() -> None:
-    rounds = SingleFlight()
-    assert go_round(rounds, lambda: [rounds.request() for _ in range(5)]) == 2
+    flight = SingleFlight()
+    assert runs(flight, lambda: [flight.request() for _ in range(5)]) == 2
 
 
 def test_running_it_meanwhile_is_only_a_request() -> None:
-    rounds = SingleFlight()
-    assert go_round(rounds, lambda: go_round(rounds)) == 2
+    flight = SingleFlight()
+    assert runs(flight, lambda: runs(flight)) == 2
 
 
 def test_work_that_says_that_no_other_run_helps_is_not_repeated() -> None:
-    rounds = SingleFlight()
-    assert go_round(rounds, rounds.request, helps=[False]) == 1
-    assert not rounds.request()
+    flight = SingleFlight()
+    assert runs(flight, flight.request, helps=[False]) == 1
+    assert not flight.request()
 
 
 def test_a_run_that_fails_is_the_last() -> None:
-    rounds = SingleFlight()
+    flight = SingleFlight()
 
     def fail() -> None:
-        rounds.request()
+        flight.request()
         raise KeyError
 
     with pytest.raises(KeyError):
-        go_round(rounds, fail)
-    assert not rounds.request()
-    assert go_round(rounds) == 1
+        runs(flight, fail)
+    assert not flight.request()
+    assert runs(flight) == 1
 
 
 def test_while_a_relay_runs_no_task_to_publish_is_sent() -> None:
-    app = Celery(broker="memory://", set_as_current=True)
+    app = Celery(broker="memory://")
+    queue = TaskQueue(app)
 
-    def hinted() -> list[str]:
-        enqueue.send([enqueue.publish(), ("other", [])])
+    def sent() -> list[str]:
+        queue.send([publish_task(), ("other", [])])
         with app.connection_for_read() as connection:
             channel: Any = connection.default_channel
-            found = iter(lambda: channel.basic_get("celery", no_ack=True), None)
-            return [got.headers["task"] for got in found]
+            messages = iter(lambda: channel.basic_get("celery", no_ack=True), None)
+            return [message.headers["task"] for message in messages]
 
-    told = [hinted()]
+    found = [sent()]
 
-    def go() -> bool:
-        told.append(hinted())
-        return len(told) < 3
+    def relay() -> bool:
+        found.append(sent())
+        return len(found) < 3
 
-    RELAYING.run(go)
-    assert told == [["events.publish", "other"], ["other"], ["other"]]
+    queue.relay.run(relay)
+    assert found == [["events.publish", "other"], ["other"], ["other"]]
     app.close()

@@ -65,8 +65,8 @@ def test_without_a_file_descriptor_the_carrier_is_asked_to_repeat_its_callback(e
     edge.container.database.engine.dispose()
     with no_descriptor_left():
         refused = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")
-    taken = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")
-    assert (refused, taken, len(edge.kept())) == ((503, "try again later"), (200, "ok"), 1)
+    accepted = edge.ask("GET", "/callbacks/cervo/a-token?order_status=2")
+    assert (refused, accepted, len(edge.stored())) == ((503, "try again later"), (200, "ok"), 1)
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")

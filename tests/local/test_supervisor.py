@@ -11,20 +11,28 @@ from pathlib import Path
 import pytest
 import redis
 
-from worker.local import supervisor as fleets
-from worker.local.supervisor import Process, Supervisor, free_port, hold, read_tail, start_redis, wait_for
+from worker.local.supervisor import (
+    STABLE_SECONDS,
+    Process,
+    Supervisor,
+    free_port,
+    hold,
+    read_tail,
+    start_redis,
+    wait_for,
+)
 
 PATIENCE = 10
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Supervisor]:
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     with Supervisor(dict(os.environ), tmp_path / "log", grace=PATIENCE) as made:
         yield made
 
 
 class Lifeline:
-    """A pipe that every process of a family holds open: it ends when the last of them has."""
+    """A pipe that every process of a family holds open: it ends when the last of them has ended."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "lifeline"
@@ -32,8 +40,8 @@ class Lifeline:
         self._end = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
 
     def read(self) -> str:
-        """Wait for a word; empty once nobody is left."""
-        assert select.select([self._end], [], [], PATIENCE)[0], "somebody is alive and says nothing"
+        """Wait for a line; empty once no process is left."""
+        assert select.select([self._end], [], [], PATIENCE)[0], "a process is alive and writes nothing"
         return os.read(self._end, 100).decode()
 
     def close(self) -> None:
@@ -47,8 +55,8 @@ def lifeline(tmp_path: Path) -> Iterator[Lifeline]:
     made.close()
 
 
-def run(fleet: Supervisor, lifeline: Lifeline, script: str) -> Process:
-    return fleet.start("family", ["sh", "-c", f"exec 3>{lifeline.path}; {script}"])
+def run(supervisor: Supervisor, lifeline: Lifeline, script: str) -> Process:
+    return supervisor.start("family", ["sh", "-c", f"exec 3>{lifeline.path}; {script}"])
 
 
 def ended(process: Process) -> int:
@@ -60,37 +68,39 @@ def ended(process: Process) -> int:
 
 
 def test_a_process_writes_its_log_and_has_the_supervisor_s_environment(tmp_path: Path) -> None:
-    with Supervisor({"WORD": "hello"}, tmp_path / "log") as fleet:
-        process = fleet.start("talker", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
+    with Supervisor({"WORD": "hello"}, tmp_path / "log") as supervisor:
+        process = supervisor.start("talker", [sys.executable, "-c", "import os; print(os.environ['WORD'])"])
         assert (ended(process), read_tail(process.log)) == (0, "hello\n")
 
 
 def test_stopping_leaves_no_process_not_even_a_grandchild_that_ignores_sigterm(
-    fleet: Supervisor, lifeline: Lifeline
+    supervisor: Supervisor, lifeline: Lifeline
 ) -> None:
-    run(fleet, lifeline, "(trap '' TERM; echo ready >&3; sleep 1000) & wait")
+    run(supervisor, lifeline, "(trap '' TERM; echo ready >&3; sleep 1000) & wait")
     assert lifeline.read() == "ready\n"
-    fleet.stop()
-    assert (lifeline.read(), fleet.processes) == ("", [])
+    supervisor.stop()
+    assert (lifeline.read(), supervisor.processes) == ("", [])
 
 
-def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(fleet: Supervisor, lifeline: Lifeline) -> None:
-    process = run(fleet, lifeline, "trap '' TERM; echo ready >&3; sleep 1000; sleep 1000")
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(
+    supervisor: Supervisor, lifeline: Lifeline
+) -> None:
+    process = run(supervisor, lifeline, "trap '' TERM; echo ready >&3; sleep 1000; sleep 1000")
     assert lifeline.read() == "ready\n"
-    fleet.grace = 0
-    fleet.stop()
+    supervisor.grace = 0
+    supervisor.stop()
     assert (ended(process), lifeline.read()) == (-signal.SIGKILL, "")
 
 
 def test_an_error_in_the_context_ends_every_process(tmp_path: Path, lifeline: Lifeline) -> None:
-    with contextlib.suppress(KeyboardInterrupt), Supervisor(dict(os.environ), tmp_path) as fleet:
-        run(fleet, lifeline, "echo ready >&3; sleep 1000")
+    with contextlib.suppress(KeyboardInterrupt), Supervisor(dict(os.environ), tmp_path) as supervisor:
+        run(supervisor, lifeline, "echo ready >&3; sleep 1000")
         assert lifeline.read() == "ready\n"
         raise KeyboardInterrupt
     assert lifeline.read() == ""
 
 
-def test_a_second_interruption_only_ends_the_wait(fleet: Supervisor, lifeline: Lifeline) -> None:
+def test_a_second_interruption_only_ends_the_wait(supervisor: Supervisor, lifeline: Lifeline) -> None:
     class Interrupted(Process):
         def wait(self, seconds: float) -> None:
             if seconds > 1.0:
@@ -101,66 +111,68 @@ def test_a_second_interruption_only_ends_the_wait(fleet: Supervisor, lifeline: L
         "family",
         ["sh", "-c", f"exec 3>{lifeline.path}; trap '' TERM; echo ready >&3; sleep 1000"],
         os.environ,
-        fleet.logs / "x",
+        supervisor.logs / "x",
     )
     process.start()
-    fleet.processes.append(process)
+    supervisor.processes.append(process)
     assert lifeline.read() == "ready\n"
     with pytest.raises(KeyboardInterrupt):
-        fleet.stop()
+        supervisor.stop()
     assert lifeline.read() == ""
 
 
-# --- started again ---
+# --- restarts ---
 
 
-def test_an_ended_process_is_restarted_after_a_wait(fleet: Supervisor) -> None:
-    process = fleet.start("short", ["sh", "-c", "echo once"])
+def test_an_ended_process_is_restarted_after_a_wait(supervisor: Supervisor) -> None:
+    process = supervisor.start("short", ["sh", "-c", "echo once"])
     ended(process)
-    first, told = process.running, [fleet.watch(), fleet.watch()]
-    assert (told, process.running is first) == ([["short"], []], True)
-    process.again_at = 0.0
-    assert fleet.watch() == []
+    first, ended_now = process.running, [supervisor.watch(), supervisor.watch()]
+    assert (ended_now, process.running is first) == ([["short"], []], True)
+    process.restart_at = 0.0
+    assert supervisor.watch() == []
     assert (process.running is first, ended(process), read_tail(process.log)) == (False, 0, "once\nonce\n")
 
 
-def test_repeated_failures_are_counted_until_a_process_is_stable(fleet: Supervisor) -> None:
-    process = fleet.start("short", ["sh", "-c", "exit 1"])
+def test_repeated_failures_are_counted_until_a_process_is_stable(supervisor: Supervisor) -> None:
+    process = supervisor.start("short", ["sh", "-c", "exit 1"])
     failures = []
     for _ in range(3):
         ended(process)
-        fleet.watch()
+        supervisor.watch()
         failures.append(process.failures)
-        process.again_at = 0.0
-        fleet.watch()
-    process.started_at -= fleets.SETTLED_AFTER
+        process.restart_at = 0.0
+        supervisor.watch()
+    process.started_at -= STABLE_SECONDS
     ended(process)
-    fleet.watch()
+    supervisor.watch()
     assert (failures, process.failures) == ([1, 2, 3], 1)
 
 
-def test_the_children_of_an_ended_process_end_before_it_is_restarted(fleet: Supervisor, lifeline: Lifeline) -> None:
-    process = run(fleet, lifeline, "(trap '' TERM HUP; sleep 1000) & echo ready >&3")
+def test_the_children_of_an_ended_process_end_before_it_is_restarted(
+    supervisor: Supervisor, lifeline: Lifeline
+) -> None:
+    process = run(supervisor, lifeline, "(trap '' TERM HUP; sleep 1000) & echo ready >&3")
     assert (lifeline.read(), ended(process)) == ("ready\n", 0)
-    assert (fleet.watch(), lifeline.read()) == (["family"], "")
+    assert (supervisor.watch(), lifeline.read()) == (["family"], "")
 
 
 # --- commands of this environment ---
 
 
-def test_a_command_beside_this_python_is_found_without_an_active_environment(fleet: Supervisor) -> None:
-    fleet.environ = {}
-    fleet.run_command([Path(sys.executable).name, "-c", "pass"])
+def test_a_command_beside_this_python_is_found_without_an_active_environment(supervisor: Supervisor) -> None:
+    supervisor.environ = {}
+    supervisor.run_command([Path(sys.executable).name, "-c", "pass"])
     with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
-        fleet.run_command([Path(sys.executable).name, "-c", "raise SystemExit(3)"])
+        supervisor.run_command([Path(sys.executable).name, "-c", "raise SystemExit(3)"])
 
 
-def test_the_embedded_redis_answers_and_is_gone_afterwards(fleet: Supervisor, tmp_path: Path) -> None:
-    url = start_redis(fleet, tmp_path / "redis")
+def test_the_embedded_redis_answers_and_is_gone_afterwards(supervisor: Supervisor, tmp_path: Path) -> None:
+    url = start_redis(supervisor, tmp_path / "redis")
     with redis.Redis.from_url(url) as client:
-        told = client.config_get("maxmemory-policy"), client.config_get("appendonly"), client.config_get("bind")
-        assert told == ({"maxmemory-policy": "noeviction"}, {"appendonly": "yes"}, {"bind": "127.0.0.1"})
-        fleet.stop()
+        found = client.config_get("maxmemory-policy"), client.config_get("appendonly"), client.config_get("bind")
+        assert found == ({"maxmemory-policy": "noeviction"}, {"appendonly": "yes"}, {"bind": "127.0.0.1"})
+        supervisor.stop()
         with pytest.raises(redis.ConnectionError):
             client.ping()
 

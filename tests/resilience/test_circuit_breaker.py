@@ -50,7 +50,9 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     ("good", "bad", "state"),
     [(0, 4, "closed"), (0, 5, "open"), (5, 5, "open"), (6, 5, "closed"), (100, 99, "closed"), (100, 100, "open")],
 )
-def test_a_breaker_opens_when_five_calls_and_half_of_all_have_failed(bench: Bench, good: int, bad: int, state: str) -> None:
+def test_a_breaker_opens_when_five_calls_and_half_of_all_have_failed(
+    bench: Bench, good: int, bad: int, state: str
+) -> None:
     bench.report(good=good)
     bench.report(bad=bad)
     assert bench.ask()[0] == state

@@ -250,8 +250,6 @@ def test_processes_share_a_limit(client: redis.Redis, prefix: str) -> None:
     assert [take(RateLimiter(client, prefix), "1/hour") for _ in range(2)] == [1, 0]
 
 
-def test_unused_counters_expire(
-    limiter: RateLimiter, client: redis.Redis, prefix: str
-) -> None:
+def test_unused_counters_expire(limiter: RateLimiter, client: redis.Redis, prefix: str) -> None:
     take(limiter, "1/minute")
     assert 0 < client.pttl(f"{prefix}account:60") <= 60_000

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from typing import Any
@@ -13,8 +13,8 @@ import pytest
 from tasks.deliveries import BOOK
 from tests.services.simulation import Simulation
 from worker.errors import CarrierError, Unavailable, Uncertain
-from worker.http.call import Call, Operation, Reply
-from worker.http.gateway import Gateway, Outcome
+from worker.http.call import Call, CallClass, Operation, Outcome, Reply
+from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission
 from worker.resilience.circuit_breaker import BreakerState
 from worker.services import carrier_calls

@@ -1,6 +1,6 @@
 """Whatever a carrier does late or twice, in the end one courier comes, and nobody is told less than the truth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 

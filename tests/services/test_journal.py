@@ -1,11 +1,8 @@
 """What a dead process left in the journal settles its creates, and nothing else does."""
 
 import os
-import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.services.simulation import Simulation
 from worker.domain.delivery import Change, Delivery, Step
-from worker.errors import Unavailable, Uncertain
-from worker.http.call import Reply
+from worker.errors import Unavailable
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.runtime.steps import JournalReader
 from worker.services.crash_recovery import CrashRecovery

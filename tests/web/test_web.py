@@ -20,7 +20,8 @@ from worker.carriers.port import Booked, Observation, Raw
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
-from worker.resilience.circuit_breaker import CallClass, CircuitBreaker
+from worker.http.call import CallClass
+from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.web import create_web_app
 
 Make = Callable[..., Edge]
@@ -70,10 +71,11 @@ def sign(body: bytes, secret: str = SECRET) -> dict[str, str]:
 
 
 def without_tables(edge: Edge, folder: Path) -> Iterator[None]:
-    working, edge.container.database = edge.container.database, Database(f"sqlite:///{folder}/empty.db")
+    working, empty = edge.container.database, Database(f"sqlite:///{folder}/empty.db")
+    edge.rebuild(database=empty)
     yield
-    edge.container.database.close()
-    edge.container.database = working
+    empty.close()
+    edge.rebuild(database=working)
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
 def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwards(body: bytes, edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
-    (kept,) = edge.kept()
+    (kept,) = edge.stored()
     assert answer == OK
     assert (kept.carrier, kept.received_at, kept.result) == ("borzo", NOW, None)
     assert (kept.callback.method, kept.callback.body, kept.callback.query) == ("POST", body, "from=us")
@@ -96,12 +98,12 @@ def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwar
         "content-type": "application/json",
         "x-dv-signature": None,
     }
-    assert edge.hints() == [("callbacks.apply", [kept.id])]
+    assert edge.tasks() == [("callbacks.apply", [kept.id])]
 
 
 def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge) -> None:
     answers = [edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED)) for _ in range(3)]
-    assert (answers, len(edge.kept()), len(edge.hints())) == ([OK] * 3, 1, 1)
+    assert (answers, len(edge.stored()), len(edge.tasks())) == ([OK] * 3, 1, 1)
 
 
 @pytest.mark.trap("B-81", "B-82")
@@ -121,7 +123,7 @@ def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge)
 )
 def test_a_callback_that_is_not_signed_with_our_secret_changes_nothing(signature: dict[str, Any], edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signature)
-    assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
+    assert (answer, edge.stored(), edge.tasks()) == (FORGED, [], [])
 
 
 @pytest.mark.trap("B-81")
@@ -147,7 +149,7 @@ def test_an_account_s_callbacks_use_its_own_address(make_edge: Make) -> None:
     answers = [
         edge.ask("POST", f"/callbacks/{name}", b"{}", **sign(b"{}", "second")) for name in ("borzo-rio", "borzo")
     ]
-    kept = [each.carrier for each in edge.kept()]
+    kept = [each.carrier for each in edge.stored()]
     assert (answers, kept) == ([OK, FORGED], ["borzo-rio"])
 
 
@@ -168,14 +170,14 @@ def test_a_callback_with_a_known_token_is_stored_in_any_format(
 ) -> None:
     edge.book(TOKEN)
     answer = edge.ask(method, f"/callbacks/cervo/{TOKEN}?{query}", body, **{"Content-Type": content_type})
-    (kept,) = edge.kept()
+    (kept,) = edge.stored()
     callback = kept.callback
     assert answer == OK
     assert (kept.carrier, callback.token, callback.method, callback.query, callback.body) == (
         ("cervo", TOKEN, method, query, body)
     )
     assert callback.headers["content-type"] == content_type
-    assert edge.hints() == [("callbacks.apply", [kept.id])]
+    assert edge.tasks() == [("callbacks.apply", [kept.id])]
 
 
 @pytest.mark.trap("C-50")
@@ -195,7 +197,7 @@ def test_a_callback_with_a_known_token_is_stored_in_any_format(
 def test_an_unknown_token_and_a_wrong_form_of_address_get_the_same_answer(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("POST", path, b"{}", **sign(b"{}"))
-    assert (answer, edge.kept(), edge.hints()) == (FORGED, [], [])
+    assert (answer, edge.stored(), edge.tasks()) == (FORGED, [], [])
 
 
 def test_a_token_is_valid_for_its_own_account_only(make_edge: Make) -> None:
@@ -209,7 +211,7 @@ def test_a_token_is_valid_for_its_own_account_only(make_edge: Make) -> None:
 def test_an_odd_host_and_a_query_that_is_no_text_are_stored_as_they_come(host: str, edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("GET", f"/callbacks/cervo/{TOKEN}?name=%FF", b"", Host=host)
-    assert (answer, [each.callback.query for each in edge.kept()]) == (OK, ["name=%FF"])
+    assert (answer, [each.callback.query for each in edge.stored()]) == (OK, ["name=%FF"])
 
 
 # --- what is no callback ---
@@ -228,7 +230,7 @@ def test_a_callback_has_a_size_limit(path: str, limit: int, edge: Edge) -> None:
     edge.book(TOKEN)
     bodies = [b"x" * limit, b"x" * (limit + 1)]
     answers = [edge.ask("POST", path, body, **sign(body)) for body in bodies]
-    assert (answers, len(edge.kept())) == ([OK, (413, "too large")], 1)
+    assert (answers, len(edge.stored())) == ([OK, (413, "too large")], 1)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "GET"])
@@ -240,7 +242,7 @@ def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
 def test_a_link_preview_is_no_callback(edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
-    assert (answer, edge.kept(), edge.hints()) == ((405, ""), [], [])
+    assert (answer, edge.stored(), edge.tasks()) == ((405, ""), [], [])
 
 
 async def dripping() -> AsyncIterator[bytes]:
@@ -254,7 +256,7 @@ def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
     edge.web = create_web_app(edge.container, body_seconds=0.01)
     answer = edge.ask("POST", path, dripping())
-    assert (answer, edge.kept()) == ((408, "too slow"), [])
+    assert (answer, edge.stored()) == ((408, "too slow"), [])
 
 
 # --- many at once ---
@@ -266,7 +268,7 @@ def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
 ) -> None:
     edge = make_edge(database_url=request.getfixturevalue(database))
     answers = edge.ask_at_once("/callbacks/borzo", [(ORDER_CHANGED, sign(ORDER_CHANGED))] * 100)
-    assert (answers, len(edge.kept()), len(edge.hints())) == ([200] * 100, 1, 1)
+    assert (answers, len(edge.stored()), len(edge.tasks())) == ([200] * 100, 1, 1)
 
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
@@ -276,12 +278,12 @@ def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
     edge = make_edge(database_url=request.getfixturevalue(database), WORKER_CONCURRENCY="1")
     bodies = [b"%d" % number for number in range(200)]
     answers = edge.ask_at_once("/callbacks/borzo", [(body, sign(body)) for body in bodies])
-    taken = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
-    assert {each.callback.body for each in edge.kept()} == taken
+    accepted = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
+    assert {each.callback.body for each in edge.stored()} == accepted
     assert set(answers) <= {200, 503}
 
 
-# --- when something is away ---
+# --- when a server is unreachable ---
 
 
 @pytest.mark.trap("B-82", "B-92")
@@ -289,18 +291,18 @@ def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_without_the_database_the_carrier_is_asked_to_repeat_its_callback(path: str, edge: Edge) -> None:
     answer = edge.ask("POST", path, ORDER_CHANGED, **sign(ORDER_CHANGED))
-    assert (answer, edge.hints()) == ((503, "try again later"), [])
+    assert (answer, edge.tasks()) == ((503, "try again later"), [])
 
 
 def test_without_the_broker_a_callback_is_stored(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
-    kept = [each.callback.body for each in edge.kept()]
+    kept = [each.callback.body for each in edge.stored()]
     assert (answer, kept) == (OK, [ORDER_CHANGED])
 
 
 async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
-    """Run what runs beside the answers."""
+    """Run the app until something is so, without any request."""
     async with asyncio.timeout(10), edge.web.router.lifespan_context(edge.web):
         while not done():  # noqa: ASYNC110 - it shows only in the database and in the log
             await asyncio.sleep(0)
@@ -320,16 +322,16 @@ def test_after_a_gap_the_number_of_hurried_reads_is_logged(edge: Edge) -> None:
     settled = lifecycle.apply_create_outcome(delivery, 7, created, edge.container.terms, NOW)
     later = Change(replace(settled.delivery, next_run_at=NOW + timedelta(hours=1)), settled.events)
     edge.container.database.update([delivery.id], lambda _: later)
-    with capture_logs() as told:
-        asyncio.run(_serve_until(edge, lambda: bool(told)))
-    assert told == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
+    with capture_logs() as logged:
+        asyncio.run(_serve_until(edge, lambda: bool(logged)))
+    assert logged == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
 
 
 @pytest.mark.usefixtures("no_database")
 def test_without_the_database_it_is_logged_that_no_callback_can_be_stored(edge: Edge) -> None:
-    with capture_logs() as told:
-        asyncio.run(_serve_until(edge, lambda: bool(told)))
-    assert told == [{"event": "callback.not_listening", "error": "OperationalError", "log_level": "warning"}]
+    with capture_logs() as logged:
+        asyncio.run(_serve_until(edge, lambda: bool(logged)))
+    assert logged == [{"event": "callback.not_listening", "error": "OperationalError", "log_level": "warning"}]
 
 
 # --- health and metrics ---
@@ -350,7 +352,7 @@ def test_without_the_database_a_process_is_alive_but_not_ready_and_has_no_metric
 
 def test_readiness_lists_every_unreachable_server(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
-    del edge.container.bus
+    edge.rebuild(bus=Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries"))
     answer = edge.ask("GET", "/readyz")
     assert answer == (503, "not ready: bus, broker")
 
@@ -360,8 +362,8 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
     edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
     edge.ask("POST", f"/callbacks/cervo/{TOKEN}x")
     status, text = edge.ask("GET", "/metrics")
-    told = {line for line in text.splitlines() if line.startswith("order_sync") and "_created" not in line}
-    assert (status, told) == (
+    shown = {line for line in text.splitlines() if line.startswith("order_sync") and "_created" not in line}
+    assert (status, shown) == (
         200,
         {
             'order_sync_callbacks_total{answer="200",carrier="borzo"} 1.0',
@@ -376,56 +378,56 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
 def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) -> None:
     edge.book(TOKEN)
     (found,) = edge.container.database.recent(1)
-    words = "surplus_courier, outcome_unknown"
-    edge.container.database.update([found.id], lambda each: Change(replace(each, attention=words)))
+    reasons = "surplus_courier, outcome_unknown"
+    edge.container.database.update([found.id], lambda each: Change(replace(each, attention=reasons)))
     _, text = edge.ask("GET", "/metrics")
-    told = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
-    assert told == [
-        'order_sync_attention{word="surplus_courier"} 1.0',
-        'order_sync_attention{word="outcome_unknown"} 1.0',
+    shown = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
+    assert shown == [
+        'order_sync_attention{reason="surplus_courier"} 1.0',
+        'order_sync_attention{reason="outcome_unknown"} 1.0',
     ]
 
 
 def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
-    client: Any = edge.container.bus._redis
-    client.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
-    client.xgroup_create("deliveries", "kitchen", id="0")
+    edge.redis.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
+    edge.redis.xgroup_create("deliveries", "kitchen", id="0")
     _, text = edge.ask("GET", "/metrics")
-    told = [line for line in text.splitlines() if line.startswith("order_sync_stream_lag")]
-    assert told == ['order_sync_stream_lag{group="kitchen",stream="deliveries"} 90.0']
+    shown = [line for line in text.splitlines() if line.startswith("order_sync_stream_lag")]
+    assert shown == ['order_sync_stream_lag{group="kitchen",stream="deliveries"} 90.0']
 
 
 def test_without_the_bus_the_other_metrics_are_shown(edge: Edge) -> None:
-    edge.container.bus = Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
+    edge.rebuild(bus=Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries"))
     status, text = edge.ask("GET", "/metrics")
     assert (status, "order_sync_events_unsent 0.0" in text, "order_sync_stream_lag{" in text) == (200, True, False)
 
 
 def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
-    edge.container.breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
-    edge.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
+    breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+    edge.rebuild(breaker=breaker)
+    breaker.report("cervo", CallClass.READ, good=0, bad=5)
     edge.container.database.pause("borzo", "carrier", "HTTP 401", NOW)
     _, text = edge.ask("GET", "/metrics")
-    told = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
-    assert [line for line in told if line.endswith(" 1.0")] == [
+    shown = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
+    assert [line for line in shown if line.endswith(" 1.0")] == [
         'order_sync_carrier_paused{by="carrier",carrier="borzo"} 1.0',
         'order_sync_breaker_open{carrier="cervo",kind="read"} 1.0',
     ]
-    assert len(told) == 10
+    assert len(shown) == 10
 
 
 @pytest.mark.trap("X-15")
 def test_no_log_line_contains_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
     edge.book(TOKEN)
     signed = sign(ORDER_CHANGED)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signed)
         edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, "x"))
         edge.ask("GET", f"/callbacks/cervo/{TOKEN}?driver_name=Ali")
         edge.ask("POST", "/callbacks/cervo/unknown", json.dumps(CERVO).encode())
         for _ in without_tables(edge, tmp_path):
             edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **signed)
-    assert told == [
+    assert logged == [
         {"event": "callback.forged", "carrier": "borzo", "error": "the signature does not fit the body"}
         | {"log_level": "warning"},
         {"event": "callback.forged", "carrier": "cervo", "error": "unknown token", "log_level": "warning"},
