@@ -22,9 +22,9 @@ except ValueError:
 """
 
 
-@pytest.mark.quirk("X-15")
+@pytest.mark.trap("X-15")
 @pytest.mark.parametrize("name", ["token", "Token", "X-DV-Auth-Token", "password", "Phone", "body", "headers"])
-def test_what_nobody_should_find_in_a_log_is_dropped_by_name(name: str) -> None:
+def test_private_keys_are_dropped_by_name(name: str) -> None:
     event = {"event": "x", name: "s3cret", "order_id": "2011"}
     assert drop_private(None, "info", event) == {"event": "x", name: "<dropped>", "order_id": "2011"}
 
@@ -35,8 +35,8 @@ def written(form: str) -> str:
     return done.stderr
 
 
-@pytest.mark.quirk("X-15")
-def test_json_logs_are_one_line_an_event_without_secrets() -> None:
+@pytest.mark.trap("X-15")
+def test_a_json_log_has_one_line_for_each_event_and_no_secret() -> None:
     lines = [json.loads(line) for line in written("json").splitlines()]
     stamps = [line.pop("timestamp") for line in lines]
     trace = lines[2].pop("exception")
@@ -54,7 +54,7 @@ def test_a_traceback_on_a_console_shows_no_local_variables() -> None:
     assert ("ValueError: broken" in text, "s3cret" in text) == (True, False)
 
 
-def test_a_command_that_sets_nothing_up_writes_its_logs_beside_its_output_and_without_secrets() -> None:
+def test_a_command_writes_its_logs_to_standard_error_and_without_secrets() -> None:
     script = SCRIPT.replace('log.setup("INFO", sys.argv[1])', 'print("the output")')
     done = subprocess.run([sys.executable, "-c", script, ""], capture_output=True, text=True, check=True)
     assert done.stdout == "the output\n"

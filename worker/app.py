@@ -1,14 +1,13 @@
 """The Celery app: queues, routes, beat table and process set-up. The only Celery configuration.
 
-A Celery message here is only a hint that something is due: Redis may lose it, and the sweep hands the work out again.
-So no result backend, no ETA, no countdown, no Celery retry: what is to be done later stands in the database.
+A Celery message is only a wake-up task: Redis may lose it, and the sweep enqueues the work again. So there is no result
+backend, no ETA, no countdown and no Celery retry: the database holds what is to be done later.
 """
 
 import faulthandler
 import signal
 import sys
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from celery import Celery, Task, signals
@@ -19,56 +18,43 @@ from worker import log
 from worker.config.settings import Settings, load
 from worker.errors import SettingsError
 from worker.runtime import broker
+from worker.runtime.steps import JournalReader, OrdersReader
 from worker.runtime.watchdog import Watchdog
-from worker.services.crash_recovery import JournalReader
-from worker.services.ingest import OrdersReader, away
+from worker.services.ingest import away
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
-"""Longer than any task (a task waits at most one deadline and its margin); a lost task is swept long before."""
+"""Longer than any task, which takes one deadline and its margin at most. The sweep replaces a lost task much sooner."""
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", "platform", "timers")
-ELSEWHERE = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
-"""Tasks whose queue is not their family's."""
+OTHER_QUEUES = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
+"""Tasks whose queue is not named after their family."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
-
-
-_BACKFILL: dict[str, Any] = {
-    "backfill": {
-        "task": "orders.backfill",
-        "schedule": timedelta(seconds=BACKFILL_SECONDS),
-        "options": {"expires": BACKFILL_SECONDS},
-    },
+TASK_MODULES = ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
+REDIS_OPTIONS: dict[str, Any] = {
+    "visibility_timeout": VISIBILITY_SECONDS,
+    # The messages of a dead worker come back after 10 s; by default kombu looks every 100 s.
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    # Without a socket timeout a half-open connection is never noticed.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 5,  # a silent connection is given up after twice this
+    # No retry_on_timeout: it would send a write twice.
+    "global_keyprefix": KEY_PREFIX,
+    "client_name": "osync",
+    "max_connections": 20,
 }
 
 
-def carrier_queues(account: str) -> tuple[str, str]:
-    """Name an account's two queues: money and reads never wait for each other."""
-    return f"carrier.{account}", f"carrier.{account}.reads"
-
-
-def _queues(settings: Settings) -> list[Queue]:
-    names = [*QUEUES, *(queue for account in settings.accounts for queue in carrier_queues(account))]
-    return [Queue(name, routing_key=name) for name in names]
-
-
-def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:
-    """Find a task's queue by its name; `deliveries.*` and `carriers.*` go to their carrier's."""
-    family, _, verb = name.partition(".")
-    if family in {"deliveries", "carriers"}:
-        money, reads = carrier_queues(args[0])
-        return {"queue": reads if verb == "track" else money}
-    queue = ELSEWHERE.get(name, family)
-    return {"queue": queue} if queue in QUEUES else None
-
-
 class WakeUpTask(Task[Any, Any]):
-    """A task whose trouble with the database or Redis is noted in one line: the sweep hands its work out again."""
+    """A task that logs an outage of the database or Redis in one line: the sweep enqueues its work again."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Do what is due."""
+        """Run the task."""
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
@@ -77,118 +63,142 @@ class WakeUpTask(Task[Any, Any]):
             log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
 
 
-def configure(settings: Settings) -> Celery:
-    """Configure the app for these settings."""
-    broker.install()
-    made: Celery = Celery("order-sync", broker=settings.broker, task_cls=WakeUpTask, set_as_current=True)
-    redis_options: dict[str, Any] = {
-        "visibility_timeout": VISIBILITY_SECONDS,
-        # What a dead worker held comes back after 10 s; by default kombu looks every 100 s.
-        "unacked_restore_interval": 10,
-        "unacked_restore_throttle": 1,
-        # Without a socket timeout a half-open connection is never noticed.
-        "socket_timeout": 5,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "health_check_interval": 5,  # twice this until a connection that went silent is given up
-        # No retry_on_timeout: it would send a write twice.
-        "global_keyprefix": KEY_PREFIX,
-        "client_name": "osync",
-        "max_connections": 20,
-    }
-    made.conf.update(
-        include=[
-            f"tasks.{name}"
-            for name in ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
-        ],
-        broker_transport_options=redis_options if not settings.broker.startswith("amqp") else {},
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # for ever; the default gives up after 100
-        broker_channel_error_retry=True,  # a fail-over's READONLY would otherwise end the worker
-        task_queues=_queues(settings),
-        task_routes=(_route,),
-        task_create_missing_queues=False,
-        # A hint is acknowledged when its task is over, however it ended: the database knows what is still to do.
-        task_acks_late=True,
-        task_acks_on_failure=True,
-        task_acks_on_timeout=True,
-        task_reject_on_worker_lost=False,  # would start a task that kills its worker again and again
-        task_ignore_result=True,
-        result_backend=None,
-        accept_content=["json"],
-        task_serializer="json",
-        enable_utc=True,
-        timezone="UTC",
-        task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.5},
-        # Threads: calls wait in the gateway's loop, engines and clients are shared, and there is no fork to survive.
-        worker_pool="threads",
-        worker_concurrency=settings.worker_concurrency,
-        worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
-        # A create in flight must not be cut off because Redis blinked.
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=max((each.deadline for each in settings.accounts.values()), default=45) + 5,
-        worker_send_task_events=True,  # Flower lives on these
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        beat_schedule={
-            # Two beats are harmless: what a sweep hands out is leased. `expires` keeps ticks from piling up.
-            "sweep": {
-                "task": "timers.sweep",
-                "schedule": timedelta(seconds=SWEEP_SECONDS),
-                "options": {"expires": 5},
-            },
-            "publish": {
-                # Also when nothing is told: the relay is who notices that the bus has lost something.
-                "task": "events.publish",
-                "schedule": timedelta(seconds=AUDIT_SECONDS),
-                "options": {"expires": AUDIT_SECONDS},
-            },
-            "purge": {
-                "task": "maintenance.purge",
-                "schedule": timedelta(seconds=PURGE_SECONDS),
-                "options": {"expires": PURGE_SECONDS},
-            },
-            **(_BACKFILL if settings.ordering.backfill else {}),
-        },
-    )
+def create_app(settings: Settings | None = None) -> Celery:
+    """Build the Celery app, and make it the one that every thread of the process sends through.
+
+    Without settings it reads those of the environment when Celery first needs its configuration.
+    """
+    made: Celery = Celery("order-sync", task_cls=WakeUpTask)
     made.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
-    made.set_default()  # the current app is a thread's own; hints are given from many threads
+    made.on_configure.connect(_set_up)
+    made.add_defaults(lambda: _configuration(settings or _load()))
+    made.set_default()  # Celery's current app belongs to one thread, and tasks are sent from many
     return made
 
 
-@cache
-def _app() -> Celery:
+def carrier_queues(account: str) -> tuple[str, str]:
+    """Return the two queues of an account: calls that change something, and reads, which never delay each other."""
+    return f"carrier.{account}", f"carrier.{account}.reads"
+
+
+# --- configuration ---
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.broker,
+        "include": [f"tasks.{name}" for name in TASK_MODULES],
+        "broker_transport_options": {} if settings.broker.startswith("amqp") else REDIS_OPTIONS,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # for ever; the default gives up after 100
+        "broker_channel_error_retry": True,  # the READONLY of a fail-over would otherwise end the worker
+        "task_queues": _queues(settings),
+        "task_routes": (_route,),
+        "task_create_missing_queues": False,
+        # A message is acknowledged when its task has ended in any way: the database knows what is still to be done.
+        "task_acks_late": True,
+        "task_acks_on_failure": True,
+        "task_acks_on_timeout": True,
+        "task_reject_on_worker_lost": False,  # would start a task that kills its worker again and again
+        "task_ignore_result": True,
+        "result_backend": None,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "enable_utc": True,
+        "timezone": "UTC",
+        "task_publish_retry_policy": {
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
+        },
+        # Threads: calls wait in the gateway's loop, engines and clients are shared, and there is no fork to survive.
+        "worker_pool": "threads",
+        "worker_concurrency": settings.worker_concurrency,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # A create under way must not be cut off by a short outage of Redis.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": max((each.deadline for each in settings.accounts.values()), default=45) + 5,
+        "worker_send_task_events": True,  # Flower shows these
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "beat_schedule": _beat(settings),
+    }
+
+
+def _queues(settings: Settings) -> list[Queue]:
+    names = [*QUEUES, *(queue for account in settings.accounts for queue in carrier_queues(account))]
+    return [Queue(name, routing_key=name) for name in names]
+
+
+def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:
+    """Return a task's queue by its name; `deliveries.*` and `carriers.*` go to a queue of their account."""
+    family, _, action = name.partition(".")
+    if family in {"deliveries", "carriers"}:
+        changes, reads = carrier_queues(args[0])
+        return {"queue": reads if action == "track" else changes}
+    queue = OTHER_QUEUES.get(name, family)
+    return {"queue": queue} if queue in QUEUES else None
+
+
+def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the beat's table. Two beats are harmless, because a sweep leases what it enqueues."""
+    table = {
+        "sweep": _every(SWEEP_SECONDS, "timers.sweep", expires=5),
+        # Also without new events: the relay is what notices that the bus has lost some.
+        "publish": _every(AUDIT_SECONDS, "events.publish", expires=AUDIT_SECONDS),
+        "purge": _every(PURGE_SECONDS, "maintenance.purge", expires=PURGE_SECONDS),
+    }
+    if settings.ordering.backfill:
+        table["backfill"] = _every(BACKFILL_SECONDS, "orders.backfill", expires=BACKFILL_SECONDS)
+    return table
+
+
+def _every(seconds: float, task: str, *, expires: float) -> dict[str, Any]:
+    """Return an entry of the beat's table. Expiry keeps its messages from piling up in front of a stopped worker."""
+    return {"task": task, "schedule": timedelta(seconds=seconds), "options": {"expires": expires}}
+
+
+def _load() -> Settings:
+    """Read the settings; end the process with one message when they cannot work."""
     try:
-        return configure(load())
+        return load()
     except SettingsError as error:
         sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
         raise SystemExit(2) from None
 
 
-def __getattr__(name: str) -> Celery:
-    """Make `app` when it is first asked for, so that a module of ours can be imported without any settings."""
-    if name == "app":
-        return _app()
-    raise AttributeError(name)
+# --- the process ---
 
 
-@signals.setup_logging.connect
-def _log(**_: Any) -> None:
-    read = load()
-    log.setup(read.log_level, read.log_format)
+def _set_up(**_: Any) -> None:
+    """Prepare a process that uses the app. Celery calls this before it reads the configuration."""
+    broker.install()
+    signals.setup_logging.connect(_set_up_logs)
+    signals.worker_ready.connect(_show_threads_on_signal)
+    signals.task_unknown.connect(_log_unusable)
+    signals.task_rejected.connect(_log_unusable)
 
 
-@signals.worker_ready.connect
-def _say_where(**_: Any) -> None:
-    """Let SIGUSR1 show where every thread is; Celery would write down all that they hold, credentials too."""
+def _set_up_logs(**_: Any) -> None:
+    settings = load()
+    log.setup(settings.log_level, settings.log_format)
+
+
+def _show_threads_on_signal(**_: Any) -> None:
+    """Let SIGUSR1 print where every thread is. Celery's own handler would print their variables, credentials too."""
     faulthandler.register(signal.SIGUSR1)
 
 
-def _unusable(sender: Any = None, **what: Any) -> None:  # noqa: ARG001 - Celery passes itself
-    """Note what another program put on our queues: Celery has already taken it off."""
-    log.get(__name__).error("task.unusable", name=what.get("name"), error=type(what.get("exc")).__name__)
+def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - Celery passes itself
+    """Log a message of another program on our queues. Celery has already removed it."""
+    log.get(__name__).error("task.unusable", name=found.get("name"), error=type(found.get("exc")).__name__)
 
 
-signals.task_unknown.connect(_unusable)
-signals.task_rejected.connect(_unusable)
+app = create_app()
+"""The app of `celery --app worker.app`. That command takes an instance, no factory.
+
+The instance costs nothing until it is used: Celery evaluates its configuration when it first needs it, so this module
+can be imported without any settings.
+"""

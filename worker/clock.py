@@ -1,6 +1,6 @@
-"""The clock that every host shares: the database's, carried on between two readings by this machine's own ticks.
+"""The clock that all hosts share: the database's, extrapolated between two readings by this machine's monotonic clock.
 
-Leases are compared between hosts whose wall clocks differ, and a wall clock jumps; a tick never does.
+Leases are compared between hosts whose wall clocks differ and jump. A monotonic clock never jumps.
 """
 
 import threading
@@ -13,22 +13,22 @@ from worker import log
 logger = log.get(__name__)
 Clock = Callable[[], datetime]
 FRESH = 10.0
-"""Seconds after which the database is asked again."""
+"""Seconds between two readings of the database's clock."""
 BOOT_TIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def since_boot() -> float:
-    """Count the seconds since this machine started, with those for which it was suspended where it can tell."""
+    """Return the seconds since this machine started, including its suspensions where the system counts them."""
     return time.clock_gettime(BOOT_TIME)
 
 
 def aside(work: Callable[[], None]) -> None:
-    """Do something in a thread of its own."""
+    """Run work in a thread of its own."""
     threading.Thread(target=work, name="clock", daemon=True).start()
 
 
 class SharedClock:
-    """Tells the database's time. Safe in many threads, and none of them waits for the database after the first time."""
+    """The database's time. Safe in many threads; only the first reading waits for the database."""
 
     def __init__(
         self,
@@ -37,36 +37,36 @@ class SharedClock:
         aside: Callable[[Callable[[], None]], None] = aside,
     ) -> None:
         self._read, self._ticks, self._aside = read, ticks, aside
-        self._asking = threading.Lock()
+        self._reading = threading.Lock()
         self._at_zero: datetime | None = None
         self._next = 0.0
 
     def __call__(self) -> datetime:
-        """Tell the time. Raises what the database raises while it has never been read."""
+        """Return the time. Raises what the database raises until it has been read once."""
         if self._at_zero is None:
             return self._first() + timedelta(seconds=self._ticks())
-        # The lock goes to the thread that asks, and is released there.
-        if self._ticks() >= self._next and self._asking.acquire(blocking=False):
+        # The thread that reads releases the lock.
+        if self._ticks() >= self._next and self._reading.acquire(blocking=False):
             self._aside(self._refresh)
         return self._at_zero + timedelta(seconds=self._ticks())
 
     def _first(self) -> datetime:
-        with self._asking:
-            self._at_zero = self._at_zero or self._ask()
+        with self._reading:
+            self._at_zero = self._at_zero or self._read_at_zero()
             return self._at_zero
 
     def _refresh(self) -> None:
-        """Ask again; a database that is away leaves the last reading to go on."""
+        """Read the database's clock again; during an outage the last reading goes on."""
         try:
-            self._at_zero = self._ask()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the ticks go on
+            self._at_zero = self._read_at_zero()
+        except Exception as error:  # noqa: BLE001 - the last reading goes on after any error
             logger.warning("clock.not_read", error=type(error).__name__)
         finally:
-            self._asking.release()
+            self._reading.release()
 
-    def _ask(self) -> datetime:
-        """Tell what the database's clock showed at tick zero, taking its answer for that of half-way."""
+    def _read_at_zero(self) -> datetime:
+        """Return the database's time at tick zero, as if it had been read half-way through the query."""
         before = self._ticks()
-        self._next = before + FRESH  # also when it does not answer
+        self._next = before + FRESH  # also after a failure
         read = self._read()
         return read - timedelta(seconds=(before + self._ticks()) / 2)

@@ -1,14 +1,14 @@
-"""Few errors, named by what the caller must do.
+"""Few errors, named after what the caller must do.
 
-    SettingsError       stop at the start and say every fault
-    Forged              answer 401, change nothing
+    SettingsError           stop at the start and report every fault
+    Forged                  answer 401 and change nothing
     CarrierError
-    ├── Unavailable     again later, harmless: nothing happened at the carrier
-    │   └── Held        the same, and nobody failed: it is only not our turn
-    │       └── Throttled   the carrier itself said so
-    ├── Uncertain       it may have happened: ask before anything else
-    ├── Refused         never: the carrier, or its documented limits, said no
-    └── Unreadable      never: we do not understand the answer, and nothing depends on it
+    ├── Unavailable         repeat the call later: nothing happened at the carrier
+    │   └── Held            the same, and no failure: we did not send the call
+    │       └── Throttled   the same, and the carrier asked for fewer calls
+    ├── Uncertain           look the order up first: the call may have taken effect
+    ├── Refused             never repeat it: the carrier, or its documented limits, said no
+    └── Unreadable          never repeat it: we do not understand the answer, and nothing depends on it
 
 A class exists only where some `except` treats it differently.
 """
@@ -17,7 +17,7 @@ from schemas.status import Reason
 
 
 class SettingsError(Exception):
-    """Settings that cannot work; the text names every fault."""
+    """Settings that cannot work; the text lists every fault."""
 
 
 class Forged(Exception):
@@ -25,14 +25,14 @@ class Forged(Exception):
 
 
 class CarrierError(Exception):
-    """A call to a carrier that brought no answer we can use."""
+    """A call to a carrier that brought no usable answer."""
 
 
 class Unavailable(CarrierError):
     """Nothing happened at the carrier; the same call may be made again.
 
-    `retry_after` is in seconds, None when the carrier did not say. `account` is true when the whole account is
-    shut out (credentials, contract): then it is paused and no delivery is blamed.
+    `retry_after` is in seconds, None when the carrier gave no time. `account` is true when the carrier rejects the
+    whole account (credentials, contract): then the account is paused, and the delivery has not failed.
     """
 
     def __init__(self, text: str, *, retry_after: float | None = None, account: bool = False) -> None:
@@ -42,19 +42,19 @@ class Unavailable(CarrierError):
 
 
 class Held(Unavailable):
-    """Our own budget holds the call back, or it came too late to be sent; this counts as nobody's failure."""
+    """Our own rate limit held the call back, or it was too late to be sent; it counts as no failure."""
 
 
 class Throttled(Held):
-    """The carrier turned the call away because there were too many: then it is left alone for a while."""
+    """The carrier rejected the call because there were too many: no call goes to it for a while."""
 
 
 class Uncertain(CarrierError):
-    """The call may have taken effect; only a look-up or a person can tell."""
+    """The call may have taken effect; only a look-up or an operator can find out."""
 
 
 class Refused(CarrierError):
-    """The carrier definitely said no, or would: nothing happened and the same call would be refused again."""
+    """The carrier said no, or certainly would: nothing happened, and the same call would be refused again."""
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(text or reason.value)
@@ -63,4 +63,4 @@ class Refused(CarrierError):
 
 
 class Unreadable(CarrierError):
-    """An answer to a harmless question that we cannot read; the state stays as it was."""
+    """An unreadable answer to a harmless call; the state stays as it was."""

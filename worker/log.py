@@ -1,6 +1,6 @@
-"""Logs: one line an event, `noun.past`, everything else a key; on a terminal in colour, elsewhere JSON.
+"""Logs: one line for each event `noun.past_participle`, with everything else as keys; JSON unless on a terminal.
 
-Whatever could be a credential or a person is dropped by name before anything is written.
+Keys that may hold a credential or personal data are dropped by name before anything is written.
 """
 
 import logging
@@ -17,7 +17,7 @@ PRIVATE = frozenset(
 
 
 def drop_private(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace what nobody should find in a log."""
+    """Replace the values of private keys."""
     for name in event:
         if name.lower() in PRIVATE:
             event[name] = "<dropped>"
@@ -25,7 +25,7 @@ def drop_private(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 
 def setup(level: str, form: Literal["console", "json", ""]) -> None:
-    """Send structlog and the standard library's logging to standard error in one form."""
+    """Write the logs of structlog and of the standard library to standard error in one form."""
     console = form == "console" or (not form and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -39,7 +39,7 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
-    # A plain traceback: the coloured one prints local variables, and so secrets and addresses.
+    # A plain traceback: the coloured one prints local variables, which may be secrets and addresses.
     coloured = structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=structlog.dev.plain_traceback)
     last: Any = coloured if console else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
@@ -56,17 +56,17 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These write a line for every task or request; ours say more.
+    # These log every task or request; our own lines hold more.
     for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 
 def get(name: str) -> Any:
-    """Give a logger."""
+    """Return a logger."""
     return structlog.get_logger(name)
 
 
-# A command never sets its logs up: what it has to say beside its output goes to standard error, as `setup` would.
+# Commands never call `setup`. Their logs go to standard error as well, apart from their output.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

@@ -10,11 +10,11 @@ from worker.bus import streams
 from worker.bus.streams import GROUP, Bus
 
 
-def test_a_server_that_answers_is_answered_for(made: Bus) -> None:
-    made.ping()
+def test_a_server_that_responds_passes_the_check(bus: Bus) -> None:
+    bus.ping()
 
 
-def test_a_server_that_is_away_is_told_at_once() -> None:
+def test_an_unreachable_server_fails_the_check() -> None:
     server = fakeredis.FakeServer()
     server.connected = False
     with pytest.raises(redis.ConnectionError):
@@ -22,7 +22,7 @@ def test_a_server_that_is_away_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere/redis.sock"])
-def test_a_connection_to_nowhere_ends_at_once(url: str) -> None:
+def test_a_connection_without_a_server_fails_at_once(url: str) -> None:
     with streams.connect(url) as client, pytest.raises(redis.ConnectionError):
         client.ping()
 
@@ -42,20 +42,20 @@ def test_a_connection_to_nowhere_ends_at_once(url: str) -> None:
         ),
     ],
 )
-def test_settings_that_lose_messages_are_named(
+def test_settings_that_lose_messages_are_reported(
     embedded_redis: Callable[..., AbstractContextManager[str]], options: dict[str, str], faults: list[str]
 ) -> None:
     with embedded_redis(**options) as url, streams.connect(url) as client:
         assert Bus(client, orders="o", events="e").faults() == faults
 
 
-def test_a_server_that_hides_its_settings_has_no_faults_to_name(made: Bus) -> None:
+def test_a_server_that_hides_its_settings_has_no_known_faults(bus: Bus) -> None:
     class Managed(redis.Redis):
         def config_get(self, *_args: Any, **_more: Any) -> Any:
             raise redis.ResponseError("unknown command 'CONFIG'")
 
-    assert Bus(Managed(), orders=made.orders, events=made.events).faults() == []
+    assert Bus(Managed(), orders=bus.orders, events=bus.events).faults() == []
 
 
-def test_our_group_is_the_one_that_the_contract_names() -> None:
+def test_the_consumer_group_has_its_published_name() -> None:
     assert GROUP == "order-sync"

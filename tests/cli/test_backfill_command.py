@@ -1,6 +1,6 @@
 """`order-sync backfill`: on a real server of the sandbox, with a Redis for the platform's budget."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 
-import worker.app
 from tests.web.edge import ENVIRONMENT
 from worker import cli, container
 from worker.cli import platform
@@ -25,13 +24,12 @@ def command(
     tmp_path: Path,
     sqlite_url: str,
     redis_url: str,
-) -> Iterator[Command]:
+) -> Command:
     monkeypatch.chdir(tmp_path)
     ordering = {"ORDERING__BASE_URL": "http://127.0.0.1:1", "ORDERING__API_KEY": "sandbox-ordering-key"}
     variables = {**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, **ordering}
     for name, value in variables.items():
         monkeypatch.setenv(f"ORDER_SYNC_{name}", value)
-    worker.app._app.cache_clear()
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         capfd.readouterr()
@@ -43,8 +41,7 @@ def command(
         captured = capfd.readouterr()
         return int(ended.value.code or 0), captured.out.splitlines(), captured.err
 
-    yield run
-    worker.app._app.cache_clear()
+    return run
 
 
 def seed(sandbox: str, *orders: dict[str, Any]) -> None:

@@ -27,10 +27,9 @@ from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
 from worker.domain.lifecycle.surplus import duplicate_id
 from worker.errors import Refused, Uncertain
-from worker.http.call import Operation
+from worker.http.call import CallClass, Operation
 from worker.local.demo.orders import MALFORMED, placed
 from worker.local.supervisor import hold
-from worker.resilience.circuit_breaker import CallClass
 from worker.services.ingest import take_in
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -88,13 +87,11 @@ def close() -> None:
 @pytest.fixture
 def operator(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, sqlite_url: str
-) -> Iterator[Operator]:
+) -> Operator:
     monkeypatch.chdir(tmp_path)
     made = Operator(monkeypatch, capfd)
     made.set(**{**ENVIRONMENT, "DATABASE_URL": sqlite_url, "REDIS_URL": NOBODY})
-    worker.app._app.cache_clear()
-    yield made
-    worker.app._app.cache_clear()
+    return made
 
 
 @pytest.fixture
@@ -110,7 +107,7 @@ def orders(operator: Operator, redis_url: str, prefix: str) -> Iterator[Callable
 @pytest.fixture
 def house(operator: Operator) -> Iterator[Container]:  # noqa: ARG001 - its variables are the settings
     made = Container(load(), clock=lambda: NOW)
-    worker.app.configure(made.settings)
+    worker.app.create_app(made.settings)
     yield made
     made.database.close()
 

@@ -43,7 +43,7 @@ def write(name: str, text: str) -> str:
 # --- defaults ---
 
 
-def test_without_any_setting_everything_has_its_default() -> None:
+def test_every_setting_has_a_default() -> None:
     assert load({"PATH": "/bin", "HOME": "/nowhere"}).model_dump() == {
         "database_url": "sqlite:///var/order-sync.db",
         "redis_url": "",
@@ -66,7 +66,7 @@ def test_without_any_setting_everything_has_its_default() -> None:
     }
 
 
-def test_the_platform_s_defaults_are_the_documented_ones() -> None:
+def test_the_platform_has_the_documented_defaults() -> None:
     documented = {
         "base_url": "",
         "api_key": SecretStr(""),
@@ -178,7 +178,7 @@ def test_every_setting_can_be_a_variable() -> None:
     )
 
 
-def test_a_file_may_hold_the_same_settings_and_a_variable_wins() -> None:
+def test_a_variable_overrides_the_same_setting_in_the_file() -> None:
     write("order-sync.toml", 'log_level = "DEBUG"\nevents_keep = 7\n[ordering]\nwrite = [22]\napp_id = "shop"\n')
     settings = read(LOG_LEVEL="ERROR", ORDERING__APP_ID="counter")
     told = (settings.log_level, settings.events_keep, settings.ordering.write, settings.ordering.app_id)
@@ -186,25 +186,25 @@ def test_a_file_may_hold_the_same_settings_and_a_variable_wins() -> None:
 
 
 @pytest.mark.parametrize("gate", ["placed", "accepted", "ready"])
-@pytest.mark.quirk("O-20")
-def test_a_deployment_says_when_an_order_is_dispatched(gate: str) -> None:
+@pytest.mark.trap("O-20")
+def test_a_deployment_chooses_when_an_order_is_dispatched(gate: str) -> None:
     assert read(ORDERING__GATE=gate).ordering.gate == gate
 
 
-def test_looking_for_missed_orders_needs_a_platform_to_ask() -> None:
+def test_back_fill_needs_the_platform_s_address() -> None:
     with pytest.raises(SettingsError) as caught:
         read(ORDERING__BACKFILL="true")
     assert str(caught.value) == "ordering: backfill needs base_url"
     assert read(ORDERING__BACKFILL="true", ORDERING__BASE_URL="https://api.example").ordering.backfill
 
 
-def test_another_file_can_be_named() -> None:
+def test_a_variable_names_another_settings_file() -> None:
     write("order-sync.toml", "events_keep = 1")
     assert read(CONFIG=write("other.toml", "events_keep = 2")).events_keep == 2
 
 
 @pytest.mark.parametrize("name", ["deliverit-odense", "deliverit_odense", "DeliverIt-Odense", "DELIVERIT_ODENSE"])
-def test_an_account_has_one_name_however_a_file_and_a_variable_write_it(name: str) -> None:
+def test_an_account_has_one_name_in_every_spelling(name: str) -> None:
     write("order-sync.toml", f'[carriers.{name}]\nkind = "deliverit"\nusername = "from file"\npassword = "from file"\n')
     (account,) = read(CARRIERS__DELIVERIT_ODENSE__PASSWORD="from variable").accounts.items()
     assert account == (
@@ -215,23 +215,23 @@ def test_an_account_has_one_name_however_a_file_and_a_variable_write_it(name: st
     )
 
 
-def test_one_account_may_stand_under_two_spellings_of_a_file() -> None:
+def test_a_file_may_spell_one_account_in_two_ways() -> None:
     write("order-sync.toml", '[carriers.cervo-x]\nkind = "cervo"\n[carriers.cervo_x]\ntoken = "t"\n')
     assert load({}).accounts == {"cervo-x": CervoAccount(name="cervo-x", kind="cervo", token=SecretStr("t"))}
 
 
-def test_a_secret_may_stand_in_a_file_of_its_own() -> None:
+def test_a_secret_may_be_in_a_file_of_its_own() -> None:
     account = read(CARRIERS__BORZO__TOKEN_FILE=write("token", f"{SECRET}\n")).accounts["borzo"]
     assert account == BorzoAccount(name="borzo", kind="borzo", token=SecretStr(SECRET))
 
 
-def test_a_settings_file_may_name_a_file_with_a_secret() -> None:
+def test_a_settings_file_may_name_the_file_of_a_secret() -> None:
     write("token", SECRET)
     write("order-sync.toml", '[carriers.cervo]\ntoken_file = "token"\n')
     assert load({}).accounts == {"cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr(SECRET))}
 
 
-def test_a_variable_wins_over_a_file_s_secret() -> None:
+def test_a_secret_s_file_in_a_variable_overrides_the_settings_file() -> None:
     write("token", "from a file of its own")
     write("order-sync.toml", '[carriers.cervo]\ntoken = "from file"\n')
     accounts = read(CARRIERS__CERVO__TOKEN_FILE="token").accounts
@@ -241,7 +241,7 @@ def test_a_variable_wins_over_a_file_s_secret() -> None:
 # --- what is refused ---
 
 
-def test_every_fault_is_named_at_once_and_no_value_with_it() -> None:
+def test_every_fault_is_reported_at_once_without_any_value() -> None:
     told = faults(
         DATABASE_URL=f"mysql://root:{SECRET}@db/x",
         BUS_URL=f"amqp://guest:{SECRET}@queue",
@@ -282,36 +282,36 @@ def test_every_fault_is_named_at_once_and_no_value_with_it() -> None:
             "ordering.write.1: Input should be a valid integer, unable to parse string as an integer",
             "carriers.cervo.token_file: the file cannot be read (No such file or directory)",
             f"carriers.cervo.rate: String should match pattern '{RATE}'",
-            "carriers.borzo.base_url: is plain http; set ALLOW_HTTP=true beside it if that is meant",
+            "carriers.borzo.base_url: is plain http; set ALLOW_HTTP=true for this account to allow it",
             "carriers.borzo.token: must be set",
             "carriers.borzo.typo: there is no such setting",
             "carriers.fax: KIND must be one of borzo, cervo, deliverit",
-            "carriers.ordering: is no name for an account: letters, digits and - make one, and `ordering` is taken",
+            "carriers.ordering: is no account name: use letters, digits and -; `ordering` is reserved",
             "carriers.deliverit: must be a table of settings",
         ]
     )
 
 
-def test_a_value_in_the_place_of_a_table_is_refused() -> None:
+def test_a_value_in_the_place_of_a_table_is_rejected() -> None:
     assert faults(ORDERING="x", ORDERING__GATE="ready") == [
-        "ORDER_SYNC_ORDERING__GATE: one of its tables is set to a value by another variable",
+        "ORDER_SYNC_ORDERING__GATE: another variable sets one of its tables to a value",
         "ordering: Input should be a valid dictionary or instance of Ordering",
     ]
 
 
-def test_a_list_of_carriers_is_no_table_of_them() -> None:
+def test_a_list_of_carriers_is_rejected() -> None:
     write("order-sync.toml", "carriers = []")
     assert faults() == ["carriers: Input should be a valid dictionary"]
 
 
 @pytest.mark.parametrize("name", ["a b", "ä", "-x", "x/y", "a" * 65, "ordering", "Ordering"])
-def test_an_account_s_name_is_good_in_a_path_and_in_a_queue_s_name(name: str) -> None:
+def test_an_account_name_fits_into_a_path_and_a_queue_name(name: str) -> None:
     write("order-sync.toml", f'[carriers."{name}"]\nkind = "cervo"\ntoken = "t"\n')
     (fault,) = faults()
-    assert fault.endswith("is no name for an account: letters, digits and - make one, and `ordering` is taken")
+    assert fault.endswith("is no account name: use letters, digits and -; `ordering` is reserved")
 
 
-@pytest.mark.quirk("C-01", "D-01")
+@pytest.mark.trap("C-01", "D-01")
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
@@ -326,8 +326,8 @@ def test_an_account_s_name_is_good_in_a_path_and_in_a_queue_s_name(name: str) ->
         ("https://carrier.example\n", "must be an origin, such as https://example.com"),
         ("", "must be an origin, such as https://example.com"),
         ("https://carrier.example:99999", "Port out of range 0-65535"),
-        ("http://carrier.example", "is plain http; set ALLOW_HTTP=true beside it if that is meant"),
-        ("http://127.0.0.1.carrier.example", "is plain http; set ALLOW_HTTP=true beside it if that is meant"),
+        ("http://carrier.example", "is plain http; set ALLOW_HTTP=true for this account to allow it"),
+        ("http://127.0.0.1.carrier.example", "is plain http; set ALLOW_HTTP=true for this account to allow it"),
     ],
 )
 def test_a_base_url_is_an_origin_with_tls(url: str, fault: str) -> None:
@@ -344,15 +344,15 @@ def test_a_base_url_is_an_origin_with_tls(url: str, fault: str) -> None:
         ("https://carrier.example:8443", ""),
     ],
 )
-def test_plain_http_is_for_loopback_or_for_those_who_mean_it(url: str, allow: str) -> None:
+def test_plain_http_is_for_loopback_unless_it_is_allowed(url: str, allow: str) -> None:
     meant = {"CARRIERS__CERVO__ALLOW_HTTP": allow, "ORDERING__ALLOW_HTTP": allow} if allow else {}
     settings = read(**CERVO, **meant, CARRIERS__CERVO__BASE_URL=url, ORDERING__BASE_URL=url)
     assert (settings.accounts["cervo"].base_url, settings.ordering.base_url) == (url, url)
 
 
-def test_the_platform_s_plain_http_is_refused_like_a_carrier_s() -> None:
+def test_plain_http_to_the_platform_is_rejected_like_that_to_a_carrier() -> None:
     assert faults(ORDERING__BASE_URL="http://api.example") == [
-        "ordering.base_url: is plain http; set ALLOW_HTTP=true beside it if that is meant"
+        "ordering.base_url: is plain http; set ALLOW_HTTP=true for this account to allow it"
     ]
 
 
@@ -361,12 +361,12 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
     assert faults(WEB_ADDRESS=address) == ["web_address: must be HOST:PORT, such as 127.0.0.1:8000"]
 
 
-@pytest.mark.quirk("X-07")
-def test_flower_is_open_to_others_only_with_a_password() -> None:
+@pytest.mark.trap("X-07")
+def test_flower_listens_beyond_loopback_only_with_a_password() -> None:
     assert read(FLOWER_ADDRESS="0.0.0.0:5555", PASSWORD="p").flower_address == "0.0.0.0:5555"
 
 
-def test_a_named_file_must_exist_and_be_toml() -> None:
+def test_a_named_settings_file_must_exist_and_be_toml() -> None:
     assert faults(CONFIG="nowhere.toml") == ["nowhere.toml: No such file or directory"]
     assert faults(CONFIG=write("bad.toml", "= 1"))[0].startswith("bad.toml: Invalid statement")
     Path("latin.toml").write_bytes(b'log_level = "\xe9"')
@@ -380,7 +380,7 @@ def test_a_secret_s_file_must_be_text() -> None:
     )
 
 
-@pytest.mark.quirk("X-15")
+@pytest.mark.trap("X-15")
 def test_no_secret_shows_when_settings_are_printed() -> None:
     settings = read(
         DATABASE_URL=f"postgresql://u:{SECRET}@db/x",
@@ -401,7 +401,7 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
 # --- Redis ---
 
 
-def test_broker_and_bus_are_the_redis_unless_they_are_set() -> None:
+def test_broker_and_bus_default_to_redis() -> None:
     one = read(REDIS_URL="redis://one")
     own = read(REDIS_URL="redis://one", BROKER_URL="amqp://two", BUS_URL="redis://three")
     assert [(each.redis, each.broker, each.bus) for each in (one, own)] == [
@@ -410,12 +410,12 @@ def test_broker_and_bus_are_the_redis_unless_they_are_set() -> None:
     ]
 
 
-def test_a_unix_socket_is_spelt_in_kombu_s_way_for_the_broker() -> None:
+def test_the_broker_gets_kombu_s_spelling_of_a_unix_socket() -> None:
     settings = read(REDIS_URL="unix:///run/redis.sock?db=1")
     assert (settings.broker, settings.bus) == ("redis+socket:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1")
 
 
-def test_without_a_redis_the_one_that_up_left_behind_is_used() -> None:
+def test_without_a_setting_the_redis_that_up_has_started_is_used() -> None:
     with pytest.raises(SettingsError, match=re.escape("set it, or start everything with `order-sync up`")):
         _ = read().redis
     Path("var").mkdir()
@@ -446,16 +446,16 @@ def test_the_store_directory_is_read_from_the_file_that_is_named() -> None:
     assert settings.stores() == {"17": Store(store_id="17", **fields)}
 
 
-def test_a_store_has_its_minutes_by_default() -> None:
+def test_a_store_has_default_minutes() -> None:
     store = read_stores(Path(write("shops.toml", STORE)))["17"]
     assert (store.lead_minutes, store.prep_minutes, store.travel_minutes) == (30, 15, 15)
 
 
-def test_an_absent_directory_is_an_empty_one() -> None:
+def test_a_missing_directory_is_empty() -> None:
     assert read().stores() == {}
 
 
-def test_every_fault_of_every_store_is_named_at_once() -> None:
+def test_every_fault_of_every_store_is_reported_at_once() -> None:
     bad = STORE.replace("Europe/Copenhagen", "Odense").replace('country = "DK"', 'country = "Denmark"\nfax = 1')
     other = STORE.replace("stores.17", "stores.18").replace("55.3957969", "91").replace('"deliverit", "borzo"', "")
     with pytest.raises(SettingsError) as raised:
@@ -470,25 +470,25 @@ def test_every_fault_of_every_store_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "stores = 1", "[stores]\n17 = 3", "[[stores]]\nname = 'x'", "[shops.17]\n"])
-def test_what_is_no_directory_is_refused(text: str) -> None:
+def test_a_file_without_store_tables_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError, match=re.escape("shops.toml: a store directory holds [stores.<id>] tables")):
         read_stores(Path(write("shops.toml", text)))
 
 
-def test_a_directory_that_cannot_be_read_is_refused() -> None:
+def test_an_unreadable_directory_is_rejected() -> None:
     Path("folder").mkdir()
     with pytest.raises(SettingsError, match="folder: Is a directory"):
         read_stores(Path("folder"))
 
 
-@pytest.mark.quirk("O-13", "O-19")
+@pytest.mark.trap("O-13", "O-19")
 @pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24, 26])
-def test_a_status_that_is_not_ours_to_write_is_refused(code: int) -> None:
+def test_a_status_that_is_never_written_is_rejected(code: int) -> None:
     assert faults(ORDERING__WRITE=f"22,{code}") == [
-        f"ordering.write: {code} cannot be written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 can"
+        f"ordering.write: {code} is never written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 are"
     ]
 
 
-def test_every_status_that_may_be_written_can_be_named_and_none_at_all() -> None:
+def test_any_writable_status_may_be_listed_and_the_list_may_be_empty() -> None:
     assert read(ORDERING__WRITE="3,6,8,9,10,11,12,19,22,23,25").ordering.write == WRITABLE
     assert read(ORDERING__WRITE="").ordering.write == frozenset()

@@ -1,4 +1,4 @@
-"""A local server that treats each connection as a script says, and remembers what reached it."""
+"""A local server that runs a script for each connection, and records the requests."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ SAFETY_SECONDS = 5.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-class Talk:
+class Conversation:
     """One connection, from the server's side."""
 
     def __init__(self, server: "Misbehaving", connection: socket.socket) -> None:
@@ -41,21 +41,21 @@ class Talk:
         return True
 
     def hang(self) -> None:
-        """Say nothing until the client has gone."""
+        """Send nothing until the client has gone."""
         with contextlib.suppress(OSError):
             while self._connection.recv(65536):
                 pass
 
     def pause(self) -> None:
-        """Let a moment pass, on the server's side."""
+        """Wait a moment, on the server's side."""
         self.server.closing.wait(0.02)
 
 
-Script = Callable[[Talk], object]
+Script = Callable[[Conversation], object]
 
 
 class Misbehaving:
-    """What a test holds in its hands: the address, the number of connections and the requests as they came."""
+    """The server: its address, the number of connections and the requests as they came."""
 
     def __init__(self, script: Script) -> None:
         self.requests: list[bytes] = []
@@ -67,7 +67,7 @@ class Misbehaving:
             def handle(self) -> None:
                 outer.connections += 1
                 self.request.settimeout(SAFETY_SECONDS)
-                script(Talk(outer, self.request))
+                script(Conversation(outer, self.request))
 
         class Server(socketserver.ThreadingTCPServer):
             request_queue_size = 128
@@ -87,57 +87,57 @@ class Misbehaving:
 
 
 def answering(reply: bytes) -> Script:
-    """Answer every request in the same way."""
+    """Send the same reply to every request."""
 
-    def script(talk: Talk) -> None:
-        while talk.read():
-            talk.send(reply)
+    def script(conversation: Conversation) -> None:
+        while conversation.read():
+            conversation.send(reply)
 
     return script
 
 
-def closing_before_reading(_talk: Talk) -> None:
-    """Hang up at once."""
+def closing_before_reading(_conversation: Conversation) -> None:
+    """Close at once."""
 
 
-def closing_after_reading(talk: Talk) -> None:
-    """Hang up once the request has been read."""
-    talk.read()
+def closing_after_reading(conversation: Conversation) -> None:
+    """Close after reading the request."""
+    conversation.read()
 
 
-def hanging(talk: Talk) -> None:
-    """Read the request and say nothing."""
-    talk.read()
-    talk.hang()
+def hanging(conversation: Conversation) -> None:
+    """Read the request and send nothing."""
+    conversation.read()
+    conversation.hang()
 
 
 def hanging_after(reply: bytes) -> Script:
-    """Answer with only this, and go silent."""
+    """Send only this, and keep the connection open."""
 
-    def script(talk: Talk) -> None:
-        talk.read()
-        talk.send(reply)
-        talk.hang()
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.send(reply)
+        conversation.hang()
 
     return script
 
 
 def closing_after(reply: bytes) -> Script:
-    """Answer with this, and hang up."""
+    """Send this, and close."""
 
-    def script(talk: Talk) -> None:
-        talk.read()
-        talk.send(reply)
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.send(reply)
 
     return script
 
 
-def dripping(talk: Talk) -> None:
-    """Answer a byte at a time, for ever: no single read ever times out."""
-    talk.read()
-    talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
-    while talk.send(b".") and not talk.server.closing.is_set():
-        talk.pause()
+def dripping(conversation: Conversation) -> None:
+    """Send a byte at a time, for ever, so that no single read times out."""
+    conversation.read()
+    conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while conversation.send(b".") and not conversation.server.closing.is_set():
+        conversation.pause()
 
 
 @pytest.fixture

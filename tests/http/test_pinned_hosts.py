@@ -1,4 +1,4 @@
-"""Whatever a carrier, a database or an operator says, every request goes to the account's own origin (I11)."""
+"""Every request goes to the account's own origin, whatever a carrier, the database or an operator says (I11)."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.carriers.sample import CODECS, NOW, booking
 from worker.carriers.port import AttemptView, Carrier, Observation
 from worker.errors import CarrierError
 from worker.http.call import Call, Reply
-from worker.http.gateway import _request
+from worker.http.gateway import build_request
 
 HOSTS = (
     "https://evil.example",
@@ -48,7 +48,7 @@ TEXT = st.one_of(
         st.sampled_from(ENDS),
     ),
 )
-REMEMBERED = ("accept", "deny", "cancel", "company", "point_id", "delivery_id", "order_id")
+STORED_KEYS = ("accept", "deny", "cancel", "company", "point_id", "delivery_id", "order_id")
 
 
 def attempt_of(codec: Carrier, ref: str | None, refs: Mapping[str, str]) -> AttemptView:
@@ -69,8 +69,8 @@ def attempt_of(codec: Carrier, ref: str | None, refs: Mapping[str, str]) -> Atte
 
 
 def calls_of(codec: Carrier, attempt: AttemptView) -> Iterator[Call]:
-    """Every call that this attempt can ever cause."""
-    asked: tuple[Callable[[], Call | list[Call] | None], ...] = (
+    """Yield every call that this attempt can cause."""
+    builders: tuple[Callable[[], Call | list[Call] | None], ...] = (
         lambda: codec.book(booking(), NOW),
         lambda: codec.track([attempt], NOW),
         lambda: codec.find([attempt], NOW),
@@ -79,18 +79,18 @@ def calls_of(codec: Carrier, attempt: AttemptView) -> Iterator[Call]:
         lambda: codec.cancel(attempt, NOW, allow_paid=True),
         codec.probe,
     )
-    for ask in asked:
+    for build in builders:
         try:
-            said = ask()
+            built = build()
         except CarrierError:
             continue
-        yield from said if isinstance(said, list) else [said] if said else []
+        yield from built if isinstance(built, list) else [built] if built else []
 
 
-def strayed(codec: Carrier, attempt: AttemptView) -> list[str]:
-    """The addresses that are not on the account's origin, or not a plain path below its API."""
+def foreign_urls(codec: Carrier, attempt: AttemptView) -> list[str]:
+    """Return the URLs that are not on the account's origin, or that leave its path upwards."""
     origin = httpx.URL(codec.account.base_url)
-    urls = [_request(codec.account, call, None).url for call in calls_of(codec, attempt)]
+    urls = [build_request(codec.account, call, None).url for call in calls_of(codec, attempt)]
     return [str(url) for url in urls if _origin(url) != _origin(origin) or b".." in url.raw_path.split(b"?")[0]]
 
 
@@ -98,33 +98,35 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
     return url.scheme, url.host, url.port, url.userinfo
 
 
-@pytest.mark.fault("F-33")
-@pytest.mark.quirk("X-10")
-@given(ref=st.none() | TEXT, refs=st.dictionaries(st.sampled_from(REMEMBERED), TEXT))
+@pytest.mark.trap("X-10")
+@settings(deadline=None)
+@given(ref=st.none() | TEXT, refs=st.dictionaries(st.sampled_from(STORED_KEYS), TEXT))
 @pytest.mark.parametrize("carrier", CODECS)
-def test_no_memory_of_an_attempt_leads_a_request_astray(carrier: str, ref: str | None, refs: Mapping[str, str]) -> None:
+def test_no_stored_state_of_an_attempt_leads_a_request_to_another_origin(
+    carrier: str, ref: str | None, refs: Mapping[str, str]
+) -> None:
     codec = CODECS[carrier]
-    assert strayed(codec, attempt_of(codec, ref, refs)) == []
+    assert foreign_urls(codec, attempt_of(codec, ref, refs)) == []
 
 
-def _learnt(codec: Carrier, reply: Reply) -> AttemptView:
-    """What is remembered after a reply to a create: the engine keeps `ref` and merges `refs`."""
+def _attempt_after(codec: Carrier, reply: Reply) -> AttemptView:
+    """Return the attempt after a reply to a create: its reference and its codec state are stored."""
     try:
-        seen = codec.read_booking(booking(), reply, NOW).observation
+        found = codec.read_booking(booking(), reply, NOW).observation
     except CarrierError:
-        seen = Observation(None, None)
-    return replace(attempt_of(codec, seen.ref, seen.codec_state), state=str(seen.status or "submit_unknown"))
+        found = Observation(None, None)
+    return replace(attempt_of(codec, found.ref, found.codec_state), state=str(found.status or "submit_unknown"))
 
 
-@pytest.mark.fault("F-33")
-@pytest.mark.quirk("D-02", "X-10")
+@pytest.mark.trap("D-02", "X-10")
+@settings(deadline=None)
 @given(accept=TEXT, deny=TEXT, cancel=TEXT, order_id=TEXT, push=st.booleans())
 @pytest.mark.parametrize("carrier", ["form", "json"])
-def test_no_link_of_deliverits_leads_a_request_astray(
+def test_no_link_from_deliverit_leads_a_request_to_another_origin(
     carrier: str, accept: str, deny: str, cancel: str, order_id: str, *, push: bool
 ) -> None:
     codec = CODECS[carrier]
-    said = {
+    document = {
         "DeliverItOpen": True,
         "order_driver": True,
         "push": push,
@@ -134,28 +136,37 @@ def test_no_link_of_deliverits_leads_a_request_astray(
         "denyUrl": deny,
         "cancelUrl": cancel,
     }
-    attempt = _learnt(codec, Reply(201, json.dumps(said).encode()))
-    assert strayed(codec, attempt) == []
+    attempt = _attempt_after(codec, Reply(201, json.dumps(document).encode()))
+    assert foreign_urls(codec, attempt) == []
 
 
+@settings(deadline=None)
 @given(body=TEXT.map(lambda text: text.encode("utf-8", "replace")))
-def test_no_id_of_cervos_leads_a_request_astray(body: bytes) -> None:
+def test_no_id_from_cervo_leads_a_request_to_another_origin(body: bytes) -> None:
     codec = CODECS["cervo"]
-    assert strayed(codec, _learnt(codec, Reply(200, body))) == []
+    assert foreign_urls(codec, _attempt_after(codec, Reply(200, body))) == []
 
 
+@settings(deadline=None)
 @given(order_id=TEXT | st.integers())
-def test_no_order_of_borzos_leads_a_request_astray(order_id: str | int) -> None:
+def test_no_order_from_borzo_leads_a_request_to_another_origin(order_id: str | int) -> None:
     codec = CODECS["borzo"]
     body = json.dumps({"is_successful": True, "order": {"order_id": order_id, "status": "new", "points": []}})
-    assert strayed(codec, _learnt(codec, Reply(200, body.encode()))) == []
+    assert foreign_urls(codec, _attempt_after(codec, Reply(200, body.encode()))) == []
 
 
-@pytest.mark.quirk("D-02", "X-10")
-def test_what_can_be_made_of_a_link_elsewhere_is_a_request_at_home() -> None:
-    said = {"DeliverItOpen": True, "order_driver": True, "push": False, "time": "18:20", "acceptUrl": "", "denyUrl": ""}
+@pytest.mark.trap("D-02", "X-10")
+def test_a_link_to_another_host_becomes_a_request_to_the_account_s_origin() -> None:
+    document = {
+        "DeliverItOpen": True,
+        "order_driver": True,
+        "push": False,
+        "time": "18:20",
+        "acceptUrl": "",
+        "denyUrl": "",
+    }
     link = "https://evil.example/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"
     codec = CODECS["form"]
-    attempt = _learnt(codec, Reply(201, json.dumps({**said, "cancelUrl": link}).encode()))
-    request = _request(codec.account, codec.cancel(attempt, NOW, allow_paid=True), None)
+    attempt = _attempt_after(codec, Reply(201, json.dumps({**document, "cancelUrl": link}).encode()))
+    request = build_request(codec.account, codec.cancel(attempt, NOW, allow_paid=True), None)
     assert request.url == "https://butik.deliverit.dk/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"

@@ -1,4 +1,4 @@
-"""What is no Celery message costs the worker nothing but a line in its log."""
+"""An entry of a queue that is no Celery message costs the worker a line in its log and nothing else."""
 
 import json
 from base64 import b64encode
@@ -36,7 +36,7 @@ FOREIGN = {
     "a body that is no base64": envelope(body="\u00e9"),
     "a tag that is no text": envelope(properties={**TAG, "delivery_tag": [1]}),
 }
-"""What can be put on a list that kombu cannot deliver."""
+"""Entries of a queue that kombu cannot deliver."""
 
 
 @pytest.fixture
@@ -56,47 +56,47 @@ def dropped(connection: Connection) -> int:
 
 
 def left(server: redis.Redis) -> list[bytes]:
-    """Name what is left on the server of anybody's messages."""
+    """Return the keys of messages that are left on the server."""
     kept = cast("list[bytes]", server.keys(f"{PREFIX}*"))
     return [key for key in kept if b"_kombu" not in key]
 
 
-class Deaf:
-    """A consumer that goes wrong at what it is told, unless it is `good`."""
+class Fragile:
+    """A consumer that fails with every message but a `good` one."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
 
     def __call__(self, message: Any) -> None:
         if message.headers != {"task": "good"}:
             raise KeyError("id")
-        self.heard.append(message.headers)
+        self.received.append(message.headers)
         message.ack()
 
 
 def consume(server: redis.Redis, *messages: bytes) -> list[Any]:
-    """Put messages and then a good one on a queue, and consume until that has come."""
+    """Put messages and then a good one on a queue, and consume until the good one has come."""
     server.rpush(f"{PREFIX}q", *reversed([*messages, envelope(headers={"task": "good"})]))
-    deaf = Deaf()
-    with connect(server) as connection, Consumer(connection, [Queue("q", routing_key="q")], on_message=deaf):
-        while not deaf.heard:
+    consumer = Fragile()
+    with connect(server) as connection, Consumer(connection, [Queue("q", routing_key="q")], on_message=consumer):
+        while not consumer.received:
             connection.drain_events(timeout=5)
-        return [deaf.heard, dropped(connection)]
+        return [consumer.received, dropped(connection)]
 
 
 @pytest.mark.fault("F-48")
 @pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
-def test_what_cannot_be_delivered_is_dropped_and_the_next_message_comes(server: redis.Redis, foreign: bytes) -> None:
+def test_an_entry_that_is_no_message_is_dropped_and_the_next_message_comes(server: redis.Redis, foreign: bytes) -> None:
     assert consume(server, foreign) == [[{"task": "good"}], 1]
     assert left(server) == []
 
 
-def test_what_its_consumer_cannot_take_never_comes_back(server: redis.Redis) -> None:
+def test_a_message_that_breaks_its_consumer_never_comes_back(server: redis.Redis) -> None:
     assert consume(server, envelope(headers={"task": "known"})) == [[{"task": "good"}], 1]
     assert left(server) == []
 
 
-def test_a_broken_connection_is_kombu_s_own_affair(server: redis.Redis) -> None:
+def test_a_broken_connection_is_left_to_kombu(server: redis.Redis) -> None:
     def gone(_message: Any) -> None:
         raise redis.ConnectionError("gone")
 
@@ -108,11 +108,11 @@ def test_a_broken_connection_is_kombu_s_own_affair(server: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://x", "rediss://x", "redis+socket:///x.sock"])
-def test_every_spelling_of_redis_goes_this_way(url: str) -> None:
+def test_every_url_of_redis_uses_this_transport(url: str) -> None:
     broker.install()
     assert Connection(url).get_transport_cls() is broker.Transport
 
 
-def test_another_broker_is_left_alone() -> None:
+def test_another_broker_uses_its_own_transport() -> None:
     broker.install()
     assert Connection("memory://").get_transport_cls() is not broker.Transport

@@ -20,7 +20,6 @@ import redis
 from tests.chaos.proxy import Network
 from tests.database.samples import message, order, take_in
 from worker.bus.streams import SOCKET_SECONDS
-from worker.database import deliveries, outbox
 from worker.database.database import Database
 from worker.local.supervisor import Process, Supervisor, read_tail, start_redis
 
@@ -87,7 +86,7 @@ class Machine:
 
     def recorded(self) -> list[str]:
         """Read the ids of all events in the database."""
-        return [json.loads(body)["id"] for _, body in self.store.read(outbox.events, limit=10_000)]
+        return [json.loads(body)["id"] for _, body in self.store.events(limit=10_000)]
 
     def until(self, done: Callable[[], bool]) -> None:
         """Wait until something is so, as `up` does: what ends is started again."""
@@ -102,7 +101,7 @@ class Machine:
 
     def settles(self, *names: str) -> bool:
         """Tell whether these orders are stored, and every event stands on the bus, each once and in its order."""
-        known = all(self.store.read(deliveries.find, name) for name in names)
+        known = all(self.store.find(name) for name in names)
         return known and self.told() == self.recorded()
 
     def lives(self) -> None:
@@ -154,8 +153,7 @@ GARBAGE = {
 }
 
 
-@pytest.mark.fault("F-48")
-def test_foreign_messages_on_celery_s_queues_neither_end_nor_hold_up_the_worker(machine: Machine) -> None:
+def test_foreign_messages_on_celery_s_queues_neither_end_nor_delay_the_worker(machine: Machine) -> None:
     before, accepted = pid(machine.worker), machine.accept()
     for queue in ("events", "orders", "timers"):
         machine.redis.rpush(f"osync:{queue}", *GARBAGE.values())
@@ -206,7 +204,6 @@ def full(machine: Machine) -> None:
     machine.redis.config_set("maxmemory", 0)
 
 
-@pytest.mark.fault("F-12", "F-13", "F-14", "F-15", "F-17", "F-18")
 @pytest.mark.parametrize("trouble", [kill, flush, freeze, half_open, read_only, full])
 def test_whatever_happens_to_redis_orders_come_in_and_events_come_out(
     machine: Machine, trouble: Callable[[Machine], None]

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from typing import Any
@@ -14,10 +14,10 @@ from tasks.deliveries import BOOK
 from tests.services.simulation import Simulation
 from worker.database import accounts
 from worker.errors import CarrierError, Unavailable, Uncertain
-from worker.http.call import Call, Operation, Reply
-from worker.http.gateway import Gateway, Outcome
+from worker.http.call import Call, CallClass, Operation, Outcome, Reply
+from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission
-from worker.resilience.circuit_breaker import BreakerState, CallClass
+from worker.resilience.circuit_breaker import BreakerState
 from worker.services import carrier_calls
 
 STORES = {"cervo": "34", "borzo": "21"}
@@ -33,17 +33,17 @@ class Wire:
         self.instead: Callable[[str, Call], Outcome | None] = lambda _account, _call: None
         street.container.gateway = self  # type: ignore[assignment]
 
-    def send(self, account: str, calls: Sequence[Call], **how: Any) -> Iterator[list[tuple[Call, Outcome]]]:
-        self.sent += [(account, call.operation.value) for call in calls]
-        for call in calls:
+    def send(self, account: str, calls: Mapping[Any, Call], **how: Any) -> Iterator[dict[Any, Outcome]]:
+        self.sent += [(account, call.operation.value) for call in calls.values()]
+        for key, call in calls.items():
             outcome = self.instead(account, call)
             if outcome is not None:
-                yield [(call, outcome)]
+                yield {key: outcome}
             else:
-                yield from self._real.send(account, [call], **how)
+                yield from self._real.send(account, {key: call}, **how)
 
     def one(self, account: str, call: Call) -> Reply:
-        ((_, outcome),) = next(self.send(account, [call], max_body=1_000_000))
+        outcome = next(self.send(account, {None: call}, max_body=1_000_000))[None]
         if isinstance(outcome, CarrierError):
             raise outcome
         return outcome

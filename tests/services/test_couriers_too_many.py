@@ -1,6 +1,6 @@
 """Whatever a carrier does late or twice, in the end one courier comes, and nobody is told less than the truth."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -61,9 +61,9 @@ class Twice:
     def __init__(self, street: Simulation) -> None:
         self._street, self._real = street, street.container.gateway
 
-    def send(self, carrier: str, calls: Sequence[Call], **how: Any) -> Iterator[Any]:
+    def send(self, carrier: str, calls: Mapping[Any, Call], **how: Any) -> Iterator[Any]:
         groups = list(self._real.send(carrier, calls, **how))
-        if any(call.operation is Operation.CREATE for call in calls):
+        if any(call.operation is Operation.CREATE for call in calls.values()):
             list(self._real.send(carrier, calls, **how))
             self._street.container.gateway = self._real
         yield from groups

@@ -171,7 +171,7 @@ class Together:
         self._real = real
 
     def send(self, *what: Any, **how: Any) -> Iterator[Any]:
-        yield [answer for group in self._real.send(*what, **how) for answer in group]
+        yield {key: answer for group in self._real.send(*what, **how) for key, answer in group.items()}
 
     def close(self) -> None:
         self._real.close()

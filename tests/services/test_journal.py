@@ -1,11 +1,8 @@
 """What a dead process left in the journal settles its creates, and nothing else does."""
 
 import os
-import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +14,10 @@ from sqlalchemy.exc import OperationalError
 from tests.services.simulation import Simulation
 from worker.database import deliveries
 from worker.domain.delivery import Change, Delivery, Step
-from worker.errors import Unavailable, Uncertain
-from worker.http.call import Reply
-from worker.resilience.call_journal import LARGEST, CallJournal, JournalEntries
-from worker.services.crash_recovery import CrashRecovery, JournalReader
+from worker.errors import Unavailable
+from worker.resilience.call_journal import CallJournal, JournalFile
+from worker.runtime.steps import JournalReader
+from worker.services.crash_recovery import CrashRecovery
 
 CARRIERS = pytest.mark.parametrize("shop", ["34", "21", "17"], ids=["cervo", "borzo", "deliverit"])
 AWAY = OperationalError("", None, Exception("the database is away"))
@@ -285,7 +282,7 @@ def test_a_create_goes_out_without_a_journal_where_there_is_no_folder(tmp_path: 
     street.close()
 
 
-def test_a_create_whose_page_cannot_be_written_names_none(street: Simulation) -> None:
+def test_a_create_whose_page_cannot_be_written_names_none(street: Simulation, tmp_path: Path) -> None:
     """Otherwise the next process would take it for one that was never sent."""
     seen: list[str | None] = []
     real = street.container.gateway
@@ -295,11 +292,11 @@ def test_a_create_whose_page_cannot_be_written_names_none(street: Simulation) ->
         return found(*what, **how)
 
     class FullDisk(CallJournal):
-        def _new(self) -> Any:
-            page = super()._new()
-            os.close(page._held or 0)
-            page._held = os.open("/dev/full", os.O_WRONLY)
-            return page
+        @contextmanager
+        def page(self, step: Step) -> Iterator[JournalFile]:
+            full = os.open("/dev/full", os.O_WRONLY)
+            with super().page(step) as page, JournalFile(tmp_path / page.name, full) as unwritable:
+                yield unwritable
 
     street.container.journal = FullDisk(street.container.settings.journal_folder)
     street.container.gateway = Instead(real, "send", send)  # type: ignore[assignment]
@@ -309,108 +306,7 @@ def test_a_create_whose_page_cannot_be_written_names_none(street: Simulation) ->
     assert (seen, street.status(), pages(street)) == ([None], "created", [])
 
 
-# --- the pages themselves ---
-
-
-def test_a_page_holds_what_was_sent_and_what_came_back(tmp_path: Path) -> None:
-    journal = CallJournal(tmp_path)
-    reply = Reply(200, b'{"id": "7\xc3\xa5"}', {"date": "today", "retry-after": "3", "set-cookie": "secret"})
-    unsent = Unavailable("not sent: ConnectError")
-    large = Reply(200, b"x" * (LARGEST + 1))
-    with journal.page(Step.BOOK) as page:
-        page._open.add("a delivery")
-        assert page.log_sent([1, 2, 3, 4])
-        page.log_replies([(1, reply), (2, unsent), (3, large)])
-        page.log_replies([(4, Uncertain("who knows"))])
-    (left,) = journal.abandoned()
-    notes = left.read()
-    assert notes.sent == {1, 2, 3, 4}
-    assert {key: (type(got), str(got)) for key, got in notes.outcomes.items() if key == 2} == {
-        2: (Unavailable, "not sent: ConnectError")
-    }
-    assert notes.outcomes[1] == Reply(200, reply.body, {"date": "today", "retry-after": "3"})
-    assert sorted(notes.outcomes) == [1, 2]
-
-
-def test_a_line_that_was_cut_off_says_nothing_and_spoils_no_other(tmp_path: Path) -> None:
-    journal = CallJournal(tmp_path)
-    with journal.page(Step.BOOK) as page:
-        page._open.add("a delivery")
-        page.log_sent([1])
-        (path,) = tmp_path.iterdir()
-        with path.open("ab") as file:
-            file.write(b'\n{"sending": [2')
-        page.log_sent([3])
-    (left,) = journal.abandoned()
-    assert left.read() == JournalEntries({1, 3}, {})
-
-
-def test_a_page_is_removed_once_everything_of_it_is_stored(tmp_path: Path) -> None:
-    with CallJournal(tmp_path).page(Step.BOOK) as page:
-        page._open.update({"a", "b"})
-        page.mark_stored(["a"])
-        assert not page.done
-        page.mark_stored(["b"])
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("step", [Step.CONFIRM, Step.CANCEL])
-def test_only_creates_have_a_page(tmp_path: Path, step: Step) -> None:
-    with CallJournal(tmp_path / "journal").page(step) as page:
-        assert (page.name, page.log_sent([1])) == ("", True)
-    assert not (tmp_path / "journal").exists()
-
-
-def test_nobody_else_may_read_a_page(tmp_path: Path) -> None:
-    folder = tmp_path / "var" / "journal"
-    with CallJournal(folder).page(Step.BOOK):
-        (path,) = folder.iterdir()
-        assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, path)] == [0o700, 0o600]
-
-
-def test_a_page_has_one_holder_at_a_time(tmp_path: Path) -> None:
-    journal, other = CallJournal(tmp_path), CallJournal(tmp_path)
-    with suppress(Killed), journal.page(Step.BOOK) as page:
-        assert list(other.abandoned()) == []
-        raise Killed
-    held = journal.abandoned()
-    assert next(held).name == page.name
-    assert list(other.abandoned()) == []
-    held.close()  # type: ignore[attr-defined]
-    assert [each.name for each in other.abandoned()] == [page.name]
-
-
-def test_what_is_no_page_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "README").touch()
-    (tmp_path / ".0123456789abcdef").touch()
-    assert list(CallJournal(tmp_path).abandoned()) == []
-
-
-def test_a_folder_that_is_not_there_has_no_pages(tmp_path: Path) -> None:
-    assert list(CallJournal(tmp_path / "nowhere").abandoned()) == []
-
-
-ONE_PAGE = """
-import os, sys
-from pathlib import Path
-from worker.domain.delivery import Step
-from worker.resilience.call_journal import Journal
-
-with Journal(Path(sys.argv[1])).page(Step.BOOK) as page:
-    page.sending([5])
-    print(page.name, flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_process_that_is_killed_lets_its_page_go_with_all_that_it_wrote(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", ONE_PAGE, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        name = process.stdout.readline().strip()
-        assert list(CallJournal(tmp_path).abandoned()) == []
-        process.kill()
-    assert [(page.name, page.read()) for page in CallJournal(tmp_path).abandoned()] == [(name, JournalEntries({5}, {}))]
+# --- with a worker ---
 
 
 @pytest.mark.parametrize("end", ["stop", "terminate"])
@@ -428,7 +324,7 @@ def test_what_goes_wrong_while_replaying_does_not_end_the_thread() -> None:
         def __init__(self) -> None:
             self.asked = 0
 
-        def left(self) -> Any:
+        def abandoned(self) -> Any:
             self.asked += 1
             replay.stop()
             raise PermissionError

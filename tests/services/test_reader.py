@@ -48,7 +48,7 @@ class Desk:
         self.redis, self.store = redis, store
         self.house.bus = self.bus = Bus(redis, orders="orders", events="deliveries", idle_ms=0)
         self.reader = Reader(self.house)
-        self.bus._make_group()  # fakeredis words the error of a missing stream in its own way
+        self.bus.create_group()  # fakeredis words the error of a missing stream in its own way
 
     def clock(self) -> datetime:
         self.now += timedelta(seconds=1)

@@ -75,8 +75,8 @@ class Meanwhile:
 
     def send(self, account: str, calls: Any, **how: Any) -> Iterator[Any]:
         if account == "ordering":
-            self.calls += [call.method for call in calls]
-            self._happens(calls[0].method)
+            self.calls += [call.method for call in calls.values()]
+            self._happens(self.calls[-1])
         return iter(self._real.send(account, calls, **how))
 
     def close(self) -> None:

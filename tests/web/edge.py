@@ -1,4 +1,4 @@
-"""The HTTP edge in the hands of a test: a house on SQLite, fakeredis for the bus, Celery on its memory transport."""
+"""The HTTP edge under test: a container on SQLite, fakeredis for the bus, Celery on its memory transport."""
 
 import asyncio
 import json
@@ -13,17 +13,16 @@ import httpx
 import pytest
 
 from worker import container
-from worker.app import configure
+from worker.app import create_app
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.container import Container
-from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.local import demo
 from worker.local.demo.orders import Sample, placed
 from worker.services.ingest import take_in
-from worker.web import create_app
+from worker.web import create_web_app
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 SECRET = "sandbox-borzo-secret"
@@ -45,36 +44,42 @@ def sample(order_id: str, store_id: str) -> Sample:
 
 
 class Edge:
-    """What a test holds in its hands."""
+    """A web app with its container."""
 
     def __init__(self, database_url: str, **environment: str) -> None:
         wanted = {**ENVIRONMENT, "DATABASE_URL": database_url, **environment}
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
-        self.container = Container(settings, clock=lambda: NOW)
-        self.container.bus = Bus(fakeredis.FakeRedis(), orders="orders", events="deliveries")
+        self.app = create_app(settings)
+        self.redis: Any = fakeredis.FakeRedis()
+        self.container = Container(settings, clock=lambda: NOW, app=self.app)
         container.override(self.container)
-        self.app = configure(settings)
-        self.web = create_app(self.container)
+        self.rebuild(bus=Bus(self.redis, orders="orders", events="deliveries"))
         self._loop = asyncio.Runner()
         if settings.broker.startswith("memory"):
-            self.hints()  # kombu's memory is this process's, and holds what others left
+            self.tasks()  # kombu's memory belongs to the process, and holds the messages of other tests
+
+    def rebuild(self, **parts: Any) -> None:
+        """Put other parts into the container, and build the web app again."""
+        for name, part in parts.items():
+            setattr(self.container, name, part)
+        self.web = create_web_app(self.container)
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close everything that is open."""
         self.container.database.close()
         self._loop.close()
 
     def ask(self, method: str, path: str, content: Content = b"", **headers: Any) -> tuple[int, str]:
-        """Ask the edge; return the status and the text."""
+        """Send a request; return the status and the text of the answer."""
         reply = self._loop.run(self._ask(method, path, content, headers))
         return reply.status_code, reply.text
 
-    def ask_at_once(self, path: str, letters: Iterable[tuple[bytes, dict[str, str]]]) -> list[int]:
-        """Post many bodies with their headers at the same time; return the statuses in that order."""
-        return [reply.status_code for reply in self._loop.run(self._ask_all(path, letters))]
+    def ask_at_once(self, path: str, callbacks: Iterable[tuple[bytes, dict[str, str]]]) -> list[int]:
+        """Post many bodies with their headers at the same time; return the statuses in this order."""
+        return [reply.status_code for reply in self._loop.run(self._ask_all(path, callbacks))]
 
-    async def _ask_all(self, path: str, letters: Iterable[tuple[bytes, dict[str, str]]]) -> list[httpx.Response]:
-        return await asyncio.gather(*(self._ask("POST", path, body, headers) for body, headers in letters))
+    async def _ask_all(self, path: str, callbacks: Iterable[tuple[bytes, dict[str, str]]]) -> list[httpx.Response]:
+        return await asyncio.gather(*(self._ask("POST", path, body, headers) for body, headers in callbacks))
 
     async def _ask(self, method: str, path: str, content: Content, headers: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.web)
@@ -82,23 +87,22 @@ class Edge:
             return await client.request(method, path, content=content, headers=headers)
 
     def book(self, token: str, order_id: str = "2011", store_id: str = "34") -> None:
-        """Take an order in, and begin its booking with this token in the callback's address."""
-        house = self.container
-        take_in(house, [("1-0", placed(sample(order_id, store_id)).encode())])
-        house.database.persist(
-            deliveries.update,
-            [house.database.read(deliveries.find, order_id)[0].id],
-            lambda each: lifecycle.begin_booking(each, 7, token, house.terms, NOW),
+        """Accept an order, and begin a create whose callback address has this token."""
+        made = self.container
+        take_in(made, [("1-0", placed(sample(order_id, store_id)).encode())])
+        made.database.update(
+            [made.database.find(order_id)[0].id],
+            lambda each: lifecycle.begin_booking(each, 7, token, made.terms, NOW),
         )
-        self.hints()
+        self.tasks()
 
-    def kept(self) -> list[StoredCallback]:
-        """Read the callbacks that wait."""
-        ids = self.container.database.write(callbacks.claim, NOW + timedelta(hours=1), 1000)
-        return [found for each in ids if (found := self.container.database.read(callbacks.load, each))]
+    def stored(self) -> list[StoredCallback]:
+        """Return the stored callbacks that wait."""
+        ids = self.container.database.claim_callbacks(NOW + timedelta(hours=1), 1000)
+        return [found for each in ids if (found := self.container.database.callback(each))]
 
-    def hints(self) -> list[tuple[str, list[Any]]]:
-        """Take the Celery messages that wait: task and arguments."""
+    def tasks(self) -> list[tuple[str, list[Any]]]:
+        """Remove the Celery messages that wait; return the name and the arguments of each task."""
         found: list[Any] = []
         with self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel

@@ -1,7 +1,7 @@
-"""The outlet: how events leave for the stream `deliveries`, each once and in the order of its key.
+"""The publisher of events on the stream `deliveries`: each event once, and in the order of its key.
 
-The stream may lose its end, or everything, at any moment. So nothing is published unless the newest entry is the one
-that was expected, and a guard is believed only while the entry that it speaks of stands.
+The stream may lose its end, or everything, at any moment. So nothing is published unless the newest entry is the
+expected one, and a guard counts only while the entry that it refers to exists.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local newest = entry and entry[1] or '0-0'
 if newest ~= ARGV[1] then return redis.error_reply('UNEXPECTED the newest entry is ' .. newest) end
 
-local function stands(place, guard)
+local function exists(place, guard)
     local found = redis.call('XRANGE', KEYS[1], place, place)[1]
     return found and string.find(found[2][2], string.match(guard, '[^:]+$'), 1, true)
 end
 
 local function publish(guard, sequence, event)
     local last, place = string.match(redis.call('GET', guard) or '', '^(%d+) (.+)$')
-    if last and tonumber(sequence) <= tonumber(last) and stands(place, guard) then return place end
+    if last and tonumber(sequence) <= tonumber(last) and exists(place, guard) then return place end
     place = redis.call('XADD', KEYS[1], '*', 'event', event)
     redis.call('SET', guard, sequence .. ' ' .. place, 'EX', ARGV[2])
     return place
@@ -41,30 +41,30 @@ for at = 2, #KEYS do
 end
 return places
 """
-"""Publish a batch: a key's sequence only grows, and after its first failure nothing later of it is published.
+"""Publish a batch: the sequence of a key only grows, and after its first failure no later event of it is published.
 
-KEYS: the stream, and each event's guard, which holds the last sequence of its key and the entry's id. That entry must
-name the key: on a stream that was emptied and refilled another's may have got the same id. ARGV: the entry that must be
-the newest, the guards' life in seconds, then each event's sequence and body.
+KEYS: the stream, and the guard of each event, which holds the last sequence of its key and the id of that entry. The
+entry must contain the key: on a stream that was emptied and refilled another entry may have the same id. ARGV: the id
+that the newest entry must have, the lifetime of a guard in seconds, then the sequence and the body of each event.
 """
 
 
 class StreamMoved(Exception):
-    """Somebody published meanwhile, or the bus lost something: what stands on it must be looked at again."""
+    """Another relay published meanwhile, or the stream lost entries: `last_surviving` must be asked again."""
 
 
 class Publisher:
-    """The stream of events, behind its guards. A place on it is an entry's id with leading zeros, so that it sorts."""
+    """The stream of events behind its guards. A place is the id of an entry with leading zeros, so that places sort."""
 
     def __init__(self, client: redis.Redis, stream: str) -> None:
         self._redis, self._stream = client, stream
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Tell the newest place on the stream up to this one, and the newest of all; empty where nothing stands.
+        """Return the newest place on the stream up to this one, and the newest of all; empty where there is none.
 
-        When the first is not the place that was asked for, the stream has lost what stood there. What a subscriber
-        has deleted is not lost: it has been there, and would only be deleted again.
+        When the first is not the given place, the stream has lost that entry. An entry that was deleted is not lost:
+        it was published, and would only be deleted again.
         """
         pipe = self._redis.pipeline(transaction=True)
         pipe.xrevrange(self._stream, max=_entry_id(place), count=1)
@@ -73,7 +73,7 @@ class Publisher:
         return (place if upto < place <= self._deleted() else upto), newest
 
     def _deleted(self) -> str:
-        """Tell the newest place of which an entry was ever deleted; empty where a server does not know (before 7)."""
+        """Return the newest place whose entry was ever deleted; empty when the server does not know (before 7)."""
         try:
             info: Any = self._redis.xinfo_stream(self._stream)
         except ResponseError:
@@ -83,25 +83,25 @@ class Publisher:
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
-        A repeat gets no second entry; it is told the place of its key's last event, which is its own or a later one.
-        After the first failure of a key the rest of that key is left for the next time. Raises Moved when `newest`
-        is not the newest place any more: so a relay that slept through its lease, or a stream that lost its end
-        meanwhile, is found out before it does harm.
+        A repeated event gets no second entry, but the place of the last event of its key, which is its own or a later
+        one. After the first failure of a key its other events are left for the next time. Raises StreamMoved when
+        `newest` is no longer the newest place: a relay that slept through its lease, and a stream that lost its end,
+        are noticed before they do harm.
         """
         if not events:
             return []
         try:
             return self._run(database, events, newest)
         except (redis.ConnectionError, ResponseError):
-            self._redis.ping()  # raises when it is away; a server that is there has broken with us over this batch
+            self._redis.ping()  # raises when the server is unreachable; else something in this batch is the cause
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        # Guards are a database's own: an older database's would take a new one's events for repeats.
+        # Each database has its own guards: with those of an older one its events would count as repeats.
         keys = [self._stream, *(f"{self._stream}:sequence:{database}:{event.key}" for event in events)]
-        said: list[str | int] = [part for event in events for part in (event.sequence, event.body)]
+        parts: list[str | int] = [part for event in events for part in (event.sequence, event.body)]
         try:
-            ids: Any = self._publish(keys=keys, args=[_entry_id(newest), GUARD_SECONDS, *said])
+            ids: Any = self._publish(keys=keys, args=[_entry_id(newest), GUARD_SECONDS, *parts])
         except ResponseError as error:
             if str(error).startswith("UNEXPECTED"):
                 raise StreamMoved(str(error)) from None
@@ -109,25 +109,25 @@ class Publisher:
         return [(event.position, _place(identity)) for event, identity in zip(events, ids, strict=True) if identity]
 
     def _publish_halves(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        """Find the event that spoils a batch, so that only it and what follows in its key is left behind."""
+        """Publish a batch in halves, so that only the failing event and the later ones of its key are left behind."""
         if len(events) == 1:
             return []
         front, back = events[: len(events) // 2], events[len(events) // 2 :]
-        told = self.publish(database, front, newest)
-        stuck = unpublished_keys(front, told)
+        published = self.publish(database, front, newest)
+        stuck = unpublished_keys(front, published)
         rest = [event for event in back if event.key not in stuck]
-        return told + self.publish(database, rest, newest_of(newest, told))
+        return published + self.publish(database, rest, newest_of(newest, published))
 
 
-def unpublished_keys(events: Sequence[OutgoingEvent], told: Sequence[tuple[int, str]]) -> set[str]:
-    """Name the keys of which not every event was published."""
-    positions = {position for position, _ in told}
+def unpublished_keys(events: Sequence[OutgoingEvent], published: Sequence[tuple[int, str]]) -> set[str]:
+    """Return the keys of which not every event was published."""
+    positions = {position for position, _ in published}
     return {event.key for event in events if event.position not in positions}
 
 
-def newest_of(newest: str, told: Sequence[tuple[int, str]]) -> str:
-    """Tell the newest place after these were published."""
-    return max([newest, *(place for _, place in told)])
+def newest_of(newest: str, published: Sequence[tuple[int, str]]) -> str:
+    """Return the newest place after these events were published."""
+    return max([newest, *(place for _, place in published)])
 
 
 def _place(identity: bytes) -> str:

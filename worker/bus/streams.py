@@ -1,7 +1,7 @@
-"""ALL publishing and stream reading: `orders` comes in, `deliveries` goes out, both Redis Streams.
+"""The bus: messages come in on the stream `orders`, events leave on the stream `deliveries`, both in Redis.
 
-The bus is disposable. What it loses stands in the database: orders are acknowledged only once they are stored, and
-events are published from the outbox, again if need be (`outlet`).
+The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox,
+again if the bus has lost them (`publisher`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,17 +18,17 @@ from worker.bus.publisher import Publisher
 
 GROUP = "order-sync"
 IDLE_MS = 60_000
-"""A reader that has not acknowledged for this long is taken for dead, and its entries are taken over."""
+"""A reader that has not acknowledged for this long counts as dead, and another one claims its entries."""
 SOCKET_SECONDS = 5
 AWAY = (RedisError, OSError)
-"""What is raised when the server cannot be reached, or cannot do its work just now."""
-PAGE = 1000
-"""Entries that trimming reads at once."""
+"""Errors of a server that is unreachable or cannot work at present."""
+PAGE_SIZE = 1000
+"""Entries that trimming reads in one call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the orders stream: its id and the document, as it came."""
+    """One entry of the orders stream: its id, and the document as it came."""
 
     id: str
     document: bytes
@@ -43,40 +43,41 @@ class Bus:
         self.publisher = Publisher(client, events)
 
     def ping(self) -> None:
-        """Prove that the server answers; raises RedisError."""
+        """Check that the server responds. Raises RedisError."""
         self._redis.ping()
 
     # --- orders in ---
 
     def add_order(self, document: str | bytes) -> str:
-        """Put one order message on the bus."""
+        """Append one message to the orders stream; return the id of its entry."""
         return _text(self._redis.xadd(self.orders, {"event": document}))
 
     def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
-        """Read the next entries of the group, or those that are `mine` from before and unacknowledged.
+        """Read the next entries of the group, or those that this consumer has read and not acknowledged (`mine`).
 
-        Entries of a reader that is gone come first. The group is made when it is not there, from the beginning of
-        the stream: after a flush nothing that was placed since is missed.
+        The entries of a dead reader come first. A missing group is created at the beginning of the stream, so that
+        after a flush no message since then is missed.
         """
         try:
-            taken = [] if mine else self._taken_over(consumer, count)
-            if taken:
-                return taken
+            claimed = [] if mine else self._claim(consumer, count)
+            if claimed:
+                return claimed
             start = "0" if mine else ">"
             block = None if mine else block_ms
             found = self._redis.xreadgroup(GROUP, consumer, {self.orders: start}, count=count, block=block)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
-            self._make_group()
+            self.create_group()
             return []
         return [_entry(each) for _, entries in _pairs(found) for each in entries]
 
-    def _taken_over(self, consumer: str, count: int) -> list[Entry]:
+    def _claim(self, consumer: str, count: int) -> list[Entry]:
         reply = self._redis.xautoclaim(self.orders, GROUP, consumer, self._idle_ms, "0-0", count=count)
         return [_entry(each) for each in reply[1] if each[1]]
 
-    def _make_group(self) -> None:
+    def create_group(self) -> None:
+        """Create the consumer group at the beginning of the stream, and the stream, unless they exist."""
         try:
             self._redis.xgroup_create(self.orders, GROUP, id="0", mkstream=True)
         except ResponseError as error:
@@ -84,15 +85,15 @@ class Bus:
                 raise
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
-        """Tell the group that these entries are stored."""
+        """Acknowledge entries that are stored."""
         if entries:
             self._redis.xack(self.orders, GROUP, *(entry.id for entry in entries))
 
     # --- events out ---
 
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
-        """Yield what is published after an entry id, for ever; an empty pair marks a pause."""
-        if after == "$":  # asked for again after each pause, it would skip what was published meanwhile
+        """Yield the id and the document of each event after an entry, for ever; an empty pair marks a pause."""
+        if after == "$":  # repeated after a pause, it would skip what was published meanwhile
             after = self.last_id()
         while True:
             found = _pairs(self._redis.xread({self.events: after}, count=500, block=block_ms))
@@ -104,16 +105,16 @@ class Bus:
                 yield "", b""
 
     def last_id(self) -> str:
-        """Tell the id of the newest published entry."""
+        """Return the id of the newest published entry; `0-0` when there is none."""
         newest: Any = self._redis.xrevrange(self.events, count=1)
         return _text(newest[0][0]) if newest else "0-0"
 
-    # --- keeping ---
+    # --- upkeep ---
 
     def trim(self, keep: int) -> None:
-        """Drop old events and acknowledged orders, but only behind the slowest group.
+        """Remove acknowledged orders and all but the `keep` newest events, only behind the slowest group.
 
-        MAXLEN would ignore the groups and take unread entries away.
+        MAXLEN would ignore the groups and remove unread entries.
         """
         while self._trim(self.events, keep):
             pass
@@ -122,12 +123,12 @@ class Bus:
                 pass
 
     def _trim(self, stream: str, keep: int) -> bool:
-        """Drop up to a page of what is neither needed nor to keep; false when there was nothing."""
+        """Remove up to a page of entries that no group needs; return False when there were none."""
         excess = self._redis.xlen(stream) - keep
         if excess <= 0:
             return False
-        # Pages from the old end hold only what may go: from the new end `keep` whole entries would have to be read.
-        page: Any = self._redis.xrange(stream, count=min(excess, PAGE) + 1)
+        # From the old end, because from the new end all the entries to keep would have to be read.
+        page: Any = self._redis.xrange(stream, count=min(excess, PAGE_SIZE) + 1)
         needed = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
         oldest = min([_text(page[-1][0]), *needed], key=_order)
         return bool(self._redis.xtrim(stream, minid=oldest, approximate=True))
@@ -137,9 +138,9 @@ class Bus:
         return _text(lowest or group["last-delivered-id"])
 
     def lags(self, now: datetime) -> dict[tuple[str, str], float]:
-        """Measure how many seconds old the oldest entry is that each group has not acknowledged, by stream and group.
+        """Return the age in seconds of the oldest entry that each group has not acknowledged, by stream and group.
 
-        What a group has not acknowledged is never trimmed: one that never reads lets its stream grow.
+        Such entries are never trimmed: a group that never reads lets its stream grow.
         """
         return {
             (stream, _text(group["name"])): self._lag(stream, group, now)
@@ -150,17 +151,17 @@ class Bus:
 
     def _lag(self, stream: str, group: dict[str, Any], now: datetime) -> float:
         done = _text(group["last-delivered-id"])
-        # The entry itself may be the last one delivered: the next is among two.
+        # Two, because the first may be the last one that was delivered.
         found: Any = self._redis.xrange(stream, min=self._oldest_of_group(stream, group), count=2)
         waiting = [_text(identity) for identity, _ in found if group["pending"] or _text(identity) != done]
         return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0
 
     def faults(self) -> list[str]:
-        """Name what is wrong with the server's settings, worst first: an evicting server loses queues and streams."""
+        """Return the faults of the server's settings, worst first: one that evicts keys loses queues and streams."""
         try:
             config = {**self._redis.config_get("maxmemory-policy"), **self._redis.config_get("appendonly")}
         except RedisError:
-            return []  # a managed server may forbid CONFIG; then its operator answers for it
+            return []  # a managed server may forbid CONFIG; its settings are up to its operator
         faults = []
         if config.get("maxmemory-policy", "noeviction") != "noeviction":
             faults.append(f"maxmemory-policy is {config['maxmemory-policy']}, it must be noeviction")
@@ -170,14 +171,14 @@ class Bus:
 
 
 def connect(url: str) -> redis.Redis:
-    """Connect to Redis with timeouts everywhere: a half-open connection would otherwise hang for ever."""
+    """Return a client with timeouts everywhere: a half-open connection would otherwise hang for ever."""
     tcp: dict[str, Any] = {"socket_connect_timeout": 5, "socket_keepalive": True}
     return redis.Redis.from_url(
         url,
-        **({} if url.startswith("unix:") else tcp),  # a Unix socket's connection refuses these words
+        **({} if url.startswith("unix:") else tcp),  # the connection of a Unix socket rejects these options
         socket_timeout=SOCKET_SECONDS,
         health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),  # a write that is replayed by the client could be a second write
+        retry=Retry(NoBackoff(), 0),  # a write that the client repeats could be a second write
     )
 
 
@@ -187,7 +188,7 @@ def _pairs(reply: Any) -> list[Any]:
 
 def _entry(pair: Any) -> Entry:
     identity, fields = pair
-    # An entry that was deleted before it was acknowledged is still handed out, without fields.
+    # An entry that was deleted before it was acknowledged is still returned, without fields.
     return Entry(_text(identity), (fields or {}).get(b"event", b""))
 
 

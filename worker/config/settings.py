@@ -1,4 +1,4 @@
-"""Every setting, read once at the start and complained about once: every fault at a time, and never a secret."""
+"""The settings. A process reads them once, at its start; an error lists every fault, and never a value."""
 
 import os
 import re
@@ -30,7 +30,7 @@ from worker.ordering_api.account import Ordering
 
 REDIS_URL_FILE = Path("var/redis.url")
 ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-"""What is good in a path, a queue's name and a variable's; `ordering` is the platform's own."""
+"""A name that fits into a path, a queue's name and a variable's name; `ordering` is the platform's."""
 TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
@@ -53,7 +53,7 @@ def _account(fields: Any) -> CarrierAccount:
     if not isinstance(fields, Mapping):
         raise ValueError("must be a table of settings")  # noqa: TRY004 - reported as a fault
     if not re.fullmatch(ACCOUNT_NAME, fields["name"]):
-        raise ValueError("is no name for an account: letters, digits and - make one, and `ordering` is taken")
+        raise ValueError("is no account name: use letters, digits and -; `ordering` is reserved")
     if fields["kind"] not in KINDS:
         raise ValueError(f"KIND must be one of {', '.join(sorted(KINDS))}")
     return KINDS[fields["kind"]].account_type.model_validate(fields)
@@ -63,42 +63,42 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(_Section):
-    """What a deployment decides. Secrets are `SecretStr`, and an address that may hold one is not shown either."""
+    """The settings of a deployment. Secrets are `SecretStr`, and an address that may hold one is not printed either."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
     redis_url: str = Field(default="", repr=False)
-    """Redis or Valkey. Without it `up` and `demo` start one and leave its address in `var/redis.url`."""
+    """Redis or Valkey. Without it `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
-    """Celery's broker, when it is not that Redis (`amqp://` for RabbitMQ)."""
+    """Celery's broker, if it is not this Redis (`amqp://` for RabbitMQ)."""
     bus_url: str = Field(default="", repr=False)
-    """The Redis of the two streams, when it is not that one."""
+    """The Redis of the two streams, if it is not this one."""
     orders_stream: str = Field(default="orders", min_length=1)
-    """The stream that messages are read from."""
+    """The stream of incoming messages."""
     events_stream: str = Field(default="deliveries", min_length=1)
-    """The stream that events are put on."""
+    """The stream of published events."""
     events_keep: int = Field(default=100_000, ge=0)
-    """So many of the newest events stay on the stream, and whatever a group has not yet acknowledged."""
+    """The number of newest events to keep on the stream, besides all that a group has not acknowledged."""
     password: SecretStr = SecretStr("")
     """Flower's password; its user is `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """Where callbacks, health and metrics answer; 0.0.0.0:8000 for all interfaces."""
+    """The address of callbacks, health checks and metrics; 0.0.0.0:8000 for all interfaces."""
     flower_address: Address = "127.0.0.1:5555"
-    """Where Flower answers; anything but loopback needs the password."""
+    """The address of Flower; any address but loopback needs the password."""
     public_url: str = ""
-    """Our address as carriers see it. Without it no carrier is given one to call, and polling does it all."""
+    """The public address of the callbacks. Without it no carrier gets a callback address, and all are polled."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     journal_folder: Path = Path("var/journal")
-    """Where a worker keeps the replies to its creates until they are stored; it should outlast the worker."""
+    """The folder of the call journal, on a disk that outlasts the worker."""
     stores_file: Path = Path("stores.toml")
-    """The store directory; `order-sync stores load` puts one into the database, which wins."""
+    """The store directory. A store that `order-sync stores load` put into the database takes precedence."""
     log_format: Literal["console", "json", ""] = ""
-    """By default what suits the place: `console` on a terminal, `json` elsewhere."""
+    """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """How much is logged."""
+    """The least severe level that is logged."""
     worker_concurrency: int = Field(default=16, ge=1)
-    """Threads of a worker process: so many tasks at once."""
+    """The number of threads of a worker process, and so of tasks at once."""
 
     @field_validator("carriers", mode="before")
     @classmethod
@@ -151,7 +151,7 @@ class Settings(_Section):
 
     @cached_property
     def redis(self) -> str:
-        """The Redis address: the setting, or what `up` and `demo` left behind."""
+        """The Redis address: the setting, or the one that `up` or `demo` has written. Raises SettingsError."""
         if self.redis_url:
             return self.redis_url
         if REDIS_URL_FILE.exists():
@@ -160,24 +160,24 @@ class Settings(_Section):
 
     @property
     def broker(self) -> str:
-        """Celery's broker; kombu spells a Unix socket in its own way."""
+        """The URL of Celery's broker, with kombu's own spelling of a Unix socket."""
         url = self.broker_url or self.redis
         return url.replace("unix://", "redis+socket://", 1)
 
     @property
     def bus(self) -> str:
-        """The server of the two streams."""
+        """The URL of the server of the two streams."""
         return self.bus_url or self.redis
 
     def stores(self) -> dict[str, Store]:
-        """Read the store directory's file; an absent file is an empty directory. Raises SettingsError."""
+        """Read the file of the store directory; a missing file is an empty directory. Raises SettingsError."""
         if not self.stores_file.exists():
             return {}
         return read_stores(self.stores_file)
 
 
 def read_stores(path: Path) -> dict[str, Store]:
-    """Read a store directory (`[stores.<id>]` tables). Raises SettingsError naming every fault."""
+    """Read a store directory (`[stores.<id>]` tables). Raises SettingsError with every fault."""
     tables = sources.read_toml(path).get("stores")
     if not sources.is_table(tables) or not all(map(sources.is_table, tables.values())):
         raise SettingsError(f"{path}: a store directory holds [stores.<id>] tables")
@@ -192,7 +192,7 @@ class _Directory(RootModel[dict[str, Store]]):
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings. Raises SettingsError with one line for every fault, and never a value."""
+    """Read the settings. Raises SettingsError with one line for each fault, and never a value."""
     tree, faults = sources.read(environ)
     try:
         settings = Settings.model_validate(tree)

@@ -1,4 +1,4 @@
-"""Where settings come from: the environment, over `order-sync.toml`; a `_FILE` suffix reads a secret from a file."""
+"""The sources of settings: the environment over `order-sync.toml`. A suffix `_FILE` reads a value from a file."""
 
 import tomllib
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ PREFIX = "ORDER_SYNC_"
 
 
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Read the tree of what is set, and what is wrong with it. Raises SettingsError for an unreadable file."""
+    """Return the tree of settings and the faults in it. Raises SettingsError for an unreadable settings file."""
     faults: list[str] = []
     under, over = _from_file(environ), _from_environment(environ, faults)
-    return _merge(*(_named(_open(tree, (), faults)) for tree in (under, over))), faults
+    return _merge(*(_normalised(_open(tree, (), faults)) for tree in (under, over))), faults
 
 
 def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -45,12 +45,12 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
         if is_table(table):
             table[last] = value
         else:
-            faults.append(f"{variable}: one of its tables is set to a value by another variable")
+            faults.append(f"{variable}: another variable sets one of its tables to a value")
     return tree
 
 
 def _open(tree: Mapping[str, Any], above: tuple[str, ...], faults: list[str]) -> dict[str, Any]:
-    """Put a file's content in the place of every `..._file` that names one."""
+    """Replace each `..._file` by the content of that file."""
     opened: dict[str, Any] = {}
     for key, value in tree.items():
         where = (*above, key)
@@ -67,24 +67,24 @@ def _read_secret(where: str, path: Any, faults: list[str]) -> str:
     try:
         return Path(str(path)).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        # Never the path: somebody may have put the secret itself there.
+        # Never the path: it may be the secret itself.
         faults.append(f"{where}: the file cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})")
         return "?"
 
 
-def _named(tree: dict[str, Any]) -> dict[str, Any]:
-    """Write the carriers' names in one way, so that a file and a variable mean the same account."""
+def _normalised(tree: dict[str, Any]) -> dict[str, Any]:
+    """Normalise the names of accounts, so that a file and a variable mean the same one."""
     carriers = tree.get("carriers")
     if not is_table(carriers):
         return tree
-    named: dict[str, Any] = {}
+    normalised: dict[str, Any] = {}
     for key, fields in carriers.items():
-        named = _merge(named, {_account_name(key): fields})
-    return {**tree, "carriers": named}
+        normalised = _merge(normalised, {_account_name(key): fields})
+    return {**tree, "carriers": normalised}
 
 
 def _account_name(key: str) -> str:
-    """Write a carrier account's name as everybody else sees it; a variable's name has no `-`."""
+    """Return an account's name as the rest of the product spells it; a variable's name has no `-`."""
     return key.lower().replace("_", "-")
 
 
@@ -97,5 +97,5 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_table(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Tell a table from a value."""
+    """Return whether a value is a table."""
     return isinstance(value, dict)

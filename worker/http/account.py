@@ -1,4 +1,4 @@
-"""An account at an HTTP API: its origin, its limits and its budget of calls."""
+"""An account at an HTTP API: its origin, its time limits and its rate limit. Pure."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def origin(url: str, *, allow_http: bool) -> str:
-    """Return an address that is an origin alone. Raises ValueError, without the address: it may hold a password."""
+    """Return the URL when it is an origin alone. Raises ValueError without the URL, which may hold a password."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
         raise ValueError("must be an origin, such as https://example.com")
@@ -18,13 +18,13 @@ def origin(url: str, *, allow_http: bool) -> str:
     if parts.path.strip("/") or parts.query or parts.fragment or parts.port == 0:
         raise ValueError("must be an origin alone, without a path")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
-        raise ValueError("is plain http; set ALLOW_HTTP=true beside it if that is meant")
+        raise ValueError("is plain http; set ALLOW_HTTP=true for this account to allow it")
     return url
 
 
 RATE = r"^$|^[1-9]\d*/(second|minute|hour|day)(;[1-9]\d*/(second|minute|hour|day))*$"
 Rate = Annotated[str, Field(pattern=RATE)]
-"""So many calls in every sliding window, such as `80/minute;4500/day`; empty is no limit."""
+"""At most so many calls in every sliding window, such as `80/minute;4500/day`; empty means no limit."""
 
 
 class ApiAccount(BaseModel):
@@ -34,19 +34,19 @@ class ApiAccount(BaseModel):
 
     name: str
     kind: str
-    """Which carrier this account is at; the name itself, when it is one of them."""
+    """The carrier of this account; the name itself when that is a carrier."""
     allow_http: bool = False
     """Allow plain http beyond loopback."""
     base_url: str
     """The origin of its API, without a path."""
     connect_timeout: float = Field(default=5, gt=0)
-    """Seconds to connect in."""
+    """Seconds to connect."""
     read_timeout: float = Field(default=30, gt=0)
-    """Seconds between two parts of an answer."""
+    """Seconds between two parts of a response."""
     deadline: float = Field(default=45, gt=0)
-    """Seconds for a whole call, whatever happens."""
+    """Seconds for a whole call."""
     rate: Rate = ""
-    """The budget of all processes together, such as `80/minute;4500/day`."""
+    """The rate limit of all processes together, such as `80/minute;4500/day`."""
 
     @field_validator("base_url")
     @classmethod

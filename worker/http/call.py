@@ -7,9 +7,11 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Literal
 
+from worker.errors import CarrierError
+
 
 class Operation(StrEnum):
-    """What a call does at the carrier; it decides the connection, the budget's priority and who may repeat it."""
+    """What a call does at the carrier: it decides the connection, the share of the rate limit and who may repeat it."""
 
     CREATE = "create"
     CONFIRM = "confirm"
@@ -19,30 +21,39 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     ASK = "ask"
-    """What a person or a policy wants to know: a price, labels, where the courier is."""
+    """A question of an operator or a policy: a price, labels, where the courier is."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.ASK})
-"""What changes nothing at a carrier, whatever becomes of the call."""
+"""Operations that change nothing at a carrier, whatever becomes of the call."""
 ELASTIC = frozenset({Operation.READ, Operation.ASK})
-"""What can wait for a budget that creates and cancels need."""
+"""Operations that can wait when creates and cancels need the rate limit."""
+
+
+class CallClass(StrEnum):
+    """The classes of calls that fail together. The values are keys in Redis and labels of metrics."""
+
+    CREATE = "create"
+    CHANGE = "cancel"
+    """Confirmations, amendments and cancellations."""
+    READ = "read"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, described. `path` is on the account's origin; `covers` names the attempts it is about.
-
-    `memo` is the codec's own note to itself, read back with the reply (which page, which day).
-    """
+    """One request, described."""
 
     operation: Operation
     method: Literal["GET", "POST", "PUT"]
     path: str
+    """A path on the account's origin."""
     attempt_ids: tuple[int, ...] = ()
+    """The attempts that the request is about."""
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     context: str = ""
+    """What the codec needs again to read the reply, such as a page or a day."""
 
 
 MAX_RETRY_AFTER = 3600.0
@@ -51,22 +62,26 @@ MAX_RETRY_AFTER = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: the status, the headers with lower-case names, and the body up to the size limit."""
+    """A response: its status, its headers with lower-case names, and its body up to the size limit."""
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def retry_after(self, now: datetime | None) -> float | None:
-        """Read Retry-After in seconds, at most an hour; None when it is missing or nonsense.
+        """Return Retry-After in seconds, at most an hour; None when it is missing or unreadable.
 
-        A date is measured by the carrier's own clock where it tells it, else by `now`; without both it says nothing.
+        A date counts from the reply's Date header, else from `now`; without either the result is None.
         """
-        said = self.headers.get("retry-after", "").strip()
-        if said.isascii() and said.isdigit():
-            return min(float(said), MAX_RETRY_AFTER)
-        until, since = _http_date(said), _http_date(self.headers.get("date", "")) or now
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit():
+            return min(float(value), MAX_RETRY_AFTER)
+        until, since = _http_date(value), _http_date(self.headers.get("date", "")) or now
         return min(max((until - since).total_seconds(), 0.0), MAX_RETRY_AFTER) if until and since else None
+
+
+Outcome = Reply | CarrierError
+"""How a call ended."""
 
 
 def _http_date(text: str) -> datetime | None:

@@ -1,26 +1,27 @@
-"""ALL HTTP out. Every call ends as a Reply, as `Unavailable` (nothing happened) or as `Uncertain` (it may have).
+"""All outgoing HTTP. A call ends as a `Reply`, as `Unavailable` (nothing happened) or as `Uncertain` (it may have).
 
-One event loop in its own thread sends many calls at once behind a synchronous door; a total deadline, a size limit, a
-pinned origin and the account's budget hold for each of them, and nothing is ever repeated or followed here.
+One event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total
+deadline, a size limit, the account's origin and the account's rate limit. Nothing is repeated, no redirect is followed.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
 
 from worker.errors import CarrierError, Held, Unavailable, Uncertain
 from worker.http.account import ApiAccount
-from worker.http.call import HARMLESS, Call, Operation, Reply
+from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
-"""Seconds to wait for more replies before a group is handed on: one transaction stores the whole group."""
+"""Seconds to wait for more outcomes before a group is yielded: one transaction stores the whole group."""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -28,24 +29,26 @@ NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,  # h11 refuses a malformed request before its first byte
 )
-Outcome = Reply | CarrierError
-Take = Callable[[str, str, Operation, int], tuple[int, float]]
+"""Errors that end a call before its first byte has left."""
+AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
+"""Returns how many of so many calls an account's rate allows now, and the seconds until the next one may go."""
 Clock = Callable[[], datetime]
+K = TypeVar("K", bound=Hashable)
 
 
 class Gateway:
-    """The one door for HTTP. Made once in each process, after any fork."""
+    """The sender of every HTTP call. Build one in each process, after any fork."""
 
     def __init__(
         self,
         accounts: Mapping[str, ApiAccount],
-        take: Take,
+        acquire: AcquireCalls,
         now: Clock,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         concurrency: int = 64,
     ) -> None:
-        self._accounts, self._take, self._now = accounts, take, now
+        self._accounts, self._acquire, self._now = accounts, acquire, now
         self._fixed, self._concurrency = transport, concurrency
         self._kept: dict[str, httpx.AsyncBaseTransport] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
@@ -54,9 +57,9 @@ class Gateway:
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
-        with self._opening:  # many threads may want it first
+        with self._opening:  # the first calls may come from many threads at once
             if self._opened is None:
-                self._tls = httpx.create_ssl_context(trust_env=False)  # it takes 30 ms: not at a call's expense
+                self._tls = httpx.create_ssl_context(trust_env=False)  # takes 30 ms, which no call should pay
                 self._opened = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
@@ -69,18 +72,18 @@ class Gateway:
             return
         for transport in self._kept.values():
             asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result()
-        # A body that was cut short leaves its reader half-way.
+        # A body that was too large leaves its generator unfinished.
         asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
         loop.close()
 
     def send_one(self, account: str, call: Call, *, max_body: int = 1_000_000, within: float | None = None) -> Reply:
-        """Send one call and wait for it, at the most for its account's deadline or `within` so many seconds.
+        """Send one call and return its reply, within the account's deadline or `within` seconds if that is sooner.
 
         Raises Unavailable or Uncertain.
         """
-        ((_, outcome),) = next(self.send(account, [call], max_body=max_body, within=within))
+        ((outcome,),) = (group.values() for group in self.send(account, {None: call}, max_body=max_body, within=within))
         if isinstance(outcome, CarrierError):
             raise outcome
         return outcome
@@ -88,51 +91,53 @@ class Gateway:
     def send(
         self,
         account: str,
-        calls: Sequence[Call],
+        calls: Mapping[K, Call],
         *,
         max_body: int,
         until: datetime | None = None,
         within: float | None = None,
-    ) -> Iterator[list[tuple[Call, Outcome]]]:
-        """Send calls at once and yield their outcomes in groups as they come in.
+    ) -> Iterator[dict[K, Outcome]]:
+        """Send calls at once and yield their outcomes by key, in groups as they come in.
 
-        A call whose first byte cannot leave before `until` is not sent at all: its lease would run out while it is
-        under way, and somebody else would take it for lost. By the clock that leases are made with, and looked at when
-        the connection stands: a process may be stopped, or its machine suspended, at any moment before.
+        A call whose first byte cannot leave before `until` is not sent: its lease would expire during the call, and
+        another process would start over. The gateway's clock must be the clock of the leases. It is read once the
+        connection is open, because the process may be stopped or the machine suspended at any moment before.
         """
         settings = self._accounts[account]
         if within is not None:
             settings = settings.model_copy(update={"deadline": min(within, settings.deadline)})
-        outcomes: SimpleQueue[tuple[Call, Outcome]] = SimpleQueue()
-        allowed, refused = self._allow(settings, calls)
-        for refusal in refused:
-            outcomes.put(refusal)
-        for call in allowed:
-            job = self._perform(settings, call, max_body, until, outcomes.put)
-            asyncio.run_coroutine_threadsafe(job, self._loop)
+        outcomes: SimpleQueue[tuple[K, Outcome]] = SimpleQueue()
+        granted, wait = self._granted(settings, calls)
+        for number, (key, call) in enumerate(calls.items()):
+            if number < granted:
+                job = self._execute(settings, key, call, max_body, until, outcomes)
+                asyncio.run_coroutine_threadsafe(job, self._loop)
+            else:
+                outcomes.put((key, Held("the rate limit of this account is used up", retry_after=wait)))
         yield from _groups(outcomes, len(calls))
 
-    def _allow(self, account: ApiAccount, calls: Sequence[Call]) -> tuple[Sequence[Call], list[tuple[Call, Outcome]]]:
+    def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
+        """Return how many of the calls may go now, and the seconds until the next one may."""
         if not calls or not account.rate:
-            return calls, []
-        granted, wait = self._take(account.name, account.rate, calls[0].operation, len(calls))
-        spent = Held("the budget of this account is spent", retry_after=wait)
-        return calls[:granted], [(call, spent) for call in calls[granted:]]
+            return len(calls), 0.0
+        first = next(iter(calls.values()))
+        return self._acquire(account.name, account.rate, first.operation, len(calls))
 
-    async def _perform(
+    async def _execute(
         self,
         account: ApiAccount,
+        key: K,
         call: Call,
         max_body: int,
         until: datetime | None,
-        done: Callable[[tuple[Call, Outcome]], None],
+        outcomes: "SimpleQueue[tuple[K, Outcome]]",
     ) -> None:
         try:
             async with self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency)):
                 outcome = await self._exchange(account, call, max_body, until)
-        except BaseException as error:  # noqa: BLE001 - the waiting task must always get an answer
+        except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
-        done((call, outcome))
+        outcomes.put((key, outcome))
 
     async def _exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:
         under_way = False
@@ -146,7 +151,7 @@ class Gateway:
 
         try:
             async with asyncio.timeout(account.deadline):
-                return await self._answer(account, call, max_body, trace)
+                return await self._receive(account, call, max_body, trace)
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except _TooLateError:
@@ -155,15 +160,15 @@ class Gateway:
             why = "no answer within the deadline"
         except _TooLargeError:
             why = f"the answer is larger than {max_body} bytes"
-        except Exception as error:  # noqa: BLE001 - whatever it is, it matters only whether the call had left
+        except Exception as error:  # noqa: BLE001 - any other failure counts by whether the call had left
             why = f"the call failed: {type(error).__name__}"
         return Uncertain(why) if under_way and call.operation not in HARMLESS else Unavailable(why)
 
-    async def _answer(self, account: ApiAccount, call: Call, max_body: int, trace: Trace) -> Reply:
+    async def _receive(self, account: ApiAccount, call: Call, max_body: int, trace: Trace) -> Reply:
         transport = self._transport(account, call)
-        if self._fixed is not None:  # a transport put in from outside does not say how far it came
+        if self._fixed is not None:  # an injected transport does not report its progress
             await trace("send_request_headers.started", {})
-        response = await transport.handle_async_request(_request(account, call, trace))
+        response = await transport.handle_async_request(build_request(account, call, trace))
         try:
             body = await _read(response, max_body)
         finally:
@@ -199,33 +204,31 @@ async def _read(response: httpx.Response, max_body: int) -> bytes:
     return bytes(body)
 
 
-def _request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
-    """Put a call on the account's origin, and nowhere else."""
+def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
+    """Build the request of a call on the account's origin, and on no other."""
     target = quote(call.path, safe="/%")
     if call.query:
         target += "?" + urlencode(call.query)
     url = httpx.URL(account.base_url).copy_with(raw_path=target.encode())
     keep = [] if call.operation in HARMLESS else [("Connection", "close")]
-    # Identity: a compressed reply could unpack to more than the limit that was just checked.
+    # Identity: a compressed body could unpack to more than the limit on its size.
     headers = [("User-Agent", "order-sync"), ("Accept-Encoding", "identity"), *keep, *call.headers]
     timeout = {
         "connect": account.connect_timeout,
         "read": account.read_timeout,
         "write": account.read_timeout,
-        "pool": None,  # waiting for a free connection is no fault; the deadline bounds it
+        "pool": None,  # waiting for a free connection is no failure; the deadline bounds it
     }
     return httpx.Request(
         call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout, "trace": trace}
     )
 
 
-def _groups(outcomes: "SimpleQueue[tuple[Call, Outcome]]", count: int) -> Iterator[list[tuple[Call, Outcome]]]:
+def _groups(outcomes: "SimpleQueue[tuple[K, Outcome]]", count: int) -> Iterator[dict[K, Outcome]]:
     while count:
         group = [outcomes.get()]
-        try:
+        with suppress(Empty):
             while len(group) < count:
                 group.append(outcomes.get(timeout=LINGER))
-        except Empty:
-            pass
         count -= len(group)
-        yield group
+        yield dict(group)

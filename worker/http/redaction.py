@@ -1,6 +1,6 @@
-"""What a carrier wrote, made fit to be stored, and to be told to everybody who reads the events.
+"""Redaction of carriers' texts before they are stored and published. Pure.
 
-JSON can write what nothing can store, and people write names and telephone numbers anywhere (X-11, X-15).
+JSON can carry characters that no database stores, and people write names and telephone numbers anywhere (X-11, X-15).
 """
 
 import re
@@ -11,24 +11,24 @@ from schemas.order import Order
 
 LONGEST = 300
 UNPRINTABLE = frozenset({"Cc", "Cs"})
-"""Control characters, and the half characters that JSON can write."""
+"""Control characters, and lone surrogates, which JSON can carry."""
 HIDDEN = "***"
 SHORTEST = 3
-"""A shorter word is in too many others to be hidden."""
+"""Shorter names and words are not hidden: they occur inside too many others."""
 SAME_DIGITS = 7
-"""So many last digits tell a telephone number, whatever stands before them."""
+"""So many last digits identify a telephone number, whatever its prefix."""
 NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")
 ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 
 
 def single_line(text: str, limit: int = LONGEST) -> str:
-    """Put a text on one line of limited length, without control characters and half characters."""
+    """Return the text on one line of limited length, without control characters and lone surrogates."""
     spaced = (" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in text[: 4 * limit])
     return " ".join("".join(spaced).split())[:limit].strip()
 
 
 def redact_customer(text: str, order: Order) -> str:
-    """Take the customer's name, address, notes and telephone number out of what a machine wrote."""
+    """Redact the customer's name, address, notes and telephone number in a text that a machine wrote."""
     to = order.dropoff
     values = (order.customer.name, to.street, to.street.partition(",")[0], to.notes, order.notes)
     phone = _digits(order.customer.phone)[-SAME_DIGITS:]
@@ -37,18 +37,18 @@ def redact_customer(text: str, order: Order) -> str:
 
 
 def redact_contacts(text: str) -> str:
-    """Take everybody's telephone numbers, mail addresses and links out of a text."""
+    """Redact every telephone number, mail address and link in a text."""
     return NUMBER.sub(HIDDEN, ELSEWHERE.sub(HIDDEN, text))
 
 
 def redact_names(text: str, order: Order) -> str:
-    """Take each part of the customer's name out of a text, for the first is often said alone."""
+    """Redact each part of the customer's name in a text: the first name is often used alone."""
     names = _worth_hiding(order.customer.name.split())
     return _without(text, (rf"(?<!\w){re.escape(name)}(?!\w)" for name in names))
 
 
 def redact_all(text: str, order: Order) -> str:
-    """Take all of that out of what a person wrote."""
+    """Redact contacts and the customer in a text that a human wrote."""
     return redact_names(redact_contacts(redact_customer(text, order)), order)
 
 

@@ -1,4 +1,4 @@
-"""A connection for one request, for calls that must never be made twice."""
+"""A connection for one request, for calls that must never be sent twice."""
 
 import asyncio
 import ssl
@@ -11,15 +11,15 @@ import httpx
 MAX_HEAD = 100_000
 CHUNK = 65_536
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Is told how far a request has come, in the words of httpcore's trace extension."""
+"""Receives the progress of a request, as httpcore's trace extension names it."""
 
 
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
-    A kept connection may be closed by the carrier just as the request goes out, and then nobody knows whether it
-    arrived; a connection pool may also try again by itself. For creates and cancels neither may happen. Written on
-    asyncio and h11: a connection of httpcore's takes more than twice the processor.
+    A carrier may close a kept connection just as the request leaves, and then its outcome is unknown. A connection
+    pool may also retry by itself. Neither may happen to a create or a cancel. It is built on asyncio and h11 because a
+    connection of httpcore takes more than twice the CPU time.
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
@@ -30,7 +30,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         timeout, trace = request.extensions["timeout"], request.extensions["trace"]
         exchange = _Exchange(*await self._connect(request.url, timeout["connect"]), timeout["read"])
         try:
-            head = await exchange.ask(request, trace)
+            head = await exchange.send(request, trace)
         except BaseException:
             await exchange.aclose()
             raise
@@ -55,14 +55,14 @@ class _Exchange(httpx.AsyncByteStream):
         self._reader, self._writer, self._seconds = reader, writer, seconds
         self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
 
-    async def ask(self, request: httpx.Request, trace: Trace) -> h11.Response:
+    async def send(self, request: httpx.Request, trace: Trace) -> h11.Response:
         head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
         parts = [head, h11.Data(request.content), h11.EndOfMessage()]
-        wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 refuses a malformed request here
+        wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 rejects a malformed request here
         await trace("send_request_headers.started", {})
         self._writer.write(wire)
         while not isinstance(event := await self._next(), h11.Response):
-            pass  # a 1xx comes before the response
+            pass  # a 1xx precedes the response
         return event
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

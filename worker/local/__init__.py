@@ -1,1 +1,1 @@
-"""Everything on one machine: the supervisor behind `up` and the demo. A deployment never imports it."""
+"""Everything on one machine: the supervisor of `up` and `demo`. A deployed worker never imports it."""

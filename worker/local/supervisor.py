@@ -1,4 +1,4 @@
-"""A fleet of processes on one machine, for `up` and `demo`: started, watched, started again, and none left behind.
+"""The supervisor of `up` and `demo` on one machine. It restarts processes that end, and leaves none behind.
 
 The processes are those of the Procfile, which honcho or any other supervisor can run as well.
 """
@@ -24,8 +24,11 @@ from worker.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 GRACE = 12.0
-AGAIN_AFTER = 1.0
-SETTLED_AFTER = 30.0
+"""Seconds between SIGTERM and SIGKILL."""
+RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
+"""The wait before a restart: twice as long after each failure."""
+STABLE_SECONDS = 30.0
+"""A process that ran for longer than this counts as its first failure."""
 PR_SET_PDEATHSIG = 1
 NO_SERVER = (
     "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
@@ -34,16 +37,16 @@ NO_SERVER = (
 
 
 def procfile() -> dict[str, str]:
-    """Read the Procfile: process names and their command lines. A wheel carries it inside this package."""
+    """Return the command lines of the Procfile by process name. A wheel contains it inside the package."""
     found = next(path for path in (ROOT / "Procfile", ROOT / "worker" / "Procfile") if path.exists())
     lines = (line.partition(":") for line in found.read_text().splitlines())
     return {name: command.strip() for name, _, command in lines if command}
 
 
 def hold(lock: Path) -> IO[str]:
-    """Hold a lock for as long as its file is open: two fleets in one folder would write over each other's Redis.
+    """Lock a file until it is closed: two supervisors in one folder would overwrite each other's Redis.
 
-    Raises BlockingIOError while another process holds it.
+    Raises BlockingIOError while another process holds the lock.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = lock.open("w")
@@ -56,7 +59,7 @@ def hold(lock: Path) -> IO[str]:
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
-    """Find a port that can be bound: the wanted one or the next free one after it, any for 0."""
+    """Return a port that can be bound: the wanted one or the next free one after it; any for 0."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
         with socket.socket(family) as probe:
@@ -69,7 +72,7 @@ def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
 
 @dataclass
 class Process:
-    """One process of the fleet: how to start it, and the one that runs now."""
+    """One supervised process: its command, and its present run."""
 
     name: str
     command: Sequence[str]
@@ -77,11 +80,11 @@ class Process:
     log: Path
     running: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
-    again_at: float | None = None
+    restart_at: float | None = None
     failures: int = 0
 
     def start(self) -> None:
-        """Start it in a session of its own, so that it and whatever it starts can be ended together."""
+        """Start the process in a session of its own, so that it ends together with its children."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:
             self.running = subprocess.Popen(  # noqa: S603 - our own Procfile
@@ -93,37 +96,37 @@ class Process:
                 start_new_session=True,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - before any thread
             )
-        self.started_at, self.again_at = time.monotonic(), None
+        self.started_at, self.restart_at = time.monotonic(), None
 
     def signal(self, number: int) -> None:
-        """Signal it and all it started."""
+        """Send a signal to the process and its children."""
         if self.running is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.running.pid, number)
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end, but no longer than this."""
+        """Wait at most so many seconds for the end of the process."""
         if self.running is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.running.wait(seconds)
 
 
-def _own(command: Sequence[str]) -> list[str]:
-    """Find a command beside this Python: a virtual environment need not be active."""
+def _with_path(command: Sequence[str]) -> list[str]:
+    """Return the command with the path of a program beside this Python: no virtual environment need be active."""
     program, *arguments = command
-    own = Path(sys.executable).parent / program
-    return [str(own) if own.exists() else program, *arguments]
+    beside = Path(sys.executable).parent / program
+    return [str(beside) if beside.exists() else program, *arguments]
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel to end this process when its parent dies, however that happens."""
+    """Ask the kernel to end this process when its parent dies."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass
 class Supervisor:
-    """The processes that run together. Use it as a context manager: leaving it ends every one of them."""
+    """The processes that run together, as a context manager: leaving it ends all of them."""
 
     environ: Mapping[str, str]
     logs: Path
@@ -144,34 +147,34 @@ class Supervisor:
         return process
 
     def start_all(self) -> None:
-        """Start what the Procfile names."""
+        """Start every process of the Procfile."""
         for name, line in procfile().items():
             self.start_command(name, shlex.split(line))
 
     def start_command(self, name: str, command: Sequence[str]) -> None:
         """Start a command of this environment and keep it running."""
-        self.start(name, _own(command))
+        self.start(name, _with_path(command))
 
     def run_command(self, command: Sequence[str]) -> None:
         """Run a command of this environment to its end. Raises CalledProcessError."""
-        subprocess.run(_own(command), env=dict(self.environ), check=True, stdin=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run(_with_path(command), env=dict(self.environ), check=True, stdin=subprocess.DEVNULL)  # noqa: S603
 
     def watch(self) -> list[str]:
-        """Start again what has ended, more patiently each time; return the names of what had."""
+        """Restart ended processes, after a longer wait each time; return the names of those that have just ended."""
         now, ended = time.monotonic(), []
         for process in self.processes:
-            if process.again_at is not None and now >= process.again_at:
+            if process.restart_at is not None and now >= process.restart_at:
                 process.start()
-            elif process.again_at is None and process.running is not None and process.running.poll() is not None:
+            elif process.restart_at is None and process.running is not None and process.running.poll() is not None:
                 ended.append(process.name)
-                process.signal(signal.SIGKILL)  # what it started would be nobody's
-                settled = now - process.started_at > SETTLED_AFTER
-                process.failures = 1 if settled else process.failures + 1
-                process.again_at = now + min(AGAIN_AFTER * 2 ** (process.failures - 1), 30.0)
+                process.signal(signal.SIGKILL)  # its children would have no parent
+                stable = now - process.started_at > STABLE_SECONDS
+                process.failures = 1 if stable else process.failures + 1
+                process.restart_at = now + min(RESTART_SECONDS * 2 ** (process.failures - 1), MAX_RESTART_SECONDS)
         return ended
 
     def stop(self) -> None:
-        """End every process: politely, and after a grace without asking; the first last, for the others stand on it."""
+        """End every process with SIGTERM, then with SIGKILL; the first one last, because the others need it."""
         deadline = time.monotonic() + self.grace
         try:
             for wave in (self.processes[1:], self.processes[:1]):
@@ -179,7 +182,7 @@ class Supervisor:
                     process.signal(signal.SIGTERM)
                 for process in wave:
                     process.wait(max(0.1, deadline - time.monotonic()))
-        finally:  # a second Ctrl-C only ends the patience
+        finally:  # a second Ctrl-C only ends the wait
             for process in self.processes:
                 process.signal(signal.SIGKILL)
                 process.wait(1.0)
@@ -195,8 +198,8 @@ def embedded_server() -> str:
     return str(get_binary_path())
 
 
-def start_redis(fleet: Supervisor, folder: Path) -> str:
-    """Start the embedded server on a free loopback port, appending to disk and never evicting; return its URL.
+def start_redis(supervisor: Supervisor, folder: Path) -> str:
+    """Start the embedded server on a free loopback port and return its URL. It persists and evicts nothing.
 
     Raises SettingsError when the server is not installed.
     """
@@ -212,15 +215,15 @@ def start_redis(fleet: Supervisor, folder: Path) -> str:
         "save": "",
         "daemonize": "no",
     }
-    words = (str(part) for key, value in options.items() for part in (f"--{key}", value))
-    fleet.start("redis", [program, *words])
+    arguments = (str(part) for key, value in options.items() for part in (f"--{key}", value))
+    supervisor.start("redis", [program, *arguments])
     url = f"redis://127.0.0.1:{port}/0"
     wait_for(url)
     return url
 
 
 def wait_for(url: str, seconds: float = 15.0) -> None:
-    """Wait until a Redis answers. Raises RedisError when it does not in time."""
+    """Wait until a Redis server responds. Raises RedisError when it does not respond in time."""
     client = redis.Redis.from_url(url, socket_timeout=1)
     deadline = time.monotonic() + seconds
     while True:
@@ -235,14 +238,9 @@ def wait_for(url: str, seconds: float = 15.0) -> None:
 
 
 def read_tail(log: Path, size: int = 4000) -> str:
-    """Read the end of a process's log."""
+    """Return the last bytes of a log as text."""
     if not log.exists():
         return ""
-    with log.open("rb") as lines:
-        return _tail(lines, size)
-
-
-def _tail(lines: IO[bytes], size: int) -> str:
-    lines.seek(0, os.SEEK_END)
-    lines.seek(max(0, lines.tell() - size))
-    return lines.read().decode(errors="replace")
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+        return file.read().decode(errors="replace")

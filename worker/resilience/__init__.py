@@ -1,1 +1,1 @@
-"""Whether an account may be called now: paused or shut out, down, without a thread for it, or over its budget."""
+"""Protection of accounts and of this process: limits, breakers, shares of the threads, cached prices, the journal."""

@@ -1,56 +1,58 @@
-"""The threads of a worker, parted among the carrier accounts, so that one that hangs cannot take them all.
+"""The bulkhead: a worker's threads divided among the accounts, so that one that hangs cannot occupy them all.
 
-A task that finds no room does not wait for one: it leaves its hint behind, and whoever leaves next sends it again.
+A task without a free slot does not wait in its thread. It leaves its wake-up task, and the next task that leaves sends
+it again.
 """
 
 import threading
 from collections import Counter, defaultdict, deque
 from enum import Enum
+from typing import Generic, TypeVar
 
-from worker.enqueue import WakeUp
-
-MOST_WAITING = 100
+MAX_WAITING = 100
+Waiting = TypeVar("Waiting")
 
 
 class Admission(Enum):
-    """What a task finds: a room, room for its hint alone, or neither."""
+    """The answer to a task that asks for a slot: a slot, a place in the queue for its wake-up task, or neither."""
 
-    ADMITTED = "open"
+    ADMITTED = "admitted"
     QUEUED = "queued"
-    REJECTED = "shut"
+    REJECTED = "rejected"
 
 
-class Bulkhead:
-    """The rooms of each account in this process: its part of the threads, and half of that at most for reads."""
+class Bulkhead(Generic[Waiting]):
+    """The slots of each account in this process: an equal share of the threads, at most half of it for reads."""
 
     def __init__(self, slots: int, accounts: int) -> None:
-        self._most = max(1, slots // (accounts + 1))
-        self._most_reads = max(1, self._most // 2)
-        self._taken: Counter[tuple[str, bool]] = Counter()
-        self._waiting: defaultdict[tuple[str, bool], deque[WakeUp]] = defaultdict(deque)
+        self._limit = max(1, slots // (accounts + 1))
+        self._read_limit = max(1, self._limit // 2)
+        self._used: Counter[tuple[str, bool]] = Counter()
+        self._waiting: defaultdict[tuple[str, bool], deque[Waiting]] = defaultdict(deque)
         self._lock = threading.Lock()
 
-    def enter(self, account: str, hint: WakeUp, *, reading: bool) -> Admission:
-        """Take a room, or leave the hint behind."""
+    def enter(self, account: str, waiting: Waiting, *, reading: bool) -> Admission:
+        """Occupy a slot, or queue what waits for one."""
         with self._lock:
-            if self._has_room(account, reading=reading):
-                self._taken[account, reading] += 1
+            if self._has_slot(account, reading=reading):
+                self._used[account, reading] += 1
                 return Admission.ADMITTED
-            waiting = self._waiting[account, reading]
-            if len(waiting) >= MOST_WAITING:
+            queue = self._waiting[account, reading]
+            if len(queue) >= MAX_WAITING:
                 return Admission.REJECTED
-            waiting.append(hint)
+            queue.append(waiting)
             return Admission.QUEUED
 
-    def leave(self, account: str, *, reading: bool) -> list[WakeUp]:
-        """Give a room back; return the hint that is to be sent again, if one waits. Reads come last."""
+    def leave(self, account: str, *, reading: bool) -> list[Waiting]:
+        """Free a slot and return what is to be sent again, if anything waits. Reads come last."""
         with self._lock:
-            self._taken[account, reading] -= 1
-            for kind in (False, True):
-                if self._waiting[account, kind] and self._has_room(account, reading=kind):
-                    return [self._waiting[account, kind].popleft()]
+            self._used[account, reading] -= 1
+            for waits_to_read in (False, True):
+                queue = self._waiting[account, waits_to_read]
+                if queue and self._has_slot(account, reading=waits_to_read):
+                    return [queue.popleft()]
             return []
 
-    def _has_room(self, account: str, *, reading: bool) -> bool:
-        reads = self._taken[account, True]
-        return reads + self._taken[account, False] < self._most and not (reading and reads >= self._most_reads)
+    def _has_slot(self, account: str, *, reading: bool) -> bool:
+        reads = self._used[account, True]
+        return reads + self._used[account, False] < self._limit and not (reading and reads >= self._read_limit)

@@ -1,7 +1,8 @@
-"""What outlasts a process that dies while it creates orders: a page for each batch, in a folder of its host.
+"""The call journal: what survives a process that dies while it creates orders.
 
-An attempt's intent names its page. A line is on the disk before the call that it tells of, so an attempt that does not
-stand on the page it names was never sent. Whoever writes a page holds its lock: one that nobody holds was left behind.
+Each batch has a file in a folder of its host, and an attempt stores the name of its file in the transaction that begins
+it. A line is on the disk before the call that it announces, so an attempt that its file does not list was never sent.
+The writer holds a lock on the file: a file without a lock was abandoned.
 """
 
 import base64
@@ -20,163 +21,166 @@ from typing import Any, Self
 from worker import log
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Unavailable
-from worker.http.call import Reply
-from worker.http.gateway import Outcome
+from worker.http.call import Outcome, Reply
 
 logger = log.get(__name__)
-LARGEST = 64_000
-"""Bytes of the largest body that is kept; without a larger one its create is in doubt, as if no journal were there."""
+MAX_BODY = 64_000
+"""The largest body, in bytes, that is recorded. A create with a larger one is treated as if it had no journal."""
 HEADERS = ("date", "retry-after")
-"""What a codec may read in a reply besides its body."""
-NAMES = "[0-9a-f]" * 16
-"""The pages among whatever else lies in their folder."""
+"""The headers that a codec may read in a reply to a create."""
+FILE_NAMES = "[0-9a-f]" * 16
+"""The journal's files among any others in the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntries:
-    """What stands on a page: the attempts that may have been sent, and what is known of each that came back."""
+    """The content of a file: the attempts that may have been sent, and the outcomes of those that ended."""
 
     sent: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
-    def take(self, note: Mapping[str, Any]) -> None:
-        """Take one line in."""
-        self.sent.update(note.get("sending", ()))
-        for attempt, outcome in note.get("outcomes", ()):
-            self.outcomes[attempt] = _outcome(outcome)
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Add one line."""
+        self.sent.update(line.get("sending", ()))
+        for attempt, outcome in line.get("outcomes", ()):
+            self.outcomes[attempt] = _read_outcome(outcome)
 
 
 class JournalFile:
-    """What one batch of creates leaves behind until its outcomes are committed. One without a file keeps nothing."""
+    """The record of one batch of creates until their outcomes are committed. Without a path it records nothing."""
 
-    def __init__(self, path: Path | None = None, held: int | None = None) -> None:
-        self._path, self._held = path, held
-        self._open: set[str] = set()
+    def __init__(self, path: Path | None = None, descriptor: int | None = None) -> None:
+        self._path, self._descriptor = path, descriptor
+        self._expected: set[str] = set()
 
     @property
     def name(self) -> str:
-        """What an attempt is told to call it; empty when it keeps nothing."""
+        """The name that an attempt stores; empty when nothing is recorded."""
         return self._path.name if self._path else ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        """Let it go: from here on anybody may read it."""
-        if self._held is not None:
-            os.close(self._held)
+        """Release the lock: from here on any process may read the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
-    def attach(self, change: Change | None) -> Change | None:
-        """Put the page's name on the attempt that a change begins."""
-        attempt = change.delivery.active if change and self.name else None
-        if change is None or attempt is None:
+    def attach(self, change: Change) -> Change:
+        """Return the change with the name of this file on the attempt that it begins."""
+        attempt = change.delivery.active
+        if attempt is None or not self.name:
             return change
-        self._open.add(change.delivery.id)
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
-        """Take the name off again, before a call goes out of which the page does not tell."""
+        """Return the change that removes the name again, before a call that this file does not list."""
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:
             return None
         return Change(delivery.with_attempt(replace(attempt, journal_file=None)))
 
-    def log_sent(self, attempts: Iterable[int]) -> bool:
-        """Write down that these are about to be sent; false when that was not possible."""
-        named = list(attempts)
-        return not named or self._write({"sending": named})
+    def expect(self, begun: Iterable[Delivery]) -> None:
+        """Record that the outcomes of those deliveries that name this file are still to be stored."""
+        active = ((each.id, each.active) for each in begun)
+        self._expected.update(key for key, attempt in active if attempt and attempt.journal_file == self.name)
 
-    def log_replies(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
-        """Write down what came back, before anybody reads it."""
-        told = [(attempt, noted) for attempt, outcome in outcomes if (noted := _note(outcome))]
-        if told:
-            self._write({"outcomes": told})
-
-    def mark_stored(self, deliveries: Iterable[str]) -> None:
-        """Note that the outcomes of these are committed."""
-        self._open.difference_update(deliveries)
+    def mark_stored(self, delivery_ids: Iterable[str]) -> None:
+        """Record that the outcomes of these deliveries are committed."""
+        self._expected.difference_update(delivery_ids)
 
     @property
     def done(self) -> bool:
-        """Whether every attempt that was given the page's name has its outcome in the database."""
-        return not self._open
+        """Whether every expected outcome is in the database."""
+        return not self._expected
+
+    def log_sent(self, attempt_ids: Iterable[int]) -> bool:
+        """Write that these attempts are about to be sent; return False when the disk refuses it."""
+        sending = list(attempt_ids)
+        return not sending or self._write({"sending": sending})
+
+    def log_replies(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
+        """Write these outcomes, before any codec reads them."""
+        written = [(attempt, line) for attempt, outcome in outcomes if (line := _write_outcome(outcome))]
+        if written:
+            self._write({"outcomes": written})
 
     def read(self) -> JournalEntries:
-        """Read what stands there; a line that was cut off never led to a call."""
-        notes = JournalEntries()
+        """Read the file. A line that was cut off never led to a call."""
+        entries = JournalEntries()
         for line in self._path.read_bytes().splitlines() if self._path else ():
             with suppress(json.JSONDecodeError):
-                notes.take(json.loads(line))
-        return notes
+                entries.add(json.loads(line))
+        return entries
 
     def remove(self) -> None:
-        """Remove it, with all that it holds of anybody."""
+        """Remove the file and the personal data in it."""
         if self._path:
-            _attempted(self._path.unlink)
+            _attempt(self._path.unlink)
 
-    def _write(self, note: Mapping[str, Any]) -> bool:
-        held = self._held
-        return held is None or _attempted(lambda: _append(held, note))
+    def _write(self, line: Mapping[str, Any]) -> bool:
+        descriptor = self._descriptor
+        return descriptor is None or _attempt(lambda: _append(descriptor, line))
 
 
 class CallJournal:
-    """The folder of the pages. A disk that is full or gone stops no create: its doubts are settled without a page."""
+    """The folder of the files. A disk that is full or gone stops no create; its outcome may then be unknown."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextmanager
     def page(self, step: Step) -> Iterator[JournalFile]:
-        """Open a page for a batch; it is removed at the end unless something of it is not in the database.
+        """Open a file for a batch, and remove it at the end unless an outcome is still to be stored.
 
-        Only creates have one with a file: whatever else is asked of a carrier may be asked again.
+        Only creates have a file: every other call to a carrier may be repeated.
         """
         opened: list[JournalFile] = []
         if step is Step.BOOK:
-            _attempted(lambda: opened.append(self._new()))
-        with opened[0] if opened else JournalFile() as page:
-            yield page
-            if page.done:
-                page.remove()
+            _attempt(lambda: opened.append(self._create()))
+        with opened[0] if opened else JournalFile() as file:
+            yield file
+            if file.done:
+                file.remove()
 
     def abandoned(self) -> Iterator[JournalFile]:
-        """Give each page that nobody writes, held while it is looked at."""
-        for path in sorted(self._folder.glob(NAMES)):
-            if page := _take(path):
-                with page:
-                    yield page
+        """Yield each file that no process writes, locked until the next one."""
+        for path in sorted(self._folder.glob(FILE_NAMES)):
+            if file := _lock(path):
+                with file:
+                    yield file
 
-    def _new(self) -> JournalFile:
+    def _create(self) -> JournalFile:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / secrets.token_hex(8)
-        # Under its own name only once it is locked: before that, it would look as if it had been left.
+        # It gets its name only once it is locked: before that it would count as abandoned.
         hidden = path.with_name(f".{path.name}")
-        held = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         hidden.rename(path)
-        return JournalFile(path, held)
+        return JournalFile(path, descriptor)
 
 
-def _take(path: Path) -> JournalFile | None:
-    """Lock a page; None while somebody else holds it, or when they were done with it just now."""
+def _lock(path: Path) -> JournalFile | None:
+    """Lock a file; None while another process holds it, or when it has just been removed."""
     with suppress(FileNotFoundError):
-        held = os.open(path, os.O_RDWR)
-        if _locked(held) and os.fstat(held).st_nlink:
-            return JournalFile(path, held)
-        os.close(held)
+        descriptor = os.open(path, os.O_RDWR)
+        if _locked(descriptor) and os.fstat(descriptor).st_nlink:
+            return JournalFile(path, descriptor)
+        os.close(descriptor)
     return None
 
 
-def _locked(held: int) -> bool:
+def _locked(descriptor: int) -> bool:
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _attempted(work: Callable[[], object]) -> bool:
-    """Do something on the disk; what the disk refuses is noted, and everything goes on without."""
+def _attempt(work: Callable[[], object]) -> bool:
+    """Do something on the disk; log what the disk refuses and go on without it."""
     try:
         work()
     except OSError as error:
@@ -185,24 +189,24 @@ def _attempted(work: Callable[[], object]) -> bool:
     return True
 
 
-def _append(held: int, note: Mapping[str, Any]) -> None:
-    line = f"\n{json.dumps(note)}\n".encode()  # begun anew: the one before may have been cut off
-    if os.write(held, line) < len(line):
+def _append(descriptor: int, line: Mapping[str, Any]) -> None:
+    data = f"\n{json.dumps(line)}\n".encode()  # a new line first: the last one may have been cut off
+    if os.write(descriptor, data) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(held)
+    os.fsync(descriptor)
 
 
-def _note(outcome: Outcome) -> dict[str, Any] | None:
-    """Write an outcome down; None when it says nothing, or too much."""
+def _write_outcome(outcome: Outcome) -> dict[str, Any] | None:
+    """Return an outcome as JSON; None when it is uncertain or too large."""
     if isinstance(outcome, Unavailable):
         return {"unsent": str(outcome)}
-    if isinstance(outcome, CarrierError) or len(outcome.body) > LARGEST:
+    if isinstance(outcome, CarrierError) or len(outcome.body) > MAX_BODY:
         return None
     headers = {name: outcome.headers[name] for name in HEADERS if name in outcome.headers}
     return {"status": outcome.status, "headers": headers, "body": base64.b64encode(outcome.body).decode()}
 
 
-def _outcome(noted: Mapping[str, Any]) -> Outcome:
-    if "unsent" in noted:
-        return Unavailable(noted["unsent"])
-    return Reply(noted["status"], base64.b64decode(noted["body"]), noted["headers"])
+def _read_outcome(written: Mapping[str, Any]) -> Outcome:
+    if "unsent" in written:
+        return Unavailable(written["unsent"])
+    return Reply(written["status"], base64.b64decode(written["body"]), written["headers"])

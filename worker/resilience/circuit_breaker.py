@@ -1,131 +1,140 @@
-"""Circuit breakers shared by every process: whether an account answers, and whether it asked to be left alone.
+"""Circuit breakers that every process shares: whether an account responds, and whether it asked for fewer calls.
 
-One hash on Redis for each account and kind of call, by the server's clock. With Redis away nothing is ever held back.
+One hash in Redis for each account and class of calls, by the server's clock. While Redis is unreachable every call is
+allowed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import redis
 
-from worker.resilience.rate_limiter import Away
+from worker.http.call import CallClass
+from worker.resilience.rate_limiter import Outage
 
 FAILURES, WINDOW_SECONDS = 5, 30
 """A breaker opens when so many calls, and at least half of all, have failed within so many seconds."""
-OPEN_SECONDS, LONGEST_OPEN_SECONDS = 30, 300
-"""How long it stays open: doubled every time it opens again within ten minutes of the last."""
+OPEN_SECONDS, MAX_OPEN_SECONDS = 30, 300
+"""How long it stays open: twice as long each time it opens again within ten minutes of the last."""
 MEMORY_SECONDS = 600
-FORGOTTEN_SECONDS = 3600
-
-_CLOCK = """
-local key, time = KEYS[1], redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function at(name) return tonumber(redis.call('HGET', key, name) or '0') end
-local function keep(...)
-  redis.call('HSET', key, ...)
-  redis.call('EXPIRE', key, ARGV[#ARGV])
-end
-local function open()
-  local times = now < at('remembered') and at('times') + 1 or 1
-  local length = math.min(OPEN * 2 ^ math.min(times - 1, 20), LONGEST)
-  keep('until', now + length, 'times', times, 'remembered', now + length + MEMORY, 'probe', 0)
-  redis.call('HDEL', key, 'since', 'good', 'bad', 'good_before', 'bad_before')
-end
-"""
-"""What the scripts begin with. Times are in milliseconds: Lua writes a larger number with too few digits."""
-
-_SHOW = """
-if at('held') > now then return {'throttled', at('held') - now} end
-if at('until') == 0 then return {'closed', 0} end
-return {'open', math.max(at('until') - now, 0)}
-"""
-"""Show how a breaker stands."""
-
-_ASK = """
-if at('held') > now then return {'throttled', at('held') - now} end
-if at('until') == 0 then return {'closed', 0} end
-local free = math.max(at('until'), at('probe'))
-if free > now then return {'open', free - now} end
-keep('probe', now + ARGV[1])
-return {'half_open', 0}
-"""
-"""Ask whether a call may go (ARGV: the milliseconds that a probe may take); once a breaker has been open for long
-enough, one caller at a time is told to probe."""
-
-_REPORT = """
-if at('until') > 0 then return end
-if now - at('since') >= HALF then
-  local fresh = now - at('since') < 2 * HALF
-  keep('since', now, 'good_before', fresh and at('good') or 0, 'bad_before', fresh and at('bad') or 0,
-       'good', 0, 'bad', 0)
-end
-keep('good', at('good') + ARGV[1], 'bad', at('bad') + ARGV[2])
-local good, bad = at('good') + at('good_before'), at('bad') + at('bad_before')
-if bad >= FAILURES and bad >= good then open() end
-"""
-"""Count calls that were answered and calls that failed (ARGV), in two halves of the window; open when too many did.
-
-What was under way while the breaker opened no longer counts.
-"""
-
-_PROBED = """
-if at('until') == 0 then return end
-if ARGV[1] == '1' then redis.call('HDEL', key, 'until', 'probe') else open() end
-"""
-"""Close the breaker after a probe that was answered, or open it again (ARGV: 1 or 0)."""
-
-_THROTTLE = """
-if at('held') > now then return end
-local times = now < at('held_remembered') and math.min(at('held_times') + 1, 3) or 1
-local length = math.max(tonumber(ARGV[times]), tonumber(ARGV[4]))
-keep('held', now + length, 'held_times', times, 'held_remembered', now + length + MEMORY)
-"""
-"""Leave the account alone (ARGV: the three lengths, and what the carrier asked for); those who were turned away
-together count once."""
-
-_SCRIPTS = (_SHOW, _ASK, _REPORT, _PROBED, _THROTTLE)
-_NUMBERS = {
-    "OPEN": OPEN_SECONDS * 1000,
-    "LONGEST": LONGEST_OPEN_SECONDS * 1000,
-    "MEMORY": MEMORY_SECONDS * 1000,
-    "HALF": WINDOW_SECONDS * 500,
-    "FAILURES": FAILURES,
-}
-
-
-class CallClass(StrEnum):
-    """The kinds of calls that fail together."""
-
-    CREATE = "create"
-    CANCEL = "cancel"
-    READ = "read"
-
+EXPIRY_SECONDS = 3600
 
 THROTTLE_SECONDS: Mapping[CallClass, tuple[float, float, float]] = {
     CallClass.CREATE: (60, 120, 300),
-    CallClass.CANCEL: (60, 120, 300),
+    CallClass.CHANGE: (60, 120, 300),
     CallClass.READ: (60, 120, 900),
 }
-"""How long an account that says "too many requests" is left alone: the first time, the second, ever after.
+"""How long no call goes to an account that responds "too many requests": the first time, the second, and after that.
 
-A day's budget that is spent comes back slowly; what is left of it is for creates and cancels (B-06).
+A day's limit that is used up recovers slowly, and what is left of it is for creates and cancels (B-06).
 """
+
+_PREAMBLE = """
+local key, now = KEYS[1], tonumber(ARGV[#ARGV])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function get(field) return tonumber(redis.call('HGET', key, field) or '0') end
+local function set(...)
+  redis.call('HSET', key, ...)
+  redis.call('EXPIRE', key, EXPIRY)
+end
+local function open()
+  local times = now < get('openings_until') and get('openings') + 1 or 1
+  local length = math.min(OPEN * 2 ^ math.min(times - 1, 20), MAX_LENGTH)
+  set('open_until', now + length, 'openings', times, 'openings_until', now + length + MEMORY, 'probe_until', 0)
+  redis.call('HDEL', key, 'window_start', 'good', 'bad', 'previous_good', 'previous_bad')
+end
+"""
+"""The first lines of every script. The last argument is the time, or empty for the server's.
+
+Times are in milliseconds: Lua prints a larger number with too few digits.
+"""
+
+_SHOW = """
+if get('throttled_until') > now then return {'throttled', get('throttled_until') - now} end
+if get('open_until') == 0 then return {'closed', 0} end
+return {'open', math.max(get('open_until') - now, 0)}
+"""
+"""Return the state and the milliseconds to wait, and change nothing."""
+
+_CHECK = """
+if get('throttled_until') > now then return {'throttled', get('throttled_until') - now} end
+if get('open_until') == 0 then return {'closed', 0} end
+local next_probe = math.max(get('open_until'), get('probe_until'))
+if next_probe > now then return {'open', next_probe - now} end
+set('probe_until', now + ARGV[1])
+return {'half_open', 0}
+"""
+"""Return the state for a caller. Once the open time is over, one caller at a time gets `half_open` and must probe.
+
+Arguments: the milliseconds that a probe may take.
+"""
+
+_RECORD = """
+if get('open_until') > 0 then return end
+if now - get('window_start') >= HALF_WINDOW then
+  local recent = now - get('window_start') < 2 * HALF_WINDOW
+  set('window_start', now, 'good', 0, 'bad', 0,
+      'previous_good', recent and get('good') or 0, 'previous_bad', recent and get('bad') or 0)
+end
+set('good', get('good') + ARGV[1], 'bad', get('bad') + ARGV[2])
+local good, bad = get('good') + get('previous_good'), get('bad') + get('previous_bad')
+if bad >= FAILURES and bad >= good then open() end
+"""
+"""Count calls that succeeded and calls that failed, in two halves of the window, and open when too many failed.
+
+A call that was under way when the breaker opened does not count. Arguments: the two numbers.
+"""
+
+_PROBED = """
+if get('open_until') == 0 then return end
+if ARGV[1] == '1' then redis.call('HDEL', key, 'open_until', 'probe_until') else open() end
+"""
+"""Close the breaker after a probe that succeeded, else open it again. Arguments: 1 or 0."""
+
+_THROTTLE = """
+if get('throttled_until') > now then return end
+local times = now < get('throttlings_until') and math.min(get('throttlings') + 1, 3) or 1
+local length = math.max(tonumber(ARGV[times]), tonumber(ARGV[4]))
+set('throttled_until', now + length, 'throttlings', times, 'throttlings_until', now + length + MEMORY)
+"""
+"""Allow no call for a while. Calls that were rejected at the same time count once.
+
+Arguments: the three lengths, and the wait that the carrier asked for.
+"""
+
+_SCRIPTS = (_SHOW, _CHECK, _RECORD, _PROBED, _THROTTLE)
+_NUMBERS = {
+    "OPEN": OPEN_SECONDS * 1000,
+    "MAX_LENGTH": MAX_OPEN_SECONDS * 1000,
+    "MEMORY": MEMORY_SECONDS * 1000,
+    "HALF_WINDOW": WINDOW_SECONDS * 500,
+    "FAILURES": FAILURES,
+    "EXPIRY": EXPIRY_SECONDS,
+}
 
 
 class BreakerState(StrEnum):
-    """What a breaker says: go, wait, wait because the carrier said so, or find out whether it answers again."""
+    """The answer of a breaker to a caller."""
 
     CLOSED = "closed"
+    """Call."""
     OPEN = "open"
+    """Wait: the account has failed."""
     THROTTLED = "throttled"
+    """Wait: the carrier asked for fewer calls."""
     HALF_OPEN = "half_open"
+    """Probe whether the account responds again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerStatus:
-    """A breaker's answer, with the seconds to wait."""
+    """The state of a breaker, and the seconds to wait."""
 
     state: BreakerState
     wait: float = 0.0
@@ -135,48 +144,56 @@ CLOSED = BreakerStatus(BreakerState.CLOSED)
 
 
 class CircuitBreaker:
-    """The breakers of every account."""
+    """The breakers of every account. They go by Redis's own clock unless another one is given."""
 
-    def __init__(self, client: redis.Redis, prefix: str = "osync:breaker:") -> None:
-        self._redis, self._prefix, self._away = client, prefix, Away()
-        self._scripts = {each: client.register_script(_filled(_CLOCK + each)) for each in _SCRIPTS}
+    def __init__(
+        self, client: redis.Redis, prefix: str = "osync:breaker:", clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._redis, self._prefix, self._clock, self._outage = client, prefix, clock, Outage()
+        self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each)) for each in _SCRIPTS}
 
     def ask(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
-        """Ask whether a call may go. Whoever is told to probe has so many seconds for it, and tells `probed`."""
-        said = self._run(_ASK, account, kind, int(probe_seconds * 1000))
-        return BreakerStatus(BreakerState(said[0].decode()), said[1] / 1000) if said else CLOSED
+        """Return whether a call may go.
+
+        A caller that gets HALF_OPEN probes the account within `probe_seconds` and reports to `probed`.
+        """
+        found = self._run(_CHECK, account, kind, int(probe_seconds * 1000))
+        return _status(found) if found else CLOSED
 
     def report(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
-        """Count calls that were answered, whatever was said, and those that were not."""
-        self._run(_REPORT, account, kind, good, bad)
+        """Record how many calls got a response, whatever it said, and how many failed."""
+        self._run(_RECORD, account, kind, good, bad)
 
     def probed(self, account: str, kind: CallClass, *, alive: bool) -> None:
-        """Tell what a probe has shown."""
+        """Record the result of a probe."""
         self._run(_PROBED, account, kind, int(alive))
 
     def throttle(self, account: str, kind: CallClass, asked: float | None) -> None:
-        """Leave the account alone for a while, because it said that there were too many calls."""
+        """Allow no call for a while, at least the `asked` seconds: the carrier rejected a call as one too many."""
         self._run(_THROTTLE, account, kind, *(each * 1000 for each in THROTTLE_SECONDS[kind]), int((asked or 0) * 1000))
 
     def statuses(self, account: str) -> Mapping[CallClass, BreakerStatus] | None:
-        """Show every breaker of an account without asking to probe; None when Redis is away."""
+        """Return every breaker of an account without asking for a probe; None while Redis is unreachable."""
         found = {kind: self._run(_SHOW, account, kind) for kind in CallClass}
-        if not all(found.values()):
-            return None
-        return {kind: BreakerStatus(BreakerState(said[0].decode()), said[1] / 1000) for kind, said in found.items()}
+        return {kind: _status(each) for kind, each in found.items()} if all(found.values()) else None
 
     def _run(self, script: str, account: str, kind: CallClass, *arguments: float) -> Any:
-        if self._away.remembered:
+        if self._outage.ongoing:
             return None
+        now = "" if self._clock is None else round(self._clock().timestamp() * 1000)
         try:
-            key = f"{self._prefix}{account}:{kind.value}"
-            return self._scripts[script](keys=[key], args=[*arguments, FORGOTTEN_SECONDS])
+            return self._scripts[script](keys=[f"{self._prefix}{account}:{kind.value}"], args=[*arguments, now])
         except redis.RedisError:
-            self._away.note()
+            self._outage.record()
             return None
 
 
-def _filled(script: str) -> str:
+def _status(found: Any) -> BreakerStatus:
+    state, milliseconds = found
+    return BreakerStatus(BreakerState(state.decode()), milliseconds / 1000)
+
+
+def _with_numbers(script: str) -> str:
     for name, number in _NUMBERS.items():
         script = script.replace(name, str(number))
     return script

@@ -1,4 +1,4 @@
-"""Prices that carriers told a moment ago, shared by every process; losing one costs a call, so no error leaves here."""
+"""A cache of quoted prices that every process shares. A lost price costs one call, so no error leaves this module."""
 
 import json
 import math
@@ -11,51 +11,51 @@ import redis
 from schemas.status import Reason
 from worker.carriers.abilities import Quote
 from worker.carriers.port import Price
-from worker.resilience.rate_limiter import Away
+from worker.resilience.rate_limiter import Outage
 
-KEPT_SECONDS = 300
-"""How long a price is taken for what the carrier would say now; no carrier promises one (B-22)."""
-SILENT_SECONDS = 60.0
-"""How long a carrier that told no price is not asked before a create."""
+CACHE_SECONDS = 300
+"""How long a price counts as current; no carrier promises one (B-22)."""
+BACK_OFF_SECONDS = 60.0
+"""How long creates do not ask an account that has quoted no price."""
 
 
 class QuoteCache:
-    """What accounts told, by the hash of what was asked."""
+    """Quotes by the hash of the question, and the accounts that this process does not ask at present."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._redis, self._prefix, self._clock = client, prefix, clock
-        self._away = Away(clock)
-        self._silent: dict[str, float] = {}
+        self._outage = Outage(clock)
+        self._backing_off: dict[str, float] = {}
 
     def get(self, key: str) -> Quote | None:
-        """Give what was told to this question; None when nobody asked, or Redis is away."""
-        if self._away.remembered:
+        """Return the cached quote; None when there is none or Redis is unreachable."""
+        if self._outage.ongoing:
             return None
         try:
-            kept = self._redis.get(self._prefix + key)
+            cached = self._redis.get(self._prefix + key)
         except redis.RedisError:
-            self._away.note()
+            self._outage.record()
             return None
-        return _read(kept) if isinstance(kept, bytes) else None
+        return _read(cached) if isinstance(cached, bytes) else None
 
     def put(self, key: str, quote: Quote) -> None:
-        """Keep what was told to this question."""
-        if self._away.remembered:
+        """Cache a quote."""
+        if self._outage.ongoing:
             return
         try:
-            self._redis.set(self._prefix + key, _write(quote), ex=KEPT_SECONDS)
+            self._redis.set(self._prefix + key, _write(quote), ex=CACHE_SECONDS)
         except redis.RedisError:
-            self._away.note()
+            self._outage.record()
 
     def is_backing_off(self, account: str) -> bool:
-        """Tell whether this process got no price out of an account a moment ago."""
-        return self._clock() < self._silent.get(account, -math.inf)
+        """Return whether an account has quoted no price to this process in the last minute."""
+        return self._clock() < self._backing_off.get(account, -math.inf)
 
     def back_off(self, account: str) -> None:
-        """Note that an account told no price: creates must not wait for the next one too."""
-        self._silent[account] = self._clock() + SILENT_SECONDS
+        """Record that an account quoted no price, so that creates do not wait for its next failure."""
+        self._backing_off[account] = self._clock() + BACK_OFF_SECONDS
 
 
 def _write(quote: Quote) -> str:
@@ -64,7 +64,7 @@ def _write(quote: Quote) -> str:
     return json.dumps([amount, quote.orderable, quote.why, quote.reason])
 
 
-def _read(kept: bytes) -> Quote:
-    amount, orderable, why, reason = json.loads(kept)
+def _read(cached: bytes) -> Quote:
+    amount, orderable, why, reason = json.loads(cached)
     price = Price(Decimal(amount[0]), *amount[1:]) if amount else None
     return Quote(price, orderable, tuple(why), Reason(reason))

@@ -1,4 +1,7 @@
-"""Request budgets shared by every process: so many calls in every sliding window, counted on Redis by its own clock."""
+"""Rate limits that every process shares: at most so many calls in every sliding window.
+
+Redis counts them by its own clock. While it is unreachable, reads stop and each process uses a share by itself.
+"""
 
 import math
 import re
@@ -16,14 +19,15 @@ from worker.http.call import ELASTIC, Operation
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 DAY = SECONDS["day"]
 READ_SHARE = 0.4
-"""What reads may use of a day's budget (B-06): creates and cancels must never find it spent."""
-READ_SHARE_AT_ONCE = 0.75
-"""What reads may use of a shorter window: a create need not win a race against them."""
-ALONE_SHARE = 0.25
-"""What one process may use of a budget by itself, for the calls that cannot wait."""
-AWAY_SECONDS = 5.0
+"""The share of a day's limit that reads may use (B-06): creates and cancels must never find it used up."""
+SHORT_READ_SHARE = 0.75
+"""The share of a shorter window that reads may use, so that a create need not compete with them."""
+LOCAL_SHARE = 0.25
+"""The share of a limit that one process may use by itself, for calls that cannot wait."""
+OUTAGE_SECONDS = 5.0
+"""How long a server that did not respond is not asked."""
 
-_TAKE = """
+ACQUIRE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local wanted, granted, wait = tonumber(ARGV[2]), tonumber(ARGV[2]), 0
@@ -43,105 +47,106 @@ for i = 1, #KEYS do
 end
 return {granted, tostring(wait / 1000000)}
 """
-"""Take up to ARGV[2] from every window at once (KEYS: windows; ARGV: name, wanted, seconds and limit of each).
+"""Count up to `wanted` calls in every window at once; return how many, and the seconds until the next one may go.
 
-The name makes the takings of this call unlike all others: Lua writes a time in microseconds with too few digits.
+KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
+window. The name keeps this call's members apart from all others: Lua prints a time in microseconds with too few digits.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """So many calls in so many seconds."""
+    """At most so many calls in so many seconds."""
 
     limit: int
     seconds: float
 
-    def part(self, share: float) -> "Window":
-        """Give a share of it: fewer calls, or one in a longer time where less than one would be left."""
+    def share(self, share: float) -> "Window":
+        """Return a share of this window: fewer calls, or one call in a longer time when less than one is left."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 
     @property
     def for_reads(self) -> "Window":
-        """What reads may have of it."""
-        return self.part(READ_SHARE if self.seconds >= DAY else READ_SHARE_AT_ONCE)
+        """The share that reads may use."""
+        return self.share(READ_SHARE if self.seconds >= DAY else SHORT_READ_SHARE)
 
 
 def parse(rate: str) -> tuple[Window, ...]:
-    """Read a rate such as `80/minute;4500/day`."""
+    """Parse a rate such as `80/minute;4500/day`."""
     found = re.findall(r"(\d+)/(second|minute|hour|day)", rate)
     return tuple(Window(int(limit), SECONDS[unit]) for limit, unit in found)
 
 
-class Away:
-    """Remembers for a moment that Redis is away, so that a server that hangs does not cost every call its time-out."""
+class Outage:
+    """Whether Redis failed in the last seconds, so that a server that hangs does not cost every call a timeout."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._until = clock, -math.inf
 
-    def note(self) -> None:
-        """Note that it did not answer."""
-        self._until = self._clock() + AWAY_SECONDS
+    def record(self) -> None:
+        """Record a failure."""
+        self._until = self._clock() + OUTAGE_SECONDS
 
     @property
-    def remembered(self) -> bool:
-        """Whether it did not answer a moment ago."""
+    def ongoing(self) -> bool:
+        """Whether the last failure is recent."""
         return self._clock() < self._until
 
 
-class Alone:
-    """The part of every budget that a process has for itself while the shared counters are away."""
+class LocalShare:
+    """The share of every limit that this process counts by itself while the shared counters are unreachable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._lock = clock, threading.Lock()
-        self._taken: dict[str, deque[float]] = {}
+        self._calls: dict[str, deque[float]] = {}
 
     def take(self, account: str, windows: Sequence[Window], wanted: int) -> tuple[int, float]:
-        """Take room for up to `wanted` calls, as the budget does."""
+        """Count up to `wanted` calls, as `RateLimiter.take` does."""
         with self._lock:
-            taken, now, granted = self._taken.setdefault(account, deque()), self._clock(), 0
-            parts = [window.part(ALONE_SHARE) for window in windows]
-            while granted < wanted and (wait := max(_wait(taken, each, now) for each in parts)) <= 0:
-                taken.append(now)
+            calls, now, granted = self._calls.setdefault(account, deque()), self._clock(), 0
+            shares = [window.share(LOCAL_SHARE) for window in windows]
+            while granted < wanted and (wait := max(_wait(calls, each, now) for each in shares)) <= 0:
+                calls.append(now)
                 granted += 1
-            while taken and taken[0] <= now - max(each.seconds for each in parts):
-                taken.popleft()
+            while calls and calls[0] <= now - max(each.seconds for each in shares):
+                calls.popleft()
             return granted, 0.0 if granted == wanted else wait
 
 
-def _wait(taken: Sequence[float], window: Window, now: float) -> float:
-    """Tell how long a window is full: until the call that fills it is older than it is long."""
-    return taken[-window.limit] + window.seconds - now if len(taken) >= window.limit else 0.0
+def _wait(calls: Sequence[float], window: Window, now: float) -> float:
+    """Return how long a window stays full: until the oldest call that fills it has left it."""
+    return calls[-window.limit] + window.seconds - now if len(calls) >= window.limit else 0.0
 
 
 class RateLimiter:
-    """The shared counters. An account without a rate costs nothing to ask."""
+    """The shared counters. An account without a rate costs no call to Redis."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:budget:", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._redis, self._take, self._prefix = client, client.register_script(_TAKE), prefix
-        self._away, self._alone = Away(clock), Alone(clock)
+        self._redis, self._acquire, self._prefix = client, client.register_script(ACQUIRE), prefix
+        self._outage, self._local = Outage(clock), LocalShare(clock)
 
     def take(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
-        """Take room for up to `wanted` calls; return how many may go now and the seconds until the next may.
+        """Count up to `wanted` calls; return how many may go now, and the seconds until the next one may.
 
-        While the counters cannot be reached, reads stop and everything else has a quarter of the rate in this process.
+        While the counters are unreachable, reads stop and all other calls share a quarter of the rate in this process.
         """
         windows = parse(rate)
         if not windows:
             return wanted, 0.0
         counted = self._counted(account, windows, reading=operation in ELASTIC)
-        if not self._away.remembered:
+        if not self._outage.ongoing:
             try:
-                granted, wait = self._take(keys=list(counted), args=[uuid4().hex, wanted, *_arguments(counted)])
+                granted, wait = self._acquire(keys=list(counted), args=[uuid4().hex, wanted, *_arguments(counted)])
                 return int(granted), float(wait)
             except redis.RedisError:
-                self._away.note()
-        return (0, AWAY_SECONDS) if operation in ELASTIC else self._alone.take(account, windows, wanted)
+                self._outage.record()
+        return (0, OUTAGE_SECONDS) if operation in ELASTIC else self._local.take(account, windows, wanted)
 
     def used(self, account: str, rate: str) -> dict[Window, int] | None:
-        """Tell how much of each window is used; None when the counters cannot be reached."""
+        """Return how many calls each window holds; None while the counters are unreachable."""
         try:
             now = self._now()
             return {
@@ -156,7 +161,7 @@ class RateLimiter:
         return int(seconds) * 10**6 + int(micros)
 
     def _counted(self, account: str, windows: Sequence[Window], *, reading: bool) -> dict[str, Window]:
-        """Name the windows that a call counts in: reads have their own beside those of all."""
+        """Return the windows that a call counts in, by key: reads also have windows of their own."""
         counted = {self._key(account, window): window for window in windows}
         if reading:
             counted |= {f"{self._key(account, window)}:reads": window.for_reads for window in windows}

@@ -1,1 +1,1 @@
-"""What is added to the Celery worker: its threads, its watchdog and its broker transport."""
+"""Additions to the Celery worker: its threads, its watchdog and its broker transport."""

@@ -1,7 +1,7 @@
-"""Celery's broker on Redis, made to outlive what is no Celery message.
+"""Celery's broker on Redis, hardened against entries of a queue that are no Celery messages.
 
-kombu lets whatever stands on a queue end the worker, or take it into an endless round of reconnecting, when it cannot
-be read as a message. Here it is taken off and logged, and the worker goes on.
+In kombu an unreadable entry ends the worker, or makes it reconnect for ever. Here the entry is removed and logged, and
+the worker goes on.
 """
 
 from typing import Any
@@ -15,19 +15,19 @@ from worker import log
 
 logger = log.get(__name__)
 PING_SECONDS = 3
-THEIRS = (RedisError, OSError, InconsistencyError)
-"""What is about the connection: of this kombu takes care."""
+CONNECTION_ERRORS = (RedisError, OSError, InconsistencyError)
+"""Errors of the connection, which kombu handles itself."""
 
 
 class Channel(kombu_redis.Channel):
-    """A channel that survives what cannot even be parsed."""
+    """A channel that survives an entry that cannot be parsed."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
-        except (ValueError, RecursionError) as error:  # it is off the queue already, and stands nowhere else
-            ours: Any = self.connection
-            ours.drop(None, error)
+        except (ValueError, RecursionError) as error:  # the entry is off the queue already, and kept nowhere else
+            transport: Any = self.connection
+            transport.drop(None, error)
 
 
 class Transport(kombu_redis.Transport):
@@ -39,34 +39,34 @@ class Transport(kombu_redis.Transport):
     def _deliver(self, message: Any, queue: str | None) -> None:
         try:
             super()._deliver(message, queue)
-        except THEIRS:
+        except CONNECTION_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next message has nothing to do with it
+        except Exception as error:  # noqa: BLE001 - no error of one message concerns the next one
             self.drop(queue, error)
             self._forget(message)
 
     def drop(self, queue: str | None, error: Exception) -> None:
-        """Note that a message was dropped; what it held may be anybody's."""
+        """Log that a message was dropped, without its content, which may be private."""
         self.dropped += 1
         logger.error("broker.message_dropped", queue=queue, error=type(error).__name__, count=self.dropped)
 
     def _forget(self, message: Any) -> None:
-        """Take a message off the list of those that come back when nobody has acknowledged them."""
+        """Remove a message from the unacknowledged ones, which would come back."""
         properties = message.get("properties") if isinstance(message, dict) else None
         tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
         channels: Any = self.channels
         for channel in channels:
-            if isinstance(tag, str) and tag in channel.qos._delivered:  # noqa: SLF001 - kombu has no name for it
+            if isinstance(tag, str) and tag in channel.qos._delivered:  # noqa: SLF001 - kombu has no public name for it
                 channel.basic_reject(tag, requeue=False)
 
 
 def install() -> None:
-    """Let every broker on Redis be reached this way, however its URL spells it."""
+    """Use this transport for every URL of a broker on Redis."""
     for name in ("redis", "rediss"):
         transport.TRANSPORT_ALIASES[name] = f"{__name__}:{Transport.__name__}"
 
 
 def ping(app: Any) -> None:
-    """Prove that the broker answers; raises what kombu raises."""
+    """Check that the broker responds. Raises what kombu raises."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=PING_SECONDS)

@@ -1,68 +1,85 @@
-"""Metrics in Prometheus's text format, measured when they are asked for."""
+"""Metrics in Prometheus's text format, measured at each request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from redis.exceptions import RedisError
 
-from worker.container import Container
-from worker.resilience.circuit_breaker import BreakerState
+from worker.bus.streams import Bus
+from worker.database.database import Database
+from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 
 
 class Metrics:
-    """What can be measured of a house, and what was answered to callbacks here."""
+    """The metrics of a deployment, and a count of this process's answers to callbacks."""
 
-    def __init__(self, made: Container) -> None:
-        self._house, self._registry = made, CollectorRegistry()
-        self._answered = Counter(
-            "order_sync_callbacks", "Callbacks by carrier and answer", ["carrier", "answer"], registry=self._registry
+    def __init__(
+        self,
+        database: Database,
+        bus: Bus,
+        breaker: CircuitBreaker,
+        accounts: Sequence[str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._bus, self._breaker = database, bus, breaker
+        self._accounts, self._clock = accounts, clock
+        self._registry = CollectorRegistry()
+        self._callbacks = Counter(
+            "order_sync_callbacks",
+            "Callbacks by account and HTTP status of the answer",
+            ["carrier", "answer"],
+            registry=self._registry,
         )
-        self._deliveries = self._gauge("deliveries", "Deliveries that are not over, by status", "status")
-        self._attention = self._gauge("attention", "Deliveries that wait for a person, by what they ask for", "word")
-        self._unsent = self._gauge("events_unsent", "Events not yet on the bus")
-        self._untold = self._gauge("write_backs_waiting", "Deliveries that the platform should have been told of")
+        self._deliveries = self._gauge("deliveries", "Deliveries that are not final, by status", "status")
+        self._attention = self._gauge("attention", "Deliveries that need an operator, by reason", "reason")
+        self._unsent = self._gauge("events_unsent", "Events that are not yet on the bus")
+        self._write_backs = self._gauge("write_backs_waiting", "Deliveries whose write-back to the platform is overdue")
         self._lag = self._gauge(
             "stream_lag", "Age in seconds of the oldest entry that a group has not acknowledged", "stream", "group"
         )
         self._paused = self._gauge("carrier_paused", "Paused accounts, by who paused them", "carrier", "by")
         self._open = self._gauge(
             "breaker_open",
-            "Whether calls of a kind are held back because the carrier failed or had too many",
+            "Whether calls of a class are held back because the account failed or asked for fewer",
             "carrier",
             "kind",
         )
 
-    def _gauge(self, name: str, tells: str, *labels: str) -> Gauge:
-        return Gauge(f"order_sync_{name}", tells, labels, registry=self._registry)
+    def _gauge(self, name: str, description: str, *labels: str) -> Gauge:
+        return Gauge(f"order_sync_{name}", description, labels, registry=self._registry)
 
-    def answered(self, carrier: str, status: int) -> None:
+    def count_callback(self, account: str, status: int) -> None:
         """Count an answer to a callback."""
-        self._answered.labels(carrier, status).inc()
+        self._callbacks.labels(account, status).inc()
 
     def measure(self) -> bytes:
-        """Measure everything. Raises what the database raises; a bus that is away leaves its own out."""
-        self._unsent.set(self._house.database.unsent_count())
-        self._untold.set(self._house.database.write_backs_waiting(self._house.clock()))
-        _fill(self._deliveries, {(status,): count for status, count in self._house.database.counts().items()})
-        _fill(self._attention, {(word,): count for word, count in self._house.database.asked().items()})
-        _fill(self._paused, {(name, pause.by): 1 for name, pause in self._house.database.paused().items()})
-        _fill(self._open, self._held())
+        """Return every metric. Raises what the database raises; while the bus is unreachable its metrics are absent."""
+        database, now = self._database, self._clock()
+        self._unsent.set(database.unsent_count())
+        self._write_backs.set(database.write_backs_waiting(now))
+        _fill(self._deliveries, {(status,): count for status, count in database.counts().items()})
+        _fill(self._attention, {(reason,): count for reason, count in database.asked().items()})
+        _fill(self._paused, {(account, pause.by): 1 for account, pause in database.paused().items()})
+        _fill(self._open, self._open_breakers())
         self._lag.clear()
         with suppress(RedisError):
-            _fill(self._lag, self._house.bus.lags(self._house.clock()))
+            _fill(self._lag, self._bus.lags(now))
         return generate_latest(self._registry)
 
-    def _held(self) -> dict[tuple[str, str], bool]:
-        """Tell which breakers let no call through; empty when Redis is away."""
-        states = {name: self._house.breaker.statuses(name) or {} for name in self._house.codecs}
-        kinds = ((name, kind, word) for name, known in states.items() for kind, word in known.items())
-        return {(name, kind.value): word.state is not BreakerState.CLOSED for name, kind, word in kinds}
+    def _open_breakers(self) -> dict[tuple[str, str], bool]:
+        """Return whether each breaker holds calls back; empty while Redis is unreachable."""
+        return {
+            (account, call_class.value): status.state is not BreakerState.CLOSED
+            for account in self._accounts
+            for call_class, status in (self._breaker.statuses(account) or {}).items()
+        }
 
 
 def _fill(gauge: Gauge, values: Mapping[Any, float]) -> None:
-    """Set a gauge for each group of labels, and forget the others."""
+    """Set the gauge for these groups of labels, and remove all others."""
     gauge.clear()
     for labels, value in values.items():
         gauge.labels(*labels).set(value)

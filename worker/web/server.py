@@ -1,4 +1,4 @@
-"""The HTTP server under the edge: uvicorn, but nobody holds a connection for long without asking anything."""
+"""The HTTP server under the edge: uvicorn, and a limit on the time that an idle connection stays open."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -7,59 +7,59 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST_CONNECTIONS = 500
-"""Above this a request is answered with 503 at once: well below the files that a process may open."""
+MAX_CONNECTIONS = 500
+"""Above this a request is answered with 503 at once. It is well below the number of files that a process may open."""
 
 
-class Patient(H11Protocol):
-    """A connection that is closed when no whole request head has come in time. uvicorn itself would wait for ever.
+class IdleTimeoutProtocol(H11Protocol):
+    """A connection that is closed when no complete request head arrives in time. uvicorn itself waits for ever.
 
-    A head may have 16 KiB (h11's limit); how long a body may take is the edge's affair.
+    A head may have 16 KiB, the limit of h11. The time for a body is limited by the endpoints.
     """
 
-    patience: ClassVar[float] = 10.0
-    """Seconds from the connection, or from the last answer, to the end of the next head."""
+    idle_seconds: ClassVar[float] = 10.0
+    """From the connection, or from the last answer, to the end of the next head."""
     _closing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Start the timeout."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timeout()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for what comes next, be it the rest of a body that nobody wanted."""
+        """Start the timeout for the next head, or for the rest of a body that was not read."""
         super().on_response_complete()
-        self._wait()
+        self._start_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self._stop()
+        """Cancel the timeout."""
+        self._cancel_timeout()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._stop()
-        self._closing = self.loop.call_later(self.patience, self._close_unasked)
+    def _start_timeout(self) -> None:
+        self._cancel_timeout()
+        self._closing = self.loop.call_later(self.idle_seconds, self._close_idle)
 
-    def _stop(self) -> None:
+    def _cancel_timeout(self) -> None:
         if self._closing is not None:
             self._closing.cancel()
 
-    def _close_unasked(self) -> None:
+    def _close_idle(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
 
 OPTIONS: dict[str, Any] = {
-    "http": Patient,
+    "http": IdleTimeoutProtocol,
     "ws": "none",
-    "limit_concurrency": MOST_CONNECTIONS,
-    "access_log": False,  # a callback's address holds its token
+    "limit_concurrency": MAX_CONNECTIONS,
+    "access_log": False,  # the address of a callback holds its token
     "log_config": None,
     "server_header": False,
 }
 
 
-def serve(served: ASGIApp, address: str) -> None:
-    """Serve until a signal ends us; `address` is host:port, an IPv6 host in brackets."""
+def serve(app: ASGIApp, address: str) -> None:
+    """Serve until a signal ends the process; `address` is HOST:PORT, an IPv6 host in brackets."""
     host, _, port = address.rpartition(":")
-    uvicorn.run(served, host=host.strip("[]"), port=int(port), **OPTIONS)
+    uvicorn.run(app, host=host.strip("[]"), port=int(port), **OPTIONS)

@@ -1,12 +1,15 @@
-"""Every Celery setting on which reliability rests, with its value."""
+"""The Celery app: its configuration, and what it adds to a worker."""
 
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 
-from worker.app import configure
+from worker.app import create_app
 from worker.config.settings import load
 
 REDIS = "redis://127.0.0.1:1/0"
@@ -51,33 +54,74 @@ BEAT = {
 
 
 def app(**environment: str) -> Celery:
-    return configure(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
+    return create_app(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
-@pytest.mark.fault("F-10")
-@pytest.mark.quirk("X-06", "X-07")
-def test_nothing_is_retried_kept_or_lost_but_as_we_say() -> None:
+@pytest.mark.trap("X-06", "X-07")
+def test_tasks_are_acknowledged_retried_and_kept_as_configured() -> None:
     conf: Any = app().conf
     assert {name: conf[name] for name in RELIABLE} == RELIABLE
 
 
-@pytest.mark.quirk("X-06")
-def test_on_redis_no_connection_is_waited_for_without_an_end() -> None:
+@pytest.mark.trap("X-06")
+def test_every_wait_for_redis_has_a_timeout() -> None:
     assert app().conf.broker_transport_options == TRANSPORT
 
 
-def test_on_rabbitmq_the_options_of_redis_are_not_given() -> None:
+def test_rabbitmq_gets_no_options_of_redis() -> None:
     assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
 
 
-@pytest.mark.fault("F-11")
 def test_a_soft_shutdown_outlasts_the_longest_call() -> None:
     borzo = {"CARRIERS__BORZO__TOKEN": "t", "CARRIERS__BORZO__DEADLINE": "70"}
-    told = [app(**each).conf.worker_soft_shutdown_timeout for each in ({}, borzo)]
-    assert told == [50, 75]
+    found = [app(**each).conf.worker_soft_shutdown_timeout for each in ({}, borzo)]
+    assert found == [50, 75]
 
 
-def test_the_beat_ticks_and_its_ticks_do_not_pile_up() -> None:
+def test_the_beat_s_messages_expire_before_they_pile_up() -> None:
     found = {name: (each["task"], each["schedule"], each["options"]) for name, each in app().conf.beat_schedule.items()}
     assert {name: found[name] for name in BEAT} == BEAT
     assert all(options["expires"] >= schedule.total_seconds() for _, schedule, options in found.values())
+
+
+THREADS = """
+import os, signal
+from celery import signals
+from celery.apps.worker import install_cry_handler
+from worker.app import create_app
+from worker.config.settings import load
+assert create_app(load({"ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0"})).conf.enable_utc
+install_cry_handler()
+signals.worker_ready.send(sender=None)
+def carry(phone):
+    os.kill(os.getpid(), signal.SIGUSR1)
+carry("+4566112233")
+"""
+
+
+def test_a_signal_shows_where_each_thread_is_and_none_of_its_variables() -> None:
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=True)
+    assert "in carry" in done.stderr
+    assert "66112233" not in done.stdout + done.stderr
+
+
+LAZY = """
+from celery import signals
+from celery.app.utils import find_app
+app = find_app("worker.app")
+assert not signals.setup_logging.receivers
+print(app.main)
+app.conf.enable_utc
+"""
+
+
+def test_the_app_of_the_celery_command_reads_its_settings_only_when_it_is_used(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(Path.cwd()), "ORDER_SYNC_TYPO": "x"}
+    done = subprocess.run(
+        [sys.executable, "-c", LAZY], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "order-sync\n",
+        "order-sync: the settings cannot work:\ntypo: there is no such setting\n",
+    )

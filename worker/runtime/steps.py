@@ -1,0 +1,78 @@
+"""Threads of the Celery worker beside its tasks: started and stopped with it.
+
+Neither of them runs in the worker's event loop, and neither lets an error end the worker.
+"""
+
+import threading
+from typing import Any, ClassVar, Protocol
+
+from celery import bootsteps
+
+from worker.container import container
+from worker.services import crash_recovery, ingest
+
+
+class Loop(Protocol):
+    """Work that goes on until it is told to stop."""
+
+    def run(self) -> None:
+        """Work until `stop` is called from another thread."""
+
+    def stop(self) -> None:
+        """Ask `run` to return after what it is doing now."""
+
+
+class ThreadStep(bootsteps.StartStopStep):
+    """A loop in a thread of its own."""
+
+    requires = ("celery.worker.components:Pool",)
+    thread_name: ClassVar[str]
+    join_seconds: ClassVar[float]
+    """How long a worker that stops waits for the thread; the work of a thread that is cut off is done again."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._loop: Loop | None = None
+        self._thread: threading.Thread | None = None
+
+    def build(self) -> Loop:
+        """Return the loop that the thread runs."""
+        raise NotImplementedError
+
+    def start(self, _parent: Any) -> None:
+        """Start the thread."""
+        self._loop = self.build()
+        self._thread = threading.Thread(target=self._loop.run, name=self.thread_name, daemon=True)
+        self._thread.start()
+
+    def stop(self, _parent: Any) -> None:
+        """Stop the loop and wait for the thread."""
+        if self._loop and self._thread:
+            self._loop.stop()
+            self._thread.join(timeout=self.join_seconds)
+
+    def terminate(self, parent: Any) -> None:
+        """Stop as `stop` does."""
+        self.stop(parent)
+
+
+class OrdersReader(ThreadStep):
+    """Reads the orders stream."""
+
+    thread_name = "orders"
+    join_seconds = ingest.BLOCK_MS / 1000 + ingest.PAUSE + 5
+
+    def build(self) -> Loop:
+        """Return the reader of this process."""
+        return ingest.Reader(container())
+
+
+class JournalReader(ThreadStep):
+    """Applies what dead processes left in the call journal of this host."""
+
+    thread_name = "journal"
+    join_seconds = crash_recovery.END_WITHIN
+
+    def build(self) -> Loop:
+        """Return the recovery of this process."""
+        return crash_recovery.CrashRecovery(container())
