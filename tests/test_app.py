@@ -57,13 +57,13 @@ def app(**environment: str) -> Celery:
     return create_app(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
-@pytest.mark.trap("X-06", "X-07")
+@pytest.mark.quirk("X-06", "X-07")
 def test_tasks_are_acknowledged_retried_and_kept_as_configured() -> None:
     conf: Any = app().conf
     assert {name: conf[name] for name in RELIABLE} == RELIABLE
 
 
-@pytest.mark.trap("X-06")
+@pytest.mark.quirk("X-06")
 def test_every_wait_for_redis_has_a_timeout() -> None:
     assert app().conf.broker_transport_options == TRANSPORT
 

@@ -10,6 +10,7 @@ from tests.database.samples import place
 from worker.clock import FRESH, SharedClock, since_boot
 from worker.config.settings import load
 from worker.container import Container, utc_now
+from worker.database import deliveries
 from worker.database.database import Database
 from worker.domain.delivery import Change, Step
 
@@ -55,8 +56,8 @@ class DatabaseClock:
 def claim(store: Database, host: Host) -> None:
     """Store an order that is due now, and claim it."""
     ids = place(store)
-    store.update(ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
-    assert [due.id for due in store.claim(host.now(), 10)] == ids
+    store.persist(deliveries.update, ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
+    assert [due.id for due in store.write(deliveries.claim, host.now(), 10)] == ids
 
 
 def test_two_hosts_have_the_same_time_whatever_their_own_clocks_show() -> None:
@@ -128,9 +129,9 @@ def test_a_lease_ends_on_time_on_a_host_whose_own_clock_is_wrong(store: Database
     right, other = Host(database), Host(database, booted=wrong.total_seconds() + 7200)
     claim(store, right)
     database.passed = 30.0
-    assert store.claim(other.now(), 10) == []
+    assert store.write(deliveries.claim, other.now(), 10) == []
     database.passed = 31.0
-    assert len(store.claim(other.now(), 10)) == 1
+    assert len(store.write(deliveries.claim, other.now(), 10)) == 1
 
 
 def test_a_jump_of_the_database_s_clock_counts_from_the_next_reading(store: Database) -> None:
@@ -138,7 +139,7 @@ def test_a_jump_of_the_database_s_clock_counts_from_the_next_reading(store: Data
     host = Host(database)
     claim(store, host)
     database.ahead = timedelta(hours=1)
-    assert store.claim(host.now(), 10) == []
+    assert store.write(deliveries.claim, host.now(), 10) == []
 
 
 def make(url: str) -> Container:

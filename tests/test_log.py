@@ -22,7 +22,7 @@ except ValueError:
 """
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 @pytest.mark.parametrize("name", ["token", "Token", "X-DV-Auth-Token", "password", "Phone", "body", "headers"])
 def test_private_keys_are_dropped_by_name(name: str) -> None:
     event = {"event": "x", name: "s3cret", "order_id": "2011"}
@@ -35,7 +35,7 @@ def written(form: str) -> str:
     return done.stderr
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_a_json_log_has_one_line_for_each_event_and_no_secret() -> None:
     lines = [json.loads(line) for line in written("json").splitlines()]
     stamps = [line.pop("timestamp") for line in lines]

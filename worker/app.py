@@ -20,7 +20,7 @@ from worker.errors import SettingsError
 from worker.runtime import broker
 from worker.runtime.steps import JournalReader, OrdersReader
 from worker.runtime.watchdog import Watchdog
-from worker.services.ingest import away
+from worker.services.ingest import is_away
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
@@ -58,7 +58,7 @@ class WakeUpTask(Task[Any, Any]):
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            if not (away(error) or isinstance(error, OperationalError)):
+            if not (is_away(error) or isinstance(error, OperationalError)):
                 raise
             log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
 

@@ -4,9 +4,11 @@ import os
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
+
+from celery import Celery, current_app
 
 from schemas.stores import Store
 from worker.bus import streams
@@ -69,6 +71,8 @@ class Container:
     settings: Settings
     clock: Clock = utc_now
     """Where hosts share a database, its clock takes the place of the wall clock."""
+    app: Celery = field(default_factory=lambda: current_app)
+    """The Celery app that tasks are sent through."""
 
     def __post_init__(self) -> None:
         """Choose the clock."""
@@ -93,7 +97,7 @@ class Container:
     @cached_property
     def queue(self) -> TaskQueue:
         """The task queue."""
-        return TaskQueue()
+        return TaskQueue(self.app)
 
     @cached_property
     def journal(self) -> CallJournal:
@@ -296,7 +300,7 @@ class Container:
     @cached_property
     def relay(self) -> Relay:
         """Events out."""
-        return Relay(self.database, self.bus.publisher, self.settings.events_keep, self.clock)
+        return Relay(self.database, self.bus, self.queue.relay, self.settings.events_keep, self.clock)
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -362,3 +366,10 @@ def override(other: Container) -> None:
     """Make another container that of this process, as tests and tools do."""
     _containers.clear()
     _containers[os.getpid()] = other
+
+
+def close() -> None:
+    """Close and forget the container of this process, if it has one."""
+    while _containers:
+        _, closed = _containers.popitem()
+        closed.close()

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from celery import Celery, current_app
+from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker import log
@@ -98,6 +99,22 @@ class TaskQueue:
         tasks = [task for (step, account), ids in due.items() for task in step_tasks(step, account, ids)]
         self.send([*tasks, publish_task()] if events else tasks)
 
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return how many tasks wait in each queue."""
+        with self.app.connection_or_acquire() as connection:
+            channel = connection.default_channel
+            return {queue: self._depth(channel, queue) for queue in queues}
+
+    def _depth(self, channel: Any, queue: str) -> int:
+        # Not passively: on Redis an empty queue is one that does not exist.
+        declared: Any = self.app.amqp.queues[queue](channel).queue_declare()
+        return int(declared.message_count)
+
+
+def carrier_queues(account: str) -> tuple[str, str]:
+    """Return an account's two queues: calls that cost money and reads never wait for each other."""
+    return f"carrier.{account}", f"carrier.{account}.reads"
+
 
 def publish_task() -> WakeUp:
     """Return the task that relays events."""
@@ -108,19 +125,3 @@ def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int 
     """Return the tasks of one step at one account, each for at most `size` deliveries."""
     starts = range(0, len(delivery_ids), size)
     return [(TASKS[step], [account, list(delivery_ids[start : start + size])]) for start in starts]
-
-
-# The same for callers that have no TaskQueue: they send through Celery's current app.
-
-RELAYING = SingleFlight()
-publish, batches = publish_task, step_tasks
-
-
-def send(tasks: Iterable[WakeUp]) -> None:
-    """Send wake-up tasks through the current app."""
-    TaskQueue(current_app, RELAYING).send(tasks)
-
-
-def enqueue_next_steps(changed: Iterable[Delivery], now: datetime, *, told: bool = False) -> None:
-    """Send what is due after a change through the current app."""
-    TaskQueue(current_app, RELAYING).enqueue_next_steps(changed, now, events=told)

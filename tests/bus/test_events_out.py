@@ -50,7 +50,7 @@ def test_places_sort_as_text_does(client: redis.Redis, bus: Bus) -> None:
     assert nine < ten < last
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_a_repeated_event_is_published_once_and_gets_the_place_of_its_key_s_last_event(
     client: redis.Redis, bus: Bus
 ) -> None:
@@ -65,7 +65,7 @@ def test_an_event_that_a_batch_repeats_is_published_once(client: redis.Redis, bu
     assert (first == second, published(client, bus)) == (True, [b"k1"])
 
 
-@pytest.mark.trap("X-08")
+@pytest.mark.quirk("X-08")
 def test_an_older_sequence_is_never_published_after_a_newer_one(client: redis.Redis, bus: Bus) -> None:
     published_at = publish(bus, event(5))
     assert publish(bus, event(4)) == [(4, published_at[0][1])]

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.services.test_reader import Desk, desk, hints, placed
+from worker.database import inbox
 
 __all__ = ["desk", "hints"]  # fixtures
 
@@ -51,7 +52,7 @@ def test_a_malformed_message_becomes_a_dead_letter_and_the_next_order_is_accepte
     desk.bus.add_order(placed("2"))
     assert desk.read() == 2
     assert (desk.known(), desk.unacknowledged()) == (["2"], 0)
-    (letter,) = desk.store.dead_letters(10)
+    (letter,) = desk.store.read(inbox.dead_letters, 10)
     assert (letter["reason"], letter["raw"]) == (reason, document)
 
 

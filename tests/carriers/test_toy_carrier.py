@@ -16,7 +16,6 @@ from worker.carriers.abilities import Quote
 from worker.carriers.port import Price
 from worker.domain.eligibility import supposed
 from worker.http.gateway import Gateway
-from worker.services import quotes
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "toy.example"
@@ -124,6 +123,6 @@ def test_the_price_of_an_operators_quote_is_used_before_the_create(simulation: S
     waiting = simulation.delivery()
     assert waiting.store is not None
     booking = supposed(waiting.order, waiting.store, simulation.now)
-    quote = quotes.ask(simulation.container, simulation.container.carrier("toy"), booking)
+    quote = simulation.container.quotes.quote(simulation.container.accounts.logged_in("toy"), booking)
     simulation.until(lambda it: it.status() == "created")
     assert (quote, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)

@@ -32,7 +32,7 @@ from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience import circuit_breaker
 from worker.sandbox import SandboxConfig, serve
-from worker.web import create_app
+from worker.web import create_web_app
 
 SWEEP_SECONDS = 0.25
 CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
@@ -124,7 +124,7 @@ def web() -> None:
     ours = container.container()
     log.setup(ours.settings.log_level, ours.settings.log_format)
     host, _, port = ours.settings.web_address.rpartition(":")
-    uvicorn.run(create_app(ours), host=host, port=int(port), access_log=False, log_config=None)
+    uvicorn.run(create_web_app(ours), host=host, port=int(port), access_log=False, log_config=None)
 
 
 def sandbox(port: str, step: str, borzo_callback: str) -> None:

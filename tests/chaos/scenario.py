@@ -220,7 +220,7 @@ class Scenario:
 
     def _differences(self) -> list[dict[str, Any]]:
         """Return the events on the bus if they are out of order or differ from those of the database."""
-        stored = [json.loads(body) for _, body in self.database.read(outbox.published_events, limit=10_000)]
+        stored = [json.loads(body) for _, body in self.database.read(outbox.events, limit=10_000)]
         events = self.events()
         same = sorted(map(_position, events)) == sorted(map(_position, stored))
         return [] if same and _in_order(events) else events

@@ -18,7 +18,6 @@ from worker.database import accounts, deliveries
 from worker.domain import lifecycle
 from worker.errors import Refused
 from worker.local.demo.orders import placed
-from worker.services.ingest import take_in
 
 operator, house, delivery = cli.operator, cli.house, cli.delivery
 RELIABILITY = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
@@ -71,7 +70,7 @@ def test_a_word_that_nobody_knows_is_shown_with_how_to_explain_it(operator: Oper
 def test_an_order_that_waits_for_its_shop_says_so(operator: Operator) -> None:
     operator.set(ORDERING__BASE_URL="http://127.0.0.1:9", ORDERING__API_KEY="a-key", ORDERING__GATE="accepted")
     gated = Container(load(), clock=lambda: NOW)
-    take_in(gated, [("1-0", placed(sample("2011", "34")).encode())])
+    gated.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
     gated.database.close()
     (shown,) = operator("show", "2011", "--json").documents
     assert shown["to_do"] == [
@@ -82,7 +81,7 @@ def test_an_order_that_waits_for_its_shop_says_so(operator: Operator) -> None:
 def test_an_order_on_its_way_to_the_next_carrier_is_listed_with_that_one_and_its_pause(
     operator: Operator, house: Container
 ) -> None:
-    take_in(house, [("1-0", placed(sample("2011", "17")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "17")).encode())])
     house.database.write(accounts.pause, "borzo", "operator", "a holiday", NOW)
     submit(house, Refused(Reason.VALIDATION, "no street"))
     (shown,) = operator("show", "2011", "--json").documents

@@ -35,9 +35,7 @@ def command(
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main(["backfill", *arguments])
-        for made in container._houses.values():
-            made.close()
-        container._houses.clear()
+        container.close()
         captured = capfd.readouterr()
         return int(ended.value.code or 0), captured.out.splitlines(), captured.err
 

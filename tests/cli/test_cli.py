@@ -30,7 +30,6 @@ from worker.errors import Refused, Uncertain
 from worker.http.call import CallClass, Operation
 from worker.local.demo.orders import MALFORMED, placed
 from worker.local.supervisor import hold
-from worker.services.ingest import take_in
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -69,19 +68,11 @@ class Operator:
             with capture_logs(), pytest.raises(SystemExit) as ended:
                 cli.main(arguments)
         finally:
-            close()
+            container.close()
         sys.stdout.flush()
         captured = self._capfd.readouterr()
         code = ended.value.code
         return Ended(code if isinstance(code, int) else 0, captured.out, captured.err)
-
-
-def close() -> None:
-    for made in container._houses.values():
-        made.database.close()
-        if "gateway" in made.__dict__:
-            made.gateway.close()
-    container._houses.clear()
 
 
 @pytest.fixture
@@ -115,7 +106,7 @@ def house(operator: Operator) -> Iterator[Container]:  # noqa: ARG001 - its vari
 @pytest.fixture
 def delivery(house: Container) -> str:
     """Take an order in; give its delivery's id."""
-    take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
     return house.database.read(deliveries.find, "2011")[0].id
 
 
@@ -435,7 +426,7 @@ def test_an_unknown_create_is_resolved_to_what_the_operator_saw(
 
 @pytest.mark.usefixtures("delivery")
 def test_events_are_written_as_they_were_told(operator: Operator, house: Container) -> None:
-    take_in(house, [("2-0", placed(sample("2012", "34")).encode())])
+    house.ingest.store_documents([("2-0", placed(sample("2012", "34")).encode())])
     told = [json.loads(body) for _, body in house.database.read(outbox.events)]
     assert operator("events").documents == told
     assert operator("events", "--order", "2012").documents == [told[1]]
@@ -445,7 +436,7 @@ def test_events_are_written_as_they_were_told(operator: Operator, house: Contain
 @pytest.mark.usefixtures("delivery")
 def test_events_are_written_from_a_time_on(operator: Operator, house: Container) -> None:
     later = Container(load(), clock=lambda: NOW + timedelta(minutes=5))
-    take_in(later, [("2-0", placed(sample("2012", "34")).encode())])
+    later.ingest.store_documents([("2-0", placed(sample("2012", "34")).encode())])
     later.database.close()
     told = [json.loads(body) for _, body in house.database.read(outbox.events)]
     since = [operator("events", "--since", word).documents for word in ("2026-11-21T17:00:00Z", "2026-11-21T17:00:01Z")]
@@ -459,7 +450,7 @@ def test_events_are_written_from_a_time_on(operator: Operator, house: Container)
 
 def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator: Operator, house: Container) -> None:
     skipped = placed(sample("2013", "34")).replace('"delivery_type": "delivery"', '"delivery_type": "pickup"')
-    take_in(house, [("3-0", skipped.encode())])
+    house.ingest.store_documents([("3-0", skipped.encode())])
     (told,) = operator("events", "--order", "2013").documents
     assert (told["type"], told["subject"]) == ("order.skipped", "2013")
 
@@ -469,7 +460,7 @@ def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(operator:
 
 @pytest.fixture
 def letter(house: Container) -> str:
-    take_in(house, [("1-0", MALFORMED.encode())])
+    house.ingest.store_documents([("1-0", MALFORMED.encode())])
     return str(house.database.read(inbox.dead_letters, 1)[0]["id"])
 
 
@@ -518,7 +509,7 @@ def test_stores_are_loaded_into_the_database_and_win_over_the_file(operator: Ope
 def test_an_order_that_waits_for_its_store_is_let_go(operator: Operator) -> None:
     operator.set(STORES_FILE="nowhere.toml")
     house = Container(load(), clock=lambda: NOW)
-    take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
     house.database.close()
     ended = operator("stores", "load", ENVIRONMENT["STORES_FILE"])
     assert ended == Ended(0, "3 stores loaded, 1 waiting orders let go\n", "")

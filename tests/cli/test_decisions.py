@@ -13,7 +13,6 @@ from worker.container import Container
 from worker.database import deliveries
 from worker.errors import Refused, Uncertain
 from worker.local.demo.orders import placed
-from worker.services.ingest import take_in
 
 operator, house, delivery = cli.operator, cli.house, cli.delivery
 
@@ -23,7 +22,7 @@ CREATED = Booked(Observation(DeliveryStatus.CREATED, Raw("reply", "1"), ref="99"
 @pytest.fixture
 def offered(house: Container) -> None:
     """Let DeliverIt offer a pickup an hour late."""
-    take_in(house, [("1-0", placed(sample("2011", "17")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "17")).encode())])
     asked = NOW + timedelta(minutes=15)
     awaiting = Observation(DeliveryStatus.AWAITING_CONFIRMATION, Raw("reply", "pushed"), ref="F64u3fbx")
     submit(house, Booked(awaiting, Offer(asked, asked + timedelta(hours=1))))

@@ -16,7 +16,6 @@ from worker import container
 from worker.container import Container
 from worker.database import deliveries
 from worker.local.demo.orders import placed
-from worker.services.ingest import take_in
 
 operator, carriers, house = cli.operator, cli.carriers, cli.house
 
@@ -32,7 +31,7 @@ def order(**changes: Any) -> str:
 def booked(carriers: None, house: Container) -> Iterator[str]:  # noqa: ARG001 - its address is a setting of the house
     """Let Borzo have an order; give Borzo's id of it."""
     container.override(house)
-    take_in(house, [("1-0", placed(sample("2011", "21")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "21")).encode())])
     tasks.deliveries.book("borzo", [house.database.read(deliveries.find, "2011")[0].id])
     yield house.database.read(deliveries.find, "2011")[0].attempts[0].ref or ""
     house.gateway.close()
@@ -129,13 +128,13 @@ def test_several_labels_do_not_go_into_one_file(operator: Operator) -> None:
 def test_an_order_that_no_carrier_has_yet_has_neither_labels_nor_a_courier(
     operator: Operator, house: Container
 ) -> None:
-    take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
     for command in (("labels", "2011", "--out", "labels"), ("courier", "2011")):
         assert operator(*command) == Ended(1, "", "order-sync: no carrier has this delivery: it is queued\n")
 
 
 def test_a_carrier_without_labels_says_so(operator: Operator, house: Container) -> None:
-    take_in(house, [("1-0", placed(sample("2011", "34")).encode())])
+    house.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
     container.override(house)
     tasks.deliveries.book("cervo", [house.database.read(deliveries.find, "2011")[0].id])
     house.gateway.close()

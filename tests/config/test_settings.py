@@ -186,7 +186,7 @@ def test_a_variable_overrides_the_same_setting_in_the_file() -> None:
 
 
 @pytest.mark.parametrize("gate", ["placed", "accepted", "ready"])
-@pytest.mark.trap("O-20")
+@pytest.mark.quirk("O-20")
 def test_a_deployment_chooses_when_an_order_is_dispatched(gate: str) -> None:
     assert read(ORDERING__GATE=gate).ordering.gate == gate
 
@@ -311,7 +311,7 @@ def test_an_account_name_fits_into_a_path_and_a_queue_name(name: str) -> None:
     assert fault.endswith("is no account name: use letters, digits and -; `ordering` is reserved")
 
 
-@pytest.mark.trap("C-01", "D-01")
+@pytest.mark.quirk("C-01", "D-01")
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
@@ -361,7 +361,7 @@ def test_an_address_is_a_host_and_a_port(address: str) -> None:
     assert faults(WEB_ADDRESS=address) == ["web_address: must be HOST:PORT, such as 127.0.0.1:8000"]
 
 
-@pytest.mark.trap("X-07")
+@pytest.mark.quirk("X-07")
 def test_flower_listens_beyond_loopback_only_with_a_password() -> None:
     assert read(FLOWER_ADDRESS="0.0.0.0:5555", PASSWORD="p").flower_address == "0.0.0.0:5555"
 
@@ -380,7 +380,7 @@ def test_a_secret_s_file_must_be_text() -> None:
     )
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_no_secret_shows_when_settings_are_printed() -> None:
     settings = read(
         DATABASE_URL=f"postgresql://u:{SECRET}@db/x",
@@ -481,7 +481,7 @@ def test_an_unreadable_directory_is_rejected() -> None:
         read_stores(Path("folder"))
 
 
-@pytest.mark.trap("O-13", "O-19")
+@pytest.mark.quirk("O-13", "O-19")
 @pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24, 26])
 def test_a_status_that_is_never_written_is_rejected(code: int) -> None:
     assert faults(ORDERING__WRITE=f"22,{code}") == [

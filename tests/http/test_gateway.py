@@ -85,7 +85,7 @@ def described(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
 # --- what may have happened ---
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.quirk("X-09")
 @pytest.mark.parametrize("how", MISBEHAVIOURS)
 def test_a_call_that_left_without_a_reply_is_uncertain_only_if_it_changes_something(
     how: str, serve: Serve, open_gateway: Open
@@ -106,7 +106,7 @@ def test_a_call_that_left_without_a_reply_is_uncertain_only_if_it_changes_someth
     assert server.connections == 8
 
 
-@pytest.mark.trap("C-45")
+@pytest.mark.quirk("C-45")
 def test_a_cancel_by_get_is_sent_exactly_once_when_the_server_hangs_up(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_after_reading)
     outcome = outcome_of(open_gateway(server.origin), Call(Operation.CANCEL, "GET", "/cancel", query=(("id", "7"),)))
@@ -144,7 +144,7 @@ def test_an_unknown_host_changed_nothing(host: str, open_gateway: Open) -> None:
     assert type(outcome_of(gateway, call(Operation.CREATE))) is Unavailable
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.quirk("X-09")
 def test_nothing_is_sent_to_a_server_without_tls(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_before_reading)
     gateway = open_gateway(f"https://127.0.0.1:{server.port}")
@@ -165,7 +165,7 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.quirk("X-09")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses or accepts")
 @pytest.mark.parametrize(
     ("settings", "text"),
@@ -255,7 +255,7 @@ def test_without_calls_the_rate_limit_is_not_asked_and_no_group_comes(open_gatew
 # --- replies ---
 
 
-@pytest.mark.trap("C-01", "X-09")
+@pytest.mark.quirk("C-01", "X-09")
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_every_status_is_a_reply_and_no_redirect_is_followed(
@@ -269,7 +269,7 @@ def test_every_status_is_a_reply_and_no_redirect_is_followed(
     assert (server.connections, elsewhere.connections) == (1, 0)
 
 
-@pytest.mark.trap("X-09")
+@pytest.mark.quirk("X-09")
 def test_a_compressed_body_is_neither_requested_nor_unpacked(serve: Serve, open_gateway: Open) -> None:
     packed = gzip.compress(b"0" * 10_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
@@ -277,7 +277,7 @@ def test_a_compressed_body_is_neither_requested_nor_unpacked(serve: Serve, open_
     assert open_gateway(server.origin).send_one("x", call(Operation.READ)).body == packed
 
 
-@pytest.mark.trap("D-62", "X-09")
+@pytest.mark.quirk("D-62", "X-09")
 def test_a_body_of_exactly_the_limit_is_read(serve: Serve, open_gateway: Open) -> None:
     body = b"x" * LIMIT
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body))
@@ -315,7 +315,7 @@ def test_a_read_is_sent_as_described_on_a_connection_that_is_kept(serve: Serve, 
     ]
 
 
-@pytest.mark.trap("C-45", "X-09")
+@pytest.mark.quirk("C-45", "X-09")
 @pytest.mark.parametrize(
     ("operation", "connections"), [*((each, 3) for each in HARMFUL), *((each, 1) for each in HARMLESS)]
 )
@@ -329,7 +329,7 @@ def test_only_harmless_calls_share_a_connection(
     assert (len(server.requests), server.connections) == (3, connections)
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.quirk("X-10")
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 @pytest.mark.parametrize(
     ("path", "target"),
@@ -353,7 +353,7 @@ def test_no_path_leaves_the_account_s_origin(
     assert request.decode().split("\r\n")[:2] == [f"GET {target} HTTP/1.1", f"Host: 127.0.0.1:{server.port}"]
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.quirk("X-10")
 @pytest.mark.parametrize("path", ["@evil.example/x", ".evil.example", ":80@evil.example", "http://evil.example/"])
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 def test_an_invalid_path_is_not_sent_to_another_host(

@@ -98,7 +98,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
     return url.scheme, url.host, url.port, url.userinfo
 
 
-@pytest.mark.trap("X-10")
+@pytest.mark.quirk("X-10")
 @settings(deadline=None)
 @given(ref=st.none() | TEXT, refs=st.dictionaries(st.sampled_from(STORED_KEYS), TEXT))
 @pytest.mark.parametrize("carrier", CODECS)
@@ -118,7 +118,7 @@ def _attempt_after(codec: Carrier, reply: Reply) -> AttemptView:
     return replace(attempt_of(codec, found.ref, found.codec_state), state=str(found.status or "submit_unknown"))
 
 
-@pytest.mark.trap("D-02", "X-10")
+@pytest.mark.quirk("D-02", "X-10")
 @settings(deadline=None)
 @given(accept=TEXT, deny=TEXT, cancel=TEXT, order_id=TEXT, push=st.booleans())
 @pytest.mark.parametrize("carrier", ["form", "json"])
@@ -155,7 +155,7 @@ def test_no_order_from_borzo_leads_a_request_to_another_origin(order_id: str | i
     assert foreign_urls(codec, _attempt_after(codec, Reply(200, body.encode()))) == []
 
 
-@pytest.mark.trap("D-02", "X-10")
+@pytest.mark.quirk("D-02", "X-10")
 def test_a_link_to_another_host_becomes_a_request_to_the_account_s_origin() -> None:
     document = {
         "DeliverItOpen": True,

@@ -36,7 +36,7 @@ def test_a_file_holds_what_was_sent_and_what_came_back(tmp_path: Path) -> None:
     reply = Reply(200, b'{"id": "7\xc3\xa5"}', {"date": "today", "retry-after": "3", "set-cookie": "secret"})
     unsent = Unavailable("not sent: ConnectError")
     large = Reply(200, b"x" * (MAX_BODY + 1))
-    with journal.page(Step.BOOK) as page:
+    with journal.open(Step.BOOK) as page:
         expect(page, "a delivery")
         assert page.log_sent([1, 2, 3, 4])
         page.log_replies([(1, reply), (2, unsent), (3, large)])
@@ -53,7 +53,7 @@ def test_a_file_holds_what_was_sent_and_what_came_back(tmp_path: Path) -> None:
 
 def test_a_line_that_was_cut_off_is_ignored_and_spoils_no_other(tmp_path: Path) -> None:
     journal = CallJournal(tmp_path)
-    with journal.page(Step.BOOK) as page:
+    with journal.open(Step.BOOK) as page:
         expect(page, "a delivery")
         page.log_sent([1])
         (path,) = tmp_path.iterdir()
@@ -68,7 +68,7 @@ def test_a_line_that_was_cut_off_is_ignored_and_spoils_no_other(tmp_path: Path) 
 
 
 def test_attaching_only_names_the_file_on_the_attempt_that_begins(tmp_path: Path) -> None:
-    with CallJournal(tmp_path).page(Step.BOOK) as page:
+    with CallJournal(tmp_path).open(Step.BOOK) as page:
         (attempt,) = CHANGE.delivery.attempts
         named = replace(attempt, journal_file=page.name)
         assert page.attach(CHANGE) == Change(CHANGE.delivery.with_attempt(named))
@@ -77,7 +77,7 @@ def test_attaching_only_names_the_file_on_the_attempt_that_begins(tmp_path: Path
 
 def test_a_change_without_an_attempt_is_left_as_it_is(tmp_path: Path) -> None:
     rejected = Change(a_blank(an_order()))
-    with CallJournal(tmp_path).page(Step.BOOK) as page:
+    with CallJournal(tmp_path).open(Step.BOOK) as page:
         assert page.attach(rejected) == rejected
         page.expect([rejected.delivery])
         assert page.done
@@ -85,13 +85,13 @@ def test_a_change_without_an_attempt_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_detaching_removes_the_name_of_this_file_alone(tmp_path: Path) -> None:
     journal = CallJournal(tmp_path)
-    with journal.page(Step.BOOK) as page, journal.page(Step.BOOK) as other:
+    with journal.open(Step.BOOK) as page, journal.open(Step.BOOK) as other:
         named: Delivery = page.attach(CHANGE).delivery
         assert (page.detach(named), other.detach(named)) == (CHANGE, None)
 
 
 def test_a_file_is_removed_once_every_expected_outcome_is_stored(tmp_path: Path) -> None:
-    with CallJournal(tmp_path).page(Step.BOOK) as page:
+    with CallJournal(tmp_path).open(Step.BOOK) as page:
         expect(page, "a", "b")
         page.mark_stored(["a"])
         assert not page.done
@@ -104,7 +104,7 @@ def test_a_file_is_removed_once_every_expected_outcome_is_stored(tmp_path: Path)
 
 @pytest.mark.parametrize("step", [Step.CONFIRM, Step.CANCEL])
 def test_only_creates_have_a_file(tmp_path: Path, step: Step) -> None:
-    with CallJournal(tmp_path / "journal").page(step) as page:
+    with CallJournal(tmp_path / "journal").open(step) as page:
         assert (page.name, page.log_sent([1])) == ("", True)
         assert page.attach(CHANGE) == CHANGE
     assert not (tmp_path / "journal").exists()
@@ -112,14 +112,14 @@ def test_only_creates_have_a_file(tmp_path: Path, step: Step) -> None:
 
 def test_no_other_user_may_read_a_file(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "journal"
-    with CallJournal(folder).page(Step.BOOK):
+    with CallJournal(folder).open(Step.BOOK):
         (path,) = folder.iterdir()
         assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, path)] == [0o700, 0o600]
 
 
 def test_a_file_has_one_holder_at_a_time(tmp_path: Path) -> None:
     journal, other = CallJournal(tmp_path), CallJournal(tmp_path)
-    with suppress(Killed), journal.page(Step.BOOK) as page:
+    with suppress(Killed), journal.open(Step.BOOK) as page:
         assert list(other.abandoned()) == []
         raise Killed
     held = journal.abandoned()
@@ -151,7 +151,7 @@ from pathlib import Path
 from worker.domain.delivery import Step
 from worker.resilience.call_journal import CallJournal
 
-with CallJournal(Path(sys.argv[1])).page(Step.BOOK) as page:
+with CallJournal(Path(sys.argv[1])).open(Step.BOOK) as page:
     page.log_sent([5])
     print(page.name, flush=True)
     sys.stdin.read()

@@ -45,7 +45,7 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     return Bench(client, prefix)
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.quirk("X-12")
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
     [(0, 4, "closed"), (0, 5, "open"), (5, 5, "open"), (6, 5, "closed"), (100, 99, "closed"), (100, 100, "open")],
@@ -85,7 +85,7 @@ def test_processes_share_the_breakers(client: redis.Redis, prefix: str) -> None:
     assert one.ask() == other.ask() == ("open", 30)
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.quirk("X-12")
 def test_after_the_open_time_one_caller_at_a_time_probes(bench: Bench) -> None:
     bench.report(bad=5)
     bench.pass_time(31)
@@ -110,7 +110,7 @@ def test_a_successful_probe_closes_the_breaker(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
-@pytest.mark.trap("X-12")
+@pytest.mark.quirk("X-12")
 def test_the_open_time_doubles_up_to_five_minutes(bench: Bench) -> None:
     bench.report(bad=5)
     times = []
@@ -147,7 +147,7 @@ def test_calls_under_way_while_it_opened_do_not_count(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("kind", "ever_after"), [(CallClass.CREATE, 300), (CallClass.CHANGE, 300), (CallClass.READ, 900)]
 )

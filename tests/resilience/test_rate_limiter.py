@@ -135,7 +135,7 @@ def test_calls_are_granted_again_when_the_window_has_passed(limiter: RateLimiter
     assert take(limiter, "5/hour", 9) == 5
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 def test_no_window_holds_more_than_its_limit_wherever_it_begins(
     limiter: RateLimiter, age: Callable[[float], None]
 ) -> None:
@@ -189,7 +189,7 @@ def test_a_window_that_is_not_full_causes_no_wait(limiter: RateLimiter) -> None:
     assert limiter.take("account", rate, Operation.CREATE, 1)[1] == pytest.approx(60, abs=30)
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 def test_a_call_counts_in_every_window_or_in_none(limiter: RateLimiter, client: redis.Redis, prefix: str) -> None:
     rate = "2/minute;5/hour"
     assert [take(limiter, rate, 4), take(limiter, rate, 4)] == [2, 0]
@@ -207,7 +207,7 @@ def test_the_longer_window_limits_what_the_shorter_would_grant(
     assert granted == [2, 2, 1, 0]
 
 
-@pytest.mark.trap("B-06")
+@pytest.mark.quirk("B-06")
 def test_reads_leave_three_fifths_of_a_day_to_other_calls(limiter: RateLimiter) -> None:
     assert [take(limiter, "10/day", 9, Operation.READ), take(limiter, "10/day", 1, Operation.READ)] == [4, 0]
     assert [take(limiter, "10/day", 9), take(limiter, "10/day")] == [6, 0]

@@ -20,6 +20,7 @@ import redis
 from tests.chaos.proxy import Network
 from tests.database.samples import message, order, take_in
 from worker.bus.streams import SOCKET_SECONDS
+from worker.database import deliveries, outbox
 from worker.database.database import Database
 from worker.local.supervisor import Process, Supervisor, read_tail, start_redis
 
@@ -86,7 +87,7 @@ class Machine:
 
     def recorded(self) -> list[str]:
         """Read the ids of all events in the database."""
-        return [json.loads(body)["id"] for _, body in self.store.events(limit=10_000)]
+        return [json.loads(body)["id"] for _, body in self.store.read(outbox.events, limit=10_000)]
 
     def until(self, done: Callable[[], bool]) -> None:
         """Wait until something is so, as `up` does: what ends is started again."""
@@ -101,7 +102,7 @@ class Machine:
 
     def settles(self, *names: str) -> bool:
         """Tell whether these orders are stored, and every event stands on the bus, each once and in its order."""
-        known = all(self.store.find(name) for name in names)
+        known = all(self.store.read(deliveries.find, name) for name in names)
         return known and self.told() == self.recorded()
 
     def lives(self) -> None:

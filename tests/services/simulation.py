@@ -20,7 +20,7 @@ from celery import Celery
 
 from tests.services.containers import ReplaceableContainer
 from worker import container
-from worker.app import configure
+from worker.app import create_app
 from worker.bus.streams import Bus
 from worker.config.settings import load
 from worker.database import deliveries
@@ -33,7 +33,7 @@ from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import RateLimiter
 from worker.sandbox import Sandbox, SandboxConfig
 from worker.services.ingest import OrdersReader
-from worker.web import create_app
+from worker.web import create_web_app
 
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 ORIGIN = "http://127.0.0.1:8100"
@@ -74,13 +74,13 @@ class Simulation:
         self.container = ReplaceableContainer(settings, clock=lambda: self.now)
         self.redis: Any = fakeredis.FakeRedis()
         self.container.bus = Bus(self.redis, orders="orders", events="deliveries")
-        self.container.breaker = CircuitBreaker(self.redis)
+        self.container.breaker = CircuitBreaker(self.redis, clock=lambda: self.now)
         self.container.rate_limiter = RateLimiter(self.redis)
         self.container.quote_cache = QuoteCache(self.redis)
         config = SandboxConfig(
             step=60, clock=lambda: self.now - self.behind, borzo_callback_url=f"{PUBLIC}/callbacks/borzo"
         )
-        web = create_app(self.container)
+        web = create_web_app(self.container)
         self.sandbox = Sandbox(config, httpx.ASGITransport(web))
         self.container.gateway = Gateway(
             self.container.api_accounts,
@@ -89,7 +89,7 @@ class Simulation:
             transport=httpx.ASGITransport(self.sandbox.app),
         )
         container.override(self.container)
-        self.app: Celery = configure(settings)
+        self.app: Celery = create_app(settings)
         self.app.loader.import_default_modules()
         self._loop = asyncio.Runner()
         self.lose_hints = False
@@ -163,7 +163,6 @@ class Simulation:
     def pass_time(self, seconds: float = 1.0) -> None:
         """Let time pass: callbacks go out, what is due is swept and worked off."""
         self.now += timedelta(seconds=seconds)
-        age(self.redis, seconds)
         self.call_back()
         self.app.tasks["timers.sweep"]()
         self.work()
@@ -216,14 +215,6 @@ def _new_database() -> bytes:
         store.upgrade()
         store.close()
         return path.read_bytes()
-
-
-def age(client: Any, seconds: float, prefix: str = "osync:breaker:") -> None:
-    """Let time pass for the breakers, which have the server's clock: all their times move back."""
-    times = ("until", "remembered", "probe", "since", "held", "held_remembered")
-    for key in client.keys(f"{prefix}*"):
-        for name in set(times) & {name.decode() for name in client.hkeys(key)}:
-            client.hincrby(key, name, -round(seconds * 1000))
 
 
 def _sample(order_id: str, store_id: str, script: str) -> Sample:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from tests.services.simulation import START, Simulation
-from worker.app import carrier_queues
 from worker.carriers.borzo import Borzo
 from worker.carriers.port import AttemptView, Callback, Observation, reference_of
 from worker.database import callbacks
 from worker.domain.delivery import Change, Delivery
-from worker.services.callback_gaps import GAP, SPREAD, listen
+from worker.enqueue import carrier_queues
+from worker.services.callback_gaps import GAP, SPREAD
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 HAPPY = ["courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]
@@ -203,40 +203,40 @@ def _looks(street: Simulation) -> timedelta:
 
 
 def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None:
-    listen(followed.container)
+    followed.container.callback_gaps.heartbeat()
     due = followed.delivery().next_run_at
     followed.now += GAP
-    assert (listen(followed.container), followed.delivery().next_run_at) == (0, due)
+    assert (followed.container.callback_gaps.heartbeat(), followed.delivery().next_run_at) == (0, due)
 
 
 @pytest.mark.quirk("B-85")
 def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Simulation) -> None:
-    listen(followed.container)
+    followed.container.callback_gaps.heartbeat()
     followed.now += GAP + SECOND
     followed.decide(lambda it: _due(it, followed.now + HOUR))
-    assert (listen(followed.container), listen(followed.container)) == (1, 0)
+    assert (followed.container.callback_gaps.heartbeat(), followed.container.callback_gaps.heartbeat()) == (1, 0)
     assert timedelta(0) <= _looks(followed) <= SPREAD
 
 
 def test_after_a_gap_what_is_due_anyway_is_not_put_off(followed: Simulation) -> None:
-    listen(followed.container)
+    followed.container.callback_gaps.heartbeat()
     followed.now += GAP + SECOND
     followed.decide(lambda it: _due(it, followed.now))
-    assert (listen(followed.container), _looks(followed)) == (0, timedelta(0))
+    assert (followed.container.callback_gaps.heartbeat(), _looks(followed)) == (0, timedelta(0))
 
 
 def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(street: Simulation) -> None:
     street.place(store_id="17")
     street.work()
-    listen(street.container)
+    street.container.callback_gaps.heartbeat()
     street.now += GAP + SECOND
     street.decide(lambda it: _due(it, street.now + HOUR))
-    assert (listen(street.container), _looks(street)) == (0, HOUR)
+    assert (street.container.callback_gaps.heartbeat(), _looks(street)) == (0, HOUR)
 
 
 def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(followed: Simulation) -> None:
     followed.now += 10 * HOUR
-    assert listen(followed.container) == 0
+    assert followed.container.callback_gaps.heartbeat() == 0
 
 
 # --- too many ---
@@ -262,6 +262,6 @@ class _Broken(Borzo):
 
 def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(followed: Simulation) -> None:
     account = followed.container.settings.accounts["borzo"]
-    followed.container._carriers["borzo"] = _Broken(account, {})
+    followed.container.replace_codec("borzo", _Broken(account, {}))
     assert receive(followed, letter(followed, "courier_assigned", followed.now)) == "unreadable"
     assert followed.told() == ["queued", "created"]

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks.deliveries import BOOK
 from tests.services.simulation import Simulation
 from worker.database import accounts
 from worker.errors import CarrierError, Unavailable, Uncertain
@@ -18,7 +17,6 @@ from worker.http.call import Call, CallClass, Operation, Outcome, Reply
 from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission
 from worker.resilience.circuit_breaker import BreakerState
-from worker.services import carrier_calls
 
 STORES = {"cervo": "34", "borzo": "21"}
 SAFETY_SECONDS = 20
@@ -42,7 +40,7 @@ class Wire:
             else:
                 yield from self._real.send(account, {key: call}, **how)
 
-    def one(self, account: str, call: Call) -> Reply:
+    def send_one(self, account: str, call: Call) -> Reply:
         outcome = next(self.send(account, {None: call}, max_body=1_000_000))[None]
         if isinstance(outcome, CarrierError):
             raise outcome
@@ -334,17 +332,15 @@ def test_a_carrier_that_hangs_all_calls_holds_only_its_own_threads(street: Simul
         place(street, "cervo", str(number))
     place(street, "borzo", "other")
     street.lose_hints = False
-    ids = [street.delivery(str(number)).id for number in range(16)]
+    ids, book = [street.delivery(str(number)).id for number in range(16)], street.container.carrier_actions.book
     with ThreadPoolExecutor(16) as threads:
-        tasks = [threads.submit(carrier_calls.perform, street.container, "cervo", [each], BOOK) for each in ids]
+        tasks = [threads.submit(street.container.carrier_calls.execute, "cervo", [each], book) for each in ids]
         ending = as_completed(tasks, SAFETY_SECONDS)
         try:
             hanging = [inside.acquire(timeout=SAFETY_SECONDS) for _ in range(4)]
             for _ in range(12):
                 next(ending)
-            other = threads.submit(
-                carrier_calls.perform, street.container, "borzo", [street.delivery("other").id], BOOK
-            )
+            other = threads.submit(street.container.carrier_calls.execute, "borzo", [street.delivery("other").id], book)
             other.result(SAFETY_SECONDS)
             assert (hanging, street.status("other")) == ([True] * 4, "created")
         finally:

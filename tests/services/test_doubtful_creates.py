@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.services.simulation import Simulation
+from worker.container import new_attempt
 from worker.database import deliveries, inbox
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
@@ -95,9 +96,7 @@ def test_a_process_that_died_with_its_call_leaves_a_doubt_not_a_second_courier(
     street.place(store_id=store_id)
     street.work()
     street.lose_hints = False
-    street.decide(
-        lambda it: lifecycle.begin_booking(it, *street.container.new_attempt(), street.container.terms, street.now)
-    )
+    street.decide(lambda it: lifecycle.begin_booking(it, *new_attempt(), street.container.terms, street.now))
     street.until(lambda it: it.status() == "submit_unknown")
     assert street.ledger() == []
     assert street.delivery().step is Step.RECONCILE

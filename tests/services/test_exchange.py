@@ -10,6 +10,8 @@ from sqlalchemy import event
 
 from schemas.status import Reason
 from tests.services.simulation import Simulation
+from worker.container import new_attempt
+from worker.database import deliveries
 from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, Step
 from worker.errors import Refused
@@ -27,8 +29,8 @@ class Meanwhile:
         self._happens()
         yield from groups
 
-    def one(self, *what: Any, **how: Any) -> Any:
-        return self._real.one(*what, **how)
+    def send_one(self, *what: Any, **how: Any) -> Any:
+        return self._real.send_one(*what, **how)
 
     def close(self) -> None:
         self._real.close()
@@ -46,7 +48,7 @@ def test_a_late_answer_is_not_taken_for_that_of_the_next_attempt(street: Simulat
             gone = lifecycle.record_not_found(  # type: ignore[assignment]
                 gone.delivery, first, gone.delivery.attempts[0].lookups, rules, street.now
             )
-        return lifecycle.begin_booking(gone.delivery, *street.container.new_attempt(), rules, street.now)
+        return lifecycle.begin_booking(gone.delivery, *new_attempt(), rules, street.now)
 
     def meanwhile() -> None:
         street.container.gateway = real
@@ -105,8 +107,8 @@ class Spoiling:
 
 
 def spoil_codec(street: Simulation, carrier: str, method: str, spoilt: Callable[..., Exception | None]) -> None:
-    carriers: Any = street.container._carriers
-    carriers[carrier] = Spoiling(street.container.carrier(carrier), method, spoilt)
+    codec = street.container.accounts.logged_in(carrier)
+    street.container.replace_codec(carrier, Spoiling(codec, method, spoilt))
 
 
 def place_two(street: Simulation) -> list[str]:
@@ -137,11 +139,12 @@ def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbou
 def test_an_answer_that_cannot_be_stored_takes_no_other_along(street: Simulation) -> None:
     store: Any = street.container.database
 
-    def settling_order_1(ids: Any, _decide: Any) -> Exception | None:
-        concerned = [each for each in store.load(list(ids)) if each.order.order_id == "1" and each.attempts]
+    def settling_order_1(_change: Any, ids: Any, _decide: Any) -> Exception | None:
+        loaded = store.read(deliveries.load, list(ids))
+        concerned = [each for each in loaded if each.order.order_id == "1" and each.attempts]
         return ValueError("cannot be stored") if concerned else None
 
-    street.container.database = Spoiling(store, "update", settling_order_1)  # type: ignore[assignment]
+    street.container.database = Spoiling(store, "persist", settling_order_1)  # type: ignore[assignment]
     assert place_two(street) == ["queued", "created"]
 
 

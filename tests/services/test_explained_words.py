@@ -20,8 +20,7 @@ def until_unknown(street: Simulation, order_id: str = "2011") -> None:
 
 
 def explain(street: Simulation, carrier: str, word: str, status: DeliveryStatus) -> int:
-    house = street.container
-    return len(house.database.explain_word(carrier, word, status, house.terms, house.clock()))
+    return len(street.container.decisions.map_status(carrier, word, status))
 
 
 @pytest.mark.quirk("C-32", "B-70")
@@ -41,7 +40,7 @@ def test_an_unknown_word_that_is_explained_ends_the_delivery_at_once(carrier: st
 @pytest.mark.parametrize("carrier", UNKNOWN)
 def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, street: Simulation) -> None:
     store_id, word = UNKNOWN[carrier]
-    assert street.container.status_mappings(carrier) == {}
+    assert street.container.accounts.status_mappings(carrier) == {}
     explain(street, carrier, word, DeliveryStatus.DELIVERED)
     street.place("unknown_word", store_id)
     street.until(lambda it: it.delivery().final, step=30)
@@ -57,7 +56,7 @@ def test_whoever_is_followed_later_is_told_by_the_explained_word(carrier: str, s
 def test_every_process_knows_an_explained_word_and_one_that_is_taken_back_within_five_seconds(
     street: Simulation,
 ) -> None:
-    house, store = street.container, street.container.database
+    house, store = street.container.accounts, street.container.database
     known = []
     changes: list[Callable[[], object]] = [
         lambda: explain(street, "cervo", "order:6", DeliveryStatus.FAILED),

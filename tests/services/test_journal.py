@@ -16,8 +16,7 @@ from worker.database import deliveries
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import Unavailable
 from worker.resilience.call_journal import CallJournal, JournalFile
-from worker.runtime.steps import JournalReader
-from worker.services.crash_recovery import CrashRecovery
+from worker.runtime.steps import JournalReader, Repeated
 
 CARRIERS = pytest.mark.parametrize("shop", ["34", "21", "17"], ids=["cervo", "borzo", "deliverit"])
 AWAY = OperationalError("", None, Exception("the database is away"))
@@ -56,8 +55,8 @@ def book(street: Simulation) -> None:
 
 
 def before_sending(street: Simulation, carrier: str) -> None:
-    carriers: Any = street.container._carriers
-    carriers[carrier] = Instead(street.container.carrier(carrier), "book", dies)
+    codec = street.container.accounts.logged_in(carrier)
+    street.container.replace_codec(carrier, Instead(codec, "book", dies))
 
 
 def at_the_door(street: Simulation, _carrier: str) -> None:
@@ -65,8 +64,8 @@ def at_the_door(street: Simulation, _carrier: str) -> None:
 
 
 def with_the_reply(street: Simulation, carrier: str) -> None:
-    carriers: Any = street.container._carriers
-    carriers[carrier] = Instead(street.container.carrier(carrier), "read_booking", dies)
+    codec = street.container.accounts.logged_in(carrier)
+    street.container.replace_codec(carrier, Instead(codec, "read_booking", dies))
 
 
 def dead(street: Simulation, shop: str, where: Callable[[Simulation, str], None]) -> None:
@@ -76,11 +75,11 @@ def dead(street: Simulation, shop: str, where: Callable[[Simulation, str], None]
     where(street, carrier)
     book(street)
     street.container.gateway = gateway
-    street.container._carriers.clear()
+    street.container.forget_services()
 
 
 def replayed(street: Simulation) -> str:
-    CrashRecovery(street.container).step()
+    street.container.crash_recovery.recover()
     return street.status()
 
 
@@ -153,13 +152,13 @@ def test_the_journal_names_an_order_of_which_only_a_callback_was_heard(street: S
 def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(street: Simulation) -> None:
     real = street.container.database
 
-    def away_after_the_intent(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
+    def away_after_the_intent(persist: Callable[..., Any], change: Any, ids: Any, decide: Any) -> Any:
         if any(each.attempts for each in real.read(deliveries.load, list(ids))):
             raise AWAY
-        return update(ids, decide)
+        return persist(change, ids, decide)
 
     street.place()
-    street.container.database = Instead(real, "update", away_after_the_intent)  # type: ignore[assignment]
+    street.container.database = Instead(real, "persist", away_after_the_intent)  # type: ignore[assignment]
     street.work()
     assert replayed(street) == "queued"
     street.container.database = real
@@ -171,12 +170,12 @@ def test_an_intent_whose_commit_nobody_heard_of_is_known_to_be_unsent(street: Si
     """The connection broke with the commit's answer, and the repeated transaction found nothing to begin."""
     real = street.container.database
 
-    def unheard(update: Callable[..., Any], ids: Any, decide: Any) -> Any:
-        update(ids, decide)
-        return update(ids, decide)
+    def unheard(persist: Callable[..., Any], change: Any, ids: Any, decide: Any) -> Any:
+        persist(change, ids, decide)
+        return persist(change, ids, decide)
 
     street.place()
-    street.container.database = Instead(real, "update", unheard)  # type: ignore[assignment]
+    street.container.database = Instead(real, "persist", unheard)  # type: ignore[assignment]
     street.work()
     street.container.database = real
     assert (street.delivery().attempts[0].state, street.ledger()) == ("submitting", [])
@@ -187,14 +186,13 @@ def test_an_intent_whose_commit_nobody_heard_of_is_known_to_be_unsent(street: Si
 
 def test_a_login_that_fails_says_nothing_about_a_reply(street: Simulation) -> None:
     dead(street, "17", with_the_reply)
-    introduce = street.container._introduce
 
-    def shut_out(_account: Any) -> Any:
+    def shut_out(_login: Any, _account: str) -> Any:
         raise Unavailable("no login")
 
-    street.container._introduce = shut_out  # type: ignore[assignment]
+    street.container.accounts = Instead(street.container.accounts, "logged_in", shut_out)  # type: ignore[assignment]
     assert (replayed(street), len(pages(street))) == ("queued", 1)
-    street.container._introduce = introduce  # type: ignore[method-assign]
+    street.container.forget_services()
     assert (replayed(street), pages(street)) == ("created", [])
 
 
@@ -226,7 +224,7 @@ def test_a_page_does_not_raise_an_offer_that_was_denied_since(street: Simulation
     street.place("offered_late", store_id="17")
     with_the_reply(street, "deliverit")
     book(street)
-    street.container._carriers.clear()
+    street.container.forget_services()
     (page,) = pages(street)
     kept = page.read_bytes()
     assert replayed(street) == "awaiting_confirmation"
@@ -243,8 +241,8 @@ def test_a_bug_while_reading_a_reply_is_a_doubt_and_leaves_no_page(street: Simul
     def breaks(*_: Any) -> Any:
         raise KeyError("a bug")
 
-    carriers: Any = street.container._carriers
-    carriers["cervo"] = Instead(street.container.carrier("cervo"), "read_booking", breaks)
+    codec = street.container.accounts.logged_in("cervo")
+    street.container.replace_codec("cervo", Instead(codec, "read_booking", breaks))
     assert (replayed(street), pages(street)) == ("submit_unknown", [])
 
 
@@ -293,9 +291,9 @@ def test_a_create_whose_page_cannot_be_written_names_none(street: Simulation, tm
 
     class FullDisk(CallJournal):
         @contextmanager
-        def page(self, step: Step) -> Iterator[JournalFile]:
+        def open(self, step: Step) -> Iterator[JournalFile]:
             full = os.open("/dev/full", os.O_WRONLY)
-            with super().page(step) as page, JournalFile(tmp_path / page.name, full) as unwritable:
+            with super().open(step) as page, JournalFile(tmp_path / page.name, full) as unwritable:
                 yield unwritable
 
     street.container.journal = FullDisk(street.container.settings.journal_folder)
@@ -320,18 +318,13 @@ def test_a_worker_looks_into_the_journal_as_soon_as_it_starts(street: Simulation
 
 
 def test_what_goes_wrong_while_replaying_does_not_end_the_thread() -> None:
-    class Broken:
-        def __init__(self) -> None:
-            self.asked = 0
+    asked = []
 
-        def abandoned(self) -> Any:
-            self.asked += 1
-            replay.stop()
-            raise PermissionError
+    def breaks() -> None:
+        asked.append(1)
+        loop.stop()
+        raise PermissionError
 
-    class House:
-        journal = Broken()
-
-    replay = CrashRecovery(House())  # type: ignore[arg-type]
-    replay.run()
-    assert House.journal.asked == 1
+    loop = Repeated(breaks)
+    loop.run()
+    assert asked == [1]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 
 from schemas.ordering import ORDERING_SCHEMA
 from tests.services.simulation import START, Simulation
-from worker.app import configure
-from worker.database import accounts, deliveries, inbox
+from worker.app import create_app
+from worker.database import accounts, deliveries, inbox, leases
 from worker.http.call import Reply
 from worker.http.gateway import Gateway
 from worker.local.demo.orders import message
@@ -224,7 +225,7 @@ def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Ca
     seed(street, id=1)
     for number in range(2, 64):
         tell(street, seed(street, id=number), identity=f"m-{number}")
-    assert [each.order_id for each in backfill.find(street.container)] == ["1"]
+    assert [each.order_id for each in street.container.backfill.find()] == ["1"]
 
 
 @pytest.mark.quirk("O-02")
@@ -265,7 +266,7 @@ def test_a_message_that_comes_while_its_order_is_being_found_is_one_delivery(
 ) -> None:
     street = open_street()
     order = seed(street, comment="as the platform has it")
-    backfill.take_in(street.container, backfill.find(street.container))
+    street.container.backfill.take_in(street.container.backfill.find())
     street.place(store_id="17", order_id=str(order["id"]))
     street.work()
     told = street.told()
@@ -300,7 +301,7 @@ def test_a_key_that_may_see_nothing_finds_nothing_and_spoils_nothing(open_street
     tell(street, seed(street))
     street.work()
     street.sandbox.ordering.orders.clear()
-    assert backfill.find(street.container) == []
+    assert street.container.backfill.find() == []
     look(street)
     assert street.delivery().status == "created"
 
@@ -343,14 +344,16 @@ def test_a_page_waits_for_the_platform_s_budget(open_street: Callable[..., Simul
         transport=httpx.ASGITransport(street.sandbox.app),
     )
     waits: list[float] = []
-    assert [each.order_id for each in backfill.find(street.container, pause=waits.append)] == ["2011"]
+    assert [each.order_id for each in replace(street.container.backfill, sleep=waits.append).find()] == ["2011"]
     assert waits == [0.4, 0.4, 0.4]
 
 
 def test_only_one_looks_at_a_time(open_street: Callable[..., Simulation]) -> None:
     street = open_street()
     seed(street)
-    assert backfill.alone(street.container, "somebody else")
+    assert street.container.database.write(
+        leases.take, backfill.LEASE, "somebody else", street.now, backfill.LEASE_SECONDS
+    )
     look(street)
     assert street.container.database.read(deliveries.recent, 10) == []
     street.pass_time(backfill.LEASE_SECONDS + 1)
@@ -364,7 +367,7 @@ def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street:
     seed(street, id=1, created_at="2026-11-21 10:00:00")
     seed(street, id=2, created_at="2026-11-21 16:59:59")
     seed(street, id=3, created_at=None)
-    found = backfill.find(street.container, since=START - timedelta(hours=1))
+    found = street.container.backfill.find(since=START - timedelta(hours=1))
     assert [each.order_id for each in found] == ["2", "3"]
 
 
@@ -373,7 +376,7 @@ def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebo
     open_street: Callable[..., Simulation],
 ) -> None:
     street = open_street()
-    before = START - backfill.COLD
+    before = START - backfill.STALE_AFTER
     seed(street, id=1, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-08-01 12:45:00")
     seed(street, id=2, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-11-21 20:00:00")
     seed(street, id=3, created_at=f"{before:%Y-%m-%d %H:%M:%S}")
@@ -381,7 +384,7 @@ def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebo
     for _ in range(3):
         street.pass_time()
     assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 9)) == ["2", "3"]
-    found = backfill.find(street.container, since=START - timedelta(days=365))
+    found = street.container.backfill.find(since=START - timedelta(days=365))
     assert [each.order_id for each in found] == ["1"]
 
 
@@ -396,7 +399,7 @@ def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callabl
         return real(*call, **how) if next(pages, 500) == 200 else Reply(500, b"")
 
     street.container.gateway.send_one = breaks_off  # type: ignore[method-assign]
-    assert [each.order_id for each in backfill.find(street.container)] == [str(each) for each in range(39, 64)]
+    assert [each.order_id for each in street.container.backfill.find()] == [str(each) for each in range(39, 64)]
 
 
 @pytest.mark.fault("F-66")
@@ -453,6 +456,6 @@ def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(
 def test_the_beat_looks_every_five_minutes_where_that_is_wished(
     open_street: Callable[..., Simulation], wished: str, entries: list[str]
 ) -> None:
-    schedule = configure(open_street(ORDERING__BACKFILL=wished).container.settings).conf.beat_schedule
+    schedule = create_app(open_street(ORDERING__BACKFILL=wished).container.settings).conf.beat_schedule
     assert [name for name in schedule if name == "backfill"] == entries
     assert [schedule[name]["schedule"] for name in entries] == [timedelta(minutes=5)] * len(entries)

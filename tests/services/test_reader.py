@@ -12,12 +12,12 @@ from sqlalchemy.exc import OperationalError
 
 from schemas.events import delivery_id
 from tests.database.samples import NOW, SHOPS, events, put_row, rows
+from tests.services.containers import ReplaceableContainer
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import Container
 from worker.database import inbox
 from worker.database.database import Database
-from worker.services.ingest import Reader
+from worker.services.ingest import OrdersReader
 
 ENVIRONMENT = {
     "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0",
@@ -43,18 +43,21 @@ class Desk:
 
     def __init__(self, store: Database, redis: fakeredis.FakeRedis) -> None:
         self.now = NOW
-        self.house = Container(load(ENVIRONMENT), clock=self.clock)
+        self.house = ReplaceableContainer(load(ENVIRONMENT), clock=self.clock)
         self.house.database, self.house.file_shops = store, SHOPS
         self.redis, self.store = redis, store
         self.house.bus = self.bus = Bus(redis, orders="orders", events="deliveries", idle_ms=0)
-        self.reader = Reader(self.house)
+        self.reader = self.another()
         self.bus.create_group()  # fakeredis words the error of a missing stream in its own way
+
+    def another(self, consumer: str = "tests") -> OrdersReader:
+        return OrdersReader(self.bus, self.house.ingest, consumer)
 
     def clock(self) -> datetime:
         self.now += timedelta(seconds=1)
         return self.now
 
-    def read(self, reader: Reader | None = None) -> int:
+    def read(self, reader: OrdersReader | None = None) -> int:
         """Read what the reader left behind, if anything, and what is new."""
         return sum((reader or self.reader).step(1) for _ in range(3))
 
@@ -102,10 +105,11 @@ def test_what_was_placed_before_the_group_was_made_is_read(desk: Desk) -> None:
 @pytest.mark.fault("F-16")
 def test_what_was_stored_but_not_acknowledged_is_read_again_and_changes_nothing(desk: Desk) -> None:
     desk.bus.add_order(placed())
-    desk.reader._store(desk.bus.read(desk.reader._consumer, 10, 1))
+    entries = desk.bus.read("tests", 10, 1)
+    desk.house.ingest.store_documents([(each.id, each.document) for each in entries])
     before = rows(desk.store, "delivery")
     assert desk.unacknowledged() == 1
-    assert desk.read(Reader(desk.house)) == 1
+    assert desk.read(desk.another()) == 1
     assert (rows(desk.store, "delivery"), desk.unacknowledged()) == (before, 0)
     assert len(events(desk.store)) == 1
 
@@ -141,10 +145,10 @@ def test_an_entry_without_our_field_is_buried(desk: Desk) -> None:
 
 def test_an_entry_that_was_deleted_before_it_was_acknowledged_does_not_stop_the_reader(desk: Desk) -> None:
     entry = desk.bus.add_order(placed("1"))
-    desk.bus.read(desk.reader._consumer, 10, 1)
+    desk.bus.read("tests", 10, 1)
     desk.redis.xdel("orders", entry)
     desk.bus.add_order(placed("2"))
-    desk.read(Reader(desk.house))
+    desk.read(desk.another())
     assert (desk.known(), desk.unacknowledged()) == (["2"], 0)
 
 
@@ -168,7 +172,7 @@ def test_a_database_that_is_down_leaves_everything_unacknowledged(desk: Desk, tm
     desk.house.database.close()
     assert (desk.known(), desk.unacknowledged()) == ([], 1)
     desk.house.database = desk.store
-    assert desk.read(Reader(desk.house)) == 1
+    assert desk.read(desk.another()) == 1
     assert (desk.known(), desk.unacknowledged()) == (["2011"], 0)
 
 

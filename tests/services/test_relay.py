@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from shutil import copy
@@ -12,17 +13,18 @@ from typing import Any, cast
 import pytest
 import redis
 
-from tasks import events
 from tests.database.samples import NOW, place
 from tests.database.test_outbox import tell
-from worker import container
+from tests.services.containers import ReplaceableContainer
 from worker.bus import streams
 from worker.bus.publisher import Publisher
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import Container
-from worker.database import deliveries, outbox
+from worker.database import deliveries, leases, outbox
 from worker.domain.delivery import OutgoingEvent
+from worker.enqueue import SingleFlight
+from worker.services import relay
+from worker.services.relay import Relay
 
 Embedded = Callable[..., AbstractContextManager[str]]
 
@@ -32,7 +34,9 @@ class Newsroom:
 
     def __init__(self, database: str, **environment: str) -> None:
         wanted = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:1/0", **environment}
-        self.house = Container(load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()}), clock=lambda: NOW)
+        self.house = ReplaceableContainer(
+            load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()}), clock=lambda: NOW
+        )
         self.store = self.house.database
 
     def move_to(self, url: str) -> redis.Redis:
@@ -48,8 +52,11 @@ class Newsroom:
 
     def relay(self) -> None:
         """Relay as a worker does."""
-        container.override(self.house)
-        events.publish()
+        self.house.relay.publish()
+
+    def another_relay(self) -> Relay:
+        """Return the relay of another process."""
+        return replace(self.house.relay, single_flight=SingleFlight())
 
     def told(self) -> list[str]:
         """Read what the database has told."""
@@ -209,7 +216,7 @@ class Interrupting:
     def __init__(self, real: Publisher, *, before: Callable[[], None] | None = None, dies: bool = False) -> None:
         self._real, self._before, self._dies = real, before, dies
 
-    def standing(self, place: str) -> tuple[str, str]:
+    def last_surviving(self, place: str) -> tuple[str, str]:
         return self._real.last_surviving(place)
 
     def publish(self, database: str, events: list[OutgoingEvent], newest: str) -> Any:
@@ -274,8 +281,8 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
         def another() -> None:
             back()
             newsroom.tell(two, one)
-            newsroom.house.clock = lambda: NOW + timedelta(seconds=events.LEASE_SECONDS + 1)
-            events._relay()
+            newsroom.house.clock = lambda: NOW + timedelta(seconds=relay.LEASE_SECONDS + 1)
+            newsroom.another_relay().publish()
             assert stream(client) == newsroom.told()
 
         back = interrupt(newsroom, before=another)
@@ -288,19 +295,18 @@ def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
 def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothing_late(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newsroom.store, "take_lease", lambda *_: True)
-    monkeypatch.setattr(events, "BATCH", 7)
-    container.override(newsroom.house)
+    monkeypatch.setattr(leases, "take", lambda *_: True)
+    monkeypatch.setattr(relay, "BATCH", 7)
     with embedded_redis() as url, newsroom.move_to(url) as client:
         ids = place(newsroom.store, "1", "2", "3", "4")
 
-        def relay(_number: int) -> None:
+        def drain(_number: int) -> None:
             while newsroom.store.read(outbox.count_unpublished):
-                events._relay()
+                newsroom.another_relay().publish()
 
         newsroom.tell(*ids * 10)
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(relay, range(3)))
+            list(pool.map(drain, range(3)))
         found, told = ([json.loads(body) for body in bodies] for bodies in (stream(client), newsroom.told()))
         assert [_of(found, each) for each in ids] == [_of(told, each) for each in ids]
         assert len(found) == len(told) == 44
@@ -331,7 +337,7 @@ def test_a_loss_in_the_middle_of_relaying_is_made_good_by_the_next_relay(
 def test_an_event_that_the_bus_refuses_holds_up_nobody_behind_it(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "BATCH", 2)
+    monkeypatch.setattr(relay, "BATCH", 2)
     with embedded_redis() as url, newsroom.move_to(url) as client:
         ids = place(newsroom.store, "1", "2", "3", "4", "5")
         newsroom.tell(ids[0])
@@ -350,7 +356,7 @@ def test_an_event_that_the_bus_refuses_holds_up_nobody_behind_it(
 def test_a_backlog_is_drained_in_its_order(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "BATCH", 3)
+    monkeypatch.setattr(relay, "BATCH", 3)
     with embedded_redis() as url, newsroom.move_to(url) as client:
         ids = place(newsroom.store, "1", "2", "3", "4")
         newsroom.tell(*ids, *ids)
@@ -362,7 +368,7 @@ def test_an_event_whose_place_in_the_backlog_was_taken_before_it_was_there_is_no
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transaction draws its positions long before others see it, and the next one of its delivery follows at once."""
-    monkeypatch.setattr(events, "BATCH", 2)
+    monkeypatch.setattr(relay, "BATCH", 2)
     with embedded_redis() as url, newsroom.move_to(url) as client:
         one, _, _ = place(newsroom.store, "1", "2", "3")
         put(newsroom, "position + 100", "sequence = 1")
@@ -389,8 +395,8 @@ def put(newsroom: Newsroom, position: str, these: str) -> None:
 def test_a_bus_that_refuses_many_is_left_alone_for_a_while(
     newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "BATCH", 2)
-    monkeypatch.setattr(events, "STUCK", 2)
+    monkeypatch.setattr(relay, "BATCH", 2)
+    monkeypatch.setattr(relay, "MAX_STUCK_KEYS", 2)
     with embedded_redis() as url, newsroom.move_to(url) as client:
         for key in place(newsroom.store, "1", "2", "3")[:2]:
             client.lpush(f"deliveries:sequence:{newsroom.store.identity}:{key}", "not a guard")

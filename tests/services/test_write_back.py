@@ -13,7 +13,6 @@ from tests.services.simulation import START, Simulation
 from worker.database import accounts, write_backs
 from worker.ordering_api.write_policy import WriteBackState
 from worker.resilience.bulkhead import Admission
-from worker.services import write_back
 
 ORDER = 2011
 LATER = {"deliver_at": (START + timedelta(hours=3)).isoformat()}
@@ -302,7 +301,7 @@ def test_a_write_whose_answer_is_lost_is_known_once_it_is_seen(street: Simulatio
     seed(street)
     fault(street, "error_after", "update", times=1)
     street.place()
-    write_back.perform(street.container, street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
     street.pass_time(5)
     assert street.container.database.read(write_backs.write_back_state, street.delivery().id) == WriteBackState(
         22, replaced=0, written=True, seen=22
@@ -354,7 +353,7 @@ def test_a_wish_to_cancel_that_may_cost_stays_so_when_the_platform_says_that_the
     wish = {"order_id": str(ORDER), "cancelled_by": "customer", "allow_paid": True}
     street.put_message("order.cancelled", wish)
     show(street, 2)
-    write_back.perform(street.container, street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
     assert street.delivery().cancel_request == Cancellation.model_validate(wish)
     assert street.delivery().order.status == 2
 
@@ -365,13 +364,13 @@ def test_a_wish_to_cancel_that_may_cost_stays_so_when_the_platform_says_that_the
 @pytest.mark.fault("F-65")
 def test_of_two_workers_with_the_same_order_one_looks_and_writes(street: Simulation) -> None:
     def other_worker(_method: str) -> None:
-        write_back.perform(street.container, street.delivery().id)
+        street.container.write_back.run(street.delivery().id)
 
     street.container.gateway = gateway = Meanwhile(street.container.gateway, other_worker)  # type: ignore[assignment]
     seed(street)
     street.place()
-    write_back.perform(street.container, street.delivery().id)
-    write_back.perform(street.container, street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
     assert (gateway.calls, written(street)) == (["GET", "PUT", "GET"], [22])
 
 
@@ -382,7 +381,7 @@ def test_a_platform_that_hangs_is_not_waited_for_by_the_next_one_and_its_hint_is
     rooms = street.container.bulkhead
     while rooms.enter("ordering", ("hung", []), reading=True) is Admission.ADMITTED:
         pass
-    write_back.perform(street.container, street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
     assert written(street) == []
     assert rooms.leave("ordering", reading=True) == [("hung", [])]
     assert rooms.leave("ordering", reading=True) == [("platform.write_back", [street.delivery().id])]
@@ -399,7 +398,7 @@ def test_what_moves_while_it_is_written_is_written_next(street: Simulation) -> N
 
     real = street.container.gateway
     street.container.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
-    write_back.perform(street.container, street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
     assert (street.status(), written(street)) == ("created", [22])
     settle(street, 2)
     assert written(street) == [22, 25]
@@ -416,5 +415,5 @@ def test_a_look_that_moves_the_delivery_writes_what_is_true_then(street: Simulat
 
     real = street.container.gateway
     street.container.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
-    write_back.perform(street.container, street.delivery().id)
+    street.container.write_back.run(street.delivery().id)
     assert written(street) == [25]

@@ -12,16 +12,16 @@ import fakeredis
 import httpx
 import pytest
 
+from tests.services.containers import ReplaceableContainer
 from worker import container
 from worker.app import create_app
 from worker.bus.streams import Bus
 from worker.config.settings import load
-from worker.container import Container
+from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.local import demo
 from worker.local.demo.orders import Sample, placed
-from worker.services.ingest import take_in
 from worker.web import create_web_app
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -51,7 +51,7 @@ class Edge:
         settings = load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()})
         self.app = create_app(settings)
         self.redis: Any = fakeredis.FakeRedis()
-        self.container = Container(settings, clock=lambda: NOW, app=self.app)
+        self.container = ReplaceableContainer(settings, clock=lambda: NOW, app=self.app)
         container.override(self.container)
         self.rebuild(bus=Bus(self.redis, orders="orders", events="deliveries"))
         self._loop = asyncio.Runner()
@@ -89,17 +89,18 @@ class Edge:
     def book(self, token: str, order_id: str = "2011", store_id: str = "34") -> None:
         """Accept an order, and begin a create whose callback address has this token."""
         made = self.container
-        take_in(made, [("1-0", placed(sample(order_id, store_id)).encode())])
-        made.database.update(
-            [made.database.find(order_id)[0].id],
+        made.ingest.store_documents([("1-0", placed(sample(order_id, store_id)).encode())])
+        made.database.persist(
+            deliveries.update,
+            [made.database.read(deliveries.find, order_id)[0].id],
             lambda each: lifecycle.begin_booking(each, 7, token, made.terms, NOW),
         )
         self.tasks()
 
     def stored(self) -> list[StoredCallback]:
         """Return the stored callbacks that wait."""
-        ids = self.container.database.claim_callbacks(NOW + timedelta(hours=1), 1000)
-        return [found for each in ids if (found := self.container.database.callback(each))]
+        ids = self.container.database.write(callbacks.claim, NOW + timedelta(hours=1), 1000)
+        return [found for each in ids if (found := self.container.database.read(callbacks.load, each))]
 
     def tasks(self) -> list[tuple[str, list[Any]]]:
         """Remove the Celery messages that wait; return the name and the arguments of each task."""

@@ -17,6 +17,7 @@ from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Booked, Observation, Raw
+from worker.database import accounts, callbacks, deliveries
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
@@ -86,7 +87,7 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 # --- Borzo: signed ---
 
 
-@pytest.mark.trap("B-81")
+@pytest.mark.quirk("B-81")
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
 def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwards(body: bytes, edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
@@ -106,7 +107,7 @@ def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge)
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([OK] * 3, 1, 1)
 
 
-@pytest.mark.trap("B-81", "B-82")
+@pytest.mark.quirk("B-81", "B-82")
 @pytest.mark.parametrize(
     "signature",
     [
@@ -126,7 +127,7 @@ def test_a_callback_that_is_not_signed_with_our_secret_changes_nothing(signature
     assert (answer, edge.stored(), edge.tasks()) == (FORGED, [], [])
 
 
-@pytest.mark.trap("B-81")
+@pytest.mark.quirk("B-81")
 def test_two_secrets_are_valid_while_one_replaces_the_other(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="old, new")
     answers = [
@@ -135,14 +136,14 @@ def test_two_secrets_are_valid_while_one_replaces_the_other(make_edge: Make) -> 
     assert answers == [OK, OK, FORGED]
 
 
-@pytest.mark.trap("B-82")
+@pytest.mark.quirk("B-82")
 def test_without_a_secret_no_signed_callback_is_accepted(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__BORZO__CALLBACK_SECRET="")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED, ""))
     assert answer == FORGED
 
 
-@pytest.mark.trap("B-80")
+@pytest.mark.quirk("B-80")
 def test_an_account_s_callbacks_use_its_own_address(make_edge: Make) -> None:
     second = {"KIND": "borzo", "TOKEN": "t", "CALLBACK_SECRET": "second"}
     edge = make_edge(**{f"CARRIERS__BORZO_RIO__{key}": value for key, value in second.items()})
@@ -156,7 +157,7 @@ def test_an_account_s_callbacks_use_its_own_address(make_edge: Make) -> None:
 # --- Cervo: a token in the path ---
 
 
-@pytest.mark.trap("C-17", "C-50")
+@pytest.mark.quirk("C-17", "C-50")
 @pytest.mark.parametrize(
     ("method", "query", "body", "content_type"),
     [
@@ -180,7 +181,7 @@ def test_a_callback_with_a_known_token_is_stored_in_any_format(
     assert edge.tasks() == [("callbacks.apply", [kept.id])]
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 @pytest.mark.parametrize(
     "path",
     [
@@ -224,7 +225,7 @@ def test_a_carrier_without_callbacks_has_no_address(path: str, edge: Edge) -> No
     assert edge.ask("POST", path, b"{}", **sign(b"{}")) == (404, "no such callback address")
 
 
-@pytest.mark.trap("C-50", "B-81")
+@pytest.mark.quirk("C-50", "B-81")
 @pytest.mark.parametrize(("path", "limit"), [("/callbacks/borzo", 1_000_000), (f"/callbacks/cervo/{TOKEN}", 64_000)])
 def test_a_callback_has_a_size_limit(path: str, limit: int, edge: Edge) -> None:
     edge.book(TOKEN)
@@ -238,7 +239,7 @@ def test_a_signed_callback_is_a_post(method: str, edge: Edge) -> None:
     assert edge.ask(method, "/callbacks/borzo", b"{}", **sign(b"{}"))[0] == 405
 
 
-@pytest.mark.trap("C-50")
+@pytest.mark.quirk("C-50")
 def test_a_link_preview_is_no_callback(edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("HEAD", f"/callbacks/cervo/{TOKEN}?order_status=6")
@@ -286,7 +287,7 @@ def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
 # --- when a server is unreachable ---
 
 
-@pytest.mark.trap("B-82", "B-92")
+@pytest.mark.quirk("B-82", "B-92")
 @pytest.mark.usefixtures("no_database")
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_without_the_database_the_carrier_is_asked_to_repeat_its_callback(path: str, edge: Edge) -> None:
@@ -309,19 +310,19 @@ async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
 
 
 def test_a_running_edge_records_that_callbacks_can_be_stored(edge: Edge) -> None:
-    asyncio.run(_serve_until(edge, lambda: edge.container.database.listened_at() is not None))
-    assert edge.container.database.listened_at() == NOW
+    asyncio.run(_serve_until(edge, lambda: edge.container.database.read(callbacks.last_heartbeat) is not None))
+    assert edge.container.database.read(callbacks.last_heartbeat) == NOW
 
 
-@pytest.mark.trap("B-85")
+@pytest.mark.quirk("B-85")
 def test_after_a_gap_the_number_of_hurried_reads_is_logged(edge: Edge) -> None:
-    edge.container.database.listening(NOW - timedelta(hours=1))
+    edge.container.database.write(callbacks.heartbeat, NOW - timedelta(hours=1))
     edge.book(TOKEN)
-    (delivery,) = edge.container.database.find("2011")
+    (delivery,) = edge.container.database.read(deliveries.find, "2011")
     created = Booked(Observation(DeliveryStatus.CREATED, Raw("response", "200"), ref="25"))
     settled = lifecycle.apply_create_outcome(delivery, 7, created, edge.container.terms, NOW)
     later = Change(replace(settled.delivery, next_run_at=NOW + timedelta(hours=1)), settled.events)
-    edge.container.database.update([delivery.id], lambda _: later)
+    edge.container.database.persist(deliveries.update, [delivery.id], lambda _: later)
     with capture_logs() as logged:
         asyncio.run(_serve_until(edge, lambda: bool(logged)))
     assert logged == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
@@ -377,9 +378,11 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
 
 def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) -> None:
     edge.book(TOKEN)
-    (found,) = edge.container.database.recent(1)
+    (found,) = edge.container.database.read(deliveries.recent, 1)
     reasons = "surplus_courier, outcome_unknown"
-    edge.container.database.update([found.id], lambda each: Change(replace(each, attention=reasons)))
+    edge.container.database.persist(
+        deliveries.update, [found.id], lambda each: Change(replace(each, attention=reasons))
+    )
     _, text = edge.ask("GET", "/metrics")
     shown = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
     assert shown == [
@@ -406,7 +409,7 @@ def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
     breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     edge.rebuild(breaker=breaker)
     breaker.report("cervo", CallClass.READ, good=0, bad=5)
-    edge.container.database.pause("borzo", "carrier", "HTTP 401", NOW)
+    edge.container.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
     _, text = edge.ask("GET", "/metrics")
     shown = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]
     assert [line for line in shown if line.endswith(" 1.0")] == [
@@ -416,7 +419,7 @@ def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
     assert len(shown) == 10
 
 
-@pytest.mark.trap("X-15")
+@pytest.mark.quirk("X-15")
 def test_no_log_line_contains_a_token_a_signature_or_a_body(edge: Edge, tmp_path: Path) -> None:
     edge.book(TOKEN)
     signed = sign(ORDER_CHANGED)

@@ -57,8 +57,7 @@ def open_container() -> "Container":
     from worker.container import Container, override  # noqa: PLC0415
 
     settings = load()
-    create_app(settings)
-    services = Container(settings)
+    services = Container(settings, app=create_app(settings))
     override(services)
     typer_context = click.get_current_context(silent=True)
     if typer_context is not None:

@@ -228,12 +228,12 @@ def upgrade() -> None:
 def web() -> None:
     """Run the HTTP edge (a process of the Procfile)."""
     from worker import log
-    from worker.web import create_app, server
+    from worker.web import create_web_app, server
 
     services = open_container()
     settings = services.settings
     log.setup(settings.log_level, settings.log_format)
-    server.serve(create_app(services), settings.web_address)
+    server.serve(create_web_app(services), settings.web_address)
 
 
 @app.command(hidden=True)

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection as Connection  # noqa: PLC0414 - services name it, and import no SQLAlchemy
-from sqlalchemy import Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
+
+__all__ = ["Connection", "DatabaseError", "connect", "insert_new", "is_transient", "reading", "without_limit"]
 
 BUSY_SECONDS = 20
 """Seconds to wait for a lock, a statement's end or a free connection."""
@@ -22,6 +23,8 @@ ALIVE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
+DatabaseError = SQLAlchemyError
+"""What the edges catch, which import no SQLAlchemy."""
 READING = "reading"
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"

@@ -68,7 +68,7 @@ class JournalFile:
 
     def attach(self, change: Change) -> Change:
         """Return the change with the name of this file on the attempt that it begins."""
-        attempt = change.delivery.active
+        attempt = change.begun
         if attempt is None or not self.name:
             return change
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
@@ -130,7 +130,7 @@ class CallJournal:
         self._folder = folder
 
     @contextmanager
-    def page(self, step: Step) -> Iterator[JournalFile]:
+    def open(self, step: Step) -> Iterator[JournalFile]:
         """Open a file for a batch, and remove it at the end unless an outcome is still to be stored.
 
         Only creates have a file: every other call to a carrier may be repeated.

@@ -3,13 +3,21 @@
 Neither of them runs in the worker's event loop, and neither lets an error end the worker.
 """
 
+import os
+import socket
 import threading
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 from celery import bootsteps
 
+from worker import log
 from worker.container import container
-from worker.services import crash_recovery, ingest
+from worker.services import ingest
+
+logger = log.get(__name__)
+PAUSE_SECONDS = 5.0
+"""Between two looks at the journal."""
 
 
 class Loop(Protocol):
@@ -20,6 +28,28 @@ class Loop(Protocol):
 
     def stop(self) -> None:
         """Ask `run` to return after what it is doing now."""
+
+
+class Repeated:
+    """Work that is done at once and then every few seconds; a failure never ends it."""
+
+    def __init__(self, work: Callable[[], None], pause: float = PAUSE_SECONDS) -> None:
+        self._work, self._pause = work, pause
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Work until it is stopped."""
+        while True:
+            try:
+                self._work()
+            except Exception:
+                logger.exception("journal.recovery_failed")
+            if self._stop.wait(self._pause):
+                return
+
+    def stop(self) -> None:
+        """Stop after the work that is under way."""
+        self._stop.set()
 
 
 class ThreadStep(bootsteps.StartStopStep):
@@ -60,19 +90,20 @@ class OrdersReader(ThreadStep):
     """Reads the orders stream."""
 
     thread_name = "orders"
-    join_seconds = ingest.BLOCK_MS / 1000 + ingest.PAUSE + 5
+    join_seconds = ingest.BLOCK_MS / 1000 + ingest.PAUSE_SECONDS + 5
 
     def build(self) -> Loop:
         """Return the reader of this process."""
-        return ingest.Reader(container())
+        services = container()
+        return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}")
 
 
 class JournalReader(ThreadStep):
     """Applies what dead processes left in the call journal of this host."""
 
     thread_name = "journal"
-    join_seconds = crash_recovery.END_WITHIN
+    join_seconds = 10.0
 
     def build(self) -> Loop:
         """Return the recovery of this process."""
-        return crash_recovery.CrashRecovery(container())
+        return Repeated(container().crash_recovery.recover)

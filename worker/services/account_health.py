@@ -30,9 +30,9 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 CALL_CLASSES: Mapping[Step, CallClass] = {
     Step.BOOK: CallClass.CREATE,
-    Step.CONFIRM: CallClass.CANCEL,
-    Step.AMEND: CallClass.CANCEL,
-    Step.CANCEL: CallClass.CANCEL,
+    Step.CONFIRM: CallClass.CHANGE,
+    Step.AMEND: CallClass.CHANGE,
+    Step.CANCEL: CallClass.CHANGE,
     Step.TRACK: CallClass.READ,
     Step.RECONCILE: CallClass.READ,
 }

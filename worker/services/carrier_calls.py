@@ -63,7 +63,10 @@ class CarrierCalls:
         terms = self.terms[account]
         until = now + START_WITHIN + call_time(terms, action.step) - call_time(terms)
         pending = self._claim(account, ids, action, file, now)
-        built = {key: self._build(codec, action, call, until) for key, call in pending.items()}
+        built: dict[int, Call | T | CarrierError] = {}
+        for key, call in pending.items():
+            request = self._build(codec, action, call, until)
+            built[key] = request
         requests = {key: each for key, each in built.items() if isinstance(each, Call)}
         answered = [
             (pending[key], _meaning(action, pending[key], each))
@@ -89,7 +92,7 @@ class CarrierCalls:
             return file.attach(change) if change else None
 
         changes = self.database.persist(deliveries.update, ids, decide)
-        file.expect(change.delivery.id for change in changes)
+        file.expect(change.delivery for change in changes)
         begun = ((change.delivery, change.begun) for change in changes)
         return {attempt.id: PendingCall(delivery, attempt) for delivery, attempt in begun if attempt}
 

@@ -6,12 +6,12 @@ import threading
 from dataclasses import dataclass
 
 from worker import log
-from worker.bus.publisher import Publisher, StreamMoved, newest_of, unpublished_keys
-from worker.bus.streams import AWAY
+from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
+from worker.bus.streams import AWAY, Bus
 from worker.clock import Clock
 from worker.database import leases, outbox
 from worker.database.database import Database
-from worker.enqueue import RELAYING
+from worker.enqueue import SingleFlight
 
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
@@ -25,14 +25,15 @@ class Relay:
     """Publish every waiting event; one relay at a time."""
 
     database: Database
-    publisher: Publisher
+    bus: Bus
+    single_flight: SingleFlight
     events_keep: int
     """So many of the newest events are published again on a bus that was emptied."""
     clock: Clock
 
     def publish(self) -> None:
         """Publish what waits; a call while another thread of this process publishes makes that one go on."""
-        RELAYING.run(self._publish_alone)
+        self.single_flight.run(self._publish_alone)
 
     def _publish_alone(self) -> bool:
         """Publish under the lease; return False when something had to be left behind, so that the sweep comes back.
@@ -62,7 +63,7 @@ class Relay:
         identity, newest = self.database.identity, self._requeue_lost()
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
-            published = self.publisher.publish(identity, waiting, newest)
+            published = self.bus.publisher.publish(identity, waiting, newest)
             self.database.persist(outbox.mark_published, published, self.clock())
             stuck |= unpublished_keys(waiting, published)
             if len(waiting) < BATCH or len(stuck) >= MAX_STUCK_KEYS:
@@ -77,7 +78,7 @@ class Relay:
     def _requeue_lost(self) -> str:
         """Mark what the bus lost as unpublished; return the newest stream id."""
         known = self.database.read(outbox.newest_stream_id)
-        surviving, newest = self.publisher.last_surviving(known)
+        surviving, newest = self.bus.publisher.last_surviving(known)
         if surviving != known:
             lost = self.database.write(outbox.requeue_lost, surviving, known, self.events_keep)
             if lost:

@@ -10,8 +10,6 @@ from functools import partial
 
 from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,9 +17,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import log
+from worker.bus.streams import AWAY
 from worker.container import Container
+from worker.database.connection import DatabaseError
 from worker.runtime import broker
-from worker.services.callback_gaps import NOTE_SECONDS, listen
+from worker.services.callback_gaps import HEARTBEAT_SECONDS
 from worker.web.callbacks import BODY_SECONDS, CallbackEndpoint
 from worker.web.metrics import Metrics
 
@@ -46,7 +46,7 @@ def create_web_app(container: Container, *, body_seconds: float = BODY_SECONDS) 
             Route("/readyz", partial(_readyz, checks)),
             Route("/metrics", partial(_metrics, metrics)),
         ],
-        lifespan=partial(_heartbeat, partial(listen, container)),
+        lifespan=partial(_heartbeat, container.callback_gaps.heartbeat),
     )
 
 
@@ -64,7 +64,7 @@ async def _readyz(checks: Mapping[str, Callable[[], object]], _request: Request)
 async def _responds(check: Callable[[], object]) -> bool:
     try:
         await run_in_threadpool(check)
-    except (SQLAlchemyError, RedisError, OperationalError, OSError):
+    except (DatabaseError, *AWAY, OperationalError):
         return False
     return True
 
@@ -73,7 +73,7 @@ async def _metrics(metrics: Metrics, _request: Request) -> Response:
     """Answer in Prometheus's text format."""
     try:
         measured = await run_in_threadpool(metrics.measure)
-    except SQLAlchemyError:
+    except DatabaseError:
         return PlainTextResponse("try again later", status_code=503)
     return Response(measured, media_type=CONTENT_TYPE_LATEST)
 
@@ -82,20 +82,20 @@ async def _metrics(metrics: Metrics, _request: Request) -> Response:
 
 
 @asynccontextmanager
-async def _heartbeat(listen: Callable[[], int], _app: Starlette) -> AsyncIterator[None]:
+async def _heartbeat(heartbeat: Callable[[], int], _app: Starlette) -> AsyncIterator[None]:
     """Record every minute, for as long as the app serves, that callbacks can be stored."""
-    recording = asyncio.create_task(_record(listen))
+    recording = asyncio.create_task(_record(heartbeat))
     yield
     recording.cancel()
 
 
-async def _record(listen: Callable[[], int]) -> None:
+async def _record(heartbeat: Callable[[], int]) -> None:
     while True:
         try:
-            hurried = await run_in_threadpool(listen)
+            scheduled = await run_in_threadpool(heartbeat)
         except Exception as error:  # noqa: BLE001 - the next record must follow, whatever went wrong with this one
-            logger.warning("callback.not_listening", error=type(error).__name__)
+            logger.warning("callback.heartbeat_failed", error=type(error).__name__)
         else:
-            if hurried:
-                logger.warning("callback.gap", deliveries=hurried)
-        await asyncio.sleep(NOTE_SECONDS)
+            if scheduled:
+                logger.warning("callback.gap_found", deliveries=scheduled)
+        await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from worker import log
 from worker.carriers.port import Callback, CallbackKey, Carrier
+from worker.database import callbacks
+from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.enqueue import TaskQueue
 from worker.errors import Forged
@@ -66,7 +67,7 @@ class CallbackEndpoint:
         except Forged as error:
             logger.warning("callback.forged", carrier=account, error=str(error))
             return PlainTextResponse("not authentic", status_code=401)
-        except SQLAlchemyError as error:
+        except DatabaseError as error:
             logger.error("callback.not_stored", carrier=account, error=type(error).__name__)
             return _unavailable()
         task = BackgroundTask(self.queue.send, [("callbacks.apply", [stored])]) if stored else None
@@ -80,12 +81,13 @@ class CallbackEndpoint:
             raise Forged("wrong form of address")
         if needs_token and not self._is_known(account, callback.token or ""):
             raise Forged("unknown token")
-        return self.database.keep_callback(account, callback, self.clock())
+        return self.database.write(callbacks.save, account, callback, self.clock())
 
     def _is_known(self, account: str, token: str) -> bool:
         # Only a well-formed token is looked up: PostgreSQL rejects a NUL, and that would look like an outage.
         well_formed = TOKEN.fullmatch(token)
-        return bool(well_formed) and self.database.find_attempt(account, CallbackKey(token=token)) is not None
+        key = CallbackKey(token=token)
+        return bool(well_formed) and self.database.read(callbacks.find_attempt, account, key) is not None
 
 
 def _callback(request: Request, body: bytes) -> Callback:

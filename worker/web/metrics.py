@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from redis.exceptions import RedisError
 
-from worker.bus.streams import Bus
+from worker.bus.streams import AWAY, Bus
+from worker.database import accounts, deliveries, outbox, write_backs
 from worker.database.database import Database
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 
@@ -57,15 +57,15 @@ class Metrics:
 
     def measure(self) -> bytes:
         """Return every metric. Raises what the database raises; while the bus is unreachable its metrics are absent."""
-        database, now = self._database, self._clock()
-        self._unsent.set(database.unsent_count())
-        self._write_backs.set(database.write_backs_waiting(now))
-        _fill(self._deliveries, {(status,): count for status, count in database.counts().items()})
-        _fill(self._attention, {(reason,): count for reason, count in database.asked().items()})
-        _fill(self._paused, {(account, pause.by): 1 for account, pause in database.paused().items()})
+        read, now = self._database.read, self._clock()
+        self._unsent.set(read(outbox.count_unpublished))
+        self._write_backs.set(read(write_backs.count_waiting, now))
+        _fill(self._deliveries, {(status,): count for status, count in read(deliveries.status_counts).items()})
+        _fill(self._attention, {(reason,): count for reason, count in read(deliveries.attention_counts).items()})
+        _fill(self._paused, {(account, pause.by): 1 for account, pause in read(accounts.paused).items()})
         _fill(self._open, self._open_breakers())
         self._lag.clear()
-        with suppress(RedisError):
+        with suppress(*AWAY):
             _fill(self._lag, self._bus.lags(now))
         return generate_latest(self._registry)
 
