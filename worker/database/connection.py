@@ -7,7 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 - the pool's
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError,  # noqa: A004 - the pool's
+)
 
 BUSY_SECONDS = 20
 """How long anything waits for the database: for a lock, a statement's end or a free connection."""
@@ -21,6 +27,8 @@ ALIVE = {
     "tcp_user_timeout": 15_000,
 }
 READING = "reading"
+DatabaseError = SQLAlchemyError
+"""The base of every error that this room raises."""
 PASSING = (OperationalError, InterfaceError, TimeoutError)
 STANDBY = "25006"
 """PostgreSQL's code for a write to a server that only reads, as after a fail-over."""

@@ -10,8 +10,6 @@ from functools import partial
 
 from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST
-from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,7 +17,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import log
+from worker.bus.streams import AWAY
 from worker.container import Container
+from worker.database.connection import DatabaseError
 from worker.runtime import broker
 from worker.services.callback_gaps import NOTE_SECONDS, listen
 from worker.web.callbacks import BODY_SECONDS, CallbackEndpoint
@@ -64,7 +64,7 @@ async def _readyz(checks: Mapping[str, Callable[[], object]], _request: Request)
 async def _responds(check: Callable[[], object]) -> bool:
     try:
         await run_in_threadpool(check)
-    except (SQLAlchemyError, RedisError, OperationalError, OSError):
+    except (DatabaseError, OperationalError, *AWAY):
         return False
     return True
 
@@ -73,7 +73,7 @@ async def _metrics(metrics: Metrics, _request: Request) -> Response:
     """Answer in Prometheus's text format."""
     try:
         measured = await run_in_threadpool(metrics.measure)
-    except SQLAlchemyError:
+    except DatabaseError:
         return PlainTextResponse("try again later", status_code=503)
     return Response(measured, media_type=CONTENT_TYPE_LATEST)
 

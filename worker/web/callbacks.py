@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from worker import log
 from worker.carriers.port import Callback, CallbackKey, Carrier
+from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.enqueue import TaskQueue
 from worker.errors import Forged
@@ -66,7 +66,7 @@ class CallbackEndpoint:
         except Forged as error:
             logger.warning("callback.forged", carrier=account, error=str(error))
             return PlainTextResponse("not authentic", status_code=401)
-        except SQLAlchemyError as error:
+        except DatabaseError as error:
             logger.error("callback.not_stored", carrier=account, error=type(error).__name__)
             return _unavailable()
         task = BackgroundTask(self.queue.send, [("callbacks.apply", [stored])]) if stored else None

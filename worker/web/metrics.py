@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from redis.exceptions import RedisError
 
-from worker.bus.streams import Bus
+from worker.bus.streams import AWAY, Bus
 from worker.database.database import Database
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 
@@ -65,7 +64,7 @@ class Metrics:
         _fill(self._paused, {(account, pause.by): 1 for account, pause in database.paused().items()})
         _fill(self._open, self._open_breakers())
         self._lag.clear()
-        with suppress(RedisError):
+        with suppress(*AWAY):
             _fill(self._lag, self._bus.lags(now))
         return generate_latest(self._registry)
 
