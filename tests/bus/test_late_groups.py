@@ -57,9 +57,9 @@ def test_a_server_whose_clock_is_ahead_makes_no_group_early(client: redis.Redis,
 
 
 @pytest.mark.fault("F-58")
-@pytest.mark.parametrize(("hours", "told"), [(0.9, []), (2, [("deliveries", "asleep", 7200)])])
+@pytest.mark.parametrize(("hours", "late"), [(0.9, []), (2, [("deliveries", "asleep", 7200)])])
 def test_a_group_that_is_more_than_an_hour_late_is_logged(
-    tmp_path: Any, hours: float, told: list[tuple[str, str, int]]
+    tmp_path: Any, hours: float, late: list[tuple[str, str, int]]
 ) -> None:
     street = Simulation(tmp_path)
     try:
@@ -67,8 +67,8 @@ def test_a_group_that_is_more_than_an_hour_late_is_logged(
         street.redis.xgroup_create("deliveries", "asleep", id="0")
         with structlog.testing.capture_logs() as lines:
             street.app.tasks["maintenance.purge"]()
-        late = [line for line in lines if line["event"] == "group.late"]
-        assert [(line["stream"], line["group"], line["seconds"]) for line in late] == told
+        warnings = [line for line in lines if line["event"] == "group.late"]
+        assert [(line["stream"], line["group"], line["seconds"]) for line in warnings] == late
         assert street.redis.xlen("deliveries") == 1
     finally:
         street.close()

@@ -120,11 +120,11 @@ def test_a_carrier_needs_only_its_credentials() -> None:
             "encoding": "form",
         },
     }
-    told = {name: each.model_dump(include={*every, *documented[name]}) for name, each in accounts.items()}
-    assert told == {name: {**every, **fields} for name, fields in documented.items()}
+    found = {name: each.model_dump(include={*every, *documented[name]}) for name, each in accounts.items()}
+    assert found == {name: {**every, **fields} for name, fields in documented.items()}
 
 
-# --- where they come from ---
+# --- sources ---
 
 
 def test_every_setting_can_be_a_variable() -> None:
@@ -181,8 +181,8 @@ def test_every_setting_can_be_a_variable() -> None:
 def test_a_variable_overrides_the_same_setting_in_the_file() -> None:
     write("order-sync.toml", 'log_level = "DEBUG"\nevents_keep = 7\n[ordering]\nwrite = [22]\napp_id = "shop"\n')
     settings = read(LOG_LEVEL="ERROR", ORDERING__APP_ID="counter")
-    told = (settings.log_level, settings.events_keep, settings.ordering.write, settings.ordering.app_id)
-    assert told == ("ERROR", 7, frozenset({22}), "counter")
+    found = (settings.log_level, settings.events_keep, settings.ordering.write, settings.ordering.app_id)
+    assert found == ("ERROR", 7, frozenset({22}), "counter")
 
 
 @pytest.mark.parametrize("gate", ["placed", "accepted", "ready"])
@@ -238,11 +238,11 @@ def test_a_secret_s_file_in_a_variable_overrides_the_settings_file() -> None:
     assert accounts == {"cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr("from a file of its own"))}
 
 
-# --- what is refused ---
+# --- faults ---
 
 
 def test_every_fault_is_reported_at_once_without_any_value() -> None:
-    told = faults(
+    found = faults(
         DATABASE_URL=f"mysql://root:{SECRET}@db/x",
         BUS_URL=f"amqp://guest:{SECRET}@queue",
         REDIS_URL=f"http://:{SECRET}@redis",
@@ -264,8 +264,8 @@ def test_every_fault_is_reported_at_once_without_any_value() -> None:
         CARRIERS__ORDERING__KIND="cervo",
         CARRIERS__DELIVERIT=SECRET,
     )
-    assert [fault for fault in told if SECRET in fault] == []
-    assert told == sorted(
+    assert [fault for fault in found if SECRET in fault] == []
+    assert found == sorted(
         [
             "database_url: must be a sqlite:// or postgresql:// address",
             "bus_url: must be a redis://, rediss:// or unix:// address",

@@ -1,7 +1,7 @@
-"""A real worker and beat beside a Redis server to which everything happens that can: no order and no event is lost.
+"""A real worker and beat with a Redis server that fails in every way: no order and no event is lost.
 
-One fleet, one trouble after the other. What is told comes from a database that holds orders of a store nobody knows:
-they need no carrier, but the reader, the sweep, Celery's queues and the relay.
+The same processes meet one failure after the other. All orders are for an unknown store, so they need no carrier, but
+the reader, the sweep, Celery's queues and the relay.
 """
 
 import json
@@ -27,20 +27,20 @@ from worker.local.supervisor import Process, Supervisor, read_tail, start_redis
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "order-placed.json"
 PATIENCE = 90.0
 MOMENT = 2.0
-LONGER_THAN_TIMEOUTS = SOCKET_SECONDS + MOMENT
+LONGER_THAN_ANY_TIMEOUT = SOCKET_SECONDS + MOMENT
 
 
 class Machine:
     """A Redis server behind a proxy, a database, a worker and a beat."""
 
-    def __init__(self, fleet: Supervisor, network: Network, folder: Path, database: str) -> None:
-        self.fleet, self.network = fleet, network
-        direct = start_redis(fleet, folder / "redis")
-        (self.server,) = fleet.processes
+    def __init__(self, supervisor: Supervisor, network: Network, folder: Path, database: str) -> None:
+        self.supervisor, self.network = supervisor, network
+        direct = start_redis(supervisor, folder / "redis")
+        (self.server,) = supervisor.processes
         self.link = network.link(urlsplit(direct).port or 0)
         self.redis = redis.Redis.from_url(direct, socket_timeout=2, decode_responses=True)
         self.store = Database(database)
-        fleet.environ = {
+        supervisor.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")},
             "ORDER_SYNC_CONFIG": os.devnull,
             "ORDER_SYNC_DATABASE_URL": database,
@@ -48,73 +48,73 @@ class Machine:
             "ORDER_SYNC_JOURNAL_FOLDER": str(folder / "journal"),
             "ORDER_SYNC_WORKER_CONCURRENCY": "4",
         }
-        fleet.start_command(
+        supervisor.start_command(
             "worker", ["celery", "--app", "worker.app", "worker", "--without-gossip", "--without-mingle"]
         )
-        fleet.start_command(
+        supervisor.start_command(
             "beat", ["celery", "--app", "worker.app", "beat", "--schedule", str(folder / "celerybeat-schedule")]
         )
-        _, self.worker, _ = fleet.processes
+        _, self.worker, _ = supervisor.processes
         self._count = 0
 
     def close(self) -> None:
-        self.fleet.stop()
+        self.supervisor.stop()
         self.store.close()
         self.redis.close()
 
     def new(self) -> str:
-        """Name an order that was not there yet."""
+        """Return the id of a new order."""
         self._count += 1
         return f"order-{self._count}"
 
     def place(self) -> str:
-        """Put an order on the bus."""
+        """Put an order on the bus; return its id."""
         document = json.loads(EXAMPLE.read_text())
         document["id"] = document["data"]["order_id"] = name = self.new()
         self.redis.xadd("orders", {"event": json.dumps(document)})
         return name
 
     def accept(self) -> str:
-        """Put an order into the database, as a reader does that dies before it can hint anything."""
+        """Store an order, as a reader that dies before it enqueues anything; return its id."""
         name = self.new()
         take_in(self.store, message(order(name)))
         return name
 
-    def told(self) -> list[str]:
-        """Read the ids of all events on the bus."""
+    def published(self) -> list[str]:
+        """Return the ids of all events on the bus."""
         found = cast("list[Any]", self.redis.xrange("deliveries"))
         return [json.loads(fields["event"])["id"] for _, fields in found]
 
     def recorded(self) -> list[str]:
-        """Read the ids of all events in the database."""
+        """Return the ids of all events in the database."""
         return [json.loads(body)["id"] for _, body in self.store.read(outbox.events, limit=10_000)]
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Wait until something is so, as `up` does: what ends is started again."""
+        """Wait until something is so. As under `up`, a process that ends is restarted."""
         deadline = time.monotonic() + PATIENCE
         while True:
             with suppress(redis.RedisError):
                 if done():
                     return
             assert time.monotonic() < deadline, read_tail(self.worker.log)
-            self.fleet.watch()
+            self.supervisor.watch()
             self.server.wait(0.05)
 
     def settles(self, *names: str) -> bool:
-        """Tell whether these orders are stored, and every event stands on the bus, each once and in its order."""
+        """Return whether these orders are stored, and every event is on the bus once and in order."""
         known = all(self.store.read(deliveries.find, name) for name in names)
-        return known and self.told() == self.recorded()
+        return known and self.published() == self.recorded()
 
-    def lives(self) -> None:
-        """Prove that orders still come in from the bus and out of the database."""
+    def check(self) -> None:
+        """Check that orders still come in from the bus, and events out of the database."""
         placed = accepted = ""
 
-        def given() -> bool:
+        def done() -> bool:
             nonlocal placed, accepted
             placed, accepted = placed or self.place(), accepted or self.accept()
             return self.settles(placed, accepted)
 
-        self.until(given)
+        self.until(done)
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +122,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory, _sqlite_with_tables: Path)
     folder = tmp_path_factory.mktemp("machine")
     database = folder / "order-sync.db"
     database.write_bytes(_sqlite_with_tables.read_bytes())
-    with Supervisor(dict(os.environ), folder / "log") as fleet, Network(seed=0) as network:
-        made = Machine(fleet, network, folder, f"sqlite:///{database}")
-        made.lives()
+    with Supervisor(dict(os.environ), folder / "log") as supervisor, Network(seed=0) as network:
+        made = Machine(supervisor, network, folder, f"sqlite:///{database}")
+        made.check()
         yield made
         made.close()
 
@@ -159,13 +159,13 @@ def test_foreign_messages_on_celery_s_queues_neither_end_nor_delay_the_worker(ma
     for queue in ("events", "orders", "timers"):
         machine.redis.rpush(f"osync:{queue}", *GARBAGE.values())
     machine.until(lambda: machine.settles(accepted) and not machine.redis.exists("osync:orders", "osync:events"))
-    machine.lives()
+    machine.check()
     assert pid(machine.worker) == before
     assert "foreign" not in cast("dict[str, str]", machine.redis.hgetall("osync:unacked"))
 
 
 def kill(machine: Machine) -> None:
-    """Kill the server; it comes back with what it has written down."""
+    """Kill the server. It comes back with what it has persisted."""
     machine.server.signal(signal.SIGKILL)
     machine.server.wait(10)
     machine.accept()
@@ -177,20 +177,20 @@ def flush(machine: Machine) -> None:
 
 
 def freeze(machine: Machine) -> None:
-    """Let the server stand still until everybody's patience is over."""
+    """Stop the server for longer than every timeout."""
     machine.server.signal(signal.SIGSTOP)
     machine.accept()
-    machine.server.wait(LONGER_THAN_TIMEOUTS)
+    machine.server.wait(LONGER_THAN_ANY_TIMEOUT)
     machine.server.signal(signal.SIGCONT)
 
 
 def half_open(machine: Machine) -> None:
-    """Let every connection be alive and silent."""
+    """Keep every connection open and silent."""
     machine.network.silence(machine.link)
 
 
 def read_only(machine: Machine) -> None:
-    """Let the server be somebody's replica for a while, as in a fail-over."""
+    """Make the server a replica for a while, as in a fail-over."""
     machine.redis.replicaof("127.0.0.1", 1)
     machine.accept()
     machine.server.wait(MOMENT)
@@ -198,17 +198,17 @@ def read_only(machine: Machine) -> None:
 
 
 def full(machine: Machine) -> None:
-    """Let the server have no room for a while."""
+    """Let the server be full for a while."""
     machine.redis.config_set("maxmemory", 1)
     machine.accept()
     machine.server.wait(MOMENT)
     machine.redis.config_set("maxmemory", 0)
 
 
-@pytest.mark.parametrize("trouble", [kill, flush, freeze, half_open, read_only, full])
+@pytest.mark.parametrize("failure", [kill, flush, freeze, half_open, read_only, full])
 def test_whatever_happens_to_redis_orders_come_in_and_events_come_out(
-    machine: Machine, trouble: Callable[[Machine], None]
+    machine: Machine, failure: Callable[[Machine], None]
 ) -> None:
-    machine.lives()
-    trouble(machine)
-    machine.lives()
+    machine.check()
+    failure(machine)
+    machine.check()

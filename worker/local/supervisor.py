@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
-import redis
-
+from worker.bus import streams
 from worker.errors import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,17 +223,17 @@ def start_redis(supervisor: Supervisor, folder: Path) -> str:
 
 def wait_for(url: str, seconds: float = 15.0) -> None:
     """Wait until a Redis server responds. Raises RedisError when it does not respond in time."""
-    client = redis.Redis.from_url(url, socket_timeout=1)
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            client.ping()
-        except redis.RedisError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    with streams.connect(url) as client:
+        while True:
+            try:
+                client.ping()
+            except streams.AWAY:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
 
 def read_tail(log: Path, size: int = 4000) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 from kombu import transport
 from kombu.exceptions import InconsistencyError
 from kombu.transport import redis as kombu_redis
-from redis.exceptions import RedisError
 
 from worker import log
+from worker.bus.streams import AWAY
 
 logger = log.get(__name__)
 PING_SECONDS = 3
-CONNECTION_ERRORS = (RedisError, OSError, InconsistencyError)
+CONNECTION_ERRORS = (*AWAY, InconsistencyError)
 """Errors of the connection, which kombu handles itself."""
 
 

@@ -64,7 +64,7 @@ async def _readyz(checks: Mapping[str, Callable[[], object]], _request: Request)
 async def _responds(check: Callable[[], object]) -> bool:
     try:
         await run_in_threadpool(check)
-    except (DatabaseError, *AWAY, OperationalError):
+    except (DatabaseError, OperationalError, *AWAY):
         return False
     return True
 

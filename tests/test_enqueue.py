@@ -1,0 +1,79 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu.exceptions import OperationalError
+from structlog.testing import capture_logs
+
+from tests.domain.scenario import START, a_blank, an_order
+from worker.domain.delivery import Delivery, Step
+from worker.enqueue import TaskQueue, publish_task, step_tasks
+
+SECOND = timedelta(seconds=1)
+DUE = replace(a_blank(an_order()), step=Step.BOOK, carrier="cervo", next_run_at=START)
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    with Celery(broker="memory://") as made:
+        yield made
+
+
+def sent(app: Celery) -> list[tuple[str, Any]]:
+    """Remove the messages on the queue; return the name and the arguments of each task."""
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        messages = list(iter(partial(channel.basic_get, "celery", no_ack=True), None))
+    return [(each.headers["task"], json.loads(each.body)[0]) for each in messages]
+
+
+def due(*ids: str, **changes: Any) -> list[Delivery]:
+    return [replace(DUE, id=each, **changes) for each in ids]
+
+
+def test_deliveries_with_the_same_next_step_share_a_task(app: Celery) -> None:
+    changed = [*due("a", "b"), *due("c", carrier="borzo"), *due("d", step=Step.ALARM)]
+    TaskQueue(app).enqueue_next_steps(changed, START)
+    assert sent(app) == [
+        ("deliveries.book", ["cervo", ["a", "b"]]),
+        ("deliveries.book", ["borzo", ["c"]]),
+        ("events.publish", []),
+    ]
+
+
+def test_a_step_that_is_not_due_yet_is_left_to_the_sweep(app: Celery) -> None:
+    TaskQueue(app).enqueue_next_steps(due("a", next_run_at=START + SECOND), START)
+    assert sent(app) == [("events.publish", [])]
+
+
+@pytest.mark.parametrize(("events", "tasks"), [(False, []), (True, [("events.publish", [])])])
+def test_without_a_change_the_relay_is_needed_only_for_other_events(
+    app: Celery, *, events: bool, tasks: list[tuple[str, Any]]
+) -> None:
+    TaskQueue(app).enqueue_next_steps([], START, events=events)
+    assert sent(app) == tasks
+
+
+def test_a_task_has_a_limited_number_of_deliveries() -> None:
+    assert step_tasks(Step.TRACK, "cervo", ["a", "b", "c"], 2) == [
+        ("deliveries.track", ["cervo", ["a", "b"]]),
+        ("deliveries.track", ["cervo", ["c"]]),
+    ]
+
+
+class Unreachable(Celery):
+    """An app whose broker cannot be reached."""
+
+    def producer_or_acquire(self, _producer: Any = None) -> Any:
+        raise OperationalError
+
+
+def test_an_unreachable_broker_is_only_logged() -> None:
+    with Unreachable() as app, capture_logs() as logged:
+        TaskQueue(app).send([publish_task(), ("orders.fetch", [])])
+    assert logged == [{"event": "task.lost", "error": "OperationalError", "count": 2, "log_level": "warning"}]
