@@ -16,7 +16,7 @@ from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Change, Delivery
-from worker.domain.lifecycle.surplus import GONE
+from worker.domain.lifecycle.reopening import GONE
 from worker.errors import CarrierError, Unreadable
 from worker.services.carrier_calls import guarded
 

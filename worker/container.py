@@ -9,9 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from types import MappingProxyType
 
-from schemas.orders import Order
 from schemas.stores import Store as Shop
-from worker import log
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers import KINDS
@@ -23,7 +21,6 @@ from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms
 from worker.domain.eligibility import refusal
 from worker.domain.lifecycle import StatusMappings, TermsByAccount
-from worker.errors import Refused
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
@@ -33,7 +30,6 @@ from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import RateLimiter
 
-logger = log.get(__name__)
 Clock = Callable[[], datetime]
 WORDS_FRESH = timedelta(seconds=5)
 """How soon a process knows what an operator said that a word means."""
@@ -165,16 +161,8 @@ class Container:
 
 
 def _terms(codec: Carrier) -> CarrierTerms:
-    account, refuses = codec.account, partial(_refuses, codec)
+    account, refuses = codec.account, partial(refusal, codec)
     return CarrierTerms(codec.capabilities, account.deadline, account.callback_wait, account.poll_interval, refuses)
-
-
-def _refuses(codec: Carrier, order: Order, store: Shop, at: datetime) -> Refused | None:
-    """Tell why a carrier would not take an order; who was passed over, and why, is seen in the log."""
-    why = refusal(codec, order, store, at)
-    if why is not None:
-        logger.info("carrier.passed_over", carrier=codec.account.name, order_id=order.order_id, reason=why.reason.value)
-    return why
 
 
 _houses: dict[int, Container] = {}

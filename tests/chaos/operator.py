@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterable
 from functools import partial
 
-from schemas.status import DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus
 from worker import enqueue, log
 from worker.container import Container
 from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, OfferDecision
-from worker.domain.lifecycle.change import OFFER_WAITS
 
 REST = 0.5
 WORDS = {"order:6": DeliveryStatus.DELIVERED}
@@ -50,10 +49,10 @@ class Person:
         """Accept a third of the offers and deny a third; the others are left until they lapse."""
         made = self._made
         for each in deliveries:
-            if OFFER_WAITS not in each.asks or each.id in self._seen:
+            if AttentionReason.OFFER_WAITS not in each.attention_reasons or each.id in self._seen:
                 continue
             ruling = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
             if ruling is not None:
-                decide = partial(lifecycle.decide_offer, ruling=ruling, rules=made.terms, now=made.clock())
+                decide = partial(lifecycle.decide_offer, decision=ruling, terms=made.terms, now=made.clock())
                 enqueue.enqueue_next_steps(made.database.update([each.id], decide), made.clock())
             self._seen.add(each.id)

@@ -9,13 +9,13 @@ from tests.domain.scenario import DeliveryScenario
 
 @pytest.fixture
 def created() -> Callable[..., DeliveryScenario]:
-    """Make a life whose carrier has acknowledged; what was told so far counts as read."""
+    """Make a scenario whose carrier has acknowledged; what was told so far counts as read."""
 
     def make(*carriers: str) -> DeliveryScenario:
-        life = DeliveryScenario(*carriers)
-        life.place()
-        life.book()
-        life.lines()
-        return life
+        scenario = DeliveryScenario(*carriers)
+        scenario.place()
+        scenario.book()
+        scenario.new_events()
+        return scenario
 
     return make

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.orders import Order
 from schemas.status import DeliveryStatus
-from tests.domain.scenario import CAPABILITIES, RULES, START, a_store, an_order
+from tests.domain.scenario import CAPABILITIES, START, TERMS, a_store, an_order
 from worker.carriers.port import Cadence
 from worker.domain import schedule
 from worker.domain.carrier_terms import CarrierTerms
@@ -63,7 +63,7 @@ CADENCES = {
 @pytest.mark.trap("C-61", "D-65", "B-87")
 @pytest.mark.parametrize("carrier", CADENCES)
 def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> None:
-    terms = RULES[carrier]
+    terms = TERMS[carrier]
     assert CADENCES[carrier] == (
         interval(terms, "created", age=3600),
         interval(terms, "courier_assigned", age=599),
@@ -74,7 +74,7 @@ def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> No
 
 @pytest.mark.parametrize("carrier", CADENCES)
 def test_the_poll_interval_scales_every_cadence(carrier: str) -> None:
-    plain = RULES[carrier]
+    plain = TERMS[carrier]
     quick = CarrierTerms(plain.capabilities, poll_interval=plain.poll_interval / 10)
     ways: list[dict[str, float]] = [{}, {"age": 3600}, {"ahead": 7200}, {"quiet": 2 * 3600}, {"quiet": 24 * 3600}]
     for way in ways:
@@ -83,7 +83,7 @@ def test_the_poll_interval_scales_every_cadence(carrier: str) -> None:
 
 @pytest.mark.trap("C-61")
 def test_an_unchanged_delivery_is_read_ever_more_rarely_down_to_the_ceiling() -> None:
-    hours = [interval(RULES["cervo"], "picked_up", age=9 * 3600, quiet=hour * 3600) for hour in (0.9, 1, 2, 4, 8, 48)]
+    hours = [interval(TERMS["cervo"], "picked_up", age=9 * 3600, quiet=hour * 3600) for hour in (0.9, 1, 2, 4, 8, 48)]
     assert hours == [45, 68, 101, 228, 300, 300]
 
 
@@ -96,7 +96,7 @@ def test_a_ceiling_below_the_cadence_never_makes_reads_more_frequent() -> None:
 @pytest.mark.trap("D-65")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 def test_the_looks_of_one_account_coincide(carrier: str) -> None:
-    terms = RULES[carrier]
+    terms = TERMS[carrier]
     grid = timedelta(seconds=terms.poll_interval)
     looks = [look(terms, now=START + timedelta(seconds=second), key=str(second)) for second in range(600)]
     assert {(one - looks[0]) % grid for one in looks} == {timedelta()}
@@ -106,7 +106,7 @@ def test_the_looks_of_one_account_coincide(carrier: str) -> None:
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 @pytest.mark.parametrize("late", [0, 0.3, 5])
 def test_reads_that_start_late_keep_the_distance_of_the_interval(carrier: str, late: float) -> None:
-    terms = RULES[carrier]
+    terms = TERMS[carrier]
     looks = [look(terms)]
     for _ in range(20):
         looks.append(look(terms, now=looks[-1] + timedelta(seconds=late)))
@@ -116,12 +116,12 @@ def test_reads_that_start_late_keep_the_distance_of_the_interval(carrier: str, l
 @pytest.mark.parametrize("carrier", CADENCES)
 def test_the_next_look_is_always_in_the_future(carrier: str) -> None:
     moments = [START + timedelta(seconds=7.3 * step) for step in range(100)]
-    assert all(look(RULES[carrier], now=moment, key=str(moment)) > moment for moment in moments)
+    assert all(look(TERMS[carrier], now=moment, key=str(moment)) > moment for moment in moments)
 
 
 @pytest.mark.trap("X-13")
 def test_two_accounts_have_different_grids() -> None:
-    terms = RULES["deliverit"]
+    terms = TERMS["deliverit"]
     phases = {
         schedule.next_read(
             terms.capabilities.cadence,
@@ -141,14 +141,14 @@ def test_two_accounts_have_different_grids() -> None:
 
 @pytest.mark.trap("X-13")
 def test_jitter_is_a_fifth_each_way_and_covers_its_range() -> None:
-    waits = [(look(RULES["cervo"], key=str(key)) - START).total_seconds() for key in range(2000)]
+    waits = [(look(TERMS["cervo"], key=str(key)) - START).total_seconds() for key in range(2000)]
     assert all(16 <= wait <= 24 for wait in waits)
     assert min(waits) < 16.2
     assert max(waits) > 23.8
 
 
 def test_jitter_is_the_same_every_time_for_one_delivery() -> None:
-    assert {look(RULES["cervo"], key="d") for _ in range(10)} == {look(RULES["cervo"], key="d")}
+    assert {look(TERMS["cervo"], key="d") for _ in range(10)} == {look(TERMS["cervo"], key="d")}
 
 
 def test_a_fraction_is_the_same_on_every_machine() -> None:

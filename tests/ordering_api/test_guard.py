@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.orders import Cancellation
-from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, DeliveryStatus, Evidence
+from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, AttemptState, CancelledBy, DeliveryStatus, Evidence
 from tests.domain.scenario import START, a_blank, an_order
-from worker.domain.delivery import Attempt, Delivery
+from worker.domain.delivery import Attempt, Delivery, Gate
 from worker.ordering_api.write_policy import (  # fmt: skip
     BEFORE_DISPATCH,
     CLOSED,
@@ -38,7 +38,7 @@ WISH = Cancellation(order_id="2011")
 
 def an_attempt(rank: int) -> Attempt:
     return Attempt(
-        id=1, delivery_id="d-2011", number=1, carrier="borzo", state="created", token="t", pickup_at=START,
+        id=1, delivery_id="d-2011", number=1, carrier="borzo", state=AttemptState.CREATED, token="t", pickup_at=START,
         submitted_at=START, changed_at=START, rank=rank,
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def test_nobody_is_said_to_be_looked_for_before_it_is_time_or_while_the_shop_has
     later = replace(BLANK, dispatch_at=START + timedelta(hours=1))
     assert wanted(later, DEFAULT, START) is None
     assert wanted(later, DEFAULT, START + timedelta(hours=1) - BEFORE_DISPATCH) == 22
-    assert wanted(replace(BLANK, gate="accepted"), DEFAULT, START) is None
+    assert wanted(replace(BLANK, gate=Gate.ACCEPTED), DEFAULT, START) is None
 
 
 # --- what may be written over what ---
@@ -220,12 +220,12 @@ def test_a_pause_forgets_nothing_of_what_was_written() -> None:
         (BLANK, None),
         (replace(BLANK, dispatch_at=START), None),
         (replace(BLANK, dispatch_at=START + timedelta(hours=3)), timedelta(hours=3) - BEFORE_DISPATCH),
-        (replace(BLANK, gate="ready"), GATE_LOOK),
-        (replace(BLANK, gate="ready", dispatch_at=START - timedelta(minutes=9)), GATE_LOOK),
-        (replace(BLANK, gate="ready", dispatch_at=START + timedelta(hours=10)), timedelta(hours=1)),
-        (replace(BLANK, gate="ready", dispatch_at=START + timedelta(seconds=80)), timedelta(seconds=20)),
+        (replace(BLANK, gate=Gate.READY), GATE_LOOK),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START - timedelta(minutes=9)), GATE_LOOK),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START + timedelta(hours=10)), timedelta(hours=1)),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START + timedelta(seconds=80)), timedelta(seconds=20)),
         (at("created", dispatch_at=START + timedelta(hours=3)), None),
-        (replace(BLANK, status=S.CANCELLED, gate="ready"), None),
+        (replace(BLANK, status=S.CANCELLED, gate=Gate.READY), None),
     ],
 )
 @pytest.mark.trap("O-20")
@@ -237,7 +237,7 @@ def test_what_only_a_carrier_or_a_clock_cares_about_stirs_nobody() -> None:
     assert not may_need_write_back(
         BLANK, replace(BLANK, next_run_at=START, failures=3, sequence=4, tracking_url="https://e")
     )
-    assert may_need_write_back(BLANK, replace(BLANK, gate="ready"))
+    assert may_need_write_back(BLANK, replace(BLANK, gate=Gate.READY))
     assert may_need_write_back(BLANK, at("created"))
 
 
@@ -257,7 +257,7 @@ def moments(draw: st.DrawFn) -> Delivery:
         evidence=draw(st.sampled_from(list(Evidence))),
         cancelled_by=draw(st.none() | st.sampled_from(list(CancelledBy))) if status in FINAL else None,
         cancel_request=draw(st.none() | st.just(WISH)),
-        gate=draw(st.sampled_from([None, None, "ready"])),
+        gate=draw(st.sampled_from([None, None, Gate.READY])),
         attempts=(an_attempt(rank),) if draw(st.booleans()) else (),
     )
 

@@ -12,7 +12,7 @@ import fakeredis
 import pytest
 from structlog.testing import capture_logs
 
-from schemas.status import DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus
 from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
@@ -376,8 +376,8 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
 def test_metrics_count_what_waits_for_a_person_by_what_it_asks_for(edge: Edge) -> None:
     edge.book(TOKEN)
     (found,) = edge.container.database.recent(1)
-    words = "surplus_courier, outcome_unknown"
-    edge.container.database.update([found.id], lambda each: Change(replace(each, attention=words)))
+    reasons = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
+    edge.container.database.update([found.id], lambda each: Change(replace(each, attention_reasons=reasons)))
     _, text = edge.ask("GET", "/metrics")
     told = [line for line in text.splitlines() if line.startswith("order_sync_attention")]
     assert told == [

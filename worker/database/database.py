@@ -372,7 +372,7 @@ class Database:
 
         def explain(connection: Connection) -> list[Delivery]:
             said_of = accounts.put_mapping(connection, account, word, status, now)
-            decide = partial(lifecycle.reapply_mappings, carrier=account, words={word: status}, rules=rules, now=now)
+            decide = partial(lifecycle.reapply_mappings, carrier=account, mappings={word: status}, terms=rules, now=now)
             return deliveries.update_locked(connection, said_of, decide)
 
         return self._persist(explain)

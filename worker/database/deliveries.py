@@ -10,16 +10,16 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, bindparam, case, func, insert, null, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from schemas.status import FINAL, DeliveryStatus
+from schemas.status import FINAL, AttemptState
 from worker.database import events, mapping, write_backs
 from worker.database.tables import ATTEMPT, DELIVERY, EVENT
 from worker.domain import schedule
-from worker.domain.delivery import LOCAL_STEPS, SUBMITTING, Attempt, Change, Delivery, Step
+from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Step
 
 _HOLD = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 
 NOTHING: Mapping[str, Any] = {}
-OPEN = (SUBMITTING, DeliveryStatus.SUBMIT_UNKNOWN.value)
+OPEN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """States in which nobody knows whether an attempt reached its carrier."""
 _ON_TURN = (
     select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.step_attempt_id).correlate(DELIVERY).scalar_subquery()

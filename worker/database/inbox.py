@@ -17,8 +17,7 @@ from worker.database import deliveries, events, shops
 from worker.database.deliveries import insert_new
 from worker.database.tables import DEAD_LETTER, EARLY_CANCELLATION, EVENT, MESSAGE
 from worker.domain import lifecycle
-from worker.domain.delivery import Change, Delivery
-from worker.domain.lifecycle.dispatch_gate import PLACED
+from worker.domain.delivery import Change, Delivery, Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Intake:
     file_stores: Mapping[str, Store] = field(default_factory=dict)
     fetched: bool = False
     """Whether these are orders fetched for messages that are in the inbox already."""
-    gate: str = PLACED
+    gate: str = Gate.PLACED
     """What the shop must have done before a courier is asked for a new order."""
 
 
@@ -147,7 +146,7 @@ def _blank(key: str, message: Message, gate: str, now: datetime) -> Delivery:
         status=DeliveryStatus.QUEUED,
         created_at=now,
         changed_at=now,
-        gate=lifecycle.closed_gate(gate, order),
+        gate=lifecycle.closed_gate(Gate(gate), order),
     )
 
 
@@ -166,9 +165,9 @@ def _amend(
         order = message.data
         assert isinstance(order, Order)  # noqa: S101 - chosen by the caller
         copy = message.is_backfilled or (key in found and message.type == "order.placed")
-        said = partial(lifecycle.apply_platform_status, status=order.status, rules=rules, now=now)
+        said = partial(lifecycle.apply_platform_status, status=order.status, terms=rules, now=now)
         update_ = partial(
-            lifecycle.apply_order_message, order=order, fingerprint=fingerprint(order), rules=rules, now=now
+            lifecycle.apply_order_message, order=order, fingerprint=fingerprint(order), terms=rules, now=now
         )
         changed += deliveries.update_locked(connection, [key], said if copy else update_)
     return changed
@@ -203,7 +202,7 @@ def _wish(
         key = delivery_id(message.source, wish.order_id)
         row = {"delivery_id": key, "body": wish.model_dump_json(), "received_at": now}
         insert_new(connection, EARLY_CANCELLATION, [row], "delivery_id")
-        decide = partial(lifecycle.apply_cancel_request, wish=wish, rules=rules, now=now, cause=Cause.MESSAGE)
+        decide = partial(lifecycle.apply_cancel_request, request=wish, terms=rules, now=now, cause=Cause.MESSAGE)
         changed += deliveries.update_locked(connection, [key], decide)
     return changed
 

@@ -9,9 +9,9 @@ from sqlalchemy import RowMapping
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from schemas.orders import Cancellation, Order
-from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.status import AttemptState, AttentionReason, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
-from worker.domain.delivery import Attempt, Delivery, Step, UnmappedStatus
+from worker.domain.delivery import Attempt, Delivery, Gate, OfferDecision, Step, UnmappedStatus
 
 Convert = Callable[[Any], Any]
 
@@ -31,19 +31,33 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "evidence": (str, Evidence),
     "cancel_request": _model(Cancellation),
     "codec_state": (dict, dict),
-    "state": (str, str),
+    "state": (str, AttemptState),
+    "resume_to": (str, AttemptState),
+    "contradicting_status": (str, DeliveryStatus),
+    "offer_decision": (str, OfferDecision),
+    "gate": (str, Gate),
+    "attention": (
+        lambda reasons: ", ".join(reasons) or None,
+        lambda text: tuple(map(AttentionReason, text.split(", "))),
+    ),
+    "reported_anomalies": (lambda anomalies: "\n".join(anomalies) or None, lambda text: tuple(text.splitlines())),
     "raw": _model(RawWord),
     "courier": _model(CourierInfo),
     "price": _model(PriceInfo),
     "proof": _model(ProofInfo),
     "unmapped_status": _model(UnmappedStatus),
 }
+_FIELDS = {"attention": "attention_reasons"}
+"""The fields whose column has another name."""
+_COLUMNS = {field: column for column, field in _FIELDS.items()}
+_EMPTY: dict[str, Any] = {"attention": (), "reported_anomalies": ()}
+"""The values of columns that hold NULL for an empty tuple."""
 APART = frozenset({"order", "store", "fingerprint"})
 """Columns so large that they are written only for the row they change in."""
 
 
 def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind) if field.name != "attempts")
+    return tuple(_COLUMNS.get(field.name, field.name) for field in fields(kind) if field.name != "attempts")
 
 
 _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
@@ -55,7 +69,7 @@ def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
         name
         for before, after in pairs
         for name in _NAMES[type(after)]
-        if getattr(after, name) is not getattr(before, name)
+        if getattr(after, _FIELDS.get(name, name)) is not getattr(before, _FIELDS.get(name, name))
     }
     return sorted(changed - APART)
 
@@ -64,9 +78,9 @@ def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[
     """Turn a value into its row's columns: the named ones, by default all."""
     row = {}
     for name in _NAMES[type(value)] if names is None else names:
-        held = getattr(value, name)
+        held = getattr(value, _FIELDS.get(name, name))
         convert = _IN_AND_OUT.get(name)
-        row[name] = convert[0](held) if convert and held is not None else _storable(held)
+        row[name] = _storable(convert[0](held) if convert and held is not None else held)
     return row
 
 
@@ -80,7 +94,8 @@ def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
     for name in _NAMES[kind]:
         held = row[name]
         convert = _IN_AND_OUT.get(name)
-        values[name] = convert[1](held) if convert and held is not None else held
+        loaded = convert[1](held) if convert and held is not None else _EMPTY.get(name, held)
+        values[_FIELDS.get(name, name)] = loaded
     return values
 
 

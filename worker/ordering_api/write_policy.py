@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from schemas.status import RANK, TO_PLATFORM, CancelledBy, DeliveryStatus, Evidence, PlatformStatus
+from schemas.status import RANK, TO_PLATFORM, CancelledBy, DeliveryStatus, Detail, Evidence, PlatformStatus
 from worker.domain.delivery import Delivery
 
 S, P = DeliveryStatus, PlatformStatus
@@ -51,9 +51,6 @@ FINER: Mapping[DeliveryStatus, PlatformStatus] = {
 }
 """What the platform usually sets by itself; written where a deployment says so."""
 NOBODY_CAME = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
-WITH_ITEMS = "with_items"
-UNVERIFIED = "pending_verification"
-"""Borzo's dispatchers have yet to look at the order: it is not accepted yet."""
 COURIER_HAD = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
 
 BEFORE_DISPATCH = timedelta(minutes=1)
@@ -114,7 +111,7 @@ def _meant(delivery: Delivery, licence: WritePolicy, now: datetime) -> tuple[Pla
         case S.QUEUED:
             return () if waits(delivery, now) else (P.LOOKING_FOR_DRIVER,)
         case S.CREATED:
-            sought = delivery.detail == UNVERIFIED or delivery.previous_status in COURIER_HAD
+            sought = delivery.detail == Detail.PENDING_VERIFICATION or delivery.previous_status in COURIER_HAD
             return (P.LOOKING_FOR_DRIVER if sought else P.ACCEPTED_BY_DRIVER_COMPANY,)
         case S.DELIVERED if delivery.evidence is Evidence.WEAK and not licence.weak_ends:
             return ()
@@ -125,7 +122,7 @@ def _meant(delivery: Delivery, licence: WritePolicy, now: datetime) -> tuple[Pla
 
 def _meant_at_its_end(delivery: Delivery) -> tuple[PlatformStatus, ...]:
     """Say what came of it when nobody brought it; of what was called off, the platform knows already."""
-    if delivery.detail == WITH_ITEMS:
+    if delivery.detail == Detail.WITH_ITEMS:
         return (P.DELIVERY_FAILED_BY_DRIVER,)
     called_off = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
     return () if called_off or delivery.cancel_request is not None else NOBODY_CAME

@@ -1,0 +1,392 @@
+"""Creates whose outcome nobody knows: quarantine, proof of absence, parking and a person's ruling."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from schemas.status import AttentionReason, Cause, Reason
+from tests.domain.scenario import DeliveryScenario, observed, refused
+from worker.carriers.port import Booked
+from worker.domain import lifecycle
+from worker.domain.delivery import Step
+from worker.errors import Unavailable, Uncertain, Unreadable
+
+
+def in_doubt(*carriers: str) -> DeliveryScenario:
+    """Give a scenario whose create timed out when its deadline was over."""
+    scenario = DeliveryScenario(*carriers)
+    scenario.place()
+    scenario.begin_booking()
+    scenario.wait(45)
+    scenario.answer_create(Uncertain("timed out"))
+    scenario.new_events()
+    return scenario
+
+
+@pytest.mark.trap("X-03")
+def test_a_create_whose_process_was_lost_is_in_doubt_once_its_lease_is_over() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    scenario.begin_booking()
+    assert scenario.wait_for(Step.RECONCILE) == timedelta(seconds=75)
+    scenario.apply(lifecycle.mark_outcome_unknown(scenario.delivery, scenario.terms, scenario.now))
+    assert scenario.new_events()[1:] == ["2 status_changed queued>submit_unknown at borzo#1 [timer]"]
+    assert scenario.state == ("submit_unknown", Step.RECONCILE, "borzo")
+    assert scenario.delivery.next_run_at == scenario.attempt.submitted_at + timedelta(seconds=45 + 60)
+
+
+def test_only_a_create_in_flight_can_be_lost() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    assert lifecycle.mark_outcome_unknown(scenario.delivery, scenario.terms, scenario.now) is None
+    scenario.book()
+    assert lifecycle.mark_outcome_unknown(scenario.delivery, scenario.terms, scenario.now) is None
+
+
+def test_the_late_answer_of_a_lost_create_settles_the_doubt() -> None:
+    scenario = in_doubt("borzo")
+    scenario.answer_create(Booked(observed("created", ref="R-1")))
+    assert scenario.new_events() == ["3 status_changed submit_unknown>created at borzo#1 [response]"]
+    assert scenario.state == ("created", Step.TRACK, "borzo")
+
+
+def left_to_a_person() -> DeliveryScenario:
+    scenario = in_doubt("cervo", "borzo")
+    scenario.miss_callback()
+    assert (scenario.attempt.awaiting_operator, scenario.delivery.attention) == (True, "outcome_unknown")
+    scenario.new_events()
+    return scenario
+
+
+def test_a_late_refusal_ends_the_doubt_and_the_next_carrier_is_asked() -> None:
+    scenario = left_to_a_person()
+    scenario.answer_create(refused(Reason.CARRIER_CLOSED))
+    assert scenario.new_events() == [
+        "4 attempt_ended queued>submit_unknown carrier_closed at cervo#1 [response]",
+        "5 status_changed submit_unknown>queued (fallback) [response]",
+    ]
+    assert (scenario.state, scenario.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
+
+
+def test_a_create_that_turns_out_to_have_never_been_sent_is_sent() -> None:
+    scenario = left_to_a_person()
+    scenario.answer_create(Unavailable("not sent"))
+    assert scenario.new_events() == ["4 status_changed submit_unknown>queued (resubmit) at cervo#1 [response]"]
+    assert (scenario.state, scenario.delivery.attention, scenario.attempt.awaiting_operator) == (
+        ("queued", Step.BOOK, "cervo"),
+        None,
+        False,
+    )
+    scenario.book()
+    assert (scenario.state[0], scenario.attempt.number) == ("created", 1)
+
+
+def test_a_create_that_turns_out_to_have_never_been_sent_needs_no_cancel() -> None:
+    scenario = left_to_a_person()
+    scenario.request_cancel()
+    scenario.answer_create(Unavailable("not sent"))
+    assert scenario.state == ("cancelled", None, "cervo")
+
+
+def test_a_late_answer_that_says_nothing_leaves_the_doubt_as_it_is() -> None:
+    scenario = left_to_a_person()
+    before = scenario.delivery
+    scenario.answer_create(Uncertain("no answer"))
+    assert (scenario.delivery, scenario.new_events()) == (before, [])
+
+
+@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
+def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
+    scenario = in_doubt(carrier)
+    sent = scenario.attempt.submitted_at
+    times: list[float] = []
+    for _ in range(3):
+        scenario.miss_lookup()
+        times.append((scenario.now - sent).total_seconds() - 45)
+    assert times == [60, 90, 120]
+
+
+@pytest.mark.trap("D-60", "B-60")
+def test_what_a_look_up_finds_is_adopted() -> None:
+    scenario = in_doubt("borzo", "cervo")
+    scenario.miss_lookup()
+    scenario.observe(observed("courier_assigned", ref="R-1"), cause=Cause.RECONCILE)
+    assert scenario.new_events() == ["3 status_changed submit_unknown>courier_assigned at borzo#1 [reconcile]"]
+    assert (scenario.state, scenario.attempt.ref) == (("courier_assigned", Step.TRACK, "borzo"), "R-1")
+
+
+@pytest.mark.trap("D-60", "B-60")
+def test_two_clean_look_ups_prove_nothing() -> None:
+    scenario = in_doubt("borzo", "cervo")
+    scenario.miss_lookup()
+    scenario.miss_lookup()
+    assert scenario.new_events() == []
+    assert scenario.state == ("submit_unknown", Step.RECONCILE, "borzo")
+
+
+@pytest.mark.trap("D-60", "B-60")
+@pytest.mark.parametrize("error", [Unavailable("down"), Unreadable("HTML"), Uncertain("timed out")])
+def test_a_look_up_that_failed_proves_nothing(error: Unavailable | Unreadable | Uncertain) -> None:
+    scenario = in_doubt("borzo")
+    for _ in range(9):
+        scenario.wait_for(Step.RECONCILE)
+        before = scenario.now
+        scenario.apply(
+            lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, error, scenario.terms, scenario.now)
+        )
+        assert scenario.delivery.next_run_at is not None
+        assert scenario.delivery.next_run_at > before
+    assert (scenario.attempt.lookups, scenario.state) == (0, ("submit_unknown", Step.RECONCILE, "borzo"))
+
+
+@pytest.mark.trap("D-60", "B-60")
+def test_three_clean_look_ups_are_followed_by_one_more_create_at_the_same_carrier_and_then_by_a_person() -> None:
+    scenario = in_doubt("borzo", "cervo")
+    for _ in range(3):
+        scenario.miss_lookup()
+    assert scenario.new_events() == ["3 status_changed submit_unknown>queued (resubmit) [reconcile]"]
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+    scenario.book(Uncertain("timed out"))
+    assert [(each.number, each.carrier, each.state) for each in scenario.delivery.attempts] == [
+        (1, "borzo", "rejected"),
+        (2, "borzo", "submit_unknown"),
+    ]
+    for _ in range(3):
+        scenario.miss_lookup()
+    assert scenario.new_events() == [
+        "4 status_changed queued>submit_unknown at borzo#2 [response]",
+        "5 attention_required queued>submit_unknown 'outcome_unknown' at borzo#2 [reconcile]",
+    ]
+    assert (scenario.attempt.awaiting_operator, scenario.state) == (True, ("submit_unknown", Step.RECONCILE, "borzo"))
+
+
+def test_a_parked_create_goes_on_being_looked_up_and_is_told_once() -> None:
+    scenario = in_doubt("borzo")
+    scenario.change_capabilities("borzo", max_creates=1)
+    waits = [scenario.miss_lookup() for _ in range(6)][3:]
+    assert waits == [timedelta(minutes=10)] * 3
+    assert [each for each in scenario.new_events() if "attention" in each] == [
+        "3 attention_required queued>submit_unknown 'outcome_unknown' at borzo#1 [reconcile]"
+    ]
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.RECONCILE)
+    assert (scenario.state, scenario.delivery.attention) == (("created", Step.TRACK, "borzo"), None)
+
+
+def test_a_create_refused_after_a_resubmit_falls_back() -> None:
+    scenario = in_doubt("borzo", "cervo")
+    for _ in range(3):
+        scenario.miss_lookup()
+    scenario.book(refused(Reason.NO_COURIER))
+    assert scenario.state == ("queued", Step.BOOK, "cervo")
+
+
+def test_an_update_between_doubt_and_resubmit_leaves_the_carrier() -> None:
+    scenario = in_doubt("borzo")
+    scenario.resolve(None)
+    order = scenario.order.model_copy(update={"revision": 2, "notes": "no onions"})
+    assert scenario.receive_order(order)
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.trap("C-23")
+def test_a_carrier_without_look_up_is_given_time_to_call_back_and_then_left_to_a_person() -> None:
+    scenario = in_doubt("cervo", "borzo")
+    assert scenario.miss_callback() == timedelta(seconds=180)
+    assert scenario.new_events() == ["3 attention_required queued>submit_unknown 'outcome_unknown' at cervo#1 [timer]"]
+    assert (scenario.attempt.awaiting_operator, scenario.state) == (True, ("submit_unknown", Step.RECONCILE, "cervo"))
+    assert [scenario.miss_callback() for _ in range(3)] == [timedelta(minutes=10)] * 3
+    assert scenario.new_events() == []
+
+
+@pytest.mark.trap("C-23")
+def test_a_callback_settles_the_doubt_where_there_is_no_look_up() -> None:
+    scenario = in_doubt("cervo")
+    scenario.observe(observed("created"), cause=Cause.CALLBACK)
+    assert scenario.new_events() == ["3 status_changed submit_unknown>created at cervo#1 [callback]"]
+    assert scenario.state == ("created", Step.TRACK, "cervo")
+
+
+@pytest.mark.trap("C-23")
+def test_resubmitting_in_doubt_is_done_once_where_it_is_wished() -> None:
+    scenario = in_doubt("cervo")
+    scenario.change_capabilities("cervo", max_creates=2)
+    scenario.miss_callback()
+    assert scenario.new_events() == ["3 status_changed submit_unknown>queued (resubmit) [timer]"]
+    scenario.book(Uncertain("timed out"))
+    scenario.miss_callback()
+    assert (
+        scenario.new_events()[-1] == "5 attention_required queued>submit_unknown 'outcome_unknown' at cervo#2 [timer]"
+    )
+
+
+def test_an_earlier_carriers_attempt_does_not_use_up_the_resubmit() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.change_capabilities("cervo", max_creates=2)
+    scenario.place()
+    scenario.book(refused())
+    scenario.book(Uncertain("timed out"))
+    scenario.miss_callback()
+    assert scenario.state == ("queued", Step.BOOK, "cervo")
+
+
+@pytest.mark.trap("C-23")
+def test_a_person_who_finds_the_order_at_the_carrier_settles_the_doubt() -> None:
+    scenario = in_doubt("cervo")
+    scenario.miss_callback()
+    scenario.new_events()
+    scenario.resolve("25")
+    assert scenario.new_events() == ["4 status_changed submit_unknown>created at cervo#1 [operator]"]
+    assert (scenario.state, scenario.attempt.ref) == (("created", Step.TRACK, "cervo"), "25")
+    assert (scenario.attempt.awaiting_operator, scenario.delivery.attention) == (False, None)
+
+
+@pytest.mark.trap("C-23")
+def test_a_person_who_finds_no_order_has_it_created_again_at_the_same_carrier() -> None:
+    scenario = in_doubt("cervo", "borzo")
+    scenario.miss_callback()
+    scenario.new_events()
+    scenario.resolve(None)
+    assert scenario.new_events() == ["4 status_changed submit_unknown>queued (resubmit) [operator]"]
+    assert scenario.state == ("queued", Step.BOOK, "cervo")
+    scenario.book()
+    assert scenario.new_events() == ["5 status_changed queued>created at cervo#2 [response]"]
+
+
+def test_there_is_nothing_to_resolve_without_a_doubt() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book()
+    assert lifecycle.resolve_unknown_outcome(scenario.delivery, "25", scenario.terms, scenario.now) is None
+
+
+@pytest.mark.trap("X-03")
+def test_a_create_taken_for_absent_that_shows_up_before_the_next_is_followed_instead() -> None:
+    scenario = in_doubt("borzo")
+    for _ in range(3):
+        scenario.miss_lookup()
+    scenario.new_events()
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.CALLBACK)
+    assert scenario.new_events() == [
+        "4 status_changed queued>created at borzo#1 [callback]",
+        "5 conflict queued>created 'orphan_found' at borzo#1 [callback]",
+    ]
+    assert scenario.state == ("created", Step.TRACK, "borzo")
+    assert lifecycle.begin_booking(scenario.delivery, 9, "token", scenario.terms, scenario.now) is None
+
+
+@pytest.mark.trap("X-03")
+def test_a_create_taken_for_absent_that_shows_up_beside_the_next_is_surplus_and_told_once() -> None:
+    scenario = in_doubt("borzo")
+    for _ in range(3):
+        scenario.miss_lookup()
+    scenario.book()
+    scenario.new_events()
+    for status in ("created", "courier_assigned"):
+        scenario.observe(observed(status, ref="R-0"), cause=Cause.CALLBACK, attempt=1)
+    assert scenario.new_events() == ["5 conflict queued>created 'orphan_found' at borzo#1 [callback]"]
+    assert [(each.surplus, each.state) for each in scenario.delivery.attempts] == [
+        (True, "courier_assigned"),
+        (False, "created"),
+    ]
+    assert scenario.next_step == (Step.CANCEL, 1)
+
+
+def test_the_late_answer_of_a_create_taken_for_absent_is_an_orphan_too() -> None:
+    scenario = in_doubt("borzo")
+    for _ in range(3):
+        scenario.miss_lookup()
+    scenario.new_events()
+    scenario.answer_create(Booked(observed("created", ref="R-1")))
+    assert scenario.new_events()[-1] == "5 conflict queued>created 'orphan_found' at borzo#1 [response]"
+    assert scenario.state == ("created", Step.TRACK, "borzo")
+
+
+def test_a_wrong_reference_can_be_mended_until_the_carrier_shows_more() -> None:
+    scenario = left_to_a_person()
+    scenario.resolve("99998")
+    scenario.apply(
+        lifecycle.record_read_failure(
+            scenario.delivery, 1, Unreadable("there is no such order"), scenario.terms, scenario.now
+        )
+    )
+    scenario.resolve("99999")
+    assert (scenario.attempt.ref, scenario.state) == ("99999", ("created", Step.TRACK, "cervo"))
+    scenario.poll("courier_assigned")
+    assert lifecycle.resolve_unknown_outcome(scenario.delivery, "99998", scenario.terms, scenario.now) is None
+
+
+def test_what_was_ruled_absent_and_is_there_after_all_is_followed_or_cancelled() -> None:
+    scenario = left_to_a_person()
+    scenario.resolve(None)
+    scenario.resolve("99999")
+    assert (scenario.state, scenario.attempt.ref) == (("created", Step.TRACK, "cervo"), "99999")
+    wished = left_to_a_person()
+    wished.request_cancel()
+    wished.resolve(None)
+    assert (wished.delivery.status, wished.delivery.final) == ("cancelled", True)
+    wished.resolve("99999")
+    (first,) = wished.delivery.attempts
+    assert (wished.delivery.status, first.surplus, first.ref) == ("cancelled", True, "99999")
+    assert wished.next_step == (Step.CANCEL, 1)
+
+
+def test_a_ruling_about_one_courier_does_not_forget_another() -> None:
+    scenario = left_to_a_person()
+    asked = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
+    scenario.delivery = replace(scenario.delivery, attention_reasons=asked)
+    scenario.resolve("99999")
+    assert scenario.delivery.attention == "surplus_courier"
+
+
+def disputed(*carriers: str) -> DeliveryScenario:
+    """Give a scenario whose first create its carrier calls a duplicate."""
+    scenario = DeliveryScenario(*carriers)
+    scenario.place()
+    scenario.new_events()
+    scenario.book(refused(Reason.DUPLICATE, "order_is_duplicate"))
+    return scenario
+
+
+@pytest.mark.trap("B-31")
+def test_a_first_create_that_is_called_a_duplicate_asks_for_a_person_and_for_no_second_courier() -> None:
+    scenario = disputed("borzo", "cervo")
+    assert scenario.new_events() == [
+        "2 status_changed queued>submit_unknown at borzo#1 [response]",
+        "3 attention_required queued>submit_unknown 'duplicate_at_carrier' at borzo#1 [response]",
+    ]
+    for _ in range(6):
+        scenario.miss_lookup()
+    assert (scenario.state, scenario.new_events()) == (("submit_unknown", Step.RECONCILE, "borzo"), [])
+
+
+@pytest.mark.trap("B-31")
+def test_a_duplicate_that_a_person_finds_is_followed() -> None:
+    scenario = disputed("borzo", "cervo")
+    scenario.resolve("1250032")
+    assert (scenario.state, scenario.attempt.ref) == (("created", Step.TRACK, "borzo"), "1250032")
+    assert scenario.delivery.attention is None
+
+
+@pytest.mark.trap("B-31")
+def test_a_duplicate_of_which_a_person_says_that_it_is_another_order_goes_to_the_next_carrier() -> None:
+    scenario = disputed("borzo", "cervo")
+    scenario.new_events()
+    scenario.resolve(None)
+    assert scenario.new_events() == [
+        "4 attempt_ended queued>submit_unknown duplicate 'order_is_duplicate' at borzo#1 [operator]",
+        "5 status_changed submit_unknown>queued (fallback) [operator]",
+    ]
+    assert (scenario.state, scenario.delivery.attention) == (("queued", Step.BOOK, "cervo"), None)
+
+
+@pytest.mark.trap("B-31")
+def test_a_duplicate_is_not_called_cancelled_because_no_look_up_finds_it() -> None:
+    scenario = disputed("borzo", "cervo")
+    scenario.request_cancel()
+    for _ in range(5):
+        scenario.miss_lookup()
+    assert (scenario.state[0], scenario.delivery.attention) == ("submit_unknown", "duplicate_at_carrier")
+    scenario.resolve(None)
+    assert (scenario.state[0], scenario.delivery.attention) == ("cancelled", None)

@@ -1,0 +1,254 @@
+"""A person wants it tried again: what waits is due at once, what ended is queued again, what lives is left alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from schemas.status import Cause, Reason
+from tests.domain.scenario import START, TERMS, DeliveryScenario, an_order, observed, refused
+from worker.carriers.port import Booked, Offer
+from worker.domain import lifecycle, schedule
+from worker.domain.delivery import Step
+from worker.errors import Refused, Unavailable, Uncertain
+
+Make = Callable[..., DeliveryScenario]
+
+
+def turned_away(*carriers: str) -> DeliveryScenario:
+    """Live until every carrier has refused."""
+    scenario = DeliveryScenario(*(carriers or ("borzo",)))
+    scenario.place()
+    for _ in carriers or ("borzo",):
+        scenario.book(refused(Reason.CARRIER_CLOSED, "closed"))
+    scenario.new_events()
+    return scenario
+
+
+def kept(scenario: DeliveryScenario) -> str | None:
+    return lifecycle.retry_blocker(scenario.delivery, scenario.now)
+
+
+def test_a_rejected_delivery_is_queued_again_and_every_carrier_is_asked_anew() -> None:
+    scenario = turned_away("borzo", "cervo")
+    scenario.wait(600)
+    assert scenario.retry()
+    assert scenario.new_events() == [
+        "7 reopened rejected>queued (retry) [operator]",
+        "8 status_changed rejected>queued (retry) [operator]",
+    ]
+    assert (scenario.state, scenario.wait_for(Step.BOOK)) == (("queued", Step.BOOK, "borzo"), timedelta())
+    scenario.book(refused(Reason.CARRIER_CLOSED))
+    assert scenario.state == ("queued", Step.BOOK, "cervo")
+    scenario.book(Booked(observed("created", ref="R-9")))
+    assert [each.number for each in scenario.delivery.attempts] == [1, 2, 3, 4]
+    assert (scenario.delivery.status, scenario.delivery.reason) == ("created", None)
+
+
+def test_those_who_refuse_again_are_not_asked_a_third_time() -> None:
+    scenario = turned_away()
+    scenario.retry()
+    scenario.book(refused(Reason.CARRIER_CLOSED))
+    assert scenario.state == ("rejected", None, "borzo")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("failed", {}),
+        ("cancelled", {"cancelled_by": "carrier"}),
+        ("cancelled", {"cancelled_by": "courier"}),
+        ("cancelled", {}),
+    ],
+)
+def test_what_a_carrier_ended_before_the_pickup_can_be_tried_again(
+    created: Make, end: str, said: dict[str, str]
+) -> None:
+    scenario = created("borzo")
+    scenario.poll("courier_assigned")
+    scenario.observe(observed(end, reason=Reason.NO_COURIER, **said))
+    assert scenario.retry()
+    delivery = scenario.delivery
+    assert (delivery.status, delivery.reason, delivery.cancelled_by, delivery.raw) == ("queued", None, None, None)
+    scenario.book(Booked(observed("created", ref="R-2")))
+    assert scenario.state == ("created", Step.TRACK, "borzo")
+
+
+def _starved(scenario: DeliveryScenario) -> timedelta:
+    """Find the carrier down until the delivery is given up; tell how long that took."""
+    since = scenario.now
+    while not scenario.delivery.final:
+        if scenario.delivery.step is Step.ALARM:
+            scenario.fire_alarms()
+        else:
+            scenario.begin_booking()
+            scenario.answer_create(Unavailable("down", retry_after=600))
+    return scenario.now - since
+
+
+def test_what_was_given_up_for_its_hour_gets_as_much_time_again() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    first = _starved(scenario)
+    assert (scenario.delivery.reason, first) == ("deadline_passed", timedelta(hours=3, minutes=15))
+    scenario.wait(3600)
+    scenario.retry()
+    assert _starved(scenario) == schedule.GIVE_UP
+
+
+def test_what_waits_after_a_failure_is_due_at_once() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(Unavailable("down", retry_after=300))
+    scenario.new_events()
+    assert scenario.retry()
+    assert (scenario.wait_for(Step.BOOK), scenario.new_events(), scenario.attempt.number) == (timedelta(), [], 1)
+
+
+def test_what_waits_for_a_carrier_to_be_set_is_looked_at_at_once() -> None:
+    scenario = DeliveryScenario("nobody")
+    scenario.place()
+    assert scenario.retry()
+    assert (scenario.delivery.step, scenario.delivery.next_run_at) == (Step.ROUTE, scenario.now)
+
+
+def test_an_older_attempt_that_lives_after_all_is_followed_and_nobody_else_is_sent(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.observe(observed("failed"))
+    scenario.retry()
+    scenario.observe(observed("courier_assigned", reopens=True), attempt=scenario.delivery.attempts[0].id)
+    assert scenario.state == ("courier_assigned", Step.TRACK, "borzo")
+    assert not scenario.retry()
+
+
+def test_a_doubtful_create_after_a_retry_may_be_made_once_more_like_any_first_one() -> None:
+    scenario = turned_away("borzo")
+    scenario.retry()
+    scenario.book(Uncertain("timed out"))
+    for _ in range(3):
+        scenario.miss_lookup()
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+# --- what is left alone -----------------------------------------------------------------------------------------------
+
+
+def _doubted(scenario: DeliveryScenario) -> None:
+    scenario.book(Uncertain("timed out"))
+
+
+def _offered(scenario: DeliveryScenario) -> None:
+    scenario.begin_booking()
+    at = scenario.attempt.pickup_at
+    scenario.answer_create(Booked(observed("awaiting_confirmation", ref="R"), Offer(at, at + timedelta(hours=1))))
+
+
+def _wished(scenario: DeliveryScenario) -> None:
+    scenario.book()
+    scenario.request_cancel()
+    scenario.cancel()
+    scenario.poll("cancelled")
+
+
+def _with_items(scenario: DeliveryScenario) -> None:
+    scenario.book()
+    scenario.poll("picked_up", "failed")
+
+
+def _delivered(scenario: DeliveryScenario) -> None:
+    scenario.book()
+    scenario.poll("delivered")
+
+
+def _surplus(scenario: DeliveryScenario) -> None:
+    scenario.book()
+    first = scenario.attempt.id
+    scenario.apply(
+        lifecycle.record_duplicates(scenario.delivery, first, ["R-2"], scenario.terms, scenario.now, Cause.POLL)
+    )
+    scenario.observe(observed("failed"), attempt=first)
+
+
+@pytest.mark.parametrize(
+    ("come_to", "instead"),
+    [
+        (DeliveryScenario.begin_booking, "borzo is being asked now: wait for the answer"),
+        (_doubted, "borzo may have the order: run `order-sync resolve ID exists REF` or `absent`"),
+        (_offered, "borzo offers another time: run `order-sync accept ID` or `deny ID`"),
+        (DeliveryScenario.book, "borzo has the order: run `order-sync cancel ID` first"),
+        (_surplus, "a surplus courier is still out: cancel that order first, `order-sync show ID` shows it"),
+        (_wished, "a cancel was requested: place the order again under a new id"),
+        (_with_items, "the delivery is failed, and a courier has had the goods: call the carrier"),
+        (_delivered, "the delivery is delivered, and a courier has had the goods: call the carrier"),
+    ],
+)
+def test_nothing_is_tried_again_beside_what_lives_or_is_done_and_it_is_said_what_to_do_instead(
+    come_to: Callable[[DeliveryScenario], None], instead: str
+) -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    come_to(scenario)
+    before = scenario.delivery
+    assert (scenario.retry(), scenario.delivery, kept(scenario)) == (False, before, instead)
+
+
+def test_what_is_planned_for_later_keeps_its_time() -> None:
+    scenario = DeliveryScenario("borzo", deliver_at="2026-11-21T20:00:00Z")
+    scenario.place()
+    assert (scenario.retry(), kept(scenario)) == (
+        False,
+        "the delivery is planned: its carrier is asked at 2026-11-21T19:30:00Z",
+    )
+
+
+def test_what_the_merchant_cancelled_at_the_carrier_itself_is_not_tried_again(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.observe(observed("cancelled", cancelled_by="merchant"))
+    assert kept(scenario) == "a cancel was requested: place the order again under a new id"
+
+
+def test_what_was_mended_after_a_refusal_is_what_is_tried_again() -> None:
+    scenario = turned_away("borzo")
+    scenario.change_order(dropoff=scenario.delivery.order.dropoff.model_copy(update={"street": "Nørregade 22"}))
+    assert (scenario.state, scenario.new_events()) == (("rejected", None, "borzo"), [])
+    assert scenario.retry()
+    assert (scenario.state, scenario.delivery.order.dropoff.street) == (("queued", Step.BOOK, "borzo"), "Nørregade 22")
+
+
+def test_a_changed_order_is_what_is_tried_again(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.change_order(notes="ring twice")
+    scenario.amend(Refused(Reason.UNKNOWN))
+    scenario.observe(observed("failed"))
+    scenario.retry()
+    scenario.book()
+    assert (scenario.delivery.order.notes, scenario.delivery.attention) == ("ring twice", None)
+    assert scenario.delivery.order != an_order()
+
+
+def test_what_is_tried_again_while_its_store_is_unknown_has_a_time_of_its_own_once_it_is_known() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.apply(lifecycle.accept_order(scenario.delivery, None, None, scenario.terms, scenario.now))
+    while not scenario.delivery.final:
+        scenario.wait(3600)
+        scenario.apply(lifecycle.route(scenario.delivery, None, scenario.terms, scenario.now))
+        scenario.apply(lifecycle.fire_alarms(scenario.delivery, scenario.terms, scenario.now))
+    scenario.wait(60)
+    assert scenario.retry()
+    scenario.apply(lifecycle.route(scenario.delivery, scenario.store, scenario.terms, scenario.now))
+    scenario.apply(
+        lifecycle.postpone(scenario.delivery, Unavailable("paused", account=True), scenario.terms, scenario.now)
+    )
+    assert scenario.delivery.next_run_at is not None
+    assert scenario.delivery.next_run_at > scenario.now
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+def test_a_later_order_that_is_tried_again_keeps_its_lead_time() -> None:
+    scenario = DeliveryScenario("borzo", deliver_at=START + timedelta(hours=5))
+    scenario.terms["borzo"] = replace(scenario.terms["borzo"], refuses=lambda *_: refused(Reason.UNSERVICEABLE))
+    scenario.place()
+    scenario.terms["borzo"] = TERMS["borzo"]
+    assert scenario.retry()
+    assert scenario.wait_for(Step.BOOK) == timedelta(hours=5) - timedelta(minutes=scenario.store.lead_minutes)

@@ -1,0 +1,137 @@
+"""Words that nobody knew, and what becomes of them once an operator has said what they mean."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from schemas.events import RawWord
+from schemas.status import Cause, DeliveryStatus, Evidence, Reason
+from tests.domain.scenario import START, DeliveryScenario, observed
+from worker.domain import lifecycle
+from worker.domain.delivery import Step, UnmappedStatus
+from worker.errors import Refused
+
+Make = Callable[..., DeliveryScenario]
+DELIVERED = {"order:6": DeliveryStatus.DELIVERED}
+
+
+def explain(scenario: DeliveryScenario, words: dict[str, DeliveryStatus], carrier: str = "cervo") -> bool:
+    change = lifecycle.reapply_mappings(scenario.delivery, carrier, words, scenario.terms, scenario.now)
+    scenario.apply(change)
+    return change is not None
+
+
+@pytest.mark.trap("C-32", "B-70")
+def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> None:
+    seen = (observed(None, "6"), observed(None, "7"), observed("created", "1"), observed(None).__class__(None, None))
+    six = lifecycle.apply_mappings(seen, DELIVERED | {"order:1": DeliveryStatus.FAILED})
+    assert six[1:] == seen[1:]
+    assert (six[0].status, six[0].evidence, six[0].raw, six[0].notes) == (
+        "delivered",
+        Evidence.WEAK,
+        seen[0].raw,
+        ("mapped",),
+    )
+
+
+@pytest.mark.trap("C-32")
+def test_the_last_word_that_nobody_knew_is_kept_until_a_known_one_comes(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.observe(observed(None, "6", carrier_time=START))
+    assert scenario.attempt.unmapped_status == UnmappedStatus(entity="order", code="6", carrier_time=START)
+    scenario.poll("courier_assigned")
+    assert scenario.attempt.unmapped_status is None
+
+
+@pytest.mark.trap("C-32")
+def test_a_word_that_is_explained_later_is_read_again_and_may_end_the_delivery(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.poll("picked_up")
+    scenario.observe(observed(None, "6"))
+    scenario.new_events()
+    assert explain(scenario, DELIVERED)
+    assert scenario.new_events() == ["5 status_changed picked_up>delivered at cervo#1 [operator]"]
+    assert (scenario.delivery.evidence, scenario.delivery.raw) == (Evidence.WEAK, RawWord(entity="order", code="6"))
+    assert (scenario.attempt.unmapped_status, scenario.state) == (None, ("delivered", None, "cervo"))
+
+
+def test_an_explanation_of_another_word_or_of_anothers_changes_nothing(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.observe(observed(None, "6"))
+    assert not explain(scenario, {"order:7": DeliveryStatus.DELIVERED})
+    assert not explain(scenario, DELIVERED, "borzo")
+
+
+def test_an_explained_word_obeys_the_transitions(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.poll("picked_up")
+    scenario.observe(observed(None, "6"))
+    scenario.new_events()
+    explain(scenario, {"order:6": DeliveryStatus.COURIER_ASSIGNED})
+    assert scenario.new_events() == ["5 regression_seen created>picked_up at cervo#1 [operator]"]
+    assert scenario.delivery.status == "picked_up"
+
+
+def test_a_courier_too_many_is_read_again_too(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.apply(
+        lifecycle.record_duplicates(
+            scenario.delivery, scenario.attempt.id, ["R-2"], scenario.terms, scenario.now, Cause.POLL
+        )
+    )
+    surplus = scenario.delivery.attempts[1]
+    scenario.observe(observed(None, "gone"), attempt=surplus.id)
+    explain(scenario, {"order:gone": DeliveryStatus.CANCELLED}, "borzo")
+    assert [each.state for each in scenario.delivery.attempts] == ["created", "cancelled"]
+
+
+def test_what_has_ended_and_is_read_once_more_may_be_revived_by_what_it_means(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.poll("cancelled")
+    scenario.wait(600)
+    word = observed(None, "9", carrier_time=scenario.now)
+    scenario.observe(word, attempt=1)
+    assert not scenario.delivery.final or scenario.delivery.attempts[0].unmapped_status is not None
+    scenario.observe(*lifecycle.apply_mappings([word], {"order:9": DeliveryStatus.PICKED_UP}), attempt=1)
+    assert scenario.state == ("picked_up", Step.TRACK, "cervo")
+
+
+def test_a_word_that_ends_with_somebody_elses_cancel_lets_the_next_carrier_be_asked(created: Make) -> None:
+    scenario = created("cervo", "borzo")
+    scenario.observe(observed(None, "8"))
+    explain(scenario, {"order:8": DeliveryStatus.CANCELLED})
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+def test_a_word_of_several_lines_is_one_word_and_is_told_once(created: Make) -> None:
+    scenario = created("cervo")
+    for _ in range(3):
+        scenario.wait(timedelta(minutes=1).total_seconds())
+        scenario.observe(observed(None, "gone\naway\x00"))
+    assert scenario.attempt.reported_anomalies == ("order:gone away\ufffd",)
+    assert [each.split()[1] for each in scenario.new_events()] == ["status_unrecognized"]
+    assert explain(scenario, {"order:gone away\ufffd": DeliveryStatus.FAILED})
+
+
+def test_a_person_cannot_call_delivered_what_was_on_its_way_back(created: Make) -> None:  # I12
+    scenario = created("borzo")
+    scenario.poll("picked_up", "returning")
+    scenario.observe(observed(None, "completed"))
+    scenario.new_events()
+    explain(scenario, {"order:completed": DeliveryStatus.DELIVERED}, "borzo")
+    assert (scenario.delivery.status, scenario.new_events()) == ("returning", [])
+    explain(scenario, {"order:completed": DeliveryStatus.RETURNED}, "borzo")
+    assert scenario.delivery.status == "returned"
+
+
+def test_a_word_of_before_its_end_revives_nobody() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo")
+    scenario.place()
+    scenario.book_with_offer(40)
+    scenario.observe(observed(None, "odd"), cause=Cause.CALLBACK)
+    scenario.confirm(Refused(Reason.OFFER_LAPSED))
+    for _ in range(2):
+        scenario.miss_lookup()
+    assert not explain(scenario, {"order:odd": DeliveryStatus.COURIER_ASSIGNED}, "deliverit")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
