@@ -55,7 +55,9 @@ def polled(status: str) -> Callable[[DeliveryScenario], None]:
         ({"deliver_at": "2026-11-21T19:00:00Z"}, 100),
     ],
 )
-def test_an_order_that_nobody_takes_asks_for_a_person_before_its_pickup(order: dict[str, Any], minutes: float) -> None:
+def test_an_order_without_a_courier_asks_for_an_operator_before_its_pickup(
+    order: dict[str, Any], minutes: float
+) -> None:
     scenario = DeliveryScenario("borzo", **order)
     scenario.place()
     live_on(scenario, 2 * HOUR, lambda it: it.book(DOWN))
@@ -64,7 +66,7 @@ def test_an_order_that_nobody_takes_asks_for_a_person_before_its_pickup(order: d
     assert scenario.delivery.attention is None
 
 
-def test_an_alarm_changes_nothing_of_what_waits_for_the_carrier() -> None:
+def test_an_alarm_does_not_change_when_the_carrier_is_asked_again() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(DOWN)
@@ -74,7 +76,7 @@ def test_an_alarm_changes_nothing_of_what_waits_for_the_carrier() -> None:
 
 
 @pytest.mark.trap("D-31")
-def test_an_offer_that_cannot_be_accepted_in_time_asks_for_a_person() -> None:
+def test_an_offer_that_cannot_be_accepted_in_time_asks_for_an_operator() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.place()
     scenario.book_with_offer(2)
@@ -83,7 +85,7 @@ def test_an_offer_that_cannot_be_accepted_in_time_asks_for_a_person() -> None:
     assert told(scenario) == [(10, "not_dispatched_in_time")]
 
 
-def test_a_doubt_asks_for_a_person_before_the_pickup_even_while_it_is_looked_up() -> None:
+def test_an_unknown_outcome_asks_for_an_operator_before_the_pickup_even_while_it_is_looked_up() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -102,7 +104,7 @@ def test_a_doubt_asks_for_a_person_before_the_pickup_even_while_it_is_looked_up(
     assert scenario.delivery.attention is None
 
 
-def test_a_doubt_that_ends_in_proof_of_absence_needs_nobody_any_more() -> None:
+def test_proof_of_absence_clears_the_attention_for_an_unknown_outcome() -> None:
     scenario = DeliveryScenario("borzo", ready_at="2026-11-21T17:05:00Z")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -119,7 +121,7 @@ def test_a_doubt_that_ends_in_proof_of_absence_needs_nobody_any_more() -> None:
     assert scenario.delivery.attention is None
 
 
-def test_an_order_that_nobody_was_sent_for_is_given_up_three_hours_after_its_pickup() -> None:
+def test_an_order_without_a_courier_is_rejected_three_hours_after_its_pickup() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(DOWN)
@@ -132,7 +134,7 @@ def test_an_order_that_nobody_was_sent_for_is_given_up_three_hours_after_its_pic
     assert scenario.next_step == (None, None)
 
 
-def test_an_order_of_an_unknown_store_is_given_up_too() -> None:
+def test_an_order_of_an_unknown_store_is_rejected_after_three_hours_too() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.apply(lifecycle.accept_order(scenario.delivery, None, None, scenario.terms, scenario.now))
     live_on(scenario, 30 * HOUR, route_nowhere)
@@ -140,7 +142,7 @@ def test_an_order_of_an_unknown_store_is_given_up_too() -> None:
     assert scenario.delivery.status == "rejected"
 
 
-def test_an_order_that_loses_its_courier_long_after_its_pickup_is_given_up_when_nobody_else_can_be_sent() -> None:
+def test_an_order_that_loses_its_courier_long_after_its_pickup_is_rejected_when_no_other_can_be_booked() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -158,7 +160,7 @@ def route_nowhere(scenario: DeliveryScenario) -> None:
     scenario.apply(lifecycle.route(scenario.delivery, None, scenario.terms, scenario.now))
 
 
-def test_a_doubt_is_never_given_up_by_itself() -> None:
+def test_an_unknown_outcome_is_never_rejected_by_an_alarm() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -168,7 +170,7 @@ def test_a_doubt_is_never_given_up_by_itself() -> None:
 
 
 @pytest.mark.trap("C-36")
-def test_goods_that_do_not_move_are_told_once(created: Make) -> None:
+def test_goods_that_do_not_move_are_published_once(created: Make) -> None:
     scenario = created("borzo")
     scenario.wait(600)
     scenario.poll("picked_up")
@@ -181,7 +183,7 @@ def test_goods_that_do_not_move_are_told_once(created: Make) -> None:
 
 
 @pytest.mark.trap("C-61")
-def test_what_is_still_open_after_a_day_asks_for_a_person_and_stays_what_it_is(created: Make) -> None:
+def test_a_delivery_that_is_open_after_a_day_asks_for_an_operator_and_keeps_its_status(created: Make) -> None:
     scenario = created("borzo")
     live_on(scenario, 60 * HOUR, polled("created"))
     assert told(scenario) == [(24 * 60, "still_open_after_a_day")]
@@ -194,7 +196,7 @@ def test_an_alarm_that_is_not_due_is_not_given() -> None:
     assert lifecycle.fire_alarms(scenario.delivery, scenario.terms, scenario.now + 5 * HOUR) is None
 
 
-def test_a_step_back_that_two_reads_show_asks_for_a_person_and_changes_nothing(created: Make) -> None:
+def test_a_step_back_that_two_reads_show_asks_for_an_operator_and_changes_nothing(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("picked_up")
     scenario.new_events()
@@ -208,7 +210,7 @@ def test_a_step_back_that_two_reads_show_asks_for_a_person_and_changes_nothing(c
     assert scenario.state == ("picked_up", Step.TRACK, "borzo")
 
 
-def test_a_step_back_that_the_next_read_takes_back_asks_for_nobody(created: Make) -> None:
+def test_a_step_back_that_the_next_read_takes_back_asks_for_no_operator(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("picked_up")
     for _ in range(3):

@@ -32,7 +32,7 @@ def knows(scenario: DeliveryScenario) -> bool:
     return scenario.attempt.sent_fingerprint == scenario.delivery.fingerprint
 
 
-def test_a_change_is_told_and_carried_to_the_carrier_at_once(created: Make) -> None:
+def test_a_changed_order_is_published_and_amended_at_once(created: Make) -> None:
     scenario = changed(created)
     assert scenario.new_events() == ["3 updated queued>created at borzo#1 [message]"]
     assert scenario.wait_for(Step.AMEND) == timedelta()
@@ -40,7 +40,7 @@ def test_a_change_is_told_and_carried_to_the_carrier_at_once(created: Make) -> N
     assert (knows(scenario), scenario.new_events(), scenario.state) == (True, [], ("created", Step.TRACK, "borzo"))
 
 
-def test_what_the_answer_to_a_change_shows_is_news(created: Make) -> None:
+def test_the_answer_to_an_amendment_is_applied_as_an_observation(created: Make) -> None:
     scenario = changed(created)
     scenario.new_events()
     scenario.amend(observed("courier_assigned", price=Price(Decimal("31.00"), "BRL")))
@@ -49,7 +49,7 @@ def test_what_the_answer_to_a_change_shows_is_news(created: Make) -> None:
     assert scenario.delivery.price.amount == Decimal("31.00")
 
 
-def test_a_change_that_came_during_another_is_carried_after_it(created: Make) -> None:
+def test_a_change_during_an_amendment_is_amended_after_it(created: Make) -> None:
     scenario = changed(created)
     scenario.begin_call(Step.AMEND)
     first = scenario.delivery.fingerprint
@@ -61,7 +61,7 @@ def test_a_change_that_came_during_another_is_carried_after_it(created: Make) ->
     assert scenario.wait_for(Step.AMEND) == timedelta()
 
 
-def test_a_change_that_is_taken_back_while_its_answer_is_out_is_taken_back_there_too(created: Make) -> None:
+def test_a_change_reverted_during_its_amendment_is_reverted_at_the_carrier_too(created: Make) -> None:
     scenario = changed(created)
     scenario.amend(Uncertain("timed out"))
     scenario.change_order(notes="")
@@ -73,7 +73,7 @@ def test_a_change_that_is_taken_back_while_its_answer_is_out_is_taken_back_there
 
 
 @pytest.mark.parametrize("told", ["submitting", "submit_unknown", "offered"])
-def test_a_change_waits_until_it_is_certain_what_stands_at_the_carrier(told: str) -> None:
+def test_a_change_waits_until_the_outcome_of_the_create_is_known(told: str) -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     if told == "offered":
@@ -88,7 +88,7 @@ def test_a_change_waits_until_it_is_certain_what_stands_at_the_carrier(told: str
     assert (scenario.state, scenario.delivery.attention) == (("created", Step.AMEND, "borzo"), None)
 
 
-def test_a_change_of_what_was_never_sent_needs_no_call() -> None:
+def test_a_change_before_a_create_that_is_not_sent_needs_no_amendment() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
@@ -98,7 +98,7 @@ def test_a_change_of_what_was_never_sent_needs_no_call() -> None:
     assert (knows(scenario), scenario.state) == (True, ("created", Step.TRACK, "borzo"))
 
 
-def test_what_waits_to_be_booked_at_the_carrier_can_be_changed_there() -> None:
+def test_an_order_that_waits_to_be_booked_by_hand_can_be_amended() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.change_capabilities("deliverit", amends=True)
     scenario.place()
@@ -109,7 +109,9 @@ def test_what_waits_to_be_booked_at_the_carrier_can_be_changed_there() -> None:
 
 
 @pytest.mark.parametrize("made_earlier", [True, False])
-def test_a_change_that_cannot_be_carried_asks_for_a_person_and_is_kept(created: Make, *, made_earlier: bool) -> None:
+def test_a_change_that_cannot_be_amended_is_stored_and_asks_for_an_operator(
+    created: Make, *, made_earlier: bool
+) -> None:
     """An attempt of an older version does not say which order its carrier knows: it is left alone."""
     scenario = created("borzo" if made_earlier else "cervo")
     if made_earlier:
@@ -123,20 +125,20 @@ def test_a_change_that_cannot_be_carried_asks_for_a_person_and_is_kept(created: 
     assert scenario.state[1] is Step.TRACK
 
 
-def test_a_further_change_is_kept_while_a_person_is_asked_about_the_first(created: Make) -> None:
+def test_a_further_change_is_stored_while_an_operator_is_asked_for_about_the_first(created: Make) -> None:
     scenario = changed(created, "cervo")
     scenario.change_order(notes="ring thrice")
     assert scenario.delivery.order.notes == "ring thrice"
 
 
-def test_a_change_of_the_shop_is_never_carried(created: Make) -> None:
+def test_a_change_of_the_store_is_never_amended(created: Make) -> None:
     scenario = created("borzo")
     scenario.change_order(store_id="18")
     assert (scenario.delivery.attention, scenario.state[1]) == ("order_changed_after_dispatch", Step.TRACK)
 
 
 @pytest.mark.parametrize("how", ["not sent", "refused", "absent"])
-def test_an_order_that_moved_to_another_shop_during_its_create_is_never_fetched_at_the_first_one(how: str) -> None:
+def test_an_order_that_moves_to_another_store_during_its_create_is_never_fetched_at_the_first_one(how: str) -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     scenario.begin_booking()
@@ -153,7 +155,9 @@ def test_an_order_that_moved_to_another_shop_during_its_create_is_never_fetched_
     assert (scenario.state, scenario.delivery.store) == (("queued", Step.BOOK, "cervo"), other)
 
 
-def test_an_order_that_moved_while_the_last_carrier_of_its_first_shop_had_it_is_not_given_up(created: Make) -> None:
+def test_an_order_that_moves_to_another_store_is_routed_again_after_the_last_carrier_of_the_first_one(
+    created: Make,
+) -> None:
     scenario = created("borzo")
     scenario.change_order(store_id="18")
     scenario.poll("cancelled")
@@ -161,9 +165,7 @@ def test_an_order_that_moved_while_the_last_carrier_of_its_first_shop_had_it_is_
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
-def test_a_change_that_a_carrier_was_not_told_asks_nobody_once_its_order_is_gone(
-    created: Make, *, cancelled: bool
-) -> None:
+def test_the_attention_for_a_change_ends_with_the_carriers_order(created: Make, *, cancelled: bool) -> None:
     scenario = changed(created, "cervo", "borzo")
     assert scenario.delivery.attention_reasons == ("order_changed_after_dispatch",)
     if cancelled:
@@ -174,23 +176,21 @@ def test_a_change_that_a_carrier_was_not_told_asks_nobody_once_its_order_is_gone
     assert not scenario.delivery.attention_reasons
 
 
-def test_who_lives_again_and_was_not_told_of_a_change_asks_for_a_person_again(created: Make) -> None:
+def test_a_reopened_attempt_without_the_change_asks_for_an_operator_again(created: Make) -> None:
     scenario = changed(created, "cervo")
     scenario.poll("cancelled")
     scenario.observe(observed("picked_up", carrier_time=scenario.now + timedelta(seconds=1)), attempt=1)
     assert (scenario.state[0], scenario.delivery.attention) == ("picked_up", "order_changed_after_dispatch")
 
 
-def test_a_change_that_is_taken_back_before_the_carrier_was_told_asks_nobody_any_more(created: Make) -> None:
+def test_a_change_reverted_before_any_amendment_clears_the_attention_for_it(created: Make) -> None:
     scenario = changed(created, "cervo")
     scenario.change_order(notes=scenario.order.notes)
     assert (knows(scenario), scenario.delivery.attention, scenario.attempt.amend_refused) == (True, None, False)
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_a_carrier_that_takes_no_changes_for_an_hour_keeps_nobody_from_being_followed(
-    created: Make, *, begun: bool
-) -> None:
+def test_a_carrier_that_takes_no_amendments_for_an_hour_is_tracked_meanwhile(created: Make, *, begun: bool) -> None:
     scenario, error = changed(created), Throttled("too many", retry_after=3600)
     if begun:
         scenario.amend(error)
@@ -203,7 +203,7 @@ def test_a_carrier_that_takes_no_changes_for_an_hour_keeps_nobody_from_being_fol
     assert knows(scenario)
 
 
-def test_a_change_that_comes_when_the_courier_has_the_goods_asks_for_a_person(created: Make) -> None:
+def test_a_change_once_the_courier_has_the_goods_asks_for_an_operator(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("picked_up")
     scenario.change_order(notes="ring twice")
@@ -211,7 +211,7 @@ def test_a_change_that_comes_when_the_courier_has_the_goods_asks_for_a_person(cr
 
 
 @pytest.mark.parametrize("under_way", [True, False])
-def test_a_courier_who_leaves_with_the_goods_before_the_change_asks_for_a_person(
+def test_a_courier_who_leaves_with_the_goods_before_the_amendment_asks_for_an_operator(
     created: Make, *, under_way: bool
 ) -> None:
     scenario = changed(created)
@@ -228,7 +228,7 @@ def test_a_courier_who_leaves_with_the_goods_before_the_change_asks_for_a_person
 
 
 @pytest.mark.trap("B-98")
-def test_a_refused_change_asks_for_a_person_and_leaves_what_stands(created: Make) -> None:
+def test_a_refused_amendment_asks_for_an_operator_and_leaves_the_carriers_order(created: Make) -> None:
     scenario = changed(created)
     scenario.new_events()
     scenario.amend(REFUSED)
@@ -236,7 +236,7 @@ def test_a_refused_change_asks_for_a_person_and_leaves_what_stands(created: Make
     assert (scenario.attempt.last_error, scenario.state) == ("order_cannot_be_edited", ("created", Step.TRACK, "borzo"))
 
 
-def test_a_new_change_is_tried_after_one_was_refused_and_then_asks_nobody_any_more(created: Make) -> None:
+def test_a_new_change_after_a_refused_amendment_is_amended_and_clears_the_attention(created: Make) -> None:
     scenario = changed(created)
     scenario.amend(REFUSED)
     scenario.change_order(notes="ring thrice")
@@ -244,7 +244,7 @@ def test_a_new_change_is_tried_after_one_was_refused_and_then_asks_nobody_any_mo
     assert (knows(scenario), scenario.delivery.attention) == (True, None)
 
 
-def test_without_an_answer_the_order_is_read_before_the_change_is_asked_for_again(created: Make) -> None:
+def test_without_an_answer_the_order_is_read_before_the_amendment_is_sent_again(created: Make) -> None:
     scenario = changed(created)
     scenario.amend(Uncertain("timed out"))
     assert scenario.wait_for(Step.TRACK) == schedule.AMEND_RETRY
@@ -255,7 +255,7 @@ def test_without_an_answer_the_order_is_read_before_the_change_is_asked_for_agai
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_a_change_without_an_answer_is_asked_for_three_times_and_then_a_person_is(
+def test_an_amendment_without_an_answer_is_sent_three_times_before_an_operator_is_asked_for(
     created: Make, *, answered: bool
 ) -> None:
     """It makes no difference whether the call was in vain or its process died."""
@@ -275,7 +275,7 @@ def test_a_change_without_an_answer_is_asked_for_three_times_and_then_a_person_i
     assert scenario.state == ("created", Step.TRACK, "borzo")
 
 
-def test_a_change_that_never_left_is_asked_for_as_long_as_it_takes(created: Make) -> None:
+def test_an_amendment_that_was_not_sent_is_repeated_without_a_limit(created: Make) -> None:
     scenario = changed(created)
     for _ in range(10):
         scenario.amend(Unavailable("not sent"))
@@ -285,7 +285,7 @@ def test_a_change_that_never_left_is_asked_for_as_long_as_it_takes(created: Make
     assert (knows(scenario), scenario.delivery.attention) == (True, None)
 
 
-def test_a_read_that_began_before_the_answer_could_have_come_is_not_the_one_waited_for(created: Make) -> None:
+def test_a_read_that_began_before_the_amendments_answer_was_due_does_not_count(created: Make) -> None:
     scenario = changed(created)
     scenario.begin_call(Step.AMEND)
     began = scenario.now
@@ -304,7 +304,7 @@ def test_a_read_that_began_before_the_answer_could_have_come_is_not_the_one_wait
 
 
 @pytest.mark.parametrize("error", [REFUSED, Uncertain("timed out"), Unavailable("not sent"), None])
-def test_a_wish_to_cancel_goes_before_any_change(created: Make, error: CarrierError | None) -> None:
+def test_a_cancel_request_goes_before_any_amendment(created: Make, error: CarrierError | None) -> None:
     scenario = changed(created)
     scenario.begin_call(Step.AMEND)
     scenario.request_cancel()
@@ -315,7 +315,7 @@ def test_a_wish_to_cancel_goes_before_any_change(created: Make, error: CarrierEr
     assert (scenario.state[1], scenario.delivery.attention) == (Step.CANCEL, None)
 
 
-def test_nothing_is_changed_where_a_cancel_was_refused(created: Make) -> None:
+def test_no_order_is_amended_after_a_refused_cancel(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel(Refused(Reason.UNKNOWN))
@@ -323,7 +323,7 @@ def test_nothing_is_changed_where_a_cancel_was_refused(created: Make) -> None:
     assert (scenario.delivery.attention, scenario.state[1]) == ("order_changed_after_dispatch", Step.TRACK)
 
 
-def test_a_hint_is_read_even_while_a_change_waits(created: Make) -> None:
+def test_a_read_can_be_scheduled_now_while_an_amendment_waits(created: Make) -> None:
     scenario = changed(created)
     scenario.apply(lifecycle.schedule_read_now(scenario.delivery, scenario.terms, scenario.now))
     assert scenario.next_step == (Step.TRACK, 1)
@@ -331,7 +331,7 @@ def test_a_hint_is_read_even_while_a_change_waits(created: Make) -> None:
     assert scenario.next_step == (Step.AMEND, 1)
 
 
-def test_a_change_is_what_the_next_carrier_is_told_from_the_start(created: Make) -> None:
+def test_the_next_carrier_gets_the_changed_order(created: Make) -> None:
     scenario = changed(created, "borzo", "cervo")
     scenario.observe(observed("cancelled", cancelled_by="carrier"))
     scenario.book()
@@ -351,7 +351,7 @@ SOONER, LATER = "2026-11-21T17:20:00Z", "2026-11-21T18:00:00Z"
         ({}, {"ready_at": datetime(2026, 11, 21, 16, 0, tzinfo=UTC)}, 15),
     ],
 )
-def test_a_change_moves_the_pickup_only_where_it_names_another_time_to_come(
+def test_an_amendment_moves_the_pickup_only_to_another_future_time(
     before: dict[str, str], after: dict[str, object], minutes: int
 ) -> None:
     scenario = DeliveryScenario("borzo", **before)

@@ -35,7 +35,7 @@ def test_an_order_for_later_waits_for_its_lead_time() -> None:
     assert scenario.wait_for(Step.BOOK) == timedelta(minutes=90)
 
 
-def test_an_order_of_an_unknown_store_asks_for_a_person_once_and_goes_on_when_the_store_is_known() -> None:
+def test_an_order_of_an_unknown_store_asks_for_an_operator_once_and_is_routed_when_the_store_is_known() -> None:
     scenario = DeliveryScenario("cervo")
     blank, shop = scenario.delivery, scenario.store
     scenario.apply(lifecycle.accept_order(blank, None, None, scenario.terms, scenario.now))
@@ -52,7 +52,7 @@ def test_an_order_of_an_unknown_store_asks_for_a_person_once_and_goes_on_when_th
     ]
 
 
-def test_an_order_without_a_configured_carrier_waits_and_asks_for_a_person() -> None:
+def test_an_order_without_a_configured_carrier_waits_and_asks_for_an_operator() -> None:
     scenario = DeliveryScenario("nobody")
     scenario.place()
     assert scenario.new_events() == [
@@ -63,7 +63,7 @@ def test_an_order_without_a_configured_carrier_waits_and_asks_for_a_person() -> 
 
 
 @pytest.mark.trap("X-06")
-def test_the_intent_is_written_before_the_call_and_leased_until_the_call_must_be_over() -> None:
+def test_the_intent_to_create_is_recorded_before_the_call_and_leased_until_the_call_must_be_over() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.new_events()
@@ -74,7 +74,7 @@ def test_the_intent_is_written_before_the_call_and_leased_until_the_call_must_be
     assert scenario.new_events() == []
 
 
-def test_a_step_is_due_at_its_carrier_and_its_time_only() -> None:
+def test_a_step_is_due_only_at_its_carrier_and_its_time() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     early = scenario.now - timedelta(seconds=1)
@@ -84,14 +84,14 @@ def test_a_step_is_due_at_its_carrier_and_its_time_only() -> None:
 
 
 @pytest.mark.trap("X-06")
-def test_nothing_is_begun_twice() -> None:
+def test_a_create_does_not_begin_twice() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
     assert lifecycle.begin_booking(scenario.delivery, 9, "token", scenario.terms, scenario.now) is None
 
 
-def test_a_create_that_is_acknowledged_is_told_and_followed() -> None:
+def test_a_created_order_is_published_and_tracked() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book()
@@ -104,7 +104,7 @@ def test_a_create_that_is_acknowledged_is_told_and_followed() -> None:
 
 
 @pytest.mark.trap("D-20")
-def test_a_create_that_is_offered_another_time_is_told_so() -> None:
+def test_a_create_with_an_offered_time_is_published_as_awaiting_confirmation() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.place()
     scenario.book_with_offer(10)
@@ -141,7 +141,7 @@ def test_a_refused_create_without_another_carrier_is_rejected() -> None:
     assert scenario.state == ("rejected", None, "borzo")
 
 
-def test_a_create_that_was_not_sent_is_tried_again_later_as_the_same_attempt() -> None:
+def test_a_create_that_was_not_sent_is_retried_later_as_the_same_attempt() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.new_events()
@@ -162,7 +162,7 @@ def test_the_carriers_retry_after_is_honoured() -> None:
 
 
 @pytest.mark.trap("C-02")
-def test_an_account_that_is_shut_out_waits_at_least_five_minutes_and_burns_no_attempt() -> None:
+def test_a_create_of_an_account_that_is_refused_waits_five_minutes_and_uses_no_new_attempt() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     for _ in range(3):
@@ -172,7 +172,7 @@ def test_an_account_that_is_shut_out_waits_at_least_five_minutes_and_burns_no_at
     assert len(scenario.delivery.attempts) == 1
 
 
-def test_a_login_that_fails_puts_the_create_off() -> None:
+def test_a_failed_login_postpones_the_create() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.place()
     scenario.apply(
@@ -193,7 +193,7 @@ def test_a_create_that_may_have_happened_blocks_every_other_carrier(error: Carri
     assert lifecycle.begin_booking(scenario.delivery, 9, "token", scenario.terms, scenario.now) is None
 
 
-def test_an_outcome_of_an_attempt_nobody_knows_changes_nothing() -> None:
+def test_an_outcome_of_an_unknown_attempt_changes_nothing() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
@@ -213,7 +213,7 @@ OVERTAKEN: list[tuple[str, str]] = [
 
 @pytest.mark.trap("B-86")
 @pytest.mark.parametrize(("called_back", "stands"), OVERTAKEN)
-def test_a_callback_that_overtakes_the_creates_answer_stands(called_back: str, stands: str) -> None:
+def test_a_callback_that_overtakes_the_creates_answer_keeps_its_status(called_back: str, stands: str) -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
@@ -226,7 +226,7 @@ def test_a_callback_that_overtakes_the_creates_answer_stands(called_back: str, s
     assert [each for each in scenario.new_events() if "status_changed" not in each] == []
 
 
-def test_an_overtaken_answer_still_tells_the_price() -> None:
+def test_the_price_of_an_overtaken_answer_is_published() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
@@ -238,7 +238,7 @@ def test_an_overtaken_answer_still_tells_the_price() -> None:
 
 @pytest.mark.trap("B-86")
 @pytest.mark.parametrize("error", [Unavailable("no"), Uncertain("timeout"), refused()])
-def test_a_callback_that_overtakes_a_failed_answer_stands(error: CarrierError) -> None:
+def test_a_callback_that_overtakes_a_failed_answer_keeps_its_status(error: CarrierError) -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     scenario.begin_booking()
@@ -262,7 +262,7 @@ def test_an_older_revision_changes_nothing() -> None:
     assert not scenario.receive_order(an_order(revision=2, notes="no onions"))
 
 
-def test_other_content_without_a_higher_revision_asks_for_a_person_once() -> None:
+def test_other_content_without_a_higher_revision_asks_for_an_operator_once() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.new_events()
@@ -271,7 +271,7 @@ def test_other_content_without_a_higher_revision_asks_for_a_person_once() -> Non
     assert scenario.delivery.order == scenario.order
 
 
-def test_an_update_is_applied_while_nothing_stands_at_a_carrier() -> None:
+def test_an_update_is_applied_while_no_carrier_has_the_order() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.new_events()
@@ -282,7 +282,7 @@ def test_an_update_is_applied_while_nothing_stands_at_a_carrier() -> None:
     assert scenario.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., DeliveryScenario]) -> None:
+def test_an_update_after_dispatch_asks_for_an_operator(created: Callable[..., DeliveryScenario]) -> None:
     scenario = created("cervo")
     changed = an_order(revision=2, notes="no onions")
     assert scenario.receive_order(changed)
@@ -292,7 +292,7 @@ def test_an_update_after_dispatch_asks_for_a_person(created: Callable[..., Deliv
     assert scenario.delivery.order == changed
 
 
-def test_an_update_during_a_create_that_is_not_sent_is_what_is_sent_next() -> None:
+def test_an_update_during_a_create_that_is_not_sent_is_sent_next() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
@@ -315,7 +315,7 @@ def test_an_update_that_moves_the_order_to_another_store_waits_for_that_store() 
     assert scenario.delivery.carrier == "cervo"
 
 
-def test_an_update_after_the_end_is_kept_and_tells_nothing() -> None:
+def test_an_update_after_the_end_is_stored_without_an_event() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place(Cancellation(order_id="2011"))
     before, _ = scenario.delivery, scenario.new_events()

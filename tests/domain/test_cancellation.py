@@ -27,7 +27,7 @@ def test_a_queued_delivery_is_cancelled_at_once() -> None:
     assert scenario.state == ("cancelled", None, "borzo")
 
 
-def test_a_wish_that_came_before_its_order_cancels_it_at_once() -> None:
+def test_a_cancellation_that_came_before_its_order_cancels_it_at_once() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place(Cancellation(order_id="2011"))
     assert scenario.new_events() == [
@@ -36,28 +36,28 @@ def test_a_wish_that_came_before_its_order_cancels_it_at_once() -> None:
     ]
 
 
-def test_a_delivery_that_waits_for_its_store_is_cancelled_and_asks_nobody_any_more() -> None:
+def test_cancelling_a_delivery_that_waits_for_its_store_clears_the_attention() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.apply(lifecycle.accept_order(scenario.delivery, None, None, scenario.terms, scenario.now))
     scenario.request_cancel()
     assert (scenario.delivery.status, scenario.delivery.attention) == ("cancelled", None)
 
 
-def test_a_wish_is_taken_once() -> None:
+def test_a_repeated_cancel_request_changes_nothing() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book()
     assert [scenario.request_cancel(), scenario.request_cancel()] == [True, False]
 
 
-def test_a_wish_after_the_end_changes_nothing(created: Make) -> None:
+def test_a_cancel_request_after_the_end_changes_nothing(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("delivered")
     assert not scenario.request_cancel()
 
 
 @pytest.mark.trap("C-47")
-def test_the_carrier_is_asked_once_and_a_read_confirms_it(created: Make) -> None:
+def test_a_cancel_is_requested_once_and_confirmed_by_a_read(created: Make) -> None:
     scenario = created("borzo")
     assert scenario.request_cancel()
     assert scenario.state == ("created", Step.CANCEL, "borzo")
@@ -84,7 +84,7 @@ def test_the_intent_to_cancel_is_leased_until_the_call_must_be_over(created: Mak
 
 @pytest.mark.trap("C-47", "B-99")
 @pytest.mark.parametrize("error", [Uncertain("timed out"), Unreadable("HTML")])
-def test_a_cancel_in_doubt_is_settled_by_reads(created: Make, error: CarrierError) -> None:
+def test_a_cancel_with_an_unknown_outcome_is_confirmed_by_a_read(created: Make, error: CarrierError) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel(error)
@@ -94,7 +94,7 @@ def test_a_cancel_in_doubt_is_settled_by_reads(created: Make, error: CarrierErro
 
 
 @pytest.mark.trap("C-47")
-def test_a_cancel_whose_process_died_is_repeated_once_a_read_shows_that_it_still_stands(created: Make) -> None:
+def test_a_cancel_whose_process_was_lost_is_repeated_once_a_read_shows_the_order(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.begin_call(Step.CANCEL)
@@ -108,7 +108,7 @@ def test_a_cancel_whose_process_died_is_repeated_once_a_read_shows_that_it_still
 
 
 @pytest.mark.trap("C-47")
-def test_a_cancel_in_doubt_is_asked_three_times_at_the_most_and_then_only_verified(created: Make) -> None:
+def test_a_cancel_with_an_unknown_outcome_is_sent_three_times_at_most_and_then_only_checked(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     for _ in range(3):
@@ -123,7 +123,7 @@ def test_a_cancel_in_doubt_is_asked_three_times_at_the_most_and_then_only_verifi
 
 
 @pytest.mark.trap("C-45")
-def test_a_cancel_that_the_carrier_took_is_never_repeated(created: Make) -> None:
+def test_a_cancel_that_the_carrier_accepted_is_never_repeated(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel()
@@ -133,7 +133,7 @@ def test_a_cancel_that_the_carrier_took_is_never_repeated(created: Make) -> None
     assert (scenario.attempt.cancel_requests, scenario.attempt.cancel_accepted) == (1, True)
 
 
-def test_a_cancel_is_not_repeated_on_a_read_that_was_begun_before_it(created: Make) -> None:
+def test_a_cancel_is_not_repeated_after_a_read_that_began_before_it(created: Make) -> None:
     scenario = created("borzo")
     began = scenario.now
     scenario.request_cancel()
@@ -155,7 +155,7 @@ def test_a_cancel_is_not_repeated_when_the_read_did_not_show_the_order(created: 
 
 
 @pytest.mark.trap("C-47", "B-99")
-def test_a_repeated_cancel_that_is_refused_may_have_been_done_before(created: Make) -> None:
+def test_a_repeated_cancel_that_is_refused_may_have_been_carried_out_the_first_time(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel(Uncertain("timed out"))
@@ -183,7 +183,7 @@ def test_a_courier_who_takes_the_goods_before_the_cancel_is_repeated_keeps_them(
     assert scenario.delivery.status == "delivered"
 
 
-def test_a_cancel_that_was_not_sent_is_asked_again(created: Make) -> None:
+def test_a_cancel_that_was_not_sent_is_sent_again(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel(Unavailable("down", retry_after=20))
@@ -193,7 +193,7 @@ def test_a_cancel_that_was_not_sent_is_asked_again(created: Make) -> None:
 
 
 @pytest.mark.trap("C-47")
-def test_a_cancel_that_no_read_confirms_is_told_once_after_the_checks(created: Make) -> None:
+def test_an_unconfirmed_cancel_is_published_once_after_the_checks(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel()
@@ -229,7 +229,7 @@ def test_callbacks_do_not_use_up_the_checks(created: Make) -> None:
 
 
 @pytest.mark.trap("D-42", "B-99")
-def test_a_refused_cancel_is_told_and_the_courier_is_followed_at_the_usual_pace(created: Make) -> None:
+def test_a_refused_cancel_is_published_and_the_courier_is_tracked_as_usual(created: Make) -> None:
     scenario = created("deliverit")
     scenario.request_cancel()
     scenario.cancel(refused(Reason.UNKNOWN, "The driver is on the way"))
@@ -266,7 +266,7 @@ def test_goods_with_the_courier_are_not_cancelled(created: Make) -> None:
 
 
 @pytest.mark.trap("X-05")
-def test_goods_taken_between_the_wish_and_the_call_are_told_as_a_refusal(created: Make) -> None:
+def test_goods_picked_up_between_the_request_and_the_call_refuse_the_cancel(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.poll("picked_up", "dropoff_enroute")
@@ -289,28 +289,28 @@ def wished_in_flight(*carriers: str) -> DeliveryScenario:
 
 
 @pytest.mark.trap("X-04")
-def test_a_wish_during_the_create_is_the_next_thing_asked() -> None:
+def test_a_cancel_request_during_the_create_is_sent_right_after_it() -> None:
     scenario = wished_in_flight("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-1")))
     assert scenario.state == ("created", Step.CANCEL, "borzo")
     assert scenario.delivery.next_run_at == scenario.now
 
 
-def test_a_wish_during_a_create_that_was_never_sent_cancels() -> None:
+def test_a_cancel_request_during_a_create_that_is_not_sent_cancels_at_once() -> None:
     scenario = wished_in_flight("borzo", "cervo")
     scenario.answer_create(Unavailable("down"))
     assert scenario.new_events() == ["2 status_changed queued>cancelled by merchant [response]"]
     assert scenario.state == ("cancelled", None, "borzo")
 
 
-def test_a_wish_during_a_create_that_is_refused_cancels() -> None:
+def test_a_cancel_request_during_a_create_that_is_refused_cancels_at_once() -> None:
     scenario = wished_in_flight("borzo", "cervo")
     scenario.answer_create(refused())
     assert scenario.delivery.status == "cancelled"
 
 
 @pytest.mark.trap("X-04")
-def test_a_wish_during_doubt_waits_for_the_proof_and_then_cancels() -> None:
+def test_a_cancel_request_during_an_unknown_outcome_takes_effect_with_the_proof_of_absence() -> None:
     scenario = wished_in_flight("borzo", "cervo")
     scenario.answer_create(Uncertain("timed out"))
     assert scenario.delivery.status == "submit_unknown"
@@ -321,7 +321,7 @@ def test_a_wish_during_doubt_waits_for_the_proof_and_then_cancels() -> None:
 
 
 @pytest.mark.trap("X-04")
-def test_a_wish_during_doubt_that_ends_in_an_order_is_asked_of_the_carrier() -> None:
+def test_a_cancel_request_during_an_unknown_outcome_is_sent_once_the_order_is_found() -> None:
     scenario = wished_in_flight("borzo", "cervo")
     scenario.answer_create(Uncertain("timed out"))
     scenario.miss_lookup()
@@ -331,7 +331,7 @@ def test_a_wish_during_doubt_that_ends_in_an_order_is_asked_of_the_carrier() -> 
 
 @pytest.mark.trap("X-04")
 @pytest.mark.parametrize("max_creates", [1, 2])
-def test_a_wish_during_doubt_without_look_up_is_left_to_a_person(max_creates: int) -> None:
+def test_a_cancel_request_during_an_unknown_outcome_without_look_up_is_left_to_an_operator(max_creates: int) -> None:
     scenario = wished_in_flight("cervo")
     scenario.change_capabilities("cervo", max_creates=max_creates)
     scenario.answer_create(Uncertain("timed out"))
@@ -357,7 +357,7 @@ def withdrawn(*carriers: str) -> DeliveryScenario:
 
 
 @pytest.mark.trap("C-34")
-def test_a_withdrawn_courier_is_waited_for_and_then_the_order_is_cancelled() -> None:
+def test_the_order_of_a_withdrawn_courier_is_cancelled_after_the_grace() -> None:
     scenario = withdrawn("cervo", "borzo")
     assert scenario.state == ("courier_withdrawn", Step.CANCEL, "cervo")
     assert scenario.new_events() == []
@@ -404,14 +404,14 @@ def test_a_new_courier_within_the_grace_keeps_the_order() -> None:
     assert scenario.state == ("courier_assigned", Step.TRACK, "cervo")
 
 
-def test_a_courier_who_delivers_a_withdrawn_order_was_not_cancelled_by_anybody() -> None:
+def test_a_withdrawn_order_that_is_delivered_has_no_canceller() -> None:
     scenario = withdrawn("cervo", "borzo")
     scenario.cancel()
     scenario.poll("picked_up", "delivered")
     assert (scenario.delivery.status, scenario.delivery.cancelled_by) == ("delivered", None)
 
 
-def test_a_withdrawal_that_is_history_already_ends_nothing() -> None:
+def test_a_withdrawal_that_is_already_history_ends_nothing() -> None:
     scenario = withdrawn("cervo", "borzo")
     scenario.cancel()
     scenario.poll("created", "courier_withdrawn", "courier_assigned")
@@ -419,7 +419,7 @@ def test_a_withdrawal_that_is_history_already_ends_nothing() -> None:
 
 
 @pytest.mark.parametrize("cause", [Cause.POLL, Cause.CALLBACK])
-def test_a_courier_who_gave_it_back_confirms_no_cancel_that_is_still_under_way(cause: Cause) -> None:
+def test_a_withdrawal_confirms_no_cancel_that_is_still_under_way(cause: Cause) -> None:
     scenario = withdrawn("cervo", "borzo")
     scenario.begin_call(Step.CANCEL)
     scenario.observe(observed("courier_withdrawn"), cause=cause)
@@ -430,7 +430,7 @@ def test_a_courier_who_gave_it_back_confirms_no_cancel_that_is_still_under_way(c
 
 
 @pytest.mark.trap("C-47")
-def test_a_courier_who_gives_back_what_the_merchant_cancelled_confirms_the_cancel(created: Make) -> None:
+def test_a_withdrawal_confirms_a_requested_cancel(created: Make) -> None:
     scenario = created("cervo", "borzo")
     scenario.poll("courier_assigned")
     scenario.request_cancel()
@@ -446,7 +446,7 @@ def test_a_courier_who_gives_back_what_the_merchant_cancelled_confirms_the_cance
 
 
 @pytest.mark.trap("B-67")
-def test_a_cancelled_order_that_the_carrier_reactivates_is_asked_to_cancel_again(created: Make) -> None:
+def test_a_cancelled_order_that_the_carrier_reactivates_is_cancelled_again(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.cancel()

@@ -20,7 +20,7 @@ def waiting(created: Make) -> DeliveryScenario:
     return scenario
 
 
-def test_a_change_that_waited_for_a_cancel_that_is_refused_asks_for_a_person(created: Make) -> None:
+def test_a_change_that_waits_for_a_cancel_asks_for_an_operator_when_the_cancel_is_refused(created: Make) -> None:
     scenario = waiting(created)
     scenario.cancel(Refused(Reason.UNKNOWN))
     assert scenario.new_events() == [
@@ -31,7 +31,7 @@ def test_a_change_that_waited_for_a_cancel_that_is_refused_asks_for_a_person(cre
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_courier_who_leaves_with_the_goods_while_he_is_called_off_was_not_told_of_the_change(
+def test_a_change_that_waits_for_a_cancel_asks_for_an_operator_when_the_courier_leaves_with_the_goods(
     created: Make, *, asked: bool
 ) -> None:
     scenario = waiting(created)

@@ -11,7 +11,7 @@ Make = Callable[..., DeliveryScenario]
 
 
 @pytest.mark.parametrize("reached", ["created", "courier_assigned", "pickup_arrived"])
-def test_an_end_that_shows_the_goods_for_the_first_time_sends_nobody_else(created: Make, reached: str) -> None:
+def test_an_end_that_first_shows_the_goods_never_falls_back(created: Make, reached: str) -> None:
     scenario = created("deliverit", "borzo")
     if reached != "created":
         scenario.poll(reached)
@@ -25,7 +25,7 @@ def test_an_end_that_shows_the_goods_for_the_first_time_sends_nobody_else(create
     )
 
 
-def test_a_cancel_that_was_wished_and_came_too_late_for_the_goods_asks_for_a_person(created: Make) -> None:
+def test_a_requested_cancel_that_came_too_late_for_the_goods_asks_for_an_operator(created: Make) -> None:
     scenario = created("deliverit", "borzo")
     scenario.request_cancel()
     scenario.cancel()

@@ -22,7 +22,7 @@ def later(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def test_a_whole_life_is_told_without_a_gap() -> None:
+def test_a_whole_delivery_is_published_without_a_gap() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book()
@@ -44,7 +44,7 @@ def test_a_whole_life_is_told_without_a_gap() -> None:
     assert scenario.state == ("delivered", None, "borzo")
 
 
-def test_an_event_carries_all_that_the_news_said(created: Make) -> None:
+def test_an_event_carries_everything_that_the_observation_said(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(
         observed(
@@ -100,7 +100,7 @@ def test_milestones_that_were_missed_are_not_invented(created: Make) -> None:
     assert scenario.new_events() == ["3 status_changed created>delivered at deliverit#1 [poll]"]
 
 
-def test_the_same_status_again_is_no_news(created: Make) -> None:
+def test_the_same_status_again_publishes_nothing(created: Make) -> None:
     scenario = created("borzo")
     for cause in (Cause.POLL, Cause.CALLBACK, Cause.RECONCILE):
         scenario.observe(observed("created"), cause=cause)
@@ -125,7 +125,7 @@ def placed(name: str | None, latitude: float, **more: Any) -> Courier:
 
 
 @pytest.mark.trap("B-53", "B-76")
-def test_where_the_courier_is_is_told_once_a_minute_and_changes_no_status(created: Make) -> None:
+def test_the_couriers_position_is_published_once_a_minute_and_changes_no_status(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("courier_assigned", courier=Courier(name="Ana")))
     for second in range(0, 180, 20):
@@ -139,7 +139,7 @@ def test_where_the_courier_is_is_told_once_a_minute_and_changes_no_status(create
 
 
 @pytest.mark.trap("B-76")
-def test_the_place_where_the_courier_comes_to_stand_is_told_when_the_minute_is_over(created: Make) -> None:
+def test_the_position_where_the_courier_stops_is_published_after_the_minute(created: Make) -> None:
     scenario = created("borzo")
     for latitude in (-23.5, -23.6, -23.6, -23.6, -23.6):
         scenario.observe(observed("courier_assigned", courier=placed("Ana", latitude)))
@@ -149,7 +149,7 @@ def test_the_place_where_the_courier_comes_to_stand_is_told_when_the_minute_is_o
 
 
 @pytest.mark.trap("B-76")
-def test_a_place_that_is_told_with_a_new_status_is_not_told_again_within_the_minute(created: Make) -> None:
+def test_a_position_published_with_a_new_status_is_not_repeated_within_the_minute(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("courier_assigned", courier=placed("Ana", -23.5)))
     scenario.wait(30)
@@ -163,7 +163,7 @@ def test_a_place_that_is_told_with_a_new_status_is_not_told_again_within_the_min
 
 
 @pytest.mark.trap("B-53")
-def test_what_is_not_said_of_the_same_courier_stays_known_and_a_telephone_is_told_at_once(created: Make) -> None:
+def test_the_same_courier_keeps_what_is_not_said_again_and_a_new_phone_is_published_at_once(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("courier_assigned", courier=placed("Ana", -23.5)))
     scenario.new_events()
@@ -179,7 +179,7 @@ def test_what_is_not_said_of_the_same_courier_stays_known_and_a_telephone_is_tol
 
 
 @pytest.mark.parametrize("another", [Courier(name="Bea"), Courier(name="Ana", phone="+5511888880000")])
-def test_another_courier_is_told_at_once_and_is_not_where_the_former_one_was(created: Make, another: Courier) -> None:
+def test_another_courier_is_published_at_once_without_the_last_ones_position(created: Make, another: Courier) -> None:
     scenario = created("borzo")
     scenario.observe(observed("courier_assigned", courier=placed("Ana", -23.5, phone="+5511999990000")))
     scenario.new_events()
@@ -200,7 +200,7 @@ def test_a_new_detail_in_the_same_status_is_an_update(created: Make) -> None:
 
 
 @pytest.mark.trap("B-84")
-def test_stale_news_changes_nothing(created: Make) -> None:
+def test_a_stale_observation_changes_nothing(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(
         observed("courier_assigned", carrier_time=later(60), courier=Courier(name="Ana")), cause=Cause.CALLBACK
@@ -219,7 +219,7 @@ def test_stale_news_changes_nothing(created: Make) -> None:
 
 
 @pytest.mark.trap("C-32")
-def test_an_unknown_word_changes_nothing_and_is_told_once(created: Make) -> None:
+def test_an_unknown_word_changes_nothing_and_is_published_once(created: Make) -> None:
     scenario = created("cervo")
     for code in ("6", "6", "7", "6", "7"):
         scenario.observe(observed(None, code, courier=Courier(name="Ana")))
@@ -231,7 +231,7 @@ def test_an_unknown_word_changes_nothing_and_is_told_once(created: Make) -> None
     assert (scenario.delivery.courier, scenario.state) == (None, ("created", Step.TRACK, "cervo"))
 
 
-def test_no_word_at_all_is_no_news(created: Make) -> None:
+def test_an_observation_without_a_word_publishes_nothing(created: Make) -> None:
     scenario = created("deliverit")
     silent = observed(None)
     scenario.observe(type(silent)(status=None, raw=None))
@@ -239,7 +239,7 @@ def test_no_word_at_all_is_no_news(created: Make) -> None:
 
 
 @pytest.mark.parametrize("status", ["created", "courier_assigned", "pickup_arrived", "courier_withdrawn"])
-def test_a_step_back_with_the_goods_is_told_once_and_changes_nothing(created: Make, status: str) -> None:
+def test_a_step_back_with_the_goods_is_published_once_and_changes_nothing(created: Make, status: str) -> None:
     scenario = created("borzo")
     scenario.observe(observed("picked_up", courier=Courier(name="Ana")))
     scenario.new_events()
@@ -249,7 +249,7 @@ def test_a_step_back_with_the_goods_is_told_once_and_changes_nothing(created: Ma
     assert (scenario.delivery.status, scenario.delivery.courier) == ("picked_up", CourierInfo(name="Ana"))
 
 
-def test_unknown_words_and_regressions_do_not_make_each_other_news_again(created: Make) -> None:
+def test_unknown_words_and_steps_back_that_alternate_are_published_once_each(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("picked_up")
     scenario.new_events()
@@ -273,7 +273,7 @@ STARRED = [
 
 
 @pytest.mark.parametrize(("before", "after"), STARRED)
-def test_a_poll_may_tell_of_a_reassignment_which_drops_the_courier(created: Make, before: str, after: str) -> None:
+def test_a_poll_may_show_a_reassignment_which_clears_the_courier(created: Make, before: str, after: str) -> None:
     scenario = created("borzo")
     scenario.observe(observed(before, courier=Courier(name="Ana")))
     scenario.new_events()
@@ -282,7 +282,7 @@ def test_a_poll_may_tell_of_a_reassignment_which_drops_the_courier(created: Make
     assert scenario.delivery.courier is None
 
 
-def test_a_reassignment_names_the_new_courier(created: Make) -> None:
+def test_a_reassignment_publishes_the_new_courier(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("pickup_arrived", courier=Courier(name="Ana")))
     scenario.observe(observed("courier_assigned", courier=Courier(name="Bea")))
@@ -302,7 +302,7 @@ def test_a_callback_without_a_time_never_reassigns(created: Make, before: str, a
 
 @pytest.mark.trap("B-84")
 @pytest.mark.parametrize(("seconds", "status"), [(59, "pickup_arrived"), (60, "pickup_arrived"), (61, "created")])
-def test_a_callback_reassigns_only_with_newer_news(created: Make, seconds: float, status: str) -> None:
+def test_a_callback_reassigns_only_with_a_newer_time(created: Make, seconds: float, status: str) -> None:
     scenario = created("borzo")
     scenario.observe(observed("pickup_arrived", carrier_time=later(60)), cause=Cause.CALLBACK)
     scenario.observe(observed("created", carrier_time=later(seconds)), cause=Cause.CALLBACK)
@@ -311,7 +311,7 @@ def test_a_callback_reassigns_only_with_newer_news(created: Make, seconds: float
 
 @pytest.mark.trap("B-73")
 @pytest.mark.parametrize("status", ["created", "courier_assigned", "pickup_arrived", "picked_up", "delivery_failed"])
-def test_a_hold_resumes_to_where_it_was(created: Make, status: str) -> None:
+def test_an_on_hold_resumes_to_the_status_before(created: Make, status: str) -> None:
     scenario = created("borzo")
     scenario.poll(status, "on_hold")
     held = scenario.delivery.status
@@ -320,20 +320,20 @@ def test_a_hold_resumes_to_where_it_was(created: Make, status: str) -> None:
     assert (held, scenario.delivery.status, scenario.attempt.resume_to) == ("on_hold", status, None)
 
 
-def test_a_hold_keeps_the_rank_of_what_it_interrupted(created: Make) -> None:
+def test_an_on_hold_keeps_the_rank_of_the_interrupted_status(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("picked_up", "on_hold")
     assert (scenario.attempt.rank, scenario.attempt.resume_to) == (50, "picked_up")
 
 
-def test_a_hold_never_resumes_to_less_than_it_interrupted(created: Make) -> None:
+def test_an_on_hold_never_resumes_to_less_than_the_interrupted_status(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("picked_up", "on_hold", "courier_assigned")
     assert scenario.new_events()[-1] == "5 regression_seen picked_up>on_hold at borzo#1 [poll]"
     assert scenario.delivery.status == "on_hold"
 
 
-def test_a_hold_may_end_with_another_courier(created: Make) -> None:
+def test_an_on_hold_may_end_with_another_courier(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("courier_assigned", courier=Courier(name="Ana")))
     scenario.poll("on_hold", "created")
@@ -355,7 +355,7 @@ def test_a_withdrawn_courier_may_be_followed_by_another(created: Make) -> None:
 
 
 @pytest.mark.trap("B-69")
-def test_failing_at_the_door_leads_to_a_new_attempt_or_a_return(created: Make) -> None:
+def test_a_failed_delivery_leads_to_another_try_or_a_return(created: Make) -> None:
     scenario = created("borzo")
     scenario.poll("dropoff_arrived", "delivery_failed", "reattempting", "delivery_failed", "returning", "returned")
     assert scenario.state == ("returned", None, "borzo")
@@ -371,7 +371,7 @@ STICKY = [
 
 
 @pytest.mark.parametrize(("end", "status"), STICKY)
-def test_an_end_is_sticky(created: Make, end: str, status: str) -> None:
+def test_a_final_status_is_not_left(created: Make, end: str, status: str) -> None:
     scenario = created("borzo")
     scenario.poll(end)
     scenario.new_events()
@@ -409,7 +409,7 @@ def test_a_reactivated_order_takes_the_delivery_back_before_another_carrier_is_a
 
 
 @pytest.mark.trap("B-67", "X-03")
-def test_a_reactivated_order_beside_another_carriers_is_a_conflict_and_told_once(created: Make) -> None:
+def test_a_reactivated_order_beside_another_carriers_is_published_once_as_a_conflict(created: Make) -> None:
     scenario = created("borzo", "cervo")
     scenario.poll("cancelled")
     scenario.book()
@@ -434,7 +434,7 @@ def test_an_ended_attempts_callback_does_not_describe_the_next_carriers_delivery
     assert scenario.new_events() == []
 
 
-def test_an_ended_attempts_callback_does_not_hurry_the_next_create(created: Make) -> None:
+def test_an_ended_attempts_callback_does_not_advance_the_next_create(created: Make) -> None:
     scenario = created("borzo", "cervo")
     scenario.poll("cancelled")
     scenario.book(Unavailable("429", retry_after=300))
@@ -443,13 +443,13 @@ def test_an_ended_attempts_callback_does_not_hurry_the_next_create(created: Make
     assert scenario.delivery.next_run_at == before
 
 
-def test_news_of_an_unknown_attempt_changes_nothing(created: Make) -> None:
+def test_an_observation_of_an_unknown_attempt_changes_nothing(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("delivered"), attempt=77)
     assert (scenario.new_events(), scenario.delivery.status) == ([], "created")
 
 
-def test_what_the_codec_wants_remembered_is_merged(created: Make) -> None:
+def test_the_codecs_state_is_merged(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("created", codec_state={"a": "1", "b": "1"}))
     scenario.observe(observed("created", codec_state={"b": "2"}, ref="R-2"))
@@ -458,7 +458,7 @@ def test_what_the_codec_wants_remembered_is_merged(created: Make) -> None:
 
 @pytest.mark.trap("C-40")
 @pytest.mark.parametrize("error", [Unreadable("HTML"), CarrierError("400")])
-def test_reads_that_keep_failing_are_told_once_and_wait_longer(created: Make, error: CarrierError) -> None:
+def test_reads_that_keep_failing_are_published_once_and_wait_longer(created: Make, error: CarrierError) -> None:
     scenario = created("cervo")
     for _ in range(9):
         scenario.wait_for(Step.TRACK)
@@ -471,7 +471,7 @@ def test_reads_that_keep_failing_are_told_once_and_wait_longer(created: Make, er
     assert (scenario.delivery.failures, scenario.delivery.retry_at) == (0, None)
 
 
-def test_a_read_waits_as_long_as_the_carrier_asked(created: Make) -> None:
+def test_a_read_waits_as_long_as_the_carrier_requests(created: Make) -> None:
     scenario = created("cervo")
     error = Unavailable("429", retry_after=900)
     scenario.apply(
@@ -481,7 +481,7 @@ def test_a_read_waits_as_long_as_the_carrier_asked(created: Make) -> None:
 
 
 @pytest.mark.trap("D-54")
-def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
+def test_absence_proves_nothing_once_the_order_was_created(created: Make) -> None:
     scenario = created("deliverit")
     for _ in range(50):
         scenario.wait_for(Step.TRACK)
@@ -495,7 +495,7 @@ def test_absence_proves_nothing_once_it_was_created(created: Make) -> None:
 
 
 @pytest.mark.trap("C-50")
-def test_a_hint_makes_the_next_read_due_at_once(created: Make) -> None:
+def test_scheduling_a_read_now_makes_it_due_at_once(created: Make) -> None:
     scenario = created("cervo")
     error = Unavailable("429", retry_after=900)
     scenario.apply(
@@ -505,13 +505,13 @@ def test_a_hint_makes_the_next_read_due_at_once(created: Make) -> None:
     assert (scenario.new_events(), scenario.wait_for(Step.TRACK)) == ([], timedelta())
 
 
-def test_a_hint_is_nothing_where_there_is_no_read_to_hurry() -> None:
+def test_no_read_is_scheduled_now_before_an_attempt() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     assert lifecycle.schedule_read_now(scenario.delivery, scenario.terms, scenario.now) is None
 
 
-def test_an_order_whose_account_left_the_settings_is_kept(created: Make) -> None:
+def test_an_order_whose_account_left_the_settings_is_still_tracked(created: Make) -> None:
     scenario = created("borzo")
     scenario.terms = {"cervo": TERMS["cervo"]}
     scenario.poll("courier_assigned")
@@ -519,7 +519,7 @@ def test_an_order_whose_account_left_the_settings_is_kept(created: Make) -> None
     assert scenario.wait_for(Step.TRACK) == timedelta(minutes=1)
 
 
-def test_progress_answers_an_open_question() -> None:
+def test_progress_at_the_carrier_settles_an_unknown_outcome() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.begin_booking()
@@ -530,7 +530,7 @@ def test_progress_answers_an_open_question() -> None:
     assert scenario.delivery.attention is None
 
 
-def test_an_ends_reason_is_told(created: Make) -> None:
+def test_the_reason_of_an_end_is_published(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("failed", reason=Reason.INVALID, reason_text="broken"))
     assert [event.type for event in scenario.events[-3:]] == [

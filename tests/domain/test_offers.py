@@ -37,7 +37,7 @@ def unsuited(*carriers: str) -> DeliveryScenario:
 
 @pytest.mark.trap("D-30")
 @pytest.mark.parametrize(("minutes", "accepted"), [(0, True), (15, True), (15.02, False), (-15, True), (-16, False)])
-def test_an_offer_within_the_accounts_shift_is_accepted_at_once_and_any_other_is_a_persons(
+def test_an_offer_within_the_accounts_limit_is_accepted_at_once_and_any_other_waits_for_an_operator(
     minutes: float, *, accepted: bool
 ) -> None:
     scenario = offered(minutes)
@@ -48,12 +48,12 @@ def test_an_offer_within_the_accounts_shift_is_accepted_at_once_and_any_other_is
 
 
 @pytest.mark.parametrize(("minutes", "ruling"), [(5, "accept"), (-1, "accept"), (-2, None)])
-def test_an_offer_before_the_food_is_ready_is_a_persons(minutes: float, ruling: str | None) -> None:
+def test_an_offer_before_the_food_is_ready_waits_for_an_operator(minutes: float, ruling: str | None) -> None:
     assert offered(minutes, ready_at="2026-11-21T17:30:00Z").attempt.offer_decision == ruling
 
 
 @pytest.mark.parametrize("word", ["accept", "deny"])
-def test_what_a_person_says_is_answered_at_once(word: str) -> None:
+def test_an_operators_decision_is_sent_at_once(word: str) -> None:
     scenario = unsuited()
     scenario.wait(60)
     assert scenario.decide_offer(word)
@@ -62,7 +62,7 @@ def test_what_a_person_says_is_answered_at_once(word: str) -> None:
     assert (scenario.attempt.offer_decision, scenario.delivery.attention, scenario.new_events()) == (word, None, [])
 
 
-def test_a_persons_acceptance_moves_the_pickup() -> None:
+def test_an_operators_acceptance_moves_the_pickup() -> None:
     scenario = unsuited("deliverit", "borzo")
     agreed = scenario.attempt.offered_at
     scenario.decide_offer("accept")
@@ -83,14 +83,14 @@ def test_a_denied_offer_falls_back() -> None:
 
 
 @pytest.mark.trap("D-31")
-def test_an_offer_that_nobody_rules_on_is_denied_and_nobody_is_asked_for_any_more() -> None:
+def test_an_offer_without_a_decision_is_denied_and_the_attention_cleared() -> None:
     scenario = unsuited()
     assert scenario.wait_for(Step.CONFIRM) == timedelta(seconds=180)
     scenario.begin_call(Step.CONFIRM)
     assert (scenario.attempt.offer_decision, scenario.delivery.attention) == ("deny", None)
 
 
-def test_an_account_tells_how_long_its_offers_wait_for_a_person() -> None:
+def test_an_account_sets_how_long_its_offers_wait_for_an_operator() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.change_capabilities("deliverit", offer_wait=30)
     scenario.place()
@@ -98,13 +98,13 @@ def test_an_account_tells_how_long_its_offers_wait_for_a_person() -> None:
     assert scenario.wait_for(Step.CONFIRM) == timedelta(seconds=30)
 
 
-def test_the_word_on_an_offer_is_given_once() -> None:
+def test_an_offer_is_decided_once() -> None:
     assert not suited().decide_offer("deny")
     scenario = unsuited()
     assert [scenario.decide_offer("accept"), scenario.decide_offer("deny")] == [True, False]
 
 
-def test_an_answer_in_doubt_is_given_again_as_it_was() -> None:
+def test_a_decision_with_an_unknown_outcome_is_sent_again_unchanged() -> None:
     scenario = unsuited()
     scenario.confirm(Uncertain("timed out"))
     assert not scenario.decide_offer("accept")
@@ -112,7 +112,7 @@ def test_an_answer_in_doubt_is_given_again_as_it_was() -> None:
     assert scenario.attempt.offer_decision == "deny"
 
 
-def test_an_offer_is_ruled_on_only_while_it_is_open() -> None:
+def test_an_offer_can_be_decided_only_while_it_is_open() -> None:
     scenario = unsuited()
     scenario.observe(observed("courier_assigned"), cause=Cause.CALLBACK)
     assert (scenario.decide_offer("accept"), scenario.delivery.attention) == (False, None)
@@ -122,7 +122,7 @@ def test_an_offer_is_ruled_on_only_while_it_is_open() -> None:
 
 
 @pytest.mark.parametrize("minutes", [5, 60])
-def test_an_offer_is_denied_at_once_when_a_cancel_is_wished(minutes: float) -> None:
+def test_an_offer_is_denied_at_once_when_a_cancel_is_requested(minutes: float) -> None:
     scenario = offered(minutes)
     assert scenario.request_cancel()
     assert scenario.wait_for(Step.CONFIRM) == timedelta()
@@ -130,7 +130,7 @@ def test_an_offer_is_denied_at_once_when_a_cancel_is_wished(minutes: float) -> N
     assert (scenario.attempt.offer_decision, scenario.delivery.attention) == ("deny", None)
 
 
-def test_an_offer_for_what_is_to_be_cancelled_asks_nobody() -> None:
+def test_an_offer_for_an_order_that_is_to_be_cancelled_asks_for_no_operator() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.place()
     scenario.begin_booking()
@@ -143,7 +143,7 @@ def test_an_offer_for_what_is_to_be_cancelled_asks_nobody() -> None:
 
 
 @pytest.mark.trap("D-70")
-def test_what_a_person_books_at_the_carrier_is_read_and_neither_accepted_nor_denied() -> None:
+def test_an_order_booked_by_hand_is_read_and_neither_accepted_nor_denied() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.place()
     scenario.book(Booked(observed("awaiting_confirmation", ref="R-1", detail="manual_dispatch")))
@@ -157,7 +157,7 @@ def test_what_a_person_books_at_the_carrier_is_read_and_neither_accepted_nor_den
     assert scenario.new_events() == ["3 status_changed awaiting_confirmation>courier_assigned at deliverit#1 [poll]"]
 
 
-def test_what_waits_to_be_booked_at_the_carrier_can_be_cancelled_there() -> None:
+def test_an_order_that_waits_to_be_booked_by_hand_can_be_cancelled() -> None:
     scenario = DeliveryScenario("deliverit", "borzo")
     scenario.place()
     scenario.book(Booked(observed("awaiting_confirmation", ref="R-1", detail="manual_dispatch")))
@@ -186,14 +186,14 @@ def test_an_offer_denied_for_a_cancel_is_cancelled() -> None:
     )
 
 
-def test_the_call_is_leased_so_that_nobody_else_answers_the_offer_meanwhile() -> None:
+def test_the_intent_to_confirm_is_leased_until_the_call_must_be_over() -> None:
     scenario = suited()
     scenario.begin_call(Step.CONFIRM)
     assert scenario.delivery.step is Step.CONFIRM
     assert scenario.delivery.next_run_at == scenario.now + timedelta(seconds=75)
 
 
-def test_an_answer_in_doubt_is_given_again() -> None:
+def test_an_acceptance_with_an_unknown_outcome_is_sent_again() -> None:
     scenario = suited()
     scenario.confirm(Uncertain("timed out"))
     assert scenario.new_events() == []
@@ -224,7 +224,7 @@ def test_an_offer_that_was_accepted_after_all_is_followed() -> None:
     assert scenario.state == ("created", Step.TRACK, "deliverit")
 
 
-def test_an_answer_to_an_offer_that_is_settled_changes_nothing() -> None:
+def test_an_answer_to_a_settled_offer_changes_nothing() -> None:
     scenario = suited()
     scenario.observe(observed("courier_assigned"), cause=Cause.CALLBACK)
     scenario.new_events()
@@ -235,7 +235,7 @@ def test_an_answer_to_an_offer_that_is_settled_changes_nothing() -> None:
     assert (scenario.delivery, scenario.new_events()) == (before, [])
 
 
-def test_look_ups_of_a_doubtful_create_do_not_count_for_its_offer() -> None:
+def test_look_ups_of_an_unknown_outcome_do_not_count_for_its_offer() -> None:
     scenario = DeliveryScenario("deliverit")
     scenario.place()
     scenario.begin_booking()

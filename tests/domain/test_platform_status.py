@@ -66,12 +66,12 @@ def look_again(scenario: DeliveryScenario) -> None:
         ("ready", [4]),
     ],
 )
-def test_a_gate_opens_at_what_proves_that_the_shop_is_that_far(gate: str, opened_by: list[int]) -> None:
+def test_a_gate_opens_at_the_statuses_that_prove_the_shop_is_that_far(gate: str, opened_by: list[int]) -> None:
     assert [status for status in STATUSES if is_open(Gate(gate), status)] == opened_by
 
 
 @pytest.mark.trap("O-20")
-def test_a_status_that_is_not_told_opens_only_the_gate_placed() -> None:
+def test_an_order_without_a_status_opens_only_the_gate_placed() -> None:
     assert {gate: is_open(gate, None) for gate in OPENED_BY} == {"placed": True, "accepted": False, "ready": False}
 
 
@@ -100,7 +100,7 @@ def test_a_new_order_waits_at_the_gate_of_its_deployment(
 
 
 @pytest.mark.trap("O-20")
-def test_a_gate_that_opens_is_told_once_and_the_carrier_is_asked_at_once() -> None:
+def test_an_opened_gate_is_published_once_and_the_carrier_is_asked_at_once() -> None:
     scenario = placed("accepted", status=0)
     scenario.wait(120)
     assert say(scenario, 0) == NOTHING
@@ -114,7 +114,7 @@ def test_a_gate_that_opens_is_told_once_and_the_carrier_is_asked_at_once() -> No
 
 
 @pytest.mark.trap("O-20")
-def test_a_message_opens_a_gate_as_a_read_does() -> None:
+def test_a_message_opens_a_gate_like_a_read() -> None:
     scenario = placed("accepted", status=0)
     assert scenario.receive_order(an_order(status=7, revision=9))
     assert scenario.new_events() == ["2 updated ->queued [message]"]
@@ -122,7 +122,7 @@ def test_a_message_opens_a_gate_as_a_read_does() -> None:
     assert not scenario.receive_order(an_order(status=7, revision=9))
 
 
-def test_a_message_that_came_late_does_not_take_the_platform_s_status_back() -> None:
+def test_a_late_message_does_not_revert_the_platforms_status() -> None:
     scenario = placed(status=0, revision=1)
     scenario.receive_order(an_order(status=7, revision=9))
     assert not scenario.receive_order(an_order(status=0, revision=5))
@@ -130,7 +130,7 @@ def test_a_message_that_came_late_does_not_take_the_platform_s_status_back() -> 
 
 
 @pytest.mark.trap("O-20")
-def test_a_person_is_asked_while_the_gate_is_closed_and_is_not_forgotten() -> None:
+def test_an_operator_asked_for_behind_a_closed_gate_stays_asked_for() -> None:
     scenario = placed("accepted", status=0)
     for _ in range(15):
         look_again(scenario)
@@ -141,7 +141,7 @@ def test_a_person_is_asked_while_the_gate_is_closed_and_is_not_forgotten() -> No
 
 
 @pytest.mark.trap("O-20")
-def test_what_a_shop_never_accepts_ends_three_hours_after_its_pickup() -> None:
+def test_an_order_that_the_shop_never_accepts_is_rejected_three_hours_after_its_pickup() -> None:
     scenario = placed("accepted", status=0)
     while not scenario.delivery.final:
         look_again(scenario)
@@ -149,7 +149,7 @@ def test_what_a_shop_never_accepts_ends_three_hours_after_its_pickup() -> None:
     assert (scenario.state[0], scenario.delivery.reason) == ("rejected", "deadline_passed")
 
 
-def test_an_order_that_is_ready_is_fetched_at_once() -> None:
+def test_an_order_that_becomes_ready_is_fetched_at_once() -> None:
     scenario = placed("ready", status=7)
     scenario.wait(25 * 60)
     say(scenario, 4)
@@ -157,7 +157,7 @@ def test_an_order_that_is_ready_is_fetched_at_once() -> None:
     assert (scenario.delivery.order.ready_at, scenario.attempt.pickup_at) == (scenario.now, scenario.now)
 
 
-def test_an_order_that_came_ready_is_fetched_at_once_and_is_the_same_order_again() -> None:
+def test_an_order_that_arrives_ready_is_fetched_at_once_and_keeps_its_fingerprint() -> None:
     scenario = placed(status=4)
     scenario.begin_booking()
     assert scenario.attempt.pickup_at == START
@@ -165,13 +165,13 @@ def test_an_order_that_came_ready_is_fetched_at_once_and_is_the_same_order_again
 
 
 @pytest.mark.parametrize("times", [(START + timedelta(hours=1), None), (None, START + timedelta(hours=1))])
-def test_a_time_that_was_told_stands_whatever_the_kitchen_says(times: tuple[datetime | None, datetime | None]) -> None:
+def test_a_time_in_the_order_is_kept_whatever_the_kitchen_says(times: tuple[datetime | None, datetime | None]) -> None:
     scenario = placed(status=7, ready_at=times[0], deliver_at=times[1])
     say(scenario, 4)
     assert (scenario.delivery.order.ready_at, scenario.delivery.order.deliver_at) == times
 
 
-def test_an_order_has_three_minutes_from_the_opening_of_its_gate() -> None:
+def test_alarms_of_a_late_gate_count_from_its_opening() -> None:
     scenario = placed("ready", status=7)
     scenario.wait(60)
     say(scenario, 4)
@@ -190,7 +190,7 @@ def test_a_preorder_is_dispatched_at_its_lead_time_and_not_when_its_status_moves
 
 
 @pytest.mark.trap("O-19")
-def test_a_preorder_that_does_not_say_when_waits_for_the_platform() -> None:
+def test_a_preorder_without_a_time_waits_for_the_platform() -> None:
     scenario = placed(status=13)
     assert (scenario.delivery.gate, scenario.delivery.detail) == ("placed", "waiting_for_shop")
     scenario.wait(60)
@@ -218,7 +218,7 @@ def test_a_cancelled_preorder_is_never_dispatched() -> None:
 
 @pytest.mark.trap("O-11", "O-12", "O-13", "O-14", "O-17", "O-19", "O-25")
 @pytest.mark.parametrize("status", STATUSES)
-def test_each_status_before_anybody_was_sent(status: int) -> None:
+def test_each_platform_status_before_any_attempt(status: int) -> None:
     stops = {
         **dict.fromkeys([2, 5], "cancelled by merchant"),
         16: "cancelled by customer",
@@ -240,7 +240,7 @@ def test_each_status_before_anybody_was_sent(status: int) -> None:
 
 @pytest.mark.trap("O-11", "O-12", "O-13", "O-14", "O-15", "O-17", "O-23", "O-25")
 @pytest.mark.parametrize("status", STATUSES)
-def test_each_status_while_our_courier_is_at_the_shop(status: int) -> None:
+def test_each_platform_status_while_our_courier_is_at_the_shop(status: int) -> None:
     said = {
         **dict.fromkeys([1, 11, 12, 15, 17], "conflict courier_assigned>pickup_arrived 'platform_closed'"),
         6: "attention_required courier_assigned>pickup_arrived 'platform_canceled_by_driver'",
@@ -254,13 +254,13 @@ def test_each_status_while_our_courier_is_at_the_shop(status: int) -> None:
     assert (scenario.delivery.status, say(scenario, status)) == ("pickup_arrived", NOTHING)
 
 
-def test_the_statuses_tried_are_all_that_there_are() -> None:
+def test_every_platform_status_is_tried() -> None:
     assert {*INBOUND} == {*PlatformStatus} == {*range(26)}
 
 
 @pytest.mark.trap("O-13")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
-def test_an_order_that_is_off_has_its_courier_cancelled(status: int, by: str) -> None:
+def test_the_courier_of_a_cancelled_order_is_cancelled(status: int, by: str) -> None:
     scenario = at_shop()
     say(scenario, status)
     scenario.cancel()
@@ -269,7 +269,7 @@ def test_an_order_that_is_off_has_its_courier_cancelled(status: int, by: str) ->
 
 
 @pytest.mark.trap("O-13")
-def test_a_refused_cancel_is_not_asked_again_because_the_platform_still_says_so() -> None:
+def test_a_refused_cancel_is_not_repeated_while_the_platform_status_stays() -> None:
     scenario = placed()
     scenario.book()
     scenario.poll("picked_up")
@@ -283,14 +283,14 @@ def test_a_refused_cancel_is_not_asked_again_because_the_platform_still_says_so(
 
 
 @pytest.mark.trap("O-12")
-def test_a_closed_order_is_one_conflict_however_often_it_is_closed() -> None:
+def test_an_order_that_is_closed_again_is_one_conflict() -> None:
     scenario = at_shop()
     assert len(say(scenario, 11)) == 1
     assert (say(scenario, 1), say(scenario, 12)) == (NOTHING, NOTHING)
 
 
 @pytest.mark.trap("O-12", "O-23")
-def test_our_own_end_read_back_is_no_conflict() -> None:
+def test_our_own_final_status_read_back_is_no_conflict() -> None:
     scenario = at_shop()
     scenario.poll("picked_up", "returning")
     scenario.new_events()
@@ -298,7 +298,7 @@ def test_our_own_end_read_back_is_no_conflict() -> None:
 
 
 @pytest.mark.trap("O-23")
-def test_our_own_words_read_back_between_two_carriers_stop_nothing() -> None:
+def test_our_own_statuses_read_back_between_two_carriers_stop_nothing() -> None:
     scenario = DeliveryScenario("borzo", "deliverit")
     scenario.place()
     scenario.book()
@@ -309,7 +309,7 @@ def test_our_own_words_read_back_between_two_carriers_stop_nothing() -> None:
 
 
 @pytest.mark.trap("O-12")
-def test_nobody_else_is_sent_for_an_order_that_was_closed_between_two_carriers() -> None:
+def test_an_order_closed_between_two_carriers_gets_no_other_courier() -> None:
     scenario = DeliveryScenario("borzo", "deliverit")
     scenario.place()
     scenario.book()
@@ -324,7 +324,7 @@ def test_nobody_else_is_sent_for_an_order_that_was_closed_between_two_carriers()
     gate=st.sampled_from(sorted(OPENED_BY)),
     said=st.lists(st.sampled_from([*STATUSES, "created", "courier_assigned", "picked_up", "cancelled", "delivered"])),
 )
-def test_whatever_is_said_in_whatever_order_no_invariant_breaks(gate: str, said: list[int | str]) -> None:
+def test_no_order_of_platform_and_carrier_statuses_breaks_an_invariant(gate: str, said: list[int | str]) -> None:
     scenario = placed(gate, status=0)
     for word in said:
         if isinstance(word, int):
@@ -337,7 +337,7 @@ def test_whatever_is_said_in_whatever_order_no_invariant_breaks(gate: str, said:
         assert scenario.delivery.gate is None or not scenario.delivery.attempts
 
 
-def test_what_has_ended_hears_nothing_more() -> None:
+def test_a_final_delivery_ignores_platform_statuses() -> None:
     scenario = at_shop()
     scenario.poll("picked_up", "delivered")
     scenario.new_events()
@@ -352,13 +352,13 @@ def test_a_message_may_bring_a_status_and_other_content_at_once() -> None:
 
 
 @pytest.mark.trap("O-13")
-def test_a_late_message_still_says_that_the_order_is_off() -> None:
+def test_a_late_message_can_still_cancel() -> None:
     scenario = placed(revision=9)
     assert scenario.receive_order(an_order(status=16, revision=5))
     assert scenario.state[0] == "cancelled"
 
 
-def test_a_wish_that_came_before_its_order_ends_it_behind_a_gate_too() -> None:
+def test_a_cancellation_that_came_before_its_order_cancels_it_behind_a_gate_too() -> None:
     scenario = DeliveryScenario(status=0)
     scenario.delivery = replace(scenario.delivery, gate=Gate.ACCEPTED)
     scenario.place(Cancellation(order_id="2011"))

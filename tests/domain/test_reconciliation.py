@@ -25,7 +25,7 @@ def in_doubt(*carriers: str) -> DeliveryScenario:
 
 
 @pytest.mark.trap("X-03")
-def test_a_create_whose_process_was_lost_is_in_doubt_once_its_lease_is_over() -> None:
+def test_a_create_whose_process_was_lost_has_an_unknown_outcome_after_its_lease() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     scenario.begin_booking()
@@ -44,7 +44,7 @@ def test_only_a_create_in_flight_can_be_lost() -> None:
     assert lifecycle.mark_outcome_unknown(scenario.delivery, scenario.terms, scenario.now) is None
 
 
-def test_the_late_answer_of_a_lost_create_settles_the_doubt() -> None:
+def test_the_late_answer_of_a_lost_create_settles_the_outcome() -> None:
     scenario = in_doubt("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-1")))
     assert scenario.new_events() == ["3 status_changed submit_unknown>created at borzo#1 [response]"]
@@ -59,7 +59,7 @@ def left_to_a_person() -> DeliveryScenario:
     return scenario
 
 
-def test_a_late_refusal_ends_the_doubt_and_the_next_carrier_is_asked() -> None:
+def test_a_late_refusal_settles_the_outcome_and_the_next_carrier_is_asked() -> None:
     scenario = left_to_a_person()
     scenario.answer_create(refused(Reason.CARRIER_CLOSED))
     assert scenario.new_events() == [
@@ -69,7 +69,7 @@ def test_a_late_refusal_ends_the_doubt_and_the_next_carrier_is_asked() -> None:
     assert (scenario.state, scenario.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
 
 
-def test_a_create_that_turns_out_to_have_never_been_sent_is_sent() -> None:
+def test_a_create_that_turns_out_to_be_unsent_is_sent_again() -> None:
     scenario = left_to_a_person()
     scenario.answer_create(Unavailable("not sent"))
     assert scenario.new_events() == ["4 status_changed submit_unknown>queued (resubmit) at cervo#1 [response]"]
@@ -82,14 +82,14 @@ def test_a_create_that_turns_out_to_have_never_been_sent_is_sent() -> None:
     assert (scenario.state[0], scenario.attempt.number) == ("created", 1)
 
 
-def test_a_create_that_turns_out_to_have_never_been_sent_needs_no_cancel() -> None:
+def test_a_create_that_turns_out_to_be_unsent_needs_no_cancel() -> None:
     scenario = left_to_a_person()
     scenario.request_cancel()
     scenario.answer_create(Unavailable("not sent"))
     assert scenario.state == ("cancelled", None, "cervo")
 
 
-def test_a_late_answer_that_says_nothing_leaves_the_doubt_as_it_is() -> None:
+def test_a_late_uncertain_answer_leaves_the_outcome_unknown() -> None:
     scenario = left_to_a_person()
     before = scenario.delivery
     scenario.answer_create(Uncertain("no answer"))
@@ -109,7 +109,7 @@ def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
 
 
 @pytest.mark.trap("D-60", "B-60")
-def test_what_a_look_up_finds_is_adopted() -> None:
+def test_an_order_that_a_look_up_finds_is_followed() -> None:
     scenario = in_doubt("borzo", "cervo")
     scenario.miss_lookup()
     scenario.observe(observed("courier_assigned", ref="R-1"), cause=Cause.RECONCILE)
@@ -118,7 +118,7 @@ def test_what_a_look_up_finds_is_adopted() -> None:
 
 
 @pytest.mark.trap("D-60", "B-60")
-def test_two_clean_look_ups_prove_nothing() -> None:
+def test_two_look_ups_that_find_nothing_prove_nothing() -> None:
     scenario = in_doubt("borzo", "cervo")
     scenario.miss_lookup()
     scenario.miss_lookup()
@@ -128,7 +128,7 @@ def test_two_clean_look_ups_prove_nothing() -> None:
 
 @pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize("error", [Unavailable("down"), Unreadable("HTML"), Uncertain("timed out")])
-def test_a_look_up_that_failed_proves_nothing(error: Unavailable | Unreadable | Uncertain) -> None:
+def test_a_failed_look_up_proves_nothing(error: Unavailable | Unreadable | Uncertain) -> None:
     scenario = in_doubt("borzo")
     for _ in range(9):
         scenario.wait_for(Step.RECONCILE)
@@ -142,7 +142,7 @@ def test_a_look_up_that_failed_proves_nothing(error: Unavailable | Unreadable | 
 
 
 @pytest.mark.trap("D-60", "B-60")
-def test_three_clean_look_ups_are_followed_by_one_more_create_at_the_same_carrier_and_then_by_a_person() -> None:
+def test_three_look_ups_that_find_nothing_allow_one_more_create_and_then_ask_for_an_operator() -> None:
     scenario = in_doubt("borzo", "cervo")
     for _ in range(3):
         scenario.miss_lookup()
@@ -162,7 +162,7 @@ def test_three_clean_look_ups_are_followed_by_one_more_create_at_the_same_carrie
     assert (scenario.attempt.awaiting_operator, scenario.state) == (True, ("submit_unknown", Step.RECONCILE, "borzo"))
 
 
-def test_a_parked_create_goes_on_being_looked_up_and_is_told_once() -> None:
+def test_an_outcome_left_to_an_operator_is_still_looked_up_and_published_once() -> None:
     scenario = in_doubt("borzo")
     scenario.change_capabilities("borzo", max_creates=1)
     waits = [scenario.miss_lookup() for _ in range(6)][3:]
@@ -182,7 +182,7 @@ def test_a_create_refused_after_a_resubmit_falls_back() -> None:
     assert scenario.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_an_update_between_doubt_and_resubmit_leaves_the_carrier() -> None:
+def test_an_update_before_the_resubmit_keeps_the_carrier() -> None:
     scenario = in_doubt("borzo")
     scenario.resolve(None)
     order = scenario.order.model_copy(update={"revision": 2, "notes": "no onions"})
@@ -191,7 +191,7 @@ def test_an_update_between_doubt_and_resubmit_leaves_the_carrier() -> None:
 
 
 @pytest.mark.trap("C-23")
-def test_a_carrier_without_look_up_is_given_time_to_call_back_and_then_left_to_a_person() -> None:
+def test_an_unknown_outcome_without_look_up_waits_for_a_callback_and_then_asks_for_an_operator() -> None:
     scenario = in_doubt("cervo", "borzo")
     assert scenario.miss_callback() == timedelta(seconds=180)
     assert scenario.new_events() == ["3 attention_required queued>submit_unknown 'outcome_unknown' at cervo#1 [timer]"]
@@ -201,7 +201,7 @@ def test_a_carrier_without_look_up_is_given_time_to_call_back_and_then_left_to_a
 
 
 @pytest.mark.trap("C-23")
-def test_a_callback_settles_the_doubt_where_there_is_no_look_up() -> None:
+def test_a_callback_settles_an_unknown_outcome_where_there_is_no_look_up() -> None:
     scenario = in_doubt("cervo")
     scenario.observe(observed("created"), cause=Cause.CALLBACK)
     assert scenario.new_events() == ["3 status_changed submit_unknown>created at cervo#1 [callback]"]
@@ -209,7 +209,7 @@ def test_a_callback_settles_the_doubt_where_there_is_no_look_up() -> None:
 
 
 @pytest.mark.trap("C-23")
-def test_resubmitting_in_doubt_is_done_once_where_it_is_wished() -> None:
+def test_an_unknown_outcome_is_resubmitted_once_where_the_account_allows_it() -> None:
     scenario = in_doubt("cervo")
     scenario.change_capabilities("cervo", max_creates=2)
     scenario.miss_callback()
@@ -232,7 +232,7 @@ def test_an_earlier_carriers_attempt_does_not_use_up_the_resubmit() -> None:
 
 
 @pytest.mark.trap("C-23")
-def test_a_person_who_finds_the_order_at_the_carrier_settles_the_doubt() -> None:
+def test_an_operator_who_finds_the_order_settles_the_outcome() -> None:
     scenario = in_doubt("cervo")
     scenario.miss_callback()
     scenario.new_events()
@@ -243,7 +243,7 @@ def test_a_person_who_finds_the_order_at_the_carrier_settles_the_doubt() -> None
 
 
 @pytest.mark.trap("C-23")
-def test_a_person_who_finds_no_order_has_it_created_again_at_the_same_carrier() -> None:
+def test_an_operator_who_finds_no_order_has_it_created_again_at_the_same_carrier() -> None:
     scenario = in_doubt("cervo", "borzo")
     scenario.miss_callback()
     scenario.new_events()
@@ -254,7 +254,7 @@ def test_a_person_who_finds_no_order_has_it_created_again_at_the_same_carrier() 
     assert scenario.new_events() == ["5 status_changed queued>created at cervo#2 [response]"]
 
 
-def test_there_is_nothing_to_resolve_without_a_doubt() -> None:
+def test_only_an_unknown_outcome_can_be_resolved() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book()
@@ -262,7 +262,7 @@ def test_there_is_nothing_to_resolve_without_a_doubt() -> None:
 
 
 @pytest.mark.trap("X-03")
-def test_a_create_taken_for_absent_that_shows_up_before_the_next_is_followed_instead() -> None:
+def test_a_never_created_attempt_that_appears_before_the_next_create_is_followed_instead() -> None:
     scenario = in_doubt("borzo")
     for _ in range(3):
         scenario.miss_lookup()
@@ -277,7 +277,7 @@ def test_a_create_taken_for_absent_that_shows_up_before_the_next_is_followed_ins
 
 
 @pytest.mark.trap("X-03")
-def test_a_create_taken_for_absent_that_shows_up_beside_the_next_is_surplus_and_told_once() -> None:
+def test_a_never_created_attempt_that_appears_beside_the_next_one_is_surplus_and_published_once() -> None:
     scenario = in_doubt("borzo")
     for _ in range(3):
         scenario.miss_lookup()
@@ -293,7 +293,7 @@ def test_a_create_taken_for_absent_that_shows_up_beside_the_next_is_surplus_and_
     assert scenario.next_step == (Step.CANCEL, 1)
 
 
-def test_the_late_answer_of_a_create_taken_for_absent_is_an_orphan_too() -> None:
+def test_the_late_answer_of_a_never_created_attempt_is_an_orphan_too() -> None:
     scenario = in_doubt("borzo")
     for _ in range(3):
         scenario.miss_lookup()
@@ -303,7 +303,7 @@ def test_the_late_answer_of_a_create_taken_for_absent_is_an_orphan_too() -> None
     assert scenario.state == ("created", Step.TRACK, "borzo")
 
 
-def test_a_wrong_reference_can_be_mended_until_the_carrier_shows_more() -> None:
+def test_a_wrong_reference_can_be_corrected_until_the_carrier_shows_more() -> None:
     scenario = left_to_a_person()
     scenario.resolve("99998")
     scenario.apply(
@@ -317,7 +317,7 @@ def test_a_wrong_reference_can_be_mended_until_the_carrier_shows_more() -> None:
     assert lifecycle.resolve_unknown_outcome(scenario.delivery, "99998", scenario.terms, scenario.now) is None
 
 
-def test_what_was_ruled_absent_and_is_there_after_all_is_followed_or_cancelled() -> None:
+def test_an_order_declared_absent_that_exists_is_followed_or_cancelled() -> None:
     scenario = left_to_a_person()
     scenario.resolve(None)
     scenario.resolve("99999")
@@ -332,7 +332,7 @@ def test_what_was_ruled_absent_and_is_there_after_all_is_followed_or_cancelled()
     assert wished.next_step == (Step.CANCEL, 1)
 
 
-def test_a_ruling_about_one_courier_does_not_forget_another() -> None:
+def test_resolving_an_outcome_keeps_the_attention_for_a_surplus_courier() -> None:
     scenario = left_to_a_person()
     asked = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
     scenario.delivery = replace(scenario.delivery, attention_reasons=asked)
@@ -350,7 +350,7 @@ def disputed(*carriers: str) -> DeliveryScenario:
 
 
 @pytest.mark.trap("B-31")
-def test_a_first_create_that_is_called_a_duplicate_asks_for_a_person_and_for_no_second_courier() -> None:
+def test_a_create_that_is_called_a_duplicate_asks_for_an_operator_and_no_second_courier() -> None:
     scenario = disputed("borzo", "cervo")
     assert scenario.new_events() == [
         "2 status_changed queued>submit_unknown at borzo#1 [response]",
@@ -362,7 +362,7 @@ def test_a_first_create_that_is_called_a_duplicate_asks_for_a_person_and_for_no_
 
 
 @pytest.mark.trap("B-31")
-def test_a_duplicate_that_a_person_finds_is_followed() -> None:
+def test_a_duplicate_that_an_operator_finds_is_followed() -> None:
     scenario = disputed("borzo", "cervo")
     scenario.resolve("1250032")
     assert (scenario.state, scenario.attempt.ref) == (("created", Step.TRACK, "borzo"), "1250032")
@@ -370,7 +370,7 @@ def test_a_duplicate_that_a_person_finds_is_followed() -> None:
 
 
 @pytest.mark.trap("B-31")
-def test_a_duplicate_of_which_a_person_says_that_it_is_another_order_goes_to_the_next_carrier() -> None:
+def test_a_duplicate_that_an_operator_declares_absent_goes_to_the_next_carrier() -> None:
     scenario = disputed("borzo", "cervo")
     scenario.new_events()
     scenario.resolve(None)
@@ -382,7 +382,7 @@ def test_a_duplicate_of_which_a_person_says_that_it_is_another_order_goes_to_the
 
 
 @pytest.mark.trap("B-31")
-def test_a_duplicate_is_not_called_cancelled_because_no_look_up_finds_it() -> None:
+def test_a_duplicate_that_no_look_up_finds_is_not_cancelled() -> None:
     scenario = disputed("borzo", "cervo")
     scenario.request_cancel()
     for _ in range(5):

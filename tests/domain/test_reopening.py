@@ -66,7 +66,7 @@ def tail(scenario: DeliveryScenario, saw: str | None = None) -> timedelta:
         ("borzo", True, [2 * HOUR]),
     ],
 )
-def test_what_has_ended_is_read_again_and_then_left_alone(
+def test_an_ended_attempt_is_read_again_and_then_left_alone(
     carrier: str, times: list[timedelta], end: str, saw: str | None, *, called: bool
 ) -> None:
     scenario = ended(carrier, end, called=called)
@@ -74,7 +74,7 @@ def test_what_has_ended_is_read_again_and_then_left_alone(
     assert (scenario.next_step, scenario.delivery.next_run_at, scenario.new_events()) == ((None, None), None, [])
 
 
-def test_what_no_carrier_takes_back_is_not_read_again() -> None:
+def test_an_end_that_no_carrier_takes_back_is_not_read_again() -> None:
     assert ended("cervo", "returned").next_step == (None, None)
     scenario = DeliveryScenario("cervo")
     scenario.place()
@@ -82,7 +82,7 @@ def test_what_no_carrier_takes_back_is_not_read_again() -> None:
     assert scenario.next_step == (None, None)
 
 
-def test_a_read_after_the_end_that_fails_is_made_again_until_it_is_no_use_any_more() -> None:
+def test_a_failed_follow_up_read_is_repeated_for_six_hours() -> None:
     scenario = ended("cervo", "delivered")
     reads = 0
     while scenario.next_step == (Step.TRACK, 1):
@@ -96,7 +96,7 @@ def test_a_read_after_the_end_that_fails_is_made_again_until_it_is_no_use_any_mo
     assert (reads, scenario.delivery.failures, scenario.new_events()) == (12, 0, [])
 
 
-def test_a_read_of_what_has_ended_keeps_the_next_courier_from_nothing() -> None:
+def test_a_failed_follow_up_read_does_not_delay_the_next_courier() -> None:
     scenario = ended("cervo", "cancelled", "deliverit")
     scenario.book()
     scenario.apply(
@@ -109,7 +109,7 @@ def test_a_read_of_what_has_ended_keeps_the_next_courier_from_nothing() -> None:
 
 @pytest.mark.parametrize("status", ["picked_up", "dropoff_arrived"])
 @pytest.mark.parametrize("cause", [Cause.POLL, Cause.CALLBACK])
-def test_a_cancelled_courier_who_is_seen_with_the_goods_is_followed_again_at_once(status: str, cause: Cause) -> None:
+def test_a_cancelled_courier_with_the_goods_is_followed_again_at_once(status: str, cause: Cause) -> None:
     scenario = ended("borzo")
     scenario.observe(observed(status, carrier_time=later(999)), cause=cause)
     assert scenario.new_events() == [
@@ -121,7 +121,7 @@ def test_a_cancelled_courier_who_is_seen_with_the_goods_is_followed_again_at_onc
     assert scenario.delivery.status == "delivered"
 
 
-def test_a_cancelled_courier_who_has_delivered_has_delivered() -> None:
+def test_a_cancelled_courier_can_deliver() -> None:
     scenario = ended("cervo")
     tail(scenario, "delivered")
     assert scenario.new_events() == [
@@ -131,13 +131,13 @@ def test_a_cancelled_courier_who_has_delivered_has_delivered() -> None:
     assert tail(scenario) == 10 * MINUTE
 
 
-def test_a_callback_without_a_time_raises_nobody_from_the_dead() -> None:
+def test_a_callback_without_a_time_reopens_nothing() -> None:
     scenario = ended("cervo")
     scenario.observe(observed("picked_up"), cause=Cause.CALLBACK)
     assert (scenario.new_events(), scenario.delivery.status) == ([], "cancelled")
 
 
-def test_a_cancelled_courier_who_is_seen_with_the_goods_beside_another_is_one_too_many() -> None:
+def test_a_cancelled_courier_with_the_goods_beside_another_courier_is_surplus() -> None:
     scenario = ended("cervo", "cancelled", "borzo")
     scenario.book()
     scenario.new_events()
@@ -154,7 +154,7 @@ def test_a_cancelled_courier_who_is_seen_with_the_goods_beside_another_is_one_to
 
 
 @pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
-def test_an_end_is_undone_by_two_reads_a_minute_apart(end: str) -> None:
+def test_two_reads_a_minute_apart_reopen_an_ended_delivery(end: str) -> None:
     scenario = ended("cervo", end)
     tail(scenario, "courier_assigned")
     assert scenario.new_events() == []
@@ -165,14 +165,14 @@ def test_an_end_is_undone_by_two_reads_a_minute_apart(end: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["delivered", "failed"])
-def test_two_reads_prove_that_it_goes_on_also_where_it_went_on_between_them(end: str) -> None:
+def test_two_reads_with_different_live_statuses_reopen_an_ended_delivery(end: str) -> None:
     scenario = ended("cervo", end)
     tail(scenario, "courier_assigned")
     assert tail(scenario, "picked_up") == 11 * MINUTE
     assert scenario.state == ("picked_up", Step.TRACK, "cervo")
 
 
-def test_an_end_is_not_undone_by_one_read_or_two_that_come_together() -> None:
+def test_one_read_or_several_at_once_reopen_nothing() -> None:
     scenario = ended("cervo", "delivered")
     tail(scenario, "created")
     for _ in range(5):
@@ -180,7 +180,7 @@ def test_an_end_is_not_undone_by_one_read_or_two_that_come_together() -> None:
     assert scenario.delivery.status == "delivered"
 
 
-def test_an_end_that_the_next_read_confirms_stands() -> None:
+def test_an_end_that_the_next_read_confirms_stays() -> None:
     scenario = ended("cervo", "delivered")
     tail(scenario, "created")
     tail(scenario, "delivered")
@@ -191,7 +191,7 @@ def test_an_end_that_the_next_read_confirms_stands() -> None:
 
 
 @pytest.mark.parametrize("saw", [None, "a word that nobody knows"])
-def test_a_second_read_that_tells_nothing_is_made_again_later_and_not_for_ever(saw: str | None) -> None:
+def test_a_confirming_read_that_shows_nothing_is_repeated_for_six_hours(saw: str | None) -> None:
     scenario = ended("cervo")
     tail(scenario, "courier_assigned")
     (first,) = scenario.delivery.attempts
@@ -207,7 +207,7 @@ def test_a_second_read_that_tells_nothing_is_made_again_later_and_not_for_ever(s
     assert (scenario.delivery.status, scenario.delivery.next_run_at) == ("cancelled", None)
 
 
-def test_callbacks_alone_undo_no_end() -> None:
+def test_callbacks_alone_reopen_nothing() -> None:
     scenario = ended("borzo", "delivered")
     for second in (0, 61, 122):
         scenario.wait(second)
@@ -215,7 +215,7 @@ def test_callbacks_alone_undo_no_end() -> None:
     assert (scenario.delivery.status, scenario.new_events()) == ("delivered", [])
 
 
-def test_what_carried_on_from_an_older_attempt_does_not_undo_what_another_courier_delivered() -> None:
+def test_an_older_attempt_that_goes_on_does_not_reopen_what_another_courier_delivered() -> None:
     scenario = ended("cervo", "cancelled", "borzo")
     scenario.book()
     scenario.poll("delivered")
@@ -228,14 +228,14 @@ def test_what_carried_on_from_an_older_attempt_does_not_undo_what_another_courie
     ]
 
 
-def test_a_hint_about_what_has_ended_hurries_its_next_read() -> None:
+def test_a_read_of_an_ended_attempt_can_be_scheduled_now() -> None:
     scenario = ended("cervo", "cancelled", "deliverit")
     scenario.book()
     scenario.apply(lifecycle.schedule_read_now(scenario.delivery, scenario.terms, scenario.now, 1))
     assert (scenario.next_step, scenario.delivery.next_run_at) == ((Step.TRACK, 1), scenario.now)
 
 
-def test_of_several_news_only_the_last_tells_whether_what_ended_lives() -> None:
+def test_only_the_last_of_several_observations_can_reopen() -> None:
     scenario = ended("cervo", "cancelled")
     scenario.observe(observed("picked_up"), observed("cancelled"))
     assert (scenario.delivery.status, scenario.new_events()) == ("cancelled", [])
@@ -252,7 +252,7 @@ def written_off(*carriers: str) -> DeliveryScenario:
     return scenario
 
 
-def test_a_create_that_was_written_off_is_looked_for_again() -> None:
+def test_a_never_created_attempt_is_looked_up_again() -> None:
     scenario = written_off("deliverit")
     since = scenario.delivery.attempts[0].ended_at
     assert since is not None
@@ -270,7 +270,7 @@ def test_a_create_that_was_written_off_is_looked_for_again() -> None:
 
 
 @pytest.mark.trap("X-03")
-def test_a_create_that_was_written_off_and_is_found_is_cancelled() -> None:
+def test_a_never_created_attempt_that_is_found_is_cancelled() -> None:
     scenario = written_off("deliverit")
     while scenario.next_step != (Step.RECONCILE, 1):
         scenario.wait_for_next_step()
@@ -282,14 +282,14 @@ def test_a_create_that_was_written_off_and_is_found_is_cancelled() -> None:
     assert scenario.next_step == (Step.CANCEL, 1)
 
 
-def test_a_create_that_answers_after_it_was_written_off_is_cancelled() -> None:
+def test_a_never_created_attempt_that_answers_is_cancelled() -> None:
     scenario = written_off("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-0")), attempt=1)
     assert scenario.next_step == (Step.CANCEL, 1)
     assert scenario.state == ("created", Step.TRACK, "borzo")
 
 
-def test_a_read_that_somebody_wished_for_does_not_stand_for_the_planned_one() -> None:
+def test_an_early_read_does_not_replace_the_planned_one() -> None:
     scenario = ended("borzo", "delivered", called=True)
     scenario.wait(60)
     scenario.apply(lifecycle.schedule_read_now(scenario.delivery, scenario.terms, scenario.now, 1))

@@ -30,7 +30,7 @@ def kept(scenario: DeliveryScenario) -> str | None:
     return lifecycle.retry_blocker(scenario.delivery, scenario.now)
 
 
-def test_a_rejected_delivery_is_queued_again_and_every_carrier_is_asked_anew() -> None:
+def test_a_rejected_delivery_is_queued_again_and_every_carrier_may_be_asked_again() -> None:
     scenario = turned_away("borzo", "cervo")
     scenario.wait(600)
     assert scenario.retry()
@@ -46,7 +46,7 @@ def test_a_rejected_delivery_is_queued_again_and_every_carrier_is_asked_anew() -
     assert (scenario.delivery.status, scenario.delivery.reason) == ("created", None)
 
 
-def test_those_who_refuse_again_are_not_asked_a_third_time() -> None:
+def test_a_carrier_that_refuses_again_is_not_asked_a_third_time() -> None:
     scenario = turned_away()
     scenario.retry()
     scenario.book(refused(Reason.CARRIER_CLOSED))
@@ -62,7 +62,7 @@ def test_those_who_refuse_again_are_not_asked_a_third_time() -> None:
         ("cancelled", {}),
     ],
 )
-def test_what_a_carrier_ended_before_the_pickup_can_be_tried_again(
+def test_a_delivery_that_its_carrier_ended_before_the_pickup_can_be_retried(
     created: Make, end: str, said: dict[str, str]
 ) -> None:
     scenario = created("borzo")
@@ -87,7 +87,7 @@ def _starved(scenario: DeliveryScenario) -> timedelta:
     return scenario.now - since
 
 
-def test_what_was_given_up_for_its_hour_gets_as_much_time_again() -> None:
+def test_a_delivery_rejected_for_its_deadline_gets_as_much_time_again() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     first = _starved(scenario)
@@ -97,7 +97,7 @@ def test_what_was_given_up_for_its_hour_gets_as_much_time_again() -> None:
     assert _starved(scenario) == schedule.GIVE_UP
 
 
-def test_what_waits_after_a_failure_is_due_at_once() -> None:
+def test_a_create_that_waits_after_a_failure_is_due_at_once() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(Unavailable("down", retry_after=300))
@@ -106,14 +106,14 @@ def test_what_waits_after_a_failure_is_due_at_once() -> None:
     assert (scenario.wait_for(Step.BOOK), scenario.new_events(), scenario.attempt.number) == (timedelta(), [], 1)
 
 
-def test_what_waits_for_a_carrier_to_be_set_is_looked_at_at_once() -> None:
+def test_a_delivery_without_a_configured_carrier_is_routed_at_once() -> None:
     scenario = DeliveryScenario("nobody")
     scenario.place()
     assert scenario.retry()
     assert (scenario.delivery.step, scenario.delivery.next_run_at) == (Step.ROUTE, scenario.now)
 
 
-def test_an_older_attempt_that_lives_after_all_is_followed_and_nobody_else_is_sent(created: Make) -> None:
+def test_an_older_attempt_that_goes_on_after_a_retry_is_followed_instead(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("failed"))
     scenario.retry()
@@ -122,7 +122,7 @@ def test_an_older_attempt_that_lives_after_all_is_followed_and_nobody_else_is_se
     assert not scenario.retry()
 
 
-def test_a_doubtful_create_after_a_retry_may_be_made_once_more_like_any_first_one() -> None:
+def test_an_unknown_outcome_after_a_retry_may_be_resubmitted_like_the_first_one() -> None:
     scenario = turned_away("borzo")
     scenario.retry()
     scenario.book(Uncertain("timed out"))
@@ -183,7 +183,7 @@ def _surplus(scenario: DeliveryScenario) -> None:
         (_delivered, "the delivery is delivered, and a courier has had the goods: call the carrier"),
     ],
 )
-def test_nothing_is_tried_again_beside_what_lives_or_is_done_and_it_is_said_what_to_do_instead(
+def test_a_retry_that_could_bring_a_second_courier_is_refused_with_advice(
     come_to: Callable[[DeliveryScenario], None], instead: str
 ) -> None:
     scenario = DeliveryScenario("borzo")
@@ -193,7 +193,7 @@ def test_nothing_is_tried_again_beside_what_lives_or_is_done_and_it_is_said_what
     assert (scenario.retry(), scenario.delivery, kept(scenario)) == (False, before, instead)
 
 
-def test_what_is_planned_for_later_keeps_its_time() -> None:
+def test_a_delivery_planned_for_later_cannot_be_retried() -> None:
     scenario = DeliveryScenario("borzo", deliver_at="2026-11-21T20:00:00Z")
     scenario.place()
     assert (scenario.retry(), kept(scenario)) == (
@@ -202,13 +202,13 @@ def test_what_is_planned_for_later_keeps_its_time() -> None:
     )
 
 
-def test_what_the_merchant_cancelled_at_the_carrier_itself_is_not_tried_again(created: Make) -> None:
+def test_a_delivery_that_the_merchant_cancelled_at_the_carrier_cannot_be_retried(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("cancelled", cancelled_by="merchant"))
     assert kept(scenario) == "a cancel was requested: place the order again under a new id"
 
 
-def test_what_was_mended_after_a_refusal_is_what_is_tried_again() -> None:
+def test_an_order_corrected_after_a_refusal_is_retried_as_corrected() -> None:
     scenario = turned_away("borzo")
     scenario.change_order(dropoff=scenario.delivery.order.dropoff.model_copy(update={"street": "Nørregade 22"}))
     assert (scenario.state, scenario.new_events()) == (("rejected", None, "borzo"), [])
@@ -216,7 +216,7 @@ def test_what_was_mended_after_a_refusal_is_what_is_tried_again() -> None:
     assert (scenario.state, scenario.delivery.order.dropoff.street) == (("queued", Step.BOOK, "borzo"), "Nørregade 22")
 
 
-def test_a_changed_order_is_what_is_tried_again(created: Make) -> None:
+def test_a_changed_order_is_retried_as_changed(created: Make) -> None:
     scenario = created("borzo")
     scenario.change_order(notes="ring twice")
     scenario.amend(Refused(Reason.UNKNOWN))
@@ -227,7 +227,7 @@ def test_a_changed_order_is_what_is_tried_again(created: Make) -> None:
     assert scenario.delivery.order != an_order()
 
 
-def test_what_is_tried_again_while_its_store_is_unknown_has_a_time_of_its_own_once_it_is_known() -> None:
+def test_a_retry_with_an_unknown_store_gets_its_own_dispatch_time_once_the_store_is_known() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.apply(lifecycle.accept_order(scenario.delivery, None, None, scenario.terms, scenario.now))
     while not scenario.delivery.final:
@@ -245,7 +245,7 @@ def test_what_is_tried_again_while_its_store_is_unknown_has_a_time_of_its_own_on
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
-def test_a_later_order_that_is_tried_again_keeps_its_lead_time() -> None:
+def test_a_retried_order_for_later_keeps_its_lead_time() -> None:
     scenario = DeliveryScenario("borzo", deliver_at=START + timedelta(hours=5))
     scenario.terms["borzo"] = replace(scenario.terms["borzo"], refuses=lambda *_: refused(Reason.UNSERVICEABLE))
     scenario.place()

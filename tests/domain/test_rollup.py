@@ -38,7 +38,7 @@ def test_a_failure_before_the_pickup_falls_back(created: Make) -> None:
     ]
 
 
-def test_nothing_of_the_former_courier_is_left_after_a_fallback(created: Make) -> None:
+def test_a_fallback_clears_the_last_courier(created: Make) -> None:
     scenario = created("borzo", "cervo")
     scenario.observe(observed("courier_assigned", tracking_url="https://x.org"))
     scenario.poll("cancelled")
@@ -47,7 +47,7 @@ def test_nothing_of_the_former_courier_is_left_after_a_fallback(created: Make) -
 
 
 @pytest.mark.parametrize(("end", "by"), [("cancelled", CancelledBy.UNKNOWN), ("failed", None)])
-def test_an_end_before_the_pickup_without_another_carrier_is_the_deliverys(
+def test_an_end_before_the_pickup_without_another_carrier_ends_the_delivery(
     created: Make, end: str, by: CancelledBy | None
 ) -> None:
     scenario = created("borzo")
@@ -61,7 +61,7 @@ def test_an_end_before_the_pickup_without_another_carrier_is_the_deliverys(
     assert scenario.state == (end, None, "borzo")
 
 
-def test_each_carrier_is_asked_once_and_the_last_refusal_is_the_deliverys() -> None:
+def test_each_carrier_is_asked_once_and_the_last_refusal_rejects_the_delivery() -> None:
     scenario = DeliveryScenario("deliverit", "borzo", "cervo")
     scenario.place()
     scenario.book(refused(Reason.CARRIER_CLOSED))
@@ -97,14 +97,14 @@ def test_an_end_with_the_goods_never_falls_back(created: Make, reached: str, end
     assert scenario.state == (end, None, "borzo")
 
 
-def test_goods_are_with_the_courier_also_when_on_hold(created: Make) -> None:
+def test_an_end_on_hold_with_the_goods_is_marked(created: Make) -> None:
     scenario = created("borzo", "cervo")
     scenario.poll("picked_up", "on_hold", "cancelled")
     assert (scenario.delivery.status, scenario.delivery.detail) == ("cancelled", "with_items")
 
 
 @pytest.mark.parametrize("by", [CancelledBy.MERCHANT, CancelledBy.CUSTOMER])
-def test_a_cancel_by_merchant_or_customer_ends_the_delivery_without_our_wish(created: Make, by: CancelledBy) -> None:
+def test_a_cancel_by_merchant_or_customer_ends_the_delivery_without_a_request(created: Make, by: CancelledBy) -> None:
     scenario = created("borzo", "cervo")
     scenario.observe(observed("cancelled", cancelled_by=by))
     assert scenario.new_events() == [
@@ -121,7 +121,7 @@ def test_a_cancel_by_the_merchant_with_the_goods_is_marked(created: Make) -> Non
 
 
 @pytest.mark.parametrize("by", ["merchant", "customer"])
-def test_a_cancel_that_was_wished_never_falls_back(created: Make, by: str) -> None:
+def test_a_requested_cancel_never_falls_back(created: Make, by: str) -> None:
     scenario = created("borzo", "cervo")
     scenario.request_cancel(cancelled_by=by)
     scenario.cancel()
@@ -135,7 +135,7 @@ def test_a_cancel_that_was_wished_never_falls_back(created: Make, by: str) -> No
 
 @pytest.mark.parametrize("end", ["delivered", "returned"])
 @pytest.mark.parametrize("reached", BEFORE_PICKUP + WITH_GOODS)
-def test_a_good_end_is_the_deliverys(created: Make, reached: str, end: str) -> None:
+def test_delivered_or_returned_ends_the_delivery(created: Make, reached: str, end: str) -> None:
     scenario = created("borzo", "cervo")
     scenario.poll(reached)
     scenario.new_events()

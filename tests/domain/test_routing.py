@@ -60,7 +60,7 @@ def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt(
     assert [each.carrier for each in scenario.delivery.attempts] == ["borzo"]
 
 
-def test_an_order_that_no_carrier_can_take_ends_at_once_and_tells_why() -> None:
+def test_an_order_that_no_carrier_can_take_is_rejected_at_once_with_the_reasons() -> None:
     scenario = DeliveryScenario("deliverit", "uber", "cervo")
     refuse(scenario, "deliverit")
     refuse(scenario, "cervo", why=CLOSED)
@@ -74,13 +74,13 @@ def test_an_order_that_no_carrier_can_take_ends_at_once_and_tells_why() -> None:
     assert (scenario.delivery.step, scenario.delivery.attention, scenario.delivery.attempts) == (None, None, ())
 
 
-def test_a_list_without_any_account_still_asks_for_a_person() -> None:
+def test_a_list_without_any_account_asks_for_an_operator() -> None:
     scenario = DeliveryScenario("uber", "glovo")
     scenario.place()
     assert (scenario.state, scenario.delivery.attention) == (("queued", Step.ROUTE, None), "no_configured_carrier")
 
 
-def test_an_account_that_comes_and_cannot_take_the_order_leaves_nobody_to_ask_for() -> None:
+def test_a_new_account_that_cannot_take_the_order_clears_the_attention() -> None:
     scenario = DeliveryScenario("borzo")
     terms = scenario.terms.pop("borzo")
     scenario.place()
@@ -91,7 +91,7 @@ def test_an_account_that_comes_and_cannot_take_the_order_leaves_nobody_to_ask_fo
     assert (scenario.state[0], scenario.delivery.attention_reasons) == ("rejected", ())
 
 
-def test_a_preorder_is_judged_by_the_time_at_which_its_carrier_is_asked_and_only_as_far_as_needed() -> None:
+def test_carriers_are_checked_in_order_for_the_dispatch_time_until_one_can_take_the_order() -> None:
     judged: list[tuple[str, datetime]] = []
 
     def noting(name: str, answer: Refused | None) -> Callable[[Order, Store, datetime], Refused | None]:
@@ -109,7 +109,7 @@ def test_a_preorder_is_judged_by_the_time_at_which_its_carrier_is_asked_and_only
     assert judged == [("deliverit", dispatch_at), ("borzo", dispatch_at)]
 
 
-def test_an_order_that_changes_while_it_waits_goes_to_a_carrier_that_can_take_it_now() -> None:
+def test_a_waiting_order_that_changes_goes_to_a_carrier_that_can_take_it_now() -> None:
     scenario = DeliveryScenario("deliverit", "borzo")
     only_prepaid(scenario, "deliverit")
     scenario.place()
@@ -118,7 +118,7 @@ def test_an_order_that_changes_while_it_waits_goes_to_a_carrier_that_can_take_it
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
-def test_an_order_that_changes_into_one_that_nobody_can_take_ends_and_what_was_never_sent_with_it() -> None:
+def test_a_waiting_order_that_no_carrier_can_take_any_more_is_rejected_with_its_unsent_attempt() -> None:
     scenario = DeliveryScenario("deliverit")
     only_prepaid(scenario, "deliverit")
     scenario.place()
@@ -128,7 +128,7 @@ def test_an_order_that_changes_into_one_that_nobody_can_take_ends_and_what_was_n
     assert [(each.state, each.reason) for each in scenario.delivery.attempts] == [("rejected", "unserviceable")]
 
 
-def test_a_fallback_passes_over_who_cannot_take_the_order() -> None:
+def test_a_fallback_passes_over_a_carrier_that_cannot_take_the_order() -> None:
     scenario = DeliveryScenario("deliverit", "borzo", "cervo")
     refuse(scenario, "borzo")
     scenario.place()
@@ -136,7 +136,7 @@ def test_a_fallback_passes_over_who_cannot_take_the_order() -> None:
     assert scenario.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_a_fallback_that_nobody_can_take_ends_as_the_last_attempt_did() -> None:
+def test_a_fallback_without_an_able_carrier_ends_like_the_last_attempt() -> None:
     scenario = DeliveryScenario("deliverit", "borzo")
     refuse(scenario, "borzo")
     scenario.place()
@@ -148,7 +148,7 @@ def test_a_fallback_that_nobody_can_take_ends_as_the_last_attempt_did() -> None:
     ]
 
 
-def test_an_order_that_was_cancelled_before_it_came_is_cancelled_whoever_could_take_it() -> None:
+def test_an_order_cancelled_before_it_came_is_cancelled_even_if_no_carrier_could_take_it() -> None:
     scenario = DeliveryScenario("deliverit")
     refuse(scenario, "deliverit")
     scenario.place(Cancellation(order_id="2011", cancelled_by="customer"))
@@ -158,7 +158,7 @@ def test_an_order_that_was_cancelled_before_it_came_is_cancelled_whoever_could_t
     ]
 
 
-def test_nobody_is_turned_away_before_the_shop_has_opened_the_gate() -> None:
+def test_no_order_is_rejected_behind_a_closed_gate() -> None:
     scenario = DeliveryScenario("deliverit")
     refuse(scenario, "deliverit", why=CLOSED)
     scenario.delivery = replace(scenario.delivery, gate=Gate.ACCEPTED)
@@ -174,7 +174,7 @@ def test_nobody_is_turned_away_before_the_shop_has_opened_the_gate() -> None:
 
 
 @pytest.mark.parametrize("error", [PAUSED, Unavailable("refused"), Throttled("too many", retry_after=3600)])
-def test_after_two_minutes_without_a_call_another_carrier_is_asked(error: CarrierError) -> None:
+def test_another_carrier_is_asked_after_two_minutes_without_a_call(error: CarrierError) -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     while scenario.delivery.carrier == "borzo":
@@ -198,7 +198,7 @@ def test_the_nearer_the_pickup_the_sooner_another_carrier_is_asked(to_pickup: in
     assert found == START + timedelta(seconds=seconds)
 
 
-def test_the_two_minutes_begin_when_it_is_first_found_out_not_when_nobody_tried() -> None:
+def test_the_two_minutes_begin_with_the_first_failed_call() -> None:
     scenario = DeliveryScenario("borzo", "cervo", ready_at=START + timedelta(hours=2))
     scenario.place()
     scenario.wait(1800)
@@ -207,7 +207,7 @@ def test_the_two_minutes_begin_when_it_is_first_found_out_not_when_nobody_tried(
     assert scenario.now == START + 32 * MINUTE
 
 
-def test_a_preorder_is_given_its_two_minutes_when_its_time_has_come() -> None:
+def test_the_two_minutes_of_a_preorder_begin_at_its_dispatch() -> None:
     scenario = DeliveryScenario("borzo", "cervo", deliver_at=START + timedelta(hours=5))
     scenario.place()
     while scenario.delivery.carrier == "borzo":
@@ -215,7 +215,7 @@ def test_a_preorder_is_given_its_two_minutes_when_its_time_has_come() -> None:
     assert scenario.now == START + timedelta(hours=4, minutes=32)
 
 
-def test_with_a_single_carrier_an_order_waits_as_it_did() -> None:
+def test_an_order_with_a_single_carrier_waits_for_it() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     cannot_call(scenario)
@@ -224,7 +224,7 @@ def test_with_a_single_carrier_an_order_waits_as_it_did() -> None:
     assert (scenario.delivery.carrier, [line for line in scenario.new_events() if "fallback" in line]) == ("borzo", [])
 
 
-def test_carriers_take_turns_and_none_loses_its_turn_sooner_than_that() -> None:
+def test_unavailable_carriers_take_turns_of_two_minutes() -> None:
     scenario = DeliveryScenario("borzo", "cervo", "deliverit", ready_at=START + timedelta(hours=2))
     refuse(scenario, "deliverit")
     scenario.place()
@@ -236,7 +236,7 @@ def test_carriers_take_turns_and_none_loses_its_turn_sooner_than_that() -> None:
     assert turns == [(name, START + 2 * MINUTE * turn) for turn, name in enumerate(["borzo", "cervo"] * 2 + ["borzo"])]
 
 
-def test_a_change_of_the_order_does_not_lead_back_to_who_could_not_be_called() -> None:
+def test_a_changed_order_does_not_return_to_the_unavailable_carrier() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     while scenario.delivery.carrier == "borzo":
@@ -245,7 +245,7 @@ def test_a_change_of_the_order_does_not_lead_back_to_who_could_not_be_called() -
     assert scenario.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_who_said_no_is_not_asked_again_because_the_next_cannot_be_called() -> None:
+def test_a_carrier_that_refused_is_not_asked_again_when_the_next_is_unavailable() -> None:
     scenario = DeliveryScenario("deliverit", "borzo")
     scenario.place()
     scenario.book(refused(Reason.CARRIER_CLOSED))
@@ -254,7 +254,7 @@ def test_who_said_no_is_not_asked_again_because_the_next_cannot_be_called() -> N
     assert scenario.delivery.carrier == "borzo"
 
 
-def test_what_was_never_sent_is_taken_up_again_only_when_its_carrier_is_asked_again() -> None:
+def test_an_unsent_attempt_is_used_again_when_its_carrier_is_asked_again() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     while scenario.delivery.carrier == "borzo":
@@ -274,7 +274,7 @@ def test_what_was_never_sent_is_taken_up_again_only_when_its_carrier_is_asked_ag
     assert len(scenario.delivery.attempts) == 2
 
 
-def test_a_courier_of_an_attempt_that_was_taken_up_again_is_followed_also_when_he_is_revived() -> None:
+def test_an_unsent_attempt_that_was_used_again_can_be_reopened() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     while scenario.delivery.carrier == "borzo":
@@ -288,7 +288,7 @@ def test_a_courier_of_an_attempt_that_was_taken_up_again_is_followed_also_when_h
     assert [each.split()[1:3] for each in scenario.new_events()] == [["reopened", "delivered>created"]]
 
 
-def test_a_create_in_doubt_keeps_every_other_carrier_out() -> None:
+def test_an_unknown_outcome_blocks_failover() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -300,7 +300,7 @@ def test_a_create_in_doubt_keeps_every_other_carrier_out() -> None:
     assert (scenario.delivery.status, scenario.delivery.carrier) == ("submit_unknown", "borzo")
 
 
-def test_a_courier_who_comes_is_followed_at_his_carrier_however_long_it_cannot_be_called(created: Make) -> None:
+def test_a_created_order_stays_at_its_carrier_however_long_the_carrier_is_unavailable(created: Make) -> None:
     scenario = created("borzo", "cervo")
     for _ in range(5):
         scenario.wait(600)

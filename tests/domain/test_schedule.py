@@ -62,7 +62,7 @@ CADENCES = {
 
 @pytest.mark.trap("C-61", "D-65", "B-87")
 @pytest.mark.parametrize("carrier", CADENCES)
-def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> None:
+def test_each_carrier_is_read_at_its_documented_cadence(carrier: str) -> None:
     terms = TERMS[carrier]
     assert CADENCES[carrier] == (
         interval(terms, "created", age=3600),
@@ -95,7 +95,7 @@ def test_a_ceiling_below_the_cadence_never_makes_reads_more_frequent() -> None:
 
 @pytest.mark.trap("D-65")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
-def test_the_looks_of_one_account_coincide(carrier: str) -> None:
+def test_the_reads_of_one_account_coincide(carrier: str) -> None:
     terms = TERMS[carrier]
     grid = timedelta(seconds=terms.poll_interval)
     looks = [look(terms, now=START + timedelta(seconds=second), key=str(second)) for second in range(600)]
@@ -114,7 +114,7 @@ def test_reads_that_start_late_keep_the_distance_of_the_interval(carrier: str, l
 
 
 @pytest.mark.parametrize("carrier", CADENCES)
-def test_the_next_look_is_always_in_the_future(carrier: str) -> None:
+def test_the_next_read_is_always_in_the_future(carrier: str) -> None:
     moments = [START + timedelta(seconds=7.3 * step) for step in range(100)]
     assert all(look(TERMS[carrier], now=moment, key=str(moment)) > moment for moment in moments)
 
@@ -167,12 +167,12 @@ def test_backoff_has_full_jitter_below_a_doubling_ceiling(failures: int, ceiling
     assert max(waits) > ceiling * 0.98
 
 
-def test_backoff_is_never_shorter_than_the_carrier_asked_for() -> None:
+def test_backoff_is_never_shorter_than_the_carrier_requests() -> None:
     assert schedule.backoff(1, "d", retry_after=120.0) == timedelta(seconds=120)
 
 
 @pytest.mark.parametrize("asked", [None, 0.0, -5.0])
-def test_backoff_without_a_usable_wish_is_its_own(asked: float | None) -> None:
+def test_backoff_ignores_a_useless_retry_after(asked: float | None) -> None:
     assert schedule.backoff(9, "d", retry_after=asked) == schedule.backoff(9, "d")
 
 

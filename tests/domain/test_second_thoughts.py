@@ -19,9 +19,7 @@ Make = Callable[[str], DeliveryScenario]
 
 @pytest.mark.trap("C-40")
 @pytest.mark.parametrize("errors", [[Unavailable("502")] * 9, [*[Unreadable("HTML")] * 4, *[Unavailable("502")] * 5]])
-def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
-    created: Make, errors: list[CarrierError]
-) -> None:
+def test_failed_reads_of_several_kinds_are_published_once(created: Make, errors: list[CarrierError]) -> None:
     scenario = created("cervo")
     for error in errors:
         scenario.wait_for(Step.TRACK)
@@ -32,7 +30,7 @@ def test_a_carrier_that_stays_silent_for_whatever_reason_is_told_once(
 
 
 @pytest.mark.trap("D-40")
-def test_a_refused_cancel_may_be_asked_again_for_money(created: Make) -> None:
+def test_a_refused_cancel_may_be_requested_again_at_a_charge(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.begin_call(Step.CANCEL)
@@ -47,14 +45,14 @@ def test_a_refused_cancel_may_be_asked_again_for_money(created: Make) -> None:
     assert scenario.delivery.cancel_request.allow_paid is True
 
 
-def test_a_cancel_that_is_under_way_is_not_asked_again(created: Make) -> None:
+def test_a_cancel_that_is_under_way_is_not_requested_again(created: Make) -> None:
     scenario = created("borzo")
     scenario.request_cancel()
     scenario.begin_call(Step.CANCEL)
     assert not scenario.request_cancel(allow_paid=True)
 
 
-def test_progress_at_the_carrier_does_not_answer_what_the_platform_contradicted(created: Make) -> None:
+def test_progress_at_the_carrier_keeps_the_attention_for_a_contradicting_message(created: Make) -> None:
     scenario = created("borzo")
     other = an_order(notes="ring twice")
     scenario.apply(lifecycle.apply_order_message(scenario.delivery, other, "other", scenario.terms, scenario.now))
@@ -63,7 +61,7 @@ def test_progress_at_the_carrier_does_not_answer_what_the_platform_contradicted(
 
 
 @pytest.mark.trap("C-24")
-def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_it() -> None:
+def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_accepts_it() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.begin_booking()
@@ -85,7 +83,7 @@ def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_takes_i
 
 
 @pytest.mark.trap("C-24")
-def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
+def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
     scenario = DeliveryScenario("cervo", "borzo")
     scenario.place()
     scenario.book(Booked(observed("created")))
@@ -97,7 +95,7 @@ def test_nobody_looks_for_the_reference_of_an_order_that_is_gone() -> None:
 
 
 @pytest.mark.trap("C-24")
-def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on_the_road() -> None:
+def test_the_attention_for_a_missing_reference_ends_with_an_order_whose_goods_are_with_the_courier() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book(Booked(observed("created")))
@@ -111,7 +109,7 @@ def test_nobody_looks_for_the_reference_of_an_order_that_ended_with_the_goods_on
 
 @pytest.mark.trap("B-87")
 @pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
-def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds: float) -> None:
+def test_a_courier_without_callbacks_for_ten_minutes_is_read_more_often(quiet: float, seconds: float) -> None:
     codec = Borzo(BorzoAccount(name="borzo", kind="borzo", token="t", callback_secret="s"), {})
     looked = schedule.next_read(
         codec.capabilities.cadence,
@@ -128,7 +126,7 @@ def test_a_courier_of_whom_no_callback_tells_is_looked_for(quiet: float, seconds
 
 
 @pytest.mark.trap("D-60", "B-60")
-def test_two_look_ups_that_overlap_count_once() -> None:
+def test_overlapping_look_ups_count_once() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -141,7 +139,7 @@ def test_two_look_ups_that_overlap_count_once() -> None:
 
 
 @pytest.mark.trap("D-60", "B-60")
-def test_look_ups_that_are_late_still_keep_their_distance() -> None:
+def test_late_look_ups_keep_their_distance() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -150,13 +148,13 @@ def test_look_ups_that_are_late_still_keep_their_distance() -> None:
 
 
 @pytest.mark.parametrize("amount", ["1e9999999999", "-1e3000000", "10000000"])
-def test_an_amount_that_nobody_can_owe_is_not_told(created: Make, amount: str) -> None:
+def test_an_implausible_price_is_not_published(created: Make, amount: str) -> None:
     scenario = created("borzo")
     scenario.observe(observed("courier_assigned", price=Price(Decimal(amount), "BRL")))
     assert (scenario.delivery.status, scenario.delivery.price) == ("courier_assigned", None)
 
 
-def test_a_carrier_that_invents_ever_new_words_is_told_of_only_so_often(created: Make) -> None:
+def test_a_limited_number_of_unknown_words_is_published(created: Make) -> None:
     scenario = created("cervo")
     for number in range(100):
         scenario.observe(observed(None, code=str(number)))

@@ -23,7 +23,7 @@ def explain(scenario: DeliveryScenario, words: dict[str, DeliveryStatus], carrie
 
 
 @pytest.mark.trap("C-32", "B-70")
-def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> None:
+def test_a_mapped_word_has_its_status_on_weak_evidence() -> None:
     seen = (observed(None, "6"), observed(None, "7"), observed("created", "1"), observed(None).__class__(None, None))
     six = lifecycle.apply_mappings(seen, DELIVERED | {"order:1": DeliveryStatus.FAILED})
     assert six[1:] == seen[1:]
@@ -36,7 +36,7 @@ def test_an_explained_word_is_the_status_that_it_means_on_weak_evidence() -> Non
 
 
 @pytest.mark.trap("C-32")
-def test_the_last_word_that_nobody_knew_is_kept_until_a_known_one_comes(created: Make) -> None:
+def test_the_last_unknown_word_is_kept_until_a_known_one_comes(created: Make) -> None:
     scenario = created("cervo")
     scenario.observe(observed(None, "6", carrier_time=START))
     assert scenario.attempt.unmapped_status == UnmappedStatus(entity="order", code="6", carrier_time=START)
@@ -45,7 +45,7 @@ def test_the_last_word_that_nobody_knew_is_kept_until_a_known_one_comes(created:
 
 
 @pytest.mark.trap("C-32")
-def test_a_word_that_is_explained_later_is_read_again_and_may_end_the_delivery(created: Make) -> None:
+def test_a_word_that_is_mapped_later_is_applied_again_and_may_end_the_delivery(created: Make) -> None:
     scenario = created("cervo")
     scenario.poll("picked_up")
     scenario.observe(observed(None, "6"))
@@ -56,14 +56,14 @@ def test_a_word_that_is_explained_later_is_read_again_and_may_end_the_delivery(c
     assert (scenario.attempt.unmapped_status, scenario.state) == (None, ("delivered", None, "cervo"))
 
 
-def test_an_explanation_of_another_word_or_of_anothers_changes_nothing(created: Make) -> None:
+def test_a_mapping_of_another_word_or_account_changes_nothing(created: Make) -> None:
     scenario = created("cervo")
     scenario.observe(observed(None, "6"))
     assert not explain(scenario, {"order:7": DeliveryStatus.DELIVERED})
     assert not explain(scenario, DELIVERED, "borzo")
 
 
-def test_an_explained_word_obeys_the_transitions(created: Make) -> None:
+def test_a_mapped_word_obeys_the_transitions(created: Make) -> None:
     scenario = created("cervo")
     scenario.poll("picked_up")
     scenario.observe(observed(None, "6"))
@@ -73,7 +73,7 @@ def test_an_explained_word_obeys_the_transitions(created: Make) -> None:
     assert scenario.delivery.status == "picked_up"
 
 
-def test_a_courier_too_many_is_read_again_too(created: Make) -> None:
+def test_a_mapping_applies_to_a_surplus_courier_too(created: Make) -> None:
     scenario = created("borzo")
     scenario.apply(
         lifecycle.record_duplicates(
@@ -86,7 +86,7 @@ def test_a_courier_too_many_is_read_again_too(created: Make) -> None:
     assert [each.state for each in scenario.delivery.attempts] == ["created", "cancelled"]
 
 
-def test_what_has_ended_and_is_read_once_more_may_be_revived_by_what_it_means(created: Make) -> None:
+def test_a_mapped_word_may_reopen_an_ended_attempt(created: Make) -> None:
     scenario = created("cervo")
     scenario.poll("cancelled")
     scenario.wait(600)
@@ -97,14 +97,14 @@ def test_what_has_ended_and_is_read_once_more_may_be_revived_by_what_it_means(cr
     assert scenario.state == ("picked_up", Step.TRACK, "cervo")
 
 
-def test_a_word_that_ends_with_somebody_elses_cancel_lets_the_next_carrier_be_asked(created: Make) -> None:
+def test_a_word_mapped_to_cancelled_falls_back(created: Make) -> None:
     scenario = created("cervo", "borzo")
     scenario.observe(observed(None, "8"))
     explain(scenario, {"order:8": DeliveryStatus.CANCELLED})
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
-def test_a_word_of_several_lines_is_one_word_and_is_told_once(created: Make) -> None:
+def test_a_word_of_several_lines_is_published_once_as_one_line(created: Make) -> None:
     scenario = created("cervo")
     for _ in range(3):
         scenario.wait(timedelta(minutes=1).total_seconds())
@@ -114,7 +114,7 @@ def test_a_word_of_several_lines_is_one_word_and_is_told_once(created: Make) -> 
     assert explain(scenario, {"order:gone away\ufffd": DeliveryStatus.FAILED})
 
 
-def test_a_person_cannot_call_delivered_what_was_on_its_way_back(created: Make) -> None:  # I12
+def test_a_mapping_cannot_make_a_returning_order_delivered(created: Make) -> None:  # I12
     scenario = created("borzo")
     scenario.poll("picked_up", "returning")
     scenario.observe(observed(None, "completed"))
@@ -125,7 +125,7 @@ def test_a_person_cannot_call_delivered_what_was_on_its_way_back(created: Make) 
     assert scenario.delivery.status == "returned"
 
 
-def test_a_word_of_before_its_end_revives_nobody() -> None:
+def test_a_word_from_before_the_end_reopens_nothing() -> None:
     scenario = DeliveryScenario("deliverit", "borzo")
     scenario.place()
     scenario.book_with_offer(40)

@@ -60,7 +60,7 @@ def read(scenario: DeliveryScenario, saw: str | None) -> float:
 
 
 @pytest.mark.trap("D-60", "B-60")
-def test_a_second_order_with_our_tag_is_told_and_cancelled(doubled: DeliveryScenario) -> None:
+def test_a_second_order_with_our_reference_is_published_and_cancelled(doubled: DeliveryScenario) -> None:
     assert doubled.new_events() == ["3 conflict queued>created 'duplicate' at borzo#2 [reconcile]"]
     cancel(doubled)
     read(doubled, "cancelled")
@@ -68,27 +68,27 @@ def test_a_second_order_with_our_tag_is_told_and_cancelled(doubled: DeliveryScen
     assert (doubled.state, doubled.delivery.attention) == (("created", Step.TRACK, "borzo"), None)
 
 
-def test_a_second_order_is_taken_in_once(doubled: DeliveryScenario) -> None:
+def test_a_second_order_is_recorded_once(doubled: DeliveryScenario) -> None:
     two(doubled, "R-2", "R-1")
     two(doubled, "R-2")
     assert [(each.ref, each.surplus) for each in doubled.delivery.attempts] == [("R-1", False), ("R-2", True)]
     assert len(doubled.new_events()) == 1
 
 
-def test_the_id_of_what_we_never_made_follows_from_the_carriers_own_and_fits_into_a_tag() -> None:
+def test_the_id_of_a_duplicate_follows_from_the_carriers_id_and_fits_into_a_reference() -> None:
     known = [duplicate_id("borzo", str(each)) for each in range(1000)]
     assert len(set(known)) == 1000
     assert all(0 <= each < 2**53 for each in known)
     assert duplicate_id("cervo", "1") != known[1]
 
 
-def test_the_courier_too_many_never_describes_the_delivery(doubled: DeliveryScenario) -> None:
+def test_a_surplus_courier_never_describes_the_delivery(doubled: DeliveryScenario) -> None:
     doubled.observe(observed("pickup_arrived", tracking_url="https://x.org"), attempt=surplus(doubled).id)
     assert (doubled.state, doubled.delivery.tracking_url) == (("created", Step.TRACK, "borzo"), None)
     assert surplus(doubled).state == "pickup_arrived"
 
 
-def test_a_cancel_that_is_refused_is_left_to_a_person_and_watched(doubled: DeliveryScenario) -> None:
+def test_a_surplus_courier_whose_cancel_is_refused_asks_for_an_operator_and_is_read(doubled: DeliveryScenario) -> None:
     doubled.new_events()
     cancel(doubled, refused(Reason.UNKNOWN, "too late"))
     assert doubled.new_events() == ["4 attention_required queued>created 'surplus_courier' at borzo#2 [response]"]
@@ -97,7 +97,7 @@ def test_a_cancel_that_is_refused_is_left_to_a_person_and_watched(doubled: Deliv
     assert (surplus(doubled).live, doubled.delivery.attention) == (False, None)
 
 
-def test_a_cancel_that_no_read_confirms_is_left_to_a_person(doubled: DeliveryScenario) -> None:
+def test_a_surplus_courier_whose_cancel_is_unconfirmed_asks_for_an_operator(doubled: DeliveryScenario) -> None:
     doubled.new_events()
     cancel(doubled)
     asked = doubled.now
@@ -107,7 +107,7 @@ def test_a_cancel_that_no_read_confirms_is_left_to_a_person(doubled: DeliverySce
     assert surplus(doubled).cancel_requested_at == asked
 
 
-def test_a_cancel_that_was_not_sent_is_tried_again_soon_and_the_other_courier_is_followed(
+def test_a_surplus_courier_whose_cancel_was_not_sent_backs_off_on_its_own(
     doubled: DeliveryScenario,
 ) -> None:
     for _ in range(3):
@@ -116,7 +116,7 @@ def test_a_cancel_that_was_not_sent_is_tried_again_soon_and_the_other_courier_is
     assert surplus(doubled).wait_until == doubled.now + timedelta(seconds=30)
 
 
-def test_a_courier_too_many_whose_carrier_cannot_be_reached_is_left_to_a_person_within_minutes(
+def test_a_surplus_courier_of_an_unavailable_carrier_asks_for_an_operator_after_five_minutes(
     doubled: DeliveryScenario,
 ) -> None:
     doubled.new_events()
@@ -132,7 +132,7 @@ def test_a_courier_too_many_whose_carrier_cannot_be_reached_is_left_to_a_person_
 
 
 @pytest.mark.parametrize("late", ["answer", "look-up"])
-def test_late_news_of_the_courier_too_many_does_not_put_it_in_the_place_of_the_one_that_is_followed(
+def test_late_news_with_a_surplus_couriers_id_does_not_replace_the_active_attempt(
     doubled: DeliveryScenario, late: str
 ) -> None:
     seen = observed("courier_assigned", ref="R-2")
@@ -147,7 +147,9 @@ def test_late_news_of_the_courier_too_many_does_not_put_it_in_the_place_of_the_o
     ]
 
 
-def test_a_cancel_in_doubt_is_asked_again_only_after_a_read(doubled: DeliveryScenario) -> None:
+def test_a_surplus_couriers_cancel_with_an_unknown_outcome_is_repeated_only_after_a_read(
+    doubled: DeliveryScenario,
+) -> None:
     cancel(doubled, Uncertain("no answer"))
     read(doubled, None)
     assert doubled.next_step[0] is Step.TRACK
@@ -156,14 +158,14 @@ def test_a_cancel_in_doubt_is_asked_again_only_after_a_read(doubled: DeliverySce
     assert (surplus(doubled).cancel_requests, surplus(doubled).cancel_accepted) == (2, True)
 
 
-def test_a_courier_too_many_who_has_the_goods_is_not_cancelled(doubled: DeliveryScenario) -> None:
+def test_a_surplus_courier_with_the_goods_is_not_cancelled(doubled: DeliveryScenario) -> None:
     doubled.new_events()
     doubled.observe(observed("picked_up"), attempt=surplus(doubled).id)
     assert doubled.new_events() == ["4 attention_required queued>created 'surplus_courier' at borzo#2 [poll]"]
     assert doubled.next_step != (Step.CANCEL, 2)
 
 
-def test_a_delivery_that_is_over_goes_on_until_its_courier_too_many_is_gone(doubled: DeliveryScenario) -> None:
+def test_a_final_delivery_has_steps_until_its_surplus_courier_is_gone(doubled: DeliveryScenario) -> None:
     doubled.observe(observed("delivered"), attempt=1)
     assert doubled.state == ("delivered", None, "borzo")
     cancel(doubled)
@@ -172,7 +174,7 @@ def test_a_delivery_that_is_over_goes_on_until_its_courier_too_many_is_gone(doub
     assert doubled.next_step == (Step.TRACK, 1)
 
 
-def test_a_courier_too_many_of_whom_nothing_is_heard_for_a_day_is_left_to_the_person() -> None:
+def test_a_surplus_courier_without_news_is_read_for_a_day() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book()
@@ -189,7 +191,7 @@ def test_a_courier_too_many_of_whom_nothing_is_heard_for_a_day_is_left_to_the_pe
     assert (reads, scenario.delivery.attention) == (144 + 2, "surplus_courier")
 
 
-def test_a_carrier_where_one_is_too_many_is_not_asked_again(created: Make) -> None:
+def test_a_carrier_with_a_surplus_courier_is_not_asked_again(created: Make) -> None:
     scenario = created("borzo", "cervo")
     scenario.poll("cancelled")
     scenario.book()
@@ -198,7 +200,7 @@ def test_a_carrier_where_one_is_too_many_is_not_asked_again(created: Make) -> No
     assert (scenario.delivery.status, scenario.delivery.final) == ("cancelled", True)
 
 
-def test_a_courier_too_many_whose_account_left_the_settings_keeps_nothing_open(doubled: DeliveryScenario) -> None:
+def test_a_surplus_courier_whose_account_left_the_settings_has_no_more_steps(doubled: DeliveryScenario) -> None:
     doubled.terms = {"cervo": doubled.terms["cervo"]}
     doubled.apply(lifecycle.postpone(doubled.delivery, Unavailable("no account"), doubled.terms, doubled.now))
     assert doubled.delivery.attention == "surplus_courier"
