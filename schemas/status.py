@@ -180,7 +180,7 @@ class AttentionReason(StrEnum):
     OFFER_WAITS = "offer_waits"
     """The carrier offers a pickup time outside the account's limit."""
     ORDER_CHANGED_AFTER_DISPATCH = "order_changed_after_dispatch"
-    """The carrier has the order as it was before a change and cannot be told by us."""
+    """The carrier has the order as it was before a change, and cannot amend it."""
     ORDER_CHANGED_WITHOUT_REVISION = "order_changed_without_revision"
     """A message has other content under the same revision; it was not applied."""
 

@@ -1,6 +1,6 @@
 """A delivery's scenario, lived by hand: every change is checked against the invariants before it is taken.
 
-The clock stands still until a test moves it, and the carriers' terms are those of their real codecs.
+The clock does not move until a test moves it, and the carriers' terms are those of their real codecs.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Nothing waits for ever: what should have happened is told on time, and what nobody comes for is given up."""
+"""Alarms for what should have happened by now, and the rejection of orders that no courier comes for."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,8 +17,8 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 DOWN = Unavailable("down", retry_after=3600)
 
 
-def told(scenario: DeliveryScenario) -> list[tuple[float, str]]:
-    """Give each person asked for and each end, with the minutes since the start."""
+def alarms_given(scenario: DeliveryScenario) -> list[tuple[float, str]]:
+    """Return each attention reason and each dispatch failure or stall, with the minutes since the start."""
     return [
         ((event.at - START) / MINUTE, event.data.reason_text or event.type.value)
         for event in scenario.events
@@ -26,17 +26,17 @@ def told(scenario: DeliveryScenario) -> list[tuple[float, str]]:
     ]
 
 
-def live_on(scenario: DeliveryScenario, until: timedelta, hold: Callable[[DeliveryScenario], object]) -> None:
-    """Do what is due: alarms as they are, all else as `hold` says."""
+def run_until(scenario: DeliveryScenario, until: timedelta, do: Callable[[DeliveryScenario], object]) -> None:
+    """Do what is due: alarms are given, and every other step is `do`."""
     while scenario.delivery.next_run_at is not None and scenario.delivery.next_run_at < START + until:
         if scenario.delivery.step is Step.ALARM:
             scenario.fire_alarms()
         else:
-            hold(scenario)
+            do(scenario)
 
 
-def polled(status: str) -> Callable[[DeliveryScenario], None]:
-    """Read the same status whenever a read is due."""
+def poll_as(status: str) -> Callable[[DeliveryScenario], None]:
+    """Return a step that reads this status."""
 
     def poll(scenario: DeliveryScenario) -> None:
         scenario.wait_for(Step.TRACK)
@@ -60,8 +60,8 @@ def test_an_order_without_a_courier_asks_for_an_operator_before_its_pickup(
 ) -> None:
     scenario = DeliveryScenario("borzo", **order)
     scenario.place()
-    live_on(scenario, 2 * HOUR, lambda it: it.book(DOWN))
-    assert told(scenario) == [(minutes, "not_dispatched_in_time")]
+    run_until(scenario, 2 * HOUR, lambda it: it.book(DOWN))
+    assert alarms_given(scenario) == [(minutes, "not_dispatched_in_time")]
     scenario.book()
     assert scenario.delivery.attention is None
 
@@ -82,7 +82,7 @@ def test_an_offer_that_cannot_be_accepted_in_time_asks_for_an_operator() -> None
     scenario.book_with_offer(2)
     scenario.confirm(DOWN)
     scenario.fire_alarms()
-    assert told(scenario) == [(10, "not_dispatched_in_time")]
+    assert alarms_given(scenario) == [(10, "not_dispatched_in_time")]
 
 
 def test_an_unknown_outcome_asks_for_an_operator_before_the_pickup_even_while_it_is_looked_up() -> None:
@@ -95,11 +95,9 @@ def test_an_unknown_outcome_asks_for_an_operator_before_the_pickup_even_while_it
         it.wait_for(Step.RECONCILE)
         it.apply(lifecycle.record_read_failure(it.delivery, it.attempt.id, missed, it.terms, it.now))
 
-    live_on(scenario, HOUR, look)
-    assert told(scenario) == [(10, "outcome_unknown")]
-    assert (
-        lifecycle.resolve_attention(scenario.delivery, scenario.terms, scenario.now) is None
-    )  # a doubt is settled, not attended
+    run_until(scenario, HOUR, look)
+    assert alarms_given(scenario) == [(10, "outcome_unknown")]
+    assert lifecycle.resolve_attention(scenario.delivery, scenario.terms, scenario.now) is None
     scenario.observe(observed("created", ref="R-1"), cause=Cause.RECONCILE)
     assert scenario.delivery.attention is None
 
@@ -114,7 +112,7 @@ def test_proof_of_absence_clears_the_attention_for_an_unknown_outcome() -> None:
         lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, missed, scenario.terms, scenario.now)
     )
     scenario.fire_alarms()
-    assert told(scenario) == [(3, "outcome_unknown")]
+    assert alarms_given(scenario) == [(3, "outcome_unknown")]
     for _ in range(3):
         scenario.miss_lookup()
     assert scenario.state == ("queued", Step.BOOK, "borzo")
@@ -125,8 +123,8 @@ def test_an_order_without_a_courier_is_rejected_three_hours_after_its_pickup() -
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(DOWN)
-    live_on(scenario, 30 * HOUR, lambda it: it.book(DOWN))
-    assert told(scenario) == [(10, "not_dispatched_in_time"), (195, "delivery.dispatch_failed")]
+    run_until(scenario, 30 * HOUR, lambda it: it.book(DOWN))
+    assert alarms_given(scenario) == [(10, "not_dispatched_in_time"), (195, "delivery.dispatch_failed")]
     assert (scenario.state, scenario.delivery.reason) == (("rejected", None, "borzo"), "deadline_passed")
     assert [(each.state, each.reason, each.live) for each in scenario.delivery.attempts] == [
         ("rejected", "deadline_passed", False)
@@ -137,8 +135,8 @@ def test_an_order_without_a_courier_is_rejected_three_hours_after_its_pickup() -
 def test_an_order_of_an_unknown_store_is_rejected_after_three_hours_too() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.apply(lifecycle.accept_order(scenario.delivery, None, None, scenario.terms, scenario.now))
-    live_on(scenario, 30 * HOUR, route_nowhere)
-    assert told(scenario) == [(0, "unknown_store"), (180, "delivery.dispatch_failed")]
+    run_until(scenario, 30 * HOUR, route_nowhere)
+    assert alarms_given(scenario) == [(0, "unknown_store"), (180, "delivery.dispatch_failed")]
     assert scenario.delivery.status == "rejected"
 
 
@@ -146,12 +144,14 @@ def test_an_order_that_loses_its_courier_long_after_its_pickup_is_rejected_when_
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
-    live_on(scenario, 25 * HOUR, lambda it: it.miss_callback())
+    run_until(scenario, 25 * HOUR, lambda it: it.miss_callback())
     scenario.resolve(None)
     scenario.book(DOWN)
     resolved = round((scenario.now - START) / MINUTE)
-    live_on(scenario, 50 * HOUR, lambda it: it.book(DOWN))
-    assert [(round(minutes), word) for minutes, word in told(scenario)[2:]] == [(resolved, "delivery.dispatch_failed")]
+    run_until(scenario, 50 * HOUR, lambda it: it.book(DOWN))
+    assert [(round(minutes), word) for minutes, word in alarms_given(scenario)[2:]] == [
+        (resolved, "delivery.dispatch_failed")
+    ]
     assert (scenario.delivery.status, scenario.delivery.reason) == ("rejected", "deadline_passed")
 
 
@@ -164,8 +164,8 @@ def test_an_unknown_outcome_is_never_rejected_by_an_alarm() -> None:
     scenario = DeliveryScenario("cervo")
     scenario.place()
     scenario.book(Uncertain("no answer"))
-    live_on(scenario, 30 * HOUR, lambda it: it.miss_callback())
-    assert told(scenario) == [(3.75, "outcome_unknown"), (24 * 60, "still_open_after_a_day")]
+    run_until(scenario, 30 * HOUR, lambda it: it.miss_callback())
+    assert alarms_given(scenario) == [(3.75, "outcome_unknown"), (24 * 60, "still_open_after_a_day")]
     assert scenario.delivery.status == "submit_unknown"
 
 
@@ -174,19 +174,19 @@ def test_goods_that_do_not_move_are_published_once(created: Make) -> None:
     scenario = created("borzo")
     scenario.wait(600)
     scenario.poll("picked_up")
-    live_on(scenario, 12 * HOUR, polled("picked_up"))
-    assert told(scenario) == [(190, "delivery.stalled")]
+    run_until(scenario, 12 * HOUR, poll_as("picked_up"))
+    assert alarms_given(scenario) == [(190, "delivery.stalled")]
     scenario.poll("dropoff_enroute")
     since = (scenario.now - START) / MINUTE
-    live_on(scenario, 20 * HOUR, polled("dropoff_enroute"))
-    assert told(scenario)[1:] == [(since + 180, "delivery.stalled")]
+    run_until(scenario, 20 * HOUR, poll_as("dropoff_enroute"))
+    assert alarms_given(scenario)[1:] == [(since + 180, "delivery.stalled")]
 
 
 @pytest.mark.trap("C-61")
 def test_a_delivery_that_is_open_after_a_day_asks_for_an_operator_and_keeps_its_status(created: Make) -> None:
     scenario = created("borzo")
-    live_on(scenario, 60 * HOUR, polled("created"))
-    assert told(scenario) == [(24 * 60, "still_open_after_a_day")]
+    run_until(scenario, 60 * HOUR, poll_as("created"))
+    assert alarms_given(scenario) == [(24 * 60, "still_open_after_a_day")]
     assert scenario.delivery.status == "created"
 
 

@@ -1,4 +1,4 @@
-"""Changes of an order that a carrier has already: carried there, asked for again after a read, or left to a person."""
+"""Changes of an order that a carrier already has: amended there, sent again after a read, or left to an operator."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,14 +21,14 @@ REFUSED = Refused(Reason.UNKNOWN, "order_cannot_be_edited")
 
 
 def changed(made: Make, *carriers: str, notes: str = "ring twice") -> DeliveryScenario:
-    """Live until a carrier has an order that the platform has just changed."""
+    """Return a scenario in which a carrier has an order that has just changed."""
     scenario = made(*(carriers or ("borzo",)))
     scenario.change_order(notes=notes)
     return scenario
 
 
-def knows(scenario: DeliveryScenario) -> bool:
-    """Tell whether the carrier knows the order as it is now."""
+def is_amended(scenario: DeliveryScenario) -> bool:
+    """Return whether the carrier has the order as it is now."""
     return scenario.attempt.sent_fingerprint == scenario.delivery.fingerprint
 
 
@@ -37,7 +37,7 @@ def test_a_changed_order_is_published_and_amended_at_once(created: Make) -> None
     assert scenario.new_events() == ["3 updated queued>created at borzo#1 [message]"]
     assert scenario.wait_for(Step.AMEND) == timedelta()
     scenario.amend()
-    assert (knows(scenario), scenario.new_events(), scenario.state) == (True, [], ("created", Step.TRACK, "borzo"))
+    assert (is_amended(scenario), scenario.new_events(), scenario.state) == (True, [], ("created", Step.TRACK, "borzo"))
 
 
 def test_the_answer_to_an_amendment_is_applied_as_an_observation(created: Make) -> None:
@@ -57,7 +57,7 @@ def test_a_change_during_an_amendment_is_amended_after_it(created: Make) -> None
     scenario.apply(
         lifecycle.apply_amend_outcome(scenario.delivery, scenario.attempt.id, None, scenario.terms, scenario.now)
     )
-    assert (scenario.attempt.sent_fingerprint, knows(scenario)) == (first, False)
+    assert (scenario.attempt.sent_fingerprint, is_amended(scenario)) == (first, False)
     assert scenario.wait_for(Step.AMEND) == timedelta()
 
 
@@ -69,18 +69,18 @@ def test_a_change_reverted_during_its_amendment_is_reverted_at_the_carrier_too(c
     scenario.wait_for(Step.TRACK)
     scenario.poll("created")
     scenario.amend()
-    assert knows(scenario)
+    assert is_amended(scenario)
 
 
-@pytest.mark.parametrize("told", ["submitting", "submit_unknown", "offered"])
-def test_a_change_waits_until_the_outcome_of_the_create_is_known(told: str) -> None:
+@pytest.mark.parametrize("outcome", ["submitting", "submit_unknown", "offered"])
+def test_a_change_waits_until_the_outcome_of_the_create_is_known(outcome: str) -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
-    if told == "offered":
+    if outcome == "offered":
         scenario.book_with_offer(60)
     else:
         scenario.begin_booking()
-    if told == "submit_unknown":
+    if outcome == "submit_unknown":
         scenario.answer_create(Uncertain("timed out"))
     scenario.change_order(notes="ring twice")
     assert scenario.state[1] in {Step.RECONCILE, Step.CONFIRM}
@@ -95,7 +95,7 @@ def test_a_change_before_a_create_that_is_not_sent_needs_no_amendment() -> None:
     scenario.change_order(notes="ring twice")
     scenario.answer_create(Unavailable("not sent"))
     scenario.book()
-    assert (knows(scenario), scenario.state) == (True, ("created", Step.TRACK, "borzo"))
+    assert (is_amended(scenario), scenario.state) == (True, ("created", Step.TRACK, "borzo"))
 
 
 def test_an_order_that_waits_to_be_booked_by_hand_can_be_amended() -> None:
@@ -105,16 +105,16 @@ def test_an_order_that_waits_to_be_booked_by_hand_can_be_amended() -> None:
     scenario.book(Booked(observed("awaiting_confirmation", ref="R-1", detail="manual_dispatch")))
     scenario.change_order(notes="ring twice")
     scenario.amend()
-    assert knows(scenario)
+    assert is_amended(scenario)
 
 
-@pytest.mark.parametrize("made_earlier", [True, False])
+@pytest.mark.parametrize("without_fingerprint", [True, False])
 def test_a_change_that_cannot_be_amended_is_stored_and_asks_for_an_operator(
-    created: Make, *, made_earlier: bool
+    created: Make, *, without_fingerprint: bool
 ) -> None:
-    """An attempt of an older version does not say which order its carrier knows: it is left alone."""
-    scenario = created("borzo" if made_earlier else "cervo")
-    if made_earlier:
+    """An attempt without a fingerprint does not say which order its carrier has, so it is not amended."""
+    scenario = created("borzo" if without_fingerprint else "cervo")
+    if without_fingerprint:
         scenario.delivery = scenario.delivery.with_attempt(replace(scenario.attempt, sent_fingerprint=None))
     scenario.change_order(notes="ring twice")
     assert [line.split()[1] for line in scenario.new_events()] == ["attention_required"]
@@ -186,7 +186,7 @@ def test_a_reopened_attempt_without_the_change_asks_for_an_operator_again(create
 def test_a_change_reverted_before_any_amendment_clears_the_attention_for_it(created: Make) -> None:
     scenario = changed(created, "cervo")
     scenario.change_order(notes=scenario.order.notes)
-    assert (knows(scenario), scenario.delivery.attention, scenario.attempt.amend_refused) == (True, None, False)
+    assert (is_amended(scenario), scenario.delivery.attention, scenario.attempt.amend_refused) == (True, None, False)
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -200,7 +200,7 @@ def test_a_carrier_that_takes_no_amendments_for_an_hour_is_tracked_meanwhile(cre
     scenario.poll("created")
     assert scenario.wait_for(Step.AMEND) == timedelta()
     scenario.amend()
-    assert knows(scenario)
+    assert is_amended(scenario)
 
 
 def test_a_change_once_the_courier_has_the_goods_asks_for_an_operator(created: Make) -> None:
@@ -241,7 +241,7 @@ def test_a_new_change_after_a_refused_amendment_is_amended_and_clears_the_attent
     scenario.amend(REFUSED)
     scenario.change_order(notes="ring thrice")
     scenario.amend()
-    assert (knows(scenario), scenario.delivery.attention) == (True, None)
+    assert (is_amended(scenario), scenario.delivery.attention) == (True, None)
 
 
 def test_without_an_answer_the_order_is_read_before_the_amendment_is_sent_again(created: Make) -> None:
@@ -251,14 +251,14 @@ def test_without_an_answer_the_order_is_read_before_the_amendment_is_sent_again(
     scenario.poll("courier_assigned")
     assert scenario.wait_for(Step.AMEND) == timedelta()
     scenario.amend()
-    assert knows(scenario)
+    assert is_amended(scenario)
 
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_an_amendment_without_an_answer_is_sent_three_times_before_an_operator_is_asked_for(
     created: Make, *, answered: bool
 ) -> None:
-    """It makes no difference whether the call was in vain or its process died."""
+    """It makes no difference whether the call had no answer or its process was lost."""
     scenario = changed(created)
     scenario.new_events()
     for _ in range(schedule.AMEND_REQUESTS):
@@ -282,7 +282,7 @@ def test_an_amendment_that_was_not_sent_is_repeated_without_a_limit(created: Mak
         assert scenario.wait_for(Step.TRACK) >= schedule.AMEND_RETRY
         scenario.poll("created")
     scenario.amend()
-    assert (knows(scenario), scenario.delivery.attention) == (True, None)
+    assert (is_amended(scenario), scenario.delivery.attention) == (True, None)
 
 
 def test_a_read_that_began_before_the_amendments_answer_was_due_does_not_count(created: Make) -> None:
@@ -335,7 +335,7 @@ def test_the_next_carrier_gets_the_changed_order(created: Make) -> None:
     scenario = changed(created, "borzo", "cervo")
     scenario.observe(observed("cancelled", cancelled_by="carrier"))
     scenario.book()
-    assert (scenario.attempt.carrier, knows(scenario)) == ("cervo", True)
+    assert (scenario.attempt.carrier, is_amended(scenario)) == ("cervo", True)
 
 
 SOONER, LATER = "2026-11-21T17:20:00Z", "2026-11-21T18:00:00Z"
@@ -362,3 +362,39 @@ def test_an_amendment_moves_the_pickup_only_to_another_future_time(
     scenario.change_order(**after)
     scenario.amend()
     assert scenario.attempt.pickup_at == start + timedelta(minutes=minutes)
+
+
+# --- changes that wait for a cancel -----------------------------------------------------------------------------------
+
+
+def waiting(created: Make) -> DeliveryScenario:
+    """Return a scenario in which a change waits for a cancel."""
+    scenario = created("borzo")
+    scenario.change_order(notes="ring twice")
+    scenario.request_cancel()
+    scenario.new_events()
+    return scenario
+
+
+def test_a_change_that_waits_for_a_cancel_asks_for_an_operator_when_the_cancel_is_refused(created: Make) -> None:
+    scenario = waiting(created)
+    scenario.cancel(Refused(Reason.UNKNOWN))
+    assert scenario.new_events() == [
+        "4 cancel_refused queued>created unknown at borzo#1 [response]",
+        "5 attention_required queued>created 'order_changed_after_dispatch' at borzo#1 [response]",
+    ]
+    assert scenario.attempt.amend_refused
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_change_that_waits_for_a_cancel_asks_for_an_operator_when_the_courier_leaves_with_the_goods(
+    created: Make, *, asked: bool
+) -> None:
+    scenario = waiting(created)
+    if asked:
+        scenario.cancel()
+    scenario.observe(observed("picked_up"), cause=Cause.CALLBACK)
+    assert scenario.delivery.attention == "order_changed_after_dispatch"
+    assert (scenario.attempt.amend_refused, scenario.attempt.cancel_refused) == (True, not asked)
+    scenario.poll("delivered")
+    assert scenario.delivery.status == "delivered"

@@ -1,4 +1,4 @@
-"""Messages in and what became of a create, with every event that was told."""
+"""Order messages and the outcomes of a create, with every event."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,6 +81,26 @@ def test_a_step_is_due_only_at_its_carrier_and_its_time() -> None:
     asked = [(Step.BOOK, "borzo", scenario.now), (Step.BOOK, "borzo", early), (Step.BOOK, "cervo", scenario.now)]
     asked += [(Step.TRACK, "borzo", scenario.now)]
     assert [lifecycle.is_due(scenario.delivery, *each) for each in asked] == [True, False, False, False]
+
+
+def test_a_change_names_the_attempt_that_it_begins() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    booking = lifecycle.begin_booking(scenario.delivery, 5, "token", scenario.terms, scenario.now)
+    assert booking is not None
+    assert booking.attempt_id == 5
+    scenario.apply(booking)
+    scenario.answer_create(Unavailable("not sent"))
+    again = lifecycle.begin_booking(scenario.delivery, 6, "token", scenario.terms, scenario.now)
+    assert again is not None
+    assert again.attempt_id == 5
+    scenario.apply(again)
+    scenario.answer_create(Booked(observed("created", ref="R-1")))
+    scenario.request_cancel()
+    cancel = lifecycle.begin_call(scenario.delivery, Step.CANCEL, scenario.terms, scenario.now)
+    assert cancel is not None
+    assert cancel.attempt_id == 5
+    assert lifecycle.fire_alarms(scenario.delivery, scenario.terms, scenario.now) is None
 
 
 @pytest.mark.trap("X-06")
@@ -212,16 +232,16 @@ OVERTAKEN: list[tuple[str, str]] = [
 
 
 @pytest.mark.trap("B-86")
-@pytest.mark.parametrize(("called_back", "stands"), OVERTAKEN)
-def test_a_callback_that_overtakes_the_creates_answer_keeps_its_status(called_back: str, stands: str) -> None:
+@pytest.mark.parametrize(("called_back", "kept"), OVERTAKEN)
+def test_a_callback_that_overtakes_the_creates_answer_keeps_its_status(called_back: str, kept: str) -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.begin_booking()
     scenario.observe(observed(called_back, carrier_time=scenario.now), cause=Cause.CALLBACK)
-    told = scenario.new_events()
+    published = scenario.new_events()
     scenario.answer_create(Booked(observed("created", ref="R-1", codec_state={"point": "7"})))
-    assert told[1:] == [f"2 status_changed queued>{called_back} at borzo#1 [callback]"]
-    assert scenario.delivery.status == stands
+    assert published[1:] == [f"2 status_changed queued>{called_back} at borzo#1 [callback]"]
+    assert scenario.delivery.status == kept
     assert (scenario.attempt.ref, scenario.attempt.codec_state) == ("R-1", {"point": "7"})
     assert [each for each in scenario.new_events() if "status_changed" not in each] == []
 

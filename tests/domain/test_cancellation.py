@@ -1,4 +1,4 @@
-"""The cancel saga: wished once, asked once, believed only when a read shows it."""
+"""A cancel: requested once, sent once, and confirmed only by a read."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tests.domain.scenario import DeliveryScenario, observed, refused
 from worker.carriers.port import Booked
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
-from worker.errors import CarrierError, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
 Make = Callable[..., DeliveryScenario]
 
@@ -278,7 +278,7 @@ def test_goods_picked_up_between_the_request_and_the_call_refuse_the_cancel(crea
     assert scenario.state == ("dropoff_enroute", Step.TRACK, "borzo")
 
 
-def wished_in_flight(*carriers: str) -> DeliveryScenario:
+def requested_in_flight(*carriers: str) -> DeliveryScenario:
     scenario = DeliveryScenario(*carriers)
     scenario.place()
     scenario.begin_booking()
@@ -290,28 +290,28 @@ def wished_in_flight(*carriers: str) -> DeliveryScenario:
 
 @pytest.mark.trap("X-04")
 def test_a_cancel_request_during_the_create_is_sent_right_after_it() -> None:
-    scenario = wished_in_flight("borzo")
+    scenario = requested_in_flight("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-1")))
     assert scenario.state == ("created", Step.CANCEL, "borzo")
     assert scenario.delivery.next_run_at == scenario.now
 
 
 def test_a_cancel_request_during_a_create_that_is_not_sent_cancels_at_once() -> None:
-    scenario = wished_in_flight("borzo", "cervo")
+    scenario = requested_in_flight("borzo", "cervo")
     scenario.answer_create(Unavailable("down"))
     assert scenario.new_events() == ["2 status_changed queued>cancelled by merchant [response]"]
     assert scenario.state == ("cancelled", None, "borzo")
 
 
 def test_a_cancel_request_during_a_create_that_is_refused_cancels_at_once() -> None:
-    scenario = wished_in_flight("borzo", "cervo")
+    scenario = requested_in_flight("borzo", "cervo")
     scenario.answer_create(refused())
     assert scenario.delivery.status == "cancelled"
 
 
 @pytest.mark.trap("X-04")
 def test_a_cancel_request_during_an_unknown_outcome_takes_effect_with_the_proof_of_absence() -> None:
-    scenario = wished_in_flight("borzo", "cervo")
+    scenario = requested_in_flight("borzo", "cervo")
     scenario.answer_create(Uncertain("timed out"))
     assert scenario.delivery.status == "submit_unknown"
     scenario.new_events()
@@ -322,7 +322,7 @@ def test_a_cancel_request_during_an_unknown_outcome_takes_effect_with_the_proof_
 
 @pytest.mark.trap("X-04")
 def test_a_cancel_request_during_an_unknown_outcome_is_sent_once_the_order_is_found() -> None:
-    scenario = wished_in_flight("borzo", "cervo")
+    scenario = requested_in_flight("borzo", "cervo")
     scenario.answer_create(Uncertain("timed out"))
     scenario.miss_lookup()
     scenario.observe(observed("courier_assigned", ref="R-1"), cause=Cause.RECONCILE)
@@ -332,7 +332,7 @@ def test_a_cancel_request_during_an_unknown_outcome_is_sent_once_the_order_is_fo
 @pytest.mark.trap("X-04")
 @pytest.mark.parametrize("max_creates", [1, 2])
 def test_a_cancel_request_during_an_unknown_outcome_without_look_up_is_left_to_an_operator(max_creates: int) -> None:
-    scenario = wished_in_flight("cervo")
+    scenario = requested_in_flight("cervo")
     scenario.change_capabilities("cervo", max_creates=max_creates)
     scenario.answer_create(Uncertain("timed out"))
     scenario.miss_callback()
@@ -342,7 +342,7 @@ def test_a_cancel_request_during_an_unknown_outcome_without_look_up_is_left_to_a
 
 
 def withdrawn(*carriers: str) -> DeliveryScenario:
-    """Give a scenario whose courier gave the job back and whose grace is over."""
+    """Return a scenario whose courier withdrew and whose grace is over."""
     scenario = DeliveryScenario(*carriers)
     scenario.place()
     scenario.book()
@@ -455,3 +455,26 @@ def test_a_cancelled_order_that_the_carrier_reactivates_is_cancelled_again(creat
     scenario.observe(observed("created", reopens=True), cause=Cause.CALLBACK)
     assert scenario.new_events() == ["5 reopened cancelled>created at borzo#1 [callback]"]
     assert scenario.state == ("created", Step.CANCEL, "borzo")
+
+
+@pytest.mark.trap("D-40")
+def test_a_refused_cancel_may_be_requested_again_at_a_charge(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.request_cancel()
+    scenario.begin_call(Step.CANCEL)
+    refused = Refused(Reason.UNKNOWN, "too late to cancel for free")
+    scenario.apply(
+        lifecycle.apply_cancel_outcome(scenario.delivery, scenario.attempt.id, refused, scenario.terms, scenario.now)
+    )
+    assert scenario.state == ("created", Step.TRACK, "borzo")
+    assert scenario.request_cancel(allow_paid=True)
+    assert scenario.state == ("created", Step.CANCEL, "borzo")
+    assert scenario.delivery.cancel_request is not None
+    assert scenario.delivery.cancel_request.allow_paid is True
+
+
+def test_a_cancel_that_is_under_way_is_not_requested_again(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.request_cancel()
+    scenario.begin_call(Step.CANCEL)
+    assert not scenario.request_cancel(allow_paid=True)

@@ -1,4 +1,4 @@
-"""Whether a carrier would take an order: what its codec refuses, where its couriers go, and when."""
+"""Whether a carrier can take an order: its codec's check, its postal codes and its hours."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -16,7 +16,7 @@ from worker.carriers.port import Carrier
 from worker.domain.eligibility import refusal
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
-"""Six in the evening in Odense."""
+"""18:00 in Odense."""
 CREDENTIALS = {
     "cervo": {"token": "t", "currency": "DKK"},
     "borzo": {"token": "t"},

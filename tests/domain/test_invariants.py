@@ -434,9 +434,9 @@ def check_surplus_is_published(before: dict[int, Attempt], change: Change) -> No
         for each in change.delivery.attempts
         if each.surplus and (each.id not in before or not before[each.id].surplus)
     ]
-    told = [event.data.attempt for event in change.events if event.type == "delivery.conflict"]
-    assert set(new) <= set(told)
-    assert len(told) == len(set(told))
+    published = [event.data.attempt for event in change.events if event.type == "delivery.conflict"]
+    assert set(new) <= set(published)
+    assert len(published) == len(set(published))
 
 
 def may_follow(before: Attempt, after: Attempt) -> bool:
@@ -475,8 +475,8 @@ def two_reports(draw: st.DrawFn) -> tuple[list[tuple[Cause, Observation]], str]:
         state = draw(st.sampled_from(forward)) if forward else state
         path.append(state)
     path.append(AttemptState(draw(st.sampled_from(ENDS))))
-    told = [observed(word, carrier_time=START + timedelta(seconds=at)) for at, word in enumerate(path)]
-    sources = [[each for each in told[:-1] if draw(st.booleans())] + told[-1:] for _ in range(2)]
+    published = [observed(word, carrier_time=START + timedelta(seconds=at)) for at, word in enumerate(path)]
+    sources = [[each for each in published[:-1] if draw(st.booleans())] + published[-1:] for _ in range(2)]
     causes = [Cause.CALLBACK] * len(sources[0]) + [Cause.POLL] * len(sources[1])
     order = draw(st.permutations(causes))
     lines = {Cause.CALLBACK: iter(sources[0]), Cause.POLL: iter(sources[1])}
@@ -488,10 +488,10 @@ def two_reports(draw: st.DrawFn) -> tuple[list[tuple[Cause, Observation]], str]:
 def test_callbacks_and_polls_that_interleave_end_in_the_same_status(
     reports: tuple[list[tuple[Cause, Observation]], str],
 ) -> None:
-    told, end = reports
+    published, end = reports
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book()
-    for cause, said in told:
+    for cause, said in published:
         scenario.observe(said, cause=cause)
     assert scenario.delivery.status == end

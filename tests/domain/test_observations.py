@@ -1,4 +1,4 @@
-"""What polls and callbacks say: what is told of it, and what changes nothing."""
+"""What polls and callbacks show: which events they publish, and what changes nothing."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ import pytest
 
 from schemas.events import CourierInfo, EventType, PriceInfo, RawWord
 from schemas.status import Cause, Evidence, Reason
-from tests.domain.scenario import START, TERMS, DeliveryScenario, observed
+from tests.domain.scenario import START, TERMS, DeliveryScenario, an_order, observed
 from worker.carriers.port import Courier, Price
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
@@ -144,8 +144,8 @@ def test_the_position_where_the_courier_stops_is_published_after_the_minute(crea
     for latitude in (-23.5, -23.6, -23.6, -23.6, -23.6):
         scenario.observe(observed("courier_assigned", courier=placed("Ana", latitude)))
         scenario.wait(30)
-    told = [each.data.courier.latitude for each in scenario.events if each.data.courier]
-    assert told == [-23.5, -23.6]
+    published = [each.data.courier.latitude for each in scenario.events if each.data.courier]
+    assert published == [-23.5, -23.6]
 
 
 @pytest.mark.trap("B-76")
@@ -362,15 +362,15 @@ def test_a_failed_delivery_leads_to_another_try_or_a_return(created: Make) -> No
     assert scenario.new_events()[-1] == "8 status_changed returning>returned at borzo#1 [poll]"
 
 
-STICKY = [
+FINAL_AND_LATER = [
     (end, status)
     for end in ("delivered", "returned", "cancelled", "failed")
     for status in ("created", "picked_up", "delivered", "returned", "cancelled", "failed", "on_hold")
-    if (end, status) not in {("cancelled", "picked_up"), ("cancelled", "delivered")}  # see test_afterlife.py
+    if (end, status) not in {("cancelled", "picked_up"), ("cancelled", "delivered")}  # see test_reopening.py
 ]
 
 
-@pytest.mark.parametrize(("end", "status"), STICKY)
+@pytest.mark.parametrize(("end", "status"), FINAL_AND_LATER)
 def test_a_final_status_is_not_left(created: Make, end: str, status: str) -> None:
     scenario = created("borzo")
     scenario.poll(end)
@@ -547,3 +547,30 @@ def test_an_order_that_is_reopened_on_hold_goes_on_from_there(created: Make) -> 
     scenario.observe(observed("on_hold", reopens=True), cause=Cause.CALLBACK)
     scenario.poll("courier_assigned")
     assert scenario.state == ("courier_assigned", Step.TRACK, "borzo")
+
+
+@pytest.mark.trap("C-40")
+@pytest.mark.parametrize("errors", [[Unavailable("502")] * 9, [*[Unreadable("HTML")] * 4, *[Unavailable("502")] * 5]])
+def test_failed_reads_of_several_kinds_are_published_once(created: Make, errors: list[CarrierError]) -> None:
+    scenario = created("cervo")
+    for error in errors:
+        scenario.wait_for(Step.TRACK)
+        scenario.apply(
+            lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, error, scenario.terms, scenario.now)
+        )
+    assert scenario.new_events() == ["3 tracking_lost queued>created at cervo#1 [poll]"]
+
+
+def test_progress_at_the_carrier_keeps_the_attention_for_a_contradicting_message(created: Make) -> None:
+    scenario = created("borzo")
+    other = an_order(notes="ring twice")
+    scenario.apply(lifecycle.apply_order_message(scenario.delivery, other, "other", scenario.terms, scenario.now))
+    scenario.poll("courier_assigned")
+    assert scenario.delivery.attention == "order_changed_without_revision"
+
+
+@pytest.mark.parametrize("amount", ["1e9999999999", "-1e3000000", "10000000"])
+def test_an_implausible_price_is_not_published(created: Make, amount: str) -> None:
+    scenario = created("borzo")
+    scenario.observe(observed("courier_assigned", price=Price(Decimal(amount), "BRL")))
+    assert (scenario.delivery.status, scenario.delivery.price) == ("courier_assigned", None)

@@ -1,4 +1,4 @@
-"""Offered pickup times: accepted at once, ruled on by a person or denied in the end; asked again in doubt."""
+"""Offered pickup times: accepted at once, decided by an operator, or denied in the end."""
 
 from datetime import timedelta
 
@@ -21,15 +21,15 @@ def offered(minutes: float, *carriers: str, **order: str) -> DeliveryScenario:
     return scenario
 
 
-def suited(*carriers: str) -> DeliveryScenario:
-    """Be offered a time that suits, of which everything was told."""
+def suitable(*carriers: str) -> DeliveryScenario:
+    """Return a scenario with a suitable offer; its events have been read."""
     scenario = offered(5, *carriers)
     scenario.new_events()
     return scenario
 
 
-def unsuited(*carriers: str) -> DeliveryScenario:
-    """Be offered a time that a person must rule on, of which everything was told."""
+def unsuitable(*carriers: str) -> DeliveryScenario:
+    """Return a scenario with an offer that an operator must decide; its events have been read."""
     scenario = offered(60, *carriers)
     assert scenario.new_events()[2:] == [ASKS]
     return scenario
@@ -54,7 +54,7 @@ def test_an_offer_before_the_food_is_ready_waits_for_an_operator(minutes: float,
 
 @pytest.mark.parametrize("word", ["accept", "deny"])
 def test_an_operators_decision_is_sent_at_once(word: str) -> None:
-    scenario = unsuited()
+    scenario = unsuitable()
     scenario.wait(60)
     assert scenario.decide_offer(word)
     assert scenario.wait_for(Step.CONFIRM) == timedelta()
@@ -63,7 +63,7 @@ def test_an_operators_decision_is_sent_at_once(word: str) -> None:
 
 
 def test_an_operators_acceptance_moves_the_pickup() -> None:
-    scenario = unsuited("deliverit", "borzo")
+    scenario = unsuitable("deliverit", "borzo")
     agreed = scenario.attempt.offered_at
     scenario.decide_offer("accept")
     scenario.confirm(observed("created"))
@@ -72,7 +72,7 @@ def test_an_operators_acceptance_moves_the_pickup() -> None:
 
 
 def test_a_denied_offer_falls_back() -> None:
-    scenario = unsuited("deliverit", "borzo")
+    scenario = unsuitable("deliverit", "borzo")
     scenario.decide_offer("deny")
     scenario.confirm(observed("rejected", reason=Reason.TIME_DENIED))
     assert scenario.new_events() == [
@@ -84,7 +84,7 @@ def test_a_denied_offer_falls_back() -> None:
 
 @pytest.mark.trap("D-31")
 def test_an_offer_without_a_decision_is_denied_and_the_attention_cleared() -> None:
-    scenario = unsuited()
+    scenario = unsuitable()
     assert scenario.wait_for(Step.CONFIRM) == timedelta(seconds=180)
     scenario.begin_call(Step.CONFIRM)
     assert (scenario.attempt.offer_decision, scenario.delivery.attention) == ("deny", None)
@@ -99,13 +99,13 @@ def test_an_account_sets_how_long_its_offers_wait_for_an_operator() -> None:
 
 
 def test_an_offer_is_decided_once() -> None:
-    assert not suited().decide_offer("deny")
-    scenario = unsuited()
+    assert not suitable().decide_offer("deny")
+    scenario = unsuitable()
     assert [scenario.decide_offer("accept"), scenario.decide_offer("deny")] == [True, False]
 
 
 def test_a_decision_with_an_unknown_outcome_is_sent_again_unchanged() -> None:
-    scenario = unsuited()
+    scenario = unsuitable()
     scenario.confirm(Uncertain("timed out"))
     assert not scenario.decide_offer("accept")
     scenario.begin_call(Step.CONFIRM)
@@ -113,10 +113,10 @@ def test_a_decision_with_an_unknown_outcome_is_sent_again_unchanged() -> None:
 
 
 def test_an_offer_can_be_decided_only_while_it_is_open() -> None:
-    scenario = unsuited()
+    scenario = unsuitable()
     scenario.observe(observed("courier_assigned"), cause=Cause.CALLBACK)
     assert (scenario.decide_offer("accept"), scenario.delivery.attention) == (False, None)
-    scenario = unsuited()
+    scenario = unsuitable()
     scenario.confirm(refused(Reason.OFFER_LAPSED))
     assert not scenario.decide_offer("accept")
 
@@ -177,7 +177,7 @@ def test_an_accepted_offer_moves_the_pickup() -> None:
 
 
 def test_an_offer_denied_for_a_cancel_is_cancelled() -> None:
-    scenario = suited("deliverit", "borzo")
+    scenario = suitable("deliverit", "borzo")
     scenario.request_cancel(cancelled_by="customer")
     scenario.confirm(observed("rejected", reason=Reason.TIME_DENIED))
     assert scenario.delivery.status == "cancelled"
@@ -187,14 +187,14 @@ def test_an_offer_denied_for_a_cancel_is_cancelled() -> None:
 
 
 def test_the_intent_to_confirm_is_leased_until_the_call_must_be_over() -> None:
-    scenario = suited()
+    scenario = suitable()
     scenario.begin_call(Step.CONFIRM)
     assert scenario.delivery.step is Step.CONFIRM
     assert scenario.delivery.next_run_at == scenario.now + timedelta(seconds=75)
 
 
 def test_an_acceptance_with_an_unknown_outcome_is_sent_again() -> None:
-    scenario = suited()
+    scenario = suitable()
     scenario.confirm(Uncertain("timed out"))
     assert scenario.new_events() == []
     assert scenario.state == ("awaiting_confirmation", Step.CONFIRM, "deliverit")
@@ -204,7 +204,7 @@ def test_an_acceptance_with_an_unknown_outcome_is_sent_again() -> None:
 
 
 def test_an_offer_that_may_have_lapsed_is_looked_up_twice_before_it_counts_as_lapsed() -> None:
-    scenario = suited("deliverit", "borzo")
+    scenario = suitable("deliverit", "borzo")
     scenario.confirm(refused(Reason.OFFER_LAPSED, "Time limit reached"))
     assert scenario.new_events() == []
     assert [scenario.miss_lookup(), scenario.miss_lookup()] == [timedelta(seconds=30)] * 2
@@ -216,7 +216,7 @@ def test_an_offer_that_may_have_lapsed_is_looked_up_twice_before_it_counts_as_la
 
 
 def test_an_offer_that_was_accepted_after_all_is_followed() -> None:
-    scenario = suited()
+    scenario = suitable()
     scenario.confirm(refused(Reason.OFFER_LAPSED))
     scenario.miss_lookup()
     scenario.observe(observed("created"), cause=Cause.RECONCILE)
@@ -225,7 +225,7 @@ def test_an_offer_that_was_accepted_after_all_is_followed() -> None:
 
 
 def test_an_answer_to_a_settled_offer_changes_nothing() -> None:
-    scenario = suited()
+    scenario = suitable()
     scenario.observe(observed("courier_assigned"), cause=Cause.CALLBACK)
     scenario.new_events()
     before = scenario.delivery
@@ -249,6 +249,6 @@ def test_look_ups_of_an_unknown_outcome_do_not_count_for_its_offer() -> None:
 
 
 def test_a_carrier_whose_offer_was_denied_is_not_asked_again() -> None:
-    scenario = unsuited()
+    scenario = unsuitable()
     scenario.confirm(observed("rejected"))
     assert scenario.state == ("rejected", None, "deliverit")

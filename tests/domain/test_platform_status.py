@@ -1,4 +1,4 @@
-"""What the platform's statuses mean for an order that is known, and what a gate waits for."""
+"""What the platform's statuses mean for a known order, and what a gate waits for."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ STATUSES = [*range(26), 26, 99]
 
 
 def placed(gate: str = "placed", **order: Any) -> DeliveryScenario:
-    """Take an order in as the store does, with the gate of a deployment."""
+    """Return a scenario whose order was accepted with this gate."""
     scenario = DeliveryScenario(**order)
     order_ = lifecycle.with_ready_time(scenario.order, START)
     scenario.delivery = replace(scenario.delivery, order=order_, gate=lifecycle.closed_gate(Gate(gate), scenario.order))
@@ -31,8 +31,8 @@ def placed(gate: str = "placed", **order: Any) -> DeliveryScenario:
     return scenario
 
 
-def say(scenario: DeliveryScenario, status: int | None) -> list[str]:
-    """Let the platform's order be read; give what that tells."""
+def read_status(scenario: DeliveryScenario, status: int | None) -> list[str]:
+    """Apply a read of the platform's order; return the new events."""
     scenario.apply(lifecycle.apply_platform_status(scenario.delivery, status, scenario.terms, scenario.now))
     return scenario.new_events()
 
@@ -45,8 +45,8 @@ def at_shop() -> DeliveryScenario:
     return scenario
 
 
-def look_again(scenario: DeliveryScenario) -> None:
-    """Do what is due next while nobody is sent: an alarm, or to look whether the gate is still closed."""
+def do_next_step(scenario: DeliveryScenario) -> None:
+    """Do the next step while there is no attempt: an alarm or routing."""
     scenario.wait_for_next_step()
     if scenario.delivery.step is Step.ALARM:
         scenario.fire_alarms()
@@ -103,14 +103,14 @@ def test_a_new_order_waits_at_the_gate_of_its_deployment(
 def test_an_opened_gate_is_published_once_and_the_carrier_is_asked_at_once() -> None:
     scenario = placed("accepted", status=0)
     scenario.wait(120)
-    assert say(scenario, 0) == NOTHING
-    assert say(scenario, 7) == ["2 updated ->queued [poll]"]
+    assert read_status(scenario, 0) == NOTHING
+    assert read_status(scenario, 7) == ["2 updated ->queued [poll]"]
     assert (scenario.delivery.gate, scenario.delivery.step, scenario.delivery.next_run_at) == (
         None,
         Step.BOOK,
         scenario.now,
     )
-    assert (say(scenario, 7), say(scenario, 4)) == (NOTHING, NOTHING)
+    assert (read_status(scenario, 7), read_status(scenario, 4)) == (NOTHING, NOTHING)
 
 
 @pytest.mark.trap("O-20")
@@ -133,7 +133,7 @@ def test_a_late_message_does_not_revert_the_platforms_status() -> None:
 def test_an_operator_asked_for_behind_a_closed_gate_stays_asked_for() -> None:
     scenario = placed("accepted", status=0)
     for _ in range(15):
-        look_again(scenario)
+        do_next_step(scenario)
     assert scenario.new_events() == [
         "2 attention_required ->queued (waiting_for_shop) 'not_dispatched_in_time' [timer]"
     ]
@@ -144,7 +144,7 @@ def test_an_operator_asked_for_behind_a_closed_gate_stays_asked_for() -> None:
 def test_an_order_that_the_shop_never_accepts_is_rejected_three_hours_after_its_pickup() -> None:
     scenario = placed("accepted", status=0)
     while not scenario.delivery.final:
-        look_again(scenario)
+        do_next_step(scenario)
     assert scenario.now - START == timedelta(hours=3, minutes=15)
     assert (scenario.state[0], scenario.delivery.reason) == ("rejected", "deadline_passed")
 
@@ -152,7 +152,7 @@ def test_an_order_that_the_shop_never_accepts_is_rejected_three_hours_after_its_
 def test_an_order_that_becomes_ready_is_fetched_at_once() -> None:
     scenario = placed("ready", status=7)
     scenario.wait(25 * 60)
-    say(scenario, 4)
+    read_status(scenario, 4)
     scenario.begin_booking()
     assert (scenario.delivery.order.ready_at, scenario.attempt.pickup_at) == (scenario.now, scenario.now)
 
@@ -167,14 +167,14 @@ def test_an_order_that_arrives_ready_is_fetched_at_once_and_keeps_its_fingerprin
 @pytest.mark.parametrize("times", [(START + timedelta(hours=1), None), (None, START + timedelta(hours=1))])
 def test_a_time_in_the_order_is_kept_whatever_the_kitchen_says(times: tuple[datetime | None, datetime | None]) -> None:
     scenario = placed(status=7, ready_at=times[0], deliver_at=times[1])
-    say(scenario, 4)
+    read_status(scenario, 4)
     assert (scenario.delivery.order.ready_at, scenario.delivery.order.deliver_at) == times
 
 
 def test_alarms_of_a_late_gate_count_from_its_opening() -> None:
     scenario = placed("ready", status=7)
     scenario.wait(60)
-    say(scenario, 4)
+    read_status(scenario, 4)
     assert alarms(scenario.delivery)[0] == (scenario.now + timedelta(minutes=3), Alarm.NOT_DISPATCHED)
 
 
@@ -185,7 +185,7 @@ def test_alarms_of_a_late_gate_count_from_its_opening() -> None:
 def test_a_preorder_is_dispatched_at_its_lead_time_and_not_when_its_status_moves() -> None:
     scenario = placed(status=13, deliver_at=START + timedelta(hours=3))
     scenario.wait(60)
-    assert say(scenario, 0) == NOTHING
+    assert read_status(scenario, 0) == NOTHING
     assert scenario.wait_for(Step.BOOK) == timedelta(hours=2, minutes=29)
 
 
@@ -194,22 +194,22 @@ def test_a_preorder_without_a_time_waits_for_the_platform() -> None:
     scenario = placed(status=13)
     assert (scenario.delivery.gate, scenario.delivery.detail) == ("placed", "waiting_for_shop")
     scenario.wait(60)
-    assert say(scenario, 0) == ["2 updated ->queued [poll]"]
+    assert read_status(scenario, 0) == ["2 updated ->queued [poll]"]
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
 @pytest.mark.trap("O-19", "O-20")
 def test_a_preorder_behind_the_gate_accepted_waits_for_both() -> None:
     scenario = placed("accepted", status=13, deliver_at=START + timedelta(hours=3))
-    assert say(scenario, 0) == NOTHING
-    say(scenario, 7)
+    assert read_status(scenario, 0) == NOTHING
+    read_status(scenario, 7)
     assert scenario.wait_for(Step.BOOK) == timedelta(hours=2, minutes=30)
 
 
 @pytest.mark.trap("O-19", "O-13")
 def test_a_cancelled_preorder_is_never_dispatched() -> None:
     scenario = placed(status=13, deliver_at=START + timedelta(hours=3))
-    assert say(scenario, 16) == ["2 status_changed queued>cancelled by customer [poll]"]
+    assert read_status(scenario, 16) == ["2 status_changed queued>cancelled by customer [poll]"]
     assert (scenario.delivery.step, scenario.delivery.attempts) == (None, ())
 
 
@@ -227,15 +227,15 @@ def test_each_platform_status_before_any_attempt(status: int) -> None:
     }
     asks = {6: "platform_canceled_by_driver", 10: "platform_pickup_failed"}
     scenario = placed()
-    told = say(scenario, status)
+    published = read_status(scenario, status)
     if status in stops:
-        assert told == [f"2 status_changed queued>{stops[status]} [poll]"]
+        assert published == [f"2 status_changed queued>{stops[status]} [poll]"]
     elif status in asks:
-        assert told == [f"2 attention_required ->queued '{asks[status]}' [poll]"]
+        assert published == [f"2 attention_required ->queued '{asks[status]}' [poll]"]
     else:
-        assert told == NOTHING
+        assert published == NOTHING
         assert scenario.state == ("queued", Step.BOOK, "borzo")
-    assert say(scenario, status) == NOTHING
+    assert read_status(scenario, status) == NOTHING
 
 
 @pytest.mark.trap("O-11", "O-12", "O-13", "O-14", "O-15", "O-17", "O-23", "O-25")
@@ -248,10 +248,10 @@ def test_each_platform_status_while_our_courier_is_at_the_shop(status: int) -> N
         14: "updated courier_assigned>pickup_arrived 'order_not_ready'",
     }
     scenario = at_shop()
-    told = say(scenario, status)
-    assert told == ([f"5 {said[status]} at borzo#1 [poll]"] if status in said else NOTHING)
+    published = read_status(scenario, status)
+    assert published == ([f"5 {said[status]} at borzo#1 [poll]"] if status in said else NOTHING)
     assert scenario.state[1] is (Step.CANCEL if status in {2, 5, 16} else Step.TRACK)
-    assert (scenario.delivery.status, say(scenario, status)) == ("pickup_arrived", NOTHING)
+    assert (scenario.delivery.status, read_status(scenario, status)) == ("pickup_arrived", NOTHING)
 
 
 def test_every_platform_status_is_tried() -> None:
@@ -262,7 +262,7 @@ def test_every_platform_status_is_tried() -> None:
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
 def test_the_courier_of_a_cancelled_order_is_cancelled(status: int, by: str) -> None:
     scenario = at_shop()
-    say(scenario, status)
+    read_status(scenario, status)
     scenario.cancel()
     scenario.poll("cancelled")
     assert (scenario.state[0], scenario.delivery.cancelled_by) == ("cancelled", by)
@@ -274,8 +274,10 @@ def test_a_refused_cancel_is_not_repeated_while_the_platform_status_stays() -> N
     scenario.book()
     scenario.poll("picked_up")
     scenario.new_events()
-    assert say(scenario, 16) == ["4 cancel_refused created>picked_up 'the courier has the goods' at borzo#1 [poll]"]
-    assert (say(scenario, 16), scenario.receive_order(an_order(status=16)), say(scenario, 2)) == (
+    assert read_status(scenario, 16) == [
+        "4 cancel_refused created>picked_up 'the courier has the goods' at borzo#1 [poll]"
+    ]
+    assert (read_status(scenario, 16), scenario.receive_order(an_order(status=16)), read_status(scenario, 2)) == (
         NOTHING,
         False,
         NOTHING,
@@ -285,8 +287,8 @@ def test_a_refused_cancel_is_not_repeated_while_the_platform_status_stays() -> N
 @pytest.mark.trap("O-12")
 def test_an_order_that_is_closed_again_is_one_conflict() -> None:
     scenario = at_shop()
-    assert len(say(scenario, 11)) == 1
-    assert (say(scenario, 1), say(scenario, 12)) == (NOTHING, NOTHING)
+    assert len(read_status(scenario, 11)) == 1
+    assert (read_status(scenario, 1), read_status(scenario, 12)) == (NOTHING, NOTHING)
 
 
 @pytest.mark.trap("O-12", "O-23")
@@ -294,7 +296,7 @@ def test_our_own_final_status_read_back_is_no_conflict() -> None:
     scenario = at_shop()
     scenario.poll("picked_up", "returning")
     scenario.new_events()
-    assert (say(scenario, 12), scenario.delivery.status) == (NOTHING, "returning")
+    assert (read_status(scenario, 12), scenario.delivery.status) == (NOTHING, "returning")
 
 
 @pytest.mark.trap("O-23")
@@ -304,7 +306,7 @@ def test_our_own_statuses_read_back_between_two_carriers_stop_nothing() -> None:
     scenario.book()
     scenario.poll("cancelled")
     scenario.new_events()
-    assert [say(scenario, status) for status in (25, 8, 22)] == [NOTHING] * 3
+    assert [read_status(scenario, status) for status in (25, 8, 22)] == [NOTHING] * 3
     assert scenario.state == ("queued", Step.BOOK, "deliverit")
 
 
@@ -315,7 +317,7 @@ def test_an_order_closed_between_two_carriers_gets_no_other_courier() -> None:
     scenario.book()
     scenario.poll("cancelled")
     scenario.new_events()
-    assert len(say(scenario, 1)) == 1
+    assert len(read_status(scenario, 1)) == 1
     assert (scenario.state[0], scenario.delivery.detail) == ("cancelled", "platform_closed")
 
 
@@ -328,8 +330,8 @@ def test_no_order_of_platform_and_carrier_statuses_breaks_an_invariant(gate: str
     scenario = placed(gate, status=0)
     for word in said:
         if isinstance(word, int):
-            say(scenario, word)
-            assert say(scenario, word) == NOTHING
+            read_status(scenario, word)
+            assert read_status(scenario, word) == NOTHING
         elif scenario.delivery.active is not None:
             scenario.poll(word)
         elif scenario.delivery.step is Step.BOOK:
@@ -341,7 +343,7 @@ def test_a_final_delivery_ignores_platform_statuses() -> None:
     scenario = at_shop()
     scenario.poll("picked_up", "delivered")
     scenario.new_events()
-    assert [say(scenario, status) for status in STATUSES] == [NOTHING] * len(STATUSES)
+    assert [read_status(scenario, status) for status in STATUSES] == [NOTHING] * len(STATUSES)
 
 
 def test_a_message_may_bring_a_status_and_other_content_at_once() -> None:

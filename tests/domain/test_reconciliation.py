@@ -1,4 +1,4 @@
-"""Creates whose outcome nobody knows: quarantine, proof of absence, parking and a person's ruling."""
+"""Creates with an unknown outcome: quarantine, proof of absence, and an operator's finding."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,13 +8,13 @@ import pytest
 from schemas.status import AttentionReason, Cause, Reason
 from tests.domain.scenario import DeliveryScenario, observed, refused
 from worker.carriers.port import Booked
-from worker.domain import lifecycle
+from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Step
 from worker.errors import Unavailable, Uncertain, Unreadable
 
 
-def in_doubt(*carriers: str) -> DeliveryScenario:
-    """Give a scenario whose create timed out when its deadline was over."""
+def unknown_outcome(*carriers: str) -> DeliveryScenario:
+    """Return a scenario whose create timed out at its deadline."""
     scenario = DeliveryScenario(*carriers)
     scenario.place()
     scenario.begin_booking()
@@ -45,14 +45,14 @@ def test_only_a_create_in_flight_can_be_lost() -> None:
 
 
 def test_the_late_answer_of_a_lost_create_settles_the_outcome() -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-1")))
     assert scenario.new_events() == ["3 status_changed submit_unknown>created at borzo#1 [response]"]
     assert scenario.state == ("created", Step.TRACK, "borzo")
 
 
-def left_to_a_person() -> DeliveryScenario:
-    scenario = in_doubt("cervo", "borzo")
+def left_to_an_operator() -> DeliveryScenario:
+    scenario = unknown_outcome("cervo", "borzo")
     scenario.miss_callback()
     assert (scenario.attempt.awaiting_operator, scenario.delivery.attention) == (True, "outcome_unknown")
     scenario.new_events()
@@ -60,7 +60,7 @@ def left_to_a_person() -> DeliveryScenario:
 
 
 def test_a_late_refusal_settles_the_outcome_and_the_next_carrier_is_asked() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     scenario.answer_create(refused(Reason.CARRIER_CLOSED))
     assert scenario.new_events() == [
         "4 attempt_ended queued>submit_unknown carrier_closed at cervo#1 [response]",
@@ -70,7 +70,7 @@ def test_a_late_refusal_settles_the_outcome_and_the_next_carrier_is_asked() -> N
 
 
 def test_a_create_that_turns_out_to_be_unsent_is_sent_again() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     scenario.answer_create(Unavailable("not sent"))
     assert scenario.new_events() == ["4 status_changed submit_unknown>queued (resubmit) at cervo#1 [response]"]
     assert (scenario.state, scenario.delivery.attention, scenario.attempt.awaiting_operator) == (
@@ -83,14 +83,14 @@ def test_a_create_that_turns_out_to_be_unsent_is_sent_again() -> None:
 
 
 def test_a_create_that_turns_out_to_be_unsent_needs_no_cancel() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     scenario.request_cancel()
     scenario.answer_create(Unavailable("not sent"))
     assert scenario.state == ("cancelled", None, "cervo")
 
 
 def test_a_late_uncertain_answer_leaves_the_outcome_unknown() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     before = scenario.delivery
     scenario.answer_create(Uncertain("no answer"))
     assert (scenario.delivery, scenario.new_events()) == (before, [])
@@ -99,7 +99,7 @@ def test_a_late_uncertain_answer_leaves_the_outcome_unknown() -> None:
 @pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
-    scenario = in_doubt(carrier)
+    scenario = unknown_outcome(carrier)
     sent = scenario.attempt.submitted_at
     times: list[float] = []
     for _ in range(3):
@@ -110,7 +110,7 @@ def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
 
 @pytest.mark.trap("D-60", "B-60")
 def test_an_order_that_a_look_up_finds_is_followed() -> None:
-    scenario = in_doubt("borzo", "cervo")
+    scenario = unknown_outcome("borzo", "cervo")
     scenario.miss_lookup()
     scenario.observe(observed("courier_assigned", ref="R-1"), cause=Cause.RECONCILE)
     assert scenario.new_events() == ["3 status_changed submit_unknown>courier_assigned at borzo#1 [reconcile]"]
@@ -119,7 +119,7 @@ def test_an_order_that_a_look_up_finds_is_followed() -> None:
 
 @pytest.mark.trap("D-60", "B-60")
 def test_two_look_ups_that_find_nothing_prove_nothing() -> None:
-    scenario = in_doubt("borzo", "cervo")
+    scenario = unknown_outcome("borzo", "cervo")
     scenario.miss_lookup()
     scenario.miss_lookup()
     assert scenario.new_events() == []
@@ -129,7 +129,7 @@ def test_two_look_ups_that_find_nothing_prove_nothing() -> None:
 @pytest.mark.trap("D-60", "B-60")
 @pytest.mark.parametrize("error", [Unavailable("down"), Unreadable("HTML"), Uncertain("timed out")])
 def test_a_failed_look_up_proves_nothing(error: Unavailable | Unreadable | Uncertain) -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     for _ in range(9):
         scenario.wait_for(Step.RECONCILE)
         before = scenario.now
@@ -143,7 +143,7 @@ def test_a_failed_look_up_proves_nothing(error: Unavailable | Unreadable | Uncer
 
 @pytest.mark.trap("D-60", "B-60")
 def test_three_look_ups_that_find_nothing_allow_one_more_create_and_then_ask_for_an_operator() -> None:
-    scenario = in_doubt("borzo", "cervo")
+    scenario = unknown_outcome("borzo", "cervo")
     for _ in range(3):
         scenario.miss_lookup()
     assert scenario.new_events() == ["3 status_changed submit_unknown>queued (resubmit) [reconcile]"]
@@ -163,7 +163,7 @@ def test_three_look_ups_that_find_nothing_allow_one_more_create_and_then_ask_for
 
 
 def test_an_outcome_left_to_an_operator_is_still_looked_up_and_published_once() -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     scenario.change_capabilities("borzo", max_creates=1)
     waits = [scenario.miss_lookup() for _ in range(6)][3:]
     assert waits == [timedelta(minutes=10)] * 3
@@ -175,7 +175,7 @@ def test_an_outcome_left_to_an_operator_is_still_looked_up_and_published_once() 
 
 
 def test_a_create_refused_after_a_resubmit_falls_back() -> None:
-    scenario = in_doubt("borzo", "cervo")
+    scenario = unknown_outcome("borzo", "cervo")
     for _ in range(3):
         scenario.miss_lookup()
     scenario.book(refused(Reason.NO_COURIER))
@@ -183,7 +183,7 @@ def test_a_create_refused_after_a_resubmit_falls_back() -> None:
 
 
 def test_an_update_before_the_resubmit_keeps_the_carrier() -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     scenario.resolve(None)
     order = scenario.order.model_copy(update={"revision": 2, "notes": "no onions"})
     assert scenario.receive_order(order)
@@ -192,7 +192,7 @@ def test_an_update_before_the_resubmit_keeps_the_carrier() -> None:
 
 @pytest.mark.trap("C-23")
 def test_an_unknown_outcome_without_look_up_waits_for_a_callback_and_then_asks_for_an_operator() -> None:
-    scenario = in_doubt("cervo", "borzo")
+    scenario = unknown_outcome("cervo", "borzo")
     assert scenario.miss_callback() == timedelta(seconds=180)
     assert scenario.new_events() == ["3 attention_required queued>submit_unknown 'outcome_unknown' at cervo#1 [timer]"]
     assert (scenario.attempt.awaiting_operator, scenario.state) == (True, ("submit_unknown", Step.RECONCILE, "cervo"))
@@ -202,7 +202,7 @@ def test_an_unknown_outcome_without_look_up_waits_for_a_callback_and_then_asks_f
 
 @pytest.mark.trap("C-23")
 def test_a_callback_settles_an_unknown_outcome_where_there_is_no_look_up() -> None:
-    scenario = in_doubt("cervo")
+    scenario = unknown_outcome("cervo")
     scenario.observe(observed("created"), cause=Cause.CALLBACK)
     assert scenario.new_events() == ["3 status_changed submit_unknown>created at cervo#1 [callback]"]
     assert scenario.state == ("created", Step.TRACK, "cervo")
@@ -210,7 +210,7 @@ def test_a_callback_settles_an_unknown_outcome_where_there_is_no_look_up() -> No
 
 @pytest.mark.trap("C-23")
 def test_an_unknown_outcome_is_resubmitted_once_where_the_account_allows_it() -> None:
-    scenario = in_doubt("cervo")
+    scenario = unknown_outcome("cervo")
     scenario.change_capabilities("cervo", max_creates=2)
     scenario.miss_callback()
     assert scenario.new_events() == ["3 status_changed submit_unknown>queued (resubmit) [timer]"]
@@ -233,7 +233,7 @@ def test_an_earlier_carriers_attempt_does_not_use_up_the_resubmit() -> None:
 
 @pytest.mark.trap("C-23")
 def test_an_operator_who_finds_the_order_settles_the_outcome() -> None:
-    scenario = in_doubt("cervo")
+    scenario = unknown_outcome("cervo")
     scenario.miss_callback()
     scenario.new_events()
     scenario.resolve("25")
@@ -244,7 +244,7 @@ def test_an_operator_who_finds_the_order_settles_the_outcome() -> None:
 
 @pytest.mark.trap("C-23")
 def test_an_operator_who_finds_no_order_has_it_created_again_at_the_same_carrier() -> None:
-    scenario = in_doubt("cervo", "borzo")
+    scenario = unknown_outcome("cervo", "borzo")
     scenario.miss_callback()
     scenario.new_events()
     scenario.resolve(None)
@@ -263,7 +263,7 @@ def test_only_an_unknown_outcome_can_be_resolved() -> None:
 
 @pytest.mark.trap("X-03")
 def test_a_never_created_attempt_that_appears_before_the_next_create_is_followed_instead() -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     for _ in range(3):
         scenario.miss_lookup()
     scenario.new_events()
@@ -278,7 +278,7 @@ def test_a_never_created_attempt_that_appears_before_the_next_create_is_followed
 
 @pytest.mark.trap("X-03")
 def test_a_never_created_attempt_that_appears_beside_the_next_one_is_surplus_and_published_once() -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     for _ in range(3):
         scenario.miss_lookup()
     scenario.book()
@@ -294,7 +294,7 @@ def test_a_never_created_attempt_that_appears_beside_the_next_one_is_surplus_and
 
 
 def test_the_late_answer_of_a_never_created_attempt_is_an_orphan_too() -> None:
-    scenario = in_doubt("borzo")
+    scenario = unknown_outcome("borzo")
     for _ in range(3):
         scenario.miss_lookup()
     scenario.new_events()
@@ -304,7 +304,7 @@ def test_the_late_answer_of_a_never_created_attempt_is_an_orphan_too() -> None:
 
 
 def test_a_wrong_reference_can_be_corrected_until_the_carrier_shows_more() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     scenario.resolve("99998")
     scenario.apply(
         lifecycle.record_read_failure(
@@ -318,30 +318,30 @@ def test_a_wrong_reference_can_be_corrected_until_the_carrier_shows_more() -> No
 
 
 def test_an_order_declared_absent_that_exists_is_followed_or_cancelled() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     scenario.resolve(None)
     scenario.resolve("99999")
     assert (scenario.state, scenario.attempt.ref) == (("created", Step.TRACK, "cervo"), "99999")
-    wished = left_to_a_person()
-    wished.request_cancel()
-    wished.resolve(None)
-    assert (wished.delivery.status, wished.delivery.final) == ("cancelled", True)
-    wished.resolve("99999")
-    (first,) = wished.delivery.attempts
-    assert (wished.delivery.status, first.surplus, first.ref) == ("cancelled", True, "99999")
-    assert wished.next_step == (Step.CANCEL, 1)
+    to_cancel = left_to_an_operator()
+    to_cancel.request_cancel()
+    to_cancel.resolve(None)
+    assert (to_cancel.delivery.status, to_cancel.delivery.final) == ("cancelled", True)
+    to_cancel.resolve("99999")
+    (first,) = to_cancel.delivery.attempts
+    assert (to_cancel.delivery.status, first.surplus, first.ref) == ("cancelled", True, "99999")
+    assert to_cancel.next_step == (Step.CANCEL, 1)
 
 
 def test_resolving_an_outcome_keeps_the_attention_for_a_surplus_courier() -> None:
-    scenario = left_to_a_person()
+    scenario = left_to_an_operator()
     asked = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
     scenario.delivery = replace(scenario.delivery, attention_reasons=asked)
     scenario.resolve("99999")
     assert scenario.delivery.attention == "surplus_courier"
 
 
-def disputed(*carriers: str) -> DeliveryScenario:
-    """Give a scenario whose first create its carrier calls a duplicate."""
+def called_a_duplicate(*carriers: str) -> DeliveryScenario:
+    """Return a scenario whose first create the carrier calls a duplicate."""
     scenario = DeliveryScenario(*carriers)
     scenario.place()
     scenario.new_events()
@@ -351,7 +351,7 @@ def disputed(*carriers: str) -> DeliveryScenario:
 
 @pytest.mark.trap("B-31")
 def test_a_create_that_is_called_a_duplicate_asks_for_an_operator_and_no_second_courier() -> None:
-    scenario = disputed("borzo", "cervo")
+    scenario = called_a_duplicate("borzo", "cervo")
     assert scenario.new_events() == [
         "2 status_changed queued>submit_unknown at borzo#1 [response]",
         "3 attention_required queued>submit_unknown 'duplicate_at_carrier' at borzo#1 [response]",
@@ -363,7 +363,7 @@ def test_a_create_that_is_called_a_duplicate_asks_for_an_operator_and_no_second_
 
 @pytest.mark.trap("B-31")
 def test_a_duplicate_that_an_operator_finds_is_followed() -> None:
-    scenario = disputed("borzo", "cervo")
+    scenario = called_a_duplicate("borzo", "cervo")
     scenario.resolve("1250032")
     assert (scenario.state, scenario.attempt.ref) == (("created", Step.TRACK, "borzo"), "1250032")
     assert scenario.delivery.attention is None
@@ -371,7 +371,7 @@ def test_a_duplicate_that_an_operator_finds_is_followed() -> None:
 
 @pytest.mark.trap("B-31")
 def test_a_duplicate_that_an_operator_declares_absent_goes_to_the_next_carrier() -> None:
-    scenario = disputed("borzo", "cervo")
+    scenario = called_a_duplicate("borzo", "cervo")
     scenario.new_events()
     scenario.resolve(None)
     assert scenario.new_events() == [
@@ -383,10 +383,79 @@ def test_a_duplicate_that_an_operator_declares_absent_goes_to_the_next_carrier()
 
 @pytest.mark.trap("B-31")
 def test_a_duplicate_that_no_look_up_finds_is_not_cancelled() -> None:
-    scenario = disputed("borzo", "cervo")
+    scenario = called_a_duplicate("borzo", "cervo")
     scenario.request_cancel()
     for _ in range(5):
         scenario.miss_lookup()
     assert (scenario.state[0], scenario.delivery.attention) == ("submit_unknown", "duplicate_at_carrier")
     scenario.resolve(None)
     assert (scenario.state[0], scenario.delivery.attention) == ("cancelled", None)
+
+
+@pytest.mark.trap("C-24")
+def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_accepts_it() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.begin_booking()
+    scenario.wait(200)
+    scenario.apply(lifecycle.mark_outcome_unknown(scenario.delivery, scenario.terms, scenario.now))
+    scenario.observe(observed("created"), cause=Cause.CALLBACK)
+    scenario.wait_for(Step.TRACK)
+    scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
+    scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
+    assert [line.split()[1] for line in scenario.new_events()] == [
+        "status_changed",
+        "status_changed",
+        "status_changed",
+        "attention_required",
+    ]
+    scenario.apply(lifecycle.resolve_unknown_outcome(scenario.delivery, "99999", scenario.terms, scenario.now))
+    assert (scenario.attempt.ref, scenario.delivery.attention, scenario.delivery.status) == ("99999", None, "created")
+    assert lifecycle.resolve_unknown_outcome(scenario.delivery, None, scenario.terms, scenario.now) is None
+
+
+@pytest.mark.trap("C-24")
+def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
+    scenario = DeliveryScenario("cervo", "borzo")
+    scenario.place()
+    scenario.book(Booked(observed("created")))
+    scenario.wait_for(Step.TRACK)
+    scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
+    assert scenario.delivery.attention_reasons == ("reference_missing",)
+    scenario.observe(observed("cancelled"), cause=Cause.CALLBACK)
+    assert (scenario.state, scenario.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
+
+
+@pytest.mark.trap("C-24")
+def test_the_attention_for_a_missing_reference_ends_with_an_order_whose_goods_are_with_the_courier() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book(Booked(observed("created")))
+    scenario.wait_for(Step.TRACK)
+    scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
+    scenario.observe(observed("picked_up"), cause=Cause.CALLBACK)
+    assert scenario.delivery.attention_reasons == ("reference_missing",)
+    scenario.observe(observed("cancelled"), cause=Cause.CALLBACK)
+    assert (scenario.delivery.status, scenario.delivery.attention) == ("cancelled", "goods_with_courier")
+
+
+@pytest.mark.trap("D-60", "B-60")
+def test_overlapping_look_ups_count_once() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.wait_for(Step.RECONCILE)
+    for _ in range(3):
+        scenario.apply(
+            lifecycle.record_not_found(scenario.delivery, scenario.attempt.id, 0, scenario.terms, scenario.now)
+        )
+    assert (scenario.attempt.lookups, scenario.delivery.status) == (1, "submit_unknown")
+
+
+@pytest.mark.trap("D-60", "B-60")
+def test_late_look_ups_keep_their_distance() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.wait(24 * 3600)
+    assert [scenario.miss_lookup() for _ in range(3)] == [timedelta(), schedule.LOOKUPS_APART, schedule.LOOKUPS_APART]

@@ -1,4 +1,4 @@
-"""After the end: carriers revive what was over, and that is seen only by who looks again."""
+"""Ended attempts: carriers revive some of them, which only follow-up reads show."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,9 +27,9 @@ def later(seconds: float) -> datetime:
 
 
 def ended(carrier: str, status: str = "cancelled", *others: str, called: bool = False) -> DeliveryScenario:
-    """Give a scenario whose first attempt has ended, and what was told so far counts as read.
+    """Return a scenario whose first attempt has ended; its events have been read.
 
-    `called`: its carrier's account relies on callbacks.
+    `called`: the carrier's account relies on callbacks.
     """
     scenario = DeliveryScenario(carrier, *others)
     if called:
@@ -41,8 +41,8 @@ def ended(carrier: str, status: str = "cancelled", *others: str, called: bool = 
     return scenario
 
 
-def tail(scenario: DeliveryScenario, saw: str | None = None) -> timedelta:
-    """Read the first attempt again when that is due; tell how long after its end that was."""
+def follow_up(scenario: DeliveryScenario, saw: str | None = None) -> timedelta:
+    """Do the next follow-up read of the first attempt; return how long after its end that is."""
     (first, *_) = scenario.delivery.attempts
     assert first.ended_at is not None
     assert scenario.next_step == (Step.TRACK, 1)
@@ -70,7 +70,7 @@ def test_an_ended_attempt_is_read_again_and_then_left_alone(
     carrier: str, times: list[timedelta], end: str, saw: str | None, *, called: bool
 ) -> None:
     scenario = ended(carrier, end, called=called)
-    assert [tail(scenario, saw and end) for _ in times] == times
+    assert [follow_up(scenario, saw and end) for _ in times] == times
     assert (scenario.next_step, scenario.delivery.next_run_at, scenario.new_events()) == ((None, None), None, [])
 
 
@@ -123,12 +123,12 @@ def test_a_cancelled_courier_with_the_goods_is_followed_again_at_once(status: st
 
 def test_a_cancelled_courier_can_deliver() -> None:
     scenario = ended("cervo")
-    tail(scenario, "delivered")
+    follow_up(scenario, "delivered")
     assert scenario.new_events() == [
         "6 status_changed cancelled>delivered at cervo#1 [poll]",
         "7 conflict cancelled>delivered 'cancelled_but_alive' at cervo#1 [poll]",
     ]
-    assert tail(scenario) == 10 * MINUTE
+    assert follow_up(scenario) == 10 * MINUTE
 
 
 def test_a_callback_without_a_time_reopens_nothing() -> None:
@@ -156,9 +156,9 @@ def test_a_cancelled_courier_with_the_goods_beside_another_courier_is_surplus() 
 @pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
 def test_two_reads_a_minute_apart_reopen_an_ended_delivery(end: str) -> None:
     scenario = ended("cervo", end)
-    tail(scenario, "courier_assigned")
+    follow_up(scenario, "courier_assigned")
     assert scenario.new_events() == []
-    assert tail(scenario, "courier_assigned") == 11 * MINUTE
+    assert follow_up(scenario, "courier_assigned") == 11 * MINUTE
     number = 4 if end == "delivered" else 6
     assert scenario.new_events() == [f"{number} reopened {end}>courier_assigned at cervo#1 [poll]"]
     assert scenario.state == ("courier_assigned", Step.TRACK, "cervo")
@@ -167,14 +167,14 @@ def test_two_reads_a_minute_apart_reopen_an_ended_delivery(end: str) -> None:
 @pytest.mark.parametrize("end", ["delivered", "failed"])
 def test_two_reads_with_different_live_statuses_reopen_an_ended_delivery(end: str) -> None:
     scenario = ended("cervo", end)
-    tail(scenario, "courier_assigned")
-    assert tail(scenario, "picked_up") == 11 * MINUTE
+    follow_up(scenario, "courier_assigned")
+    assert follow_up(scenario, "picked_up") == 11 * MINUTE
     assert scenario.state == ("picked_up", Step.TRACK, "cervo")
 
 
 def test_one_read_or_several_at_once_reopen_nothing() -> None:
     scenario = ended("cervo", "delivered")
-    tail(scenario, "created")
+    follow_up(scenario, "created")
     for _ in range(5):
         scenario.poll("created")
     assert scenario.delivery.status == "delivered"
@@ -182,18 +182,18 @@ def test_one_read_or_several_at_once_reopen_nothing() -> None:
 
 def test_an_end_that_the_next_read_confirms_stays() -> None:
     scenario = ended("cervo", "delivered")
-    tail(scenario, "created")
-    tail(scenario, "delivered")
-    tail(scenario, "created")
+    follow_up(scenario, "created")
+    follow_up(scenario, "delivered")
+    follow_up(scenario, "created")
     assert (scenario.delivery.status, scenario.new_events()) == ("delivered", [])
-    assert tail(scenario, "delivered") == 2 * HOUR + MINUTE
+    assert follow_up(scenario, "delivered") == 2 * HOUR + MINUTE
     assert scenario.next_step == (None, None)
 
 
-@pytest.mark.parametrize("saw", [None, "a word that nobody knows"])
+@pytest.mark.parametrize("saw", [None, "an unknown word"])
 def test_a_confirming_read_that_shows_nothing_is_repeated_for_six_hours(saw: str | None) -> None:
     scenario = ended("cervo")
-    tail(scenario, "courier_assigned")
+    follow_up(scenario, "courier_assigned")
     (first,) = scenario.delivery.attempts
     reads: list[timedelta] = []
     while scenario.next_step == (Step.TRACK, 1) and len(reads) < 100:
@@ -220,7 +220,7 @@ def test_an_older_attempt_that_goes_on_does_not_reopen_what_another_courier_deli
     scenario.book()
     scenario.poll("delivered")
     scenario.new_events()
-    tail(scenario, "picked_up")
+    follow_up(scenario, "picked_up")
     assert scenario.delivery.status == "delivered"
     assert scenario.new_events() == [
         "7 conflict created>delivered 'two_couriers' at cervo#1 [poll]",
@@ -241,7 +241,7 @@ def test_only_the_last_of_several_observations_can_reopen() -> None:
     assert (scenario.delivery.status, scenario.new_events()) == ("cancelled", [])
 
 
-def written_off(*carriers: str) -> DeliveryScenario:
+def never_created(*carriers: str) -> DeliveryScenario:
     scenario = DeliveryScenario(*carriers)
     scenario.place()
     scenario.book(Uncertain("no answer"))
@@ -253,7 +253,7 @@ def written_off(*carriers: str) -> DeliveryScenario:
 
 
 def test_a_never_created_attempt_is_looked_up_again() -> None:
-    scenario = written_off("deliverit")
+    scenario = never_created("deliverit")
     since = scenario.delivery.attempts[0].ended_at
     assert since is not None
     looked: list[timedelta] = []
@@ -271,7 +271,7 @@ def test_a_never_created_attempt_is_looked_up_again() -> None:
 
 @pytest.mark.trap("X-03")
 def test_a_never_created_attempt_that_is_found_is_cancelled() -> None:
-    scenario = written_off("deliverit")
+    scenario = never_created("deliverit")
     while scenario.next_step != (Step.RECONCILE, 1):
         scenario.wait_for_next_step()
         scenario.poll("courier_assigned")
@@ -283,7 +283,7 @@ def test_a_never_created_attempt_that_is_found_is_cancelled() -> None:
 
 
 def test_a_never_created_attempt_that_answers_is_cancelled() -> None:
-    scenario = written_off("borzo")
+    scenario = never_created("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-0")), attempt=1)
     assert scenario.next_step == (Step.CANCEL, 1)
     assert scenario.state == ("created", Step.TRACK, "borzo")
@@ -294,5 +294,5 @@ def test_an_early_read_does_not_replace_the_planned_one() -> None:
     scenario.wait(60)
     scenario.apply(lifecycle.schedule_read_now(scenario.delivery, scenario.terms, scenario.now, 1))
     scenario.observe(observed("delivered"), attempt=1)
-    assert tail(scenario, "delivered") == 2 * HOUR
+    assert follow_up(scenario, "delivered") == 2 * HOUR
     assert scenario.next_step == (None, None)

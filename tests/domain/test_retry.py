@@ -1,4 +1,4 @@
-"""A person wants it tried again: what waits is due at once, what ended is queued again, what lives is left alone."""
+"""An operator's retry: what waits is due at once, and what ended is queued again, unless a courier may still come."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +16,8 @@ from worker.errors import Refused, Unavailable, Uncertain
 Make = Callable[..., DeliveryScenario]
 
 
-def turned_away(*carriers: str) -> DeliveryScenario:
-    """Live until every carrier has refused."""
+def refused_by_all(*carriers: str) -> DeliveryScenario:
+    """Return a scenario in which every carrier has refused."""
     scenario = DeliveryScenario(*(carriers or ("borzo",)))
     scenario.place()
     for _ in carriers or ("borzo",):
@@ -26,12 +26,12 @@ def turned_away(*carriers: str) -> DeliveryScenario:
     return scenario
 
 
-def kept(scenario: DeliveryScenario) -> str | None:
+def blocker(scenario: DeliveryScenario) -> str | None:
     return lifecycle.retry_blocker(scenario.delivery, scenario.now)
 
 
 def test_a_rejected_delivery_is_queued_again_and_every_carrier_may_be_asked_again() -> None:
-    scenario = turned_away("borzo", "cervo")
+    scenario = refused_by_all("borzo", "cervo")
     scenario.wait(600)
     assert scenario.retry()
     assert scenario.new_events() == [
@@ -47,7 +47,7 @@ def test_a_rejected_delivery_is_queued_again_and_every_carrier_may_be_asked_agai
 
 
 def test_a_carrier_that_refuses_again_is_not_asked_a_third_time() -> None:
-    scenario = turned_away()
+    scenario = refused_by_all()
     scenario.retry()
     scenario.book(refused(Reason.CARRIER_CLOSED))
     assert scenario.state == ("rejected", None, "borzo")
@@ -75,8 +75,8 @@ def test_a_delivery_that_its_carrier_ended_before_the_pickup_can_be_retried(
     assert scenario.state == ("created", Step.TRACK, "borzo")
 
 
-def _starved(scenario: DeliveryScenario) -> timedelta:
-    """Find the carrier down until the delivery is given up; tell how long that took."""
+def _fail_until_rejected(scenario: DeliveryScenario) -> timedelta:
+    """Fail every create until the delivery is rejected; return how long that took."""
     since = scenario.now
     while not scenario.delivery.final:
         if scenario.delivery.step is Step.ALARM:
@@ -90,11 +90,11 @@ def _starved(scenario: DeliveryScenario) -> timedelta:
 def test_a_delivery_rejected_for_its_deadline_gets_as_much_time_again() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
-    first = _starved(scenario)
+    first = _fail_until_rejected(scenario)
     assert (scenario.delivery.reason, first) == ("deadline_passed", timedelta(hours=3, minutes=15))
     scenario.wait(3600)
     scenario.retry()
-    assert _starved(scenario) == schedule.GIVE_UP
+    assert _fail_until_rejected(scenario) == schedule.GIVE_UP
 
 
 def test_a_create_that_waits_after_a_failure_is_due_at_once() -> None:
@@ -123,7 +123,7 @@ def test_an_older_attempt_that_goes_on_after_a_retry_is_followed_instead(created
 
 
 def test_an_unknown_outcome_after_a_retry_may_be_resubmitted_like_the_first_one() -> None:
-    scenario = turned_away("borzo")
+    scenario = refused_by_all("borzo")
     scenario.retry()
     scenario.book(Uncertain("timed out"))
     for _ in range(3):
@@ -131,10 +131,10 @@ def test_an_unknown_outcome_after_a_retry_may_be_resubmitted_like_the_first_one(
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
-# --- what is left alone -----------------------------------------------------------------------------------------------
+# --- what cannot be retried -------------------------------------------------------------------------------------------
 
 
-def _doubted(scenario: DeliveryScenario) -> None:
+def _unknown_outcome(scenario: DeliveryScenario) -> None:
     scenario.book(Uncertain("timed out"))
 
 
@@ -144,7 +144,7 @@ def _offered(scenario: DeliveryScenario) -> None:
     scenario.answer_create(Booked(observed("awaiting_confirmation", ref="R"), Offer(at, at + timedelta(hours=1))))
 
 
-def _wished(scenario: DeliveryScenario) -> None:
+def _cancelled(scenario: DeliveryScenario) -> None:
     scenario.book()
     scenario.request_cancel()
     scenario.cancel()
@@ -171,32 +171,32 @@ def _surplus(scenario: DeliveryScenario) -> None:
 
 
 @pytest.mark.parametrize(
-    ("come_to", "instead"),
+    ("reach", "advice"),
     [
         (DeliveryScenario.begin_booking, "borzo is being asked now: wait for the answer"),
-        (_doubted, "borzo may have the order: run `order-sync resolve ID exists REF` or `absent`"),
+        (_unknown_outcome, "borzo may have the order: run `order-sync resolve ID exists REF` or `absent`"),
         (_offered, "borzo offers another time: run `order-sync accept ID` or `deny ID`"),
         (DeliveryScenario.book, "borzo has the order: run `order-sync cancel ID` first"),
         (_surplus, "a surplus courier is still out: cancel that order first, `order-sync show ID` shows it"),
-        (_wished, "a cancel was requested: place the order again under a new id"),
+        (_cancelled, "a cancel was requested: place the order again under a new id"),
         (_with_items, "the delivery is failed, and a courier has had the goods: call the carrier"),
         (_delivered, "the delivery is delivered, and a courier has had the goods: call the carrier"),
     ],
 )
 def test_a_retry_that_could_bring_a_second_courier_is_refused_with_advice(
-    come_to: Callable[[DeliveryScenario], None], instead: str
+    reach: Callable[[DeliveryScenario], None], advice: str
 ) -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
-    come_to(scenario)
+    reach(scenario)
     before = scenario.delivery
-    assert (scenario.retry(), scenario.delivery, kept(scenario)) == (False, before, instead)
+    assert (scenario.retry(), scenario.delivery, blocker(scenario)) == (False, before, advice)
 
 
 def test_a_delivery_planned_for_later_cannot_be_retried() -> None:
     scenario = DeliveryScenario("borzo", deliver_at="2026-11-21T20:00:00Z")
     scenario.place()
-    assert (scenario.retry(), kept(scenario)) == (
+    assert (scenario.retry(), blocker(scenario)) == (
         False,
         "the delivery is planned: its carrier is asked at 2026-11-21T19:30:00Z",
     )
@@ -205,11 +205,11 @@ def test_a_delivery_planned_for_later_cannot_be_retried() -> None:
 def test_a_delivery_that_the_merchant_cancelled_at_the_carrier_cannot_be_retried(created: Make) -> None:
     scenario = created("borzo")
     scenario.observe(observed("cancelled", cancelled_by="merchant"))
-    assert kept(scenario) == "a cancel was requested: place the order again under a new id"
+    assert blocker(scenario) == "a cancel was requested: place the order again under a new id"
 
 
 def test_an_order_corrected_after_a_refusal_is_retried_as_corrected() -> None:
-    scenario = turned_away("borzo")
+    scenario = refused_by_all("borzo")
     scenario.change_order(dropoff=scenario.delivery.order.dropoff.model_copy(update={"street": "Nørregade 22"}))
     assert (scenario.state, scenario.new_events()) == (("rejected", None, "borzo"), [])
     assert scenario.retry()

@@ -1,4 +1,4 @@
-"""The roll-up of an attempt's end to the delivery, row by row as in statuses.md."""
+"""The roll-up of an attempt's end to its delivery, in the order of docs/statuses.md."""
 
 from collections.abc import Callable
 
@@ -42,8 +42,13 @@ def test_a_fallback_clears_the_last_courier(created: Make) -> None:
     scenario = created("borzo", "cervo")
     scenario.observe(observed("courier_assigned", tracking_url="https://x.org"))
     scenario.poll("cancelled")
-    told = scenario.events[-1].data
-    assert (told.courier, told.tracking_url, told.carrier, told.carrier_ref) == (None, None, None, None)
+    published = scenario.events[-1].data
+    assert (published.courier, published.tracking_url, published.carrier, published.carrier_ref) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(("end", "by"), [("cancelled", CancelledBy.UNKNOWN), ("failed", None)])
@@ -142,3 +147,30 @@ def test_delivered_or_returned_ends_the_delivery(created: Make, reached: str, en
     scenario.poll(end)
     assert [each.split()[1:3] for each in scenario.new_events()] == [["status_changed", f"{reached}>{end}"]]
     assert scenario.state == (end, None, "borzo")
+
+
+# --- goods that no read has shown before the end ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reached", ["created", "courier_assigned", "pickup_arrived"])
+def test_an_end_that_first_shows_the_goods_never_falls_back(created: Make, reached: str) -> None:
+    scenario = created("deliverit", "borzo")
+    if reached != "created":
+        scenario.poll(reached)
+    scenario.new_events()
+    scenario.observe(observed("cancelled", detail="with_items", cancelled_by=CancelledBy.UNKNOWN))
+    assert scenario.delivery.attention == "goods_with_courier"
+    assert (scenario.delivery.status, scenario.delivery.detail, scenario.delivery.carrier) == (
+        "cancelled",
+        "with_items",
+        "deliverit",
+    )
+
+
+def test_a_requested_cancel_that_came_too_late_for_the_goods_asks_for_an_operator(created: Make) -> None:
+    scenario = created("deliverit", "borzo")
+    scenario.request_cancel()
+    scenario.cancel()
+    scenario.observe(observed("cancelled", detail="with_items", cancelled_by=CancelledBy.UNKNOWN))
+    assert (scenario.delivery.status, scenario.delivery.detail) == ("cancelled", "with_items")
+    assert scenario.delivery.attention == "goods_with_courier"

@@ -1,4 +1,4 @@
-"""Which carrier is asked: the first that could take the order, and another one when it cannot be called."""
+"""Which carrier is asked: the first that can take the order, and another one while that is unavailable."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from schemas.status import Reason
 from schemas.stores import Store
 from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, observed, refused
 from worker.domain import lifecycle, schedule
-from worker.domain.delivery import Gate, Step
+from worker.domain.delivery import Gate, PassedOver, Step
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 
 Make = Callable[..., DeliveryScenario]
@@ -21,25 +21,25 @@ NO_CASH = Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot co
 CLOSED = Refused(Reason.CARRIER_CLOSED)
 
 
-def refuse(scenario: DeliveryScenario, *carriers: str, why: Refused = NO_CASH) -> None:
-    """Let carriers be unable to take any order."""
+def make_refuse(scenario: DeliveryScenario, *carriers: str, why: Refused = NO_CASH) -> None:
+    """Make carriers unable to take any order."""
     for name in carriers:
         scenario.terms[name] = replace(scenario.terms[name], refuses=lambda *_: why)
 
 
 def only_prepaid(scenario: DeliveryScenario, carrier: str) -> None:
-    """Let a carrier be unable to collect money."""
+    """Make a carrier unable to collect money."""
     terms = scenario.terms[carrier]
     scenario.terms[carrier] = replace(terms, refuses=lambda order, *_: None if order.payment.prepaid else NO_CASH)
 
 
-def owed() -> Order:
+def unpaid_order() -> Order:
     order = an_order(revision=2)
     return order.model_copy(update={"payment": order.payment.model_copy(update={"prepaid": False})})
 
 
-def cannot_call(scenario: DeliveryScenario, error: CarrierError = PAUSED) -> None:
-    """Find, when its time has come, that the carrier to ask cannot be called."""
+def find_unavailable(scenario: DeliveryScenario, error: CarrierError = PAUSED) -> None:
+    """Wait until the create is due and find the carrier unavailable."""
     scenario.wait_for(Step.BOOK)
     scenario.apply(lifecycle.postpone(scenario.delivery, error, scenario.terms, scenario.now))
 
@@ -50,7 +50,7 @@ def cannot_call(scenario: DeliveryScenario, error: CarrierError = PAUSED) -> Non
 @pytest.mark.trap("D-19")
 def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt() -> None:
     scenario = DeliveryScenario("deliverit", "borzo", "cervo")
-    refuse(scenario, "deliverit")
+    make_refuse(scenario, "deliverit")
     scenario.place()
     assert (scenario.state, scenario.new_events()) == (
         ("queued", Step.BOOK, "borzo"),
@@ -62,8 +62,8 @@ def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt(
 
 def test_an_order_that_no_carrier_can_take_is_rejected_at_once_with_the_reasons() -> None:
     scenario = DeliveryScenario("deliverit", "uber", "cervo")
-    refuse(scenario, "deliverit")
-    refuse(scenario, "cervo", why=CLOSED)
+    make_refuse(scenario, "deliverit")
+    make_refuse(scenario, "cervo", why=CLOSED)
     scenario.place()
     why = "'deliverit: payment.prepaid: this carrier cannot collect money; cervo: carrier_closed'"
     assert scenario.new_events() == [
@@ -92,21 +92,21 @@ def test_a_new_account_that_cannot_take_the_order_clears_the_attention() -> None
 
 
 def test_carriers_are_checked_in_order_for_the_dispatch_time_until_one_can_take_the_order() -> None:
-    judged: list[tuple[str, datetime]] = []
+    checked: list[tuple[str, datetime]] = []
 
-    def noting(name: str, answer: Refused | None) -> Callable[[Order, Store, datetime], Refused | None]:
-        def judge(_order: Order, _store: Store, at: datetime) -> Refused | None:
-            judged.append((name, at))
+    def recording(name: str, answer: Refused | None) -> Callable[[Order, Store, datetime], Refused | None]:
+        def check(_order: Order, _store: Store, at: datetime) -> Refused | None:
+            checked.append((name, at))
             return answer
 
-        return judge
+        return check
 
     scenario = DeliveryScenario("deliverit", "borzo", "cervo", deliver_at=START + timedelta(hours=5))
     for name, answer in (("deliverit", CLOSED), ("borzo", None), ("cervo", None)):
-        scenario.terms[name] = replace(scenario.terms[name], refuses=noting(name, answer))
+        scenario.terms[name] = replace(scenario.terms[name], refuses=recording(name, answer))
     scenario.place()
     dispatch_at = START + timedelta(hours=4, minutes=30)
-    assert judged == [("deliverit", dispatch_at), ("borzo", dispatch_at)]
+    assert checked == [("deliverit", dispatch_at), ("borzo", dispatch_at)]
 
 
 def test_a_waiting_order_that_changes_goes_to_a_carrier_that_can_take_it_now() -> None:
@@ -114,7 +114,7 @@ def test_a_waiting_order_that_changes_goes_to_a_carrier_that_can_take_it_now() -
     only_prepaid(scenario, "deliverit")
     scenario.place()
     assert scenario.delivery.carrier == "deliverit"
-    scenario.receive_order(owed())
+    scenario.receive_order(unpaid_order())
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
@@ -123,14 +123,14 @@ def test_a_waiting_order_that_no_carrier_can_take_any_more_is_rejected_with_its_
     only_prepaid(scenario, "deliverit")
     scenario.place()
     scenario.book(Unavailable("no route to host"))
-    scenario.receive_order(owed())
+    scenario.receive_order(unpaid_order())
     assert (scenario.delivery.status, scenario.delivery.reason) == ("rejected", "unserviceable")
     assert [(each.state, each.reason) for each in scenario.delivery.attempts] == [("rejected", "unserviceable")]
 
 
 def test_a_fallback_passes_over_a_carrier_that_cannot_take_the_order() -> None:
     scenario = DeliveryScenario("deliverit", "borzo", "cervo")
-    refuse(scenario, "borzo")
+    make_refuse(scenario, "borzo")
     scenario.place()
     scenario.book(refused(Reason.CARRIER_CLOSED))
     assert scenario.state == ("queued", Step.BOOK, "cervo")
@@ -138,7 +138,7 @@ def test_a_fallback_passes_over_a_carrier_that_cannot_take_the_order() -> None:
 
 def test_a_fallback_without_an_able_carrier_ends_like_the_last_attempt() -> None:
     scenario = DeliveryScenario("deliverit", "borzo")
-    refuse(scenario, "borzo")
+    make_refuse(scenario, "borzo")
     scenario.place()
     scenario.book(refused(Reason.CARRIER_CLOSED))
     assert scenario.new_events()[1:] == [
@@ -150,7 +150,7 @@ def test_a_fallback_without_an_able_carrier_ends_like_the_last_attempt() -> None
 
 def test_an_order_cancelled_before_it_came_is_cancelled_even_if_no_carrier_could_take_it() -> None:
     scenario = DeliveryScenario("deliverit")
-    refuse(scenario, "deliverit")
+    make_refuse(scenario, "deliverit")
     scenario.place(Cancellation(order_id="2011", cancelled_by="customer"))
     assert scenario.new_events() == [
         "1 status_changed ->queued [message]",
@@ -160,7 +160,7 @@ def test_an_order_cancelled_before_it_came_is_cancelled_even_if_no_carrier_could
 
 def test_no_order_is_rejected_behind_a_closed_gate() -> None:
     scenario = DeliveryScenario("deliverit")
-    refuse(scenario, "deliverit", why=CLOSED)
+    make_refuse(scenario, "deliverit", why=CLOSED)
     scenario.delivery = replace(scenario.delivery, gate=Gate.ACCEPTED)
     scenario.place()
     assert (scenario.delivery.status, scenario.delivery.step, scenario.delivery.attention) == (
@@ -170,7 +170,29 @@ def test_no_order_is_rejected_behind_a_closed_gate() -> None:
     )
 
 
-# --- fail-over ---
+@pytest.mark.trap("D-19")
+def test_a_change_holds_the_carriers_that_routing_passed_over() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo")
+    make_refuse(scenario, "deliverit")
+    make_refuse(scenario, "borzo", why=CLOSED)
+    scenario.place()
+    assert scenario.passed_over == [
+        PassedOver("deliverit", Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money"),
+        PassedOver("borzo", Reason.CARRIER_CLOSED, "carrier_closed"),
+    ]
+    scenario.book()
+    assert len(scenario.passed_over) == 2
+
+
+def test_a_fallback_holds_the_carriers_that_it_passed_over() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo")
+    make_refuse(scenario, "borzo", why=CLOSED)
+    scenario.place()
+    scenario.book(refused(Reason.NO_COURIER))
+    assert scenario.passed_over == [PassedOver("borzo", Reason.CARRIER_CLOSED, "carrier_closed")]
+
+
+# --- failover ---
 
 
 @pytest.mark.parametrize("error", [PAUSED, Unavailable("refused"), Throttled("too many", retry_after=3600)])
@@ -178,7 +200,7 @@ def test_another_carrier_is_asked_after_two_minutes_without_a_call(error: Carrie
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     while scenario.delivery.carrier == "borzo":
-        cannot_call(scenario, error)
+        find_unavailable(scenario, error)
     assert scenario.now == START + 2 * MINUTE
     assert scenario.new_events()[1:] == ["2 updated ->queued (fallback) [timer]"]
     assert (scenario.state, scenario.delivery.failures, scenario.delivery.carrier_since) == (
@@ -211,26 +233,26 @@ def test_the_two_minutes_of_a_preorder_begin_at_its_dispatch() -> None:
     scenario = DeliveryScenario("borzo", "cervo", deliver_at=START + timedelta(hours=5))
     scenario.place()
     while scenario.delivery.carrier == "borzo":
-        cannot_call(scenario)
+        find_unavailable(scenario)
     assert scenario.now == START + timedelta(hours=4, minutes=32)
 
 
 def test_an_order_with_a_single_carrier_waits_for_it() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
-    cannot_call(scenario)
+    find_unavailable(scenario)
     assert scenario.delivery.retry_at == START + schedule.ACCOUNT_RETRY
-    cannot_call(scenario)
+    find_unavailable(scenario)
     assert (scenario.delivery.carrier, [line for line in scenario.new_events() if "fallback" in line]) == ("borzo", [])
 
 
 def test_unavailable_carriers_take_turns_of_two_minutes() -> None:
     scenario = DeliveryScenario("borzo", "cervo", "deliverit", ready_at=START + timedelta(hours=2))
-    refuse(scenario, "deliverit")
+    make_refuse(scenario, "deliverit")
     scenario.place()
     turns = [(scenario.delivery.carrier, scenario.now)]
     while len(turns) < 5:
-        cannot_call(scenario)
+        find_unavailable(scenario)
         if scenario.delivery.carrier != turns[-1][0]:
             turns.append((scenario.delivery.carrier, scenario.now))
     assert turns == [(name, START + 2 * MINUTE * turn) for turn, name in enumerate(["borzo", "cervo"] * 2 + ["borzo"])]
@@ -240,7 +262,7 @@ def test_a_changed_order_does_not_return_to_the_unavailable_carrier() -> None:
     scenario = DeliveryScenario("borzo", "cervo")
     scenario.place()
     while scenario.delivery.carrier == "borzo":
-        cannot_call(scenario, PAUSED)
+        find_unavailable(scenario, PAUSED)
     scenario.change_order(notes="ring twice")
     assert scenario.state == ("queued", Step.BOOK, "cervo")
 
@@ -250,7 +272,7 @@ def test_a_carrier_that_refused_is_not_asked_again_when_the_next_is_unavailable(
     scenario.place()
     scenario.book(refused(Reason.CARRIER_CLOSED))
     for _ in range(5):
-        cannot_call(scenario)
+        find_unavailable(scenario)
     assert scenario.delivery.carrier == "borzo"
 
 

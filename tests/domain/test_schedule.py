@@ -1,4 +1,4 @@
-"""When things are done again: cadences from the codecs' own capabilities, grids, jitter, backoff and cut-offs."""
+"""Times and intervals: the codecs' own cadences, grids, jitter and backoff."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ import pytest
 from schemas.orders import Order
 from schemas.status import DeliveryStatus
 from tests.domain.scenario import CAPABILITIES, START, TERMS, a_store, an_order
+from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import Cadence
 from worker.domain import schedule
 from worker.domain.carrier_terms import CarrierTerms
@@ -26,7 +27,7 @@ def look(
     ahead: float = 0,
     key: str = "d",
 ) -> datetime:
-    """Tell the next look; ages in seconds before `now`, the pickup in seconds after it."""
+    """Return the next read; ages in seconds before `now`, the pickup in seconds after it."""
     return schedule.next_read(
         terms.capabilities.cadence,
         terms.scale,
@@ -41,7 +42,7 @@ def look(
 
 
 def interval(terms: CarrierTerms, status: str, *, age: float = 60, quiet: float = 60, ahead: float = 0) -> float:
-    """Tell the seconds between looks: the mean over many deliveries, or the distance of two grid points."""
+    """Return the seconds between reads: the mean over many deliveries, or the distance of two grid points."""
     if terms.capabilities.cadence.together:
         slot = look(terms, status, age=age, quiet=quiet, ahead=ahead)
         return (look(terms, status, now=slot, age=age, quiet=quiet, ahead=ahead) - slot).total_seconds()
@@ -98,19 +99,19 @@ def test_a_ceiling_below_the_cadence_never_makes_reads_more_frequent() -> None:
 def test_the_reads_of_one_account_coincide(carrier: str) -> None:
     terms = TERMS[carrier]
     grid = timedelta(seconds=terms.poll_interval)
-    looks = [look(terms, now=START + timedelta(seconds=second), key=str(second)) for second in range(600)]
-    assert {(one - looks[0]) % grid for one in looks} == {timedelta()}
-    assert all(one < other + grid for one, other in pairwise(looks))
+    reads = [look(terms, now=START + timedelta(seconds=second), key=str(second)) for second in range(600)]
+    assert {(one - reads[0]) % grid for one in reads} == {timedelta()}
+    assert all(one < other + grid for one, other in pairwise(reads))
 
 
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 @pytest.mark.parametrize("late", [0, 0.3, 5])
 def test_reads_that_start_late_keep_the_distance_of_the_interval(carrier: str, late: float) -> None:
     terms = TERMS[carrier]
-    looks = [look(terms)]
+    reads = [look(terms)]
     for _ in range(20):
-        looks.append(look(terms, now=looks[-1] + timedelta(seconds=late)))
-    assert {after - before for before, after in pairwise(looks)} == {timedelta(seconds=terms.poll_interval)}
+        reads.append(look(terms, now=reads[-1] + timedelta(seconds=late)))
+    assert {after - before for before, after in pairwise(reads)} == {timedelta(seconds=terms.poll_interval)}
 
 
 @pytest.mark.parametrize("carrier", CADENCES)
@@ -215,3 +216,21 @@ def test_an_order_for_later_is_dispatched_the_lead_time_before() -> None:
 def test_an_order_whose_lead_time_has_begun_is_dispatched_now() -> None:
     order = an_order(deliver_at="2026-11-21T17:20:00Z")
     assert schedule.dispatch_time(order, a_store("cervo", lead_minutes=30), START) == START
+
+
+@pytest.mark.trap("B-87")
+@pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
+def test_a_courier_without_callbacks_for_ten_minutes_is_read_more_often(quiet: float, seconds: float) -> None:
+    codec = Borzo(BorzoAccount(name="borzo", kind="borzo", token="t", callback_secret="s"), {})
+    looked = schedule.next_read(
+        codec.capabilities.cadence,
+        1.0,
+        DeliveryStatus.COURIER_ASSIGNED,
+        now=START,
+        since=START - timedelta(hours=2),
+        changed_at=START - timedelta(seconds=quiet),
+        pickup=START,
+        account="borzo",
+        key="d-2011",
+    )
+    assert abs((looked - START).total_seconds() - seconds) <= codec.capabilities.cadence.shortest / 2

@@ -1,4 +1,4 @@
-"""A courier too many: told once, cancelled through the same verb, and left to a person when that fails."""
+"""Surplus couriers: published once, cancelled like any other, and left to an operator when that fails."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,8 +16,8 @@ from worker.errors import CarrierError, Unavailable, Uncertain
 Make = Callable[..., DeliveryScenario]
 
 
-def two(scenario: DeliveryScenario, *refs: str) -> None:
-    """Let a look-up of the followed attempt find further orders with its tag."""
+def find_duplicates(scenario: DeliveryScenario, *refs: str) -> None:
+    """Record further orders with the first attempt's reference."""
     scenario.apply(
         lifecycle.record_duplicates(scenario.delivery, 1, refs, scenario.terms, scenario.now, Cause.RECONCILE)
     )
@@ -30,14 +30,14 @@ def surplus(scenario: DeliveryScenario) -> Attempt:
 
 @pytest.fixture
 def doubled(created: Make) -> DeliveryScenario:
-    """A scenario whose carrier was found to have made two orders of one."""
+    """A scenario whose carrier has find_duplicates orders for one attempt."""
     scenario = created("borzo", "cervo")
-    two(scenario, "R-2")
+    find_duplicates(scenario, "R-2")
     return scenario
 
 
 def cancel(scenario: DeliveryScenario, outcome: CarrierError | None = None) -> None:
-    """Ask for the courier too many to be cancelled, when that is due."""
+    """Send the surplus courier's cancel when it is due."""
     extra = surplus(scenario)
     assert scenario.next_step == (Step.CANCEL, extra.number)
     scenario.wait_for_next_step()
@@ -46,7 +46,7 @@ def cancel(scenario: DeliveryScenario, outcome: CarrierError | None = None) -> N
 
 
 def read(scenario: DeliveryScenario, saw: str | None) -> float:
-    """Read the courier too many when that is due, and the other one on the way; tell the seconds that passed."""
+    """Read the surplus courier when it is due, and the other one before; return the seconds that passed."""
     since, extra = scenario.now, surplus(scenario)
     while scenario.next_step != (Step.TRACK, extra.number):
         scenario.wait_for_next_step()
@@ -69,8 +69,8 @@ def test_a_second_order_with_our_reference_is_published_and_cancelled(doubled: D
 
 
 def test_a_second_order_is_recorded_once(doubled: DeliveryScenario) -> None:
-    two(doubled, "R-2", "R-1")
-    two(doubled, "R-2")
+    find_duplicates(doubled, "R-2", "R-1")
+    find_duplicates(doubled, "R-2")
     assert [(each.ref, each.surplus) for each in doubled.delivery.attempts] == [("R-1", False), ("R-2", True)]
     assert len(doubled.new_events()) == 1
 
@@ -140,7 +140,7 @@ def test_late_news_with_a_surplus_couriers_id_does_not_replace_the_active_attemp
         doubled.answer_create(Booked(seen), attempt=1)
     else:
         doubled.observe(seen, cause=Cause.RECONCILE, attempt=1)
-    two(doubled, "R-1")
+    find_duplicates(doubled, "R-1")
     assert [(each.ref, each.surplus, each.state) for each in doubled.delivery.attempts] == [
         ("R-1", False, "created"),
         ("R-2", True, "courier_assigned"),
@@ -179,7 +179,7 @@ def test_a_surplus_courier_without_news_is_read_for_a_day() -> None:
     scenario.place()
     scenario.book()
     scenario.poll("delivered")
-    two(scenario, "R-2")
+    find_duplicates(scenario, "R-2")
     cancel(scenario, refused(Reason.UNKNOWN, "no"))
     reads = 0
     while scenario.delivery.next_run_at is not None:

@@ -27,7 +27,7 @@ class CarrierTerms:
     poll_interval: float = 30
     """The shortest interval between reads; every cadence of the account is scaled by it."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
-    """Return why the carrier cannot take an order for a store at a time; None when it can. Pure: it asks nobody."""
+    """Return why the carrier cannot take an order for a store at a time; None when it can. Pure: it makes no call."""
 
     @property
     def scale(self) -> float:

@@ -138,7 +138,7 @@ class Attempt:
     amend_requests: int = 0
     """How often the carrier was asked for the pending amendment."""
     amend_refused: bool = False
-    """The carrier cannot be told of the change; an operator is asked for."""
+    """The carrier cannot amend its order; an operator is asked for."""
     unmapped_status: UnmappedStatus | None = None
     """The last word, while it has no meaning."""
 

@@ -21,7 +21,7 @@ NOT_CARRIED = AttentionReason.ORDER_CHANGED_AFTER_DISPATCH
 def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
     """Plan an amendment for a change of the order that was just stored, or ask for an operator."""
     terms = change.terms.get(attempt.carrier)
-    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # before the carrier was told of the change
+    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # before any amendment
     if not reverted and (terms is None or not can_amend(change.delivery, attempt, terms)):
         change.update_attempt(replace(attempt, amend_refused=True))
         change.request_attention(NOT_CARRIED)

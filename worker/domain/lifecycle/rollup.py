@@ -58,9 +58,9 @@ def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, detail
             unmapped_status=None,
         )
     )
-    # A courier who has the goods must still be told of a change.
-    told_later = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
-    change.clear_attention(UNTIL_THE_END - told_later)
+    # A change still matters while the courier has the goods.
+    still_needed = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
+    change.clear_attention(UNTIL_THE_END - still_needed)
     return ended
 
 
