@@ -38,6 +38,7 @@ class EventType(StrEnum):
     CANCEL_REFUSED = "delivery.cancel_refused"
     CANCEL_UNCONFIRMED = "delivery.cancel_unconfirmed"
     ATTENTION_REQUIRED = "delivery.attention_required"
+    """An operator is needed; `reason_text` holds the `schemas.status.AttentionReason`."""
     SKIPPED = "order.skipped"
     QUARANTINED = "order.quarantined"
     CARRIER_PAUSED = "carrier.paused"
@@ -102,9 +103,11 @@ class DeliveryEvent(_Model):
     status: DeliveryStatus
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
+    """A `schemas.status.Detail`, or a further word of a codec."""
     final: bool = False
     reason: Reason | None = None
     reason_text: str | None = None
+    """The carrier's own text, a `schemas.status.AttentionReason`, or the kind of a conflict."""
     cancelled_by: CancelledBy | None = None
     carrier: str | None = None
     carrier_ref: str | None = None

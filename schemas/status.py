@@ -51,6 +51,35 @@ class DeliveryStatus(StrEnum):
     """It failed after a carrier accepted it: lost, damaged or invalid. Final."""
 
 
+class AttemptState(StrEnum):
+    """The state of an attempt at one carrier: a status, or `submitting`."""
+
+    SUBMITTING = "submitting"
+    """The intent to create is committed and the create may be in flight. Never published as a status."""
+    QUEUED = "queued"
+    """The create was never sent; it waits for its retry."""
+    SUBMIT_UNKNOWN = "submit_unknown"
+    AWAITING_CONFIRMATION = "awaiting_confirmation"
+    CREATED = "created"
+    COURIER_WITHDRAWN = "courier_withdrawn"
+    COURIER_ASSIGNED = "courier_assigned"
+    PICKUP_ENROUTE = "pickup_enroute"
+    PICKUP_ARRIVED = "pickup_arrived"
+    PICKED_UP = "picked_up"
+    DROPOFF_ENROUTE = "dropoff_enroute"
+    DROPOFF_ARRIVED = "dropoff_arrived"
+    ON_HOLD = "on_hold"
+    DELIVERY_FAILED = "delivery_failed"
+    REATTEMPTING = "reattempting"
+    RETURNING = "returning"
+    DELIVERED = "delivered"
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    """The carrier refused it, or it was never created."""
+    FAILED = "failed"
+
+
 S = DeliveryStatus
 
 RANK: dict[DeliveryStatus, int] = {
@@ -80,6 +109,80 @@ FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
 GOODS_WITH_COURIER = RANK[S.PICKED_UP]
 """From this rank on the courier has the goods, so no other courier is sent without an operator."""
+
+
+class Detail(StrEnum):
+    """A refinement of a status. A codec may publish further words."""
+
+    FALLBACK = "fallback"
+    """`queued`: another carrier is asked next."""
+    RESUBMIT = "resubmit"
+    """`queued`: the carrier has no order of the last create, so the create is sent again."""
+    RETRY = "retry"
+    """`queued`: an operator retried an ended delivery."""
+    WAITING_FOR_SHOP = "waiting_for_shop"
+    """`queued`: the dispatch gate is closed."""
+    PENDING_VERIFICATION = "pending_verification"
+    """`created`: the carrier has yet to check the order."""
+    MANUAL_DISPATCH = "manual_dispatch"
+    """`awaiting_confirmation`: an operator books the courier on the carrier's own pages."""
+    REASSIGNED = "reassigned"
+    """The carrier gave the order to another courier, so the status went back."""
+    IN_PROCESS = "in_process"
+    """`courier_assigned`: the carrier does not say how far the courier is."""
+    DELAYED = "delayed"
+    """The carrier calls the order delayed."""
+    DRAFT = "draft"
+    """`on_hold`: the carrier made the order a draft."""
+    PLANNED = "planned"
+    """`returning`, `reattempting`: no courier travels yet."""
+    COURIER_ASSIGNED = "courier_assigned"
+    """`returning`, `reattempting`: a courier has the job."""
+    COURIER_DEPARTED = "courier_departed"
+    """`returning`, `reattempting`: the courier travels to the goods."""
+    PICKED_UP = "picked_up"
+    """`returning`, `reattempting`: the courier has the goods."""
+    WITH_ITEMS = "with_items"
+    """A final status that was reached while the courier had the goods."""
+    PLATFORM_CLOSED = "platform_closed"
+    """`cancelled`: the platform closed the order before a courier was sent."""
+    OWN_DRIVER = "own_driver"
+    """`cancelled`: the platform's own driver has the order."""
+
+
+class AttentionReason(StrEnum):
+    """Why an operator is asked for (`delivery.attention_required`); a delivery may have several."""
+
+    UNKNOWN_STORE = "unknown_store"
+    """The store directory has no such store."""
+    NO_CONFIGURED_CARRIER = "no_configured_carrier"
+    """None of the wanted carriers has an account."""
+    DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
+    """The carrier calls the create a duplicate; an operator finds out which order it already has (B-31)."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """No look-up has settled a create with an unknown outcome."""
+    NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
+    """The pickup is near and no courier is certain."""
+    REFERENCE_MISSING = "reference_missing"
+    """The carrier has the order under an id that we do not know (C-24)."""
+    SURPLUS_COURIER = "surplus_courier"
+    """A surplus courier could not be cancelled."""
+    WENT_BACKWARDS = "went_backwards"
+    """Two reads show a status that the delivery has already passed."""
+    STILL_OPEN_AFTER_A_DAY = "still_open_after_a_day"
+    """The delivery is not final a day after its dispatch."""
+    GOODS_WITH_COURIER = "goods_with_courier"
+    """The delivery ended while the courier had the goods."""
+    PLATFORM_CANCELED_BY_DRIVER = "platform_canceled_by_driver"
+    """The platform says that a driver cancelled; the order itself may still be wanted."""
+    PLATFORM_PICKUP_FAILED = "platform_pickup_failed"
+    """The platform says that a driver could not pick the order up; it may still be wanted."""
+    OFFER_WAITS = "offer_waits"
+    """The carrier offers a pickup time outside the account's limit."""
+    ORDER_CHANGED_AFTER_DISPATCH = "order_changed_after_dispatch"
+    """The carrier has the order as it was before a change, and cannot amend it."""
+    ORDER_CHANGED_WITHOUT_REVISION = "order_changed_without_revision"
+    """A message has other content under the same revision; it was not applied."""
 
 
 class Reason(StrEnum):

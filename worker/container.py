@@ -18,9 +18,9 @@ from worker.carriers.port import Carrier
 from worker.clock import Clock, SharedClock
 from worker.config.settings import Settings, load
 from worker.database.database import Database
-from worker.domain.carrier_terms import CarrierTerms
+from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
+from worker.domain.delivery import Gate
 from worker.domain.eligibility import refusal
-from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TaskQueue, WakeUp
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
@@ -261,7 +261,7 @@ class Container:
         """Messages in."""
         ordering = self.settings.ordering
         return Ingest(
-            self.database, self.updates, self.terms, self.file_shops, ordering.project, ordering.gate, self.clock
+            self.database, self.updates, self.terms, self.file_shops, ordering.project, Gate(ordering.gate), self.clock
         )
 
     @cached_property

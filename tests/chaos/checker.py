@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from schemas.status import FINAL, RANK, DeliveryStatus
+from schemas.status import FINAL, RANK, AttemptState, DeliveryStatus
 from tests.chaos import platform_checker
 from tests.chaos.history import History, Row
 from tests.chaos.sandbox import attempt_id
@@ -160,7 +160,7 @@ def _may_follow(before: Row, after: Row, kind: str) -> bool:
         return True
     forward = RANK.get(new, 0) >= RANK.get(old, 0)
     unordered = {DeliveryStatus.COURIER_WITHDRAWN, DeliveryStatus.ON_HOLD, DeliveryStatus.SUBMIT_UNKNOWN}
-    return forward or old in unordered or new in unordered or allows_back(old, new)
+    return forward or old in unordered or new in unordered or allows_back(AttemptState(old), AttemptState(new))
 
 
 def nothing_leaks(history: History) -> Iterator[str]:

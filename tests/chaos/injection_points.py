@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from worker.domain.delivery import SUBMITTING, Change, Delivery
+from schemas.status import AttemptState
+from worker.domain.delivery import Change, Delivery
 from worker.http.call import Operation, Reply
 
 VARIABLE = "CHAOS_INJECTION"
@@ -182,7 +183,7 @@ def _intent(before: Delivery, after: Delivery) -> tuple[str, str] | None:
     if attempt is None:
         return None
     known = before.attempt(attempt.id)
-    if attempt.state == SUBMITTING and (known is None or known.state != SUBMITTING):
+    if attempt.state == AttemptState.SUBMITTING and (known is None or known.state != AttemptState.SUBMITTING):
         return BOOKED, attempt.carrier
     if attempt.cancel_requested_at is not None and (known is None or known.cancel_requested_at is None):
         return CANCELLING, attempt.carrier

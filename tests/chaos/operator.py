@@ -4,12 +4,11 @@ import random
 import time
 from collections.abc import Iterable
 
-from schemas.status import DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus
 from worker import log
 from worker.container import Container
 from worker.database import accounts, deliveries
 from worker.domain.delivery import Delivery, OfferDecision
-from worker.domain.lifecycle.change import OFFER_WAITS
 
 INTERVAL = 0.5
 MEANINGS = {"order:6": DeliveryStatus.DELIVERED}
@@ -50,7 +49,7 @@ class Operator:
     def _decide_offers(self, waiting: Iterable[Delivery]) -> None:
         """Accept a third of the offers, deny a third, and let the others lapse."""
         for each in waiting:
-            if OFFER_WAITS not in each.asks or each.id in self._seen:
+            if AttentionReason.OFFER_WAITS not in each.attention_reasons or each.id in self._seen:
                 continue
             decision = self._dice.choice([OfferDecision.ACCEPT, OfferDecision.DENY, None])
             if decision is not None:

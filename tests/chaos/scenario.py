@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 
+from schemas.status import AttentionReason
 from tests.chaos.bus import events_on, publish
 from tests.chaos.clock import START
 from tests.chaos.injection_points import Injection
@@ -31,7 +32,6 @@ READY_AT = START + timedelta(minutes=55)
 PATIENCE = 420.0
 """Real seconds after which a condition counts as never reached, however loaded the machine is."""
 INTERVAL = 0.2
-OUTCOME_UNKNOWN = "outcome_unknown"
 NOTES = "ring twice"
 WRITTEN_ONCE = ["status 25, nothing written twice"]
 
@@ -64,7 +64,9 @@ class Case:
         """The result that the scenario must have."""
         names = sorted(self.carriers)
         return {
-            "ends": {name: OUTCOME_UNKNOWN if name in self.unknown else self.ends for name in names},
+            "ends": {
+                name: AttentionReason.OUTCOME_UNKNOWN.value if name in self.unknown else self.ends for name in names
+            },
             "couriers": names,
             "edits": names if self.later == "updated" else [],
             "platform": WRITTEN_ONCE * self.on_platform,
@@ -191,7 +193,7 @@ class Scenario:
 
     def _ended(self, delivery: Delivery) -> bool:
         if delivery.carrier in self.case.unknown:
-            return OUTCOME_UNKNOWN in delivery.asks
+            return AttentionReason.OUTCOME_UNKNOWN in delivery.attention_reasons
         if self.case.later == "updated" and not _is_changed(delivery):
             return False
         return delivery.status.value == self.case.ends

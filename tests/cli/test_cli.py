@@ -15,7 +15,7 @@ import redis
 from structlog.testing import capture_logs
 
 import worker.app
-from schemas.status import Cause, DeliveryStatus, Reason
+from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
 from tests.web.edge import ENVIRONMENT, NOW, sample
 from worker import cli, container
 from worker.carriers.port import Booked, Observation, Raw, reference_of
@@ -25,7 +25,7 @@ from worker.database import accounts, deliveries, inbox, outbox
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
-from worker.domain.lifecycle.surplus import duplicate_id
+from worker.domain.lifecycle.reopening import duplicate_id
 from worker.errors import Refused, Uncertain
 from worker.http.call import CallClass, Operation
 from worker.local.demo.orders import MALFORMED, placed
@@ -122,7 +122,9 @@ def submit(house: Container, outcome: Any) -> None:
 
 def ask_for_a_person(house: Container, word: str) -> None:
     (found,) = house.database.read(deliveries.find, "2011")
-    house.database.persist(deliveries.update, [found.id], lambda each: Change(replace(each, attention=word)))
+    house.database.persist(
+        deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=(AttentionReason(word),)))
+    )
 
 
 def write(name: str, text: str) -> str:

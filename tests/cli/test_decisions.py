@@ -75,8 +75,8 @@ def test_a_rejected_delivery_is_tried_again_and_the_answer_can_be_read_by_a_prog
 @pytest.mark.parametrize(
     ("outcome", "instead"),
     [
-        (CREATED, "cervo has it: `order-sync cancel ID` comes first"),
-        (Uncertain("?"), "nobody knows whether cervo has it: say `order-sync resolve ID exists REF` or `absent`"),
+        (CREATED, "cervo has the order: run `order-sync cancel ID` first"),
+        (Uncertain("?"), "cervo may have the order: run `order-sync resolve ID exists REF` or `absent`"),
     ],
 )
 def test_what_cannot_be_tried_again_is_refused_with_what_to_do_instead(

@@ -15,7 +15,7 @@ from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord, delivery_
 from schemas.messages import Cancellation, Message, OrderRef
 from schemas.order import Customer, DeliveryType, Dropoff, Item, Order, Payment
 from schemas.ordering import NO_DEFAULTS
-from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.status import AttemptState, AttentionReason, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
 from tests.domain.scenario import a_store
 from worker.carriers.port import Cadence, Capabilities
@@ -23,7 +23,7 @@ from worker.database import deliveries
 from worker.database.database import Database
 from worker.database.deliveries import Decision
 from worker.domain.carrier_terms import CarrierTerms
-from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Step, UnmappedStatus
+from worker.domain.delivery import Attempt, Change, Delivery, Gate, OfferDecision, Step, UnmappedStatus
 from worker.enqueue import TaskQueue, WakeUp
 from worker.services.ingest import Ingest
 from worker.services.updates import Updates
@@ -114,7 +114,7 @@ def begun(delivery: Delivery, **more: Any) -> Change:
         delivery_id=delivery.id,
         number=number,
         carrier="deliverit",
-        state=SUBMITTING,
+        state=AttemptState.SUBMITTING,
         token=f"token {number} of {delivery.id}",
         pickup_at=LATER,
         submitted_at=NOW,
@@ -152,7 +152,7 @@ def full(delivery: Delivery) -> Delivery:
         delivery_id=delivery.id,
         number=1,
         carrier="borzo",
-        state=DeliveryStatus.REJECTED.value,
+        state=AttemptState.REJECTED,
         token="first",
         pickup_at=NOW,
         submitted_at=NOW,
@@ -167,7 +167,7 @@ def full(delivery: Delivery) -> Delivery:
         delivery_id=delivery.id,
         number=2,
         carrier="deliverit",
-        state=DeliveryStatus.ON_HOLD.value,
+        state=AttemptState.ON_HOLD,
         token="second",
         pickup_at=LATER,
         submitted_at=NOW,
@@ -175,7 +175,7 @@ def full(delivery: Delivery) -> Delivery:
         ref="F64u3fbx",
         codec_state={"accept": "https://example.org/å", "seen": "1"},
         rank=60,
-        resume_to=DeliveryStatus.PICKED_UP.value,
+        resume_to=AttemptState.PICKED_UP,
         carrier_time=NOW,
         offered_at=LATER,
         lookups=3,
@@ -184,15 +184,15 @@ def full(delivery: Delivery) -> Delivery:
         cancel_refused=True,
         offer_unclear_since=NOW,
         awaiting_operator=True,
-        reported_anomalies="driverGone",
+        reported_anomalies=("driverGone",),
         journal_file="a journal",
         cancel_accepted=True,
         cancel_requests=2,
-        contradicting_status="created",
+        contradicting_status=DeliveryStatus.CREATED,
         contradicted_at=NOW,
         follow_up_reads=1,
         wait_until=LATER,
-        offer_decision="accept",
+        offer_decision=OfferDecision.ACCEPT,
         sent_fingerprint="a fingerprint",
         pending_fingerprint="another fingerprint",
         amend_requests=1,
@@ -212,13 +212,13 @@ def full(delivery: Delivery) -> Delivery:
         retry_at=LATER,
         alarmed_at=NOW,
         dispatch_at=NOW,
-        gate="accepted",
+        gate=Gate.ACCEPTED,
         carrier_since=LATER,
         located_at=LATER,
         retried_after_attempt=1,
         failures=4,
         cancel_request=Cancellation(order_id="2011", reason="ændret", cancelled_by="customer", allow_paid=True),
-        attention="order_changed_after_dispatch",
+        attention_reasons=(AttentionReason.ORDER_CHANGED_AFTER_DISPATCH,),
         previous_status=DeliveryStatus.PICKED_UP,
         detail="reassigned",
         reason=Reason.CUSTOMER_UNAVAILABLE,

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from schemas.status import AttemptState
 from tests.database.samples import ID, NOW, ORDER, SHOP, full, order, place, rows
 from worker.carriers.port import Callback
 from worker.database import callbacks, deliveries
@@ -25,7 +26,7 @@ def test_the_sample_leaves_no_field_at_its_default(store: Database) -> None:
 
 
 def _attempt_defaults() -> dict[str, object]:
-    blank = Attempt(1, "", 1, "", "", "", NOW, NOW, NOW)
+    blank = Attempt(1, "", 1, "", AttemptState.QUEUED, "", NOW, NOW, NOW)
     optional = [field.name for field in fields(Attempt)][9:]
     return {name: getattr(blank, name) for name in optional}
 

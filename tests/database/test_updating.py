@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from schemas.events import EventType
-from schemas.status import Cause, DeliveryStatus
+from schemas.status import AttemptState, Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, take_in
 from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
@@ -170,7 +170,9 @@ def test_a_live_attempt_may_give_way_to_an_earlier_one_in_one_commit(store: Data
 
     def swap(delivery: Delivery) -> Change:
         first, second = delivery.attempts
-        return Change(replace(delivery, attempts=(replace(first, state="submitting"), replace(second, ended_at=NOW))))
+        return Change(
+            replace(delivery, attempts=(replace(first, state=AttemptState.SUBMITTING), replace(second, ended_at=NOW)))
+        )
 
     changed = update(store, [ID], swap)
     assert store.read(deliveries.load, [ID]) == changed
@@ -289,7 +291,9 @@ def test_the_attempts_of_a_delivery_come_in_their_order(store: Database) -> None
 
 
 def _with_ended(delivery: Delivery, number: int) -> Change:
-    attempt = Attempt(number, delivery.id, number, "borzo", "rejected", f"t{number}", NOW, NOW, NOW, ended_at=NOW)
+    attempt = Attempt(
+        number, delivery.id, number, "borzo", AttemptState.REJECTED, f"t{number}", NOW, NOW, NOW, ended_at=NOW
+    )
     return Change(delivery.with_attempt(attempt))
 
 

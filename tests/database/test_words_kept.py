@@ -78,10 +78,10 @@ def test_odd_words_are_listed_one_by_one_and_steps_back_are_none_of_them(store: 
     follow(store, one, "locker", "shelf")
     follow(store, two, "shelf")
     follow(store, three)
-    for delivery_id, words in ((two, "regression:created\ndelivery:shelf"), (three, "regression:created")):
+    for delivery_id, words in ((two, ("regression:created", "delivery:shelf")), (three, ("regression:created",))):
         store.persist(deliveries.update, [delivery_id], lambda each, words=words: _oddly(each, words))  # type: ignore[misc]
     assert store.read(accounts.unmapped_statuses) == {"borzo": ["delivery:locker", "delivery:shelf"]}
 
 
-def _oddly(delivery: Delivery, words: str) -> Change:
+def _oddly(delivery: Delivery, words: tuple[str, ...]) -> Change:
     return Change(delivery.with_attempt(replace(delivery.attempts[0], reported_anomalies=words)))

@@ -1,4 +1,4 @@
-"""Lives at each of the carriers, as far as a test wants them to have come."""
+"""Scenarios at any of the carriers."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from tests.domain.scenario import DeliveryScenario
 
 @pytest.fixture
 def created() -> Callable[..., DeliveryScenario]:
-    """Make a life whose carrier has acknowledged; what was told so far counts as read."""
+    """Return a scenario whose carrier has created the order; its events have been read."""
 
     def make(*carriers: str) -> DeliveryScenario:
-        life = DeliveryScenario(*carriers)
-        life.place()
-        life.book()
-        life.lines()
-        return life
+        scenario = DeliveryScenario(*carriers)
+        scenario.place()
+        scenario.book()
+        scenario.new_events()
+        return scenario
 
     return make

@@ -1,6 +1,6 @@
-"""A delivery's life, lived by hand: every change is checked against the invariants before it is taken.
+"""A delivery's scenario, lived by hand: every change is checked against the invariants before it is taken.
 
-The clock stands still until a test moves it, and the carriers' terms are those of their real codecs.
+The clock does not move until a test moves it, and the carriers' terms are those of their real codecs.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.messages import Cancellation
 from schemas.order import Customer, Dropoff, Order, Payment, fingerprint
-from schemas.status import FINAL, Cause, DeliveryStatus, Reason
+from schemas.status import FINAL, AttemptState, Cause, DeliveryStatus, Reason
 from schemas.stores import Store
 from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.cervo import Cervo, CervoAccount
@@ -19,7 +19,7 @@ from worker.carriers.deliverit import DeliverIt, DeliverItAccount
 from worker.carriers.port import Booked, Capabilities, Observation, Offer, Raw
 from worker.domain import lifecycle, planner
 from worker.domain.carrier_terms import CarrierTerms
-from worker.domain.delivery import SUBMITTING, Attempt, Change, Delivery, Event, OfferDecision, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Event, OfferDecision, PassedOver, Step
 from worker.errors import CarrierError, Refused
 
 START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ CAPABILITIES: dict[str, Capabilities] = {
         DeliverItAccount(name="deliverit", kind="deliverit", username="shop", password="p", company="7"), {}
     ).capabilities,
 }
-RULES = {
+TERMS = {
     "cervo": CarrierTerms(CAPABILITIES["cervo"], deadline=45, callback_wait=180, poll_interval=20),
     "borzo": CarrierTerms(CAPABILITIES["borzo"], deadline=45, callback_wait=120, poll_interval=60),
     "deliverit": CarrierTerms(CAPABILITIES["deliverit"], deadline=45, callback_wait=0, poll_interval=30),
@@ -79,13 +79,13 @@ def a_blank(order: Order, now: datetime = START) -> Delivery:
     )
 
 
-def news(status: str | None, code: str = "word", **said: Any) -> Observation:
-    """Say what a carrier says; None is a word that nobody knows."""
-    return Observation(DeliveryStatus(status) if status else None, Raw("order", code), **said)
+def observed(status: str | None, code: str = "word", **details: Any) -> Observation:
+    """Return an observation of this status; None is a word without a meaning."""
+    return Observation(DeliveryStatus(status) if status else None, Raw("order", code), **details)
 
 
 def line(event: Event) -> str:
-    """Write an event as one line: place, type, the status before and now, its description, and the cause."""
+    """Return an event as one line: sequence, type, statuses, details, attempt and cause."""
     data = event.data
     parts = [
         str(event.sequence),
@@ -102,202 +102,205 @@ def line(event: Event) -> str:
 
 
 class DeliveryScenario:
-    """One delivery, its clock and everything that was told of it."""
+    """One delivery, its clock and all of its events."""
 
     def __init__(self, *carriers: str, **order: Any) -> None:
-        self.rules = dict(RULES)
+        self.terms = dict(TERMS)
         self.now = START
         self.store = a_store(*(carriers or ("borzo",)))
         self.order = an_order(**order)
         self.delivery = a_blank(self.order)
         self.events: list[Event] = []
-        self.read = 0
-        self.drawn = 0
+        self.passed_over: list[PassedOver] = []
+        self.events_seen = 0
+        self.last_attempt_id = 0
 
-    # --- what happened ---
+    # --- what has happened ---
 
-    def lines(self) -> list[str]:
-        """Give the events told since the last time this was asked."""
-        told, self.read = self.events[self.read :], len(self.events)
-        return [line(event) for event in told]
+    def new_events(self) -> list[str]:
+        """Return the events since the last call, a line for each."""
+        new, self.events_seen = self.events[self.events_seen :], len(self.events)
+        return [line(event) for event in new]
 
     @property
     def attempt(self) -> Attempt:
         return self.delivery.active or self.delivery.attempts[-1]
 
     @property
-    def state(self) -> tuple[str, str | None, str | None]:
-        """Give the status, the next step of its own line and the carrier: where the delivery stands."""
-        final = self.delivery.final
-        step = None if final else planner._main(self.delivery, self.rules, self.now).step
+    def state(self) -> tuple[str, Step | None, str | None]:
+        """The status, the next step of the main line, and the carrier."""
+        step = None if self.delivery.final else planner.main_step(self.delivery, self.terms, self.now).step
         return self.delivery.status.value, step, self.delivery.carrier
 
     @property
-    def turn(self) -> tuple[Step | None, int | None]:
-        """Give the next step of all, and the number of the attempt that it is about."""
-        on_turn = (
-            self.delivery.attempt(self.delivery.step_attempt_id) if self.delivery.step_attempt_id is not None else None
-        )
-        return self.delivery.step, on_turn.number if on_turn else None
+    def next_step(self) -> tuple[Step | None, int | None]:
+        """The next step of all, and the number of the attempt that it is about."""
+        attempt = self.delivery.attempt(self.delivery.step_attempt_id or 0)
+        return self.delivery.step, attempt.number if attempt else None
 
-    def take(self, change: Change | None) -> None:
+    def apply(self, change: Change | None) -> None:
         if change is None:
             return
         check(self.delivery, change)
         self.delivery = change.delivery
         self.events += change.events
+        self.passed_over += change.passed_over
 
-    # --- what happens ---
+    # --- time ---
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def reach(self, step: Step) -> timedelta:
-        """Wait until this step of its own line is due; tell how long that was.
+    def wait_for(self, step: Step) -> timedelta:
+        """Wait until this step of the main line is due; return how long that took.
 
-        Alarms on the way are given, and what is read of attempts that have ended shows nothing new.
+        Alarms that are due before are given, and reads of ended attempts show nothing new.
         """
         since = self.now
-        while self.passes_by(step):
+        while self.do_side_step(step):
             pass
         assert (self.delivery.step, self.delivery.next_run_at is not None) == (step, True)
-        self.reach_turn()
+        self.wait_for_next_step()
         return self.now - since
 
-    def reach_turn(self) -> None:
-        """Wait until the next step of all is due."""
+    def wait_for_next_step(self) -> None:
         assert self.delivery.next_run_at is not None
         self.now = max(self.now, self.delivery.next_run_at)
 
-    def passes_by(self, step: Step) -> bool:
-        """Take the next step when it is none of its own line's; tell whether it was."""
-        on_turn = (
-            self.delivery.attempt(self.delivery.step_attempt_id) if self.delivery.step_attempt_id is not None else None
-        )
-        if self.delivery.step is Step.ALARM and step is not Step.ALARM:
-            self.ring()
-        elif on_turn is not None and on_turn.ended_at is not None:
-            self.reach_turn()
-            self.take(lifecycle.record_missing(self.delivery, on_turn.id, self.rules, self.now))
+    def do_side_step(self, wanted: Step) -> bool:
+        """Do the next step if it is an alarm or a read of an ended attempt; return whether it was."""
+        attempt = self.delivery.attempt(self.delivery.step_attempt_id or 0)
+        if self.delivery.step is Step.ALARM and wanted is not Step.ALARM:
+            self.fire_alarms()
+        elif attempt is not None and attempt.ended_at is not None:
+            self.wait_for_next_step()
+            self.apply(lifecycle.record_missing(self.delivery, attempt.id, self.terms, self.now))
         else:
             return False
         return True
 
-    def ring(self) -> None:
-        """Let an alarm's hour strike."""
+    def fire_alarms(self) -> None:
+        """Wait for the next alarm and give it."""
         assert self.delivery.step is Step.ALARM
-        self.reach_turn()
-        self.take(lifecycle.fire_alarms(self.delivery, self.rules, self.now))
+        self.wait_for_next_step()
+        self.apply(lifecycle.fire_alarms(self.delivery, self.terms, self.now))
 
-    def place(self, wish: Cancellation | None = None) -> None:
-        self.take(lifecycle.accept_order(self.delivery, self.store, wish, self.rules, self.now))
+    # --- the platform ---
 
-    def begin(self) -> None:
-        """Write down the intent to create when that is due."""
-        self.reach(Step.BOOK)
-        self.drawn += 1
-        change = lifecycle.begin_booking(self.delivery, self.drawn, f"token-{self.drawn}", self.rules, self.now)
+    def place(self, cancellation: Cancellation | None = None) -> None:
+        self.apply(lifecycle.accept_order(self.delivery, self.store, cancellation, self.terms, self.now))
+
+    def receive_order(self, order: Order) -> bool:
+        """Apply a message about the order; return whether it changed anything."""
+        change = lifecycle.apply_order_message(self.delivery, order, fingerprint(order), self.terms, self.now)
+        self.apply(change)
+        return change is not None
+
+    def change_order(self, **fields: Any) -> None:
+        """Apply an update of the order with other content and the next revision."""
+        update = {"revision": self.delivery.order.revision + 1, **fields}
+        assert self.receive_order(self.delivery.order.model_copy(update=update))
+
+    def request_cancel(self, **fields: Any) -> bool:
+        """Apply a cancellation message; return whether it changed anything."""
+        request = Cancellation(order_id=self.order.order_id, **fields)
+        change = lifecycle.apply_cancel_request(self.delivery, request, self.terms, self.now, Cause.MESSAGE)
+        self.apply(change)
+        return change is not None
+
+    # --- calls ---
+
+    def begin_booking(self) -> None:
+        """Wait until the create is due and record its intent."""
+        self.wait_for(Step.BOOK)
+        attempt_id = self.last_attempt_id = self.last_attempt_id + 1
+        change = lifecycle.begin_booking(self.delivery, attempt_id, f"token-{attempt_id}", self.terms, self.now)
         assert change is not None
-        self.take(change)
+        self.apply(change)
 
-    def answer(self, outcome: Booked | CarrierError, attempt: int | None = None) -> None:
-        """Let the create be answered."""
-        self.take(
-            lifecycle.apply_create_outcome(self.delivery, attempt or self.attempt.id, outcome, self.rules, self.now)
-        )
+    def answer_create(self, outcome: Booked | CarrierError, attempt: int | None = None) -> None:
+        this = attempt or self.attempt.id
+        self.apply(lifecycle.apply_create_outcome(self.delivery, this, outcome, self.terms, self.now))
 
     def book(self, outcome: Booked | CarrierError | None = None) -> None:
-        """Create, as `created` when no other outcome is given."""
-        self.begin()
-        self.answer(outcome or Booked(news("created", ref="R-1")))
+        """Create with this outcome; None is `created`."""
+        self.begin_booking()
+        self.answer_create(outcome or Booked(observed("created", ref="R-1")))
 
-    def offered(self, minutes: float) -> None:
-        """Create, and be offered a pickup that many minutes later than the one asked for."""
-        self.begin()
+    def book_with_offer(self, minutes: float) -> None:
+        """Create, and receive an offer that many minutes after the requested pickup."""
+        self.begin_booking()
         asked = self.attempt.pickup_at
         offer = Offer(asked, asked + timedelta(minutes=minutes))
-        self.answer(Booked(news("awaiting_confirmation", ref="R-1"), offer))
+        self.answer_create(Booked(observed("awaiting_confirmation", ref="R-1"), offer))
 
-    def see(self, *seen: Observation, cause: Cause = Cause.POLL, attempt: int | None = None) -> None:
-        this = attempt or self.attempt.id
-        self.take(lifecycle.apply_observations(self.delivery, this, seen, self.rules, self.now, cause))
-
-    def poll(self, *statuses: str) -> None:
-        self.see(*(news(status) for status in statuses))
-
-    def call(self, step: Step) -> None:
-        """Write down the intent to confirm, amend or cancel when that is due."""
-        self.reach(step)
-        self.take(lifecycle.begin_call(self.delivery, step, self.rules, self.now))
+    def begin_call(self, step: Step) -> None:
+        """Wait until this step is due and record its intent."""
+        self.wait_for(step)
+        self.apply(lifecycle.begin_call(self.delivery, step, self.terms, self.now))
 
     def confirm(self, outcome: Observation | CarrierError) -> None:
-        self.call(Step.CONFIRM)
-        self.take(lifecycle.apply_confirm_outcome(self.delivery, self.attempt.id, outcome, self.rules, self.now))
+        self.begin_call(Step.CONFIRM)
+        self.apply(lifecycle.apply_confirm_outcome(self.delivery, self.attempt.id, outcome, self.terms, self.now))
 
-    def ask_cancel(self, **wish: Any) -> bool:
-        """Wish for a cancel; tell whether that was anything new."""
-        wished = Cancellation(order_id=self.order.order_id, **wish)
-        change = lifecycle.apply_cancel_request(self.delivery, wished, self.rules, self.now, Cause.MESSAGE)
-        self.take(change)
-        return change is not None
+    def amend(self, outcome: Observation | CarrierError | None = None) -> None:
+        self.begin_call(Step.AMEND)
+        self.apply(lifecycle.apply_amend_outcome(self.delivery, self.attempt.id, outcome, self.terms, self.now))
 
     def cancel(self, outcome: CarrierError | None = None) -> None:
-        """Ask the carrier when that is due, and be answered; no outcome means that it took the cancel."""
-        self.call(Step.CANCEL)
-        self.take(lifecycle.apply_cancel_outcome(self.delivery, self.attempt.id, outcome, self.rules, self.now))
+        """Send the cancel request when it is due; None means that the carrier accepted it."""
+        self.begin_call(Step.CANCEL)
+        self.apply(lifecycle.apply_cancel_outcome(self.delivery, self.attempt.id, outcome, self.terms, self.now))
 
-    def look_up(self) -> timedelta:
-        """Look a doubtful create up when that is due, and find nothing; tell how long after the last step that was."""
-        waited = self.reach(Step.RECONCILE)
-        self.take(
-            lifecycle.record_not_found(self.delivery, self.attempt.id, self.attempt.lookups, self.rules, self.now)
-        )
+    # --- reads ---
+
+    def observe(self, *seen: Observation, cause: Cause = Cause.POLL, attempt: int | None = None) -> None:
+        this = attempt or self.attempt.id
+        self.apply(lifecycle.apply_observations(self.delivery, this, seen, self.terms, self.now, cause))
+
+    def poll(self, *statuses: str) -> None:
+        self.observe(*(observed(status) for status in statuses))
+
+    def miss_lookup(self) -> timedelta:
+        """Wait for the next look-up of an unknown outcome and find nothing; return how long the wait was."""
+        waited = self.wait_for(Step.RECONCILE)
+        attempt = self.attempt
+        self.apply(lifecycle.record_not_found(self.delivery, attempt.id, attempt.lookups, self.terms, self.now))
         return waited
 
-    def unfindable(self) -> timedelta:
-        waited = self.reach(Step.RECONCILE)
-        self.take(lifecycle.no_lookup_available(self.delivery, self.rules, self.now))
+    def miss_callback(self) -> timedelta:
+        """Wait for the next check of an outcome that cannot be looked up; return how long the wait was."""
+        waited = self.wait_for(Step.RECONCILE)
+        self.apply(lifecycle.no_lookup_available(self.delivery, self.terms, self.now))
         return waited
+
+    # --- the operator ---
 
     def resolve(self, ref: str | None) -> None:
-        self.take(lifecycle.resolve_unknown_outcome(self.delivery, ref, self.rules, self.now))
+        self.apply(lifecycle.resolve_unknown_outcome(self.delivery, ref, self.terms, self.now))
 
-    def amend(self, order: Order) -> bool:
-        change = lifecycle.apply_order_message(self.delivery, order, fingerprint(order), self.rules, self.now)
-        self.take(change)
-        return change is not None
-
-    def change(self, **fields: Any) -> None:
-        """Let the platform send the order again with another content."""
-        more = {"revision": self.delivery.order.revision + 1, **fields}
-        assert self.amend(self.delivery.order.model_copy(update=more))
-
-    def carry(self, outcome: Observation | CarrierError | None = None) -> None:
-        """Carry a change to the carrier when that is due, and be answered."""
-        self.call(Step.AMEND)
-        self.take(lifecycle.apply_amend_outcome(self.delivery, self.attempt.id, outcome, self.rules, self.now))
-
-    def rule(self, word: str) -> bool:
-        """Rule on an offer as a person; tell whether one waited for that."""
-        change = lifecycle.decide_offer(self.delivery, OfferDecision(word), self.rules, self.now)
-        self.take(change)
+    def decide_offer(self, decision: str) -> bool:
+        """Decide on an offer; return whether one waited for that."""
+        change = lifecycle.decide_offer(self.delivery, OfferDecision(decision), self.terms, self.now)
+        self.apply(change)
         return change is not None
 
     def retry(self) -> bool:
-        """Want it to be tried again, as a person; tell whether that is possible."""
-        change = lifecycle.retry(self.delivery, self.rules, self.now)
+        """Retry the delivery; return whether that was possible."""
+        change = lifecycle.retry(self.delivery, self.terms, self.now)
         assert (change is None) == (lifecycle.retry_blocker(self.delivery, self.now) is not None)
-        self.take(change)
+        self.apply(change)
         return change is not None
 
-    def with_terms(self, carrier: str, **changes: Any) -> None:
-        """Change what a carrier can do."""
-        terms = self.rules[carrier]
-        self.rules[carrier] = replace(terms, capabilities=replace(terms.capabilities, **changes))
+    # --- settings ---
+
+    def change_capabilities(self, carrier: str, **changes: Any) -> None:
+        terms = self.terms[carrier]
+        self.terms[carrier] = replace(terms, capabilities=replace(terms.capabilities, **changes))
 
 
 def check(before: Delivery, change: Change) -> None:
-    """Hold a change against the invariants that every change must keep (I1, I9 and the sequence)."""
+    """Check the invariants of every change (I1, I9 and the sequence)."""
     after = change.delivery
     sequences = [event.sequence for event in change.events]
     assert sequences == list(range(before.sequence + 1, after.sequence + 1))
@@ -312,7 +315,7 @@ def check(before: Delivery, change: Change) -> None:
         assert [event.type for event in change.events if event.type == "delivery.reopened"] == ["delivery.reopened"]
     if after.active is not None:
         state = after.active.state
-        assert after.status == (DeliveryStatus.QUEUED if state == SUBMITTING else state)
+        assert after.status == ("queued" if state == AttemptState.SUBMITTING else state)
     assert {event.data.final for event in change.events if event.data.status in FINAL} <= {True}
     assert all(former < later for former, later in pairwise(each.number for each in after.attempts))
 

@@ -1,4 +1,4 @@
-"""Nothing waits for ever: what should have happened is told on time, and what nobody comes for is given up."""
+"""Alarms for what should have happened by now, and the rejection of orders that no courier comes for."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.status import Cause
-from tests.domain.scenario import START, DeliveryScenario, news
+from tests.domain.scenario import START, DeliveryScenario, observed
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import Unavailable, Uncertain
@@ -17,30 +17,30 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 DOWN = Unavailable("down", retry_after=3600)
 
 
-def told(life: DeliveryScenario) -> list[tuple[float, str]]:
-    """Give each person asked for and each end, with the minutes since the start."""
+def alarms_given(scenario: DeliveryScenario) -> list[tuple[float, str]]:
+    """Return each attention reason and each dispatch failure or stall, with the minutes since the start."""
     return [
         ((event.at - START) / MINUTE, event.data.reason_text or event.type.value)
-        for event in life.events
+        for event in scenario.events
         if event.type in {"delivery.attention_required", "delivery.dispatch_failed", "delivery.stalled"}
     ]
 
 
-def live_on(life: DeliveryScenario, until: timedelta, hold: Callable[[DeliveryScenario], object]) -> None:
-    """Do what is due: alarms as they are, all else as `hold` says."""
-    while life.delivery.next_run_at is not None and life.delivery.next_run_at < START + until:
-        if life.delivery.step is Step.ALARM:
-            life.ring()
+def run_until(scenario: DeliveryScenario, until: timedelta, do: Callable[[DeliveryScenario], object]) -> None:
+    """Do what is due: alarms are given, and every other step is `do`."""
+    while scenario.delivery.next_run_at is not None and scenario.delivery.next_run_at < START + until:
+        if scenario.delivery.step is Step.ALARM:
+            scenario.fire_alarms()
         else:
-            hold(life)
+            do(scenario)
 
 
-def polled(status: str) -> Callable[[DeliveryScenario], None]:
-    """Read the same status whenever a read is due."""
+def poll_as(status: str) -> Callable[[DeliveryScenario], None]:
+    """Return a step that reads this status."""
 
-    def poll(life: DeliveryScenario) -> None:
-        life.reach(Step.TRACK)
-        life.poll(status)
+    def poll(scenario: DeliveryScenario) -> None:
+        scenario.wait_for(Step.TRACK)
+        scenario.poll(status)
 
     return poll
 
@@ -55,161 +55,167 @@ def polled(status: str) -> Callable[[DeliveryScenario], None]:
         ({"deliver_at": "2026-11-21T19:00:00Z"}, 100),
     ],
 )
-def test_an_order_that_nobody_takes_asks_for_a_person_before_its_pickup(order: dict[str, Any], minutes: float) -> None:
-    life = DeliveryScenario("borzo", **order)
-    life.place()
-    live_on(life, 2 * HOUR, lambda it: it.book(DOWN))
-    assert told(life) == [(minutes, "not_dispatched_in_time")]
-    life.book()
-    assert life.delivery.attention is None
+def test_an_order_without_a_courier_asks_for_an_operator_before_its_pickup(
+    order: dict[str, Any], minutes: float
+) -> None:
+    scenario = DeliveryScenario("borzo", **order)
+    scenario.place()
+    run_until(scenario, 2 * HOUR, lambda it: it.book(DOWN))
+    assert alarms_given(scenario) == [(minutes, "not_dispatched_in_time")]
+    scenario.book()
+    assert scenario.delivery.attention is None
 
 
-def test_an_alarm_changes_nothing_of_what_waits_for_the_carrier() -> None:
-    life = DeliveryScenario("borzo")
-    life.place()
-    life.book(DOWN)
-    assert life.turn == (Step.ALARM, None)
-    life.ring()
-    assert (life.turn, life.delivery.next_run_at) == ((Step.BOOK, None), life.delivery.retry_at)
+def test_an_alarm_does_not_change_when_the_carrier_is_asked_again() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(DOWN)
+    assert scenario.next_step == (Step.ALARM, None)
+    scenario.fire_alarms()
+    assert (scenario.next_step, scenario.delivery.next_run_at) == ((Step.BOOK, None), scenario.delivery.retry_at)
 
 
 @pytest.mark.quirk("D-31")
-def test_an_offer_that_cannot_be_accepted_in_time_asks_for_a_person() -> None:
-    life = DeliveryScenario("deliverit")
-    life.place()
-    life.offered(2)
-    life.confirm(DOWN)
-    life.ring()
-    assert told(life) == [(10, "not_dispatched_in_time")]
+def test_an_offer_that_cannot_be_accepted_in_time_asks_for_an_operator() -> None:
+    scenario = DeliveryScenario("deliverit")
+    scenario.place()
+    scenario.book_with_offer(2)
+    scenario.confirm(DOWN)
+    scenario.fire_alarms()
+    assert alarms_given(scenario) == [(10, "not_dispatched_in_time")]
 
 
-def test_a_doubt_asks_for_a_person_before_the_pickup_even_while_it_is_looked_up() -> None:
-    life = DeliveryScenario("borzo")
-    life.place()
-    life.book(Uncertain("no answer"))
+def test_an_unknown_outcome_asks_for_an_operator_before_the_pickup_even_while_it_is_looked_up() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
     missed = Unavailable("down", retry_after=1800)
 
     def look(it: DeliveryScenario) -> None:
-        it.reach(Step.RECONCILE)
-        it.take(lifecycle.record_read_failure(it.delivery, it.attempt.id, missed, it.rules, it.now))
+        it.wait_for(Step.RECONCILE)
+        it.apply(lifecycle.record_read_failure(it.delivery, it.attempt.id, missed, it.terms, it.now))
 
-    live_on(life, HOUR, look)
-    assert told(life) == [(10, "outcome_unknown")]
-    assert lifecycle.resolve_attention(life.delivery, life.rules, life.now) is None  # a doubt is settled, not attended
-    life.see(news("created", ref="R-1"), cause=Cause.RECONCILE)
-    assert life.delivery.attention is None
+    run_until(scenario, HOUR, look)
+    assert alarms_given(scenario) == [(10, "outcome_unknown")]
+    assert lifecycle.resolve_attention(scenario.delivery, scenario.terms, scenario.now) is None
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.RECONCILE)
+    assert scenario.delivery.attention is None
 
 
-def test_a_doubt_that_ends_in_proof_of_absence_needs_nobody_any_more() -> None:
-    life = DeliveryScenario("borzo", ready_at="2026-11-21T17:05:00Z")
-    life.place()
-    life.book(Uncertain("no answer"))
-    life.reach(Step.RECONCILE)
+def test_proof_of_absence_clears_the_attention_for_an_unknown_outcome() -> None:
+    scenario = DeliveryScenario("borzo", ready_at="2026-11-21T17:05:00Z")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.wait_for(Step.RECONCILE)
     missed = Unavailable("down", retry_after=300)
-    life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, missed, life.rules, life.now))
-    life.ring()
-    assert told(life) == [(3, "outcome_unknown")]
+    scenario.apply(
+        lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, missed, scenario.terms, scenario.now)
+    )
+    scenario.fire_alarms()
+    assert alarms_given(scenario) == [(3, "outcome_unknown")]
     for _ in range(3):
-        life.look_up()
-    assert life.state == ("queued", Step.BOOK, "borzo")
-    assert life.delivery.attention is None
+        scenario.miss_lookup()
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+    assert scenario.delivery.attention is None
 
 
-def test_an_order_that_nobody_was_sent_for_is_given_up_three_hours_after_its_pickup() -> None:
-    life = DeliveryScenario("borzo")
-    life.place()
-    life.book(DOWN)
-    live_on(life, 30 * HOUR, lambda it: it.book(DOWN))
-    assert told(life) == [(10, "not_dispatched_in_time"), (195, "delivery.dispatch_failed")]
-    assert (life.state, life.delivery.reason) == (("rejected", None, "borzo"), "deadline_passed")
-    assert [(each.state, each.reason, each.live) for each in life.delivery.attempts] == [
+def test_an_order_without_a_courier_is_rejected_three_hours_after_its_pickup() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(DOWN)
+    run_until(scenario, 30 * HOUR, lambda it: it.book(DOWN))
+    assert alarms_given(scenario) == [(10, "not_dispatched_in_time"), (195, "delivery.dispatch_failed")]
+    assert (scenario.state, scenario.delivery.reason) == (("rejected", None, "borzo"), "deadline_passed")
+    assert [(each.state, each.reason, each.live) for each in scenario.delivery.attempts] == [
         ("rejected", "deadline_passed", False)
     ]
-    assert life.turn == (None, None)
+    assert scenario.next_step == (None, None)
 
 
-def test_an_order_of_an_unknown_store_is_given_up_too() -> None:
-    life = DeliveryScenario("borzo")
-    life.take(lifecycle.accept_order(life.delivery, None, None, life.rules, life.now))
-    live_on(life, 30 * HOUR, route_nowhere)
-    assert told(life) == [(0, "unknown_store"), (180, "delivery.dispatch_failed")]
-    assert life.delivery.status == "rejected"
+def test_an_order_of_an_unknown_store_is_rejected_after_three_hours_too() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.apply(lifecycle.accept_order(scenario.delivery, None, None, scenario.terms, scenario.now))
+    run_until(scenario, 30 * HOUR, route_nowhere)
+    assert alarms_given(scenario) == [(0, "unknown_store"), (180, "delivery.dispatch_failed")]
+    assert scenario.delivery.status == "rejected"
 
 
-def test_an_order_that_loses_its_courier_long_after_its_pickup_is_given_up_when_nobody_else_can_be_sent() -> None:
-    life = DeliveryScenario("cervo")
-    life.place()
-    life.book(Uncertain("no answer"))
-    live_on(life, 25 * HOUR, lambda it: it.unfindable())
-    life.resolve(None)
-    life.book(DOWN)
-    resolved = round((life.now - START) / MINUTE)
-    live_on(life, 50 * HOUR, lambda it: it.book(DOWN))
-    assert [(round(minutes), word) for minutes, word in told(life)[2:]] == [(resolved, "delivery.dispatch_failed")]
-    assert (life.delivery.status, life.delivery.reason) == ("rejected", "deadline_passed")
+def test_an_order_that_loses_its_courier_long_after_its_pickup_is_rejected_when_no_other_can_be_booked() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    run_until(scenario, 25 * HOUR, lambda it: it.miss_callback())
+    scenario.resolve(None)
+    scenario.book(DOWN)
+    resolved = round((scenario.now - START) / MINUTE)
+    run_until(scenario, 50 * HOUR, lambda it: it.book(DOWN))
+    assert [(round(minutes), word) for minutes, word in alarms_given(scenario)[2:]] == [
+        (resolved, "delivery.dispatch_failed")
+    ]
+    assert (scenario.delivery.status, scenario.delivery.reason) == ("rejected", "deadline_passed")
 
 
-def route_nowhere(life: DeliveryScenario) -> None:
-    life.reach(Step.ROUTE)
-    life.take(lifecycle.route(life.delivery, None, life.rules, life.now))
+def route_nowhere(scenario: DeliveryScenario) -> None:
+    scenario.wait_for(Step.ROUTE)
+    scenario.apply(lifecycle.route(scenario.delivery, None, scenario.terms, scenario.now))
 
 
-def test_a_doubt_is_never_given_up_by_itself() -> None:
-    life = DeliveryScenario("cervo")
-    life.place()
-    life.book(Uncertain("no answer"))
-    live_on(life, 30 * HOUR, lambda it: it.unfindable())
-    assert told(life) == [(3.75, "outcome_unknown"), (24 * 60, "still_open_after_a_day")]
-    assert life.delivery.status == "submit_unknown"
+def test_an_unknown_outcome_is_never_rejected_by_an_alarm() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    run_until(scenario, 30 * HOUR, lambda it: it.miss_callback())
+    assert alarms_given(scenario) == [(3.75, "outcome_unknown"), (24 * 60, "still_open_after_a_day")]
+    assert scenario.delivery.status == "submit_unknown"
 
 
 @pytest.mark.quirk("C-36")
-def test_goods_that_do_not_move_are_told_once(created: Make) -> None:
-    life = created("borzo")
-    life.wait(600)
-    life.poll("picked_up")
-    live_on(life, 12 * HOUR, polled("picked_up"))
-    assert told(life) == [(190, "delivery.stalled")]
-    life.poll("dropoff_enroute")
-    since = (life.now - START) / MINUTE
-    live_on(life, 20 * HOUR, polled("dropoff_enroute"))
-    assert told(life)[1:] == [(since + 180, "delivery.stalled")]
+def test_goods_that_do_not_move_are_published_once(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.wait(600)
+    scenario.poll("picked_up")
+    run_until(scenario, 12 * HOUR, poll_as("picked_up"))
+    assert alarms_given(scenario) == [(190, "delivery.stalled")]
+    scenario.poll("dropoff_enroute")
+    since = (scenario.now - START) / MINUTE
+    run_until(scenario, 20 * HOUR, poll_as("dropoff_enroute"))
+    assert alarms_given(scenario)[1:] == [(since + 180, "delivery.stalled")]
 
 
 @pytest.mark.quirk("C-61")
-def test_what_is_still_open_after_a_day_asks_for_a_person_and_stays_what_it_is(created: Make) -> None:
-    life = created("borzo")
-    live_on(life, 60 * HOUR, polled("created"))
-    assert told(life) == [(24 * 60, "still_open_after_a_day")]
-    assert life.delivery.status == "created"
+def test_a_delivery_that_is_open_after_a_day_asks_for_an_operator_and_keeps_its_status(created: Make) -> None:
+    scenario = created("borzo")
+    run_until(scenario, 60 * HOUR, poll_as("created"))
+    assert alarms_given(scenario) == [(24 * 60, "still_open_after_a_day")]
+    assert scenario.delivery.status == "created"
 
 
 def test_an_alarm_that_is_not_due_is_not_given() -> None:
-    life = DeliveryScenario("borzo")
-    life.place()
-    assert lifecycle.fire_alarms(life.delivery, life.rules, life.now + 5 * HOUR) is None
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    assert lifecycle.fire_alarms(scenario.delivery, scenario.terms, scenario.now + 5 * HOUR) is None
 
 
-def test_a_step_back_that_two_reads_show_asks_for_a_person_and_changes_nothing(created: Make) -> None:
-    life = created("borzo")
-    life.poll("picked_up")
-    life.lines()
+def test_a_step_back_that_two_reads_show_asks_for_an_operator_and_changes_nothing(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.poll("picked_up")
+    scenario.new_events()
     for seconds in (0, 59, 1, 60, 60):
-        life.wait(seconds)
-        life.poll("courier_assigned")
-    assert life.lines() == [
+        scenario.wait(seconds)
+        scenario.poll("courier_assigned")
+    assert scenario.new_events() == [
         "4 regression_seen created>picked_up at borzo#1 [poll]",
         "5 attention_required created>picked_up 'went_backwards' at borzo#1 [poll]",
     ]
-    assert life.state == ("picked_up", Step.TRACK, "borzo")
+    assert scenario.state == ("picked_up", Step.TRACK, "borzo")
 
 
-def test_a_step_back_that_the_next_read_takes_back_asks_for_nobody(created: Make) -> None:
-    life = created("borzo")
-    life.poll("picked_up")
+def test_a_step_back_that_the_next_read_takes_back_asks_for_no_operator(created: Make) -> None:
+    scenario = created("borzo")
+    scenario.poll("picked_up")
     for _ in range(3):
-        life.wait(61)
-        life.poll("courier_assigned")
-        life.wait(61)
-        life.poll("picked_up")
-    assert life.delivery.attention is None
+        scenario.wait(61)
+        scenario.poll("courier_assigned")
+        scenario.wait(61)
+        scenario.poll("picked_up")
+    assert scenario.delivery.attention is None

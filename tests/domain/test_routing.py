@@ -1,4 +1,4 @@
-"""Which carrier is asked: the first that could take the order, and another one when it cannot be called."""
+"""Which carrier is asked: the first that can take the order, and another one while that is unavailable."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +10,9 @@ from schemas.messages import Cancellation
 from schemas.order import Order
 from schemas.status import Reason
 from schemas.stores import Store
-from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, news, refused
+from tests.domain.scenario import START, DeliveryScenario, a_store, an_order, observed, refused
 from worker.domain import lifecycle, schedule
-from worker.domain.delivery import Step
+from worker.domain.delivery import Gate, PassedOver, Step
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 
 Make = Callable[..., DeliveryScenario]
@@ -22,27 +22,27 @@ NO_CASH = Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot co
 CLOSED = Refused(Reason.CARRIER_CLOSED)
 
 
-def refuse(life: DeliveryScenario, *carriers: str, why: Refused = NO_CASH) -> None:
-    """Let carriers be unable to take any order."""
+def make_refuse(scenario: DeliveryScenario, *carriers: str, why: Refused = NO_CASH) -> None:
+    """Make carriers unable to take any order."""
     for name in carriers:
-        life.rules[name] = replace(life.rules[name], refuses=lambda *_: why)
+        scenario.terms[name] = replace(scenario.terms[name], refuses=lambda *_: why)
 
 
-def only_prepaid(life: DeliveryScenario, carrier: str) -> None:
-    """Let a carrier be unable to collect money."""
-    terms = life.rules[carrier]
-    life.rules[carrier] = replace(terms, refuses=lambda order, *_: None if order.payment.prepaid else NO_CASH)
+def only_prepaid(scenario: DeliveryScenario, carrier: str) -> None:
+    """Make a carrier unable to collect money."""
+    terms = scenario.terms[carrier]
+    scenario.terms[carrier] = replace(terms, refuses=lambda order, *_: None if order.payment.prepaid else NO_CASH)
 
 
-def owed() -> Order:
+def unpaid_order() -> Order:
     order = an_order(revision=2)
     return order.model_copy(update={"payment": order.payment.model_copy(update={"prepaid": False})})
 
 
-def cannot_call(life: DeliveryScenario, error: CarrierError = PAUSED) -> None:
-    """Find, when its time has come, that the carrier to ask cannot be called."""
-    life.reach(Step.BOOK)
-    life.take(lifecycle.postpone(life.delivery, error, life.rules, life.now))
+def find_unavailable(scenario: DeliveryScenario, error: CarrierError = PAUSED) -> None:
+    """Wait until the create is due and find the carrier unavailable."""
+    scenario.wait_for(Step.BOOK)
+    scenario.apply(lifecycle.postpone(scenario.delivery, error, scenario.terms, scenario.now))
 
 
 # --- passing over ---
@@ -50,138 +50,167 @@ def cannot_call(life: DeliveryScenario, error: CarrierError = PAUSED) -> None:
 
 @pytest.mark.quirk("D-19")
 def test_a_carrier_that_cannot_take_the_order_is_passed_over_without_an_attempt() -> None:
-    life = DeliveryScenario("deliverit", "borzo", "cervo")
-    refuse(life, "deliverit")
-    life.place()
-    assert (life.state, life.lines()) == (("queued", Step.BOOK, "borzo"), ["1 status_changed ->queued [message]"])
-    life.book()
-    assert [each.carrier for each in life.delivery.attempts] == ["borzo"]
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo")
+    make_refuse(scenario, "deliverit")
+    scenario.place()
+    assert (scenario.state, scenario.new_events()) == (
+        ("queued", Step.BOOK, "borzo"),
+        ["1 status_changed ->queued [message]"],
+    )
+    scenario.book()
+    assert [each.carrier for each in scenario.delivery.attempts] == ["borzo"]
 
 
-def test_an_order_that_no_carrier_can_take_ends_at_once_and_tells_why() -> None:
-    life = DeliveryScenario("deliverit", "uber", "cervo")
-    refuse(life, "deliverit")
-    refuse(life, "cervo", why=CLOSED)
-    life.place()
+def test_an_order_that_no_carrier_can_take_is_rejected_at_once_with_the_reasons() -> None:
+    scenario = DeliveryScenario("deliverit", "uber", "cervo")
+    make_refuse(scenario, "deliverit")
+    make_refuse(scenario, "cervo", why=CLOSED)
+    scenario.place()
     why = "'deliverit: payment.prepaid: this carrier cannot collect money; cervo: carrier_closed'"
-    assert life.lines() == [
+    assert scenario.new_events() == [
         "1 status_changed ->queued [message]",
         f"2 status_changed queued>rejected unserviceable {why} [message]",
         f"3 dispatch_failed queued>rejected unserviceable {why} [message]",
     ]
-    assert (life.delivery.step, life.delivery.attention, life.delivery.attempts) == (None, None, ())
+    assert (scenario.delivery.step, scenario.delivery.attention, scenario.delivery.attempts) == (None, None, ())
 
 
-def test_a_list_without_any_account_still_asks_for_a_person() -> None:
-    life = DeliveryScenario("uber", "glovo")
-    life.place()
-    assert (life.state, life.delivery.attention) == (("queued", Step.ROUTE, None), "no_configured_carrier")
+def test_a_list_without_any_account_asks_for_an_operator() -> None:
+    scenario = DeliveryScenario("uber", "glovo")
+    scenario.place()
+    assert (scenario.state, scenario.delivery.attention) == (("queued", Step.ROUTE, None), "no_configured_carrier")
 
 
-def test_an_account_that_comes_and_cannot_take_the_order_leaves_nobody_to_ask_for() -> None:
-    life = DeliveryScenario("borzo")
-    terms = life.rules.pop("borzo")
-    life.place()
-    assert life.delivery.attention == "no_configured_carrier"
-    life.rules["borzo"] = replace(terms, refuses=lambda *_: NO_CASH)
-    life.reach_turn()
-    life.take(lifecycle.route(life.delivery, life.store, life.rules, life.now))
-    assert (life.state[0], life.delivery.asks) == ("rejected", [])
+def test_a_new_account_that_cannot_take_the_order_clears_the_attention() -> None:
+    scenario = DeliveryScenario("borzo")
+    terms = scenario.terms.pop("borzo")
+    scenario.place()
+    assert scenario.delivery.attention == "no_configured_carrier"
+    scenario.terms["borzo"] = replace(terms, refuses=lambda *_: NO_CASH)
+    scenario.wait_for_next_step()
+    scenario.apply(lifecycle.route(scenario.delivery, scenario.store, scenario.terms, scenario.now))
+    assert (scenario.state[0], scenario.delivery.attention_reasons) == ("rejected", ())
 
 
-def test_a_preorder_is_judged_by_the_time_at_which_its_carrier_is_asked_and_only_as_far_as_needed() -> None:
-    judged: list[tuple[str, datetime]] = []
+def test_carriers_are_checked_in_order_for_the_dispatch_time_until_one_can_take_the_order() -> None:
+    checked: list[tuple[str, datetime]] = []
 
-    def noting(name: str, answer: Refused | None) -> Callable[[Order, Store, datetime], Refused | None]:
-        def judge(_order: Order, _store: Store, at: datetime) -> Refused | None:
-            judged.append((name, at))
+    def recording(name: str, answer: Refused | None) -> Callable[[Order, Store, datetime], Refused | None]:
+        def check(_order: Order, _store: Store, at: datetime) -> Refused | None:
+            checked.append((name, at))
             return answer
 
-        return judge
+        return check
 
-    life = DeliveryScenario("deliverit", "borzo", "cervo", deliver_at=START + timedelta(hours=5))
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo", deliver_at=START + timedelta(hours=5))
     for name, answer in (("deliverit", CLOSED), ("borzo", None), ("cervo", None)):
-        life.rules[name] = replace(life.rules[name], refuses=noting(name, answer))
-    life.place()
+        scenario.terms[name] = replace(scenario.terms[name], refuses=recording(name, answer))
+    scenario.place()
     dispatch_at = START + timedelta(hours=4, minutes=30)
-    assert judged == [("deliverit", dispatch_at), ("borzo", dispatch_at)]
+    assert checked == [("deliverit", dispatch_at), ("borzo", dispatch_at)]
 
 
-def test_an_order_that_changes_while_it_waits_goes_to_a_carrier_that_can_take_it_now() -> None:
-    life = DeliveryScenario("deliverit", "borzo")
-    only_prepaid(life, "deliverit")
-    life.place()
-    assert life.delivery.carrier == "deliverit"
-    life.amend(owed())
-    assert life.state == ("queued", Step.BOOK, "borzo")
+def test_a_waiting_order_that_changes_goes_to_a_carrier_that_can_take_it_now() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo")
+    only_prepaid(scenario, "deliverit")
+    scenario.place()
+    assert scenario.delivery.carrier == "deliverit"
+    scenario.receive_order(unpaid_order())
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
-def test_an_order_that_changes_into_one_that_nobody_can_take_ends_and_what_was_never_sent_with_it() -> None:
-    life = DeliveryScenario("deliverit")
-    only_prepaid(life, "deliverit")
-    life.place()
-    life.book(Unavailable("no route to host"))
-    life.amend(owed())
-    assert (life.delivery.status, life.delivery.reason) == ("rejected", "unserviceable")
-    assert [(each.state, each.reason) for each in life.delivery.attempts] == [("rejected", "unserviceable")]
+def test_a_waiting_order_that_no_carrier_can_take_any_more_is_rejected_with_its_unsent_attempt() -> None:
+    scenario = DeliveryScenario("deliverit")
+    only_prepaid(scenario, "deliverit")
+    scenario.place()
+    scenario.book(Unavailable("no route to host"))
+    scenario.receive_order(unpaid_order())
+    assert (scenario.delivery.status, scenario.delivery.reason) == ("rejected", "unserviceable")
+    assert [(each.state, each.reason) for each in scenario.delivery.attempts] == [("rejected", "unserviceable")]
 
 
-def test_a_fallback_passes_over_who_cannot_take_the_order() -> None:
-    life = DeliveryScenario("deliverit", "borzo", "cervo")
-    refuse(life, "borzo")
-    life.place()
-    life.book(refused(Reason.CARRIER_CLOSED))
-    assert life.state == ("queued", Step.BOOK, "cervo")
+def test_a_fallback_passes_over_a_carrier_that_cannot_take_the_order() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo")
+    make_refuse(scenario, "borzo")
+    scenario.place()
+    scenario.book(refused(Reason.CARRIER_CLOSED))
+    assert scenario.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_a_fallback_that_nobody_can_take_ends_as_the_last_attempt_did() -> None:
-    life = DeliveryScenario("deliverit", "borzo")
-    refuse(life, "borzo")
-    life.place()
-    life.book(refused(Reason.CARRIER_CLOSED))
-    assert life.lines()[1:] == [
+def test_a_fallback_without_an_able_carrier_ends_like_the_last_attempt() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo")
+    make_refuse(scenario, "borzo")
+    scenario.place()
+    scenario.book(refused(Reason.CARRIER_CLOSED))
+    assert scenario.new_events()[1:] == [
         "2 attempt_ended ->queued carrier_closed at deliverit#1 [response]",
         "3 status_changed queued>rejected carrier_closed at deliverit#1 [response]",
         "4 dispatch_failed queued>rejected carrier_closed at deliverit#1 [response]",
     ]
 
 
-def test_an_order_that_was_cancelled_before_it_came_is_cancelled_whoever_could_take_it() -> None:
-    life = DeliveryScenario("deliverit")
-    refuse(life, "deliverit")
-    life.place(Cancellation(order_id="2011", cancelled_by="customer"))
-    assert life.lines() == [
+def test_an_order_cancelled_before_it_came_is_cancelled_even_if_no_carrier_could_take_it() -> None:
+    scenario = DeliveryScenario("deliverit")
+    make_refuse(scenario, "deliverit")
+    scenario.place(Cancellation(order_id="2011", cancelled_by="customer"))
+    assert scenario.new_events() == [
         "1 status_changed ->queued [message]",
         "2 status_changed queued>cancelled by customer [message]",
     ]
 
 
-def test_nobody_is_turned_away_before_the_shop_has_opened_the_gate() -> None:
-    life = DeliveryScenario("deliverit")
-    refuse(life, "deliverit", why=CLOSED)
-    life.delivery = replace(life.delivery, gate="accepted")
-    life.place()
-    assert (life.delivery.status, life.delivery.step, life.delivery.attention) == ("queued", Step.ROUTE, None)
+def test_no_order_is_rejected_behind_a_closed_gate() -> None:
+    scenario = DeliveryScenario("deliverit")
+    make_refuse(scenario, "deliverit", why=CLOSED)
+    scenario.delivery = replace(scenario.delivery, gate=Gate.ACCEPTED)
+    scenario.place()
+    assert (scenario.delivery.status, scenario.delivery.step, scenario.delivery.attention) == (
+        "queued",
+        Step.ROUTE,
+        None,
+    )
 
 
-# --- fail-over ---
+@pytest.mark.quirk("D-19")
+def test_a_change_holds_the_carriers_that_routing_passed_over() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo")
+    make_refuse(scenario, "deliverit")
+    make_refuse(scenario, "borzo", why=CLOSED)
+    scenario.place()
+    assert scenario.passed_over == [
+        PassedOver("deliverit", Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money"),
+        PassedOver("borzo", Reason.CARRIER_CLOSED, "carrier_closed"),
+    ]
+    scenario.book()
+    assert len(scenario.passed_over) == 2
+
+
+def test_a_fallback_holds_the_carriers_that_it_passed_over() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo", "cervo")
+    make_refuse(scenario, "borzo", why=CLOSED)
+    scenario.place()
+    scenario.book(refused(Reason.NO_COURIER))
+    assert scenario.passed_over == [PassedOver("borzo", Reason.CARRIER_CLOSED, "carrier_closed")]
+
+
+# --- failover ---
 
 
 @pytest.mark.parametrize("error", [PAUSED, Unavailable("refused"), Throttled("too many", retry_after=3600)])
-def test_after_two_minutes_without_a_call_another_carrier_is_asked(error: CarrierError) -> None:
-    life = DeliveryScenario("borzo", "cervo")
-    life.place()
-    while life.delivery.carrier == "borzo":
-        cannot_call(life, error)
-    assert life.now == START + 2 * MINUTE
-    assert life.lines()[1:] == ["2 updated ->queued (fallback) [timer]"]
-    assert (life.state, life.delivery.failures, life.delivery.carrier_since) == (
+def test_another_carrier_is_asked_after_two_minutes_without_a_call(error: CarrierError) -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    while scenario.delivery.carrier == "borzo":
+        find_unavailable(scenario, error)
+    assert scenario.now == START + 2 * MINUTE
+    assert scenario.new_events()[1:] == ["2 updated ->queued (fallback) [timer]"]
+    assert (scenario.state, scenario.delivery.failures, scenario.delivery.carrier_since) == (
         ("queued", Step.BOOK, "cervo"),
         0,
-        life.now,
+        scenario.now,
     )
-    life.book()
-    assert life.state == ("created", Step.TRACK, "cervo")
+    scenario.book()
+    assert scenario.state == ("created", Step.TRACK, "cervo")
 
 
 @pytest.mark.parametrize(("to_pickup", "seconds"), [(60, 120), (12, 120), (6, 60), (3, 30), (0, 30), (-60, 30)])
@@ -192,109 +221,113 @@ def test_the_nearer_the_pickup_the_sooner_another_carrier_is_asked(to_pickup: in
     assert found == START + timedelta(seconds=seconds)
 
 
-def test_the_two_minutes_begin_when_it_is_first_found_out_not_when_nobody_tried() -> None:
-    life = DeliveryScenario("borzo", "cervo", ready_at=START + timedelta(hours=2))
-    life.place()
-    life.wait(1800)
-    while life.delivery.carrier == "borzo":
-        life.book(Unavailable("not sent: its process ended before"))
-    assert life.now == START + 32 * MINUTE
+def test_the_two_minutes_begin_with_the_first_failed_call() -> None:
+    scenario = DeliveryScenario("borzo", "cervo", ready_at=START + timedelta(hours=2))
+    scenario.place()
+    scenario.wait(1800)
+    while scenario.delivery.carrier == "borzo":
+        scenario.book(Unavailable("not sent: its process ended before"))
+    assert scenario.now == START + 32 * MINUTE
 
 
-def test_a_preorder_is_given_its_two_minutes_when_its_time_has_come() -> None:
-    life = DeliveryScenario("borzo", "cervo", deliver_at=START + timedelta(hours=5))
-    life.place()
-    while life.delivery.carrier == "borzo":
-        cannot_call(life)
-    assert life.now == START + timedelta(hours=4, minutes=32)
+def test_the_two_minutes_of_a_preorder_begin_at_its_dispatch() -> None:
+    scenario = DeliveryScenario("borzo", "cervo", deliver_at=START + timedelta(hours=5))
+    scenario.place()
+    while scenario.delivery.carrier == "borzo":
+        find_unavailable(scenario)
+    assert scenario.now == START + timedelta(hours=4, minutes=32)
 
 
-def test_with_a_single_carrier_an_order_waits_as_it_did() -> None:
-    life = DeliveryScenario("borzo")
-    life.place()
-    cannot_call(life)
-    assert life.delivery.retry_at == START + schedule.ACCOUNT_RETRY
-    cannot_call(life)
-    assert (life.delivery.carrier, [line for line in life.lines() if "fallback" in line]) == ("borzo", [])
+def test_an_order_with_a_single_carrier_waits_for_it() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    find_unavailable(scenario)
+    assert scenario.delivery.retry_at == START + schedule.ACCOUNT_RETRY
+    find_unavailable(scenario)
+    assert (scenario.delivery.carrier, [line for line in scenario.new_events() if "fallback" in line]) == ("borzo", [])
 
 
-def test_carriers_take_turns_and_none_loses_its_turn_sooner_than_that() -> None:
-    life = DeliveryScenario("borzo", "cervo", "deliverit", ready_at=START + timedelta(hours=2))
-    refuse(life, "deliverit")
-    life.place()
-    turns = [(life.delivery.carrier, life.now)]
+def test_unavailable_carriers_take_turns_of_two_minutes() -> None:
+    scenario = DeliveryScenario("borzo", "cervo", "deliverit", ready_at=START + timedelta(hours=2))
+    make_refuse(scenario, "deliverit")
+    scenario.place()
+    turns = [(scenario.delivery.carrier, scenario.now)]
     while len(turns) < 5:
-        cannot_call(life)
-        if life.delivery.carrier != turns[-1][0]:
-            turns.append((life.delivery.carrier, life.now))
+        find_unavailable(scenario)
+        if scenario.delivery.carrier != turns[-1][0]:
+            turns.append((scenario.delivery.carrier, scenario.now))
     assert turns == [(name, START + 2 * MINUTE * turn) for turn, name in enumerate(["borzo", "cervo"] * 2 + ["borzo"])]
 
 
-def test_a_change_of_the_order_does_not_lead_back_to_who_could_not_be_called() -> None:
-    life = DeliveryScenario("borzo", "cervo")
-    life.place()
-    while life.delivery.carrier == "borzo":
-        cannot_call(life, PAUSED)
-    life.change(notes="ring twice")
-    assert life.state == ("queued", Step.BOOK, "cervo")
+def test_a_changed_order_does_not_return_to_the_unavailable_carrier() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    while scenario.delivery.carrier == "borzo":
+        find_unavailable(scenario, PAUSED)
+    scenario.change_order(notes="ring twice")
+    assert scenario.state == ("queued", Step.BOOK, "cervo")
 
 
-def test_who_said_no_is_not_asked_again_because_the_next_cannot_be_called() -> None:
-    life = DeliveryScenario("deliverit", "borzo")
-    life.place()
-    life.book(refused(Reason.CARRIER_CLOSED))
+def test_a_carrier_that_refused_is_not_asked_again_when_the_next_is_unavailable() -> None:
+    scenario = DeliveryScenario("deliverit", "borzo")
+    scenario.place()
+    scenario.book(refused(Reason.CARRIER_CLOSED))
     for _ in range(5):
-        cannot_call(life)
-    assert life.delivery.carrier == "borzo"
+        find_unavailable(scenario)
+    assert scenario.delivery.carrier == "borzo"
 
 
-def test_what_was_never_sent_is_taken_up_again_only_when_its_carrier_is_asked_again() -> None:
-    life = DeliveryScenario("borzo", "cervo")
-    life.place()
-    while life.delivery.carrier == "borzo":
-        life.book(Unavailable("no route to host"))
-    life.begin()
-    assert [(each.id, each.carrier, each.state) for each in life.delivery.attempts] == [
+def test_an_unsent_attempt_is_used_again_when_its_carrier_is_asked_again() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    while scenario.delivery.carrier == "borzo":
+        scenario.book(Unavailable("no route to host"))
+    scenario.begin_booking()
+    assert [(each.id, each.carrier, each.state) for each in scenario.delivery.attempts] == [
         (1, "borzo", "queued"),
-        (life.attempt.id, "cervo", "submitting"),
+        (scenario.attempt.id, "cervo", "submitting"),
     ]
-    assert life.delivery.active == life.attempt
-    life.answer(refused(Reason.CARRIER_CLOSED))
-    assert life.state == ("queued", Step.BOOK, "borzo")
-    life.book()
-    assert [(each.id, each.number, each.state) for each in life.delivery.attempts if each.carrier == "borzo"] == [
+    assert scenario.delivery.active == scenario.attempt
+    scenario.answer_create(refused(Reason.CARRIER_CLOSED))
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+    scenario.book()
+    assert [(each.id, each.number, each.state) for each in scenario.delivery.attempts if each.carrier == "borzo"] == [
         (1, 1, "created")
     ]
-    assert len(life.delivery.attempts) == 2
+    assert len(scenario.delivery.attempts) == 2
 
 
-def test_a_courier_of_an_attempt_that_was_taken_up_again_is_followed_also_when_he_is_revived() -> None:
-    life = DeliveryScenario("borzo", "cervo")
-    life.place()
-    while life.delivery.carrier == "borzo":
-        life.book(Unavailable("no route to host"))
-    life.book(refused(Reason.CARRIER_CLOSED))
-    life.wait(1)
-    life.book()
-    life.see(news("delivered"), attempt=1)
-    life.lines()
-    life.see(news("created", reopens=True), attempt=1)
-    assert [each.split()[1:3] for each in life.lines()] == [["reopened", "delivered>created"]]
+def test_an_unsent_attempt_that_was_used_again_can_be_reopened() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    while scenario.delivery.carrier == "borzo":
+        scenario.book(Unavailable("no route to host"))
+    scenario.book(refused(Reason.CARRIER_CLOSED))
+    scenario.wait(1)
+    scenario.book()
+    scenario.observe(observed("delivered"), attempt=1)
+    scenario.new_events()
+    scenario.observe(observed("created", reopens=True), attempt=1)
+    assert [each.split()[1:3] for each in scenario.new_events()] == [["reopened", "delivered>created"]]
 
 
-def test_a_create_in_doubt_keeps_every_other_carrier_out() -> None:
-    life = DeliveryScenario("borzo", "cervo")
-    life.place()
-    life.book(Uncertain("no answer"))
+def test_an_unknown_outcome_blocks_failover() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
     for _ in range(3):
-        life.wait(600)
-        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, PAUSED, life.rules, life.now))
-    assert (life.delivery.status, life.delivery.carrier) == ("submit_unknown", "borzo")
+        scenario.wait(600)
+        scenario.apply(
+            lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, PAUSED, scenario.terms, scenario.now)
+        )
+    assert (scenario.delivery.status, scenario.delivery.carrier) == ("submit_unknown", "borzo")
 
 
-def test_a_courier_who_comes_is_followed_at_his_carrier_however_long_it_cannot_be_called(created: Make) -> None:
-    life = created("borzo", "cervo")
+def test_a_created_order_stays_at_its_carrier_however_long_the_carrier_is_unavailable(created: Make) -> None:
+    scenario = created("borzo", "cervo")
     for _ in range(5):
-        life.wait(600)
-        life.take(lifecycle.record_read_failure(life.delivery, life.attempt.id, PAUSED, life.rules, life.now))
-    assert life.state == ("created", Step.TRACK, "borzo")
+        scenario.wait(600)
+        scenario.apply(
+            lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, PAUSED, scenario.terms, scenario.now)
+        )
+    assert scenario.state == ("created", Step.TRACK, "borzo")

@@ -1,4 +1,4 @@
-"""When things are done again: cadences from the codecs' own capabilities, grids, jitter, backoff and cut-offs."""
+"""Times and intervals: the codecs' own cadences, grids, jitter and backoff."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,8 @@ import pytest
 
 from schemas.order import Order
 from schemas.status import DeliveryStatus
-from tests.domain.scenario import CAPABILITIES, RULES, START, a_store, an_order
+from tests.domain.scenario import CAPABILITIES, START, TERMS, a_store, an_order
+from worker.carriers.borzo import Borzo, BorzoAccount
 from worker.carriers.port import Cadence
 from worker.domain import schedule
 from worker.domain.carrier_terms import CarrierTerms
@@ -26,7 +27,7 @@ def look(
     ahead: float = 0,
     key: str = "d",
 ) -> datetime:
-    """Tell the next look; ages in seconds before `now`, the pickup in seconds after it."""
+    """Return the next read; ages in seconds before `now`, the pickup in seconds after it."""
     return schedule.next_read(
         terms.capabilities.cadence,
         terms.scale,
@@ -41,7 +42,7 @@ def look(
 
 
 def interval(terms: CarrierTerms, status: str, *, age: float = 60, quiet: float = 60, ahead: float = 0) -> float:
-    """Tell the seconds between looks: the mean over many deliveries, or the distance of two grid points."""
+    """Return the seconds between reads: the mean over many deliveries, or the distance of two grid points."""
     if terms.capabilities.cadence.together:
         slot = look(terms, status, age=age, quiet=quiet, ahead=ahead)
         return (look(terms, status, now=slot, age=age, quiet=quiet, ahead=ahead) - slot).total_seconds()
@@ -62,8 +63,8 @@ CADENCES = {
 
 @pytest.mark.quirk("C-61", "D-65", "B-87")
 @pytest.mark.parametrize("carrier", CADENCES)
-def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> None:
-    terms = RULES[carrier]
+def test_each_carrier_is_read_at_its_documented_cadence(carrier: str) -> None:
+    terms = TERMS[carrier]
     assert CADENCES[carrier] == (
         interval(terms, "created", age=3600),
         interval(terms, "courier_assigned", age=599),
@@ -74,7 +75,7 @@ def test_each_carrier_is_read_at_the_cadence_of_its_document(carrier: str) -> No
 
 @pytest.mark.parametrize("carrier", CADENCES)
 def test_the_poll_interval_scales_every_cadence(carrier: str) -> None:
-    plain = RULES[carrier]
+    plain = TERMS[carrier]
     quick = CarrierTerms(plain.capabilities, poll_interval=plain.poll_interval / 10)
     ways: list[dict[str, float]] = [{}, {"age": 3600}, {"ahead": 7200}, {"quiet": 2 * 3600}, {"quiet": 24 * 3600}]
     for way in ways:
@@ -83,7 +84,7 @@ def test_the_poll_interval_scales_every_cadence(carrier: str) -> None:
 
 @pytest.mark.quirk("C-61")
 def test_an_unchanged_delivery_is_read_ever_more_rarely_down_to_the_ceiling() -> None:
-    hours = [interval(RULES["cervo"], "picked_up", age=9 * 3600, quiet=hour * 3600) for hour in (0.9, 1, 2, 4, 8, 48)]
+    hours = [interval(TERMS["cervo"], "picked_up", age=9 * 3600, quiet=hour * 3600) for hour in (0.9, 1, 2, 4, 8, 48)]
     assert hours == [45, 68, 101, 228, 300, 300]
 
 
@@ -96,33 +97,33 @@ def test_a_ceiling_below_the_cadence_never_makes_reads_more_frequent() -> None:
 @pytest.mark.fault("F-62")
 @pytest.mark.quirk("D-65")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
-def test_the_looks_of_one_account_coincide(carrier: str) -> None:
-    terms = RULES[carrier]
+def test_the_reads_of_one_account_coincide(carrier: str) -> None:
+    terms = TERMS[carrier]
     grid = timedelta(seconds=terms.poll_interval)
-    looks = [look(terms, now=START + timedelta(seconds=second), key=str(second)) for second in range(600)]
-    assert {(one - looks[0]) % grid for one in looks} == {timedelta()}
-    assert all(one < other + grid for one, other in pairwise(looks))
+    reads = [look(terms, now=START + timedelta(seconds=second), key=str(second)) for second in range(600)]
+    assert {(one - reads[0]) % grid for one in reads} == {timedelta()}
+    assert all(one < other + grid for one, other in pairwise(reads))
 
 
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 @pytest.mark.parametrize("late", [0, 0.3, 5])
 def test_reads_that_start_late_keep_the_distance_of_the_interval(carrier: str, late: float) -> None:
-    terms = RULES[carrier]
-    looks = [look(terms)]
+    terms = TERMS[carrier]
+    reads = [look(terms)]
     for _ in range(20):
-        looks.append(look(terms, now=looks[-1] + timedelta(seconds=late)))
-    assert {after - before for before, after in pairwise(looks)} == {timedelta(seconds=terms.poll_interval)}
+        reads.append(look(terms, now=reads[-1] + timedelta(seconds=late)))
+    assert {after - before for before, after in pairwise(reads)} == {timedelta(seconds=terms.poll_interval)}
 
 
 @pytest.mark.parametrize("carrier", CADENCES)
-def test_the_next_look_is_always_in_the_future(carrier: str) -> None:
+def test_the_next_read_is_always_in_the_future(carrier: str) -> None:
     moments = [START + timedelta(seconds=7.3 * step) for step in range(100)]
-    assert all(look(RULES[carrier], now=moment, key=str(moment)) > moment for moment in moments)
+    assert all(look(TERMS[carrier], now=moment, key=str(moment)) > moment for moment in moments)
 
 
 @pytest.mark.quirk("X-13")
 def test_two_accounts_have_different_grids() -> None:
-    terms = RULES["deliverit"]
+    terms = TERMS["deliverit"]
     phases = {
         schedule.next_read(
             terms.capabilities.cadence,
@@ -142,14 +143,14 @@ def test_two_accounts_have_different_grids() -> None:
 
 @pytest.mark.quirk("X-13")
 def test_jitter_is_a_fifth_each_way_and_covers_its_range() -> None:
-    waits = [(look(RULES["cervo"], key=str(key)) - START).total_seconds() for key in range(2000)]
+    waits = [(look(TERMS["cervo"], key=str(key)) - START).total_seconds() for key in range(2000)]
     assert all(16 <= wait <= 24 for wait in waits)
     assert min(waits) < 16.2
     assert max(waits) > 23.8
 
 
 def test_jitter_is_the_same_every_time_for_one_delivery() -> None:
-    assert {look(RULES["cervo"], key="d") for _ in range(10)} == {look(RULES["cervo"], key="d")}
+    assert {look(TERMS["cervo"], key="d") for _ in range(10)} == {look(TERMS["cervo"], key="d")}
 
 
 def test_a_fraction_is_the_same_on_every_machine() -> None:
@@ -168,12 +169,12 @@ def test_backoff_has_full_jitter_below_a_doubling_ceiling(failures: int, ceiling
     assert max(waits) > ceiling * 0.98
 
 
-def test_backoff_is_never_shorter_than_the_carrier_asked_for() -> None:
+def test_backoff_is_never_shorter_than_the_carrier_requests() -> None:
     assert schedule.backoff(1, "d", retry_after=120.0) == timedelta(seconds=120)
 
 
 @pytest.mark.parametrize("asked", [None, 0.0, -5.0])
-def test_backoff_without_a_usable_wish_is_its_own(asked: float | None) -> None:
+def test_backoff_ignores_a_useless_retry_after(asked: float | None) -> None:
     assert schedule.backoff(9, "d", retry_after=asked) == schedule.backoff(9, "d")
 
 
@@ -216,3 +217,21 @@ def test_an_order_for_later_is_dispatched_the_lead_time_before() -> None:
 def test_an_order_whose_lead_time_has_begun_is_dispatched_now() -> None:
     order = an_order(deliver_at="2026-11-21T17:20:00Z")
     assert schedule.dispatch_time(order, a_store("cervo", lead_minutes=30), START) == START
+
+
+@pytest.mark.quirk("B-87")
+@pytest.mark.parametrize(("quiet", "seconds"), [(300, 300), (599, 300), (601, 60), (3599, 60)])
+def test_a_courier_without_callbacks_for_ten_minutes_is_read_more_often(quiet: float, seconds: float) -> None:
+    codec = Borzo(BorzoAccount(name="borzo", kind="borzo", token="t", callback_secret="s"), {})
+    looked = schedule.next_read(
+        codec.capabilities.cadence,
+        1.0,
+        DeliveryStatus.COURIER_ASSIGNED,
+        now=START,
+        since=START - timedelta(hours=2),
+        changed_at=START - timedelta(seconds=quiet),
+        pickup=START,
+        account="borzo",
+        key="d-2011",
+    )
+    assert abs((looked - START).total_seconds() - seconds) <= codec.capabilities.cadence.shortest / 2

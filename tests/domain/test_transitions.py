@@ -1,15 +1,15 @@
-"""The table of statuses.md, restated word by word, against the code's."""
+"""The transition table of docs/statuses.md, restated and compared with the code's."""
 
 import pytest
 
-from schemas.status import DeliveryStatus
-from worker.domain.transitions import STICKY, allows, allows_back
+from schemas.status import AttemptState, DeliveryStatus
+from worker.domain.transitions import FINAL_STATES, TRANSITIONS, allows, allows_back
 
 OBSERVED = """created courier_withdrawn courier_assigned pickup_enroute pickup_arrived picked_up dropoff_enroute
     dropoff_arrived on_hold delivery_failed reattempting returning delivered returned cancelled rejected failed"""
 
 TABLE = {
-    # What we do with a queued attempt (send it, cancel it, let it expire) is no news from a carrier.
+    # What we do with a queued attempt (send it, cancel it, give it up) is no news from a carrier.
     "queued": "",
     "submitting": f"awaiting_confirmation submit_unknown {OBSERVED}",
     "submit_unknown": f"awaiting_confirmation {OBSERVED}",
@@ -39,52 +39,58 @@ TABLE = {
     "rejected": "",
     "failed": "",
 }
-STATUSES = [status.value for status in DeliveryStatus]
-INTERRUPTIBLE = [source for source, row in TABLE.items() if "on_hold" in row.split()]
+STATUSES = [AttemptState(status) for status in DeliveryStatus]
+STATES = list(AttemptState)
+INTERRUPTIBLE = [AttemptState(source) for source, row in TABLE.items() if "on_hold" in row.split()]
 
 
-def onward(source: str) -> set[str]:
-    return {word for word in TABLE[source].split() if not word.endswith("*")}
+def forward(source: AttemptState) -> set[AttemptState]:
+    return {AttemptState(word) for word in TABLE[source].split() if not word.endswith("*")}
 
 
-def back(source: str) -> set[str]:
-    return {word.removesuffix("*") for word in TABLE[source].split() if word.endswith("*")}
+def reassigned(source: AttemptState) -> set[AttemptState]:
+    return {AttemptState(word.removesuffix("*")) for word in TABLE[source].split() if word.endswith("*")}
 
 
-def test_the_restated_table_has_every_status_and_the_one_state_that_is_never_published() -> None:
-    assert sorted(TABLE) == sorted([*STATUSES, "submitting"])
+def test_attempt_states_are_the_statuses_and_submitting() -> None:
+    assert sorted(AttemptState) == sorted([*DeliveryStatus, "submitting"])
 
 
-@pytest.mark.parametrize("source", TABLE)
-def test_exactly_the_listed_statuses_may_follow(source: str) -> None:
-    assert {target for target in STATUSES if allows(source, target)} == onward(source)
+def test_every_state_has_a_row() -> None:
+    assert sorted(TRANSITIONS) == sorted(TABLE) == sorted(AttemptState)
 
 
-@pytest.mark.parametrize("source", TABLE)
-def test_exactly_the_starred_statuses_may_follow_as_a_reassignment(source: str) -> None:
-    assert {target for target in STATUSES if allows_back(source, target)} == back(source)
+@pytest.mark.parametrize("source", STATES)
+def test_exactly_the_listed_statuses_may_follow(source: AttemptState) -> None:
+    assert {target for target in STATUSES if allows(source, target)} == forward(source)
+
+
+@pytest.mark.parametrize("source", STATES)
+def test_exactly_the_starred_statuses_may_follow_as_a_reassignment(source: AttemptState) -> None:
+    assert {target for target in STATUSES if allows_back(source, target)} == reassigned(source)
 
 
 @pytest.mark.parametrize("interrupted", INTERRUPTIBLE)
-def test_a_hold_resumes_to_what_it_interrupted_or_to_what_may_follow_that(interrupted: str) -> None:
-    allowed = {target for target in STATUSES if allows("on_hold", target, interrupted)}
-    assert allowed == (onward(interrupted) | {interrupted}) & set(STATUSES)
+def test_an_on_hold_resumes_to_the_interrupted_state_or_one_that_may_follow_it(interrupted: AttemptState) -> None:
+    allowed = {target for target in STATUSES if allows(AttemptState.ON_HOLD, target, interrupted)}
+    assert allowed == (forward(interrupted) | {interrupted}) & set(STATUSES)
 
 
 @pytest.mark.parametrize("interrupted", INTERRUPTIBLE)
-def test_a_hold_may_end_in_the_reassignments_of_what_it_interrupted(interrupted: str) -> None:
-    assert {target for target in STATUSES if allows_back("on_hold", target, interrupted)} == back(interrupted)
+def test_an_on_hold_may_end_in_a_reassignment_of_the_interrupted_state(interrupted: AttemptState) -> None:
+    allowed = {target for target in STATUSES if allows_back(AttemptState.ON_HOLD, target, interrupted)}
+    assert allowed == reassigned(interrupted)
 
 
-@pytest.mark.parametrize("source", sorted(set(TABLE) - {"on_hold"}))
-def test_what_is_not_on_hold_has_nothing_to_resume_to(source: str) -> None:
-    assert [target for target in STATUSES if allows(source, target, "picked_up")] == [
+@pytest.mark.parametrize("source", [state for state in STATES if state != AttemptState.ON_HOLD])
+def test_only_an_on_hold_has_an_interrupted_state_to_resume_to(source: AttemptState) -> None:
+    assert [target for target in STATUSES if allows(source, target, AttemptState.PICKED_UP)] == [
         target for target in STATUSES if allows(source, target)
     ]
-    assert [target for target in STATUSES if allows_back(source, target, "pickup_arrived")] == [
+    assert [target for target in STATUSES if allows_back(source, target, AttemptState.PICKUP_ARRIVED)] == [
         target for target in STATUSES if allows_back(source, target)
     ]
 
 
-def test_the_five_final_statuses_are_sticky() -> None:
-    assert set(STICKY) == {"delivered", "returned", "cancelled", "rejected", "failed"}
+def test_five_states_are_final() -> None:
+    assert set(FINAL_STATES) == {"delivered", "returned", "cancelled", "rejected", "failed"}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.messages import Cancellation
-from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, DeliveryStatus, Evidence
+from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, AttemptState, CancelledBy, DeliveryStatus, Evidence
 from tests.domain.scenario import START, a_blank, an_order
-from worker.domain.delivery import Attempt, Delivery
+from worker.domain.delivery import Attempt, Delivery, Gate
 from worker.ordering_api.write_policy import (  # fmt: skip
     BEFORE_DISPATCH,
     CLOSED,
@@ -38,7 +38,7 @@ CANCEL = Cancellation(order_id="2011")
 
 def an_attempt(rank: int) -> Attempt:
     return Attempt(
-        id=1, delivery_id="d-2011", number=1, carrier="borzo", state="created", token="t", pickup_at=START,
+        id=1, delivery_id="d-2011", number=1, carrier="borzo", state=AttemptState.CREATED, token="t", pickup_at=START,
         submitted_at=START, changed_at=START, rank=rank,
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def test_22_is_not_written_before_the_dispatch_or_while_the_gate_is_closed() -> 
     later = replace(BLANK, dispatch_at=START + timedelta(hours=1))
     assert desired_status(later, DEFAULT, START) is None
     assert desired_status(later, DEFAULT, START + timedelta(hours=1) - BEFORE_DISPATCH) == 22
-    assert desired_status(replace(BLANK, gate="accepted"), DEFAULT, START) is None
+    assert desired_status(replace(BLANK, gate=Gate.ACCEPTED), DEFAULT, START) is None
 
 
 # --- whether it may be written ---
@@ -222,12 +222,12 @@ def test_a_pause_keeps_what_is_known_of_the_last_write() -> None:
         (BLANK, None),
         (replace(BLANK, dispatch_at=START), None),
         (replace(BLANK, dispatch_at=START + timedelta(hours=3)), timedelta(hours=3) - BEFORE_DISPATCH),
-        (replace(BLANK, gate="ready"), GATE_LOOK),
-        (replace(BLANK, gate="ready", dispatch_at=START - timedelta(minutes=9)), GATE_LOOK),
-        (replace(BLANK, gate="ready", dispatch_at=START + timedelta(hours=10)), timedelta(hours=1)),
-        (replace(BLANK, gate="ready", dispatch_at=START + timedelta(seconds=80)), timedelta(seconds=20)),
+        (replace(BLANK, gate=Gate.READY), GATE_LOOK),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START - timedelta(minutes=9)), GATE_LOOK),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START + timedelta(hours=10)), timedelta(hours=1)),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START + timedelta(seconds=80)), timedelta(seconds=20)),
         (at("created", dispatch_at=START + timedelta(hours=3)), None),
-        (replace(BLANK, status=S.CANCELLED, gate="ready"), None),
+        (replace(BLANK, status=S.CANCELLED, gate=Gate.READY), None),
     ],
 )
 @pytest.mark.quirk("O-20")
@@ -239,7 +239,7 @@ def test_only_a_change_that_concerns_the_platform_may_need_a_write_back() -> Non
     assert not may_need_write_back(
         BLANK, replace(BLANK, next_run_at=START, failures=3, sequence=4, tracking_url="https://e")
     )
-    assert may_need_write_back(BLANK, replace(BLANK, gate="ready"))
+    assert may_need_write_back(BLANK, replace(BLANK, gate=Gate.READY))
     assert may_need_write_back(BLANK, at("created"))
 
 
@@ -259,7 +259,7 @@ def deliveries(draw: st.DrawFn) -> Delivery:
         evidence=draw(st.sampled_from(list(Evidence))),
         cancelled_by=draw(st.none() | st.sampled_from(list(CancelledBy))) if status in FINAL else None,
         cancel_request=draw(st.none() | st.just(CANCEL)),
-        gate=draw(st.sampled_from([None, None, "ready"])),
+        gate=draw(st.sampled_from([None, None, Gate.READY])),
         attempts=(an_attempt(rank),) if draw(st.booleans()) else (),
     )
 

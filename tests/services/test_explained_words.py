@@ -87,7 +87,7 @@ def test_a_step_back_is_no_unknown_word(street: Simulation) -> None:
             each, each.attempts[0].id, [back], house.terms, house.clock(), Cause.CALLBACK
         )
     )
-    assert (street.delivery().attempts[0].reported_anomalies or "").splitlines() == ["order:6", "regression:created"]
+    assert street.delivery().attempts[0].reported_anomalies == ("order:6", "regression:created")
     assert house.database.read(accounts.unmapped_statuses) == {"cervo": ["order:6"]}
 
 

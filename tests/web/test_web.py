@@ -12,7 +12,7 @@ import fakeredis
 import pytest
 from structlog.testing import capture_logs
 
-from schemas.status import DeliveryStatus
+from schemas.status import AttentionReason, DeliveryStatus
 from tests.web.edge import NOW, SECRET, Edge
 from worker.bus import streams
 from worker.bus.streams import Bus
@@ -379,9 +379,9 @@ def test_metrics_count_deliveries_unsent_events_and_callbacks_by_answer(edge: Ed
 def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) -> None:
     edge.book(TOKEN)
     (found,) = edge.container.database.read(deliveries.recent, 1)
-    reasons = "surplus_courier, outcome_unknown"
+    reasons = (AttentionReason.SURPLUS_COURIER, AttentionReason.OUTCOME_UNKNOWN)
     edge.container.database.persist(
-        deliveries.update, [found.id], lambda each: Change(replace(each, attention=reasons))
+        deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons))
     )
     _, text = edge.ask("GET", "/metrics")
     shown = [line for line in text.splitlines() if line.startswith("order_sync_attention")]

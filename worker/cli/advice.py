@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
-from schemas.status import DeliveryStatus
+from schemas.status import DeliveryStatus, Detail
 from worker.carriers.port import reference_of
 from worker.domain.delivery import Attempt, Delivery
 
@@ -40,7 +40,7 @@ def _asked(delivery: Delivery) -> Iterator[str]:
         "store": delivery.order.store_id,
         "carrier": _carrier(delivery),
     }
-    for word in delivery.asks:
+    for word in delivery.attention_reasons:
         if word in ASKED:
             yield f"{word}: {ASKED[word].format(**found)}"
 
@@ -56,7 +56,7 @@ def _gate(delivery: Delivery) -> Iterator[str]:
 
 
 def _by_hand(delivery: Delivery) -> Iterator[str]:
-    if delivery.active is not None and delivery.detail == "manual_dispatch":
+    if delivery.active is not None and delivery.detail == Detail.MANUAL_DISPATCH:
         tag = reference_of(delivery.active.id)
         yield f"book a driver on the own pages of {delivery.active.carrier}, for what has {tag} in its remarks"
 

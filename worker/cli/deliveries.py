@@ -206,10 +206,10 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
 
 def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
     """Return the pickup asked for, the one offered instead, and until when an operator may decide."""
-    from schemas.status import DeliveryStatus
+    from schemas.status import AttemptState
     from worker.domain.planner import offer_ends
 
-    waits = attempt.offered_at is not None and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION
+    waits = attempt.offered_at is not None and attempt.state == AttemptState.AWAITING_CONFIRMATION
     waits = waits and attempt.offer_decision is None and terms is not None
     return {
         "pickup_at": when(attempt.pickup_at),

@@ -97,7 +97,7 @@ def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
     )
     found: dict[str, set[str]] = {}
     for row in connection.execute(query):
-        words = {word for word in row.odd_word.splitlines() if not word.startswith(REGRESSION)}
+        words = {word for word in row.reported_anomalies.splitlines() if not word.startswith(REGRESSION)}
         found.setdefault(row.carrier, set()).update(words)
     return {carrier: sorted(statuses) for carrier, statuses in sorted(found.items()) if statuses}
 

@@ -10,14 +10,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Table, bindparam, case, func, insert, null, or_, select, text
 from sqlalchemy import update as update_rows
 
-from schemas.status import FINAL, DeliveryStatus
+from schemas.status import FINAL, AttemptState
 from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
 from worker.database.tables import ATTEMPT, DELIVERY, EVENT
 from worker.domain import schedule
-from worker.domain.delivery import LOCAL_STEPS, SUBMITTING, Attempt, Change, Delivery, Step
+from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Step
 
-UNKNOWN = (SUBMITTING, DeliveryStatus.SUBMIT_UNKNOWN.value)
+UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """States of an attempt that may or may not have reached its carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 _STEP_ATTEMPT_CARRIER = (
@@ -70,7 +70,7 @@ def find(connection: Connection, name: str) -> list[Delivery]:
 def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> list[Delivery]:
     """Return deliveries, newest first; an unfinished one is not final, or still waits for an operator."""
     query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
-    waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention.is_not(None)
+    waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None)
     wanted = query.where(waits) if unfinished else query
     return _load_in_order(connection, connection.scalars(wanted).all())
 
@@ -92,8 +92,8 @@ def status_counts(connection: Connection) -> dict[str, int]:
 def attention_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that wait for an operator, by reason."""
     counted: Counter[str] = Counter()
-    query = select(DELIVERY.c.attention, func.count()).where(DELIVERY.c.attention.is_not(None))
-    for reasons, count in connection.execute(query.group_by(DELIVERY.c.attention)):
+    query = select(DELIVERY.c.attention_reasons, func.count()).where(DELIVERY.c.attention_reasons.is_not(None))
+    for reasons, count in connection.execute(query.group_by(DELIVERY.c.attention_reasons)):
         counted.update(dict.fromkeys(reasons.split(", "), count))
     return dict(counted)
 

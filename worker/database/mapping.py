@@ -10,9 +10,9 @@ from sqlalchemy import RowMapping
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from schemas.messages import Cancellation
 from schemas.order import Order
-from schemas.status import CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.status import AttemptState, AttentionReason, CancelledBy, DeliveryStatus, Evidence, Reason
 from schemas.stores import Store
-from worker.domain.delivery import Attempt, Delivery, Step, UnmappedStatus
+from worker.domain.delivery import Attempt, Delivery, Gate, OfferDecision, Step, UnmappedStatus
 
 Convert = Callable[[Any], Any]
 
@@ -32,13 +32,24 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "evidence": (str, Evidence),
     "cancel_request": _model(Cancellation),
     "codec_state": (dict, dict),
-    "state": (str, str),
+    "state": (str, AttemptState),
+    "resume_to": (str, AttemptState),
+    "contradicting_status": (str, DeliveryStatus),
+    "offer_decision": (str, OfferDecision),
+    "gate": (str, Gate),
+    "attention_reasons": (
+        lambda reasons: ", ".join(reasons) or None,
+        lambda text: tuple(map(AttentionReason, text.split(", "))),
+    ),
+    "reported_anomalies": (lambda anomalies: "\n".join(anomalies) or None, lambda text: tuple(text.splitlines())),
     "raw": _model(RawWord),
     "courier": _model(CourierInfo),
     "price": _model(PriceInfo),
     "proof": _model(ProofInfo),
     "unmapped_status": _model(UnmappedStatus),
 }
+_EMPTY: dict[str, Any] = {"attention_reasons": (), "reported_anomalies": (), "codec_state": {}}
+"""The values of columns that hold NULL when they are empty."""
 APART = frozenset({"order", "store", "fingerprint"})
 """Columns so large that they are written only for the row in which they change."""
 
@@ -67,7 +78,7 @@ def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[
     for name in _NAMES[type(value)] if names is None else names:
         held = getattr(value, name)
         convert = _IN_AND_OUT.get(name)
-        row[name] = convert[0](held) if convert and held is not None else _storable(held)
+        row[name] = _storable(convert[0](held) if convert and held is not None else held)
     return row
 
 
@@ -81,14 +92,16 @@ def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
     for name in _NAMES[kind]:
         held = row[name]
         convert = _IN_AND_OUT.get(name)
-        values[name] = convert[1](held) if convert and held is not None else held
+        if held is None:
+            values[name] = _EMPTY.get(name)
+        else:
+            values[name] = convert[1](held) if convert else held
     return values
 
 
 def load_attempt(row: RowMapping) -> Attempt:
     """Build an attempt from its row."""
-    values = _load(Attempt, row)
-    return Attempt(**{**values, "codec_state": values["codec_state"] or {}})
+    return Attempt(**_load(Attempt, row))
 
 
 def load_delivery(row: RowMapping, attempts: Iterable[Attempt]) -> Delivery:

@@ -71,9 +71,9 @@ class DeliveryRow(SQLModel, table=True):
         Index("delivery_created", "created_at"),
         Index(
             "delivery_asking",
-            "attention",
-            postgresql_where=text("attention IS NOT NULL"),
-            sqlite_where=text("attention IS NOT NULL"),
+            "attention_reasons",
+            postgresql_where=text("attention_reasons IS NOT NULL"),
+            sqlite_where=text("attention_reasons IS NOT NULL"),
         ),
     )
 
@@ -102,7 +102,7 @@ class DeliveryRow(SQLModel, table=True):
     retried_after_attempt: int = 0
     failures: int = 0
     cancel_request: dict[str, Any] | None = _json()
-    attention: str | None = None
+    attention_reasons: str | None = None
     previous_status: str | None = None
     detail: str | None = None
     reason: str | None = None

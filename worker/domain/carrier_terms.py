@@ -1,6 +1,6 @@
-"""Between the engine and a carrier: what must be known of its account to plan with it, and what its codec is shown."""
+"""What planning must know of a carrier account, and what its codec is shown of a delivery."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,32 +11,37 @@ from worker.domain.delivery import Attempt, Delivery
 from worker.errors import Refused
 
 
-def _takes_all(_order: Order, _store: Store, _at: datetime) -> Refused | None:
+def _refuses_nothing(_order: Order, _store: Store, _at: datetime) -> Refused | None:
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class CarrierTerms:
-    """What the engine must know of a carrier account to plan with it. Times in seconds.
-
-    `refuses` tells, without asking the carrier, why it could not take an order for a store when it is asked then.
-    """
+    """What planning must know of a carrier account. Times are in seconds."""
 
     capabilities: port.Capabilities
     deadline: float = 45
+    """How long a call may take."""
     callback_wait: float = 0
+    """How long after a create with an unknown outcome the carrier is given to call back."""
     poll_interval: float = 30
-    refuses: Callable[[Order, Store, datetime], Refused | None] = _takes_all
+    """The shortest interval between reads; every cadence of the account is scaled by it."""
+    refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
+    """Return why the carrier cannot take an order for a store at a time; None when it can. Pure: it makes no call."""
 
     @property
     def scale(self) -> float:
-        """How much every cadence is stretched by the account's shortest interval."""
+        """The factor by which the account's poll interval stretches every cadence."""
         return self.poll_interval / self.capabilities.cadence.shortest
 
 
+TermsByAccount = Mapping[str, CarrierTerms]
+"""The terms of every account in the settings, by its name."""
+
+
 def attempt_view(delivery: Delivery, attempt: Attempt) -> port.AttemptView:
-    """Show an attempt to its codec. The store is known: nothing is ever attempted without one."""
-    assert delivery.store is not None  # noqa: S101 - a broken invariant, not an input
+    """Return the attempt as its codec sees it."""
+    assert delivery.store is not None  # noqa: S101 - no attempt begins without a store
     return port.AttemptView(
         id=attempt.id,
         number=attempt.number,
@@ -54,8 +59,8 @@ def attempt_view(delivery: Delivery, attempt: Attempt) -> port.AttemptView:
 
 
 def build_booking(delivery: Delivery, attempt: Attempt, callback_url: str | None) -> port.Booking:
-    """Say what its carrier is told about an attempt."""
-    assert delivery.store is not None  # noqa: S101 - nothing is attempted without one
+    """Build what the codec needs to create the attempt's order."""
+    assert delivery.store is not None  # noqa: S101 - no attempt begins without a store
     return port.Booking(
         attempt_id=attempt.id,
         attempt_number=attempt.number,

@@ -1,6 +1,6 @@
-"""The state of one delivery and of its attempts, as the pure rooms see it.
+"""The state of one delivery and of its attempts, and the change that a decision makes.
 
-Frozen: a change is a new value, and only `lifecycle` makes one.
+All values are frozen: a change is a new value, and only `lifecycle` makes one.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,24 @@ from enum import StrEnum
 from schemas.events import CourierInfo, DeliveryEvent, EventType, PriceInfo, ProofInfo, RawWord
 from schemas.messages import Cancellation
 from schemas.order import Order
-from schemas.status import FINAL, RANK, CancelledBy, DeliveryStatus, Evidence, Reason
+from schemas.status import (
+    FINAL,
+    RANK,
+    AttemptState,
+    AttentionReason,
+    CancelledBy,
+    DeliveryStatus,
+    Evidence,
+    Reason,
+)
 from schemas.stores import Store
 
-SUBMITTING = "submitting"
-"""An attempt whose intent is committed and whose create may be in flight; never published."""
 NEVER_CREATED = "never created"
-"""Why an attempt was written off: its create was in doubt, and proof or a person said that nothing stands there."""
+"""The reason text of an attempt with an unknown outcome that turned out to have no order at the carrier."""
 
 
 class Step(StrEnum):
-    """What is to be done next for a delivery; each but those in `INDOORS` is a task of its own."""
+    """The next thing to do for a delivery. Every step except those in `LOCAL_STEPS` is a task of its own."""
 
     ROUTE = "route"
     BOOK = "book"
@@ -34,138 +41,178 @@ class Step(StrEnum):
 
 
 LOCAL_STEPS = frozenset({Step.ROUTE, Step.ALARM})
-"""Steps that need no carrier: the sweep takes them itself."""
+"""Steps that need no carrier; the sweep takes them itself."""
+
+
+class Gate(StrEnum):
+    """What the shop must have done before a courier is requested (O-20)."""
+
+    PLACED = "placed"
+    ACCEPTED = "accepted"
+    READY = "ready"
 
 
 class OfferDecision(StrEnum):
-    """The word on an offer: ours where it suits, otherwise a person's."""
+    """The answer to an offered pickup time."""
 
     ACCEPT = "accept"
     DENY = "deny"
 
 
 class UnmappedStatus(RawWord):
-    """A carrier's word without a meaning, and when the carrier said it (`stamp`, as far as it tells)."""
+    """A carrier's word without a meaning, and the carrier's own time of it (None when the carrier gave none)."""
 
     carrier_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One carrier create and what became of it.
-
-    `state` is a status or `submitting`. `token` is the secret in its callback address. `lookups` counts what a
-    look-up did not find. `doubted_at` is when an answer to an offer left open which way it went. `parked` waits for a
-    person. `surplus` marks a courier beyond the one that is followed. Nothing is done about it before `wait_until`.
-
-    `cancel_asked_at` is when the carrier was last asked to cancel, `cancel_asks` how often, `cancel_taken` that it
-    said yes; `cancel_checks` counts reads since. `contrary` is what a poll saw against the state held, first at
-    `contrary_at` (None once a person was told). `tail_reads` counts reads after its end.
-
-    `ruling` is the word on its offer. `told` is the fingerprint of the order as its carrier knows it, empty while
-    nobody knows which that is, and `amending` that of a change whose answer is still out; `amend_asks` counts how often
-    that was asked, `amend_refused` that it cannot be had. `unread` is its last word while nobody said what it means.
-    """
+    """One create at a carrier and everything that followed from it."""
 
     id: int
+    """Random, positive, below 2**53 and unique for ever; the carrier knows it as our reference."""
     delivery_id: str
     number: int
+    """The attempt's place within its delivery, from 1."""
     carrier: str
-    state: str
+    """The carrier account."""
+    state: AttemptState
     token: str
+    """The secret in the attempt's callback address."""
     pickup_at: datetime
+    """When the courier should be at the store."""
     submitted_at: datetime
+    """When the create was last sent."""
     changed_at: datetime
+    """When `state` last changed."""
     ref: str | None = None
+    """The carrier's id of the order."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
+    """What the codec keeps about this attempt. It is merged and never read here."""
     rank: int = 0
-    resume_to: str | None = None
+    """The highest rank reached (`schemas.status.RANK`)."""
+    resume_to: AttemptState | None = None
+    """The state that an `on_hold` interrupted."""
     carrier_time: datetime | None = None
+    """The carrier's own time of the newest observation."""
     offered_at: datetime | None = None
+    """The pickup time that the carrier offers instead of `pickup_at`."""
     lookups: int = 0
+    """Complete look-ups that did not find the attempt."""
     cancel_requested_at: datetime | None = None
+    """When the carrier was last asked to cancel; None while it is not asked, or is to be asked again."""
     cancel_checks: int = 0
+    """Reads since the last cancel request that did not confirm it."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
+    """When the answer to an offer failed in a way that leaves open what became of the offer."""
     awaiting_operator: bool = False
+    """Only an operator can settle the unknown outcome."""
     surplus: bool = False
+    """The attempt is a courier beside the one that the delivery follows."""
     ended_at: datetime | None = None
     reason: Reason | None = None
+    """Why the attempt ended or was refused."""
     reason_text: str | None = None
-    reported_anomalies: str | None = None
+    reported_anomalies: tuple[str, ...] = ()
+    """Unknown words and steps back that were published, each once."""
     last_error: str | None = None
     journal_file: str | None = None
+    """The journal file that holds the create whose outcome is not stored yet."""
     cancel_accepted: bool = False
+    """The carrier accepted the cancel; a read still has to confirm it."""
     cancel_requests: int = 0
-    contradicting_status: str | None = None
+    """How often the carrier was asked to cancel."""
+    contradicting_status: DeliveryStatus | None = None
+    """What a read showed against `state`; a second read has to confirm it."""
     contradicted_at: datetime | None = None
+    """When that read was; None once a second one confirmed it."""
     follow_up_reads: int = 0
+    """Planned reads since the attempt ended."""
     wait_until: datetime | None = None
-    offer_decision: str | None = None
+    """No step about this attempt is due before."""
+    offer_decision: OfferDecision | None = None
     sent_fingerprint: str | None = None
+    """The fingerprint of the order as the carrier has it; empty while an amendment's outcome is unknown."""
     pending_fingerprint: str | None = None
+    """The fingerprint of the order in an amendment that is under way or has an unknown outcome."""
     amend_requests: int = 0
+    """How often the carrier was asked for the pending amendment."""
     amend_refused: bool = False
+    """The carrier cannot amend its order; an operator is asked for."""
     unmapped_status: UnmappedStatus | None = None
+    """The last word, while it has no meaning."""
 
     @property
     def live(self) -> bool:
-        """Whether a courier may come of it. One that was never sent is `queued` again and waits for its retry."""
-        return self.ended_at is None and self.state != DeliveryStatus.QUEUED
+        """Whether a courier may come of the attempt. One that was never sent is `queued` and brings no courier."""
+        return self.ended_at is None and self.state != AttemptState.QUEUED
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether its carrier was ever asked to cancel it."""
+        """Whether the carrier was ever asked to cancel the attempt."""
         return self.cancel_requested_at is not None or self.cancel_requests > 0
 
     @property
     def never_created(self) -> bool:
-        """Whether it ended as one that was never created."""
-        return self.state == DeliveryStatus.REJECTED and (self.reason, self.reason_text) == (None, NEVER_CREATED)
+        """Whether the attempt ended because the carrier never had an order for it."""
+        return self.state == AttemptState.REJECTED and (self.reason, self.reason_text) == (None, NEVER_CREATED)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One platform order on its way to a customer.
-
-    `step` is what to do next, not before `next_run_at`, and `turn` the attempt that it is about, None where there is
-    none yet; all are None when there is nothing left to do. `carrier` is who is asked next or has it now. `cancel` is
-    the wish to cancel, once somebody had it. Alarms up to `alarmed_at` have been given. `gate` is what the shop has yet
-    to do before a courier is asked (`accepted`, `ready`), `carrier_since` when `carrier` became the one to ask or was
-    first found not to be callable, and `located_at` when the courier's place was last told. Attempts up to the number
-    `anew_after` keep no carrier from being asked: since then a person wished it all to be tried again.
-    """
+    """One platform order on its way to the customer."""
 
     id: str
     source: str
+    """The platform that placed the order."""
     order: Order
     store: Store | None
+    """The store that the carriers were chosen for; None while the order's store is unknown."""
     fingerprint: str
+    """The fingerprint of `order`."""
     status: DeliveryStatus
     created_at: datetime
     changed_at: datetime
+    """When `status` or its details last changed."""
     sequence: int = 0
+    """The number of the last event."""
     carrier: str | None = None
+    """The carrier account that is asked next or has the order now."""
     step: Step | None = None
+    """The next step; None when there is nothing left to do."""
     step_attempt_id: int | None = None
+    """The attempt that the next step is about; None when it is about no attempt."""
     next_run_at: datetime | None = None
+    """When the next step is due; None exactly when `step` is."""
     retry_at: datetime | None = None
+    """No step of the main line is due before."""
     alarmed_at: datetime | None = None
+    """Alarms due up to this time were given."""
     dispatch_at: datetime | None = None
-    gate: str | None = None
+    """When the carrier is to be asked."""
+    gate: Gate | None = None
+    """What the shop has yet to do before a courier is requested."""
     carrier_since: datetime | None = None
+    """When `carrier` became the one to ask, or was first found to be unavailable."""
     located_at: datetime | None = None
+    """When the courier's position was last published."""
     retried_after_attempt: int = 0
+    """Attempts up to this number were before an operator's retry and keep no carrier from being asked."""
     failures: int = 0
+    """Failed calls in a row."""
     cancel_request: Cancellation | None = None
-    attention: str | None = None
+    attention_reasons: tuple[AttentionReason, ...] = ()
+    """Why an operator is asked for, in the order of the requests."""
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
+    """A `schemas.status.Detail`, or a further word of a codec."""
     reason: Reason | None = None
     reason_text: str | None = None
     cancelled_by: CancelledBy | None = None
     evidence: Evidence = Evidence.OBSERVED
     raw: RawWord | None = None
+    """The carrier's own word for `status`."""
     courier: CourierInfo | None = None
     tracking_url: str | None = None
     pickup_eta: datetime | None = None
@@ -173,10 +220,11 @@ class Delivery:
     price: PriceInfo | None = None
     proof: ProofInfo | None = None
     attempts: tuple[Attempt, ...] = ()
+    """In the order of their numbers."""
 
     @property
     def active(self) -> Attempt | None:
-        """The one attempt that a courier may come of."""
+        """The attempt whose courier the delivery follows; never a surplus one."""
         return next((attempt for attempt in reversed(self.attempts) if attempt.live and not attempt.surplus), None)
 
     @property
@@ -185,40 +233,40 @@ class Delivery:
         return self.active if self.step_attempt_id is None else self.attempt(self.step_attempt_id)
 
     @property
-    def asks(self) -> list[str]:
-        """What a person is asked for."""
-        return self.attention.split(", ") if self.attention else []
+    def attention(self) -> str | None:
+        """The attention reasons in one text, as they are stored and shown; None when no operator is asked for."""
+        return ", ".join(self.attention_reasons) or None
 
     @property
     def step_carrier(self) -> str | None:
-        """The carrier that the next step is for; None where it needs none."""
+        """The carrier account that the next step calls; None for a step that calls none."""
         if self.step in LOCAL_STEPS:
             return None
         return self.step_attempt.carrier if self.step_attempt else self.carrier
 
     @property
     def final(self) -> bool:
-        """Whether its life has ended."""
+        """Whether the status is final."""
         return self.status in FINAL
 
     @property
     def store_changed(self) -> bool:
-        """Whether the order is another shop's by now than the one that its carriers were chosen for."""
+        """Whether the order has moved to another store since its carriers were chosen."""
         return self.store is not None and self.store.store_id != self.order.store_id
 
     def attempt(self, attempt_id: int) -> Attempt | None:
-        """Find one of its attempts."""
+        """Return the attempt with this id; None when there is none."""
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
-        """Put an attempt in the place of the one with its id, or at the end."""
-        put = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
-        return replace(self, attempts=put if attempt in put else (*put, attempt))
+        """Return the delivery with this attempt in the place of the one with the same id, or at the end."""
+        attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
+        return replace(self, attempts=attempts if attempt in attempts else (*attempts, attempt))
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to tell the world, with its place in the delivery's sequence."""
+    """An event to publish, with its place in the delivery's sequence."""
 
     type: EventType
     sequence: int
@@ -228,7 +276,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """One event on its way to the bus: its place in the outbox, its key and sequence there, and the document."""
+    """A stored event on its way to the bus: its place in the outbox, its key and sequence, and its document."""
 
     position: int
     key: str
@@ -237,31 +285,32 @@ class OutgoingEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A delivery as it is now and what there is to tell about it; both are stored in one transaction."""
-
-    delivery: Delivery
-    events: tuple[Event, ...] = ()
-    attempt_id: int | None = None
-    """The attempt whose call was begun, if one was."""
-    passed_over: tuple["PassedOver", ...] = ()
-    """The carriers that were not chosen."""
-
-    @property
-    def begun(self) -> Attempt | None:
-        """The attempt whose call was begun."""
-        return None if self.attempt_id is None else self.delivery.attempt(self.attempt_id)
-
-
-@dataclass(frozen=True, slots=True)
 class PassedOver:
-    """A carrier that could not take an order, and why; it was not asked."""
+    """A carrier that routing did not choose, because the carrier cannot take the order."""
 
     carrier: str
     reason: Reason
     text: str
+    """The refusal in words, naming the field; the reason's word where there are no others."""
 
 
-def rank_of(status: str, resumed: int = 0) -> int:
-    """Rank a status; one that has no rank of its own keeps `resumed`."""
-    return RANK[DeliveryStatus(status)] if status in RANK else resumed
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The result of a decision: the new state and its events, which are stored in one transaction."""
+
+    delivery: Delivery
+    events: tuple[Event, ...] = ()
+    attempt_id: int | None = None
+    """The attempt that this change begins to book, confirm, amend or cancel."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """The carriers that routing did not choose, to be logged once the change is stored."""
+
+    @property
+    def begun(self) -> Attempt | None:
+        """The attempt whose call this change begins."""
+        return None if self.attempt_id is None else self.delivery.attempt(self.attempt_id)
+
+
+def rank_of(status: DeliveryStatus, resumed: int = 0) -> int:
+    """Return the rank of a status; `resumed` for `on_hold`, which has none of its own."""
+    return RANK.get(status, resumed)

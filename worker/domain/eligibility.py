@@ -1,7 +1,4 @@
-"""Whether a carrier would take an order, found out without asking it.
-
-What its codec refuses to describe it would refuse as well; what else can be known stands in the account's settings.
-"""
+"""Whether a carrier can take an order, found out without a call: by its codec's check and its account's settings."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -13,18 +10,18 @@ from worker.carriers.port import Booking, Carrier
 from worker.domain import schedule
 from worker.errors import Refused
 
-NOBODY = 1
-"""The attempt of a create that is described and never sent."""
+NO_ATTEMPT = 1
+"""The attempt id and number in a booking that is checked and never sent."""
 
 
 def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused | None:
-    """Tell why a carrier that is asked at this time could not take an order; None when nothing speaks against it.
+    """Return why the carrier cannot take an order that is sent at this time; None when it can.
 
-    A codec that breaks over an order refuses nothing: its create will say so.
+    A codec with a bug refuses nothing: the bug then shows at the create.
     """
     booking = supposed(order, store, at)
     try:
-        _serve(codec, booking)
+        _check_account(codec, booking)
         codec.check_order(booking, at)
     except Refused as refused:
         return refused
@@ -34,11 +31,12 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
 
 
 def supposed(order: Order, store: Store, at: datetime) -> Booking:
-    """Give what a carrier would be told if its courier were sent at this time."""
-    return Booking(NOBODY, NOBODY, order, store, schedule.pickup_time(order, store, at), order.deliver_at)
+    """Build the booking that a carrier would get if the order were sent at this time."""
+    pickup_at = schedule.pickup_time(order, store, at)
+    return Booking(NO_ATTEMPT, NO_ATTEMPT, order, store, pickup_at, order.deliver_at)
 
 
-def _serve(codec: Carrier, booking: Booking) -> None:
+def _check_account(codec: Carrier, booking: Booking) -> None:
     account, store = codec.account, booking.store
     if not account.reaches(booking.order.dropoff.postal_code):
         raise Refused(Reason.UNSERVICEABLE, "dropoff.postal_code is outside the account's POSTAL_CODES")

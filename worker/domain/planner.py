@@ -1,21 +1,21 @@
-"""What to do next for a delivery, when, and about which attempt: a pure function of its state.
+"""The next step of a delivery: what to do, when, and about which attempt. A pure function of the delivery's state.
 
-Every delivery that is not final has exactly one next step, so nothing can be forgotten. Beside its own line there may
-be couriers too many to stop, attempts to be read again after their end, and a person to be alarmed: the earliest wins.
+Every delivery that is not final has exactly one next step, so none is forgotten. The step of the main line competes
+with those of surplus couriers, of ended attempts that are read again, and of alarms: the earliest is next.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from schemas.status import GOODS_WITH_COURIER, DeliveryStatus
+from schemas.status import GOODS_WITH_COURIER, AttemptState
 from worker.domain import schedule
-from worker.domain.carrier_terms import CarrierTerms
-from worker.domain.delivery import SUBMITTING, Attempt, Delivery, Step
+from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
+from worker.domain.delivery import Attempt, Delivery, Step
 
-FOLLOWED_UP = frozenset({DeliveryStatus.DELIVERED.value, DeliveryStatus.CANCELLED.value, DeliveryStatus.FAILED.value})
-"""Ends that a carrier may take back."""
+REVOCABLE_ENDS = frozenset({AttemptState.DELIVERED, AttemptState.CANCELLED, AttemptState.FAILED})
+"""Final states that a carrier may take back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class PlannedStep:
 
 
 class Alarm(StrEnum):
-    """What should have happened by now; most are the word a person is asked with."""
+    """Something that should have happened by a certain time."""
 
     NOT_DISPATCHED = "not_dispatched_in_time"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -37,74 +37,73 @@ class Alarm(StrEnum):
     STILL_OPEN = "still_open_after_a_day"
 
 
-def plan(delivery: Delivery, terms: Mapping[str, CarrierTerms], now: datetime) -> PlannedStep | None:
-    """Choose the earliest of all turns; None when there is nothing left to do."""
-    turns = [] if delivery.final else [_main(delivery, terms, now)]
-    turns += [turn for each in delivery.attempts if (turn := _beside(delivery, each, terms, now))]
-    turns += [PlannedStep(Step.ALARM, max(at, now)) for at, _ in alarms(delivery)]
-    return min(turns, key=lambda turn: turn.at, default=None)
+def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
+    """Return the earliest step of all; None when there is nothing left to do."""
+    steps = [] if delivery.final else [main_step(delivery, terms, now)]
+    steps += [step for each in delivery.attempts if (step := _side_step(delivery, each, terms, now))]
+    steps += [PlannedStep(Step.ALARM, max(at, now)) for at, _ in alarms(delivery)]
+    return min(steps, key=lambda step: step.at, default=None)
 
 
-# --- its own line -----------------------------------------------------------------------------------------------------
+# --- the main line: the active attempt, or the carrier to ask next ----------------------------------------------------
 
 
-def _main(delivery: Delivery, terms: Mapping[str, CarrierTerms], now: datetime) -> PlannedStep:
+def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep:
+    """Return the step that brings a delivery on: about its active attempt, or to get one."""
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
     return PlannedStep(step, max([at, *filter(None, waits)]), attempt.id if attempt else None)
 
 
-def _next(
-    delivery: Delivery, attempt: Attempt | None, terms: Mapping[str, CarrierTerms], now: datetime
-) -> tuple[Step, datetime]:
+def _next(delivery: Delivery, attempt: Attempt | None, terms: TermsByAccount, now: datetime) -> tuple[Step, datetime]:
     if attempt is None and (delivery.gate is not None or delivery.store_changed or delivery.carrier not in terms):
         return Step.ROUTE, now + schedule.ROUTE_RETRY
     if attempt is None:
         return Step.BOOK, max(delivery.dispatch_at or now, delivery.created_at)
     if attempt.carrier not in terms:
-        # The account was taken out of the settings while an order stood there: keep it, and look again.
+        # The account left the settings while it had an order: the delivery is kept until the account is back.
         return Step.TRACK, now + schedule.ROUTE_RETRY
     return _next_of_attempt(delivery, attempt, terms[attempt.carrier], now)
 
 
 def _next_of_attempt(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> tuple[Step, datetime]:
-    if attempt.state == SUBMITTING:
-        return Step.RECONCILE, lease_end(attempt, terms)
     match attempt.state:
-        case DeliveryStatus.SUBMIT_UNKNOWN:
+        case AttemptState.SUBMITTING:
+            return Step.RECONCILE, lease_end(attempt, terms)
+        case AttemptState.SUBMIT_UNKNOWN:
             return Step.RECONCILE, _next_lookup(attempt, terms, now)
-        case DeliveryStatus.AWAITING_CONFIRMATION if attempt.offer_unclear_since is not None:
+        case AttemptState.AWAITING_CONFIRMATION if attempt.offer_unclear_since is not None:
             return Step.RECONCILE, attempt.offer_unclear_since + terms.scale * schedule.OFFER_CHECK * (
                 attempt.lookups + 1
             )
-        case DeliveryStatus.AWAITING_CONFIRMATION if attempt.offered_at is not None:
-            ruled = attempt.offer_decision is not None or delivery.cancel_request is not None
-            return Step.CONFIRM, now if ruled else offer_ends(attempt, terms)
+        case AttemptState.AWAITING_CONFIRMATION if attempt.offered_at is not None:
+            decided = attempt.offer_decision is not None or delivery.cancel_request is not None
+            return Step.CONFIRM, now if decided else offer_ends(attempt, terms)
     return _next_at_carrier(delivery, attempt, terms, now)
 
 
 def _next_at_carrier(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> tuple[Step, datetime]:
-    if wants_cancel(delivery, attempt, terms, now):
+    if should_cancel(delivery, attempt, terms, now):
         return Step.CANCEL, now
-    if wants_amend(delivery, attempt, terms):
-        # One whose answer is out is read first: a change that fails again and again keeps nobody from being followed.
+    if should_amend(delivery, attempt, terms):
+        # An amendment with an unknown outcome is read first, so repeated failures do not stop the tracking.
         return (Step.AMEND if attempt.pending_fingerprint is None else Step.TRACK), now
-    return Step.TRACK, _next_look(delivery, attempt, terms, now)
+    return Step.TRACK, _next_read(delivery, attempt, terms, now)
 
 
 def offer_ends(attempt: Attempt, terms: CarrierTerms) -> datetime:
-    """Tell until when an offer is left to a person (D-30)."""
+    """Return until when an offer waits for an operator (D-30)."""
     return attempt.changed_at + timedelta(seconds=terms.capabilities.offer_wait)
 
 
 def lease_end(attempt: Attempt, terms: CarrierTerms) -> datetime:
-    """Tell when a create whose outcome is still unknown must have been lost with its process."""
+    """Return when a create without a stored outcome counts as lost with its process."""
     return attempt.submitted_at + call_time(terms)
 
 
 def call_time(terms: CarrierTerms, step: Step | None = None) -> timedelta:
-    """Tell how long a call may be under way; a change is two, for it asks first how things stand."""
+    """Return how long a call may be under way; an amendment is two calls, because it reads the order first."""
     return timedelta(seconds=terms.deadline * (2 if step is Step.AMEND else 1)) + schedule.CALL_MARGIN
 
 
@@ -117,28 +116,28 @@ def _next_lookup(attempt: Attempt, terms: CarrierTerms, now: datetime) -> dateti
     return attempt.submitted_at + timedelta(seconds=terms.deadline + waits[min(attempt.lookups, len(waits) - 1)])
 
 
-def wants_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> bool:
-    """Tell whether the carrier is to be asked to cancel: it is one too many, somebody wishes it, or nobody comes."""
-    if attempt.cancel_requested_at is not None or attempt.cancel_refused or attempt.state == SUBMITTING:
+def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> bool:
+    """Return whether to ask the carrier to cancel: a surplus courier, a cancel request, or a withdrawn courier."""
+    if attempt.cancel_requested_at is not None or attempt.cancel_refused or attempt.state == AttemptState.SUBMITTING:
         return False
     if attempt.surplus or delivery.cancel_request is not None:
         return attempt.rank < GOODS_WITH_COURIER
     grace = terms.capabilities.withdrawal_grace
-    withdrawn = attempt.state == DeliveryStatus.COURIER_WITHDRAWN and grace is not None
+    withdrawn = attempt.state == AttemptState.COURIER_WITHDRAWN and grace is not None
     return withdrawn and now >= attempt.changed_at + timedelta(seconds=grace or 0)
 
 
-def wants_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Tell whether the carrier is to be told of a change: the order that it knows is not ours any more."""
+def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
+    """Return whether to send the carrier an amendment: it has the order as it was before a change."""
     return (
         attempt.sent_fingerprint != delivery.fingerprint
         and not attempt.amend_refused
-        and amendable(delivery, attempt, terms)
+        and can_amend(delivery, attempt, terms)
     )
 
 
-def amendable(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Tell whether changes of the order can be carried to an attempt's carrier; not to another shop, nor too late."""
+def can_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
+    """Return whether an attempt's order can be amended: not for another store, and not once the goods have left."""
     if (
         attempt.sent_fingerprint is None
         or delivery.store is None
@@ -146,11 +145,11 @@ def amendable(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool
         or attempt.cancel_requested
     ):
         return False
-    standing = attempt.live and not attempt.surplus and attempt.rank < GOODS_WITH_COURIER
-    return standing and terms.capabilities.amends and not delivery.store_changed
+    in_time = attempt.live and not attempt.surplus and attempt.rank < GOODS_WITH_COURIER
+    return in_time and terms.capabilities.amends and not delivery.store_changed
 
 
-def _next_look(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> datetime:
+def _next_read(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> datetime:
     if is_verifying_cancel(attempt) and attempt.wait_until is not None:
         return attempt.wait_until
     return schedule.next_read(
@@ -167,25 +166,23 @@ def _next_look(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: d
 
 
 def is_verifying_cancel(attempt: Attempt) -> bool:
-    """Tell whether reads are still to show what became of a cancel."""
-    asked = attempt.cancel_requested_at is not None and not attempt.cancel_refused
-    return asked and attempt.cancel_checks < len(schedule.CANCEL_CHECKS)
+    """Return whether reads still have to confirm a cancel."""
+    requested = attempt.cancel_requested_at is not None and not attempt.cancel_refused
+    return requested and attempt.cancel_checks < len(schedule.CANCEL_CHECKS)
 
 
-# --- beside it --------------------------------------------------------------------------------------------------------
+# --- surplus couriers and ended attempts ------------------------------------------------------------------------------
 
 
-def _beside(
-    delivery: Delivery, attempt: Attempt, terms: Mapping[str, CarrierTerms], now: datetime
-) -> PlannedStep | None:
-    """Plan what is about a courier too many, or about an attempt that has ended.
+def _side_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
+    """Return the step about a surplus courier or an ended attempt; None when there is none.
 
-    Its times are fixed ones: a line that is often planned anew never pushes them ahead of itself.
+    Times derive from stored timestamps, so replanning never postpones them.
     """
     account = terms.get(attempt.carrier)
     if account is None:
         return None
-    found = _surplus(delivery, attempt, account, now) if attempt.live else next_follow_up(attempt, account)
+    found = _surplus_step(delivery, attempt, account, now) if attempt.live else next_follow_up(attempt, account)
     if found is None:
         return None
     step, at, until = found
@@ -193,62 +190,62 @@ def _beside(
     return PlannedStep(step, at, attempt.id) if at <= until else None
 
 
-_Beside = tuple[Step, datetime, datetime] | None
+_SideStep = tuple[Step, datetime, datetime] | None
 """A step, its time, and the time after which it is given up."""
 
 
-def _surplus(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _Beside:
+def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SideStep:
     if not attempt.surplus:
         return None
-    step = Step.CANCEL if wants_cancel(delivery, attempt, terms, now) else Step.TRACK
+    step = Step.CANCEL if should_cancel(delivery, attempt, terms, now) else Step.TRACK
     return step, attempt.changed_at, attempt.changed_at + schedule.DAY
 
 
-def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _Beside:
-    """Plan the next read of an attempt that has ended; None when it has had them all."""
+def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
+    """Return the next read of an ended attempt; None when there are no more."""
     ended = attempt.ended_at
     if ended is None:
         return None
     if attempt.never_created and terms.capabilities.find:
-        return _tail_read(attempt, ended, Step.RECONCILE, schedule.LATE_LOOKUPS)
-    if attempt.state in FOLLOWED_UP and attempt.ref is not None:
-        # Where callbacks are relied on, one read is enough.
+        return _follow_up(attempt, ended, Step.RECONCILE, schedule.LATE_LOOKUPS)
+    if attempt.state in REVOCABLE_ENDS and attempt.ref is not None:
+        # One read is enough where callbacks are relied on.
         waits = schedule.FOLLOW_UPS if terms.capabilities.cadence.unheard is None else schedule.FOLLOW_UPS[-1:]
-        return _tail_read(attempt, ended, Step.TRACK, waits)
+        return _follow_up(attempt, ended, Step.TRACK, waits)
     return None
 
 
-def _tail_read(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[timedelta]) -> _Beside:
+def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[timedelta]) -> _SideStep:
     until = ended + schedule.FOLLOW_UPS_END
     if attempt.contradicted_at is not None:
         return step, attempt.contradicted_at + schedule.CONTRADICTION_GAP, until
     return (step, ended + waits[attempt.follow_up_reads], until) if attempt.follow_up_reads < len(waits) else None
 
 
-def may_read(delivery: Delivery, attempt: Attempt, terms: Mapping[str, CarrierTerms], now: datetime) -> bool:
-    """Tell whether a read is what may be done next about an attempt, be it early."""
+def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
+    """Return whether an early read of an attempt is allowed: nothing else is to be done about it first."""
     if attempt == delivery.active:
-        return _main(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
+        return main_step(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
     if attempt.live:
-        return attempt.carrier in terms and not wants_cancel(delivery, attempt, terms[attempt.carrier], now)
-    return attempt.carrier in terms and attempt.state in FOLLOWED_UP and attempt.ref is not None
+        return attempt.carrier in terms and not should_cancel(delivery, attempt, terms[attempt.carrier], now)
+    return attempt.carrier in terms and attempt.state in REVOCABLE_ENDS and attempt.ref is not None
 
 
-# --- so that nothing waits for ever -----------------------------------------------------------------------------------
+# --- alarms -----------------------------------------------------------------------------------------------------------
 
 
 def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
-    """List what is to be said if nothing happens until then, the earliest first, without what has been said."""
+    """Return the alarms that are due if nothing happens until then, the earliest first, without those given."""
     if delivery.final:
         return []
-    told = delivery.alarmed_at
-    return sorted((at, alarm) for at, alarm in _alarms(delivery) if told is None or at > told)
+    given = delivery.alarmed_at
+    return sorted((at, alarm) for at, alarm in _alarms(delivery) if given is None or at > given)
 
 
 def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     attempt = delivery.active
     begun = max(delivery.created_at, delivery.dispatch_at or delivery.created_at)
-    # As it was wished at first: "as soon as possible" asked again later would never be late.
+    # The pickup as first wanted: "as soon as possible", computed from now, would never be late.
     pickup = schedule.pickup_time(delivery.order, delivery.store, delivery.created_at)
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN
@@ -256,9 +253,9 @@ def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
         yield max(max(pickup, begun) + schedule.GIVE_UP, delivery.changed_at), Alarm.GIVEN_UP
     if attempt is None and delivery.carrier is not None:
         yield max(late, delivery.changed_at), Alarm.NOT_DISPATCHED
-    elif attempt is not None and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION:
+    elif attempt is not None and attempt.state == AttemptState.AWAITING_CONFIRMATION:
         yield max(late, attempt.changed_at), Alarm.NOT_DISPATCHED
-    elif attempt is not None and attempt.state == DeliveryStatus.SUBMIT_UNKNOWN and not attempt.awaiting_operator:
+    elif attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN and not attempt.awaiting_operator:
         yield max(late, attempt.changed_at), Alarm.OUTCOME_UNKNOWN
     elif attempt is not None and attempt.rank >= GOODS_WITH_COURIER:
         yield attempt.changed_at + schedule.STALLED, Alarm.STALLED

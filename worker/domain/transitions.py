@@ -1,73 +1,139 @@
-"""The one table of what may follow what in an attempt's life.
+"""The states that an attempt may go to when its carrier reports something.
 
-A star marks reassignment: a step back that is legal only on news that is certainly newer.
+What we do with an attempt ourselves (send a queued one, give one up) is not in the table.
 """
 
-from schemas.status import FINAL, RANK, DeliveryStatus
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-_TABLE = """
-created               -> courier_assigned pickup_enroute pickup_arrived picked_up dropoff_enroute dropoff_arrived
-                         delivered courier_withdrawn on_hold delivery_failed reattempting returning returned
-                         cancelled failed
-courier_assigned      -> created* pickup_enroute pickup_arrived picked_up dropoff_enroute dropoff_arrived delivered
-                         courier_withdrawn on_hold delivery_failed reattempting returning returned cancelled failed
-pickup_enroute        -> created* courier_assigned* pickup_arrived picked_up dropoff_enroute dropoff_arrived delivered
-                         courier_withdrawn on_hold delivery_failed reattempting returning returned cancelled failed
-pickup_arrived        -> created* courier_assigned* pickup_enroute* picked_up dropoff_enroute dropoff_arrived delivered
-                         courier_withdrawn on_hold delivery_failed reattempting returning returned cancelled failed
-courier_withdrawn     -> created courier_assigned pickup_enroute pickup_arrived picked_up dropoff_enroute
-                         dropoff_arrived delivered on_hold cancelled failed
-picked_up             -> dropoff_enroute dropoff_arrived delivered on_hold delivery_failed reattempting returning
-                         returned cancelled failed
-dropoff_enroute       -> dropoff_arrived delivered on_hold delivery_failed reattempting returning returned cancelled
-                         failed
-dropoff_arrived       -> delivered on_hold delivery_failed reattempting returning returned cancelled failed
-delivery_failed       -> reattempting returning returned delivered on_hold cancelled failed
-reattempting          -> delivered delivery_failed returning returned on_hold cancelled failed
-returning             -> returned reattempting delivered on_hold cancelled failed
-"""
+from schemas.status import FINAL, AttemptState
 
-CARRIER_STATES = frozenset(status for status in RANK if RANK[status] >= RANK[DeliveryStatus.CREATED]) | {
-    DeliveryStatus.ON_HOLD
-}
-"""What a carrier can say about an order it has."""
+S = AttemptState
 
 
-def _parse(table: str) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
-    onward: dict[str, frozenset[str]] = {}
-    back: dict[str, frozenset[str]] = {}
-    source = ""
-    for line in table.strip().splitlines():
-        head, _, tail = line.rpartition("->")
-        source = head.strip() or source
-        words = [DeliveryStatus(word.rstrip("*")).value + word[len(word.rstrip("*")) :] for word in tail.split()]
-        onward[source] = onward.get(source, frozenset()) | {word for word in words if not word.endswith("*")}
-        back[source] = back.get(source, frozenset()) | {word[:-1] for word in words if word.endswith("*")}
-    return onward, back
+@dataclass(frozen=True, slots=True)
+class Transitions:
+    """The states that may follow one state."""
+
+    forward: frozenset[AttemptState] = frozenset()
+    """Allowed on any news that is not stale."""
+    reassigned: frozenset[AttemptState] = frozenset()
+    """A step back to another courier: allowed only on news that is certainly newer."""
 
 
-ONWARD, REASSIGNED = _parse(_TABLE)
-ONWARD |= {
-    "submitting": CARRIER_STATES | {"awaiting_confirmation", "submit_unknown", "rejected"},
-    "submit_unknown": CARRIER_STATES | {"awaiting_confirmation", "rejected"},
-    "awaiting_confirmation": CARRIER_STATES | {"rejected"},
-}
-STICKY = frozenset(status.value for status in FINAL)
+def _to(*, forward: set[AttemptState], reassigned: set[AttemptState] | None = None) -> Transitions:
+    return Transitions(frozenset(forward), frozenset(reassigned or ()))
 
 
-def allows(source: str, target: str, resume_to: str | None = None) -> bool:
-    """Tell whether `target` may follow `source` on any news; `resume_to` is what an `on_hold` interrupted."""
-    if source == DeliveryStatus.ON_HOLD and resume_to is not None:
+NO_TRANSITIONS = Transitions()
+CARRIER_STATES = frozenset(S) - {S.SUBMITTING, S.QUEUED, S.SUBMIT_UNKNOWN, S.AWAITING_CONFIRMATION}
+"""The states of an order that a carrier has."""
+FINAL_STATES = frozenset(map(AttemptState, FINAL))
+
+TRANSITIONS: Mapping[AttemptState, Transitions] = {
+    S.SUBMITTING: _to(forward={S.SUBMIT_UNKNOWN, S.AWAITING_CONFIRMATION, *CARRIER_STATES}),
+    S.QUEUED: NO_TRANSITIONS,
+    S.SUBMIT_UNKNOWN: _to(forward={S.AWAITING_CONFIRMATION, *CARRIER_STATES}),
+    S.AWAITING_CONFIRMATION: _to(forward={*CARRIER_STATES}),
+    S.CREATED: _to(
+        forward={
+            S.COURIER_ASSIGNED, S.COURIER_WITHDRAWN, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED,
+            S.PICKED_UP, S.DROPOFF_ENROUTE, S.DROPOFF_ARRIVED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.COURIER_ASSIGNED: _to(
+        forward={
+            S.COURIER_WITHDRAWN, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED,
+            S.PICKED_UP, S.DROPOFF_ENROUTE, S.DROPOFF_ARRIVED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+        reassigned={S.CREATED},
+    ),
+    S.PICKUP_ENROUTE: _to(
+        forward={
+            S.COURIER_WITHDRAWN, S.PICKUP_ARRIVED,
+            S.PICKED_UP, S.DROPOFF_ENROUTE, S.DROPOFF_ARRIVED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+        reassigned={S.CREATED, S.COURIER_ASSIGNED},
+    ),
+    S.PICKUP_ARRIVED: _to(
+        forward={
+            S.COURIER_WITHDRAWN,
+            S.PICKED_UP, S.DROPOFF_ENROUTE, S.DROPOFF_ARRIVED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+        reassigned={S.CREATED, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE},
+    ),
+    S.COURIER_WITHDRAWN: _to(
+        forward={
+            S.CREATED, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED,
+            S.PICKED_UP, S.DROPOFF_ENROUTE, S.DROPOFF_ARRIVED,
+            S.ON_HOLD, S.DELIVERED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.PICKED_UP: _to(
+        forward={
+            S.DROPOFF_ENROUTE, S.DROPOFF_ARRIVED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.DROPOFF_ENROUTE: _to(
+        forward={
+            S.DROPOFF_ARRIVED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.DROPOFF_ARRIVED: _to(
+        forward={
+            S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.DELIVERY_FAILED: _to(
+        forward={
+            S.REATTEMPTING, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.REATTEMPTING: _to(
+        forward={
+            S.DELIVERY_FAILED, S.RETURNING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    S.RETURNING: _to(
+        forward={
+            S.REATTEMPTING,
+            S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
+        },
+    ),
+    # On hold, the transitions of the interrupted state apply (`resume_to`).
+    S.ON_HOLD: NO_TRANSITIONS,
+    # Only `reopening` brings back an attempt that has ended.
+    S.DELIVERED: NO_TRANSITIONS,
+    S.RETURNED: NO_TRANSITIONS,
+    S.CANCELLED: NO_TRANSITIONS,
+    S.REJECTED: NO_TRANSITIONS,
+    S.FAILED: NO_TRANSITIONS,
+}  # fmt: skip
+"""The transitions of every state."""
+
+
+def allows(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
+    """Return whether `target` may follow `source` on any news; `resume_to` is what an `on_hold` interrupted."""
+    if source == S.ON_HOLD and resume_to is not None:
         return target == resume_to or allows(resume_to, target)
-    return target in ONWARD.get(source, frozenset())
+    return target in TRANSITIONS[source].forward
 
 
-def allows_back(source: str, target: str, resume_to: str | None = None) -> bool:
-    """Tell whether `target` may follow `source` as a reassignment, on news that is certainly newer."""
-    interrupted = resume_to if source == DeliveryStatus.ON_HOLD and resume_to is not None else source
-    return target in REASSIGNED.get(interrupted, frozenset())
+def allows_back(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
+    """Return whether `target` may follow `source` as a reassignment, on news that is certainly newer."""
+    interrupted = resume_to if source == S.ON_HOLD and resume_to is not None else source
+    return target in TRANSITIONS[interrupted].reassigned
 
 
-def interrupts(target: str, source: str) -> str | None:
-    """Tell what an attempt in `target` goes back to: `source` if that is an `on_hold`, otherwise nothing."""
-    return source if target == DeliveryStatus.ON_HOLD else None
+def interrupts(target: AttemptState, source: AttemptState) -> AttemptState | None:
+    """Return the state that `target` resumes to: `source` when `target` is `on_hold`, otherwise None."""
+    return source if target == S.ON_HOLD else None

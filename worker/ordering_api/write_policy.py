@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from schemas.status import RANK, TO_PLATFORM, CancelledBy, DeliveryStatus, Evidence, PlatformStatus
+from schemas.status import RANK, TO_PLATFORM, CancelledBy, DeliveryStatus, Detail, Evidence, PlatformStatus
 from worker.domain.delivery import Delivery
 
 S, P = DeliveryStatus, PlatformStatus
@@ -53,9 +53,6 @@ DETAILED: Mapping[DeliveryStatus, PlatformStatus] = {
 """Statuses that the platform usually sets by itself; they are written only where a deployment's settings list them."""
 NO_COURIER = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
 """What may be written when no courier came; the first of them that the settings list is used."""
-WITH_ITEMS = "with_items"
-UNVERIFIED = "pending_verification"
-"""Borzo's dispatchers have not verified the order yet, so it is not accepted yet."""
 COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
 """After these, `created` means that the carrier looks for another courier."""
 
@@ -125,7 +122,7 @@ def _candidates(delivery: Delivery, policy: WritePolicy, now: datetime) -> tuple
         case S.QUEUED:
             return () if is_waiting(delivery, now) else (P.LOOKING_FOR_DRIVER,)
         case S.CREATED:
-            searching = delivery.detail == UNVERIFIED or delivery.previous_status in COURIER_LOST
+            searching = delivery.detail == Detail.PENDING_VERIFICATION or delivery.previous_status in COURIER_LOST
             return (P.LOOKING_FOR_DRIVER if searching else P.ACCEPTED_BY_DRIVER_COMPANY,)
         case S.DELIVERED if delivery.evidence is Evidence.WEAK and not policy.weak_ends:
             return ()
@@ -136,7 +133,7 @@ def _candidates(delivery: Delivery, policy: WritePolicy, now: datetime) -> tuple
 
 def _candidates_without_delivery(delivery: Delivery) -> tuple[PlatformStatus, ...]:
     """Return the statuses for an order that was not delivered; none when its owner cancelled it."""
-    if delivery.detail == WITH_ITEMS:
+    if delivery.detail == Detail.WITH_ITEMS:
         return (P.DELIVERY_FAILED_BY_DRIVER,)
     by_owner = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
     return () if by_owner or delivery.cancel_request is not None else NO_COURIER

@@ -17,7 +17,7 @@ from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
-from worker.domain.lifecycle.surplus import GONE
+from worker.domain.lifecycle.reopening import GONE
 from worker.errors import CarrierError, Unreadable
 from worker.services.accounts import CarrierAccounts
 from worker.services.outcomes import run_codec

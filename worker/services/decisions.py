@@ -66,7 +66,7 @@ class Decisions:
         """Give an unmapped carrier status a meaning, and apply it to the deliveries that have it now."""
         now = self.clock()
         decide = partial(
-            lifecycle.reapply_mappings, carrier=account, words={carrier_status: status}, rules=self.terms, now=now
+            lifecycle.reapply_mappings, carrier=account, mappings={carrier_status: status}, terms=self.terms, now=now
         )
         changes = self.updates.database.persist(_map_status, account, carrier_status, status, now, decide)
         self.updates.follow_up(changes, now)

@@ -23,7 +23,7 @@ from worker.database.connection import Connection, is_transient
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
 from worker.domain import lifecycle
-from worker.domain.delivery import Change, Delivery
+from worker.domain.delivery import Change, Delivery, Gate
 from worker.domain.lifecycle import TermsByAccount
 from worker.services.updates import Updates
 
@@ -45,7 +45,7 @@ class Ingest:
     """The store directory's file; the database's directory wins over it."""
     defaults: ProjectDefaults
     """What the platform's own orders may leave out."""
-    gate: str
+    gate: Gate
     """What the shop must have done before a courier is asked for a new order."""
     clock: Clock
 
@@ -159,9 +159,9 @@ class Ingest:
         changes: list[Change] = []
         for key, message, order in again:
             is_copy = message.is_backfilled or (key in backfilled and message.type == "order.placed")
-            status = partial(lifecycle.apply_platform_status, status=order.status, rules=self.terms, now=now)
+            status = partial(lifecycle.apply_platform_status, status=order.status, terms=self.terms, now=now)
             content = partial(
-                lifecycle.apply_order_message, order=order, fingerprint=fingerprint(order), rules=self.terms, now=now
+                lifecycle.apply_order_message, order=order, fingerprint=fingerprint(order), terms=self.terms, now=now
             )
             changes += deliveries.update(connection, [key], status if is_copy else content)
         return changes
@@ -174,7 +174,7 @@ class Ingest:
             key = _key(message)
             inbox.add_cancellation(connection, key, message.data, now)
             decide = partial(
-                lifecycle.apply_cancel_request, wish=message.data, rules=self.terms, now=now, cause=Cause.MESSAGE
+                lifecycle.apply_cancel_request, request=message.data, terms=self.terms, now=now, cause=Cause.MESSAGE
             )
             changes += deliveries.update(connection, [key], decide)
         return changes

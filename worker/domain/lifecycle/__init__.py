@@ -1,9 +1,10 @@
-"""What a message, a reply, an observation or a passing hour means for a delivery.
+"""What a message, a reply, an observation or the passing of time means for a delivery.
 
-Pure: every function takes a delivery and returns the `Change`, the delivery as it is then and the events to tell.
-Nothing here reads a clock, a database or a network.
+Pure: every function gets a delivery and returns a `Change`, which is the new delivery and the events to publish. No
+function reads a clock, a database or a network.
 """
 
+from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.lifecycle.alarms import fire_alarms, resolve_attention
 from worker.domain.lifecycle.call_outcomes import (
     apply_amend_outcome,
@@ -13,23 +14,33 @@ from worker.domain.lifecycle.call_outcomes import (
     begin_call,
     is_due,
 )
-from worker.domain.lifecycle.change import TermsByAccount, snapshot
-from worker.domain.lifecycle.dispatch_gate import closed_gate, with_ready_time
-from worker.domain.lifecycle.missed_reads import postpone, record_missing, record_read_failure, schedule_read_now
-from worker.domain.lifecycle.observations import apply_observations
+from worker.domain.lifecycle.cancellation import apply_cancel_request
+from worker.domain.lifecycle.change import snapshot
+from worker.domain.lifecycle.observations import (
+    StatusMappings,
+    apply_mappings,
+    apply_observations,
+    reapply_mappings,
+)
 from worker.domain.lifecycle.offers import apply_confirm_outcome, decide_offer
-from worker.domain.lifecycle.order_messages import accept_order, apply_cancel_request
-from worker.domain.lifecycle.platform_status import apply_order_message, apply_platform_status, record_platform_conflict
+from worker.domain.lifecycle.order_messages import (
+    accept_order,
+    apply_order_message,
+    apply_platform_status,
+    closed_gate,
+    record_platform_conflict,
+    with_ready_time,
+)
+from worker.domain.lifecycle.reads import postpone, record_missing, record_read_failure, schedule_read_now
 from worker.domain.lifecycle.reconciliation import (
     mark_outcome_unknown,
     no_lookup_available,
     record_not_found,
     resolve_unknown_outcome,
 )
+from worker.domain.lifecycle.reopening import record_duplicates
 from worker.domain.lifecycle.retry import retry, retry_blocker
 from worker.domain.lifecycle.routing import route
-from worker.domain.lifecycle.status_mapping import StatusMappings, apply_mappings, reapply_mappings
-from worker.domain.lifecycle.surplus import record_duplicates
 
 __all__ = [
     "StatusMappings",

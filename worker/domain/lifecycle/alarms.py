@@ -1,44 +1,55 @@
-"""What should have happened by now and has not: told when its hour strikes, whatever else the delivery waits for."""
+"""Alarms, for what should have happened by now and has not, and the end of an operator's attention."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import Cause, DeliveryStatus, Reason
+from schemas.status import AttemptState, AttentionReason, Cause, Reason
+from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Step
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder, TermsByAccount
+from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
 from worker.domain.planner import Alarm, alarms
 
+ATTENTION: Mapping[Alarm, AttentionReason] = {
+    Alarm.NOT_DISPATCHED: AttentionReason.NOT_DISPATCHED_IN_TIME,
+    Alarm.OUTCOME_UNKNOWN: AttentionReason.OUTCOME_UNKNOWN,
+    Alarm.STILL_OPEN: AttentionReason.STILL_OPEN_AFTER_A_DAY,
+}
+"""The alarms that ask for an operator."""
 
-def fire_alarms(delivery: Delivery, rules: TermsByAccount, now: datetime) -> Change | None:
-    """Give the alarms whose hour has struck; None when that is not what is to be done."""
+
+def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Give the alarms that are due; None when the next step is none."""
     if delivery.step is not Step.ALARM:
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.TIMER)
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     for at, alarm in alarms(delivery):
-        if at <= now and not edit.delivery.final:
-            _give(edit, alarm)
-    edit.update(alarmed_at=now)
-    return edit.build()
+        if at <= now and not change.delivery.final:
+            _give(change, alarm)
+    change.update(replace(change.delivery, alarmed_at=now))
+    return change.build()
 
 
-def resolve_attention(delivery: Delivery, rules: TermsByAccount, now: datetime) -> Change | None:
-    """Take that a person has seen to it; None when nobody was asked for, or for a doubt, which needs a ruling."""
+def _give(change: ChangeBuilder, alarm: Alarm) -> None:
+    if alarm is Alarm.STALLED:
+        change.add_event(EventType.STALLED)
+    elif alarm is Alarm.GIVEN_UP:
+        reject(change, Reason.DEADLINE_PASSED)  # the food is cold
+    else:
+        change.request_attention(ATTENTION[alarm])
+
+
+def resolve_attention(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Clear every attention reason, because an operator has dealt with them.
+
+    None when no operator is asked for, or for an unknown outcome, which needs `resolve_unknown_outcome`.
+    """
     attempt = delivery.active
-    in_doubt = attempt is not None and attempt.state == DeliveryStatus.SUBMIT_UNKNOWN
-    if delivery.attention is None or (in_doubt and not OPEN_QUESTIONS.isdisjoint(delivery.asks)):
+    unknown = attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN
+    if not delivery.attention_reasons or (unknown and not OPEN_QUESTIONS.isdisjoint(delivery.attention_reasons)):
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.OPERATOR)
-    edit.update(attention=None)
-    return edit.build()
-
-
-def _give(edit: ChangeBuilder, alarm: Alarm) -> None:
-    match alarm:
-        case Alarm.STALLED:
-            edit.add_event(EventType.STALLED)
-        case Alarm.GIVEN_UP:
-            # The food is cold.
-            reject(edit, Reason.DEADLINE_PASSED)
-        case _:
-            edit.request_attention(alarm.value)
+    change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
+    change.update(replace(delivery, attention_reasons=()))
+    return change.build()

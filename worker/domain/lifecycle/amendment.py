@@ -1,97 +1,104 @@
-"""A change of an order that a carrier has already: carried there where that can be done, otherwise left to a person.
+"""A change of an order that a carrier already has: amended there where possible, otherwise left to an operator.
 
-What stands at the carrier is read before each change, so that it may be asked for again (B-95). Until its answer has
-come nobody knows which order the carrier has.
+The carrier's order is read before each amendment, so that an amendment may be sent again (B-95). While its outcome is
+unknown, we do not know which version of the order the carrier has.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import GOODS_WITH_COURIER
+from schemas.status import GOODS_WITH_COURIER, AttentionReason
 from worker.domain import schedule
 from worker.domain.delivery import Attempt
-from worker.domain.lifecycle.change import CHANGED, ChangeBuilder
-from worker.domain.planner import amendable
+from worker.domain.lifecycle.change import ChangeBuilder
+from worker.domain.planner import can_amend
 from worker.errors import CarrierError
 
+NOT_CARRIED = AttentionReason.ORDER_CHANGED_AFTER_DISPATCH
 
-def carry_update(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Let a change that was just taken in be carried to the carrier that has the order, or ask for a person."""
-    account = edit.rules.get(attempt.carrier)
-    if attempt.sent_fingerprint == edit.delivery.fingerprint:  # taken back before anybody told the carrier
-        edit.update_attempt(attempt, amend_refused=False, amend_requests=0)
-        edit.clear_attention({CHANGED})
-        edit.add_event(EventType.UPDATED)
+
+def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Plan an amendment for a change of the order that was just stored, or ask for an operator."""
+    terms = change.terms.get(attempt.carrier)
+    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # before any amendment
+    if not reverted and (terms is None or not can_amend(change.delivery, attempt, terms)):
+        change.update_attempt(replace(attempt, amend_refused=True))
+        change.request_attention(NOT_CARRIED)
         return
-    if account is None or not amendable(edit.delivery, attempt, account):
-        edit.update_attempt(attempt, amend_refused=True)
-        edit.request_attention(CHANGED)
-        return
-    edit.update_attempt(attempt, amend_refused=False, amend_requests=0)
-    edit.add_event(EventType.UPDATED)
+    change.update_attempt(replace(attempt, amend_refused=False, amend_requests=0))
+    if reverted:
+        change.clear_attention({NOT_CARRIED})
+    change.add_event(EventType.UPDATED)
 
 
-def begin_amendment(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Write down which order is on its way to the carrier, and when that one wants its courier."""
-    order, store = edit.delivery.order, edit.delivery.store
-    wanted = schedule.pickup_time(order, store, edit.now)
-    timed = (order.ready_at or order.deliver_at) is not None and wanted > edit.now
-    pickup = wanted if timed else attempt.pickup_at  # "as soon as possible" is not later because something else changed
-    asks = attempt.amend_requests + 1
-    edit.update_attempt(
-        attempt,
-        sent_fingerprint="",
-        pending_fingerprint=edit.delivery.fingerprint,
-        amend_requests=asks,
-        pickup_at=pickup,
+def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Record which version of the order is on its way to the carrier, and the pickup time that it asks for."""
+    order, store = change.delivery.order, change.delivery.store
+    wanted = schedule.pickup_time(order, store, change.now)
+    timed = (order.ready_at or order.deliver_at) is not None and wanted > change.now
+    change.update_attempt(
+        replace(
+            attempt,
+            sent_fingerprint="",
+            pending_fingerprint=change.delivery.fingerprint,
+            amend_requests=attempt.amend_requests + 1,
+            # "As soon as possible" does not become later because something else has changed.
+            pickup_at=wanted if timed else attempt.pickup_at,
+        )
     )
 
 
-def mark_amended(edit: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Take that the carrier knows the order as it was when the change was begun; it may have changed again since."""
-    if attempt.pending_fingerprint == edit.delivery.fingerprint:
-        edit.clear_attention({CHANGED})
-    edit.update(failures=0, retry_at=None)
-    return edit.update_attempt(
-        attempt,
-        sent_fingerprint=attempt.pending_fingerprint,
-        pending_fingerprint=None,
-        amend_requests=0,
-        wait_until=None,
+def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Record that the carrier has the order as it was when the amendment began; it may have changed since."""
+    if attempt.pending_fingerprint == change.delivery.fingerprint:
+        change.clear_attention({NOT_CARRIED})
+    change.reset_failures()
+    return change.update_attempt(
+        replace(
+            attempt,
+            sent_fingerprint=attempt.pending_fingerprint,
+            pending_fingerprint=None,
+            amend_requests=0,
+            wait_until=None,
+        )
     )
 
 
-def record_read_between(edit: ChangeBuilder, attempt: Attempt, began: datetime) -> None:
-    """Take a read for the one that comes before a change is asked for again, if it began late enough."""
+def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime) -> None:
+    """Record the read that must precede another request of the amendment, if the read began late enough."""
     if attempt.wait_until is not None and began < attempt.wait_until:
         return
     if attempt.amend_requests >= schedule.AMEND_REQUESTS:
-        abandon_amendment(edit, attempt)
+        abandon_amendment(change, attempt)
     else:
-        edit.update_attempt(attempt, pending_fingerprint=None, wait_until=None)
+        change.update_attempt(replace(attempt, pending_fingerprint=None, wait_until=None))
 
 
-def abandon_if_too_late(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Give a change up that can no longer be carried to a courier who comes all the same.
+def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Abandon a change that can no longer be carried to a courier who comes all the same.
 
-    He has left, or lives again and was never told of it, or the cancel that it waited for was refused.
+    The courier has left with the goods, or was revived without the change, or the cancel that the change waited for
+    was refused.
     """
-    known = attempt.sent_fingerprint in {None, edit.delivery.fingerprint} or attempt.amend_refused
-    wished = edit.delivery.cancel_request is not None or attempt.cancel_requested
-    called_off = wished and not attempt.cancel_refused and attempt.rank < GOODS_WITH_COURIER
-    account = edit.rules.get(attempt.carrier)
-    if (
-        not (known or called_off)
-        and attempt.live
-        and (account is None or not amendable(edit.delivery, attempt, account))
-    ):
-        abandon_amendment(edit, attempt)
+    delivery = change.delivery
+    carried = attempt.sent_fingerprint in {None, delivery.fingerprint} or attempt.amend_refused
+    cancel_wanted = delivery.cancel_request is not None or attempt.cancel_requested
+    cancelling = cancel_wanted and not attempt.cancel_refused and attempt.rank < GOODS_WITH_COURIER
+    if carried or cancelling or not attempt.live:
+        return
+    terms = change.terms.get(attempt.carrier)
+    if terms is None or not can_amend(delivery, attempt, terms):
+        abandon_amendment(change, attempt)
 
 
-def abandon_amendment(edit: ChangeBuilder, attempt: Attempt, why: CarrierError | None = None) -> None:
-    """Leave the carrier's order as it is, and a change to a person."""
-    error = str(why) if why else attempt.last_error
-    attempt = edit.update_attempt(
-        attempt, amend_refused=True, pending_fingerprint=None, wait_until=None, last_error=error
+def abandon_amendment(change: ChangeBuilder, attempt: Attempt, error: CarrierError | None = None) -> None:
+    """Leave the carrier's order as it is, and the change to an operator."""
+    abandoned = replace(
+        attempt,
+        amend_refused=True,
+        pending_fingerprint=None,
+        wait_until=None,
+        last_error=str(error) if error else attempt.last_error,
     )
-    edit.request_attention(CHANGED, attempt)
+    change.request_attention(NOT_CARRIED, change.update_attempt(abandoned))

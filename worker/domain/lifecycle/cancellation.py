@@ -1,64 +1,109 @@
-"""What reads say of a cancel: nothing else confirms it (C-47)."""
+"""A cancel: requested, sent to the carrier, and confirmed by nothing but a read (C-47)."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
-from schemas.status import GOODS_WITH_COURIER
+from schemas.messages import Cancellation
+from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause
 from worker.domain import schedule
-from worker.domain.delivery import Attempt
-from worker.domain.lifecycle.amendment import record_read_between
-from worker.domain.lifecycle.change import SURPLUS, ChangeBuilder
-from worker.domain.lifecycle.reopening import count_follow_up
-from worker.domain.lifecycle.rollup import refuse_cancel
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.lifecycle.change import ChangeBuilder
 
 
-def record_read(edit: ChangeBuilder, before: Attempt, began: datetime, *, stands: bool) -> None:
-    """Count a read that was answered, `stands` when it showed the order, for what waits for reads."""
-    attempt = edit.delivery.attempt(before.id)
-    if before.ended_at is not None:
-        count_follow_up(edit, before)
-    elif attempt is not None and attempt == edit.delivery.active and attempt.pending_fingerprint is not None:
-        record_read_between(edit, attempt, began)
-    elif attempt is not None and attempt.live:
-        _check_cancel(edit, attempt, began, stands=stands)
+def apply_cancel_request(
+    delivery: Delivery, request: Cancellation, terms: TermsByAccount, now: datetime, cause: Cause
+) -> Change | None:
+    """Store a cancel request; a delivery that no carrier has an order for is cancelled at once.
+
+    None when there is nothing to cancel. A repeated request is carried out again only where the carrier refused the
+    first one, because it may now be allowed to cost something.
+    """
+    attempt = delivery.active
+    refused = attempt is not None and attempt.cancel_refused
+    if delivery.final or (delivery.cancel_request is not None and not refused):
+        return None
+    change = ChangeBuilder(delivery, terms, now, cause)
+    request_cancel(change, request)
+    return change.build()
 
 
-def _check_cancel(edit: ChangeBuilder, attempt: Attempt, began: datetime, *, stands: bool) -> None:
-    """Take a read of a live attempt for what it says about its cancel; the last one asks for a person.
+def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
+    """Store a cancel request, and carry it out where no carrier has to be asked."""
+    change.update(replace(change.delivery, cancel_request=request, retry_at=None))
+    attempt = change.delivery.active
+    if attempt is None:
+        change.clear_all_attention()
+        change.cancel_as_requested()
+    elif attempt.rank >= GOODS_WITH_COURIER:
+        refuse_cancel(change, attempt)
+    elif attempt.pending_fingerprint is not None:
+        # The outcome of the amendment does not matter any more.
+        change.update_attempt(replace(attempt, pending_fingerprint=None, wait_until=None))
+    elif attempt.cancel_refused:
+        again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
+        change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
 
-    A carrier that did not take the cancel is asked again when the read, begun after that, shows the order standing.
+
+def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Refuse to cancel what the courier already carries, and publish that."""
+    attempt = change.update_attempt(replace(attempt, cancel_refused=True))
+    change.add_event(EventType.CANCEL_REFUSED, attempt, reason_text="the courier has the goods")
+
+
+def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Record that the carrier is asked to cancel."""
+    change.update_attempt(
+        replace(
+            attempt,
+            cancel_requested_at=change.now,
+            cancel_requests=attempt.cancel_requests + 1,
+            cancel_accepted=False,
+            cancel_checks=0,
+            pending_fingerprint=None,
+        )
+    )
+
+
+def check_cancel(change: ChangeBuilder, attempt: Attempt, began: datetime, *, shown: bool) -> None:
+    """Apply a read of a live attempt to its cancel; `shown` when the read showed the order.
+
+    A carrier that did not accept the cancel is asked again when a read that began after the request shows the order.
+    The last check publishes that the cancel is unconfirmed.
     """
     if attempt.wait_until is not None and began < attempt.wait_until:
         return
     if attempt.cancel_requested_at is None or attempt.cancel_refused:
-        _pause(edit, attempt)
-    elif stands and not attempt.cancel_accepted and attempt.cancel_requests < schedule.CANCEL_REQUESTS:
-        attempt = edit.update_attempt(attempt, cancel_requested_at=None, wait_until=None)
-        if attempt.rank >= GOODS_WITH_COURIER and edit.delivery.cancel_request is not None and not attempt.surplus:
-            refuse_cancel(edit, attempt)
+        _pause(change, attempt)
+    elif shown and not attempt.cancel_accepted and attempt.cancel_requests < schedule.CANCEL_REQUESTS:
+        attempt = change.update_attempt(replace(attempt, cancel_requested_at=None, wait_until=None))
+        if attempt.rank >= GOODS_WITH_COURIER and change.delivery.cancel_request is not None and not attempt.surplus:
+            refuse_cancel(change, attempt)
     else:
-        _verify(edit, attempt)
+        _verify(change, attempt)
 
 
-def _pause(edit: ChangeBuilder, attempt: Attempt) -> None:
+def _pause(change: ChangeBuilder, attempt: Attempt) -> None:
     if attempt.surplus and (attempt.cancel_refused or attempt.rank >= GOODS_WITH_COURIER):
-        edit.update_attempt(attempt, wait_until=edit.now + schedule.SURPLUS_READ_INTERVAL)
+        change.update_attempt(replace(attempt, wait_until=change.now + schedule.SURPLUS_READ_INTERVAL))
 
 
-def _verify(edit: ChangeBuilder, attempt: Attempt) -> None:
+def _verify(change: ChangeBuilder, attempt: Attempt) -> None:
     waits = schedule.CANCEL_CHECKS
     checks = attempt.cancel_checks + 1
     if checks < len(waits):
-        edit.update_attempt(attempt, cancel_checks=checks, wait_until=edit.now + timedelta(seconds=waits[checks]))
+        wait_until = change.now + timedelta(seconds=waits[checks])
+        change.update_attempt(replace(attempt, cancel_checks=checks, wait_until=wait_until))
         return
-    again = edit.now + schedule.SURPLUS_READ_INTERVAL if attempt.surplus else None
-    attempt = edit.update_attempt(attempt, cancel_checks=checks, wait_until=again)
+    later = change.now + schedule.SURPLUS_READ_INTERVAL if attempt.surplus else None
+    attempt = change.update_attempt(replace(attempt, cancel_checks=checks, wait_until=later))
     if checks == len(waits):
-        _unconfirmed(edit, attempt)
+        _report_unconfirmed(change, attempt)
 
 
-def _unconfirmed(edit: ChangeBuilder, attempt: Attempt) -> None:
+def _report_unconfirmed(change: ChangeBuilder, attempt: Attempt) -> None:
     if attempt.surplus:
-        edit.request_attention(SURPLUS, attempt)
+        change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
     else:
-        edit.add_event(EventType.CANCEL_UNCONFIRMED, attempt)
+        change.add_event(EventType.CANCEL_UNCONFIRMED, attempt)

@@ -1,105 +1,179 @@
-"""A change in the making, and how it becomes events."""
+"""The builder of a change: the delivery so far and the events that its changes publish."""
 
-from collections.abc import Container, Mapping
-from dataclasses import replace
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
-from schemas.events import DeliveryEvent, EventType
-from schemas.status import TO_PLATFORM, CancelledBy, Cause, DeliveryStatus, Evidence
-from worker.domain.carrier_terms import CarrierTerms
-from worker.domain.delivery import Attempt, Change, Delivery, Event
-from worker.domain.planner import Alarm, plan
+from schemas.events import DeliveryEvent, EventType, RawWord
+from schemas.status import TO_PLATFORM, AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver
+from worker.domain.planner import plan
 
-TermsByAccount = Mapping[str, CarrierTerms]
-SURPLUS = "surplus_courier"
-"""Asks for a person who stops a courier too many: we could not."""
-OFFER_WAITS = "offer_waits"
-"""Asks for a person who rules on an offered pickup."""
-DISPUTED = "duplicate_at_carrier"
-"""Asks for a person who finds out which order its carrier has already (B-31)."""
-OPEN_QUESTIONS = frozenset({Alarm.OUTCOME_UNKNOWN.value, DISPUTED, OFFER_WAITS})
-"""What is asked for only while nobody knows what becomes of an attempt."""
-CHANGED = "order_changed_after_dispatch"
-"""Asks for a person who tells the carrier what we could not."""
-REFERENCE = "reference_missing"
-"""Asks for a person who finds out under which id the carrier has an order."""
-UNTIL_ITS_END = OPEN_QUESTIONS | {CHANGED, REFERENCE}
-"""What is asked for only while an order may stand at the carrier: whoever is asked next is told what is true then."""
+OPEN_QUESTIONS = frozenset(
+    {AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER, AttentionReason.OFFER_WAITS}
+)
+"""Reasons that hold only while it is open what becomes of an attempt."""
+UNTIL_THE_END = OPEN_QUESTIONS | {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH, AttentionReason.REFERENCE_MISSING}
+"""Reasons that hold only while the carrier may have an order: the next carrier gets the order as it is then."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDetails:
+    """What belongs to a status: it is replaced as a whole when the status changes."""
+
+    detail: str | None = None
+    reason: Reason | None = None
+    reason_text: str | None = None
+    cancelled_by: CancelledBy | None = None
+    evidence: Evidence = Evidence.OBSERVED
+    raw: RawWord | None = None
+
+
+NO_DETAILS = StatusDetails()
+
+
+class _Keep(Enum):
+    KEEP = "keep"
+
+
+KEEP = _Keep.KEEP
+"""The event has the delivery's own value; None would clear it."""
 
 
 class ChangeBuilder:
-    """A change in the making: the delivery so far, and the events so far."""
+    """A change under construction."""
 
-    def __init__(self, delivery: Delivery, rules: TermsByAccount, now: datetime, cause: Cause) -> None:
-        self.delivery, self.rules, self.now, self.cause = delivery, rules, now, cause
+    def __init__(self, delivery: Delivery, terms: TermsByAccount, now: datetime, cause: Cause) -> None:
+        self.delivery, self.terms, self.now, self.cause = delivery, terms, now, cause
         self.events: list[Event] = []
+        self.passed_over: list[PassedOver] = []
 
-    def update(self, **changes: Any) -> None:
-        """Change the delivery."""
-        self.delivery = replace(self.delivery, **changes)
+    def update(self, delivery: Delivery) -> None:
+        """Replace the delivery."""
+        self.delivery = delivery
 
-    def update_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
-        """Change one of its attempts; return it as it is then."""
-        changed = replace(attempt, **changes)
-        self.delivery = self.delivery.with_attempt(changed)
-        return changed
+    def update_attempt(self, attempt: Attempt) -> Attempt:
+        """Replace the attempt with the same id, or add it; return it."""
+        self.delivery = self.delivery.with_attempt(attempt)
+        return attempt
 
-    def add_event(self, kind: EventType, attempt: Attempt | None = None, **said: Any) -> None:
-        """Add an event to the delivery's sequence: a snapshot of it, with what is `said` laid over."""
-        self.update(sequence=self.delivery.sequence + 1)
-        data = snapshot(self.delivery, attempt or self.delivery.active, self.cause, self.now)
-        data = data.model_copy(update=said) if said else data
-        self.events.append(Event(kind, self.delivery.sequence, self.now, data))
+    def latest(self, attempt: Attempt) -> Attempt:
+        """Return the attempt as this change has it so far."""
+        return self.delivery.attempt(attempt.id) or attempt
 
-    def set_status(self, status: DeliveryStatus, attempt: Attempt | None = None, **described: Any) -> None:
-        """Make `status` the delivery's, with its description, and tell; the same again is not news."""
-        before = self.delivery
-        blank = {"detail": None, "reason": None, "reason_text": None, "cancelled_by": None}
-        described = {**blank, "evidence": Evidence.OBSERVED, "raw": None, **described}
-        same = status == before.status and before.sequence > 0
-        if same and described["detail"] == before.detail:
-            return
-        previous = before.previous_status if same else before.status
-        described["previous_status"] = previous if before.sequence else None
-        self.update(status=status, changed_at=self.now, **described)
-        self.add_event(EventType.UPDATED if same else EventType.STATUS_CHANGED, attempt)
+    def reset_failures(self) -> None:
+        """Record that the carrier answered: the next step waits for no retry."""
+        self.update(replace(self.delivery, failures=0, retry_at=None))
 
-    def cancel_as_requested(self, attempt: Attempt | None = None, **described: Any) -> None:
-        """End the delivery as cancelled by whoever wished it."""
-        wish = self.delivery.cancel_request
-        assert wish is not None  # noqa: S101 - the caller's branch
-        self.set_status(
-            DeliveryStatus.CANCELLED, attempt, **{**described, "cancelled_by": CancelledBy(wish.cancelled_by)}
+    def cancel_retry(self) -> None:
+        """Make the next step wait for no retry."""
+        self.update(replace(self.delivery, retry_at=None))
+
+    def clear_courier(self) -> None:
+        """Clear what is known of the last courier, because another one is requested."""
+        self.update(
+            replace(self.delivery, courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
         )
 
-    def request_attention(self, word: str, attempt: Attempt | None = None) -> None:
-        """Ask for a person, once for each word."""
-        if word not in self.delivery.asks:
-            self.update(attention=", ".join([*self.delivery.asks, word]))
-            self.add_event(EventType.ATTENTION_REQUIRED, attempt, reason_text=word)
+    def add_event(
+        self,
+        kind: EventType,
+        attempt: Attempt | None = None,
+        *,
+        reason: Reason | Literal[_Keep.KEEP] | None = KEEP,
+        reason_text: str | Literal[_Keep.KEEP] | None = KEEP,
+        raw: RawWord | Literal[_Keep.KEEP] | None = KEEP,
+    ) -> None:
+        """Add an event to the delivery's sequence: a snapshot of the delivery with these values in it."""
+        given = {"reason": reason, "reason_text": reason_text, "raw": raw}
+        self._add_event(kind, attempt, {name: value for name, value in given.items() if value is not KEEP})
 
-    def clear_attention(self, words: Container[str]) -> None:
-        """Ask no more for a person about these."""
-        left = ", ".join(word for word in self.delivery.asks if word not in words) or None
-        if left != self.delivery.attention:
-            self.update(attention=left)
+    def add_end_of_attempt(self, attempt: Attempt, details: StatusDetails) -> None:
+        """Add the event of an attempt's end: a snapshot of the delivery with the details of that end in it."""
+        given = {
+            "detail": details.detail,
+            "reason": details.reason,
+            "reason_text": details.reason_text,
+            "cancelled_by": details.cancelled_by,
+            "evidence": details.evidence,
+            "raw": details.raw,
+        }
+        self._add_event(EventType.ATTEMPT_ENDED, attempt, given)
+
+    def _add_event(self, kind: EventType, attempt: Attempt | None, given: dict[str, Any]) -> None:
+        self.update(replace(self.delivery, sequence=self.delivery.sequence + 1))
+        data = snapshot(self.delivery, attempt or self.delivery.active, self.cause, self.now)
+        data = data.model_copy(update=given) if given else data
+        self.events.append(Event(kind, self.delivery.sequence, self.now, data))
+
+    def set_status(
+        self, status: DeliveryStatus, attempt: Attempt | None = None, details: StatusDetails = NO_DETAILS
+    ) -> None:
+        """Set the delivery's status and publish it; the same status with the same detail changes nothing."""
+        before = self.delivery
+        same = status == before.status and before.sequence > 0
+        if same and details.detail == before.detail:
+            return
+        previous = before.previous_status if same else before.status
+        self.put_status(status, previous if before.sequence else None, details)
+        self.add_event(EventType.UPDATED if same else EventType.STATUS_CHANGED, attempt)
+
+    def put_status(self, status: DeliveryStatus, previous: DeliveryStatus | None, details: StatusDetails) -> None:
+        """Set the delivery's status without an event."""
+        self.update(
+            replace(
+                self.delivery,
+                status=status,
+                previous_status=previous,
+                changed_at=self.now,
+                detail=details.detail,
+                reason=details.reason,
+                reason_text=details.reason_text,
+                cancelled_by=details.cancelled_by,
+                evidence=details.evidence,
+                raw=details.raw,
+            )
+        )
+
+    def cancel_as_requested(self, attempt: Attempt | None = None, details: StatusDetails = NO_DETAILS) -> None:
+        """End the delivery as cancelled by who requested the cancel."""
+        request = self.delivery.cancel_request
+        assert request is not None  # noqa: S101 - the caller's branch
+        by = CancelledBy(request.cancelled_by)
+        self.set_status(DeliveryStatus.CANCELLED, attempt, replace(details, cancelled_by=by))
+
+    def request_attention(self, reason: AttentionReason, attempt: Attempt | None = None) -> None:
+        """Ask for an operator and publish why, unless that reason was given already."""
+        known = self.delivery.attention_reasons
+        if reason not in known:
+            self.update(replace(self.delivery, attention_reasons=(*known, reason)))
+            self.add_event(EventType.ATTENTION_REQUIRED, attempt, reason_text=reason.value)
+
+    def clear_attention(self, reasons: Container[AttentionReason]) -> None:
+        """Remove these reasons to ask for an operator."""
+        left = tuple(reason for reason in self.delivery.attention_reasons if reason not in reasons)
+        if left != self.delivery.attention_reasons:
+            self.update(replace(self.delivery, attention_reasons=left))
 
     def clear_all_attention(self) -> None:
-        """Ask no more for a person, unless it is about a courier too many: whatever happens here, that one lives."""
-        self.clear_attention([word for word in self.delivery.asks if word != SURPLUS])
+        """Remove every reason to ask for an operator, except a surplus courier, who is still out."""
+        self.clear_attention(frozenset(AttentionReason) - {AttentionReason.SURPLUS_COURIER})
 
-    def build(self) -> Change:
-        """Plan the next step and give the change."""
-        turn = plan(self.delivery, self.rules, self.now)
-        planned = (turn.step, turn.at, turn.attempt) if turn else (None, None, None)
+    def build(self, attempt_id: int | None = None) -> Change:
+        """Plan the next step and return the change; `attempt_id` is the attempt that the change begins."""
+        next_step = plan(self.delivery, self.terms, self.now)
+        planned = (next_step.step, next_step.at, next_step.attempt) if next_step else (None, None, None)
         if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.step_attempt_id):
-            self.update(**dict(zip(("step", "next_run_at", "step_attempt_id"), planned, strict=True)))
-        return Change(self.delivery, tuple(self.events))
+            step, at, about = planned
+            self.update(replace(self.delivery, step=step, next_run_at=at, step_attempt_id=about))
+        return Change(self.delivery, tuple(self.events), attempt_id, tuple(self.passed_over))
 
 
 def snapshot(delivery: Delivery, attempt: Attempt | None, cause: Cause, now: datetime) -> DeliveryEvent:
-    """Describe a delivery as an event does. Nothing of the customer is in it."""
+    """Return a delivery as an event describes it, without anything about the customer."""
     platform = TO_PLATFORM[delivery.status]
     return DeliveryEvent.model_construct(
         delivery_id=delivery.id,

@@ -1,96 +1,116 @@
-"""What an observation says beside its status, in the words of an event."""
+"""What an observation says beside its status, as events describe it."""
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from worker.carriers.port import Courier, Observation
 from worker.domain.delivery import Delivery
-from worker.domain.lifecycle.change import ChangeBuilder
+from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
-MOST = 10_000_000
-"""No courier costs this much: a larger amount is a carrier's mistake, and may be too long to write down."""
-PLACES_APART = timedelta(minutes=1)
-"""Between two events that tell of nothing but where the courier is."""
+MAX_AMOUNT = 10_000_000
+"""A larger price is a mistake of the carrier, and may be too long to store."""
+POSITION_INTERVAL = timedelta(minutes=1)
+"""The shortest time between two events that report nothing but the courier's position."""
+
+T = TypeVar("T")
 
 
-def update_details(edit: ChangeBuilder, news: Observation, *, only: bool = False) -> bool:
-    """Keep what the news says beside the status; tell whether any of it is worth an event.
+def update_details(change: ChangeBuilder, observation: Observation, *, by_itself: bool = False) -> bool:
+    """Store what an observation says beside its status; return whether it deserves an event.
 
-    Where that is `only` the courier's place, of which there was word just now, it is left for the next look: what were
-    kept without being told would be no news any more, and he may stand there for long.
+    `by_itself`: there is no news beside these details. Then a new position within `POSITION_INTERVAL` of the last one
+    is not stored, so that a later read still finds it new and publishes where the courier has stopped.
     """
-    before, courier = edit.delivery, _courier(edit.delivery.courier, news.courier)
-    said = {
-        "courier": courier,
-        "tracking_url": news.tracking_url,
-        "pickup_eta": news.pickup_eta,
-        "dropoff_eta": news.dropoff_eta,
-        "price": _price(news),
-        "proof": _proof(news),
-    }
-    changed = {name: value for name, value in said.items() if value not in (None, getattr(before, name))}
-    if only and changed.keys() == {"courier"} and _only_moved(before, courier, edit.now):
+    before = change.delivery
+    after = replace(
+        before,
+        courier=_newest(before.courier, _courier(before.courier, observation.courier)),
+        tracking_url=_newest(before.tracking_url, observation.tracking_url),
+        pickup_eta=_newest(before.pickup_eta, observation.pickup_eta),
+        dropoff_eta=_newest(before.dropoff_eta, observation.dropoff_eta),
+        price=_newest(before.price, _price(observation)),
+        proof=_newest(before.proof, _proof(observation)),
+    )
+    if after == before or (by_itself and _only_moved(before, after, change.now)):
         return False
-    edit.update(**changed)
-    if "courier" in changed and courier and courier.latitude is not None:
-        edit.update(located_at=edit.now)
-    return bool(changed)
+    located = after.courier is not before.courier and after.courier and after.courier.latitude is not None
+    change.update(replace(after, located_at=change.now) if located else after)
+    return True
 
 
-def _courier(known: CourierInfo | None, said: Courier | None) -> CourierInfo | None:
-    """Add what is said of the courier to what is known of the same one: what is not said of him is not gone."""
-    if said is None or known is None or _another(known, said):
-        return CourierInfo(**asdict(said)) if said else None
-    fresh = {name: value for name, value in asdict(said).items() if value is not None}
-    if said.phone is None:
+def _newest(known: T | None, given: T | None) -> T | None:
+    return known if given is None or given == known else given
+
+
+def _courier(known: CourierInfo | None, given: Courier | None) -> CourierInfo | None:
+    """Return the courier as now known: what is not said of the same courier stays as it was."""
+    if given is None or known is None or _is_another(known, given):
+        return CourierInfo(**asdict(given)) if given else None
+    fresh = {name: value for name, value in asdict(given).items() if value is not None}
+    if given.phone is None:
         del fresh["phone_guessed"]
     return known.model_copy(update=fresh)
 
 
-def _another(known: CourierInfo, said: Courier) -> bool:
-    pairs = ((known.name, said.name), (known.phone, said.phone))
+def _is_another(known: CourierInfo, given: Courier) -> bool:
+    pairs = ((known.name, given.name), (known.phone, given.phone))
     return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
 
-def _only_moved(before: Delivery, courier: CourierInfo | None, now: datetime) -> bool:
-    """Tell whether nothing changed but the courier's place, of which there was word just now (B-76)."""
-    same = _unplaced(before.courier) == _unplaced(courier)
-    return same and before.located_at is not None and now - before.located_at < PLACES_APART
+def _only_moved(before: Delivery, after: Delivery, now: datetime) -> bool:
+    """Return whether only the courier's position is new, and a position was published just now (B-76)."""
+    if before.located_at is None or now - before.located_at >= POSITION_INTERVAL:
+        return False
+    same_courier = _without_position(before.courier) == _without_position(after.courier)
+    return same_courier and replace(after, courier=before.courier) == before
 
 
-def _unplaced(courier: CourierInfo | None) -> CourierInfo:
+def _without_position(courier: CourierInfo | None) -> CourierInfo:
     return (courier or CourierInfo()).model_copy(update={"latitude": None, "longitude": None})
 
 
-def _price(news: Observation) -> PriceInfo | None:
-    plausible = news.price is not None and news.price.amount.is_finite() and -MOST < news.price.amount < MOST
-    return PriceInfo(**asdict(news.price)) if news.price and plausible else None
+def _price(observation: Observation) -> PriceInfo | None:
+    price = observation.price
+    plausible = price is not None and price.amount.is_finite() and -MAX_AMOUNT < price.amount < MAX_AMOUNT
+    return PriceInfo(**asdict(price)) if price and plausible else None
 
 
-def _proof(news: Observation) -> ProofInfo | None:
-    if news.proof is None:
+def _proof(observation: Observation) -> ProofInfo | None:
+    proof = observation.proof
+    if proof is None:
         return None
-    said = asdict(news.proof)
-    del said["recipient_name"]
-    return ProofInfo(**said)
+    return ProofInfo(
+        recipient_position=proof.recipient_position,
+        place_photo_url=proof.place_photo_url,
+        sign_photo_url=proof.sign_photo_url,
+    )
 
 
-def status_details(news: Observation, **more: Any) -> dict[str, Any]:
-    """Turn an observation into the description of a status."""
-    return {
-        "detail": news.detail,
-        "reason": news.reason,
-        "reason_text": news.reason_text,
-        "cancelled_by": news.cancelled_by,
-        "evidence": news.evidence,
-        "raw": RawWord(entity=news.raw.entity, code=news.raw.code, text=news.raw.text) if news.raw else None,
-        **more,
+def status_details(observation: Observation) -> StatusDetails:
+    """Return the details of an observation's status."""
+    return StatusDetails(
+        detail=observation.detail,
+        reason=observation.reason,
+        reason_text=observation.reason_text,
+        cancelled_by=observation.cancelled_by,
+        evidence=observation.evidence,
+        raw=raw_word(observation),
+    )
+
+
+def raw_word(observation: Observation) -> RawWord | None:
+    """Return the carrier's own word as an event has it; None when the carrier said none."""
+    raw = observation.raw
+    return RawWord(entity=raw.entity, code=raw.code, text=raw.text) if raw else None
+
+
+def stamp_events(change: ChangeBuilder, observation: Observation, since: int) -> None:
+    """Put the carrier's own time on the events from the number `since` on, which this observation caused."""
+    times = {
+        "occurred_at": observation.occurred_at,
+        "occurred_at_assumed_zone": observation.occurred_at_assumed_zone,
     }
-
-
-def stamp_events(edit: ChangeBuilder, news: Observation, since: int) -> None:
-    """Put the carrier's own time on the events that this news caused."""
-    times = {"occurred_at": news.occurred_at, "occurred_at_assumed_zone": news.occurred_at_assumed_zone}
-    edit.events[since:] = [replace(event, data=event.data.model_copy(update=times)) for event in edit.events[since:]]
+    stamped = [replace(event, data=event.data.model_copy(update=times)) for event in change.events[since:]]
+    change.events[since:] = stamped

@@ -1,200 +1,275 @@
-"""What a poll, a look-up or a callback saw, and what that changes."""
+"""What a read, a look-up or a callback shows, and what that changes.
 
-from collections.abc import Iterable
+A carrier's word without a meaning changes nothing. An operator can map such a word to a status, and then it is applied
+again (C-32, B-70).
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Cause, DeliveryStatus
+from schemas.status import (
+    FINAL,
+    GOODS_WITH_COURIER,
+    RANK,
+    AttemptState,
+    AttentionReason,
+    CancelledBy,
+    Cause,
+    DeliveryStatus,
+    Detail,
+    Evidence,
+)
 from worker.carriers.port import Observation, Raw
+from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
-from worker.domain.lifecycle import surplus
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.cancellation import record_read
-from worker.domain.lifecycle.change import DISPUTED, OPEN_QUESTIONS, REFERENCE, ChangeBuilder, TermsByAccount
-from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
-from worker.domain.lifecycle.reopening import POLLED, apply_after_end, clear_contradiction, confirmed_by_second_read
-from worker.domain.lifecycle.rollup import end_attempt, refuse_cancel
-from worker.domain.planner import Alarm
-from worker.domain.transitions import STICKY, allows, allows_back, interrupts
+from worker.domain.lifecycle.cancellation import refuse_cancel
+from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder
+from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
+from worker.domain.lifecycle.reads import record_read
+from worker.domain.lifecycle.reopening import (
+    READ_CAUSES,
+    apply_after_end,
+    clear_contradiction,
+    confirmed_by_second_read,
+    follow_surplus,
+)
+from worker.domain.lifecycle.rollup import end_attempt
+from worker.domain.transitions import FINAL_STATES, allows, allows_back, interrupts
 
-MAX_ANOMALIES = 20
+StatusMappings = Mapping[str, DeliveryStatus]
+"""The meanings that an operator gave to unknown words of one account, by `status_key`."""
 MAPPED = "mapped"
-"""The note of a word whose meaning is an operator's, not its carrier's."""
+"""The note of an observation whose status is an operator's mapping of the carrier's word."""
+MAX_ANOMALIES = 20
+"""The most unknown words and steps back that are published of one attempt."""
 REGRESSION = "regression:"
-"""What an odd word begins with that is no word of the carrier's, but a step back."""
-SETTLED_BY_PROGRESS = OPEN_QUESTIONS | {Alarm.NOT_DISPATCHED.value}
-"""What no longer needs a person once the carrier is seen at work."""
+"""The prefix of a step back among an attempt's reported anomalies; the others are unknown words."""
+SETTLED_WHEN_CREATED = OPEN_QUESTIONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
+"""Reasons that end once the carrier has created the order."""
+SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
+"""Reasons that end once the carrier shows any state of the order, an offer included."""
 
 
 def apply_observations(
     delivery: Delivery,
     attempt_id: int,
-    seen: Iterable[Observation],
-    rules: TermsByAccount,
+    observations: Iterable[Observation],
+    terms: TermsByAccount,
     now: datetime,
     cause: Cause,
     began: datetime | None = None,
 ) -> Change:
-    """Take what a poll, a look-up or a callback saw of an attempt, oldest first; `began` is when a read was begun."""
-    edit = ChangeBuilder(delivery, rules, now, cause)
-    before, history = delivery.attempt(attempt_id), list(seen)
+    """Apply observations of an attempt, the oldest first; `began` is when the read that made them began."""
+    change = ChangeBuilder(delivery, terms, now, cause)
+    before, history = delivery.attempt(attempt_id), list(observations)
     if before is None:
-        return edit.build()
+        return change.build()
     if before == delivery.active:
-        edit.update(failures=0, retry_at=None)
-    for news in history:
-        apply_observation(edit, edit.delivery.attempt(attempt_id) or before, news, last=news is history[-1])
+        change.reset_failures()
+    for observation in history:
+        apply_observation(change, change.latest(before), observation, last=observation is history[-1])
     if history:
-        _given_back(edit, attempt_id, history[-1], began or now)
+        _end_if_given_back(change, attempt_id, history[-1], began or now)
     if cause is not Cause.CALLBACK:
-        stands = any(news.status is not None for news in history)
-        record_read(edit, before, began or now, stands=stands)
-    return edit.build()
+        shown = any(observation.status is not None for observation in history)
+        record_read(change, before, began or now, shown=shown)
+    return change.build()
 
 
-def apply_observation(edit: ChangeBuilder, attempt: Attempt, news: Observation, *, last: bool = True) -> None:
-    """Take one observation in: what it adds to the codec's memory always counts, the rest only if it is not old.
+def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
+    """Apply one observation. What it adds to the codec's state always counts, the rest only if it is not stale.
 
-    Only the `last` of several says whether what had ended lives.
+    Only the `last` of several shows whether an ended attempt goes on.
     """
-    attempt = _whose(edit.delivery, attempt, news)
-    before = attempt.carrier_time
-    stale = news.carrier_time is not None and before is not None and news.carrier_time < before
-    stamp = before if stale else news.carrier_time or before
-    if attempt.ref is None and news.ref is not None:
-        edit.clear_attention({REFERENCE})
-    attempt = edit.update_attempt(
-        attempt,
-        ref=news.ref or attempt.ref,
-        codec_state={**attempt.codec_state, **news.codec_state},
-        carrier_time=stamp,
+    attempt = _subject(change.delivery, attempt, observation)
+    before, reported = attempt.carrier_time, observation.carrier_time
+    stale = reported is not None and before is not None and reported < before
+    if attempt.ref is None and observation.ref is not None:
+        change.clear_attention({AttentionReason.REFERENCE_MISSING})
+    attempt = change.update_attempt(
+        replace(
+            attempt,
+            ref=observation.ref or attempt.ref,
+            codec_state={**attempt.codec_state, **observation.codec_state},
+            carrier_time=before if stale else reported or before,
+        )
     )
-    if not stale and (last or attempt.state not in STICKY):
-        _judge(edit, attempt, news, newer=_is_newer(edit.cause, news, before))
+    if not stale and (last or attempt.state not in FINAL_STATES):
+        _apply_status(change, attempt, observation, newer=_is_newer(change.cause, reported, before))
 
 
-def _whose(delivery: Delivery, attempt: Attempt, news: Observation) -> Attempt:
-    """Name the attempt that news is about: an order that stands beside this one with its tag is never taken for it."""
-    if attempt.ref is None or news.ref in {None, attempt.ref}:
+def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
+    """Return the attempt that an observation is about: another order may have the reference of this attempt."""
+    if attempt.ref is None or observation.ref in {None, attempt.ref}:
         return attempt
-    known = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, news.ref))
-    return next(known, attempt)
+    same = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, observation.ref))
+    return next(same, attempt)
 
 
-def _is_newer(cause: Cause, news: Observation, stamp: datetime | None) -> bool:
-    return cause in POLLED or (news.carrier_time is not None and (stamp is None or news.carrier_time > stamp))
+def _is_newer(cause: Cause, reported: datetime | None, before: datetime | None) -> bool:
+    return cause in READ_CAUSES or (reported is not None and (before is None or reported > before))
 
 
-def _judge(edit: ChangeBuilder, attempt: Attempt, news: Observation, *, newer: bool) -> None:
-    if news.status is None or _unlikely(attempt, news):
-        _unrecognized(edit, attempt, news)
+def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, newer: bool) -> None:
+    status = observation.status
+    if status is None or _is_implausible(attempt, observation):
+        _report_unrecognized(change, attempt, observation)
         return
-    attempt = edit.update_attempt(attempt, unmapped_status=None)
-    if attempt.state in STICKY:
-        apply_after_end(edit, attempt, news, newer=newer)
+    attempt, state = change.update_attempt(replace(attempt, unmapped_status=None)), AttemptState(status)
+    if attempt.state in FINAL_STATES:
+        apply_after_end(change, attempt, observation, status, newer=newer)
     elif attempt.surplus:
-        surplus.follow_surplus(edit, attempt, news.status, newer=newer)
-    elif news.status == attempt.state:
-        _same(edit, attempt, news)
-    elif allows(attempt.state, news.status, attempt.resume_to):
-        _advance(edit, attempt, news)
-    elif edit.cause is Cause.RESPONSE:
-        # A callback overtook the answer to our own call (B-86): its status is old, the rest may be new.
-        _same(edit, attempt, news)
-    elif allows_back(attempt.state, news.status, attempt.resume_to) and newer:
-        edit.update(courier=None)
-        _advance(edit, attempt, replace(news, detail=news.detail or "reassigned"))
+        follow_surplus(change, attempt, status, newer=newer)
+    elif state == attempt.state:
+        _confirm(change, attempt, observation)
+    elif allows(attempt.state, state, attempt.resume_to):
+        _advance(change, attempt, observation, status)
+    elif change.cause is Cause.RESPONSE:
+        # A callback overtook the answer to our own call (B-86): the status is old, the rest may be new.
+        _confirm(change, attempt, observation)
+    elif allows_back(attempt.state, state, attempt.resume_to) and newer:
+        change.update(replace(change.delivery, courier=None))
+        reassigned = replace(observation, detail=observation.detail or Detail.REASSIGNED)
+        _advance(change, attempt, reassigned, status)
     else:
-        _regression(edit, attempt, news)
+        _report_regression(change, attempt, observation, status)
 
 
-def _unlikely(attempt: Attempt, news: Observation) -> bool:
-    """Tell whether a person's word calls delivered what was on its way back: only its carrier may (I12)."""
-    back = DeliveryStatus.RETURNING in {attempt.state, attempt.resume_to}
-    return MAPPED in news.notes and news.status is DeliveryStatus.DELIVERED and back
+def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
+    """Return whether an operator's mapping calls delivered what is on its way back: only the carrier may (I12)."""
+    returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
+    return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
 
-def _given_back(edit: ChangeBuilder, attempt_id: int, news: Observation, began: datetime) -> None:
-    """Take a courier who gave it back, if that is the newest news, for the end of what was asked to cancel (C-47).
+def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
+    """End an attempt that was asked to cancel and that its courier has given back, if that is the newest news (C-47).
 
-    Not while the cancel is under way: it may not even have left.
+    Not while the cancel request is under way: it may not have left yet.
     """
-    attempt = edit.delivery.attempt(attempt_id)
-    if attempt is None or not attempt.cancel_requested or news.status is not DeliveryStatus.COURIER_WITHDRAWN:
+    attempt = change.delivery.attempt(attempt_id)
+    if attempt is None or not attempt.cancel_requested or newest.status is not DeliveryStatus.COURIER_WITHDRAWN:
         return
     if attempt.wait_until is not None and began < attempt.wait_until:
         return
     if attempt.surplus:
-        surplus.follow_surplus(edit, attempt, DeliveryStatus.CANCELLED, newer=True)
-    elif attempt.live and attempt.state == DeliveryStatus.COURIER_WITHDRAWN:
-        told = len(edit.events)
-        end_attempt(edit, attempt, DeliveryStatus.CANCELLED, **status_details(news, cancelled_by=CancelledBy.COURIER))
-        stamp_events(edit, news, told)
+        follow_surplus(change, attempt, DeliveryStatus.CANCELLED, newer=True)
+    elif attempt.live and attempt.state == AttemptState.COURIER_WITHDRAWN:
+        since, details = len(change.events), replace(status_details(newest), cancelled_by=CancelledBy.COURIER)
+        end_attempt(change, attempt, DeliveryStatus.CANCELLED, details)
+        stamp_events(change, newest, since)
 
 
-def _advance(edit: ChangeBuilder, attempt: Attempt, news: Observation) -> None:
-    assert news.status is not None  # noqa: S101 - the caller's branch
-    told = len(edit.events)
-    update_details(edit, news)
-    if news.status in FINAL:
-        end_attempt(edit, attempt, news.status, **status_details(news))
+def _advance(change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus) -> None:
+    since = len(change.events)
+    update_details(change, observation)
+    if status in FINAL:
+        end_attempt(change, attempt, status, status_details(observation))
     else:
-        resume = interrupts(news.status, attempt.resume_to or attempt.state)
-        rank = max(attempt.rank, rank_of(news.status))
-        attempt = edit.update_attempt(
-            clear_contradiction(edit, attempt), state=news.status.value, rank=rank, resume_to=resume
+        _move(change, attempt, observation, status)
+    stamp_events(change, observation, since)
+
+
+def _move(change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus) -> None:
+    state = AttemptState(status)
+    moved = change.update_attempt(
+        replace(
+            clear_contradiction(change, attempt),
+            state=state,
+            rank=max(attempt.rank, rank_of(status)),
+            resume_to=interrupts(state, attempt.resume_to or attempt.state),
+            changed_at=change.now,
         )
-        attempt = edit.update_attempt(attempt, changed_at=edit.now)
-        edit.clear_attention({Alarm.OUTCOME_UNKNOWN.value, DISPUTED})
-        if rank >= RANK[DeliveryStatus.CREATED]:
-            edit.clear_attention(SETTLED_BY_PROGRESS)
-        edit.set_status(news.status, attempt, **status_details(news))
-        unasked = (
-            edit.delivery.cancel_request is not None
-            and attempt.cancel_requested_at is None
-            and not attempt.cancel_refused
-        )
-        if unasked and attempt.rank >= GOODS_WITH_COURIER:
-            refuse_cancel(edit, attempt)
-        abandon_if_too_late(edit, edit.delivery.attempt(attempt.id) or attempt)
-    stamp_events(edit, news, told)
+    )
+    change.clear_attention(SETTLED_BY_ANY_STATE)
+    if moved.rank >= RANK[DeliveryStatus.CREATED]:
+        change.clear_attention(SETTLED_WHEN_CREATED)
+    change.set_status(status, moved, status_details(observation))
+    not_asked = moved.cancel_requested_at is None and not moved.cancel_refused
+    if change.delivery.cancel_request is not None and not_asked and moved.rank >= GOODS_WITH_COURIER:
+        refuse_cancel(change, moved)
+    abandon_if_too_late(change, change.latest(moved))
 
 
-def _same(edit: ChangeBuilder, attempt: Attempt, news: Observation) -> None:
-    told, attempt = len(edit.events), clear_contradiction(edit, attempt)
-    described = update_details(edit, news, only=True)
-    if edit.delivery.status == news.status and news.detail not in (None, edit.delivery.detail):
-        edit.update(detail=news.detail)
-        described = True
-    if described:
-        edit.add_event(EventType.UPDATED, attempt, raw=status_details(news)["raw"])
-    stamp_events(edit, news, told)
+def _confirm(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> None:
+    since, attempt = len(change.events), clear_contradiction(change, attempt)
+    updated = update_details(change, observation, by_itself=True)
+    detail = observation.detail
+    if change.delivery.status == observation.status and detail not in (None, change.delivery.detail):
+        change.update(replace(change.delivery, detail=detail))
+        updated = True
+    if updated:
+        change.add_event(EventType.UPDATED, attempt, raw=raw_word(observation))
+    stamp_events(change, observation, since)
 
 
-def _unrecognized(edit: ChangeBuilder, attempt: Attempt, news: Observation) -> None:
-    if news.raw is None:
+def _report_unrecognized(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> None:
+    raw = observation.raw
+    if raw is None:
         return
-    attempt = _tell_once(edit, attempt, EventType.STATUS_UNRECOGNIZED, status_key(news.raw), news)
-    said = {"entity": news.raw.entity, "code": news.raw.code, "text": news.raw.text, "carrier_time": news.carrier_time}
-    edit.update_attempt(attempt, unmapped_status=UnmappedStatus(**said))
+    attempt = _report_once(change, attempt, EventType.STATUS_UNRECOGNIZED, status_key(raw), observation)
+    unmapped = UnmappedStatus(entity=raw.entity, code=raw.code, text=raw.text, carrier_time=observation.carrier_time)
+    change.update_attempt(replace(attempt, unmapped_status=unmapped))
+
+
+def _report_regression(
+    change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus
+) -> None:
+    anomaly = f"{REGRESSION}{status}"
+    attempt = _report_once(change, attempt, EventType.REGRESSION_SEEN, anomaly, observation)
+    if confirmed_by_second_read(change, attempt, status):
+        change.request_attention(AttentionReason.WENT_BACKWARDS, attempt)
+
+
+def _report_once(
+    change: ChangeBuilder, attempt: Attempt, kind: EventType, anomaly: str, observation: Observation
+) -> Attempt:
+    """Publish an anomaly once for each attempt, in whatever order anomalies alternate."""
+    known = attempt.reported_anomalies
+    if anomaly not in known and len(known) < MAX_ANOMALIES:
+        attempt = change.update_attempt(replace(attempt, reported_anomalies=(*known, anomaly)))
+        change.add_event(kind, attempt, raw=raw_word(observation))
+    return attempt
+
+
+# --- words that an operator has mapped --------------------------------------------------------------------------------
 
 
 def status_key(raw: Raw) -> str:
-    """Write a carrier's word and what it was said of in one line, as people are shown it and give it a meaning."""
+    """Return a carrier's word and its entity in one line, as operators see it and map it."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())
 
 
-def _regression(edit: ChangeBuilder, attempt: Attempt, news: Observation) -> None:
-    attempt = _tell_once(edit, attempt, EventType.REGRESSION_SEEN, f"{REGRESSION}{news.status}", news)
-    if confirmed_by_second_read(edit, attempt, news):
-        edit.request_attention("went_backwards", attempt)
+def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings) -> tuple[Observation, ...]:
+    """Return the observations with the status that an operator mapped each unknown word to."""
+    return tuple(_mapped(each, mappings.get(status_key(each.raw))) if each.raw else each for each in observations)
 
 
-def _tell_once(edit: ChangeBuilder, attempt: Attempt, kind: EventType, word: str, news: Observation) -> Attempt:
-    """Tell an odd word once in an attempt's life, however often and in whatever order odd words are seen."""
-    told = (attempt.reported_anomalies or "").splitlines()
-    if word not in told and len(told) < MAX_ANOMALIES:
-        attempt = edit.update_attempt(attempt, reported_anomalies="\n".join([*told, word]))
-        edit.add_event(kind, attempt, raw=status_details(news)["raw"])
-    return attempt
+def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
+    """Return the observation with this status, on weak evidence: an operator said so, not the carrier."""
+    if observation.status is not None or status is None:
+        return observation
+    by = CancelledBy.UNKNOWN if status is DeliveryStatus.CANCELLED else None
+    notes = (*observation.notes, MAPPED)
+    return replace(observation, status=status, evidence=Evidence.WEAK, cancelled_by=by, notes=notes)
+
+
+def reapply_mappings(
+    delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
+) -> Change | None:
+    """Apply again the last words of an account's attempts that are mapped now; None when that changes nothing."""
+    change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
+    for attempt in delivery.attempts:
+        if attempt.carrier != carrier or attempt.unmapped_status is None:
+            continue
+        (observation,) = apply_mappings([_as_observation(attempt.unmapped_status)], mappings)
+        if observation.status is not None:
+            apply_observation(change, change.latest(attempt), observation)
+    return change.build() if change.delivery != delivery else None
+
+
+def _as_observation(unmapped: UnmappedStatus) -> Observation:
+    raw = Raw(unmapped.entity, unmapped.code, unmapped.text)
+    return Observation(None, raw, carrier_time=unmapped.carrier_time, occurred_at=unmapped.carrier_time)

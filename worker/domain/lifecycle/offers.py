@@ -1,92 +1,100 @@
-"""A pickup time that the carrier offers instead of the one asked for: who rules on it, and what comes of the answer.
+"""A pickup time that the carrier offers instead of the requested one: the decision on it, and the carrier's answer.
 
-One that suits is accepted at once; any other is a person's, but only for a while: none is ever left open (D-30, D-31).
+A suitable offer is accepted at once. Any other waits for an operator, but only for a while: none is left open
+(D-30, D-31).
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from schemas.status import Cause, DeliveryStatus
+from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus
 from worker.carriers.port import Observation
+from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, OfferDecision
-from worker.domain.lifecycle.change import OFFER_WAITS, ChangeBuilder, TermsByAccount
-from worker.domain.lifecycle.missed_reads import back_off
+from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.observations import apply_observation
+from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""How long before the food is ready a courier may come."""
+"""How long before the food is ready a courier may arrive."""
 
 
-def evaluate_offer(edit: ChangeBuilder, attempt_id: int) -> None:
-    """Rule on an offer that was just taken in, or ask for a person who does."""
-    attempt = edit.delivery.attempt(attempt_id)
-    if attempt is None or not _open(edit.delivery, attempt):
+def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
+    """Accept a new offer that is suitable; ask for an operator about any other."""
+    attempt = change.delivery.attempt(attempt_id)
+    if attempt is None or not _is_open(change.delivery, attempt):
         return
-    if _suits(edit, attempt):
-        edit.update_attempt(attempt, offer_decision=OfferDecision.ACCEPT.value)
+    if _is_suitable(change, attempt):
+        change.update_attempt(replace(attempt, offer_decision=OfferDecision.ACCEPT))
     else:
-        edit.request_attention(OFFER_WAITS, attempt)
+        change.request_attention(AttentionReason.OFFER_WAITS, attempt)
 
 
-def decide_offer(delivery: Delivery, ruling: OfferDecision, rules: TermsByAccount, now: datetime) -> Change | None:
-    """Take a person's word on an offer, which is then answered at once; None when no offer waits for one."""
+def decide_offer(delivery: Delivery, decision: OfferDecision, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Store an operator's decision on an offer, which is sent at once; None when no offer waits for one."""
     attempt = delivery.active
-    if attempt is None or not _open(delivery, attempt):
+    if attempt is None or not _is_open(delivery, attempt):
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.OPERATOR)
-    edit.update(retry_at=None)
-    edit.clear_attention({OFFER_WAITS})
-    edit.update_attempt(attempt, offer_decision=ruling.value)
-    return edit.build()
+    change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
+    change.cancel_retry()
+    change.clear_attention({AttentionReason.OFFER_WAITS})
+    change.update_attempt(replace(attempt, offer_decision=decision))
+    return change.build()
 
 
-def begin_confirm(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Fix the word on an offer before it is sent: what was said in doubt is said again, unless a cancel is wished."""
-    lapsed = OfferDecision.ACCEPT if _suits(edit, attempt) else OfferDecision.DENY
-    ruling = (
-        OfferDecision.DENY.value if edit.delivery.cancel_request is not None else attempt.offer_decision or lapsed.value
-    )
-    edit.clear_attention({OFFER_WAITS})
-    edit.update_attempt(attempt, offer_decision=ruling)
+def begin_confirm(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Fix the decision before it is sent. A repeated call sends the same one, unless a cancel was requested since."""
+    change.clear_attention({AttentionReason.OFFER_WAITS})
+    change.update_attempt(replace(attempt, offer_decision=_final_decision(change, attempt)))
+
+
+def _final_decision(change: ChangeBuilder, attempt: Attempt) -> OfferDecision:
+    if change.delivery.cancel_request is not None:
+        return OfferDecision.DENY
+    if attempt.offer_decision is not None:
+        return attempt.offer_decision
+    return OfferDecision.ACCEPT if _is_suitable(change, attempt) else OfferDecision.DENY
 
 
 def apply_confirm_outcome(
     delivery: Delivery,
     attempt_id: int,
     outcome: Observation | CarrierError,
-    rules: TermsByAccount,
+    terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Take the answer to accepting or denying an offer. Accepting is repeatable, so doubt only means again (D-33)."""
-    edit = ChangeBuilder(delivery, rules, now, Cause.RESPONSE)
+    """Apply the answer to a decision on an offer. The call is repeatable, so after an error it is repeated (D-33)."""
+    change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
-    if attempt is None or attempt.state != DeliveryStatus.AWAITING_CONFIRMATION:
-        return edit.build()
-    attempt = edit.update_attempt(attempt, wait_until=None)
-    if isinstance(outcome, Refused):
-        # "Time limit reached or order does not exist": only the carrier's list can tell which (D-30).
-        edit.update_attempt(
-            attempt, offer_unclear_since=now, lookups=0, reason=outcome.reason, reason_text=outcome.text or None
-        )
-    elif isinstance(outcome, CarrierError):
-        back_off(edit, outcome)
-    else:
-        edit.update(failures=0, retry_at=None)
-        agreed = attempt.offered_at if outcome.status is DeliveryStatus.CREATED else None
-        apply_observation(edit, edit.update_attempt(attempt, pickup_at=agreed or attempt.pickup_at), outcome)
-    return edit.build()
+    if attempt is None or attempt.state != AttemptState.AWAITING_CONFIRMATION:
+        return change.build()
+    attempt = change.update_attempt(replace(attempt, wait_until=None))
+    match outcome:
+        case Refused():
+            # "Time limit reached or order does not exist": only the carrier's list shows which of them (D-30).
+            unclear = replace(attempt, offer_unclear_since=now, lookups=0)
+            change.update_attempt(replace(unclear, reason=outcome.reason, reason_text=outcome.text or None))
+        case CarrierError():
+            back_off(change, outcome)
+        case Observation():
+            change.reset_failures()
+            agreed = attempt.offered_at if outcome.status is DeliveryStatus.CREATED else None
+            attempt = change.update_attempt(replace(attempt, pickup_at=agreed or attempt.pickup_at))
+            apply_observation(change, attempt, outcome)
+    return change.build()
 
 
-def _open(delivery: Delivery, attempt: Attempt) -> bool:
-    """Tell whether an attempt's offer waits for somebody's word."""
-    standing = attempt == delivery.active and attempt.state == DeliveryStatus.AWAITING_CONFIRMATION
+def _is_open(delivery: Delivery, attempt: Attempt) -> bool:
+    """Return whether an attempt has an offer that waits for a decision."""
+    awaiting = attempt == delivery.active and attempt.state == AttemptState.AWAITING_CONFIRMATION
     offered = attempt.offered_at is not None and attempt.offer_unclear_since is None
-    return standing and offered and attempt.offer_decision is None and delivery.cancel_request is None
+    return awaiting and offered and attempt.offer_decision is None and delivery.cancel_request is None
 
 
-def _suits(edit: ChangeBuilder, attempt: Attempt) -> bool:
-    """Tell whether an offered time is within the account's limit, and not before the food is ready."""
+def _is_suitable(change: ChangeBuilder, attempt: Attempt) -> bool:
+    """Return whether an offered time is within the account's limit, and not before the food is ready."""
     assert attempt.offered_at is not None  # noqa: S101 - the callers' branch
-    limit, ready = edit.rules[attempt.carrier].capabilities.max_shift, edit.delivery.order.ready_at
-    fits = abs(attempt.offered_at - attempt.pickup_at) <= timedelta(minutes=limit)
-    return fits and (ready is None or attempt.offered_at >= ready - EARLY)
+    limit, ready = change.terms[attempt.carrier].capabilities.max_shift, change.delivery.order.ready_at
+    within_limit = abs(attempt.offered_at - attempt.pickup_at) <= timedelta(minutes=limit)
+    return within_limit and (ready is None or attempt.offered_at >= ready - EARLY)

@@ -1,93 +1,230 @@
-"""What the platform's messages mean: a new order, the same again, other content, a wish to cancel."""
+"""The platform's messages and statuses: a new order, an update, a status, and the dispatch gate that a status opens.
 
+The order's `status` is the platform's last one, so the same status again is never news, whether a message or a read of
+the platform's order brought it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
 from schemas.events import EventType
 from schemas.messages import Cancellation
 from schemas.order import Order
-from schemas.status import GOODS_WITH_COURIER, Cause, DeliveryStatus
+from schemas.ordering import Reaction, reaction_to
+from schemas.status import TO_PLATFORM, AttentionReason, Cause, DeliveryStatus, Detail, PlatformStatus
 from schemas.stores import Store
-from worker.domain.delivery import Change, Delivery
-from worker.domain.lifecycle.amendment import carry_update
-from worker.domain.lifecycle.change import ChangeBuilder, TermsByAccount
-from worker.domain.lifecycle.dispatch_gate import WAITING
-from worker.domain.lifecycle.rollup import refuse_cancel
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Change, Delivery, Gate
+from worker.domain.lifecycle.amendment import plan_amendment
+from worker.domain.lifecycle.cancellation import request_cancel
+from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import choose_carrier
+
+# --- orders -----------------------------------------------------------------------------------------------------------
 
 
 def accept_order(
-    delivery: Delivery, store: Store | None, wish: Cancellation | None, rules: TermsByAccount, now: datetime
+    delivery: Delivery, store: Store | None, cancellation: Cancellation | None, terms: TermsByAccount, now: datetime
 ) -> Change:
-    """Take a new delivery in: queue it for its first carrier, or end it at once when its cancel came before it."""
-    edit = ChangeBuilder(delivery, rules, now, Cause.MESSAGE)
-    edit.set_status(DeliveryStatus.QUEUED, detail=WAITING if delivery.gate else None)
-    if wish is not None:
-        request_cancel(edit, wish)
+    """Queue a new delivery for its first carrier, or cancel it at once when its cancellation came first."""
+    change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
+    waiting = StatusDetails(Detail.WAITING_FOR_SHOP if delivery.gate else None)
+    change.set_status(DeliveryStatus.QUEUED, details=waiting)
+    if cancellation is not None:
+        request_cancel(change, cancellation)
     else:
-        choose_carrier(edit, store)
-    return edit.build()
+        choose_carrier(change, store)
+    return change.build()
 
 
-def apply_order_update(
-    delivery: Delivery, order: Order, fingerprint: str, rules: TermsByAccount, now: datetime
+def apply_order_message(
+    delivery: Delivery, order: Order, fingerprint: str, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Take what an order's message that came again says beside its status; None when it changes nothing.
+    """Apply a message about a known order: first its status, then its content; None when it changes nothing.
 
-    Other content without a higher revision is a contradiction that a person must see. A real update is applied while
-    nothing stands at a carrier; after that it is carried there, or needs a person too.
+    The status of a late message is as old as its content, unless it says that the order is cancelled (O-13).
+    """
+    late = order.revision < delivery.order.revision
+    status = None if late and reaction_to(order.status) is not Reaction.CANCEL else order.status
+    same = not late and fingerprint == delivery.fingerprint
+    revision = order.revision if same else delivery.order.revision
+    by_status = _apply_status(ChangeBuilder(delivery, terms, now, Cause.MESSAGE), status, revision)
+    known = by_status.delivery if by_status else delivery
+    updated = _apply_content(known, with_ready_time(order, now), fingerprint, terms, now)
+    if by_status is None or updated is None:
+        return by_status or updated
+    return replace(
+        updated,
+        events=by_status.events + updated.events,
+        passed_over=by_status.passed_over + updated.passed_over,
+    )
+
+
+def _apply_content(
+    delivery: Delivery, order: Order, fingerprint: str, terms: TermsByAccount, now: datetime
+) -> Change | None:
+    """Apply the content of a known order; None when it changes nothing.
+
+    Other content without a higher revision contradicts what we have, and an operator is asked for.
     """
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.MESSAGE)
+    change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
     if order.revision == delivery.order.revision:
-        edit.request_attention("order_changed_without_revision")
-    elif delivery.final:
-        edit.update(order=order, fingerprint=fingerprint)  # for a person who tries again
-    elif delivery.active is not None:
-        # Kept all the same: whoever is asked next, here or at another carrier, is told what is true now.
-        edit.update(order=order, fingerprint=fingerprint)
-        carry_update(edit, delivery.active)
+        change.request_attention(AttentionReason.ORDER_CHANGED_WITHOUT_REVISION)
+        return None if change.delivery is delivery else change.build()
+    # Stored in every case: the next carrier, or an operator's retry, gets the order as it is now.
+    change.update(replace(delivery, order=order, fingerprint=fingerprint))
+    if delivery.active is not None and not delivery.final:
+        plan_amendment(change, delivery.active)
+    elif not delivery.final:
+        _route_again(change)
+    return change.build()
+
+
+def _route_again(change: ChangeBuilder) -> None:
+    """Choose a carrier for the changed order of a delivery that no carrier has an order for."""
+    delivery = change.delivery
+    change.clear_all_attention()
+    if delivery.store is None or delivery.store_changed:
+        # The old store stays until the new one is found: attempts made for the old one may still be read.
+        change.update(replace(change.delivery, carrier=None))
     else:
-        edit.update(order=order, fingerprint=fingerprint)
-        edit.clear_all_attention()
-        if delivery.store is None or delivery.store.store_id != order.store_id:
-            # The store it had stays until the new one is found: attempts there may still be read.
-            edit.update(carrier=None)
-        else:
-            choose_carrier(edit, delivery.store)
-        edit.add_event(EventType.UPDATED)
-    return None if edit.delivery is delivery else edit.build()
+        choose_carrier(change, delivery.store)
+    change.add_event(EventType.UPDATED)
 
 
-def apply_cancel_request(
-    delivery: Delivery, wish: Cancellation, rules: TermsByAccount, now: datetime, cause: Cause
-) -> Change | None:
-    """Store the wish to cancel; what was never sent to a carrier is cancelled at once.
+# --- the dispatch gate (O-20) -----------------------------------------------------------------------------------------
 
-    The same wish again is carried out again only where the carrier refused it, for now it may be allowed to cost.
+
+OPENED_BY: Mapping[Gate, frozenset[Reaction]] = {
+    Gate.PLACED: frozenset(Reaction) - {Reaction.SCHEDULE},
+    Gate.ACCEPTED: frozenset({Reaction.ACCEPTED, Reaction.READY, Reaction.NOT_READY, Reaction.SEEKING}),
+    Gate.READY: frozenset({Reaction.READY}),
+}
+"""The statuses that open each gate: each proves that the shop is that far, or farther."""
+
+
+def is_open(gate: Gate, status: int | None) -> bool:
+    """Return whether a status opens a gate; an order without a status opens only `placed`."""
+    return gate is Gate.PLACED if status is None else reaction_to(status) in OPENED_BY[gate]
+
+
+def closed_gate(gate: Gate, order: Order) -> Gate | None:
+    """Return the gate that a new order waits at; None when it is open.
+
+    A preorder with a delivery time passes the gate `placed`, because it waits for its time (O-19).
     """
-    attempt = delivery.active
-    refused = attempt is not None and attempt.cancel_refused
-    if delivery.final or (delivery.cancel_request is not None and not refused):
+    timed = gate is Gate.PLACED and order.deliver_at is not None
+    return None if timed or is_open(gate, order.status) else gate
+
+
+def with_ready_time(order: Order, now: datetime) -> Order:
+    """Return the order, ready `now` if the kitchen says so and the order names no time."""
+    timed = order.ready_at is not None or order.deliver_at is not None
+    ready = not timed and reaction_to(order.status) is Reaction.READY
+    return order.model_copy(update={"ready_at": now}) if ready else order
+
+
+# --- the platform's statuses ------------------------------------------------------------------------------------------
+
+CLOSING = frozenset({Reaction.CLOSED, Reaction.ENDED, Reaction.OUT_OF_SCOPE})
+"""Reactions to a closed order whose courier is not to be cancelled."""
+
+
+def apply_platform_status(
+    delivery: Delivery, status: int | None, terms: TermsByAccount, now: datetime
+) -> Change | None:
+    """Apply the status that a read of the platform's order shows; None when it is no news."""
+    return _apply_status(ChangeBuilder(delivery, terms, now, Cause.POLL), status, delivery.order.revision)
+
+
+def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccount, now: datetime) -> Change:
+    """Publish that the platform does not show what we wrote, or shows another end than ours (O-18)."""
+    change = ChangeBuilder(delivery, terms, now, Cause.POLL)
+    change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind)
+    return change.build()
+
+
+def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> Change | None:
+    known = change.delivery.order
+    if change.delivery.final or status is None or status == known.status:
         return None
-    edit = ChangeBuilder(delivery, rules, now, cause)
-    request_cancel(edit, wish)
-    return edit.build()
+    order = with_ready_time(known.model_copy(update={"status": status, "revision": revision}), change.now)
+    change.update(replace(change.delivery, order=order))
+    before, reaction = reaction_to(known.status), reaction_to(status)
+    react = _REACTIONS.get(reaction)
+    if react is not None and reaction is not before and not {before, reaction} <= CLOSING:
+        react(change, status)
+    if not change.delivery.final:
+        _open_gate(change, status)
+    return change.build()
 
 
-def request_cancel(edit: ChangeBuilder, wish: Cancellation) -> None:
-    """Note the wish, and carry it out where no carrier has to be asked."""
-    edit.update(cancel_request=wish, retry_at=None)
-    attempt = edit.delivery.active
-    if attempt is None:
-        edit.clear_all_attention()
-        edit.cancel_as_requested()
-    elif attempt.rank >= GOODS_WITH_COURIER:
-        refuse_cancel(edit, attempt)
-    elif attempt.pending_fingerprint is not None:
-        edit.update_attempt(
-            attempt, pending_fingerprint=None, wait_until=None
-        )  # what becomes of that change is of no interest any more
-    elif attempt.cancel_refused:
-        again = {"cancel_requests": 0, "cancel_checks": 0, "cancel_accepted": False, "wait_until": None}
-        edit.update_attempt(attempt, cancel_refused=False, cancel_requested_at=None, **again)
+def _open_gate(change: ChangeBuilder, status: int) -> None:
+    """Open the gate if the shop is that far; alarms count from here on."""
+    gate, dispatch_at = change.delivery.gate, change.delivery.dispatch_at
+    if gate is not None and is_open(gate, status):
+        change.update(replace(change.delivery, gate=None, dispatch_at=dispatch_at and max(dispatch_at, change.now)))
+        change.set_status(DeliveryStatus.QUEUED)
+
+
+def _cancel(change: ChangeBuilder, status: int) -> None:
+    """Request a cancel, because the order is cancelled (O-13). An earlier request may say more, so it stays."""
+    attempt, request = change.delivery.active, change.delivery.cancel_request
+    if request is not None and not (attempt is not None and attempt.cancel_refused):
+        return
+    customer = status == PlatformStatus.CANCELED_BY_CUSTOMER
+    by: Literal["merchant", "customer"] = "customer" if customer else "merchant"
+    request_cancel(change, request or Cancellation(order_id=change.delivery.order.order_id, cancelled_by=by))
+
+
+def _close(change: ChangeBuilder, status: int) -> None:
+    """Send no courier for a closed order. A courier who is under way goes on, and that is a conflict (O-12)."""
+    if change.delivery.active is None:
+        _stop(change, Detail.PLATFORM_CLOSED)
+    elif TO_PLATFORM[change.delivery.status] != status:
+        change.add_event(EventType.CONFLICT, reason_text=Detail.PLATFORM_CLOSED.value)
+
+
+def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
+    """Send no courier where the platform's own driver has the order; after an attempt the status is our own echo."""
+    if not change.delivery.attempts:
+        _stop(change, Detail.OWN_DRIVER)
+
+
+def _stop(change: ChangeBuilder, detail: Detail) -> None:
+    """Cancel a delivery that no carrier has an order for."""
+    delivery = change.delivery
+    request = delivery.cancel_request or Cancellation(order_id=delivery.order.order_id, reason=detail.value)
+    change.update(replace(delivery, cancel_request=request, retry_at=None))
+    change.clear_all_attention()
+    change.cancel_as_requested(details=StatusDetails(detail))
+
+
+def _ask_operator(change: ChangeBuilder, status: int) -> None:
+    """Ask for an operator, because either the order or only a driver of the platform's is gone."""
+    if status == PlatformStatus.CANCELED_BY_DRIVER:
+        change.request_attention(AttentionReason.PLATFORM_CANCELED_BY_DRIVER)
+    else:
+        change.request_attention(AttentionReason.PLATFORM_PICKUP_FAILED)
+
+
+def _report_not_ready(change: ChangeBuilder, _status: int) -> None:
+    """Publish that the kitchen keeps our courier waiting (O-14)."""
+    if change.delivery.active is not None:
+        change.add_event(EventType.UPDATED, reason_text="order_not_ready")
+
+
+_REACTIONS: Mapping[Reaction, Callable[[ChangeBuilder, int], None]] = {
+    Reaction.CANCEL: _cancel,
+    Reaction.CLOSED: _close,
+    Reaction.ENDED: _close,
+    Reaction.OUT_OF_SCOPE: _close,
+    Reaction.COURIER: _leave_to_own_driver,
+    Reaction.OPERATOR: _ask_operator,
+    Reaction.NOT_READY: _report_not_ready,
+}
+"""What a status does to a known delivery besides opening its gate; the other reactions do nothing."""

@@ -1,175 +1,185 @@
-"""Creates whose outcome nobody knows: what settles them, and when a person must."""
+"""Creates with an unknown outcome: what settles them, and when an operator must.
 
+Such an attempt blocks every other carrier, because a second courier might come.
+"""
+
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import RawWord
-from schemas.status import Cause, DeliveryStatus, Reason
+from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus, Detail, Reason
 from worker.carriers.port import Observation, Raw
 from worker.domain import schedule
-from worker.domain.delivery import NEVER_CREATED, SUBMITTING, Attempt, Change, Delivery
-from worker.domain.lifecycle.change import DISPUTED, OPEN_QUESTIONS, UNTIL_ITS_END, ChangeBuilder, TermsByAccount
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery
+from worker.domain.lifecycle.change import OPEN_QUESTIONS, UNTIL_THE_END, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.reopening import count_follow_up
-from worker.domain.lifecycle.rollup import end_attempt
+from worker.domain.lifecycle.rollup import refuse_attempt
 from worker.domain.lifecycle.routing import set_carrier
-from worker.domain.planner import Alarm
 from worker.errors import Refused
 
 OFFER_LOOKUPS = 2
-SAID_BY_A_PERSON = Raw("operator", "exists")
+"""Look-ups without the offer after which the offer counts as lapsed."""
+FOUND_BY_OPERATOR = Raw("operator", "exists")
 
 
-def mark_unknown(edit: ChangeBuilder, attempt: Attempt, why: str) -> None:
-    """Put an attempt in doubt: from now on it blocks every other carrier."""
-    attempt = edit.update_attempt(
-        attempt, state=DeliveryStatus.SUBMIT_UNKNOWN.value, changed_at=edit.now, last_error=why
+def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
+    """Mark an attempt's outcome as unknown; from now on the attempt blocks every other carrier."""
+    attempt = change.update_attempt(
+        replace(attempt, state=AttemptState.SUBMIT_UNKNOWN, changed_at=change.now, last_error=error)
     )
-    edit.set_status(DeliveryStatus.SUBMIT_UNKNOWN, attempt)
+    change.set_status(DeliveryStatus.SUBMIT_UNKNOWN, attempt)
 
 
-def await_operator(edit: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave to a person what its carrier calls a duplicate: a courier may come whom nobody here knows (B-31)."""
-    mark_unknown(edit, attempt, str(error))
-    attempt = edit.delivery.attempt(attempt.id) or attempt
-    edit.update_attempt(attempt, awaiting_operator=True, reason=error.reason, reason_text=error.text or None)
-    edit.request_attention(DISPUTED, attempt)
+def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
+    """Leave a create that the carrier calls a duplicate to an operator: an unknown courier may come (B-31)."""
+    mark_unknown(change, attempt, str(error))
+    unknown, text = change.latest(attempt), error.text or None
+    change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
+    change.request_attention(AttentionReason.DUPLICATE_AT_CARRIER)
 
 
-def end_unknown_outcome(edit: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Take an attempt out of doubt: its own answer turned up."""
-    edit.clear_attention(OPEN_QUESTIONS)
-    edit.update(retry_at=None)
-    return edit.update_attempt(attempt, awaiting_operator=False, lookups=0)
+def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Return an attempt whose outcome is no longer unknown, because its own answer came late."""
+    change.clear_attention(OPEN_QUESTIONS)
+    change.cancel_retry()
+    return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
 
 
-def mark_outcome_unknown(delivery: Delivery, rules: TermsByAccount, now: datetime) -> Change | None:
-    """Take a create whose process died with the answer: from now on nobody knows (K1 to K3)."""
+def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Mark the outcome of a create as unknown whose process was lost with the answer; None for any other state."""
     attempt = delivery.step_attempt
-    if attempt is None or attempt.state != SUBMITTING:
+    if attempt is None or attempt.state != AttemptState.SUBMITTING:
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.TIMER)
-    mark_unknown(edit, attempt, "the call's process was lost")
-    return edit.build()
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    mark_unknown(change, attempt, "the call's process was lost")
+    return change.build()
 
 
 def record_not_found(
-    delivery: Delivery, attempt_id: int, lookups: int, rules: TermsByAccount, now: datetime
+    delivery: Delivery, attempt_id: int, lookups: int, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Take a complete look-up that did not find the attempt; enough of them prove that it was never created.
+    """Record a complete look-up that did not find the attempt; enough of them prove that it was never created.
 
-    `lookups` is how many had not found it when this one began: two that overlap count once. The next one waits, also
-    where all of their times have passed while nobody was there to look.
+    `lookups` is the attempt's count when this look-up began, so that overlapping ones count once (then None). Look-ups
+    keep their distance even when all of their times have passed during an outage.
     """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.lookups != lookups:
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.RECONCILE)
+    change = ChangeBuilder(delivery, terms, now, Cause.RECONCILE)
     if not attempt.live:
-        count_follow_up(edit, attempt)
-        return edit.build()
-    edit.update(failures=0, retry_at=now + schedule.LOOKUPS_APART)
-    attempt = edit.update_attempt(attempt, lookups=attempt.lookups + 1)
-    if attempt.state == DeliveryStatus.AWAITING_CONFIRMATION and attempt.lookups >= OFFER_LOOKUPS:
-        reason = attempt.reason or Reason.OFFER_LAPSED
-        end_attempt(edit, attempt, DeliveryStatus.REJECTED, reason=reason, reason_text=attempt.reason_text)
-    elif attempt.state == DeliveryStatus.SUBMIT_UNKNOWN and attempt.lookups >= len(schedule.QUARANTINE):
-        _never_created(edit, attempt)
-    return edit.build()
+        count_follow_up(change, attempt)
+        return change.build()
+    change.update(replace(delivery, failures=0, retry_at=now + schedule.LOOKUPS_APART))
+    attempt = change.update_attempt(replace(attempt, lookups=attempt.lookups + 1))
+    if attempt.state == AttemptState.AWAITING_CONFIRMATION and attempt.lookups >= OFFER_LOOKUPS:
+        refuse_attempt(change, attempt, attempt.reason or Reason.OFFER_LAPSED, attempt.reason_text)
+    elif attempt.state == AttemptState.SUBMIT_UNKNOWN and attempt.lookups >= len(schedule.QUARANTINE):
+        _apply_proof_of_absence(change, attempt)
+    return change.build()
 
 
-def no_lookup_available(delivery: Delivery, rules: TermsByAccount, now: datetime) -> Change | None:
-    """Take a doubt that this carrier offers no look-up for: once the callback has not come, a person must settle it."""
-    attempt = delivery.step_attempt
-    if attempt is None or attempt.state != DeliveryStatus.SUBMIT_UNKNOWN:
-        return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.TIMER)
-    if attempt.awaiting_operator:
-        return edit.build()
-    if delivery.cancel_request is None and _may_create_again(edit, attempt):
-        _resubmit(edit, attempt)
-    else:
-        # Creating once more in doubt is a choice; telling a customer "cancelled" in doubt would be a guess.
-        _park(edit, attempt)
-    return edit.build()
+def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Record that no callback came for an unknown outcome that the carrier has no look-up for.
 
-
-def resolve_unknown_outcome(delivery: Delivery, ref: str | None, rules: TermsByAccount, now: datetime) -> Change | None:
-    """Take a person's ruling on a doubt: the order exists at the carrier under `ref`, or it does not (None).
-
-    An order that only a callback proved (C-24) lacks its reference; it can be given the same way, and a slip of the pen
-    mended. What was ruled absent and is there after all is an orphan.
+    The create is sent again where the account allows that; otherwise an operator settles it. None for other states.
     """
-    attempt = _ruled(delivery, ref)
+    attempt = delivery.step_attempt
+    if attempt is None or attempt.state != AttemptState.SUBMIT_UNKNOWN:
+        return None
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    if attempt.awaiting_operator:
+        return change.build()
+    if delivery.cancel_request is None and _may_create_again(change, attempt):
+        _resubmit(change, attempt)
+    else:
+        # An account may choose to risk a second create, but reporting "cancelled" here would be a guess.
+        _leave_to_operator(change, attempt)
+    return change.build()
+
+
+def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Apply an operator's finding: the carrier has the order under `ref`, or has none (None).
+
+    The same call gives an order that only a callback proved its reference (C-24), and corrects a mistyped one. An
+    order that was declared absent and exists is an orphan. None when there is nothing to resolve.
+    """
+    attempt = _attempt_to_resolve(delivery, ref)
     if attempt is None:
         return None
-    edit = ChangeBuilder(delivery, rules, now, Cause.OPERATOR)
-    edit.update(retry_at=None)
-    edit.clear_all_attention()
-    attempt = edit.update_attempt(attempt, awaiting_operator=False)
-    if attempt.live and attempt.state != DeliveryStatus.SUBMIT_UNKNOWN:
-        edit.update_attempt(attempt, ref=ref)
+    change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
+    change.cancel_retry()
+    change.clear_all_attention()
+    attempt = change.update_attempt(replace(attempt, awaiting_operator=False))
+    if attempt.live and attempt.state != AttemptState.SUBMIT_UNKNOWN:
+        change.update_attempt(replace(attempt, ref=ref))
     elif ref is None:
-        _resubmit(edit, attempt)
+        _resubmit(change, attempt)
     else:
-        apply_observation(edit, attempt, Observation(DeliveryStatus.CREATED, SAID_BY_A_PERSON, ref=ref))
-    return edit.build()
+        apply_observation(change, attempt, Observation(DeliveryStatus.CREATED, FOUND_BY_OPERATOR, ref=ref))
+    return change.build()
 
 
-def _ruled(delivery: Delivery, ref: str | None) -> Attempt | None:
-    """Find the attempt that a ruling is about: the one in doubt, one without a proven reference, or one written off."""
+def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
+    """Return the attempt with an unknown outcome, else one without a proven reference, else a never-created one."""
     attempt = delivery.active
-    if attempt is not None and attempt.state == DeliveryStatus.SUBMIT_UNKNOWN:
+    if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
         return attempt
     if ref is None:
         return None
-    said = RawWord(entity=SAID_BY_A_PERSON.entity, code=SAID_BY_A_PERSON.code)
-    if attempt is not None and attempt.rank > 0 and (attempt.ref is None or delivery.raw == said):
+    by_operator = RawWord(entity=FOUND_BY_OPERATOR.entity, code=FOUND_BY_OPERATOR.code)
+    if attempt is not None and attempt.rank > 0 and (attempt.ref is None or delivery.raw == by_operator):
         return attempt
     return next((each for each in reversed(delivery.attempts) if each.never_created), None)
 
 
-def _never_created(edit: ChangeBuilder, attempt: Attempt) -> None:
+def _apply_proof_of_absence(change: ChangeBuilder, attempt: Attempt) -> None:
     if attempt.reason is Reason.DUPLICATE:
-        return  # what its carrier has already need not bear our reference: only a person can tell (B-31)
-    again = not attempt.awaiting_operator and _may_create_again(edit, attempt)
-    if edit.delivery.cancel_request is not None or again:
-        _resubmit(edit, attempt)
+        return  # the order that the carrier already has may lack our reference: only an operator can find it (B-31)
+    again = not attempt.awaiting_operator and _may_create_again(change, attempt)
+    if change.delivery.cancel_request is not None or again:
+        _resubmit(change, attempt)
     else:
-        _park(edit, attempt)
+        _leave_to_operator(change, attempt)
 
 
-def _may_create_again(edit: ChangeBuilder, attempt: Attempt) -> bool:
-    anew = [each for each in edit.delivery.attempts if each.number > edit.delivery.retried_after_attempt]
-    creates = sum(each.carrier == attempt.carrier for each in anew)
-    return creates < edit.rules[attempt.carrier].capabilities.max_creates
+def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
+    since_retry = (each for each in change.delivery.attempts if each.number > change.delivery.retried_after_attempt)
+    creates = sum(each.carrier == attempt.carrier for each in since_retry)
+    return creates < change.terms[attempt.carrier].capabilities.max_creates
 
 
-def _resubmit(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Write an attempt off as never created, and ask the same carrier again, unless a cancel is wished.
+def _resubmit(change: ChangeBuilder, attempt: Attempt) -> None:
+    """End an attempt as never created and queue the delivery for the same carrier, or cancel it as requested.
 
-    What it calls a duplicate it would refuse again: then the next carrier is asked.
+    A carrier that called the create a duplicate would refuse it again, so the next carrier is asked.
     """
     if attempt.reason is Reason.DUPLICATE:
-        end_attempt(edit, attempt, DeliveryStatus.REJECTED, reason=attempt.reason, reason_text=attempt.reason_text)
+        refuse_attempt(change, attempt, attempt.reason, attempt.reason_text)
         return
-    ended = {
-        "state": DeliveryStatus.REJECTED.value,
-        "ended_at": edit.now,
-        "follow_up_reads": 0,
-        "unmapped_status": None,
-    }
-    edit.update_attempt(attempt, **ended, reason=None, reason_text=NEVER_CREATED)
-    edit.clear_attention(UNTIL_ITS_END)
-    if edit.delivery.cancel_request is not None:
-        edit.cancel_as_requested(attempt)
+    change.update_attempt(
+        replace(
+            attempt,
+            state=AttemptState.REJECTED,
+            ended_at=change.now,
+            follow_up_reads=0,
+            unmapped_status=None,
+            reason=None,
+            reason_text=NEVER_CREATED,
+        )
+    )
+    change.clear_attention(UNTIL_THE_END)
+    if change.delivery.cancel_request is not None:
+        change.cancel_as_requested(attempt)
         return
-    set_carrier(edit, attempt.carrier)
-    edit.set_status(DeliveryStatus.QUEUED, detail="resubmit")
+    set_carrier(change, attempt.carrier)
+    change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.RESUBMIT))
 
 
-def _park(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Leave a doubt to a person."""
+def _leave_to_operator(change: ChangeBuilder, attempt: Attempt) -> None:
     if attempt.awaiting_operator:
         return
-    edit.update_attempt(attempt, awaiting_operator=True)
-    edit.request_attention(Alarm.OUTCOME_UNKNOWN.value, attempt)
+    change.update_attempt(replace(attempt, awaiting_operator=True))
+    change.request_attention(AttentionReason.OUTCOME_UNKNOWN, attempt)

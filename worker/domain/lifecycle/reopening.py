@@ -1,130 +1,270 @@
-"""What is seen of an attempt that has ended: mostly nothing new, sometimes that it lives."""
+"""Attempts that go on after their end, and surplus couriers.
+
+An ended attempt that its carrier shows alive is followed again, unless another courier has taken its place: then it is
+a surplus courier, which is published, cancelled, and never changes the delivery's own status.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
 
 from schemas.events import EventType
-from schemas.status import FINAL, Cause, DeliveryStatus
+from schemas.status import FINAL, GOODS_WITH_COURIER, AttemptState, AttentionReason, Cause, DeliveryStatus
 from worker.carriers.port import Observation
 from worker.domain import schedule
-from worker.domain.delivery import Attempt, Delivery, rank_of
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Attempt, Change, Delivery, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
-from worker.domain.lifecycle.surplus import GONE, RESET_ON_REOPEN, mark_surplus
-from worker.domain.planner import FOLLOWED_UP, next_follow_up
-from worker.domain.transitions import interrupts
+from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
+from worker.domain.transitions import allows, allows_back, interrupts
 
-POLLED = frozenset({Cause.POLL, Cause.RECONCILE})
-ORPHAN, ZOMBIE, REOPENED = "orphan_found", "cancelled_but_alive", "reopened"
+READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
+"""Causes of an observation that we asked for; a callback may be old."""
+GONE = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
+"""Final statuses after which no courier comes."""
 _S = DeliveryStatus
-AT_WORK = frozenset(
+GOODS_IN_HAND = frozenset(
     {_S.PICKED_UP, _S.DROPOFF_ENROUTE, _S.DROPOFF_ARRIVED, _S.DELIVERY_FAILED, _S.REATTEMPTING, _S.DELIVERED}
 )
-"""What no courier is doing whose order was cancelled in time."""
+"""Statuses that a courier whose order was cancelled in time never reaches."""
 
 
-def apply_after_end(edit: ChangeBuilder, attempt: Attempt, news: Observation, *, newer: bool) -> None:
-    """Leave an ended attempt ended, unless its carrier shows that it goes on.
+class Conflict(StrEnum):
+    """The published kind of a conflict with an attempt."""
 
-    What goes on is followed again while no other courier is sought or sent; otherwise it is one too many.
+    ORPHAN_FOUND = "orphan_found"
+    """The carrier has an order for an attempt that was refused or never created."""
+    CANCELLED_BUT_ALIVE = "cancelled_but_alive"
+    """The courier of a cancelled order has the goods."""
+    TWO_COURIERS = "two_couriers"
+    """An ended attempt goes on beside another courier."""
+    DUPLICATE = "duplicate"
+    """The carrier has several orders with the reference of one attempt."""
+
+
+def reset_on_reopen(attempt: Attempt) -> Attempt:
+    """Return the attempt without its cancels, amendments and contradictions, which do not apply to its new life."""
+    return replace(
+        attempt,
+        cancel_requested_at=None,
+        cancel_requests=0,
+        cancel_checks=0,
+        cancel_refused=False,
+        cancel_accepted=False,
+        contradicting_status=None,
+        contradicted_at=None,
+        follow_up_reads=0,
+        wait_until=None,
+        pending_fingerprint=None,
+        amend_requests=0,
+        amend_refused=False,
+    )
+
+
+# --- ended attempts ---------------------------------------------------------------------------------------------------
+
+
+def apply_after_end(
+    change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, *, newer: bool
+) -> None:
+    """Apply an observation of an ended attempt: it stays ended unless its carrier shows that it goes on.
+
+    An attempt that goes on is followed again while no other courier is sought or sent; otherwise it is surplus.
     """
-    why = _lives(edit, attempt, news, newer=newer)
-    if why is None:
+    conflict = _conflict(attempt, status, newer=newer)
+    if not _goes_on(change, attempt, observation, status, conflict):
         return
-    assert news.status is not None  # noqa: S101 - what lives has a status
-    attempt = edit.delivery.attempt(attempt.id) or attempt
-    if attempt.surplus or _moved_on(edit.delivery, attempt):
-        mark_surplus(edit, attempt, news.status, why if why == ORPHAN else "two_couriers")
+    attempt = change.latest(attempt)
+    if attempt.surplus or _has_successor(change.delivery, attempt):
+        orphan = conflict is Conflict.ORPHAN_FOUND
+        mark_surplus(change, attempt, status, Conflict.ORPHAN_FOUND if orphan else Conflict.TWO_COURIERS)
         return
-    _revive(edit, attempt, news)
-    if why != REOPENED:
-        edit.add_event(EventType.CONFLICT, attempt, reason_text=why)
+    _reopen(change, attempt, observation, status)
+    if conflict is not None:
+        change.add_event(EventType.CONFLICT, attempt, reason_text=conflict.value)
 
 
-def _lives(edit: ChangeBuilder, attempt: Attempt, news: Observation, *, newer: bool) -> str | None:
-    """Tell why an ended attempt counts as living; None when it does not."""
-    if attempt.state == DeliveryStatus.REJECTED:
-        return None if news.status in GONE or news.status is DeliveryStatus.RETURNED else ORPHAN
-    if attempt.state == DeliveryStatus.CANCELLED and newer and news.status in AT_WORK:
-        return ZOMBIE
-    if news.status in FINAL:
-        clear_contradiction(edit, attempt)
-        return None
-    if news.reopens or (attempt.state in FOLLOWED_UP and confirmed_by_second_read(edit, attempt, news)):
-        return REOPENED
-    return None
+def _conflict(attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> Conflict | None:
+    """Return the conflict that there is if the attempt goes on; None where a carrier may take back its end."""
+    if attempt.state == AttemptState.REJECTED:
+        return Conflict.ORPHAN_FOUND
+    has_goods = attempt.state == AttemptState.CANCELLED and newer and status in GOODS_IN_HAND
+    return Conflict.CANCELLED_BUT_ALIVE if has_goods else None
 
 
-def _moved_on(delivery: Delivery, attempt: Attempt) -> bool:
-    """Tell whether another courier is sought or sent, or something final was decided without this one."""
+def _goes_on(
+    change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, conflict: Conflict | None
+) -> bool:
+    if conflict is Conflict.ORPHAN_FOUND:
+        return status not in GONE and status is not DeliveryStatus.RETURNED
+    if conflict is Conflict.CANCELLED_BUT_ALIVE:
+        return True
+    if status in FINAL:
+        clear_contradiction(change, attempt)
+        return False
+    revocable = attempt.state in REVOCABLE_ENDS
+    return observation.reopens or (revocable and confirmed_by_second_read(change, attempt, status))
+
+
+def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
+    """Return whether another courier is sought or sent, or the delivery ended without this attempt."""
     if delivery.active is not None:
         return True
-    # Not by its number: one that was never sent may be taken up after others were made.
+    # Not by its number: an attempt that was never sent may be submitted after later ones.
     _, last = max((each.submitted_at, each.number) for each in delivery.attempts if not each.surplus)
-    return delivery.final and (attempt.state == DeliveryStatus.REJECTED or last != attempt.number)
+    return delivery.final and (attempt.state == AttemptState.REJECTED or last != attempt.number)
 
 
-def confirmed_by_second_read(edit: ChangeBuilder, attempt: Attempt, news: Observation) -> bool:
-    """Tell whether a second poll, a minute after the first, shows the same against what we hold.
-
-    Of what has ended the same is that it lives: between two reads it may have come farther.
-    """
-    if edit.cause not in POLLED or news.status is None:
-        return False
-    alike = attempt.contradicting_status == news.status or (
-        attempt.contradicting_status is not None and attempt.state in FOLLOWED_UP
-    )
-    if not alike:
-        edit.update_attempt(attempt, contradicting_status=news.status.value, contradicted_at=edit.now, wait_until=None)
-        return False
-    proven = attempt.contradicted_at is not None and edit.now - attempt.contradicted_at >= schedule.CONTRADICTION_GAP
-    if proven:
-        edit.update_attempt(attempt, contradicted_at=None)
-    return proven
-
-
-def clear_contradiction(edit: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Forget what went against what we hold: it is confirmed."""
-    if edit.cause not in POLLED or attempt.contradicting_status is None:
-        return attempt
-    return edit.update_attempt(attempt, contradicting_status=None, contradicted_at=None)
-
-
-def count_follow_up(edit: ChangeBuilder, before: Attempt) -> None:
-    """Count a read of an attempt that had ended.
-
-    One before its time, for somebody wished it, does not stand for the planned one; nor does one that was only to prove
-    what the last one saw. When that told nothing it is made again, but not at once: it may tell nothing for hours.
-    """
-    attempt, account = edit.delivery.attempt(before.id), edit.rules.get(before.carrier)
-    if attempt is None or account is None or attempt.ended_at != before.ended_at:
-        return
-    planned, proving = next_follow_up(before, account), before.contradicted_at is not None
-    counts = planned is not None and edit.now >= planned[1] and not proving
-    unclear = proving and attempt.contradicted_at == before.contradicted_at
-    again = edit.now + schedule.FOLLOW_UP_RETRY if unclear else None
-    edit.update_attempt(attempt, follow_up_reads=attempt.follow_up_reads + counts, wait_until=again)
-
-
-def _revive(edit: ChangeBuilder, attempt: Attempt, news: Observation) -> None:
-    assert news.status is not None  # noqa: S101 - the caller's branch
-    told, over = len(edit.events), edit.delivery.final
-    ended = news.status in FINAL
-    attempt = edit.update_attempt(
-        attempt,
-        **RESET_ON_REOPEN,
-        state=news.status.value,
-        ended_at=edit.now if ended else None,
-        changed_at=edit.now,
-        rank=rank_of(news.status, attempt.rank),
-        resume_to=interrupts(news.status, DeliveryStatus.CREATED.value),
-    )
-    edit.update(carrier=attempt.carrier, failures=0, retry_at=None)
-    update_details(edit, news)
-    if over and not ended:
-        edit.update(
-            status=news.status, previous_status=edit.delivery.status, changed_at=edit.now, **status_details(news)
+def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus) -> None:
+    since, was_final = len(change.events), change.delivery.final
+    ended = status in FINAL
+    attempt = change.update_attempt(
+        replace(
+            reset_on_reopen(attempt),
+            state=AttemptState(status),
+            ended_at=change.now if ended else None,
+            changed_at=change.now,
+            rank=rank_of(status, attempt.rank),
+            resume_to=interrupts(AttemptState(status), AttemptState.CREATED),
         )
-        edit.add_event(EventType.REOPENED, attempt)
+    )
+    change.update(replace(change.delivery, carrier=attempt.carrier))
+    change.reset_failures()
+    update_details(change, observation)
+    if was_final and not ended:
+        change.put_status(status, change.delivery.status, status_details(observation))
+        change.add_event(EventType.REOPENED, attempt)
     else:
-        edit.set_status(news.status, attempt, **status_details(news))
-    abandon_if_too_late(edit, attempt)
-    stamp_events(edit, news, told)
+        change.set_status(status, attempt, status_details(observation))
+    abandon_if_too_late(change, attempt)
+    stamp_events(change, observation, since)
+
+
+def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
+    """Return whether this read, `CONTRADICTION_GAP` after an earlier one, confirms what contradicts the state.
+
+    A first read is recorded as the contradiction. For an ended attempt any live status confirms another, because the
+    courier may have moved on between the two reads.
+    """
+    if change.cause not in READ_CAUSES:
+        return False
+    known = attempt.contradicting_status
+    same = known == status or (known is not None and attempt.state in REVOCABLE_ENDS)
+    if not same:
+        change.update_attempt(
+            replace(attempt, contradicting_status=status, contradicted_at=change.now, wait_until=None)
+        )
+        return False
+    first = attempt.contradicted_at
+    confirmed = first is not None and change.now - first >= schedule.CONTRADICTION_GAP
+    if confirmed:
+        change.update_attempt(replace(attempt, contradicted_at=None))
+    return confirmed
+
+
+def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Clear an unconfirmed contradiction, because a read confirmed the current state."""
+    if change.cause not in READ_CAUSES or attempt.contradicting_status is None:
+        return attempt
+    return change.update_attempt(replace(attempt, contradicting_status=None, contradicted_at=None))
+
+
+def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
+    """Count a follow-up read; `before` is the ended attempt as it was before the read.
+
+    An early read that an operator or a callback caused does not replace the planned one; neither does one that was
+    only to confirm a contradiction. A confirming read that showed nothing is repeated later.
+    """
+    attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
+    if attempt is None or terms is None or attempt.ended_at != before.ended_at:
+        return
+    planned, confirming = next_follow_up(before, terms), before.contradicted_at is not None
+    counts = planned is not None and change.now >= planned[1] and not confirming
+    unsettled = confirming and attempt.contradicted_at == before.contradicted_at
+    later = change.now + schedule.FOLLOW_UP_RETRY if unsettled else None
+    change.update_attempt(replace(attempt, follow_up_reads=attempt.follow_up_reads + counts, wait_until=later))
+
+
+# --- surplus couriers -------------------------------------------------------------------------------------------------
+
+
+def mark_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, conflict: Conflict) -> None:
+    """Mark an attempt as a surplus courier and publish the conflict."""
+    resume_to = interrupts(AttemptState(status), AttemptState.CREATED)
+    attempt = change.update_attempt(replace(reset_on_reopen(attempt), surplus=True, rank=0, resume_to=resume_to))
+    change.add_event(EventType.CONFLICT, attempt, reason_text=conflict.value)
+    _move_surplus(change, attempt, status)
+
+
+def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> None:
+    """Record the progress of a surplus courier: the cancel took effect, or came too late."""
+    state = AttemptState(status)
+    if state == attempt.state:
+        return
+    if allows(attempt.state, state, attempt.resume_to):
+        resume_to = interrupts(state, attempt.resume_to or attempt.state)
+        _move_surplus(change, change.update_attempt(replace(attempt, resume_to=resume_to)), status)
+    elif newer and allows_back(attempt.state, state, attempt.resume_to):
+        _move_surplus(change, attempt, status)
+
+
+def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> None:
+    had_goods = attempt.rank >= GOODS_WITH_COURIER
+    ended = change.now if status in FINAL else None
+    rank = attempt.rank if status in GONE else max(attempt.rank, rank_of(status))
+    attempt = change.update_attempt(
+        replace(attempt, state=AttemptState(status), rank=rank, changed_at=change.now, ended_at=ended)
+    )
+    if ended is not None:
+        change.add_event(EventType.ATTEMPT_ENDED, attempt)
+    if attempt.rank >= GOODS_WITH_COURIER and not had_goods:
+        change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
+    elif status in GONE and not had_goods and not _has_surplus(change.delivery):
+        change.clear_attention({AttentionReason.SURPLUS_COURIER})
+
+
+def _has_surplus(delivery: Delivery) -> bool:
+    return any(each.surplus and each.live for each in delivery.attempts)
+
+
+def record_duplicates(
+    delivery: Delivery, attempt_id: int, refs: Iterable[str], terms: TermsByAccount, now: datetime, cause: Cause
+) -> Change | None:
+    """Record further carrier orders with an attempt's reference as surplus; None when all of them are known."""
+    original = delivery.attempt(attempt_id)
+    if original is None:
+        return None
+    change = ChangeBuilder(delivery, terms, now, cause)
+    for ref in refs:
+        _add_duplicate(change, original, ref)
+    return change.build() if change.events else None
+
+
+def _add_duplicate(change: ChangeBuilder, original: Attempt, ref: str) -> None:
+    known = {each.ref for each in change.delivery.attempts if each.carrier == original.carrier}
+    identity = duplicate_id(original.carrier, ref)
+    if ref in known or change.delivery.attempt(identity) is not None:
+        return
+    duplicate = Attempt(
+        id=identity,
+        delivery_id=change.delivery.id,
+        number=len(change.delivery.attempts) + 1,
+        carrier=original.carrier,
+        state=AttemptState.CREATED,
+        token=f"none-{identity}",
+        pickup_at=original.pickup_at,
+        submitted_at=original.submitted_at,
+        changed_at=change.now,
+        ref=ref,
+        surplus=True,
+    )
+    mark_surplus(change, change.update_attempt(duplicate), DeliveryStatus.CREATED, Conflict.DUPLICATE)
+
+
+def duplicate_id(carrier: str, ref: str) -> int:
+    """Return the id of an attempt that we did not make, derived from the carrier's id so that it is added once."""
+    return int.from_bytes(blake2b(f"{carrier}\n{ref}".encode(), digest_size=8).digest()) >> 11

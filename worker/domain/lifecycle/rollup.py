@@ -1,73 +1,92 @@
-"""How an attempt's end rolls up to its delivery: done, the next carrier, or nobody."""
+"""The end of an attempt, and what it means for its delivery: final, or the next carrier."""
 
-from typing import Any
+from dataclasses import replace
 
 from schemas.events import EventType
-from schemas.status import GOODS_WITH_COURIER, CancelledBy, DeliveryStatus
+from schemas.status import (
+    GOODS_WITH_COURIER,
+    AttemptState,
+    AttentionReason,
+    CancelledBy,
+    DeliveryStatus,
+    Detail,
+    Reason,
+)
 from worker.domain.delivery import Attempt
-from worker.domain.lifecycle.change import CHANGED, UNTIL_ITS_END, ChangeBuilder
-from worker.domain.lifecycle.routing import FALLBACK, next_carrier, set_carrier
-
-WITH_ITEMS = "with_items"
-"""The detail of an end with the goods on the road."""
-_ENDING = {"reason", "reason_text", "cancelled_by", "raw", "detail", "evidence"}
+from worker.domain.lifecycle.change import UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
-def end_attempt(edit: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, **described: Any) -> None:
-    """End an attempt and roll its end up to the delivery."""
-    if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and edit.delivery.cancel_request is None:
-        # We asked only because its courier had withdrawn and nobody else came (C-34).
-        described = {**described, "cancelled_by": CancelledBy.COURIER}
-    # A courier whose pickup no read has shown may be seen with the goods only when he is gone.
-    had_goods = GOODS_WITH_COURIER if described.get("detail") == WITH_ITEMS else 0
-    attempt = edit.update_attempt(
-        attempt,
-        state=status.value,
-        rank=max(attempt.rank, had_goods),
-        ended_at=edit.now,
-        changed_at=edit.now,
-        reason=described.get("reason"),
-        reason_text=described.get("reason_text"),
-        contradicting_status=None,
-        contradicted_at=None,
-        follow_up_reads=0,
-        wait_until=None,
-        unmapped_status=None,
-    )
-    # Whoever has the goods is still to be told of a change.
-    edit.clear_attention(UNTIL_ITS_END - {CHANGED} if attempt.rank >= GOODS_WITH_COURIER else UNTIL_ITS_END)
+def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
+    """End an attempt as its carrier shows it, and roll the end up to the delivery."""
+    if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
+        # The cancel was requested only because the courier had withdrawn and no other came (C-34).
+        details = replace(details, cancelled_by=CancelledBy.COURIER)
+    ended = _end(change, attempt, status, details)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
-        edit.clear_all_attention()
-        edit.set_status(status, attempt, **described)
+        change.clear_all_attention()
+        change.set_status(status, ended, details)
         return
-    edit.add_event(EventType.ATTEMPT_ENDED, attempt, **{name: described[name] for name in _ENDING & described.keys()})
-    _roll_up(edit, attempt, status, described)
+    change.add_end_of_attempt(ended, details)
+    _roll_up(change, ended, status, details)
 
 
-def _roll_up(edit: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, described: dict[str, Any]) -> None:
-    wish = edit.delivery.cancel_request
-    if wish is not None and attempt.rank < GOODS_WITH_COURIER:
-        edit.cancel_as_requested(attempt, **described)
-        return
-    if described.get("cancelled_by") in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}:
-        items = {"detail": WITH_ITEMS} if attempt.rank >= GOODS_WITH_COURIER else {}
-        edit.set_status(status, attempt, **{**described, **items})
-        return
-    if attempt.rank >= GOODS_WITH_COURIER:
-        edit.set_status(status, attempt, **{**described, "detail": WITH_ITEMS})
-        edit.request_attention("goods_with_courier", attempt)
-        return
-    following = None if edit.delivery.store_changed else next_carrier(edit)
-    if following is not None or edit.delivery.store_changed:
-        edit.update(courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
-        set_carrier(edit, following)
-        edit.set_status(DeliveryStatus.QUEUED, detail=FALLBACK)
-        return
-    edit.set_status(status, attempt, **described)
-    edit.add_event(EventType.DISPATCH_FAILED, attempt)
+def refuse_attempt(change: ChangeBuilder, attempt: Attempt, reason: Reason, reason_text: str | None) -> None:
+    """End an attempt that its carrier refused, and roll the end up to the delivery."""
+    details = StatusDetails(reason=reason, reason_text=reason_text)
+    ended = _end(change, attempt, DeliveryStatus.REJECTED, details)
+    change.add_event(EventType.ATTEMPT_ENDED, ended, reason=reason, reason_text=reason_text)
+    _roll_up(change, ended, DeliveryStatus.REJECTED, details)
 
 
-def refuse_cancel(edit: ChangeBuilder, attempt: Attempt) -> None:
-    """Refuse a wish to cancel what the courier already carries."""
-    attempt = edit.update_attempt(attempt, cancel_refused=True)
-    edit.add_event(EventType.CANCEL_REFUSED, attempt, reason_text="the courier has the goods")
+def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> Attempt:
+    # A pickup that no read has shown may become known only with the end.
+    had_goods = GOODS_WITH_COURIER if details.detail == Detail.WITH_ITEMS else 0
+    ended = change.update_attempt(
+        replace(
+            attempt,
+            state=AttemptState(status),
+            rank=max(attempt.rank, had_goods),
+            ended_at=change.now,
+            changed_at=change.now,
+            reason=details.reason,
+            reason_text=details.reason_text,
+            contradicting_status=None,
+            contradicted_at=None,
+            follow_up_reads=0,
+            wait_until=None,
+            unmapped_status=None,
+        )
+    )
+    # A change still matters while the courier has the goods.
+    still_needed = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
+    change.clear_attention(UNTIL_THE_END - still_needed)
+    return ended
+
+
+def _roll_up(change: ChangeBuilder, ended: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
+    has_goods = ended.rank >= GOODS_WITH_COURIER
+    if change.delivery.cancel_request is not None and not has_goods:
+        change.cancel_as_requested(ended, details)
+        return
+    with_items = replace(details, detail=Detail.WITH_ITEMS) if has_goods else details
+    if details.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}:
+        change.set_status(status, ended, with_items)
+        return
+    if has_goods:
+        change.set_status(status, ended, with_items)
+        change.request_attention(AttentionReason.GOODS_WITH_COURIER, ended)
+        return
+    following = None if change.delivery.store_changed else next_carrier(change)
+    if following is not None or change.delivery.store_changed:
+        _fall_back(change, following)
+        return
+    change.set_status(status, ended, details)
+    change.add_event(EventType.DISPATCH_FAILED, ended)
+
+
+def _fall_back(change: ChangeBuilder, carrier: str | None) -> None:
+    """Queue the delivery for another carrier, without what was said of the last courier."""
+    change.clear_courier()
+    set_carrier(change, carrier)
+    change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.FALLBACK))

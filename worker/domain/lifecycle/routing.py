@@ -1,105 +1,115 @@
-"""Which carrier is asked next: the first of the list that has an account, has not said no, and could take the order."""
+"""The carrier that is asked next: for a new delivery, after a refusal, and when one is unavailable.
 
-from collections.abc import Iterable, Mapping
+Carriers are tried in the order of the list. One that has refused is not asked again, and one that cannot take the
+order is passed over without a call.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
-from schemas.status import Cause, DeliveryStatus, Reason
+from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus, Detail, Reason
 from schemas.stores import Store
 from worker.domain import schedule
-from worker.domain.delivery import Change, Delivery
-from worker.domain.lifecycle.change import ChangeBuilder, TermsByAccount
-from worker.errors import Refused
-
-FALLBACK = "fallback"
-"""The detail of a delivery that waits for another carrier than the first."""
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Change, Delivery, PassedOver
+from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
 
-def route(delivery: Delivery, store: Store | None, rules: TermsByAccount, now: datetime) -> Change:
-    """Try again to give a waiting delivery its store and a carrier."""
-    edit = ChangeBuilder(delivery, rules, now, Cause.TIMER)
-    edit.update(retry_at=None)
-    if delivery.gate is None or delivery.store_changed or delivery.carrier not in rules:
-        choose_carrier(edit, store)
-    return edit.build()
+def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: datetime) -> Change:
+    """Choose a carrier for a waiting delivery again; `store` is the order's, None while it is unknown."""
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    change.cancel_retry()
+    if delivery.gate is None or delivery.store_changed or delivery.carrier not in terms:
+        choose_carrier(change, store)
+    return change.build()
 
 
-def choose_carrier(edit: ChangeBuilder, store: Store | None) -> None:
-    """Give a delivery its store, its time and the first carrier that can take it; otherwise end it or ask a person."""
+def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
+    """Set the delivery's store, its dispatch time and the first carrier that can take it.
+
+    Without any, reject the delivery or ask for an operator.
+    """
     if store is None:
-        edit.request_attention("unknown_store")
+        change.request_attention(AttentionReason.UNKNOWN_STORE)
         return
-    order = edit.delivery.order
-    edit.update(store=store, dispatch_at=schedule.dispatch_time(order, store, _begun(edit.delivery, edit.now)))
-    left = _left(edit.delivery, edit.rules)
-    # Only what this settles: behind a closed gate it is routed every minute, and may wait for a person about more.
-    edit.clear_attention({"unknown_store", "no_configured_carrier"} if left else {"unknown_store"})
-    refusals: dict[str, Refused] = {}
-    # Who was turned to because another could not be called stays in turn: a change of the order makes nobody answer.
-    turned_to = [edit.delivery.carrier] if edit.delivery.detail == FALLBACK else []
-    chosen = _fitting(edit, sorted(left, key=lambda name: name not in turned_to), refusals)
+    delivery = change.delivery
+    dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
+    change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
+    candidates = _candidates(change.delivery, change.terms)
+    # Only these two are settled here: behind a closed gate a delivery is routed every minute and may have others.
+    settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
+    change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
+    # After a failover the current carrier goes first: a changed order does not make the unavailable one available.
+    current = [delivery.carrier] if delivery.detail == Detail.FALLBACK else []
+    passed_over = len(change.passed_over)
+    chosen = _first_able(change, sorted(candidates, key=lambda name: name not in current))
     if chosen is None:
-        edit.update(carrier=None)
-        _nobody(edit, refusals)
-        return
-    if chosen != edit.delivery.carrier:
-        set_carrier(edit, chosen)
+        change.update(replace(change.delivery, carrier=None))
+        _end_without_carrier(change, change.passed_over[passed_over:])
+    elif chosen != change.delivery.carrier:
+        set_carrier(change, chosen)
 
 
-def _begun(delivery: Delivery, now: datetime) -> datetime:
-    """Tell since when somebody could be sent: not since now, or what is routed again and again would never be late."""
+def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
+    """Return when a courier could first be requested; repeated routing must not move it, or no alarm would be due."""
     return max(delivery.created_at, min(delivery.dispatch_at or delivery.created_at, now))
 
 
-def _nobody(edit: ChangeBuilder, refusals: Mapping[str, Refused]) -> None:
-    """Take that no carrier can be asked: for want of an account, which may come, or because none could take it."""
-    if not refusals:
-        edit.request_attention("no_configured_carrier")
-    elif edit.delivery.gate is None:  # nobody knows yet when the shop opens the gate, and who is at work then
-        why = next(iter(refusals.values()))
-        reject(edit, why.reason, "; ".join(f"{carrier}: {refused}" for carrier, refused in refusals.items()))
+def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver]) -> None:
+    """Reject a delivery that no carrier can take; without any account ask for an operator, who may add one."""
+    if not passed_over:
+        change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
+    elif change.delivery.gate is None:  # carriers may be open by the time that the gate opens
+        reject(change, passed_over[0].reason, "; ".join(f"{each.carrier}: {each.text}" for each in passed_over))
 
 
-def reject(edit: ChangeBuilder, reason: Reason, text: str | None = None) -> None:
-    """End a delivery for which nothing stands at any carrier."""
-    for each in edit.delivery.attempts:
+def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> None:
+    """End a delivery that no carrier has an order for."""
+    for each in change.delivery.attempts:
         if each.ended_at is None and not each.live:
-            edit.update_attempt(each, state=DeliveryStatus.REJECTED.value, ended_at=edit.now, reason=reason)
-    edit.set_status(DeliveryStatus.REJECTED, reason=reason, reason_text=text)
-    edit.add_event(EventType.DISPATCH_FAILED)
+            change.update_attempt(replace(each, state=AttemptState.REJECTED, ended_at=change.now, reason=reason))
+    change.set_status(DeliveryStatus.REJECTED, details=StatusDetails(reason=reason, reason_text=text))
+    change.add_event(EventType.DISPATCH_FAILED)
 
 
-def set_carrier(edit: ChangeBuilder, carrier: str | None) -> None:
-    """Make a carrier the one to ask, from now on; None when it is to be chosen first."""
-    edit.update(carrier=carrier, carrier_since=edit.now, failures=0, retry_at=None)
+def set_carrier(change: ChangeBuilder, carrier: str | None) -> None:
+    """Set the carrier to ask from now on; None when one has to be chosen first."""
+    change.update(replace(change.delivery, carrier=carrier, carrier_since=change.now))
+    change.reset_failures()
 
 
-def next_carrier(edit: ChangeBuilder) -> str | None:
-    """Name the next carrier that can be asked after another one has said no."""
-    return _fitting(edit, _left(edit.delivery, edit.rules), {})
+def next_carrier(change: ChangeBuilder) -> str | None:
+    """Return the next carrier that can take the order, after another one refused it; None when none is left."""
+    return _first_able(change, _candidates(change.delivery, change.terms))
 
 
-def fail_over(edit: ChangeBuilder, *, first: bool) -> None:
-    """Turn to another carrier when the one to ask could not be called for too long; `first` starts to count that.
+# --- failover: the carrier to ask is unavailable ----------------------------------------------------------------------
 
-    That is safe as nothing stands anywhere: what was not sent there is taken up again only when its turn comes again.
+
+def fail_over(change: ChangeBuilder, *, first: bool) -> None:
+    """Turn to another carrier when the one to ask was unavailable for too long; `first` starts that time.
+
+    No carrier has an order then, so there is no second courier. An attempt that was never sent waits until its carrier
+    is asked again.
     """
-    delivery = edit.delivery
+    delivery = change.delivery
     if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED:
         return
     if delivery.store is None or delivery.store_changed:
         return
-    others = _others(delivery, edit.rules)
+    others = _others(delivery, change.terms)
     if not others:
         return
     if first:
-        edit.update(carrier_since=edit.now)
-    at = _failover_at(edit.delivery)
-    if edit.now < at:
-        edit.update(retry_at=min(delivery.retry_at or at, at))
-    elif chosen := _fitting(edit, others, {}):
-        set_carrier(edit, chosen)
-        edit.set_status(DeliveryStatus.QUEUED, detail=FALLBACK)
+        change.update(replace(delivery, carrier_since=change.now))
+    at = _failover_at(change.delivery)
+    if change.now < at:
+        change.update(replace(change.delivery, retry_at=min(delivery.retry_at or at, at)))
+    elif chosen := _first_able(change, others):
+        set_carrier(change, chosen)
+        change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.FALLBACK))
 
 
 def _failover_at(delivery: Delivery) -> datetime:
@@ -108,33 +118,35 @@ def _failover_at(delivery: Delivery) -> datetime:
     return schedule.failover_time(delivery.order, delivery.store, delivery.created_at, since)
 
 
-def _others(delivery: Delivery, rules: TermsByAccount) -> list[str]:
-    """List the carriers that may be asked in the place of this one: those behind it in the list, then from its top."""
-    left = _left(delivery, rules)
-    if delivery.carrier not in left:
-        return left
-    place = left.index(delivery.carrier)
-    return left[place + 1 :] + left[:place]
+def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
+    """Return the carriers that may be asked instead of the current one: those after it, then from the top."""
+    candidates = _candidates(delivery, terms)
+    if delivery.carrier not in candidates:
+        return candidates
+    place = candidates.index(delivery.carrier)
+    return candidates[place + 1 :] + candidates[:place]
 
 
-def _left(delivery: Delivery, rules: TermsByAccount) -> list[str]:
-    """List the order's or store's carriers that have an account and have not said no."""
+def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
+    """Return the order's or store's carriers that have an account and have not refused."""
     assert delivery.store is not None  # noqa: S101 - routed first
-    done = [each for each in delivery.attempts if each.ended_at is not None or each.surplus]
-    # A carrier whose order was never created has not said no.
-    asked = {each.carrier for each in done if each.number > delivery.retried_after_attempt and not each.never_created}
+    asked = [each for each in delivery.attempts if each.ended_at is not None or each.surplus]
+    # A carrier that never had the order has not refused it.
+    refused = {
+        each.carrier for each in asked if each.number > delivery.retried_after_attempt and not each.never_created
+    }
     wanted = dict.fromkeys(delivery.order.carriers or delivery.store.carriers)
-    return [name for name in wanted if name in rules and name not in asked]
+    return [name for name in wanted if name in terms and name not in refused]
 
 
-def _fitting(edit: ChangeBuilder, carriers: Iterable[str], refusals: dict[str, Refused]) -> str | None:
-    """Name the first carrier that could take the order when it is asked, and note why those before it could not."""
-    delivery, order, store = edit.delivery, edit.delivery.order, edit.delivery.store
+def _first_able(change: ChangeBuilder, carriers: Iterable[str]) -> str | None:
+    """Return the first carrier that can take the order at its dispatch; record those passed over."""
+    delivery, order, store = change.delivery, change.delivery.order, change.delivery.store
     assert store is not None  # noqa: S101 - routed first
-    at = max(edit.now, delivery.dispatch_at or edit.now)
+    at = max(change.now, delivery.dispatch_at or change.now)
     for name in carriers:
-        refused = edit.rules[name].refuses(order, store, at)
+        refused = change.terms[name].refuses(order, store, at)
         if refused is None:
             return name
-        refusals[name] = refused
+        change.passed_over.append(PassedOver(name, refused.reason, str(refused)))
     return None

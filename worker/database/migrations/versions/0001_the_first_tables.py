@@ -79,7 +79,7 @@ def upgrade() -> None:
         sa.Column("retried_after_attempt", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("cancel_request", sa.JSON(), nullable=True),
-        sa.Column("attention", sa.String(), nullable=True),
+        sa.Column("attention_reasons", sa.String(), nullable=True),
         sa.Column("previous_status", sa.String(), nullable=True),
         sa.Column("detail", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
@@ -98,10 +98,10 @@ def upgrade() -> None:
     op.create_index(
         "delivery_asking",
         "delivery",
-        ["attention"],
+        ["attention_reasons"],
         unique=False,
-        postgresql_where=sa.text("attention IS NOT NULL"),
-        sqlite_where=sa.text("attention IS NOT NULL"),
+        postgresql_where=sa.text("attention_reasons IS NOT NULL"),
+        sqlite_where=sa.text("attention_reasons IS NOT NULL"),
     )
     op.create_index("delivery_created", "delivery", ["created_at"], unique=False)
     op.create_index(

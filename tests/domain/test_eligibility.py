@@ -1,4 +1,4 @@
-"""Whether a carrier would take an order: what its codec refuses, where its couriers go, and when."""
+"""Whether a carrier can take an order: its codec's check, its postal codes and its hours."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
@@ -16,7 +16,7 @@ from worker.carriers.port import Carrier
 from worker.domain.eligibility import refusal
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
-"""Six in the evening in Odense."""
+"""18:00 in Odense."""
 CREDENTIALS = {
     "cervo": {"token": "t", "currency": "DKK"},
     "borzo": {"token": "t"},
@@ -43,7 +43,7 @@ def why(kind: str, order: Order, at: datetime = NOW, **settings: Any) -> str | N
 
 
 @pytest.mark.parametrize("kind", CREDENTIALS)
-def test_an_order_that_a_carrier_can_take_is_not_refused_even_before_its_first_login(kind: str) -> None:
+def test_an_order_that_a_carrier_can_take_is_not_refused_even_before_the_first_login(kind: str) -> None:
     assert why(kind, an_order()) is None
 
 
@@ -72,18 +72,18 @@ def test_an_order_that_a_carrier_can_take_is_not_refused_even_before_its_first_l
         ),
     ],
 )
-def test_what_a_carrier_cannot_be_asked_is_known_without_a_call(kind: str, changes: Any, reason: str) -> None:
+def test_an_order_that_a_carrier_cannot_take_is_refused_without_a_call(kind: str, changes: Any, reason: str) -> None:
     assert why(kind, an_order(**changes)) == reason
 
 
 @pytest.mark.quirk("D-71")
-def test_a_carrier_that_only_shows_paid_orders_is_passed_over_before_its_first_login() -> None:
+def test_a_carrier_that_shows_only_paid_orders_refuses_an_unpaid_one_before_the_first_login() -> None:
     assert why("deliverit", an_order(), mode="transfer") is None
     assert str(why("deliverit", an_order(payment=OWED), mode="transfer")).startswith("unserviceable: payment.prepaid")
 
 
 @pytest.mark.quirk("C-16")
-def test_an_account_of_another_currency_is_passed_over() -> None:
+def test_an_account_of_another_currency_refuses_the_order() -> None:
     assert why("cervo", an_order(), currency="SAR") == "config: payment.currency is DKK, the account's is SAR"
 
 
@@ -101,7 +101,7 @@ def test_an_account_of_another_currency_is_passed_over() -> None:
         ("sw1a", "SW1A 1AA", True),
     ],
 )
-def test_postal_codes_say_where_an_accounts_couriers_go(setting: str, code: str, *, reached: bool) -> None:
+def test_an_account_takes_only_orders_within_its_postal_codes(setting: str, code: str, *, reached: bool) -> None:
     order = an_order(dropoff=DROPOFF.model_copy(update={"postal_code": code}))
     refused = "unserviceable: dropoff.postal_code is outside the account's POSTAL_CODES"
     assert why("borzo", order, postal_codes=setting) == (None if reached else refused)
@@ -121,12 +121,12 @@ def test_postal_codes_say_where_an_accounts_couriers_go(setting: str, code: str,
         ("18:00-02:00", "2026-11-22T02:00:00+01:00", False),
     ],
 )
-def test_hours_are_those_of_the_pickup_by_the_stores_clock(hours: str, wanted: str | None, *, open_: bool) -> None:
+def test_hours_apply_to_the_pickup_in_the_stores_time_zone(hours: str, wanted: str | None, *, open_: bool) -> None:
     refused = "carrier_closed: the pickup is outside the account's HOURS"
     assert why("cervo", an_order(ready_at=wanted), hours=hours) == (None if open_ else refused)
 
 
-def test_an_order_for_later_is_judged_by_the_time_at_which_it_is_sent() -> None:
+def test_an_order_for_later_is_checked_for_the_time_at_which_it_is_sent() -> None:
     later = NOW + timedelta(hours=16)
     assert (why("cervo", an_order(), hours="09:00-12:00"), why("cervo", an_order(), later, hours="09:00-12:00")) == (
         "carrier_closed: the pickup is outside the account's HOURS",
@@ -135,7 +135,7 @@ def test_an_order_for_later_is_judged_by_the_time_at_which_it_is_sent() -> None:
 
 
 @pytest.mark.parametrize("hours", ["11-22", "11:00", "24:00-25:00", "11:00-22:60", "11:00 - 22:00"])
-def test_hours_that_are_none_are_refused_at_the_start(hours: str) -> None:
+def test_unreadable_hours_are_refused_at_the_start(hours: str) -> None:
     with pytest.raises(ValueError, match="hours"):
         codec("borzo", hours=hours)
 
@@ -150,7 +150,7 @@ class Broken:
         raise ZeroDivisionError
 
 
-def test_a_codec_that_breaks_over_an_order_refuses_nothing() -> None:
+def test_a_codec_with_a_bug_refuses_nothing() -> None:
     broken: Any = Broken(codec("borzo", hours="00:00-23:59").account)
     assert broken.account.is_open(time(12))
     assert refusal(broken, an_order(), STORE, NOW) is None

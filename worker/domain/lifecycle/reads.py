@@ -1,0 +1,147 @@
+"""Reads of a carrier's order: what waits for one, and what a missed one means. Absence proves nothing (I13)."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from schemas.events import EventType
+from schemas.status import AttemptState, AttentionReason, Cause
+from worker.domain import schedule
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.lifecycle.amendment import record_read_between
+from worker.domain.lifecycle.cancellation import check_cancel
+from worker.domain.lifecycle.change import ChangeBuilder
+from worker.domain.lifecycle.reopening import count_follow_up
+from worker.domain.lifecycle.routing import fail_over
+from worker.domain.planner import may_read
+from worker.errors import CarrierError, Throttled, Unavailable
+
+LOST_AFTER = 5
+"""Failed calls in a row after which `delivery.tracking_lost` is published."""
+
+
+def record_read(change: ChangeBuilder, before: Attempt, began: datetime, *, shown: bool) -> None:
+    """Record a read that was answered and advance what waits for one; `shown` when the read showed the order.
+
+    `before` is the attempt as it was before the read was applied.
+    """
+    attempt = change.delivery.attempt(before.id)
+    if before.ended_at is not None:
+        count_follow_up(change, before)
+    elif attempt is not None and attempt == change.delivery.active and attempt.pending_fingerprint is not None:
+        record_read_between(change, attempt, began)
+    elif attempt is not None and attempt.live:
+        check_cancel(change, attempt, began, shown=shown)
+
+
+def record_read_failure(
+    delivery: Delivery, attempt_id: int, error: CarrierError, terms: TermsByAccount, now: datetime
+) -> Change:
+    """Record a read that failed: the state stays, and the next read waits longer."""
+    change = ChangeBuilder(delivery, terms, now, Cause.POLL)
+    attempt = delivery.attempt(attempt_id)
+    if attempt is None or (not attempt.live and attempt != delivery.step_attempt):
+        return change.build()
+    attempt = change.update_attempt(replace(attempt, last_error=str(error)))
+    back_off(change, error, attempt)
+    _report_lost_tracking(change, delivery, attempt)
+    return change.build()
+
+
+def record_missing(
+    delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime, began: datetime | None = None
+) -> Change:
+    """Record a read that was answered and did not show the attempt; `began` is when the read began (I13)."""
+    change = ChangeBuilder(delivery, terms, now, Cause.POLL)
+    before = delivery.attempt(attempt_id)
+    if before is None:
+        return change.build()
+    # No list shows an order that waits to be booked by hand, so a cancel that may be lost is sent again (D-70).
+    record_read(change, before, began or now, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
+    if before == delivery.active:
+        change.reset_failures()
+        if before.ref is None:
+            # Only a callback proved the order (C-24): it can be neither read nor cancelled.
+            change.request_attention(AttentionReason.REFERENCE_MISSING, before)
+    return change.build()
+
+
+def schedule_read_now(
+    delivery: Delivery, terms: TermsByAccount, now: datetime, attempt_id: int | None = None
+) -> Change | None:
+    """Schedule the next read at once, because something may have changed at the carrier.
+
+    The read is about the active attempt unless another one is given. None when no read is allowed.
+    """
+    attempt = delivery.active if attempt_id is None else delivery.attempt(attempt_id)
+    if attempt is None or not may_read(delivery, attempt, terms, now):
+        return None
+    retry_at = None if attempt == delivery.active else delivery.retry_at
+    return Change(replace(delivery, step=Step.TRACK, step_attempt_id=attempt.id, next_run_at=now, retry_at=retry_at))
+
+
+def postpone(delivery: Delivery, error: CarrierError, terms: TermsByAccount, now: datetime) -> Change:
+    """Postpone a step that could not begin because its carrier is unavailable."""
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    if delivery.step is Step.AMEND and delivery.step_attempt is not None:
+        back_off_amendment(change, error, delivery.step_attempt)
+    else:
+        back_off(change, error, delivery.step_attempt)
+    if delivery.active is not None:
+        _report_lost_tracking(change, delivery, delivery.active)
+    return change.build()
+
+
+def _report_lost_tracking(change: ChangeBuilder, before: Delivery, attempt: Attempt) -> None:
+    if before.failures < LOST_AFTER <= change.delivery.failures:
+        change.add_event(EventType.TRACKING_LOST, attempt)
+
+
+def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None = None) -> None:
+    """Count a failure and postpone the next try, longer each time. An error of the whole account is not counted.
+
+    A surplus or ended attempt backs off on its own and never delays the active one. A delivery that no carrier has an
+    order for turns to another carrier after a while.
+    """
+    if attempt is not None and attempt != change.delivery.active and (attempt.surplus or attempt.ended_at is not None):
+        _back_off_alone(change, error, attempt)
+        return
+    delivery = change.delivery
+    shared = isinstance(error, Throttled) or (isinstance(error, Unavailable) and error.account)
+    failures = delivery.failures + (not shared)
+    pause = max(schedule.backoff(failures, delivery.id), _requested_wait(error))
+    first = not delivery.failures and delivery.retry_at is None
+    change.update(replace(delivery, failures=failures, retry_at=change.now + pause))
+    fail_over(change, first=first)
+
+
+def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Attempt) -> None:
+    """Postpone an amendment. The order is read meanwhile, so a carrier that takes no amendments is still tracked."""
+    wait = min(max(schedule.AMEND_RETRY, _requested_wait(error)), schedule.ACCOUNT_RETRY)
+    if isinstance(error, Unavailable) and error.account:
+        back_off(change, error, attempt)  # reads fail too, and everything goes on once the account is back
+        wait = schedule.AMEND_RETRY
+    change.update_attempt(
+        replace(
+            attempt,
+            pending_fingerprint=attempt.pending_fingerprint or change.delivery.fingerprint,
+            wait_until=change.now + wait,
+            last_error=str(error),
+        )
+    )
+
+
+def _back_off_alone(change: ChangeBuilder, error: CarrierError, attempt: Attempt) -> None:
+    wait = schedule.FOLLOW_UP_RETRY if attempt.ended_at is not None else schedule.SURPLUS_CANCEL_RETRY
+    attempt = change.update_attempt(replace(attempt, wait_until=change.now + max(wait, _requested_wait(error))))
+    overdue = change.now - attempt.changed_at >= schedule.SURPLUS_ESCALATION or attempt.carrier not in change.terms
+    if attempt.live and overdue:
+        change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
+
+
+def _requested_wait(error: CarrierError) -> timedelta:
+    """Return the shortest wait that the carrier, or an error of the whole account, requests."""
+    if not isinstance(error, Unavailable):
+        return timedelta()
+    account = schedule.ACCOUNT_RETRY if error.account else timedelta()
+    return max(account, timedelta(seconds=error.retry_after or 0))
