@@ -1,4 +1,4 @@
-# One image for every process of the Procfile; docker-compose.yml says which runs which.
+# One image for every process of the Procfile; docker-compose.yml sets the command of each.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
@@ -12,6 +12,6 @@ COPY --from=build /opt/order-sync /opt/order-sync
 ENV PATH=/opt/order-sync/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER order-sync
 WORKDIR /home/order-sync
-# A new volume takes its owner from here.
+# A new volume gets its owner from this folder.
 RUN mkdir -p -m 700 var/journal
 CMD ["order-sync", "--help"]

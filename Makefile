@@ -1,10 +1,10 @@
-# Everything a person or a CI does with this project. `make` alone lists it.
+# Everything that you or CI do with this project. `make` alone lists the targets.
 
 PYTHON ?= python3
 LOCK = requirements.lock
 BIN = .venv/bin
 READY = .venv/.ready
-# Ctrl-C is how these are meant to end: the shell lets the program clean up, and make reports no error.
+# These end with Ctrl-C: the shell waits until the program has cleaned up, and make reports no error.
 UNTIL_CTRL_C = trap : INT;
 OR_ENDED = || [ $$? -eq 130 ]
 
@@ -14,47 +14,47 @@ OR_ENDED = || [ $$? -eq 130 ]
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## the whole job on this machine with the sandbox carriers; KEEP=1 leaves it running
+demo: $(READY) ## run everything on this machine with simulated carriers; KEEP=1 leaves it running
 	@$(UNTIL_CTRL_C) $(BIN)/order-sync demo $(if $(KEEP),--keep) $(OR_ENDED)
 
-up: $(READY) ## everything on this machine for real use; Ctrl-C ends it
+up: $(READY) ## run everything on this machine for real use; Ctrl-C stops it
 	@$(UNTIL_CTRL_C) $(BIN)/order-sync up $(OR_ENDED)
 
-test: $(READY) ## the tests
+test: $(READY) ## run the tests
 	@$(BIN)/pytest -n auto -q
 
-check: $(READY) ## formatting, lint, types and tests: what CI runs
+check: $(READY) ## check formatting, lint, types and tests, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n auto -q
 
-chaos: $(READY) ## real processes while two things at a time go wrong; MINUTES=1, SEED= repeats one
+chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY) ## the benchmarks
+bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks
 
-format: $(READY) ## format the code and mend what lint can mend
+format: $(READY) ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(READY) ## write the generated pages: docs/settings.md, api-quirks.md, faults.md and docs/schemas
+docs: $(READY) ## write the generated pages: the settings, the API quirks, the faults and the schemas
 	@$(BIN)/python docs/write_settings.py
 	@$(BIN)/python docs/write_test_tables.py
 	@$(BIN)/order-sync schema docs/schemas
 
-lock: $(READY) ## renew the versions in requirements.lock (needs uv)
+lock: $(READY) ## update the versions in requirements.lock (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 	@uv pip compile --quiet --upgrade --universal --no-annotate --no-header --python-version 3.11 \
 		--extra local --group dev --output-file $(LOCK) pyproject.toml
 
-clean: ## remove what can be made again; var/ (the database) stays
+clean: ## remove everything that can be rebuilt; var/ (with the database) stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist var/demo
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment: uv where there is one, else venv and pip. The lock names every package, those of the extra `local` and
-# of the group `dev` too, so pip resolves nothing and any pip of the last years will do.
+# The environment: made by uv if it is installed, else by venv and pip. The lock lists every package, also those of the
+# extra `local` and the group `dev`, so pip has nothing to resolve and any recent pip works.
 $(READY): pyproject.toml $(LOCK)
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python '>=3.11' .venv && \
@@ -64,7 +64,7 @@ $(READY): pyproject.toml $(LOCK)
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 			{ echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }; \
 		$(PYTHON) -m venv .venv || \
-			{ echo "this Python has no venv: apt-get install python3-venv (or install uv)" >&2; exit 1; }; \
+			{ echo "This Python has no venv: apt-get install python3-venv (or install uv)" >&2; exit 1; }; \
 		echo "Installing the packages of $(LOCK) into .venv ..." && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(LOCK) && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; \

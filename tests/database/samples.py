@@ -75,7 +75,9 @@ def updates(store: Database) -> Updates:
     return Updates(store, SentTasks(Celery(set_as_current=False)))
 
 
-def ingest(store: Database, *, now: datetime = NOW, shops: Mapping[str, Store] = SHOPS, gate: str = "placed") -> Ingest:
+def ingest(
+    store: Database, *, now: datetime = NOW, shops: Mapping[str, Store] = SHOPS, gate: Gate = Gate.PLACED
+) -> Ingest:
     """Return the service that stores messages."""
     return Ingest(store, updates(store), RULES, shops, NO_DEFAULTS, gate, lambda: now)
 
@@ -85,7 +87,7 @@ def take_in(
     *messages: Message,
     now: datetime = NOW,
     shops: Mapping[str, Store] = SHOPS,
-    gate: str = "placed",
+    gate: Gate = Gate.PLACED,
 ) -> list[Delivery]:
     """Store messages as the reader does; return the deliveries that changed."""
     return [change.delivery for change in ingest(store, now=now, shops=shops, gate=gate).store(messages)]

@@ -33,7 +33,7 @@ T = TypeVar("T")
 Seen = tuple[Observation, ...]
 
 
-class _ChangedMeanwhile(Exception):  # noqa: N818 - not an error: the callback is parsed again
+class _ChangedMeanwhile(Exception):
     """The delivery is not as it was when its callback was parsed."""
 
 

@@ -133,9 +133,9 @@ class WriteBack:
 
     def _resume_platform(self) -> None:
         """Resume a paused platform: the key may read again."""
-        if ACCOUNT in self.database.read(accounts.paused):
-            if self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
-                self.queue.send([publish_task()])
+        paused = ACCOUNT in self.database.read(accounts.paused)
+        if paused and self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
+            self.queue.send([publish_task()])
 
     def _send(self, call: Call, until: datetime) -> Reply:
         """Send a call that ends within the lease, or not at all. Raises CarrierError."""
