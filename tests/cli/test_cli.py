@@ -129,7 +129,8 @@ def submit(house: Container, outcome: Any) -> None:
 
 def ask_for_a_person(house: Container, word: str) -> None:
     (found,) = house.database.find("2011")
-    house.database.update([found.id], lambda each: Change(replace(each, attention_reasons=(AttentionReason(word),))))
+    reasons = tuple(map(AttentionReason, word.split(", ")))
+    house.database.update([found.id], lambda each: Change(replace(each, attention_reasons=reasons)))
 
 
 def write(name: str, text: str) -> str:
