@@ -41,7 +41,7 @@ class Wire:
             else:
                 yield from self._real.send(account, {key: call}, **how)
 
-    def one(self, account: str, call: Call) -> Reply:
+    def send_one(self, account: str, call: Call, **_how: Any) -> Reply:
         outcome = next(self.send(account, {None: call}, max_body=1_000_000))[None]
         if isinstance(outcome, CarrierError):
             raise outcome

@@ -27,8 +27,8 @@ class Meanwhile:
         self._happens()
         yield from groups
 
-    def one(self, *what: Any, **how: Any) -> Any:
-        return self._real.one(*what, **how)
+    def send_one(self, *what: Any, **how: Any) -> Any:
+        return self._real.send_one(*what, **how)
 
     def close(self) -> None:
         self._real.close()

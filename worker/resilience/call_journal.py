@@ -80,10 +80,13 @@ class JournalFile:
             return None
         return Change(delivery.with_attempt(replace(attempt, journal_file=None)))
 
-    def expect(self, begun: Iterable[Delivery]) -> None:
-        """Record that the outcomes of those deliveries that name this file are still to be stored."""
-        active = ((each.id, each.active) for each in begun)
-        self._expected.update(key for key, attempt in active if attempt and attempt.journal_file == self.name)
+    def expect(self, delivery_ids: Iterable[str]) -> None:
+        """Record that the outcomes of these deliveries are still to be stored.
+
+        They are all deliveries whose change was attached, even when the transaction did not return them: it may have
+        been repeated after a commit whose confirmation was lost.
+        """
+        self._expected.update(delivery_ids)
 
     def mark_stored(self, delivery_ids: Iterable[str]) -> None:
         """Record that the outcomes of these deliveries are committed."""

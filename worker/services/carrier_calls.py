@@ -140,16 +140,21 @@ def _begun(
 ) -> list[Asked]:
     """Write the intents down, as far as they are due."""
     turns: dict[str, int | None] = {}
+    attached: set[str] = set()
 
     def begin(delivery: Delivery) -> Change | None:
         if not lifecycle.is_due(delivery, verb.step, carrier, now):
             return None
         turns[delivery.id] = delivery.step_attempt_id
         change = verb.begin(made, delivery)
-        return page.attach(change) if change else None
+        if change is None:
+            return None
+        if change.delivery.active is not None:
+            attached.add(delivery.id)
+        return page.attach(change)
 
     begun = made.database.update(ids, begin)
-    page.expect(begun)
+    page.expect(attached)
     return [Asked(each, attempt) for each in begun if (attempt := _subject(each, turns[each.id]))]
 
 
