@@ -122,7 +122,8 @@ def begun(delivery: Delivery, **more: Any) -> Change:
         submitted_at=NOW,
         changed_at=NOW,
     )
-    return Change(delivery.with_attempt(replace(attempt, **more)))
+    attempt = replace(attempt, **more)
+    return Change(delivery.with_attempt(attempt), attempt_id=attempt.id)
 
 
 def rows(store: Database, name: str) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ class Slow:
         self._street, self._real = street, street.container.gateway
         self.asked = 0
 
-    def one(self, *what: Any, **how: Any) -> Any:
+    def send_one(self, *what: Any, **how: Any) -> Any:
         self.asked += 1
         self._street.now += timedelta(seconds=61)
         return self._real.send_one(*what, **how)

@@ -67,10 +67,14 @@ class JournalFile:
             os.close(self._descriptor)
 
     def attach(self, change: Change) -> Change:
-        """Return the change with the name of this file on the attempt that it begins."""
+        """Return the change with the name of this file on the attempt that it begins, and expect its outcome.
+
+        The outcome is expected even when the transaction fails: its commit may have succeeded unnoticed.
+        """
         attempt = change.begun
         if attempt is None or not self.name:
             return change
+        self._expected.add(change.delivery.id)
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
@@ -79,11 +83,6 @@ class JournalFile:
         if attempt is None or attempt.journal_file != self.name:
             return None
         return Change(delivery.with_attempt(replace(attempt, journal_file=None)))
-
-    def expect(self, begun: Iterable[Delivery]) -> None:
-        """Record that the outcomes of those deliveries that name this file are still to be stored."""
-        active = ((each.id, each.active) for each in begun)
-        self._expected.update(key for key, attempt in active if attempt and attempt.journal_file == self.name)
 
     def mark_stored(self, delivery_ids: Iterable[str]) -> None:
         """Record that the outcomes of these deliveries are committed."""

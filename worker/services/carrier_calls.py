@@ -92,7 +92,6 @@ class CarrierCalls:
             return file.attach(change) if change else None
 
         changes = self.database.persist(deliveries.update, ids, decide)
-        file.expect(change.delivery for change in changes)
         begun = ((change.delivery, change.begun) for change in changes)
         return {attempt.id: PendingCall(delivery, attempt) for delivery, attempt in begun if attempt}
 
