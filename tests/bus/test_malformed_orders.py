@@ -27,15 +27,15 @@ MALFORMED = {
     "a list 10 000 deep": (b"[" * 10_000 + b"]" * 10_000, "message: nested too deeply"),
     "a field twice": (
         placed("1").replace('"id"', '"id": "first", "id"', 1).encode(),
-        "message: an object names one field twice",
+        "message: an object repeats a key",
     ),
     "not a number": (field("tip", "NaN"), "data.tip: not a finite number"),
     "infinite": (field("tip", "-Infinity"), "data.tip: not a finite number"),
     "1e400": (field("tip", "1e400"), "data.tip: not a finite number"),
-    "NUL": (field("notes", '"a\\u0000b"'), "data.notes: holds a NUL character or half a surrogate pair"),
+    "NUL": (field("notes", '"a\\u0000b"'), "data.notes: contains a NUL character or an unpaired surrogate"),
     "half a surrogate pair": (
         field("notes", '"\\ud800"'),
-        "data.notes: holds a NUL character or half a surrogate pair",
+        "data.notes: contains a NUL character or an unpaired surrogate",
     ),
     "a raw NUL": (field("notes", '"a\x00b"'), "message: not JSON"),
     "more than 5 MB": (field("notes", '"' + "x" * 5_000_001 + '"'), "message: more than 5000000 bytes"),

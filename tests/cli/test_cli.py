@@ -123,9 +123,7 @@ def submit(house: Container, outcome: Any) -> None:
 def ask_for_a_person(house: Container, word: str) -> None:
     (found,) = house.database.read(deliveries.find, "2011")
     reasons = tuple(map(AttentionReason, word.split(", ")))
-    house.database.persist(
-        deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons))
-    )
+    house.database.persist(deliveries.update, [found.id], lambda each: Change(replace(each, attention_reasons=reasons)))
 
 
 def write(name: str, text: str) -> str:

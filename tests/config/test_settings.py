@@ -485,7 +485,7 @@ def test_an_unreadable_directory_is_rejected() -> None:
 @pytest.mark.parametrize("code", [0, 1, 2, 4, 5, 7, 13, 14, 15, 16, 17, 18, 20, 21, 24, 26])
 def test_a_status_that_is_never_written_is_rejected(code: int) -> None:
     assert faults(ORDERING__WRITE=f"22,{code}") == [
-        f"ordering.write: {code} is never written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 are"
+        f"ordering.write: {code} cannot be written, only 3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25 can"
     ]
 
 

@@ -166,8 +166,8 @@ def test_a_status_is_written_only_over_one_that_is_less_far_along(delivery: Deli
 
 @pytest.mark.quirk("O-20")
 def test_22_is_not_written_over_pending_where_the_shop_must_accept_first() -> None:
-    assert written_over(BLANK, replace(ALL, gate="accepted")) == {4, 7}
-    assert written_over(at("created"), replace(ALL, gate="accepted")) == {0, 4, 7, 13, 22}
+    assert written_over(BLANK, replace(ALL, gate=Gate.ACCEPTED)) == {4, 7}
+    assert written_over(at("created"), replace(ALL, gate=Gate.ACCEPTED)) == {0, 4, 7, 13, 22}
 
 
 def test_a_status_that_was_written_is_not_written_again() -> None:
@@ -291,7 +291,7 @@ class Platform:
             self.known = replace(self.known, written=True)
 
 
-POLICIES = st.sampled_from([DEFAULT, ALL, WritePolicy(WRITABLE, weak_ends=False, gate="accepted")])
+POLICIES = st.sampled_from([DEFAULT, ALL, WritePolicy(WRITABLE, weak_ends=False, gate=Gate.ACCEPTED)])
 FATES = st.sampled_from(["accepted", "accepted", "ignored", "lost", "unanswered"])
 
 

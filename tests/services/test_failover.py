@@ -78,7 +78,7 @@ def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(st
     with capture_logs() as logs:
         assert fails_over(street) == timedelta(minutes=2)
     assert (street.told(), carriers(street)) == (["queued", "delivery.updated", "created"], ["borzo"])
-    assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.left"] == [
+    assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.failed_over"] == [
         ("deliverit", "borzo")
     ]
     street.container.database.write(accounts.resume, "deliverit", "operator", street.now)
@@ -96,7 +96,7 @@ def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answ
     with capture_logs() as logs:
         street.work()
         assert fails_over(street) <= timedelta(minutes=2, seconds=10)
-    assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.left"] == [
+    assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.failed_over"] == [
         ("deliverit", "borzo")
     ]
     street.until(lambda it: it.delivery().carrier == "deliverit")

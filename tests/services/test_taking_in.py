@@ -26,7 +26,7 @@ from tests.database.samples import (
 from worker.database import deliveries, inbox, shops
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
-from worker.domain.delivery import Step
+from worker.domain.delivery import Gate, Step
 from worker.domain.schedule import LEASE
 
 TABLES = (
@@ -257,7 +257,7 @@ def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store:
 @pytest.mark.quirk("O-20")
 def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> None:
     orders = message(order("1", status=0)), message(order("2", status=7))
-    made = take_in(store, *orders, gate="accepted")
+    made = take_in(store, *orders, gate=Gate.ACCEPTED)
     assert [(each.gate, each.detail, each.step) for each in made] == [
         ("accepted", "waiting_for_shop", Step.ROUTE),
         (None, None, Step.BOOK),
@@ -267,7 +267,7 @@ def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> 
 
 @pytest.mark.quirk("O-20")
 def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Database) -> None:
-    take_in(store, message(order(status=0)), gate="accepted")
+    take_in(store, message(order(status=0)), gate=Gate.ACCEPTED)
     (let_go,) = take_in(store, message(order(status=7), "two"))
     assert (let_go.gate, let_go.step, store.read(deliveries.load, [ID])) == (None, Step.BOOK, [let_go])
     assert events(store) == [QUEUED, (2, "delivery.updated")]

@@ -325,14 +325,14 @@ def test_after_a_gap_the_number_of_hurried_reads_is_logged(edge: Edge) -> None:
     edge.container.database.persist(deliveries.update, [delivery.id], lambda _: later)
     with capture_logs() as logged:
         asyncio.run(_serve_until(edge, lambda: bool(logged)))
-    assert logged == [{"event": "callback.gap", "deliveries": 1, "log_level": "warning"}]
+    assert logged == [{"event": "callback.gap_found", "deliveries": 1, "log_level": "warning"}]
 
 
 @pytest.mark.usefixtures("no_database")
 def test_without_the_database_it_is_logged_that_no_callback_can_be_stored(edge: Edge) -> None:
     with capture_logs() as logged:
         asyncio.run(_serve_until(edge, lambda: bool(logged)))
-    assert logged == [{"event": "callback.not_listening", "error": "OperationalError", "log_level": "warning"}]
+    assert logged == [{"event": "callback.heartbeat_failed", "error": "OperationalError", "log_level": "warning"}]
 
 
 # --- health and metrics ---
