@@ -22,6 +22,7 @@ from tests.chaos.clock import FastClock
 from tests.chaos.injection_points import Trap, Watch
 from tests.chaos.operator import Person
 from worker import container, log
+from worker.app import create_app
 from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
 from worker.config.settings import load
@@ -134,10 +135,9 @@ def person(seed: str) -> None:
 
 def _app() -> Any:
     _hasten()
-    container.override(container._furnished(FastHouse(load(), clock=CLOCK)))
-    from worker.app import app  # noqa: PLC0415 - reads the settings
-
-    return app
+    settings = load()
+    container.override(container._furnished(FastHouse(settings, clock=CLOCK)))
+    return create_app(settings)
 
 
 if __name__ == "__main__":
