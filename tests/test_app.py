@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from worker.app import create_app
-from worker.config.settings import load
+from worker.config.settings import NO_REDIS, load
 
 REDIS = "redis://127.0.0.1:1/0"
 RELIABLE = {
@@ -106,22 +106,27 @@ def test_a_signal_shows_where_each_thread_is_and_none_of_its_variables() -> None
 
 
 LAZY = """
-from celery import signals
+from celery import current_app, signals
 from celery.app.utils import find_app
 app = find_app("worker.app")
 assert not signals.setup_logging.receivers
-print(app.main)
+print(app.main, current_app.main)
 app.conf.enable_utc
 """
 
 
-def test_the_app_of_the_celery_command_reads_its_settings_only_when_it_is_used(tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(Path.cwd()), "ORDER_SYNC_TYPO": "x"}
+@pytest.mark.parametrize(
+    ("variables", "fault"), [({"ORDER_SYNC_TYPO": "x"}, "typo: there is no such setting"), ({}, NO_REDIS)]
+)
+def test_the_app_of_the_celery_command_reads_its_settings_only_when_it_is_used(
+    variables: dict[str, str], fault: str, tmp_path: Path
+) -> None:
+    environment = {"PYTHONPATH": str(Path.cwd()), **variables}
     done = subprocess.run(
         [sys.executable, "-c", LAZY], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
     )
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
-        "order-sync\n",
-        "order-sync: the settings cannot work:\ntypo: there is no such setting\n",
+        "order-sync default\n",
+        f"order-sync: the settings cannot work:\n{fault}\n",
     )

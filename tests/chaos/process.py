@@ -22,6 +22,7 @@ from tests.chaos.clock import FastClock
 from tests.chaos.injection_points import Injection, Instrumentation
 from tests.chaos.operator import Operator
 from worker import container, log
+from worker.app import create_app
 from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
 from worker.config.settings import load
@@ -141,12 +142,11 @@ def operator(seed: str) -> None:
 
 def _app() -> Any:
     _convert_real_seconds()
-    ours = FastContainer(load(), clock=CLOCK)
+    settings = load()
+    ours = FastContainer(settings, clock=CLOCK)
     ours.warm_up()
     container.override(ours)
-    from worker.app import app  # noqa: PLC0415 - reads the settings
-
-    return app
+    return create_app(settings)
 
 
 if __name__ == "__main__":
