@@ -76,11 +76,6 @@ class FastContainer(Container):
         real = super().database
         return INSTRUMENTATION.database(real) if INSTRUMENTATION else real
 
-    def warm_up(self) -> None:
-        """Construct what threads share; two threads at first use would construct it twice."""
-        _ = self.database, self.bus, self.gateway, self.journal, self.breaker, self.bulkhead, self.terms
-        _ = self.file_shops
-
 
 def _convert_real_seconds() -> None:
     """Shorten the durations that the product counts by another clock than the container's."""
