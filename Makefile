@@ -27,7 +27,7 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -n auto -q
 
 chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run
