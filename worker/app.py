@@ -66,19 +66,19 @@ class WakeUpTask(Task[Any, Any]):
 
 def create_app(settings: Settings) -> Celery:
     """Build the Celery app, and make it the current app of the process."""
-    made = _build(lambda: _configuration(settings))
-    made.set_current()
-    made.set_default()  # Celery's current app belongs to one thread, and tasks are sent from many
-    return made
+    celery_app = _build(lambda: _configuration(settings))
+    celery_app.set_current()
+    celery_app.set_default()  # Celery's current app belongs to one thread, and tasks are sent from many
+    return celery_app
 
 
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     """Build an app that calls `configuration` when Celery first needs a setting, and changes nothing before."""
-    made: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
-    made.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
-    made.on_configure.connect(_set_up)
-    made.add_defaults(configuration)
-    return made
+    celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
+    celery_app.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
+    celery_app.on_configure.connect(_set_up)
+    celery_app.add_defaults(configuration)
+    return celery_app
 
 
 def carrier_queues(account: str) -> tuple[str, str]:

@@ -67,7 +67,7 @@ class FastContainer(Container):
         if not INSTRUMENTATION:
             return super().gateway
         clock = INSTRUMENTATION.gateway_clock(self.clock)
-        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.take, clock))
+        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.acquire, clock))
         return gateway
 
     @cached_property

@@ -29,7 +29,7 @@ from worker.domain.lifecycle.reopening import duplicate_id
 from worker.errors import Refused, Uncertain
 from worker.http.call import CallClass, Operation
 from worker.local.demo.orders import MALFORMED, placed
-from worker.local.supervisor import hold
+from worker.local.supervisor import lock_file
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -616,7 +616,7 @@ def test_a_second_fleet_does_not_start_in_the_folder_of_the_first(command: str, 
     Path("var").mkdir()
     Path("var/redis.url").write_text("of the first")
     operator.set(REDIS_URL="")
-    with hold(Path(f"var/{command}.lock")):
+    with lock_file(Path(f"var/{command}.lock")):
         ended = operator(command)
     assert ended == Ended(1, "", f"order-sync: `order-sync {command}` runs in this folder already\n")
     assert Path("var/redis.url").read_text() == "of the first"
@@ -638,8 +638,8 @@ def test_the_accounts_are_listed_with_what_holds_them_back(
     with embedded_redis() as url:
         operator.set(REDIS_URL=url)
         mine = Container(load())
-        mine.breaker.report("cervo", CallClass.READ, good=0, bad=5)
-        mine.rate_limiter.take("cervo", "1/second", Operation.PROBE, 0)
+        mine.breaker.record("cervo", CallClass.READ, good=0, bad=5)
+        mine.rate_limiter.acquire("cervo", "1/second", Operation.PROBE, 0)
         listed, documents = operator("carriers"), operator("carriers", "--json").documents
     assert [line.split("  ")[:3] for line in listed.lines] == [
         ["borzo", "borzo", "paused by carrier since 2026-11-21T17:00:00Z: HTTP 401"],

@@ -124,7 +124,7 @@ def test_a_failure_says_what_went_wrong(serve: Serve, open_gateway: Open) -> Non
 def test_a_caller_may_set_a_shorter_deadline_than_the_account(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.hanging)
     with pytest.raises(Unavailable, match="no answer within the deadline"):
-        open_gateway(server.origin, deadline=LONG * 10).send_one("x", call(Operation.ASK), within=SHORT)
+        open_gateway(server.origin, deadline=LONG * 10).send_one("x", call(Operation.QUERY), within=SHORT)
 
 
 # --- what certainly did not ---

@@ -16,14 +16,14 @@ class Bench:
         self.breaker = CircuitBreaker(client, prefix, clock=lambda: self._now)
 
     def report(self, *, good: int = 0, bad: int = 0, kind: CallClass = CallClass.CREATE) -> None:
-        self.breaker.report("account", kind, good=good, bad=bad)
+        self.breaker.record("account", kind, good=good, bad=bad)
 
     def ask(self, kind: CallClass = CallClass.CREATE, account: str = "account") -> tuple[str, int]:
-        status = self.breaker.ask(account, kind, 50)
+        status = self.breaker.check(account, kind, 50)
         return status.state.value, round(status.wait)
 
     def probed(self, *, alive: bool) -> None:
-        self.breaker.probed("account", CallClass.CREATE, alive=alive)
+        self.breaker.record_probe("account", CallClass.CREATE, alive=alive)
 
     def throttle(self, asked: float | None = None, kind: CallClass = CallClass.CREATE) -> None:
         self.breaker.throttle("account", kind, asked)
@@ -194,8 +194,8 @@ def test_showing_the_statuses_starts_no_probe(bench: Bench) -> None:
 
 def test_without_a_clock_of_its_own_a_breaker_uses_the_server_s(client: redis.Redis, prefix: str) -> None:
     breaker = CircuitBreaker(client, prefix)
-    breaker.report("account", CallClass.READ, good=0, bad=5)
-    status = breaker.ask("account", CallClass.READ, 50)
+    breaker.record("account", CallClass.READ, good=0, bad=5)
+    status = breaker.check("account", CallClass.READ, 50)
     assert (status.state, 29 < status.wait <= 30) == (BreakerState.OPEN, True)
 
 
@@ -207,10 +207,10 @@ def test_a_breaker_expires_an_hour_after_its_last_use(bench: Bench, client: redi
 def test_without_redis_every_call_is_allowed() -> None:
     server = fakeredis.FakeServer()
     breaker = CircuitBreaker(fakeredis.FakeRedis(server=server))
-    breaker.report("account", CallClass.CREATE, good=0, bad=5)
+    breaker.record("account", CallClass.CREATE, good=0, bad=5)
     server.connected = False
-    assert breaker.ask("account", CallClass.CREATE, 50) == CLOSED
-    breaker.report("account", CallClass.CREATE, good=0, bad=5)
+    assert breaker.check("account", CallClass.CREATE, 50) == CLOSED
+    breaker.record("account", CallClass.CREATE, good=0, bad=5)
     breaker.throttle("account", CallClass.CREATE, None)
-    breaker.probed("account", CallClass.CREATE, alive=False)
-    assert (breaker.ask("account", CallClass.CREATE, 50), breaker.statuses("account")) == (CLOSED, None)
+    breaker.record_probe("account", CallClass.CREATE, alive=False)
+    assert (breaker.check("account", CallClass.CREATE, 50), breaker.statuses("account")) == (CLOSED, None)

@@ -190,7 +190,7 @@ def test_too_many_requests_are_left_off_for_a_bounded_time_and_count_as_no_try(
     wire.instead = lambda account, _call: Reply(429, b"", headers) if account == "cervo" else None
     place(street, "cervo", "1", "2")
     assert wire.heard() == {("cervo", "create"): 1}
-    word = street.container.breaker.ask("cervo", CallClass.CREATE, 50)
+    word = street.container.breaker.check("cervo", CallClass.CREATE, 50)
     assert (word.state, 59 < word.wait <= 3600) == (BreakerState.THROTTLED, True)
     place(street, "cervo", "3")
     place(street, "borzo", "4")
@@ -245,7 +245,7 @@ def test_a_breaker_closes_when_its_probe_is_answered_with_something_odd(street: 
 def test_a_long_silence_behind_an_open_breaker_is_told(street: Simulation, wire: Wire) -> None:
     place(street, "cervo", "1")
     wire.instead = broken("cervo")
-    street.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
+    street.container.breaker.record("cervo", CallClass.READ, good=0, bad=5)
     wire.heard()
     street.until(lambda it: "delivery.tracking_lost" in it.told("1"), step=30)
     assert set(wire.heard()) == {("cervo", "probe")}
@@ -256,7 +256,7 @@ def test_refusals_open_no_breaker(street: Simulation, wire: Wire) -> None:
     wire.instead = lambda _account, _call: Reply(500, b'{ "Customer is required" }')
     place(street, "cervo", *"1234567")
     assert set(statuses(street, *"1234567")) == {"rejected"}
-    assert street.container.breaker.ask("cervo", CallClass.CREATE, 50).state is BreakerState.CLOSED
+    assert street.container.breaker.check("cervo", CallClass.CREATE, 50).state is BreakerState.CLOSED
 
 
 @pytest.mark.fault("F-38")

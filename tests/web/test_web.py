@@ -408,7 +408,7 @@ def test_without_the_bus_the_other_metrics_are_shown(edge: Edge) -> None:
 def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
     breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     edge.rebuild(breaker=breaker)
-    breaker.report("cervo", CallClass.READ, good=0, bad=5)
+    breaker.record("cervo", CallClass.READ, good=0, bad=5)
     edge.container.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
     _, text = edge.ask("GET", "/metrics")
     shown = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from worker.container import Container
-    from worker.ordering_api.listing import Listed
+    from worker.ordering_api.listing import OpenOrder
 
 SECOND = 1.0
 """Between two rounds of fetching, as the platform's rate limit allows."""
@@ -41,7 +41,7 @@ def backfill(
         fail(f"the platform cannot be asked: {error}")
 
 
-def _missing(services: "Container", since: str) -> "list[Listed]":
+def _missing(services: "Container", since: str) -> "list[OpenOrder]":
     from_then = moment(since, services.clock()) if since else None
     missing = services.backfill.find(since=from_then)
     undated = sum(each.created_at is None for each in missing)
@@ -52,13 +52,13 @@ def _missing(services: "Container", since: str) -> "list[Listed]":
     return missing
 
 
-def _shown(missing: "list[Listed]") -> "Iterator[tuple[str, str]]":
+def _shown(missing: "list[OpenOrder]") -> "Iterator[tuple[str, str]]":
     for each in missing:
         yield each.order_id, f"missing, status {each.status}, placed {when(each.created_at) or '?'}"
 
 
 def _take_in(
-    services: "Container", missing: "list[Listed]", pause: "Callable[[float], None]"
+    services: "Container", missing: "list[OpenOrder]", pause: "Callable[[float], None]"
 ) -> "Iterator[tuple[str, str]]":
     """Store them, and fetch what is due; a running worker may have been quicker with some."""
     from worker.database import deliveries

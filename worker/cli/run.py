@@ -38,10 +38,10 @@ def _stop_on_term() -> None:
 
 
 def _alone(command: str) -> IO[str]:
-    from worker.local.supervisor import hold
+    from worker.local.supervisor import lock_file
 
     try:
-        return hold(Path(f"var/{command}.lock"))
+        return lock_file(Path(f"var/{command}.lock"))
     except BlockingIOError:
         fail(f"`order-sync {command}` runs in this folder already")
 

@@ -152,7 +152,7 @@ class CircuitBreaker:
         self._redis, self._prefix, self._clock, self._outage = client, prefix, clock, Outage()
         self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each)) for each in _SCRIPTS}
 
-    def ask(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
+    def check(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
         """Return whether a call may go.
 
         A caller that gets HALF_OPEN probes the account within `probe_seconds` and reports to `probed`.
@@ -160,11 +160,11 @@ class CircuitBreaker:
         found = self._run(_CHECK, account, kind, int(probe_seconds * 1000))
         return _status(found) if found else CLOSED
 
-    def report(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
+    def record(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
         """Record how many calls got a response, whatever it said, and how many failed."""
         self._run(_RECORD, account, kind, good, bad)
 
-    def probed(self, account: str, kind: CallClass, *, alive: bool) -> None:
+    def record_probe(self, account: str, kind: CallClass, *, alive: bool) -> None:
         """Record the result of a probe."""
         self._run(_PROBED, account, kind, int(alive))
 
