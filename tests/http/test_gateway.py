@@ -95,7 +95,7 @@ def test_a_call_that_left_without_a_reply_is_uncertain_only_if_it_changes_someth
     calls = {operation.value: call(operation) for operation in Operation}
     assert described(outcomes_of(open_gateway(server.origin, deadline=seconds), calls)) == {
         "amend": "Uncertain",
-        "ask": "Unavailable",
+        "query": "Unavailable",
         "cancel": "Uncertain",
         "confirm": "Uncertain",
         "create": "Uncertain",
