@@ -141,8 +141,10 @@ def test_an_order_that_breaks_its_codec_is_refused_there_and_leaves_its_neighbou
 def test_an_answer_that_cannot_be_stored_takes_no_other_along(simulation: Simulation) -> None:
     store: Any = simulation.container.database
 
-    def settling_order_1(_change: Any, ids: Any, _decide: Any) -> Exception | None:
-        loaded = store.read(deliveries.load, list(ids))
+    def settling_order_1(change: Any, *arguments: Any) -> Exception | None:
+        if change is not deliveries.update:
+            return None
+        loaded = store.read(deliveries.load, list(arguments[0]))
         concerned = [each for each in loaded if each.order.order_id == "1" and each.attempts]
         return ValueError("cannot be stored") if concerned else None
 

@@ -16,5 +16,5 @@ def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(sim
 @pytest.mark.quirk("C-50")
 def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(simulation: Simulation) -> None:
     simulation.place("courier_withdraws")
-    simulation.until(lambda it: any("why" in each.codec_state for each in it.delivery().attempts), step=1)
+    simulation.until(lambda it: any("cancel_reason" in each.codec_state for each in it.delivery().attempts), step=1)
     assert simulation.status() == "courier_withdrawn"
