@@ -61,14 +61,16 @@ def test_a_server_whose_clock_is_ahead_makes_no_group_early(client: redis.Redis,
 def test_a_group_that_is_more_than_an_hour_late_is_logged(
     tmp_path: Any, hours: float, late: list[tuple[str, str, int]]
 ) -> None:
-    street = Simulation(tmp_path)
+    simulation = Simulation(tmp_path)
     try:
-        street.redis.xadd("deliveries", {"event": "x"}, id=f"{int((street.now.timestamp() - hours * 3600) * 1000)}-0")
-        street.redis.xgroup_create("deliveries", "asleep", id="0")
+        simulation.redis.xadd(
+            "deliveries", {"event": "x"}, id=f"{int((simulation.now.timestamp() - hours * 3600) * 1000)}-0"
+        )
+        simulation.redis.xgroup_create("deliveries", "asleep", id="0")
         with structlog.testing.capture_logs() as lines:
-            street.app.tasks["maintenance.purge"]()
+            simulation.app.tasks["maintenance.purge"]()
         warnings = [line for line in lines if line["event"] == "group.late"]
         assert [(line["stream"], line["group"], line["seconds"]) for line in warnings] == late
-        assert street.redis.xlen("deliveries") == 1
+        assert simulation.redis.xlen("deliveries") == 1
     finally:
-        street.close()
+        simulation.close()

@@ -67,7 +67,7 @@ def test_the_page_on_adding_a_carrier_lists_the_toys_files_and_its_line_in_the_r
 def test_an_order_is_delivered_by_a_new_carrier(simulation: Simulation, toy: ToyServer) -> None:
     simulation.place(carriers=["toy"])
     simulation.until(lambda it: it.status() == "delivered")
-    assert simulation.told() == ["queued", "created", "courier_assigned", "picked_up", "delivered"]
+    assert simulation.published() == ["queued", "created", "courier_assigned", "picked_up", "delivered"]
     assert [(event["data"]["carrier"], event["data"]["carrier_ref"]) for event in simulation.events()[1:]] == [
         ("toy", next(iter(toy.orders)))
     ] * 4
@@ -78,7 +78,7 @@ def test_a_cancel_is_sent_to_a_new_carrier_and_confirmed_by_a_read(simulation: S
     simulation.until(lambda it: it.status() == "created")
     simulation.cancel()
     simulation.until(lambda it: it.delivery().final)
-    assert (simulation.told()[-1], list(toy.orders.values())) == ("cancelled", [["called_off"]])
+    assert (simulation.published()[-1], list(toy.orders.values())) == ("cancelled", [["called_off"]])
 
 
 # --- the quote before a create ---

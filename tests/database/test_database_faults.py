@@ -151,24 +151,24 @@ def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a
 def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and_then(
     tmp_path: Path, postgres_url: str
 ) -> None:
-    street = Simulation(tmp_path, DATABASE_URL=postgres_url)
-    with closing(street):
+    simulation = Simulation(tmp_path, DATABASE_URL=postgres_url)
+    with closing(simulation):
         for order_id, shop in {"1": "34", "2": "21", "3": "17"}.items():
-            street.place(order_id=order_id, store_id=shop)
-        street.container.database = Database(postgres_url, retry_pauses=(0,))
+            simulation.place(order_id=order_id, store_id=shop)
+        simulation.container.database = Database(postgres_url, retry_pauses=(0,))
         for moment, often in {"before_cursor_execute": 0.02, "commit": 0.1}.items():
             chance = random.Random(moment)
-            kills(street.container.database, moment, [chance.random() < often for _ in range(2000)])
+            kills(simulation.container.database, moment, [chance.random() < often for _ in range(2000)])
         statuses = {"queued"}
         for _ in range(300):
             with suppress(DBAPIError):  # a task that fails is handed out again
-                street.pass_time(30)
-                street.container.crash_recovery.recover()
-                statuses = {each.status.value for each in street.container.database.read(deliveries.recent, 10)}
+                simulation.pass_time(30)
+                simulation.container.crash_recovery.recover()
+                statuses = {each.status.value for each in simulation.container.database.read(deliveries.recent, 10)}
             if statuses == {"delivered"}:
                 break
         assert statuses == {"delivered"}
-        assert sorted(carrier for carrier, _ in street.ledger()) == ["borzo", "cervo", "deliverit"]
+        assert sorted(carrier for carrier, _ in simulation.ledger()) == ["borzo", "cervo", "deliverit"]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""The street that every test of the tasks walks on."""
+"""The simulation that the tests of the services share."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ from tests.services.simulation import Simulation
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Simulation]:
-    made = Simulation(tmp_path)
-    yield made
-    made.close()
+def simulation(tmp_path: Path) -> Iterator[Simulation]:
+    with closing(Simulation(tmp_path)) as running:
+        yield running

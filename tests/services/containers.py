@@ -1,4 +1,4 @@
-"""A container whose parts a test may replace at any time."""
+"""A container whose parts a test can replace at any time."""
 
 from functools import cached_property
 from typing import Any
@@ -16,23 +16,25 @@ SERVICES = frozenset(
 
 
 class ReplaceableContainer(Container):
-    """A container that constructs its services anew when one of their parts is replaced."""
+    """A container that constructs its services again after a part of it was replaced."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.forget_services()
         super().__setattr__(name, value)
 
     def forget_services(self) -> None:
-        """Construct services again at their next use, with nothing that they remembered."""
+        """Construct the services again at their next use, without what they remembered."""
         for name in SERVICES:
             self.__dict__.pop(name, None)
 
     def replace_codec(self, account: str, codec: Any) -> None:
-        """Make this the codec of an account once it is logged in."""
-        known = self.accounts
+        """Return this codec for an account once it is logged in."""
+        current = self.accounts
 
-        class Replaced(CarrierAccounts):
+        class WithReplacedCodec(CarrierAccounts):
             def logged_in(self, name: str) -> Carrier:
                 return codec if name == account else super().logged_in(name)
 
-        self.accounts = Replaced(known.codecs, known.bind, known.database, known.gateway, known.clock)
+        self.accounts = WithReplacedCodec(
+            current.codecs, current.bind, current.database, current.gateway, current.clock
+        )

@@ -1,7 +1,7 @@
-"""A street: the whole house on a clock that stands still until a test moves it, with the sandbox next door.
+"""A simulation: the whole product beside the sandbox, on a clock that only a test moves.
 
-Real codecs, real tasks, real Celery messages on kombu's memory transport, SQLite, fakeredis for the bus, and the
-sandbox as an ASGI app behind the real gateway. Nothing sleeps: a minute passes when a test says so.
+Codecs, tasks and gateway are the real ones. Celery's messages go over kombu's memory transport, the database is SQLite,
+the bus is fakeredis and the sandbox is an ASGI app. Nothing sleeps: a minute passes when a test says so.
 """
 
 import asyncio
@@ -60,12 +60,13 @@ ENVIRONMENT = {
 
 
 class Simulation:
-    """What a test holds in its hands."""
+    """One container, one sandbox and one clock, with what a test does to them and reads from them."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.now = START
-        self.behind = timedelta(0)  # how far the carriers' clocks are behind ours
-        database = folder / "street.db"
+        self.carrier_clock_lag = timedelta(0)
+        """How far the carriers' clocks are behind ours."""
+        database = folder / "simulation.db"
         if not database.exists():
             database.write_bytes(_new_database())
         wanted = {**ENVIRONMENT, "DATABASE_URL": f"sqlite:///{database}", **environment}
@@ -78,7 +79,7 @@ class Simulation:
         self.container.rate_limiter = RateLimiter(self.redis)
         self.container.quote_cache = QuoteCache(self.redis)
         config = SandboxConfig(
-            step=60, clock=lambda: self.now - self.behind, borzo_callback_url=f"{PUBLIC}/callbacks/borzo"
+            step=60, clock=lambda: self.now - self.carrier_clock_lag, borzo_callback_url=f"{PUBLIC}/callbacks/borzo"
         )
         web = create_web_app(self.container)
         self.sandbox = Sandbox(config, httpx.ASGITransport(web))
@@ -92,7 +93,7 @@ class Simulation:
         self.app: Celery = create_app(settings)
         self.app.loader.import_default_modules()
         self._loop = asyncio.Runner()
-        self.lose_hints = False
+        self.lose_wake_ups = False
 
     def close(self) -> None:
         self.container.gateway.close()
@@ -100,17 +101,17 @@ class Simulation:
         self._loop.close()
 
     def put(self, document: str | bytes) -> None:
-        """Put a message on the bus and let the reader take it."""
+        """Put a message on the bus and read it."""
         self.container.bus.add_order(document)
         self.read()
 
     def placed(self) -> dict[str, Any]:
-        """Read back the first message that was put on the bus."""
+        """Return the first message that was put on the bus."""
         (_, fields), *_ = self.redis.xrange("orders")
         return dict(json.loads(fields[b"event"]))
 
     def read(self) -> None:
-        """Let the reader take what waits; its first steps make the group and look for what it left behind."""
+        """Read the messages that wait; a reader's first steps create its group and look for unfinished entries."""
         reader = self.reader()
         for _ in range(3):
             reader.step(block_ms=1)
@@ -120,21 +121,21 @@ class Simulation:
         return OrdersReader(self.container.bus, self.container.ingest, "tests")
 
     def place(self, script: str = "happy", store_id: str = "34", order_id: str = "2011", **more: Any) -> None:
-        """Place an order whose life follows a script of the sandbox."""
+        """Place an order that follows a script of the sandbox."""
         document = json.loads(placed(_sample(order_id, store_id, script)))
         document["data"].update(more)
         self.put(json.dumps(document))
 
     def cancel(self, store_id: str = "34", order_id: str = "2011") -> None:
-        """Put the customer's cancellation on the bus."""
+        """Put the customer's cancellation on the bus and read it."""
         self.put(cancelled(_sample(order_id, store_id, "happy")))
 
     def put_message(self, kind: str, data: dict[str, Any]) -> None:
-        """Put any message on the bus."""
+        """Put a message of any type on the bus and read it."""
         self.put(message(kind, f"message-{data['order_id']}", data))
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the sandbox something, as its operator."""
+        """Call the sandbox as its operator and return its reply."""
         return self._loop.run(self._ask(method, path, body))
 
     async def _ask(self, method: str, path: str, body: Any) -> Any:
@@ -144,11 +145,11 @@ class Simulation:
         return reply.json()
 
     def decide(self, decide: Callable[[Delivery], Any], order_id: str = "2011") -> None:
-        """Change a delivery as an operator or a dying process would."""
+        """Apply a decision to a delivery, as an operator or a process that crashes would."""
         self.container.database.persist(deliveries.update, [self.delivery(order_id).id], decide)
 
     def work(self) -> None:
-        """Run every task that waits, and those that follow from them."""
+        """Run every task that waits, and the tasks that they send."""
         with self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             while found := [got for name in self.app.amqp.queues if (got := channel.basic_get(name, no_ack=True))]:
@@ -156,28 +157,28 @@ class Simulation:
                     self._run(got)
 
     def _run(self, got: Any) -> None:
-        if not self.lose_hints:
+        if not self.lose_wake_ups:
             arguments, _, _ = json.loads(got.body)
             self.app.tasks[got.headers["task"]](*arguments)
 
     def pass_time(self, seconds: float = 1.0) -> None:
-        """Let time pass: callbacks go out, what is due is swept and worked off."""
+        """Advance the clock, send the callbacks that are due, and run the tasks that are due."""
         self.now += timedelta(seconds=seconds)
         self.call_back()
         self.app.tasks["timers.sweep"]()
         self.work()
 
     def call_back(self) -> None:
-        """Let the carriers send the callbacks that are due."""
+        """Send the carriers' callbacks that are due."""
         self._loop.run(self.sandbox.scheduler.run_due())
 
     def until(self, done: Callable[["Simulation"], bool], *, step: float = 10.0, limit: int = 600) -> None:
-        """Let time pass until something is so."""
+        """Let time pass in steps of that many seconds until a condition holds."""
         for _ in range(limit):
             if done(self):
                 return
             self.pass_time(step)
-        pytest.fail(f"it never came: {self.told()}")
+        pytest.fail(f"the condition never held: {self.published()}")
 
     def delivery(self, order_id: str = "2011") -> Delivery:
         return self.container.database.read(deliveries.find, order_id)[0]
@@ -186,34 +187,34 @@ class Simulation:
         return self.delivery(order_id).status.value
 
     def events(self, order_id: str = "2011") -> list[dict[str, Any]]:
-        """Read what the bus was told of one order."""
-        found = [json.loads(document) for _, document in self._published()]
+        """Return the events that were published about one order."""
+        found = [json.loads(document) for _, document in self._bus_entries()]
         return [event for event in found if event["subject"] == order_id]
 
-    def _published(self) -> Iterator[tuple[str, bytes]]:
+    def _bus_entries(self) -> Iterator[tuple[str, bytes]]:
         for identity, document in self.container.bus.follow("0-0", block_ms=1):
             if not document:
                 return
             yield identity, document
 
-    def told(self, order_id: str = "2011") -> list[str]:
-        """Put what the bus was told in words: the status of each change, otherwise the kind of event."""
-        return [_word(event) for event in self.events(order_id)]
+    def published(self, order_id: str = "2011") -> list[str]:
+        """Return the published events as words: the status of each change, the type of any other event."""
+        return [_summary(event) for event in self.events(order_id)]
 
     def ledger(self, action: str = "create") -> list[tuple[str, str]]:
-        """Read what the sandbox really did: carrier and carrier's id."""
+        """Return what the sandbox really did: pairs of a carrier and its order's id."""
         entries = self.sandbox.world.ledger.entries
         return [(entry.carrier, entry.carrier_id) for entry in entries if entry.action == action]
 
 
 @cache
 def _new_database() -> bytes:
-    """Make tables once for all streets: to make them anew would take longer than many a test."""
+    """Return an empty database with its tables, created once because that takes longer than many a test."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "new.db")
-        store = Database(f"sqlite:///{path}")
-        store.upgrade()
-        store.close()
+        database = Database(f"sqlite:///{path}")
+        database.upgrade()
+        database.close()
         return path.read_bytes()
 
 
@@ -221,7 +222,7 @@ def _sample(order_id: str, store_id: str, script: str) -> Sample:
     return Sample(order_id, store_id, script, ends=None, carrier="", description="")  # type: ignore[arg-type]
 
 
-def _word(event: dict[str, Any]) -> str:
+def _summary(event: dict[str, Any]) -> str:
     data = event["data"]
     if event["type"] != "delivery.status_changed":
         return str(event["type"])

@@ -14,32 +14,34 @@ NOTES = "sandbox:happy third floor"
 
 
 @pytest.fixture
-def dispatched(street: Simulation) -> Simulation:
-    """Give a street on which Borzo has an order."""
-    street.place("happy", store_id="21")
-    street.until(lambda it: it.status() == "created")
-    return street
+def dispatched(simulation: Simulation) -> Simulation:
+    """Give a simulation on which Borzo has an order."""
+    simulation.place("happy", store_id="21")
+    simulation.until(lambda it: it.status() == "created")
+    return simulation
 
 
-def send_again(street: Simulation, notes: str = NOTES) -> None:
+def send_again(simulation: Simulation, notes: str = NOTES) -> None:
     """Let the platform send the order again, with other notes and a higher revision."""
-    revision = street.delivery().order.revision + 1
-    street.put_message("order.updated", {**street.placed()["data"], "revision": revision, "notes": notes})
+    revision = simulation.delivery().order.revision + 1
+    simulation.put_message("order.updated", {**simulation.placed()["data"], "revision": revision, "notes": notes})
 
 
-def note(street: Simulation) -> str:
+def note(simulation: Simulation) -> str:
     """Read what stands at the carrier for its courier to read at the customer's door."""
     order: Any
-    (order,) = street.sandbox.apis["borzo"].orders.values()
+    (order,) = simulation.sandbox.apis["borzo"].orders.values()
     return str(order.points[-1]["note"])
 
 
-def break_edits(street: Simulation, kind: str, times: int | None = 1, **how: str) -> None:
-    street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "edit", "times": times, **how})
+def break_edits(simulation: Simulation, kind: str, times: int | None = 1, **how: str) -> None:
+    simulation.ask(
+        "POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "edit", "times": times, **how}
+    )
 
 
-def edits(street: Simulation) -> int:
-    return len(street.ledger("edit"))
+def edits(simulation: Simulation) -> int:
+    return len(simulation.ledger("edit"))
 
 
 @pytest.mark.quirk("B-95")
@@ -47,16 +49,20 @@ def test_a_change_of_the_order_is_carried_to_the_carrier_and_nobody_is_asked(dis
     send_again(dispatched)
     dispatched.work()
     assert "third floor" in note(dispatched)
-    assert (edits(dispatched), dispatched.told()[-1], dispatched.delivery().attention) == (1, "delivery.updated", None)
+    assert (edits(dispatched), dispatched.published()[-1], dispatched.delivery().attention) == (
+        1,
+        "delivery.updated",
+        None,
+    )
     dispatched.until(lambda it: it.status() == "delivered", step=30)
     assert edits(dispatched) == 1
 
 
 def test_a_change_whose_hint_was_lost_is_carried_by_the_sweep(dispatched: Simulation) -> None:
-    dispatched.lose_hints = True
+    dispatched.lose_wake_ups = True
     send_again(dispatched)
     dispatched.work()
-    dispatched.lose_hints = False
+    dispatched.lose_wake_ups = False
     dispatched.until(lambda it: edits(it) == 1, step=1, limit=60)
     assert "third floor" in note(dispatched)
 
@@ -107,12 +113,12 @@ def test_a_change_that_the_carrier_refuses_is_left_to_a_person_and_the_courier_c
     assert edits(dispatched) == 0
 
 
-def test_a_carrier_that_takes_no_changes_leaves_them_to_a_person(street: Simulation) -> None:
-    street.place("happy", store_id="34")
-    street.until(lambda it: it.status() == "created")
-    send_again(street)
-    street.work()
-    assert street.delivery().attention == "order_changed_after_dispatch"
+def test_a_carrier_that_takes_no_changes_leaves_them_to_a_person(simulation: Simulation) -> None:
+    simulation.place("happy", store_id="34")
+    simulation.until(lambda it: it.status() == "created")
+    send_again(simulation)
+    simulation.work()
+    assert simulation.delivery().attention == "order_changed_after_dispatch"
 
 
 def test_an_account_that_shuts_us_out_of_the_read_before_a_change_is_paused(dispatched: Simulation) -> None:
@@ -127,15 +133,15 @@ def test_an_account_that_shuts_us_out_of_the_read_before_a_change_is_paused(disp
 
 
 class Slow:
-    """A gateway whose single questions take longer, by the street's clock, than there is time for."""
+    """A gateway whose single questions take longer, by the simulation's clock, than there is time for."""
 
-    def __init__(self, street: Simulation) -> None:
-        self._street, self._real = street, street.container.gateway
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation, self._real = simulation, simulation.container.gateway
         self.asked = 0
 
     def send_one(self, *what: Any, **how: Any) -> Any:
         self.asked += 1
-        self._street.now += timedelta(seconds=61)
+        self._simulation.now += timedelta(seconds=61)
         return self._real.send_one(*what, **how)
 
     def send(self, *what: Any, **how: Any) -> Any:

@@ -20,9 +20,9 @@ HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 HAPPY = ["courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]
 
 
-def letter(street: Simulation, status: str, at: datetime, **changes: Any) -> Callback:
-    """Write Borzo's callback about the street's order, as it is once its signature has been checked."""
-    attempt = street.delivery().attempts[0]
+def letter(simulation: Simulation, status: str, at: datetime, **changes: Any) -> Callback:
+    """Write Borzo's callback about the simulation's order, as it is once its signature has been checked."""
+    attempt = simulation.delivery().attempts[0]
     parcel = {
         "delivery_id": 11712,
         "order_id": int(attempt.ref or 0),
@@ -35,13 +35,13 @@ def letter(street: Simulation, status: str, at: datetime, **changes: Any) -> Cal
     return Callback("POST", body.encode())
 
 
-def receive(street: Simulation, callback: Callback) -> str | None:
+def receive(simulation: Simulation, callback: Callback) -> str | None:
     """Store a callback and read it, as the edge and the worker do; tell what became of it."""
-    kept = street.container.database.write(callbacks.save, "borzo", callback, street.now)
+    kept = simulation.container.database.write(callbacks.save, "borzo", callback, simulation.now)
     if kept is None:
         return "known"
-    street.app.tasks["callbacks.apply"](kept)
-    found = street.container.database.read(callbacks.load, kept)
+    simulation.app.tasks["callbacks.apply"](kept)
+    found = simulation.container.database.read(callbacks.load, kept)
     assert found is not None
     return found.result
 
@@ -56,12 +56,12 @@ def _known_as(delivery: Delivery, ref: str) -> Change:
 
 
 @pytest.fixture
-def followed(street: Simulation) -> Simulation:
-    """A street whose one order stands at Borzo and is followed."""
-    street.place(store_id="21")
-    street.work()
-    assert street.told() == ["queued", "created"]
-    return street
+def followed(simulation: Simulation) -> Simulation:
+    """A simulation whose one order stands at Borzo and is followed."""
+    simulation.place(store_id="21")
+    simulation.work()
+    assert simulation.published() == ["queued", "created"]
+    return simulation
 
 
 # --- in no order ---
@@ -70,11 +70,11 @@ def followed(street: Simulation) -> Simulation:
 @pytest.mark.fault("F-41")
 @pytest.mark.quirk("X-01")
 @pytest.mark.parametrize("behind", [timedelta(hours=2), -timedelta(hours=2)])
-def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(street: Simulation, behind: timedelta) -> None:
-    street.behind = behind
-    street.place(store_id="21")
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert street.told() == ["queued", "created", *HAPPY, "dropoff_arrived", "delivered"]
+def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(simulation: Simulation, behind: timedelta) -> None:
+    simulation.carrier_clock_lag = behind
+    simulation.place(store_id="21")
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert simulation.published() == ["queued", "created", *HAPPY, "dropoff_arrived", "delivered"]
 
 
 @pytest.mark.fault("F-41")
@@ -87,7 +87,7 @@ def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) 
     ]
     results = [receive(followed, each) for each in letters]
     followed.work()
-    assert (results, followed.told()) == (["applied"] * 4, ["queued", "created", "delivered"])
+    assert (results, followed.published()) == (["applied"] * 4, ["queued", "created", "delivered"])
 
 
 @pytest.mark.fault("F-43")
@@ -116,14 +116,14 @@ def test_what_was_old_when_it_came_only_prompts_a_read(followed: Simulation) -> 
 class CallingBack:
     """A gateway whose carriers send their callbacks before their answers are read."""
 
-    def __init__(self, street: Simulation) -> None:
-        self._street, self._real = street, street.container.gateway
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation, self._real = simulation, simulation.container.gateway
 
     def send(self, *what: Any, **how: Any) -> Iterator[Any]:
         groups = list(self._real.send(*what, **how))
-        self._street.call_back()
-        for waiting in self._street.container.database.write(callbacks.claim, self._street.now + HOUR, 10):
-            self._street.app.tasks["callbacks.apply"](waiting)
+        self._simulation.call_back()
+        for waiting in self._simulation.container.database.write(callbacks.claim, self._simulation.now + HOUR, 10):
+            self._simulation.app.tasks["callbacks.apply"](waiting)
         yield from groups
 
     def close(self) -> None:
@@ -132,12 +132,12 @@ class CallingBack:
 
 @pytest.mark.fault("F-44")
 @pytest.mark.quirk("B-86")
-def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(street: Simulation) -> None:
-    street.container.gateway = CallingBack(street)  # type: ignore[assignment]
-    street.place(store_id="21")
-    street.work()
-    (attempt,) = street.delivery().attempts
-    assert (street.told(), street.ledger()) == (["queued", "created"], [("borzo", attempt.ref)])
+def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(simulation: Simulation) -> None:
+    simulation.container.gateway = CallingBack(simulation)  # type: ignore[assignment]
+    simulation.place(store_id="21")
+    simulation.work()
+    (attempt,) = simulation.delivery().attempts
+    assert (simulation.published(), simulation.ledger()) == (["queued", "created"], [("borzo", attempt.ref)])
 
 
 @pytest.mark.fault("F-44")
@@ -163,7 +163,7 @@ def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed:
         followed.app.tasks["callbacks.apply"](kept)
         found = followed.container.database.read(callbacks.load, kept)
         results.append(found.result if found else "gone")
-    assert (results, followed.told()) == ([None, None, "orphaned"], ["queued", "created"])
+    assert (results, followed.published()) == ([None, None, "orphaned"], ["queued", "created"])
 
 
 @pytest.mark.fault("F-42")
@@ -171,7 +171,7 @@ def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation
     ours = letter(followed, "finished", followed.now + SECOND)
     kept = followed.container.database.write(callbacks.save, "cervo", ours, followed.now)
     followed.app.tasks["callbacks.apply"](kept)
-    assert followed.told() == ["queued", "created"]
+    assert followed.published() == ["queued", "created"]
 
 
 @pytest.mark.quirk("B-60")
@@ -196,10 +196,10 @@ def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
 # --- not at all ---
 
 
-def _looks(street: Simulation) -> timedelta:
-    at = street.delivery().next_run_at
+def _looks(simulation: Simulation) -> timedelta:
+    at = simulation.delivery().next_run_at
     assert at is not None
-    return at - street.now
+    return at - simulation.now
 
 
 def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None:
@@ -225,13 +225,13 @@ def test_after_a_gap_what_is_due_anyway_is_not_put_off(followed: Simulation) -> 
     assert (followed.container.callback_gaps.heartbeat(), _looks(followed)) == (0, timedelta(0))
 
 
-def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(street: Simulation) -> None:
-    street.place(store_id="17")
-    street.work()
-    street.container.callback_gaps.heartbeat()
-    street.now += GAP + SECOND
-    street.decide(lambda it: _due(it, street.now + HOUR))
-    assert (street.container.callback_gaps.heartbeat(), _looks(street)) == (0, HOUR)
+def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(simulation: Simulation) -> None:
+    simulation.place(store_id="17")
+    simulation.work()
+    simulation.container.callback_gaps.heartbeat()
+    simulation.now += GAP + SECOND
+    simulation.decide(lambda it: _due(it, simulation.now + HOUR))
+    assert (simulation.container.callback_gaps.heartbeat(), _looks(simulation)) == (0, HOUR)
 
 
 def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(followed: Simulation) -> None:
@@ -243,8 +243,8 @@ def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(foll
 
 
 @pytest.mark.fault("F-45")
-def test_callbacks_wait_in_a_queue_without_money_in_it(street: Simulation) -> None:
-    route: Callable[..., dict[str, str]] = street.app.conf.task_routes[0]
+def test_callbacks_wait_in_a_queue_without_money_in_it(simulation: Simulation) -> None:
+    route: Callable[..., dict[str, str]] = simulation.app.conf.task_routes[0]
     money = {
         route(f"deliveries.{verb}", ["borzo", []], {}, {})["queue"]
         for verb in ("book", "confirm", "cancel", "reconcile")
@@ -264,4 +264,4 @@ def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(f
     account = followed.container.settings.accounts["borzo"]
     followed.container.replace_codec("borzo", _Broken(account, {}))
     assert receive(followed, letter(followed, "courier_assigned", followed.now)) == "unreadable"
-    assert followed.told() == ["queued", "created"]
+    assert followed.published() == ["queued", "created"]

@@ -7,17 +7,17 @@ import pytest
 from tests.services.simulation import Simulation
 
 
-def wish_to_cancel(street: Simulation, **more: Any) -> None:
+def wish_to_cancel(simulation: Simulation, **more: Any) -> None:
     data = {"order_id": "2011", "reason": "changed my mind", "cancelled_by": "customer", **more}
-    street.put_message("order.cancelled", data)
-    street.work()
+    simulation.put_message("order.cancelled", data)
+    simulation.work()
 
 
 @pytest.mark.quirk("D-63")
-def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Simulation) -> None:
-    street.place("weak_done", store_id="17")
-    street.until(lambda it: it.delivery().final, step=30)
-    data = street.events()[-1]["data"]
+def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(simulation: Simulation) -> None:
+    simulation.place("weak_done", store_id="17")
+    simulation.until(lambda it: it.delivery().final, step=30)
+    data = simulation.events()[-1]["data"]
     assert (data["status"], data["evidence"], data["raw"]["code"]) == ("delivered", "weak", "done")
 
 
@@ -33,20 +33,20 @@ def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(street: Simulati
     ids=["free", "charged-and-not-allowed", "charged-and-allowed", "impossible"],
 )
 def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
-    street: Simulation, ready_at: str, ends: str, *, allow_paid: bool
+    simulation: Simulation, ready_at: str, ends: str, *, allow_paid: bool
 ) -> None:
-    street.place(store_id="17", ready_at=ready_at)
-    street.work()
-    wish_to_cancel(street, allow_paid=allow_paid)
-    street.until(lambda it: it.delivery().final, step=30)
-    refused = [event["data"]["reason"] for event in street.events() if event["type"] == "delivery.cancel_refused"]
-    assert (street.status(), refused) == (ends, [] if ends == "cancelled" else ["deadline_passed"])
-    assert len(street.ledger("cancel")) == (ends == "cancelled")
+    simulation.place(store_id="17", ready_at=ready_at)
+    simulation.work()
+    wish_to_cancel(simulation, allow_paid=allow_paid)
+    simulation.until(lambda it: it.delivery().final, step=30)
+    refused = [event["data"]["reason"] for event in simulation.events() if event["type"] == "delivery.cancel_refused"]
+    assert (simulation.status(), refused) == (ends, [] if ends == "cancelled" else ["deadline_passed"])
+    assert len(simulation.ledger("cancel")) == (ends == "cancelled")
 
 
 @pytest.mark.quirk("D-61")
-def test_nothing_of_the_days_other_customers_is_kept_or_told(street: Simulation) -> None:
-    street.place(store_id="17")
-    street.until(lambda it: it.status() == "delivered", step=30)
-    kept = repr(street.delivery()) + repr(street.events())
+def test_nothing_of_the_days_other_customers_is_kept_or_told(simulation: Simulation) -> None:
+    simulation.place(store_id="17")
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    kept = repr(simulation.delivery()) + repr(simulation.events())
     assert [word for word in ("Customer 1", "45123456789", "Hovedgaden", "neighbour") if word in kept] == []

@@ -6,15 +6,15 @@ from tests.services.simulation import Simulation
 
 
 @pytest.mark.quirk("C-41", "C-50")
-def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(street: Simulation) -> None:
-    street.place("cancelled")
-    street.until(lambda it: it.delivery().final)
-    ended = next(event["data"] for event in street.events() if event["data"]["status"] == "cancelled")
+def test_why_an_order_was_cancelled_is_told_although_only_a_callback_says_it(simulation: Simulation) -> None:
+    simulation.place("cancelled")
+    simulation.until(lambda it: it.delivery().final)
+    ended = next(event["data"] for event in simulation.events() if event["data"]["status"] == "cancelled")
     assert (ended["carrier"], ended["reason_text"], ended["cause"]) == ("cervo", "Canceled by the sandbox", "poll")
 
 
 @pytest.mark.quirk("C-50")
-def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(street: Simulation) -> None:
-    street.place("courier_withdraws")
-    street.until(lambda it: any("why" in each.codec_state for each in it.delivery().attempts), step=1)
-    assert street.status() == "courier_withdrawn"
+def test_a_hint_that_leaves_something_behind_still_prompts_a_read_at_once(simulation: Simulation) -> None:
+    simulation.place("courier_withdraws")
+    simulation.until(lambda it: any("cancel_reason" in each.codec_state for each in it.delivery().attempts), step=1)
+    assert simulation.status() == "courier_withdrawn"

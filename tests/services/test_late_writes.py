@@ -11,12 +11,16 @@ from tests.services.test_write_back import conflicts, fault, seed, settle, stand
 @pytest.mark.fault("F-63")
 @pytest.mark.quirk("O-18")
 def test_a_write_that_comes_after_our_last_is_seen_and_told(tmp_path: Path) -> None:
-    street = Simulation(tmp_path, ORDERING__SOURCE="demo")
-    seed(street)
-    street.place(store_id="21")
-    street.until(lambda it: 3 in written(it), step=1)
-    fault(street, "late", "update", times=1, delay=200)
-    street.until(lambda it: it.status() == "delivered")
-    settle(street, 40)
-    assert (written(street)[-3:], stands(street), conflicts(street)) == ([9, 11, 9], 9, ["platform_differs"])
-    street.close()
+    simulation = Simulation(tmp_path, ORDERING__SOURCE="demo")
+    seed(simulation)
+    simulation.place(store_id="21")
+    simulation.until(lambda it: 3 in written(it), step=1)
+    fault(simulation, "late", "update", times=1, delay=200)
+    simulation.until(lambda it: it.status() == "delivered")
+    settle(simulation, 40)
+    assert (written(simulation)[-3:], stands(simulation), conflicts(simulation)) == (
+        [9, 11, 9],
+        9,
+        ["platform_differs"],
+    )
+    simulation.close()

@@ -28,7 +28,7 @@ SHOP = {"id": 2011, "business_id": 17, "created_at": PLACED, "delivery_datetime_
 
 @pytest.fixture
 def open_street(tmp_path: Path) -> Iterator[Callable[..., Simulation]]:
-    """Open a street with settings of its own."""
+    """Open a simulation with settings of its own."""
     opened: list[Simulation] = []
 
     def opens(**environment: str) -> Simulation:
@@ -37,40 +37,40 @@ def open_street(tmp_path: Path) -> Iterator[Callable[..., Simulation]]:
         return opened[-1]
 
     yield opens
-    for street in opened:
-        street.close()
+    for simulation in opened:
+        simulation.close()
 
 
-def seed(street: Simulation, **order: Any) -> dict[str, Any]:
+def seed(simulation: Simulation, **order: Any) -> dict[str, Any]:
     """Put an order on the platform."""
-    (made,) = street.ask("POST", "/sandbox/ordering/orders", {**SHOP, **order})["orders"]
+    (made,) = simulation.ask("POST", "/sandbox/ordering/orders", {**SHOP, **order})["orders"]
     return dict(made)
 
 
-def sandbox_status(street: Simulation, status: int, order_id: str = "2011") -> None:
+def sandbox_status(simulation: Simulation, status: int, order_id: str = "2011") -> None:
     """Let the platform's order change there."""
-    street.ask("POST", f"/sandbox/orders/ordering/{order_id}/step", {"state": status})
+    simulation.ask("POST", f"/sandbox/orders/ordering/{order_id}/step", {"state": status})
 
 
-def tell(street: Simulation, order: dict[str, Any], kind: str = "order.placed", identity: str = "m-1") -> None:
+def tell(simulation: Simulation, order: dict[str, Any], kind: str = "order.placed", identity: str = "m-1") -> None:
     """Put the platform's own message about its order on the bus."""
     document = json.loads(message(kind, identity, order))
-    street.put(json.dumps({**document, "dataschema": ORDERING_SCHEMA}))
+    simulation.put(json.dumps({**document, "dataschema": ORDERING_SCHEMA}))
 
 
-def look(street: Simulation) -> None:
+def look(simulation: Simulation) -> None:
     """Let the beat's hour strike: look for orders whose message never came."""
-    street.app.tasks["orders.backfill"]()
-    street.work()
+    simulation.app.tasks["orders.backfill"]()
+    simulation.work()
 
 
-def carriers(street: Simulation) -> list[str]:
-    return [carrier for carrier, _ in street.ledger() if carrier != "ordering"]
+def carriers(simulation: Simulation) -> list[str]:
+    return [carrier for carrier, _ in simulation.ledger() if carrier != "ordering"]
 
 
-def quiet(street: Simulation, minutes: int) -> None:
+def quiet(simulation: Simulation, minutes: int) -> None:
     for _ in range(minutes * 2):
-        street.pass_time(30)
+        simulation.pass_time(30)
 
 
 # --- gates ------------------------------------------------------------------------------------------------------------
@@ -81,42 +81,42 @@ def quiet(street: Simulation, minutes: int) -> None:
 def test_no_carrier_is_asked_before_the_shop_is_that_far(
     open_street: Callable[..., Simulation], gate: str, script: str, opens_after: int
 ) -> None:
-    street = open_street(ORDERING__GATE=gate)
-    tell(street, seed(street, comment=f"sandbox:ordering={script}"))
-    street.until(lambda it: bool(carriers(it)))
-    assert street.told()[:2] == ["queued (waiting_for_shop)", "delivery.updated"]
-    assert timedelta(seconds=opens_after) <= street.now - START <= timedelta(seconds=opens_after + 60)
+    simulation = open_street(ORDERING__GATE=gate)
+    tell(simulation, seed(simulation, comment=f"sandbox:ordering={script}"))
+    simulation.until(lambda it: bool(carriers(it)))
+    assert simulation.published()[:2] == ["queued (waiting_for_shop)", "delivery.updated"]
+    assert timedelta(seconds=opens_after) <= simulation.now - START <= timedelta(seconds=opens_after + 60)
 
 
 @pytest.mark.quirk("O-20")
 def test_the_shop_s_own_message_opens_the_gate_where_the_platform_cannot_be_asked(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street(ORDERING__GATE="accepted", ORDERING__BASE_URL="")
-    street.place(store_id="17", status=0)
-    quiet(street, 2)
-    assert (carriers(street), street.delivery().gate) == ([], "accepted")
-    placed = street.placed()
+    simulation = open_street(ORDERING__GATE="accepted", ORDERING__BASE_URL="")
+    simulation.place(store_id="17", status=0)
+    quiet(simulation, 2)
+    assert (carriers(simulation), simulation.delivery().gate) == ([], "accepted")
+    placed = simulation.placed()
     update = {**placed, "id": "u-1", "type": "order.updated", "data": {**placed["data"], "status": 7, "revision": 2}}
-    street.put(json.dumps(update))
-    street.work()
-    assert (carriers(street), street.delivery().gate) == (["deliverit"], None)
+    simulation.put(json.dumps(update))
+    simulation.work()
+    assert (carriers(simulation), simulation.delivery().gate) == (["deliverit"], None)
 
 
 @pytest.mark.quirk("O-20")
 def test_a_gate_that_stays_closed_asks_for_a_person_and_sends_nobody(open_street: Callable[..., Simulation]) -> None:
-    street = open_street(ORDERING__GATE="accepted")
-    tell(street, seed(street))
-    quiet(street, 12)
-    assert (street.delivery().attention, carriers(street)) == ("not_dispatched_in_time", [])
+    simulation = open_street(ORDERING__GATE="accepted")
+    tell(simulation, seed(simulation))
+    quiet(simulation, 12)
+    assert (simulation.delivery().attention, carriers(simulation)) == ("not_dispatched_in_time", [])
 
 
 @pytest.mark.quirk("O-11", "O-20")
 def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    tell(street, seed(street, status=0))
-    street.work()
-    assert carriers(street) == ["deliverit"]
+    simulation = open_street()
+    tell(simulation, seed(simulation, status=0))
+    simulation.work()
+    assert carriers(simulation) == ["deliverit"]
 
 
 # --- preorders --------------------------------------------------------------------------------------------------------
@@ -124,10 +124,10 @@ def test_pending_is_a_status_and_goes_at_once_where_nothing_waits(open_street: C
 
 @pytest.mark.quirk("O-19")
 def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    tell(street, seed(street, comment="sandbox:ordering=preorder", delivery_datetime_utc="2026-11-21 18:00:00"))
-    street.until(lambda it: bool(carriers(it)), step=30)
-    assert timedelta(minutes=30) <= street.now - START < timedelta(minutes=32)
+    simulation = open_street()
+    tell(simulation, seed(simulation, comment="sandbox:ordering=preorder", delivery_datetime_utc="2026-11-21 18:00:00"))
+    simulation.until(lambda it: bool(carriers(it)), step=30)
+    assert timedelta(minutes=30) <= simulation.now - START < timedelta(minutes=32)
 
 
 @pytest.mark.quirk("O-19", "O-13")
@@ -135,12 +135,16 @@ def test_a_preorder_is_dispatched_when_its_lead_time_comes(open_street: Callable
 def test_a_preorder_that_is_cancelled_before_its_time_sends_nobody(
     open_street: Callable[..., Simulation], gate: str
 ) -> None:
-    street = open_street(ORDERING__GATE=gate)
+    simulation = open_street(ORDERING__GATE=gate)
     preorder = {"comment": "sandbox:ordering=preorder_cancelled", "delivery_datetime_utc": "2026-11-21 18:00:00"}
-    tell(street, seed(street, **preorder))
-    street.until(lambda it: it.delivery().final, step=60)
-    quiet(street, 5)
-    assert (street.status(), street.delivery().cancelled_by, carriers(street)) == ("cancelled", "customer", [])
+    tell(simulation, seed(simulation, **preorder))
+    simulation.until(lambda it: it.delivery().final, step=60)
+    quiet(simulation, 5)
+    assert (simulation.status(), simulation.delivery().cancelled_by, carriers(simulation)) == (
+        "cancelled",
+        "customer",
+        [],
+    )
 
 
 # --- what is called off or closed at the platform ---------------------------------------------------------------------
@@ -151,38 +155,38 @@ def test_a_preorder_that_is_cancelled_before_its_time_sends_nobody(
 def test_a_courier_is_cancelled_when_the_order_is_off(
     open_street: Callable[..., Simulation], status: int, by: str
 ) -> None:
-    street = open_street(ORDERING__BASE_URL="")
-    street.place(store_id="34", status=7)
-    street.work()
-    placed = street.placed()
+    simulation = open_street(ORDERING__BASE_URL="")
+    simulation.place(store_id="34", status=7)
+    simulation.work()
+    placed = simulation.placed()
     update = {**placed["data"], "status": status, "revision": 2}
-    street.put(json.dumps({**placed, "id": "u-1", "type": "order.updated", "data": update}))
-    street.until(lambda it: it.delivery().final)
-    assert (street.status(), street.delivery().cancelled_by) == ("cancelled", by)
-    assert [carrier for carrier, _ in street.ledger("cancel")] == ["cervo"]
+    simulation.put(json.dumps({**placed, "id": "u-1", "type": "order.updated", "data": update}))
+    simulation.until(lambda it: it.delivery().final)
+    assert (simulation.status(), simulation.delivery().cancelled_by) == ("cancelled", by)
+    assert [carrier for carrier, _ in simulation.ledger("cancel")] == ["cervo"]
 
 
 @pytest.mark.quirk("O-12")
 def test_an_order_that_the_shop_closes_is_told_and_its_courier_goes_on(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    order = seed(street)
-    tell(street, order)
-    street.work()
+    simulation = open_street()
+    order = seed(simulation)
+    tell(simulation, order)
+    simulation.work()
     for identity in ("m-2", "m-3"):
-        tell(street, {**order, "status": 1}, "order.updated", identity)
-    street.until(lambda it: it.status() == "delivered")
-    conflicts = [event["data"]["reason_text"] for event in street.events() if event["type"] == "delivery.conflict"]
-    assert (conflicts.count("platform_closed"), street.ledger("cancel")) == (1, [])
+        tell(simulation, {**order, "status": 1}, "order.updated", identity)
+    simulation.until(lambda it: it.status() == "delivered")
+    conflicts = [event["data"]["reason_text"] for event in simulation.events() if event["type"] == "delivery.conflict"]
+    assert (conflicts.count("platform_closed"), simulation.ledger("cancel")) == (1, [])
 
 
 def test_an_order_that_the_platform_s_own_driver_takes_meanwhile_sends_nobody(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street(ORDERING__GATE="ready")
-    tell(street, seed(street, comment="sandbox:ordering=own_driver"))
-    street.until(lambda it: it.delivery().final)
-    assert street.told() == ["queued (waiting_for_shop)", "cancelled (own_driver)"]
-    assert carriers(street) == []
+    simulation = open_street(ORDERING__GATE="ready")
+    tell(simulation, seed(simulation, comment="sandbox:ordering=own_driver"))
+    simulation.until(lambda it: it.delivery().final)
+    assert simulation.published() == ["queued (waiting_for_shop)", "cancelled (own_driver)"]
+    assert carriers(simulation) == []
 
 
 # --- orders whose message never came ----------------------------------------------------------------------------------
@@ -190,42 +194,42 @@ def test_an_order_that_the_platform_s_own_driver_takes_meanwhile_sends_nobody(
 
 @pytest.mark.quirk("O-10")
 def test_exactly_the_orders_that_are_missing_are_taken_in(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    tell(street, seed(street, id=1))
-    street.work()
-    seed(street, id=2, status=7)
-    seed(street, id=3, status=4, delivery_type=2)
+    simulation = open_street()
+    tell(simulation, seed(simulation, id=1))
+    simulation.work()
+    seed(simulation, id=2, status=7)
+    seed(simulation, id=3, status=4, delivery_type=2)
     for order_id, status in ((4, 1), (5, 8), (6, 16), (7, 14)):
-        seed(street, id=order_id, status=status)
-    seed(street, id=8, status=13, delivery_datetime_utc="2026-11-21 20:00:00")
-    look(street)
+        seed(simulation, id=order_id, status=status)
+    seed(simulation, id=8, status=13, delivery_datetime_utc="2026-11-21 20:00:00")
+    look(simulation)
     for _ in range(3):
-        street.pass_time()
-    assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 100)) == [
+        simulation.pass_time()
+    assert sorted(each.order.order_id for each in simulation.container.database.read(deliveries.recent, 100)) == [
         "1",
         "2",
         "8",
     ]
-    street.until(lambda it: it.status("2") == "delivered")
-    assert carriers(street) == ["deliverit", "deliverit"]
+    simulation.until(lambda it: it.status("2") == "delivered")
+    assert carriers(simulation) == ["deliverit", "deliverit"]
 
 
 def test_an_order_is_found_once_however_often_it_is_looked_for(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street)
+    simulation = open_street()
+    seed(simulation)
     for _ in range(3):
-        look(street)
-        street.pass_time()
-    assert (street.status(), carriers(street)) == ("created", ["deliverit"])
-    assert [row.order.order_id for row in street.container.database.read(deliveries.recent, 10)] == ["2011"]
+        look(simulation)
+        simulation.pass_time()
+    assert (simulation.status(), carriers(simulation)) == ("created", ["deliverit"])
+    assert [row.order.order_id for row in simulation.container.database.read(deliveries.recent, 10)] == ["2011"]
 
 
 def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street, id=1)
+    simulation = open_street()
+    seed(simulation, id=1)
     for number in range(2, 64):
-        tell(street, seed(street, id=number), identity=f"m-{number}")
-    assert [each.order_id for each in street.container.backfill.find()] == ["1"]
+        tell(simulation, seed(simulation, id=number), identity=f"m-{number}")
+    assert [each.order_id for each in simulation.container.backfill.find()] == ["1"]
 
 
 @pytest.mark.quirk("O-02")
@@ -233,30 +237,30 @@ def test_an_order_is_found_behind_pages_of_others_that_are_known(open_street: Ca
 def test_the_message_of_an_order_that_was_found_is_a_repeat(
     open_street: Callable[..., Simulation], status: int
 ) -> None:
-    street = open_street()
-    order = seed(street)
-    look(street)
-    street.pass_time()
-    before = street.delivery()
-    tell(street, {**order, "status": status})
-    after = street.delivery()
+    simulation = open_street()
+    order = seed(simulation)
+    look(simulation)
+    simulation.pass_time()
+    before = simulation.delivery()
+    tell(simulation, {**order, "status": status})
+    after = simulation.delivery()
     assert (after.attention, after.fingerprint, after.sequence) == (None, before.fingerprint, before.sequence)
-    assert carriers(street) == ["deliverit"]
+    assert carriers(simulation) == ["deliverit"]
 
 
 def test_a_message_in_our_own_words_about_an_order_that_was_found_is_a_repeat_and_its_updates_count(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street()
-    order = seed(street, delivery_datetime_utc="2026-11-21 20:00:00", comment="ring the bell")
-    look(street)
-    street.pass_time()
-    street.place(store_id="17", order_id=str(order["id"]))
-    assert (street.delivery().attention, street.delivery().order.notes) == (None, "ring the bell")
-    placed = street.placed()
+    simulation = open_street()
+    order = seed(simulation, delivery_datetime_utc="2026-11-21 20:00:00", comment="ring the bell")
+    look(simulation)
+    simulation.pass_time()
+    simulation.place(store_id="17", order_id=str(order["id"]))
+    assert (simulation.delivery().attention, simulation.delivery().order.notes) == (None, "ring the bell")
+    placed = simulation.placed()
     update = {**placed["data"], "revision": 2, "notes": "ring twice", "deliver_at": "2026-11-21T20:00:00Z"}
-    street.put(json.dumps({**placed, "id": "u-2", "type": "order.updated", "data": update}))
-    assert (street.delivery().attention, street.delivery().order.notes) == (None, "ring twice")
+    simulation.put(json.dumps({**placed, "id": "u-2", "type": "order.updated", "data": update}))
+    assert (simulation.delivery().attention, simulation.delivery().order.notes) == (None, "ring twice")
 
 
 @pytest.mark.fault("F-66")
@@ -264,110 +268,110 @@ def test_a_message_in_our_own_words_about_an_order_that_was_found_is_a_repeat_an
 def test_a_message_that_comes_while_its_order_is_being_found_is_one_delivery(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street()
-    order = seed(street, comment="as the platform has it")
-    street.container.backfill.take_in(street.container.backfill.find())
-    street.place(store_id="17", order_id=str(order["id"]))
-    street.work()
-    told = street.told()
-    street.pass_time()
-    street.pass_time()
-    assert (street.delivery().attention, street.delivery().order.notes) == (None, "sandbox:happy")
-    assert (street.told()[: len(told)], carriers(street)) == (told, ["deliverit"])
+    simulation = open_street()
+    order = seed(simulation, comment="as the platform has it")
+    simulation.container.backfill.take_in(simulation.container.backfill.find())
+    simulation.place(store_id="17", order_id=str(order["id"]))
+    simulation.work()
+    told = simulation.published()
+    simulation.pass_time()
+    simulation.pass_time()
+    assert (simulation.delivery().attention, simulation.delivery().order.notes) == (None, "sandbox:happy")
+    assert (simulation.published()[: len(told)], carriers(simulation)) == (told, ["deliverit"])
 
 
 def test_an_order_that_cannot_be_read_becomes_one_dead_letter(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street, paymethod_id=9, paymethod={"id": 9, "gateway": "barter"})
+    simulation = open_street()
+    seed(simulation, paymethod_id=9, paymethod={"id": 9, "gateway": "barter"})
     for _ in range(3):
-        look(street)
-        street.pass_time()
-    (letter,) = street.container.database.read(inbox.dead_letters, 10)
+        look(simulation)
+        simulation.pass_time()
+    (letter,) = simulation.container.database.read(inbox.dead_letters, 10)
     assert letter["reason"].startswith("paymethod.gateway: unknown")
 
 
 @pytest.mark.quirk("O-20")
 def test_an_order_that_is_found_waits_at_the_gate_as_any_other(open_street: Callable[..., Simulation]) -> None:
-    street = open_street(ORDERING__GATE="accepted")
-    seed(street)
-    look(street)
-    street.pass_time()
-    assert (street.delivery().gate, carriers(street)) == ("accepted", [])
+    simulation = open_street(ORDERING__GATE="accepted")
+    seed(simulation)
+    look(simulation)
+    simulation.pass_time()
+    assert (simulation.delivery().gate, carriers(simulation)) == ("accepted", [])
 
 
 @pytest.mark.quirk("O-10")
 def test_a_key_that_may_see_nothing_finds_nothing_and_spoils_nothing(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    tell(street, seed(street))
-    street.work()
-    street.sandbox.ordering.orders.clear()
-    assert street.container.backfill.find() == []
-    look(street)
-    assert street.delivery().status == "created"
+    simulation = open_street()
+    tell(simulation, seed(simulation))
+    simulation.work()
+    simulation.sandbox.ordering.orders.clear()
+    assert simulation.container.backfill.find() == []
+    look(simulation)
+    assert simulation.delivery().status == "created"
 
 
 @pytest.mark.parametrize("kind", ["error_before", "unauthorized", "garbage", "html", "drop_before"])
 def test_a_platform_that_cannot_be_asked_is_looked_at_again_later(
     open_street: Callable[..., Simulation], kind: str
 ) -> None:
-    street = open_street()
-    seed(street)
-    street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "ordering", "operation": "list", "times": 1})
-    look(street)
-    assert street.container.database.read(deliveries.recent, 10) == []
-    look(street)
-    street.pass_time()
-    assert street.status() == "created"
+    simulation = open_street()
+    seed(simulation)
+    simulation.ask("POST", "/sandbox/faults", {"kind": kind, "api": "ordering", "operation": "list", "times": 1})
+    look(simulation)
+    assert simulation.container.database.read(deliveries.recent, 10) == []
+    look(simulation)
+    simulation.pass_time()
+    assert simulation.status() == "created"
 
 
 def test_a_message_has_two_minutes_to_come_before_its_order_is_missed(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street, created_at="2026-11-21 17:00:00", delivery_datetime_utc="2026-11-21 17:00:00")
+    simulation = open_street()
+    seed(simulation, created_at="2026-11-21 17:00:00", delivery_datetime_utc="2026-11-21 17:00:00")
     found = []
     for _ in range(2):
-        street.pass_time(60)
-        look(street)
-        street.pass_time()
-        found.append(len(street.container.database.read(deliveries.recent, 10)))
+        simulation.pass_time(60)
+        look(simulation)
+        simulation.pass_time()
+        found.append(len(simulation.container.database.read(deliveries.recent, 10)))
     assert found == [0, 1]
 
 
 def test_a_page_waits_for_the_platform_s_budget(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street)
+    simulation = open_street()
+    seed(simulation)
     spent = iter([True, True, False, True, False])
-    street.container.gateway.close()
-    street.container.gateway = Gateway(
-        street.container.api_accounts,
+    simulation.container.gateway.close()
+    simulation.container.gateway = Gateway(
+        simulation.container.api_accounts,
         lambda _account, _rate, _operation, wanted: (0, 0.4) if next(spent) else (wanted, 0.0),
-        street.container.clock,
-        transport=httpx.ASGITransport(street.sandbox.app),
+        simulation.container.clock,
+        transport=httpx.ASGITransport(simulation.sandbox.app),
     )
     waits: list[float] = []
-    assert [each.order_id for each in replace(street.container.backfill, sleep=waits.append).find()] == ["2011"]
+    assert [each.order_id for each in replace(simulation.container.backfill, sleep=waits.append).find()] == ["2011"]
     assert waits == [0.4, 0.4, 0.4]
 
 
 def test_only_one_looks_at_a_time(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street)
-    assert street.container.database.write(
-        leases.take, backfill.LEASE, "somebody else", street.now, backfill.LEASE_SECONDS
+    simulation = open_street()
+    seed(simulation)
+    assert simulation.container.database.write(
+        leases.take, backfill.LEASE, "somebody else", simulation.now, backfill.LEASE_SECONDS
     )
-    look(street)
-    assert street.container.database.read(deliveries.recent, 10) == []
-    street.pass_time(backfill.LEASE_SECONDS + 1)
-    look(street)
-    street.pass_time()
-    assert street.status() == "created"
+    look(simulation)
+    assert simulation.container.database.read(deliveries.recent, 10) == []
+    simulation.pass_time(backfill.LEASE_SECONDS + 1)
+    look(simulation)
+    simulation.pass_time()
+    assert simulation.status() == "created"
 
 
 def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street, id=1, created_at="2026-11-21 10:00:00")
-    seed(street, id=2, created_at="2026-11-21 16:59:59")
-    seed(street, id=3, created_at=None)
-    found = street.container.backfill.find(since=START - timedelta(hours=1))
+    simulation = open_street()
+    seed(simulation, id=1, created_at="2026-11-21 10:00:00")
+    seed(simulation, id=2, created_at="2026-11-21 16:59:59")
+    seed(simulation, id=3, created_at=None)
+    found = simulation.container.backfill.find(since=START - timedelta(hours=1))
     assert [each.order_id for each in found] == ["2", "3"]
 
 
@@ -375,43 +379,46 @@ def test_since_leaves_out_what_is_older_and_keeps_what_does_not_say(open_street:
 def test_an_order_that_has_stood_open_since_long_ago_is_left_alone_unless_somebody_asks_for_it(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street()
+    simulation = open_street()
     before = START - backfill.STALE_AFTER
-    seed(street, id=1, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-08-01 12:45:00")
-    seed(street, id=2, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-11-21 20:00:00")
-    seed(street, id=3, created_at=f"{before:%Y-%m-%d %H:%M:%S}")
-    look(street)
+    seed(simulation, id=1, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-08-01 12:45:00")
+    seed(simulation, id=2, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-11-21 20:00:00")
+    seed(simulation, id=3, created_at=f"{before:%Y-%m-%d %H:%M:%S}")
+    look(simulation)
     for _ in range(3):
-        street.pass_time()
-    assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 9)) == ["2", "3"]
-    found = street.container.backfill.find(since=START - timedelta(days=365))
+        simulation.pass_time()
+    assert sorted(each.order.order_id for each in simulation.container.database.read(deliveries.recent, 9)) == [
+        "2",
+        "3",
+    ]
+    found = simulation.container.backfill.find(since=START - timedelta(days=365))
     assert [each.order_id for each in found] == ["1"]
 
 
 @pytest.mark.fault("F-66")
 def test_what_a_list_showed_before_it_broke_off_is_taken_in(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
+    simulation = open_street()
     for number in range(1, 64):
-        seed(street, id=number)
-    real, pages = street.container.gateway.send_one, iter([200, 500])
+        seed(simulation, id=number)
+    real, pages = simulation.container.gateway.send_one, iter([200, 500])
 
     def breaks_off(*call: Any, **how: Any) -> Any:
         return real(*call, **how) if next(pages, 500) == 200 else Reply(500, b"")
 
-    street.container.gateway.send_one = breaks_off  # type: ignore[method-assign]
-    assert [each.order_id for each in street.container.backfill.find()] == [str(each) for each in range(39, 64)]
+    simulation.container.gateway.send_one = breaks_off  # type: ignore[method-assign]
+    assert [each.order_id for each in simulation.container.backfill.find()] == [str(each) for each in range(39, 64)]
 
 
 @pytest.mark.fault("F-66")
 def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..., Simulation]) -> None:
-    street = open_street()
-    seed(street, id=2012)
-    orders = street.sandbox.ordering.orders
+    simulation = open_street()
+    seed(simulation, id=2012)
+    orders = simulation.sandbox.ordering.orders
     orders["2011"] = orders["2012"]
-    street.put_message("order.placed", {"order_id": "2011"})
-    street.pass_time()
-    (letter,) = street.container.database.read(inbox.dead_letters, 9)
-    assert (letter["reason"], street.container.database.read(deliveries.recent, 9)) == (
+    simulation.put_message("order.placed", {"order_id": "2011"})
+    simulation.pass_time()
+    (letter,) = simulation.container.database.read(inbox.dead_letters, 9)
+    assert (letter["reason"], simulation.container.database.read(deliveries.recent, 9)) == (
         "id: the platform's answer is another order",
         [],
     )
@@ -420,36 +427,39 @@ def test_an_answer_about_another_order_sends_no_courier(open_street: Callable[..
 def test_a_platform_that_hangs_has_its_part_of_the_threads_while_orders_are_fetched(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street()
-    seed(street)
-    rooms = street.container.bulkhead
+    simulation = open_street()
+    seed(simulation)
+    rooms = simulation.container.bulkhead
     while rooms.enter("ordering", ("hung", []), reading=False) is Admission.ADMITTED:
         pass
-    street.put_message("order.placed", {"order_id": "2011"})
-    street.pass_time()
-    assert street.container.database.read(deliveries.recent, 9) == []
+    simulation.put_message("order.placed", {"order_id": "2011"})
+    simulation.pass_time()
+    assert simulation.container.database.read(deliveries.recent, 9) == []
     assert rooms.leave("ordering", reading=False) == [("hung", [])]
     assert rooms.leave("ordering", reading=False) == [("orders.fetch", [])]
-    street.app.tasks["orders.fetch"]()
-    assert street.status() == "queued"
+    simulation.app.tasks["orders.fetch"]()
+    assert simulation.status() == "queued"
 
 
 def test_a_platform_that_a_person_paused_is_left_alone_until_it_is_resumed(
     open_street: Callable[..., Simulation],
 ) -> None:
-    street = open_street()
+    simulation = open_street()
     for number in (1, 2):
-        seed(street, id=number)
-    street.container.database.write(accounts.pause, "ordering", "operator", "maintenance", street.now)
-    street.put_message("order.placed", {"order_id": "1"})
-    look(street)
-    street.pass_time()
-    assert street.container.database.read(deliveries.recent, 9) == []
-    street.container.database.write(accounts.resume, "ordering", "operator", street.now)
-    look(street)
+        seed(simulation, id=number)
+    simulation.container.database.write(accounts.pause, "ordering", "operator", "maintenance", simulation.now)
+    simulation.put_message("order.placed", {"order_id": "1"})
+    look(simulation)
+    simulation.pass_time()
+    assert simulation.container.database.read(deliveries.recent, 9) == []
+    simulation.container.database.write(accounts.resume, "ordering", "operator", simulation.now)
+    look(simulation)
     for _ in range(3):
-        street.pass_time()
-    assert sorted(each.order.order_id for each in street.container.database.read(deliveries.recent, 9)) == ["1", "2"]
+        simulation.pass_time()
+    assert sorted(each.order.order_id for each in simulation.container.database.read(deliveries.recent, 9)) == [
+        "1",
+        "2",
+    ]
 
 
 @pytest.mark.parametrize(("wished", "entries"), [("true", ["backfill"]), ("false", [])])

@@ -17,43 +17,43 @@ ELSEWHERE: dict[str, Any] = {
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Simulation]:
+def simulation(tmp_path: Path) -> Iterator[Simulation]:
     made = Simulation(tmp_path, CARRIERS__BORZO__QUOTE_FIRST="true")
     yield made
     made.close()
 
 
 @pytest.mark.quirk("B-21")
-def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(street: Simulation) -> None:
-    street.place(store_id="21", dropoff=ELSEWHERE)
-    street.until(lambda it: it.delivery().final)
-    ended = next(event["data"] for event in street.events() if event["type"] == "delivery.attempt_ended")
-    assert (ended["reason"], street.told()[-2:]) == ("unserviceable", ["rejected", "delivery.dispatch_failed"])
-    assert street.ledger() == []
+def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(simulation: Simulation) -> None:
+    simulation.place(store_id="21", dropoff=ELSEWHERE)
+    simulation.until(lambda it: it.delivery().final)
+    ended = next(event["data"] for event in simulation.events() if event["type"] == "delivery.attempt_ended")
+    assert (ended["reason"], simulation.published()[-2:]) == ("unserviceable", ["rejected", "delivery.dispatch_failed"])
+    assert simulation.ledger() == []
 
 
 @pytest.mark.quirk("B-20")
-def test_a_price_makes_no_order(street: Simulation) -> None:
-    street.place(store_id="21")
-    street.until(lambda it: it.status() == "delivered")
-    assert len(street.ledger()) == 1
+def test_a_price_makes_no_order(simulation: Simulation) -> None:
+    simulation.place(store_id="21")
+    simulation.until(lambda it: it.status() == "delivered")
+    assert len(simulation.ledger()) == 1
 
 
 @pytest.mark.fault("F-69")
 @pytest.mark.quirk("B-22")
 @pytest.mark.parametrize("kind", ["drop_before", "html", "garbage", "rate_limited", "error_before"])
-def test_a_price_that_cannot_be_had_holds_up_no_create(street: Simulation, kind: str) -> None:
-    street.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "calculate", "times": None})
-    street.place(store_id="21")
-    street.until(lambda it: bool(it.ledger()), limit=2)
-    assert street.status() == "created"
+def test_a_price_that_cannot_be_had_holds_up_no_create(simulation: Simulation, kind: str) -> None:
+    simulation.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "calculate", "times": None})
+    simulation.place(store_id="21")
+    simulation.until(lambda it: bool(it.ledger()), limit=2)
+    assert simulation.status() == "created"
 
 
-def test_a_no_is_asked_for_again_when_a_person_tries_again(street: Simulation) -> None:
+def test_a_no_is_asked_for_again_when_a_person_tries_again(simulation: Simulation) -> None:
     fault = {"kind": "refused", "api": "borzo", "operation": "calculate", "body": "insufficient_balance"}
-    street.ask("POST", "/sandbox/faults", fault)
-    street.place(store_id="21")
-    street.until(lambda it: it.delivery().final)
-    street.decide(lambda it: lifecycle.retry(it, street.container.terms, street.now))
-    street.until(lambda it: bool(it.ledger()), limit=3)
-    assert street.status() == "created"
+    simulation.ask("POST", "/sandbox/faults", fault)
+    simulation.place(store_id="21")
+    simulation.until(lambda it: it.delivery().final)
+    simulation.decide(lambda it: lifecycle.retry(it, simulation.container.terms, simulation.now))
+    simulation.until(lambda it: bool(it.ledger()), limit=3)
+    assert simulation.status() == "created"

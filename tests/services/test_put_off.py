@@ -12,28 +12,28 @@ def away(message: str) -> redis.RedisError:
     raise redis.ConnectionError(message)
 
 
-def test_a_task_that_finds_the_database_away_is_noted_in_one_line_and_done_later(street: Simulation) -> None:
-    street.place()
-    with street.container.database.engine.begin() as connection:
+def test_a_task_that_finds_the_database_away_is_noted_in_one_line_and_done_later(simulation: Simulation) -> None:
+    simulation.place()
+    with simulation.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE delivery RENAME TO elsewhere"))
     with capture_logs() as logs:
-        street.app.tasks["timers.sweep"]()
+        simulation.app.tasks["timers.sweep"]()
     assert logs == [
         {"event": "task.put_off", "log_level": "warning", "task": "timers.sweep", "error": "OperationalError"}
     ]
-    with street.container.database.engine.begin() as connection:
+    with simulation.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO delivery"))
-    street.until(lambda here: here.status() == "delivered")
+    simulation.until(lambda here: here.status() == "delivered")
 
 
-def test_a_bug_in_a_task_is_not_hidden(street: Simulation) -> None:
+def test_a_bug_in_a_task_is_not_hidden(simulation: Simulation) -> None:
     with pytest.raises(TypeError):
-        street.app.tasks["callbacks.apply"](1, 2, 3)
+        simulation.app.tasks["callbacks.apply"](1, 2, 3)
 
 
 def test_a_message_that_celery_brought_is_not_lost_without_a_trace(
-    street: Simulation, monkeypatch: pytest.MonkeyPatch
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(street.container.bus, "place", away)
+    monkeypatch.setattr(simulation.container.bus, "place", away)
     with pytest.raises(redis.ConnectionError):
-        street.app.tasks["orders.receive"]({})
+        simulation.app.tasks["orders.receive"]({})

@@ -11,18 +11,18 @@ from worker.domain.delivery import OfferDecision
 DENIED = ["delivery.attempt_ended", "queued (fallback)", "created"]
 
 
-def rule(street: Simulation, word: OfferDecision) -> None:
-    street.decide(lambda each: lifecycle.decide_offer(each, word, street.container.terms, street.now))
+def rule(simulation: Simulation, word: OfferDecision) -> None:
+    simulation.decide(lambda each: lifecycle.decide_offer(each, word, simulation.container.terms, simulation.now))
 
 
 @pytest.fixture
-def offered(street: Simulation) -> Simulation:
-    """Give a street on which DeliverIt offers a time that is too late to be accepted without asking."""
-    street.place("deliverit=offered_late", store_id="17")
-    street.work()
-    assert street.told() == ["queued", "awaiting_confirmation", "delivery.attention_required"]
-    assert street.events()[-1]["data"]["reason_text"] == "offer_waits"
-    return street
+def offered(simulation: Simulation) -> Simulation:
+    """Give a simulation on which DeliverIt offers a time that is too late to be accepted without asking."""
+    simulation.place("deliverit=offered_late", store_id="17")
+    simulation.work()
+    assert simulation.published() == ["queued", "awaiting_confirmation", "delivery.attention_required"]
+    assert simulation.events()[-1]["data"]["reason_text"] == "offer_waits"
+    return simulation
 
 
 @pytest.mark.quirk("D-30")
@@ -39,7 +39,7 @@ def test_an_offer_that_a_person_denies_goes_to_the_next_carrier_at_once(offered:
     offered.pass_time(60)
     rule(offered, OfferDecision.DENY)
     offered.pass_time(1)
-    assert offered.told()[3:] == DENIED
+    assert offered.published()[3:] == DENIED
     assert [made for made, _ in offered.ledger("deny")] == ["deliverit"]
 
 
@@ -48,7 +48,7 @@ def test_an_offer_that_nobody_answers_is_denied_after_three_minutes(offered: Sim
     offered.pass_time(179)
     assert offered.ledger("deny") == []
     offered.pass_time(1)
-    assert (offered.told()[3:], offered.delivery().attention) == (DENIED, None)
+    assert (offered.published()[3:], offered.delivery().attention) == (DENIED, None)
 
 
 def test_an_offer_that_lapsed_before_a_person_accepted_it_goes_to_the_next_carrier(offered: Simulation) -> None:
@@ -61,14 +61,14 @@ def test_an_offer_that_lapsed_before_a_person_accepted_it_goes_to_the_next_carri
     assert [made for made, _ in offered.ledger("create")] == ["borzo"]
 
 
-def test_what_the_only_carrier_refused_is_delivered_when_a_person_tries_it_again(street: Simulation) -> None:
-    street.ask("POST", "/sandbox/faults", {"kind": "refused", "api": "borzo", "operation": "create"})
-    street.place("happy", store_id="21")
-    street.work()
+def test_what_the_only_carrier_refused_is_delivered_when_a_person_tries_it_again(simulation: Simulation) -> None:
+    simulation.ask("POST", "/sandbox/faults", {"kind": "refused", "api": "borzo", "operation": "create"})
+    simulation.place("happy", store_id="21")
+    simulation.work()
     refused = ["queued", "delivery.attempt_ended", "rejected", "delivery.dispatch_failed"]
-    assert street.told() == refused
-    street.pass_time(600)
-    street.decide(lambda each: lifecycle.retry(each, street.container.terms, street.now))
-    street.until(lambda it: it.status() == "delivered")
-    assert street.told()[4:6] == ["delivery.reopened", "queued (retry)"]
-    assert [made for made, _ in street.ledger()] == ["borzo"]
+    assert simulation.published() == refused
+    simulation.pass_time(600)
+    simulation.decide(lambda each: lifecycle.retry(each, simulation.container.terms, simulation.now))
+    simulation.until(lambda it: it.status() == "delivered")
+    assert simulation.published()[4:6] == ["delivery.reopened", "queued (retry)"]
+    assert [made for made, _ in simulation.ledger()] == ["borzo"]

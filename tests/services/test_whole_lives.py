@@ -31,58 +31,60 @@ def statuses(told: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
-def test_an_order_is_followed_from_the_bus_to_the_door(street: Simulation, store_id: str, carrier: str) -> None:
-    street.place(store_id=store_id)
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert statuses(street.told()) == HAPPY[store_id, carrier]
-    assert [made for made, _ in street.ledger()] == [carrier]
+def test_an_order_is_followed_from_the_bus_to_the_door(simulation: Simulation, store_id: str, carrier: str) -> None:
+    simulation.place(store_id=store_id)
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert statuses(simulation.published()) == HAPPY[store_id, carrier]
+    assert [made for made, _ in simulation.ledger()] == [carrier]
 
 
 @pytest.mark.fault("F-01")
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
-def test_an_order_is_followed_when_its_first_hints_are_lost(street: Simulation, store_id: str, carrier: str) -> None:
-    street.place(store_id=store_id)
-    street.lose_hints = True
-    street.work()
-    street.lose_hints = False
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert [made for made, _ in street.ledger()] == [carrier]
+def test_an_order_is_followed_when_its_first_hints_are_lost(
+    simulation: Simulation, store_id: str, carrier: str
+) -> None:
+    simulation.place(store_id=store_id)
+    simulation.lose_wake_ups = True
+    simulation.work()
+    simulation.lose_wake_ups = False
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert [made for made, _ in simulation.ledger()] == [carrier]
 
 
 @pytest.mark.quirk("X-08", "X-15")
-def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(street: Simulation) -> None:
-    street.place(store_id="21")
-    street.until(lambda it: it.status() == "delivered", step=30)
-    events = street.events()
+def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(simulation: Simulation) -> None:
+    simulation.place(store_id="21")
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    events = simulation.events()
     assert [event["sequence"] for event in events] == [str(number + 1) for number in range(len(events))]
-    assert {event["partitionkey"] for event in events} == {street.delivery().id}
+    assert {event["partitionkey"] for event in events} == {simulation.delivery().id}
     assert len({event["id"] for event in events}) == len(events)
     text = json.dumps(events, ensure_ascii=False)
     assert [secret for secret in ("Pereira", "5511912345678", "Paulista", "sandbox-borzo") if secret in text] == []
 
 
-def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(street: Simulation) -> None:
-    street.place("deliverit=closed", store_id="17")
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert street.told()[:4] == ["queued", "delivery.attempt_ended", "delivery.updated", "created"]
-    ended = street.events()[1]["data"]
+def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(simulation: Simulation) -> None:
+    simulation.place("deliverit=closed", store_id="17")
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert simulation.published()[:4] == ["queued", "delivery.attempt_ended", "delivery.updated", "created"]
+    ended = simulation.events()[1]["data"]
     assert (ended["carrier"], ended["reason"], ended["attempt"]) == ("deliverit", "carrier_closed", 1)
-    assert [made for made, _ in street.ledger()] == ["borzo"]
+    assert [made for made, _ in simulation.ledger()] == ["borzo"]
 
 
 @pytest.mark.quirk("D-30")
-def test_an_offered_time_within_the_limit_is_told_and_accepted(street: Simulation) -> None:
-    street.place("offered", store_id="17")
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert street.told()[:3] == ["queued", "awaiting_confirmation", "created"]
-    assert [made for made, _ in street.ledger("accept")] == ["deliverit"]
+def test_an_offered_time_within_the_limit_is_told_and_accepted(simulation: Simulation) -> None:
+    simulation.place("offered", store_id="17")
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert simulation.published()[:3] == ["queued", "awaiting_confirmation", "created"]
+    assert [made for made, _ in simulation.ledger("accept")] == ["deliverit"]
 
 
 @pytest.mark.quirk("D-30", "D-31")
-def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(street: Simulation) -> None:
-    street.place("deliverit=offered_late", store_id="17")
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert street.told()[:6] == [
+def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(simulation: Simulation) -> None:
+    simulation.place("deliverit=offered_late", store_id="17")
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert simulation.published()[:6] == [
         "queued",
         "awaiting_confirmation",
         "delivery.attention_required",
@@ -90,9 +92,9 @@ def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_aske
         "queued (fallback)",
         "created",
     ]
-    assert street.events()[3]["data"]["reason"] == "time_denied"
-    assert [made for made, _ in street.ledger("deny")] == ["deliverit"]
-    assert [made for made, _ in street.ledger("create")] == ["borzo"]
+    assert simulation.events()[3]["data"]["reason"] == "time_denied"
+    assert [made for made, _ in simulation.ledger("deny")] == ["deliverit"]
+    assert [made for made, _ in simulation.ledger("create")] == ["borzo"]
 
 
 @pytest.mark.quirk("C-34")
@@ -104,131 +106,133 @@ def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_aske
     ],
 )
 def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
-    street: Simulation, store_id: str, path: list[str]
+    simulation: Simulation, store_id: str, path: list[str]
 ) -> None:
-    street.place("courier_withdraws", store_id=store_id)
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert statuses(street.told())[2 : 2 + len(path)] == path
+    simulation.place("courier_withdraws", store_id=store_id)
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert statuses(simulation.published())[2 : 2 + len(path)] == path
 
 
 @pytest.mark.quirk("C-34")
 def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_delivery_is_told_to_have_failed(
-    street: Simulation,
+    simulation: Simulation,
 ) -> None:
-    street.place("withdrawn_for_good")
-    street.until(lambda it: it.delivery().final, step=30)
-    assert street.told()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
-    assert street.events()[-1]["data"]["cancelled_by"] == "courier"
-    assert [made for made, _ in street.ledger("cancel")] == ["cervo"]
+    simulation.place("withdrawn_for_good")
+    simulation.until(lambda it: it.delivery().final, step=30)
+    assert simulation.published()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
+    assert simulation.events()[-1]["data"]["cancelled_by"] == "courier"
+    assert [made for made, _ in simulation.ledger("cancel")] == ["cervo"]
 
 
 @pytest.mark.quirk("B-69")
-def test_a_parcel_that_nobody_takes_comes_back(street: Simulation) -> None:
-    street.place("returned", store_id="21")
-    street.until(lambda it: it.delivery().final, step=30)
-    assert [word.partition(" ")[0] for word in statuses(street.told())[-2:]] == ["returning", "returned"]
+def test_a_parcel_that_nobody_takes_comes_back(simulation: Simulation) -> None:
+    simulation.place("returned", store_id="21")
+    simulation.until(lambda it: it.delivery().final, step=30)
+    assert [word.partition(" ")[0] for word in statuses(simulation.published())[-2:]] == ["returning", "returned"]
 
 
-def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(street: Simulation) -> None:
-    street.place("cancelled", store_id="21")
-    street.until(lambda it: it.delivery().final, step=30)
-    assert street.told()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
+def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(simulation: Simulation) -> None:
+    simulation.place("cancelled", store_id="21")
+    simulation.until(lambda it: it.delivery().final, step=30)
+    assert simulation.published()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
 
 
 @pytest.mark.quirk("C-32")
-def test_an_unknown_word_is_told_once_and_changes_nothing(street: Simulation) -> None:
-    street.place("unknown_word")
-    street.until(lambda it: "delivery.status_unrecognized" in it.told())
+def test_an_unknown_word_is_told_once_and_changes_nothing(simulation: Simulation) -> None:
+    simulation.place("unknown_word")
+    simulation.until(lambda it: "delivery.status_unrecognized" in it.published())
     for _ in range(20):
-        street.pass_time(60)
-    assert street.status() == "picked_up"
-    assert street.told().count("delivery.status_unrecognized") == 1
-    assert street.events()[-1]["data"]["raw"] == {"entity": "order", "code": "6", "text": None}
+        simulation.pass_time(60)
+    assert simulation.status() == "picked_up"
+    assert simulation.published().count("delivery.status_unrecognized") == 1
+    assert simulation.events()[-1]["data"]["raw"] == {"entity": "order", "code": "6", "text": None}
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), ("21", "borzo"), ("17", "deliverit")])
-def test_a_customer_who_cancels_in_time_has_no_courier(street: Simulation, store_id: str, carrier: str) -> None:
-    street.place(store_id=store_id, ready_at="2026-11-21T18:00:00+00:00")
-    street.until(lambda it: it.status() == "created")
-    street.cancel(store_id=store_id)
-    street.until(lambda it: it.delivery().final, step=30)
-    assert street.told()[-1] == "cancelled"
-    assert street.events()[-1]["data"]["cancelled_by"] == "customer"
-    assert [made for made, _ in street.ledger("cancel")] == [carrier]
+def test_a_customer_who_cancels_in_time_has_no_courier(simulation: Simulation, store_id: str, carrier: str) -> None:
+    simulation.place(store_id=store_id, ready_at="2026-11-21T18:00:00+00:00")
+    simulation.until(lambda it: it.status() == "created")
+    simulation.cancel(store_id=store_id)
+    simulation.until(lambda it: it.delivery().final, step=30)
+    assert simulation.published()[-1] == "cancelled"
+    assert simulation.events()[-1]["data"]["cancelled_by"] == "customer"
+    assert [made for made, _ in simulation.ledger("cancel")] == [carrier]
 
 
-def test_a_cancellation_before_its_order_keeps_every_courier_away(street: Simulation) -> None:
-    street.cancel()
-    street.place()
-    street.pass_time()
-    assert street.told() == ["queued", "cancelled"]
-    assert street.ledger() == []
+def test_a_cancellation_before_its_order_keeps_every_courier_away(simulation: Simulation) -> None:
+    simulation.cancel()
+    simulation.place()
+    simulation.pass_time()
+    assert simulation.published() == ["queued", "cancelled"]
+    assert simulation.ledger() == []
 
 
 @pytest.mark.fault("F-46")
 @pytest.mark.quirk("O-02")
-def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(street: Simulation) -> None:
-    street.place()
-    street.place()
-    again = street.placed()
+def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(simulation: Simulation) -> None:
+    simulation.place()
+    simulation.place()
+    again = simulation.placed()
     again["id"] = "another message"
-    street.put(json.dumps(again))
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert len(street.ledger()) == 1
-    assert statuses(street.told()) == HAPPY["34", "cervo"]
+    simulation.put(json.dumps(again))
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert len(simulation.ledger()) == 1
+    assert statuses(simulation.published()) == HAPPY["34", "cervo"]
 
 
 @pytest.mark.fault("F-46")
 @pytest.mark.quirk("O-02")
-def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(street: Simulation) -> None:
-    street.place()
-    other = street.placed()
+def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(
+    simulation: Simulation,
+) -> None:
+    simulation.place()
+    other = simulation.placed()
     other["id"], other["data"]["notes"] = "another message", "ring twice"
-    street.put(json.dumps(other))
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert len(street.ledger()) == 1
-    assert street.told().count("delivery.attention_required") == 1
+    simulation.put(json.dumps(other))
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert len(simulation.ledger()) == 1
+    assert simulation.published().count("delivery.attention_required") == 1
 
 
-def test_a_later_order_waits_for_its_lead_time(street: Simulation) -> None:
-    street.place(deliver_at="2026-11-21T19:00:00+00:00")
+def test_a_later_order_waits_for_its_lead_time(simulation: Simulation) -> None:
+    simulation.place(deliver_at="2026-11-21T19:00:00+00:00")
     for _ in range(80):
-        street.pass_time(60)
-    assert street.ledger() == []
-    street.until(lambda it: bool(it.ledger()))
-    assert street.now.isoformat()[:16] == "2026-11-21T18:30"
+        simulation.pass_time(60)
+    assert simulation.ledger() == []
+    simulation.until(lambda it: bool(it.ledger()))
+    assert simulation.now.isoformat()[:16] == "2026-11-21T18:30"
 
 
-def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(street: Simulation) -> None:
-    shop = street.container.file_shops["34"]
-    street.container.__dict__["file_shops"] = {}
-    street.place()
-    street.pass_time(120)
-    assert (street.told(), street.ledger()) == (["queued", "delivery.attention_required"], [])
-    street.container.database.write(shops.save_shops, {"34": shop}, street.now)
-    street.until(lambda it: it.status() == "delivered", step=30)
-    assert len(street.ledger()) == 1
+def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(simulation: Simulation) -> None:
+    shop = simulation.container.file_shops["34"]
+    simulation.container.__dict__["file_shops"] = {}
+    simulation.place()
+    simulation.pass_time(120)
+    assert (simulation.published(), simulation.ledger()) == (["queued", "delivery.attention_required"], [])
+    simulation.container.database.write(shops.save_shops, {"34": shop}, simulation.now)
+    simulation.until(lambda it: it.status() == "delivered", step=30)
+    assert len(simulation.ledger()) == 1
 
 
 @pytest.mark.quirk("O-02")
-def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(street: Simulation) -> None:
-    street.container.bus.add_order("{not json")
-    street.place()
-    street.work()
-    letters = street.container.database.read(inbox.dead_letters, 10)
+def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(simulation: Simulation) -> None:
+    simulation.container.bus.add_order("{not json")
+    simulation.place()
+    simulation.work()
+    letters = simulation.container.database.read(inbox.dead_letters, 10)
     assert [bytes(letter["raw"]) for letter in letters] == [b"{not json"]
-    assert street.status() == "created"
-    quarantined = street.events(letters[0]["id"])
+    assert simulation.status() == "created"
+    quarantined = simulation.events(letters[0]["id"])
     assert [event["type"] for event in quarantined] == ["order.quarantined"]
     assert quarantined[0]["data"]["reason"] == letters[0]["reason"]
 
 
-def test_an_order_over_celery_is_the_same_as_one_on_the_stream(street: Simulation) -> None:
+def test_an_order_over_celery_is_the_same_as_one_on_the_stream(simulation: Simulation) -> None:
     sample = next(each for each in SAMPLES if each.store_id == "34")
-    street.app.tasks["orders.receive"](json.loads(placed(sample)))
-    street.read()
-    street.work()
-    assert street.status(sample.order_id) == "created"
+    simulation.app.tasks["orders.receive"](json.loads(placed(sample)))
+    simulation.read()
+    simulation.work()
+    assert simulation.status(sample.order_id) == "created"
 
 
 @pytest.mark.parametrize(
@@ -240,32 +244,34 @@ def test_an_order_over_celery_is_the_same_as_one_on_the_stream(street: Simulatio
     ],
 )
 def test_a_malformed_message_over_celery_is_kept_as_it_came_and_can_be_replayed(
-    street: Simulation, document: Any, reason: str
+    simulation: Simulation, document: Any, reason: str
 ) -> None:
-    street.app.tasks["orders.receive"](document)
-    street.read()
-    (letter,) = street.container.database.read(inbox.dead_letters, 10)
+    simulation.app.tasks["orders.receive"](document)
+    simulation.read()
+    (letter,) = simulation.container.database.read(inbox.dead_letters, 10)
     assert json.loads(letter["raw"]) == document
     assert reason in letter["reason"]
 
 
 @pytest.mark.quirk("O-13")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
-def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(street: Simulation, status: int, by: str) -> None:
-    street.place(store_id="21", ready_at="2026-11-21T18:00:00+00:00")
-    street.work()
-    update = street.placed()
+def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(
+    simulation: Simulation, status: int, by: str
+) -> None:
+    simulation.place(store_id="21", ready_at="2026-11-21T18:00:00+00:00")
+    simulation.work()
+    update = simulation.placed()
     update.update(id="update", type="order.updated")
     update["data"].update(status=status, revision=2)
-    street.put(json.dumps(update))
-    street.until(lambda it: it.delivery().final, step=30)
-    assert street.told()[-1] == "cancelled"
-    assert street.events()[-1]["data"]["cancelled_by"] == by
+    simulation.put(json.dumps(update))
+    simulation.until(lambda it: it.delivery().final, step=30)
+    assert simulation.published()[-1] == "cancelled"
+    assert simulation.events()[-1]["data"]["cancelled_by"] == by
 
 
 @pytest.mark.quirk("O-07")
-def test_an_order_to_be_collected_is_skipped(street: Simulation) -> None:
-    street.place(delivery_type="pickup")
-    street.work()
-    assert [event["type"] for event in street.events()] == ["order.skipped"]
-    assert street.ledger() == []
+def test_an_order_to_be_collected_is_skipped(simulation: Simulation) -> None:
+    simulation.place(delivery_type="pickup")
+    simulation.work()
+    assert [event["type"] for event in simulation.events()] == ["order.skipped"]
+    assert simulation.ledger() == []

@@ -19,9 +19,9 @@ Sent = dict[str, list[tuple[Any, Any]]]
 
 
 @pytest.fixture
-def sent(street: Simulation) -> Iterator[Sent]:
-    """Everything that is sent while the street lives: arguments with and without a name, by task."""
-    seen: Sent = {name: [] for name in street.app.tasks}
+def sent(simulation: Simulation) -> Iterator[Sent]:
+    """Everything that is sent while the simulation lives: arguments with and without a name, by task."""
+    seen: Sent = {name: [] for name in simulation.app.tasks}
 
     def note(sender: str, body: Any, **_more: Any) -> None:
         seen[sender].append(body[:2])
@@ -36,10 +36,10 @@ def words(arguments: list[Any]) -> list[str]:
 
 
 @pytest.mark.quirk("X-07")
-def test_a_task_names_accounts_and_ids_and_nothing_else(street: Simulation, sent: Sent) -> None:
+def test_a_task_names_accounts_and_ids_and_nothing_else(simulation: Simulation, sent: Sent) -> None:
     for order_id, store_id in STORES.items():
-        street.place(order_id=order_id, store_id=store_id)
-    street.until(lambda it: {it.status(order_id) for order_id in STORES} == {"delivered"})
+        simulation.place(order_id=order_id, store_id=store_id)
+    simulation.until(lambda it: {it.status(order_id) for order_id in STORES} == {"delivered"})
     assert {"deliveries.book", "deliveries.track", "callbacks.apply", "events.publish"} <= {
         name for name, bodies in sent.items() if bodies
     }
@@ -49,12 +49,12 @@ def test_a_task_names_accounts_and_ids_and_nothing_else(street: Simulation, sent
 
 
 @pytest.mark.quirk("X-07")
-def test_the_one_task_that_carries_an_order_shows_nothing_of_it(street: Simulation) -> None:
-    task = street.app.tasks["orders.receive"]
-    asked = street.app.amqp.as_task_v2("id", task.name, args=({"data": {"phone": "+4566112233"}},))
+def test_the_one_task_that_carries_an_order_shows_nothing_of_it(simulation: Simulation) -> None:
+    task = simulation.app.tasks["orders.receive"]
+    asked = simulation.app.amqp.as_task_v2("id", task.name, args=({"data": {"phone": "+4566112233"}},))
     message = Message(json.dumps(asked.body), headers=asked.headers, content_type="application/json")
     request = symbol_by_name(task.Request)(
-        message, app=street.app, task=task, body=asked.body, headers=asked.headers, decoded=True
+        message, app=simulation.app, task=task, body=asked.body, headers=asked.headers, decoded=True
     )
     assert "66112233" in str(asked.headers["argsrepr"])
     assert "66112233" not in f"{request.argsrepr} {request.kwargsrepr} {request!r} {request.info()}"
