@@ -34,6 +34,6 @@ def test_a_bug_in_a_task_is_not_hidden(street: Simulation) -> None:
 def test_a_message_that_celery_brought_is_not_lost_without_a_trace(
     street: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(street.container.bus, "place", away)
+    monkeypatch.setattr(street.container.bus, "add_order", away)
     with pytest.raises(redis.ConnectionError):
         street.app.tasks["orders.receive"]({})
