@@ -26,7 +26,7 @@ CREATED = Booked(Observation(DeliveryStatus.CREATED, Raw("reply", "1"), ref="99"
 
 def documented() -> set[str]:
     """Read the words of the table of what a person is asked for."""
-    _, _, rest = RELIABILITY.read_text().partition("## When a person is asked")
+    _, _, rest = RELIABILITY.read_text().partition("## When an operator is needed")
     rows = [line.split("|")[1] for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     return {word for row in rows for word in re.findall(r"`(\w+)`", row)}
 

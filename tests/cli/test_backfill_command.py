@@ -62,7 +62,7 @@ def test_what_is_missing_is_shown_or_taken_in_and_then_nothing_is(
     assert (code, lines) == (0, ["1 taken in", f"2 a dead letter: {unknown}"])
     code, lines, told = command()
     assert (code, lines) == (0, [])
-    assert "A key that may not see the orders is answered so, too" in told
+    assert "A key that may not see the orders gets this answer, too" in told
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-11-21T17:00:00", "5x", "h", "999999d"])

@@ -326,7 +326,7 @@ def test_a_doubt_needs_a_ruling_and_is_not_merely_attended(operator: Operator, h
         deliveries.update, [found.id], lambda each: lifecycle.no_lookup_available(each, house.terms, NOW)
     )
     assert operator("attended", "2011") == Ended(
-        1, "", "order-sync: a doubt is not attended but settled: `order-sync resolve ID exists REF`, or `absent`\n"
+        1, "", "order-sync: an unknown outcome must be resolved: `order-sync resolve ID exists REF`, or `absent`\n"
     )
     assert house.database.read(deliveries.find, "2011")[0].attention == "outcome_unknown"
 
@@ -359,7 +359,7 @@ def test_what_holds_a_delivery_back_is_shown(operator: Operator, house: Containe
     submit(house, Uncertain("no answer"))
     told = operator("cancel", "2011", "--reason", "closed").out
     (shown,) = operator("show", "2011", "--json").documents
-    assert told == "2011: submit_unknown a cancel is wished (cervo is paused)\n"
+    assert told == "2011: submit_unknown a cancel is requested (cervo is paused)\n"
     assert (shown["cancel_wish"], shown["paused"]) == (
         "merchant",
         "by operator since 2026-11-21T17:00:00Z: a holiday",
@@ -445,7 +445,7 @@ def test_events_are_written_from_a_time_on(operator: Operator, house: Container)
     ended = operator("events", "--since", "7")
     assert (ended.code, ended.err) == (
         2,
-        "order-sync: --since 7 is neither a time nor something like 30m, 2h or 1d\n",
+        "order-sync: --since 7 is neither a time nor an age such as 30m, 2h or 1d\n",
     )
 
 
@@ -731,12 +731,12 @@ def test_an_operator_says_what_an_unknown_word_means_and_takes_it_back(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("cervo", "order:6", "queued"), "queued is no status that a carrier can tell; there are awaiting_con"),
-        (("cervo", "order:6", "submit_unknown"), "submit_unknown is no status that a carrier can tell"),
-        (("cervo", "order:6", "gone"), "gone is no status that a carrier can tell"),
-        (("cervo", "6", "delivered"), "6 is no word of a carrier's: write it as `order-sync carriers` shows it"),
-        (("cervo", "order:6"), "say what the word means, or --remove"),
-        (("cervo", "order:6", "delivered", "--remove"), "say what the word means, or --remove"),
+        (("cervo", "order:6", "queued"), "queued is no status that a carrier can report; there are awaiting_con"),
+        (("cervo", "order:6", "submit_unknown"), "submit_unknown is no status that a carrier can report"),
+        (("cervo", "order:6", "gone"), "gone is no status that a carrier can report"),
+        (("cervo", "6", "delivered"), "6 is no carrier status: write it as `order-sync carriers` shows it"),
+        (("cervo", "order:6"), "say what the status means, or --remove"),
+        (("cervo", "order:6", "delivered", "--remove"), "say what the status means, or --remove"),
     ],
 )
 def test_a_word_is_explained_by_one_of_our_statuses(

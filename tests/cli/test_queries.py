@@ -69,7 +69,7 @@ def test_a_price_says_why_the_order_would_be_refused(operator: Operator) -> None
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        (order(), ("--carrier", "cervo"), "order-sync: cervo tells no prices; there are borzo\n"),
+        (order(), ("--carrier", "cervo"), "order-sync: cervo gives no prices; there are borzo\n"),
         (
             order(store_id="99"),
             (),
@@ -139,7 +139,7 @@ def test_a_carrier_without_labels_says_so(operator: Operator, house: Container) 
     tasks.deliveries.book("cervo", [house.database.read(deliveries.find, "2011")[0].id])
     house.gateway.close()
     assert operator("labels", "2011", "--out", "labels") == Ended(1, "", "order-sync: cervo has no labels\n")
-    assert operator("courier", "2011") == Ended(1, "", "order-sync: cervo does not tell where its couriers are\n")
+    assert operator("courier", "2011") == Ended(1, "", "order-sync: cervo does not say where its couriers are\n")
 
 
 @pytest.mark.usefixtures("booked")
