@@ -45,6 +45,7 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     return Bench(client, prefix)
 
 
+@pytest.mark.fault("F-38")
 @pytest.mark.quirk("X-12")
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
@@ -147,6 +148,7 @@ def test_calls_under_way_while_it_opened_do_not_count(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
+@pytest.mark.fault("F-34")
 @pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("kind", "ever_after"), [(CallClass.CREATE, 300), (CallClass.CHANGE, 300), (CallClass.READ, 900)]
