@@ -1,6 +1,6 @@
-import pytest
 from typing import Any, cast
 
+import pytest
 import redis
 
 from worker.bus.streams import Bus
