@@ -343,7 +343,7 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
     with closing(Database(request.getfixturevalue(database), pool_size=1, retry_pauses=())) as store:
         place(store)
-        store.engine.pool._timeout = 0  # type: ignore[attr-defined]
+        store.engine.pool._timeout = 0  # type: ignore[attr-defined]  # noqa: SLF001 - SQLAlchemy's
         with store.engine.connect(), store.engine.connect():
             for work in EVERYTHING.values():
                 with pytest.raises(TimeoutError) as caught:
