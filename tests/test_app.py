@@ -57,6 +57,7 @@ def app(**environment: str) -> Celery:
     return create_app(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
+@pytest.mark.fault("F-10")
 @pytest.mark.quirk("X-06", "X-07")
 def test_tasks_are_acknowledged_retried_and_kept_as_configured() -> None:
     conf: Any = app().conf
@@ -72,6 +73,7 @@ def test_rabbitmq_gets_no_options_of_redis() -> None:
     assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
 
 
+@pytest.mark.fault("F-11")
 def test_a_soft_shutdown_outlasts_the_longest_call() -> None:
     borzo = {"CARRIERS__BORZO__TOKEN": "t", "CARRIERS__BORZO__DEADLINE": "70"}
     found = [app(**each).conf.worker_soft_shutdown_timeout for each in ({}, borzo)]

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,7 @@ from worker.database.database import Database
 from worker.domain.lifecycle import TermsByAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
-from worker.resilience import circuit_breaker
+from worker.resilience.circuit_breaker import TIMINGS, BreakerTimings, CircuitBreaker
 from worker.sandbox import SandboxConfig, serve
 from worker.web import create_web_app
 
@@ -62,6 +62,12 @@ class FastContainer(Container):
         return bus
 
     @cached_property
+    def breaker(self) -> CircuitBreaker:
+        """The real breakers, which go by the clock of Redis, with shorter durations."""
+        shorter = {name: _shorter(seconds) for name, seconds in asdict(TIMINGS).items()}
+        return CircuitBreaker(streams.connect(self.settings.redis), timings=BreakerTimings(**shorter))
+
+    @cached_property
     def gateway(self) -> Gateway:
         """The real gateway."""
         if not INSTRUMENTATION:
@@ -77,14 +83,12 @@ class FastContainer(Container):
         return INSTRUMENTATION.database(real) if INSTRUMENTATION else real
 
 
+def _shorter(seconds: Any) -> Any:
+    return tuple(map(_shorter, seconds)) if isinstance(seconds, tuple) else seconds / CLOCK.rate
+
+
 def _convert_real_seconds() -> None:
-    """Shorten the durations that the product counts by another clock than the container's."""
-    for name in circuit_breaker._NUMBERS.keys() - {"FAILURES"}:
-        circuit_breaker._NUMBERS[name] = round(circuit_breaker._NUMBERS[name] / CLOCK.rate)
-    circuit_breaker.THROTTLE_SECONDS = {
-        kind: (first / CLOCK.rate, second / CLOCK.rate, later / CLOCK.rate)
-        for kind, (first, second, later) in circuit_breaker.THROTTLE_SECONDS.items()
-    }
+    """Shorten the deadline that the product counts by another clock than the container's."""
     ordering_codec.DEADLINE /= CLOCK.rate
 
 

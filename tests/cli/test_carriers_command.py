@@ -24,7 +24,7 @@ def test_accounts_are_listed_with_their_pauses_circuit_breakers_and_rate_limits(
         command_line.set(REDIS_URL=url)
         connected = Container(load())
         connected.breaker.record("cervo", CallClass.READ, good=0, bad=5)
-        connected.rate_limiter.take("cervo", "1/second", Operation.PROBE, 0)
+        connected.rate_limiter.acquire("cervo", "1/second", Operation.PROBE, 0)
         listed, documents = command_line("carriers"), command_line("carriers", "--json").documents
     assert [line.split("  ")[:3] for line in listed.lines] == [
         ["borzo", "borzo", "paused by carrier since 2026-11-21T17:00:00Z: HTTP 401"],

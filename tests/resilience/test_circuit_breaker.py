@@ -5,15 +5,22 @@ import pytest
 import redis
 
 from worker.http.call import CallClass
-from worker.resilience.circuit_breaker import CLOSED, BreakerState, BreakerStatus, CircuitBreaker
+from worker.resilience.circuit_breaker import (
+    CLOSED,
+    TIMINGS,
+    BreakerState,
+    BreakerStatus,
+    BreakerTimings,
+    CircuitBreaker,
+)
 
 
 class Bench:
     """A breaker and its clock."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, timings: BreakerTimings = TIMINGS) -> None:
         self._now = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
-        self.breaker = CircuitBreaker(client, prefix, clock=lambda: self._now)
+        self.breaker = CircuitBreaker(client, prefix, clock=lambda: self._now, timings=timings)
 
     def report(self, *, good: int = 0, bad: int = 0, kind: CallClass = CallClass.CREATE) -> None:
         self.breaker.record("account", kind, good=good, bad=bad)
@@ -45,6 +52,7 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     return Bench(client, prefix)
 
 
+@pytest.mark.fault("F-38")
 @pytest.mark.quirk("X-12")
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
@@ -147,6 +155,7 @@ def test_calls_under_way_while_it_opened_do_not_count(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
+@pytest.mark.fault("F-34")
 @pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("kind", "ever_after"), [(CallClass.CREATE, 300), (CallClass.CHANGE, 300), (CallClass.READ, 900)]
@@ -197,6 +206,14 @@ def test_without_a_clock_of_its_own_a_breaker_uses_the_server_s(client: redis.Re
     breaker.record("account", CallClass.READ, good=0, bad=5)
     status = breaker.check("account", CallClass.READ, 50)
     assert (status.state, 29 < status.wait <= 30) == (BreakerState.OPEN, True)
+
+
+def test_the_durations_of_a_breaker_can_be_set(client: redis.Redis, prefix: str) -> None:
+    bench = Bench(client, prefix, BreakerTimings(open=1.5, throttle=(2, 4, 8)))
+    bench.throttle()
+    assert bench.ask() == ("throttled", 2)
+    bench.report(kind=CallClass.READ, bad=5)
+    assert bench.breaker.check("account", CallClass.READ, 50) == BreakerStatus(BreakerState.OPEN, 1.5)
 
 
 def test_a_breaker_expires_an_hour_after_its_last_use(bench: Bench, client: redis.Redis, prefix: str) -> None:

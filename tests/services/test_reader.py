@@ -74,7 +74,7 @@ class Desk:
 @pytest.fixture
 def hints() -> Iterator[None]:
     """Let hints go to a broker in memory."""
-    before = celery.current_app._get_current_object()  # type: ignore[attr-defined]
+    before = celery.current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - Celery's
     app = celery.Celery("reader", broker="memory://", set_as_current=True)
     yield
     app.close()

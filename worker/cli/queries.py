@@ -74,12 +74,12 @@ def _order_in(file: str, services: "Container") -> "Order":
 
 def _booking(services: "Container", order: "Order") -> "Booking":
     from worker.database import shops
-    from worker.domain.eligibility import supposed
+    from worker.domain.eligibility import trial_booking
 
     stores = {**services.file_shops, **services.database.read(shops.load_shops, [order.store_id])}
     if order.store_id not in stores:
         fail(f"there is no store {order.store_id}: `order-sync stores list` lists the stores")
-    return supposed(order, stores[order.store_id], services.clock())
+    return trial_booking(order, stores[order.store_id], services.clock())
 
 
 def _show_quote(carrier: str, quote: "Quote", *, as_json: bool) -> None:
