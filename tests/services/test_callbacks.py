@@ -70,7 +70,7 @@ def followed(simulation: Simulation) -> Simulation:
 @pytest.mark.fault("F-41")
 @pytest.mark.quirk("X-01")
 @pytest.mark.parametrize("behind", [timedelta(hours=2), -timedelta(hours=2)])
-def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(simulation: Simulation, behind: timedelta) -> None:
+def test_a_carrier_whose_clock_is_wrong_is_tracked_like_any_other(simulation: Simulation, behind: timedelta) -> None:
     simulation.carrier_clock_lag = behind
     simulation.place(store_id="21")
     simulation.until(lambda it: it.status() == "delivered", step=30)
@@ -79,7 +79,7 @@ def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(simulation: S
 
 @pytest.mark.fault("F-41")
 @pytest.mark.quirk("B-84")
-def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) -> None:
+def test_callbacks_in_any_order_never_move_a_delivery_back(followed: Simulation) -> None:
     words = ("finished", "courier_at_pickup", "courier_assigned", "parcel_picked_up")
     minutes = (40, 10, 5, 20)
     letters = [
@@ -92,7 +92,7 @@ def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) 
 
 @pytest.mark.fault("F-43")
 @pytest.mark.quirk("B-83")
-def test_the_same_callback_again_after_ten_days_does_nothing(followed: Simulation) -> None:
+def test_a_repeated_callback_does_nothing_after_ten_days(followed: Simulation) -> None:
     once = letter(followed, "courier_assigned", followed.now + SECOND)
     receive(followed, once)
     before = followed.delivery()
@@ -102,7 +102,7 @@ def test_the_same_callback_again_after_ten_days_does_nothing(followed: Simulatio
 
 @pytest.mark.fault("F-43")
 @pytest.mark.quirk("B-83")
-def test_what_was_old_when_it_came_only_prompts_a_read(followed: Simulation) -> None:
+def test_a_callback_that_is_more_than_a_day_late_only_schedules_a_read(followed: Simulation) -> None:
     followed.now += 30 * HOUR
     result = receive(followed, letter(followed, "finished", START + HOUR))
     assert (result, followed.status(), followed.delivery().next_run_at) == ("applied", "created", followed.now)
@@ -132,7 +132,7 @@ class CallingBack:
 
 @pytest.mark.fault("F-44")
 @pytest.mark.quirk("B-86")
-def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(simulation: Simulation) -> None:
+def test_a_callback_that_overtakes_its_create_proves_that_the_order_exists(simulation: Simulation) -> None:
     simulation.container.gateway = CallingBack(simulation)  # type: ignore[assignment]
     simulation.place(store_id="21")
     simulation.work()
@@ -142,7 +142,7 @@ def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(si
 
 @pytest.mark.fault("F-44")
 @pytest.mark.quirk("B-86", "B-92")
-def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(followed: Simulation) -> None:
+def test_a_callback_that_precedes_its_order_is_applied_once_the_order_is_known(followed: Simulation) -> None:
     at_the_door = int(followed.delivery().attempts[0].codec_state["point_id"])
     unknown = {"order_id": 1, "client_order_id": None, "point_id": at_the_door}
     early = letter(followed, "courier_assigned", followed.now + SECOND, **unknown)
@@ -153,7 +153,7 @@ def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(follow
 
 @pytest.mark.fault("F-42")
 @pytest.mark.quirk("B-92")
-def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Simulation) -> None:
+def test_a_signed_callback_about_an_unknown_order_is_kept_for_a_day(followed: Simulation) -> None:
     strange = letter(followed, "finished", followed.now, order_id=1, client_order_id=None)
     kept = followed.container.database.write(callbacks.save, "borzo", strange, followed.now)
     assert kept is not None
@@ -167,7 +167,7 @@ def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed:
 
 
 @pytest.mark.fault("F-42")
-def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation) -> None:
+def test_a_callback_of_another_account_changes_no_delivery(followed: Simulation) -> None:
     ours = letter(followed, "finished", followed.now + SECOND)
     kept = followed.container.database.write(callbacks.save, "cervo", ours, followed.now)
     followed.app.tasks["callbacks.apply"](kept)
@@ -175,7 +175,7 @@ def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation
 
 
 @pytest.mark.quirk("B-60")
-def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(followed: Simulation) -> None:
+def test_a_callback_about_a_second_order_with_our_reference_reveals_a_surplus_courier(followed: Simulation) -> None:
     twin = letter(followed, "planned", followed.now, order_id=77)
     later = letter(followed, "courier_assigned", followed.now + SECOND, order_id=77)
     results = [receive(followed, each) for each in (twin, later)]
@@ -186,7 +186,7 @@ def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(
 
 @pytest.mark.quirk("B-60")
 @pytest.mark.parametrize(("word", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
-def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
+def test_a_second_order_with_our_reference_counts_unless_no_courier_comes(
     followed: Simulation, word: str, attempts: int
 ) -> None:
     assert receive(followed, letter(followed, word, followed.now, order_id=77)) == "applied"
@@ -202,7 +202,7 @@ def _looks(simulation: Simulation) -> timedelta:
     return at - simulation.now
 
 
-def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None:
+def test_no_read_is_brought_forward_while_callbacks_are_received(followed: Simulation) -> None:
     followed.container.callback_gaps.heartbeat()
     due = followed.delivery().next_run_at
     followed.now += GAP
@@ -210,7 +210,7 @@ def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None
 
 
 @pytest.mark.quirk("B-85")
-def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Simulation) -> None:
+def test_a_delivery_that_relies_on_callbacks_is_read_once_soon_after_a_gap(followed: Simulation) -> None:
     followed.container.callback_gaps.heartbeat()
     followed.now += GAP + SECOND
     followed.decide(lambda it: _due(it, followed.now + HOUR))
@@ -218,14 +218,14 @@ def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followe
     assert timedelta(0) <= _looks(followed) <= SPREAD
 
 
-def test_after_a_gap_what_is_due_anyway_is_not_put_off(followed: Simulation) -> None:
+def test_a_gap_postpones_no_read_that_is_due(followed: Simulation) -> None:
     followed.container.callback_gaps.heartbeat()
     followed.now += GAP + SECOND
     followed.decide(lambda it: _due(it, followed.now))
     assert (followed.container.callback_gaps.heartbeat(), _looks(followed)) == (0, timedelta(0))
 
 
-def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(simulation: Simulation) -> None:
+def test_a_gap_changes_nothing_for_a_carrier_without_callbacks(simulation: Simulation) -> None:
     simulation.place(store_id="17")
     simulation.work()
     simulation.container.callback_gaps.heartbeat()
@@ -234,7 +234,7 @@ def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(simu
     assert (simulation.container.callback_gaps.heartbeat(), _looks(simulation)) == (0, HOUR)
 
 
-def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(followed: Simulation) -> None:
+def test_the_first_heartbeat_finds_no_gap(followed: Simulation) -> None:
     followed.now += 10 * HOUR
     assert followed.container.callback_gaps.heartbeat() == 0
 
@@ -243,7 +243,7 @@ def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(foll
 
 
 @pytest.mark.fault("F-45")
-def test_callbacks_wait_in_a_queue_without_money_in_it(simulation: Simulation) -> None:
+def test_callbacks_wait_in_another_queue_than_calls_that_cost_money(simulation: Simulation) -> None:
     route: Callable[..., dict[str, str]] = simulation.app.conf.task_routes[0]
     money = {
         route(f"deliveries.{verb}", ["borzo", []], {}, {})["queue"]
@@ -260,7 +260,7 @@ class _Broken(Borzo):
         raise IndexError(callback, attempt, now)
 
 
-def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(followed: Simulation) -> None:
+def test_a_callback_that_breaks_the_codec_is_recorded_as_unreadable(followed: Simulation) -> None:
     account = followed.container.settings.accounts["borzo"]
     followed.container.replace_codec("borzo", _Broken(account, {}))
     assert receive(followed, letter(followed, "courier_assigned", followed.now)) == "unreadable"

@@ -32,7 +32,7 @@ def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(simulation: Simu
     ],
     ids=["free", "charged-and-not-allowed", "charged-and-allowed", "impossible"],
 )
-def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
+def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_request_allow(
     simulation: Simulation, ready_at: str, ends: str, *, allow_paid: bool
 ) -> None:
     simulation.place(store_id="17", ready_at=ready_at)
@@ -45,7 +45,7 @@ def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
 
 
 @pytest.mark.quirk("D-61")
-def test_nothing_of_the_days_other_customers_is_kept_or_told(simulation: Simulation) -> None:
+def test_nothing_about_other_customers_of_the_day_is_stored_or_published(simulation: Simulation) -> None:
     simulation.place(store_id="17")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     kept = repr(simulation.delivery()) + repr(simulation.events())

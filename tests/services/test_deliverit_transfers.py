@@ -44,7 +44,9 @@ def details(simulation: Simulation) -> Any:
 
 
 @pytest.mark.quirk("D-70", "D-72")
-def test_an_order_waits_for_its_driver_and_is_followed_once_he_is_booked_by_hand(simulation: Simulation) -> None:
+def test_a_transferred_order_waits_for_its_driver_and_is_tracked_once_they_are_booked_by_hand(
+    simulation: Simulation,
+) -> None:
     handed_over(simulation)
     for _ in range(5):
         simulation.pass_time(60)
@@ -60,14 +62,16 @@ def test_an_order_waits_for_its_driver_and_is_followed_once_he_is_booked_by_hand
     assert simulation.delivery().attempts[0].ref == details(simulation).id
 
 
-def test_the_sandboxs_script_books_a_driver_at_once(simulation: Simulation) -> None:
+def test_a_transferred_order_whose_driver_is_booked_at_once_is_delivered(simulation: Simulation) -> None:
     handed_over(simulation, "booked")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     assert simulation.published()[:2] == HANDED_OVER
 
 
 @pytest.mark.quirk("D-70")
-def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carrier(simulation: Simulation) -> None:
+def test_a_transferred_order_without_a_driver_requests_attention_and_tries_no_other_carrier(
+    simulation: Simulation,
+) -> None:
     handed_over(simulation)
     simulation.until(lambda it: it.delivery().attention is not None, step=300)
     assert (simulation.status(), simulation.delivery().attention) == ("awaiting_confirmation", "not_dispatched_in_time")
@@ -79,7 +83,7 @@ def test_an_order_whose_driver_nobody_books_asks_for_a_person_and_no_other_carri
 
 @pytest.mark.fault("F-68")
 @pytest.mark.quirk("D-60", "D-70")
-def test_a_driver_who_is_booked_twice_by_hand_comes_once(simulation: Simulation) -> None:
+def test_a_transferred_order_that_is_booked_twice_by_hand_gets_one_driver(simulation: Simulation) -> None:
     handed_over(simulation)
     book_by_hand(simulation)
     simulation.until(lambda it: it.status() == "created")
@@ -94,14 +98,14 @@ def test_a_driver_who_is_booked_twice_by_hand_comes_once(simulation: Simulation)
 
 
 @pytest.mark.quirk("D-19", "D-71")
-def test_an_unpaid_order_is_not_handed_over(simulation: Simulation) -> None:
+def test_an_unpaid_order_is_not_transferred(simulation: Simulation) -> None:
     handed_over(simulation, payment={"prepaid": False, "amount": "125.00", "currency": "DKK"})
     simulation.until(lambda it: it.delivery().final, step=30)
     assert "deliverit_info" not in [carrier for carrier, _ in simulation.ledger()]
 
 
 @pytest.mark.quirk("D-78")
-def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(simulation: Simulation) -> None:
+def test_a_transferred_order_without_a_driver_is_cancelled_by_the_carriers_reply(simulation: Simulation) -> None:
     handed_over(simulation)
     simulation.cancel(store_id="17")
     simulation.work()
@@ -113,7 +117,7 @@ def test_an_order_without_a_driver_is_cancelled_by_the_carriers_word(simulation:
 
 
 @pytest.mark.quirk("C-47", "D-78")
-def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(simulation: Simulation) -> None:
+def test_a_transferred_order_with_a_driver_is_cancelled_once_the_list_shows_it(simulation: Simulation) -> None:
     handed_over(simulation)
     book_by_hand(simulation)
     simulation.until(lambda it: it.status() == "created")
@@ -126,7 +130,7 @@ def test_an_order_with_a_driver_is_cancelled_once_the_list_shows_it(simulation: 
 
 
 @pytest.mark.quirk("C-47", "D-78")
-def test_the_carriers_word_alone_cancels_nothing_that_somebody_drives_for_by_then(simulation: Simulation) -> None:
+def test_the_carriers_reply_alone_cancels_no_transferred_order_that_has_a_driver(simulation: Simulation) -> None:
     handed_over(simulation)
     book_by_hand(simulation)
     simulation.until(lambda it: it.status() == "created")
@@ -140,7 +144,7 @@ def test_the_carriers_word_alone_cancels_nothing_that_somebody_drives_for_by_the
 @pytest.mark.fault("F-68")
 @pytest.mark.quirk("D-78")
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_cancel_whose_answer_was_lost_is_asked_for_again(simulation: Simulation, kind: str) -> None:
+def test_a_cancel_of_a_transfer_whose_reply_was_lost_is_sent_again(simulation: Simulation, kind: str) -> None:
     handed_over(simulation)
     spoil(simulation, kind, "cancel")
     simulation.cancel(store_id="17")
@@ -152,7 +156,7 @@ def test_a_cancel_whose_answer_was_lost_is_asked_for_again(simulation: Simulatio
 
 
 @pytest.mark.quirk("D-40", "D-78")
-def test_a_driver_who_is_too_close_is_not_cancelled(simulation: Simulation) -> None:
+def test_a_driver_who_is_too_close_to_the_pickup_is_not_cancelled(simulation: Simulation) -> None:
     handed_over(simulation)
     door = f"/sandbox/orders/deliverit_info/{details(simulation).reference}/book"
     simulation.ask("POST", door, {"pickup_in": 600})
@@ -168,7 +172,7 @@ def test_a_driver_who_is_too_close_is_not_cancelled(simulation: Simulation) -> N
 @pytest.mark.parametrize(
     ("kind", "number_known"), [("error_before", True), ("drop_before", True), ("error_after", False), ("late", False)]
 )
-def test_a_transfer_in_doubt_is_settled_without_a_second_entry(
+def test_a_transfer_with_an_unknown_outcome_is_resolved_without_a_second_entry(
     simulation: Simulation, kind: str, *, number_known: bool
 ) -> None:
     spoil(simulation, kind, "create")
@@ -186,7 +190,7 @@ def test_a_transfer_in_doubt_is_settled_without_a_second_entry(
 
 
 @pytest.mark.quirk("D-74")
-def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled(simulation: Simulation) -> None:
+def test_a_request_for_attention_is_cleared_once_the_unknown_outcome_is_resolved(simulation: Simulation) -> None:
     spoil(simulation, "error_before", "create", times=1000)
     handed_over(simulation)
     simulation.until(lambda it: it.delivery().attention == "outcome_unknown", step=300)
@@ -197,7 +201,7 @@ def test_a_doubt_that_a_person_was_asked_about_is_no_question_once_it_is_settled
 
 @pytest.mark.fault("F-68")
 @pytest.mark.quirk("D-74")
-def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(simulation: Simulation) -> None:
+def test_a_look_up_creates_no_order_that_an_operator_declared_never_created(simulation: Simulation) -> None:
     spoil(simulation, "error_before", "create", times=1)
     handed_over(simulation)
     simulation.decide(
@@ -210,7 +214,7 @@ def test_what_a_person_wrote_off_is_not_made_by_looking_for_it(simulation: Simul
 
 
 @pytest.mark.quirk("D-74")
-def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_be_cancelled(
+def test_an_order_whose_lost_id_an_operator_supplies_can_be_cancelled(
     simulation: Simulation,
 ) -> None:
     spoil(simulation, "error_after", "create")
@@ -227,7 +231,7 @@ def test_a_person_tells_the_number_of_an_order_whose_links_were_lost_and_it_can_
 
 
 @pytest.mark.quirk("D-75")
-def test_an_order_that_was_not_saved_is_sent_again_under_its_number(simulation: Simulation) -> None:
+def test_a_transfer_that_was_not_saved_is_sent_again_under_its_number(simulation: Simulation) -> None:
     strange = "Some strange error has occured. Please try again. If the error remains, please contact DeliverIt"
     body = {"error": True, "message": strange}
     fault = {"kind": "error_before", "api": "deliverit_info", "operation": "create", "status": 400, "body": body}
@@ -243,7 +247,9 @@ def test_an_order_that_was_not_saved_is_sent_again_under_its_number(simulation: 
 
 @pytest.mark.quirk("D-76", "D-77")
 @pytest.mark.parametrize("kind", [None, "error_after"])
-def test_a_change_is_carried_to_an_order_that_has_no_driver_yet(simulation: Simulation, kind: str | None) -> None:
+def test_a_change_is_sent_to_a_transferred_order_that_has_no_driver_yet(
+    simulation: Simulation, kind: str | None
+) -> None:
     handed_over(simulation)
     if kind:
         spoil(simulation, kind, "update")
@@ -257,7 +263,7 @@ def test_a_change_is_carried_to_an_order_that_has_no_driver_yet(simulation: Simu
 
 
 @pytest.mark.quirk("D-77")
-def test_a_change_after_a_driver_is_booked_is_left_to_a_person(simulation: Simulation) -> None:
+def test_a_change_after_a_driver_is_booked_is_left_to_an_operator(simulation: Simulation) -> None:
     handed_over(simulation)
     book_by_hand(simulation)
     simulation.until(lambda it: it.status() == "created")
