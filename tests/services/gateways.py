@@ -36,8 +36,8 @@ class ScriptedGateway:
     def close(self) -> None:
         self._real.close()
 
-    def sent_since(self) -> dict[tuple[str, str], int]:
-        """Return how often each call was sent since the last time this was asked."""
+    def take_sent(self) -> dict[tuple[str, str], int]:
+        """Return how often each call was sent, and count from zero again."""
         sent, self.sent = Counter(self.sent), []
         return dict(sent)
 

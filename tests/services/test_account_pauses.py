@@ -28,17 +28,17 @@ def test_a_rejected_token_pauses_the_account_until_a_probe_succeeds(
 ) -> None:
     reject_token(simulation, carrier)
     simulation.place_at(carrier, "1", "2", "3")
-    gateway.sent_since()
+    gateway.take_sent()
     simulation.until(
         lambda it: it.now >= it.container.database.read(accounts.paused)[carrier].since + timedelta(minutes=12)
     )
-    assert gateway.sent_since() == {(carrier, "probe"): 2}
+    assert gateway.take_sent() == {(carrier, "probe"): 2}
     assert simulation.statuses("1", "2", "3") == ["queued"] * 3
     accept_token(simulation)
     simulation.until(lambda it: it.container.database.read(accounts.paused) == {}, step=10)
     simulation.pass_time(3)
     assert simulation.statuses("1", "2", "3") == ["created"] * 3
-    assert gateway.sent_since() == {(carrier, "probe"): 1, (carrier, "create"): 3}
+    assert gateway.take_sent() == {(carrier, "probe"): 1, (carrier, "create"): 3}
     assert [len(simulation.delivery(order_id).attempts) for order_id in ("1", "2", "3")] == [1, 1, 1]
     assert [(each["type"], each["sequence"], each["data"]["by"]) for each in simulation.events(carrier)] == [
         ("carrier.paused", "1", "carrier"),
@@ -66,10 +66,10 @@ def test_no_probe_resumes_an_account_that_an_operator_paused(simulation: Simulat
     simulation.container.database.write(accounts.pause, "borzo", "operator", "the shop is closed", simulation.now)
     simulation.place_at("borzo", "1")
     simulation.until(lambda it: it.now >= it.delivery("1").created_at + timedelta(minutes=20), step=60)
-    assert (simulation.status("1"), gateway.sent_since()) == ("queued", {})
+    assert (simulation.status("1"), gateway.take_sent()) == ("queued", {})
     assert simulation.container.database.write(accounts.resume, "borzo", "operator", simulation.now)
     simulation.pass_time()
-    assert (simulation.status("1"), gateway.sent_since()) == ("created", {("borzo", "create"): 1})
+    assert (simulation.status("1"), gateway.take_sent()) == ("created", {("borzo", "create"): 1})
 
 
 def test_a_refused_login_pauses_the_account(simulation: Simulation) -> None:
@@ -97,8 +97,8 @@ def test_an_order_whose_only_account_is_paused_requests_attention_and_is_rejecte
     simulation.place()
     simulation.until(lambda it: it.delivery().attention is not None, step=60)
     simulation.until(lambda it: it.delivery().final, step=600)
-    asked = [event["time"] for event in simulation.events() if event["type"] == "delivery.attention_required"]
-    assert [moment[11:16] for moment in asked] == ["17:10"]
+    requested = [event["time"] for event in simulation.events() if event["type"] == "delivery.attention_required"]
+    assert [moment[11:16] for moment in requested] == ["17:10"]
     assert simulation.published()[-2:] == ["rejected", "delivery.dispatch_failed"]
     assert (simulation.events()[-1]["data"]["reason"], simulation.ledger()) == ("deadline_passed", [])
 
@@ -113,14 +113,12 @@ def without(simulation: Simulation, *accounts: str) -> None:
     }
 
 
-def test_a_preorder_whose_account_was_removed_goes_to_the_next_carrier(
-    simulation: Simulation,
-) -> None:
+def test_a_preorder_whose_account_was_removed_goes_to_the_next_carrier(simulation: Simulation) -> None:
     simulation.place(store_id="17", deliver_at="2026-11-21T20:00:00+00:00")
     assert simulation.delivery().carrier == "deliverit"
     without(simulation, "deliverit")
     simulation.until(lambda it: bool(it.ledger()), step=300)
-    assert [made for made, _ in simulation.ledger()] == ["borzo"]
+    assert [each for each, _ in simulation.ledger()] == ["borzo"]
     assert simulation.now - simulation.delivery().created_at < timedelta(hours=3)
 
 
@@ -131,9 +129,7 @@ def test_a_preorder_whose_only_account_was_removed_requests_attention(simulation
     simulation.until(lambda it: it.status() == "rejected", step=300)
 
 
-def test_an_order_at_a_removed_account_is_published_as_no_longer_tracked(
-    simulation: Simulation,
-) -> None:
+def test_an_order_at_a_removed_account_is_published_as_no_longer_tracked(simulation: Simulation) -> None:
     simulation.place(store_id="17")
     simulation.until(lambda it: it.status() == "created")
     without(simulation, "deliverit")

@@ -112,9 +112,7 @@ def test_a_reply_that_breaks_the_codec_does_not_affect_its_batch(simulation: Sim
 
 
 @pytest.mark.quirk("X-14")
-def test_an_order_that_breaks_the_codec_is_rejected_and_does_not_affect_its_batch(
-    simulation: Simulation,
-) -> None:
+def test_an_order_that_breaks_the_codec_is_rejected_and_does_not_affect_its_batch(simulation: Simulation) -> None:
     break_codec(simulation, "borzo", "book", of_order_1)
     assert place_two(simulation) == ["rejected", "created"]
     assert simulation.delivery("1").reason is Reason.UNKNOWN

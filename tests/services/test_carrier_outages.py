@@ -33,12 +33,12 @@ def test_too_many_requests_stop_the_calls_for_a_bounded_time_and_count_as_no_fai
     headers = {} if said is None else {"retry-after": said}
     gateway.outcome = lambda account, _call: Reply(429, b"", headers) if account == "cervo" else None
     simulation.place_at("cervo", "1", "2")
-    assert gateway.sent_since() == {("cervo", "create"): 1}
+    assert gateway.take_sent() == {("cervo", "create"): 1}
     breaker = simulation.container.breaker.ask("cervo", CallClass.CREATE, 50)
     assert (breaker.state, 59 < breaker.wait <= 3600) == (BreakerState.THROTTLED, True)
     simulation.place_at("cervo", "3")
     simulation.place_at("borzo", "4")
-    assert gateway.sent_since() == {("borzo", "create"): 1}
+    assert gateway.take_sent() == {("borzo", "create"): 1}
     assert simulation.statuses("1", "2", "3", "4") == ["queued", "queued", "queued", "created"]
     waiting = [simulation.delivery(order_id) for order_id in ("1", "2", "3")]
     assert [each.failures for each in waiting] == [0, 0, 0]
@@ -70,9 +70,9 @@ def test_an_open_breaker_is_probed_with_a_read_and_never_with_a_create(
     gateway.outcome = broken("borzo")
     simulation.place_at("borzo", *"12345")
     assert simulation.statuses(*"12345") == ["submit_unknown"] * 5
-    gateway.sent_since()
+    gateway.take_sent()
     simulation.place_at("borzo", "6")
-    assert (gateway.sent_since(), simulation.delivery("6").attempts) == ({}, ())
+    assert (gateway.take_sent(), simulation.delivery("6").attempts) == ({}, ())
     simulation.until(lambda _: ("borzo", "probe") in gateway.sent, step=5)
     assert ("borzo", "create") not in gateway.sent
     gateway.outcome = lambda _account, _call: None
@@ -92,9 +92,9 @@ def test_a_long_silence_behind_an_open_breaker_is_published(simulation: Simulati
     simulation.place_at("cervo", "1")
     gateway.outcome = broken("cervo")
     simulation.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
-    gateway.sent_since()
+    gateway.take_sent()
     simulation.until(lambda it: "delivery.tracking_lost" in it.published("1"), step=30)
-    assert set(gateway.sent_since()) == {("cervo", "probe")}
+    assert set(gateway.take_sent()) == {("cervo", "probe")}
 
 
 @pytest.mark.quirk("C-22")
@@ -118,11 +118,11 @@ def test_a_carrier_that_fails_half_of_its_reads_is_read_no_more_often_than_it_is
     simulation.place_at("cervo", *orders)
     simulation.inject_fault("error_before", "cervo", times=None, chance=0.5)
     simulation.until(reads_are_stopped, step=1)
-    gateway.sent_since()
+    gateway.take_sent()
     simulation.place_at("borzo", "other")
     for _ in range(2):
         simulation.pass_time(5)
-    assert (gateway.sent_since(), simulation.status("other")) == ({("borzo", "create"): 1}, "created")
+    assert (gateway.take_sent(), simulation.status("other")) == ({("borzo", "create"): 1}, "created")
     simulation.sandbox.faults.clear()
     simulation.until(lambda it: set(it.statuses(*orders)) == {"delivered"}, step=120)
 
@@ -171,7 +171,7 @@ def test_a_task_that_the_bulkhead_rejects_releases_its_deliveries(
     assert (simulation.statuses("1", "2"), simulation.delivery("1").attempts) == (["queued", "created"], ())
     bulkhead.leave("cervo", reading=False)
     simulation.pass_time(2)
-    assert (simulation.status("1"), gateway.sent_since()) == (
+    assert (simulation.status("1"), gateway.take_sent()) == (
         "created",
         {("borzo", "create"): 1, ("cervo", "create"): 1},
     )
@@ -207,5 +207,5 @@ def test_a_carrier_that_hangs_occupies_only_its_own_threads(simulation: Simulati
             assert (hanging, simulation.status("other")) == ([True] * 4, "created")
         finally:
             go_on.set()
-    assert gateway.sent_since() == {("cervo", "create"): 4, ("borzo", "create"): 1}
+    assert gateway.take_sent() == {("cervo", "create"): 4, ("borzo", "create"): 1}
     simulation.until(lambda it: set(it.statuses(*map(str, range(16)))) == {"created"}, step=2)

@@ -209,9 +209,7 @@ def test_a_look_up_creates_no_order_that_an_operator_declared_never_created(simu
 
 
 @pytest.mark.quirk("D-74")
-def test_an_order_whose_lost_id_an_operator_supplies_can_be_cancelled(
-    simulation: Simulation,
-) -> None:
+def test_an_order_whose_lost_id_an_operator_supplies_can_be_cancelled(simulation: Simulation) -> None:
     simulation.inject_fault("error_after", "deliverit_info", operation="create")
     transfer(simulation)
     simulation.until(lambda it: it.delivery().attention == "reference_missing")

@@ -33,9 +33,7 @@ def test_an_order_whose_message_precedes_its_commit_is_fetched_later(simulation:
     assert simulation.container.database.read(inbox.dead_letters, 5) == []
 
 
-def test_an_order_of_an_unreachable_platform_becomes_a_dead_letter(
-    simulation: Simulation,
-) -> None:
+def test_an_order_of_an_unreachable_platform_becomes_a_dead_letter(simulation: Simulation) -> None:
     simulation.inject_fault("error_before", "ordering", times=None)
     simulation.put_message("order.placed", {"order_id": "5150"})
     simulation.until(lambda it: bool(it.container.database.read(inbox.dead_letters, 1)), step=60)

@@ -54,9 +54,7 @@ def test_a_later_delivery_is_tracked_with_the_status_mapping(carrier: str, simul
     )
 
 
-def test_every_process_uses_a_changed_status_mapping_within_five_seconds(
-    simulation: Simulation,
-) -> None:
+def test_every_process_uses_a_changed_status_mapping_within_five_seconds(simulation: Simulation) -> None:
     carriers, database = simulation.container.accounts, simulation.container.database
     seen = []
     changes: list[Callable[[], object]] = [
