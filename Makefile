@@ -23,10 +23,11 @@ up: $(READY) ## run everything on this machine for real use; Ctrl-C stops it
 test: $(READY) ## run the tests
 	@$(BIN)/pytest -n auto -q
 
-check: $(READY) ## check formatting, lint, types and tests, as CI does
+check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -n auto -q
 
 chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run

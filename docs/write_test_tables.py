@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests"
 
 Entry = Mapping[str, str]
-"""The texts of one id by their columns."""
+"""The texts of one id, by column."""
 
 QUIRKS_HEAD = """\
 # API quirks
@@ -25,7 +25,8 @@ QUIRKS_HEAD = """\
 <!-- Written by `make docs` from docs/api-quirks.toml and the markers of the tests. -->
 
 What is odd, contradictory or missing in the API documents of the four systems, and what can go wrong between any two of
-them. The code that handles a quirk names its id -rn <id> worker schemas tasks tests` finds everything about an id.
+them. The code that handles a quirk names its id, and every quirk has a test. `grep -rn <id> worker schemas tasks tests`
+finds everything about an id.
 """
 FAULTS_HEAD = """\
 # Faults
@@ -45,18 +46,19 @@ class Page(NamedTuple):
     """One generated page."""
 
     name: str
-    """The name of the page and of its source, without the ending."""
+    """The name of the page and of its source, without the suffix."""
     marker: str
     """The pytest marker that holds the ids."""
     columns: tuple[str, ...]
-    """The texts of an entry, in the order of the columns."""
+    """The keys of an entry's texts, in the order of the columns."""
     shown: int
-    """How many tests are listed for one id."""
+    """The maximum number of tests that are listed for one id."""
     head: str
+    """The text above the tables."""
 
     @property
     def path(self) -> Path:
-        """Where the page is."""
+        """The path of the page."""
         return HERE / f"{self.name}.md"
 
     def sections(self) -> dict[str, dict[str, Entry]]:

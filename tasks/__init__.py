@@ -1,1 +1,4 @@
-"""The imperative shell: one short function for each thing that can be asked of us."""
+"""The Celery tasks. Each calls one method of a service and keeps no result.
+
+Arguments are accounts' names and ids. `orders.receive` alone carries an order, and its request hides it.
+"""

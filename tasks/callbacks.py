@@ -1,4 +1,4 @@
-"""Callbacks: apply one that was stored."""
+"""The task that applies a carrier's callback after the web process stored it."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="callbacks.apply")
 def apply(callback_id: str) -> None:
-    """Apply a stored callback."""
+    """Apply one stored callback."""
     container().callbacks.apply(callback_id)

@@ -1,4 +1,4 @@
-"""Carriers: probe an account that shut us out."""
+"""The task that probes an account whose credentials were rejected."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="carriers.probe")
 def probe(carrier: str) -> None:
-    """Probe a paused account with a harmless call, and resume it when that is answered."""
+    """Probe a paused account with a harmless call, and resume it when the carrier accepts the call."""
     container().account_health.probe_paused(carrier)

@@ -1,4 +1,4 @@
-"""Events out: publish the outbox."""
+"""The task that publishes the outbox on the bus."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="events.publish")
 def publish() -> None:
-    """Publish every waiting event, in order."""
+    """Publish every event that waits in the outbox, in order."""
     container().relay.publish()

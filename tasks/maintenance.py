@@ -1,4 +1,4 @@
-"""Maintenance: retention."""
+"""The task that trims the streams, as far as retention allows."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="maintenance.purge")
 def purge() -> None:
-    """Trim the streams."""
+    """Trim the streams behind their slowest consumer group."""
     container().retention.purge()

@@ -1,4 +1,4 @@
-"""Orders in: one message that came over Celery, and orders that are fetched from the platform."""
+"""The tasks that accept a message sent over Celery, and fetch orders from the Ordering platform."""
 
 import json
 from typing import Any
@@ -10,39 +10,42 @@ from worker.container import container
 
 
 class Redacted(Request):
-    """A request whose arguments nobody sees: `orders.receive` is the only task that carries an order (X-07)."""
+    """A request whose repr hides an order's personal data from logs, task events and Flower (X-07).
+
+    `orders.receive` is the only task that carries an order.
+    """
 
     def __init__(self, *what: Any, **more: Any) -> None:
         super().__init__(*what, **more)
-        self._argsrepr = self._kwargsrepr = "<redacted>"  # what the sender wrote of them may be everything
+        self._argsrepr = self._kwargsrepr = "<redacted>"  # the sender's own repr may show the whole order
 
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - as Celery calls it
-        """Tell `inspect`, and so Flower, what is under way, and nothing of the order."""
+        """Return what `inspect` and Flower show of a running task, without its arguments."""
         return super().info(safe=True)
 
 
 class Private(Task):  # type: ignore[type-arg]
-    """A task with such requests, in whichever app it runs."""
+    """A task whose requests hide their arguments, in every app that runs it."""
 
     Request = f"{__name__}:{Redacted.__name__}"
 
 
 @shared_task(name="orders.receive", base=Private)
 def receive(event: Any) -> None:
-    """Accept one message: put it on the orders stream, where it waits until it can be stored.
+    """Put a message on the orders stream, where it waits until it can be stored.
 
-    Celery would drop a task that meets a database which is away.
+    It is not stored here, because Celery would lose the task if the database were away.
     """
     container().bus.add_order(json.dumps(event, default=repr))
 
 
 @shared_task(name="orders.fetch")
 def fetch() -> None:
-    """Fetch the orders that were named by their id alone."""
+    """Fetch the orders of messages that hold only an order id."""
     container().order_fetch.fetch_due()
 
 
 @shared_task(name="orders.backfill")
 def backfill() -> None:
-    """Find the platform's open orders whose message never came."""
+    """Store the Ordering platform's open orders for which no message came."""
     container().backfill.run()

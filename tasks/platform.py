@@ -1,4 +1,4 @@
-"""Platform: write a delivery's status back."""
+"""The task that writes statuses to the Ordering platform."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="platform.write_back")
 def write_back(delivery_id: str) -> None:
-    """Compare a delivery with the platform, and write its status there."""
+    """Compare a delivery with its order on the platform, and write the delivery's status there when it is due."""
     container().write_back.run(delivery_id)

@@ -1,4 +1,4 @@
-"""Timers: the sweep."""
+"""The task that beat sends every second."""
 
 from celery import shared_task
 
@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="timers.sweep")
 def sweep() -> None:
-    """Hand out whatever is due."""
+    """Enqueue a wake-up task for everything that is due."""
     container().sweep.run()

@@ -75,7 +75,7 @@ def postgres_server() -> Iterator[str]:
         missing("PostgreSQL", POSTGRES_VARIABLE, "the one that is named there lets nobody make databases")
     # Not among pytest's folders: to root's, which every run closes again, PostgreSQL's own user has no way in.
     temporary = tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True)
-    with temporary as folder, _postgres_of_our_own(Path(folder)) as started:
+    with temporary as folder, own_postgres_server(Path(folder)) as started:
         yield started
 
 
@@ -88,7 +88,7 @@ def _may_create_databases(url: str) -> bool:
 
 
 @contextmanager
-def _postgres_of_our_own(folder: Path) -> Iterator[str]:
+def own_postgres_server(folder: Path) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         # Its lock goes here: in the shared folder where it would be, one user locks the others out for ever.
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -113,7 +113,7 @@ def _start_postgres(data: Path) -> Any:
 
 
 @contextmanager
-def _new_database(server: str) -> Iterator[str]:
+def new_database(server: str) -> Iterator[str]:
     name = f"order_sync_test_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL(CREATE_DATABASE).format(sql.Identifier(name)))
@@ -127,8 +127,8 @@ def _new_database(server: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _postgres_with_tables(postgres_server: str) -> Iterator[str]:
-    with _new_database(postgres_server) as url:
-        _upgrade(url)
+    with new_database(postgres_server) as url:
+        create_tables(url)
         yield url
 
 
@@ -146,7 +146,7 @@ def postgres_url(_postgres_with_tables: str) -> str:
 # --- SQLite, and both ---
 
 
-def _upgrade(url: str) -> None:
+def create_tables(url: str) -> None:
     store = Database(url)
     store.upgrade()
     store.close()
@@ -155,7 +155,7 @@ def _upgrade(url: str) -> None:
 @pytest.fixture(scope="session")
 def _sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    _upgrade(f"sqlite:///{path}")
+    create_tables(f"sqlite:///{path}")
     return path
 
 
@@ -182,7 +182,7 @@ def bare_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Datab
         yield made
         made.close()
         return
-    with _new_database(request.getfixturevalue("postgres_server")) as url:
+    with new_database(request.getfixturevalue("postgres_server")) as url:
         made = Database(url)
         yield made
         made.close()
@@ -200,7 +200,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     elif REDIS_URL:
         missing("Redis", REDIS_VARIABLE, "the one that is named there does not answer")
     else:
-        with _redis_of_our_own(tmp_path_factory.mktemp("redis")) as started:
+        with own_redis_server(tmp_path_factory.mktemp("redis")) as started:
             yield started
 
 
@@ -213,7 +213,7 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _redis_of_our_own(folder: Path, **options: str) -> Iterator[str]:
+def own_redis_server(folder: Path, **options: str) -> Iterator[str]:
     port = free_port()
     asked = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "save": "", **options}
     words = [word for name, value in asked.items() for word in (f"--{name}", value)]
@@ -242,7 +242,7 @@ def _await(url: str, server: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture
 def embedded_redis(tmp_path: Path) -> Callable[..., AbstractContextManager[str]]:
     """Give a way to start the embedded server for a while, with further options of its command line."""
-    return partial(_redis_of_our_own, tmp_path)
+    return partial(own_redis_server, tmp_path)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 
 from worker.app import create_app
-from worker.config.settings import load
+from worker.config.settings import NO_REDIS, load
 
 REDIS = "redis://127.0.0.1:1/0"
 RELIABLE = {
@@ -57,6 +57,7 @@ def app(**environment: str) -> Celery:
     return create_app(load({f"ORDER_SYNC_{key}": value for key, value in {"REDIS_URL": REDIS, **environment}.items()}))
 
 
+@pytest.mark.fault("F-10")
 @pytest.mark.quirk("X-06", "X-07")
 def test_tasks_are_acknowledged_retried_and_kept_as_configured() -> None:
     conf: Any = app().conf
@@ -72,6 +73,7 @@ def test_rabbitmq_gets_no_options_of_redis() -> None:
     assert app(BROKER_URL="amqp://127.0.0.1").conf.broker_transport_options == {}
 
 
+@pytest.mark.fault("F-11")
 def test_a_soft_shutdown_outlasts_the_longest_call() -> None:
     borzo = {"CARRIERS__BORZO__TOKEN": "t", "CARRIERS__BORZO__DEADLINE": "70"}
     found = [app(**each).conf.worker_soft_shutdown_timeout for each in ({}, borzo)]
@@ -106,22 +108,27 @@ def test_a_signal_shows_where_each_thread_is_and_none_of_its_variables() -> None
 
 
 LAZY = """
-from celery import signals
+from celery import current_app, signals
 from celery.app.utils import find_app
 app = find_app("worker.app")
 assert not signals.setup_logging.receivers
-print(app.main)
+print(app.main, current_app.main)
 app.conf.enable_utc
 """
 
 
-def test_the_app_of_the_celery_command_reads_its_settings_only_when_it_is_used(tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(Path.cwd()), "ORDER_SYNC_TYPO": "x"}
+@pytest.mark.parametrize(
+    ("variables", "fault"), [({"ORDER_SYNC_TYPO": "x"}, "typo: there is no such setting"), ({}, NO_REDIS)]
+)
+def test_the_app_of_the_celery_command_reads_its_settings_only_when_it_is_used(
+    variables: dict[str, str], fault: str, tmp_path: Path
+) -> None:
+    environment = {"PYTHONPATH": str(Path.cwd()), **variables}
     done = subprocess.run(
         [sys.executable, "-c", LAZY], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
     )
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
-        "order-sync\n",
-        "order-sync: the settings cannot work:\ntypo: there is no such setting\n",
+        "order-sync default\n",
+        f"order-sync: the settings cannot work:\n{fault}\n",
     )

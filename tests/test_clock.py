@@ -60,6 +60,7 @@ def claim(store: Database, host: Host) -> None:
     assert [due.id for due in store.write(deliveries.claim, host.now(), 10)] == ids
 
 
+@pytest.mark.fault("F-51")
 def test_two_hosts_have_the_same_time_whatever_their_own_clocks_show() -> None:
     database = DatabaseClock()
     first, second = Host(database), Host(database, booted=86_400.0)
@@ -118,10 +119,12 @@ def test_there_is_no_time_until_the_database_has_been_read() -> None:
     assert host.now() == NOON
 
 
+@pytest.mark.fault("F-51")
 def test_the_monotonic_clock_never_goes_back() -> None:
     assert 0 < since_boot() <= since_boot()
 
 
+@pytest.mark.fault("F-51")
 @pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(minutes=5), timedelta(hours=1)])
 def test_a_lease_ends_on_time_on_a_host_whose_own_clock_is_wrong(store: Database, wrong: timedelta) -> None:
     """Its wall clock is not read: only the time between two readings counts."""

@@ -7,6 +7,7 @@ backend, no ETA, no countdown and no Celery retry: the database holds what is to
 import faulthandler
 import signal
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -63,17 +64,21 @@ class WakeUpTask(Task[Any, Any]):
             log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
 
 
-def create_app(settings: Settings | None = None) -> Celery:
-    """Build the Celery app, and make it the one that every thread of the process sends through.
+def create_app(settings: Settings) -> Celery:
+    """Build the Celery app, and make it the current app of the process."""
+    celery_app = _build(lambda: _configuration(settings))
+    celery_app.set_current()
+    celery_app.set_default()  # Celery's current app belongs to one thread, and tasks are sent from many
+    return celery_app
 
-    Without settings it reads those of the environment when Celery first needs its configuration.
-    """
-    made: Celery = Celery("order-sync", task_cls=WakeUpTask)
-    made.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
-    made.on_configure.connect(_set_up)
-    made.add_defaults(lambda: _configuration(settings or _load()))
-    made.set_default()  # Celery's current app belongs to one thread, and tasks are sent from many
-    return made
+
+def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
+    """Build an app that calls `configuration` when Celery first needs a setting, and changes nothing before."""
+    celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
+    celery_app.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
+    celery_app.on_configure.connect(_set_up)
+    celery_app.add_defaults(configuration)
+    return celery_app
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
@@ -160,10 +165,10 @@ def _every(seconds: float, task: str, *, expires: float) -> dict[str, Any]:
     return {"task": task, "schedule": timedelta(seconds=seconds), "options": {"expires": expires}}
 
 
-def _load() -> Settings:
-    """Read the settings; end the process with one message when they cannot work."""
+def _from_environment() -> dict[str, Any]:
+    """Return the configuration of the environment; end the process with one message when it cannot work."""
     try:
-        return load()
+        return _configuration(load())
     except SettingsError as error:
         sys.stderr.write(f"order-sync: the settings cannot work:\n{error}\n")
         raise SystemExit(2) from None
@@ -196,9 +201,9 @@ def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - C
     log.get(__name__).error("task.unusable", name=found.get("name"), error=type(found.get("exc")).__name__)
 
 
-app = create_app()
-"""The app of `celery --app worker.app`. That command takes an instance, no factory.
+app = _build(_from_environment)
+"""The app of `celery --app worker.app`. That command takes an instance and no factory.
 
-The instance costs nothing until it is used: Celery evaluates its configuration when it first needs it, so this module
-can be imported without any settings.
+The instance has no effect until it is used: Celery calls `_from_environment` when it first needs a setting, so this
+module can be imported without any settings.
 """

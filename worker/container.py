@@ -107,7 +107,7 @@ class Container:
     @cached_property
     def gateway(self) -> Gateway:
         """The only way out for HTTP."""
-        return Gateway(self.api_accounts, self.rate_limiter.take, self.clock)
+        return Gateway(self.api_accounts, self.rate_limiter.acquire, self.clock)
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:

@@ -65,6 +65,7 @@ def test_an_event_that_a_batch_repeats_is_published_once(client: redis.Redis, bu
     assert (first == second, published(client, bus)) == (True, [b"k1"])
 
 
+@pytest.mark.fault("F-57")
 @pytest.mark.quirk("X-08")
 def test_an_older_sequence_is_never_published_after_a_newer_one(client: redis.Redis, bus: Bus) -> None:
     published_at = publish(bus, event(5))
@@ -162,6 +163,7 @@ def test_an_event_too_large_for_the_server_delays_its_key_alone(
         assert published(client, bus) == [b"k1", b"k2", b"k3", b"other1"]
 
 
+@pytest.mark.fault("F-18")
 def test_nothing_counts_as_published_on_a_full_server(
     embedded_redis: Callable[..., AbstractContextManager[str]],
 ) -> None:

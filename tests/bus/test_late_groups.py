@@ -69,7 +69,7 @@ def test_a_group_that_is_more_than_an_hour_late_is_logged(
         simulation.redis.xgroup_create("deliveries", "asleep", id="0")
         with structlog.testing.capture_logs() as lines:
             simulation.app.tasks["maintenance.purge"]()
-        warnings = [line for line in lines if line["event"] == "group.late"]
+        warnings = [line for line in lines if line["event"] == "group.lagged"]
         assert [(line["stream"], line["group"], line["seconds"]) for line in warnings] == late
         assert simulation.redis.xlen("deliveries") == 1
     finally:

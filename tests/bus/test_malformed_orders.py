@@ -42,6 +42,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.fault("F-47")
 @pytest.mark.parametrize(("document", "reason"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_message_becomes_a_dead_letter_and_the_next_order_is_accepted(
     desk: Desk,
@@ -63,6 +64,7 @@ def test_an_empty_message_becomes_one_dead_letter(desk: Desk) -> None:
     assert (desk.known(), desk.unacknowledged(), len(desk.reasons())) == (["2"], 0, 1)
 
 
+@pytest.mark.fault("F-46")
 def test_the_same_order_with_other_content_makes_no_second_delivery(desk: Desk) -> None:
     desk.bus.add_order(placed("1"))
     desk.bus.add_order(placed("1", notes="something else"))

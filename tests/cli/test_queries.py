@@ -1,4 +1,4 @@
-"""What an operator asks a carrier without changing anything: a price, labels, where the courier is."""
+"""`order-sync quote`, `labels` and `courier`: queries that change nothing at a carrier."""
 
 import json
 from collections.abc import Iterator
@@ -9,99 +9,94 @@ import httpx
 import pytest
 
 import tasks.deliveries
-from tests.cli import test_cli as cli
-from tests.cli.test_cli import Ended, Operator, write
+from tests.cli.commands import CommandLine, Result, find, write_file
 from tests.web.edge import sample
-from worker import container
-from worker.container import Container
-from worker.database import deliveries
+from worker.container import Container, override
 from worker.local.demo.orders import placed
-
-operator, carriers, house = cli.operator, cli.carriers, cli.house
 
 pytestmark = pytest.mark.usefixtures("carriers")
 
 
 def order(**changes: Any) -> str:
-    """Write the demo's order at the shop in São Paulo."""
+    """Return the demo's order at the shop in São Paulo as JSON."""
     return json.dumps({**json.loads(placed(sample("2011", "21")))["data"], **changes})
 
 
 @pytest.fixture
-def booked(carriers: None, house: Container) -> Iterator[str]:  # noqa: ARG001 - its address is a setting of the house
-    """Let Borzo have an order; give Borzo's id of it."""
-    container.override(house)
-    house.ingest.store_documents([("1-0", placed(sample("2011", "21")).encode())])
-    tasks.deliveries.book("borzo", [house.database.read(deliveries.find, "2011")[0].id])
-    yield house.database.read(deliveries.find, "2011")[0].attempts[0].ref or ""
-    house.gateway.close()
+def booked(carriers: None, container: Container) -> Iterator[str]:  # noqa: ARG001 - it sets the address
+    """Create an order at Borzo, and give Borzo's id of it."""
+    override(container)
+    container.ingest.store_documents([("1-0", placed(sample("2011", "21")).encode())])
+    tasks.deliveries.book("borzo", [find(container).id])
+    yield find(container).attempts[0].ref or ""
+    container.gateway.close()
 
 
-def sandbox(house: Container, method: str, path: str, body: Any = None) -> Any:
-    return httpx.request(method, house.settings.accounts["borzo"].base_url + path, json=body).json()
+def call_sandbox(container: Container, method: str, path: str, body: Any = None) -> Any:
+    return httpx.request(method, container.settings.accounts["borzo"].base_url + path, json=body).json()
 
 
-# --- what it would cost ---
+# --- quote ---
 
 
-def test_a_price_is_told_and_nothing_is_created(operator: Operator, house: Container) -> None:
-    file = write("order.json", order())
-    assert operator("quote", file) == Ended(0, "borzo 18.00 BRL\n", "")
-    (told,) = operator("quote", file, "--json", "--carrier", "borzo").documents
-    assert told == {
+def test_a_quote_shows_the_price_and_creates_nothing(command_line: CommandLine, container: Container) -> None:
+    file = write_file("order.json", order())
+    assert command_line("quote", file) == Result(0, "borzo 18.00 BRL\n", "")
+    (quote,) = command_line("quote", file, "--json", "--carrier", "borzo").documents
+    assert quote == {
         "carrier": "borzo",
         "price": {"amount": "18.00", "currency": "BRL", "vat": "unknown"},
         "orderable": True,
         "reason": None,
         "why": [],
     }
-    assert sandbox(house, "GET", "/sandbox/ledger") == {"ledger": []}
+    assert call_sandbox(container, "GET", "/sandbox/ledger") == {"ledger": []}
 
 
-def test_a_price_says_why_the_order_would_be_refused(operator: Operator) -> None:
+def test_a_quote_shows_why_the_order_would_be_refused(command_line: CommandLine) -> None:
     dropoff = json.loads(order())["dropoff"] | {"street": "Av. Paulista, 1439 sandbox:refused=invalid_region"}
-    ended = operator("quote", "-", stdin=order(dropoff=dropoff).encode())
-    assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("borzo 18.00 BRL would be refused: ")
-    assert "invalid_region" in ended.out
+    result = command_line("quote", "-", stdin=order(dropoff=dropoff).encode())
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("borzo 18.00 BRL would be refused: ")
+    assert "invalid_region" in result.out
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("text", "arguments", "message"),
     [
-        (order(), ("--carrier", "cervo"), "order-sync: cervo tells no prices; there are borzo\n"),
+        (order(), ("--carrier", "cervo"), "order-sync: cervo gives no prices; accounts that do: borzo\n"),
         (
             order(store_id="99"),
             (),
-            "order-sync: there is no store 99: `order-sync stores list` shows those there are\n",
+            "order-sync: there is no store 99: `order-sync stores list` lists the stores\n",
         ),
         (
             '{"order_id": "2011"}',
             (),
-            "order-sync: order.json names an order by its id alone: a price needs all of it\n",
+            "order-sync: order.json holds only an order id: a price needs the whole order\n",
         ),
         ("{}", (), "order-sync: order.json cannot be read: data: order_id: Field required"),
-        ("[]", (), "order-sync: order.json holds no JSON object\n"),
+        ("[]", (), "order-sync: order.json is not a JSON object\n"),
     ],
 )
-def test_a_price_that_cannot_be_asked_for_is_one_line(
-    operator: Operator, text: str, arguments: tuple[str, ...], said: str
+def test_a_quote_that_cannot_be_requested_fails_with_one_line(
+    command_line: CommandLine, text: str, arguments: tuple[str, ...], message: str
 ) -> None:
-    ended = operator("quote", write("order.json", text), *arguments)
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert ended.err.startswith(said)
+    result = command_line("quote", write_file("order.json", text), *arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith(message)
 
 
-def test_a_carrier_that_tells_no_price_just_now_is_named(operator: Operator) -> None:
-    operator.set(CARRIERS__BORZO__TOKEN="wrong")
-    ended = operator("quote", write("order.json", order()))
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert ended.err.startswith("order-sync: borzo: ")
+def test_a_carrier_that_fails_to_give_a_price_is_named(command_line: CommandLine) -> None:
+    command_line.set(CARRIERS__BORZO__TOKEN="wrong")
+    result = command_line("quote", write_file("order.json", order()))
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith("order-sync: borzo: ")
 
 
-def test_a_paused_account_is_asked_nothing(operator: Operator) -> None:
-    operator("carriers", "pause", "borzo", "--reason", "moving")
-    assert operator("quote", write("order.json", order())) == Ended(
+def test_a_paused_account_is_not_called(command_line: CommandLine) -> None:
+    command_line("carriers", "pause", "borzo", "--reason", "moving")
+    assert command_line("quote", write_file("order.json", order())) == Result(
         1, "", "order-sync: borzo: the account is paused by operator: moving\n"
     )
 
@@ -109,66 +104,70 @@ def test_a_paused_account_is_asked_nothing(operator: Operator) -> None:
 # --- labels ---
 
 
-@pytest.mark.parametrize(("media", "begins"), [("pdf", b"%PDF-"), ("zpl", b"^XA")])
+@pytest.mark.parametrize(("media", "first_bytes"), [("pdf", b"%PDF-"), ("zpl", b"^XA")])
 @pytest.mark.usefixtures("booked")
-def test_each_label_becomes_a_file(operator: Operator, media: str, begins: bytes) -> None:
-    ended = operator("labels", "2011", "--out", "labels", "--format", media)
+def test_each_label_is_written_to_its_own_file(command_line: CommandLine, media: str, first_bytes: bytes) -> None:
+    result = command_line("labels", "2011", "--out", "labels", "--format", media)
     files = [Path("labels") / f"2011-{number}.{media}" for number in (1, 2)]
-    assert ended == Ended(0, "".join(f"{file}\n" for file in files), "")
-    assert [file.read_bytes().startswith(begins) for file in files] == [True, True]
+    assert result == Result(0, "".join(f"{file}\n" for file in files), "")
+    assert [file.read_bytes().startswith(first_bytes) for file in files] == [True, True]
 
 
 @pytest.mark.usefixtures("booked")
-def test_several_labels_do_not_go_into_one_file(operator: Operator) -> None:
-    ended = operator("labels", "2011", "--out", "labels.pdf")
-    assert ended == Ended(2, "", "order-sync: there are 2 labels: name a folder\n")
-    assert operator("labels", "2011", "--out", "labels", "--format", "png").code == 2
+def test_several_labels_need_a_folder_and_a_known_format(command_line: CommandLine) -> None:
+    result = command_line("labels", "2011", "--out", "labels.pdf")
+    assert result == Result(2, "", "order-sync: there are 2 labels: give a folder\n")
+    assert command_line("labels", "2011", "--out", "labels", "--format", "png").code == 2
 
 
-def test_an_order_that_no_carrier_has_yet_has_neither_labels_nor_a_courier(
-    operator: Operator, house: Container
+def test_an_order_at_no_carrier_has_neither_labels_nor_a_courier(
+    command_line: CommandLine, container: Container
 ) -> None:
-    house.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
+    container.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
     for command in (("labels", "2011", "--out", "labels"), ("courier", "2011")):
-        assert operator(*command) == Ended(1, "", "order-sync: no carrier has this delivery: it is queued\n")
+        assert command_line(*command) == Result(1, "", "order-sync: no carrier has this delivery: it is queued\n")
 
 
-def test_a_carrier_without_labels_says_so(operator: Operator, house: Container) -> None:
-    house.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
-    container.override(house)
-    tasks.deliveries.book("cervo", [house.database.read(deliveries.find, "2011")[0].id])
-    house.gateway.close()
-    assert operator("labels", "2011", "--out", "labels") == Ended(1, "", "order-sync: cervo has no labels\n")
-    assert operator("courier", "2011") == Ended(1, "", "order-sync: cervo does not tell where its couriers are\n")
+def test_a_carrier_without_labels_or_courier_positions_is_named(
+    command_line: CommandLine, container: Container
+) -> None:
+    container.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
+    override(container)
+    tasks.deliveries.book("cervo", [find(container).id])
+    container.gateway.close()
+    assert command_line("labels", "2011", "--out", "labels") == Result(1, "", "order-sync: cervo has no labels\n")
+    assert command_line("courier", "2011") == Result(1, "", "order-sync: cervo does not say where its couriers are\n")
 
 
 @pytest.mark.usefixtures("booked")
 @pytest.mark.parametrize("command", [("labels", "2011", "--out", "labels"), ("courier", "2011")])
-def test_a_carrier_that_does_not_answer_is_one_line(
-    operator: Operator, house: Container, command: tuple[str, ...]
+def test_a_carrier_that_does_not_answer_is_reported_in_one_line(
+    command_line: CommandLine, container: Container, command: tuple[str, ...]
 ) -> None:
     fault = {"kind": "refused", "api": "borzo", "body": "service_unavailable"}
-    sandbox(house, "POST", "/sandbox/faults", fault)
-    ended = operator(*command)
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert ended.err.startswith("order-sync: borzo: ")
+    call_sandbox(container, "POST", "/sandbox/faults", fault)
+    result = command_line(*command)
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith("order-sync: borzo: ")
     assert list(Path().glob("labels/*")) == []
 
 
-# --- the courier ---
+# --- courier ---
 
 
-def test_the_courier_is_shown_where_he_is_now(operator: Operator, house: Container, booked: str) -> None:
-    assert operator("courier", "2011") == Ended(0, "nobody is on the way\n", "")
-    sandbox(house, "POST", f"/sandbox/orders/borzo/{booked}/step", {"state": "active/courier_arrived"})
-    ended = operator("courier", "2011")
-    assert (ended.code, ended.err) == (0, "")
-    name, phone, latitude, longitude = ended.out.replace(",", "").rsplit(maxsplit=3)
+def test_the_courier_is_shown_with_their_current_position(
+    command_line: CommandLine, container: Container, booked: str
+) -> None:
+    assert command_line("courier", "2011") == Result(0, "no courier is on the way\n", "")
+    call_sandbox(container, "POST", f"/sandbox/orders/borzo/{booked}/step", {"state": "active/courier_arrived"})
+    result = command_line("courier", "2011")
+    assert (result.code, result.err) == (0, "")
+    name, phone, latitude, longitude = result.out.replace(",", "").rsplit(maxsplit=3)
     assert (name, phone, -24 < float(latitude) < -23, -47 < float(longitude) < -46) == (
         "Name Surname",
         "+5511900000001",
         True,
         True,
     )
-    (told,) = operator("courier", "2011", "--json").documents
-    assert (told["name"], told["phone"], told["latitude"]) == (name, phone, float(latitude))
+    (shown,) = command_line("courier", "2011", "--json").documents
+    assert (shown["name"], shown["phone"], shown["latitude"]) == (name, phone, float(latitude))

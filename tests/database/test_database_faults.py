@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, TimeoutError  # noqa: A004
 
-from tests.conftest import _postgres_of_our_own, _upgrade
+from tests.conftest import create_tables, own_postgres_server
 from tests.database.samples import ID, LATER, NOW, begun, fetched, message, order, place, take_in
 from tests.database.samples import changed as update
 from tests.services.simulation import Simulation
@@ -176,8 +176,8 @@ def own_postgres() -> Iterator[tuple[str, Callable[[], None]]]:
     """Give a PostgreSQL server of the test's own, with our tables, and a way to crash and restart it."""
     with tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True) as folder:
         data = Path(folder) / "data"
-        with _postgres_of_our_own(Path(folder)) as url:
-            _upgrade(url)
+        with own_postgres_server(Path(folder)) as url:
+            create_tables(url)
             yield url, partial(_restart, data)
 
 
@@ -258,7 +258,8 @@ class OnSqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.edge = Edge(f"sqlite:///{path}")
-        self.store = self.edge.container.database = Database(f"sqlite:///{path}", retry_pauses=())
+        self.store = Database(f"sqlite:///{path}", retry_pauses=())
+        self.edge.rebuild(database=self.store)
         self.pragma("busy_timeout", 0)
 
     def pragma(self, name: str, value: object) -> None:
@@ -342,7 +343,7 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
     with closing(Database(request.getfixturevalue(database), pool_size=1, retry_pauses=())) as store:
         place(store)
-        store.engine.pool._timeout = 0  # type: ignore[attr-defined]
+        store.engine.pool._timeout = 0  # type: ignore[attr-defined]  # noqa: SLF001 - SQLAlchemy's
         with store.engine.connect(), store.engine.connect():
             for work in EVERYTHING.values():
                 with pytest.raises(TimeoutError) as caught:
@@ -359,24 +360,24 @@ import resource, sys
 from pathlib import Path
 from worker import log
 from worker.domain.delivery import Step
-from worker.resilience.call_journal import Journal
-from worker.database.connection import passing
-from worker.database.database import Store
+from worker.resilience.call_journal import CallJournal
+from worker.database.connection import is_transient
+from worker.database.database import Database
 
 log.setup("INFO", "json")
-store, journal = Store(sys.argv[1], retry_pauses=()), Journal(Path(sys.argv[2]))
+database, journal = Database(sys.argv[1], retry_pauses=()), CallJournal(Path(sys.argv[2]))
 limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
 try:
-    store.ping()
+    database.ping()
 except Exception as error:
-    print(passing(error))
-with journal.page(Step.BOOK) as page:
-    print(repr(page.name), page.sending([1]))
+    print(is_transient(error))
+with journal.open(Step.BOOK) as file:
+    print(repr(file.name), file.log_sent([1]))
 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-store.ping()
-with journal.page(Step.BOOK) as page:
-    print(len(page.name), page.sending([1]))
+database.ping()
+with journal.open(Step.BOOK) as file:
+    print(len(file.name), file.log_sent([1]))
 """
 
 

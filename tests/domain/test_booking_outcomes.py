@@ -257,6 +257,7 @@ def test_the_price_of_an_overtaken_answer_is_published() -> None:
     assert scenario.new_events() == ["3 updated queued>courier_assigned at borzo#1 [response]"]
 
 
+@pytest.mark.fault("F-44")
 @pytest.mark.quirk("B-86")
 @pytest.mark.parametrize("error", [Unavailable("no"), Uncertain("timeout"), refused()])
 def test_a_callback_that_overtakes_a_failed_answer_keeps_its_status(error: CarrierError) -> None:

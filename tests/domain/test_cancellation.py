@@ -82,6 +82,7 @@ def test_the_intent_to_cancel_is_leased_until_the_call_must_be_over(created: Mak
     assert scenario.delivery.next_run_at == scenario.now + timedelta(seconds=75)
 
 
+@pytest.mark.fault("F-55")
 @pytest.mark.quirk("C-47", "B-99")
 @pytest.mark.parametrize("error", [Uncertain("timed out"), Unreadable("HTML")])
 def test_a_cancel_with_an_unknown_outcome_is_confirmed_by_a_read(created: Make, error: CarrierError) -> None:
@@ -228,6 +229,7 @@ def test_callbacks_do_not_use_up_the_checks(created: Make) -> None:
     assert (scenario.new_events(), scenario.attempt.cancel_checks) == ([], 0)
 
 
+@pytest.mark.fault("F-55")
 @pytest.mark.quirk("D-42", "B-99")
 def test_a_refused_cancel_is_published_and_the_courier_is_tracked_as_usual(created: Make) -> None:
     scenario = created("deliverit")
@@ -253,6 +255,7 @@ def test_a_courier_who_delivers_while_a_cancel_is_under_way_wins(created: Make) 
     assert (scenario.delivery.status, scenario.delivery.cancelled_by) == ("delivered", None)
 
 
+@pytest.mark.fault("F-55")
 @pytest.mark.quirk("C-48")
 def test_goods_with_the_courier_are_not_cancelled(created: Make) -> None:
     scenario = created("borzo")
@@ -288,6 +291,7 @@ def requested_in_flight(*carriers: str) -> DeliveryScenario:
     return scenario
 
 
+@pytest.mark.fault("F-54")
 @pytest.mark.quirk("X-04")
 def test_a_cancel_request_during_the_create_is_sent_right_after_it() -> None:
     scenario = requested_in_flight("borzo")
@@ -309,6 +313,7 @@ def test_a_cancel_request_during_a_create_that_is_refused_cancels_at_once() -> N
     assert scenario.delivery.status == "cancelled"
 
 
+@pytest.mark.fault("F-54")
 @pytest.mark.quirk("X-04")
 def test_a_cancel_request_during_an_unknown_outcome_takes_effect_with_the_proof_of_absence() -> None:
     scenario = requested_in_flight("borzo", "cervo")

@@ -24,7 +24,7 @@ from tests.domain.scenario import START, DeliveryScenario, observed
 from worker.carriers.port import Booked, Observation, Offer
 from worker.domain import lifecycle, planner
 from worker.domain.delivery import Attempt, Change, Step
-from worker.domain.transitions import CARRIER_STATES, FINAL_STATES, TRANSITIONS, allows, allows_back
+from worker.domain.transitions import CARRIER_STATES, FINAL_STATES, TRANSITIONS, allows, allows_reassignment
 from worker.errors import CarrierError, Refused, Unavailable, Uncertain, Unreadable
 
 OWN_MOVES = {
@@ -445,7 +445,7 @@ def may_follow(before: Attempt, after: Attempt) -> bool:
         # An ended attempt goes on only when its carrier says so, in one of the carrier's states.
         return before.state == after.state or after.ended_at is None or after.state == AttemptState.DELIVERED
     moved = before.state, after.state
-    onward = allows(*moved, before.resume_to) or allows_back(*moved, before.resume_to)
+    onward = allows(*moved, before.resume_to) or allows_reassignment(*moved, before.resume_to)
     return before.state == after.state or moved in OWN_MOVES or onward
 
 

@@ -96,6 +96,7 @@ def test_a_late_uncertain_answer_leaves_the_outcome_unknown() -> None:
     assert (scenario.delivery, scenario.new_events()) == (before, [])
 
 
+@pytest.mark.fault("F-28")
 @pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize("carrier", ["borzo", "deliverit"])
 def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
@@ -108,6 +109,7 @@ def test_look_ups_wait_for_the_quarantine(carrier: str) -> None:
     assert times == [60, 90, 120]
 
 
+@pytest.mark.fault("F-36")
 @pytest.mark.quirk("D-60", "B-60")
 def test_an_order_that_a_look_up_finds_is_followed() -> None:
     scenario = unknown_outcome("borzo", "cervo")
@@ -117,6 +119,7 @@ def test_an_order_that_a_look_up_finds_is_followed() -> None:
     assert (scenario.state, scenario.attempt.ref) == (("courier_assigned", Step.TRACK, "borzo"), "R-1")
 
 
+@pytest.mark.fault("F-37")
 @pytest.mark.quirk("D-60", "B-60")
 def test_two_look_ups_that_find_nothing_prove_nothing() -> None:
     scenario = unknown_outcome("borzo", "cervo")
@@ -126,6 +129,7 @@ def test_two_look_ups_that_find_nothing_prove_nothing() -> None:
     assert scenario.state == ("submit_unknown", Step.RECONCILE, "borzo")
 
 
+@pytest.mark.fault("F-37")
 @pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize("error", [Unavailable("down"), Unreadable("HTML"), Uncertain("timed out")])
 def test_a_failed_look_up_proves_nothing(error: Unavailable | Unreadable | Uncertain) -> None:
@@ -261,6 +265,7 @@ def test_only_an_unknown_outcome_can_be_resolved() -> None:
     assert lifecycle.resolve_unknown_outcome(scenario.delivery, "25", scenario.terms, scenario.now) is None
 
 
+@pytest.mark.fault("F-28")
 @pytest.mark.quirk("X-03")
 def test_a_never_created_attempt_that_appears_before_the_next_create_is_followed_instead() -> None:
     scenario = unknown_outcome("borzo")
@@ -349,6 +354,7 @@ def called_a_duplicate(*carriers: str) -> DeliveryScenario:
     return scenario
 
 
+@pytest.mark.fault("F-36")
 @pytest.mark.quirk("B-31")
 def test_a_create_that_is_called_a_duplicate_asks_for_an_operator_and_no_second_courier() -> None:
     scenario = called_a_duplicate("borzo", "cervo")
@@ -439,6 +445,7 @@ def test_the_attention_for_a_missing_reference_ends_with_an_order_whose_goods_ar
     assert (scenario.delivery.status, scenario.delivery.attention) == ("cancelled", "goods_with_courier")
 
 
+@pytest.mark.fault("F-07")
 @pytest.mark.quirk("D-60", "B-60")
 def test_overlapping_look_ups_count_once() -> None:
     scenario = DeliveryScenario("borzo")

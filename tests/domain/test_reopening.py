@@ -269,6 +269,7 @@ def test_a_never_created_attempt_is_looked_up_again() -> None:
     assert looked == [2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 10 * MINUTE, 2 * HOUR, 2 * HOUR]
 
 
+@pytest.mark.fault("F-28")
 @pytest.mark.quirk("X-03")
 def test_a_never_created_attempt_that_is_found_is_cancelled() -> None:
     scenario = never_created("deliverit")
@@ -282,6 +283,7 @@ def test_a_never_created_attempt_that_is_found_is_cancelled() -> None:
     assert scenario.next_step == (Step.CANCEL, 1)
 
 
+@pytest.mark.fault("F-09")
 def test_a_never_created_attempt_that_answers_is_cancelled() -> None:
     scenario = never_created("borzo")
     scenario.answer_create(Booked(observed("created", ref="R-0")), attempt=1)

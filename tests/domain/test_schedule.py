@@ -43,7 +43,7 @@ def look(
 
 def interval(terms: CarrierTerms, status: str, *, age: float = 60, quiet: float = 60, ahead: float = 0) -> float:
     """Return the seconds between reads: the mean over many deliveries, or the distance of two grid points."""
-    if terms.capabilities.cadence.together:
+    if terms.capabilities.cadence.aligned:
         slot = look(terms, status, age=age, quiet=quiet, ahead=ahead)
         return (look(terms, status, now=slot, age=age, quiet=quiet, ahead=ahead) - slot).total_seconds()
     waits = [

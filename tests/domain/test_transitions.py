@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.status import AttemptState, DeliveryStatus
-from worker.domain.transitions import FINAL_STATES, TRANSITIONS, allows, allows_back
+from worker.domain.transitions import FINAL_STATES, TRANSITIONS, allows, allows_reassignment
 
 OBSERVED = """created courier_withdrawn courier_assigned pickup_enroute pickup_arrived picked_up dropoff_enroute
     dropoff_arrived on_hold delivery_failed reattempting returning delivered returned cancelled rejected failed"""
@@ -67,7 +67,7 @@ def test_exactly_the_listed_statuses_may_follow(source: AttemptState) -> None:
 
 @pytest.mark.parametrize("source", STATES)
 def test_exactly_the_starred_statuses_may_follow_as_a_reassignment(source: AttemptState) -> None:
-    assert {target for target in STATUSES if allows_back(source, target)} == reassigned(source)
+    assert {target for target in STATUSES if allows_reassignment(source, target)} == reassigned(source)
 
 
 @pytest.mark.parametrize("interrupted", INTERRUPTIBLE)
@@ -78,7 +78,7 @@ def test_an_on_hold_resumes_to_the_interrupted_state_or_one_that_may_follow_it(i
 
 @pytest.mark.parametrize("interrupted", INTERRUPTIBLE)
 def test_an_on_hold_may_end_in_a_reassignment_of_the_interrupted_state(interrupted: AttemptState) -> None:
-    allowed = {target for target in STATUSES if allows_back(AttemptState.ON_HOLD, target, interrupted)}
+    allowed = {target for target in STATUSES if allows_reassignment(AttemptState.ON_HOLD, target, interrupted)}
     assert allowed == reassigned(interrupted)
 
 
@@ -87,8 +87,8 @@ def test_only_an_on_hold_has_an_interrupted_state_to_resume_to(source: AttemptSt
     assert [target for target in STATUSES if allows(source, target, AttemptState.PICKED_UP)] == [
         target for target in STATUSES if allows(source, target)
     ]
-    assert [target for target in STATUSES if allows_back(source, target, AttemptState.PICKUP_ARRIVED)] == [
-        target for target in STATUSES if allows_back(source, target)
+    assert [target for target in STATUSES if allows_reassignment(source, target, AttemptState.PICKUP_ARRIVED)] == [
+        target for target in STATUSES if allows_reassignment(source, target)
     ]
 
 

@@ -22,9 +22,11 @@ from typer.testing import CliRunner
 
 from docs.write_settings import PAGE, render
 from schemas.events import EventType
-from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
+from schemas.status import AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from worker.carriers.account import CarrierAccount
 from worker.cli import app
+from worker.domain.lifecycle.alarms import ATTENTION
+from worker.domain.lifecycle.amendment import NOT_CARRIED
 from worker.local.supervisor import procfile
 from worker.sandbox import SandboxConfig
 from worker.sandbox.faults import BEHAVIOURS
@@ -282,13 +284,13 @@ def test_the_page_of_statuses_explains_every_value(published: Any) -> None:
 
 def test_the_page_of_reliability_explains_every_attention_reason() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text()
-    reasons = {
-        reason
-        for path in (ROOT / "worker").rglob("*.py")
-        for reason in re.findall(r'request_attention\("(\w+)"', path.read_text())
-    }
-    assert reasons
-    assert sorted(reason for reason in reasons if f"`{reason}`" not in page) == []
+    assert [each.value for each in AttentionReason if f"`{each.value}`" not in page] == []
+
+
+def test_every_attention_reason_is_requested_somewhere() -> None:
+    sources = [path.read_text() for path in (ROOT / "worker" / "domain" / "lifecycle").glob("*.py")]
+    named = {name for source in sources for name in re.findall(r"request_attention\(AttentionReason\.(\w+)", source)}
+    assert {AttentionReason[name] for name in named} | {*ATTENTION.values(), NOT_CARRIED} == set(AttentionReason)
 
 
 def test_the_page_of_the_sandbox_names_every_script_and_fault() -> None:

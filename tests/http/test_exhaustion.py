@@ -44,6 +44,7 @@ def _calls() -> list[Call]:
     return [codec.book(asked, NOW), *codec.track([attempt], NOW)]
 
 
+@pytest.mark.fault("F-61")
 def test_without_a_file_descriptor_nothing_is_sent_and_with_one_again_everything_is(
     serve: Callable[[Script], Misbehaving],
 ) -> None:
@@ -59,6 +60,7 @@ def test_without_a_file_descriptor_nothing_is_sent_and_with_one_again_everything
         assert [gateway.send_one("cervo", call).status for call in (create, read)] == [200, 200]
 
 
+@pytest.mark.fault("F-61")
 def test_without_a_file_descriptor_the_carrier_is_asked_to_repeat_its_callback(edge: Edge) -> None:
     edge.ask("GET", "/livez")  # from now on the loop has its descriptors
     edge.book("a-token")
@@ -69,6 +71,7 @@ def test_without_a_file_descriptor_the_carrier_is_asked_to_repeat_its_callback(e
     assert (refused, accepted, len(edge.stored())) == ((503, "try again later"), (200, "ok"), 1)
 
 
+@pytest.mark.fault("F-61")
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is always full")
 def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     with FULL.open("w") as full:

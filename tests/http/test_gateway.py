@@ -85,6 +85,7 @@ def described(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
 # --- what may have happened ---
 
 
+@pytest.mark.fault("F-27", "F-31")
 @pytest.mark.quirk("X-09")
 @pytest.mark.parametrize("how", MISBEHAVIOURS)
 def test_a_call_that_left_without_a_reply_is_uncertain_only_if_it_changes_something(
@@ -95,7 +96,7 @@ def test_a_call_that_left_without_a_reply_is_uncertain_only_if_it_changes_someth
     calls = {operation.value: call(operation) for operation in Operation}
     assert described(outcomes_of(open_gateway(server.origin, deadline=seconds), calls)) == {
         "amend": "Uncertain",
-        "ask": "Unavailable",
+        "query": "Unavailable",
         "cancel": "Uncertain",
         "confirm": "Uncertain",
         "create": "Uncertain",
@@ -124,12 +125,13 @@ def test_a_failure_says_what_went_wrong(serve: Serve, open_gateway: Open) -> Non
 def test_a_caller_may_set_a_shorter_deadline_than_the_account(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.hanging)
     with pytest.raises(Unavailable, match="no answer within the deadline"):
-        open_gateway(server.origin, deadline=LONG * 10).send_one("x", call(Operation.ASK), within=SHORT)
+        open_gateway(server.origin, deadline=LONG * 10).send_one("x", call(Operation.QUERY), within=SHORT)
 
 
 # --- what certainly did not ---
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.parametrize("operation", Operation)
 def test_a_refused_connection_changed_nothing(operation: Operation, open_gateway: Open) -> None:
     with socket.socket() as nobody:
@@ -138,12 +140,14 @@ def test_a_refused_connection_changed_nothing(operation: Operation, open_gateway
         assert str(outcome_of(gateway, call(operation))) == "not sent: ConnectError"
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 64}.invalid"])
 def test_an_unknown_host_changed_nothing(host: str, open_gateway: Open) -> None:
     gateway = open_gateway(f"https://{host}", connect_timeout=2, deadline=3)
     assert type(outcome_of(gateway, call(Operation.CREATE))) is Unavailable
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.quirk("X-09")
 def test_nothing_is_sent_to_a_server_without_tls(serve: Serve, open_gateway: Open) -> None:
     server = serve(misbehaving.closing_before_reading)
@@ -165,6 +169,7 @@ def full() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.fault("F-26")
 @pytest.mark.quirk("X-09")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses or accepts")
 @pytest.mark.parametrize(
@@ -181,6 +186,7 @@ def test_a_connection_that_was_never_established_changed_nothing(
     assert (type(outcome), str(outcome)) == (Unavailable, text)
 
 
+@pytest.mark.fault("F-50")
 @pytest.mark.parametrize("value", ["x\r\nHost: evil.example", "a\nb", "tail\n", "null\0", "São Paulo", "\ud800"])
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_a_header_that_cannot_be_sent_is_not_sent(
@@ -191,6 +197,7 @@ def test_a_header_that_cannot_be_sent_is_not_sent(
     assert (type(outcome), server.requests) == (Unavailable, [])
 
 
+@pytest.mark.fault("F-08")
 @pytest.mark.parametrize(("left", "outcome"), [(0, Reply), (-1, Held)])
 def test_a_call_that_cannot_leave_in_time_is_not_sent(
     left: int, outcome: type, serve: Serve, open_gateway: Open
@@ -201,6 +208,7 @@ def test_a_call_that_cannot_leave_in_time_is_not_sent(
     assert (type(found["key"]), len(server.requests)) == (outcome, 1 + left)
 
 
+@pytest.mark.fault("F-08")
 def test_a_process_that_was_stopped_between_connecting_and_sending_does_not_send(
     serve: Serve, open_gateway: Open
 ) -> None:
@@ -255,6 +263,7 @@ def test_without_calls_the_rate_limit_is_not_asked_and_no_group_comes(open_gatew
 # --- replies ---
 
 
+@pytest.mark.fault("F-33")
 @pytest.mark.quirk("C-01", "X-09")
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 503])
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
@@ -269,6 +278,7 @@ def test_every_status_is_a_reply_and_no_redirect_is_followed(
     assert (server.connections, elsewhere.connections) == (1, 0)
 
 
+@pytest.mark.fault("F-32")
 @pytest.mark.quirk("X-09")
 def test_a_compressed_body_is_neither_requested_nor_unpacked(serve: Serve, open_gateway: Open) -> None:
     packed = gzip.compress(b"0" * 10_000)
@@ -329,6 +339,7 @@ def test_only_harmless_calls_share_a_connection(
     assert (len(server.requests), server.connections) == (3, connections)
 
 
+@pytest.mark.fault("F-33")
 @pytest.mark.quirk("X-10")
 @pytest.mark.parametrize("operation", [Operation.CANCEL, Operation.READ])
 @pytest.mark.parametrize(
@@ -373,6 +384,7 @@ def test_outcomes_that_are_ready_together_come_in_one_group(open_gateway: Open) 
     assert [sorted(group) for group in gateway.send("x", calls, max_body=LIMIT)] == [["a", "b", "c", "d", "e"]]
 
 
+@pytest.mark.fault("F-39")
 @pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
 def test_a_slow_call_does_not_delay_the_others(operation: Operation, serve: Serve, open_gateway: Open) -> None:
     others_are_in = threading.Event()

@@ -98,6 +98,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
     return url.scheme, url.host, url.port, url.userinfo
 
 
+@pytest.mark.fault("F-33")
 @pytest.mark.quirk("X-10")
 @settings(deadline=None)
 @given(ref=st.none() | TEXT, refs=st.dictionaries(st.sampled_from(STORED_KEYS), TEXT))
@@ -118,6 +119,7 @@ def _attempt_after(codec: Carrier, reply: Reply) -> AttemptView:
     return replace(attempt_of(codec, found.ref, found.codec_state), state=str(found.status or "submit_unknown"))
 
 
+@pytest.mark.fault("F-33")
 @pytest.mark.quirk("D-02", "X-10")
 @settings(deadline=None)
 @given(accept=TEXT, deny=TEXT, cancel=TEXT, order_id=TEXT, push=st.booleans())

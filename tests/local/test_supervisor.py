@@ -16,7 +16,7 @@ from worker.local.supervisor import (
     Process,
     Supervisor,
     free_port,
-    hold,
+    lock_file,
     read_tail,
     start_redis,
     wait_for,
@@ -184,9 +184,9 @@ def test_a_redis_that_does_not_respond_in_time_is_an_error() -> None:
 
 def test_a_lock_has_one_holder_and_ends_with_its_file(tmp_path: Path) -> None:
     lock = tmp_path / "var" / "up.lock"
-    with hold(lock), pytest.raises(BlockingIOError):
-        hold(lock)
-    hold(lock).close()
+    with lock_file(lock), pytest.raises(BlockingIOError):
+        lock_file(lock)
+    lock_file(lock).close()
 
 
 # --- ports and logs ---

@@ -13,7 +13,7 @@ from worker.errors import CarrierError
 from worker.http.call import Call, Operation, Reply
 from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import fetch, probe, read_list, write
-from worker.ordering_api.listing import Listed, identities, list_open, needing_courier
+from worker.ordering_api.listing import OpenOrder, list_open, open_orders, order_ids
 from worker.services.ingest import log_unknown_statuses
 
 SETTINGS = Ordering(base_url="https://api.example", api_key=SecretStr("k"), app_id="app")
@@ -93,20 +93,20 @@ def test_an_answer_without_a_list_is_an_error_with_its_cause(status: int, body: 
 @pytest.mark.quirk("O-10", "O-20")
 def test_only_orders_that_need_a_courier_are_chosen_whatever_the_platform_filtered() -> None:
     listed = [{**ENTRY, "id": number, "status": number} for number in range(27)]
-    assert {each.status for each in needing_courier(listed)} == OPEN
+    assert {each.status for each in open_orders(listed)} == OPEN
 
 
 @pytest.mark.parametrize(
     ("changes", "chosen"),
     [
-        ({}, [Listed("2011", 0, CREATED, CREATED)]),
-        ({"id": "A-1", "status": "7", "delivery_type": "1"}, [Listed("A-1", 7, CREATED, CREATED)]),
-        ({"created_at": "2026-11-21T17:00:13+01:00"}, [Listed("2011", 0, CREATED, CREATED)]),
-        ({"created_at": None}, [Listed("2011", 0, None)]),
-        ({"created_at": "yesterday", "delivery_datetime_utc": 7}, [Listed("2011", 0, None)]),
-        ({"delivery_datetime_utc": "2026-11-21 18:00:00"}, [Listed("2011", 0, CREATED, SIX)]),
-        ({"delivery_datetime": "2026-11-21T19:00:00+01:00"}, [Listed("2011", 0, CREATED, SIX)]),
-        ({"delivery_datetime_utc": "2026-11-21 10:00:00"}, [Listed("2011", 0, CREATED, CREATED)]),
+        ({}, [OpenOrder("2011", 0, CREATED, CREATED)]),
+        ({"id": "A-1", "status": "7", "delivery_type": "1"}, [OpenOrder("A-1", 7, CREATED, CREATED)]),
+        ({"created_at": "2026-11-21T17:00:13+01:00"}, [OpenOrder("2011", 0, CREATED, CREATED)]),
+        ({"created_at": None}, [OpenOrder("2011", 0, None)]),
+        ({"created_at": "yesterday", "delivery_datetime_utc": 7}, [OpenOrder("2011", 0, None)]),
+        ({"delivery_datetime_utc": "2026-11-21 18:00:00"}, [OpenOrder("2011", 0, CREATED, SIX)]),
+        ({"delivery_datetime": "2026-11-21T19:00:00+01:00"}, [OpenOrder("2011", 0, CREATED, SIX)]),
+        ({"delivery_datetime_utc": "2026-11-21 10:00:00"}, [OpenOrder("2011", 0, CREATED, CREATED)]),
         ({"delivery_type": 2}, []),
         ({"delivery_type": None}, []),
         ({"status": None}, []),
@@ -117,14 +117,14 @@ def test_only_orders_that_need_a_courier_are_chosen_whatever_the_platform_filter
         ({"id": "a\x00b"}, []),
     ],
 )
-def test_an_entry_is_chosen_by_its_own_fields(changes: dict[str, Any], chosen: list[Listed]) -> None:
-    assert needing_courier([{**ENTRY, **changes}]) == chosen
+def test_an_entry_is_chosen_by_its_own_fields(changes: dict[str, Any], chosen: list[OpenOrder]) -> None:
+    assert open_orders([{**ENTRY, **changes}]) == chosen
 
 
 @pytest.mark.parametrize("entry", [None, 7, "x", []])
 def test_an_invalid_entry_does_not_affect_the_others(entry: Any) -> None:
-    assert needing_courier([entry, ENTRY]) == [Listed("2011", 0, CREATED, CREATED)]
-    assert identities([entry, ENTRY, {**ENTRY, "status": 1, "id": 5}]) == {"2011", "5"}
+    assert open_orders([entry, ENTRY]) == [OpenOrder("2011", 0, CREATED, CREATED)]
+    assert order_ids([entry, ENTRY, {**ENTRY, "status": 1, "id": 5}]) == {"2011", "5"}
 
 
 @pytest.mark.quirk("O-25")

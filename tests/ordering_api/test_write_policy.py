@@ -15,7 +15,7 @@ from worker.domain.delivery import Attempt, Delivery, Gate
 from worker.ordering_api.write_policy import (  # fmt: skip
     BEFORE_DISPATCH,
     CLOSED,
-    GATE_LOOK,
+    GATE_READ_INTERVAL,
     PROGRESS,
     REPLACED_BY_SEARCH,
     WRITABLE,
@@ -26,7 +26,7 @@ from worker.ordering_api.write_policy import (  # fmt: skip
     desired_status,
     is_waiting,
     may_need_write_back,
-    next_look,
+    next_read,
 )
 
 S = DeliveryStatus
@@ -222,8 +222,8 @@ def test_a_pause_keeps_what_is_known_of_the_last_write() -> None:
         (BLANK, None),
         (replace(BLANK, dispatch_at=START), None),
         (replace(BLANK, dispatch_at=START + timedelta(hours=3)), timedelta(hours=3) - BEFORE_DISPATCH),
-        (replace(BLANK, gate=Gate.READY), GATE_LOOK),
-        (replace(BLANK, gate=Gate.READY, dispatch_at=START - timedelta(minutes=9)), GATE_LOOK),
+        (replace(BLANK, gate=Gate.READY), GATE_READ_INTERVAL),
+        (replace(BLANK, gate=Gate.READY, dispatch_at=START - timedelta(minutes=9)), GATE_READ_INTERVAL),
         (replace(BLANK, gate=Gate.READY, dispatch_at=START + timedelta(hours=10)), timedelta(hours=1)),
         (replace(BLANK, gate=Gate.READY, dispatch_at=START + timedelta(seconds=80)), timedelta(seconds=20)),
         (at("created", dispatch_at=START + timedelta(hours=3)), None),
@@ -232,7 +232,7 @@ def test_a_pause_keeps_what_is_known_of_the_last_write() -> None:
 )
 @pytest.mark.quirk("O-20")
 def test_a_waiting_order_is_read_again_before_its_dispatch(delivery: Delivery, after: timedelta | None) -> None:
-    assert next_look(delivery, START) == (None if after is None else START + after)
+    assert next_read(delivery, START) == (None if after is None else START + after)
 
 
 def test_only_a_change_that_concerns_the_platform_may_need_a_write_back() -> None:

@@ -5,25 +5,32 @@ import pytest
 import redis
 
 from worker.http.call import CallClass
-from worker.resilience.circuit_breaker import CLOSED, BreakerState, BreakerStatus, CircuitBreaker
+from worker.resilience.circuit_breaker import (
+    CLOSED,
+    TIMINGS,
+    BreakerState,
+    BreakerStatus,
+    BreakerTimings,
+    CircuitBreaker,
+)
 
 
 class Bench:
     """A breaker and its clock."""
 
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.Redis, prefix: str, timings: BreakerTimings = TIMINGS) -> None:
         self._now = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
-        self.breaker = CircuitBreaker(client, prefix, clock=lambda: self._now)
+        self.breaker = CircuitBreaker(client, prefix, clock=lambda: self._now, timings=timings)
 
     def report(self, *, good: int = 0, bad: int = 0, kind: CallClass = CallClass.CREATE) -> None:
-        self.breaker.report("account", kind, good=good, bad=bad)
+        self.breaker.record("account", kind, good=good, bad=bad)
 
     def ask(self, kind: CallClass = CallClass.CREATE, account: str = "account") -> tuple[str, int]:
-        status = self.breaker.ask(account, kind, 50)
+        status = self.breaker.check(account, kind, 50)
         return status.state.value, round(status.wait)
 
     def probed(self, *, alive: bool) -> None:
-        self.breaker.probed("account", CallClass.CREATE, alive=alive)
+        self.breaker.record_probe("account", CallClass.CREATE, alive=alive)
 
     def throttle(self, asked: float | None = None, kind: CallClass = CallClass.CREATE) -> None:
         self.breaker.throttle("account", kind, asked)
@@ -45,6 +52,7 @@ def bench(client: redis.Redis, prefix: str) -> Bench:
     return Bench(client, prefix)
 
 
+@pytest.mark.fault("F-38")
 @pytest.mark.quirk("X-12")
 @pytest.mark.parametrize(
     ("good", "bad", "state"),
@@ -147,6 +155,7 @@ def test_calls_under_way_while_it_opened_do_not_count(bench: Bench) -> None:
     assert bench.ask() == ("closed", 0)
 
 
+@pytest.mark.fault("F-34")
 @pytest.mark.quirk("B-06")
 @pytest.mark.parametrize(
     ("kind", "ever_after"), [(CallClass.CREATE, 300), (CallClass.CHANGE, 300), (CallClass.READ, 900)]
@@ -194,9 +203,17 @@ def test_showing_the_statuses_starts_no_probe(bench: Bench) -> None:
 
 def test_without_a_clock_of_its_own_a_breaker_uses_the_server_s(client: redis.Redis, prefix: str) -> None:
     breaker = CircuitBreaker(client, prefix)
-    breaker.report("account", CallClass.READ, good=0, bad=5)
-    status = breaker.ask("account", CallClass.READ, 50)
+    breaker.record("account", CallClass.READ, good=0, bad=5)
+    status = breaker.check("account", CallClass.READ, 50)
     assert (status.state, 29 < status.wait <= 30) == (BreakerState.OPEN, True)
+
+
+def test_the_durations_of_a_breaker_can_be_set(client: redis.Redis, prefix: str) -> None:
+    bench = Bench(client, prefix, BreakerTimings(open=1.5, throttle=(2, 4, 8)))
+    bench.throttle()
+    assert bench.ask() == ("throttled", 2)
+    bench.report(kind=CallClass.READ, bad=5)
+    assert bench.breaker.check("account", CallClass.READ, 50) == BreakerStatus(BreakerState.OPEN, 1.5)
 
 
 def test_a_breaker_expires_an_hour_after_its_last_use(bench: Bench, client: redis.Redis, prefix: str) -> None:
@@ -207,10 +224,10 @@ def test_a_breaker_expires_an_hour_after_its_last_use(bench: Bench, client: redi
 def test_without_redis_every_call_is_allowed() -> None:
     server = fakeredis.FakeServer()
     breaker = CircuitBreaker(fakeredis.FakeRedis(server=server))
-    breaker.report("account", CallClass.CREATE, good=0, bad=5)
+    breaker.record("account", CallClass.CREATE, good=0, bad=5)
     server.connected = False
-    assert breaker.ask("account", CallClass.CREATE, 50) == CLOSED
-    breaker.report("account", CallClass.CREATE, good=0, bad=5)
+    assert breaker.check("account", CallClass.CREATE, 50) == CLOSED
+    breaker.record("account", CallClass.CREATE, good=0, bad=5)
     breaker.throttle("account", CallClass.CREATE, None)
-    breaker.probed("account", CallClass.CREATE, alive=False)
-    assert (breaker.ask("account", CallClass.CREATE, 50), breaker.statuses("account")) == (CLOSED, None)
+    breaker.record_probe("account", CallClass.CREATE, alive=False)
+    assert (breaker.check("account", CallClass.CREATE, 50), breaker.statuses("account")) == (CLOSED, None)

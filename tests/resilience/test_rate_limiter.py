@@ -30,7 +30,7 @@ def age(client: redis.Redis, prefix: str) -> Callable[[float], None]:
 
 
 def take(limiter: RateLimiter, rate: str, wanted: int = 1, operation: Operation = Operation.CREATE) -> int:
-    return limiter.take("account", rate, operation, wanted)[0]
+    return limiter.acquire("account", rate, operation, wanted)[0]
 
 
 def counted(client: redis.Redis, key: str) -> int:
@@ -50,7 +50,7 @@ def test_a_rate_is_parsed_into_windows() -> None:
 def test_an_account_without_a_rate_needs_no_redis() -> None:
     server = fakeredis.FakeServer()
     server.connected = False
-    assert RateLimiter(fakeredis.FakeRedis(server=server)).take("account", "", Operation.CREATE, 1000) == (1000, 0.0)
+    assert RateLimiter(fakeredis.FakeRedis(server=server)).acquire("account", "", Operation.CREATE, 1000) == (1000, 0.0)
 
 
 def test_a_rate_of_zero_calls_is_rejected() -> None:
@@ -69,9 +69,9 @@ class Outage:
 
 def test_without_redis_a_process_allows_a_quarter_of_the_rate_to_calls_that_cannot_wait() -> None:
     outage = Outage()
-    urgent = [each for each in Operation if each not in {Operation.READ, Operation.ASK}]
+    urgent = [each for each in Operation if each not in {Operation.READ, Operation.QUERY}]
     assert [take(outage.limiter, "24/minute", 1, operation) for operation in urgent] == [1] * 6
-    assert outage.limiter.take("account", "24/minute", Operation.CREATE, 2) == (0, 60.0)
+    assert outage.limiter.acquire("account", "24/minute", Operation.CREATE, 2) == (0, 60.0)
 
 
 def test_without_redis_no_window_holds_more_than_a_quarter_of_its_limit() -> None:
@@ -93,7 +93,7 @@ def test_a_quarter_of_one_call_is_one_call_in_four_times_the_time() -> None:
 
 
 def test_without_redis_reads_stop() -> None:
-    assert Outage().limiter.take("account", "20/minute", Operation.READ, 1) == (0, 5.0)
+    assert Outage().limiter.acquire("account", "20/minute", Operation.READ, 1) == (0, 5.0)
 
 
 def test_an_unreachable_server_is_asked_again_after_five_seconds() -> None:
@@ -163,16 +163,16 @@ def test_no_window_holds_more_than_its_limit_whichever_process_asks(
 
 
 def test_the_time_until_the_next_call_is_returned(limiter: RateLimiter, age: Callable[[float], None]) -> None:
-    assert limiter.take("account", "2/hour", Operation.CREATE, 1) == (1, 0.0)
+    assert limiter.acquire("account", "2/hour", Operation.CREATE, 1) == (1, 0.0)
     age(600)
-    assert limiter.take("account", "2/hour", Operation.CREATE, 1) == (1, 0.0)
-    granted, wait = limiter.take("account", "2/hour", Operation.CREATE, 1)
+    assert limiter.acquire("account", "2/hour", Operation.CREATE, 1) == (1, 0.0)
+    granted, wait = limiter.acquire("account", "2/hour", Operation.CREATE, 1)
     assert granted == 0
     assert wait == pytest.approx(3000, abs=30)
 
 
 def test_a_partial_grant_returns_the_time_until_the_rest(limiter: RateLimiter) -> None:
-    granted, wait = limiter.take("account", "2/hour", Operation.CREATE, 3)
+    granted, wait = limiter.acquire("account", "2/hour", Operation.CREATE, 3)
     assert granted == 2
     assert wait == pytest.approx(3600, abs=30)
 
@@ -180,13 +180,13 @@ def test_a_partial_grant_returns_the_time_until_the_rest(limiter: RateLimiter) -
 def test_the_longest_wait_of_all_windows_is_returned(limiter: RateLimiter) -> None:
     rate = "1/minute;1/hour"
     take(limiter, rate)
-    assert limiter.take("account", rate, Operation.CREATE, 1)[1] == pytest.approx(3600, abs=30)
+    assert limiter.acquire("account", rate, Operation.CREATE, 1)[1] == pytest.approx(3600, abs=30)
 
 
 def test_a_window_that_is_not_full_causes_no_wait(limiter: RateLimiter) -> None:
     rate = "1/minute;5/hour"
     take(limiter, rate)
-    assert limiter.take("account", rate, Operation.CREATE, 1)[1] == pytest.approx(60, abs=30)
+    assert limiter.acquire("account", rate, Operation.CREATE, 1)[1] == pytest.approx(60, abs=30)
 
 
 @pytest.mark.quirk("B-06")
@@ -232,9 +232,9 @@ def test_reads_use_a_window_of_one_call_less_often(limiter: RateLimiter, age: Ca
 
 
 def test_only_reads_and_questions_of_an_operator_count_as_reads(limiter: RateLimiter) -> None:
-    others = [each for each in Operation if each not in {Operation.READ, Operation.ASK}]
+    others = [each for each in Operation if each not in {Operation.READ, Operation.QUERY}]
     assert [take(limiter, "100/day", 1, operation) for operation in others] == [1] * len(others)
-    assert take(limiter, "100/day", 1, Operation.ASK) == 1
+    assert take(limiter, "100/day", 1, Operation.QUERY) == 1
     assert take(limiter, "100/day", 100, Operation.READ) == 39
 
 
@@ -243,7 +243,7 @@ def test_a_fractional_share_is_rounded_down(limiter: RateLimiter) -> None:
 
 
 def test_accounts_do_not_share_a_limit(limiter: RateLimiter) -> None:
-    assert [limiter.take(name, "1/hour", Operation.CREATE, 1)[0] for name in ("a", "b", "a")] == [1, 1, 0]
+    assert [limiter.acquire(name, "1/hour", Operation.CREATE, 1)[0] for name in ("a", "b", "a")] == [1, 1, 0]
 
 
 def test_processes_share_a_limit(client: redis.Redis, prefix: str) -> None:

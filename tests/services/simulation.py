@@ -234,7 +234,7 @@ def _new_database() -> bytes:
 
 
 def _sample(order_id: str, store_id: str, script: str) -> Sample:
-    return Sample(order_id, store_id, script, ends=None, carrier="", tells="")  # type: ignore[arg-type]
+    return Sample(order_id, store_id, script, ends=None, carrier="", description="")  # type: ignore[arg-type]
 
 
 def _summary(event: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def test_too_many_requests_stop_the_calls_for_a_bounded_time_and_count_as_no_fai
     gateway.outcome = lambda account, _call: Reply(429, b"", headers) if account == "cervo" else None
     simulation.place_at("cervo", "1", "2")
     assert gateway.take_sent() == {("cervo", "create"): 1}
-    breaker = simulation.container.breaker.ask("cervo", CallClass.CREATE, 50)
+    breaker = simulation.container.breaker.check("cervo", CallClass.CREATE, 50)
     assert (breaker.state, 59 < breaker.wait <= 3600) == (BreakerState.THROTTLED, True)
     simulation.place_at("cervo", "3")
     simulation.place_at("borzo", "4")
@@ -91,7 +91,7 @@ def test_a_breaker_closes_when_its_probe_gets_any_reply(simulation: Simulation, 
 def test_a_long_silence_behind_an_open_breaker_is_published(simulation: Simulation, gateway: ScriptedGateway) -> None:
     simulation.place_at("cervo", "1")
     gateway.outcome = broken("cervo")
-    simulation.container.breaker.report("cervo", CallClass.READ, good=0, bad=5)
+    simulation.container.breaker.record("cervo", CallClass.READ, good=0, bad=5)
     gateway.take_sent()
     simulation.until(lambda it: "delivery.tracking_lost" in it.published("1"), step=30)
     assert set(gateway.take_sent()) == {("cervo", "probe")}
@@ -102,7 +102,7 @@ def test_refusals_open_no_breaker(simulation: Simulation, gateway: ScriptedGatew
     gateway.outcome = lambda _account, _call: Reply(500, b'{ "Customer is required" }')
     simulation.place_at("cervo", *"1234567")
     assert set(simulation.statuses(*"1234567")) == {"rejected"}
-    assert simulation.container.breaker.ask("cervo", CallClass.CREATE, 50).state is BreakerState.CLOSED
+    assert simulation.container.breaker.check("cervo", CallClass.CREATE, 50).state is BreakerState.CLOSED
 
 
 def reads_are_stopped(simulation: Simulation) -> bool:

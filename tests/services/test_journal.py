@@ -155,10 +155,10 @@ def test_the_journal_names_an_order_of_which_only_a_callback_was_heard(simulatio
 def test_what_the_database_could_not_take_is_stored_as_soon_as_it_is_back(simulation: Simulation) -> None:
     real = simulation.container.database
 
-    def away_after_the_intent(persist: Callable[..., Any], change: Any, ids: Any, decide: Any) -> Any:
-        if any(each.attempts for each in real.read(deliveries.load, list(ids))):
+    def away_after_the_intent(persist: Callable[..., Any], function: Any, *args: Any) -> Any:
+        if function is deliveries.update and any(each.attempts for each in real.read(deliveries.load, list(args[0]))):
             raise AWAY
-        return persist(change, ids, decide)
+        return persist(function, *args)
 
     simulation.place()
     simulation.container.database = Instead(real, "persist", away_after_the_intent)  # type: ignore[assignment]
@@ -173,9 +173,10 @@ def test_an_intent_whose_commit_nobody_heard_of_is_known_to_be_unsent(simulation
     """The connection broke with the commit's answer, and the repeated transaction found nothing to begin."""
     real = simulation.container.database
 
-    def unheard(persist: Callable[..., Any], change: Any, ids: Any, decide: Any) -> Any:
-        persist(change, ids, decide)
-        return persist(change, ids, decide)
+    def unheard(persist: Callable[..., Any], function: Any, *args: Any) -> Any:
+        if function is deliveries.update:
+            persist(function, *args)
+        return persist(function, *args)
 
     simulation.place()
     simulation.container.database = Instead(real, "persist", unheard)  # type: ignore[assignment]

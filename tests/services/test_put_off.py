@@ -34,6 +34,6 @@ def test_a_bug_in_a_task_is_not_hidden(simulation: Simulation) -> None:
 def test_a_message_that_celery_brought_is_not_lost_without_a_trace(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulation.container.bus, "place", away)
+    monkeypatch.setattr(simulation.container.bus, "add_order", away)
     with pytest.raises(redis.ConnectionError):
         simulation.app.tasks["orders.receive"]({})

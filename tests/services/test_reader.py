@@ -74,7 +74,7 @@ class Desk:
 @pytest.fixture
 def hints() -> Iterator[None]:
     """Let hints go to a broker in memory."""
-    before = celery.current_app._get_current_object()  # type: ignore[attr-defined]
+    before = celery.current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - Celery's
     app = celery.Celery("reader", broker="memory://", set_as_current=True)
     yield
     app.close()
@@ -168,7 +168,7 @@ def test_a_database_that_is_down_leaves_everything_unacknowledged(desk: Desk, tm
     desk.bus.add_order(placed())
     desk.house.database = Database(f"sqlite:///{tmp_path}/without tables.db")
     with pytest.raises(OperationalError):
-        desk.read()
+        desk.read(desk.another())
     desk.house.database.close()
     assert (desk.known(), desk.unacknowledged()) == ([], 1)
     desk.house.database = desk.store

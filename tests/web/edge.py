@@ -40,7 +40,7 @@ ENVIRONMENT = {
 
 
 def sample(order_id: str, store_id: str) -> Sample:
-    return Sample(order_id, store_id, "happy", ends=None, carrier="", tells="")  # type: ignore[arg-type]
+    return Sample(order_id, store_id, "happy", ends=None, carrier="", description="")  # type: ignore[arg-type]
 
 
 class Edge:

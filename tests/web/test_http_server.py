@@ -53,6 +53,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield made
 
 
+@pytest.mark.fault("F-45")
 @pytest.mark.parametrize("sent", [b"", b"P", HEAD, HEAD + b"X-One: 1\r\n"])
 def test_a_connection_without_a_complete_request_head_is_closed(sent: bytes, runner: asyncio.Runner) -> None:
     assert runner.run(_answer(sent, Impatient)) == b""
@@ -74,6 +75,7 @@ def test_a_head_that_is_too_large_is_rejected(runner: asyncio.Runner) -> None:
     assert answer.split(b"\r\n")[0] == b"HTTP/1.1 400 Bad Request"
 
 
+@pytest.mark.fault("F-45")
 def test_a_connection_above_the_limit_gets_a_503(runner: asyncio.Runner) -> None:
     answer = runner.run(_answer(REQUEST, Impatient, limit_concurrency=1))
     assert answer.split(b"\r\n")[0] == b"HTTP/1.1 503 Service Unavailable"

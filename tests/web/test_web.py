@@ -107,6 +107,7 @@ def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge)
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([OK] * 3, 1, 1)
 
 
+@pytest.mark.fault("F-42")
 @pytest.mark.quirk("B-81", "B-82")
 @pytest.mark.parametrize(
     "signature",
@@ -181,6 +182,7 @@ def test_a_callback_with_a_known_token_is_stored_in_any_format(
     assert edge.tasks() == [("callbacks.apply", [kept.id])]
 
 
+@pytest.mark.fault("F-42")
 @pytest.mark.quirk("C-50")
 @pytest.mark.parametrize(
     "path",
@@ -201,6 +203,7 @@ def test_an_unknown_token_and_a_wrong_form_of_address_get_the_same_answer(path: 
     assert (answer, edge.stored(), edge.tasks()) == (FORGED, [], [])
 
 
+@pytest.mark.fault("F-42")
 def test_a_token_is_valid_for_its_own_account_only(make_edge: Make) -> None:
     edge = make_edge(CARRIERS__CERVO_JEDDAH__KIND="cervo", CARRIERS__CERVO_JEDDAH__TOKEN="t")
     edge.book(TOKEN)
@@ -252,6 +255,7 @@ async def dripping() -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
+@pytest.mark.fault("F-45")
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
@@ -263,6 +267,7 @@ def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
 # --- many at once ---
 
 
+@pytest.mark.fault("F-40")
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
     database: str, make_edge: Make, request: pytest.FixtureRequest
@@ -272,6 +277,7 @@ def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([200] * 100, 1, 1)
 
 
+@pytest.mark.fault("F-25", "F-45")
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
 def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
     database: str, make_edge: Make, request: pytest.FixtureRequest
@@ -295,6 +301,7 @@ def test_without_the_database_the_carrier_is_asked_to_repeat_its_callback(path: 
     assert (answer, edge.tasks()) == ((503, "try again later"), [])
 
 
+@pytest.mark.fault("F-14")
 def test_without_the_broker_a_callback_is_stored(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
@@ -391,6 +398,7 @@ def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) ->
     ]
 
 
+@pytest.mark.fault("F-58")
 def test_metrics_show_how_late_each_group_is(edge: Edge) -> None:
     edge.redis.xadd("deliveries", {"event": "x"}, id=f"{int(NOW.timestamp() - 90) * 1000}-0")
     edge.redis.xgroup_create("deliveries", "kitchen", id="0")
@@ -408,7 +416,7 @@ def test_without_the_bus_the_other_metrics_are_shown(edge: Edge) -> None:
 def test_metrics_show_paused_accounts_and_open_breakers(edge: Edge) -> None:
     breaker = CircuitBreaker(fakeredis.FakeRedis(server=fakeredis.FakeServer()))
     edge.rebuild(breaker=breaker)
-    breaker.report("cervo", CallClass.READ, good=0, bad=5)
+    breaker.record("cervo", CallClass.READ, good=0, bad=5)
     edge.container.database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
     _, text = edge.ask("GET", "/metrics")
     shown = [line for line in text.splitlines() if line.startswith(("order_sync_carrier", "order_sync_breaker"))]

@@ -20,7 +20,7 @@ GROUP = "order-sync"
 IDLE_MS = 60_000
 """A reader that has not acknowledged for this long counts as dead, and another one claims its entries."""
 SOCKET_SECONDS = 5
-AWAY = (RedisError, OSError)
+OUTAGES = (RedisError, OSError)
 """Errors of a server that is unreachable or cannot work at present."""
 PAGE_SIZE = 1000
 """Entries that trimming reads in one call."""

@@ -168,7 +168,7 @@ class Observation:
 class Offer:
     """A pickup time that the carrier offers instead of the requested one, to be accepted or denied."""
 
-    asked: datetime
+    requested: datetime
     """The requested pickup time."""
     offered: datetime
 
@@ -233,15 +233,15 @@ class Cadence:
     """While the pickup is more than an hour away."""
     ceiling: float
     """The longest interval, for an unchanged delivery."""
-    unheard: float | None = None
+    without_callbacks: float | None = None
     """While a courier has the order and no callback has come for ten minutes; None where reads rely on no callbacks."""
-    together: bool = False
+    aligned: bool = False
     """Whether one request covers many orders, so that the due times of an account are aligned."""
 
     @property
     def shortest(self) -> float:
         """The shortest interval, which `poll_interval` scales."""
-        return min(self.fresh, self.moving, self.unheard or self.fresh)
+        return min(self.fresh, self.moving, self.without_callbacks or self.fresh)
 
 
 @dataclass(frozen=True, slots=True)

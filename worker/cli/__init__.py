@@ -1,6 +1,6 @@
 """The operator's command line, `order-sync`.
 
-Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one readable line; `--debug` shows where.
+Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one readable line; `--debug` shows a traceback.
 """
 
 import sys
@@ -12,18 +12,18 @@ from worker.errors import SettingsError
 
 __all__ = ["app", "carriers", "dead_letters", "decisions", "deliveries", "main", "platform", "queries", "run"]
 
-FAILED, WRONG = 1, 2
+FAILED, WRONG_USAGE = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line with these arguments, by default those of the process."""
+    """Run the command line with these arguments, by default those of the process, and exit."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:
         app([argument for argument in given if argument != "--debug"])
     except SettingsError as error:
         complain(f"the settings cannot work:\n{error}")
-        sys.exit(WRONG)
+        sys.exit(WRONG_USAGE)
     except Exception as error:
         if debug:
             raise
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror} (--debug shows where)"
-    first = (str(error).splitlines() or [""])[0]
+        return f"{error.filename}: {error.strerror} (--debug shows the traceback)"
+    first_line = (str(error).splitlines() or [""])[0]
     advice = advice_on(error)
-    return f"{type(error).__name__}: {first} ({f'{advice}; ' if advice else ''}--debug shows where)"
+    return f"{type(error).__name__}: {first_line} ({f'{advice}; ' if advice else ''}--debug shows the traceback)"

@@ -1,6 +1,6 @@
-"""What every command shares: the app, the container and the two consoles.
+"""What the commands share: the app, the container, and how a result or an error is written.
 
-A command imports what it needs when it runs: asking for help must not cost the seconds that Celery and SQLAlchemy take.
+A command imports what it needs when it runs, so that `--help` does not wait seconds for Celery and SQLAlchemy.
 """
 
 import json
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="order-sync",
     help="Order Sync: exactly one courier for each order, and everybody knows where the food is.",
-    epilog="An error is one line; --debug shows where it came from.",
+    epilog="An error is one line; --debug shows the traceback.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 PIPED_WIDTH = 1000
-# No markup: what is shown comes from platforms and carriers. No wrapping: a piped line or table row stays one line.
+# No markup, because platforms and carriers wrote the texts. No wrapping, so that a piped line or row stays one line.
 console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
 """The sections of the help."""
@@ -34,8 +34,8 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001 - typer's signature
-    if asked:
+def _show_version(requested: bool) -> None:  # noqa: FBT001 - typer's signature
+    if requested:
         from importlib.metadata import version  # noqa: PLC0415
 
         print(f"order-sync {version('order-sync')}")  # noqa: T201
@@ -47,11 +47,11 @@ def common(
     *,
     _version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Accept the options that belong to no command."""
+    """Read the options that belong to no command."""
 
 
 def open_container() -> "Container":
-    """Construct the container of this command from the settings; it is closed when the command ends."""
+    """Build the container of this command from the settings; it is closed when the command ends."""
     from worker.app import create_app  # noqa: PLC0415
     from worker.config.settings import load  # noqa: PLC0415
     from worker.container import Container, override  # noqa: PLC0415
@@ -66,28 +66,28 @@ def open_container() -> "Container":
 
 
 def when(moment: datetime | None) -> str | None:
-    """Write a time in UTC, to the second."""
+    """Return a time as text in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
 ADVICE = {
-    "sqlalchemy": "look at ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
-    "alembic": "look at ORDER_SYNC_DATABASE_URL",
-    "redis": "look at ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
+    "sqlalchemy": "check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
+    "alembic": "check ORDER_SYNC_DATABASE_URL",
+    "redis": "check ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
 }
-"""What to do about an error, by the library it comes from."""
+"""What an operator does about an error, by the library that raised it."""
 
 
 def advice_on(error: Exception) -> str | None:
-    """Return what to do about an error whose library has a usual cause; None for any other."""
+    """Return what an operator does about an error; None when its library has no usual cause."""
     return ADVICE.get(type(error).__module__.partition(".")[0])
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Parse a time in RFC 3339 or as an age such as 30m; end the command when it is neither."""
-    ago = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
-    if ago:
-        return now - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    """Parse a time in RFC 3339 or an age such as 30m; end the command when the text is neither."""
+    age = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
+    if age:
+        return now - timedelta(**{UNITS[age[2]]: int(age[1])})
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -109,5 +109,5 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 
 def write_json(document: Any) -> None:
-    """Write one document as a line of JSON."""
+    """Write a document as one line of JSON."""
     print(json.dumps(document, ensure_ascii=False, default=str))  # noqa: T201 - rich would wrap it

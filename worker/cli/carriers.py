@@ -1,4 +1,4 @@
-"""Commands about carrier accounts: their state, pausing one by hand, and mapping unknown statuses."""
+"""Commands about accounts: their state, pausing and resuming one, and mapping carrier statuses."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from dataclasses import asdict
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from worker.database.accounts import Pause
     from worker.http.account import ApiAccount
 
-carriers = typer.Typer(help="Carrier accounts: their state, and pausing one.", invoke_without_command=True)
+carriers = typer.Typer(
+    help="Accounts: their state, pausing one, and mapping its statuses.", invoke_without_command=True
+)
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
-UNKNOWN = "unknown (Redis is away)"
+UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
-"""What a carrier status may mean."""
+"""What a carrier status may mean; the other two statuses are never reported by a carrier."""
 
 
 @carriers.callback()
 def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the accounts and the platform: pauses, breakers, rate limits, unmapped and mapped statuses."""
+    """List the accounts, with pauses, circuit breakers, rate limits, unmapped and mapped statuses."""
     if context.invoked_subcommand is not None:
         return
     from worker.database import accounts
@@ -43,20 +45,20 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
 
 @carriers.command("pause")
 def pause(
-    name: str, *, reason: str = typer.Option("", help="Published with the event, and shown in the list.")
+    name: str, *, reason: str = typer.Option("", help="Published with the event and shown by `carriers`.")
 ) -> None:
-    """Stop calling an account until `carriers resume`; its orders wait."""
+    """Stop calling an account until `carriers resume`."""
     from worker.database import accounts
 
     services = _with_account(name)
     if not services.database.write(accounts.pause, name, "operator", reason, services.clock()):
-        fail(f"{name} is paused already")
+        fail(f"{name} is already paused")
     console.print(f"{name}: paused")
 
 
 @carriers.command("resume")
 def resume(name: str) -> None:
-    """Resume a paused account, also one that shut us out."""
+    """Resume a paused account, also one that rejected our credentials."""
     from worker.database import accounts
 
     services = _with_account(name)
@@ -69,54 +71,54 @@ def resume(name: str) -> None:
 def map_status(
     name: str,
     raw: str = typer.Argument(help="The status as `carriers` shows it: its entity, a colon, its code."),
-    status: str = typer.Argument("", help="What it means: one of our statuses."),
+    status: str = typer.Argument("", help="One of our statuses, which it means."),
     *,
-    remove: bool = typer.Option(False, "--remove", help="Remove its meaning."),
+    remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Say what an unmapped carrier status means, from now on and for the deliveries that have it now."""
+    """Map a carrier status to one of our statuses, also for the deliveries that have it now."""
     services = _with_account(name)
     if bool(status) is remove:
-        fail("say what the status means, or --remove", 2)
+        fail("give one of our statuses or --remove", 2)
     if remove:
         _remove_mapping(services, name, raw)
         return
-    meaning = _meaning(raw, status)
+    meaning = _parse_mapping(raw, status)
     changed = services.decisions.map_status(name, raw, meaning)
-    console.print(f"{name}: {raw} means {meaning}, deliveries changed: {len(changed)}")
+    console.print(f"{name}: {raw} is mapped to {meaning}; deliveries changed: {len(changed)}")
 
 
 def _remove_mapping(services: "Container", name: str, raw: str) -> None:
     from worker.database import accounts
 
     if not services.database.write(accounts.drop_mapping, name, raw):
-        fail(f"{name}: {raw} has no meaning")
-    console.print(f"{name}: {raw} means nothing any more")
+        fail(f"{name}: {raw} is not mapped")
+    console.print(f"{name}: {raw} is no longer mapped")
 
 
-def _meaning(raw: str, status: str) -> DeliveryStatus:
+def _parse_mapping(raw: str, status: str) -> DeliveryStatus:
     if not all(raw.partition(":")):
-        fail(f"{raw} is no carrier status: write it as `order-sync carriers` shows it, such as order:6", 2)
+        fail(f"{raw} is not a carrier status: write it as `order-sync carriers` does, such as order:6", 2)
     if status not in MEANINGS:
-        fail(f"{status} is no status that a carrier can report; there are {', '.join(MEANINGS)}", 2)
+        fail(f"{status} is not a status that a carrier can report; these are: {', '.join(MEANINGS)}", 2)
     return DeliveryStatus(status)
 
 
 def _with_account(name: str) -> "Container":
     services = open_container()
     if name not in services.api_accounts:
-        fail(f"there is no account {name}; there are {', '.join(sorted(services.api_accounts)) or 'none'}")
+        fail(f"there is no account {name}; the accounts are: {', '.join(sorted(services.api_accounts)) or 'none'}")
     return services
 
 
 def _row(services: "Container", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
-    states = services.breaker.statuses(account.name)
+    breakers = services.breaker.statuses(account.name)
     used = services.rate_limiter.used(account.name, account.rate)
     return {
         "carrier": account.name,
         "kind": account.kind,
         "paused": {**asdict(paused), "since": when(paused.since)} if paused else None,
-        "breakers": states
-        and {kind.value: {"state": word.state.value, "wait": round(word.wait)} for kind, word in states.items()},
+        "breakers": breakers
+        and {kind.value: {"state": each.state.value, "wait": round(each.wait)} for kind, each in breakers.items()},
         "budget": None
         if used is None
         else [{"limit": each.limit, "seconds": each.seconds, "used": count} for each, count in used.items()],
@@ -135,21 +137,21 @@ def _line(row: dict[str, Any]) -> str:
     parts = [
         row["carrier"],
         row["kind"],
-        f"paused by {pause['by']} since {pause['since']}: {pause['because']}" if pause else "goes",
+        f"paused by {pause['by']} since {pause['since']}: {pause['because']}" if pause else "active",
         f"breakers {UNKNOWN if row['breakers'] is None else _breakers(row['breakers'])}",
         f"budget {UNKNOWN if row['budget'] is None else _budget(row['budget'])}",
     ]
     if row["unknown_words"]:
-        parts.append(f"unknown words {', '.join(row['unknown_words'])}")
+        parts.append(f"unmapped statuses {', '.join(row['unknown_words'])}")
     if row["explained_words"]:
-        said = (f"{word} = {status}" for word, status in row["explained_words"].items())
-        parts.append(f"explained words {', '.join(said)}")
+        mapped = (f"{raw} = {status}" for raw, status in row["explained_words"].items())
+        parts.append(f"mapped statuses {', '.join(mapped)}")
     return "  ".join(parts)
 
 
 def _breakers(breakers: dict[str, dict[str, Any]]) -> str:
-    words = [f"{kind} {word['state']} {word['wait']} s" for kind, word in breakers.items() if word["state"] != "closed"]
-    return ", ".join(words) or "closed"
+    texts = [f"{kind} {each['state']} {each['wait']} s" for kind, each in breakers.items() if each["state"] != "closed"]
+    return ", ".join(texts) or "closed"
 
 
 def _budget(budget: list[dict[str, Any]]) -> str:

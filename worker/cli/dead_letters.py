@@ -1,4 +1,4 @@
-"""Commands for what an operator mends: messages that could not be read, and the store directory."""
+"""Commands about dead letters and the store directory, which an operator corrects."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import sys
@@ -21,7 +21,7 @@ LIST_LIMIT = 200
 
 @dead_letters.callback()
 def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the dead letters that wait for an operator."""
+    """List the dead letters, oldest first."""
     if context.invoked_subcommand is not None:
         return
     from worker.database import inbox
@@ -35,28 +35,28 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
 
 @dead_letters.command("show")
 def show_letter(letter_id: str) -> None:
-    """Write a dead letter as it came."""
-    sys.stdout.buffer.write(_letter(open_container(), letter_id) + b"\n")
+    """Write the message of a dead letter as it came."""
+    sys.stdout.buffer.write(_message_of(open_container(), letter_id) + b"\n")
 
 
 @dead_letters.command("replay")
 def replay_letter(letter_id: str) -> None:
-    """Put a dead letter on the bus again, for example once its store or schema is mended."""
+    """Put the message of a dead letter on the bus again, for example after its store was added."""
     services = open_container()
-    stream_id = services.bus.add_order(_letter(services, letter_id))
-    _settle(services, letter_id)  # afterwards: a letter must not be lost between the two
+    stream_id = services.bus.add_order(_message_of(services, letter_id))
+    _settle(services, letter_id)  # afterwards, so that a crash between the two loses nothing
     console.print(stream_id)
 
 
 @dead_letters.command("discard")
 def discard_letter(letter_id: str) -> None:
-    """Take a dead letter off the list."""
+    """Remove a dead letter from the list."""
     services = open_container()
-    _letter(services, letter_id)
+    _message_of(services, letter_id)
     _settle(services, letter_id)
 
 
-def _letter(services: "Container", letter_id: str) -> bytes:
+def _message_of(services: "Container", letter_id: str) -> bytes:
     from worker.database import inbox
 
     raw = services.database.read(inbox.dead_letter, letter_id)
@@ -73,18 +73,18 @@ def _settle(services: "Container", letter_id: str) -> None:
 
 @stores.command("load")
 def load_stores(file: Path) -> None:
-    """Load a store directory into the database, and make the orders that wait for one due."""
+    """Load a store directory into the database, and continue the orders that wait for a store."""
     from worker.config.settings import read_stores
     from worker.database import shops
 
     services, loaded = open_container(), read_stores(file)
     waiting = services.database.write(shops.save_shops, loaded, services.clock())
-    console.print(f"{len(loaded)} stores loaded, {waiting} waiting orders let go")
+    console.print(f"{len(loaded)} stores loaded, {waiting} waiting orders continue")
 
 
 @stores.command("list")
 def list_stores(*, as_json: bool = Json) -> None:
-    """List the store directory: the file, overlaid with the database."""
+    """List the stores of the file and of the database; the database wins."""
     from worker.database import shops
 
     services = open_container()

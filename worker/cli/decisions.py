@@ -1,4 +1,4 @@
-"""Commands by which an operator decides about one delivery what a machine must not."""
+"""Commands with which an operator decides about one delivery."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from worker.container import Container
     from worker.domain.delivery import Delivery
 
-Name = typer.Argument(metavar="ID", help="The delivery's id, or its order's.")
+Name = typer.Argument(metavar="ID", help="The id of the delivery or of its order.")
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -21,10 +21,10 @@ def cancel(
     name: str = Name,
     *,
     reason: str = typer.Option("", help="Stored with the request."),
-    allow_paid: bool = typer.Option(False, "--allow-paid", help="Also where the carrier charges for it."),
+    allow_paid: bool = typer.Option(False, "--allow-paid", help="Cancel even if the carrier charges for it."),
     as_json: bool = Json,
 ) -> None:
-    """Ask for a delivery to be cancelled; events say how that ends."""
+    """Request a cancel; events report the result."""
     from schemas.messages import Cancellation
 
     services = open_container()
@@ -35,7 +35,7 @@ def cancel(
 
 @app.command(rich_help_panel=DECIDE)
 def refresh(name: str = Name, *, as_json: bool = Json) -> None:
-    """Read a delivery's status at its carrier now, also when it is final."""
+    """Read a delivery's status at its carrier now, even if it is final."""
     services = open_container()
     delivery = one_delivery(services, name)
     _show(services, delivery, services.decisions.refresh(delivery.id), as_json=as_json)
@@ -43,13 +43,13 @@ def refresh(name: str = Name, *, as_json: bool = Json) -> None:
 
 @app.command(rich_help_panel=DECIDE)
 def accept(name: str = Name, *, as_json: bool = Json) -> None:
-    """Accept the pickup time that the carrier offers; `show ID` says which, and until when."""
+    """Accept the pickup time that the carrier offers; `show ID` shows it and its time limit."""
     _decide_offer(name, "accept", as_json=as_json)
 
 
 @app.command(rich_help_panel=DECIDE)
 def deny(name: str = Name, *, as_json: bool = Json) -> None:
-    """Deny the pickup time that the carrier offers: the next carrier is asked, if there is one."""
+    """Deny the pickup time that the carrier offers; the next carrier is then asked."""
     _decide_offer(name, "deny", as_json=as_json)
 
 
@@ -59,14 +59,14 @@ def _decide_offer(name: str, decision: str, *, as_json: bool) -> None:
     services = open_container()
     delivery = one_delivery(services, name)
     if delivery.active is None or delivery.active.offered_at is None:
-        fail(f"no carrier offers another time: the delivery is {delivery.status.value}")
+        fail(f"no carrier offers another pickup time: the delivery is {delivery.status.value}")
     decided = services.decisions.decide_offer(delivery.id, OfferDecision(decision))
     _show(services, delivery, decided, as_json=as_json)
 
 
 @app.command(rich_help_panel=DECIDE)
 def retry(name: str = Name, *, as_json: bool = Json) -> None:
-    """Ask for a courier again, now: for a delivery that waits, or ended without a courier."""
+    """Ask for a courier now, for a delivery that waits or ended without a courier."""
     services = open_container()
     delivery = one_delivery(services, name)
     if (blocker := services.decisions.retry_blocker(delivery)) is not None:
@@ -77,14 +77,14 @@ def retry(name: str = Name, *, as_json: bool = Json) -> None:
 @app.command(rich_help_panel=DECIDE)
 def resolve(
     name: str = Name,
-    outcome: str = typer.Argument(help="exists (with the carrier's reference) or absent"),
+    outcome: str = typer.Argument(help="`exists`, with the carrier's id of the order, or `absent`."),
     ref: str = typer.Argument("", metavar="[REF]"),
     *,
     as_json: bool = Json,
 ) -> None:
-    """Settle a create with an unknown outcome: the order exists at the carrier, or it does not."""
+    """Resolve an unknown outcome: the order exists at the carrier, or it does not."""
     if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
-        fail("say `resolve ID exists REF` or `resolve ID absent`", code=2)
+        fail("write `resolve ID exists REF` or `resolve ID absent`", code=2)
     services = open_container()
     delivery = one_delivery(services, name)
     _show(services, delivery, services.decisions.resolve(delivery.id, ref or None), as_json=as_json)
@@ -92,7 +92,7 @@ def resolve(
 
 @app.command(rich_help_panel=DECIDE)
 def attended(name: str = Name, *, as_json: bool = Json) -> None:
-    """Record that what a delivery asked an operator for is done."""
+    """Report that an operator did what the delivery needed."""
     services = open_container()
     delivery = one_delivery(services, name)
     if delivery.active is not None and delivery.active.awaiting_operator:
@@ -101,7 +101,7 @@ def attended(name: str = Name, *, as_json: bool = Json) -> None:
 
 
 def _show(services: "Container", before: "Delivery", after: "Delivery | None", *, as_json: bool) -> None:
-    """Show a delivery after a decision; end the command when there was nothing to do."""
+    """Write a delivery after a decision; end the command when there was nothing to do."""
     if after is None:
         fail(f"nothing to do: the delivery is {before.status.value}, its next step is {before.step or 'none'}")
     if as_json:
@@ -114,6 +114,6 @@ def _show(services: "Container", before: "Delivery", after: "Delivery | None", *
         f"({after.step_carrier} is paused)" if after.step_carrier in services.database.read(accounts.paused) else ""
     )
     offer = after.active if after.status is DeliveryStatus.AWAITING_CONFIRMATION else None
-    decided = f"the answer is {offer.offer_decision}" if offer and offer.offer_decision else ""
+    decided = f"the decision is {offer.offer_decision}" if offer and offer.offer_decision else ""
     parts = (f"{after.order.order_id}: {after.status.value}", after.detail, requested, decided, paused)
     console.print(" ".join(filter(None, parts)))

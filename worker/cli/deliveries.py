@@ -1,4 +1,4 @@
-"""Commands that place orders and look at deliveries."""
+"""Commands that place an order, and show deliveries and events."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
@@ -40,19 +40,19 @@ COLUMNS = {
 def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
     """Put an order on the bus."""
     found, services = message_in(file), open_container()
-    read(found, file, services)  # a fault is reported here at once, rather than by a dead letter
+    read(found, file, services)  # reports a fault here rather than by a dead letter
     console.print(services.bus.add_order(json.dumps(found, ensure_ascii=False)))
 
 
 def message_in(file: str) -> dict[str, Any]:
-    """Read a CloudEvent from a file, or wrap its order in one; end the command when it holds neither."""
+    """Read a CloudEvent from a file, or wrap its order in one; end the command when the file holds neither."""
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError) as error:
         fail(f"{_source(file)} is not JSON: {error}")
     if not isinstance(document, dict):
-        fail(f"{_source(file)} holds no JSON object")
+        fail(f"{_source(file)} is not a JSON object")
     if "specversion" in document:
         return document
     return {
@@ -65,7 +65,7 @@ def message_in(file: str) -> dict[str, Any]:
 
 
 def read(document: dict[str, Any], file: str, services: "Container") -> "Message":
-    """Parse a message as the worker will; end the command with what is wrong with it."""
+    """Parse a message as the worker does; end the command with its fault when it cannot be read."""
     from schemas.json_reader import MalformedError
     from schemas.messages import read_message
 
@@ -83,7 +83,7 @@ def _source(file: str) -> str:
 def list_deliveries(
     *,
     limit: int = typer.Option(50, min=1),
-    unfinished: bool = typer.Option(False, "--open", help="Only those that are not final, or wait for an operator."),
+    unfinished: bool = typer.Option(False, "--open", help="Only deliveries that are not final or need an operator."),
     as_json: bool = Json,
 ) -> None:
     """List deliveries, newest first."""
@@ -98,7 +98,7 @@ def list_deliveries(
 
     table = Table(box=None)
     for heading in COLUMNS:
-        table.add_column(heading, overflow="fold")  # what is cut off can be neither read nor searched for
+        table.add_column(heading, overflow="fold")  # text that is cut off can be neither read nor searched for
     for each in found:
         row = summary(each)
         table.add_row(*(str(row[name] or "") for name in COLUMNS.values()))
@@ -106,11 +106,11 @@ def list_deliveries(
 
 
 def summary(delivery: "Delivery") -> dict[str, Any]:
-    """Return the state of a delivery as a row."""
+    """Return the state of a delivery as a row of the list."""
     from schemas.status import DeliveryStatus
 
     last = delivery.attempts[-1] if delivery.attempts and delivery.status is not DeliveryStatus.QUEUED else None
-    attempt = delivery.active or last  # while it is queued no carrier has it: the one to ask next counts
+    attempt = delivery.active or last  # a queued delivery shows the carrier to ask next
     return {
         "delivery_id": delivery.id,
         "order_id": delivery.order.order_id,
@@ -128,23 +128,23 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
 
 @app.command(rich_help_panel=LOOK)
 def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
-    """Show one delivery: what you can do about it, its attempts and all of its events."""
+    """Show a delivery, what you can do about it, its attempts and its events."""
     from worker.cli.advice import advice
     from worker.database import accounts, outbox, write_backs
 
     services = open_container()
     delivery, read = one_delivery(services, name), services.database.read
     published = [json.loads(body) for _, body in read(outbox.events, keys=[delivery.id])]
-    about = summary(delivery)
-    about |= _held(delivery, read(accounts.paused).get(about["carrier"]))
-    about["to_do"] = advice(delivery)
-    about |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
+    fields = summary(delivery)
+    fields |= _blockers(delivery, read(accounts.paused).get(fields["carrier"]))
+    fields["to_do"] = advice(delivery)
+    fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
     if as_json:
-        write_json({**about, "attempts": attempts, "events": published})
+        write_json({**fields, "attempts": attempts, "events": published})
         return
-    to_do = about.pop("to_do")
-    lines = [(key, value) for key, value in about.items() if value is not None] + [("to_do", each) for each in to_do]
+    to_do = fields.pop("to_do")
+    lines = [(key, value) for key, value in fields.items() if value is not None] + [("to_do", each) for each in to_do]
     for key, value in lines:
         console.print(f"{key:16}", str(value))
     for attempt in attempts:
@@ -154,7 +154,7 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
 
 
 def _described(event: dict[str, Any]) -> "Iterator[str]":
-    """Yield the status of an event and its reasons, and an unmapped carrier status."""
+    """Return the status of an event, its reasons, and the carrier's status when it is unmapped."""
     from schemas.events import EventType
 
     data = event["data"]
@@ -164,8 +164,8 @@ def _described(event: dict[str, Any]) -> "Iterator[str]":
         yield f"{data['raw']['entity']}:{data['raw']['code']}"
 
 
-def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
-    """Return what else decides how it goes on: its reason, a cancel request, a paused account."""
+def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
+    """Return what holds a delivery back or ended it: the reason, a cancel request, a paused account."""
     return {
         "reason_text": delivery.reason_text,
         "cancel_wish": delivery.cancel_request.cancelled_by if delivery.cancel_request else None,
@@ -174,7 +174,7 @@ def _held(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
-    """Return the platform's status at the last comparison, and what we last wrote there."""
+    """Return the status on the Ordering platform at the last comparison, and the status we wrote there."""
     if known is None:
         return {}
     return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}
@@ -189,7 +189,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
         "carrier": attempt.carrier,
         "state": attempt.state,
         "ref": attempt.ref,
-        # One of the two is on the carrier's own screen, whichever the carrier takes.
+        # The carrier's own screen shows one of the two.
         "our_id": attempt.id,
         "our_tag": reference_of(attempt.id),
         "surplus": attempt.surplus,
@@ -205,40 +205,40 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
 
 
 def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
-    """Return the pickup asked for, the one offered instead, and until when an operator may decide."""
+    """Return the requested and the offered pickup time, and until when an operator may decide."""
     from schemas.status import AttemptState
     from worker.domain.planner import offer_ends
 
-    waits = attempt.offered_at is not None and attempt.state == AttemptState.AWAITING_CONFIRMATION
-    waits = waits and attempt.offer_decision is None and terms is not None
+    offered = attempt.offered_at is not None and attempt.state == AttemptState.AWAITING_CONFIRMATION
+    undecided = offered and attempt.offer_decision is None
     return {
         "pickup_at": when(attempt.pickup_at),
         "offered_at": when(attempt.offered_at),
-        "rule_until": when(offer_ends(attempt, terms)) if waits and terms else None,
+        "rule_until": when(offer_ends(attempt, terms)) if undecided and terms else None,
         "ruling": attempt.offer_decision,
     }
 
 
 def one_delivery(services: "Container", name: str) -> "Delivery":
-    """Find a delivery by its own id or its order's; end the command when there is none, or several."""
+    """Return the delivery with this id or this order id; end the command when there is none or more than one."""
     from worker.database import deliveries
 
     found = services.database.read(deliveries.find, name)
     if not found:
         fail(f"there is no delivery {name}")
     if len(found) > 1:
-        fail(f"{name} is the order of several platforms; use one of {', '.join(each.id for each in found)}")
+        fail(f"several platforms have an order {name}; use one of {', '.join(each.id for each in found)}")
     return found[0]
 
 
 @app.command(rich_help_panel=LOOK)
 def events(
     *,
-    follow: bool = typer.Option(False, "--follow", help="Go on as new events are added."),
-    order: str = typer.Option("", help="Only those of one order."),
-    since: str = typer.Option("", help="Only those since then: RFC 3339, or an age such as 30m, 2h, 1d."),
+    follow: bool = typer.Option(False, "--follow", help="Keep writing new events."),
+    order: str = typer.Option("", help="Only events of this order."),
+    since: str = typer.Option("", help="Only events since this time: RFC 3339, or an age such as 30m, 2h or 1d."),
 ) -> None:
-    """Write events, one JSON document a line, from the database."""
+    """Write the published events, one JSON document a line."""
     from worker.database import outbox
 
     services = open_container()
@@ -248,7 +248,7 @@ def events(
     while True:
         keys = database.read(outbox.event_keys, order) if order else None
         found = database.read(outbox.events, keys=keys, after=position)
-        for position, body in found:  # noqa: B007 - the last position is where to go on
+        for position, body in found:  # noqa: B007 - the next read starts at the last position
             if earliest is None or datetime.fromisoformat(json.loads(body)["time"]) >= earliest:
                 print(body, flush=True)  # noqa: T201 - rich would wrap it
         if found:

@@ -1,4 +1,4 @@
-"""Commands for orders that the platform has and we have not."""
+"""The command that fetches the Ordering platform's open orders for which no message came."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import time
@@ -12,62 +12,64 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from worker.container import Container
-    from worker.ordering_api.listing import Listed
+    from worker.ordering_api.listing import OpenOrder
 
-SECOND = 1.0
-"""Between two rounds of fetching, as the platform's rate limit allows."""
+ROUND_SECONDS = 1.0
+"""The pause between two rounds of fetching, which the platform's rate limit allows."""
 ROUNDS = 3
-"""The most rounds for each order; what the platform has not returned by then is left to the workers."""
+"""The most rounds for each order; the workers fetch the orders that the platform has not returned by then."""
 
 
 @app.command(rich_help_panel=RUN)
 def backfill(
     *,
-    since: str = typer.Option("", help="Only orders placed since then, however old: RFC 3339, or 30m, 2h, 1d ago."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Only show which orders are missing."),
+    since: str = typer.Option(
+        "", help="Orders placed since this time, however old: RFC 3339, or an age such as 30m, 2h or 1d."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only list the missing orders."),
     as_json: bool = Json,
 ) -> None:
-    """Take in the platform's open orders whose message never came, now."""
+    """Fetch the Ordering platform's open orders for which no message came."""
     from worker.errors import CarrierError
 
     services = open_container()
     if not services.settings.ordering.base_url:
-        fail("ORDER_SYNC_ORDERING__BASE_URL is not set: there is no platform to ask", 2)
+        fail("ORDER_SYNC_ORDERING__BASE_URL is not set, so there is no platform to fetch orders from", 2)
     try:
         missing = _missing(services, since)
-        for order_id, became in _shown(missing) if dry_run else _take_in(services, missing, time.sleep):
+        for order_id, became in _describe(missing) if dry_run else _take_in(services, missing, time.sleep):
             _print(order_id, became, as_json=as_json)
     except CarrierError as error:
-        fail(f"the platform cannot be asked: {error}")
+        fail(f"the platform's orders cannot be read: {error}")
 
 
-def _missing(services: "Container", since: str) -> "list[Listed]":
-    from_then = moment(since, services.clock()) if since else None
-    missing = services.backfill.find(since=from_then)
+def _missing(services: "Container", since: str) -> "list[OpenOrder]":
+    earliest = moment(since, services.clock()) if since else None
+    missing = services.backfill.find(since=earliest)
     undated = sum(each.created_at is None for each in missing)
-    if from_then and undated:
-        typer.echo(f"{undated} of them do not say when they were placed; they are taken in as well", err=True)
+    if earliest and undated:
+        typer.echo(f"{undated} orders without a time of placing are included", err=True)
     if not missing:
-        typer.echo("no open order is missing. A key that may not see the orders gets this answer, too", err=True)
+        typer.echo("No open order is missing. A key without the right to see orders gets the same answer.", err=True)
     return missing
 
 
-def _shown(missing: "list[Listed]") -> "Iterator[tuple[str, str]]":
+def _describe(missing: "list[OpenOrder]") -> "Iterator[tuple[str, str]]":
     for each in missing:
         yield each.order_id, f"missing, status {each.status}, placed {when(each.created_at) or '?'}"
 
 
 def _take_in(
-    services: "Container", missing: "list[Listed]", pause: "Callable[[float], None]"
+    services: "Container", missing: "list[OpenOrder]", pause: "Callable[[float], None]"
 ) -> "Iterator[tuple[str, str]]":
-    """Store them, and fetch what is due; a running worker may have been quicker with some."""
+    """Store missing orders and fetch them; a running worker may fetch some of them first."""
     from worker.database import deliveries
     from worker.services.order_fetch import RETRIED
 
     services.backfill.take_in(missing)
     left = {each.order_id for each in missing}
     for _ in range(len(missing) * ROUNDS):
-        pause(SECOND)
+        pause(ROUND_SECONDS)
         for order_id, became in services.order_fetch.fetch():
             if not became.startswith(RETRIED):
                 left.discard(order_id)
@@ -76,7 +78,10 @@ def _take_in(
             return
     for order_id in sorted(left):
         known = services.database.read(deliveries.find, order_id)
-        yield order_id, f"taken in by a worker, {known[0].status}" if known else "waits to be fetched"
+        yield (
+            order_id,
+            f"taken in by a worker, {known[0].status}" if known else "not fetched yet; the workers try again",
+        )
 
 
 def _print(order_id: str, became: str, *, as_json: bool) -> None:

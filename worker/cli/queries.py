@@ -1,4 +1,4 @@
-"""Commands that query a carrier and change nothing: a price, labels to print, where a courier is."""
+"""Commands that query a carrier and change nothing: prices, labels, the courier's position."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import re
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from worker.domain.delivery import Attempt, Delivery
     from worker.http.call import Call, Reply
 
-Offers = TypeVar("Offers")
+Ability = TypeVar("Ability")
 
 
 # --- what it would cost -----------------------------------------------------------------------------------------------
@@ -31,17 +31,17 @@ Offers = TypeVar("Offers")
 def quote(
     file: str = typer.Argument(help="A CloudEvent or an order as JSON, as for `place`; - reads standard input."),
     *,
-    carrier: str = typer.Option("", help="Only this account; otherwise every one that gives prices."),
+    carrier: str = typer.Option("", help="Only this account; by default every account that gives prices."),
     as_json: bool = Json,
 ) -> None:
-    """Ask what an order would cost. Nothing is created by it."""
+    """Ask carriers for the price of an order, without creating it."""
     from worker.errors import CarrierError
 
     services = open_container()
-    asked = _quoting_accounts(services, carrier)
+    accounts = _quoting_accounts(services, carrier)
     booking = _booking(services, _order_in(file, services))
     failed = False
-    for name in asked:
+    for name in accounts:
         try:
             found = services.quotes.quote(_callable_codec(services, name), booking)
         except CarrierError as error:
@@ -57,9 +57,9 @@ def _quoting_accounts(services: "Container", wanted: str) -> list[str]:
 
     able = sorted(name for name, codec in services.codecs.items() if isinstance(codec, Quotes))
     if wanted and wanted not in able:
-        fail(f"{wanted} gives no prices; there are {', '.join(able) or 'none that do'}")
+        fail(f"{wanted} gives no prices; accounts that do: {', '.join(able) or 'none'}")
     if not able:
-        fail("no configured account gives prices")
+        fail("no account gives prices")
     return [wanted] if wanted else able
 
 
@@ -68,18 +68,18 @@ def _order_in(file: str, services: "Container") -> "Order":
 
     found = read(message_in(file), file, services).data
     if not isinstance(found, Order):
-        fail(f"{file} names an order by its id alone: a price needs all of it")
+        fail(f"{file} holds only an order id: a price needs the whole order")
     return found
 
 
 def _booking(services: "Container", order: "Order") -> "Booking":
     from worker.database import shops
-    from worker.domain.eligibility import supposed
+    from worker.domain.eligibility import trial_booking
 
     stores = {**services.file_shops, **services.database.read(shops.load_shops, [order.store_id])}
     if order.store_id not in stores:
-        fail(f"there is no store {order.store_id}: `order-sync stores list` shows those there are")
-    return supposed(order, stores[order.store_id], services.clock())
+        fail(f"there is no store {order.store_id}: `order-sync stores list` lists the stores")
+    return trial_booking(order, stores[order.store_id], services.clock())
 
 
 def _show_quote(carrier: str, quote: "Quote", *, as_json: bool) -> None:
@@ -107,10 +107,10 @@ def _quote(quote: "Quote") -> dict[str, Any]:
 def labels(
     name: str = typer.Argument(metavar="ID"),
     *,
-    out: str = typer.Option(help="A folder; or a file, where there is a single label."),
-    media: Literal["pdf", "zpl"] = typer.Option("pdf", "--format", help="pdf, or zpl for a label printer."),
+    out: str = typer.Option(help="A folder, or a file for a single label."),
+    media: Literal["pdf", "zpl"] = typer.Option("pdf", "--format", help="`pdf`, or `zpl` for a label printer."),
 ) -> None:
-    """Fetch the labels of a delivery and write them into files."""
+    """Fetch the labels of a delivery, and write them to files."""
     from worker.carriers.abilities import Labels
     from worker.domain.carrier_terms import attempt_view
 
@@ -118,8 +118,8 @@ def labels(
     delivery = one_delivery(services, name)
     attempt, codec = _at_carrier(services, delivery, Labels, "has no labels")  # type: ignore[type-abstract]
     seen = attempt_view(delivery, attempt)
-    with _naming(attempt.carrier):
-        found = _answer(services, attempt.carrier, codec.labels(seen, media))
+    with _failing_in_one_line(attempt.carrier):
+        found = _send(services, attempt.carrier, codec.labels(seen, media))
         contents = [each.content for each in codec.read_labels(found, seen)]
     if not contents:
         fail(f"{attempt.carrier} has no label for this delivery")
@@ -129,10 +129,10 @@ def labels(
 
 
 def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":
-    """Return a file for each label. Of the order's id, which is the platform's, only letters and digits are used."""
+    """Return a path for each label, with only the letters and digits of the order id, which is untrusted text."""
     if out.suffix and not out.is_dir():
         if count > 1:
-            fail(f"there are {count} labels: name a folder", code=2)
+            fail(f"there are {count} labels: give a folder", code=2)
         out.parent.mkdir(parents=True, exist_ok=True)
         return [out]
     out.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 
 @app.command(rich_help_panel=ASK)
 def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
-    """Ask who brings a delivery, and where they are now."""
+    """Ask the carrier who the courier is and where they are now."""
     from worker.carriers.abilities import LocatesCourier
     from worker.domain.carrier_terms import attempt_view
 
@@ -150,43 +150,43 @@ def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -
     delivery = one_delivery(services, name)
     attempt, codec = _at_carrier(services, delivery, LocatesCourier, "does not say where its couriers are")  # type: ignore[type-abstract]
     seen = attempt_view(delivery, attempt)
-    with _naming(attempt.carrier):
-        found = codec.read_location(_answer(services, attempt.carrier, codec.locate(seen)), seen)
+    with _failing_in_one_line(attempt.carrier):
+        found = codec.read_location(_send(services, attempt.carrier, codec.locate(seen)), seen)
     if as_json:
-        write_json(_person(found))
+        write_json(_courier(found))
     elif found is None:
-        console.print("nobody is on the way")
+        console.print("no courier is on the way")
     else:
         place = f"{found.latitude}, {found.longitude}" if found.latitude is not None else "no position"
-        console.print(found.name or "no name", found.phone or "no telephone", place)
+        console.print(found.name or "no name", found.phone or "no phone", place)
 
 
-def _person(found: "Courier | None") -> dict[str, Any] | None:
+def _courier(found: "Courier | None") -> dict[str, Any] | None:
     if found is None:
         return None
     return {"name": found.name, "phone": found.phone, "latitude": found.latitude, "longitude": found.longitude}
 
 
 def _at_carrier(
-    services: "Container", delivery: "Delivery", offers: type[Offers], lacks: str
-) -> "tuple[Attempt, Offers]":
-    """Return the attempt that a carrier has, or last had, and the codec of that carrier if it can be queried."""
+    services: "Container", delivery: "Delivery", ability: type[Ability], otherwise: str
+) -> "tuple[Attempt, Ability]":
+    """Return the attempt that a carrier has or last had, and the carrier's codec; end the command without either."""
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None
     if attempt is None:
         fail(f"no carrier has this delivery: it is {delivery.status.value}")
     if attempt.carrier not in services.codecs:
-        fail(f"there is no account {attempt.carrier} any more")
-    with _naming(attempt.carrier):
+        fail(f"the account {attempt.carrier} is no longer configured")
+    with _failing_in_one_line(attempt.carrier):
         codec = _callable_codec(services, attempt.carrier)
-    if not isinstance(codec, offers):
-        fail(f"{attempt.carrier} {lacks}")
+    if not isinstance(codec, ability):
+        fail(f"{attempt.carrier} {otherwise}")
     return attempt, codec
 
 
 @contextmanager
-def _naming(carrier: str) -> "Iterator[None]":
-    """End the command with one line that names the carrier, when it cannot be queried or refuses."""
+def _failing_in_one_line(carrier: str) -> "Iterator[None]":
+    """End the command with the carrier's name and the error when a call fails."""
     from worker.errors import CarrierError
 
     try:
@@ -196,7 +196,7 @@ def _naming(carrier: str) -> "Iterator[None]":
 
 
 def _callable_codec(services: "Container", name: str) -> "Carrier":
-    """Return the codec of an account that may be called. Raises Unavailable."""
+    """Return the codec of an account, logged in. Raises Unavailable when the account is paused."""
     from worker.database import accounts
     from worker.errors import Unavailable
 
@@ -206,5 +206,5 @@ def _callable_codec(services: "Container", name: str) -> "Carrier":
     return services.accounts.logged_in(name)
 
 
-def _answer(services: "Container", name: str, call: "Call") -> "Reply":
+def _send(services: "Container", name: str, call: "Call") -> "Reply":
     return services.gateway.send_one(name, call, max_body=services.codecs[name].capabilities.max_body)

@@ -1,4 +1,4 @@
-"""Commands that start something."""
+"""Commands that run or set up Order Sync."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import json
@@ -26,54 +26,55 @@ if TYPE_CHECKING:
     from worker.container import Container
     from worker.local.supervisor import Supervisor
 
-CALL_ENDS_WITHIN = 15.0
+CALL_GRACE_SECONDS = 15.0
+"""How long a worker may still need after the deadline of its last call."""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)
 
 
 def _stop_on_term() -> None:
-    """End on SIGTERM as on Ctrl-C, so that no process is left behind."""
+    """Handle SIGTERM like Ctrl-C, so that no process is left behind."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _alone(command: str) -> IO[str]:
-    from worker.local.supervisor import hold
+def _lock(command: str) -> IO[str]:
+    from worker.local.supervisor import lock_file
 
     try:
-        return hold(Path(f"var/{command}.lock"))
+        return lock_file(Path(f"var/{command}.lock"))
     except BlockingIOError:
-        fail(f"`order-sync {command}` runs in this folder already")
+        fail(f"`order-sync {command}` already runs in this folder")
 
 
 @app.command("demo", rich_help_panel=RUN)
-def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards.")) -> None:
-    """Run the whole job on this machine with the sandbox carriers, and show it live."""
+def run_demo(*, keep: bool = typer.Option(False, "--keep", help="Keep everything running afterwards.")) -> None:
+    """Run everything on this machine with simulated carriers, and show sample orders live."""
     from worker.local import demo
 
     _stop_on_term()
-    with _alone("demo"):
+    with _lock("demo"):
         try:
-            right = demo.run(Console(), keep=keep)
+            succeeded = demo.run(Console(), keep=keep)
         except KeyboardInterrupt:
             console.print("ended")
             raise typer.Exit(130) from None
-    raise typer.Exit(0 if right else 1)
+    raise typer.Exit(0 if succeeded else 1)
 
 
 @app.command(rich_help_panel=RUN)
 def up() -> None:
-    """Run everything on this machine for real use: Redis unless one is set, worker, beat, web and Flower."""
+    """Run everything on this machine: worker, beat, web, Flower, and Redis unless one is configured."""
     from worker.config.settings import REDIS_URL_FILE, load
     from worker.local.supervisor import Supervisor
 
     _stop_on_term()
     settings = load()
-    # An idle worker ends at once; one in the middle of a call may take as long as the call.
-    patience = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_ENDS_WITHIN
-    with _alone("up"), Supervisor(dict(os.environ), Path("var/log"), grace=patience) as fleet:
+    # An idle worker ends at once; a worker in the middle of a call may need as long as the call.
+    grace = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_GRACE_SECONDS
+    with _lock("up"), Supervisor(dict(os.environ), Path("var/log"), grace=grace) as supervisor:
         try:
-            _up(fleet, settings)
+            _up(supervisor, settings)
         except KeyboardInterrupt:
             console.print("Stopping; waiting for running calls. Press Ctrl-C again to stop at once.")
         finally:
@@ -81,58 +82,58 @@ def up() -> None:
                 REDIS_URL_FILE.unlink(missing_ok=True)
 
 
-def _up(fleet: "Supervisor", settings: "Settings") -> None:
+def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
     from worker.local.supervisor import read_tail, start_redis
 
     if not settings.accounts:
-        raise SettingsError("no carrier is set: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
-    url = settings.redis_url or start_redis(fleet, Path("var/redis"))
+        raise SettingsError("no carrier is configured: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
+    url = settings.redis_url or start_redis(supervisor, Path("var/redis"))
     if not settings.redis_url:
         REDIS_URL_FILE.write_text(url)
-    web, flower = _free(settings.web_address), _free(settings.flower_address)
+    web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
-    fleet.environ = {**fleet.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
-    _refuse_unsafe(url)
-    with closing(Database(settings.database_url)) as store:
-        store.upgrade()
-    fleet.start_all()
-    console.print(f"Redis   {url}\nWeb     http://{web}/readyz\nFlower  http://{flower}\nLogs    {fleet.logs}/")
-    console.print("Ctrl-C ends everything.")
+    supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
+    _wait_and_check_redis(url)
+    with closing(Database(settings.database_url)) as opened:
+        opened.upgrade()
+    supervisor.start_all()
+    console.print(f"Redis   {url}\nWeb     http://{web}/readyz\nFlower  http://{flower}\nLogs    {supervisor.logs}/")
+    console.print("Press Ctrl-C to stop everything.")
     while True:
-        for name in fleet.watch():
-            console.print(f"{name} ended and is started again; its last words:", style="yellow")
-            console.print(read_tail(fleet.logs / f"{name}.log", 1000), style="dim")
+        for name in supervisor.watch():
+            console.print(f"{name} ended and was started again. The end of its log:", style="yellow")
+            console.print(read_tail(supervisor.logs / f"{name}.log", 1000), style="dim")
         time.sleep(0.5)
 
 
-def _free(address: str) -> str:
+def _free_address(address: str) -> str:
     from worker.local.supervisor import free_port
 
     host, _, port = address.rpartition(":")
     found = f"{host}:{free_port(int(port), host.strip('[]'))}"
     if found != address and port != "0":
-        console.print(f"{address} is taken, {found} is used: whatever leads there must be told", style="yellow")
+        console.print(f"{address} is in use, so {found} is used. Change your proxy and callback URLs.", style="yellow")
     return found
 
 
-def _refuse_unsafe(url: str) -> None:
+def _wait_and_check_redis(url: str) -> None:
     from worker.bus import streams
     from worker.local.supervisor import wait_for
 
-    wait_for(url)  # one that does not answer would only look as if nothing were wrong with it
+    wait_for(url)  # the settings of a server that does not answer yet cannot be checked
     note = _check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
     if note:
         console.print(f"Redis: {note}", style="yellow")
 
 
 def _check_redis(bus: "Bus") -> str:
-    """Return what is wrong with the server's settings. Raises SettingsError when it evicts keys."""
+    """Return the faults of the server's settings. Raises SettingsError when the server evicts keys."""
     bus.ping()
     faults = bus.faults()
     if any("noeviction" in fault for fault in faults):
-        raise SettingsError(f"{faults[0]}: it would lose the streams when it is full")
+        raise SettingsError(f"{faults[0]}: Redis would lose the streams when it is full")
     return "; ".join(faults)
 
 
@@ -140,22 +141,22 @@ def _check_redis(bus: "Bus") -> str:
 def sandbox(
     host: str = typer.Option("127.0.0.1"),
     port: int = typer.Option(8100),
-    step: float = typer.Option(5.0, help="Seconds between the steps of an order's scripted life."),
+    step: float = typer.Option(5.0, help="Seconds between the scripted steps of an order."),
     latency: float = typer.Option(0.0, help="Seconds before every reply."),
-    seed: int = typer.Option(1),
-    borzo_callback: str = typer.Option("", help="Where Borzo's signed callbacks go."),
+    seed: int = typer.Option(1, help="Seed of random ids and faults."),
+    borzo_callback: str = typer.Option("", help="The URL that gets Borzo's signed callbacks."),
 ) -> None:
-    """Run the sandbox of the four APIs alone, for integrating before there are credentials."""
+    """Run only the sandbox of the four APIs, to integrate without credentials."""
     from worker.sandbox import SandboxConfig, serve
 
-    console.print(f"The four APIs answer at http://{host}:{port}; http://{host}:{port}/sandbox explains.")
+    console.print(f"The four APIs answer at http://{host}:{port}; http://{host}:{port}/sandbox describes them.")
     config = SandboxConfig(step=step, latency=latency, seed=seed, borzo_callback_url=borzo_callback or None)
     serve(host, port, config)
 
 
 @app.command(rich_help_panel=RUN)
 def check() -> None:
-    """Check settings, database, Redis, the journal's folder and all credentials, one line each."""
+    """Check the settings, database, Redis, journal folder and every account's credentials, one line each."""
     services = open_container()
     found = [
         _try("database", lambda: services.database.ping()),  # noqa: PLW0108 - constructed when it is called
@@ -168,13 +169,13 @@ def check() -> None:
     raise typer.Exit(0 if all(found) else 1)
 
 
-def _try(name: str, ask: Callable[[], str | None]) -> bool:
+def _try(name: str, check: Callable[[], str | None]) -> bool:
     try:
-        note = ask()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
-        first = (str(error).splitlines() or [""])[0]
+        note = check()
+    except Exception as error:  # noqa: BLE001 - a check reports every error
+        first_line = (str(error).splitlines() or [""])[0]
         advice = f" ({found})" if (found := advice_on(error)) else ""
-        console.print(Text("failed  ", "red"), f"{name}: {type(error).__name__} {first}{advice}", sep="")
+        console.print(Text("failed  ", "red"), f"{name}: {type(error).__name__} {first_line}{advice}", sep="")
         return False
     console.print(Text("ok      ", "green"), f"{name}{f': {note}' if note else ''}", sep="")
     return True
@@ -189,11 +190,11 @@ def _check_folder(folder: Path) -> None:
 def _probe(services: "Container", name: str) -> str:
     from worker.carriers.abilities import VerifiesAccount
 
-    codec = services.codecs[name]  # as it is without the database, which has a line of its own
-    facts = codec.read_probe(services.gateway.send_one(name, codec.probe()))
-    if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(facts)) is not None:
+    codec = services.codecs[name]  # not logged in from the database, which has its own check
+    metadata = codec.read_probe(services.gateway.send_one(name, codec.probe()))
+    if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
         codec.read_verification(services.gateway.send_one(name, further))
-    return ", ".join(f"{key} {value}" for key, value in facts.items())
+    return ", ".join(f"{key} {value}" for key, value in metadata.items())
 
 
 def _check_platform(services: "Container") -> str:
@@ -206,7 +207,7 @@ def _check_platform(services: "Container") -> str:
 
 @app.command(rich_help_panel=RUN)
 def schema(folder: Path) -> None:
-    """Write the JSON Schema of every message, and both streams as AsyncAPI, into a folder."""
+    """Write the JSON Schema of every message and the AsyncAPI document of both streams to a folder."""
     from schemas.documents import documents
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -216,12 +217,12 @@ def schema(folder: Path) -> None:
 
 @database.command()
 def upgrade() -> None:
-    """Bring the database's schema up to date."""
+    """Upgrade the database's schema to this version."""
     from worker.config.settings import load
     from worker.database.database import Database
 
-    with closing(Database(load().database_url)) as store:
-        store.upgrade()
+    with closing(Database(load().database_url)) as opened:
+        opened.upgrade()
 
 
 @app.command(hidden=True)
@@ -246,7 +247,7 @@ def flower() -> None:
     password = settings.password.get_secret_value()
     command = ["celery", "--app", "worker.app", "flower", f"--address={host}", f"--port={port}", "--read_only"]
     if password:
-        # In the environment, not in the arguments, which every user of the machine can read.
+        # Not in the arguments, which every user of the machine can read.
         os.environ["FLOWER_BASIC_AUTH"] = f"operator:{password}"
     program = Path(sys.executable).parent / "celery"
     os.execvp(str(program) if program.exists() else "celery", command)  # noqa: S606 - our own arguments

@@ -19,7 +19,7 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
 
     A codec with a bug refuses nothing: the bug then shows at the create.
     """
-    booking = supposed(order, store, at)
+    booking = trial_booking(order, store, at)
     try:
         _check_account(codec, booking)
         codec.check_order(booking, at)
@@ -30,7 +30,7 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
     return None
 
 
-def supposed(order: Order, store: Store, at: datetime) -> Booking:
+def trial_booking(order: Order, store: Store, at: datetime) -> Booking:
     """Build the booking that a carrier would get if the order were sent at this time."""
     pickup_at = schedule.pickup_time(order, store, at)
     return Booking(NO_ATTEMPT, NO_ATTEMPT, order, store, pickup_at, order.deliver_at)

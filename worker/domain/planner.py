@@ -210,7 +210,9 @@ def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
         return _follow_up(attempt, ended, Step.RECONCILE, schedule.LATE_LOOKUPS)
     if attempt.state in REVOCABLE_ENDS and attempt.ref is not None:
         # One read is enough where callbacks are relied on.
-        waits = schedule.FOLLOW_UPS if terms.capabilities.cadence.unheard is None else schedule.FOLLOW_UPS[-1:]
+        waits = (
+            schedule.FOLLOW_UPS if terms.capabilities.cadence.without_callbacks is None else schedule.FOLLOW_UPS[-1:]
+        )
         return _follow_up(attempt, ended, Step.TRACK, waits)
     return None
 

@@ -129,7 +129,7 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
     jitter of a fifth.
     """
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
-    if not cadence.together:
+    if not cadence.aligned:
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
     grid = cadence.shortest * scale
     phase = grid * fraction(account)
@@ -145,7 +145,7 @@ def _interval(
         return cadence.ahead
     assigned = RANK.get(status, 0) >= RANK[DeliveryStatus.COURIER_ASSIGNED]
     base = cadence.moving if assigned and now - since > YOUNG else cadence.fresh
-    if cadence.unheard is not None and assigned and now - changed_at > YOUNG:
-        base = cadence.unheard
+    if cadence.without_callbacks is not None and assigned and now - changed_at > YOUNG:
+        base = cadence.without_callbacks
     quiet_hours = (now - changed_at) / QUIET
     return base if quiet_hours < 1 else min(max(base, cadence.ceiling), base * 1.5 ** min(quiet_hours, 20))

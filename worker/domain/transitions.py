@@ -128,7 +128,7 @@ def allows(source: AttemptState, target: AttemptState, resume_to: AttemptState |
     return target in TRANSITIONS[source].forward
 
 
-def allows_back(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
+def allows_reassignment(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
     """Return whether `target` may follow `source` as a reassignment, on news that is certainly newer."""
     interrupted = resume_to if source == S.ON_HOLD and resume_to is not None else source
     return target in TRANSITIONS[interrupted].reassigned

@@ -20,13 +20,13 @@ class Operation(StrEnum):
     FIND = "find"
     READ = "read"
     PROBE = "probe"
-    ASK = "ask"
+    QUERY = "query"
     """A question of an operator or a policy: a price, labels, where the courier is."""
 
 
-HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.ASK})
+HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})
 """Operations that change nothing at a carrier, whatever becomes of the call."""
-ELASTIC = frozenset({Operation.READ, Operation.ASK})
+ELASTIC = frozenset({Operation.READ, Operation.QUERY})
 """Operations that can wait when creates and cancels need the rate limit."""
 
 

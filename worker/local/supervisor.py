@@ -42,7 +42,7 @@ def procfile() -> dict[str, str]:
     return {name: command.strip() for name, _, command in lines if command}
 
 
-def hold(lock: Path) -> IO[str]:
+def lock_file(lock: Path) -> IO[str]:
     """Lock a file until it is closed: two supervisors in one folder would overwrite each other's Redis.
 
     Raises BlockingIOError while another process holds the lock.
@@ -228,7 +228,7 @@ def wait_for(url: str, seconds: float = 15.0) -> None:
         while True:
             try:
                 client.ping()
-            except streams.AWAY:
+            except streams.OUTAGES:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)

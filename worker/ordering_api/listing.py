@@ -49,7 +49,7 @@ class _Entry(Raw):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class OpenOrder:
     """An open order that needs a courier, as the list shows it. Times without a zone are read as UTC."""
 
     order_id: str
@@ -73,13 +73,13 @@ def list_open(settings: Ordering, page: int) -> Call:
     return Call(Operation.READ, "GET", f"{settings.path}/orders", query=tuple(query.items()), headers=headers(settings))
 
 
-def needing_courier(entries: Iterable[Any]) -> list[Listed]:
+def open_orders(entries: Iterable[Any]) -> list[OpenOrder]:
     """Return the orders that are open and to be delivered. Entries that are unreadable or lack either are left out."""
     found = [entry for raw in entries if (entry := _open(raw))]
-    return [Listed(each.id, each.status or 0, _utc(each.created_at), each.last_time) for each in found]
+    return [OpenOrder(each.id, each.status or 0, _utc(each.created_at), each.last_time) for each in found]
 
 
-def identities(entries: Iterable[Any]) -> set[str]:
+def order_ids(entries: Iterable[Any]) -> set[str]:
     """Return the ids of all orders of a page."""
     return {str(each["id"]) for each in entries if isinstance(each, dict) and each.get("id") is not None}
 

@@ -58,11 +58,11 @@ COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENRO
 
 BEFORE_DISPATCH = timedelta(minutes=1)
 """How long before the dispatch of a scheduled order it is read again: it may have been cancelled (O-20)."""
-GATE_LOOK = timedelta(seconds=30)
+GATE_READ_INTERVAL = timedelta(seconds=30)
 """The shortest interval between reads of an order that waits at its gate."""
 AFTER_THE_END = timedelta(minutes=2)
 """How long after an end the order is read again: a write without an answer may have arrived after our last one."""
-CHECK = timedelta(seconds=2)
+CHECK_AFTER_WRITE = timedelta(seconds=2)
 """How long after a write the order is read to see its effect."""
 
 _RELEVANT = ("status", "detail", "evidence", "gate", "dispatch_at")
@@ -197,7 +197,7 @@ def _is_other_end(code: int, seen: int) -> bool:
 # --- when to read the platform's status again -------------------------------------------------------------------------
 
 
-def next_look(delivery: Delivery, now: datetime) -> datetime | None:
+def next_read(delivery: Delivery, now: datetime) -> datetime | None:
     """Return when to read the order although nothing changes here; None when that is not needed.
 
     A waiting order may be released or cancelled on the platform alone. At its gate it is read every half minute, less
@@ -208,7 +208,7 @@ def next_look(delivery: Delivery, now: datetime) -> datetime | None:
     if not is_waiting(delivery, now):
         return None
     left = max((delivery.dispatch_at or now) - now, timedelta(0))
-    last, at_gate = now + left - BEFORE_DISPATCH, now + max(GATE_LOOK, left / 10)
+    last, at_gate = now + left - BEFORE_DISPATCH, now + max(GATE_READ_INTERVAL, left / 10)
     if delivery.gate is None:
         return last
     return min(at_gate, last) if last > now else at_gate

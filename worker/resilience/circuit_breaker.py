@@ -15,22 +15,34 @@ import redis
 from worker.http.call import CallClass
 from worker.resilience.rate_limiter import Outage
 
-FAILURES, WINDOW_SECONDS = 5, 30
-"""A breaker opens when so many calls, and at least half of all, have failed within so many seconds."""
-OPEN_SECONDS, MAX_OPEN_SECONDS = 30, 300
-"""How long it stays open: twice as long each time it opens again within ten minutes of the last."""
-MEMORY_SECONDS = 600
-EXPIRY_SECONDS = 3600
+FAILURES = 5
+"""A breaker opens when so many calls, and at least half of all, have failed within its window."""
 
-THROTTLE_SECONDS: Mapping[CallClass, tuple[float, float, float]] = {
-    CallClass.CREATE: (60, 120, 300),
-    CallClass.CHANGE: (60, 120, 300),
-    CallClass.READ: (60, 120, 900),
-}
-"""How long no call goes to an account that responds "too many requests": the first time, the second, and after that.
 
-A day's limit that is used up recovers slowly, and what is left of it is for creates and cancels (B-06).
-"""
+@dataclass(frozen=True, slots=True)
+class BreakerTimings:
+    """The durations of a breaker, in seconds."""
+
+    window: float = 30
+    """How long a failed call counts."""
+    open: float = 30
+    """How long a breaker stays open: twice as long each time it opens again while `memory` lasts."""
+    max_open: float = 300
+    memory: float = 600
+    """How long after its end an open time or a throttling makes the next one longer."""
+    expiry: float = 3600
+    """How long an unused breaker is stored."""
+    throttle: tuple[float, float, float] = (60, 120, 300)
+    """How long an account that responds "too many requests" is not called: the first time, the second, and later."""
+    throttle_reads: tuple[float, float, float] = (60, 120, 900)
+    """The same for reads: a day's limit recovers slowly, and the rest of it is for creates and cancels (B-06)."""
+
+    def throttled(self, kind: CallClass) -> tuple[float, float, float]:
+        """Return how long calls of this class are held back."""
+        return self.throttle_reads if kind is CallClass.READ else self.throttle
+
+
+TIMINGS = BreakerTimings()
 
 _PREAMBLE = """
 local key, now = KEYS[1], tonumber(ARGV[#ARGV])
@@ -109,14 +121,6 @@ Arguments: the three lengths, and the wait that the carrier asked for.
 """
 
 _SCRIPTS = (_SHOW, _CHECK, _RECORD, _PROBED, _THROTTLE)
-_NUMBERS = {
-    "OPEN": OPEN_SECONDS * 1000,
-    "MAX_LENGTH": MAX_OPEN_SECONDS * 1000,
-    "MEMORY": MEMORY_SECONDS * 1000,
-    "HALF_WINDOW": WINDOW_SECONDS * 500,
-    "FAILURES": FAILURES,
-    "EXPIRY": EXPIRY_SECONDS,
-}
 
 
 class BreakerState(StrEnum):
@@ -147,12 +151,17 @@ class CircuitBreaker:
     """The breakers of every account. They go by Redis's own clock unless another one is given."""
 
     def __init__(
-        self, client: redis.Redis, prefix: str = "osync:breaker:", clock: Callable[[], datetime] | None = None
+        self,
+        client: redis.Redis,
+        prefix: str = "osync:breaker:",
+        clock: Callable[[], datetime] | None = None,
+        timings: BreakerTimings = TIMINGS,
     ) -> None:
-        self._redis, self._prefix, self._clock, self._outage = client, prefix, clock, Outage()
-        self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each)) for each in _SCRIPTS}
+        self._redis, self._prefix, self._clock, self._timings, self._outage = client, prefix, clock, timings, Outage()
+        numbers = _numbers(timings)
+        self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each, numbers)) for each in _SCRIPTS}
 
-    def ask(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
+    def check(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
         """Return whether a call may go.
 
         A caller that gets HALF_OPEN probes the account within `probe_seconds` and reports to `probed`.
@@ -160,17 +169,18 @@ class CircuitBreaker:
         found = self._run(_CHECK, account, kind, int(probe_seconds * 1000))
         return _status(found) if found else CLOSED
 
-    def report(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
+    def record(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
         """Record how many calls got a response, whatever it said, and how many failed."""
         self._run(_RECORD, account, kind, good, bad)
 
-    def probed(self, account: str, kind: CallClass, *, alive: bool) -> None:
+    def record_probe(self, account: str, kind: CallClass, *, alive: bool) -> None:
         """Record the result of a probe."""
         self._run(_PROBED, account, kind, int(alive))
 
     def throttle(self, account: str, kind: CallClass, asked: float | None) -> None:
         """Allow no call for a while, at least the `asked` seconds: the carrier rejected a call as one too many."""
-        self._run(_THROTTLE, account, kind, *(each * 1000 for each in THROTTLE_SECONDS[kind]), int((asked or 0) * 1000))
+        lengths = (round(each * 1000) for each in self._timings.throttled(kind))
+        self._run(_THROTTLE, account, kind, *lengths, int((asked or 0) * 1000))
 
     def statuses(self, account: str) -> Mapping[CallClass, BreakerStatus] | None:
         """Return every breaker of an account without asking for a probe; None while Redis is unreachable."""
@@ -193,7 +203,19 @@ def _status(found: Any) -> BreakerStatus:
     return BreakerStatus(BreakerState(state.decode()), milliseconds / 1000)
 
 
-def _with_numbers(script: str) -> str:
-    for name, number in _NUMBERS.items():
+def _numbers(timings: BreakerTimings) -> dict[str, int]:
+    """Return the values of the names that the scripts use; times are in milliseconds, but for the expiry."""
+    return {
+        "OPEN": round(timings.open * 1000),
+        "MAX_LENGTH": round(timings.max_open * 1000),
+        "MEMORY": round(timings.memory * 1000),
+        "HALF_WINDOW": round(timings.window * 500),
+        "FAILURES": FAILURES,
+        "EXPIRY": round(timings.expiry),
+    }
+
+
+def _with_numbers(script: str, numbers: Mapping[str, int]) -> str:
+    for name, number in numbers.items():
         script = script.replace(name, str(number))
     return script

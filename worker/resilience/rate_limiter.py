@@ -101,8 +101,8 @@ class LocalShare:
         self._clock, self._lock = clock, threading.Lock()
         self._calls: dict[str, deque[float]] = {}
 
-    def take(self, account: str, windows: Sequence[Window], wanted: int) -> tuple[int, float]:
-        """Count up to `wanted` calls, as `RateLimiter.take` does."""
+    def acquire(self, account: str, windows: Sequence[Window], wanted: int) -> tuple[int, float]:
+        """Count up to `wanted` calls, as `RateLimiter.acquire` does."""
         with self._lock:
             calls, now, granted = self._calls.setdefault(account, deque()), self._clock(), 0
             shares = [window.share(LOCAL_SHARE) for window in windows]
@@ -128,7 +128,7 @@ class RateLimiter:
         self._redis, self._acquire, self._prefix = client, client.register_script(ACQUIRE), prefix
         self._outage, self._local = Outage(clock), LocalShare(clock)
 
-    def take(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
+    def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
         """Count up to `wanted` calls; return how many may go now, and the seconds until the next one may.
 
         While the counters are unreachable, reads stop and all other calls share a quarter of the rate in this process.
@@ -143,7 +143,7 @@ class RateLimiter:
                 return int(granted), float(wait)
             except redis.RedisError:
                 self._outage.record()
-        return (0, OUTAGE_SECONDS) if operation in ELASTIC else self._local.take(account, windows, wanted)
+        return (0, OUTAGE_SECONDS) if operation in ELASTIC else self._local.acquire(account, windows, wanted)
 
     def used(self, account: str, rate: str) -> dict[Window, int] | None:
         """Return how many calls each window holds; None while the counters are unreachable."""

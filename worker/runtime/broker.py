@@ -11,11 +11,11 @@ from kombu.exceptions import InconsistencyError
 from kombu.transport import redis as kombu_redis
 
 from worker import log
-from worker.bus.streams import AWAY
+from worker.bus.streams import OUTAGES
 
 logger = log.get(__name__)
 PING_SECONDS = 3
-CONNECTION_ERRORS = (*AWAY, InconsistencyError)
+CONNECTION_ERRORS = (*OUTAGES, InconsistencyError)
 """Errors of the connection, which kombu handles itself."""
 
 

@@ -90,7 +90,7 @@ class AccountHealth:
         """Raise Unavailable while the account is paused, throttled, or does not answer."""
         if account in self.database.read(accounts.paused):
             raise Unavailable("the account is paused", account=True)
-        status = self.breaker.ask(account, call_class, self.terms[account].deadline + PROBE_MARGIN)
+        status = self.breaker.check(account, call_class, self.terms[account].deadline + PROBE_MARGIN)
         if status.state is BreakerState.THROTTLED:
             raise Throttled("the carrier had too many calls", retry_after=status.wait)
         if status.state is BreakerState.OPEN or (
@@ -106,7 +106,7 @@ class AccountHealth:
             return False  # the probe was not sent: the next caller probes when this one's time is over
         shut_out = isinstance(error, Unavailable) and error.account
         alive = not throttled and not _failed(outcome, error)
-        self.breaker.probed(account, call_class, alive=alive)
+        self.breaker.record_probe(account, call_class, alive=alive)
         logger.warning("carrier.probed", carrier=account, kind=call_class.value, alive=alive)
         if shut_out:
             self._pause(account, str(error))
@@ -160,7 +160,7 @@ class AccountHealth:
         """Record what calls say about their account: pairs of an outcome and what it was parsed into."""
         failed = [_failed(*result) for result in results]
         if any(each is not None for each in failed):
-            self.breaker.report(account, call_class, good=failed.count(False), bad=failed.count(True))
+            self.breaker.record(account, call_class, good=failed.count(False), bad=failed.count(True))
         throttled = next((parsed for _, parsed in results if isinstance(parsed, Throttled)), None)
         if throttled is not None:
             self.breaker.throttle(account, call_class, throttled.retry_after)

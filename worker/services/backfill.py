@@ -17,7 +17,7 @@ from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import read_list
-from worker.ordering_api.listing import Listed, identities, list_open, needing_courier
+from worker.ordering_api.listing import OpenOrder, list_open, open_orders, order_ids
 from worker.services.ingest import Ingest
 from worker.services.order_fetch import is_paused_by_operator
 
@@ -59,15 +59,15 @@ class Backfill:
         finally:
             self.database.write(leases.drop, LEASE, holder)
 
-    def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[Listed]:
+    def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
         """Return the open orders that are unknown here and were placed between these times, the oldest first.
 
         Without `since` an order that was placed and wanted long ago is left out: no courier is sent for it. An empty
         list is no error: a key that may not see the orders gets one, too (O-10). Raises Unavailable or Refused.
         """
-        found: dict[str, Listed] = {}
+        found: dict[str, OpenOrder] = {}
         for page in self._pages():
-            found |= {each.order_id: each for each in needing_courier(page)}
+            found |= {each.order_id: each for each in open_orders(page)}
         if not found:
             logger.info("backfill.nothing_open", hint="a key that may not see the orders gets this answer, too")
         unknown = self.database.read(inbox.unknown_orders, self.settings.source, found)
@@ -76,7 +76,7 @@ class Backfill:
         ]
         return missing if since else _without_stale(missing, self.clock() - STALE_AFTER)
 
-    def take_in(self, found: list[Listed]) -> None:
+    def take_in(self, found: list[OpenOrder]) -> None:
         """Store found orders as orders to fetch; one whose own message comes meanwhile is not taken in twice."""
         self.ingest.store([found_order_message(self.settings.source, each.order_id) for each in found])
         if found:
@@ -97,9 +97,9 @@ class Backfill:
                     raise
                 logger.warning("backfill.interrupted", page=number, error=str(error))
                 return
-            if identities(entries) <= seen:
+            if order_ids(entries) <= seen:
                 return
-            seen |= identities(entries)
+            seen |= order_ids(entries)
             yield entries
             if self.clock() > until:
                 break
@@ -115,13 +115,13 @@ class Backfill:
         return read_list(self.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
 
 
-def _without_stale(missing: list[Listed], since: datetime) -> list[Listed]:
+def _without_stale(missing: list[OpenOrder], since: datetime) -> list[OpenOrder]:
     kept = [each for each in missing if each.last_time is None or each.last_time >= since]
     if len(kept) < len(missing):
         logger.info("backfill.stale_skipped", count=len(missing) - len(kept), hint="--since takes them in")
     return kept
 
 
-def _within(listed: Listed, since: datetime | None, until: datetime | None) -> bool:
+def _within(listed: OpenOrder, since: datetime | None, until: datetime | None) -> bool:
     at = listed.created_at
     return at is None or ((since is None or at >= since) and (until is None or at <= until))

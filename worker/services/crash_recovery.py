@@ -70,7 +70,7 @@ class CrashRecovery:
                 logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
 
     def _decide(self, file: str, attempt_id: int, response: Response, delivery: Delivery) -> Change | None:
-        """Apply an outcome, unless the attempt was begun again meanwhile: then another file tells of it."""
+        """Apply an outcome, unless the attempt was begun again meanwhile: then another file holds its outcome."""
         attempt = delivery.attempt(attempt_id)
         if attempt is None or attempt.journal_file != file:
             return None

@@ -16,7 +16,7 @@ from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import log
-from worker.bus.streams import AWAY, Bus, Entry
+from worker.bus.streams import OUTAGES, Bus, Entry
 from worker.clock import Clock
 from worker.database import deliveries, inbox, outbox, shops
 from worker.database.connection import Connection, is_transient
@@ -269,4 +269,4 @@ class OrdersReader:
 
 def is_away(error: Exception) -> bool:
     """Return whether the database or Redis is in trouble: the same may work later."""
-    return is_transient(error) or isinstance(error, AWAY)
+    return is_transient(error) or isinstance(error, OUTAGES)

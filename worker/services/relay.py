@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from worker import log
 from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
-from worker.bus.streams import AWAY, Bus
+from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
 from worker.database import leases, outbox
 from worker.database.database import Database
@@ -50,7 +50,7 @@ class Relay:
                     self.database.write(leases.drop, LEASE, holder)
                 if not drained or not self.database.read(outbox.has_unpublished):
                     return drained
-        except (*AWAY, StreamMoved) as error:
+        except (*OUTAGES, StreamMoved) as error:
             logger.warning("events.publishing_failed", error=type(error).__name__)
             return False
         return True

@@ -23,7 +23,14 @@ from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import ACCOUNT, DEADLINE, MAX_BODY
-from worker.ordering_api.write_policy import CHECK, GATE_LOOK, Verdict, WriteBackState, decide, next_look
+from worker.ordering_api.write_policy import (
+    CHECK_AFTER_WRITE,
+    GATE_READ_INTERVAL,
+    Verdict,
+    WriteBackState,
+    decide,
+    next_read,
+)
 from worker.resilience.bulkhead import Admission, Bulkhead
 from worker.services.account_health import PROBE_SECONDS, AccountHealth, probe_lease
 from worker.services.updates import Updates
@@ -107,7 +114,7 @@ class WriteBack:
             return self._write(delivery, state, until)
         if verdict is Verdict.REPORT:
             self._report_conflict(delivery, state, "platform_differs")
-        return state, next_look(delivery, self.clock())
+        return state, next_read(delivery, self.clock())
 
     def _apply_status(self, delivery: Delivery, seen: int) -> Delivery:
         """Apply the platform's status; return the delivery as it is then, for it may have changed during the read."""
@@ -125,11 +132,11 @@ class WriteBack:
         except Refused as error:
             logger.error("platform.write_refused", delivery_id=delivery.id, status=state.status, error=str(error))
             self._report_conflict(delivery, state, "platform_refused")
-            return replace(state, written=True, reported=True), next_look(delivery, self.clock())
+            return replace(state, written=True, reported=True), next_read(delivery, self.clock())
         except CarrierError as error:
             return self._after_failure(delivery, state, error)
         logger.info("platform.written", delivery_id=delivery.id, status=state.status, replaced=state.replaced)
-        return replace(state, written=True), self.clock() + CHECK
+        return replace(state, written=True), self.clock() + CHECK_AFTER_WRITE
 
     def _resume_platform(self) -> None:
         """Resume a paused platform: the key may read again."""
@@ -172,6 +179,6 @@ class WriteBack:
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
     """Compare an order that is not shown a few more times, for its end may be unwritten; then when it changes."""
-    soon = now + GATE_LOOK if state.failures < NOT_SHOWN_READS else None
-    again = min(filter(None, (soon, next_look(delivery, now))), default=None)
+    soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
+    again = min(filter(None, (soon, next_read(delivery, now))), default=None)
     return replace(state, failures=state.failures + 1), again

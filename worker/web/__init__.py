@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker import log
-from worker.bus.streams import AWAY
+from worker.bus.streams import OUTAGES
 from worker.container import Container
 from worker.database.connection import DatabaseError
 from worker.runtime import broker
@@ -64,7 +64,7 @@ async def _readyz(checks: Mapping[str, Callable[[], object]], _request: Request)
 async def _responds(check: Callable[[], object]) -> bool:
     try:
         await run_in_threadpool(check)
-    except (DatabaseError, OperationalError, *AWAY):
+    except (DatabaseError, OperationalError, *OUTAGES):
         return False
     return True
 

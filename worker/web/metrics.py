@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from worker.bus.streams import AWAY, Bus
+from worker.bus.streams import OUTAGES, Bus
 from worker.database import accounts, deliveries, outbox, write_backs
 from worker.database.database import Database
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
@@ -65,7 +65,7 @@ class Metrics:
         _fill(self._paused, {(account, pause.by): 1 for account, pause in read(accounts.paused).items()})
         _fill(self._open, self._open_breakers())
         self._lag.clear()
-        with suppress(*AWAY):
+        with suppress(*OUTAGES):
             _fill(self._lag, self._bus.lags(now))
         return generate_latest(self._registry)
 

@@ -140,8 +140,8 @@ def test_a_codec_takes_only_its_own_kind_of_account() -> None:
 @pytest.mark.parametrize(
     ("secret", "cadence"),
     [
-        (None, Cadence(60, 60, 300, 300, together=True)),
-        ("s3cret", Cadence(300, 300, 300, 300, unheard=60, together=True)),
+        (None, Cadence(60, 60, 300, 300, aligned=True)),
+        ("s3cret", Cadence(300, 300, 300, 300, without_callbacks=60, aligned=True)),
     ],
     ids=["polling", "callbacks"],
 )

@@ -47,7 +47,7 @@ def test_a_price_is_requested_with_the_parameters_of_the_create_without_contacts
 ) -> None:
     codec = make(payment_method="cash", insurance="order")
     call, create = codec.quote(booking, now), json.loads(codec.book(booking, now).body)
-    assert _summary(call) == (Operation.ASK, "POST", "/api/business/1.6/calculate-order", ())
+    assert _summary(call) == (Operation.QUERY, "POST", "/api/business/1.6/calculate-order", ())
     for point in create["points"]:
         for name in ("client_order_id", "contact_person", "note"):
             point.pop(name, None)
@@ -146,7 +146,7 @@ def test_a_temporary_error_of_a_request_for_a_price_is_no_refusal(
 def test_only_the_zpl_labels_of_our_order_are_read(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.labels(attempt, "zpl")
     query = (("type", "zpl"), ("order_id[]", "1250032"))
-    assert _summary(call) == (Operation.ASK, "GET", "/api/business/1.6/labels", query)
+    assert _summary(call) == (Operation.QUERY, "GET", "/api/business/1.6/labels", query)
     content = b"^XA\n\n^FO600,40^GFA,779,779,19,,3FC,7FE,:IF,:::::IF0FFCI03IFI0F..."
     expected = tuple(Label("application/zpl", content, point) for point in ("2783321", "2783322", "2783323"))
     assert codec.read_labels(Reply(200, document("labels_zpl")), attempt) == expected
@@ -175,7 +175,7 @@ def test_a_label_without_content_is_unreadable_and_an_empty_list_has_none(codec:
 @pytest.mark.quirk("B-53")
 def test_the_documented_courier_is_located(codec: Borzo, attempt: AttemptView, document: Documents) -> None:
     call = codec.locate(attempt)
-    assert _summary(call) == (Operation.ASK, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
+    assert _summary(call) == (Operation.QUERY, "GET", "/api/business/1.6/courier", (("order_id", "1250032"),))
     assert codec.read_location(Reply(200, document("courier")), attempt) == Courier(
         "Name Surname", "+5511900000001", latitude=-23.562747, longitude=-46.6576753
     )

@@ -88,7 +88,7 @@ def test_a_create_is_repeated_only_when_the_account_allows_it(
     codec = Cervo(account.model_copy(update={"resubmit_in_doubt": resubmit}), {})
     assert codec.capabilities == Capabilities(
         find=False,
-        cadence=Cadence(fresh=20, moving=45, ahead=120, ceiling=300, together=False),
+        cadence=Cadence(fresh=20, moving=45, ahead=120, ceiling=300, aligned=False),
         track_batch=25,
         max_creates=creates,
         withdrawal_grace=600,

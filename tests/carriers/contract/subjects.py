@@ -211,7 +211,7 @@ def _transfer() -> Subject:
         _deliverit("form"),
         codec=DeliverIt(account, {}),
         ref="q2cJv7WQt0516eh",
-        codec_state={"number": "q2cJv7WQt0516eh"},
+        codec_state={"order_number": "q2cJv7WQt0516eh"},
         booked=(reply_of(201, handed_over),),
         refused=(
             reply_of(400, {"error": True, "message": "Variable 'name' cannot be empty"}),

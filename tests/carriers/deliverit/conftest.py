@@ -107,7 +107,7 @@ def offered(attempt: AttemptView) -> AttemptView:
 @pytest.fixture
 def transferred(attempt: AttemptView) -> AttemptView:
     """Return the attempt as a transferred order without a driver."""
-    return replace(attempt, state="awaiting_confirmation", ref=NUMBER, codec_state={"number": NUMBER}, rank=3)
+    return replace(attempt, state="awaiting_confirmation", ref=NUMBER, codec_state={"order_number": NUMBER}, rank=3)
 
 
 @pytest.fixture

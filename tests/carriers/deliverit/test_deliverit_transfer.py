@@ -37,10 +37,10 @@ OBSERVED = Observation(
     raw=Raw("transfer", "created"),
     detail="manual_dispatch",
     ref=NUMBER,
-    codec_state={"number": NUMBER},
+    codec_state={"order_number": NUMBER},
     price=Price(Decimal(125), "DKK", "included"),
 )
-OBSERVED_WITHOUT_NUMBER = replace(OBSERVED, ref=None, codec_state={"number": ""}, notes=("order_number_missing",))
+OBSERVED_WITHOUT_NUMBER = replace(OBSERVED, ref=None, codec_state={"order_number": ""}, notes=("order_number_missing",))
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_a_second_driver_who_is_booked_by_hand_is_a_duplicate(
 def test_a_transferred_order_without_a_number_is_cancelled_by_its_drivers_link(
     codec: DeliverIt, transferred: AttemptView, tracking: Call, now: datetime
 ) -> None:
-    without_number = replace(transferred, ref=None, codec_state={"number": ""})
+    without_number = replace(transferred, ref=None, codec_state={"order_number": ""})
     assert [call.context for call in codec.track([without_number], now)] == ["2026-11-21"]
     (seen,) = codec.read(tracking, make_list(DRIVER_ROW), [without_number], now).observations[without_number.id]
     booked = replace(without_number, ref=seen.ref, codec_state={**without_number.codec_state, **seen.codec_state})
@@ -137,7 +137,7 @@ def test_a_successful_update_has_error_true(codec: DeliverIt, transferred: Attem
         raw=Raw("transfer", "updated"),
         detail="manual_dispatch",
         ref="NP15eLVptYSvRU0",
-        codec_state={"number": "NP15eLVptYSvRU0"},
+        codec_state={"order_number": "NP15eLVptYSvRU0"},
         price=Price(Decimal(50), "DKK", "included"),
     )
 
@@ -172,7 +172,7 @@ def test_any_other_reply_to_an_update_is_no_success(
 def test_an_order_that_is_unpaid_or_has_a_driver_or_no_number_cannot_be_amended(
     codec: DeliverIt, attempt: AttemptView, transferred: AttemptView, with_driver: AttemptView, now: datetime
 ) -> None:
-    without_number = replace(transferred, ref=None, codec_state={"number": ""})
+    without_number = replace(transferred, ref=None, codec_state={"order_number": ""})
     for each in (attempt, unpaid(transferred), with_driver, without_number):
         assert isinstance(error_of(lambda each=each: codec.amend(each, None, now)), Refused)  # type: ignore[misc]
 
@@ -206,7 +206,7 @@ def test_a_transferred_order_with_a_driver_has_the_usual_cut_offs(codec: Deliver
 def test_a_transferred_order_without_a_number_can_be_cancelled_only_once_an_operator_states_it(
     codec: DeliverIt, transferred: AttemptView, now: datetime
 ) -> None:
-    without_number = replace(transferred, ref=None, codec_state={"number": ""})
+    without_number = replace(transferred, ref=None, codec_state={"order_number": ""})
     assert isinstance(error_of(lambda: codec.cancel(without_number, now, allow_paid=False)), Refused)
     stated = replace(without_number, ref="hlqONswckVx44Q0")
     assert codec.cancel(stated, now, allow_paid=False).path == f"{PATH}/hlqONswckVx44Q0/cancel"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.carriers.deliverit.attempt_state import placeholder_ref
-from worker.carriers.deliverit.times import is_real, moment, past_moment, round_up_to_minute
+from worker.carriers.deliverit.times import is_real, resolve_past_time, resolve_time, round_up_to_minute
 from worker.carriers.deliverit.wire import (
     Link,
     RawAnswer,
@@ -193,7 +193,7 @@ def test_a_placeholder_ref_is_no_token() -> None:
     ],
 )
 def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, instant: str | None) -> None:
-    found = moment(text, datetime.fromisoformat(anchor).replace(tzinfo=UTC), COPENHAGEN)
+    found = resolve_time(text, datetime.fromisoformat(anchor).replace(tzinfo=UTC), COPENHAGEN)
     assert found == (datetime.fromisoformat(instant).replace(tzinfo=UTC) if instant else None)
 
 
@@ -203,7 +203,7 @@ def test_a_clock_face_is_the_nearest_such_time(text: str | None, anchor: str, in
 )
 def test_a_clock_time_is_read_back_as_an_instant_that_shows_it(anchor: datetime, away: timedelta) -> None:
     written = round_up_to_minute(anchor + away)
-    read = moment(written.astimezone(COPENHAGEN).strftime("%H:%M"), anchor, COPENHAGEN)
+    read = resolve_time(written.astimezone(COPENHAGEN).strftime("%H:%M"), anchor, COPENHAGEN)
     assert read is not None
     # the autumn hour is shown twice, so the nearer of the two is meant
     assert abs(read - anchor) <= abs(written - anchor)
@@ -212,10 +212,10 @@ def test_a_clock_time_is_read_back_as_an_instant_that_shows_it(anchor: datetime,
 
 @pytest.mark.quirk("D-59")
 def test_a_cancellation_is_never_in_the_future() -> None:
-    assert past_moment("17:40", NOW, COPENHAGEN) == NOW - timedelta(minutes=20)
-    assert past_moment("18:30", NOW, COPENHAGEN) == NOW - timedelta(hours=23, minutes=30)
-    assert past_moment("2026-11-21 17:50:03", NOW, COPENHAGEN) == datetime(2026, 11, 21, 16, 50, 3, tzinfo=UTC)
-    assert past_moment("soon", NOW, COPENHAGEN) is None
+    assert resolve_past_time("17:40", NOW, COPENHAGEN) == NOW - timedelta(minutes=20)
+    assert resolve_past_time("18:30", NOW, COPENHAGEN) == NOW - timedelta(hours=23, minutes=30)
+    assert resolve_past_time("2026-11-21 17:50:03", NOW, COPENHAGEN) == datetime(2026, 11, 21, 16, 50, 3, tzinfo=UTC)
+    assert resolve_past_time("soon", NOW, COPENHAGEN) is None
 
 
 @pytest.mark.quirk("D-14")

@@ -109,7 +109,7 @@ class Toy:
 
     def quote(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the same
         """Build POST /prices. Raises Refused naming the field."""
-        return self._call(Operation.ASK, "/prices", booking.attempt_id, order_parameters(booking))
+        return self._call(Operation.QUERY, "/prices", booking.attempt_id, order_parameters(booking))
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:  # noqa: ARG002 - the same
         """Return the price."""

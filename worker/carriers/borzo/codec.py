@@ -47,8 +47,8 @@ from worker.carriers.port import (
 from worker.errors import Refused, Unreadable
 from worker.http.call import Call, Operation, Reply
 
-_BESIDE_CALLBACKS = Cadence(300, 300, 300, 300, unheard=60, together=True)  # B-87: a poll beside the callbacks
-_BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, together=True)
+_BESIDE_CALLBACKS = Cadence(300, 300, 300, 300, without_callbacks=60, aligned=True)  # B-87: a poll beside the callbacks
+_BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, aligned=True)
 
 
 class Borzo(Queries):

@@ -47,7 +47,7 @@ class Queries:
 
     def quote(self, booking: Booking, now: datetime) -> Call:
         """Build calculate-order (Borzo, "Order price calculation"). Raises Refused naming the field."""
-        return self.post(Operation.ASK, "calculate-order", calculate_order(booking, self.settings, now))
+        return self.post(Operation.QUERY, "calculate-order", calculate_order(booking, self.settings, now))
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
         """Return the price and what a create would be refused for; the order id beside it is no order (B-20, B-21)."""
@@ -59,7 +59,7 @@ class Queries:
 
     def labels(self, attempt: AttemptView, media: Literal["pdf", "zpl"]) -> Call:
         """Build labels (Borzo, "List of labels"). Raises Refused while the order's id is not known."""
-        return self.get(Operation.ASK, "labels", (("type", media), ("order_id[]", str(order_id_of(attempt)))))
+        return self.get(Operation.QUERY, "labels", (("type", media), ("order_id[]", str(order_id_of(attempt)))))
 
     def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
         """Return the labels of our order, one for each point (B-54). Raises Unreadable when one has no content."""
@@ -68,7 +68,7 @@ class Queries:
 
     def locate(self, attempt: AttemptView) -> Call:
         """Build courier (Borzo, "Courier info and courier location"). Raises Refused without the order's id."""
-        return self.get(Operation.ASK, "courier", (("order_id", str(order_id_of(attempt))),))
+        return self.get(Operation.QUERY, "courier", (("order_id", str(order_id_of(attempt))),))
 
     def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
         """Return where the courier is; None while they are not on the way (B-53)."""

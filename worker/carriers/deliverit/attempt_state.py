@@ -26,7 +26,7 @@ LISTED_ON = "listed_on"
 FINGERPRINT = "row_fingerprint"
 ORDER_ID, PRICE = "order_id", "price"
 """The order's id, which DeliverIt's support asks for (D-27), and the last known price, to notice another (D-24)."""
-NUMBER = "number"
+NUMBER = "order_number"
 """DeliverIt's order number; only a transferred order has the key, and an empty value when no reply stated it."""
 
 MIDNIGHT_MARGIN = timedelta(minutes=5)

@@ -74,7 +74,7 @@ class DeliverIt:
         self._transfer_mode = account.mode == "transfer"
         self.capabilities = Capabilities(
             find=True,
-            cadence=Cadence(fresh=30, moving=30, ahead=60, ceiling=60, together=True),
+            cadence=Cadence(fresh=30, moving=30, ahead=60, ceiling=60, aligned=True),
             track_batch=1000,
             max_creates=2,
             amends=self._transfer_mode,
@@ -165,7 +165,7 @@ class DeliverIt:
         """Return None: an update replaces the whole order, so none is read before it (D-77)."""
         return None
 
-    def amend(self, attempt: AttemptView, standing: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
+    def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
         """Build POST orderinfo/update, which may be repeated (DeliverIt, "Update customer info").
 
         Raises Refused for a driver order, which has no update, and once a driver is booked and knows the old details.

@@ -27,7 +27,14 @@ from worker.carriers.deliverit.status import (
     StatusRule,
     rule_for,
 )
-from worker.carriers.deliverit.times import TOLERANCE, is_ambiguous, is_time, moment, past_moment, round_up_to_minute
+from worker.carriers.deliverit.times import (
+    TOLERANCE,
+    is_ambiguous,
+    is_time,
+    resolve_past_time,
+    resolve_time,
+    round_up_to_minute,
+)
 from worker.carriers.deliverit.wire import Link, RawAnswer, RawRow, Row, is_token, parse_link
 from worker.carriers.port import AttemptView, Booked, Booking, Observation, Offer, Price, Raw
 from worker.errors import Uncertain
@@ -75,7 +82,7 @@ class DriverOrderReader:
         link = self._link(answer.cancel_url, "cancel")
         token = link.token if link else None
         agreed = state.agreed_pickup(attempt)
-        pickup = moment(answer.time, agreed, self.zone) or agreed
+        pickup = resolve_time(answer.time, agreed, self.zone) or agreed
         known = {state.AGREED_PICKUP: pickup.isoformat(), state.LISTED_PICKUP: pickup.isoformat()}
         return Observation(
             status=DeliveryStatus.CREATED,
@@ -94,7 +101,7 @@ class DriverOrderReader:
 
     def _read_confirmed(self, booking: Booking, answer: RawAnswer) -> Booked:
         requested = round_up_to_minute(booking.pickup_at)
-        pickup = moment(answer.time, requested, self.zone) or requested
+        pickup = resolve_time(answer.time, requested, self.zone) or requested
         cancel = self._link(answer.cancel_url, "cancel")
         if cancel is None:
             raise Uncertain("created, but the cancel link cannot be read")  # the day list finds it by our reference
@@ -103,7 +110,7 @@ class DriverOrderReader:
 
     def _read_offer(self, booking: Booking, answer: RawAnswer) -> Booked:
         requested = round_up_to_minute(booking.pickup_at)
-        offered = moment(answer.time, requested, self.zone)
+        offered = resolve_time(answer.time, requested, self.zone)
         urls = {"accept": answer.accept_url, "deny": answer.deny_url, "cancel": answer.cancel_url}
         links = {action: link for action, url in urls.items() if (link := self._link(url, action))}
         if offered is None or "accept" not in links:
@@ -138,7 +145,7 @@ class DriverOrderReader:
 
     def _arrival(self, answer: RawAnswer, pickup: datetime) -> datetime | None:
         """Return the arrival nearest to the pickup, also past midnight; None when it is before the pickup (D-26)."""
-        arrival = moment(answer.arrive_at_customer, pickup, self.zone)
+        arrival = resolve_time(answer.arrive_at_customer, pickup, self.zone)
         return arrival if arrival and arrival >= pickup else None
 
 
@@ -207,7 +214,7 @@ def observe_row(attempt: AttemptView, row: Row, day: str, now: datetime, zone: Z
 
 
 def _resolve_times(attempt: AttemptView, content: RawRow, now: datetime, zone: ZoneInfo) -> RowTimes:
-    listed_pickup = moment(content.pickup_time, state.agreed_pickup(attempt), zone)
+    listed_pickup = resolve_time(content.pickup_time, state.agreed_pickup(attempt), zone)
     pickup = listed_pickup or state.latest_pickup(attempt)
     shown = _resolve_in_order(content, pickup, zone)
     passed = {name: instant for name, instant in shown.items() if instant <= now + TOLERANCE}
@@ -225,14 +232,14 @@ def _resolve_in_order(content: RawRow, pickup: datetime, zone: ZoneInfo) -> dict
     """Resolve each time near the one before it, so that a trip may cross midnight and start a little early."""
     shown, anchor = {}, pickup
     for name, text in content.milestones.items():
-        instant = moment(text, anchor, zone)
+        instant = resolve_time(text, anchor, zone)
         if instant is not None:
             shown[name] = anchor = instant
     return shown
 
 
 def _cancelled_at(content: RawRow, now: datetime, zone: ZoneInfo) -> datetime | None:
-    instant = past_moment(content.canceled_at, now, zone)  # D-59
+    instant = resolve_past_time(content.canceled_at, now, zone)  # D-59
     return instant if instant and instant <= now + TOLERANCE else None
 
 

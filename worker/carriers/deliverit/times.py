@@ -37,25 +37,25 @@ def is_ambiguous(instant: datetime, zone: ZoneInfo) -> bool:
     return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
 
 
-def moment(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime | None:
+def resolve_time(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the instant of `HH:MM` that is nearest to `anchor`, or of a full date and time; None for others (D-26)."""
     if text is None:
         return None
     clock = _parse_clock_time(text)
     if clock is None:
-        return full_moment(text, zone)
+        return parse_date_time(text, zone)
     return min(_candidates(clock, anchor, zone), key=lambda instant: abs(instant - anchor))
 
 
-def past_moment(text: str | None, now: datetime, zone: ZoneInfo) -> datetime | None:
+def resolve_past_time(text: str | None, now: datetime, zone: ZoneInfo) -> datetime | None:
     """Return the latest instant of `HH:MM` that is not in the future, or of a full date and time (D-59)."""
     clock = _parse_clock_time(text) if text else None
     if clock is None:
-        return full_moment(text, zone)
+        return parse_date_time(text, zone)
     return max(instant for instant in _candidates(clock, now, zone) if instant <= now + TOLERANCE)
 
 
-def full_moment(text: str | None, zone: ZoneInfo) -> datetime | None:
+def parse_date_time(text: str | None, zone: ZoneInfo) -> datetime | None:
     """Return the instant of `YYYY-MM-DD HH:MM[:SS[.ffffff]]` in a zone; None for any other text."""
     if text is None or not DATE_TIME.fullmatch(text):
         return None
@@ -67,7 +67,7 @@ def full_moment(text: str | None, zone: ZoneInfo) -> datetime | None:
 
 def is_time(text: str) -> bool:
     """Return whether a text is a clock time or a full date and time."""
-    return _parse_clock_time(text) is not None or full_moment(text, ZoneInfo("UTC")) is not None
+    return _parse_clock_time(text) is not None or parse_date_time(text, ZoneInfo("UTC")) is not None
 
 
 def local_date(instant: datetime, zone: ZoneInfo) -> date:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from worker.carriers.deliverit.times import full_moment
+from worker.carriers.deliverit.times import parse_date_time
 from worker.carriers.port import attempt_id_of
 
 SENTINELS = frozenset({"", "n/a", "-"})
@@ -133,7 +133,7 @@ class RawDateTime(_Wire):
 
     def instant(self, fallback: ZoneInfo) -> datetime | None:
         """Return the instant in UTC; `fallback` replaces a zone that cannot be read."""
-        local = full_moment(self.date, ZoneInfo("UTC"))
+        local = parse_date_time(self.date, ZoneInfo("UTC"))
         if local is None:
             return None
         return local.replace(tzinfo=_zone(self.timezone or "") or fallback).astimezone(UTC)

@@ -37,7 +37,7 @@ from worker.domain.lifecycle.reopening import (
     follow_surplus,
 )
 from worker.domain.lifecycle.rollup import end_attempt
-from worker.domain.transitions import FINAL_STATES, allows, allows_back, interrupts
+from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment, interrupts
 
 StatusMappings = Mapping[str, DeliveryStatus]
 """The meanings that an operator gave to unknown words of one account, by `status_key`."""
@@ -130,7 +130,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
     elif change.cause is Cause.RESPONSE:
         # A callback overtook the answer to our own call (B-86): the status is old, the rest may be new.
         _confirm(change, attempt, observation)
-    elif allows_back(attempt.state, state, attempt.resume_to) and newer:
+    elif allows_reassignment(attempt.state, state, attempt.resume_to) and newer:
         change.update(replace(change.delivery, courier=None))
         reassigned = replace(observation, detail=observation.detail or Detail.REASSIGNED)
         _advance(change, attempt, reassigned, status)

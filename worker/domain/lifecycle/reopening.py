@@ -20,7 +20,7 @@ from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
 from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
-from worker.domain.transitions import allows, allows_back, interrupts
+from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
 """Causes of an observation that we asked for; a callback may be old."""
@@ -208,7 +208,7 @@ def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStat
     if allows(attempt.state, state, attempt.resume_to):
         resume_to = interrupts(state, attempt.resume_to or attempt.state)
         _move_surplus(change, change.update_attempt(replace(attempt, resume_to=resume_to)), status)
-    elif newer and allows_back(attempt.state, state, attempt.resume_to):
+    elif newer and allows_reassignment(attempt.state, state, attempt.resume_to):
         _move_surplus(change, attempt, status)
 
 

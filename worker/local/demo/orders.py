@@ -35,7 +35,7 @@ class Sample:
     script: str
     ends: DeliveryStatus
     carrier: str
-    tells: str
+    description: str
     cancelled: bool = False
     """The customer cancels once a carrier has the order."""
     changed: bool = False

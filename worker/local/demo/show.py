@@ -116,7 +116,7 @@ def table(orders: Collection[OrderView], width: int) -> Table:
 def _cells(order: OrderView) -> dict[str, Text | str]:
     return {
         "order": order.sample.order_id,
-        "what happens": order.sample.tells,
+        "what happens": order.sample.description,
         "carrier": order.carrier or "",
         "status": _status(order),
         "since": "" if order.ended else f"{time.monotonic() - order.since:.0f} s",

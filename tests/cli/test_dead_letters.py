@@ -1,0 +1,78 @@
+"""`order-sync dead-letters` and `order-sync stores`: what an operator corrects."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import CommandLine, Result, write_file
+from tests.web.edge import ENVIRONMENT, NOW, sample
+from worker.config.settings import load
+from worker.container import Container
+from worker.database import inbox
+from worker.local.demo.orders import MALFORMED, placed
+
+
+@pytest.fixture
+def letter(container: Container) -> str:
+    """Store a message that cannot be read, and give its dead letter's id."""
+    container.ingest.store_documents([("1-0", MALFORMED.encode())])
+    return str(container.database.read(inbox.dead_letters, 1)[0]["id"])
+
+
+def test_dead_letters_are_listed_and_shown_as_they_came(command_line: CommandLine, letter: str) -> None:
+    (listed,) = command_line("dead-letters", "--json").documents
+    assert (listed["id"], listed["received_at"]) == (letter, "2026-11-21T17:00:00Z")
+    assert sorted(listed) == ["id", "reason", "received_at"]
+    assert command_line("dead-letters").lines == [f"{letter} 2026-11-21T17:00:00Z {listed['reason']}"]
+    assert command_line("dead-letters", "show", letter) == Result(0, MALFORMED + "\n", "")
+
+
+def test_a_replayed_dead_letter_is_put_on_the_bus_again(
+    command_line: CommandLine, letter: str, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    result = command_line("dead-letters", "replay", letter)
+    assert (result.code, [document for _, document in orders_on_bus()]) == (0, [MALFORMED.encode()])
+    assert command_line("dead-letters").out == ""
+
+
+def test_a_dead_letter_stays_on_the_list_when_the_bus_is_unavailable(command_line: CommandLine, letter: str) -> None:
+    assert command_line("dead-letters", "replay", letter).code == 1
+    assert [each["id"] for each in command_line("dead-letters", "--json").documents] == [letter]
+
+
+def test_a_discarded_dead_letter_is_no_longer_found(command_line: CommandLine, letter: str) -> None:
+    assert command_line("dead-letters", "discard", letter) == Result(0, "", "")
+    for verb in ("show", "replay", "discard"):
+        assert command_line("dead-letters", verb, letter) == Result(
+            1, "", f"order-sync: there is no dead letter {letter}\n"
+        )
+
+
+def test_stores_loaded_into_the_database_win_over_the_file(command_line: CommandLine) -> None:
+    directory = Path(ENVIRONMENT["STORES_FILE"]).read_text()
+    write_file("mine.toml", directory.replace("Najd Grill", "Najd [/red] Grill"))
+    assert command_line("stores", "load", "mine.toml") == Result(0, "3 stores loaded, 0 waiting orders continue\n", "")
+    assert [each["name"] for each in command_line("stores", "list", "--json").documents] == [
+        "Pizzeria Odense",
+        "Cantina da Mooca",
+        "Najd [/red] Grill",
+    ]
+    assert command_line("stores", "list").lines[2].startswith("34 Najd [/red] Grill Riyadh cervo")
+
+
+def test_an_order_that_waits_for_its_store_continues_when_the_store_is_loaded(command_line: CommandLine) -> None:
+    command_line.set(STORES_FILE="nowhere.toml")
+    container = Container(load(), clock=lambda: NOW)
+    container.ingest.store_documents([("1-0", placed(sample("2011", "34")).encode())])
+    container.database.close()
+    result = command_line("stores", "load", ENVIRONMENT["STORES_FILE"])
+    assert result == Result(0, "3 stores loaded, 1 waiting orders continue\n", "")
+
+
+def test_a_faulty_store_directory_is_not_loaded(command_line: CommandLine) -> None:
+    write_file("mine.toml", "[stores.1]\nname = 'x'\n")
+    result = command_line("stores", "load", "mine.toml")
+    assert (result.code, result.err.splitlines()[1]) == (2, "mine.toml: stores.1.phone: must be set")
+    assert len(command_line("stores", "list").lines) == 3

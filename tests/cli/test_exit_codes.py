@@ -1,0 +1,60 @@
+"""How a command ends: exit codes, one readable line for an error, and advice."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.commands import CommandLine, Result, write_file
+from worker import cli
+
+
+def test_a_missing_argument_and_an_unknown_command_are_wrong_usage(command_line: CommandLine) -> None:
+    assert [command_line(*arguments).code for arguments in ((), ("nope",), ("show",), ("place", "a", "b"))] == [2] * 4
+
+
+def test_help_ends_with_code_0(command_line: CommandLine) -> None:
+    result = command_line("--help")
+    assert (result.code, result.err) == (0, "")
+
+
+def test_each_faulty_setting_is_reported_on_its_own_line(command_line: CommandLine) -> None:
+    command_line.set(LOG_LEVEL="LOUD", TYPO="1")
+    assert command_line("deliveries") == Result(
+        2,
+        "",
+        "order-sync: the settings cannot work:\n"
+        "log_level: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'\n"
+        "typo: there is no such setting\n",
+    )
+
+
+def test_a_database_without_tables_is_reported_in_one_line_with_advice(command_line: CommandLine) -> None:
+    command_line.set(DATABASE_URL="sqlite:///empty.db")
+    result = command_line("deliveries")
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err == (
+        "order-sync: OperationalError: (sqlite3.OperationalError) no such table: delivery "
+        "(check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`; --debug shows the traceback)\n"
+    )
+
+
+def test_an_unavailable_redis_is_reported_in_one_line_with_advice(command_line: CommandLine) -> None:
+    result = command_line("place", write_file("order.json", '{"order_id": "2011"}'))
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.endswith(
+        "Connection refused. (check ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL; --debug shows the traceback)\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("place", "nowhere.json", "--debug"), ("--debug", "place", "nowhere.json")])
+def test_debug_raises_the_error_with_its_traceback(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(FileNotFoundError):
+        cli.main(arguments)
+
+
+def test_help_imports_no_heavy_library() -> None:
+    heavy = {"alembic", "celery", "flower", "httpx", "redis", "sqlalchemy", "starlette", "uvicorn", "worker.sandbox"}
+    script = "import sys, worker.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & heavy == set()
