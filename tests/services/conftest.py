@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.gateways import ScriptedGateway
 from tests.services.simulation import Simulation
 
 
@@ -13,3 +14,8 @@ from tests.services.simulation import Simulation
 def simulation(tmp_path: Path) -> Iterator[Simulation]:
     with closing(Simulation(tmp_path)) as running:
         yield running
+
+
+@pytest.fixture
+def gateway(simulation: Simulation) -> ScriptedGateway:
+    return ScriptedGateway(simulation)

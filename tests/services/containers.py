@@ -28,7 +28,7 @@ class ReplaceableContainer(Container):
             self.__dict__.pop(name, None)
 
     def replace_codec(self, account: str, codec: Any) -> None:
-        """Return this codec for an account once it is logged in."""
+        """Replace the codec that an account has once it is logged in."""
         current = self.accounts
 
         class WithReplacedCodec(CarrierAccounts):

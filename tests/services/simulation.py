@@ -39,6 +39,8 @@ START = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 ORIGIN = "http://127.0.0.1:8100"
 PUBLIC = "http://127.0.0.1:8000"
 STORES = Path(container.__file__).parent / "local" / "demo" / "stores.toml"
+STORE_OF = {"cervo": "34", "borzo": "21"}
+"""Shops of the demonstration that have this carrier alone."""
 ENVIRONMENT = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "BROKER_URL": "memory://",
@@ -126,6 +128,12 @@ class Simulation:
         document["data"].update(more)
         self.put(json.dumps(document))
 
+    def place_at(self, carrier: str, *order_ids: str) -> None:
+        """Place orders of a shop whose only carrier this is, and run the tasks that follow."""
+        for order_id in order_ids:
+            self.place(store_id=STORE_OF[carrier], order_id=order_id)
+        self.work()
+
     def cancel(self, store_id: str = "34", order_id: str = "2011") -> None:
         """Put the customer's cancellation on the bus and read it."""
         self.put(cancelled(_sample(order_id, store_id, "happy")))
@@ -137,6 +145,10 @@ class Simulation:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox as its operator and return its reply."""
         return self._loop.run(self._ask(method, path, body))
+
+    def inject_fault(self, kind: str, api: str, **more: Any) -> None:
+        """Make calls to an API of the sandbox fail: the next one, `times` of them, or all when `times` is None."""
+        self.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, **more})
 
     async def _ask(self, method: str, path: str, body: Any) -> Any:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self.sandbox.app), base_url=ORIGIN) as client:
@@ -185,6 +197,9 @@ class Simulation:
 
     def status(self, order_id: str = "2011") -> str:
         return self.delivery(order_id).status.value
+
+    def statuses(self, *order_ids: str) -> list[str]:
+        return [self.status(order_id) for order_id in order_ids]
 
     def events(self, order_id: str = "2011") -> list[dict[str, Any]]:
         """Return the events that were published about one order."""

@@ -1,13 +1,14 @@
-"""Callbacks that come early, late, twice, in no order, or not at all."""
+"""Callbacks that come early, late, twice, out of order, or not at all."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from tests.services.gateways import Meanwhile
 from tests.services.simulation import START, Simulation
 from worker.carriers.borzo import Borzo
 from worker.carriers.port import AttemptView, Callback, Observation, reference_of
@@ -20,8 +21,8 @@ HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 HAPPY = ["courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]
 
 
-def letter(simulation: Simulation, status: str, at: datetime, **changes: Any) -> Callback:
-    """Write Borzo's callback about the simulation's order, as it is once its signature has been checked."""
+def borzo_callback(simulation: Simulation, status: str, at: datetime, **changes: Any) -> Callback:
+    """Build Borzo's callback about the simulation's order, as it is after its signature was verified."""
     attempt = simulation.delivery().attempts[0]
     parcel = {
         "delivery_id": 11712,
@@ -36,12 +37,12 @@ def letter(simulation: Simulation, status: str, at: datetime, **changes: Any) ->
 
 
 def receive(simulation: Simulation, callback: Callback) -> str | None:
-    """Store a callback and read it, as the edge and the worker do; tell what became of it."""
-    kept = simulation.container.database.write(callbacks.save, "borzo", callback, simulation.now)
-    if kept is None:
-        return "known"
-    simulation.app.tasks["callbacks.apply"](kept)
-    found = simulation.container.database.read(callbacks.load, kept)
+    """Store a callback and apply it, as the web and the worker do, and return its result."""
+    stored = simulation.container.database.write(callbacks.save, "borzo", callback, simulation.now)
+    if stored is None:
+        return "repeated"
+    simulation.app.tasks["callbacks.apply"](stored)
+    found = simulation.container.database.read(callbacks.load, stored)
     assert found is not None
     return found.result
 
@@ -56,21 +57,21 @@ def _known_as(delivery: Delivery, ref: str) -> Change:
 
 
 @pytest.fixture
-def followed(simulation: Simulation) -> Simulation:
-    """A simulation whose one order stands at Borzo and is followed."""
+def tracked(simulation: Simulation) -> Simulation:
+    """Return a simulation whose one order is at Borzo and is tracked."""
     simulation.place(store_id="21")
     simulation.work()
     assert simulation.published() == ["queued", "created"]
     return simulation
 
 
-# --- in no order ---
+# --- out of order ---
 
 
 @pytest.mark.fault("F-41")
 @pytest.mark.quirk("X-01")
 @pytest.mark.parametrize("behind", [timedelta(hours=2), -timedelta(hours=2)])
-def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(simulation: Simulation, behind: timedelta) -> None:
+def test_a_carrier_whose_clock_is_wrong_is_tracked_like_any_other(simulation: Simulation, behind: timedelta) -> None:
     simulation.carrier_clock_lag = behind
     simulation.place(store_id="21")
     simulation.until(lambda it: it.status() == "delivered", step=30)
@@ -79,61 +80,57 @@ def test_a_carrier_whose_clock_is_wrong_is_followed_like_any_other(simulation: S
 
 @pytest.mark.fault("F-41")
 @pytest.mark.quirk("B-84")
-def test_callbacks_in_no_order_never_take_a_delivery_back(followed: Simulation) -> None:
-    words = ("finished", "courier_at_pickup", "courier_assigned", "parcel_picked_up")
+def test_callbacks_in_any_order_never_move_a_delivery_back(tracked: Simulation) -> None:
+    statuses = ("finished", "courier_at_pickup", "courier_assigned", "parcel_picked_up")
     minutes = (40, 10, 5, 20)
-    letters = [
-        letter(followed, word, START + minute * 60 * SECOND) for word, minute in zip(words, minutes, strict=True)
+    received = [
+        borzo_callback(tracked, status, START + minute * 60 * SECOND)
+        for status, minute in zip(statuses, minutes, strict=True)
     ]
-    results = [receive(followed, each) for each in letters]
-    followed.work()
-    assert (results, followed.published()) == (["applied"] * 4, ["queued", "created", "delivered"])
+    results = [receive(tracked, each) for each in received]
+    tracked.work()
+    assert (results, tracked.published()) == (["applied"] * 4, ["queued", "created", "delivered"])
 
 
 @pytest.mark.fault("F-43")
 @pytest.mark.quirk("B-83")
-def test_the_same_callback_again_after_ten_days_does_nothing(followed: Simulation) -> None:
-    once = letter(followed, "courier_assigned", followed.now + SECOND)
-    receive(followed, once)
-    before = followed.delivery()
-    followed.now += timedelta(days=10)
-    assert (receive(followed, once), followed.delivery()) == ("known", before)
+def test_a_repeated_callback_does_nothing_after_ten_days(tracked: Simulation) -> None:
+    once = borzo_callback(tracked, "courier_assigned", tracked.now + SECOND)
+    receive(tracked, once)
+    before = tracked.delivery()
+    tracked.now += timedelta(days=10)
+    assert (receive(tracked, once), tracked.delivery()) == ("repeated", before)
 
 
 @pytest.mark.fault("F-43")
 @pytest.mark.quirk("B-83")
-def test_what_was_old_when_it_came_only_prompts_a_read(followed: Simulation) -> None:
-    followed.now += 30 * HOUR
-    result = receive(followed, letter(followed, "finished", START + HOUR))
-    assert (result, followed.status(), followed.delivery().next_run_at) == ("applied", "created", followed.now)
-    receive(followed, letter(followed, "finished", followed.now - 25 * HOUR))
-    assert followed.status() == "delivered"
+def test_a_callback_that_is_more_than_a_day_late_only_schedules_a_read(tracked: Simulation) -> None:
+    tracked.now += 30 * HOUR
+    result = receive(tracked, borzo_callback(tracked, "finished", START + HOUR))
+    assert (result, tracked.status(), tracked.delivery().next_run_at) == ("applied", "created", tracked.now)
+    receive(tracked, borzo_callback(tracked, "finished", tracked.now - 25 * HOUR))
+    assert tracked.status() == "delivered"
 
 
-# --- before its time ---
+# --- before the order is known ---
 
 
-class CallingBack:
-    """A gateway whose carriers send their callbacks before their answers are read."""
+def callbacks_overtake_replies(simulation: Simulation) -> None:
+    """Apply the carriers' callbacks before their replies are read."""
 
-    def __init__(self, simulation: Simulation) -> None:
-        self._simulation, self._real = simulation, simulation.container.gateway
+    def receive_callbacks() -> None:
+        simulation.call_back()
+        for waiting in simulation.container.database.write(callbacks.claim, simulation.now + HOUR, 10):
+            simulation.app.tasks["callbacks.apply"](waiting)
 
-    def send(self, *what: Any, **how: Any) -> Iterator[Any]:
-        groups = list(self._real.send(*what, **how))
-        self._simulation.call_back()
-        for waiting in self._simulation.container.database.write(callbacks.claim, self._simulation.now + HOUR, 10):
-            self._simulation.app.tasks["callbacks.apply"](waiting)
-        yield from groups
-
-    def close(self) -> None:
-        self._real.close()
+    gateway = Meanwhile(simulation.container.gateway, receive_callbacks)
+    simulation.container.gateway = gateway  # type: ignore[assignment]
 
 
 @pytest.mark.fault("F-44")
 @pytest.mark.quirk("B-86")
-def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(simulation: Simulation) -> None:
-    simulation.container.gateway = CallingBack(simulation)  # type: ignore[assignment]
+def test_a_callback_that_overtakes_its_create_proves_that_the_order_exists(simulation: Simulation) -> None:
+    callbacks_overtake_replies(simulation)
     simulation.place(store_id="21")
     simulation.work()
     (attempt,) = simulation.delivery().attempts
@@ -142,115 +139,133 @@ def test_a_callback_that_overtakes_our_own_create_is_the_proof_that_it_stands(si
 
 @pytest.mark.fault("F-44")
 @pytest.mark.quirk("B-86", "B-92")
-def test_a_callback_that_comes_before_any_trace_of_its_order_waits_for_it(followed: Simulation) -> None:
-    at_the_door = int(followed.delivery().attempts[0].codec_state["point_id"])
-    unknown = {"order_id": 1, "client_order_id": None, "point_id": at_the_door}
-    early = letter(followed, "courier_assigned", followed.now + SECOND, **unknown)
-    assert receive(followed, early) is None
-    followed.decide(lambda it: _known_as(it, "1"))
-    followed.until(lambda it: it.status() == "courier_assigned", step=1)
+def test_a_callback_that_precedes_its_order_is_applied_once_the_order_is_known(tracked: Simulation) -> None:
+    drop_off = int(tracked.delivery().attempts[0].codec_state["point_id"])
+    unknown = {"order_id": 1, "client_order_id": None, "point_id": drop_off}
+    early = borzo_callback(tracked, "courier_assigned", tracked.now + SECOND, **unknown)
+    assert receive(tracked, early) is None
+    tracked.decide(lambda it: _known_as(it, "1"))
+    tracked.until(lambda it: it.status() == "courier_assigned", step=1)
 
 
 @pytest.mark.fault("F-42")
 @pytest.mark.quirk("B-92")
-def test_a_signed_callback_about_an_order_of_nobodys_is_kept_for_a_day(followed: Simulation) -> None:
-    strange = letter(followed, "finished", followed.now, order_id=1, client_order_id=None)
-    kept = followed.container.database.write(callbacks.save, "borzo", strange, followed.now)
-    assert kept is not None
+def test_a_signed_callback_about_an_unknown_order_is_stored_for_a_day(tracked: Simulation) -> None:
+    unknown = borzo_callback(tracked, "finished", tracked.now, order_id=1, client_order_id=None)
+    stored = tracked.container.database.write(callbacks.save, "borzo", unknown, tracked.now)
+    assert stored is not None
     results = []
     for hours in (0, 23, 2):
-        followed.now += hours * HOUR
-        followed.app.tasks["callbacks.apply"](kept)
-        found = followed.container.database.read(callbacks.load, kept)
+        tracked.now += hours * HOUR
+        tracked.app.tasks["callbacks.apply"](stored)
+        found = tracked.container.database.read(callbacks.load, stored)
         results.append(found.result if found else "gone")
-    assert (results, followed.published()) == ([None, None, "orphaned"], ["queued", "created"])
+    assert (results, tracked.published()) == ([None, None, "orphaned"], ["queued", "created"])
 
 
 @pytest.mark.fault("F-42")
-def test_another_account_s_callback_changes_nothing_of_ours(followed: Simulation) -> None:
-    ours = letter(followed, "finished", followed.now + SECOND)
-    kept = followed.container.database.write(callbacks.save, "cervo", ours, followed.now)
-    followed.app.tasks["callbacks.apply"](kept)
-    assert followed.published() == ["queued", "created"]
+def test_a_callback_of_another_account_changes_no_delivery(tracked: Simulation) -> None:
+    ours = borzo_callback(tracked, "finished", tracked.now + SECOND)
+    stored = tracked.container.database.write(callbacks.save, "cervo", ours, tracked.now)
+    tracked.app.tasks["callbacks.apply"](stored)
+    assert tracked.published() == ["queued", "created"]
 
 
 @pytest.mark.quirk("B-60")
-def test_a_callback_about_a_further_order_with_our_tag_shows_a_courier_too_many(followed: Simulation) -> None:
-    twin = letter(followed, "planned", followed.now, order_id=77)
-    later = letter(followed, "courier_assigned", followed.now + SECOND, order_id=77)
-    results = [receive(followed, each) for each in (twin, later)]
-    first, second = followed.delivery().attempts
-    assert (results, followed.status(), first.live) == (["applied"] * 2, "created", True)
+def test_a_callback_about_a_second_order_with_our_reference_reveals_a_surplus_courier(tracked: Simulation) -> None:
+    second_order = borzo_callback(tracked, "planned", tracked.now, order_id=77)
+    later = borzo_callback(tracked, "courier_assigned", tracked.now + SECOND, order_id=77)
+    results = [receive(tracked, each) for each in (second_order, later)]
+    first, second = tracked.delivery().attempts
+    assert (results, tracked.status(), first.live) == (["applied"] * 2, "created", True)
     assert (second.ref, second.surplus, second.carrier, second.live) == ("77", True, "borzo", True)
 
 
 @pytest.mark.quirk("B-60")
-@pytest.mark.parametrize(("word", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
-def test_a_further_order_with_our_tag_counts_unless_no_courier_comes_of_it(
-    followed: Simulation, word: str, attempts: int
+@pytest.mark.parametrize(("status", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
+def test_a_second_order_with_our_reference_counts_unless_no_courier_comes(
+    tracked: Simulation, status: str, attempts: int
 ) -> None:
-    assert receive(followed, letter(followed, word, followed.now, order_id=77)) == "applied"
-    assert len(followed.delivery().attempts) == attempts
+    assert receive(tracked, borzo_callback(tracked, status, tracked.now, order_id=77)) == "applied"
+    assert len(tracked.delivery().attempts) == attempts
+
+
+# --- only a cancel reason ---
+
+
+@pytest.mark.quirk("C-41", "C-50")
+def test_a_cancel_reason_that_only_a_callback_gives_is_published(simulation: Simulation) -> None:
+    simulation.place("cancelled")
+    simulation.until(lambda it: it.delivery().final)
+    ended = next(event["data"] for event in simulation.events() if event["data"]["status"] == "cancelled")
+    assert (ended["carrier"], ended["reason_text"], ended["cause"]) == ("cervo", "Canceled by the sandbox", "poll")
+
+
+@pytest.mark.quirk("C-50")
+def test_a_callback_that_only_leaves_a_cancel_reason_still_prompts_a_read_at_once(simulation: Simulation) -> None:
+    simulation.place("courier_withdraws")
+    simulation.until(lambda it: any("cancel_reason" in each.codec_state for each in it.delivery().attempts), step=1)
+    assert simulation.status() == "courier_withdrawn"
 
 
 # --- not at all ---
 
 
-def _looks(simulation: Simulation) -> timedelta:
+def _time_to_next_read(simulation: Simulation) -> timedelta:
     at = simulation.delivery().next_run_at
     assert at is not None
     return at - simulation.now
 
 
-def test_while_somebody_listens_nothing_is_hurried(followed: Simulation) -> None:
-    followed.container.callback_gaps.heartbeat()
-    due = followed.delivery().next_run_at
-    followed.now += GAP
-    assert (followed.container.callback_gaps.heartbeat(), followed.delivery().next_run_at) == (0, due)
+def test_no_read_is_brought_forward_while_callbacks_are_received(tracked: Simulation) -> None:
+    tracked.container.callback_gaps.heartbeat()
+    due = tracked.delivery().next_run_at
+    tracked.now += GAP
+    assert (tracked.container.callback_gaps.heartbeat(), tracked.delivery().next_run_at) == (0, due)
 
 
 @pytest.mark.quirk("B-85")
-def test_after_a_gap_what_relies_on_callbacks_is_read_soon_and_only_once(followed: Simulation) -> None:
-    followed.container.callback_gaps.heartbeat()
-    followed.now += GAP + SECOND
-    followed.decide(lambda it: _due(it, followed.now + HOUR))
-    assert (followed.container.callback_gaps.heartbeat(), followed.container.callback_gaps.heartbeat()) == (1, 0)
-    assert timedelta(0) <= _looks(followed) <= SPREAD
+def test_a_delivery_that_relies_on_callbacks_is_read_once_soon_after_a_gap(tracked: Simulation) -> None:
+    tracked.container.callback_gaps.heartbeat()
+    tracked.now += GAP + SECOND
+    tracked.decide(lambda it: _due(it, tracked.now + HOUR))
+    assert (tracked.container.callback_gaps.heartbeat(), tracked.container.callback_gaps.heartbeat()) == (1, 0)
+    assert timedelta(0) <= _time_to_next_read(tracked) <= SPREAD
 
 
-def test_after_a_gap_what_is_due_anyway_is_not_put_off(followed: Simulation) -> None:
-    followed.container.callback_gaps.heartbeat()
-    followed.now += GAP + SECOND
-    followed.decide(lambda it: _due(it, followed.now))
-    assert (followed.container.callback_gaps.heartbeat(), _looks(followed)) == (0, timedelta(0))
+def test_a_gap_postpones_no_read_that_is_due(tracked: Simulation) -> None:
+    tracked.container.callback_gaps.heartbeat()
+    tracked.now += GAP + SECOND
+    tracked.decide(lambda it: _due(it, tracked.now))
+    assert (tracked.container.callback_gaps.heartbeat(), _time_to_next_read(tracked)) == (0, timedelta(0))
 
 
-def test_after_a_gap_a_carrier_that_sends_no_callbacks_is_left_to_its_polls(simulation: Simulation) -> None:
+def test_a_gap_changes_nothing_for_a_carrier_without_callbacks(simulation: Simulation) -> None:
     simulation.place(store_id="17")
     simulation.work()
     simulation.container.callback_gaps.heartbeat()
     simulation.now += GAP + SECOND
     simulation.decide(lambda it: _due(it, simulation.now + HOUR))
-    assert (simulation.container.callback_gaps.heartbeat(), _looks(simulation)) == (0, HOUR)
+    assert (simulation.container.callback_gaps.heartbeat(), _time_to_next_read(simulation)) == (0, HOUR)
 
 
-def test_nobody_who_begins_to_listen_for_the_first_time_has_missed_anything(followed: Simulation) -> None:
-    followed.now += 10 * HOUR
-    assert followed.container.callback_gaps.heartbeat() == 0
+def test_the_first_heartbeat_finds_no_gap(tracked: Simulation) -> None:
+    tracked.now += 10 * HOUR
+    assert tracked.container.callback_gaps.heartbeat() == 0
 
 
 # --- too many ---
 
 
 @pytest.mark.fault("F-45")
-def test_callbacks_wait_in_a_queue_without_money_in_it(simulation: Simulation) -> None:
+def test_callbacks_wait_in_another_queue_than_calls_that_cost_money(simulation: Simulation) -> None:
     route: Callable[..., dict[str, str]] = simulation.app.conf.task_routes[0]
-    money = {
-        route(f"deliveries.{verb}", ["borzo", []], {}, {})["queue"]
-        for verb in ("book", "confirm", "cancel", "reconcile")
+    costly = {
+        route(f"deliveries.{action}", ["borzo", []], {}, {})["queue"]
+        for action in ("book", "confirm", "cancel", "reconcile")
     }
     callbacks = route("callbacks.apply", ["id"], {}, {})["queue"]
-    assert (money, callbacks) == ({carrier_queues("borzo")[0]}, "callbacks")
+    assert (costly, callbacks) == ({carrier_queues("borzo")[0]}, "callbacks")
 
 
 class _Broken(Borzo):
@@ -260,8 +275,8 @@ class _Broken(Borzo):
         raise IndexError(callback, attempt, now)
 
 
-def test_a_callback_that_breaks_its_reader_is_noted_once_and_never_tried_again(followed: Simulation) -> None:
-    account = followed.container.settings.accounts["borzo"]
-    followed.container.replace_codec("borzo", _Broken(account, {}))
-    assert receive(followed, letter(followed, "courier_assigned", followed.now)) == "unreadable"
-    assert followed.published() == ["queued", "created"]
+def test_a_callback_that_breaks_the_codec_is_recorded_as_unreadable(tracked: Simulation) -> None:
+    account = tracked.container.settings.accounts["borzo"]
+    tracked.container.replace_codec("borzo", _Broken(account, {}))
+    assert receive(tracked, borzo_callback(tracked, "courier_assigned", tracked.now)) == "unreadable"
+    assert tracked.published() == ["queued", "created"]

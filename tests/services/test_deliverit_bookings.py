@@ -1,4 +1,4 @@
-"""Drivers who are ordered at DeliverIt, end to end: what its day list and its two cut-offs make of them."""
+"""Drivers who are booked at DeliverIt, end to end: its day list and its two cut-offs."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from tests.services.simulation import Simulation
 
 
-def wish_to_cancel(simulation: Simulation, **more: Any) -> None:
+def cancel_order(simulation: Simulation, **more: Any) -> None:
     data = {"order_id": "2011", "reason": "changed my mind", "cancelled_by": "customer", **more}
     simulation.put_message("order.cancelled", data)
     simulation.work()
@@ -32,12 +32,12 @@ def test_a_trip_that_is_only_done_is_delivered_on_weak_evidence(simulation: Simu
     ],
     ids=["free", "charged-and-not-allowed", "charged-and-allowed", "impossible"],
 )
-def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
+def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_request_allow(
     simulation: Simulation, ready_at: str, ends: str, *, allow_paid: bool
 ) -> None:
     simulation.place(store_id="17", ready_at=ready_at)
     simulation.work()
-    wish_to_cancel(simulation, allow_paid=allow_paid)
+    cancel_order(simulation, allow_paid=allow_paid)
     simulation.until(lambda it: it.delivery().final, step=30)
     refused = [event["data"]["reason"] for event in simulation.events() if event["type"] == "delivery.cancel_refused"]
     assert (simulation.status(), refused) == (ends, [] if ends == "cancelled" else ["deadline_passed"])
@@ -45,8 +45,8 @@ def test_a_driver_is_cancelled_as_far_as_the_cut_offs_and_the_wish_allow(
 
 
 @pytest.mark.quirk("D-61")
-def test_nothing_of_the_days_other_customers_is_kept_or_told(simulation: Simulation) -> None:
+def test_nothing_about_other_customers_of_the_day_is_stored_or_published(simulation: Simulation) -> None:
     simulation.place(store_id="17")
     simulation.until(lambda it: it.status() == "delivered", step=30)
-    kept = repr(simulation.delivery()) + repr(simulation.events())
-    assert [word for word in ("Customer 1", "45123456789", "Hovedgaden", "neighbour") if word in kept] == []
+    stored = repr(simulation.delivery()) + repr(simulation.events())
+    assert [each for each in ("Customer 1", "45123456789", "Hovedgaden", "neighbour") if each in stored] == []

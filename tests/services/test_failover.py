@@ -1,5 +1,6 @@
-"""Which carrier gets an order: who cannot take it is passed over, who cannot be called is left in time."""
+"""The choice of a carrier: one that cannot take an order is skipped, one that cannot be reached is left in time."""
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,25 +9,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.status import DeliveryStatus
+from tests.services.gateways import ScriptedGateway
 from tests.services.simulation import START, Simulation
-from tests.services.test_carrier_trouble import Wire, fault, mend
 from worker.database import accounts
 from worker.errors import Unavailable
 
-OWED: dict[str, Any] = {"payment": {"prepaid": False, "amount": "125.00", "currency": "BRL", "method": "cash"}}
-
-
-@pytest.fixture
-def wire(simulation: Simulation) -> Wire:
-    return Wire(simulation)
+PAID_AT_THE_DOOR: dict[str, Any] = {
+    "payment": {"prepaid": False, "amount": "125.00", "currency": "BRL", "method": "cash"}
+}
 
 
 def carriers(simulation: Simulation) -> list[str]:
     return [carrier for carrier, _ in simulation.ledger()]
 
 
-def fails_over(simulation: Simulation) -> timedelta:
-    """Wait for the next carrier; tell how long that took."""
+def time_to_fail_over(simulation: Simulation) -> timedelta:
+    """Wait until the order is at the next carrier and return how long that took."""
     since = simulation.now
     simulation.until(lambda it: it.delivery().carrier == "borzo")
     simulation.work()
@@ -34,14 +32,14 @@ def fails_over(simulation: Simulation) -> timedelta:
 
 
 @pytest.mark.quirk("D-19")
-def test_an_order_to_be_paid_at_the_door_goes_past_a_carrier_that_collects_nothing(simulation: Simulation) -> None:
+def test_an_order_that_is_paid_at_the_door_skips_a_carrier_that_collects_no_money(simulation: Simulation) -> None:
     with capture_logs() as logs:
-        simulation.place(store_id="17", **OWED)
+        simulation.place(store_id="17", **PAID_AT_THE_DOOR)
         simulation.work()
     assert (simulation.status(), carriers(simulation)) == ("created", ["borzo"])
     assert [each.carrier for each in simulation.delivery().attempts] == ["borzo"]
-    passed = [each for each in logs if each["event"] == "carrier.passed_over"]
-    assert passed == [
+    skipped = [each for each in logs if each["event"] == "carrier.passed_over"]
+    assert skipped == [
         {
             "event": "carrier.passed_over",
             "log_level": "info",
@@ -52,8 +50,8 @@ def test_an_order_to_be_paid_at_the_door_goes_past_a_carrier_that_collects_nothi
     ]
 
 
-def test_an_order_that_nobody_can_take_is_rejected_as_it_comes_in(simulation: Simulation) -> None:
-    simulation.place(store_id="17", carriers=["deliverit"], **OWED)
+def test_an_order_that_no_carrier_can_take_is_rejected_at_once(simulation: Simulation) -> None:
+    simulation.place(store_id="17", carriers=["deliverit"], **PAID_AT_THE_DOOR)
     simulation.work()
     assert (simulation.published(), simulation.ledger()) == (["queued", "rejected", "delivery.dispatch_failed"], [])
     (_, rejected, _) = simulation.events()
@@ -63,20 +61,19 @@ def test_an_order_that_nobody_can_take_is_rejected_as_it_comes_in(simulation: Si
     )
 
 
-def test_the_settings_of_an_account_send_an_order_elsewhere(tmp_path: Path) -> None:
-    simulation = Simulation(tmp_path, CARRIERS__DELIVERIT__POSTAL_CODES="80,82")
-    simulation.place(store_id="17")
-    simulation.work()
-    assert carriers(simulation) == ["borzo"]
-    simulation.close()
+def test_an_order_outside_the_postal_codes_of_an_account_goes_to_the_next_carrier(tmp_path: Path) -> None:
+    with closing(Simulation(tmp_path, CARRIERS__DELIVERIT__POSTAL_CODES="80,82")) as simulation:
+        simulation.place(store_id="17")
+        simulation.work()
+        assert carriers(simulation) == ["borzo"]
 
 
-def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(simulation: Simulation) -> None:
+def test_an_order_at_a_paused_carrier_fails_over_after_two_minutes(simulation: Simulation) -> None:
     simulation.container.database.write(accounts.pause, "deliverit", "operator", "a holiday", simulation.now)
     simulation.place(store_id="17")
     simulation.work()
     with capture_logs() as logs:
-        assert fails_over(simulation) == timedelta(minutes=2)
+        assert time_to_fail_over(simulation) == timedelta(minutes=2)
     assert (simulation.published(), carriers(simulation)) == (["queued", "delivery.updated", "created"], ["borzo"])
     assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.failed_over"] == [
         ("deliverit", "borzo")
@@ -87,15 +84,15 @@ def test_an_order_leaves_a_carrier_that_a_person_has_paused_after_two_minutes(si
 
 
 @pytest.mark.fault("F-26")
-def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answers_first(
-    simulation: Simulation, wire: Wire
+def test_an_order_whose_carriers_refuse_connections_gets_one_courier_from_the_first_that_recovers(
+    simulation: Simulation, gateway: ScriptedGateway
 ) -> None:
     down = {"deliverit", "borzo"}
-    wire.instead = lambda account, _call: Unavailable("connection refused") if account in down else None
+    gateway.outcome = lambda account, _call: Unavailable("connection refused") if account in down else None
     simulation.place(store_id="17")
     with capture_logs() as logs:
         simulation.work()
-        assert fails_over(simulation) <= timedelta(minutes=2, seconds=10)
+        assert time_to_fail_over(simulation) <= timedelta(minutes=2, seconds=10)
     assert [(each["carrier"], each["following"]) for each in logs if each["event"] == "carrier.failed_over"] == [
         ("deliverit", "borzo")
     ]
@@ -109,7 +106,7 @@ def test_an_order_whose_carrier_refuses_connections_has_one_courier_whoever_answ
     assert (simulation.status(), carriers(simulation)) == ("delivered", ["deliverit"])
 
 
-def test_a_preorder_is_not_given_away_before_its_time(simulation: Simulation) -> None:
+def test_a_preorder_does_not_fail_over_before_its_dispatch_time(simulation: Simulation) -> None:
     simulation.container.database.write(accounts.pause, "deliverit", "operator", "", simulation.now)
     simulation.place(store_id="17", deliver_at="2026-11-21T22:00:00Z")
     simulation.until(lambda it: it.now == START + timedelta(hours=4), step=1800)
@@ -117,12 +114,12 @@ def test_a_preorder_is_not_given_away_before_its_time(simulation: Simulation) ->
     assert simulation.now == START + timedelta(hours=4, minutes=32)
 
 
-def test_a_carrier_that_lets_us_in_again_in_time_keeps_its_order(simulation: Simulation) -> None:
-    fault(simulation, "unauthorized", "deliverit")
+def test_a_carrier_that_recovers_in_time_keeps_its_order(simulation: Simulation) -> None:
+    simulation.inject_fault("unauthorized", "deliverit", times=None)
     simulation.place(store_id="17")
     simulation.work()
     simulation.pass_time(60)
-    mend(simulation)
+    simulation.sandbox.faults.clear()
     simulation.container.database.write(accounts.resume, "deliverit", "operator", simulation.now)
     simulation.pass_time(1)
     assert (simulation.status(), carriers(simulation)) == ("created", ["deliverit"])

@@ -1,4 +1,4 @@
-"""Whatever a carrier does late or twice, in the end one courier comes, and nobody is told less than the truth."""
+"""A carrier that acts late or twice: one courier remains, and each surplus one is published and cancelled."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,20 +13,16 @@ from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.http.call import Call, Operation
 
-FINDABLE = [("21", "borzo"), ("17", "deliverit")]
-EARLY = {"ready_at": "2026-11-21T18:30:00+00:00"}
-"""A pickup so late that every carrier still lets an order be cancelled."""
+WITH_LOOK_UP = [("21", "borzo"), ("17", "deliverit")]
+CANCELLABLE = {"ready_at": "2026-11-21T18:30:00+00:00"}
+"""A pickup so late that every carrier still accepts a cancel."""
 
 
 @pytest.fixture
 def simulation(simulation: Simulation) -> Simulation:
-    """A simulation whose couriers take ten minutes for each step, as real ones do."""
+    """Return a simulation whose couriers take ten minutes for each step, as real ones do."""
     simulation.sandbox.world.config = replace(simulation.sandbox.world.config, step=600)
     return simulation
-
-
-def spoil(simulation: Simulation, kind: str, api: str, operation: str = "create", **more: object) -> None:
-    simulation.ask("POST", "/sandbox/faults", {"kind": kind, "api": api, "operation": operation, **more})
 
 
 def conflicts(simulation: Simulation) -> list[str]:
@@ -34,28 +30,28 @@ def conflicts(simulation: Simulation) -> list[str]:
     return [each["data"]["reason_text"] for each in events if each["type"] == "delivery.conflict"]
 
 
-def living(simulation: Simulation) -> list[tuple[str, str]]:
-    """Name what the sandbox has created and not cancelled since."""
+def open_orders(simulation: Simulation) -> list[tuple[str, str]]:
+    """Return what the sandbox has created and not cancelled."""
     return sorted(set(simulation.ledger()) - set(simulation.ledger("cancel")))
 
 
 @pytest.mark.quirk("X-03")
-@pytest.mark.parametrize(("store_id", "carrier"), FINDABLE)
-def test_a_create_that_comes_true_after_it_was_written_off_is_cancelled_and_one_courier_is_left(
+@pytest.mark.parametrize(("store_id", "carrier"), WITH_LOOK_UP)
+def test_an_order_that_appears_after_its_create_was_given_up_is_cancelled_and_one_courier_remains(
     simulation: Simulation, store_id: str, carrier: str
 ) -> None:
-    spoil(simulation, "late", carrier, delay=400)
-    simulation.place(store_id=store_id, **EARLY)
+    simulation.inject_fault("late", carrier, operation="create", delay=400)
+    simulation.place(store_id=store_id, **CANCELLABLE)
     simulation.until(lambda it: bool(it.ledger("cancel")))
     simulation.until(lambda it: not any(each.surplus and each.live for each in it.delivery().attempts))
     first, second = simulation.delivery().attempts
     assert (conflicts(simulation), first.surplus, first.state) == (["orphan_found"], True, "cancelled")
-    assert living(simulation) == [(carrier, second.ref)]
+    assert open_orders(simulation) == [(carrier, second.ref)]
     simulation.until(lambda it: it.status() == "delivered", step=300)
     assert len(simulation.ledger()) == 2
 
 
-class Twice:
+class SendsTwice:
     """A gateway whose first create reaches the carrier twice."""
 
     def __init__(self, simulation: Simulation) -> None:
@@ -74,32 +70,30 @@ class Twice:
 
 @pytest.mark.quirk("D-60", "B-60")
 @pytest.mark.parametrize("store_id", ["21", "17"])
-def test_of_two_orders_with_our_tag_one_is_cancelled(simulation: Simulation, store_id: str) -> None:
-    simulation.container.gateway = Twice(simulation)  # type: ignore[assignment]
-    simulation.place(store_id=store_id, **EARLY)
+def test_one_of_two_orders_with_our_reference_is_cancelled(simulation: Simulation, store_id: str) -> None:
+    simulation.container.gateway = SendsTwice(simulation)  # type: ignore[assignment]
+    simulation.place(store_id=store_id, **CANCELLABLE)
     simulation.until(lambda it: bool(it.ledger("cancel")))
     simulation.until(lambda it: not any(each.surplus and each.live for each in it.delivery().attempts))
-    assert (conflicts(simulation), len(simulation.ledger()), len(living(simulation))) == (["duplicate"], 2, 1)
+    assert (conflicts(simulation), len(simulation.ledger()), len(open_orders(simulation))) == (["duplicate"], 2, 1)
     simulation.until(lambda it: it.status() == "delivered", step=300)
-    assert (simulation.delivery().attention, len(simulation.ledger()), len(living(simulation))) == (None, 2, 1)
+    assert (simulation.delivery().attention, len(simulation.ledger()), len(open_orders(simulation))) == (None, 2, 1)
 
 
-@pytest.mark.parametrize(("step", "told"), [(60, "delivery.conflict"), (600, "delivery.reopened")])
-def test_a_courier_who_was_cancelled_and_comes_all_the_same_is_noticed(
-    simulation: Simulation, step: float, told: str
-) -> None:
+@pytest.mark.parametrize(("step", "event_type"), [(60, "delivery.conflict"), (600, "delivery.reopened")])
+def test_a_cancelled_courier_who_still_comes_is_published(simulation: Simulation, step: float, event_type: str) -> None:
     simulation.sandbox.world.config = replace(simulation.sandbox.world.config, step=step)
-    simulation.place(store_id="17", **EARLY)
+    simulation.place(store_id="17", **CANCELLABLE)
     simulation.until(lambda it: it.status() == "created")
     simulation.decide(lambda it: believed_cancelled(simulation, it))
     assert simulation.status() == "cancelled"
     for _ in range(26):
         simulation.pass_time(300)
-    assert (simulation.status(), told in simulation.published()) == ("delivered", True)
+    assert (simulation.status(), event_type in simulation.published()) == ("delivered", True)
 
 
 def believed_cancelled(simulation: Simulation, delivery: Delivery) -> Change:
-    """Take a cancel that the carrier shows for a moment, and takes back."""
+    """Apply a cancel that the carrier shows only for a moment."""
     (attempt,) = delivery.attempts
     seen = Observation(DeliveryStatus.CANCELLED, Raw("row", "cancelled"), cancelled_by=CancelledBy.CUSTOMER)
     return lifecycle.apply_observations(
@@ -108,25 +102,25 @@ def believed_cancelled(simulation: Simulation, delivery: Delivery) -> Change:
 
 
 @pytest.mark.quirk("C-47", "B-99")
-@pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), *FINDABLE])
+@pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), *WITH_LOOK_UP])
 @pytest.mark.parametrize("kind", ["error_before", "error_after"])
-def test_a_cancel_whose_answer_is_lost_is_repeated_only_after_a_read_that_shows_the_order_standing(
+def test_a_cancel_whose_reply_is_lost_is_repeated_only_after_a_read_that_shows_an_open_order(
     simulation: Simulation, store_id: str, carrier: str, kind: str
 ) -> None:
-    simulation.place(store_id=store_id, **EARLY)
+    simulation.place(store_id=store_id, **CANCELLABLE)
     simulation.until(lambda it: it.status() == "created")
-    spoil(simulation, kind, carrier, "cancel")
+    simulation.inject_fault(kind, carrier, operation="cancel")
     simulation.cancel(store_id=store_id)
     simulation.until(lambda it: it.delivery().final, step=5)
-    asks = simulation.delivery().attempts[0].cancel_requests
-    assert (simulation.status(), asks) == ("cancelled", 2 if kind == "error_before" else 1)
-    assert [made for made, _ in simulation.ledger("cancel")] == [carrier]
+    requests = simulation.delivery().attempts[0].cancel_requests
+    assert (simulation.status(), requests) == ("cancelled", 2 if kind == "error_before" else 1)
+    assert [each for each, _ in simulation.ledger("cancel")] == [carrier]
 
 
 @pytest.mark.quirk("C-47")
 @pytest.mark.parametrize("store_id", ["34", "21", "17"])
 def test_a_process_that_dies_before_its_cancel_is_sent_loses_no_cancel(simulation: Simulation, store_id: str) -> None:
-    simulation.place(store_id=store_id, **EARLY)
+    simulation.place(store_id=store_id, **CANCELLABLE)
     simulation.until(lambda it: it.status() == "created")
     simulation.lose_wake_ups = True
     simulation.cancel(store_id=store_id)
@@ -138,24 +132,11 @@ def test_a_process_that_dies_before_its_cancel_is_sent_loses_no_cancel(simulatio
     assert simulation.delivery().attempts[0].cancel_requests == 2
 
 
-def test_what_is_over_is_read_again_and_then_left_alone(simulation: Simulation) -> None:
+def test_a_final_delivery_is_read_twice_more_and_then_left_alone(simulation: Simulation) -> None:
     simulation.place()
     simulation.until(lambda it: it.status() == "delivered", step=300)
-    told = simulation.published()
+    published = simulation.published()
     for _ in range(13):
         simulation.pass_time(600)
     (attempt,) = simulation.delivery().attempts
-    assert (attempt.follow_up_reads, simulation.delivery().next_run_at, simulation.published()) == (2, None, told)
-
-
-def test_an_order_whose_carrier_cannot_be_reached_asks_for_a_person_before_its_pickup_and_is_given_up_after_it(
-    simulation: Simulation,
-) -> None:
-    spoil(simulation, "unauthorized", "cervo", times=None)
-    simulation.place()
-    simulation.until(lambda it: it.delivery().attention is not None, step=60)
-    simulation.until(lambda it: it.delivery().final, step=600)
-    asked = [event["time"] for event in simulation.events() if event["type"] == "delivery.attention_required"]
-    assert [moment[11:16] for moment in asked] == ["17:10"]
-    assert simulation.published()[-2:] == ["rejected", "delivery.dispatch_failed"]
-    assert (simulation.events()[-1]["data"]["reason"], simulation.ledger()) == ("deadline_passed", [])
+    assert (attempt.follow_up_reads, simulation.delivery().next_run_at, simulation.published()) == (2, None, published)
