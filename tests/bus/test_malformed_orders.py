@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.services.test_reader import Desk, desk, hints, placed
+from tests.services.test_orders_reader import ReaderHarness, harness, memory_broker, placed
 from worker.database import inbox
 
-__all__ = ["desk", "hints"]  # fixtures
+__all__ = ["harness", "memory_broker"]  # fixtures
 
 
 def field(name: str, value: str) -> bytes:
@@ -45,29 +45,29 @@ MALFORMED = {
 @pytest.mark.fault("F-47")
 @pytest.mark.parametrize(("document", "reason"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_message_becomes_a_dead_letter_and_the_next_order_is_accepted(
-    desk: Desk,
+    harness: ReaderHarness,
     document: bytes,
     reason: str,
 ) -> None:
-    desk.bus.add_order(document)
-    desk.bus.add_order(placed("2"))
-    assert desk.read() == 2
-    assert (desk.known(), desk.unacknowledged()) == (["2"], 0)
-    (letter,) = desk.store.read(inbox.dead_letters, 10)
+    harness.bus.add_order(document)
+    harness.bus.add_order(placed("2"))
+    assert harness.read() == 2
+    assert (harness.known(), harness.unacknowledged()) == (["2"], 0)
+    (letter,) = harness.store.read(inbox.dead_letters, 10)
     assert (letter["reason"], letter["raw"]) == (reason, document)
 
 
-def test_an_empty_message_becomes_one_dead_letter(desk: Desk) -> None:
-    desk.bus.add_order("{}")
-    desk.bus.add_order(placed("2"))
-    desk.read()
-    assert (desk.known(), desk.unacknowledged(), len(desk.reasons())) == (["2"], 0, 1)
+def test_an_empty_message_becomes_one_dead_letter(harness: ReaderHarness) -> None:
+    harness.bus.add_order("{}")
+    harness.bus.add_order(placed("2"))
+    harness.read()
+    assert (harness.known(), harness.unacknowledged(), len(harness.reasons())) == (["2"], 0, 1)
 
 
 @pytest.mark.fault("F-46")
-def test_the_same_order_with_other_content_makes_no_second_delivery(desk: Desk) -> None:
-    desk.bus.add_order(placed("1"))
-    desk.bus.add_order(placed("1", notes="something else"))
-    desk.bus.add_order(placed("1").replace('"message 1"', '"another message"'))
-    desk.read()
-    assert (desk.known(), desk.unacknowledged(), desk.reasons()) == (["1"], 0, [])
+def test_the_same_order_with_other_content_makes_no_second_delivery(harness: ReaderHarness) -> None:
+    harness.bus.add_order(placed("1"))
+    harness.bus.add_order(placed("1", notes="something else"))
+    harness.bus.add_order(placed("1").replace('"message 1"', '"another message"'))
+    harness.read()
+    assert (harness.known(), harness.unacknowledged(), harness.reasons()) == (["1"], 0, [])

@@ -1,4 +1,4 @@
-"""The relay puts every event on the bus once and in order, whatever the bus loses and whoever else relays."""
+"""The relay publishes every event once and in order, whatever the bus loses and however many relays run."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -29,53 +29,54 @@ from worker.services.relay import Relay
 Embedded = Callable[..., AbstractContextManager[str]]
 
 
-class Newsroom:
-    """A house with a database that has something to tell, and a Redis server that may be exchanged."""
+class RelayHarness:
+    """A container with a database of events, and a bus that can be replaced."""
 
     def __init__(self, database: str, **environment: str) -> None:
         wanted = {"DATABASE_URL": database, "REDIS_URL": "redis://127.0.0.1:1/0", **environment}
-        self.house = ReplaceableContainer(
+        self.container = ReplaceableContainer(
             load({f"ORDER_SYNC_{key}": value for key, value in wanted.items()}), clock=lambda: NOW
         )
-        self.store = self.house.database
+        self.database = self.container.database
 
     def move_to(self, url: str) -> redis.Redis:
-        """Publish at this server from now on."""
+        """Publish on this server from now on; return its client."""
         client = streams.connect(url)
-        self.house.bus = Bus(client, orders="orders", events="deliveries")
+        self.container.bus = Bus(client, orders="orders", events="deliveries")
         return client
 
-    def tell(self, *keys: str) -> None:
-        """Let deliveries tell something."""
+    def add_events(self, *keys: str) -> None:
+        """Add an event to each of these deliveries."""
         for key in keys:
-            self.store.persist(deliveries.update, [key], tell)
+            self.database.persist(deliveries.update, [key], tell)
 
     def relay(self) -> None:
-        """Relay as a worker does."""
-        self.house.relay.publish()
+        """Publish as a worker does."""
+        self.container.relay.publish()
 
     def another_relay(self) -> Relay:
         """Return the relay of another process."""
-        return replace(self.house.relay, single_flight=SingleFlight())
+        return replace(self.container.relay, single_flight=SingleFlight())
 
-    def told(self) -> list[str]:
-        """Read what the database has told."""
-        return [body for _, body in self.store.read(outbox.events)]
+    def outbox(self) -> list[str]:
+        """Return every event of the database."""
+        return [body for _, body in self.database.read(outbox.events)]
 
 
 @pytest.fixture
-def newsroom(sqlite_url: str) -> Iterator[Newsroom]:
-    made = Newsroom(sqlite_url, EVENTS_KEEP="4")
-    yield made
-    made.store.close()
+def harness(sqlite_url: str) -> Iterator[RelayHarness]:
+    relays = RelayHarness(sqlite_url, EVENTS_KEEP="4")
+    yield relays
+    relays.database.close()
 
 
 def stream(client: redis.Redis) -> list[str]:
-    found = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange("deliveries"))
-    return [fields[b"event"].decode() for _, fields in found]
+    """Return the events on the bus."""
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange("deliveries"))
+    return [fields[b"event"].decode() for _, fields in entries]
 
 
-# --- what the bus loses ---
+# --- a bus that loses events ---
 
 
 def delete_the_stream(client: redis.Redis) -> None:
@@ -101,314 +102,316 @@ EMPTIED = [delete_the_stream, flush, trim_everything, delete_and_make_a_group]
 @pytest.mark.fault("F-13")
 @pytest.mark.parametrize("lose", EMPTIED)
 def test_an_emptied_bus_gets_the_newest_events_again(
-    newsroom: Newsroom, embedded_redis: Embedded, lose: Callable[[redis.Redis], None]
+    harness: RelayHarness, embedded_redis: Embedded, lose: Callable[[redis.Redis], None]
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, two, _ = place(newsroom.store, "1", "2", "3")
-        newsroom.tell(two, one)
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, two, _ = place(harness.database, "1", "2", "3")
+        harness.add_events(two, one)
+        harness.relay()
+        assert stream(client) == harness.outbox()
         lose(client)
-        newsroom.relay()
-        assert stream(client) == newsroom.told()[-4:]
-        newsroom.tell(one)
-        newsroom.relay()
-        newsroom.relay()
-        assert stream(client) == newsroom.told()[-5:]
+        harness.relay()
+        assert stream(client) == harness.outbox()[-4:]
+        harness.add_events(one)
+        harness.relay()
+        harness.relay()
+        assert stream(client) == harness.outbox()[-5:]
 
 
 @pytest.mark.parametrize("lose", EMPTIED)
-def test_what_was_told_after_the_loss_comes_after_what_was_lost(
-    newsroom: Newsroom, embedded_redis: Embedded, lose: Callable[[redis.Redis], None]
+def test_new_events_are_published_after_the_lost_ones(
+    harness: RelayHarness, embedded_redis: Embedded, lose: Callable[[redis.Redis], None]
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, two = place(newsroom.store, "1", "2")
-        newsroom.relay()
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, two = place(harness.database, "1", "2")
+        harness.relay()
         lose(client)
-        newsroom.tell(two, one)
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+        harness.add_events(two, one)
+        harness.relay()
+        assert stream(client) == harness.outbox()
 
 
-def test_what_a_subscriber_deletes_is_not_published_again(newsroom: Newsroom, embedded_redis: Embedded) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, two = place(newsroom.store, "1", "2")
-        newsroom.relay()
+def test_events_that_a_subscriber_deletes_are_not_published_again(
+    harness: RelayHarness, embedded_redis: Embedded
+) -> None:
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, two = place(harness.database, "1", "2")
+        harness.relay()
         for identity, _ in cast("list[tuple[bytes, object]]", client.xrange("deliveries")):
             client.xdel("deliveries", identity)
-        newsroom.relay()
+        harness.relay()
         assert stream(client) == []
-        newsroom.tell(two, one)
-        newsroom.relay()
-        assert stream(client) == newsroom.told()[2:]
+        harness.add_events(two, one)
+        harness.relay()
+        assert stream(client) == harness.outbox()[2:]
         client.delete("deliveries")
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+        harness.relay()
+        assert stream(client) == harness.outbox()
 
 
 @pytest.mark.fault("F-20")
-def test_of_a_bus_that_comes_back_older_exactly_the_lost_end_is_published_again(
-    newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
+def test_exactly_the_lost_events_are_published_again_on_a_bus_restored_from_an_older_copy(
+    harness: RelayHarness, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, two, three = place(newsroom.store, "1", "2", "3")
-        newsroom.relay()
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, two, three = place(harness.database, "1", "2", "3")
+        harness.relay()
         before = client.xrange("deliveries")
         client.save()
         copy(tmp_path / "dump.rdb", tmp_path / "older.rdb")
-        newsroom.tell(two, one, two, three, one, two)  # more than are kept: of an end everything is wanted
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+        harness.add_events(two, one, two, three, one, two)  # more than EVENTS_KEEP: every lost event is published again
+        harness.relay()
+        assert stream(client) == harness.outbox()
     copy(tmp_path / "older.rdb", tmp_path / "dump.rdb")
-    with embedded_redis() as url, newsroom.move_to(url) as client:
+    with embedded_redis() as url, harness.move_to(url) as client:
         assert client.xrange("deliveries") == before
-        newsroom.relay()
-        assert (client.xrange("deliveries", count=3), stream(client)) == (before, newsroom.told())
+        harness.relay()
+        assert (client.xrange("deliveries", count=3), stream(client)) == (before, harness.outbox())
 
 
 @pytest.mark.fault("F-12")
-def test_a_bus_that_restarts_with_nothing_gets_the_newest_events_again(
-    newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
+def test_a_bus_that_restarts_empty_gets_the_newest_events_again(
+    harness: RelayHarness, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
     for start in range(2):
         (tmp_path / "dump.rdb").unlink(missing_ok=True)
-        with embedded_redis() as url, newsroom.move_to(url) as client:
+        with embedded_redis() as url, harness.move_to(url) as client:
             if start == 0:
-                place(newsroom.store, "1", "2", "3")
-            newsroom.relay()
-            assert stream(client) == newsroom.told()
+                place(harness.database, "1", "2", "3")
+            harness.relay()
+            assert stream(client) == harness.outbox()
 
 
-def test_a_new_database_beside_an_old_bus_publishes_what_it_tells(
-    newsroom: Newsroom, embedded_redis: Embedded, tmp_path: Path
+def test_the_events_of_a_new_database_are_published_on_an_old_bus(
+    harness: RelayHarness, embedded_redis: Embedded, tmp_path: Path
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        (one,) = place(newsroom.store, "1")
-        newsroom.tell(one)
-        newsroom.relay()
-        old = newsroom.told()
-        new = Newsroom(f"sqlite:///{tmp_path}/new.db")
-        new.store.upgrade()
-        new.house.bus = newsroom.house.bus
-        assert place(new.store, "1") == [one]
+    with embedded_redis() as url, harness.move_to(url) as client:
+        (one,) = place(harness.database, "1")
+        harness.add_events(one)
+        harness.relay()
+        old = harness.outbox()
+        new = RelayHarness(f"sqlite:///{tmp_path}/new.db")
+        new.database.upgrade()
+        new.container.bus = harness.container.bus
+        assert place(new.database, "1") == [one]
         new.relay()
-        assert stream(client) == old + new.told()
-        new.store.close()
+        assert stream(client) == old + new.outbox()
+        new.database.close()
 
 
-def test_an_intact_bus_is_left_as_it_is(newsroom: Newsroom, embedded_redis: Embedded) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        newsroom.relay()
+def test_nothing_is_published_again_on_an_intact_bus(harness: RelayHarness, embedded_redis: Embedded) -> None:
+    with embedded_redis() as url, harness.move_to(url) as client:
+        harness.relay()
         assert stream(client) == []
-        place(newsroom.store, "1", "2", "3")
-        newsroom.relay()
+        place(harness.database, "1", "2", "3")
+        harness.relay()
         before = client.xrange("deliveries")
-        newsroom.relay()
+        harness.relay()
         assert client.xrange("deliveries") == before
 
 
-# --- other relays ---
+# --- concurrent and killed relays ---
 
 
 class Interrupting:
-    """An outlet at which something happens just before or after a batch goes out."""
+    """A publisher that runs something before each batch, or dies after one."""
 
     def __init__(self, real: Publisher, *, before: Callable[[], None] | None = None, dies: bool = False) -> None:
         self._real, self._before, self._dies = real, before, dies
 
-    def last_surviving(self, place: str) -> tuple[str, str]:
-        return self._real.last_surviving(place)
+    def last_surviving(self, stream_id: str) -> tuple[str, str]:
+        return self._real.last_surviving(stream_id)
 
     def publish(self, database: str, events: list[OutgoingEvent], newest: str) -> Any:
         if self._before:
             self._before()
-        told = self._real.publish(database, events, newest)
+        published = self._real.publish(database, events, newest)
         if self._dies:
             raise KeyboardInterrupt
-        return told
+        return published
 
 
-def interrupt(newsroom: Newsroom, **how: Any) -> Callable[[], None]:
-    """Let the next relay be interrupted; return what puts the real outlet back."""
-    made = newsroom.house.bus
-    real = made.publisher
-    made.publisher = cast("Publisher", Interrupting(real, **how))
-    return lambda: setattr(made, "publisher", real)
+def interrupt(harness: RelayHarness, **how: Any) -> Callable[[], None]:
+    """Interrupt the publisher; return the function that puts the real one back."""
+    bus = harness.container.bus
+    real = bus.publisher
+    bus.publisher = cast("Publisher", Interrupting(real, **how))
+    return lambda: setattr(bus, "publisher", real)
 
 
-def killed_while_telling(newsroom: Newsroom) -> str:
-    """Kill a relay between publishing and marking; return a delivery that it told nothing of."""
-    one, two = place(newsroom.store, "1", "2")
-    newsroom.tell(one)
-    back = interrupt(newsroom, dies=True)
+def killed_before_marking(harness: RelayHarness) -> str:
+    """Kill a relay between publishing and marking; return a delivery that has no later event."""
+    one, two = place(harness.database, "1", "2")
+    harness.add_events(one)
+    restore = interrupt(harness, dies=True)
     with pytest.raises(KeyboardInterrupt):
-        newsroom.relay()
-    back()
+        harness.relay()
+    restore()
     return two
 
 
 @pytest.mark.fault("F-06", "F-57")
 @pytest.mark.quirk("X-08")
-def test_a_relay_killed_before_it_could_mark_publishes_nothing_twice(
-    newsroom: Newsroom, embedded_redis: Embedded
+def test_nothing_is_published_twice_after_a_relay_was_killed_before_marking(
+    harness: RelayHarness, embedded_redis: Embedded
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        newsroom.tell(killed_while_telling(newsroom))
-        newsroom.relay()
-        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+    with embedded_redis() as url, harness.move_to(url) as client:
+        harness.add_events(killed_before_marking(harness))
+        harness.relay()
+        assert (stream(client), harness.database.read(outbox.count_unpublished)) == (harness.outbox(), 0)
+        harness.relay()
+        assert stream(client) == harness.outbox()
 
 
 @pytest.mark.fault("F-57")
-def test_what_a_killed_relay_published_and_the_bus_then_lost_is_published_again(
-    newsroom: Newsroom, embedded_redis: Embedded
+def test_events_that_a_killed_relay_published_and_the_bus_lost_are_published_again(
+    harness: RelayHarness, embedded_redis: Embedded
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        killed_while_telling(newsroom)
+    with embedded_redis() as url, harness.move_to(url) as client:
+        killed_before_marking(harness)
         client.delete("deliveries")
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+        harness.relay()
+        assert stream(client) == harness.outbox()
 
 
 @pytest.mark.fault("F-57")
-def test_a_relay_that_slept_through_its_lease_finds_that_another_has_published(
-    newsroom: Newsroom, embedded_redis: Embedded
+def test_a_relay_whose_lease_ended_publishes_nothing_that_another_has_published(
+    harness: RelayHarness, embedded_redis: Embedded
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, two = place(newsroom.store, "1", "2")
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, two = place(harness.database, "1", "2")
 
         def another() -> None:
-            back()
-            newsroom.tell(two, one)
-            newsroom.house.clock = lambda: NOW + timedelta(seconds=relay.LEASE_SECONDS + 1)
-            newsroom.another_relay().publish()
-            assert stream(client) == newsroom.told()
+            restore()
+            harness.add_events(two, one)
+            harness.container.clock = lambda: NOW + timedelta(seconds=relay.LEASE_SECONDS + 1)
+            harness.another_relay().publish()
+            assert stream(client) == harness.outbox()
 
-        back = interrupt(newsroom, before=another)
-        newsroom.relay()
-        newsroom.relay()
-        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
+        restore = interrupt(harness, before=another)
+        harness.relay()
+        harness.relay()
+        assert (stream(client), harness.database.read(outbox.count_unpublished)) == (harness.outbox(), 0)
 
 
 @pytest.mark.quirk("X-08")
-def test_relays_that_know_nothing_of_each_other_publish_nothing_twice_and_nothing_late(
-    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+def test_relays_without_a_lease_publish_nothing_twice_and_nothing_out_of_order(
+    harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "take", lambda *_: True)
     monkeypatch.setattr(relay, "BATCH", 7)
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        ids = place(newsroom.store, "1", "2", "3", "4")
+    with embedded_redis() as url, harness.move_to(url) as client:
+        ids = place(harness.database, "1", "2", "3", "4")
 
         def drain(_number: int) -> None:
-            while newsroom.store.read(outbox.count_unpublished):
-                newsroom.another_relay().publish()
+            while harness.database.read(outbox.count_unpublished):
+                harness.another_relay().publish()
 
-        newsroom.tell(*ids * 10)
+        harness.add_events(*ids * 10)
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(drain, range(3)))
-        found, told = ([json.loads(body) for body in bodies] for bodies in (stream(client), newsroom.told()))
-        assert [_of(found, each) for each in ids] == [_of(told, each) for each in ids]
-        assert len(found) == len(told) == 44
+        published, expected = ([json.loads(body) for body in bodies] for bodies in (stream(client), harness.outbox()))
+        assert [_ids(published, each) for each in ids] == [_ids(expected, each) for each in ids]
+        assert len(published) == len(expected) == 44
 
 
-def _of(found: list[Any], delivery: str) -> list[str]:
-    return [each["id"] for each in found if each["data"]["delivery_id"] == delivery]
+def _ids(events: list[Any], delivery: str) -> list[str]:
+    return [each["id"] for each in events if each["data"]["delivery_id"] == delivery]
 
 
-def test_a_loss_in_the_middle_of_relaying_is_made_good_by_the_next_relay(
-    newsroom: Newsroom, embedded_redis: Embedded
+def test_events_lost_during_a_relay_are_published_by_the_next_one(
+    harness: RelayHarness, embedded_redis: Embedded
 ) -> None:
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, _ = place(newsroom.store, "1", "2")
-        newsroom.relay()
-        newsroom.tell(one)
-        back = interrupt(newsroom, before=lambda: flush(client))
-        newsroom.relay()
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, _ = place(harness.database, "1", "2")
+        harness.relay()
+        harness.add_events(one)
+        restore = interrupt(harness, before=lambda: flush(client))
+        harness.relay()
         assert stream(client) == []
-        back()
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+        restore()
+        harness.relay()
+        assert stream(client) == harness.outbox()
 
 
-# --- what cannot be published ---
+# --- events that cannot be published ---
 
 
-def test_an_event_that_the_bus_refuses_holds_up_nobody_behind_it(
-    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+def test_an_event_that_the_bus_refuses_does_not_delay_other_deliveries(
+    harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "BATCH", 2)
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        ids = place(newsroom.store, "1", "2", "3", "4", "5")
-        newsroom.tell(ids[0])
-        guards = [f"deliveries:sequence:{newsroom.store.identity}:{ids[at]}" for at in (0, 1)]
+    with embedded_redis() as url, harness.move_to(url) as client:
+        ids = place(harness.database, "1", "2", "3", "4", "5")
+        harness.add_events(ids[0])
+        guards = [f"deliveries:sequence:{harness.database.identity}:{ids[at]}" for at in (0, 1)]
         for guard in guards:
             client.lpush(guard, "not a guard")
-        newsroom.relay()
-        told = newsroom.told()
-        assert stream(client) == told[2:5]
+        harness.relay()
+        expected = harness.outbox()
+        assert stream(client) == expected[2:5]
         client.delete(*guards)
-        newsroom.relay()
-        assert stream(client) == [*told[2:5], *told[:2], told[5]]
+        harness.relay()
+        assert stream(client) == [*expected[2:5], *expected[:2], expected[5]]
 
 
 @pytest.mark.fault("F-62")
-def test_a_backlog_is_drained_in_its_order(
-    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+def test_a_backlog_is_published_in_order(
+    harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "BATCH", 3)
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        ids = place(newsroom.store, "1", "2", "3", "4")
-        newsroom.tell(*ids, *ids)
-        newsroom.relay()
-        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == (newsroom.told(), 0)
+    with embedded_redis() as url, harness.move_to(url) as client:
+        ids = place(harness.database, "1", "2", "3", "4")
+        harness.add_events(*ids, *ids)
+        harness.relay()
+        assert (stream(client), harness.database.read(outbox.count_unpublished)) == (harness.outbox(), 0)
 
 
-def test_an_event_whose_place_in_the_backlog_was_taken_before_it_was_there_is_not_overtaken(
-    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+def test_an_event_that_is_committed_late_is_not_overtaken_by_later_events_of_its_delivery(
+    harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A transaction draws its positions long before others see it, and the next one of its delivery follows at once."""
+    """A transaction takes its positions before its events are visible, and the next event may follow at once."""
     monkeypatch.setattr(relay, "BATCH", 2)
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        one, _, _ = place(newsroom.store, "1", "2", "3")
-        put(newsroom, "position + 100", "sequence = 1")
+    with embedded_redis() as url, harness.move_to(url) as client:
+        one, _, _ = place(harness.database, "1", "2", "3")
+        move_events(harness, "position + 100", "sequence = 1")
 
         def commit() -> None:
-            if len(newsroom.told()) == 3:
-                newsroom.tell(one, one)
-                put(newsroom, "1", "sequence = 2")
-                put(newsroom, "900", "sequence = 3")
+            if len(harness.outbox()) == 3:
+                harness.add_events(one, one)
+                move_events(harness, "1", "sequence = 2")
+                move_events(harness, "900", "sequence = 3")
 
-        interrupt(newsroom, before=commit)
-        newsroom.relay()
-        told = [json.loads(body) for body in stream(client)]
-        assert [each["sequence"] for each in told if each["partitionkey"] == one] == ["1", "2", "3"]
-        assert (len(told), newsroom.store.read(outbox.count_unpublished)) == (5, 0)
-
-
-def put(newsroom: Newsroom, position: str, these: str) -> None:
-    """Give events another position in the outbox."""
-    with newsroom.store.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE event SET position = {position} WHERE {these}")
+        interrupt(harness, before=commit)
+        harness.relay()
+        published = [json.loads(body) for body in stream(client)]
+        assert [each["sequence"] for each in published if each["partitionkey"] == one] == ["1", "2", "3"]
+        assert (len(published), harness.database.read(outbox.count_unpublished)) == (5, 0)
 
 
-def test_a_bus_that_refuses_many_is_left_alone_for_a_while(
-    newsroom: Newsroom, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
+def move_events(harness: RelayHarness, position: str, where: str) -> None:
+    """Move events to another position in the outbox."""
+    with harness.database.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE event SET position = {position} WHERE {where}")
+
+
+def test_a_relay_stops_when_the_bus_refuses_events_of_many_deliveries(
+    harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay, "BATCH", 2)
     monkeypatch.setattr(relay, "MAX_STUCK_KEYS", 2)
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        for key in place(newsroom.store, "1", "2", "3")[:2]:
-            client.lpush(f"deliveries:sequence:{newsroom.store.identity}:{key}", "not a guard")
-        newsroom.relay()
-        assert (stream(client), newsroom.store.read(outbox.count_unpublished)) == ([], 3)
+    with embedded_redis() as url, harness.move_to(url) as client:
+        for key in place(harness.database, "1", "2", "3")[:2]:
+            client.lpush(f"deliveries:sequence:{harness.database.identity}:{key}", "not a guard")
+        harness.relay()
+        assert (stream(client), harness.database.read(outbox.count_unpublished)) == ([], 3)
 
 
-def test_a_bus_that_is_away_leaves_the_events_to_the_next_relay(newsroom: Newsroom, embedded_redis: Embedded) -> None:
-    place(newsroom.store, "1")
-    with newsroom.move_to("redis://127.0.0.1:1/0"):
-        newsroom.relay()
-    assert newsroom.store.read(outbox.count_unpublished) == 1
-    with embedded_redis() as url, newsroom.move_to(url) as client:
-        newsroom.relay()
-        assert stream(client) == newsroom.told()
+def test_events_wait_for_the_next_relay_while_the_bus_is_away(harness: RelayHarness, embedded_redis: Embedded) -> None:
+    place(harness.database, "1")
+    with harness.move_to("redis://127.0.0.1:1/0"):
+        harness.relay()
+    assert harness.database.read(outbox.count_unpublished) == 1
+    with embedded_redis() as url, harness.move_to(url) as client:
+        harness.relay()
+        assert stream(client) == harness.outbox()

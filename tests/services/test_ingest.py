@@ -1,3 +1,5 @@
+"""Ingest stores a batch of messages in one transaction, and a repeated message changes nothing."""
+
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -42,65 +44,69 @@ TABLES = (
     "early_cancellation",
 )
 QUEUED = (1, "delivery.status_changed")
-WISH = Cancellation(order_id="2011", reason="sold out")
+CANCELLATION = Cancellation(order_id="2011", reason="sold out")
 
 
-def everything(store: Database) -> dict[str, list[dict[str, object]]]:
+def all_rows(store: Database) -> dict[str, list[dict[str, object]]]:
+    """Return the content of every table."""
     return {name: rows(store, name) for name in TABLES}
 
 
 def test_a_batch_becomes_deliveries_with_their_first_events(store: Database) -> None:
-    made = take_in(store, message(order("1")), message(order("2")))
-    assert [(each.order.order_id, each.status, each.carrier, each.step) for each in made] == [
+    created = take_in(store, message(order("1")), message(order("2")))
+    assert [(each.order.order_id, each.status, each.carrier, each.step) for each in created] == [
         ("1", DeliveryStatus.QUEUED, "deliverit", Step.BOOK),
         ("2", DeliveryStatus.QUEUED, "deliverit", Step.BOOK),
     ]
-    assert sorted(store.read(deliveries.load, [each.id for each in made]), key=lambda each: each.order.order_id) == made
-    assert [events(store, each.id) for each in made] == [[QUEUED], [QUEUED]]
+    assert (
+        sorted(store.read(deliveries.load, [each.id for each in created]), key=lambda each: each.order.order_id)
+        == created
+    )
+    assert [events(store, each.id) for each in created] == [[QUEUED], [QUEUED]]
     assert sorted(row["message_id"] for row in rows(store, "message")) == ["message 1", "message 2"]
 
 
 def test_the_first_event_is_the_cloud_event_of_the_queued_delivery(store: Database) -> None:
-    (made,) = take_in(store, message(order()))
+    (created,) = take_in(store, message(order()))
     (row,) = rows(store, "event")
     body = json.loads(row["body"])
     assert {name: row[name] for name in ("position", "key", "sequence", "subject", "created_at")} == {
         "position": 1,
-        "key": made.id,
+        "key": created.id,
         "sequence": 1,
         "subject": "2011",
         "created_at": NOW,
     }
-    assert (body["partitionkey"], body["sequence"]) == (made.id, "1")
+    assert (body["partitionkey"], body["sequence"]) == (created.id, "1")
     assert (body["type"], body["data"]["status"]) == ("delivery.status_changed", "queued")
 
 
-def test_what_is_due_at_once_counts_as_handed_out(store: Database) -> None:
+def test_a_new_delivery_counts_as_claimed_until_its_lease_ends(store: Database) -> None:
     place(store)
     assert store.write(deliveries.claim, NOW, 10) == []
     assert [due.id for due in store.write(deliveries.claim, NOW + LEASE + timedelta(seconds=1), 10)] == [ID]
 
 
-def test_a_batch_that_fails_leaves_nothing_behind(store: Database) -> None:
+def test_a_batch_that_fails_stores_nothing(store: Database) -> None:
     put_row(store, "event", key=ID, sequence=1, subject="", body="", created_at=NOW)
-    before = everything(store)
+    before = all_rows(store)
     with pytest.raises(Exception, match=r"(?i)unique"):
         take_in(store, message(order("1")), message(order("2011")))
-    assert everything(store) == before
+    assert all_rows(store) == before
 
 
 @pytest.mark.quirk("O-02")
-def test_a_message_that_comes_again_changes_nothing(store: Database) -> None:
+def test_a_repeated_message_changes_nothing(store: Database) -> None:
     take_in(store, message(order()))
-    before = everything(store)
+    before = all_rows(store)
     assert take_in(store, message(order()), now=LATER) == []
     assert take_in(store, message(order(notes="other", revision=9)), now=LATER) == []
-    assert everything(store) == before
+    assert all_rows(store) == before
 
 
 def test_a_message_that_is_twice_in_a_batch_counts_once(store: Database) -> None:
-    made = take_in(store, message(order()), message(order(notes="other")))
-    assert [each.order for each in made] == [order()]
+    created = take_in(store, message(order()), message(order(notes="other")))
+    assert [each.order for each in created] == [order()]
     assert events(store) == [QUEUED]
 
 
@@ -114,27 +120,27 @@ def test_the_same_order_in_another_message_changes_nothing(store: Database) -> N
 
 
 def test_the_same_order_twice_in_a_batch_is_one_delivery(store: Database) -> None:
-    made = take_in(store, message(order(), "one"), message(order(), "two"))
-    assert [each.id for each in made] == [ID]
+    created = take_in(store, message(order(), "one"), message(order(), "two"))
+    assert [each.id for each in created] == [ID]
     assert events(store) == [QUEUED]
 
 
 def test_an_order_and_its_update_in_one_batch_are_one_updated_delivery(store: Database) -> None:
     take_in(store, message(order(), "one"), message(order(notes="ring", revision=2), "two"))
-    (found,) = store.read(deliveries.load, [ID])
-    assert found.order == order(notes="ring", revision=2)
+    (delivery,) = store.read(deliveries.load, [ID])
+    assert delivery.order == order(notes="ring", revision=2)
     assert events(store) == [QUEUED, (2, "delivery.updated")]
 
 
 @pytest.mark.quirk("O-02")
-def test_other_content_without_a_higher_revision_asks_for_a_person_once(store: Database) -> None:
+def test_other_content_without_a_higher_revision_requests_attention_once(store: Database) -> None:
     place(store)
     changed = take_in(store, message(order(notes="other"), "two"))
     take_in(store, message(order(notes="other"), "three"))
     assert [each.attention for each in changed] == ["order_changed_without_revision"]
     assert events(store) == [QUEUED, (2, "delivery.attention_required")]
-    (found,) = store.read(deliveries.load, [ID])
-    assert (found.order, found.attempts) == (order(), ())
+    (delivery,) = store.read(deliveries.load, [ID])
+    assert (delivery.order, delivery.attempts) == (order(), ())
     assert len(rows(store, "delivery")) == 1
 
 
@@ -154,14 +160,14 @@ def test_a_lower_revision_that_comes_late_changes_nothing(store: Database) -> No
 
 
 def test_the_same_order_id_of_another_platform_is_another_delivery(store: Database) -> None:
-    here, there = message(order()), replace(message(order()), source="elsewhere")
-    made = take_in(store, here, there)
-    assert [each.id for each in made] == [ID, delivery_id("elsewhere", "2011")]
+    ours, other = message(order()), replace(message(order()), source="elsewhere")
+    created = take_in(store, ours, other)
+    assert [each.id for each in created] == [ID, delivery_id("elsewhere", "2011")]
     assert sorted(each.source for each in store.read(deliveries.find, "2011")) == ["elsewhere", "platform"]
 
 
 @pytest.mark.quirk("O-02")
-def test_a_malformed_message_is_buried_and_told_once(store: Database) -> None:
+def test_a_malformed_message_is_stored_and_published_once(store: Database) -> None:
     letter = DeadLetter(b"\x00\xffnot JSON", "message: not JSON", "1-0")
     for now in (NOW, LATER):
         assert ingest(store, now=now).store([], [letter]) == []
@@ -177,7 +183,7 @@ def test_a_malformed_message_is_buried_and_told_once(store: Database) -> None:
     assert [dict(each) for each in store.read(inbox.dead_letters, 10)] == [row]
 
 
-def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_list(store: Database) -> None:
+def test_a_settled_dead_letter_can_no_longer_be_read_or_listed(store: Database) -> None:
     ingest(store).store([], [DeadLetter(b"raw", "why", "1-0")])
     (row,) = store.read(inbox.dead_letters, 10)
     assert store.read(inbox.dead_letter, row["id"]) == b"raw"
@@ -186,18 +192,18 @@ def test_a_dead_letter_gives_what_it_holds_until_it_is_settled_and_leaves_the_li
     assert store.read(inbox.dead_letters, 10) == []
 
 
-def test_a_malformed_message_does_not_keep_a_good_one_out(store: Database) -> None:
+def test_a_valid_message_is_stored_beside_a_malformed_one(store: Database) -> None:
     ingest(store).store([message(order())], [DeadLetter(b"", "why", "1-0")])
     assert (len(rows(store, "delivery")), len(rows(store, "dead_letter"))) == (1, 1)
 
 
-def test_an_order_of_an_unknown_store_waits_for_a_person(store: Database) -> None:
-    (made,) = take_in(store, message(order()), shops={})
-    assert (made.step, made.attention, made.carrier) == (Step.ROUTE, "unknown_store", None)
+def test_an_order_of_an_unknown_store_waits_for_an_operator(store: Database) -> None:
+    (created,) = take_in(store, message(order()), shops={})
+    assert (created.step, created.attention, created.carrier) == (Step.ROUTE, "unknown_store", None)
     assert events(store) == [QUEUED, (2, "delivery.attention_required")]
 
 
-def test_a_store_that_becomes_known_lets_its_orders_go(store: Database) -> None:
+def test_orders_are_routed_as_soon_as_their_store_becomes_known(store: Database) -> None:
     take_in(store, message(order()), message(order("18", store_id="18")), shops={})
     assert store.write(deliveries.claim, NOW, 10) == []
     assert store.write(shops.save_shops, {"17": SHOP}, NOW) == 1
@@ -207,18 +213,18 @@ def test_a_store_that_becomes_known_lets_its_orders_go(store: Database) -> None:
     assert store.read(shops.load_shops) == {"17": SHOP}
 
 
-def test_a_store_becomes_known_to_an_order_that_was_moved_to_it(store: Database) -> None:
+def test_an_order_that_was_moved_to_an_unknown_store_is_released_with_that_store(store: Database) -> None:
     take_in(store, message(order()), shops={})
     take_in(store, message(order(store_id="18", revision=2), "two"), shops={})
     assert store.write(shops.save_shops, {"18": SHOP.model_copy(update={"store_id": "18"})}, NOW) == 1
 
 
-def test_the_directory_in_the_database_wins_over_its_file(store: Database) -> None:
+def test_the_store_directory_in_the_database_wins_over_its_file(store: Database) -> None:
     moved = SHOP.model_copy(update={"street": "Nygade 2"})
     store.write(shops.save_shops, {"17": SHOP}, NOW)
     store.write(shops.save_shops, {"17": moved}, LATER)
-    (made,) = take_in(store, message(order()))
-    assert made.store == moved
+    (created,) = take_in(store, message(order()))
+    assert created.store == moved
     assert store.read(shops.load_shops, ["17", "99"]) == {"17": moved}
 
 
@@ -233,41 +239,44 @@ def test_an_order_that_is_not_delivered_is_skipped_once(store: Database, kind: D
     assert rows(store, "delivery") == []
 
 
-def test_a_cancellation_that_comes_before_its_order_is_remembered(store: Database) -> None:
-    assert take_in(store, message(WISH, "cancel")) == []
-    (made,) = take_in(store, message(order()))
-    assert made.status is DeliveryStatus.CANCELLED
+def test_a_cancellation_that_comes_before_its_order_cancels_it(store: Database) -> None:
+    assert take_in(store, message(CANCELLATION, "cancel")) == []
+    (created,) = take_in(store, message(order()))
+    assert created.status is DeliveryStatus.CANCELLED
     assert events(store) == [QUEUED, (2, "delivery.status_changed")]
 
 
-def test_a_cancellation_in_the_same_batch_ends_its_order(store: Database) -> None:
-    take_in(store, message(WISH, "cancel"), message(order()))
-    (found,) = store.read(deliveries.load, [ID])
-    assert found.status is DeliveryStatus.CANCELLED
+def test_a_cancellation_in_the_same_batch_cancels_its_order(store: Database) -> None:
+    take_in(store, message(CANCELLATION, "cancel"), message(order()))
+    (delivery,) = store.read(deliveries.load, [ID])
+    assert delivery.status is DeliveryStatus.CANCELLED
 
 
-def test_a_cancellation_of_a_courier_that_was_asked_for_is_kept_as_a_wish(store: Database) -> None:
+def test_a_cancellation_after_the_create_is_kept_as_a_cancel_request(store: Database) -> None:
     place(store)
     store.persist(deliveries.update, [ID], begun)
-    (changed,) = take_in(store, message(WISH, "cancel"))
-    assert changed.cancel_request == WISH
-    assert take_in(store, message(WISH, "again")) == []
+    (changed,) = take_in(store, message(CANCELLATION, "cancel"))
+    assert changed.cancel_request == CANCELLATION
+    assert take_in(store, message(CANCELLATION, "again")) == []
 
 
 @pytest.mark.quirk("O-20")
-def test_a_new_order_is_kept_with_the_gate_that_it_waits_at(store: Database) -> None:
+def test_a_new_order_is_stored_with_its_closed_gate(store: Database) -> None:
     orders = message(order("1", status=0)), message(order("2", status=7))
-    made = take_in(store, *orders, gate=Gate.ACCEPTED)
-    assert [(each.gate, each.detail, each.step) for each in made] == [
+    created = take_in(store, *orders, gate=Gate.ACCEPTED)
+    assert [(each.gate, each.detail, each.step) for each in created] == [
         ("accepted", "waiting_for_shop", Step.ROUTE),
         (None, None, Step.BOOK),
     ]
-    assert sorted(store.read(deliveries.load, [each.id for each in made]), key=lambda each: each.order.order_id) == made
+    assert (
+        sorted(store.read(deliveries.load, [each.id for each in created]), key=lambda each: each.order.order_id)
+        == created
+    )
 
 
 @pytest.mark.quirk("O-20")
-def test_the_same_order_with_a_status_that_opens_its_gate_lets_it_go(store: Database) -> None:
+def test_the_same_order_with_a_status_that_opens_its_gate_is_released(store: Database) -> None:
     take_in(store, message(order(status=0)), gate=Gate.ACCEPTED)
-    (let_go,) = take_in(store, message(order(status=7), "two"))
-    assert (let_go.gate, let_go.step, store.read(deliveries.load, [ID])) == (None, Step.BOOK, [let_go])
+    (released,) = take_in(store, message(order(status=7), "two"))
+    assert (released.gate, released.step, store.read(deliveries.load, [ID])) == (None, Step.BOOK, [released])
     assert events(store) == [QUEUED, (2, "delivery.updated")]

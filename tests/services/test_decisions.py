@@ -1,4 +1,4 @@
-"""What a person decides: offers that are accepted, denied or left alone, and deliveries that are tried again."""
+"""What an operator decides: to accept or deny an offer, and to retry a delivery."""
 
 from datetime import timedelta
 
@@ -11,13 +11,14 @@ from worker.domain.delivery import OfferDecision
 DENIED = ["delivery.attempt_ended", "queued (fallback)", "created"]
 
 
-def rule(simulation: Simulation, word: OfferDecision) -> None:
-    simulation.decide(lambda each: lifecycle.decide_offer(each, word, simulation.container.terms, simulation.now))
+def decide_offer(simulation: Simulation, decision: OfferDecision) -> None:
+    """Decide about the offer as an operator."""
+    simulation.decide(lambda each: lifecycle.decide_offer(each, decision, simulation.container.terms, simulation.now))
 
 
 @pytest.fixture
 def offered(simulation: Simulation) -> Simulation:
-    """Give a simulation on which DeliverIt offers a time that is too late to be accepted without asking."""
+    """Return a simulation in which DeliverIt offers a time that is too late to be accepted automatically."""
     simulation.place("deliverit=offered_late", store_id="17")
     simulation.work()
     assert simulation.published() == ["queued", "awaiting_confirmation", "delivery.attention_required"]
@@ -26,42 +27,46 @@ def offered(simulation: Simulation) -> Simulation:
 
 
 @pytest.mark.quirk("D-30")
-def test_an_offer_that_a_person_accepts_is_followed(offered: Simulation) -> None:
+def test_an_offer_that_an_operator_accepts_is_delivered(offered: Simulation) -> None:
     offered.pass_time(60)
-    rule(offered, OfferDecision.ACCEPT)
+    decide_offer(offered, OfferDecision.ACCEPT)
     offered.until(lambda it: it.status() == "delivered")
-    assert [made for made, _ in offered.ledger("accept")] == ["deliverit"]
+    assert [carrier for carrier, _ in offered.ledger("accept")] == ["deliverit"]
     assert offered.delivery().attention is None
 
 
 @pytest.mark.quirk("D-34")
-def test_an_offer_that_a_person_denies_goes_to_the_next_carrier_at_once(offered: Simulation) -> None:
+def test_a_delivery_whose_offer_an_operator_denies_goes_to_the_next_carrier_at_once(offered: Simulation) -> None:
     offered.pass_time(60)
-    rule(offered, OfferDecision.DENY)
+    decide_offer(offered, OfferDecision.DENY)
     offered.pass_time(1)
     assert offered.published()[3:] == DENIED
-    assert [made for made, _ in offered.ledger("deny")] == ["deliverit"]
+    assert [carrier for carrier, _ in offered.ledger("deny")] == ["deliverit"]
 
 
 @pytest.mark.quirk("D-31")
-def test_an_offer_that_nobody_answers_is_denied_after_three_minutes(offered: Simulation) -> None:
+def test_an_offer_without_a_decision_is_denied_after_three_minutes(offered: Simulation) -> None:
     offered.pass_time(179)
     assert offered.ledger("deny") == []
     offered.pass_time(1)
     assert (offered.published()[3:], offered.delivery().attention) == (DENIED, None)
 
 
-def test_an_offer_that_lapsed_before_a_person_accepted_it_goes_to_the_next_carrier(offered: Simulation) -> None:
-    """The worker stood still for longer than the carrier keeps its offer."""
+def test_a_delivery_whose_offer_lapsed_before_an_operator_accepted_it_goes_to_the_next_carrier(
+    offered: Simulation,
+) -> None:
+    """The worker was stopped for longer than the carrier keeps its offer."""
     offered.now += timedelta(minutes=6)
-    rule(offered, OfferDecision.ACCEPT)
+    decide_offer(offered, OfferDecision.ACCEPT)
     offered.until(lambda it: it.status() == "created")
     ended = offered.events()[3]["data"]
     assert (ended["carrier"], ended["reason"]) == ("deliverit", "offer_lapsed")
-    assert [made for made, _ in offered.ledger("create")] == ["borzo"]
+    assert [carrier for carrier, _ in offered.ledger("create")] == ["borzo"]
 
 
-def test_what_the_only_carrier_refused_is_delivered_when_a_person_tries_it_again(simulation: Simulation) -> None:
+def test_an_order_that_the_only_carrier_refused_is_delivered_when_an_operator_retries_it(
+    simulation: Simulation,
+) -> None:
     simulation.ask("POST", "/sandbox/faults", {"kind": "refused", "api": "borzo", "operation": "create"})
     simulation.place("happy", store_id="21")
     simulation.work()
@@ -71,4 +76,4 @@ def test_what_the_only_carrier_refused_is_delivered_when_a_person_tries_it_again
     simulation.decide(lambda each: lifecycle.retry(each, simulation.container.terms, simulation.now))
     simulation.until(lambda it: it.status() == "delivered")
     assert simulation.published()[4:6] == ["delivery.reopened", "queued (retry)"]
-    assert [made for made, _ in simulation.ledger()] == ["borzo"]
+    assert [carrier for carrier, _ in simulation.ledger()] == ["borzo"]

@@ -1,4 +1,4 @@
-"""The price before a create, at a carrier of the sandbox."""
+"""The quote before a create, at the sandbox's Borzo."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from tests.services.simulation import Simulation
 from worker.domain import lifecycle
 
-ELSEWHERE: dict[str, Any] = {
+UNSERVED: dict[str, Any] = {
     "street": "Av. Paulista, 1439 sandbox:refused=invalid_region",
     "postal_code": "01310-100",
     "city": "São Paulo",
@@ -18,14 +18,15 @@ ELSEWHERE: dict[str, Any] = {
 
 @pytest.fixture
 def simulation(tmp_path: Path) -> Iterator[Simulation]:
-    made = Simulation(tmp_path, CARRIERS__BORZO__QUOTE_FIRST="true")
-    yield made
-    made.close()
+    """Return a simulation in which Borzo is asked for a quote first."""
+    simulated = Simulation(tmp_path, CARRIERS__BORZO__QUOTE_FIRST="true")
+    yield simulated
+    simulated.close()
 
 
 @pytest.mark.quirk("B-21")
-def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(simulation: Simulation) -> None:
-    simulation.place(store_id="21", dropoff=ELSEWHERE)
+def test_an_order_whose_quote_borzo_refuses_is_never_created_there(simulation: Simulation) -> None:
+    simulation.place(store_id="21", dropoff=UNSERVED)
     simulation.until(lambda it: it.delivery().final)
     ended = next(event["data"] for event in simulation.events() if event["type"] == "delivery.attempt_ended")
     assert (ended["reason"], simulation.published()[-2:]) == ("unserviceable", ["rejected", "delivery.dispatch_failed"])
@@ -33,7 +34,7 @@ def test_an_order_that_borzo_would_not_take_is_never_sent_to_it(simulation: Simu
 
 
 @pytest.mark.quirk("B-20")
-def test_a_price_makes_no_order(simulation: Simulation) -> None:
+def test_a_quote_creates_no_order(simulation: Simulation) -> None:
     simulation.place(store_id="21")
     simulation.until(lambda it: it.status() == "delivered")
     assert len(simulation.ledger()) == 1
@@ -42,14 +43,14 @@ def test_a_price_makes_no_order(simulation: Simulation) -> None:
 @pytest.mark.fault("F-69")
 @pytest.mark.quirk("B-22")
 @pytest.mark.parametrize("kind", ["drop_before", "html", "garbage", "rate_limited", "error_before"])
-def test_a_price_that_cannot_be_had_holds_up_no_create(simulation: Simulation, kind: str) -> None:
+def test_a_quote_that_fails_does_not_delay_the_create(simulation: Simulation, kind: str) -> None:
     simulation.ask("POST", "/sandbox/faults", {"kind": kind, "api": "borzo", "operation": "calculate", "times": None})
     simulation.place(store_id="21")
     simulation.until(lambda it: bool(it.ledger()), limit=2)
     assert simulation.status() == "created"
 
 
-def test_a_no_is_asked_for_again_when_a_person_tries_again(simulation: Simulation) -> None:
+def test_a_refused_quote_is_asked_for_again_when_an_operator_retries(simulation: Simulation) -> None:
     fault = {"kind": "refused", "api": "borzo", "operation": "calculate", "body": "insufficient_balance"}
     simulation.ask("POST", "/sandbox/faults", fault)
     simulation.place(store_id="21")

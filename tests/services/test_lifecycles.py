@@ -1,9 +1,10 @@
-"""The main job, end to end: an order on the bus, a courier at the right carrier, and what the bus is told."""
+"""Whole lifecycles: a message on the bus, a courier at the right carrier, and the published events."""
 
 import json
 from typing import Any
 
 import pytest
+import redis
 
 from tests.services.simulation import Simulation
 from worker.database import inbox, shops
@@ -26,21 +27,24 @@ HAPPY = {
 }
 
 
-def statuses(told: list[str]) -> list[str]:
-    return [word for word in told if not word.startswith("delivery.")]
+def statuses(published: list[str]) -> list[str]:
+    """Return the statuses among published events."""
+    return [each for each in published if not each.startswith("delivery.")]
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
-def test_an_order_is_followed_from_the_bus_to_the_door(simulation: Simulation, store_id: str, carrier: str) -> None:
+def test_an_order_is_followed_from_its_message_to_its_delivery(
+    simulation: Simulation, store_id: str, carrier: str
+) -> None:
     simulation.place(store_id=store_id)
     simulation.until(lambda it: it.status() == "delivered", step=30)
     assert statuses(simulation.published()) == HAPPY[store_id, carrier]
-    assert [made for made, _ in simulation.ledger()] == [carrier]
+    assert [each for each, _ in simulation.ledger()] == [carrier]
 
 
 @pytest.mark.fault("F-01")
 @pytest.mark.parametrize(("store_id", "carrier"), HAPPY)
-def test_an_order_is_followed_when_its_first_hints_are_lost(
+def test_an_order_whose_first_wake_up_tasks_are_lost_is_delivered(
     simulation: Simulation, store_id: str, carrier: str
 ) -> None:
     simulation.place(store_id=store_id)
@@ -48,11 +52,11 @@ def test_an_order_is_followed_when_its_first_hints_are_lost(
     simulation.work()
     simulation.lose_wake_ups = False
     simulation.until(lambda it: it.status() == "delivered", step=30)
-    assert [made for made, _ in simulation.ledger()] == [carrier]
+    assert [each for each, _ in simulation.ledger()] == [carrier]
 
 
 @pytest.mark.quirk("X-08", "X-15")
-def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(simulation: Simulation) -> None:
+def test_events_are_numbered_without_a_gap_and_contain_no_customer_data(simulation: Simulation) -> None:
     simulation.place(store_id="21")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     events = simulation.events()
@@ -63,25 +67,25 @@ def test_events_are_numbered_without_a_gap_and_hold_nothing_of_the_customer(simu
     assert [secret for secret in ("Pereira", "5511912345678", "Paulista", "sandbox-borzo") if secret in text] == []
 
 
-def test_a_closed_carrier_gives_way_to_the_next_in_the_stores_order(simulation: Simulation) -> None:
+def test_an_order_falls_back_to_the_next_carrier_of_the_store_while_the_first_is_closed(simulation: Simulation) -> None:
     simulation.place("deliverit=closed", store_id="17")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     assert simulation.published()[:4] == ["queued", "delivery.attempt_ended", "delivery.updated", "created"]
     ended = simulation.events()[1]["data"]
     assert (ended["carrier"], ended["reason"], ended["attempt"]) == ("deliverit", "carrier_closed", 1)
-    assert [made for made, _ in simulation.ledger()] == ["borzo"]
+    assert [carrier for carrier, _ in simulation.ledger()] == ["borzo"]
 
 
 @pytest.mark.quirk("D-30")
-def test_an_offered_time_within_the_limit_is_told_and_accepted(simulation: Simulation) -> None:
+def test_an_offered_time_within_the_limit_is_published_and_accepted(simulation: Simulation) -> None:
     simulation.place("offered", store_id="17")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     assert simulation.published()[:3] == ["queued", "awaiting_confirmation", "created"]
-    assert [made for made, _ in simulation.ledger("accept")] == ["deliverit"]
+    assert [carrier for carrier, _ in simulation.ledger("accept")] == ["deliverit"]
 
 
 @pytest.mark.quirk("D-30", "D-31")
-def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_asked(simulation: Simulation) -> None:
+def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_gets_the_order(simulation: Simulation) -> None:
     simulation.place("deliverit=offered_late", store_id="17")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     assert simulation.published()[:6] == [
@@ -93,8 +97,8 @@ def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_aske
         "created",
     ]
     assert simulation.events()[3]["data"]["reason"] == "time_denied"
-    assert [made for made, _ in simulation.ledger("deny")] == ["deliverit"]
-    assert [made for made, _ in simulation.ledger("create")] == ["borzo"]
+    assert [carrier for carrier, _ in simulation.ledger("deny")] == ["deliverit"]
+    assert [carrier for carrier, _ in simulation.ledger("create")] == ["borzo"]
 
 
 @pytest.mark.quirk("C-34")
@@ -105,7 +109,7 @@ def test_an_offered_time_beyond_the_limit_is_denied_and_the_next_carrier_is_aske
         ("21", ["courier_assigned", "created (reassigned)", "courier_assigned", "pickup_enroute"]),
     ],
 )
-def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
+def test_the_withdrawal_of_a_courier_is_published_and_the_next_courier_is_followed(
     simulation: Simulation, store_id: str, path: list[str]
 ) -> None:
     simulation.place("courier_withdraws", store_id=store_id)
@@ -114,31 +118,31 @@ def test_a_courier_who_withdraws_is_told_and_the_next_one_followed(
 
 
 @pytest.mark.quirk("C-34")
-def test_a_courier_withdrawn_for_good_is_cancelled_after_the_grace_and_the_delivery_is_told_to_have_failed(
+def test_an_order_without_a_new_courier_is_cancelled_after_the_grace_period_and_its_failure_is_published(
     simulation: Simulation,
 ) -> None:
     simulation.place("withdrawn_for_good")
     simulation.until(lambda it: it.delivery().final, step=30)
     assert simulation.published()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
     assert simulation.events()[-1]["data"]["cancelled_by"] == "courier"
-    assert [made for made, _ in simulation.ledger("cancel")] == ["cervo"]
+    assert [carrier for carrier, _ in simulation.ledger("cancel")] == ["cervo"]
 
 
 @pytest.mark.quirk("B-69")
-def test_a_parcel_that_nobody_takes_comes_back(simulation: Simulation) -> None:
+def test_a_parcel_that_the_customer_does_not_take_is_returned(simulation: Simulation) -> None:
     simulation.place("returned", store_id="21")
     simulation.until(lambda it: it.delivery().final, step=30)
     assert [word.partition(" ")[0] for word in statuses(simulation.published())[-2:]] == ["returning", "returned"]
 
 
-def test_an_order_the_carrier_cancels_ends_when_no_other_carrier_is_left(simulation: Simulation) -> None:
+def test_an_order_that_its_carrier_cancels_ends_when_no_other_carrier_is_left(simulation: Simulation) -> None:
     simulation.place("cancelled", store_id="21")
     simulation.until(lambda it: it.delivery().final, step=30)
     assert simulation.published()[-3:] == ["delivery.attempt_ended", "cancelled", "delivery.dispatch_failed"]
 
 
 @pytest.mark.quirk("C-32")
-def test_an_unknown_word_is_told_once_and_changes_nothing(simulation: Simulation) -> None:
+def test_an_unknown_carrier_status_is_published_once_and_changes_nothing(simulation: Simulation) -> None:
     simulation.place("unknown_word")
     simulation.until(lambda it: "delivery.status_unrecognized" in it.published())
     for _ in range(20):
@@ -149,14 +153,16 @@ def test_an_unknown_word_is_told_once_and_changes_nothing(simulation: Simulation
 
 
 @pytest.mark.parametrize(("store_id", "carrier"), [("34", "cervo"), ("21", "borzo"), ("17", "deliverit")])
-def test_a_customer_who_cancels_in_time_has_no_courier(simulation: Simulation, store_id: str, carrier: str) -> None:
+def test_an_order_that_its_customer_cancels_in_time_gets_no_courier(
+    simulation: Simulation, store_id: str, carrier: str
+) -> None:
     simulation.place(store_id=store_id, ready_at="2026-11-21T18:00:00+00:00")
     simulation.until(lambda it: it.status() == "created")
     simulation.cancel(store_id=store_id)
     simulation.until(lambda it: it.delivery().final, step=30)
     assert simulation.published()[-1] == "cancelled"
     assert simulation.events()[-1]["data"]["cancelled_by"] == "customer"
-    assert [made for made, _ in simulation.ledger("cancel")] == [carrier]
+    assert [each for each, _ in simulation.ledger("cancel")] == [carrier]
 
 
 def test_a_cancellation_before_its_order_keeps_every_courier_away(simulation: Simulation) -> None:
@@ -182,7 +188,7 @@ def test_the_same_order_again_changes_nothing_and_sends_no_second_courier(simula
 
 @pytest.mark.fault("F-46")
 @pytest.mark.quirk("O-02")
-def test_the_same_order_with_other_content_asks_for_a_person_and_sends_no_second_courier(
+def test_the_same_order_with_other_content_requests_attention_and_sends_no_second_courier(
     simulation: Simulation,
 ) -> None:
     simulation.place()
@@ -215,7 +221,7 @@ def test_an_order_of_an_unknown_store_waits_until_the_store_is_loaded(simulation
 
 
 @pytest.mark.quirk("O-02")
-def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(simulation: Simulation) -> None:
+def test_a_malformed_message_becomes_a_dead_letter_and_the_next_message_is_read_at_once(simulation: Simulation) -> None:
     simulation.container.bus.add_order("{not json")
     simulation.place()
     simulation.work()
@@ -227,12 +233,24 @@ def test_a_malformed_message_becomes_a_dead_letter_and_the_next_is_read_at_once(
     assert quarantined[0]["data"]["reason"] == letters[0]["reason"]
 
 
-def test_an_order_over_celery_is_the_same_as_one_on_the_stream(simulation: Simulation) -> None:
+def test_an_order_over_celery_is_handled_like_one_on_the_stream(simulation: Simulation) -> None:
     sample = next(each for each in SAMPLES if each.store_id == "34")
     simulation.app.tasks["orders.receive"](json.loads(placed(sample)))
     simulation.read()
     simulation.work()
     assert simulation.status(sample.order_id) == "created"
+
+
+def unreachable(_document: bytes) -> str:
+    raise redis.ConnectionError
+
+
+def test_a_message_over_celery_raises_an_error_while_the_bus_is_away(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation.container.bus, "add_order", unreachable)
+    with pytest.raises(redis.ConnectionError):
+        simulation.app.tasks["orders.receive"]({})
 
 
 @pytest.mark.parametrize(
@@ -243,7 +261,7 @@ def test_an_order_over_celery_is_the_same_as_one_on_the_stream(simulation: Simul
         ([], "message: not a JSON object"),
     ],
 )
-def test_a_malformed_message_over_celery_is_kept_as_it_came_and_can_be_replayed(
+def test_a_malformed_message_over_celery_becomes_a_dead_letter_with_its_whole_content(
     simulation: Simulation, document: Any, reason: str
 ) -> None:
     simulation.app.tasks["orders.receive"](document)
@@ -255,9 +273,7 @@ def test_a_malformed_message_over_celery_is_kept_as_it_came_and_can_be_replayed(
 
 @pytest.mark.quirk("O-13")
 @pytest.mark.parametrize(("status", "by"), [(2, "merchant"), (5, "merchant"), (16, "customer")])
-def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(
-    simulation: Simulation, status: int, by: str
-) -> None:
+def test_an_update_with_a_cancelled_status_cancels_the_delivery(simulation: Simulation, status: int, by: str) -> None:
     simulation.place(store_id="21", ready_at="2026-11-21T18:00:00+00:00")
     simulation.work()
     update = simulation.placed()
@@ -270,7 +286,7 @@ def test_an_update_whose_status_says_that_the_order_is_off_cancels_it(
 
 
 @pytest.mark.quirk("O-07")
-def test_an_order_to_be_collected_is_skipped(simulation: Simulation) -> None:
+def test_an_order_that_the_customer_collects_is_skipped(simulation: Simulation) -> None:
     simulation.place(delivery_type="pickup")
     simulation.work()
     assert [event["type"] for event in simulation.events()] == ["order.skipped"]

@@ -1,0 +1,256 @@
+"""Readers store each message of the orders stream once, whatever fails and whichever readers run at once."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import celery
+import fakeredis
+import pytest
+from redis.exceptions import ConnectionError as Unreachable
+from sqlalchemy.exc import OperationalError
+
+from schemas.events import delivery_id
+from schemas.messages import Cancellation, Message
+from tests.database.samples import NOW, SHOPS, events, message, order, place, put_row, rows, take_in
+from tests.services.containers import ReplaceableContainer
+from worker.bus.streams import Bus
+from worker.config.settings import load
+from worker.database import inbox
+from worker.database.database import Database
+from worker.domain.delivery import Delivery
+from worker.services.ingest import OrdersReader
+
+ENVIRONMENT = {
+    "ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0",
+    "ORDER_SYNC_CARRIERS__DELIVERIT__USERNAME": "shop@example.org",
+    "ORDER_SYNC_CARRIERS__DELIVERIT__PASSWORD": "secret",
+}
+ORDER = {
+    "store_id": "17",
+    "customer": {"name": "Freja Holm", "phone": "+4520304050"},
+    "dropoff": {"street": "Nørregade 7", "postal_code": "5000", "latitude": 55.39, "longitude": 10.38},
+    "payment": {"prepaid": True, "amount": "125.00", "currency": "DKK"},
+}
+QUEUED = (1, "delivery.status_changed")
+
+
+def placed(order_id: str = "2011", **more: Any) -> str:
+    """Return an order's message in JSON."""
+    data = {"order_id": order_id, **ORDER, **more}
+    return json.dumps({"specversion": "1.0", "id": f"message {order_id}", "type": "order.placed", "data": data})
+
+
+class ReaderHarness:
+    """A reader, the bus that it reads and the database that it writes."""
+
+    def __init__(self, store: Database, redis: fakeredis.FakeRedis) -> None:
+        self.now = NOW
+        self.container = ReplaceableContainer(load(ENVIRONMENT), clock=self.clock)
+        self.container.database, self.container.file_shops = store, SHOPS
+        self.redis, self.store = redis, store
+        self.container.bus = self.bus = Bus(redis, orders="orders", events="deliveries", idle_ms=0)
+        self.reader = self.another()
+        self.bus.create_group()  # fakeredis reports a missing stream with an error text of its own
+
+    def another(self, consumer: str = "tests") -> OrdersReader:
+        """Return another reader, built from the parts that are in place now."""
+        return OrdersReader(self.bus, self.container.ingest, consumer)
+
+    def clock(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+    def read(self, reader: OrdersReader | None = None) -> int:
+        """Read the unacknowledged and the new entries; return how many there were."""
+        return sum((reader or self.reader).step(1) for _ in range(3))
+
+    def unacknowledged(self) -> int:
+        return int(self.redis.xpending("orders", "order-sync")["pending"])
+
+    def known(self) -> list[str]:
+        return sorted(row["order_id"] for row in rows(self.store, "delivery"))
+
+    def reasons(self) -> list[str]:
+        return sorted(letter["reason"] for letter in self.store.read(inbox.dead_letters, 10))
+
+
+@pytest.fixture
+def memory_broker() -> Iterator[None]:
+    """Send wake-up tasks to a broker in memory."""
+    before = celery.current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - Celery's
+    app = celery.Celery("reader", broker="memory://", set_as_current=True)
+    yield
+    app.close()
+    before.set_current()
+
+
+@pytest.fixture
+def harness(store: Database, memory_broker: None) -> ReaderHarness:  # noqa: ARG001 - it only has to run
+    return ReaderHarness(store, fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+
+
+def test_entries_are_stored_and_acknowledged(harness: ReaderHarness) -> None:
+    harness.bus.add_order(placed("1"))
+    harness.bus.add_order(placed("2"))
+    assert harness.read() == 2
+    assert (harness.known(), harness.unacknowledged()) == (["1", "2"], 0)
+    assert harness.read() == 0
+
+
+def test_a_message_from_before_the_consumer_group_existed_is_read(harness: ReaderHarness) -> None:
+    harness.redis.delete("orders")
+    harness.bus.add_order(placed())
+    assert harness.reader.step(1) == 0
+    assert harness.read() == 1
+    assert harness.known() == ["2011"]
+
+
+@pytest.mark.fault("F-16")
+def test_a_stored_message_that_was_not_acknowledged_is_read_again_and_changes_nothing(harness: ReaderHarness) -> None:
+    harness.bus.add_order(placed())
+    entries = harness.bus.read("tests", 10, 1)
+    harness.container.ingest.store_documents([(each.id, each.document) for each in entries])
+    before = rows(harness.store, "delivery")
+    assert harness.unacknowledged() == 1
+    assert harness.read(harness.another()) == 1
+    assert (rows(harness.store, "delivery"), harness.unacknowledged()) == (before, 0)
+    assert len(events(harness.store)) == 1
+
+
+def test_an_entry_that_a_dead_reader_did_not_acknowledge_is_read_by_another(harness: ReaderHarness) -> None:
+    harness.bus.add_order(placed())
+    harness.bus.read("a dead reader", 10, 1)
+    assert harness.read() == 1
+    assert (harness.known(), harness.unacknowledged()) == (["2011"], 0)
+
+
+def test_a_malformed_message_becomes_a_dead_letter_and_a_valid_one_beside_it_is_stored(harness: ReaderHarness) -> None:
+    harness.bus.add_order("not JSON")
+    harness.bus.add_order(placed())
+    harness.bus.add_order(placed("3", notes="a\x00b"))
+    assert harness.read() == 3
+    assert (harness.known(), harness.unacknowledged()) == (["2011"], 0)
+    assert harness.reasons() == ["data.notes: contains a NUL character or an unpaired surrogate", "message: not JSON"]
+
+
+def test_the_same_malformed_text_in_two_entries_makes_two_dead_letters(harness: ReaderHarness) -> None:
+    harness.bus.add_order("not JSON")
+    harness.bus.add_order("not JSON")
+    harness.read()
+    assert harness.reasons() == ["message: not JSON"] * 2
+
+
+def test_an_entry_without_an_event_field_becomes_a_dead_letter(harness: ReaderHarness) -> None:
+    harness.redis.xadd("orders", {"something": "else"})
+    harness.read()
+    assert (harness.reasons(), harness.unacknowledged()) == (["message: not JSON"], 0)
+
+
+def test_an_entry_that_was_deleted_before_it_was_acknowledged_does_not_stop_the_reader(harness: ReaderHarness) -> None:
+    entry = harness.bus.add_order(placed("1"))
+    harness.bus.read("tests", 10, 1)
+    harness.redis.xdel("orders", entry)
+    harness.bus.add_order(placed("2"))
+    harness.read(harness.another())
+    assert (harness.known(), harness.unacknowledged()) == (["2"], 0)
+
+
+def test_only_the_message_that_the_database_refuses_becomes_a_dead_letter(harness: ReaderHarness) -> None:
+    refused = delivery_id("platform", "2")
+    put_row(harness.store, "event", key=refused, sequence=1, subject="", body="", created_at=NOW)
+    for order_id in "123":
+        harness.bus.add_order(placed(order_id))
+    assert harness.read() == 3
+    assert (harness.known(), harness.unacknowledged()) == (["1", "3"], 0)
+    (letter,) = harness.store.read(inbox.dead_letters, 10)
+    assert letter["raw"] == placed("2").encode()
+    assert letter["reason"].startswith("it cannot be stored: ")
+
+
+def test_nothing_is_acknowledged_while_the_database_is_down(harness: ReaderHarness, tmp_path: Path) -> None:
+    harness.bus.add_order(placed())
+    harness.container.database = Database(f"sqlite:///{tmp_path}/without tables.db")
+    with pytest.raises(OperationalError):
+        harness.read(harness.another())
+    harness.container.database.close()
+    assert (harness.known(), harness.unacknowledged()) == ([], 1)
+    harness.container.database = harness.store
+    assert harness.read(harness.another()) == 1
+    assert (harness.known(), harness.unacknowledged()) == (["2011"], 0)
+
+
+def test_the_reader_raises_and_loses_no_message_while_the_bus_is_down(store: Database, memory_broker: None) -> None:  # noqa: ARG001
+    server = fakeredis.FakeServer()
+    harness = ReaderHarness(store, fakeredis.FakeRedis(server=server))
+    harness.bus.add_order(placed())
+    server.connected = False
+    with pytest.raises(Unreachable):
+        harness.read()
+    server.connected = True
+    assert harness.read() == 1
+    assert harness.known() == ["2011"]
+
+
+@pytest.mark.fault("F-13")
+def test_an_order_that_is_placed_again_on_a_flushed_bus_is_not_stored_twice(harness: ReaderHarness) -> None:
+    harness.bus.add_order(placed())
+    harness.read()
+    harness.redis.flushall()
+    harness.bus.add_order(placed())
+    harness.read()
+    assert (harness.known(), len(events(harness.store))) == (["2011"], 1)
+
+
+# --- readers that run at once ---
+
+
+def at_once(*jobs: Callable[[], list[Delivery]]) -> list[list[Delivery]]:
+    """Run jobs in threads that begin at the same moment; return their results."""
+    barrier = Barrier(len(jobs))
+
+    def run(job: Callable[[], list[Delivery]]) -> list[Delivery]:
+        barrier.wait()
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(run, jobs))
+
+
+def test_readers_that_store_the_same_message_at_once_insert_it_once(store: Database) -> None:
+    stored = at_once(*[lambda: take_in(store, message(order()))] * 4)
+    assert sorted(len(each) for each in stored) == [0, 0, 0, 1]
+    assert events(store) == [QUEUED]
+
+
+@pytest.mark.fault("F-46")
+def test_readers_that_store_the_same_order_from_different_messages_at_once_insert_it_once(store: Database) -> None:
+    jobs = [lambda name=name: take_in(store, message(order(), name)) for name in "abcd"]
+    assert sorted(len(each) for each in at_once(*jobs)) == [0, 0, 0, 1]
+    assert events(store) == [QUEUED]
+
+
+def test_readers_that_store_the_same_orders_in_opposite_sequence_do_not_deadlock(store: Database) -> None:
+    ids = [str(number) for number in range(30)]
+    place(store, *ids[:10])
+
+    def messages(name: str) -> list[Message]:
+        return [message(order(each, revision=2, notes="ring"), f"{name} {each}") for each in ids]
+
+    stored = at_once(lambda: take_in(store, *messages("a")), lambda: take_in(store, *reversed(messages("b"))))
+    assert sorted(len(each) for each in stored) == [0, 30]
+
+
+def test_an_order_and_its_cancellation_that_are_stored_at_once_end_as_a_cancelled_delivery(store: Database) -> None:
+    ids = [str(number) for number in range(8)]
+    for each in ids:
+        cancellation = Cancellation(order_id=each)
+        at_once(
+            lambda each=each: take_in(store, message(order(each))),  # type: ignore[misc]
+            lambda data=cancellation: take_in(store, message(data, f"cancel {data.order_id}")),  # type: ignore[misc]
+        )
+    assert [row["status"] for row in rows(store, "delivery")] == ["cancelled"] * 8
