@@ -1,4 +1,4 @@
-"""A real HTTP server of the sandbox, one for the whole run."""
+"""One HTTP server of the sandbox for the whole run."""
 
 import socket
 import threading
@@ -23,6 +23,6 @@ def _sandbox() -> Iterator[str]:
 
 @pytest.fixture
 def sandbox(_sandbox: str) -> str:
-    """Give the address of a real server of the sandbox that remembers nothing."""
+    """Give the address of the sandbox's server, which starts each test without orders or faults."""
     httpx.post(f"{_sandbox}/sandbox/reset")
     return _sandbox

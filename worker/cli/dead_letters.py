@@ -21,7 +21,7 @@ LIST_LIMIT = 200
 
 @dead_letters.callback()
 def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the dead letters, oldest first."""
+    """List the dead letters, newest first."""
     if context.invoked_subcommand is not None:
         return
     from worker.database import inbox

@@ -7,13 +7,11 @@ import typer
 
 from schemas.status import DeliveryStatus
 from worker.cli.base import DECIDE, Json, app, console, fail, open_container, write_json
-from worker.cli.deliveries import one_delivery, summary
+from worker.cli.deliveries import Name, one_delivery, summary
 
 if TYPE_CHECKING:
     from worker.container import Container
     from worker.domain.delivery import Delivery
-
-Name = typer.Argument(metavar="ID", help="The id of the delivery or of its order.")
 
 
 @app.command(rich_help_panel=DECIDE)
@@ -77,8 +75,8 @@ def retry(name: str = Name, *, as_json: bool = Json) -> None:
 @app.command(rich_help_panel=DECIDE)
 def resolve(
     name: str = Name,
-    outcome: str = typer.Argument(help="`exists`, with the carrier's id of the order, or `absent`."),
-    ref: str = typer.Argument("", metavar="[REF]"),
+    outcome: str = typer.Argument(help="`exists` with REF, or `absent`."),
+    ref: str = typer.Argument("", metavar="[REF]", help="The carrier's id of the order."),
     *,
     as_json: bool = Json,
 ) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from worker.ordering_api.write_policy import WriteBackState
 
 FOLLOW_SECONDS = 0.5
+Name = typer.Argument(metavar="ID", help="The id of the delivery or of its order.")
 COLUMNS = {
     "order": "order_id",
     "status": "status",
@@ -127,7 +128,7 @@ def summary(delivery: "Delivery") -> dict[str, Any]:
 
 
 @app.command(rich_help_panel=LOOK)
-def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
+def show(name: str = Name, *, as_json: bool = Json) -> None:
     """Show a delivery, what you can do about it, its attempts and its events."""
     from worker.cli.advice import advice
     from worker.database import accounts, outbox, write_backs
@@ -154,7 +155,7 @@ def show(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> N
 
 
 def _described(event: dict[str, Any]) -> "Iterator[str]":
-    """Return the status of an event, its reasons, and the carrier's status when it is unmapped."""
+    """Yield the status of an event, its reasons, and the carrier's status when it is unmapped."""
     from schemas.events import EventType
 
     data = event["data"]
@@ -238,7 +239,7 @@ def events(
     order: str = typer.Option("", help="Only events of this order."),
     since: str = typer.Option("", help="Only events since this time: RFC 3339, or an age such as 30m, 2h or 1d."),
 ) -> None:
-    """Write the published events, one JSON document a line."""
+    """Write the recorded events, one JSON document a line."""
     from worker.database import outbox
 
     services = open_container()

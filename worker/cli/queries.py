@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import typer
 
 from worker.cli.base import ASK, Json, app, complain, console, fail, open_container, write_json
-from worker.cli.deliveries import message_in, one_delivery, read
+from worker.cli.deliveries import Name, message_in, one_delivery, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,7 +105,7 @@ def _quote(quote: "Quote") -> dict[str, Any]:
 
 @app.command(rich_help_panel=ASK)
 def labels(
-    name: str = typer.Argument(metavar="ID"),
+    name: str = Name,
     *,
     out: str = typer.Option(help="A folder, or a file for a single label."),
     media: Literal["pdf", "zpl"] = typer.Option("pdf", "--format", help="`pdf`, or `zpl` for a label printer."),
@@ -141,7 +141,7 @@ def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequenc
 
 
 @app.command(rich_help_panel=ASK)
-def courier(name: str = typer.Argument(metavar="ID"), *, as_json: bool = Json) -> None:
+def courier(name: str = Name, *, as_json: bool = Json) -> None:
     """Ask the carrier who the courier is and where they are now."""
     from worker.carriers.abilities import LocatesCourier
     from worker.domain.carrier_terms import attempt_view

@@ -143,7 +143,7 @@ def sandbox(
     port: int = typer.Option(8100),
     step: float = typer.Option(5.0, help="Seconds between the scripted steps of an order."),
     latency: float = typer.Option(0.0, help="Seconds before every reply."),
-    seed: int = typer.Option(1, help="Seed of random ids and faults."),
+    seed: int = typer.Option(1, help="Seed of the random values."),
     borzo_callback: str = typer.Option("", help="The URL that gets Borzo's signed callbacks."),
 ) -> None:
     """Run only the sandbox of the four APIs, to integrate without credentials."""

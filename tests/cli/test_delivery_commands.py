@@ -1,0 +1,245 @@
+"""The commands that place an order, and show deliveries and events."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
+from tests.cli.commands import CommandLine, Result, apply_create_outcome, change, find, request_attention, write_file
+from tests.web.edge import NOW, sample
+from worker.carriers.port import Booked, Observation, Raw, reference_of
+from worker.config.settings import load
+from worker.container import Container
+from worker.database import accounts, outbox
+from worker.domain import lifecycle
+from worker.domain.delivery import Step
+from worker.domain.lifecycle.reopening import duplicate_id
+from worker.errors import Refused, Uncertain
+from worker.local.demo.orders import placed
+
+# --- place ---
+
+
+def test_an_order_is_wrapped_in_a_cloud_event_and_put_on_the_bus(
+    command_line: CommandLine, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    result = command_line("place", write_file("order.json", '{"order_id": "São"}'))
+    ((identity, document),) = orders_on_bus()
+    event = json.loads(document)
+    assert result == Result(0, f"{identity}\n", "")
+    assert len(event.pop("id")) == 36
+    assert event == {
+        "specversion": "1.0",
+        "source": "platform",
+        "type": "order.placed",
+        "data": {"order_id": "São"},
+    }
+
+
+def test_a_cloud_event_is_put_on_the_bus_unchanged(
+    command_line: CommandLine, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    document = placed(sample("2011", "17"))
+    result = command_line("place", "-", stdin=document.encode())
+    assert (result.code, [json.loads(each) for _, each in orders_on_bus()]) == (0, [json.loads(document)])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"{", "standard input is not JSON: Expecting property name"),
+        (b"", "standard input is not JSON: Expecting value"),
+        (b"\xff\xff{}", "standard input is not JSON: 'utf-8' codec"),
+        (b"[" * 100_000, "standard input is not JSON: maximum recursion depth"),
+        (b"[1]", "standard input is not a JSON object"),
+    ],
+)
+def test_input_that_is_not_a_json_object_is_refused(text: bytes, complaint: str, command_line: CommandLine) -> None:
+    result = command_line("place", "-", stdin=text)
+    assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith(f"order-sync: {complaint}")
+
+
+def test_a_message_that_would_become_a_dead_letter_is_refused(
+    command_line: CommandLine, orders_on_bus: Callable[[], list[Any]]
+) -> None:
+    result = command_line("place", write_file("order.json", '{"order_id": "2011", "store_id": "34"}'))
+    assert result == Result(
+        1,
+        "",
+        "order-sync: order.json cannot be read: data: customer: Field required; dropoff: Field required; "
+        "payment: Field required\n",
+    )
+    assert orders_on_bus() == []
+
+
+def test_a_missing_file_is_named(command_line: CommandLine) -> None:
+    assert command_line("place", "nowhere.json") == Result(
+        1,
+        "",
+        "order-sync: nowhere.json: No such file or directory (--debug shows the traceback)\n",
+    )
+
+
+# --- deliveries ---
+
+
+SUMMARY = {
+    "order_id": "2011",
+    "store_id": "34",
+    "status": "queued",
+    "detail": None,
+    "reason": None,
+    "carrier": "cervo",
+    "carrier_ref": None,
+    "next_step": "book",
+    "next_run_at": "2026-11-21T17:00:00Z",
+    "attention": None,
+}
+
+
+def test_deliveries_are_listed_as_json_or_as_a_table(command_line: CommandLine, delivery: str) -> None:
+    assert command_line("deliveries", "--json").documents == [{"delivery_id": delivery, **SUMMARY}]
+    table = command_line("deliveries").out
+    assert [text in table for text in ("2011", "queued", "cervo", "book")] == [True] * 4
+
+
+def test_a_final_delivery_is_not_listed_as_open(command_line: CommandLine, container: Container, delivery: str) -> None:
+    assert command_line("cancel", "2011") == Result(0, "2011: cancelled\n", "")
+    listed = [
+        [each["delivery_id"] for each in command_line("deliveries", "--json", *more).documents]
+        for more in ([], ["--open"])
+    ]
+    assert (listed, find(container).final) == ([[delivery], []], True)
+
+
+@pytest.mark.usefixtures("delivery")
+def test_piped_output_is_never_cut_off(command_line: CommandLine, container: Container) -> None:
+    apply_create_outcome(
+        container, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="9" * 60))
+    )
+    request_attention(container, AttentionReason.ORDER_CHANGED_AFTER_DISPATCH)
+    heading, row = command_line("deliveries").lines
+    assert heading.split() == ["order", "status", "detail", "attention", "carrier", "ref", "next", "at"]
+    assert row.split()[:5] == ["2011", "created", "order_changed_after_dispatch", "cervo", "9" * 60]
+
+
+def test_a_final_delivery_that_needs_an_operator_is_listed_as_open_until_it_is_attended(
+    command_line: CommandLine, container: Container, delivery: str
+) -> None:
+    command_line("cancel", "2011")
+    request_attention(container, AttentionReason.GOODS_WITH_COURIER)
+    open_deliveries = command_line("deliveries", "--json", "--open").documents
+    attended = [command_line("attended", "2011") for _ in range(2)]
+    assert [(each["delivery_id"], each["attention"]) for each in open_deliveries] == [(delivery, "goods_with_courier")]
+    assert attended == [
+        Result(0, "2011: cancelled\n", ""),
+        Result(1, "", "order-sync: nothing to do: the delivery is cancelled, its next step is none\n"),
+    ]
+    assert command_line("deliveries", "--json", "--open").documents == []
+
+
+# --- show ---
+
+
+def test_a_delivery_is_shown_by_its_order_id_or_its_own_id(
+    command_line: CommandLine, container: Container, delivery: str
+) -> None:
+    apply_create_outcome(container, Uncertain("no answer"))
+    (by_order,), (by_id,) = (command_line("show", name, "--json").documents for name in ("2011", delivery))
+    assert by_order == by_id
+    assert [(each["number"], each["carrier"], each["state"]) for each in by_order["attempts"]] == [
+        (1, "cervo", "submit_unknown")
+    ]
+    assert [each["data"]["status"] for each in by_order["events"]] == ["queued", "submit_unknown"]
+    lines = command_line("show", "2011").lines
+    assert lines[0].split() == ["delivery_id", delivery]
+    assert lines[-1].split()[0] == "2"
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_surplus_courier_is_shown_with_the_state_of_its_cancel(
+    command_line: CommandLine, container: Container
+) -> None:
+    apply_create_outcome(container, Booked(Observation(status=DeliveryStatus.CREATED, raw=Raw("reply", "1"), ref="99")))
+    surplus_id = duplicate_id("cervo", "100")
+    for decide in (
+        lambda each: lifecycle.record_duplicates(each, 7, ["100"], container.terms, NOW, Cause.RECONCILE),
+        lambda each: lifecycle.begin_call(each, Step.CANCEL, container.terms, NOW),
+        lambda each: lifecycle.apply_cancel_outcome(each, surplus_id, Refused(Reason.UNKNOWN), container.terms, NOW),
+    ):
+        change(container, decide)
+    (shown,) = command_line("show", "2011", "--json").documents
+    assert [(each["ref"], each["our_tag"], each["surplus"], each["cancel"]) for each in shown["attempts"]] == [
+        ("99", "00000000007", False, None),
+        ("100", reference_of(surplus_id), True, "refused"),
+    ]
+    lines = command_line("show", "2011").lines
+    assert [line.split(" ", 4)[-1] for line in lines[-2:]] == [
+        "delivery.conflict created duplicate",
+        "delivery.attention_required created surplus_courier",
+    ]
+
+
+@pytest.mark.usefixtures("delivery")
+def test_a_cancel_request_and_a_paused_account_are_shown(command_line: CommandLine, container: Container) -> None:
+    container.database.write(accounts.pause, "cervo", "operator", "a holiday", NOW)
+    apply_create_outcome(container, Uncertain("no answer"))
+    answer = command_line("cancel", "2011", "--reason", "closed").out
+    (shown,) = command_line("show", "2011", "--json").documents
+    assert answer == "2011: submit_unknown a cancel is requested (cervo is paused)\n"
+    assert (shown["cancel_wish"], shown["paused"]) == (
+        "merchant",
+        "by operator since 2026-11-21T17:00:00Z: a holiday",
+    )
+
+
+@pytest.mark.fault("F-50")
+@pytest.mark.usefixtures("delivery")
+def test_texts_of_platforms_and_carriers_are_never_read_as_markup(
+    command_line: CommandLine, container: Container
+) -> None:
+    apply_create_outcome(container, Uncertain("[/red] [bold]no[/bold] answer"))
+    result = command_line("show", "2011")
+    assert (result.code, result.err) == (0, "")
+
+
+# --- events ---
+
+
+@pytest.mark.usefixtures("delivery")
+def test_events_are_written_as_they_were_published(command_line: CommandLine, container: Container) -> None:
+    container.ingest.store_documents([("2-0", placed(sample("2012", "34")).encode())])
+    published = [json.loads(body) for _, body in container.database.read(outbox.events)]
+    assert command_line("events").documents == published
+    assert command_line("events", "--order", "2012").documents == [published[1]]
+    assert command_line("events", "--order", "4711") == Result(0, "", "")
+
+
+@pytest.mark.usefixtures("delivery")
+def test_only_events_since_the_given_time_are_written(command_line: CommandLine, container: Container) -> None:
+    later = Container(load(), clock=lambda: NOW + timedelta(minutes=5))
+    later.ingest.store_documents([("2-0", placed(sample("2012", "34")).encode())])
+    later.database.close()
+    published = [json.loads(body) for _, body in container.database.read(outbox.events)]
+    written = [
+        command_line("events", "--since", since).documents for since in ("2026-11-21T17:00:00Z", "2026-11-21T17:00:01Z")
+    ]
+    assert written == [published, published[1:]]
+    result = command_line("events", "--since", "7")
+    assert (result.code, result.err) == (
+        2,
+        "order-sync: --since 7 is neither a time nor an age such as 30m, 2h or 1d\n",
+    )
+
+
+def test_the_events_of_an_order_without_a_delivery_are_found_by_its_id(
+    command_line: CommandLine, container: Container
+) -> None:
+    skipped = placed(sample("2013", "34")).replace('"delivery_type": "delivery"', '"delivery_type": "pickup"')
+    container.ingest.store_documents([("3-0", skipped.encode())])
+    (published,) = command_line("events", "--order", "2013").documents
+    assert (published["type"], published["subject"]) == ("order.skipped", "2013")
