@@ -34,22 +34,22 @@ from worker.domain.delivery import Change, Delivery
 
 CALLBACK = Callback(method="POST", body=b"{}", headers={})
 LASTING: dict[str, Callable[[Database], Any]] = {
-    "update": lambda store: store.persist(deliveries.update, [ID], begun),
-    "fetched": lambda store: fetched(store, message(order("2013"), "m")),
-    "sent": lambda store: store.persist(outbox.mark_published, [(1, "7-0")], NOW),
+    "update": lambda database: database.persist(deliveries.update, [ID], begun),
+    "fetched": lambda database: fetched(database, message(order("2013"), "m")),
+    "sent": lambda database: database.persist(outbox.mark_published, [(1, "7-0")], NOW),
 }
 """What would be lost if it failed."""
 REPEATED: dict[str, Callable[[Database], Any]] = {
-    "take_in": lambda store: take_in(store, message(order("2012"))),
-    "claim": lambda store: store.write(deliveries.claim, LATER, 10),
-    "keep_callback": lambda store: store.write(callbacks.save, "borzo", CALLBACK, NOW),
-    "claim_callbacks": lambda store: store.write(callbacks.claim, NOW, 10),
-    "apply_callback": lambda store: store.write(callbacks.apply, "none", "applied", ID, begun),
-    "to_fetch": lambda store: store.write(inbox.claim_fetches, NOW, 10),
-    "take_lease": lambda store: store.write(leases.take, "relay", "me", NOW, 5),
-    "put_facts": lambda store: store.write(accounts.put_account_metadata, "borzo", {}),
-    "load": lambda store: store.read(deliveries.load, [ID]),
-    "unsent": lambda store: store.read(outbox.unpublished, 10),
+    "take_in": lambda database: take_in(database, message(order("2012"))),
+    "claim": lambda database: database.write(deliveries.claim, LATER, 10),
+    "keep_callback": lambda database: database.write(callbacks.save, "borzo", CALLBACK, NOW),
+    "claim_callbacks": lambda database: database.write(callbacks.claim, NOW, 10),
+    "apply_callback": lambda database: database.write(callbacks.apply, "none", "applied", ID, begun),
+    "to_fetch": lambda database: database.write(inbox.claim_fetches, NOW, 10),
+    "take_lease": lambda database: database.write(leases.take, "relay", "me", NOW, 5),
+    "put_facts": lambda database: database.write(accounts.put_account_metadata, "borzo", {}),
+    "load": lambda database: database.read(deliveries.load, [ID]),
+    "unsent": lambda database: database.read(outbox.unpublished, 10),
 }
 """What somebody asks for again: the reader, a sweep, or a carrier that was answered 503."""
 EVERYTHING = LASTING | REPEATED
@@ -89,10 +89,10 @@ def test_a_mistake_of_ours_is_not_passing(error: type[DBAPIError]) -> None:
 # --- PostgreSQL ---
 
 
-def kills(store: Database, moment: str, when: Iterable[bool]) -> None:
+def kills(database: Database, moment: str, when: Iterable[bool]) -> None:
     """Let the server end a store's connection at such moments, as often and in the order that `when` says."""
     whether = iter(when)
-    address = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    address = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def kill(connection: Any, *_: Any) -> None:
         if next(whether, False):
@@ -100,7 +100,7 @@ def kills(store: Database, moment: str, when: Iterable[bool]) -> None:
             with psycopg.connect(address, autocommit=True) as admin:
                 admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
-    event.listen(store.engine, moment, kill)
+    event.listen(database.engine, moment, kill)
 
 
 @pytest.fixture
@@ -109,15 +109,15 @@ def killed(postgres_url: str) -> Iterator[Callable[..., Database]]:
     made: list[Database] = []
 
     def make(moment: str, times: int = 1, **more: Any) -> Database:
-        store = Database(postgres_url, **more)
-        made.append(store)
-        place(store)
-        kills(store, moment, [True] * times)
-        return store
+        database = Database(postgres_url, **more)
+        made.append(database)
+        place(database)
+        kills(database, moment, [True] * times)
+        return database
 
     yield make
-    for store in made:
-        store.close()
+    for database in made:
+        database.close()
 
 
 @pytest.mark.fault("F-21")
@@ -126,12 +126,12 @@ def killed(postgres_url: str) -> Iterator[Callable[..., Database]]:
 def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
     killed: Callable[..., Database], name: str, moment: str
 ) -> None:
-    store = killed(moment, retry_pauses=(0,))
-    LASTING[name](store)
+    database = killed(moment, retry_pauses=(0,))
+    LASTING[name](database)
     found = {
-        "update": lambda: len(store.read(deliveries.load, [ID])[0].attempts),
-        "fetched": lambda: len(store.read(deliveries.find, "2013")),
-        "sent": lambda: 1 - store.read(outbox.count_unpublished),
+        "update": lambda: len(database.read(deliveries.load, [ID])[0].attempts),
+        "fetched": lambda: len(database.read(deliveries.find, "2013")),
+        "sent": lambda: 1 - database.read(outbox.count_unpublished),
     }
     assert found[name]() == 1
 
@@ -141,11 +141,11 @@ def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
 def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a_new_one(
     killed: Callable[..., Database], name: str
 ) -> None:
-    store = killed("before_cursor_execute", retry_pauses=())
+    database = killed("before_cursor_execute", retry_pauses=())
     with pytest.raises(DBAPIError) as caught:
-        EVERYTHING[name](store)
+        EVERYTHING[name](database)
     assert is_transient(caught.value)
-    EVERYTHING[name](store)
+    EVERYTHING[name](database)
 
 
 def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and_then(
@@ -195,26 +195,26 @@ def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
     own_postgres: tuple[str, Callable[[], None]],
 ) -> None:
     url, restart = own_postgres
-    with closing(Database(url, retry_pauses=(0,))) as store:
-        place(store)
+    with closing(Database(url, retry_pauses=(0,))) as database:
+        place(database)
         crashes = iter([restart])
 
         def decide(delivery: Delivery) -> Change:
             next(crashes, lambda: None)()
             return begun(delivery)
 
-        assert [len(each.attempts) for each in update(store, [ID], decide)] == [1]
-        assert [len(each.attempts) for each in store.read(deliveries.load, [ID])] == [1]
+        assert [len(each.attempts) for each in update(database, [ID], decide)] == [1]
+        assert [len(each.attempts) for each in database.read(deliveries.load, [ID])] == [1]
 
 
 @pytest.mark.fault("F-23")
 def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
-    with closing(Database(postgres_url, retry_pauses=(0, 0))) as store, psycopg.connect(postgres_url) as other:
-        low, high = sorted(place(store, "1", "2"))
+    with closing(Database(postgres_url, retry_pauses=(0, 0))) as database, psycopg.connect(postgres_url) as other:
+        low, high = sorted(place(database, "1", "2"))
         other.execute("SET deadlock_timeout = '1min'")  # so that it is not this one that gives way
         other.execute("SELECT 1 FROM delivery WHERE id = %s FOR UPDATE", [high])
         with ThreadPoolExecutor(1) as pool:
-            changed = pool.submit(update, store, [low, high], lambda each: Change(replace(each, detail="mine")))
+            changed = pool.submit(update, database, [low, high], lambda each: Change(replace(each, detail="mine")))
             _until_somebody_waits(postgres_url)
             other.execute("UPDATE delivery SET detail = 'other', failures = 7 WHERE id = %s", [low])
             other.commit()
@@ -232,7 +232,7 @@ def _until_somebody_waits(url: str) -> None:
 
 
 def test_no_statement_and_no_idle_transaction_lasts_for_ever(postgres_url: str) -> None:
-    with closing(Database(postgres_url)) as store, store.engine.connect() as connection:
+    with closing(Database(postgres_url)) as database, database.engine.connect() as connection:
         shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in LIMITS]
         assert shown == [f"{BUSY_SECONDS}s"] * len(LIMITS)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
@@ -242,7 +242,7 @@ def test_no_statement_and_no_idle_transaction_lasts_for_ever(postgres_url: str) 
 
 
 def test_a_migration_takes_the_time_it_needs_and_leaves_the_limit_as_it_was(postgres_url: str) -> None:
-    with closing(Database(postgres_url, pool_size=1)) as store, store.engine.connect() as connection:
+    with closing(Database(postgres_url, pool_size=1)) as database, database.engine.connect() as connection:
         without_limit(connection)
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
         connection.commit()
@@ -258,14 +258,14 @@ class OnSqlite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.edge = Edge(f"sqlite:///{path}")
-        self.store = Database(f"sqlite:///{path}", retry_pauses=())
-        self.edge.rebuild(database=self.store)
+        self.database = Database(f"sqlite:///{path}", retry_pauses=())
+        self.edge.rebuild(database=self.database)
         self.pragma("busy_timeout", 0)
 
     def pragma(self, name: str, value: object) -> None:
         """Set something on every connection, open or not."""
-        self.store.engine.dispose()
-        event.listen(self.store.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA {name}={value}"))
+        self.database.engine.dispose()
+        event.listen(self.database.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA {name}={value}"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -303,14 +303,14 @@ TROUBLES = pytest.mark.parametrize("trouble", ["locked", "only_read", "full"])
 def test_a_file_that_cannot_be_written_is_a_passing_trouble_and_can_still_be_read(
     on_sqlite: OnSqlite, trouble: str
 ) -> None:
-    place(on_sqlite.store)
+    place(on_sqlite.database)
     large = b"x" * 100_000
     with getattr(on_sqlite, trouble)():
         with pytest.raises(OperationalError) as caught:
-            on_sqlite.store.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW)
+            on_sqlite.database.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW)
         assert is_transient(caught.value)
-        assert [each.id for each in on_sqlite.store.read(deliveries.load, [ID])] == [ID]
-    assert on_sqlite.store.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW) is not None
+        assert [each.id for each in on_sqlite.database.read(deliveries.load, [ID])] == [ID]
+    assert on_sqlite.database.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW) is not None
 
 
 def sign(body: bytes) -> dict[str, str]:
@@ -331,7 +331,7 @@ def test_a_callback_that_cannot_be_written_is_answered_503_and_taken_once_it_can
 
 @pytest.mark.fault("F-24")
 def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
-    with closing(Database(sqlite_url)) as store, store.engine.connect() as connection:
+    with closing(Database(sqlite_url)) as database, database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_SECONDS * 1000
 
 
@@ -339,18 +339,18 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 
 
 @pytest.mark.fault("F-25")
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
-    with closing(Database(request.getfixturevalue(database), pool_size=1, retry_pauses=())) as store:
-        place(store)
-        store.engine.pool._timeout = 0  # type: ignore[attr-defined]  # noqa: SLF001 - SQLAlchemy's
-        with store.engine.connect(), store.engine.connect():
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
+def test_a_pool_that_is_exhausted_is_passing_and_recovers(url: str, request: pytest.FixtureRequest) -> None:
+    with closing(Database(request.getfixturevalue(url), pool_size=1, retry_pauses=())) as database:
+        place(database)
+        database.engine.pool._timeout = 0  # type: ignore[attr-defined]  # noqa: SLF001 - SQLAlchemy's
+        with database.engine.connect(), database.engine.connect():
             for work in EVERYTHING.values():
                 with pytest.raises(TimeoutError) as caught:
-                    work(store)
+                    work(database)
                 assert is_transient(caught.value)
         for work in EVERYTHING.values():
-            work(store)
+            work(database)
 
 
 # --- the process ---

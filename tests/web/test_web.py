@@ -268,21 +268,21 @@ def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
 
 
 @pytest.mark.fault("F-40")
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
 def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
-    database: str, make_edge: Make, request: pytest.FixtureRequest
+    url: str, make_edge: Make, request: pytest.FixtureRequest
 ) -> None:
-    edge = make_edge(database_url=request.getfixturevalue(database))
+    edge = make_edge(database_url=request.getfixturevalue(url))
     answers = edge.ask_at_once("/callbacks/borzo", [(ORDER_CHANGED, sign(ORDER_CHANGED))] * 100)
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([200] * 100, 1, 1)
 
 
 @pytest.mark.fault("F-25", "F-45")
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
 def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
-    database: str, make_edge: Make, request: pytest.FixtureRequest
+    url: str, make_edge: Make, request: pytest.FixtureRequest
 ) -> None:
-    edge = make_edge(database_url=request.getfixturevalue(database), WORKER_CONCURRENCY="1")
+    edge = make_edge(database_url=request.getfixturevalue(url), WORKER_CONCURRENCY="1")
     bodies = [b"%d" % number for number in range(200)]
     answers = edge.ask_at_once("/callbacks/borzo", [(body, sign(body)) for body in bodies])
     accepted = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
