@@ -1,4 +1,4 @@
-"""Sample data of the database's tests: a shop, its orders, messages about them and the terms of two carriers."""
+"""Sample data: a shop, its orders, messages about them, the terms of two carriers, and rows of the database."""
 
 import json
 from collections.abc import Iterable, Mapping
