@@ -1,7 +1,7 @@
 """The services that tests run against: SQLite and PostgreSQL, fakeredis and a real Redis.
 
-A server that the environment names, or that answers on its standard port, is used; otherwise one is started for the
-run. Of a server that was found nothing is touched but the databases and keys that are made here.
+A server that the environment names, or one that answers on its standard port, is used; otherwise one is started for
+the run. On a server that was found, only the databases and keys that are created here are touched.
 """
 
 import os
@@ -33,28 +33,28 @@ from worker.local.supervisor import free_port
 pytest_plugins = ("tests.http.misbehaving", "tests.web.edge", "tests.cli.sandbox_server")
 POSTGRES_VARIABLE, REDIS_VARIABLE = "ORDER_SYNC_TEST_POSTGRES_URL", "ORDER_SYNC_TEST_REDIS_URL"
 POSTGRES_URL, REDIS_URL = os.environ.get(POSTGRES_VARIABLE), os.environ.get(REDIS_VARIABLE)
-POSTGRES_PLACES = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
-REDIS_PLACE = "redis://127.0.0.1:6379/0"
+POSTGRES_DEFAULTS = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
+REDIS_DEFAULT = "redis://127.0.0.1:6379/0"
 MAY_CREATE = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
 CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
 START_SECONDS = 15
 
-# A slow or busy machine is no reason to fail: how long an example takes is never what a test is about.
+# No test is about the duration of an example, and a slow or busy machine is no reason to fail.
 settings.register_profile("order-sync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("order-sync")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_in_the_environment() -> None:
-    """Take our variables away, and those of whoever runs the tests beside real accounts: a test sets its own."""
+    """Remove our variables, which may be those of real accounts: a test sets its own."""
     for name in [each for each in os.environ if each.startswith("ORDER_SYNC_")]:
         del os.environ[name]
 
 
 def missing(what: str, variable: str, why: object) -> NoReturn:
-    """Skip what needs a service that cannot be had; where everything must be tested, fail."""
-    advice = f"{what} is neither found nor can it be started here ({why}); name one in {variable}"
+    """Skip a test whose service is unavailable; fail it in CI, where everything must be tested."""
+    advice = f"{what} was not found and could not be started ({why}); set {variable} to its address"
     if os.environ.get("CI"):
         pytest.fail(advice, pytrace=False)
     pytest.skip(advice)
@@ -65,15 +65,15 @@ def missing(what: str, variable: str, why: object) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """Give the address of a PostgreSQL server on which databases may be made."""
-    places = (POSTGRES_URL,) if POSTGRES_URL else POSTGRES_PLACES
-    found = next((place for place in places if _may_create_databases(place)), None)
+    """Yield the address of a PostgreSQL server on which databases may be created."""
+    urls = (POSTGRES_URL,) if POSTGRES_URL else POSTGRES_DEFAULTS
+    found = next((url for url in urls if _may_create_databases(url)), None)
     if found:
         yield found
         return
     if POSTGRES_URL:
-        missing("PostgreSQL", POSTGRES_VARIABLE, "the one that is named there lets nobody make databases")
-    # Not among pytest's folders: to root's, which every run closes again, PostgreSQL's own user has no way in.
+        missing("PostgreSQL", POSTGRES_VARIABLE, "the server at this address does not let us create databases")
+    # Not among pytest's folders: those of root are closed to the user that PostgreSQL runs as.
     temporary = tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True)
     with temporary as folder, own_postgres_server(Path(folder)) as started:
         yield started
@@ -89,13 +89,14 @@ def _may_create_databases(url: str) -> bool:
 
 @contextmanager
 def own_postgres_server(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL server with its data in a folder; yield its address."""
     with pytest.MonkeyPatch.context() as patch:
-        # Its lock goes here: in the shared folder where it would be, one user locks the others out for ever.
+        # The lock is in this folder: in the shared one, one user would lock out the others for ever.
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         (folder / "python_PostgresServer").mkdir()
         try:
             server = _start_postgres(folder / "data")
-        except Exception as error:  # noqa: BLE001 - no binary for this machine, no right to start it, no room, ...
+        except Exception as error:  # noqa: BLE001 - no binary for this machine, no permission to start it, a full disk, ...
             missing("PostgreSQL", POSTGRES_VARIABLE, error)
         try:
             yield server.get_uri()
@@ -108,16 +109,17 @@ def _start_postgres(data: Path) -> Any:
 
     try:
         return get_server(data, cleanup_mode="delete")
-    except subprocess.CalledProcessError:  # for root it adds a user first, and so may another worker just now
+    except subprocess.CalledProcessError:  # for root it adds a user first, and another worker may be adding the same
         return get_server(data, cleanup_mode="delete")
 
 
 @contextmanager
 def new_database(server: str) -> Iterator[str]:
+    """Create a database on a PostgreSQL server and drop it at the end; yield its address."""
     name = f"order_sync_test_{uuid4().hex}"
     with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(sql.SQL(CREATE_DATABASE).format(sql.Identifier(name)))
-        # A crash may take what a test wrote last: nobody would miss it.
+        # A crash may lose the last writes of a test.
         admin.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name)))
         try:
             yield make_url(server).set(database=name).render_as_string(hide_password=False)
@@ -134,9 +136,9 @@ def _postgres_with_tables(postgres_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(_postgres_with_tables: str) -> str:
-    """Give the address of an empty PostgreSQL database that has our tables."""
+    """Return the address of an empty PostgreSQL database that has our tables."""
     with psycopg.connect(_postgres_with_tables) as connection:
-        # Not TRUNCATE: for so many small tables it takes ten times as long.
+        # Not TRUNCATE, which takes ten times as long for so many small tables.
         for table in reversed(SQLModel.metadata.sorted_tables):
             connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
         connection.execute(FIRST_POSITION)
@@ -147,9 +149,10 @@ def postgres_url(_postgres_with_tables: str) -> str:
 
 
 def create_tables(url: str) -> None:
-    store = Database(url)
-    store.upgrade()
-    store.close()
+    """Create our tables in an empty database."""
+    database = Database(url)
+    database.upgrade()
+    database.close()
 
 
 @pytest.fixture(scope="session")
@@ -161,22 +164,28 @@ def _sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(_sqlite_with_tables: Path, tmp_path: Path) -> str:
-    """Give the address of an empty SQLite database that has our tables."""
+    """Return the address of an empty SQLite database that has our tables."""
     return f"sqlite:///{shutil.copy(_sqlite_with_tables, tmp_path / 'order-sync.db')}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """Give an empty store on each database in turn."""
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Yield an empty database that has our tables, on each server in turn."""
     fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     made = Database(request.getfixturevalue(fixture))
     yield made
     made.close()
 
 
+@pytest.fixture
+def store(database: Database) -> Database:
+    """Return the database under the name that the tests of the services use."""
+    return database
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def bare_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """Give a store without tables on each database in turn."""
+def bare_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Yield a database without tables, on each server in turn."""
     if request.param == "sqlite":
         made = Database(f"sqlite:///{tmp_path}/bare.db")
         yield made
@@ -193,18 +202,18 @@ def bare_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Datab
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the address of a Redis-compatible server; touch only keys with a prefix of your own there."""
-    place = REDIS_URL or REDIS_PLACE
-    if _answers(place):
-        yield place
+    """Yield the address of a Redis-compatible server; a test touches only keys with its own prefix there."""
+    url = REDIS_URL or REDIS_DEFAULT
+    if _responds(url):
+        yield url
     elif REDIS_URL:
-        missing("Redis", REDIS_VARIABLE, "the one that is named there does not answer")
+        missing("Redis", REDIS_VARIABLE, "the server at this address does not respond")
     else:
         with own_redis_server(tmp_path_factory.mktemp("redis")) as started:
             yield started
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3) as client:
             return bool(client.ping())
@@ -214,12 +223,13 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def own_redis_server(folder: Path, **options: str) -> Iterator[str]:
+    """Run the embedded server with further options of its command line; yield its address."""
     port = free_port()
-    asked = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "save": "", **options}
-    words = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    wanted = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "save": "", **options}
+    arguments = [text for name, value in wanted.items() for text in (f"--{name}", value)]
     try:
-        server = subprocess.Popen([str(get_binary_path()), *words], stdout=subprocess.DEVNULL)
-    except Exception as error:  # noqa: BLE001 - no binary for this machine, or no right to start it
+        server = subprocess.Popen([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
+    except Exception as error:  # noqa: BLE001 - no binary for this machine, or no permission to start it
         missing("Redis", REDIS_VARIABLE, error)
     try:
         url = f"redis://127.0.0.1:{port}/0"
@@ -232,7 +242,7 @@ def own_redis_server(folder: Path, **options: str) -> Iterator[str]:
 
 def _await(url: str, server: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(url):
+    while not _responds(url):
         if server.poll() is not None or time.monotonic() > deadline:
             missing("Redis", REDIS_VARIABLE, f"the embedded server ended with {server.poll()}")
         with suppress(subprocess.TimeoutExpired):
@@ -241,22 +251,22 @@ def _await(url: str, server: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture
 def embedded_redis(tmp_path: Path) -> Callable[..., AbstractContextManager[str]]:
-    """Give a way to start the embedded server for a while, with further options of its command line."""
+    """Return a context manager that runs the embedded server, with further options of its command line."""
     return partial(own_redis_server, tmp_path)
 
 
 @pytest.fixture
 def prefix() -> str:
-    """Give a prefix for the keys of one test."""
+    """Return a prefix for the keys of one test."""
     return f"order-sync-test:{uuid4().hex}:"
 
 
 @pytest.fixture(params=["fakeredis", "redis"])
 def client(request: pytest.FixtureRequest, prefix: str) -> Iterator[redis.Redis]:
-    """Give a Redis client, made up and real in turn; what a test leaves under its prefix is deleted."""
+    """Yield a client of fakeredis and of a real Redis in turn; delete the keys with the test's prefix at the end."""
     if request.param == "fakeredis":
-        with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as made_up:
-            yield made_up
+        with fakeredis.FakeRedis(server=fakeredis.FakeServer()) as fake:
+            yield fake
         return
     with streams.connect(request.getfixturevalue("redis_url")) as real:
         yield real

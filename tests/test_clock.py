@@ -53,11 +53,11 @@ class DatabaseClock:
         return read
 
 
-def claim(store: Database, host: Host) -> None:
+def claim(database: Database, host: Host) -> None:
     """Store an order that is due now, and claim it."""
-    ids = place(store)
-    store.persist(deliveries.update, ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
-    assert [due.id for due in store.write(deliveries.claim, host.now(), 10)] == ids
+    ids = place(database)
+    database.persist(deliveries.update, ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
+    assert [due.id for due in database.write(deliveries.claim, host.now(), 10)] == ids
 
 
 @pytest.mark.fault("F-51")
@@ -126,23 +126,23 @@ def test_the_monotonic_clock_never_goes_back() -> None:
 
 @pytest.mark.fault("F-51")
 @pytest.mark.parametrize("wrong", [timedelta(hours=-1), timedelta(minutes=5), timedelta(hours=1)])
-def test_a_lease_ends_on_time_on_a_host_whose_own_clock_is_wrong(store: Database, wrong: timedelta) -> None:
+def test_a_lease_ends_on_time_on_a_host_whose_own_clock_is_wrong(database: Database, wrong: timedelta) -> None:
     """Its wall clock is not read: only the time between two readings counts."""
-    database = DatabaseClock()
-    right, other = Host(database), Host(database, booted=wrong.total_seconds() + 7200)
-    claim(store, right)
-    database.passed = 30.0
-    assert store.write(deliveries.claim, other.now(), 10) == []
-    database.passed = 31.0
-    assert len(store.write(deliveries.claim, other.now(), 10)) == 1
+    clock = DatabaseClock()
+    right, other = Host(clock), Host(clock, booted=wrong.total_seconds() + 7200)
+    claim(database, right)
+    clock.passed = 30.0
+    assert database.write(deliveries.claim, other.now(), 10) == []
+    clock.passed = 31.0
+    assert len(database.write(deliveries.claim, other.now(), 10)) == 1
 
 
-def test_a_jump_of_the_database_s_clock_counts_from_the_next_reading(store: Database) -> None:
-    database = DatabaseClock()
-    host = Host(database)
-    claim(store, host)
-    database.ahead = timedelta(hours=1)
-    assert store.write(deliveries.claim, host.now(), 10) == []
+def test_a_jump_of_the_database_s_clock_counts_from_the_next_reading(database: Database) -> None:
+    clock = DatabaseClock()
+    host = Host(clock)
+    claim(database, host)
+    clock.ahead = timedelta(hours=1)
+    assert database.write(deliveries.claim, host.now(), 10) == []
 
 
 def make(url: str) -> Container:

@@ -20,9 +20,9 @@ DUE = replace(a_blank(an_order()), step=Step.BOOK, carrier="cervo", next_run_at=
 
 @pytest.fixture
 def app() -> Iterator[Celery]:
-    with Celery(broker="memory://") as made:
-        sent(made)  # the memory belongs to the process, and holds the messages of other tests
-        yield made
+    with Celery(broker="memory://") as app:
+        sent(app)  # the memory belongs to the process, and may hold messages of other tests
+        yield app
 
 
 def sent(app: Celery) -> list[tuple[str, Any]]:

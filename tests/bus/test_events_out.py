@@ -1,3 +1,5 @@
+"""Events are published once and in order, and a follower sees each of them."""
+
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -31,27 +33,28 @@ def publish(bus: Bus, *events: OutgoingEvent, database: str = "d") -> list[tuple
     return bus.publisher.publish(database, events, newest)
 
 
-def place(identity: str) -> str:
+def stream_id(identity: str) -> str:
+    """Return the id of an entry as the publisher writes it: it sorts as text."""
     millis, number = identity.split("-")
     return f"{int(millis):013}-{int(number):010}"
 
 
-def test_events_are_published_in_order_and_their_places_returned(client: redis.Redis, bus: Bus) -> None:
+def test_events_are_published_in_order_and_their_stream_ids_returned(client: redis.Redis, bus: Bus) -> None:
     published_at = publish(bus, event(1), event(2), event(3, "other", 1))
     assert published(client, bus) == [b"k1", b"k2", b"other1"]
-    assert published_at == list(zip([1, 2, 3], map(place, ids(client, bus.events)), strict=True))
+    assert published_at == list(zip([1, 2, 3], map(stream_id, ids(client, bus.events)), strict=True))
 
 
-def test_places_sort_as_text_does(client: redis.Redis, bus: Bus) -> None:
+def test_stream_ids_sort_as_text(client: redis.Redis, bus: Bus) -> None:
     for identity in ("9-9", "9-10", "10-1"):
         client.xadd(bus.events, {"event": "x"}, id=identity)
-    nine, ten, last = (bus.publisher.last_surviving(place(identity))[0] for identity in ids(client, bus.events))
+    nine, ten, last = (bus.publisher.last_surviving(stream_id(identity))[0] for identity in ids(client, bus.events))
     assert (nine, ten, last) == ("0000000000009-0000000009", "0000000000009-0000000010", "0000000000010-0000000001")
     assert nine < ten < last
 
 
 @pytest.mark.quirk("X-08")
-def test_a_repeated_event_is_published_once_and_gets_the_place_of_its_key_s_last_event(
+def test_a_repeated_event_is_published_once_and_gets_the_stream_id_of_its_key_s_last_event(
     client: redis.Redis, bus: Bus
 ) -> None:
     published_at = publish(bus, event(1), event(2))
@@ -94,9 +97,9 @@ def test_a_guard_does_not_count_when_its_entry_is_gone(client: redis.Redis, bus:
 
 
 def test_a_guard_does_not_count_when_another_entry_has_its_id(client: redis.Redis, bus: Bus) -> None:
-    ((_, place),) = publish(bus, event(1))
+    ((_, published_at),) = publish(bus, event(1))
     client.delete(bus.events)
-    millis, number = map(int, place.split("-"))
+    millis, number = map(int, published_at.split("-"))
     client.xadd(bus.events, {"event": "other1"}, id=f"{millis}-{number}")
     publish(bus, event(1))
     assert published(client, bus) == [b"other1", b"k1"]
@@ -119,7 +122,7 @@ def test_an_entry_that_was_lost_meanwhile_stops_a_relay(client: redis.Redis, bus
     assert published(client, bus) == [b"k1"]
 
 
-def test_the_last_surviving_place_and_the_newest_place_are_returned(client: redis.Redis, bus: Bus) -> None:
+def test_the_last_surviving_and_the_newest_stream_id_are_returned(client: redis.Redis, bus: Bus) -> None:
     assert bus.publisher.last_surviving("0000000000007-0000000000") == ("", "")
     _, (_, two), (_, three) = publish(bus, event(1), event(2), event(3))
     assert bus.publisher.last_surviving(two) == (two, three)

@@ -1,3 +1,5 @@
+"""Orders are read by a consumer group, and an entry is done only when it is acknowledged."""
+
 from typing import cast
 
 import pytest

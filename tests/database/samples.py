@@ -1,4 +1,4 @@
-"""Sample data of the database's tests: a shop, its orders, messages about them and the terms of two carriers."""
+"""Sample data: a shop, its orders, messages about them, the terms of two carriers, and rows of the database."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -50,19 +50,19 @@ ID = delivery_id("platform", "2011")
 
 
 def order(order_id: str = "2011", **changes: Any) -> Order:
-    """Make an order like the sample, but for some fields."""
+    """Return the sample order with some fields changed."""
     return ORDER.model_copy(update={"order_id": order_id, **changes})
 
 
 def message(data: Order | OrderRef | Cancellation, identity: str | None = None) -> Message:
-    """Wrap an order or a wish in a message."""
+    """Return a message about an order, or with a cancel request."""
     kind = "order.cancelled" if isinstance(data, Cancellation) else "order.placed"
     return Message(source="platform", id=identity or f"message {data.order_id}", type=kind, data=data)
 
 
 @dataclass(frozen=True)
 class SentTasks(TaskQueue):
-    """A task queue that only remembers what was sent."""
+    """A task queue that only collects the tasks."""
 
     sent: list[WakeUp] = field(default_factory=list)
 
@@ -70,42 +70,42 @@ class SentTasks(TaskQueue):
         self.sent.extend(tasks)
 
 
-def updates(store: Database) -> Updates:
+def updates(database: Database) -> Updates:
     """Return the service that changes deliveries, on a queue without a broker."""
-    return Updates(store, SentTasks(Celery(set_as_current=False)))
+    return Updates(database, SentTasks(Celery(set_as_current=False)))
 
 
 def ingest(
-    store: Database, *, now: datetime = NOW, shops: Mapping[str, Store] = SHOPS, gate: Gate = Gate.PLACED
+    database: Database, *, now: datetime = NOW, shops: Mapping[str, Store] = SHOPS, gate: Gate = Gate.PLACED
 ) -> Ingest:
     """Return the service that stores messages."""
-    return Ingest(store, updates(store), RULES, shops, NO_DEFAULTS, gate, lambda: now)
+    return Ingest(database, updates(database), RULES, shops, NO_DEFAULTS, gate, lambda: now)
 
 
 def take_in(
-    store: Database,
+    database: Database,
     *messages: Message,
     now: datetime = NOW,
     shops: Mapping[str, Store] = SHOPS,
     gate: Gate = Gate.PLACED,
 ) -> list[Delivery]:
     """Store messages as the reader does; return the deliveries that changed."""
-    return [change.delivery for change in ingest(store, now=now, shops=shops, gate=gate).store(messages)]
+    return [change.delivery for change in ingest(database, now=now, shops=shops, gate=gate).store(messages)]
 
 
-def fetched(store: Database, named: Message, now: datetime = NOW) -> list[Delivery]:
+def fetched(database: Database, named: Message, now: datetime = NOW) -> list[Delivery]:
     """Store an order that was fetched for a message; return the deliveries that changed."""
-    return [change.delivery for change in ingest(store, now=now).store_fetched(named.source, named.id, named)]
+    return [change.delivery for change in ingest(database, now=now).store_fetched(named.source, named.id, named)]
 
 
-def changed(store: Database, ids: Iterable[str], decide: Decision) -> list[Delivery]:
+def changed(database: Database, ids: Iterable[str], decide: Decision) -> list[Delivery]:
     """Change deliveries; return those that changed."""
-    return [change.delivery for change in store.persist(deliveries.update, ids, decide)]
+    return [change.delivery for change in database.persist(deliveries.update, ids, decide)]
 
 
-def place(store: Database, *order_ids: str) -> list[str]:
+def place(database: Database, *order_ids: str) -> list[str]:
     """Store orders; return their deliveries' ids."""
-    return [each.id for each in take_in(store, *(message(order(each)) for each in order_ids or ("2011",)))]
+    return [each.id for each in take_in(database, *(message(order(each)) for each in order_ids or ("2011",)))]
 
 
 def begun(delivery: Delivery, **more: Any) -> Change:
@@ -126,16 +126,16 @@ def begun(delivery: Delivery, **more: Any) -> Change:
     return Change(delivery.with_attempt(attempt), attempt_id=attempt.id)
 
 
-def rows(store: Database, name: str) -> list[dict[str, Any]]:
+def rows(database: Database, name: str) -> list[dict[str, Any]]:
     """Read a whole table in the order of its key."""
     table = _table(name)
-    with store.engine.connect() as connection:
+    with database.engine.connect() as connection:
         return [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
 
 
-def put_row(store: Database, name: str, **values: Any) -> None:
-    """Write a row behind the store's back."""
-    with store.engine.begin() as connection:
+def put_row(database: Database, name: str, **values: Any) -> None:
+    """Insert a row without the product's code."""
+    with database.engine.begin() as connection:
         connection.execute(insert(_table(name)).values(values))
 
 
@@ -143,9 +143,9 @@ def _table(name: str) -> Table:
     return SQLModel.metadata.tables[name]
 
 
-def events(store: Database, key: str = ID) -> list[tuple[int, str]]:
+def events(database: Database, key: str = ID) -> list[tuple[int, str]]:
     """Read the sequence and type of every event of a key, oldest first."""
-    return [(row["sequence"], json.loads(row["body"])["type"]) for row in rows(store, "event") if row["key"] == key]
+    return [(row["sequence"], json.loads(row["body"])["type"]) for row in rows(database, "event") if row["key"] == key]
 
 
 def full(delivery: Delivery) -> Delivery:

@@ -1,4 +1,4 @@
-"""Accounts that are paused: told once, by who may say so, and on a gap-free sequence of their own."""
+"""A pause of an account and its end are published once each, in a sequence of the account's own."""
 
 import json
 from collections.abc import Callable
@@ -13,73 +13,75 @@ from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery, Step
 
 
-def told(store: Database) -> list[tuple[Any, ...]]:
-    events = [json.loads(body) for _, body in store.read(outbox.events)]
+def published(database: Database) -> list[tuple[Any, ...]]:
+    events = [json.loads(body) for _, body in database.read(outbox.events)]
     return [(each["type"], each["subject"], each["sequence"], *each["data"].values()) for each in events]
 
 
-def test_a_pause_and_its_end_are_told_once_each(store: Database) -> None:
-    assert [store.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW) for _ in range(2)] == [True, False]
-    assert store.read(accounts.paused) == {"borzo": Pause(NOW, "carrier", "HTTP 401")}
-    assert [store.write(accounts.resume, "borzo", "probe", LATER) for _ in range(2)] == [True, False]
-    assert store.read(accounts.paused) == {}
+def test_a_pause_and_its_end_are_published_once_each(database: Database) -> None:
+    assert [database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW) for _ in range(2)] == [True, False]
+    assert database.read(accounts.paused) == {"borzo": Pause(NOW, "carrier", "HTTP 401")}
+    assert [database.write(accounts.resume, "borzo", "probe", LATER) for _ in range(2)] == [True, False]
+    assert database.read(accounts.paused) == {}
     since = "2026-11-21T17:40:00.123456Z"
-    assert told(store) == [
+    assert published(database) == [
         ("carrier.paused", "borzo", "1", "borzo", "carrier", "HTTP 401", since),
         ("carrier.resumed", "borzo", "2", "borzo", "probe", "HTTP 401", since),
     ]
 
 
-def test_each_account_has_a_sequence_of_its_own(store: Database) -> None:
+def test_each_account_has_a_sequence_of_its_own(database: Database) -> None:
     for name in ("borzo", "cervo"):
-        store.write(accounts.pause, name, "carrier", "", NOW)
-    store.write(accounts.resume, "borzo", "operator", LATER)
-    assert [(subject, sequence) for _, subject, sequence, *_ in told(store)] == [
+        database.write(accounts.pause, name, "carrier", "", NOW)
+    database.write(accounts.resume, "borzo", "operator", LATER)
+    assert [(subject, sequence) for _, subject, sequence, *_ in published(database)] == [
         ("borzo", "1"),
         ("cervo", "1"),
         ("borzo", "2"),
     ]
 
 
-def test_what_an_operator_paused_only_an_operator_resumes(store: Database) -> None:
-    store.write(accounts.pause, "borzo", "operator", "a holiday", NOW)
+def test_only_an_operator_resumes_an_account_that_an_operator_paused(database: Database) -> None:
+    database.write(accounts.pause, "borzo", "operator", "a holiday", NOW)
     assert [
-        store.write(accounts.pause, "borzo", "carrier", "HTTP 401", LATER),
-        store.write(accounts.resume, "borzo", "probe", LATER),
+        database.write(accounts.pause, "borzo", "carrier", "HTTP 401", LATER),
+        database.write(accounts.resume, "borzo", "probe", LATER),
     ] == [False, False]
-    assert store.read(accounts.paused) == {"borzo": Pause(NOW, "operator", "a holiday")}
-    assert store.write(accounts.resume, "borzo", "operator", LATER)
+    assert database.read(accounts.paused) == {"borzo": Pause(NOW, "operator", "a holiday")}
+    assert database.write(accounts.resume, "borzo", "operator", LATER)
 
 
-def test_an_operator_may_make_a_carriers_pause_their_own_and_nothing_more_is_told(store: Database) -> None:
-    store.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
-    assert store.write(accounts.pause, "borzo", "operator", "we look into it", LATER)
-    assert store.read(accounts.paused) == {"borzo": Pause(NOW, "operator", "we look into it")}
-    assert len(told(store)) == 1
+def test_an_operator_takes_over_a_carrier_s_pause_without_another_event(database: Database) -> None:
+    database.write(accounts.pause, "borzo", "carrier", "HTTP 401", NOW)
+    assert database.write(accounts.pause, "borzo", "operator", "we look into it", LATER)
+    assert database.read(accounts.paused) == {"borzo": Pause(NOW, "operator", "we look into it")}
+    assert len(published(database)) == 1
 
 
-def test_what_a_probe_told_of_an_account_outlasts_its_pause(store: Database) -> None:
-    store.write(accounts.put_account_metadata, "deliverit", {"company": "14"})
-    store.write(accounts.pause, "deliverit", "carrier", "HTTP 401", NOW)
-    store.write(accounts.resume, "deliverit", "probe", LATER)
-    assert store.read(accounts.account_metadata, "deliverit") == {"company": "14"}
+def test_the_metadata_of_an_account_outlasts_its_pause(database: Database) -> None:
+    database.write(accounts.put_account_metadata, "deliverit", {"company": "14"})
+    database.write(accounts.pause, "deliverit", "carrier", "HTTP 401", NOW)
+    database.write(accounts.resume, "deliverit", "probe", LATER)
+    assert database.read(accounts.account_metadata, "deliverit") == {"company": "14"}
 
 
-def put_off(step: Step, **more: Any) -> Callable[[Delivery], Change]:
+def postpone(step: Step, **more: Any) -> Callable[[Delivery], Change]:
     times = {"retry_at": LATER, "next_run_at": LATER, **more}
     return lambda each: Change(replace(each, carrier="borzo", step=step, **times))
 
 
-def test_what_was_put_off_is_due_when_its_account_goes_again(store: Database) -> None:
+def test_postponed_steps_are_due_when_their_account_is_resumed(database: Database) -> None:
     steps = {"1": Step.BOOK, "2": Step.CANCEL, "3": Step.TRACK, "5": Step.AMEND, "6": Step.CONFIRM}
-    ids = place(store, *steps)
+    ids = place(database, *steps)
     for each, step in zip(ids, steps.values(), strict=True):
-        store.persist(deliveries.update, [each], put_off(step))
-    store.persist(deliveries.update, place(store, "4"), put_off(Step.ALARM, next_run_at=LATER - timedelta(minutes=1)))
-    store.write(accounts.pause, "borzo", "carrier", "", NOW)
-    assert store.write(deliveries.claim, NOW, 10) == []
-    store.write(accounts.resume, "borzo", "probe", NOW)
-    assert sorted(each.step for each in store.write(deliveries.claim, NOW, 10)) == [
+        database.persist(deliveries.update, [each], postpone(step))
+    database.persist(
+        deliveries.update, place(database, "4"), postpone(Step.ALARM, next_run_at=LATER - timedelta(minutes=1))
+    )
+    database.write(accounts.pause, "borzo", "carrier", "", NOW)
+    assert database.write(deliveries.claim, NOW, 10) == []
+    database.write(accounts.resume, "borzo", "probe", NOW)
+    assert sorted(each.step for each in database.write(deliveries.claim, NOW, 10)) == [
         "alarm",
         "amend",
         "book",
@@ -89,23 +91,23 @@ def test_what_was_put_off_is_due_when_its_account_goes_again(store: Database) ->
     ]
 
 
-def test_a_later_order_a_look_up_and_another_account_keep_their_time(store: Database) -> None:
-    later, doubt, other = place(store, "1", "2", "3")
-    store.persist(deliveries.update, [later], put_off(Step.BOOK, next_run_at=LATER + timedelta(hours=1)))
-    store.persist(deliveries.update, [doubt], put_off(Step.RECONCILE))
-    store.persist(deliveries.update, [other], put_off(Step.BOOK))
-    store.write(accounts.pause, "cervo", "carrier", "", NOW)
-    store.write(accounts.resume, "cervo", "probe", NOW)
-    assert store.write(deliveries.claim, NOW, 10) == []
-    store.write(accounts.pause, "borzo", "carrier", "", NOW)
-    store.write(accounts.resume, "borzo", "probe", NOW)
-    assert [each.id for each in store.write(deliveries.claim, NOW, 10)] == [other]
+def test_later_orders_look_ups_and_other_accounts_keep_their_times(database: Database) -> None:
+    later, unknown, other = place(database, "1", "2", "3")
+    database.persist(deliveries.update, [later], postpone(Step.BOOK, next_run_at=LATER + timedelta(hours=1)))
+    database.persist(deliveries.update, [unknown], postpone(Step.RECONCILE))
+    database.persist(deliveries.update, [other], postpone(Step.BOOK))
+    database.write(accounts.pause, "cervo", "carrier", "", NOW)
+    database.write(accounts.resume, "cervo", "probe", NOW)
+    assert database.write(deliveries.claim, NOW, 10) == []
+    database.write(accounts.pause, "borzo", "carrier", "", NOW)
+    database.write(accounts.resume, "borzo", "probe", NOW)
+    assert [each.id for each in database.write(deliveries.claim, NOW, 10)] == [other]
 
 
-def test_what_is_given_back_is_handed_out_again_soon_unless_somebody_began_it(store: Database) -> None:
-    due, begun = place(store, "1", "2")
+def test_a_released_delivery_is_claimed_again_soon_unless_it_has_another_step(database: Database) -> None:
+    due, begun = place(database, "1", "2")
     soon = NOW + timedelta(seconds=1)
-    store.persist(deliveries.update, [begun], put_off(Step.CONFIRM))
-    store.write(deliveries.release, [due, begun], NOW, soon)
-    claims = [store.write(deliveries.claim, NOW + timedelta(seconds=seconds), 10) for seconds in (0.5, 1.5)]
+    database.persist(deliveries.update, [begun], postpone(Step.CONFIRM))
+    database.write(deliveries.release, [due, begun], NOW, soon)
+    claims = [database.write(deliveries.claim, NOW + timedelta(seconds=seconds), 10) for seconds in (0.5, 1.5)]
     assert [[each.id for each in claim] for claim in claims] == [[], [due]]

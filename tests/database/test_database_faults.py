@@ -1,4 +1,4 @@
-"""The database restarts, ends connections, picks a victim, is locked, is full: nothing is lost, and nothing hangs."""
+"""The database restarts, ends connections, detects a deadlock, is locked or is full: nothing is lost or hangs."""
 
 import hmac
 import random
@@ -34,28 +34,28 @@ from worker.domain.delivery import Change, Delivery
 
 CALLBACK = Callback(method="POST", body=b"{}", headers={})
 LASTING: dict[str, Callable[[Database], Any]] = {
-    "update": lambda store: store.persist(deliveries.update, [ID], begun),
-    "fetched": lambda store: fetched(store, message(order("2013"), "m")),
-    "sent": lambda store: store.persist(outbox.mark_published, [(1, "7-0")], NOW),
+    "update": lambda database: database.persist(deliveries.update, [ID], begun),
+    "store_fetched": lambda database: fetched(database, message(order("2013"), "m")),
+    "mark_published": lambda database: database.persist(outbox.mark_published, [(1, "7-0")], NOW),
 }
-"""What would be lost if it failed."""
+"""Writes that would be lost if they failed: they are tried again."""
 REPEATED: dict[str, Callable[[Database], Any]] = {
-    "take_in": lambda store: take_in(store, message(order("2012"))),
-    "claim": lambda store: store.write(deliveries.claim, LATER, 10),
-    "keep_callback": lambda store: store.write(callbacks.save, "borzo", CALLBACK, NOW),
-    "claim_callbacks": lambda store: store.write(callbacks.claim, NOW, 10),
-    "apply_callback": lambda store: store.write(callbacks.apply, "none", "applied", ID, begun),
-    "to_fetch": lambda store: store.write(inbox.claim_fetches, NOW, 10),
-    "take_lease": lambda store: store.write(leases.take, "relay", "me", NOW, 5),
-    "put_facts": lambda store: store.write(accounts.put_account_metadata, "borzo", {}),
-    "load": lambda store: store.read(deliveries.load, [ID]),
-    "unsent": lambda store: store.read(outbox.unpublished, 10),
+    "take_in": lambda database: take_in(database, message(order("2012"))),
+    "claim": lambda database: database.write(deliveries.claim, LATER, 10),
+    "save_callback": lambda database: database.write(callbacks.save, "borzo", CALLBACK, NOW),
+    "claim_callbacks": lambda database: database.write(callbacks.claim, NOW, 10),
+    "apply_callback": lambda database: database.write(callbacks.apply, "none", "applied", ID, begun),
+    "claim_fetches": lambda database: database.write(inbox.claim_fetches, NOW, 10),
+    "take_lease": lambda database: database.write(leases.take, "relay", "me", NOW, 5),
+    "put_account_metadata": lambda database: database.write(accounts.put_account_metadata, "borzo", {}),
+    "load": lambda database: database.read(deliveries.load, [ID]),
+    "unpublished": lambda database: database.read(outbox.unpublished, 10),
 }
-"""What somebody asks for again: the reader, a sweep, or a carrier that was answered 503."""
+"""Work that is requested again: by the reader, a sweep, or a carrier that got a 503."""
 EVERYTHING = LASTING | REPEATED
 
 
-# --- what passes ---
+# --- transient errors ---
 
 
 @pytest.mark.parametrize(
@@ -73,26 +73,26 @@ EVERYTHING = LASTING | REPEATED
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_ends_by_itself_is_passing(error: psycopg.Error) -> None:
+def test_an_error_that_ends_by_itself_is_transient(error: psycopg.Error) -> None:
     assert is_transient(DBAPIError.instance("", None, error, psycopg.Error))
 
 
-def test_a_pool_without_a_free_connection_is_passing() -> None:
+def test_a_time_out_of_the_pool_is_transient() -> None:
     assert is_transient(TimeoutError())
 
 
 @pytest.mark.parametrize("error", [IntegrityError, ProgrammingError])
-def test_a_mistake_of_ours_is_not_passing(error: type[DBAPIError]) -> None:
+def test_a_mistake_of_ours_is_not_transient(error: type[DBAPIError]) -> None:
     assert not is_transient(error("", None, Exception()))
 
 
 # --- PostgreSQL ---
 
 
-def kills(store: Database, moment: str, when: Iterable[bool]) -> None:
-    """Let the server end a store's connection at such moments, as often and in the order that `when` says."""
+def end_connections(database: Database, moment: str, when: Iterable[bool]) -> None:
+    """Let the server end the connection at these moments; each item of `when` says whether at the next one."""
     whether = iter(when)
-    address = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    address = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def kill(connection: Any, *_: Any) -> None:
         if next(whether, False):
@@ -100,55 +100,55 @@ def kills(store: Database, moment: str, when: Iterable[bool]) -> None:
             with psycopg.connect(address, autocommit=True) as admin:
                 admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
-    event.listen(store.engine, moment, kill)
+    event.listen(database.engine, moment, kill)
 
 
 @pytest.fixture
-def killed(postgres_url: str) -> Iterator[Callable[..., Database]]:
-    """Give a way to make a store whose connection is ended by its server at its next `moment`, so many times."""
+def make_broken(postgres_url: str) -> Iterator[Callable[..., Database]]:
+    """Return a factory of databases whose server ends the connection at the next moments, so many times."""
     made: list[Database] = []
 
     def make(moment: str, times: int = 1, **more: Any) -> Database:
-        store = Database(postgres_url, **more)
-        made.append(store)
-        place(store)
-        kills(store, moment, [True] * times)
-        return store
+        database = Database(postgres_url, **more)
+        made.append(database)
+        place(database)
+        end_connections(database, moment, [True] * times)
+        return database
 
     yield make
-    for store in made:
-        store.close()
+    for database in made:
+        database.close()
 
 
 @pytest.mark.fault("F-21")
 @pytest.mark.parametrize("moment", ["before_cursor_execute", "commit"])
 @pytest.mark.parametrize("name", LASTING)
-def test_what_must_not_be_lost_outlasts_a_connection_that_is_ended(
-    killed: Callable[..., Database], name: str, moment: str
+def test_a_write_that_must_not_be_lost_survives_the_end_of_its_connection(
+    make_broken: Callable[..., Database], name: str, moment: str
 ) -> None:
-    store = killed(moment, retry_pauses=(0,))
-    LASTING[name](store)
+    database = make_broken(moment, retry_pauses=(0,))
+    LASTING[name](database)
     found = {
-        "update": lambda: len(store.read(deliveries.load, [ID])[0].attempts),
-        "fetched": lambda: len(store.read(deliveries.find, "2013")),
-        "sent": lambda: 1 - store.read(outbox.count_unpublished),
+        "update": lambda: len(database.read(deliveries.load, [ID])[0].attempts),
+        "store_fetched": lambda: len(database.read(deliveries.find, "2013")),
+        "mark_published": lambda: 1 - database.read(outbox.count_unpublished),
     }
     assert found[name]() == 1
 
 
 @pytest.mark.fault("F-21")
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_a_connection_that_is_ended_is_a_passing_trouble_and_the_next_call_has_a_new_one(
-    killed: Callable[..., Database], name: str
+def test_the_end_of_a_connection_is_transient_and_the_next_call_has_a_new_one(
+    make_broken: Callable[..., Database], name: str
 ) -> None:
-    store = killed("before_cursor_execute", retry_pauses=())
+    database = make_broken("before_cursor_execute", retry_pauses=())
     with pytest.raises(DBAPIError) as caught:
-        EVERYTHING[name](store)
+        EVERYTHING[name](database)
     assert is_transient(caught.value)
-    EVERYTHING[name](store)
+    EVERYTHING[name](database)
 
 
-def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and_then(
+def test_every_order_has_one_courier_while_the_database_ends_connections_now_and_then(
     tmp_path: Path, postgres_url: str
 ) -> None:
     simulation = Simulation(tmp_path, DATABASE_URL=postgres_url)
@@ -158,10 +158,10 @@ def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and
         simulation.container.database = Database(postgres_url, retry_pauses=(0,))
         for moment, often in {"before_cursor_execute": 0.02, "commit": 0.1}.items():
             chance = random.Random(moment)
-            kills(simulation.container.database, moment, [chance.random() < often for _ in range(2000)])
+            end_connections(simulation.container.database, moment, [chance.random() < often for _ in range(2000)])
         statuses = {"queued"}
         for _ in range(300):
-            with suppress(DBAPIError):  # a task that fails is handed out again
+            with suppress(DBAPIError):  # a failed task is sent again
                 simulation.pass_time(30)
                 simulation.container.crash_recovery.recover()
                 statuses = {each.status.value for each in simulation.container.database.read(deliveries.recent, 10)}
@@ -173,7 +173,7 @@ def test_every_order_has_one_courier_on_a_database_that_ends_connections_now_and
 
 @pytest.fixture
 def own_postgres() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Give a PostgreSQL server of the test's own, with our tables, and a way to crash and restart it."""
+    """Yield the address of a PostgreSQL server with our tables, and a function that crashes and restarts it."""
     with tempfile.TemporaryDirectory(prefix="order-sync-", ignore_cleanup_errors=True) as folder:
         data = Path(folder) / "data"
         with own_postgres_server(Path(folder)) as url:
@@ -191,31 +191,31 @@ def _restart(data: Path) -> None:
 
 
 @pytest.mark.fault("F-21")
-def test_an_outcome_outlasts_a_server_that_crashes_while_it_is_stored(
+def test_an_outcome_is_stored_although_the_server_crashes_meanwhile(
     own_postgres: tuple[str, Callable[[], None]],
 ) -> None:
     url, restart = own_postgres
-    with closing(Database(url, retry_pauses=(0,))) as store:
-        place(store)
+    with closing(Database(url, retry_pauses=(0,))) as database:
+        place(database)
         crashes = iter([restart])
 
         def decide(delivery: Delivery) -> Change:
             next(crashes, lambda: None)()
             return begun(delivery)
 
-        assert [len(each.attempts) for each in update(store, [ID], decide)] == [1]
-        assert [len(each.attempts) for each in store.read(deliveries.load, [ID])] == [1]
+        assert [len(each.attempts) for each in update(database, [ID], decide)] == [1]
+        assert [len(each.attempts) for each in database.read(deliveries.load, [ID])] == [1]
 
 
 @pytest.mark.fault("F-23")
 def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
-    with closing(Database(postgres_url, retry_pauses=(0, 0))) as store, psycopg.connect(postgres_url) as other:
-        low, high = sorted(place(store, "1", "2"))
-        other.execute("SET deadlock_timeout = '1min'")  # so that it is not this one that gives way
+    with closing(Database(postgres_url, retry_pauses=(0, 0))) as database, psycopg.connect(postgres_url) as other:
+        low, high = sorted(place(database, "1", "2"))
+        other.execute("SET deadlock_timeout = '1min'")  # so that this transaction is not the victim
         other.execute("SELECT 1 FROM delivery WHERE id = %s FOR UPDATE", [high])
         with ThreadPoolExecutor(1) as pool:
-            changed = pool.submit(update, store, [low, high], lambda each: Change(replace(each, detail="mine")))
-            _until_somebody_waits(postgres_url)
+            changed = pool.submit(update, database, [low, high], lambda each: Change(replace(each, detail="mine")))
+            _wait_for_a_lock(postgres_url)
             other.execute("UPDATE delivery SET detail = 'other', failures = 7 WHERE id = %s", [low])
             other.commit()
             assert {each.id: (each.detail, each.failures) for each in changed.result()} == {
@@ -224,15 +224,15 @@ def test_the_victim_of_a_deadlock_decides_again(postgres_url: str) -> None:
             }
 
 
-def _until_somebody_waits(url: str) -> None:
+def _wait_for_a_lock(url: str) -> None:
     waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(url, autocommit=True) as admin:
         while admin.execute(waiting).fetchone() is None:
             pass
 
 
-def test_no_statement_and_no_idle_transaction_lasts_for_ever(postgres_url: str) -> None:
-    with closing(Database(postgres_url)) as store, store.engine.connect() as connection:
+def test_statements_and_idle_transactions_have_a_time_limit(postgres_url: str) -> None:
+    with closing(Database(postgres_url)) as database, database.engine.connect() as connection:
         shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in LIMITS]
         assert shown == [f"{BUSY_SECONDS}s"] * len(LIMITS)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 1")
@@ -241,8 +241,8 @@ def test_no_statement_and_no_idle_transaction_lasts_for_ever(postgres_url: str) 
         assert is_transient(caught.value)
 
 
-def test_a_migration_takes_the_time_it_needs_and_leaves_the_limit_as_it_was(postgres_url: str) -> None:
-    with closing(Database(postgres_url, pool_size=1)) as store, store.engine.connect() as connection:
+def test_a_migration_has_no_time_limit_and_leaves_the_limit_unchanged(postgres_url: str) -> None:
+    with closing(Database(postgres_url, pool_size=1)) as database, database.engine.connect() as connection:
         without_limit(connection)
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar_one() == "0"
         connection.commit()
@@ -252,20 +252,20 @@ def test_a_migration_takes_the_time_it_needs_and_leaves_the_limit_as_it_was(post
 # --- SQLite ---
 
 
-class OnSqlite:
-    """The edge on a SQLite file, whose connections do not wait; and what may happen to that file."""
+class SqliteEdge:
+    """The edge on a SQLite file whose connections do not wait, and the troubles of that file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.edge = Edge(f"sqlite:///{path}")
-        self.store = Database(f"sqlite:///{path}", retry_pauses=())
-        self.edge.rebuild(database=self.store)
+        self.database = Database(f"sqlite:///{path}", retry_pauses=())
+        self.edge.rebuild(database=self.database)
         self.pragma("busy_timeout", 0)
 
     def pragma(self, name: str, value: object) -> None:
-        """Set something on every connection, open or not."""
-        self.store.engine.dispose()
-        event.listen(self.store.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA {name}={value}"))
+        """Set a pragma on every connection from now on."""
+        self.database.engine.dispose()
+        event.listen(self.database.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA {name}={value}"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -289,8 +289,8 @@ class OnSqlite:
 
 
 @pytest.fixture
-def on_sqlite(sqlite_url: str) -> Iterator[OnSqlite]:
-    made = OnSqlite(Path(sqlite_url.removeprefix("sqlite:///")))
+def sqlite_edge(sqlite_url: str) -> Iterator[SqliteEdge]:
+    made = SqliteEdge(Path(sqlite_url.removeprefix("sqlite:///")))
     yield made
     made.edge.close()
 
@@ -300,17 +300,17 @@ TROUBLES = pytest.mark.parametrize("trouble", ["locked", "only_read", "full"])
 
 @pytest.mark.fault("F-24")
 @TROUBLES
-def test_a_file_that_cannot_be_written_is_a_passing_trouble_and_can_still_be_read(
-    on_sqlite: OnSqlite, trouble: str
+def test_a_file_that_cannot_be_written_is_a_transient_error_and_can_be_read(
+    sqlite_edge: SqliteEdge, trouble: str
 ) -> None:
-    place(on_sqlite.store)
+    place(sqlite_edge.database)
     large = b"x" * 100_000
-    with getattr(on_sqlite, trouble)():
+    with getattr(sqlite_edge, trouble)():
         with pytest.raises(OperationalError) as caught:
-            on_sqlite.store.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW)
+            sqlite_edge.database.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW)
         assert is_transient(caught.value)
-        assert [each.id for each in on_sqlite.store.read(deliveries.load, [ID])] == [ID]
-    assert on_sqlite.store.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW) is not None
+        assert [each.id for each in sqlite_edge.database.read(deliveries.load, [ID])] == [ID]
+    assert sqlite_edge.database.write(callbacks.save, "borzo", replace(CALLBACK, body=large), NOW) is not None
 
 
 def sign(body: bytes) -> dict[str, str]:
@@ -319,19 +319,19 @@ def sign(body: bytes) -> dict[str, str]:
 
 @pytest.mark.fault("F-24")
 @TROUBLES
-def test_a_callback_that_cannot_be_written_is_answered_503_and_taken_once_it_can(
-    on_sqlite: OnSqlite, trouble: str
+def test_a_callback_that_cannot_be_written_gets_a_503_and_is_stored_afterwards(
+    sqlite_edge: SqliteEdge, trouble: str
 ) -> None:
     body = b"y" * 100_000
-    ask = partial(on_sqlite.edge.ask, "POST", "/callbacks/borzo", body, **sign(body))
-    with getattr(on_sqlite, trouble)():
+    ask = partial(sqlite_edge.edge.ask, "POST", "/callbacks/borzo", body, **sign(body))
+    with getattr(sqlite_edge, trouble)():
         assert ask() == (503, "try again later")
     assert ask() == (200, "ok")
 
 
 @pytest.mark.fault("F-24")
-def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
-    with closing(Database(sqlite_url)) as store, store.engine.connect() as connection:
+def test_a_writer_waits_for_another_writer(sqlite_url: str) -> None:
+    with closing(Database(sqlite_url)) as database, database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == BUSY_SECONDS * 1000
 
 
@@ -339,18 +339,18 @@ def test_a_writer_waits_for_another_and_does_not_fail(sqlite_url: str) -> None:
 
 
 @pytest.mark.fault("F-25")
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-def test_a_pool_that_is_exhausted_is_passing_and_recovers(database: str, request: pytest.FixtureRequest) -> None:
-    with closing(Database(request.getfixturevalue(database), pool_size=1, retry_pauses=())) as store:
-        place(store)
-        store.engine.pool._timeout = 0  # type: ignore[attr-defined]  # noqa: SLF001 - SQLAlchemy's
-        with store.engine.connect(), store.engine.connect():
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
+def test_an_exhausted_pool_is_transient_and_recovers(url: str, request: pytest.FixtureRequest) -> None:
+    with closing(Database(request.getfixturevalue(url), pool_size=1, retry_pauses=())) as database:
+        place(database)
+        database.engine.pool._timeout = 0  # type: ignore[attr-defined]  # noqa: SLF001 - SQLAlchemy's
+        with database.engine.connect(), database.engine.connect():
             for work in EVERYTHING.values():
                 with pytest.raises(TimeoutError) as caught:
-                    work(store)
+                    work(database)
                 assert is_transient(caught.value)
         for work in EVERYTHING.values():
-            work(store)
+            work(database)
 
 
 # --- the process ---
@@ -381,8 +381,9 @@ with journal.open(Step.BOOK) as file:
 """
 
 
-def test_a_process_without_a_free_file_or_room_for_its_log_goes_on(sqlite_url: str, tmp_path: Path) -> None:
-    """Its standard error is a disk that is full."""
+def test_a_process_continues_without_free_file_descriptors_and_with_a_full_disk_for_its_log(
+    sqlite_url: str, tmp_path: Path
+) -> None:
     command = [sys.executable, "-c", STARVED, sqlite_url, str(tmp_path / "journal")]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=True)

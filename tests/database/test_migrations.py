@@ -1,47 +1,112 @@
+"""Migrations make the tables of the code, and the code works on tables that a newer version has migrated."""
+
+from typing import Any
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import MetaData, Table, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlmodel import SQLModel
 
+from tests.database.samples import ID, LATER, begun, place
+from worker.database import deliveries
 from worker.database.database import Database
 
+NEWER = {
+    "delivery": ("route_code VARCHAR", "retries INTEGER NOT NULL DEFAULT 3"),
+    "attempt": ("vehicle VARCHAR", "pieces INTEGER NOT NULL DEFAULT 1"),
+}
+"""Columns that a migration may add while this version still runs: nullable, or with a default of the server."""
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(bare_store: Database) -> None:
-    bare_store.upgrade()
-    with bare_store.engine.connect() as connection:
+
+def test_the_migrations_create_exactly_the_tables_of_the_code(bare_database: Database) -> None:
+    bare_database.upgrade()
+    with bare_database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, SQLModel.metadata) == []
         assert set(inspect(connection).get_table_names()) == {*SQLModel.metadata.tables, "alembic_version"}
 
 
-def test_the_migrations_make_the_indexes_of_the_code_with_their_conditions(bare_store: Database) -> None:
-    bare_store.upgrade()
-    migrated = _indexes(bare_store)
-    with bare_store.engine.begin() as connection:
+def test_the_migrations_create_the_indexes_of_the_code_with_their_conditions(bare_database: Database) -> None:
+    bare_database.upgrade()
+    migrated = _indexes(bare_database)
+    with bare_database.engine.begin() as connection:
         SQLModel.metadata.drop_all(connection)
         SQLModel.metadata.create_all(connection)
-    assert migrated == _indexes(bare_store)
+    assert migrated == _indexes(bare_database)
 
 
-def _indexes(store: Database) -> dict[str, list[str]]:
-    inspector = inspect(store.engine)
-    return {name: sorted(map(_described, inspector.get_indexes(name))) for name in SQLModel.metadata.tables}
+def _indexes(database: Database) -> dict[str, list[str]]:
+    inspector = inspect(database.engine)
+    return {name: sorted(map(_description, inspector.get_indexes(name))) for name in SQLModel.metadata.tables}
 
 
-def _described(index: ReflectedIndex) -> str:
+def _description(index: ReflectedIndex) -> str:
     conditions = [str(option) for option in index.get("dialect_options", {}).values()]
     return f"{index['name']} {index['column_names']} {index['unique']} {conditions}"
 
 
 @pytest.mark.fault("F-60")
-def test_upgrading_again_changes_nothing(store: Database) -> None:
-    before = _indexes(store)
-    store.upgrade()
-    store.upgrade()
-    assert _indexes(store) == before
+def test_upgrading_again_changes_nothing(database: Database) -> None:
+    before = _indexes(database)
+    database.upgrade()
+    database.upgrade()
+    assert _indexes(database) == before
 
 
-def test_a_database_with_our_tables_answers_a_ping(store: Database) -> None:
-    store.ping()
+def test_a_database_with_our_tables_passes_the_check(database: Database) -> None:
+    database.ping()
+
+
+# --- two versions of the code on one database ---
+
+
+@pytest.fixture
+def newer(bare_database: Database) -> Database:
+    """Return a database to which a newer version has added columns."""
+    bare_database.upgrade()
+    with bare_database.engine.begin() as connection:
+        for table, columns in NEWER.items():
+            for column in columns:
+                connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column}"))
+    return bare_database
+
+
+@pytest.mark.fault("F-60")
+def test_rows_of_a_newer_version_are_read(newer: Database) -> None:
+    place(newer)
+    newer.persist(deliveries.update, [ID], begun)
+    (before,) = newer.read(deliveries.load, [ID])
+    with newer.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET route_code = 'N1'"))
+        connection.execute(text("UPDATE attempt SET vehicle = 'bicycle'"))
+    assert newer.read(deliveries.load, [ID]) == [before]
+
+
+@pytest.mark.fault("F-60")
+def test_deliveries_of_a_newer_version_are_claimed(newer: Database) -> None:
+    place(newer)
+    assert [each.id for each in newer.write(deliveries.claim, LATER, 10)] == [ID]
+
+
+@pytest.mark.fault("F-60")
+def test_values_of_a_newer_version_survive_a_change_by_this_one(newer: Database) -> None:
+    place(newer)
+    with newer.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET route_code = 'N1'"))
+    newer.persist(deliveries.update, [ID], begun)
+    assert [{name: row[name] for name in ("route_code", "retries")} for row in _read_table(newer, "delivery")] == [
+        {"route_code": "N1", "retries": 3}
+    ]
+    assert [{name: row[name] for name in ("vehicle", "pieces")} for row in _read_table(newer, "attempt")] == [
+        {"vehicle": None, "pieces": 1}
+    ]
+
+
+def _read_table(database: Database, name: str) -> list[dict[str, Any]]:
+    metadata = MetaData()
+    metadata.reflect(database.engine, only=[name])
+    table: Table = metadata.tables[name]
+    with database.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(table.select()).mappings()]

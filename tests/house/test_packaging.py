@@ -82,10 +82,10 @@ def seconds(text: str) -> float:
     return float(text[:-1]) * UNITS[text[-1]]
 
 
-def runs_celery(words: list[str]) -> bool:
+def runs_celery(arguments: list[str]) -> bool:
     """Return whether Celery knows these arguments; with --help it prints its options and starts nothing."""
-    shown = subprocess.run([sys.executable, "-m", "celery", words[3], "--help"], capture_output=True, check=False)
-    options = {word.split("=")[0] for word in words[4:] if word.startswith("--")}
+    shown = subprocess.run([sys.executable, "-m", "celery", arguments[3], "--help"], capture_output=True, check=False)
+    options = {text.split("=")[0] for text in arguments[4:] if text.startswith("--")}
     return not shown.returncode and all(option in shown.stdout.decode() for option in options)
 
 
@@ -150,9 +150,9 @@ def test_the_supervisor_reads_the_procfile_as_honcho_does() -> None:
 
 @pytest.mark.parametrize("name", sorted(PROCFILE))
 def test_every_process_of_the_procfile_runs_an_existing_command(name: str) -> None:
-    words = shlex.split(PROCFILE[name])
+    arguments = shlex.split(PROCFILE[name])
     known = getattr(get_command(app), "commands", {})
-    assert words[1] in known if words[0] == "order-sync" else runs_celery(words)
+    assert arguments[1] in known if arguments[0] == "order-sync" else runs_celery(arguments)
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -178,8 +178,8 @@ def test_a_container_runs_the_command_of_the_procfile(name: str) -> None:
 
 
 def test_the_beat_container_writes_its_schedule_to_a_temporary_folder() -> None:
-    words = COMPOSE["services"]["beat"]["command"]
-    assert words == [*shlex.split(PROCFILE["beat"])[:-1], "/tmp/celerybeat-schedule"]
+    arguments = COMPOSE["services"]["beat"]["command"]
+    assert arguments == [*shlex.split(PROCFILE["beat"])[:-1], "/tmp/celerybeat-schedule"]
     assert COMPOSE["services"]["beat"]["tmpfs"] == ["/tmp"]
 
 
@@ -207,8 +207,8 @@ def test_a_long_running_container_waits_for_the_migration_and_has_a_health_check
 
 
 def test_the_redis_container_persists_everything_and_evicts_nothing() -> None:
-    words = COMPOSE["services"]["redis"]["command"]
-    assert dict(zip(words[1::2], words[2::2], strict=True)) == {
+    arguments = COMPOSE["services"]["redis"]["command"]
+    assert dict(zip(arguments[1::2], arguments[2::2], strict=True)) == {
         "--appendonly": "yes",
         "--appendfsync": "everysec",
         "--maxmemory-policy": "noeviction",
@@ -234,12 +234,12 @@ def test_the_image_has_no_redis_server() -> None:
 
 def test_the_image_is_built_from_every_file_that_the_package_needs() -> None:
     """`.dockerignore` excludes everything and includes single names again."""
-    words = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
-    included = [word.removeprefix("!") for word in words if word.startswith("!")]
+    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    included = [pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")]
     wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
     project = PROJECT["project"]
     needed = [project["readme"], *project["license-files"], *wheel["packages"], *wheel["force-include"]]
-    assert words[0] == "*"
+    assert patterns[0] == "*"
     assert [name for name in ["pyproject.toml", "requirements.lock", *needed] if name not in included] == []
 
 
@@ -295,13 +295,13 @@ def test_every_attention_reason_is_requested_somewhere() -> None:
 
 def test_the_page_of_the_sandbox_names_every_script_and_fault() -> None:
     page = (ROOT / "docs" / "sandbox.md").read_text()
-    assert [word for word in [*SCRIPT_NAMES, *BEHAVIOURS] if f"`{word}`" not in page] == []
+    assert [name for name in [*SCRIPT_NAMES, *BEHAVIOURS] if f"`{name}`" not in page] == []
 
 
 def test_the_page_of_the_sandbox_names_every_credential() -> None:
     page, config = (ROOT / "docs" / "sandbox.md").read_text(), SandboxConfig()
     wanted = [config.cervo_token, config.borzo_token, config.borzo_callback_secret, config.deliverit_username]
-    assert [word for word in [*wanted, config.deliverit_password, config.ordering_api_key] if word not in page] == []
+    assert [text for text in [*wanted, config.deliverit_password, config.ordering_api_key] if text not in page] == []
 
 
 # --- the repository ---------------------------------------------------------------------------------------------------

@@ -109,12 +109,12 @@ def test_the_listening_example_prints_each_event_and_acknowledges_it(own_redis: 
 
 @pytest.mark.parametrize("line", [line for line in README.splitlines() if line.startswith("order-sync ")])
 def test_every_command_of_the_readme_exists(line: str) -> None:
-    words = line.split("#", maxsplit=1)[0].split()[1:]
+    arguments = line.split("#", maxsplit=1)[0].split()[1:]
     command = get_command(app)
     known = getattr(command, "commands", {})
-    assert words[0] in known
-    options = {option for parameter in known[words[0]].params for option in parameter.opts}
-    assert [word for word in words if word.startswith("--") and word not in options] == []
+    assert arguments[0] in known
+    options = {option for parameter in known[arguments[0]].params for option in parameter.opts}
+    assert [text for text in arguments if text.startswith("--") and text not in options] == []
 
 
 def test_every_relative_link_of_the_pages_has_a_target() -> None:

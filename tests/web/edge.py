@@ -44,7 +44,7 @@ def sample(order_id: str, store_id: str) -> Sample:
 
 
 class Edge:
-    """A web app with its container."""
+    """A web app and its container."""
 
     def __init__(self, database_url: str, **environment: str) -> None:
         wanted = {**ENVIRONMENT, "DATABASE_URL": database_url, **environment}

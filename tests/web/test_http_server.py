@@ -1,3 +1,5 @@
+"""The HTTP server limits the time of a request head, its size, and the number of connections."""
+
 import asyncio
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -41,7 +43,7 @@ async def _opened(kind: type[IdleTimeoutProtocol], **options: Any) -> Any:
 
 
 async def _answer(sent: bytes, kind: type[IdleTimeoutProtocol], **options: Any) -> bytes:
-    """Send this and nothing more; return all that came back before the connection was closed."""
+    """Send these bytes and nothing more; return everything that arrives before the connection is closed."""
     async with _opened(kind, **options) as (reader, writer):
         writer.write(sent)
         return bytes(await reader.read())

@@ -1,3 +1,5 @@
+"""Callbacks are authenticated, stored and answered; health and metrics are served."""
+
 import asyncio
 import hashlib
 import hmac
@@ -91,15 +93,15 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
 def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwards(body: bytes, edge: Edge) -> None:
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
-    (kept,) = edge.stored()
+    (stored,) = edge.stored()
     assert answer == OK
-    assert (kept.carrier, kept.received_at, kept.result) == ("borzo", NOW, None)
-    assert (kept.callback.method, kept.callback.body, kept.callback.query) == ("POST", body, "from=us")
-    assert {key: kept.callback.headers.get(key) for key in ("content-type", "x-dv-signature")} == {
+    assert (stored.carrier, stored.received_at, stored.result) == ("borzo", NOW, None)
+    assert (stored.callback.method, stored.callback.body, stored.callback.query) == ("POST", body, "from=us")
+    assert {key: stored.callback.headers.get(key) for key in ("content-type", "x-dv-signature")} == {
         "content-type": "application/json",
         "x-dv-signature": None,
     }
-    assert edge.tasks() == [("callbacks.apply", [kept.id])]
+    assert edge.tasks() == [("callbacks.apply", [stored.id])]
 
 
 def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge) -> None:
@@ -151,8 +153,8 @@ def test_an_account_s_callbacks_use_its_own_address(make_edge: Make) -> None:
     answers = [
         edge.ask("POST", f"/callbacks/{name}", b"{}", **sign(b"{}", "second")) for name in ("borzo-rio", "borzo")
     ]
-    kept = [each.carrier for each in edge.stored()]
-    assert (answers, kept) == ([OK, FORGED], ["borzo-rio"])
+    stored = [each.carrier for each in edge.stored()]
+    assert (answers, stored) == ([OK, FORGED], ["borzo-rio"])
 
 
 # --- Cervo: a token in the path ---
@@ -172,14 +174,14 @@ def test_a_callback_with_a_known_token_is_stored_in_any_format(
 ) -> None:
     edge.book(TOKEN)
     answer = edge.ask(method, f"/callbacks/cervo/{TOKEN}?{query}", body, **{"Content-Type": content_type})
-    (kept,) = edge.stored()
-    callback = kept.callback
+    (stored,) = edge.stored()
+    callback = stored.callback
     assert answer == OK
-    assert (kept.carrier, callback.token, callback.method, callback.query, callback.body) == (
+    assert (stored.carrier, callback.token, callback.method, callback.query, callback.body) == (
         ("cervo", TOKEN, method, query, body)
     )
     assert callback.headers["content-type"] == content_type
-    assert edge.tasks() == [("callbacks.apply", [kept.id])]
+    assert edge.tasks() == [("callbacks.apply", [stored.id])]
 
 
 @pytest.mark.fault("F-42")
@@ -212,13 +214,13 @@ def test_a_token_is_valid_for_its_own_account_only(make_edge: Make) -> None:
 
 
 @pytest.mark.parametrize("host", ["[", "edge.example:port", "a@b"])
-def test_an_odd_host_and_a_query_that_is_no_text_are_stored_as_they_come(host: str, edge: Edge) -> None:
+def test_a_callback_with_a_malformed_host_and_query_is_stored_unchanged(host: str, edge: Edge) -> None:
     edge.book(TOKEN)
     answer = edge.ask("GET", f"/callbacks/cervo/{TOKEN}?name=%FF", b"", Host=host)
     assert (answer, [each.callback.query for each in edge.stored()]) == (OK, ["name=%FF"])
 
 
-# --- what is no callback ---
+# --- requests that are no callbacks ---
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,7 @@ def test_a_link_preview_is_no_callback(edge: Edge) -> None:
 
 
 async def dripping() -> AsyncIterator[bytes]:
-    """Send a byte, and never another."""
+    """Send one byte and never end."""
     yield b"{"
     await asyncio.Event().wait()
 
@@ -268,21 +270,21 @@ def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
 
 
 @pytest.mark.fault("F-40")
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
 def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
-    database: str, make_edge: Make, request: pytest.FixtureRequest
+    url: str, make_edge: Make, request: pytest.FixtureRequest
 ) -> None:
-    edge = make_edge(database_url=request.getfixturevalue(database))
+    edge = make_edge(database_url=request.getfixturevalue(url))
     answers = edge.ask_at_once("/callbacks/borzo", [(ORDER_CHANGED, sign(ORDER_CHANGED))] * 100)
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([200] * 100, 1, 1)
 
 
 @pytest.mark.fault("F-25", "F-45")
-@pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
 def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
-    database: str, make_edge: Make, request: pytest.FixtureRequest
+    url: str, make_edge: Make, request: pytest.FixtureRequest
 ) -> None:
-    edge = make_edge(database_url=request.getfixturevalue(database), WORKER_CONCURRENCY="1")
+    edge = make_edge(database_url=request.getfixturevalue(url), WORKER_CONCURRENCY="1")
     bodies = [b"%d" % number for number in range(200)]
     answers = edge.ask_at_once("/callbacks/borzo", [(body, sign(body)) for body in bodies])
     accepted = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
@@ -305,12 +307,12 @@ def test_without_the_database_the_carrier_is_asked_to_repeat_its_callback(path: 
 def test_without_the_broker_a_callback_is_stored(make_edge: Make) -> None:
     edge = make_edge(BROKER_URL="redis://127.0.0.1:1/0")
     answer = edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED))
-    kept = [each.callback.body for each in edge.stored()]
-    assert (answer, kept) == (OK, [ORDER_CHANGED])
+    stored = [each.callback.body for each in edge.stored()]
+    assert (answer, stored) == (OK, [ORDER_CHANGED])
 
 
 async def _serve_until(edge: Edge, done: Callable[[], bool]) -> None:
-    """Run the app until something is so, without any request."""
+    """Run the app without requests until a condition holds."""
     async with asyncio.timeout(10), edge.web.router.lifespan_context(edge.web):
         while not done():  # noqa: ASYNC110 - it shows only in the database and in the log
             await asyncio.sleep(0)
@@ -336,7 +338,7 @@ def test_after_a_gap_the_number_of_hurried_reads_is_logged(edge: Edge) -> None:
 
 
 @pytest.mark.usefixtures("no_database")
-def test_without_the_database_it_is_logged_that_no_callback_can_be_stored(edge: Edge) -> None:
+def test_an_edge_without_its_database_logs_that_no_callback_can_be_stored(edge: Edge) -> None:
     with capture_logs() as logged:
         asyncio.run(_serve_until(edge, lambda: bool(logged)))
     assert logged == [{"event": "callback.heartbeat_failed", "error": "OperationalError", "log_level": "warning"}]

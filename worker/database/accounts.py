@@ -97,8 +97,8 @@ def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
     )
     found: dict[str, set[str]] = {}
     for row in connection.execute(query):
-        words = {word for word in row.reported_anomalies.splitlines() if not word.startswith(REGRESSION)}
-        found.setdefault(row.carrier, set()).update(words)
+        anomalies = row.reported_anomalies.splitlines()
+        found.setdefault(row.carrier, set()).update(each for each in anomalies if not each.startswith(REGRESSION))
     return {carrier: sorted(statuses) for carrier, statuses in sorted(found.items()) if statuses}
 
 

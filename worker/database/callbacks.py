@@ -15,7 +15,7 @@ from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 from worker.domain.delivery import Change, Step
 
 WAKE_UP_WAIT = timedelta(seconds=2)
-"""How long a callback is left to its wake-up task before the sweep hands it out."""
+"""How long a callback is left to its wake-up task before the sweep claims it."""
 HEARTBEAT = "callbacks"
 """A lease without a holder: its time says until when callbacks could be stored."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
@@ -71,7 +71,7 @@ def settle(connection: Connection, callback_id: str, result: str) -> bool:
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Hand out callbacks whose wake-up task was lost or whose attempt may exist by now; older ones less often."""
+    """Claim callbacks whose wake-up task was lost or whose attempt may exist by now; older ones less often."""
     due = select(CALLBACK.c.id, CALLBACK.c.received_at).where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
     found = connection.execute(due.order_by(CALLBACK.c.try_at).limit(limit).with_for_update(skip_locked=True)).all()
     later = [{"this": row.id, "then": now + _next_wait(now - row.received_at)} for row in found]

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """The database of this process, made after any fork.
+    """The database of this process, constructed after any fork.
 
     `read`, `write` and `persist` take a function whose first parameter is a connection, and its other arguments.
     """
@@ -49,7 +49,7 @@ class Database:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change in one transaction, again while the database is away: it must bear being run twice."""
+        """Run a change in one transaction, again while the database is away; a second run must be harmless."""
         for pause in self._retry_pauses:
             try:
                 return self.write(change, *args, **kwargs)
@@ -78,7 +78,7 @@ class Database:
             connection.commit()
 
     def ping(self) -> None:
-        """Prove that the database answers and has our tables. Raises what the driver raises."""
+        """Check that the database responds and has our tables. Raises DatabaseError."""
         with reading(self.engine) as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
 

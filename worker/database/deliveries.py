@@ -1,4 +1,4 @@
-"""Deliveries and their attempts: load under lock, save what changed, hand out what is due."""
+"""Deliveries and their attempts: load under lock, save changes, claim what is due."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ Decision = Callable[[Delivery], Change | None]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery that was handed out: its step, and the carrier to call, None where the step needs none."""
+    """A claimed delivery: its step, and the carrier to call; None where the step needs none."""
 
     id: str
     step: Step
@@ -176,7 +176,7 @@ def _update(
 def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
     """Insert new deliveries, whose orders are locked, with their first events.
 
-    What is due at once counts as handed out, because whoever adds it sends its wake-up task.
+    A delivery that is due at once counts as claimed, because its wake-up task is sent afterwards.
     """
     if not changes:
         return
@@ -203,13 +203,13 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
         connection.execute(insert(EVENT), rows)
 
 
-# --- handing out ------------------------------------------------------------------------------------------------------
+# --- claiming ---------------------------------------------------------------------------------------------------------
 
 
 def claim(connection: Connection, now: datetime, limit: int, *, except_carriers: Sequence[str] = ()) -> list[Due]:
-    """Hand out what is due, each delivery once for as long as its lease lasts, without those of some carriers.
+    """Claim what is due, each delivery once while its lease lasts, without those of some carriers.
 
-    Concurrent claims never hand out the same delivery.
+    Concurrent claims never return the same delivery.
     """
     free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
     if except_carriers:
@@ -232,6 +232,6 @@ def claim(connection: Connection, now: datetime, limit: int, *, except_carriers:
 
 
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
-    """Shorten the lease of deliveries that were handed out and are still due: hand them out again from `until` on."""
+    """Shorten the leases of claimed deliveries that are still due: they can be claimed again from `until` on."""
     still_due = DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now)
     connection.execute(update_rows(DELIVERY).where(still_due).values(lease_until=until))

@@ -73,7 +73,7 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 
 
 def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-    """Hand out messages whose order has yet to be fetched: source, message id, order id and the try's number."""
+    """Claim messages whose order has yet to be fetched: source, message id, order id and the number of the try."""
     due = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(due.with_for_update(skip_locked=True)).all()
     for row in found:
@@ -144,5 +144,5 @@ def dead_letter(connection: Connection, identity: str) -> bytes | None:
 
 
 def settle_dead_letter(connection: Connection, identity: str, now: datetime) -> None:
-    """Take a dead letter off the list."""
+    """Record that an operator has dealt with a dead letter."""
     connection.execute(update(DEAD_LETTER).where(DEAD_LETTER.c.id == identity).values(settled_at=now))

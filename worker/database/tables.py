@@ -57,7 +57,7 @@ def _json() -> Any:
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One platform order. `lease_until` keeps a row that was handed out from being handed out again."""
+    """One platform order. Until `lease_until` a claimed row is not claimed again."""
 
     __tablename__ = "delivery"
     __table_args__ = (

@@ -39,7 +39,7 @@ def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | 
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Hand out the deliveries that have waited longest, each for one lease, and those lost with their process."""
+    """Claim the deliveries that have waited longest, each for one lease, and those lost with their process."""
     lost = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= now)
     requeued = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
     _change(connection, lost, requeued)
@@ -57,7 +57,7 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
     """Lease a delivery for one comparison and return what is known; None when it is not due, or leased already.
 
-    What was handed out is due within that lease; a late wake-up task must not hurry what waits for longer.
+    A claimed delivery is due within that lease; a late wake-up task must not hurry one that waits for longer.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)

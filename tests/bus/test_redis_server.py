@@ -1,3 +1,5 @@
+"""An unreachable server fails at once, and settings that lose messages are reported."""
+
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
