@@ -83,7 +83,7 @@ def test_a_transferred_order_that_is_booked_twice_by_hand_gets_one_driver(simula
     book_by_hand(simulation)
     simulation.until(lambda it: it.status() == "created")
     second = simulation.sandbox.order_info.book(details(simulation), timedelta(hours=2))
-    second.scenario.lock_file(simulation.now, "booked")
+    second.scenario.hold(simulation.now, "booked")
     simulation.until(lambda it: it.status() == "delivered", step=30)
     assert ("delivery.conflict" in simulation.published(), second.scenario.status(simulation.now)) == (
         True,
