@@ -209,13 +209,7 @@ class Container:
     def carrier_calls(self) -> CarrierCalls:
         """Calls that change something at a carrier."""
         return CarrierCalls(
-            self.database,
-            self.gateway,
-            self.account_health,
-            self.journal,
-            self.outcomes,
-            self.terms,
-            self.clock,
+            self.database, self.gateway, self.account_health, self.journal, self.outcomes, self.terms, self.clock
         )
 
     @cached_property
@@ -268,13 +262,7 @@ class Container:
     def order_fetch(self) -> OrderFetch:
         """Orders to fetch from the platform."""
         return OrderFetch(
-            self.settings.ordering,
-            self.database,
-            self.gateway,
-            self.ingest,
-            self.bulkhead,
-            self.queue,
-            self.clock,
+            self.settings.ordering, self.database, self.gateway, self.ingest, self.bulkhead, self.queue, self.clock
         )
 
     @cached_property
