@@ -40,7 +40,7 @@ def test_a_check_writes_one_line_for_each_part_that_works(command_line: CommandL
 @pytest.mark.usefixtures("carriers", "orders_on_bus")
 def test_a_check_reports_whether_the_platform_accepts_the_key_and_shows_orders_to_it(command_line: CommandLine) -> None:
     origin = os.environ["ORDER_SYNC_CARRIERS__CERVO__BASE_URL"]
-    command_line.set(ORDERING__BASE_URL=origin, ORDERING__API_KEY="sandbox-ordering-key")
+    command_line.set(ORDERING__BASE_URL=origin, ORDERING__API_KEY="sandbox-ordering-key", ORDERING__RATE="")
     accepted = command_line("check").lines[-1]
     command_line.set(ORDERING__API_KEY="another key")
     rejected = command_line("check")
