@@ -102,6 +102,15 @@ class Simulation:
         self.container.database.close()
         self._loop.close()
 
+    def let_clock_run(self) -> None:
+        """Advance the clock by a millisecond at each reading, as a real clock does."""
+
+        def read() -> datetime:
+            self.now += timedelta(milliseconds=1)
+            return self.now
+
+        self.container.clock = read
+
     def put(self, document: str | bytes) -> None:
         """Put a message on the bus and read it."""
         self.container.bus.add_order(document)

@@ -14,7 +14,9 @@ from worker.carriers.borzo import Borzo
 from worker.carriers.port import AttemptView, Callback, Observation, reference_of
 from worker.database import callbacks
 from worker.domain.delivery import Change, Delivery
+from worker.domain.lifecycle import StatusMappings
 from worker.enqueue import carrier_queues
+from worker.services.accounts import CarrierAccounts
 from worker.services.callback_gaps import GAP, SPREAD
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -280,3 +282,71 @@ def test_a_callback_that_breaks_the_codec_is_recorded_as_unreadable(tracked: Sim
     tracked.container.replace_codec("borzo", _Broken(account, {}))
     assert receive(tracked, borzo_callback(tracked, "courier_assigned", tracked.now)) == "unreadable"
     assert tracked.published() == ["queued", "created"]
+
+
+# --- while something else happens ---
+
+
+class _Meanwhile(Borzo):
+    """A codec during whose parsing something happens."""
+
+    happens: Callable[[], None]
+
+    def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
+        self.happens()
+        return super().read_callback(callback, attempt, now)
+
+
+def postpone_while_parsing(simulation: Simulation, times: int) -> list[datetime]:
+    """Postpone the next read during each of the next `times` parses; return the list that the times are added to."""
+    postponed: list[datetime] = []
+
+    def postpone() -> None:
+        if len(postponed) < times:
+            postponed.append(simulation.now + (1 + len(postponed)) * HOUR)
+            simulation.decide(lambda it: _due(it, postponed[-1]))
+
+    codec = _Meanwhile(simulation.container.settings.accounts["borzo"], {})
+    codec.happens = postpone
+    simulation.container.replace_codec("borzo", codec)
+    return postponed
+
+
+def test_a_callback_is_parsed_again_when_its_delivery_changed_meanwhile(tracked: Simulation) -> None:
+    postponed = postpone_while_parsing(tracked, 3)
+    assert receive(tracked, borzo_callback(tracked, "courier_assigned", tracked.now + SECOND)) == "applied"
+    tracked.work()
+    assert (len(postponed), tracked.published()) == (3, ["queued", "created", "courier_assigned"])
+
+
+def test_a_callback_whose_delivery_keeps_changing_is_applied_by_a_later_sweep(tracked: Simulation) -> None:
+    postponed = postpone_while_parsing(tracked, 7)
+    assert receive(tracked, borzo_callback(tracked, "courier_assigned", tracked.now + SECOND)) is None
+    tracked.until(lambda it: it.status() == "courier_assigned", step=1, limit=10)
+    assert len(postponed) == 7
+
+
+class _Unlucky(CarrierAccounts):
+    """Accounts whose mappings cannot be looked up because of a bug."""
+
+    def status_mappings(self, account: str) -> StatusMappings:
+        raise KeyError(account)
+
+
+def test_a_callback_that_meets_a_bug_of_ours_is_not_lost(tracked: Simulation) -> None:
+    real = tracked.container.accounts
+    tracked.container.accounts = _Unlucky(real.codecs, real.bind, real.database, real.gateway, real.clock)
+    with pytest.raises(KeyError):
+        receive(tracked, borzo_callback(tracked, "courier_assigned", tracked.now + SECOND))
+    tracked.container.forget_services()
+    tracked.until(lambda it: it.status() == "courier_assigned", step=1, limit=10)
+
+
+def test_a_callback_of_an_account_that_left_the_settings_is_unreadable(tracked: Simulation) -> None:
+    database = tracked.container.database
+    stored = database.write(callbacks.save, "gone", Callback("POST", b"{}"), tracked.now)
+    assert stored is not None
+    tracked.app.tasks["callbacks.apply"](stored)
+    found = database.read(callbacks.load, stored)
+    assert found is not None
+    assert found.result == "unreadable"

@@ -1,11 +1,12 @@
 """Calls to a carrier: a reply is applied only to the call it answers, and one failure never affects its batch."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from celery.exceptions import QueueNotFound
 from sqlalchemy import event
 
 from schemas.status import Reason
@@ -15,8 +16,9 @@ from worker.container import new_attempt
 from worker.database import deliveries
 from worker.domain import lifecycle
 from worker.domain.delivery import Delivery, Step
-from worker.errors import Refused
+from worker.errors import Refused, Unavailable
 from worker.local.demo.orders import message
+from worker.services.outcomes import PendingCall
 
 
 def test_a_late_reply_is_not_applied_to_the_next_attempt(simulation: Simulation) -> None:
@@ -116,6 +118,21 @@ def test_an_order_that_breaks_the_codec_is_rejected_and_does_not_affect_its_batc
     break_codec(simulation, "borzo", "book", of_order_1)
     assert place_two(simulation) == ["rejected", "created"]
     assert simulation.delivery("1").reason is Reason.UNKNOWN
+
+
+def test_an_outcome_is_stored_once_even_if_nothing_can_be_enqueued_after_it(simulation: Simulation) -> None:
+    assert place_two(simulation) == ["created", "created"]
+    queue = Failing(simulation.container.queue, "enqueue_next_steps", lambda *_: QueueNotFound("carrier.borzo"))
+    simulation.container.queue = queue  # type: ignore[assignment]
+    failed = partial(lifecycle.record_read_failure, error=Unavailable("the carrier does not answer"))
+    found = [simulation.delivery(order_id) for order_id in ("1", "2")]
+
+    def meaning(delivery: Delivery, attempt_id: int, terms: Any, now: datetime) -> Any:
+        return failed(delivery, attempt_id, terms=terms, now=now)
+
+    with pytest.raises(QueueNotFound):
+        simulation.container.outcomes.record([(PendingCall(each, each.attempts[0]), meaning) for each in found])
+    assert [simulation.delivery(order_id).failures for order_id in ("1", "2")] == [1, 1]
 
 
 @pytest.mark.quirk("X-14")

@@ -121,6 +121,15 @@ def test_a_create_that_may_have_been_sent_and_has_no_reply_keeps_its_unknown_out
     simulation.until(lambda it: it.status() == "submit_unknown")
 
 
+def test_the_wake_up_task_of_a_recovered_delivery_is_sent_at_once(simulation: Simulation) -> None:
+    crash(simulation, "21", after_the_reply)
+    simulation.cancel(store_id="21")
+    simulation.let_clock_run()
+    assert recover(simulation) == "created"
+    simulation.work()
+    assert simulation.ledger("cancel") == simulation.ledger()
+
+
 def wait_for_operator(simulation: Simulation) -> None:
     """Let time pass until the unknown outcome is left to an operator."""
     simulation.until(lambda it: it.delivery().attention == "outcome_unknown")

@@ -77,3 +77,14 @@ def test_an_order_that_the_only_carrier_refused_is_delivered_when_an_operator_re
     simulation.until(lambda it: it.status() == "delivered")
     assert simulation.published()[4:6] == ["delivery.reopened", "queued (retry)"]
     assert [carrier for carrier, _ in simulation.ledger()] == ["borzo"]
+
+
+def test_the_wake_up_task_of_a_decision_is_sent_at_once(simulation: Simulation) -> None:
+    simulation.ask("POST", "/sandbox/faults", {"kind": "refused", "api": "borzo", "operation": "create"})
+    simulation.place("happy", store_id="21")
+    simulation.work()
+    simulation.let_clock_run()
+    retried = simulation.container.decisions.retry(simulation.delivery().id)
+    assert retried is not None
+    simulation.work()
+    assert simulation.published()[4:] == ["delivery.reopened", "queued (retry)", "created"]

@@ -64,16 +64,22 @@ class Callbacks:
         if stored is None or stored.result is not None:
             return
         try:
-            codec = self.accounts.logged_in(stored.carrier)
+            codec = self._codec(stored.carrier)
             key = _run(codec, partial(codec.callback_key, stored.callback))
             found = self.database.read(callbacks.find_attempt, stored.carrier, key)
             if found is None:
                 self._leave_orphan(stored)
             else:
                 self._apply(codec, stored, key, *found)
-        except (CarrierError, KeyError) as error:
+        except CarrierError as error:
             logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
             self.database.write(callbacks.settle, stored.id, "unreadable")
+
+    def _codec(self, account: str) -> Carrier:
+        """Return the codec of an account. Raises CarrierError, also when the account has left the settings."""
+        if account not in self.accounts.codecs:
+            raise Unreadable(f"there is no account {account}")
+        return self.accounts.logged_in(account)
 
     def _leave_orphan(self, stored: StoredCallback) -> None:
         """Leave a callback that may have come before the reply to our create; give it up after a day."""

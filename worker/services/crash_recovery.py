@@ -6,6 +6,7 @@ unknown outcome. Two processes may recover together.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from worker import log
@@ -64,18 +65,21 @@ class CrashRecovery:
             if outcome is None and attempt_id in entries.sent:
                 continue
             response = self._response(account, outcome or NEVER_SENT)
-            decide = partial(self._decide, file.name, attempt_id, response)
-            for change in self.updates.apply([delivery_id], decide, self.clock()):
+            now = self.clock()
+            decide = partial(self._decide, file.name, attempt_id, response, now)
+            for change in self.updates.apply([delivery_id], decide, now):
                 status = change.delivery.status.value
                 logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
 
-    def _decide(self, file: str, attempt_id: int, response: Response, delivery: Delivery) -> Change | None:
+    def _decide(
+        self, file: str, attempt_id: int, response: Response, now: datetime, delivery: Delivery
+    ) -> Change | None:
         """Apply an outcome, unless the attempt was begun again meanwhile: then another file holds its outcome."""
         attempt = delivery.attempt(attempt_id)
         if attempt is None or attempt.journal_file != file:
             return None
         outcome = response(delivery, attempt)
-        return lifecycle.apply_create_outcome(delivery, attempt_id, outcome, self.terms, self.clock())
+        return lifecycle.apply_create_outcome(delivery, attempt_id, outcome, self.terms, now)
 
     def _response(self, account: str, outcome: Outcome) -> Response:
         if isinstance(outcome, CarrierError):

@@ -1,5 +1,6 @@
 """What an operator decides about one delivery because a machine must not."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,21 +29,21 @@ class Decisions:
         """Request a cancel; only the carrier can confirm it."""
         return self._apply(
             delivery_id,
-            lambda each: lifecycle.apply_cancel_request(each, request, self.terms, self.clock(), Cause.OPERATOR),
+            lambda each, now: lifecycle.apply_cancel_request(each, request, self.terms, now, Cause.OPERATOR),
         )
 
     def refresh(self, delivery_id: str) -> Delivery | None:
         """Make the next read of a delivery due now, also when it is final."""
 
-        def decide(delivery: Delivery) -> Change | None:
+        def decide(delivery: Delivery, now: datetime) -> Change | None:
             attempt = delivery.active or delivery.step_attempt or next(reversed(delivery.attempts), None)
-            return lifecycle.schedule_read_now(delivery, self.terms, self.clock(), attempt.id) if attempt else None
+            return lifecycle.schedule_read_now(delivery, self.terms, now, attempt.id) if attempt else None
 
         return self._apply(delivery_id, decide)
 
     def decide_offer(self, delivery_id: str, decision: OfferDecision) -> Delivery | None:
         """Accept or deny the pickup time that a carrier offers."""
-        return self._apply(delivery_id, lambda each: lifecycle.decide_offer(each, decision, self.terms, self.clock()))
+        return self._apply(delivery_id, lambda each, now: lifecycle.decide_offer(each, decision, self.terms, now))
 
     def retry_blocker(self, delivery: Delivery) -> str | None:
         """Return why a delivery cannot be tried again, and what to do instead; None when it can."""
@@ -50,17 +51,15 @@ class Decisions:
 
     def retry(self, delivery_id: str) -> Delivery | None:
         """Ask for a courier again, now."""
-        return self._apply(delivery_id, lambda each: lifecycle.retry(each, self.terms, self.clock()))
+        return self._apply(delivery_id, lambda each, now: lifecycle.retry(each, self.terms, now))
 
     def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
         """Settle an unknown outcome: the order exists at the carrier under `ref`, or does not exist (None)."""
-        return self._apply(
-            delivery_id, lambda each: lifecycle.resolve_unknown_outcome(each, ref, self.terms, self.clock())
-        )
+        return self._apply(delivery_id, lambda each, now: lifecycle.resolve_unknown_outcome(each, ref, self.terms, now))
 
     def resolve_attention(self, delivery_id: str) -> Delivery | None:
         """Record that what an operator was asked for is done."""
-        return self._apply(delivery_id, lambda each: lifecycle.resolve_attention(each, self.terms, self.clock()))
+        return self._apply(delivery_id, lambda each, now: lifecycle.resolve_attention(each, self.terms, now))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
         """Give an unmapped carrier status a meaning, and apply it to the deliveries that have it now."""
@@ -72,8 +71,10 @@ class Decisions:
         self.updates.follow_up(changes, now)
         return changes
 
-    def _apply(self, delivery_id: str, decide: Decision) -> Delivery | None:
-        changes = self.updates.apply([delivery_id], decide, self.clock())
+    def _apply(self, delivery_id: str, decide: Callable[[Delivery, datetime], Change | None]) -> Delivery | None:
+        """Decide at one time: what a decision makes due now must be due for the queue as well."""
+        now = self.clock()
+        changes = self.updates.apply([delivery_id], lambda each: decide(each, now), now)
         return changes[0].delivery if changes else None
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from worker import log
 from worker.clock import Clock
+from worker.database import deliveries
 from worker.database.connection import is_transient
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
@@ -54,12 +55,13 @@ class Outcomes:
             return meaning(delivery, attempt_id, self.terms, now)
 
         try:
-            changes = self.updates.apply(meanings, decide, now)
+            changes = self.updates.database.persist(deliveries.update, list(meanings), decide)
         except Exception as error:
             logger.exception("delivery.recording_failed", count=len(answers))
             if is_transient(error) or len(answers) == 1:
                 return []
             return [each for answer in answers for each in self.record([answer])]
+        self.updates.follow_up(changes, now)  # not in the `try`: what is stored must not be recorded again
         return [change.delivery for change in changes]
 
 
