@@ -4,22 +4,21 @@ A reply is parsed as if it had just come; a create that was never sent is sent a
 unknown outcome. Two processes may recover together.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from worker import log
-from worker.carriers.port import Booked, Carrier
+from worker.carriers.port import Booked
 from worker.clock import Clock
 from worker.database import deliveries
 from worker.database.connection import is_transient
 from worker.database.database import Database
 from worker.domain import lifecycle
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.errors import CarrierError, Unavailable
-from worker.http.call import Outcome, Reply
+from worker.http.call import Outcome
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.services.accounts import CarrierAccounts
 from worker.services.carrier_actions import CarrierActions
@@ -28,7 +27,6 @@ from worker.services.outcomes import run_codec, unreadable_reply
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
-Response = Callable[[Delivery, Attempt], Booked | CarrierError]
 NEVER_SENT = Unavailable("not sent: its process ended before")
 
 
@@ -64,30 +62,29 @@ class CrashRecovery:
             outcome = entries.outcomes.get(attempt_id)
             if outcome is None and attempt_id in entries.sent:
                 continue
-            response = self._response(account, outcome or NEVER_SENT)
+            (delivery,) = self.database.read(deliveries.load, [delivery_id])
+            response = self._parse(account, delivery, attempt_id, outcome or NEVER_SENT)
             now = self.clock()
             decide = partial(self._decide, file.name, attempt_id, response, now)
             for change in self.updates.apply([delivery_id], decide, now):
                 status = change.delivery.status.value
                 logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
 
+    def _parse(self, account: str, delivery: Delivery, attempt_id: int, outcome: Outcome) -> Booked | CarrierError:
+        """Parse a reply before any row is locked. Raises CarrierError for a log-in that fails: the file must wait."""
+        if isinstance(outcome, CarrierError):
+            return outcome
+        (attempt,) = (each for each in delivery.attempts if each.id == attempt_id)
+        codec = self.accounts.logged_in(account)
+        parse = partial(self.actions.parse_create, codec, delivery, attempt, outcome)
+        response = run_codec(account, parse, unreadable_reply)
+        return self.calls.reject_reused_ids(codec, {attempt_id: response})[attempt_id]
+
     def _decide(
-        self, file: str, attempt_id: int, response: Response, now: datetime, delivery: Delivery
+        self, file: str, attempt_id: int, response: Booked | CarrierError, now: datetime, delivery: Delivery
     ) -> Change | None:
-        """Apply an outcome, unless the attempt was begun again meanwhile: then another file holds its outcome."""
+        """Apply a response, unless the attempt was begun again meanwhile: then another file holds its outcome."""
         attempt = delivery.attempt(attempt_id)
         if attempt is None or attempt.journal_file != file:
             return None
-        outcome = response(delivery, attempt)
-        return lifecycle.apply_create_outcome(delivery, attempt_id, outcome, self.terms, now)
-
-    def _response(self, account: str, outcome: Outcome) -> Response:
-        if isinstance(outcome, CarrierError):
-            return lambda _delivery, _attempt: outcome
-        # Before any row is locked; and a log-in that fails here says nothing about the reply.
-        return partial(self._parse, self.accounts.logged_in(account), outcome)
-
-    def _parse(self, codec: Carrier, reply: Reply, delivery: Delivery, attempt: Attempt) -> Booked | CarrierError:
-        parse = partial(self.actions.parse_create, codec, delivery, attempt, reply)
-        response = run_codec(attempt.carrier, parse, unreadable_reply)
-        return self.calls.reject_reused_ids(codec, {attempt.id: response})[attempt.id]
+        return lifecycle.apply_create_outcome(delivery, attempt_id, response, self.terms, now)
