@@ -73,7 +73,11 @@ def test_unacknowledged_entries_are_read_again_by_the_same_consumer(bus: Bus) ->
 
 
 def test_acknowledging_nothing_is_harmless(bus: Bus) -> None:
+    bus.add_order("one")
+    read(bus)
+    entries = bus.read("reader", 10, 1)
     bus.acknowledge([])
+    assert bus.read("reader", 10, 1, mine=True) == entries
 
 
 def test_only_acknowledged_entries_are_done(bus: Bus) -> None:

@@ -199,8 +199,10 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
 
 
 def test_any_free_port_will_do_for_0() -> None:
+    port = free_port()
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port()))
+        probe.bind(("127.0.0.1", port))
+        assert probe.getsockname() == ("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(("wanted", "host"), [(65_536, "127.0.0.1"), (70_000, "127.0.0.1"), (8000, "192.0.2.1")])
