@@ -1,4 +1,4 @@
-"""What an operator decides about one delivery because a machine must not."""
+"""The decisions about one delivery that only an operator may make."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,10 @@ from worker.services.updates import Updates
 
 @dataclass(frozen=True)
 class Decisions:
-    """Apply an operator's decision; each returns the delivery as it is then, None when there was nothing to do."""
+    """Apply the decisions of an operator.
+
+    Each method returns the changed delivery, or None when there was nothing to do.
+    """
 
     updates: Updates
     terms: TermsByAccount
@@ -32,7 +35,7 @@ class Decisions:
         )
 
     def refresh(self, delivery_id: str) -> Delivery | None:
-        """Make the next read of a delivery due now, also when it is final."""
+        """Make the next read of a delivery due now, even if the delivery is final."""
 
         def decide(delivery: Delivery) -> Change | None:
             attempt = delivery.active or delivery.step_attempt or next(reversed(delivery.attempts), None)
@@ -49,7 +52,7 @@ class Decisions:
         return lifecycle.retry_blocker(delivery, self.clock())
 
     def retry(self, delivery_id: str) -> Delivery | None:
-        """Ask for a courier again, now."""
+        """Request a courier again now."""
         return self._apply(delivery_id, lambda each: lifecycle.retry(each, self.terms, self.clock()))
 
     def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
@@ -59,11 +62,11 @@ class Decisions:
         )
 
     def resolve_attention(self, delivery_id: str) -> Delivery | None:
-        """Record that what an operator was asked for is done."""
+        """Record that an operator has done what was asked."""
         return self._apply(delivery_id, lambda each: lifecycle.resolve_attention(each, self.terms, self.clock()))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
-        """Give an unmapped carrier status a meaning, and apply it to the deliveries that have it now."""
+        """Map a carrier status to one of ours, and apply it to the deliveries that have it now."""
         now = self.clock()
         decide = partial(
             lifecycle.reapply_mappings, carrier=account, mappings={carrier_status: status}, terms=self.terms, now=now
