@@ -130,7 +130,7 @@ OPEN = frozenset(
     for status, reaction in INBOUND.items()
     if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
 )
-"""The statuses of an order that still needs a courier. Not 14: there, a driver is already in the shop."""
+"""The statuses of an order that still needs a courier. 14 is not included: a driver is already in the shop."""
 
 
 def reaction_to(status: int | None) -> Reaction:
@@ -139,7 +139,7 @@ def reaction_to(status: int | None) -> Reaction:
 
 
 def read_order(raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Order:
-    """Return our order for the platform's; `raw` is the order itself, without the API's `{"error", "result"}`.
+    """Return our order for the platform's order; `raw` is the order itself, without the API's `{"error", "result"}`.
 
     Raises MalformedError, which gives the platform's name of the field and no value.
     """

@@ -72,7 +72,7 @@ def lease(connection: Connection, delivery_id: str, now: datetime, until: dateti
 def release(
     connection: Connection, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None
 ) -> bool:
-    """Release a lease with what is known now and the time of the next comparison; return False when it was lost."""
+    """Release a lease with the known state and the time of the next comparison; return False if the lease was lost."""
     mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
     given = {**asdict(known), "lease_until": None}
     if due_at is not None:

@@ -178,7 +178,7 @@ class CircuitBreaker:
         self._run(_PROBED, account, kind, int(alive))
 
     def throttle(self, account: str, kind: CallClass, asked: float | None) -> None:
-        """Allow no call for a while, at least the `asked` seconds: the carrier rejected a call as one too many."""
+        """Allow no call for a while, at least `asked` seconds, because the carrier answered "too many requests"."""
         lengths = (round(each * 1000) for each in self._timings.throttled(kind))
         self._run(_THROTTLE, account, kind, *lengths, int((asked or 0) * 1000))
 

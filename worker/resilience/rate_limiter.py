@@ -63,7 +63,7 @@ class Window:
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this window: fewer calls, or one call in a longer time when less than one is left."""
+        """Return a share of this window: fewer calls, or one call in a longer time if the share is below one call."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 

@@ -123,7 +123,7 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 
 
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
-    """Return the attempt with an unknown outcome, else one without a proven reference, else a never-created one."""
+    """Return the first that exists: an attempt with an unknown outcome, without a proven reference, never created."""
     attempt = delivery.active
     if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
         return attempt
