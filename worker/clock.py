@@ -59,7 +59,7 @@ class SharedClock:
         """Read the database's clock again; during an outage the last reading stays in use."""
         try:
             self._at_zero = self._read_at_zero()
-        except Exception as error:  # noqa: BLE001 - the last reading goes on after any error
+        except Exception as error:  # noqa: BLE001 - the last reading stays in use after any error
             logger.warning("clock.not_read", error=type(error).__name__)
         finally:
             self._reading.release()

@@ -101,7 +101,7 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return what a journal file may settle, these attempts and any open one: delivery, attempt and carrier."""
+    """Return the delivery, attempt and carrier of each attempt to settle from a journal file: these and open ones."""
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
         ATTEMPT.c.journal_file == journal_file, or_(open_, ATTEMPT.c.id.in_(list(attempts)))

@@ -61,7 +61,7 @@ class Sweep:
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
-        """Return the fewest tasks: reads that share one request go together."""
+        """Return the tasks of each step, as few as possible: reads that share one request are in one task."""
         tasks: list[WakeUp] = []
         for (step, account), ids in groups.items():
             if account in self.terms:
