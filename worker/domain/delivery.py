@@ -105,7 +105,7 @@ class Attempt:
     """Reads since the last cancel request that did not confirm it."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
-    """When the call that answers an offer failed with an unknown outcome."""
+    """When the call that answers an offer failed and left the state of the offer unclear."""
     awaiting_operator: bool = False
     """Only an operator can settle the unknown outcome."""
     surplus: bool = False

@@ -63,8 +63,7 @@ def _next(delivery: Delivery, attempt: Attempt | None, terms: TermsByAccount, no
     if attempt is None:
         return Step.BOOK, max(delivery.dispatch_at or now, delivery.created_at)
     if attempt.carrier not in terms:
-        # The account was removed from the settings while it had an order: the delivery is kept until the account is
-        # back.
+        # The account was removed from the settings while it had an order: the delivery waits until the account is back.
         return Step.TRACK, now + schedule.ROUTE_RETRY
     return _next_of_attempt(delivery, attempt, terms[attempt.carrier], now)
 

@@ -133,8 +133,7 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
     grid = cadence.shortest * scale
     phase = grid * fraction(account)
-    # The nearest slot, not the next one, because a read that starts slightly late would otherwise skip every other
-    # slot.
+    # The nearest slot, not the next one: a read that starts slightly late would otherwise skip every second slot.
     slot = max(round((now.timestamp() + seconds - phase) / grid), int((now.timestamp() - phase) // grid) + 1)
     return datetime.fromtimestamp(slot * grid + phase, UTC)
 

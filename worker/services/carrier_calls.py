@@ -32,7 +32,7 @@ logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
 """How long after its intent a call may start, not counting a read before it.
 
-The other half is for storing the outcome.
+It is half of the call's margin; the other half is for storing the outcome.
 """
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Replace a booking by an unknown outcome when its carrier id already belongs to another order; by attempt.
+        """Return an unknown outcome, by attempt, for each booking whose carrier id already belongs to another order.
 
         Where no order can be looked up by our reference, only the id in the response links the order to us (C-21).
         """

@@ -96,7 +96,10 @@ class Tracking:
                 self._read_due(codec, ids, step)
 
     def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-        """Read the deliveries that are due. An attempt is absent only if no call that covered it has found it."""
+        """Read the deliveries that are due.
+
+        An attempt is absent only if every call that covered it reports it absent.
+        """
         account, now = codec.account.name, self.clock()
         mappings = self.accounts.status_mappings(account)
         loaded = self.database.read(deliveries.load, ids)

@@ -64,7 +64,7 @@ class WriteBack:
     def due_tasks(self, now: datetime) -> list[WakeUp]:
         """Return the tasks of the deliveries to compare now.
 
-        While the platform rejects our key, return only a probe at times.
+        While the platform rejects our key, return only one task from time to time, as a probe.
         """
         if not self.settings.base_url:
             return []

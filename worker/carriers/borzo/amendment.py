@@ -89,7 +89,7 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that make an order equal to a create of now (Borzo, "Order editing").
+    """Return the parameters of edit-order that make an order match a create sent now (Borzo, "Order editing").
 
     None when nothing is to change. Raises Refused when the order can no longer be changed, or a point of it is
     unreadable.

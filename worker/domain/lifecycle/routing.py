@@ -38,8 +38,7 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
     candidates = _candidates(change.delivery, change.terms)
-    # Only these two reasons end here. A delivery behind a closed gate is routed every minute and may have other
-    # reasons.
+    # Only these two reasons end here: behind a closed gate a delivery is routed every minute and may have others.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
     change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
     # After a failover the current carrier goes first: a changed order does not make the unavailable one available.
