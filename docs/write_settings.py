@@ -78,7 +78,7 @@ def _table(stem: str, model: type[BaseModel], without: Collection[str] = ()) -> 
 
 
 def _description(model: type[BaseModel], name: str) -> str:
-    """Return a field's description; a carrier's field that only changes the default has that of every account."""
+    """Return a field's description; a field that only changes a default has the description of every account."""
     text = model.model_fields[name].description or CarrierAccount.model_fields[name].description
     if not text:
         raise SystemExit(f"{model.__name__}.{name} has no docstring")

@@ -84,7 +84,7 @@ def _incoming() -> dict[str, Any]:
 
 
 def _outgoing() -> dict[str, Any]:
-    # An event's type begins with its subject: `order` (one without a delivery), `delivery` or `carrier`.
+    # An event's type begins with its subject: `order` (an order without a delivery), `delivery` or `carrier`.
     return {str(kind): _message(str(kind), "event", (f"{kind.partition('.')[0]}-event",)) for kind in EventType}
 
 

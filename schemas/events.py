@@ -19,7 +19,7 @@ ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
 CARRIER_EVENT_SCHEMA = "urn:order-sync:carrier-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
-"""The namespace of derived ids: those of deliveries from orders, those of events from deliveries."""
+"""The namespace of derived ids: ids of deliveries from orders, and ids of events from deliveries."""
 
 
 class EventType(StrEnum):
@@ -103,7 +103,7 @@ class DeliveryEvent(_Model):
     status: DeliveryStatus
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
-    """A `schemas.status.Detail`, or a further word of a codec."""
+    """A `schemas.status.Detail`, or another detail from a codec."""
     final: bool = False
     reason: Reason | None = None
     reason_text: str | None = None
@@ -138,9 +138,9 @@ class OrderEvent(_Model):
 
 
 class CarrierEvent(_Model):
-    """The data of `carrier.paused` and `carrier.resumed`: which account, why, and since when.
+    """The data of `carrier.paused` and `carrier.resumed`: the account, the reason and the time.
 
-    `by` is who decided it: `carrier` (it refused our credentials), `probe` (it accepts them again) or `operator`.
+    `by` is `carrier` (it refused our credentials), `probe` (it accepts them again) or `operator`.
     """
 
     carrier: str

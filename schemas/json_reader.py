@@ -1,4 +1,7 @@
-"""Reading JSON from outside: bounded in size and depth, refused with a reason that names the field and no value."""
+"""Read JSON from outside, with limits of size and depth.
+
+The reason of a refusal names the field and contains no value.
+"""
 
 import json
 import math
@@ -23,7 +26,7 @@ def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
     """Read one JSON object (RFC 8259) in which every text can be stored and every number is finite.
 
     A dict is serialised first, so that both kinds of input follow the same rules. Raises MalformedError. pydantic's
-    `from_json` is not used: of two equal keys it keeps the last, it reads 1e400 as infinity, and it accepts NUL.
+    `from_json` is not used, because it keeps the last of two equal keys, reads 1e400 as infinity, and accepts NUL.
     """
     found = _parse(_as_text(raw))
     if not isinstance(found, dict):

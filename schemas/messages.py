@@ -77,7 +77,10 @@ class Message:
 
 
 def found_order_message(source: str, order_id: str) -> Message:
-    """Return the message for an order whose own never came. It is the same every time, so that it counts once."""
+    """Return the message for an order whose own never came.
+
+    The message is the same every time, so that repeats have no effect.
+    """
     identity = str(uuid5(NAMESPACE, f"missed\n{source}\n{order_id}"))
     return Message(source=source, id=identity, type="order.placed", data=OrderRef(order_id=order_id))
 

@@ -1,6 +1,7 @@
 """The Ordering platform's orders and statuses, translated into ours.
 
-Nothing is guessed: an order without a required field is refused, and the reason gives the platform's name of the field.
+No value is guessed: an order without a required field is refused, and the reason gives the platform's name of the
+field.
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ PREPAID = frozenset({
 
 
 class Reaction(StrEnum):
-    """What we do about a status of the platform."""
+    """Our reaction to a status of the platform."""
 
     DISPATCH = "dispatch"
     """A new order: dispatch it, unless its gate waits for the shop."""
@@ -62,11 +63,11 @@ class Reaction(StrEnum):
     NOT_READY = "not_ready"
     """The food is late and a courier is waiting."""
     SEEKING = "seeking"
-    """The platform is looking for a courier: our own status comes back."""
+    """The platform shows that it is looking for a courier, which is a status that we wrote."""
     COURIER = "courier"
-    """A courier is at work: our own status comes back, or the platform's own driver has the order."""
+    """A courier is at work: the status is one that we wrote, or the platform's own driver has the order."""
     ENDED = "ended"
-    """A courier has finished: our own status comes back, or the order is closed when no courier of ours has."""
+    """A courier has finished: the status is one that we wrote, or the platform has closed the order."""
     CLOSED = "closed"
     """The platform has closed the order: send no courier, and cancel none."""
     CANCEL = "cancel"
@@ -76,11 +77,11 @@ class Reaction(StrEnum):
     OUT_OF_SCOPE = "out_of_scope"
     """The end of an order that the customer picks up."""
     IGNORE = "ignore"
-    """Nothing about a courier: the customer is near, to pick up the order, or the number is unknown (O-25)."""
+    """No effect: the customer comes to pick up the order, or the number is unknown (O-25)."""
 
     @property
     def skips(self) -> str | None:
-        """The reason not to dispatch a new order with this status; None where it is dispatched."""
+        """The reason not to dispatch a new order with this status; None when it is dispatched."""
         return SKIPS.get(self)
 
 
@@ -129,16 +130,16 @@ OPEN = frozenset(
     for status, reaction in INBOUND.items()
     if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
 )
-"""The statuses of an order that still needs a courier. Not 14: there, a driver is already in the shop."""
+"""The statuses of an order that still needs a courier. 14 is not included: a driver is already in the shop."""
 
 
 def reaction_to(status: int | None) -> Reaction:
-    """Return the reaction to a status; an order without one is dispatched, as is one with 0 (O-11)."""
+    """Return the reaction to a status. An order without a status is dispatched, like an order with status 0 (O-11)."""
     return Reaction.DISPATCH if status is None else INBOUND.get(status, Reaction.IGNORE)
 
 
 def read_order(raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Order:
-    """Return our order for the platform's; `raw` is the order itself, without the API's `{"error", "result"}`.
+    """Return our order for the platform's order; `raw` is the order itself, without the API's `{"error", "result"}`.
 
     Raises MalformedError, which gives the platform's name of the field and no value.
     """
@@ -204,7 +205,7 @@ def _require(fields: Mapping[str, object]) -> None:
 
 
 def _revision(raw: RawOrder) -> int:
-    """Return a revision, since the platform has none: the seconds from creation to the last change, plus 1."""
+    """Return the seconds from creation to the last change, plus 1, as the revision, because the platform has none."""
     if raw.created_at is None or raw.updated_at is None:
         return 1
     return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))

@@ -103,7 +103,7 @@ RANK: dict[DeliveryStatus, int] = {
     S.REJECTED: 100,
     S.FAILED: 100,
 }
-"""How far along each status is. `on_hold` has no rank: it keeps that of the status it interrupts."""
+"""The progress of each status. `on_hold` has no rank of its own: it keeps the rank of the status that it interrupts."""
 
 FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
@@ -112,7 +112,7 @@ GOODS_WITH_COURIER = RANK[S.PICKED_UP]
 
 
 class Detail(StrEnum):
-    """A refinement of a status. A codec may publish further words."""
+    """A refinement of a status. A codec may publish further details."""
 
     FALLBACK = "fallback"
     """`queued`: another carrier is asked next."""
@@ -156,13 +156,13 @@ class AttentionReason(StrEnum):
     UNKNOWN_STORE = "unknown_store"
     """The store directory has no such store."""
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
-    """None of the wanted carriers has an account."""
+    """No carrier of the order's list has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
     """The carrier calls the create a duplicate; an operator finds out which order it already has (B-31)."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """No look-up has settled a create with an unknown outcome."""
     NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
-    """The pickup is near and no courier is certain."""
+    """The pickup is near and no carrier has confirmed a courier."""
     REFERENCE_MISSING = "reference_missing"
     """The carrier has the order under an id that we do not know (C-24)."""
     SURPLUS_COURIER = "surplus_courier"
@@ -221,7 +221,7 @@ class Evidence(StrEnum):
     ORDER_LEVEL = "order_level"
     """The carrier reported it for the order, not for the parcel."""
     WEAK = "weak"
-    """It agrees with what the carrier reported but is not proven by it."""
+    """It agrees with the carrier's report, but the report does not prove it."""
 
 
 class CancelledBy(StrEnum):
@@ -235,7 +235,7 @@ class CancelledBy(StrEnum):
 
 
 class Cause(StrEnum):
-    """What caused a change: the input that was processed."""
+    """The input that caused a change."""
 
     POLL = "poll"
     CALLBACK = "callback"
@@ -301,4 +301,4 @@ TO_PLATFORM: dict[DeliveryStatus, PlatformStatus | None] = {
     S.REJECTED: None,
     S.FAILED: None,
 }
-"""The platform's status for each of ours; None where nothing is written back."""
+"""The platform's status for each of our statuses; None when nothing is written back."""

@@ -1,7 +1,7 @@
 """The Celery app: queues, routes, beat table and process set-up. The only Celery configuration.
 
 A Celery message is only a wake-up task: Redis may lose it, and the sweep enqueues the work again. So there is no result
-backend, no ETA, no countdown and no Celery retry: the database holds what is to be done later.
+backend, no ETA, no countdown and no Celery retry: the database stores the work to do later.
 """
 
 import faulthandler
@@ -25,7 +25,7 @@ from worker.services.ingest import is_away
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
-"""Longer than any task, which takes one deadline and its margin at most. The sweep replaces a lost task much sooner."""
+"""Longer than any task, which takes at most one deadline and its margin. The sweep replaces a lost task much sooner."""
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", "platform", "timers")
 OTHER_QUEUES = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> Celery:
     """Build the Celery app, and make it the current app of the process."""
     celery_app = _build(lambda: _configuration(settings))
     celery_app.set_current()
-    celery_app.set_default()  # Celery's current app belongs to one thread, and tasks are sent from many
+    celery_app.set_default()  # Celery's current app belongs to one thread, and many threads send tasks
     return celery_app
 
 
@@ -100,7 +100,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_queues": _queues(settings),
         "task_routes": (_route,),
         "task_create_missing_queues": False,
-        # A message is acknowledged when its task has ended in any way: the database knows what is still to be done.
+        # A message is acknowledged when its task has ended in any way: the database stores the work that is left.
         "task_acks_late": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
@@ -148,10 +148,10 @@ def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> d
 
 
 def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return the beat's table. Two beats are harmless, because a sweep leases what it enqueues."""
+    """Return the schedule of beat. Two beats are harmless, because a sweep leases what it enqueues."""
     table = {
         "sweep": _every(SWEEP_SECONDS, "timers.sweep", expires=5),
-        # Also without new events: the relay is what notices that the bus has lost some.
+        # Also without new events, because the relay checks whether the bus has lost any.
         "publish": _every(AUDIT_SECONDS, "events.publish", expires=AUDIT_SECONDS),
         "purge": _every(PURGE_SECONDS, "maintenance.purge", expires=PURGE_SECONDS),
     }
@@ -161,12 +161,12 @@ def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _every(seconds: float, task: str, *, expires: float) -> dict[str, Any]:
-    """Return an entry of the beat's table. Expiry keeps its messages from piling up in front of a stopped worker."""
+    """Return an entry of beat's schedule. Its messages expire, so that they do not pile up while no worker runs."""
     return {"task": task, "schedule": timedelta(seconds=seconds), "options": {"expires": expires}}
 
 
 def _from_environment() -> dict[str, Any]:
-    """Return the configuration of the environment; end the process with one message when it cannot work."""
+    """Return the configuration from the environment; end the process with one message when the settings are wrong."""
     try:
         return _configuration(load())
     except SettingsError as error:
@@ -192,7 +192,7 @@ def _set_up_logs(**_: Any) -> None:
 
 
 def _show_threads_on_signal(**_: Any) -> None:
-    """Let SIGUSR1 print where every thread is. Celery's own handler would print their variables, credentials too."""
+    """Let SIGUSR1 print the stack of every thread. Celery's own handler would also print variables with credentials."""
     faulthandler.register(signal.SIGUSR1)
 
 

@@ -1,4 +1,4 @@
-"""The clock that all hosts share: the database's, extrapolated between two readings by this machine's monotonic clock.
+"""The clock that all hosts share: the database's clock. Between two readings, this machine's monotonic clock is added.
 
 Leases are compared between hosts whose wall clocks differ and jump. A monotonic clock never jumps.
 """
@@ -23,7 +23,7 @@ def since_boot() -> float:
 
 
 def aside(work: Callable[[], None]) -> None:
-    """Run work in a thread of its own."""
+    """Run work in a separate thread."""
     threading.Thread(target=work, name="clock", daemon=True).start()
 
 
@@ -42,7 +42,7 @@ class SharedClock:
         self._next = 0.0
 
     def __call__(self) -> datetime:
-        """Return the time. Raises what the database raises until it has been read once."""
+        """Return the time. Until the first reading succeeds, raises what the database raises."""
         if self._at_zero is None:
             return self._first() + timedelta(seconds=self._ticks())
         # The thread that reads releases the lock.
@@ -56,16 +56,16 @@ class SharedClock:
             return self._at_zero
 
     def _refresh(self) -> None:
-        """Read the database's clock again; during an outage the last reading goes on."""
+        """Read the database's clock again; during an outage the last reading stays in use."""
         try:
             self._at_zero = self._read_at_zero()
-        except Exception as error:  # noqa: BLE001 - the last reading goes on after any error
+        except Exception as error:  # noqa: BLE001 - the last reading stays in use after any error
             logger.warning("clock.not_read", error=type(error).__name__)
         finally:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Return the database's time at tick zero, as if it had been read half-way through the query."""
+        """Return the database's time at tick zero, assuming that it was read half-way through the query."""
         before = self._ticks()
         self._next = before + FRESH  # also after a failure
         read = self._read()

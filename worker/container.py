@@ -1,4 +1,4 @@
-"""The composition root: the only place that constructs, services included. Only the edges see it."""
+"""The composition root: the only place that builds services and their collaborators. Only the edges use it."""
 
 import os
 import secrets
@@ -51,7 +51,10 @@ from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
 ATTEMPT_BITS = 53
-"""Attempt ids are random and fit a JSON number: a new database never meets an old one's orders at a carrier."""
+"""The length of a random attempt id.
+
+It fits a JSON number, and does not repeat when a new database uses an old account.
+"""
 
 
 def utc_now() -> datetime:
@@ -60,7 +63,7 @@ def utc_now() -> datetime:
 
 
 def new_attempt() -> tuple[int, str]:
-    """Draw an attempt's id and the secret of its callback address."""
+    """Return a random attempt id and a random secret for its callback address."""
     return secrets.randbelow(2**ATTEMPT_BITS - 1) + 1, secrets.token_urlsafe(24)
 
 
@@ -70,7 +73,7 @@ class Container:
 
     settings: Settings
     clock: Clock = utc_now
-    """Where hosts share a database, its clock takes the place of the wall clock."""
+    """The wall clock, or the database's clock when several hosts share the database."""
     app: Celery = field(default_factory=lambda: current_app)
     """The Celery app that tasks are sent through."""
 
@@ -147,7 +150,7 @@ class Container:
 
     @cached_property
     def terms(self) -> TermsByAccount:
-        """What the domain must know of each account."""
+        """The terms of each account, which the domain uses."""
         return {name: _terms(codec) for name, codec in self.codecs.items()}
 
     @cached_property
@@ -194,7 +197,7 @@ class Container:
 
     @cached_property
     def carrier_actions(self) -> CarrierActions:
-        """What can be asked of a carrier."""
+        """The actions at a carrier."""
         return CarrierActions(
             self.accounts,
             self.account_health,
@@ -228,7 +231,7 @@ class Container:
 
     @cached_property
     def crash_recovery(self) -> CrashRecovery:
-        """What dead processes left behind."""
+        """The recovery of the journal files that dead processes left."""
         return CrashRecovery(
             self.journal,
             self.database,
@@ -267,7 +270,7 @@ class Container:
 
     @cached_property
     def backfill(self) -> Backfill:
-        """Orders whose message never came."""
+        """The search for orders whose message never came."""
         return Backfill(self.settings.ordering, self.database, self.gateway, self.ingest, self.clock)
 
     @cached_property
@@ -292,7 +295,7 @@ class Container:
 
     @cached_property
     def sweep(self) -> Sweep:
-        """Whatever is due."""
+        """The sweep of everything that is due."""
         return Sweep(
             self.database,
             self.account_health,
@@ -306,18 +309,18 @@ class Container:
 
     @cached_property
     def retention(self) -> Retention:
-        """What may be forgotten."""
+        """The trimming of the streams."""
         return Retention(self.bus, self.settings.events_keep, self.clock)
 
     @cached_property
     def decisions(self) -> Decisions:
-        """What operators decide."""
+        """The decisions of operators."""
         return Decisions(self.updates, self.terms, self.clock)
 
-    # --- life ---------------------------------------------------------------------------------------------------------
+    # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Construct what threads share before they do: two threads at first use would construct two of each."""
+        """Build the objects that threads share before the threads start: two threads could build two of each."""
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
             self.relay, self.sweep, self.retention,
@@ -351,13 +354,13 @@ def container() -> Container:
 
 
 def override(other: Container) -> None:
-    """Make another container that of this process, as tests and tools do."""
+    """Replace the container of this process, as tests and tools do."""
     _containers.clear()
     _containers[os.getpid()] = other
 
 
 def close() -> None:
-    """Close and forget the container of this process, if it has one."""
+    """Close and remove the container of this process, if it has one."""
     while _containers:
         _, closed = _containers.popitem()
         closed.close()

@@ -1,6 +1,6 @@
-"""Wake-up tasks: Celery messages that say that something is due, by task name.
+"""Wake-up tasks: Celery messages that say only that something may be due.
 
-A lost message costs a second, because the sweep enqueues whatever is due in the database.
+A lost one is replaced by the sweep, which enqueues everything that is due in the database.
 """
 
 import threading
@@ -24,20 +24,20 @@ WakeUp = tuple[str, list[object]]
 
 
 class SingleFlight:
-    """Work that one thread of a process does at a time, and once more when it is requested meanwhile."""
+    """Work that only one thread of a process does at a time. It runs once more if it is requested meanwhile."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._requested = False
 
     def request(self) -> bool:
-        """Request another run after the one under way; return False when none is."""
+        """Request another run after the current run; return False when the work is not running."""
         with self._lock:
             self._requested = self._running
             return self._running
 
     def run(self, work: Callable[[], bool]) -> None:
-        """Run the work, again for as long as it is requested meanwhile and returns that another run helps.
+        """Run the work, and repeat it while another run is requested and the work returns True.
 
         While another thread runs it, this is only a request.
         """
@@ -64,16 +64,19 @@ class SingleFlight:
 
 @dataclass(frozen=True)
 class TaskQueue:
-    """The Celery queues, as the sender of wake-up tasks sees them."""
+    """The Celery queues for the sender of wake-up tasks."""
 
     app: Celery
     relay: SingleFlight = field(default_factory=SingleFlight)
-    """The relay of this process. Many changes need it at once, and one message for each costs more than relaying."""
+    """The relay of this process.
+
+    Many changes need the relay at once, and one message for each would cost more than the relay itself.
+    """
 
     def send(self, tasks: Iterable[WakeUp]) -> None:
-        """Send wake-up tasks. A relay under way in this process needs no message.
+        """Send wake-up tasks. A relay that already runs in this process needs no message.
 
-        A broker that is unreachable is only logged.
+        An unreachable broker is only logged.
         """
         wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
         if not wanted:
@@ -86,9 +89,9 @@ class TaskQueue:
             logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
 
     def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
-        """Send what is due at once after a change: the next step of each delivery, and the relay of its events.
+        """Send the tasks that a change makes due at once: the next step of each delivery, and the relay of its events.
 
-        `events` says that there are events besides those of the changed deliveries.
+        `events` means that there are events besides those of the changed deliveries.
         """
         due: dict[tuple[Step, str], list[str]] = {}
         for delivery in changed:
@@ -106,13 +109,13 @@ class TaskQueue:
             return {queue: self._depth(channel, queue) for queue in queues}
 
     def _depth(self, channel: Any, queue: str) -> int:
-        # Not passively: on Redis an empty queue is one that does not exist.
+        # Not passively, because on Redis an empty queue does not exist.
         declared: Any = self.app.amqp.queues[queue](channel).queue_declare()
         return int(declared.message_count)
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return an account's two queues: calls that cost money and reads never wait for each other."""
+    """Return an account's two queues, for calls that change something and for reads. Neither waits for the other."""
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 

@@ -25,7 +25,7 @@ class Forged(Exception):
 
 
 class CarrierError(Exception):
-    """A call to a carrier that brought no usable answer."""
+    """A call to a carrier that got no usable answer."""
 
 
 class Unavailable(CarrierError):
@@ -42,11 +42,11 @@ class Unavailable(CarrierError):
 
 
 class Held(Unavailable):
-    """Our own rate limit held the call back, or it was too late to be sent; it counts as no failure."""
+    """Our own rate limit held the call back, or it was too late to send the call. This does not count as a failure."""
 
 
 class Throttled(Held):
-    """The carrier rejected the call because there were too many: no call goes to it for a while."""
+    """The carrier rejected the call because there were too many calls; no call is sent to it for a while."""
 
 
 class Uncertain(CarrierError):
@@ -54,7 +54,7 @@ class Uncertain(CarrierError):
 
 
 class Refused(CarrierError):
-    """The carrier said no, or certainly would: nothing happened, and the same call would be refused again."""
+    """The carrier refused, or would certainly refuse: nothing happened, and the same call would be refused again."""
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(text or reason.value)

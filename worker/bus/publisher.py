@@ -1,7 +1,7 @@
-"""The publisher of events on the stream `deliveries`: each event once, and in the order of its key.
+"""The publisher of events on the stream `deliveries`: each event once, in the order of its key.
 
-The stream may lose its end, or everything, at any moment. So nothing is published unless the newest entry is the
-expected one, and a guard counts only while the entry that it refers to exists.
+The stream may lose its newest entries, or all entries, at any moment. So nothing is published unless the newest entry
+is the expected one, and a guard counts only while the entry that it refers to exists.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ that the newest entry must have, the lifetime of a guard in seconds, then the se
 
 
 class StreamMoved(Exception):
-    """Another relay published meanwhile, or the stream lost entries: `last_surviving` must be asked again."""
+    """Another relay published meanwhile, or the stream lost entries: call `last_surviving` again."""
 
 
 class Publisher:
@@ -63,8 +63,8 @@ class Publisher:
     def last_surviving(self, place: str) -> tuple[str, str]:
         """Return the newest place on the stream up to this one, and the newest of all; empty where there is none.
 
-        When the first is not the given place, the stream has lost that entry. An entry that was deleted is not lost:
-        it was published, and would only be deleted again.
+        When the first is not the given place, the stream has lost that entry. A deleted entry does not count as lost,
+        because a subscriber deleted it after it was published.
         """
         pipe = self._redis.pipeline(transaction=True)
         pipe.xrevrange(self._stream, max=_entry_id(place), count=1)
@@ -83,21 +83,20 @@ class Publisher:
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
-        A repeated event gets no second entry, but the place of the last event of its key, which is its own or a later
-        one. After the first failure of a key its other events are left for the next time. Raises StreamMoved when
-        `newest` is no longer the newest place: a relay that slept through its lease, and a stream that lost its end,
-        are noticed before they do harm.
+        A repeated event gets no second entry. Its place is that of the last event of its key. After the first failure
+        of a key its other events are left for the next time. Raises StreamMoved when `newest` is no longer the newest
+        place. This detects a relay that slept through its lease, and a stream that lost its newest entries.
         """
         if not events:
             return []
         try:
             return self._run(database, events, newest)
         except (redis.ConnectionError, ResponseError):
-            self._redis.ping()  # raises when the server is unreachable; else something in this batch is the cause
+            self._redis.ping()  # raises when the server is unreachable; otherwise this batch is the cause
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        # Each database has its own guards: with those of an older one its events would count as repeats.
+        # Each database has its own guards: with the guards of an older database its events would count as repeats.
         keys = [self._stream, *(f"{self._stream}:sequence:{database}:{event.key}" for event in events)]
         parts: list[str | int] = [part for event in events for part in (event.sequence, event.body)]
         try:

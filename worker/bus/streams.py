@@ -1,7 +1,7 @@
 """The bus: messages come in on the stream `orders`, events leave on the stream `deliveries`, both in Redis.
 
-The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox,
-again if the bus has lost them (`publisher`).
+The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox, a
+second time if the bus has lost them (`publisher`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,10 +53,10 @@ class Bus:
         return _text(self._redis.xadd(self.orders, {"event": document}))
 
     def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
-        """Read the next entries of the group, or those that this consumer has read and not acknowledged (`mine`).
+        """Read the next entries of the group, or with `mine` the entries that this consumer has not acknowledged.
 
-        The entries of a dead reader come first. A missing group is created at the beginning of the stream, so that
-        after a flush no message since then is missed.
+        The entries of a dead reader come first. A missing group is created at the beginning of the stream, so that no
+        message after a flush is missed.
         """
         try:
             claimed = [] if mine else self._claim(consumer, count)
@@ -93,7 +93,7 @@ class Bus:
 
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
         """Yield the id and the document of each event after an entry, for ever; an empty pair marks a pause."""
-        if after == "$":  # repeated after a pause, it would skip what was published meanwhile
+        if after == "$":  # `$` again after a pause would skip the events published meanwhile
             after = self.last_id()
         while True:
             found = _pairs(self._redis.xread({self.events: after}, count=500, block=block_ms))
@@ -127,7 +127,7 @@ class Bus:
         excess = self._redis.xlen(stream) - keep
         if excess <= 0:
             return False
-        # From the old end, because from the new end all the entries to keep would have to be read.
+        # From the oldest entry, because the other direction would read all the entries to keep.
         page: Any = self._redis.xrange(stream, count=min(excess, PAGE_SIZE) + 1)
         needed = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
         oldest = min([_text(page[-1][0]), *needed], key=_order)
@@ -157,11 +157,14 @@ class Bus:
         return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0
 
     def faults(self) -> list[str]:
-        """Return the faults of the server's settings, worst first: one that evicts keys loses queues and streams."""
+        """Return the faults of the server's settings, worst first.
+
+        A server that evicts keys loses queues and streams.
+        """
         try:
             config = {**self._redis.config_get("maxmemory-policy"), **self._redis.config_get("appendonly")}
         except RedisError:
-            return []  # a managed server may forbid CONFIG; its settings are up to its operator
+            return []  # a managed server may forbid CONFIG; then its settings are not checked
         faults = []
         if config.get("maxmemory-policy", "noeviction") != "noeviction":
             faults.append(f"maxmemory-policy is {config['maxmemory-policy']}, it must be noeviction")
@@ -178,7 +181,7 @@ def connect(url: str) -> redis.Redis:
         **({} if url.startswith("unix:") else tcp),  # the connection of a Unix socket rejects these options
         socket_timeout=SOCKET_SECONDS,
         health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),  # a write that the client repeats could be a second write
+        retry=Retry(NoBackoff(), 0),  # a repeated write could be a second write
     )
 
 

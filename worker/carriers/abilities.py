@@ -1,6 +1,6 @@
-"""What a carrier can do beyond `Carrier`: take changes, quote prices, print labels, locate the courier, check settings.
+"""The optional abilities of a carrier: to take changes, quote prices, print labels, locate the courier, check settings.
 
-A codec has an ability when it has its methods.
+A codec has an ability if it has all methods of that protocol.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ class Quote:
     price: Price | None
     orderable: bool = True
     why: tuple[str, ...] = ()
-    """Why it is not orderable, in the carrier's own codes or texts."""
+    """Why the carrier would refuse the order, in its own codes or texts."""
     reason: Reason = Reason.VALIDATION
-    """The same as one of our reasons."""
+    """The same refusal as one of our reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Amends(Protocol):
         """
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Return what the answer shows of the order, if anything. Raises Refused when it is too late for a change."""
+        """Return the order as the answer shows it, if it shows one. Raises Refused when it is too late for a change."""
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ class CarrierAccount(ApiAccount):
     """One account at a carrier. Times are in seconds."""
 
     poll_interval: float = Field(gt=0)
-    """Seconds between two reads at their closest; every other cadence is stretched with it."""
+    """The shortest time in seconds between two reads; all other intervals between reads grow in proportion."""
     callback_wait: float = Field(default=0, ge=0)
     """Seconds to wait for a callback before an operator is asked about a create whose outcome is unknown."""
     postal_codes: str = ""
@@ -25,7 +25,7 @@ class CarrierAccount(ApiAccount):
     """When its couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means always."""
 
     def reaches(self, postal_code: str) -> bool:
-        """Return whether its couriers go to a postal code; true where the settings or the address do not say."""
+        """Return whether its couriers serve a postal code; true when the settings or the address have none."""
         prefixes = tuple(filter(None, map(_bare, self.postal_codes.split(","))))
         code = _bare(postal_code)
         return not prefixes or not code or code.startswith(prefixes)

@@ -38,7 +38,7 @@ def attempt_id_of(reference: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """Everything that a carrier is sent about one attempt."""
+    """Everything that is sent to a carrier about one attempt."""
 
     attempt_id: int
     """A random positive integer below 2**53, unique for ever."""
@@ -60,7 +60,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """What a codec may see of one attempt."""
+    """The part of an attempt that a codec may see."""
 
     id: int
     number: int
@@ -92,7 +92,7 @@ class Raw:
     """The carrier's own status, kept beside ours."""
 
     entity: str
-    """What has the status, such as "order" or "delivery"."""
+    """The carrier's object that has the status, such as "order" or "delivery"."""
     code: str
     text: str | None = None
     """The carrier's free text, without the customer's data."""
@@ -131,7 +131,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one reply or callback shows of one attempt. None in a field means "not reported", never "gone"."""
+    """The data of one attempt from one reply or callback. None in a field means "not reported", never "gone"."""
 
     status: DeliveryStatus | None
     """None when the carrier reported no status, or one that no table explains."""
@@ -139,9 +139,9 @@ class Observation:
     """The carrier's own status; None when it reported none."""
     evidence: Evidence = Evidence.OBSERVED
     carrier_time: datetime | None = None
-    """The carrier's own time of the news, which orders callbacks; in UTC."""
+    """The carrier's own time of the report, by which callbacks are ordered; in UTC."""
     occurred_at: datetime | None = None
-    """When it happened, as a fact to publish; in UTC."""
+    """The time of the event itself, which is published; in UTC."""
     occurred_at_assumed_zone: str | None = None
     """The zone that had to be assumed for `occurred_at`."""
     detail: str | None = None
@@ -159,7 +159,7 @@ class Observation:
     price: Price | None = None
     proof: Proof | None = None
     reopens: bool = False
-    """Whether the carrier has taken up an order again that had ended."""
+    """Whether the carrier has revived an order that had ended."""
     notes: tuple[str, ...] = ()
     """Diagnostics for the log, in snake_case."""
 
@@ -184,12 +184,12 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a reply to `track` or `find` shows, by attempt id."""
+    """The content of a reply to `track` or `find`, by attempt id."""
 
     observations: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
     """The observations of each attempt, oldest first."""
     absent: frozenset[int] = frozenset()
-    """The attempts of a `find` that the carrier certainly does not have; complete on the last page only."""
+    """The attempts of a `find` that certainly have no order at the carrier; complete only on the last page."""
     next_page: Call | None = None
     """The request of the next page; None on the last."""
     duplicates: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -234,7 +234,7 @@ class Cadence:
     ceiling: float
     """The longest interval, for an unchanged delivery."""
     without_callbacks: float | None = None
-    """While a courier has the order and no callback has come for ten minutes; None where reads rely on no callbacks."""
+    """While a courier has the order and no callback has come for ten minutes; None for a carrier without callbacks."""
     aligned: bool = False
     """Whether one request covers many orders, so that the due times of an account are aligned."""
 
@@ -254,7 +254,7 @@ class Capabilities:
     track_batch: int
     """How many attempts one `track` task may cover."""
     max_creates: int = 1
-    """How many creates one delivery may have here, each after proof that the earlier ones are absent."""
+    """The most creates of one delivery at this carrier; each needs proof that the earlier ones are absent."""
     withdrawal_grace: float | None = None
     """Seconds after which a withdrawn courier has left for good; None where the carrier reports that itself."""
     max_shift: int = 0
@@ -282,7 +282,7 @@ class Carrier(Protocol):
     account: CarrierAccount
     capabilities: Capabilities
     needs_login: bool
-    """Whether the probe's facts are needed before any other call."""
+    """Whether a log-in must return facts before any other call."""
 
     def __init__(self, account: CarrierAccount, facts: Mapping[str, str]) -> None:
         """Bind the codec to an account and to the facts that a probe has read."""
@@ -318,7 +318,7 @@ class Carrier(Protocol):
         """Build the cancel. Raises Refused past a documented cut-off; `allow_paid` permits one that costs money."""
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Return when the carrier accepted the cancel, which a read still has to confirm. Raises Refused.
+        """Check that the carrier accepted the cancel, which a read still has to confirm. Raises Refused.
 
         An observation is returned only where no later read will show the cancel.
         """
@@ -330,7 +330,7 @@ class Carrier(Protocol):
         """Return what identifies the attempt of an authentic callback. Raises Unreadable."""
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
-        """Return what a callback reports; empty, or without a status, when it only means that a read is due."""
+        """Return the observations of a callback. If there are none, or they have no status, a read is due."""
 
     def probe(self) -> Call:
         """Build a harmless call that checks that the carrier answers and, as far as possible, the credentials."""

@@ -1,6 +1,6 @@
 """The operator's command line, `order-sync`.
 
-Exit codes: 0 done, 1 it failed, 2 wrong usage or settings. An error is one readable line; `--debug` shows a traceback.
+Exit codes: 0 success, 1 failure, 2 wrong usage or settings. An error is one readable line; `--debug` shows a traceback.
 """
 
 import sys

@@ -33,7 +33,7 @@ def cancel(
 
 @app.command(rich_help_panel=DECIDE)
 def refresh(name: str = Name, *, as_json: bool = Json) -> None:
-    """Read a delivery's status at its carrier now, even if it is final."""
+    """Read a delivery's status at its carrier now, even if the delivery is final."""
     services = open_container()
     delivery = one_delivery(services, name)
     _show(services, delivery, services.decisions.refresh(delivery.id), as_json=as_json)

@@ -99,7 +99,7 @@ def list_deliveries(
 
     table = Table(box=None)
     for heading in COLUMNS:
-        table.add_column(heading, overflow="fold")  # text that is cut off can be neither read nor searched for
+        table.add_column(heading, overflow="fold")  # text that is cut off cannot be read or searched
     for each in found:
         row = summary(each)
         table.add_row(*(str(row[name] or "") for name in COLUMNS.values()))

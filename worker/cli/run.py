@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.local.supervisor import Supervisor
 
 CALL_GRACE_SECONDS = 15.0
-"""How long a worker may still need after the deadline of its last call."""
+"""Seconds that a worker may need after the deadline of its last call."""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)

@@ -1,4 +1,4 @@
-"""The settings. A process reads them once, at its start; an error lists every fault, and never a value."""
+"""The settings. A process reads them once, at its start. An error lists every fault and contains no values."""
 
 import os
 import re
@@ -70,15 +70,15 @@ class Settings(_Section):
     redis_url: str = Field(default="", repr=False)
     """Redis or Valkey. Without it `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
-    """Celery's broker, if it is not this Redis (`amqp://` for RabbitMQ)."""
+    """Celery's broker, if it is not the Redis above (`amqp://` for RabbitMQ)."""
     bus_url: str = Field(default="", repr=False)
-    """The Redis of the two streams, if it is not this one."""
+    """The Redis of the two streams, if it is not the Redis above."""
     orders_stream: str = Field(default="orders", min_length=1)
     """The stream of incoming messages."""
     events_stream: str = Field(default="deliveries", min_length=1)
     """The stream of published events."""
     events_keep: int = Field(default=100_000, ge=0)
-    """The number of newest events to keep on the stream, besides all that a group has not acknowledged."""
+    """The number of newest events to keep on the stream. Events that a group has not acknowledged are also kept."""
     password: SecretStr = SecretStr("")
     """Flower's password; its user is `operator`."""
     web_address: Address = "127.0.0.1:8000"
@@ -98,7 +98,7 @@ class Settings(_Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe level that is logged."""
     worker_concurrency: int = Field(default=16, ge=1)
-    """The number of threads of a worker process, and so of tasks at once."""
+    """The number of threads of a worker process, which is also the number of tasks that run at once."""
 
     @field_validator("carriers", mode="before")
     @classmethod
@@ -192,7 +192,7 @@ class _Directory(RootModel[dict[str, Store]]):
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings. Raises SettingsError with one line for each fault, and never a value."""
+    """Read the settings. Raises SettingsError with one line for each fault and without values."""
     tree, faults = sources.read(environ)
     try:
         settings = Settings.model_validate(tree)

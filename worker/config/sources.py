@@ -1,4 +1,7 @@
-"""The sources of settings: the environment over `order-sync.toml`. A suffix `_FILE` reads a value from a file."""
+"""The sources of settings. The environment takes precedence over `order-sync.toml`.
+
+A key that ends in `_FILE` names a file with the value.
+"""
 
 import tomllib
 from collections.abc import Mapping

@@ -32,12 +32,12 @@ class Pause:
 
 
 def account_metadata(connection: Connection, account: str) -> dict[str, str]:
-    """Return what a log-in once returned about an account."""
+    """Return the facts that the last log-in returned about an account."""
     return dict(connection.scalar(select(ACCOUNT.c.account_metadata).where(ACCOUNT.c.name == account)) or {})
 
 
 def put_account_metadata(connection: Connection, account: str, metadata: Mapping[str, str]) -> None:
-    """Store what a log-in returned about an account."""
+    """Store the facts that a log-in returned about an account."""
     row = {"name": account, "account_metadata": dict(metadata)}
     if not insert_new(connection, ACCOUNT, [row], "name"):
         connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(account_metadata=dict(metadata)))
@@ -50,7 +50,10 @@ def paused(connection: Connection) -> dict[str, Pause]:
 
 
 def pause(connection: Connection, account: str, by: str, because: str, now: datetime) -> bool:
-    """Pause an account and publish it; return False when it is paused already. An operator overrules a carrier."""
+    """Pause an account and publish the pause; return False when it is paused already.
+
+    An operator overrules a carrier.
+    """
     insert_new(connection, ACCOUNT, [{"name": account}], "name")
     row = _locked(connection, account)
     is_paused = row is not None and row.paused_at is not None
@@ -65,9 +68,9 @@ def pause(connection: Connection, account: str, by: str, because: str, now: date
 
 
 def resume(connection: Connection, account: str, by: str, now: datetime) -> bool:
-    """Resume an account and all that waited for it, and publish it; return False when there was nothing to resume.
+    """Resume an account and the deliveries that waited for it, and publish this; return False when it was not paused.
 
-    Only an operator resumes what an operator paused.
+    Only an operator resumes an account that an operator paused.
     """
     row = _locked(connection, account)
     if row is None or row.paused_at is None or (row.paused_by == OPERATOR and by != OPERATOR):
@@ -80,7 +83,7 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 
 
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
-    """Make due what was postponed; the times of later orders and of regular reads stay as they are."""
+    """Make the postponed steps of an account due; the times of later orders and of regular reads do not change."""
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
     postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
@@ -89,7 +92,7 @@ def _make_due(connection: Connection, account: str, now: datetime) -> None:
 
 
 def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
-    """Return the statuses of each account that no codec understood, by account."""
+    """Return the statuses that no table of the codec contains, by account."""
     query = (
         select(ATTEMPT.c.carrier, ATTEMPT.c.reported_anomalies)
         .where(ATTEMPT.c.reported_anomalies.is_not(None))
@@ -103,7 +106,7 @@ def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
 
 
 def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
-    """Return what operators said that carrier statuses mean, by account."""
+    """Return the meanings that operators gave to carrier statuses, by account."""
     mappings: dict[str, dict[str, DeliveryStatus]] = {}
     for row in connection.execute(
         select(STATUS_MAPPING).order_by(STATUS_MAPPING.c.account, STATUS_MAPPING.c.carrier_status)

@@ -1,4 +1,4 @@
-"""Callbacks: stored raw before they are answered, applied afterwards."""
+"""Callbacks: stored unparsed before they are answered, and applied afterwards."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from worker.domain.delivery import Change, Step
 WAKE_UP_WAIT = timedelta(seconds=2)
 """How long a callback is left to its wake-up task before the sweep claims it."""
 HEARTBEAT = "callbacks"
-"""A lease without a holder: its time says until when callbacks could be stored."""
+"""A lease without a holder. Its time is the last time at which callbacks could be stored."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 
@@ -65,13 +65,16 @@ def load(connection: Connection, callback_id: str) -> StoredCallback | None:
 
 
 def settle(connection: Connection, callback_id: str, result: str) -> bool:
-    """Record what became of a callback; return False when that was recorded before."""
+    """Record the result of a callback; return False when it already has a result."""
     waiting = update(CALLBACK).where(CALLBACK.c.id == callback_id, CALLBACK.c.result.is_(None))
     return connection.execute(waiting.values(result=result)).rowcount == 1
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Claim callbacks whose wake-up task was lost or whose attempt may exist by now; older ones less often."""
+    """Claim callbacks whose wake-up task was lost or whose attempt may exist by now.
+
+    Older callbacks are claimed less often.
+    """
     due = select(CALLBACK.c.id, CALLBACK.c.received_at).where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
     found = connection.execute(due.order_by(CALLBACK.c.try_at).limit(limit).with_for_update(skip_locked=True)).all()
     later = [{"this": row.id, "then": now + _next_wait(now - row.received_at)} for row in found]
@@ -129,7 +132,7 @@ def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
 def apply(
     connection: Connection, callback_id: str, result: str, delivery_id: str, decide: deliveries.Decision
 ) -> list[Change]:
-    """Record what became of a callback in the transaction of its effect, so that neither is without the other."""
+    """Record the result of a callback and its effect in one transaction."""
     if not settle(connection, callback_id, result):
         return []
     return deliveries.update(connection, [delivery_id], decide)

@@ -1,4 +1,4 @@
-"""Connections to SQLite or PostgreSQL, and what each needs to be safe."""
+"""Connections to SQLite or PostgreSQL, with the options that each needs to be safe."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ ALIVE = {
     "tcp_user_timeout": 15_000,
 }
 DatabaseError = SQLAlchemyError
-"""What the edges catch, which import no SQLAlchemy."""
+"""The error that the edges catch, because they must not import SQLAlchemy."""
 READING = "reading"
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"
@@ -60,7 +60,7 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # we send BEGIN ourselves; sqlite3 would send it too late
+        connection.isolation_level = None  # we send BEGIN ourselves, because sqlite3 would send it too late
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -74,7 +74,7 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether the same may work later: the database was away or busy, or ended this transaction."""
+    """Return whether a retry may succeed: the database was away or busy, or ended this transaction."""
     if isinstance(error, TRANSIENT):
         return True
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -97,10 +97,10 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def insert_new(
     connection: Connection, table: Table, values: Sequence[Mapping[str, Any]], *returned: str
 ) -> set[tuple[Any, ...]]:
-    """Insert the rows that are not there yet; return the named columns of those that were inserted."""
+    """Insert the rows that do not exist yet; return the named columns of the inserted rows."""
     if not values:
         return set()
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in returned))
-    # Given as parameters, not as `values`: then the statement is compiled once, not for every number of rows.
+    # Passed as parameters, not as `values`, so that the statement is compiled once and not for every number of rows.
     return {tuple(row) for row in connection.execute(statement, list(values))}

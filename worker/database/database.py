@@ -32,7 +32,7 @@ class Database:
         retry_pauses: Sequence[float] = RETRY_PAUSES,
         write_back_source: str | None = None,
     ) -> None:
-        """Connect; `write_back_source` names the source whose orders are written back, None when none are."""
+        """Connect; `write_back_source` is the source whose orders are written back, or None."""
         engine = connect(url, pool_size=pool_size)
         options = {write_backs.SOURCE: write_back_source} if write_back_source else {}
         self.engine = engine.execution_options(**options)
@@ -49,7 +49,7 @@ class Database:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change in one transaction, again while the database is away; a second run must be harmless."""
+        """Run a change in one transaction, and repeat it while the database is away; a second run must be harmless."""
         for pause in self._retry_pauses:
             try:
                 return self.write(change, *args, **kwargs)
@@ -90,5 +90,5 @@ class Database:
 
     @cached_property
     def identity(self) -> str:
-        """Which database this is, as the bus knows it."""
+        """The id of this database, which is part of its keys on the bus."""
         return self.write(outbox.identity)

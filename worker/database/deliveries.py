@@ -26,7 +26,7 @@ _STEP_ATTEMPT_CARRIER = (
 _STEP_CARRIER = case(
     (DELIVERY.c.step.in_(LOCAL_STEPS), null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
 )
-"""The carrier that the next step calls: that of its attempt, or the one to ask next; NULL for a local step."""
+"""The carrier that the next step calls: the attempt's carrier, or the carrier to ask next; NULL for a local step."""
 NO_COLUMNS: Mapping[str, Any] = {}
 T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
@@ -34,7 +34,7 @@ Decision = Callable[[Delivery], Change | None]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A claimed delivery: its step, and the carrier to call; None where the step needs none."""
+    """A claimed delivery, its step, and the carrier to call; None when the step calls no carrier."""
 
     id: str
     step: Step
@@ -45,7 +45,7 @@ class Due:
 
 
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
-    """Load deliveries with their attempts; locks are taken in one order, so that no two loads deadlock."""
+    """Load deliveries with their attempts. Locks are always taken in the same order, so that no two loads deadlock."""
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
     attempts = _attempts(connection, [row["id"] for row in found])
@@ -68,7 +68,7 @@ def find(connection: Connection, name: str) -> list[Delivery]:
 
 
 def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> list[Delivery]:
-    """Return deliveries, newest first; an unfinished one is not final, or still waits for an operator."""
+    """Return deliveries, newest first. An unfinished delivery is not final, or still waits for an operator."""
     query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
     waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None)
     wanted = query.where(waits) if unfinished else query
@@ -82,7 +82,7 @@ def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that are not final, by status."""
-    # By its time, not by its step: of the two only the time has an index.
+    # Selected by its time and not by its step, because only the time has an index.
     waiting = select(DELIVERY.c.status, func.count()).where(
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
@@ -101,7 +101,7 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return what a journal file may settle, these attempts and any open one: delivery, attempt and carrier."""
+    """Return the delivery, attempt and carrier of each attempt to settle from a journal file: these and open ones."""
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
         ATTEMPT.c.journal_file == journal_file, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
@@ -115,7 +115,8 @@ def journalled_attempts(
 def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Block other transactions about these orders, whether or not they exist; return the ids that exist.
 
-    Two readers may have an order and its cancellation at once: neither would see what the other has not committed.
+    One reader may have an order while another has its cancellation. Without the lock, neither would see the other's
+    message.
     """
     wanted = sorted(set(ids))
     if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
@@ -125,7 +126,7 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Change]:
-    """Lock deliveries, decide about each, and save what was decided; return the changes that were made."""
+    """Lock deliveries, decide about each, and save the decisions; return the changes."""
     wanted = list(ids)
     if not wanted:
         return []
@@ -152,7 +153,7 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
 def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
     known = {attempt.id: attempt for before, _ in pairs for attempt in before.attempts}
     after = [attempt for _, change in pairs for attempt in change.delivery.attempts]
-    # Ends are written before beginnings: the index of live attempts is checked row by row.
+    # Ended attempts are written before new ones, because the index of live attempts is checked row by row.
     changed = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
     changed.sort(key=lambda attempt: attempt.live)
     _update(connection, ATTEMPT, [(known[each.id], each) for each in changed])
@@ -164,7 +165,7 @@ def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Chang
 def _update(
     connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NO_COLUMNS
 ) -> None:
-    """Write the columns in which any of these differs from before, with one statement for all of them."""
+    """Write the columns in which any of these rows differs from before, with one statement for all rows."""
     if not changed:
         return
     columns = mapping.differing(changed)
@@ -207,9 +208,9 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
 
 
 def claim(connection: Connection, now: datetime, limit: int, *, except_carriers: Sequence[str] = ()) -> list[Due]:
-    """Claim what is due, each delivery once while its lease lasts, without those of some carriers.
+    """Claim the due deliveries, except those of some carriers.
 
-    Concurrent claims never return the same delivery.
+    A claimed delivery is not claimed again during its lease. Concurrent claims never return the same delivery.
     """
     free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
     if except_carriers:
@@ -220,7 +221,7 @@ def claim(connection: Connection, now: datetime, limit: int, *, except_carriers:
         .order_by(DELIVERY.c.next_run_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte()  # a plain subquery may be run once for each row, and then its limit limits nothing
+        .cte()  # a plain subquery may run once for each row, and then its limit has no effect
     )
     claimed = (
         update_rows(DELIVERY)

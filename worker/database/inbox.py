@@ -1,4 +1,4 @@
-"""The inbox: every message that was read, orders that have yet to be fetched, early cancellations, dead letters."""
+"""The inbox: every message that was read, orders to fetch, early cancellations and dead letters."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ FETCH_LEASE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be read, as it came, and why."""
+    """A message that could not be read, as it came, with the reason."""
 
     raw: bytes
     reason: str
     identity: str
-    """What makes it the same dead letter when it comes again: its stream id, or its message id."""
+    """The key of the dead letter, which is the same when the message comes again: its stream id or its message id."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def backfilled(connection: Connection, messages: Sequence[Message]) -> set[str]:
 
 
 def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]) -> set[str]:
-    """Return those of these orders that have no delivery of any source and were not found before."""
+    """Return the orders that have no delivery of any source and were not found before."""
     wanted = {found_order_message(source, each).id: each for each in order_ids}
     delivered = select(DELIVERY.c.order_id).where(DELIVERY.c.order_id.in_(wanted.values()))
     found = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(wanted))
@@ -73,7 +73,7 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 
 
 def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-    """Claim messages whose order has yet to be fetched: source, message id, order id and the number of the try."""
+    """Claim messages whose order must be fetched: source, message id, order id and the number of the try."""
     due = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(due.with_for_update(skip_locked=True)).all()
     for row in found:
@@ -83,17 +83,17 @@ def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tup
 
 
 def postpone_fetch(connection: Connection, source: str, message_id: str, tries: int, at: datetime) -> None:
-    """Hand an order out again at another time; `tries` is how many there were."""
+    """Postpone the next fetch of an order; `tries` is the number of tries so far."""
     _set_fetch(connection, source, message_id, fetch_at=at, failures=tries)
 
 
 def has_due_fetch(connection: Connection, now: datetime) -> bool:
-    """Return whether an order is to be fetched now."""
+    """Return whether any order is due to be fetched."""
     return connection.scalar(select(MESSAGE.c.order_id).where(MESSAGE.c.fetch_at <= now).limit(1)) is not None
 
 
 def mark_fetched(connection: Connection, source: str, message_id: str) -> None:
-    """Record that an order has been fetched, or never will be."""
+    """Record that an order has been fetched or given up."""
     _set_fetch(connection, source, message_id, fetch_at=None)
 
 

@@ -1,4 +1,4 @@
-"""Leases: the right to do what only one process may do at a time."""
+"""Leases: the right to do work that only one process may do at a time."""
 
 from datetime import datetime, timedelta
 

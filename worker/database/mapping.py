@@ -1,4 +1,4 @@
-"""Between rows and the frozen values of the domain: names are equal, a few kinds of value are converted."""
+"""The conversion between rows and the frozen values of the domain. Names are equal; a few types are converted."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -51,7 +51,7 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
 _EMPTY: dict[str, Any] = {"attention_reasons": (), "reported_anomalies": (), "codec_state": {}}
 """The values of columns that hold NULL when they are empty."""
 APART = frozenset({"order", "store", "fingerprint"})
-"""Columns so large that they are written only for the row in which they change."""
+"""Large columns, which are written only for the row in which they change."""
 
 
 def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery,
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return the columns in which any of these pairs differs, without those that are written apart."""
+    """Return the columns in which any of these pairs differs, except the large ones in `APART`."""
     changed = {
         name
         for before, after in pairs

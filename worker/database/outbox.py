@@ -1,4 +1,4 @@
-"""The outbox: every event, in order, and where it is on the bus once it has been published."""
+"""The outbox: every event, in order, with its place on the bus after it was published."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -53,16 +53,16 @@ def add_once(connection: Connection, kind: EventType, key: str, subject: str, da
 
 
 def identity(connection: Connection) -> str:
-    """Return the name of this database; it gets one when it is first asked for."""
+    """Return the id of this database; the first call creates it."""
     insert_new(connection, IDENTITY, [{"name": "database", "value": uuid4().hex}], "name")
     return str(connection.scalars(select(IDENTITY.c.value).where(IDENTITY.c.name == "database")).one())
 
 
 def unpublished(connection: Connection, limit: int, except_keys: Collection[str] = ()) -> list[OutgoingEvent]:
-    """Return the oldest unpublished events, without those of some keys; a key's order is that of its sequence.
+    """Return the oldest unpublished events, except those of some keys.
 
-    Never from a position on: the next event of a key could overtake a transaction that commits late, which would then
-    count as published. The partial index makes this as cheap.
+    The events of a key are in the order of its sequence. The query never starts at a position, because a transaction
+    that commits late would then be skipped. A partial index keeps it cheap.
     """
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     waiting = EVENT.c.published_at.is_(None) & EVENT.c.key.not_in(list(except_keys))
@@ -87,7 +87,7 @@ def newest_stream_id(connection: Connection) -> str:
 def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) -> int:
     """Mark the events after the stream id `surviving` up to `known` as unpublished; return how many there are.
 
-    When the stream is empty only the newest `keep` are wanted: the stream would hold no more of them.
+    When the stream is empty, only the newest `keep` events are marked, because the stream would hold no more.
     """
     without_limit(connection)
     lost = (EVENT.c.stream_id > surviving) & (EVENT.c.stream_id <= known)

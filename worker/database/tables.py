@@ -34,14 +34,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give back an aware time."""
+        """Return an aware time."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only where the key is spelled INTEGER."""
+"""An integer key. SQLite numbers rows by itself only if the type of the key is INTEGER."""
 
 
 def _time(*, nullable: bool = True) -> Any:
@@ -180,7 +180,7 @@ class AttemptRow(SQLModel, table=True):
 class EventRow(SQLModel, table=True):
     """The outbox: every event, in order.
 
-    `stream_id` is where it is on the bus: after the bus lost its tail, it shows what to publish again.
+    `stream_id` is the place on the bus. After the bus lost its newest entries, it shows which events to publish again.
     """
 
     __tablename__ = "event"
@@ -206,7 +206,7 @@ class EventRow(SQLModel, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """The inbox: every message ever read. `fetch_at` is set while its order has yet to be fetched."""
+    """The inbox: every message ever read. `fetch_at` is set until its order has been fetched."""
 
     __tablename__ = "message"
     __table_args__ = (
@@ -249,7 +249,7 @@ class DeadLetterRow(SQLModel, table=True):
 
 
 class CallbackRow(SQLModel, table=True):
-    """A carrier's callback, as it came. `result` says what became of it; while it is NULL, `try_at` is its time."""
+    """A carrier's callback, as it came. While `result` is NULL, `try_at` is the time of the next try."""
 
     __tablename__ = "callback"
     __table_args__ = (
@@ -298,7 +298,7 @@ class AccountRow(SQLModel, table=True):
 
 
 class StatusMappingRow(SQLModel, table=True):
-    """What an operator says that a carrier status (entity and code) means in ours."""
+    """Our status that an operator mapped a carrier status (entity and code) to."""
 
     __tablename__ = "status_mapping"
 
@@ -309,7 +309,7 @@ class StatusMappingRow(SQLModel, table=True):
 
 
 class WriteBackRow(SQLModel, table=True):
-    """When a delivery is next compared with the platform, and what is known of its order there."""
+    """The time of a delivery's next comparison with the platform, and the last known state of its order there."""
 
     __tablename__ = "write_back"
     __table_args__ = (
@@ -339,7 +339,7 @@ class WriteBackRow(SQLModel, table=True):
 
 
 class IdentityRow(SQLModel, table=True):
-    """Which database this is: what a bus holds belongs to this one or to an older one."""
+    """The id of this database, which distinguishes its entries on a bus from those of an older database."""
 
     __tablename__ = "identity"
 
@@ -348,7 +348,7 @@ class IdentityRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """Which process may do what only one may do at a time."""
+    """The process that holds the right to do a certain work."""
 
     __tablename__ = "lease"
 

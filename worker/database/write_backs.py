@@ -1,7 +1,7 @@
-"""Which deliveries are to be compared with the platform, and when.
+"""The schedule of the comparisons of deliveries with the platform.
 
 While a process compares one, `due_at` is NULL and the row is leased to that process. A change meanwhile sets `due_at`
-again, so that the end of the comparison finds it. A lease that ran out was lost with its process, and is due.
+again, so that the end of the comparison finds it. If a lease expires, its process died, and the row is due again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,10 @@ _STATE = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "repo
 
 
 def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | None, Delivery]]) -> None:
-    """Make changed deliveries due for the platform; pairs of a delivery before, None when it is new, and after."""
+    """Make changed deliveries due for the platform.
+
+    A pair is a delivery before (None when new) and after the change.
+    """
     source = connection.get_execution_options().get(SOURCE)
     due = [
         {"delivery_id": after.id, "due_at": after.changed_at, "written": False, "reported": False, "failures": 0}
@@ -39,7 +42,7 @@ def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | 
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Claim the deliveries that have waited longest, each for one lease, and those lost with their process."""
+    """Claim the deliveries that have waited longest, and those whose process died, each for one lease."""
     lost = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= now)
     requeued = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
     _change(connection, lost, requeued)
@@ -55,9 +58,9 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 
 
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
-    """Lease a delivery for one comparison and return what is known; None when it is not due, or leased already.
+    """Lease a delivery for one comparison and return its known state; None when it is not due, or leased already.
 
-    A claimed delivery is due within that lease; a late wake-up task must not hurry one that waits for longer.
+    A claimed delivery is due within that lease. A late wake-up task must not start a comparison that is due later.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
@@ -69,7 +72,7 @@ def lease(connection: Connection, delivery_id: str, now: datetime, until: dateti
 def release(
     connection: Connection, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None
 ) -> bool:
-    """Release a lease with what is known now and the time of the next comparison; return False when it was lost."""
+    """Release a lease with the known state and the time of the next comparison; return False if the lease was lost."""
     mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
     given = {**asdict(known), "lease_until": None}
     if due_at is not None:
@@ -78,12 +81,12 @@ def release(
 
 
 def count_waiting(connection: Connection, now: datetime) -> int:
-    """Count the deliveries whose status should have reached the platform, or could not."""
+    """Count the deliveries whose status should have reached the platform by now, or could not reach it."""
     late = (WRITE_BACK.c.due_at <= now) | (WRITE_BACK.c.due_at.is_not(None) & (WRITE_BACK.c.failures > 0))
     return connection.scalar(select(func.count()).where(late)) or 0
 
 
 def write_back_state(connection: Connection, delivery_id: str) -> WriteBackState | None:
-    """Return what is known of a delivery's order at the platform; None when it was never to be compared."""
+    """Return the known state of a delivery's order at the platform; None when no comparison was ever scheduled."""
     row = connection.execute(select(*_STATE).where(WRITE_BACK.c.delivery_id == delivery_id)).one_or_none()
     return None if row is None else WriteBackState(*row)

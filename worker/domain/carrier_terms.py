@@ -1,4 +1,4 @@
-"""What planning must know of a carrier account, and what its codec is shown of a delivery."""
+"""The facts about a carrier account that planning needs, and the parts of a delivery that a codec may see."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ def _refuses_nothing(_order: Order, _store: Store, _at: datetime) -> Refused | N
 
 @dataclass(frozen=True, slots=True)
 class CarrierTerms:
-    """What planning must know of a carrier account. Times are in seconds."""
+    """The facts about a carrier account that planning needs. Times are in seconds."""
 
     capabilities: port.Capabilities
     deadline: float = 45
     """How long a call may take."""
     callback_wait: float = 0
-    """How long after a create with an unknown outcome the carrier is given to call back."""
+    """How long to wait for a callback after a create with an unknown outcome."""
     poll_interval: float = 30
     """The shortest interval between reads; every cadence of the account is scaled by it."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
@@ -40,7 +40,7 @@ TermsByAccount = Mapping[str, CarrierTerms]
 
 
 def attempt_view(delivery: Delivery, attempt: Attempt) -> port.AttemptView:
-    """Return the attempt as its codec sees it."""
+    """Return the part of an attempt that its codec may see."""
     assert delivery.store is not None  # noqa: S101 - no attempt begins without a store
     return port.AttemptView(
         id=attempt.id,

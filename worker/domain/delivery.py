@@ -60,7 +60,7 @@ class OfferDecision(StrEnum):
 
 
 class UnmappedStatus(RawWord):
-    """A carrier's word without a meaning, and the carrier's own time of it (None when the carrier gave none)."""
+    """A carrier status that has no mapping, and the carrier's own time of it (None when it gave none)."""
 
     carrier_time: datetime | None = None
 
@@ -92,7 +92,7 @@ class Attempt:
     rank: int = 0
     """The highest rank reached (`schemas.status.RANK`)."""
     resume_to: AttemptState | None = None
-    """The state that an `on_hold` interrupted."""
+    """The state before `on_hold`, to which the attempt returns."""
     carrier_time: datetime | None = None
     """The carrier's own time of the newest observation."""
     offered_at: datetime | None = None
@@ -105,7 +105,7 @@ class Attempt:
     """Reads since the last cancel request that did not confirm it."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
-    """When the answer to an offer failed in a way that leaves open what became of the offer."""
+    """When the call that answers an offer failed and left the state of the offer unclear."""
     awaiting_operator: bool = False
     """Only an operator can settle the unknown outcome."""
     surplus: bool = False
@@ -115,7 +115,7 @@ class Attempt:
     """Why the attempt ended or was refused."""
     reason_text: str | None = None
     reported_anomalies: tuple[str, ...] = ()
-    """Unknown words and steps back that were published, each once."""
+    """Unmapped statuses and steps back that were already published."""
     last_error: str | None = None
     journal_file: str | None = None
     """The journal file that holds the create whose outcome is not stored yet."""
@@ -124,13 +124,13 @@ class Attempt:
     cancel_requests: int = 0
     """How often the carrier was asked to cancel."""
     contradicting_status: DeliveryStatus | None = None
-    """What a read showed against `state`; a second read has to confirm it."""
+    """A status from a read that contradicts `state`; a second read must confirm it."""
     contradicted_at: datetime | None = None
-    """When that read was; None once a second one confirmed it."""
+    """The time of that read; None after a second read confirmed it."""
     follow_up_reads: int = 0
     """Planned reads since the attempt ended."""
     wait_until: datetime | None = None
-    """No step about this attempt is due before."""
+    """No step about this attempt is due before this time."""
     offer_decision: OfferDecision | None = None
     sent_fingerprint: str | None = None
     """The fingerprint of the order as the carrier has it; empty while an amendment's outcome is unknown."""
@@ -141,11 +141,14 @@ class Attempt:
     amend_refused: bool = False
     """The carrier cannot amend its order; an operator is asked for."""
     unmapped_status: UnmappedStatus | None = None
-    """The last word, while it has no meaning."""
+    """The last carrier status, while it has no mapping."""
 
     @property
     def live(self) -> bool:
-        """Whether a courier may come of the attempt. One that was never sent is `queued` and brings no courier."""
+        """Whether a courier may come because of this attempt.
+
+        An attempt that was never sent is `queued` and brings no courier.
+        """
         return self.ended_at is None and self.state != AttemptState.QUEUED
 
     @property
@@ -186,19 +189,19 @@ class Delivery:
     next_run_at: datetime | None = None
     """When the next step is due; None exactly when `step` is."""
     retry_at: datetime | None = None
-    """No step of the main line is due before."""
+    """No step of the main line is due before this time."""
     alarmed_at: datetime | None = None
-    """Alarms due up to this time were given."""
+    """Alarms that were due up to this time have been raised."""
     dispatch_at: datetime | None = None
     """When the carrier is to be asked."""
     gate: Gate | None = None
-    """What the shop has yet to do before a courier is requested."""
+    """The gate that the order waits at; None when it is open."""
     carrier_since: datetime | None = None
-    """When `carrier` became the one to ask, or was first found to be unavailable."""
+    """When `carrier` became the carrier to ask, or was first found to be unavailable."""
     located_at: datetime | None = None
     """When the courier's position was last published."""
     retried_after_attempt: int = 0
-    """Attempts up to this number were before an operator's retry and keep no carrier from being asked."""
+    """Attempts up to this number came before an operator's retry. Their refusals do not exclude a carrier."""
     failures: int = 0
     """Failed calls in a row."""
     cancel_request: Cancellation | None = None
@@ -206,13 +209,13 @@ class Delivery:
     """Why an operator is asked for, in the order of the requests."""
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
-    """A `schemas.status.Detail`, or a further word of a codec."""
+    """A `schemas.status.Detail`, or another detail from a codec."""
     reason: Reason | None = None
     reason_text: str | None = None
     cancelled_by: CancelledBy | None = None
     evidence: Evidence = Evidence.OBSERVED
     raw: RawWord | None = None
-    """The carrier's own word for `status`."""
+    """The carrier's own status behind `status`."""
     courier: CourierInfo | None = None
     tracking_url: str | None = None
     pickup_eta: datetime | None = None
@@ -291,7 +294,7 @@ class PassedOver:
     carrier: str
     reason: Reason
     text: str
-    """The refusal in words, naming the field; the reason's word where there are no others."""
+    """The refusal as text, which names the field; the name of the reason when there is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +310,7 @@ class Change:
 
     @property
     def begun(self) -> Attempt | None:
-        """The attempt whose call this change begins."""
+        """The attempt whose call begins with this change."""
         return None if self.attempt_id is None else self.delivery.attempt(self.attempt_id)
 
 

@@ -1,4 +1,4 @@
-"""Whether a carrier can take an order, found out without a call: by its codec's check and its account's settings."""
+"""Check without a call whether a carrier can take an order, by its codec's check and its account's settings."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,9 +15,9 @@ NO_ATTEMPT = 1
 
 
 def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused | None:
-    """Return why the carrier cannot take an order that is sent at this time; None when it can.
+    """Return why the carrier cannot take an order that would be sent at this time; None when it can.
 
-    A codec with a bug refuses nothing: the bug then shows at the create.
+    A codec that fails with a bug counts as no refusal; the bug then shows at the create.
     """
     booking = trial_booking(order, store, at)
     try:

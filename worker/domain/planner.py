@@ -1,7 +1,8 @@
-"""The next step of a delivery: what to do, when, and about which attempt. A pure function of the delivery's state.
+"""Plan the next step of a delivery: the step, its time and its attempt.
 
-Every delivery that is not final has exactly one next step, so none is forgotten. The step of the main line competes
-with those of surplus couriers, of ended attempts that are read again, and of alarms: the earliest is next.
+Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so none
+is forgotten. The candidates are the step of the main line and the steps for surplus couriers, ended attempts and
+alarms. The earliest is next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedSte
 
 
 def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep:
-    """Return the step that brings a delivery on: about its active attempt, or to get one."""
+    """Return the step that advances a delivery: a step of its active attempt, or the step that creates one."""
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
@@ -62,7 +63,7 @@ def _next(delivery: Delivery, attempt: Attempt | None, terms: TermsByAccount, no
     if attempt is None:
         return Step.BOOK, max(delivery.dispatch_at or now, delivery.created_at)
     if attempt.carrier not in terms:
-        # The account left the settings while it had an order: the delivery is kept until the account is back.
+        # The account was removed from the settings while it had an order: the delivery waits until the account is back.
         return Step.TRACK, now + schedule.ROUTE_RETRY
     return _next_of_attempt(delivery, attempt, terms[attempt.carrier], now)
 
@@ -87,23 +88,23 @@ def _next_at_carrier(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, 
     if should_cancel(delivery, attempt, terms, now):
         return Step.CANCEL, now
     if should_amend(delivery, attempt, terms):
-        # An amendment with an unknown outcome is read first, so repeated failures do not stop the tracking.
+        # After an amendment with an unknown outcome a read comes first, so repeated failures do not stop the tracking.
         return (Step.AMEND if attempt.pending_fingerprint is None else Step.TRACK), now
     return Step.TRACK, _next_read(delivery, attempt, terms, now)
 
 
 def offer_ends(attempt: Attempt, terms: CarrierTerms) -> datetime:
-    """Return until when an offer waits for an operator (D-30)."""
+    """Return the time until which an offer waits for an operator (D-30)."""
     return attempt.changed_at + timedelta(seconds=terms.capabilities.offer_wait)
 
 
 def lease_end(attempt: Attempt, terms: CarrierTerms) -> datetime:
-    """Return when a create without a stored outcome counts as lost with its process."""
+    """Return the time after which a create without a stored outcome counts as lost."""
     return attempt.submitted_at + call_time(terms)
 
 
 def call_time(terms: CarrierTerms, step: Step | None = None) -> timedelta:
-    """Return how long a call may be under way; an amendment is two calls, because it reads the order first."""
+    """Return how long a call may take; an amendment is two calls, because it reads the order first."""
     return timedelta(seconds=terms.deadline * (2 if step is Step.AMEND else 1)) + schedule.CALL_MARGIN
 
 
@@ -128,7 +129,7 @@ def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether to send the carrier an amendment: it has the order as it was before a change."""
+    """Return whether to send an amendment, because the carrier has the order as it was before a change."""
     return (
         attempt.sent_fingerprint != delivery.fingerprint
         and not attempt.amend_refused
@@ -137,7 +138,7 @@ def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> b
 
 
 def can_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether an attempt's order can be amended: not for another store, and not once the goods have left."""
+    """Return whether an attempt's order can be amended: its store is the same, and the goods have not left."""
     if (
         attempt.sent_fingerprint is None
         or delivery.store is None
@@ -209,7 +210,7 @@ def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
     if attempt.never_created and terms.capabilities.find:
         return _follow_up(attempt, ended, Step.RECONCILE, schedule.LATE_LOOKUPS)
     if attempt.state in REVOCABLE_ENDS and attempt.ref is not None:
-        # One read is enough where callbacks are relied on.
+        # One read is enough for a carrier that sends callbacks.
         waits = (
             schedule.FOLLOW_UPS if terms.capabilities.cadence.without_callbacks is None else schedule.FOLLOW_UPS[-1:]
         )
@@ -225,7 +226,7 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 
 
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
-    """Return whether an early read of an attempt is allowed: nothing else is to be done about it first."""
+    """Return whether an early read of an attempt is allowed, because no other step about it must come first."""
     if attempt == delivery.active:
         return main_step(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
     if attempt.live:
@@ -237,7 +238,7 @@ def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: d
 
 
 def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
-    """Return the alarms that are due if nothing happens until then, the earliest first, without those given."""
+    """Return the alarms that have not been raised yet, the earliest first, with their due times."""
     if delivery.final:
         return []
     given = delivery.alarmed_at
@@ -247,7 +248,7 @@ def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
 def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     attempt = delivery.active
     begun = max(delivery.created_at, delivery.dispatch_at or delivery.created_at)
-    # The pickup as first wanted: "as soon as possible", computed from now, would never be late.
+    # The pickup as first requested: "as soon as possible", computed from now, would never be late.
     pickup = schedule.pickup_time(delivery.order, delivery.store, delivery.created_at)
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN

@@ -1,7 +1,7 @@
 """Times and intervals: backoff, polling cadences, quarantines and deadlines.
 
-Pure: the current time is an argument, and jitter is a hash of a key. So ten thousand restored rows do not become due
-together, and every test is repeatable.
+Pure: the current time is an argument, and jitter is a hash of a key. Therefore ten thousand restored rows do not become
+due at the same time, and every test is repeatable.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from worker.carriers.port import Cadence
 LEASE = timedelta(seconds=30)
 """How long a claimed delivery is kept from being claimed again."""
 CALL_MARGIN = timedelta(seconds=30)
-"""Added to a call's deadline. A call without a stored outcome after that was lost with its process."""
+"""The time after a call's deadline at which a call without a stored outcome counts as lost."""
 QUARANTINE = (60.0, 90.0, 120.0)
 """Seconds from a create's deadline to each of its look-ups. No earlier look-up counts as proof of absence."""
 LOOKUPS_APART = timedelta(seconds=15)
@@ -27,43 +27,43 @@ CANCEL_REQUESTS = 3
 AMEND_REQUESTS = 3
 """The most requests for one amendment; after them an operator is asked for."""
 AMEND_RETRY = timedelta(seconds=30)
-"""From an amendment without an answer to the read that precedes the next request."""
+"""The wait after an amendment that got no answer, before the order is read and the amendment is sent again."""
 OFFER_CHECK = timedelta(seconds=30)
-"""Between the two look-ups that show what became of an offer, at the default cadence (D-30)."""
+"""The interval between the two look-ups that show the outcome of an offer, at the default cadence (D-30)."""
 ROUTE_RETRY = timedelta(minutes=1)
-"""Between two tries to find a store, an account or an open gate."""
+"""The interval between two tries to find a store, an account or an open gate."""
 FAILOVER_AFTER, FAILOVER_SOONEST = timedelta(minutes=2), timedelta(seconds=30)
 """The longest and shortest wait for an unavailable carrier before another one is asked."""
 ACCOUNT_RETRY = timedelta(minutes=5)
 """The shortest wait after an error of the whole account."""
 OPERATOR_WAIT = timedelta(minutes=10)
-"""Between look-ups of an unknown outcome that waits for an operator."""
+"""The interval between look-ups of an unknown outcome that waits for an operator."""
 SURPLUS_READ_INTERVAL = timedelta(minutes=10)
-"""Between reads of a surplus courier who cannot be cancelled."""
+"""The interval between reads of a surplus courier who cannot be cancelled."""
 SURPLUS_CANCEL_RETRY = timedelta(seconds=30)
-"""Between tries to cancel a surplus courier while the carrier is unavailable."""
+"""The interval between tries to cancel a surplus courier while the carrier is unavailable."""
 SURPLUS_ESCALATION = timedelta(minutes=5)
-"""How long that is tried before an operator is asked for as well."""
+"""How long to try to cancel a surplus courier before an operator is also asked for."""
 FOLLOW_UPS = (timedelta(minutes=10), timedelta(hours=2))
-"""When an ended attempt is read again, from its end on: carriers revive ended orders."""
+"""The times after its end at which an ended attempt is read again, because carriers revive ended orders."""
 LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *FOLLOW_UPS)
-"""When a never-created attempt is looked up again, from its end on: a slow carrier may still create it."""
+"""The times after its end at which a never-created attempt is looked up again, because a carrier may be slow."""
 FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
-"""The wait after a follow-up read that failed, and the time after which there are no more."""
+"""The wait after a failed follow-up read, and the time after which there are no more follow-up reads."""
 CONTRADICTION_GAP = timedelta(seconds=60)
 """The shortest time between two reads that together prove a contradiction of the current state."""
 ALARM_BEFORE = timedelta(minutes=5)
-"""How long before the pickup an operator is asked for when no courier is certain."""
+"""How long before the pickup an operator is asked for if no carrier has confirmed a courier."""
 ALARM_AFTER = timedelta(minutes=3)
-"""How long after its acceptance an order with less notice is left without that alarm."""
+"""The earliest time of that alarm after the acceptance of the order."""
 GIVE_UP = timedelta(hours=3)
 """How long after its pickup a delivery without a courier is rejected."""
 STALLED = timedelta(hours=3)
-"""How long a courier may have the goods without news before `delivery.stalled` is published."""
+"""How long a courier may have the goods without a change before `delivery.stalled` is published."""
 DAY = timedelta(hours=24)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
 YOUNG = timedelta(minutes=10)
-"""An attempt younger than this is read at the `fresh` cadence; callbacks may be silent that long."""
+"""An attempt younger than this is read at the `fresh` cadence. The same time may pass without a callback."""
 QUIET = timedelta(hours=1)
 """Cadences slow down after this long without a change."""
 FAR = timedelta(hours=1)
@@ -124,16 +124,16 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
 ) -> datetime:
     """Return when to read a delivery again (C-61, D-65, B-87).
 
-    `scale` multiplies every interval, `since` is the time of the create, and `changed_at` that of the last news. Where
-    one request covers many deliveries, the times of an account fall on one grid; elsewhere each delivery has its own
-    jitter of a fifth.
+    `scale` multiplies every interval, `since` is the time of the create, and `changed_at` is the time of the last
+    change. If one request covers many deliveries, all reads of an account are due at the same times; otherwise each
+    delivery has its own jitter of a fifth.
     """
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
     if not cadence.aligned:
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
     grid = cadence.shortest * scale
     phase = grid * fraction(account)
-    # The nearest slot, not the next: a read that starts a moment late would otherwise skip every other slot.
+    # The nearest slot, not the next one: a read that starts slightly late would otherwise skip every second slot.
     slot = max(round((now.timestamp() + seconds - phase) / grid), int((now.timestamp() - phase) // grid) + 1)
     return datetime.fromtimestamp(slot * grid + phase, UTC)
 

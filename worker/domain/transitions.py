@@ -1,6 +1,6 @@
-"""The states that an attempt may go to when its carrier reports something.
+"""The states that may follow a state of an attempt when its carrier reports something.
 
-What we do with an attempt ourselves (send a queued one, give one up) is not in the table.
+Our own changes of an attempt (to send it, to give it up) are not in the table.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ class Transitions:
     """The states that may follow one state."""
 
     forward: frozenset[AttemptState] = frozenset()
-    """Allowed on any news that is not stale."""
+    """Allowed by any report that is not stale."""
     reassigned: frozenset[AttemptState] = frozenset()
-    """A step back to another courier: allowed only on news that is certainly newer."""
+    """A step back because of another courier; allowed only by a report that is certainly newer."""
 
 
 def _to(*, forward: set[AttemptState], reassigned: set[AttemptState] | None = None) -> Transitions:
@@ -111,7 +111,7 @@ TRANSITIONS: Mapping[AttemptState, Transitions] = {
     ),
     # On hold, the transitions of the interrupted state apply (`resume_to`).
     S.ON_HOLD: NO_TRANSITIONS,
-    # Only `reopening` brings back an attempt that has ended.
+    # Only `reopening` revives an attempt that has ended.
     S.DELIVERED: NO_TRANSITIONS,
     S.RETURNED: NO_TRANSITIONS,
     S.CANCELLED: NO_TRANSITIONS,
@@ -122,18 +122,18 @@ TRANSITIONS: Mapping[AttemptState, Transitions] = {
 
 
 def allows(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
-    """Return whether `target` may follow `source` on any news; `resume_to` is what an `on_hold` interrupted."""
+    """Return whether `target` may follow `source` by any report; `resume_to` is the state before an `on_hold`."""
     if source == S.ON_HOLD and resume_to is not None:
         return target == resume_to or allows(resume_to, target)
     return target in TRANSITIONS[source].forward
 
 
 def allows_reassignment(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
-    """Return whether `target` may follow `source` as a reassignment, on news that is certainly newer."""
+    """Return whether `target` may follow `source` as a reassignment, by a report that is certainly newer."""
     interrupted = resume_to if source == S.ON_HOLD and resume_to is not None else source
     return target in TRANSITIONS[interrupted].reassigned
 
 
 def interrupts(target: AttemptState, source: AttemptState) -> AttemptState | None:
-    """Return the state that `target` resumes to: `source` when `target` is `on_hold`, otherwise None."""
+    """Return the state to resume after `target`: `source` when `target` is `on_hold`, otherwise None."""
     return source if target == S.ON_HOLD else None

@@ -9,7 +9,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def origin(url: str, *, allow_http: bool) -> str:
-    """Return the URL when it is an origin alone. Raises ValueError without the URL, which may hold a password."""
+    """Return the URL if it is only an origin.
+
+    Raises ValueError, whose text omits the URL because it may hold a password.
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
         raise ValueError("must be an origin, such as https://example.com")

@@ -11,7 +11,7 @@ from worker.errors import CarrierError
 
 
 class Operation(StrEnum):
-    """What a call does at the carrier: it decides the connection, the share of the rate limit and who may repeat it."""
+    """The kind of a call, which decides the connection, the share of the rate limit and who may repeat the call."""
 
     CREATE = "create"
     CONFIRM = "confirm"
@@ -21,11 +21,11 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A question of an operator or a policy: a price, labels, where the courier is."""
+    """A query by an operator or a setting: a price, labels, the courier's position."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})
-"""Operations that change nothing at a carrier, whatever becomes of the call."""
+"""Operations that change nothing at a carrier, even if the outcome of the call is unknown."""
 ELASTIC = frozenset({Operation.READ, Operation.QUERY})
 """Operations that can wait when creates and cancels need the rate limit."""
 
@@ -53,7 +53,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: bytes = field(default=b"", repr=False)
     context: str = ""
-    """What the codec needs again to read the reply, such as a page or a day."""
+    """Data that the codec needs to read the reply, such as a page or a day."""
 
 
 MAX_RETRY_AFTER = 3600.0

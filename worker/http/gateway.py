@@ -1,7 +1,8 @@
-"""All outgoing HTTP. A call ends as a `Reply`, as `Unavailable` (nothing happened) or as `Uncertain` (it may have).
+"""All outgoing HTTP.
 
-One event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total
-deadline, a size limit, the account's origin and the account's rate limit. Nothing is repeated, no redirect is followed.
+A call ends as a `Reply`, as `Unavailable` (nothing happened) or as `Uncertain` (the call may have taken effect). One
+event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total deadline, a
+size limit, the account's origin and the account's rate limit. The gateway repeats no call and follows no redirect.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ NOT_SENT = (
 )
 """Errors that end a call before its first byte has left."""
 AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
-"""Returns how many of so many calls an account's rate allows now, and the seconds until the next one may go."""
+"""Returns how many of the wanted calls an account's rate allows now, and the seconds until the next call may go."""
 Clock = Callable[[], datetime]
 K = TypeVar("K", bound=Hashable)
 
@@ -59,14 +60,14 @@ class Gateway:
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._opening:  # the first calls may come from many threads at once
             if self._opened is None:
-                self._tls = httpx.create_ssl_context(trust_env=False)  # takes 30 ms, which no call should pay
+                self._tls = httpx.create_ssl_context(trust_env=False)  # takes 30 ms, so it is not done in a call
                 self._opened = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
             return self._opened
 
     def close(self) -> None:
-        """Close the kept connections and end the loop, if it ever ran."""
+        """Close the kept connections and stop the loop, if it was started."""
         loop, self._opened = self._opened, None
         if loop is None:
             return
@@ -100,8 +101,8 @@ class Gateway:
         """Send calls at once and yield their outcomes by key, in groups as they come in.
 
         A call whose first byte cannot leave before `until` is not sent: its lease would expire during the call, and
-        another process would start over. The gateway's clock must be the clock of the leases. It is read once the
-        connection is open, because the process may be stopped or the machine suspended at any moment before.
+        another process would start over. The gateway's clock must be the clock of the leases. The time is checked again
+        after the connection is open, because the process may have been stopped or the machine suspended before.
         """
         settings = self._accounts[account]
         if within is not None:

@@ -1,6 +1,7 @@
 """Redaction of carriers' texts before they are stored and published. Pure.
 
-JSON can carry characters that no database stores, and people write names and telephone numbers anywhere (X-11, X-15).
+JSON can contain characters that no database stores, and people write names and telephone numbers in any text (X-11,
+X-15).
 """
 
 import re
@@ -11,12 +12,12 @@ from schemas.order import Order
 
 LONGEST = 300
 UNPRINTABLE = frozenset({"Cc", "Cs"})
-"""Control characters, and lone surrogates, which JSON can carry."""
+"""Unicode categories of characters to remove: control characters, and lone surrogates, which JSON can contain."""
 HIDDEN = "***"
 SHORTEST = 3
-"""Shorter names and words are not hidden: they occur inside too many others."""
+"""The length below which names and words are not redacted, because they occur inside too many other words."""
 SAME_DIGITS = 7
-"""So many last digits identify a telephone number, whatever its prefix."""
+"""The number of last digits that identify a telephone number with any prefix."""
 NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")
 ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 

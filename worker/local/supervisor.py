@@ -27,7 +27,7 @@ GRACE = 12.0
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
 """The wait before a restart: twice as long after each failure."""
 STABLE_SECONDS = 30.0
-"""A process that ran for longer than this counts as its first failure."""
+"""If a process ran for longer than this, its end counts as the first failure."""
 PR_SET_PDEATHSIG = 1
 NO_SERVER = (
     "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
@@ -71,7 +71,7 @@ def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
 
 @dataclass
 class Process:
-    """One supervised process: its command, and its present run."""
+    """One supervised process: its command, and its current run."""
 
     name: str
     command: Sequence[str]
@@ -173,7 +173,10 @@ class Supervisor:
         return ended
 
     def stop(self) -> None:
-        """End every process with SIGTERM, then with SIGKILL; the first one last, because the others need it."""
+        """End every process with SIGTERM, then with SIGKILL.
+
+        The process that was started first ends last, because the others need it.
+        """
         deadline = time.monotonic() + self.grace
         try:
             for wave in (self.processes[1:], self.processes[:1]):

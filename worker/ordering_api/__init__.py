@@ -1,1 +1,4 @@
-"""The Ordering platform: its API as a codec, and the policy of what is written back to it. Pure, like a carrier's."""
+"""The Ordering platform: its API as a codec, and the policy of the statuses to write back.
+
+Pure, like a carrier's codec.
+"""

@@ -23,7 +23,7 @@ class Ordering(BaseModel):
     """The origin of the platform's API. Without it, a message with only an order id becomes a dead letter, and nothing
     is written back."""
     path: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*$")
-    """The part of its paths before `/orders`, such as version, language and project; the document has none."""
+    """The part of its paths before `/orders`, such as version, language and project. The document does not give it."""
     api_key: SecretStr = SecretStr("")
     """The key of its API."""
     api_key_header: str = Field(default="x-api-key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
@@ -41,10 +41,12 @@ class Ordering(BaseModel):
     backfill: bool = False
     """Search every five minutes for open orders whose message never came, and fetch them."""
     source: str = Field(default=DEFAULT_SOURCE, min_length=1, max_length=255)
-    """The `source` of its messages; only their orders are written back. With another value here, one order would become
-    two deliveries."""
+    """The `source` of its messages. Statuses are written back only for the orders of these messages.
+
+    With another value here, one order would become two deliveries.
+    """
     country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
-    """The country of the addresses and national telephone numbers in its orders, which contain none."""
+    """The country of the addresses and of national telephone numbers. The platform's orders contain no country."""
     currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
     """The currency of its amounts when an order contains none."""
     timezone: str = ""
@@ -60,12 +62,12 @@ class Ordering(BaseModel):
 
     @property
     def project(self) -> ProjectDefaults:
-        """What the platform's orders do not contain."""
+        """The facts that the platform's orders do not contain."""
         return ProjectDefaults(self.country, self.currency, self.timezone, self.paymethods)
 
     @property
     def write_policy(self) -> WritePolicy:
-        """What may be written back."""
+        """The policy of the statuses to write back."""
         return WritePolicy(self.write, self.write_weak_terminal, self.gate)
 
     @field_validator("base_url")

@@ -57,7 +57,7 @@ def write(settings: Ordering, order_id: str, status: int) -> Call:
 
 
 def probe(settings: Ordering) -> Call:
-    """Return the call GET /orders for one order of all (`mode=dashboard`): it shows what the key may see."""
+    """Return the call GET /orders for one order (`mode=dashboard`), which shows whether the key may see orders."""
     query = (("mode", "dashboard"), ("page", "1"), ("page_size", "1"))
     return Call(Operation.PROBE, "GET", f"{settings.path}/orders", query=query, headers=headers(settings))
 
@@ -85,7 +85,7 @@ def read_order(reply: Reply, order_id: str) -> dict[str, Any]:
 
 
 def read_status(reply: Reply, order_id: str) -> int:
-    """Return the status of an order; 0 is one (O-11). Raises as `read_order` does."""
+    """Return the status of an order; 0 is a valid status (O-11). Raises the same errors as `read_order`."""
     status = read_order(reply, order_id).get("status")
     if isinstance(status, str) and DIGITS.fullmatch(status):
         status = int(status)
@@ -98,7 +98,7 @@ def read_written(reply: Reply) -> None:
     """Check that a write worked. Raises Unavailable, Refused (it did not) or Uncertain (it may have)."""
     if reply.status in REFUSALS:
         raise Refused(Reason.VALIDATION, f"the platform answered {reply.status}")
-    if reply.status in UNAUTHORIZED:  # the account is not paused: the read just before worked, and reads open gates
+    if reply.status in UNAUTHORIZED:  # the account is not paused: the read before worked, and reads open gates
         raise Unavailable(f"the key may read orders but not write them: the platform answered {reply.status}")
     if reply.status == NO_CONTENT:
         return
@@ -118,7 +118,7 @@ def read_probe(reply: Reply) -> str:
 
 
 def read_list(reply: Reply) -> list[Any]:
-    """Return the entries of a list of orders, unread. Raises Unavailable or Refused."""
+    """Return the entries of a list of orders, unparsed. Raises Unavailable or Refused."""
     if reply.status == NOT_FOUND:
         raise Unavailable("the platform has no orders at this address: are BASE_URL and PATH right?")
     entries = read_result(reply)

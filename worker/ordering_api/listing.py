@@ -74,7 +74,7 @@ def list_open(settings: Ordering, page: int) -> Call:
 
 
 def open_orders(entries: Iterable[Any]) -> list[OpenOrder]:
-    """Return the orders that are open and to be delivered. Entries that are unreadable or lack either are left out."""
+    """Return the open orders that need a courier. Unreadable entries are left out."""
     found = [entry for raw in entries if (entry := _open(raw))]
     return [OpenOrder(each.id, each.status or 0, _utc(each.created_at), each.last_time) for each in found]
 

@@ -1,7 +1,7 @@
 """The policy of writing statuses back: which status the platform should have, and whether it may be written (O-18).
 
-Pure. The platform has one status for the kitchen, the courier, the customer and the end of an order, and no version of
-it. So every write is decided by a read just before it: a status is written only when it is further along than the
+Pure. The platform has one status, without a version, for the kitchen, the courier, the customer and the end of an
+order. So every write is decided by a read just before it: a status is written only when it is further along than the
 platform's, and never twice for the same state of a delivery.
 """
 
@@ -16,7 +16,7 @@ from worker.domain.delivery import Delivery
 S, P = DeliveryStatus, PlatformStatus
 
 WRITABLE = frozenset({3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25})
-"""The statuses that may ever be written. The others belong to the shop, customer or platform, or cancel."""
+"""The statuses that may be written at all. The others belong to the shop, the customer or the platform, or cancel."""
 PROGRESS: Mapping[int, int] = {
     P.PENDING: 0, P.PREORDER: 0, P.ACCEPTED_BY_BUSINESS: 0, P.PREPARATION_COMPLETED: 0,
     P.LOOKING_FOR_DRIVER: 10,
@@ -27,17 +27,20 @@ PROGRESS: Mapping[int, int] = {
     P.PICK_UP_COMPLETED_BY_DRIVER: 60, P.DRIVER_ON_WAY: 60,
     P.DRIVER_ALMOST_ARRIVED_TO_CUSTOMER: 70,
 }  # fmt: skip
-"""How far along an open order is. A missing status is closed, ambiguous (6, 10), for pick-up, or unknown (O-25)."""
+"""The progress of an open order.
+
+Statuses that are not listed are closed, ambiguous (6, 10), for pick-up, or unknown (O-25).
+"""
 WRITTEN_PROGRESS: Mapping[int, int] = {
     **PROGRESS,
     P.CANCELED_BY_DRIVER: 55, P.PICK_UP_FAILED_BY_DRIVER: 55,
     P.DELIVERY_COMPLETED_BY_DRIVER: 80, P.DELIVERY_FAILED_BY_DRIVER: 80,
 }  # fmt: skip
-"""How far along each status is that we write: 6 and 10 come before a pickup, 11 and 12 after everything."""
+"""The progress of each status that we write: 6 and 10 come before a pickup, 11 and 12 after everything."""
 REPLACED_BY_SEARCH = frozenset({25, 8, 18, 3})
 """The statuses that 22 may replace after a courier of ours gave the order back."""
 KITCHEN = frozenset({4, 7, 14, 24})
-"""The shop's own statuses: one of them in place of ours takes nothing back (O-17)."""
+"""The shop's own statuses. If one of them replaces our status, this is no disagreement (O-17)."""
 COMPLETED, CANCELLED = frozenset({1, 11, 15}), frozenset({2, 5, 12, 16, 17})
 CLOSED = COMPLETED | CANCELLED
 EQUIVALENT_ENDS: Mapping[int, frozenset[int]] = {
@@ -52,7 +55,7 @@ DETAILED: Mapping[DeliveryStatus, PlatformStatus] = {
 }
 """Statuses that the platform usually sets by itself; they are written only where a deployment's settings list them."""
 NO_COURIER = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
-"""What may be written when no courier came; the first of them that the settings list is used."""
+"""The statuses that may be written when no courier came; the first one that the settings list is used."""
 COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
 """After these, `created` means that the carrier looks for another courier."""
 
@@ -86,9 +89,9 @@ class WriteBackState:
     """What is known about the status of a delivery's order on the platform."""
 
     status: int | None = None
-    """The status that was last to be written; None when none was."""
+    """The last status that we tried to write; None when there was none."""
     replaced: int | None = None
-    """The platform's status that it was written over."""
+    """The platform's status that the write replaced."""
     written: bool = False
     """The platform has accepted the status."""
     reported: bool = False
@@ -181,7 +184,7 @@ def _disagrees(code: int, seen: int, known: WriteBackState) -> bool:
 
 
 def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
-    """Return whether our status was taken back or another driver took its place; a later status is no disagreement."""
+    """Return whether our status was reverted or replaced by another driver's; a later status is no disagreement."""
     if seen in CLOSED:
         return False
     if seen == replaced or (code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH):

@@ -1,7 +1,7 @@
-"""The bulkhead: a worker's threads divided among the accounts, so that one that hangs cannot occupy them all.
+"""The bulkhead divides a worker's threads among the accounts, so that an account that hangs cannot occupy all of them.
 
-A task without a free slot does not wait in its thread. It leaves its wake-up task, and the next task that leaves sends
-it again.
+A task without a free slot does not wait in its thread. It adds its wake-up task to a queue in memory, and the next task
+that frees a slot sends it again.
 """
 
 import threading
@@ -32,7 +32,7 @@ class Bulkhead(Generic[Waiting]):
         self._lock = threading.Lock()
 
     def enter(self, account: str, waiting: Waiting, *, reading: bool) -> Admission:
-        """Occupy a slot, or queue what waits for one."""
+        """Occupy a slot, or queue the wake-up task."""
         with self._lock:
             if self._has_slot(account, reading=reading):
                 self._used[account, reading] += 1
@@ -44,7 +44,7 @@ class Bulkhead(Generic[Waiting]):
             return Admission.QUEUED
 
     def leave(self, account: str, *, reading: bool) -> list[Waiting]:
-        """Free a slot and return what is to be sent again, if anything waits. Reads come last."""
+        """Free a slot and return the queued wake-up tasks to send again. Reads come last."""
         with self._lock:
             self._used[account, reading] -= 1
             for waits_to_read in (False, True):

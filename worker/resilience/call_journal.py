@@ -1,4 +1,4 @@
-"""The call journal: what survives a process that dies while it creates orders.
+"""The call journal: files that survive a process that dies while it creates orders.
 
 Each batch has a file in a folder of its host, and an attempt stores the name of its file in the transaction that begins
 it. A line is on the disk before the call that it announces, so an attempt that its file does not list was never sent.
@@ -29,7 +29,7 @@ MAX_BODY = 64_000
 HEADERS = ("date", "retry-after")
 """The headers that a codec may read in a reply to a create."""
 FILE_NAMES = "[0-9a-f]" * 16
-"""The journal's files among any others in the folder."""
+"""The pattern of the journal's file names, because the folder may hold other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,9 @@ class JournalFile:
             os.close(self._descriptor)
 
     def attach(self, change: Change) -> Change:
-        """Return the change with the name of this file on the attempt that it begins, and expect its outcome.
+        """Return the change with the name of this file set on its attempt, and expect the outcome of that attempt.
 
-        The outcome is expected even when the transaction fails: its commit may have succeeded unnoticed.
+        The outcome is expected even if the transaction fails, because its commit may have succeeded before the error.
         """
         attempt = change.begun
         if attempt is None or not self.name:
@@ -78,7 +78,7 @@ class JournalFile:
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
-        """Return the change that removes the name again, before a call that this file does not list."""
+        """Return the change that removes the name from an attempt whose call this file does not list."""
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:
             return None
@@ -94,7 +94,7 @@ class JournalFile:
         return not self._expected
 
     def log_sent(self, attempt_ids: Iterable[int]) -> bool:
-        """Write that these attempts are about to be sent; return False when the disk refuses it."""
+        """Write that these attempts are about to be sent; return False when the disk refuses the write."""
         sending = list(attempt_ids)
         return not sending or self._write({"sending": sending})
 
@@ -123,7 +123,10 @@ class JournalFile:
 
 
 class CallJournal:
-    """The folder of the files. A disk that is full or gone stops no create; its outcome may then be unknown."""
+    """The folder of the files.
+
+    A full or missing disk stops no create, but the outcome of that create may then be unknown.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -179,7 +182,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _attempt(work: Callable[[], object]) -> bool:
-    """Do something on the disk; log what the disk refuses and go on without it."""
+    """Run work on the disk; log a failure and continue without it."""
     try:
         work()
     except OSError as error:
@@ -189,7 +192,7 @@ def _attempt(work: Callable[[], object]) -> bool:
 
 
 def _append(descriptor: int, line: Mapping[str, Any]) -> None:
-    data = f"\n{json.dumps(line)}\n".encode()  # a new line first: the last one may have been cut off
+    data = f"\n{json.dumps(line)}\n".encode()  # a line break first, because the last line may be incomplete
     if os.write(descriptor, data) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(descriptor)

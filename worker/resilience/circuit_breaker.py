@@ -16,7 +16,7 @@ from worker.http.call import CallClass
 from worker.resilience.rate_limiter import Outage
 
 FAILURES = 5
-"""A breaker opens when so many calls, and at least half of all, have failed within its window."""
+"""The number of failed calls within the window that opens a breaker, if they are at least half of all calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class BreakerTimings:
     """How long a breaker stays open: twice as long each time it opens again while `memory` lasts."""
     max_open: float = 300
     memory: float = 600
-    """How long after its end an open time or a throttling makes the next one longer."""
+    """How long an open time or a throttling, after its end, makes the next one longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
@@ -62,7 +62,7 @@ local function open()
   redis.call('HDEL', key, 'window_start', 'good', 'bad', 'previous_good', 'previous_bad')
 end
 """
-"""The first lines of every script. The last argument is the time, or empty for the server's.
+"""The first lines of every script. The last argument is the time, or empty for the time of the server.
 
 Times are in milliseconds: Lua prints a larger number with too few digits.
 """
@@ -148,7 +148,7 @@ CLOSED = BreakerStatus(BreakerState.CLOSED)
 
 
 class CircuitBreaker:
-    """The breakers of every account. They go by Redis's own clock unless another one is given."""
+    """The breakers of every account. They use the clock of Redis unless another clock is given."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class CircuitBreaker:
     def check(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
         """Return whether a call may go.
 
-        A caller that gets HALF_OPEN probes the account within `probe_seconds` and reports to `probed`.
+        A caller that gets HALF_OPEN probes the account within `probe_seconds` and calls `record_probe`.
         """
         found = self._run(_CHECK, account, kind, int(probe_seconds * 1000))
         return _status(found) if found else CLOSED
@@ -178,7 +178,7 @@ class CircuitBreaker:
         self._run(_PROBED, account, kind, int(alive))
 
     def throttle(self, account: str, kind: CallClass, asked: float | None) -> None:
-        """Allow no call for a while, at least the `asked` seconds: the carrier rejected a call as one too many."""
+        """Allow no call for a while, at least `asked` seconds, because the carrier answered "too many requests"."""
         lengths = (round(each * 1000) for each in self._timings.throttled(kind))
         self._run(_THROTTLE, account, kind, *lengths, int((asked or 0) * 1000))
 
@@ -204,7 +204,7 @@ def _status(found: Any) -> BreakerStatus:
 
 
 def _numbers(timings: BreakerTimings) -> dict[str, int]:
-    """Return the values of the names that the scripts use; times are in milliseconds, but for the expiry."""
+    """Return the timings by their names in the scripts, in milliseconds; only the expiry is in seconds."""
     return {
         "OPEN": round(timings.open * 1000),
         "MAX_LENGTH": round(timings.max_open * 1000),

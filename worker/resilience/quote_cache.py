@@ -1,4 +1,7 @@
-"""A cache of quoted prices that every process shares. A lost price costs one call, so no error leaves this module."""
+"""A cache of quoted prices that every process shares.
+
+A lost price only costs one more call, so this module raises no errors.
+"""
 
 import json
 import math
@@ -16,7 +19,7 @@ from worker.resilience.rate_limiter import Outage
 CACHE_SECONDS = 300
 """How long a price counts as current; no carrier promises one (B-22)."""
 BACK_OFF_SECONDS = 60.0
-"""How long creates do not ask an account that has quoted no price."""
+"""How long creates do not ask an account for a price after it quoted none."""
 
 
 class QuoteCache:

@@ -1,6 +1,7 @@
 """Rate limits that every process shares: at most so many calls in every sliding window.
 
-Redis counts them by its own clock. While it is unreachable, reads stop and each process uses a share by itself.
+Redis counts them by its own clock. While it is unreachable, reads stop and each process uses a fixed share of the
+limit.
 """
 
 import math
@@ -21,11 +22,11 @@ DAY = SECONDS["day"]
 READ_SHARE = 0.4
 """The share of a day's limit that reads may use (B-06): creates and cancels must never find it used up."""
 SHORT_READ_SHARE = 0.75
-"""The share of a shorter window that reads may use, so that a create need not compete with them."""
+"""The share of a shorter window that reads may use, so that creates always have room."""
 LOCAL_SHARE = 0.25
-"""The share of a limit that one process may use by itself, for calls that cannot wait."""
+"""The share of a limit that one process may use while Redis is unreachable, for calls that cannot wait."""
 OUTAGE_SECONDS = 5.0
-"""How long a server that did not respond is not asked."""
+"""How long a server that did not respond is not called again."""
 
 ACQUIRE = """
 local time = redis.call('TIME')
@@ -50,19 +51,19 @@ return {granted, tostring(wait / 1000000)}
 """Count up to `wanted` calls in every window at once; return how many, and the seconds until the next one may go.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window. The name keeps this call's members apart from all others: Lua prints a time in microseconds with too few digits.
+window. The name makes this call's members unique, because Lua prints a time in microseconds with too few digits.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """At most so many calls in so many seconds."""
+    """A limit of calls within a number of seconds."""
 
     limit: int
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this window: fewer calls, or one call in a longer time when less than one is left."""
+        """Return a share of this window: fewer calls, or one call in a longer time if the share is below one call."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 

@@ -1,7 +1,7 @@
-"""Celery's broker on Redis, hardened against entries of a queue that are no Celery messages.
+"""Celery's broker on Redis, hardened against queue entries that are not Celery messages.
 
 In kombu an unreadable entry ends the worker, or makes it reconnect for ever. Here the entry is removed and logged, and
-the worker goes on.
+the worker continues.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """kombu's transport, but a message that cannot be delivered is dropped."""
+    """kombu's transport, except that a message that cannot be delivered is dropped."""
 
     Channel = Channel
     dropped = 0
@@ -51,7 +51,7 @@ class Transport(kombu_redis.Transport):
         logger.error("broker.message_dropped", queue=queue, error=type(error).__name__, count=self.dropped)
 
     def _forget(self, message: Any) -> None:
-        """Remove a message from the unacknowledged ones, which would come back."""
+        """Remove a message from the unacknowledged messages, so that it is not delivered again."""
         properties = message.get("properties") if isinstance(message, dict) else None
         tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
         channels: Any = self.channels

@@ -1,6 +1,6 @@
-"""Threads of the Celery worker beside its tasks: started and stopped with it.
+"""Threads of the Celery worker beside its tasks, started and stopped with it.
 
-Neither of them runs in the worker's event loop, and neither lets an error end the worker.
+They do not run in the worker's event loop, and their errors never end the worker.
 """
 
 import os
@@ -17,21 +17,21 @@ from worker.services import ingest
 
 logger = log.get(__name__)
 PAUSE_SECONDS = 5.0
-"""Between two looks at the journal."""
+"""Seconds between two checks of the journal."""
 
 
 class Loop(Protocol):
-    """Work that goes on until it is told to stop."""
+    """Work that continues until `stop` is called."""
 
     def run(self) -> None:
         """Work until `stop` is called from another thread."""
 
     def stop(self) -> None:
-        """Ask `run` to return after what it is doing now."""
+        """Ask `run` to return after its current work."""
 
 
 class Repeated:
-    """Work that is done at once and then every few seconds; a failure never ends it."""
+    """Work that runs at once and then every few seconds; a failure does not end it."""
 
     def __init__(self, work: Callable[[], None], pause: float = PAUSE_SECONDS) -> None:
         self._work, self._pause = work, pause
@@ -58,7 +58,7 @@ class ThreadStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
     thread_name: ClassVar[str]
     join_seconds: ClassVar[float]
-    """How long a worker that stops waits for the thread; the work of a thread that is cut off is done again."""
+    """How long a worker that stops waits for the thread. Interrupted work is repeated by the next process."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

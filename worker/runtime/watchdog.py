@@ -1,6 +1,6 @@
-"""The watchdog: a worker that consumes no more tasks ends itself, so that its supervisor starts it again.
+"""The watchdog ends a worker that no longer consumes tasks, so that its supervisor starts it again.
 
-A process can live on while its consumer is stuck, and no supervisor would notice.
+The process of a stuck consumer still runs, so no supervisor would notice.
 """
 
 import os
@@ -16,7 +16,7 @@ from worker.runtime import broker
 logger = log.get(__name__)
 CHECK_SECONDS = 5.0
 PATIENCE = 12
-"""Checks in a row without a heartbeat: a minute. Not seconds, because a machine may be suspended."""
+"""Consecutive checks without a heartbeat, about a minute. Checks are counted, because a machine may be suspended."""
 WEDGED = 70
 """The exit status."""
 
@@ -29,7 +29,10 @@ class HeartbeatCounter:
         self._seen = (0, 0, 0)
 
     def record(self, turns: int, restarts: int, tasks: int) -> None:
-        """Compare a consumer's counts with the last ones. A restart without a task is no heartbeat."""
+        """Compare a consumer's counts with the previous ones.
+
+        A restart without a task does not count as a heartbeat.
+        """
         before, self._seen = self._seen, (turns, restarts, tasks)
         alive = tasks > before[2] or (turns > before[0] and restarts == before[1])
         self.missed = 0 if alive else self.missed + 1

@@ -1,1 +1,4 @@
-"""The use cases: each fetches, decides, stores and publishes, with its collaborators as fields."""
+"""The use cases.
+
+Each service loads state, asks for a decision, stores it and publishes; its fields are its collaborators.
+"""

@@ -1,6 +1,6 @@
-"""Whether an account may be called now, and what its answers say about the account itself.
+"""Check whether an account may be called now, and record what its answers say about the account itself.
 
-A carrier that hangs, fails or shuts us out delays its own deliveries and no others.
+A carrier that hangs, fails or rejects our credentials delays its own deliveries and no others.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ CALL_CLASSES: Mapping[Step, CallClass] = {
 }
 SLOT_RETRY = timedelta(seconds=1)
 PROBE_SECONDS = 300.0
-"""Between two probes of an account that shut us out."""
+"""Seconds between two probes of an account that rejected our credentials."""
 PROBE_MARGIN = 5.0
 CLIENT_ERRORS = range(400, 500)
 T = TypeVar("T")
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AccountHealth:
-    """Admit calls to an account, and learn from what they bring."""
+    """Admit calls to an account, and record their results."""
 
     accounts: CarrierAccounts
     database: Database
@@ -62,8 +62,7 @@ class AccountHealth:
     def acquire_account(self, account: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
         """Yield the codec of an account that may be called now, and hold one of its slots until the end.
 
-        Yield None when it may not be called: these deliveries have then been postponed, wait for a slot, or have been
-        released.
+        Yield None when it may not be called. The deliveries are then postponed, queued for a slot, or released.
         """
         reading = CALL_CLASSES[step] is CallClass.READ
         admission = self.bulkhead.enter(account, (TASKS[step], [account, list(ids)]), reading=reading)
@@ -99,7 +98,7 @@ class AccountHealth:
             raise Unavailable("the carrier does not answer", retry_after=status.wait)
 
     def _answers_again(self, account: str, call_class: CallClass) -> bool:
-        """Probe with a harmless call, never with an order, whether the carrier answers again."""
+        """Return whether the carrier answers again, after a probe with a harmless call and never with an order."""
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
         if isinstance(error, Held) and not throttled:
@@ -113,7 +112,7 @@ class AccountHealth:
         return alive and not shut_out
 
     def _probe(self, account: str) -> tuple[Reply | None, CarrierError | None]:
-        """Send a harmless call; return its reply, and what is wrong with it."""
+        """Send a harmless call; return its reply and its error."""
         codec, reply = self.accounts.codecs[account], None
         try:
             reply = self.gateway.send_one(account, codec.probe())
@@ -131,7 +130,7 @@ class AccountHealth:
             raise
 
     def postpone(self, account: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
-        """Back off from a step that is due at an account that cannot be called."""
+        """Postpone a step that is due at an account that cannot be called."""
         now = self.clock()
 
         def decide(delivery: Delivery) -> Change | None:
@@ -142,7 +141,7 @@ class AccountHealth:
         if step is Step.BOOK:
             log_failovers(account, [change.delivery for change in changes])
 
-    # --- what answers say ---------------------------------------------------------------------------------------------
+    # --- results of calls ---------------------------------------------------------------------------------------------
 
     def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T]) -> T:
         """Send a call that another one depends on, and record its result. Raises CarrierError."""
@@ -157,7 +156,7 @@ class AccountHealth:
         return answer
 
     def record_results(self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]]) -> None:
-        """Record what calls say about their account: pairs of an outcome and what it was parsed into."""
+        """Record what the results of calls say about their account: pairs of an outcome and its parsed form."""
         failed = [_failed(*result) for result in results]
         if any(each is not None for each in failed):
             self.breaker.record(account, call_class, good=failed.count(False), bad=failed.count(True))
@@ -169,15 +168,15 @@ class AccountHealth:
         if shut_out is not None:
             self._pause(account, str(shut_out))
 
-    # --- accounts that shut us out ------------------------------------------------------------------------------------
+    # --- paused accounts ----------------------------------------------------------------------------------------------
 
     def _pause(self, account: str, why: str) -> None:
-        """Pause an account that shuts us out; the first probe comes after a while."""
+        """Pause an account that rejected our credentials; the first probe comes after `PROBE_SECONDS`."""
         now = self.clock()
         try:
             paused = self.database.write(accounts.pause, account, "carrier", why, now)
             self.database.write(leases.take, probe_lease(account), uuid4().hex, now, PROBE_SECONDS)
-        except Exception:  # the next answer says the same; the answers of this batch must not be lost over it
+        except Exception:  # the next answer pauses it; this batch's answers must not be lost
             logger.exception("carrier.pausing_failed", carrier=account)
             return
         if paused:
@@ -194,7 +193,7 @@ class AccountHealth:
         return self.database.write(leases.take, probe_lease(account), uuid4().hex, self.clock(), PROBE_SECONDS)
 
     def probe_paused(self, account: str) -> None:
-        """Resume a paused account when it lets us in."""
+        """Resume a paused account when it accepts our credentials."""
         pause = self.database.read(accounts.paused).get(account)
         if pause is None or pause.by != "carrier":
             return
@@ -208,7 +207,7 @@ class AccountHealth:
 
 
 def _failed(outcome: object, parsed: object) -> bool | None:
-    """Return whether a call failed on its way or at a server in trouble; None when it says nothing about that.
+    """Return whether a call failed because of the network or the server; None when the result does not show it.
 
     A refusal is an answer, whatever its HTTP status: Cervo reports a missing field with a 500 (C-22).
     """
@@ -222,12 +221,12 @@ def _failed(outcome: object, parsed: object) -> bool | None:
 
 
 def probe_lease(account: str) -> str:
-    """Return the name of the lease for probing an account that shut us out."""
+    """Return the name of the lease for probing a paused account."""
     return f"probe.{account}"
 
 
 def log_failovers(account: str, changed: Sequence[Delivery]) -> None:
-    """Log which of the orders for an account go to another one now."""
+    """Log the orders that move from an account to another one now."""
     for each in changed:
         if each.active is None and not each.final and each.carrier not in {None, account}:
             logger.warning("carrier.failed_over", delivery_id=each.id, carrier=account, following=each.carrier)

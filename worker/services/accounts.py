@@ -1,4 +1,4 @@
-"""The codec of every carrier account, and what operators said that its unmapped statuses mean."""
+"""The codec of every carrier account, and the meanings that operators gave to its unmapped statuses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ MAPPINGS_FRESH = timedelta(seconds=5)
 
 @dataclass
 class CarrierAccounts:
-    """Give the codec of an account; a log-in's result is kept for all processes."""
+    """Return the codecs of accounts. The result of a log-in is stored for all processes."""
 
     codecs: Mapping[str, Carrier]
     """Every codec as it is before its log-in."""
     bind: Callable[[str, Mapping[str, str]], Carrier]
-    """Builds the codec of an account with what its log-in returned."""
+    """Builds the codec of an account from the facts that its log-in returned."""
     database: Database
     gateway: Gateway
     clock: Clock
@@ -47,7 +47,7 @@ class CarrierAccounts:
         return self.bind(account, metadata)
 
     def status_mappings(self, account: str) -> StatusMappings:
-        """Return what an account's unmapped statuses mean, as it was at most five seconds ago."""
+        """Return the meanings of an account's unmapped statuses, at most five seconds old."""
         now = self.clock()
         read_at, mappings = self._mappings
         if read_at is None or abs(now - read_at) >= MAPPINGS_FRESH:

@@ -1,4 +1,4 @@
-"""The platform's open orders whose message never came: each is then fetched as if a message had named it."""
+"""Find the platform's open orders whose message never came. Each is then fetched as if a message had named it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,19 +24,19 @@ from worker.services.order_fetch import is_paused_by_operator
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "backfill", 120.0
 MAX_PAGES = 100
-"""The most pages that are read in one go, and within the lease; what is older was found before."""
+"""The most pages that one run reads within its lease; earlier runs have found older orders."""
 MAX_BODY = 5_000_000
 STALE_AFTER = timedelta(hours=12)
-"""After so long nobody waits for an order, and many stay open for ever; longer than any time zone is off."""
+"""An order older than this is no longer wanted, and many stay open for ever. It exceeds any error in a time zone."""
 MESSAGE_TRAVEL = timedelta(minutes=2)
-"""How long an order's own message may still be on its way; it may say more than the platform's list."""
+"""How long an order's own message may still be on its way; the message may contain more than the platform's list."""
 PAGE_TRIES = 5
-"""How often a page waits for the platform's rate limit, about a second each time, before the round is given up."""
+"""How often a page waits for the platform's rate limit, about a second each time, before the run ends."""
 
 
 @dataclass(frozen=True)
 class Backfill:
-    """Find open orders without a delivery, and have them fetched."""
+    """Find open orders without a delivery, and store them to be fetched."""
 
     settings: Ordering
     database: Database
@@ -46,7 +46,7 @@ class Backfill:
     sleep: Callable[[float], None] = time.sleep
 
     def run(self) -> None:
-        """Find and take in what was missed, one process at a time, unless an operator paused the platform."""
+        """Find missed orders and store them, one process at a time, unless an operator paused the platform."""
         holder = uuid4().hex
         if is_paused_by_operator(self.database):
             return
@@ -77,15 +77,15 @@ class Backfill:
         return missing if since else _without_stale(missing, self.clock() - STALE_AFTER)
 
     def take_in(self, found: list[OpenOrder]) -> None:
-        """Store found orders as orders to fetch; one whose own message comes meanwhile is not taken in twice."""
+        """Store found orders as orders to fetch; an order whose own message comes meanwhile is not stored twice."""
         self.ingest.store([found_order_message(self.settings.source, each.order_id) for each in found])
         if found:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
     def _pages(self) -> Iterator[list[Any]]:
-        """Read pages until one brings nothing new: a short page may be short because the platform's pages are.
+        """Yield pages until one contains nothing new. A page shorter than requested need not be the last one.
 
-        When a page cannot be read, the pages before it still count: nothing follows from what is not found.
+        When a page cannot be read, the pages before it still count, because an order that is not found changes nothing.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)

@@ -1,7 +1,7 @@
 """Callbacks that may have been missed while the web process or the database was away.
 
-A carrier repeats a callback for a day at most, some never. So the web process records every minute that callbacks can
-be stored; after a gap, every delivery whose carrier relies on callbacks is read soon (B-85).
+A carrier repeats a callback for a day at most, and some carriers never repeat one. So the web process records every
+minute that callbacks can be stored. After a gap, every delivery whose carrier sends callbacks is read soon (B-85).
 """
 
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from worker.domain.lifecycle import TermsByAccount
 HEARTBEAT_SECONDS = 60.0
 GAP = timedelta(minutes=5)
 SPREAD = timedelta(minutes=2)
-"""Over which the reads after a gap are spread, so that they do not all use the rate limit at once."""
+"""The time over which the reads after a gap are spread, so that they do not all use the rate limit at once."""
 BATCH = 200
 
 
 @dataclass(frozen=True)
 class CallbackGaps:
-    """Record that callbacks can be stored, and catch up after a gap."""
+    """Record that callbacks can be stored, and schedule reads after a gap."""
 
     database: Database
     terms: TermsByAccount
     clock: Clock
 
     def heartbeat(self) -> int:
-        """Record that callbacks can be stored now; after a gap first schedule reads, and return how many.
+        """Record that callbacks can be stored now; after a gap, schedule reads first. Return the number of reads.
 
-        A process that dies in between leaves the gap to the next one.
+        If the process dies between the two, the next process still sees the gap.
         """
         now = self.clock()
         last = self.database.read(callbacks.last_heartbeat)

@@ -1,4 +1,4 @@
-"""Callbacks: a stored one is parsed once, outside any transaction, and applied as a poll would be."""
+"""Callbacks. A stored callback is parsed once, outside any transaction, and applied in the same way as a poll."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,21 +25,21 @@ from worker.services.updates import Updates
 
 logger = log.get(__name__)
 ORPHANED_AFTER = timedelta(days=1)
-"""After which a callback without an attempt is given up."""
+"""The age at which a callback without an attempt is given up."""
 REPLAYED_AFTER = timedelta(hours=26)
 TRIES = 5
-"""How often a callback is parsed again because its delivery changed meanwhile; then it is left to the sweep."""
+"""How often a callback is parsed again because its delivery changed meanwhile; after that the sweep claims it."""
 T = TypeVar("T")
 Seen = tuple[Observation, ...]
 
 
 class _ChangedMeanwhile(Exception):
-    """The delivery is not as it was when its callback was parsed."""
+    """The delivery has changed since its callback was parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """What a callback says, and about which attempt of a delivery as it was then."""
+    """A parsed callback, with its attempt and the delivery as it was at that time."""
 
     delivery: Delivery
     attempt: Attempt
@@ -59,7 +59,7 @@ class Callbacks:
     clock: Clock
 
     def apply(self, callback_id: str) -> None:
-        """Apply a stored callback; one whose order is not known yet is left to the sweep."""
+        """Apply a stored callback; the sweep retries a callback whose order is not known yet."""
         stored = self.database.read(callbacks.load, callback_id)
         if stored is None or stored.result is not None:
             return
@@ -82,7 +82,7 @@ class Callbacks:
         return self.accounts.logged_in(account)
 
     def _leave_orphan(self, stored: StoredCallback) -> None:
-        """Leave a callback that may have come before the reply to our create; give it up after a day."""
+        """Keep a callback that may have come before the reply to our create; give it up after a day."""
         if self.clock() - stored.received_at > ORPHANED_AFTER:
             logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
             self.database.write(callbacks.settle, stored.id, "orphaned")
@@ -103,7 +103,10 @@ class Callbacks:
     def _parse(
         self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
     ) -> _Parsed | None:
-        """Parse a callback about a delivery as it is now; None when it can say nothing about it. Raises Unreadable."""
+        """Parse a callback about the current state of a delivery; None when it cannot be about it.
+
+        Raises Unreadable.
+        """
         (delivery,) = self.database.read(deliveries.load, [delivery_id])
         attempt = delivery.attempt(attempt_id)
         if attempt is None or delivery.store is None:
@@ -133,7 +136,7 @@ class Callbacks:
         return self._apply_observations(parsed, replayed=replayed)
 
     def _apply_observations(self, parsed: _Parsed, *, replayed: bool) -> Change | None:
-        """Apply what was seen; a callback without any status only prompts a read."""
+        """Apply the observations; a callback without any status only prompts a read."""
         now, delivery, attempt_id = self.clock(), parsed.delivery, parsed.attempt.id
         if not parsed.seen or replayed:
             return lifecycle.schedule_read_now(delivery, self.terms, now, attempt_id)
@@ -152,7 +155,7 @@ class Callbacks:
 
 
 def _run(codec: Carrier, work: Callable[[], T]) -> T:
-    """Run a codec's function on a callback; one that breaks it is not tried again. Raises CarrierError."""
+    """Run a codec's function on a callback; a callback that makes it fail is not tried again. Raises CarrierError."""
     result = run_codec(codec.account.name, work, _unreadable)
     if isinstance(result, CarrierError):
         raise result
@@ -164,7 +167,7 @@ def _unreadable(error: Exception) -> CarrierError:
 
 
 def _is_replayed(stored: StoredCallback, seen: Seen) -> bool:
-    """Return whether all of it was old when it came: carriers repeat callbacks for a day, and no time is signed."""
+    """Return whether all observations were old on arrival: carriers repeat callbacks for a day, and sign no time."""
     return all(
         each.carrier_time is not None and stored.received_at - each.carrier_time > REPLAYED_AFTER for each in seen
     )

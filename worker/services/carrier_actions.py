@@ -1,4 +1,4 @@
-"""What can be asked of a carrier: create, confirm an offer, amend and cancel, each as one `CarrierAction`."""
+"""The four actions at a carrier: create, confirm an offer, amend and cancel. Each is one `CarrierAction`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CarrierAction(Generic[T]):
-    """One thing to ask of a carrier for each delivery of a batch.
+    """One action at a carrier for each delivery of a batch.
 
-    `claim` records the intent, `build_request` and `parse_response` are the codec's part, and `apply_outcome` says what
-    the response or the CarrierError means. A `build_request` that returns no Call has its response already.
+    `claim` records the intent, `build_request` and `parse_response` are the codec's part, and `apply_outcome` applies
+    the response or the CarrierError. If `build_request` returns no Call, its result is the response.
     """
 
     step: Step
@@ -47,7 +47,7 @@ class CarrierActions:
     terms: TermsByAccount
     clock: Clock
     public_url: str
-    """Our address as carriers see it; empty where they are given none."""
+    """The public address for callbacks; empty when carriers get no callback address."""
     new_attempt: Callable[[], tuple[int, str]]
     """Draws an attempt's id and the secret of its callback address."""
 
@@ -78,7 +78,7 @@ class CarrierActions:
 
     @property
     def confirm(self) -> CarrierAction[Observation]:
-        """Accept or deny what the carrier offers."""
+        """Accept or deny the pickup time that the carrier offers."""
         return CarrierAction(
             Step.CONFIRM,
             claim=lambda each: lifecycle.begin_call(each, Step.CONFIRM, self.terms, self.clock()),
@@ -93,7 +93,7 @@ class CarrierActions:
 
     @property
     def amend(self) -> CarrierAction[Observation | None]:
-        """Carry a change of the order to its carrier."""
+        """Send a change of the order to its carrier."""
         return CarrierAction(
             Step.AMEND,
             claim=lambda each: lifecycle.begin_call(each, Step.AMEND, self.terms, self.clock()),
@@ -103,7 +103,7 @@ class CarrierActions:
         )
 
     def _build_amendment(self, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call | None:
-        """Build the change from the order as the carrier has it now; None when that says the same already."""
+        """Build the change from the order as the carrier has it now; None when it needs no change."""
         able, view = _amends(codec), attempt_view(delivery, attempt)
         before = able.before_amend(view, self.clock())
         if before is None:

@@ -1,7 +1,7 @@
 """Calls that change something at a carrier: claim, send, record.
 
-An intent is committed before the first byte leaves, and an outcome is recorded for the very attempt that it answers,
-in groups as the replies come in.
+An intent is committed before the first byte leaves, and each outcome is recorded for its own attempt, in groups as the
+replies come in.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,8 +30,10 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""How long after its intent a call may start, beside the time of a read before it; the other half of the margin is for
-storing its outcome."""
+"""How long after its intent a call may start, not counting a read before it.
+
+It is half of the call's margin; the other half is for storing the outcome.
+"""
 T = TypeVar("T")
 
 
@@ -48,9 +50,9 @@ class CarrierCalls:
     clock: Clock
 
     def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
-        """Execute the action for those of these deliveries for which it is due now.
+        """Execute the action for each of these deliveries for which it is due now.
 
-        A task is only a wake-up: deliveries for which nothing is due are left alone.
+        A task is only a wake-up task: deliveries for which nothing is due are skipped.
         """
         with self.health.acquire_account(account, ids, action.step) as codec:
             if codec is None:
@@ -83,7 +85,7 @@ class CarrierCalls:
     def _claim(
         self, account: str, ids: Sequence[str], action: CarrierAction[T], file: JournalFile, now: datetime
     ) -> dict[int, PendingCall]:
-        """Commit the intents, as far as they are due; return each begun attempt's call, by the attempt's id."""
+        """Commit the intents that are due; return the pending call of each attempt, by the attempt's id."""
 
         def decide(delivery: Delivery) -> Change | None:
             if not lifecycle.is_due(delivery, action.step, account, now):
@@ -98,7 +100,7 @@ class CarrierCalls:
     def _build(
         self, codec: Carrier, action: CarrierAction[T], call: PendingCall, until: datetime
     ) -> Call | T | CarrierError:
-        """Build a request, which may read first; not once it is too late for the call itself."""
+        """Build a request, which may need a read first. Return an error when it is too late for the call."""
         if self.clock() > until:
             return Held("the call could not start in time")
         build = partial(action.build_request, codec, call.delivery, call.attempt)
@@ -107,7 +109,7 @@ class CarrierCalls:
     def _record(
         self, codec: Carrier, action: CarrierAction[T], file: JournalFile, group: Sequence[tuple[PendingCall, Outcome]]
     ) -> None:
-        """Store what a group of outcomes means, and what it says about the account."""
+        """Store the effects of a group of outcomes, and record them for the account."""
         account = codec.account.name
         parsed = self._parse(codec, action, group)
         responses = self.reject_reused_ids(codec, parsed)
@@ -137,9 +139,9 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Replace each booking, by its attempt, whose carrier id is known as another order's by an unknown outcome.
+        """Return an unknown outcome, by attempt, for each booking whose carrier id already belongs to another order.
 
-        Where nothing can be looked up by our reference, the id in the response is all that ties it to us (C-21).
+        Where no order can be looked up by our reference, only the id in the response links the order to us (C-21).
         """
         checked = dict(responses)
         if codec.capabilities.find:
@@ -162,7 +164,7 @@ class CarrierCalls:
 
 
 def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
-    """Return what a response means; an amendment's only while that same amendment is still pending."""
+    """Return the meaning of a response; the response to an amendment counts only while that amendment is pending."""
     pending = call.attempt.pending_fingerprint
 
     def decide(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:

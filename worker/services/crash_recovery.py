@@ -1,7 +1,7 @@
-"""Settle what a dead process left in the journal of this host.
+"""Settle the journal files that dead processes left on this host.
 
 A reply is parsed as if it had just come; a create that was never sent is sent again; every other create keeps its
-unknown outcome. Two processes may recover together.
+unknown outcome. Two processes may recover at the same time.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class CrashRecovery:
     clock: Clock
 
     def recover(self) -> None:
-        """Settle each abandoned file; one that must wait for the database or a log-in is left for the next time."""
+        """Settle each abandoned file. A file is kept for the next run when the database or a log-in fails."""
         for file in self.journal.abandoned():
             try:
                 self._settle(file)

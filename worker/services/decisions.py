@@ -1,4 +1,4 @@
-"""What an operator decides about one delivery because a machine must not."""
+"""The decisions about one delivery that only an operator may make."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ from worker.services.updates import Updates
 
 @dataclass(frozen=True)
 class Decisions:
-    """Apply an operator's decision; each returns the delivery as it is then, None when there was nothing to do."""
+    """Apply the decisions of an operator.
+
+    Each method returns the changed delivery, or None when there was nothing to do.
+    """
 
     updates: Updates
     terms: TermsByAccount
@@ -33,7 +36,7 @@ class Decisions:
         )
 
     def refresh(self, delivery_id: str) -> Delivery | None:
-        """Make the next read of a delivery due now, also when it is final."""
+        """Make the next read of a delivery due now, even if the delivery is final."""
 
         def decide(delivery: Delivery, now: datetime) -> Change | None:
             attempt = delivery.active or delivery.step_attempt or next(reversed(delivery.attempts), None)
@@ -62,7 +65,7 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_attention(each, self.terms, now))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
-        """Give an unmapped carrier status a meaning, and apply it to the deliveries that have it now."""
+        """Map a carrier status to one of ours, and apply it to the deliveries that have it now."""
         now = self.clock()
         decide = partial(
             lifecycle.reapply_mappings, carrier=account, mappings={carrier_status: status}, terms=self.terms, now=now

@@ -44,13 +44,13 @@ class Ingest:
     file_shops: Mapping[str, Store]
     """The store directory's file; the database's directory wins over it."""
     defaults: ProjectDefaults
-    """What the platform's own orders may leave out."""
+    """The facts that the platform's own orders may leave out."""
     gate: Gate
     """What the shop must have done before a courier is asked for a new order."""
     clock: Clock
 
     def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
-        """Store documents, each with what identifies it, in one transaction. Raises what the database raises."""
+        """Store documents with their identities in one transaction. Raises what the database raises."""
         messages, letters = self.parse(documents)
         changes = self.store(messages, letters)
         log_unknown_statuses(messages)
@@ -72,14 +72,14 @@ class Ingest:
         return messages, letters
 
     def store(self, messages: Sequence[Message], letters: Sequence[DeadLetter] = ()) -> list[Change]:
-        """Store messages and dead letters; return the changes. A message that came before changes nothing."""
+        """Store messages and dead letters; return the changes. A repeated message changes nothing."""
         now = self.clock()
         changes = self.database.write(self._store, messages, letters, now)
         self.updates.follow_up(changes, now, events=bool(messages or letters))
         return changes
 
     def store_fetched(self, source: str, message_id: str, message: Message) -> list[Change]:
-        """Store the order that was fetched for a message; it bears being run twice."""
+        """Store the order that was fetched for a message. A second run has no further effect."""
         now = self.clock()
         changes = self.database.persist(self._store_fetched, source, message_id, message, now)
         self.updates.follow_up(changes, now, events=True)
@@ -117,7 +117,7 @@ class Ingest:
         *,
         fetched: bool = False,
     ) -> list[Change]:
-        """Create the deliveries of new orders, and apply what came about known ones."""
+        """Create the deliveries of new orders, and apply the messages about known orders."""
         orders = [(_key(message), message, message.data) for message in messages if isinstance(message.data, Order)]
         known_shops = {**self.file_shops, **shops.load_shops(connection, {order.store_id for _, _, order in orders})}
         cancellations = inbox.cancellations(connection, [key for key, _, _ in orders])
@@ -137,7 +137,7 @@ class Ingest:
 
     def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
         if message.is_backfilled:
-            # The platform's own messages may count revisions from one, and its API's copy in seconds.
+            # The platform's own messages may count revisions from one; an order from its API has a revision in seconds.
             order = order.model_copy(update={"revision": 1})
         return Delivery(
             id=key,
@@ -154,7 +154,7 @@ class Ingest:
     def _update(
         self, connection: Connection, again: Sequence[tuple[str, Message, Order]], now: datetime, *, fetched: bool
     ) -> list[Change]:
-        """Apply messages about known orders; of the platform's copy only the status is new, for its form may differ."""
+        """Apply messages about known orders; of an order from the platform's API, apply only the status."""
         backfilled = set() if fetched else inbox.backfilled(connection, [message for _, message, _ in again])
         changes: list[Change] = []
         for key, message, order in again:
@@ -201,7 +201,7 @@ def _skip_reason(order: Order) -> str | None:
 
 
 def _skip(connection: Connection, key: str, message: Message, reason: str, now: datetime) -> None:
-    """Answer an order with `order.skipped`, once."""
+    """Publish `order.skipped` once for an order."""
     order_id = message.data.order_id
     data = OrderEvent(order_id=order_id, order_source=message.source, message_id=message.id, reason=reason)
     outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now)
@@ -220,10 +220,10 @@ class OrdersReader:
     def __init__(self, bus: Bus, ingest: Ingest, consumer: str) -> None:
         self._bus, self._ingest, self._consumer = bus, ingest, consumer
         self._stop = threading.Event()
-        self._pending_first = True  # what this consumer read before and never acknowledged comes first
+        self._pending_first = True  # entries that this consumer read and never acknowledged come first
 
     def run(self) -> None:
-        """Read until it is stopped; after a failure pause, and begin with what was not acknowledged."""
+        """Read until stopped. After a failure, pause and begin with the entries that were not acknowledged."""
         while not self._stop.is_set():
             try:
                 self.step()
@@ -268,5 +268,5 @@ class OrdersReader:
 
 
 def is_away(error: Exception) -> bool:
-    """Return whether the database or Redis is in trouble: the same may work later."""
+    """Return whether the database or Redis is unreachable or busy, so that a retry may succeed."""
     return is_transient(error) or isinstance(error, OUTAGES)

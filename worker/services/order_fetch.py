@@ -1,4 +1,4 @@
-"""Orders that a message named by their id alone: fetched from the platform, stored, or given up."""
+"""Fetch the orders that a message named by their id alone, and store them or give them up."""
 
 import json
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ from worker.services.ingest import Ingest, log_unknown_statuses
 logger = log.get(__name__)
 TASK: WakeUp = ("orders.fetch", [])
 FETCH_LIMIT = 2
-"""Orders fetched at each sweep: as many as the platform accepts calls in a second (O-01)."""
+"""Orders fetched at each sweep: the number of calls that the platform accepts in a second (O-01)."""
 FETCH_TRIES = 10
-"""After so many, at least ten minutes, an order that cannot be fetched becomes a dead letter."""
+"""The tries, over at least ten minutes, after which an order that cannot be fetched becomes a dead letter."""
 UNKNOWN_TRIES = 3
-"""The same for an order that the platform does not know: its message may come before its own transaction."""
+"""The tries for an order that the platform does not know: its message may come before the order is committed there."""
 RETRIED = "again later"
-"""How the result of an order begins that will be fetched again."""
+"""The start of the result text of an order that will be fetched again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class OrderFetch:
     clock: Clock
 
     def fetch_due(self) -> None:
-        """Fetch what is due, unless an operator paused the platform or its slots are taken."""
+        """Fetch the orders that are due, unless an operator paused the platform or its slots are taken."""
         if is_paused_by_operator(self.database):
             return
         account = ordering_codec.ACCOUNT
@@ -69,7 +69,7 @@ class OrderFetch:
             self.queue.send(self.bulkhead.leave(account, reading=False))
 
     def fetch(self) -> list[tuple[str, str]]:
-        """Fetch the orders that are due; return each order's id and, in words, what became of it."""
+        """Fetch the orders that are due; return each order's id and its result as text."""
         due = [Fetch(*each) for each in self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)]
         if not self.settings.base_url:
             reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
@@ -103,13 +103,16 @@ class OrderFetch:
         return f"{RETRIED}: {error}"
 
     def _postpone(self, fetch: Fetch, held: Held) -> str:
-        """Try again as soon as our own rate limit allows; that is no failure."""
+        """Postpone a fetch until our own rate limit allows it; this does not count as a failure."""
         at = self.clock() + timedelta(seconds=held.retry_after or 1.0)
         self.database.write(inbox.postpone_fetch, fetch.source, fetch.message_id, fetch.tries - 1, at)
         return f"{RETRIED}: {held}"
 
     def _bury(self, fetch: Fetch, reason: str) -> str:
-        """Store a message that can be replayed; under a new id, because a repeat does nothing."""
+        """Store a dead letter that can be replayed.
+
+        It has a new id, because a message with the old id has no effect.
+        """
         document = {
             "specversion": "1.0",
             "id": str(uuid4()),
@@ -123,6 +126,6 @@ class OrderFetch:
 
 
 def is_paused_by_operator(database: Database) -> bool:
-    """Return whether an operator paused the platform; one that shuts us out is asked, for it may let us in again."""
+    """Return whether an operator paused the platform. A platform that rejected our key is still probed."""
     pause = database.read(accounts.paused).get(ordering_codec.ACCOUNT)
     return pause is not None and pause.by == "operator"

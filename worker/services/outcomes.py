@@ -1,6 +1,6 @@
-"""Outcomes of calls, each stored for the very attempt that it answers.
+"""Store the outcomes of calls, each for its own attempt.
 
-One order that breaks a codec or cannot be stored never takes the other orders of its batch along.
+An order that makes a codec fail or cannot be stored does not affect the other orders of its batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 T = TypeVar("T")
 Meaning = Callable[[Delivery, int, TermsByAccount, datetime], Change | None]
-"""What an outcome means for one attempt, by its id, of a delivery."""
+"""Returns the change that an outcome makes to a delivery; the second argument is the id of the attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PendingCall:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Record what calls brought."""
+    """Record the outcomes of calls."""
 
     updates: Updates
     terms: TermsByAccount
@@ -42,8 +42,8 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
-        When one of them cannot be stored, each is stored by itself. While the database is away none is: their leases
-        run out, and their calls are looked up.
+        When one of them cannot be stored, each is stored by itself. While the database is away none is stored: their
+        leases expire, and their calls are looked up.
         """
         if not answers:
             return []
@@ -66,7 +66,10 @@ class Outcomes:
 
 
 def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:
-    """Run a codec's function; a CarrierError is returned, and so is what `on_bug` makes of any other error."""
+    """Run a codec's function; return a CarrierError instead of raising it.
+
+    `on_bug` converts any other error into one.
+    """
     try:
         return work()
     except CarrierError as error:
@@ -77,5 +80,5 @@ def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception],
 
 
 def unreadable_reply(error: Exception) -> CarrierError:
-    """Return what a reply is worth whose parser failed: the call may have taken effect."""
+    """Return the error for a reply whose parser failed: the call may have taken effect."""
     return Uncertain(f"the reply broke its parser: {type(error).__name__}")

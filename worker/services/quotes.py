@@ -1,6 +1,6 @@
-"""Prices. The same question is not asked of a carrier twice within minutes.
+"""Prices of deliveries. A carrier is not asked for the same price twice within minutes.
 
-Nothing depends on a price: one that cannot be had delays no create, and the create itself shows what is wrong.
+Nothing depends on a price: a missing price delays no create, and the create itself shows the fault.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from worker.services.outcomes import run_codec, unreadable_reply
 
 logger = log.get(__name__)
 CREATE_WAITS = 3.0
-"""Seconds that a create waits for a price: its intent is committed, and its time runs."""
+"""Seconds that a create waits for a price. Its intent is committed by then, so its lease is running."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Quotes:
     clock: Clock
 
     def quote(self, codec: Carrier, booking: Booking, *, within: float | None = None) -> Quote:
-        """Return what a delivery would cost at an account. Raises CarrierError when that cannot be had."""
+        """Return what a delivery would cost at an account. Raises CarrierError when there is no price."""
         if not isinstance(codec, GivesQuotes):
             raise Unavailable(f"{codec.account.kind} gives no prices")
         key = _question(codec, booking)
@@ -42,7 +42,7 @@ class Quotes:
         call, max_body = codec.quote(booking, now), codec.capabilities.max_body
         reply = self.gateway.send_one(codec.account.name, call, max_body=max_body, within=within)
         quote = codec.read_quote(reply, now)
-        if quote.orderable:  # an obstacle may be gone in a moment, and then the carrier is asked again
+        if quote.orderable:  # the cause may be temporary, so the refusal is not cached
             self.cache.put(key, quote)
         return quote
 
@@ -55,15 +55,16 @@ class Quotes:
         if isinstance(quote, Quote):
             if not quote.orderable:
                 raise Refused(quote.reason, ", ".join(quote.why))
-        elif not isinstance(quote, Refused):  # a question that cannot be built is refused by the create itself
+        elif not isinstance(quote, Refused):  # the create itself refuses an order for which no request can be built
             self.cache.back_off(name)
             logger.warning("carrier.quote_failed", carrier=name, error=type(quote).__name__)
 
 
 def _question(codec: Carrier, booking: Booking) -> str:
-    """Hash what a price depends on: not our reference and not the minute, which change with every question.
+    """Return a hash of everything that a price depends on.
 
-    The account's settings are part of it, because they choose the vehicle and the way to pay; its secrets are masked.
+    Our reference and the minute are left out, because they change each time. The account's settings are part of it,
+    because they choose the vehicle and the way to pay; its secrets are masked.
     """
     account, store = codec.account.model_dump_json(), booking.store.model_dump_json()
     question = "\n".join((account, store, fingerprint(booking.order)))

@@ -1,4 +1,4 @@
-"""The relay: publish the outbox to the bus, in order, and first what the bus has lost."""
+"""The relay publishes the outbox on the bus, in order. Events that the bus has lost come first."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
 BATCH = 500
 MAX_STUCK_KEYS = 1000
-"""Keys that the bus refuses, after which no more are tried: the bus is at fault, not they."""
+"""The most keys that the bus may refuse before the relay stops: then the bus is at fault, not the events."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,21 @@ class Relay:
     bus: Bus
     single_flight: SingleFlight
     events_keep: int
-    """So many of the newest events are published again on a bus that was emptied."""
+    """How many of the newest events are published again after the bus was emptied."""
     clock: Clock
 
     def publish(self) -> None:
-        """Publish what waits; a call while another thread of this process publishes makes that one go on."""
+        """Publish the waiting events.
+
+        While another thread of this process does so, only ask that thread to run again.
+        """
         self.single_flight.run(self._publish_alone)
 
     def _publish_alone(self) -> bool:
-        """Publish under the lease; return False when something had to be left behind, so that the sweep comes back.
+        """Publish under the lease; return False when some events could not be published, so that the sweep tries again.
 
-        Events that were added while the lease was released are looked for once more, because their task found the
-        lease taken.
+        Check once more for events after the release of the lease, because their own task may have found the lease
+        taken.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:
@@ -59,7 +62,7 @@ class Relay:
         return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
 
     def _drain(self, holder: str) -> bool:
-        """Publish until nothing waits; return False when something had to be left behind."""
+        """Publish until no event waits; return False when some events could not be published."""
         identity, newest = self.database.identity, self._requeue_lost()
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
@@ -76,7 +79,7 @@ class Relay:
         return not stuck
 
     def _requeue_lost(self) -> str:
-        """Mark what the bus lost as unpublished; return the newest stream id."""
+        """Mark the events that the bus lost as unpublished; return the newest stream id."""
         known = self.database.read(outbox.newest_stream_id)
         surviving, newest = self.bus.publisher.last_surviving(known)
         if surviving != known:

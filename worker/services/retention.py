@@ -1,4 +1,4 @@
-"""Retention: what may be forgotten."""
+"""Retention: trim what is no longer needed."""
 
 from dataclasses import dataclass
 

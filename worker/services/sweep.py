@@ -1,4 +1,4 @@
-"""The sweep: hand out whatever is due. It guarantees progress; every task elsewhere is only a wake-up."""
+"""The sweep enqueues a task for everything that is due. It guarantees progress, because any other task may be lost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from worker.services.write_back import WriteBack
 CLAIM_LIMIT = 2000
 CALLBACKS_LIMIT = 500
 FULL = 100
-"""Tasks waiting in a queue above which no more are sent to it: they would only be sent again."""
+"""The number of waiting tasks above which no more are sent to a queue, because their leases would expire there."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Hand out due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
+    """Enqueue due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
 
     database: Database
     health: AccountHealth
@@ -40,7 +40,7 @@ class Sweep:
     clock: Clock
 
     def run(self) -> None:
-        """Enqueue a task for everything that is due, and do here what needs no carrier."""
+        """Enqueue a task for everything that is due, and run the steps that need no carrier."""
         now, full = self.clock(), self._full_accounts()
         due = self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=full)
         waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
@@ -57,11 +57,11 @@ class Sweep:
         self.queue.send(tasks)
         self._run_local_steps([each.id for each in due if each.step in LOCAL_STEPS], now)
         for (step, account), ids in groups.items():
-            if account not in self.terms:  # its account left the settings: otherwise this step would be due for ever
+            if account not in self.terms:  # removed from the settings: the step must not stay due for ever
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
-        """Return the fewest tasks: reads that share one request go together."""
+        """Return the tasks of each step, as few as possible: reads that share one request are in one task."""
         tasks: list[WakeUp] = []
         for (step, account), ids in groups.items():
             if account in self.terms:

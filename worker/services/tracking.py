@@ -1,4 +1,4 @@
-"""Reads at one carrier for a batch of deliveries: with as few calls as it allows, and all of their pages."""
+"""Read a batch of deliveries at one carrier, with as few calls as possible and with all of their pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,17 +28,17 @@ MAX_PAGES = 20
 
 @dataclass(slots=True)
 class _Round:
-    """What one round of reads brought, by attempt."""
+    """The results of one round of reads, by attempt."""
 
     account: str
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict)
     failures: dict[int, CarrierError] = field(default_factory=dict)
     absences: dict[int, int] = field(default_factory=dict)
-    """How many calls did not find an attempt."""
+    """The number of calls that did not find each attempt, by attempt id."""
     duplicates: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, call: Call, reading: Reading | CarrierError) -> None:
-        """Add what one reply says."""
+        """Add the content of one reply."""
         if isinstance(reading, CarrierError):
             self.failures.update(dict.fromkeys(call.attempt_ids, reading))
             return
@@ -54,7 +54,10 @@ class _Round:
 
 @dataclass(frozen=True)
 class Tracking:
-    """Read deliveries at their carrier: `track` what it has, `reconcile` what it may have."""
+    """Read deliveries at their carrier.
+
+    `track` reads statuses, `reconcile` looks up creates with an unknown outcome.
+    """
 
     database: Database
     gateway: Gateway
@@ -66,11 +69,11 @@ class Tracking:
     clock: Clock
 
     def track(self, account: str, ids: Sequence[str]) -> None:
-        """Read the status of these deliveries, as far as that is due."""
+        """Read the status of each of these deliveries whose read is due."""
         self._read(account, ids, Step.TRACK)
 
     def reconcile(self, account: str, ids: Sequence[str]) -> None:
-        """Settle creates with an unknown outcome: look them up, or leave them to an operator."""
+        """Look up creates with an unknown outcome, or leave them to an operator."""
         self._decide_due(account, ids, lost=True)
         if self.terms[account].capabilities.find:
             self._read(account, ids, Step.RECONCILE)
@@ -93,7 +96,10 @@ class Tracking:
                 self._read_due(codec, ids, step)
 
     def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> None:
-        """Read what is due; an attempt is absent only when every call that covered it says so."""
+        """Read the deliveries that are due.
+
+        An attempt is absent only if every call that covered it reports it absent.
+        """
         account, now = codec.account.name, self.clock()
         mappings = self.accounts.status_mappings(account)
         loaded = self.database.read(deliveries.load, ids)
@@ -145,7 +151,7 @@ class Tracking:
 
 
 def _mapped(reading: Reading | CarrierError, mappings: StatusMappings) -> Reading | CarrierError:
-    """Give unmapped statuses the meaning that an operator gave them."""
+    """Apply the mappings of operators to unmapped statuses."""
     if isinstance(reading, CarrierError):
         return reading
     observations = {key: lifecycle.apply_mappings(seen, mappings) for key, seen in reading.observations.items()}

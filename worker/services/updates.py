@@ -1,4 +1,4 @@
-"""The one way in which services change deliveries: decide under lock, store, then log and enqueue what follows."""
+"""The only way in which services change deliveries: lock, decide, store, then log and enqueue what follows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Updates:
     queue: TaskQueue
 
     def apply(self, ids: Iterable[str], decide: Decision, now: datetime) -> list[Change]:
-        """Lock deliveries, store what is decided about each, and enqueue their next steps; return the changes."""
+        """Lock deliveries, store the decision about each, and enqueue their next steps; return the changes."""
         changes = self.database.persist(deliveries.update, list(ids), decide)
         self.follow_up(changes, now)
         return changes
 
     def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
-        """Log and enqueue what follows from committed changes; `events` says that there are other new events."""
+        """Log committed changes and enqueue what follows; `events` means that there are other new events."""
         for change in changes:
             for each in change.passed_over:
                 order_id = change.delivery.order.order_id

@@ -1,6 +1,6 @@
 """One order on the platform: read its status, apply it, and write ours when it is ahead (O-18).
 
-No courier ever waits for the platform. The effect of a write is seen by the next read, which comes soon after it.
+No courier ever waits for the platform. The next read, soon after a write, shows the effect of the write.
 """
 
 from dataclasses import dataclass, replace
@@ -38,13 +38,13 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 TASK = "platform.write_back"
 CLAIM_LIMIT = 10
-"""Handed out by each sweep: more than the platform accepts calls in a second (O-01)."""
+"""The comparisons that one sweep enqueues: more than the platform accepts calls in a second (O-01)."""
 NOT_SHOWN_READS = 3
-"""How often an order that the platform does not show is read again; it may have been slow, or answered nonsense."""
+"""How often an order that the platform does not show is read again, because the answer may have been wrong."""
 LEASE = timedelta(seconds=60)
 CALL_TIME = timedelta(seconds=DEADLINE)
 Next = tuple[WriteBackState, datetime | None]
-"""What is known after a comparison, and when the next one is due."""
+"""The state after a comparison, and the time of the next one."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,10 @@ class WriteBack:
     clock: Clock
 
     def due_tasks(self, now: datetime) -> list[WakeUp]:
-        """Return the tasks of the deliveries to compare now; while the platform shuts us out, one at times probes."""
+        """Return the tasks of the deliveries to compare now.
+
+        While the platform rejects our key, return only one task from time to time, as a probe.
+        """
         if not self.settings.base_url:
             return []
         pause = self.database.read(accounts.paused).get(ACCOUNT)
@@ -70,7 +73,7 @@ class WriteBack:
         return [(TASK, [each]) for each in due]
 
     def _claim_probe(self, pause: Pause, now: datetime) -> list[str]:
-        """Claim one comparison as the probe of a platform that shut us out; keep the probe when nothing is due."""
+        """Claim one comparison as the probe of a platform that rejected our key; when none is due, probe later."""
         name, holder = probe_lease(ACCOUNT), uuid4().hex
         if pause.by != "carrier" or not self.database.write(leases.take, name, holder, now, PROBE_SECONDS):
             return []
@@ -80,7 +83,7 @@ class WriteBack:
         return claimed
 
     def run(self, delivery_id: str) -> None:
-        """Compare and write, when that is due, no other process does and the platform has a free slot."""
+        """Compare and write if it is due, if no other process is doing so and if the platform has a free slot."""
         if self.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
             return
         try:
@@ -117,7 +120,7 @@ class WriteBack:
         return state, next_read(delivery, self.clock())
 
     def _apply_status(self, delivery: Delivery, seen: int) -> Delivery:
-        """Apply the platform's status; return the delivery as it is then, for it may have changed during the read."""
+        """Apply the platform's status; return the current delivery, which may have changed during the read."""
         now = self.clock()
         self.updates.apply(
             [delivery.id], lambda each: lifecycle.apply_platform_status(each, seen, self.terms, now), now
@@ -139,13 +142,13 @@ class WriteBack:
         return replace(state, written=True), self.clock() + CHECK_AFTER_WRITE
 
     def _resume_platform(self) -> None:
-        """Resume a paused platform: the key may read again."""
+        """Resume a paused platform, because it accepts the key again."""
         paused = ACCOUNT in self.database.read(accounts.paused)
         if paused and self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
             self.queue.send([publish_task()])
 
     def _send(self, call: Call, until: datetime) -> Reply:
-        """Send a call that ends within the lease, or not at all. Raises CarrierError."""
+        """Send a call only if it ends within the lease. Raises CarrierError."""
         group = next(self.gateway.send(ACCOUNT, {0: call}, max_body=MAX_BODY, until=until - CALL_TIME))
         outcome = group[0]
         if isinstance(outcome, CarrierError):
@@ -153,7 +156,7 @@ class WriteBack:
         return outcome
 
     def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: str) -> None:
-        """Publish that the platform's order and ours disagree; nothing is written against it."""
+        """Publish that the platform's order and ours disagree; the platform's status is not overwritten."""
         now = self.clock()
         logger.warning("platform.conflict", delivery_id=delivery.id, ours=state.status, seen=state.seen, why=why)
         self.updates.apply(
@@ -161,7 +164,7 @@ class WriteBack:
         )
 
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
-        """Return when to compare again after a call without a result; nothing else follows from it (O-10)."""
+        """Return when to compare again after a call without a result, which changes nothing else (O-10)."""
         now = self.clock()
         if isinstance(error, Held) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
@@ -178,7 +181,7 @@ class WriteBack:
 
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
-    """Compare an order that is not shown a few more times, for its end may be unwritten; then when it changes."""
+    """Return when to compare an order that is not shown: soon, a few times, and after that when it changes."""
     soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_read(delivery, now))), default=None)
     return replace(state, failures=state.failures + 1), again

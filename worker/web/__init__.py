@@ -1,6 +1,6 @@
 """The HTTP edge: callbacks, health and metrics.
 
-A callback is stored before it is answered, and everything else happens afterwards: a carrier never waits for Redis.
+A callback is stored before it is answered, and everything else happens afterwards, so a carrier never waits for Redis.
 """
 
 import asyncio

@@ -56,7 +56,10 @@ class Metrics:
         self._callbacks.labels(account, status).inc()
 
     def measure(self) -> bytes:
-        """Return every metric. Raises what the database raises; while the bus is unreachable its metrics are absent."""
+        """Return every metric. Raises what the database raises.
+
+        While the bus is unreachable, its metrics are missing.
+        """
         read, now = self._database.read, self._clock()
         self._unsent.set(read(outbox.count_unpublished))
         self._write_backs.set(read(write_backs.count_waiting, now))

@@ -18,7 +18,7 @@ class IdleTimeoutProtocol(H11Protocol):
     """
 
     idle_seconds: ClassVar[float] = 10.0
-    """From the connection, or from the last answer, to the end of the next head."""
+    """The longest time from the connection, or from the last answer, to the end of the next request head."""
     _closing: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

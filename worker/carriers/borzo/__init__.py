@@ -2,8 +2,8 @@
 
 What is special: every error is HTTP 400, and only its codes distinguish them. `active`, `canceled`, `delayed` and
 `draft` are statuses of orders and of deliveries, with different meanings. A create has no idempotency key, so our
-reference goes out as the `client_order_id` of the customer's point, and after an unknown outcome it is searched for in
-the newest-first list. Callbacks are signed.
+reference is sent as the `client_order_id` of the customer's point. After an unknown outcome the list, newest first, is
+searched for it. Callbacks are signed.
 """
 
 from worker.carriers.borzo.account import BorzoAccount

@@ -23,7 +23,7 @@ class BorzoAccount(CarrierAccount):
     token: SecretStr = Field(min_length=1)
     """The API token."""
     callback_secret: SecretStr | None = None
-    """The callback secret, or two with a comma while one is replaced."""
+    """The callback secret, or two separated by a comma while one replaces the other."""
     payment_method: Literal["balance", "bank_card", "cash"] = "balance"
     """Who pays Borzo, and how."""
     bank_card_id: int | None = Field(default=None, gt=0)
@@ -35,15 +35,15 @@ class BorzoAccount(CarrierAccount):
     cod_voucher: bool = False
     """Have the courier hand over a receipt for the amount; every item then needs its price."""
     backpayment_details: str = Field(default="", max_length=5000)
-    """Where Borzo pays out what was collected."""
+    """The details of the account to which Borzo pays the collected money."""
     packages: bool = False
-    """Send the lines of an order."""
+    """Send the items of an order as packages."""
     insurance: Literal["none", "order"] = "none"
-    """Insure nothing, or the order's amount."""
+    """The insured amount: nothing, or the amount of the order."""
     vehicle_type_id: int = 8
     """Borzo's number for the vehicle."""
     total_weight_kg: int = Field(default=0, ge=0)
-    """Whole kilograms that an order may weigh; 0 is not sent."""
+    """The weight of every order in whole kilograms; 0 means that no weight is sent."""
     loaders_count: int = Field(default=0, ge=0, le=MAX_LOADERS)
     """Loaders for every order, including the driver."""
     motobox: bool = False

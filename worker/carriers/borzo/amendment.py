@@ -37,7 +37,7 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""How long after its creation an order without a time starts at the latest; half of it in the document's samples."""
+"""The latest start of an order without a time, after its creation; the document's samples show half of it."""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
 
@@ -48,12 +48,12 @@ _PICKUP_FIELDS = (_TIMES,)
 _DROPOFF_FIELDS = (
     ("address",), ("contact_person",), _PLACE, _TIMES, ("note",), ("taking_amount",), ("is_cod_cash_voucher_required",)
 )  # fmt: skip
-"""What a change of an order may change, in groups that are written together. The shop does not move with an order."""
+"""The fields that a change may change, in groups that are written together. The shop's address is not one of them."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
 """The values that remove an earlier one. Null is sent only where a value is to be removed (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""The price of a line whose price is unknown now; the old price belonged to other goods."""
+"""The value that removes the price of a line whose price is unknown now, because the old price was for other goods."""
 
 
 class _Contact(Wire):
@@ -89,9 +89,10 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that bring an order to what its create would be now (Borzo, "Order editing").
+    """Return the parameters of edit-order that make an order match a create sent now (Borzo, "Order editing").
 
-    None when nothing is to change. Raises Refused when the order can no longer be changed, or cannot be listed whole.
+    None when nothing is to change. Raises Refused when the order can no longer be changed, or a point of it is
+    unreadable.
     """
     memory, wanted = AttemptMemory.from_attempt(attempt), create_order(_booking(attempt), account, now)
     order, current = parse_order(raw_order), _Order.parse(raw_order)
@@ -159,9 +160,10 @@ def _listed(point: _Point, package_changes: Sequence[Mapping[str, Any]]) -> dict
 
 
 def _package_changes(point: _Point, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the changes of each package that stays. A new one is never sent, for a repeat would add it twice (B-95).
+    """Return the changes of each package that stays.
 
-    Raises Refused when a receipt needs a new one.
+    A new package is never sent, because a repeat would add it twice (B-95). Raises Refused when a receipt needs a new
+    one.
     """
     lines = wanted.get("packages")
     if lines is None:

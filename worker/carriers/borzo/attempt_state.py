@@ -1,4 +1,4 @@
-"""What the codec remembers of an attempt between two messages, in the strings of its `codec_state`.
+"""The state that the codec keeps of an attempt between two messages, as strings in its `codec_state`.
 
 The keys are `point_id` and `delivery_id` of the customer's point; `order_status` and `delivery_status`, the newest
 status of each with its time; and the marks `picked_up_seen`, `return_seen` and `completed_seen` ("1", or "" once
@@ -28,7 +28,7 @@ class ReportedStatus:
     changed_at: datetime | None = None
     """When the status changed, in UTC; None where Borzo did not say."""
     by_own_clock: bool = False
-    """Whether `reported_at` is the time of our own clock, because the message has none."""
+    """Whether `reported_at` comes from our own clock, because the message has no time."""
     text: str | None = None
 
     @property
@@ -58,7 +58,7 @@ class ReportedStatus:
 
 @dataclass(frozen=True, slots=True)
 class AttemptMemory:
-    """What is known of an attempt before the message that is being read."""
+    """The known state of an attempt before the message that is being read."""
 
     reference: str
     country: str
@@ -71,7 +71,7 @@ class AttemptMemory:
 
     @classmethod
     def from_attempt(cls, attempt: AttemptView) -> Self:
-        """Return what is known of an attempt."""
+        """Return the known state of an attempt."""
         return cls(
             reference=attempt.reference,
             country=attempt.store.country,
@@ -84,7 +84,7 @@ class AttemptMemory:
 
     @classmethod
     def from_booking(cls, booking: Booking, codec_state: Mapping[str, str]) -> Self:
-        """Return what is known of an attempt whose create was just answered."""
+        """Return the known state of an attempt whose create was just answered."""
         return cls(booking.reference, booking.store.country, codec_state, order=booking.order)
 
     def redact(self, text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Callbacks: the proof that Borzo sent one, the attempt it belongs to, and what it reports.
+"""Callbacks: check that Borzo sent one, find its attempt, and read its observations.
 
 The signature is HMAC-SHA256 over the body as it arrived. It is checked before anything reads the body (B-81).
 """

@@ -1,4 +1,4 @@
-"""The codec of Borzo's Business API 1.6: an order becomes a request, a reply becomes observations."""
+"""The codec of Borzo's Business API 1.6. It turns an order into a request, and a reply into observations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ class Borzo(Queries):
         )
 
     def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
-        """Raise Refused, naming the field, when `book` would."""
+        """Raise Refused, naming the field, when `book` would refuse the order."""
         check_order(booking, self.settings)
 
     def book(self, booking: Booking, now: datetime) -> Call:
@@ -79,7 +79,10 @@ class Borzo(Queries):
         return self.post(Operation.CREATE, "create-order", parameters, (booking.attempt_id,))
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
-        """Return the booking; a success has an `order_id` (B-04). A repeated create's duplicate is Uncertain (B-31)."""
+        """Return the booking; a success has an `order_id` (B-04).
+
+        A duplicate after a repeated create is Uncertain (B-31).
+        """
         document = parse_success(reply)
         raw_order = parse_order(document.get("order")) if document else None
         if raw_order is None:
@@ -96,7 +99,10 @@ class Borzo(Queries):
         return [self._list_newest(attempts, Position())] if attempts else []
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        """Return what a list shows. Orders are absent after the last page only, never beside an unreadable order."""
+        """Return the observations of a list.
+
+        An order is absent only after the last page, and if every order was readable.
+        """
         if call.operation is Operation.FIND:
             return self._read_found(call, reply, attempts, now)
         requested = tuple(value for name, value in call.query if name == "order_id[]")
@@ -112,7 +118,7 @@ class Borzo(Queries):
         )
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:  # noqa: ARG002 - the port's signature
-        """Raise Refused: Borzo offers nothing that could be confirmed."""
+        """Raise Refused, because Borzo makes no offers."""
         raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
 
     def read_confirmation(
@@ -123,7 +129,7 @@ class Borzo(Queries):
         accept: bool,  # noqa: ARG002
         now: datetime,  # noqa: ARG002
     ) -> Observation:
-        """Raise Refused: Borzo offers nothing that could be confirmed."""
+        """Raise Refused, because Borzo makes no offers."""
         raise Refused(Reason.UNKNOWN, "Borzo offers nothing to confirm")
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - no paid window here
@@ -136,7 +142,7 @@ class Borzo(Queries):
             raise write_error(reply)
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
-        """Build the read of the order as it is now. Raises Refused while its id is not known."""
+        """Build the read of the current order. Raises Refused while its id is not known."""
         # FIND, because a READ may wait for the rate limit (B-06)
         return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 

@@ -1,6 +1,6 @@
-"""What Borzo's error codes mean for the caller. Only the codes decide: no text (B-45), and not HTTP 400 (B-03).
+"""The meaning of Borzo's error codes for the caller. Only the codes decide: no text (B-45), and not HTTP 400 (B-03).
 
-Error texts are built from codes and parameter names, so that they carry no personal data.
+Error texts are built from codes and parameter names, so that they contain no personal data.
 """
 
 import re
@@ -25,7 +25,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class ErrorClass(IntEnum):
-    """The classes of error codes; of several codes, the one of the lowest class decides (B-05)."""
+    """The classes of error codes. If an answer has several codes, the code of the lowest class decides (B-05)."""
 
     ACCOUNT = 1
     RATE = 2
@@ -71,7 +71,7 @@ REQUEST_CODES: dict[str, tuple[ErrorClass, Reason]] = {
     "order_cannot_be_canceled": _STATE,
     "order_is_duplicate": (ErrorClass.DUPLICATE, Reason.DUPLICATE),
 }
-"""All request error codes (Borzo, "Request error codes"), with the reason of the refusal where they are one."""
+"""All request error codes (Borzo, "Request error codes"), with the reason of the refusal if the code is a refusal."""
 
 _ORDER_CODES = (
     "required", "unknown", "invalid_list", "invalid_object", "invalid_boolean", "invalid_date", "invalid_date_format",
@@ -128,9 +128,9 @@ def parse_refusal(reply: Reply) -> Problem | None:
 
 
 def parse_warnings(document: Mapping[str, object]) -> Problem | None:
-    """Return what a calculated order would be refused for; it has a price all the same (B-21).
+    """Return the faults for which a calculated order would be refused, although it has a price (B-21).
 
-    Warnings about the contacts that the request leaves out do not count.
+    Warnings about the contacts, which the request leaves out, are ignored.
     """
     raw_codes = document.get("warnings")
     codes = [code for code in raw_codes if isinstance(code, str)] if isinstance(raw_codes, list) else []
@@ -202,7 +202,7 @@ def _problem(codes: Sequence[str], by_pointer: Mapping[str, list[str]]) -> Probl
 
 
 def _parameter_reason(codes: set[str]) -> Reason:
-    """Return the gravest reason: another carrier may serve the place, and wrong settings spoil every order."""
+    """Return the most important reason: another carrier may serve the place, and wrong settings affect every order."""
     reasons = {PARAMETER_CODES.get(code, Reason.VALIDATION) for code in codes}
     return next((reason for reason in (Reason.UNSERVICEABLE, Reason.CONFIG) if reason in reasons), Reason.VALIDATION)
 

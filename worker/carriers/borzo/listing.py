@@ -1,8 +1,8 @@
 """The list of orders: read by ids to track orders, and newest first to find one by our reference.
 
-The document gives no page size, and does not say how a request with one bad id is answered. So nothing here relies on
-either: orders that a reply leaves out are requested again, a refused request is split in halves, and an order counts as
-absent only from a range that was read completely.
+The document gives no page size, and does not say how a request with one bad id is answered. Therefore orders that a
+reply leaves out are requested again, and a refused request is split in halves. An order counts as absent only if the
+list was read completely over its range.
 """
 
 import json
@@ -75,16 +75,16 @@ def load_groups(context: str) -> list[Group]:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a search has come."""
+    """The progress of a search."""
 
     offset: int = 0
-    """How many orders it has read."""
+    """The number of orders that the search has read."""
     lowest: int = 0
-    """The lowest order id that it has read; 0 before the first."""
+    """The lowest order id that the search has read; 0 before the first order."""
     flawed: bool = False
-    """Whether it has met an unreadable order."""
+    """Whether the search has found an unreadable order."""
     found: list[int] = field(default_factory=list)
-    """The attempts whose orders it has found."""
+    """The attempts whose orders the search has found."""
 
     def dump(self) -> str:
         """Write the position into a call's context."""
@@ -103,7 +103,7 @@ class SearchResult:
     hits: dict[int, list[RawOrder]]
     """The orders of each attempt that has some."""
     next_position: Position | None
-    """Where the search goes on; None at its end."""
+    """The position at which the search continues; None at its end."""
     proves_absence: bool
 
 
@@ -134,14 +134,14 @@ def absent(searched: Sequence[AttemptView], found: Sequence[int], hits: Mapping[
 
 
 def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Return the live orders beside the first of each attempt; after an earlier page, all of them (B-60)."""
+    """Return the live orders of each attempt except its first, or all if an earlier page had the first (B-60)."""
     further = {attempt_id: orders if attempt_id in found else orders[1:] for attempt_id, orders in hits.items()}
     alive = {key: tuple(str(o.order_id) for o in orders if o.status != "canceled") for key, orders in further.items()}
     return {attempt_id: refs for attempt_id, refs in alive.items() if refs}
 
 
 def _matching(orders: Sequence[RawOrder], attempt_id: int) -> list[RawOrder]:
-    """Return the orders that carry a reference: live ones first, then the oldest first (B-60)."""
+    """Return the orders with a reference of ours: live orders first, and among equals the oldest first (B-60)."""
     found = [order for order in orders if attempt_id in referenced_attempts(order.points)]
     return sorted(found, key=lambda order: (order.status == "canceled", order.order_id))
 

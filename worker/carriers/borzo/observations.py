@@ -1,4 +1,4 @@
-"""What Borzo reports beside the status: courier, link, times, price and proof of delivery.
+"""Observations with everything that Borzo reports beside the status: courier, link, times, price and proof of delivery.
 
 The customer's point is found by its remembered `point_id` or by our reference, never by its position (B-74).
 """
@@ -90,14 +90,14 @@ def observe_delivery(
 
 
 def at_least_created(seen: Observation) -> Observation:
-    """Return the observation of an order that certainly exists: `created` where it has no status of its own."""
+    """Return the observation of an order that certainly exists; its status is `created` if it has no other."""
     if seen.status is not None:
         return seen
     return replace(seen, status=DeliveryStatus.CREATED, evidence=Evidence.ORDER_LEVEL)
 
 
 def find_dropoff(points: Sequence[Point], memory: AttemptMemory) -> Point | None:
-    """Return the customer's point: the remembered one, else the one with our reference that is no return (B-74)."""
+    """Return the customer's point: the point with the stored id, else with our reference and not a return (B-74)."""
     remembered = memory.codec_state.get("point_id")
     by_id = (point for point in points if remembered and str(point.point_id) == remembered)
     by_reference = (
@@ -113,7 +113,7 @@ def referenced_attempts(points: Sequence[RawPoint]) -> frozenset[int]:
 
 
 def parse_courier(raw_courier: RawCourier | None, country: str) -> Courier | None:
-    """Return the courier; their position never says how far the delivery is (B-76)."""
+    """Return the courier. Their position is never used to derive a status (B-76)."""
     if raw_courier is None:
         return None
     names = (raw_courier.name, raw_courier.middlename, raw_courier.surname)

@@ -1,4 +1,4 @@
-"""Harmless calls beside the tracking of orders: price, labels, courier position, account check.
+"""Queries that are not part of tracking: price, labels, courier position, account check.
 
 No call here changes anything at Borzo, and no personal data of an answer is kept (B-55).
 """
@@ -35,7 +35,7 @@ Query = tuple[tuple[str, str], ...]
 
 
 class Queries:
-    """The queries of one account, and the form of every call to it."""
+    """Builds and reads the queries of one account; all calls to it use `get` and `post`."""
 
     def __init__(self, account: CarrierAccount) -> None:
         if not isinstance(account, BorzoAccount):
@@ -50,7 +50,7 @@ class Queries:
         return self.post(Operation.QUERY, "calculate-order", calculate_order(booking, self.settings, now))
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
-        """Return the price and what a create would be refused for; the order id beside it is no order (B-20, B-21)."""
+        """Return the price and the faults that a create would be refused for; the order id is no order (B-20, B-21)."""
         refused = parse_refusal(reply)
         if refused:
             return _quote(None, refused)
@@ -71,7 +71,7 @@ class Queries:
         return self.get(Operation.QUERY, "courier", (("order_id", str(order_id_of(attempt))),))
 
     def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
-        """Return where the courier is; None while they are not on the way (B-53)."""
+        """Return the courier's position; None while they are not on the way (B-53)."""
         raw_courier = _document(reply).get("courier")
         courier = parse_courier(RawCourier.parse(raw_courier), attempt.store.country) if raw_courier else None
         return courier if courier and courier.latitude is not None else None
@@ -81,7 +81,7 @@ class Queries:
         return self.get(Operation.PROBE, "client")
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
-        """Return which payment methods the account may use, and nothing else of the client (B-34, B-55)."""
+        """Return the payment methods that the account may use, and no other data of the client (B-34, B-55)."""
         methods = RawClient.parse(_document(reply).get("client")).allowed_payment_methods
         return {"allowed_payment_methods": ",".join(sorted(methods))}
 

@@ -1,7 +1,7 @@
 """An order as parameters of create-order: exactly two points (B-32), and only parameters that the document shows.
 
-Borzo refuses any other parameter, so every one that is sent is listed here by name (B-11, B-12). Times are written when
-the request is sent (B-40). `check_order` holds every rule for which an order is refused before it is sent.
+Borzo refuses any other parameter, so every parameter that is sent is listed here by name (B-11, B-12). Times are
+written when the request is sent (B-40). `check_order` holds every rule for which an order is refused before it is sent.
 """
 
 import json
@@ -27,7 +27,7 @@ MAX_NOTE = 500
 """Our own limit; the document gives none."""
 MAX_DESCRIPTION = 1000
 SOON = timedelta(minutes=5)
-"""A pickup that is nearer than this is ordered as soon as possible: its time would be past on arrival."""
+"""A pickup sooner than this is ordered as soon as possible, because its time could be past when the request arrives."""
 WINDOW = timedelta(minutes=30)
 """How long after the requested time a courier may still arrive: the length of the document's own windows."""
 NOT_NEEDED_FOR_PRICE = frozenset({"client_order_id", "contact_person", "note"})
@@ -79,8 +79,8 @@ def create_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict
 def calculate_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, Any]:
     """Return the parameters of calculate-order: those of the create that a price depends on.
 
-    The contacts at both points may be left out (Borzo, "How to place an order"), so that a price costs no privacy.
-    Raises Refused as `check_order` does.
+    The contacts at both points may be left out (Borzo, "How to place an order"), so no personal data is sent for a
+    price. Raises Refused as `check_order` does.
     """
     parameters = create_order(booking, account, now)
     points = [
@@ -118,7 +118,7 @@ def _needs_receipt(order: Order, account: BorzoAccount) -> bool:
 
 
 def _check_collection(order: Order, account: BorzoAccount) -> None:
-    """Check that the courier may collect what is owed; a receipt is written from the priced items (B-35)."""
+    """Check that the courier may collect the amount due, and that a receipt has a price for each item (B-35)."""
     if not account.cod:
         raise Refused(Reason.CONFIG, "payment.prepaid: this account collects no money")
     _check_currency("collects", order)
@@ -134,7 +134,7 @@ def _check_currency(verb: str, order: Order) -> None:
 
 def _address(field: str, street: str, city: str, postal_code: str) -> str:
     address = ", ".join(part.strip() for part in (street, city, postal_code) if part.strip())
-    if not address or len(address) > MAX_ADDRESS:  # B-39: never cut, for a cut address is another address
+    if not address or len(address) > MAX_ADDRESS:  # B-39: never cut, because a cut address is another address
         raise Refused(Reason.VALIDATION, f"{field}: 1 to {MAX_ADDRESS} characters")
     return address
 
@@ -187,7 +187,7 @@ def _dropoff(booking: Booking, checked: CheckedOrder, account: BorzoAccount, now
     order, to = booking.order, booking.order.dropoff
     note = _note(to.unit, to.notes, order.notes, _change(order))
     return {
-        "client_order_id": booking.reference,  # B-30: how an order is found again whose create has an unknown outcome
+        "client_order_id": booking.reference,  # B-30: finds the order of a create with an unknown outcome
         "address": checked.dropoff_address,
         "contact_person": {"phone": checked.customer_phone, "name": order.customer.name},
         **_coordinates(to.latitude, to.longitude),
@@ -237,7 +237,7 @@ def _change(order: Order) -> str:
 
 
 def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datetime) -> dict[str, str]:
-    """Return a time only when one was requested and is far enough ahead; Borzo refuses a past one (B-40)."""
+    """Return a time only if one was requested and is far enough ahead: Borzo refuses a time in the past (B-40)."""
     if booking.deliver_at is None or booking.pickup_at <= now + SOON:
         return {}
     zone = ZoneInfo(account.timezone)

@@ -1,8 +1,8 @@
-"""How Borzo's order status and delivery status become one of ours.
+"""The translation of Borzo's order status and delivery status into one of our statuses.
 
 The keys of the tables are `order:<status>` and `delivery:<status>`, because `active`, `canceled`, `delayed` and `draft`
-exist for both and mean different things (B-66). The newest status of each is remembered, so that a callback with only
-one of them is read together with the other. The rules are tried in order, and the first one that applies decides.
+exist for both and mean different things (B-66). The newest status of each is stored. A callback with only one of them
+is therefore read together with the other. The rules are tried in order, and the first one that applies decides.
 """
 
 from dataclasses import dataclass, replace
@@ -69,15 +69,15 @@ STATUS_TABLE: dict[str, StatusMeaning] = {
 }
 
 _ONCE_PICKED_UP = {"delivery:active": StatusMeaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
-"""What a status means instead, after the goods were seen with the courier."""
+"""Other meanings of statuses, after a report showed the goods with the courier."""
 _ONCE_CANCEL_REQUESTED = {"delivery:deleted": StatusMeaning(S.CANCELLED)}
-"""What a status means instead, after we have asked for a cancel (B-72)."""
+"""Other meanings of statuses, after we requested a cancel (B-72)."""
 _HOLD = frozenset({"delayed", "draft"})
 """Order statuses that hold a delivery without a courier (B-72, B-73)."""
 _FINISHED = frozenset({"finished", "reattempt_finished", "return_finished"})
-"""Delivery statuses that outlive the cancel of their order."""
+"""Delivery statuses that still count after their order was cancelled."""
 _LAST = _FINISHED | {"canceled", "deleted", "invalid"}
-"""Delivery statuses after which no other is to be expected."""
+"""Delivery statuses after which no other status is expected."""
 _EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
 """Statuses whose free text is kept as the reason."""
 _ON_THE_WAY_TO_SHOP = frozenset({S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
@@ -133,7 +133,7 @@ class _Resolution:
 
 
 def resolve(report: StatusReport, memory: AttemptMemory) -> Observation | None:
-    """Return what a message means, given what is remembered; None when it reports no status."""
+    """Return the observation of a message together with the stored statuses; None when the message has no status."""
     if report.order is None and report.delivery is None:
         return None
     situation = _situation(report, memory)
@@ -144,7 +144,7 @@ def resolve(report: StatusReport, memory: AttemptMemory) -> Observation | None:
 def _situation(report: StatusReport, memory: AttemptMemory) -> _Situation:
     order = _newest("order", report.order, ReportedStatus.load(memory.codec_state.get("order_status")), report)
     if order is not report.order:
-        report = replace(report, order=None)  # B-84: the order status of a late message is no news
+        report = replace(report, order=None)  # B-84: the order status of a late message is not new
     delivery = _newest("delivery", report.delivery, _remembered_delivery(report, memory), report)
     picked_up = memory.has_mark("picked_up_seen") and not report.is_order("reactivated")
     order_code, code = order.code if order else None, delivery.code if delivery else None
@@ -159,7 +159,7 @@ def _situation(report: StatusReport, memory: AttemptMemory) -> _Situation:
 
 
 def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> ReportedStatus | None:
-    """Return the remembered delivery status, unless the order status has overtaken it (B-65, B-67)."""
+    """Return the stored delivery status, unless the order status is newer and replaces it (B-65, B-67)."""
     status = ReportedStatus.load(memory.codec_state.get("delivery_status"))
     if report.delivery is not None or status is None:
         return status
@@ -170,7 +170,7 @@ def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> Reporte
 def _newest(
     entity: str, reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
 ) -> ReportedStatus | None:
-    """Return the newest by the message's time, the change's time and the rank; a poll is always newest (B-84)."""
+    """Return the newest status by the message's time, the change's time and the rank; a poll is newest (B-84)."""
     if reported is None or remembered is None:
         return reported or remembered
     if report.polled:
@@ -184,7 +184,7 @@ def _age(entity: str, status: ReportedStatus) -> tuple[datetime, datetime, int]:
 
 
 def _cancelled_order(it: _Situation) -> _Resolution | None:
-    """Resolve a cancelled order as cancelled, unless its delivery has finished all the same (B-71)."""
+    """Resolve a cancelled order as cancelled, unless its delivery has finished (B-71)."""
     if it.order is None or it.order.code != "canceled":
         return None
     if it.delivery and it.delivery.code in _FINISHED:
@@ -193,7 +193,7 @@ def _cancelled_order(it: _Situation) -> _Resolution | None:
 
 
 def _held_order(it: _Situation) -> _Resolution | None:
-    """Resolve a held order as on hold without a courier, and as late with one under way (B-72, B-73)."""
+    """Resolve a held order as on hold if it has no courier, and as delayed if a courier is under way (B-72, B-73)."""
     if not (it.order and it.delivery and it.delivery_meaning) or it.order.code not in _HOLD:
         return None
     if it.delivery_meaning.status is S.CREATED:
@@ -206,7 +206,7 @@ def _held_order(it: _Situation) -> _Resolution | None:
 
 
 def _any_delivery(it: _Situation) -> _Resolution | None:
-    """Prefer the delivery status to the order status, even when it is unknown (B-65)."""
+    """Resolve an order by its delivery status, even if that is unknown, before its order status (B-65)."""
     if it.delivery is None:
         return None
     meaning, order = it.delivery_meaning, it.order_meaning
@@ -264,7 +264,7 @@ def _with_meaning(seen: Observation, meaning: StatusMeaning, it: _Situation) -> 
 
 
 def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
-    """Keep a courier on the way to the shop or at it: a delivery "in process" does not contradict that."""
+    """Keep the status of a courier on the way to the shop or there: a delivery "in process" does not contradict it."""
     vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
     return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
 
@@ -282,7 +282,8 @@ def _codec_state(it: _Situation) -> dict[str, str]:
 def _marks(report: StatusReport, memory: AttemptMemory) -> dict[str, str]:
     """Return the marks to set and to clear.
 
-    A return is never forgotten (I12). A reactivated order gets a new courier, who starts without the goods (B-67).
+    The mark of a return is never cleared (I12). A reactivated order gets a new courier, who starts without the goods
+    (B-67).
     """
     code = report.delivery.code if report.delivery else ""
     meaning = map_status("delivery", code)

@@ -1,7 +1,7 @@
 """Borzo's JSON as models, read leniently.
 
-A field that is missing, null or malformed becomes None and never costs the row (B-08, B-51, X-14); only an order
-without an id is no order. Nothing here interprets a value.
+A field that is missing, null or malformed becomes None and does not make its order unreadable (B-08, B-51, X-14). Only
+an order without an id is unreadable. Nothing here interprets a value.
 """
 
 import json
@@ -22,7 +22,7 @@ CURRENCY = "BRL"
 """The currency of every amount."""
 MAX_URL = 2000
 MAX_AMOUNT = 10**9
-"""An amount beyond this is a mistake, and may be too long to be stored."""
+"""The largest accepted amount. A larger one is a mistake, and may be too long to be stored."""
 HTTP_OK = 200
 
 
@@ -119,7 +119,7 @@ class RawCourier(Wire):
 
 
 class RawCheckin(Wire):
-    """Who received the goods (Borzo, "Notification about order changes", sample)."""
+    """The recipient of the goods (Borzo, "Notification about order changes", sample)."""
 
     recipient_full_name: Line = None
     recipient_position: Line = None
@@ -177,7 +177,7 @@ class RawLabel(Wire):
 
 
 class RawClient(Wire):
-    """What the account may do (Borzo, "Client profile info", sample)."""
+    """The permissions of the account (Borzo, "Client profile info", sample)."""
 
     allowed_payment_methods: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
 
@@ -202,7 +202,7 @@ class RawDelivery(Wire):
 
 
 class RawEvent(Wire):
-    """A callback; what it carries decides which kind it is, not its `event_type` (B-89)."""
+    """A callback. Its kind follows from its content, not from its `event_type` (B-89)."""
 
     event_datetime: Moment = None
     order: Annotated[RawOrder | None, Lenient] = None
@@ -233,7 +233,7 @@ def parse_order(raw_order: object) -> RawOrder | None:
 
 
 def parse_event(body: bytes) -> RawEvent | None:
-    """Return a callback's event; None when it carries neither an order nor a delivery."""
+    """Return a callback's event; None when it contains neither an order nor a delivery."""
     event = RawEvent.model_validate(decode_json(body) or {})
     return event if event.order or event.delivery else None
 

@@ -1,4 +1,4 @@
-"""The codec for Cervo Delivery API V2: actions to requests, replies and callbacks to observations.
+"""The codec of Cervo Delivery API V2. It turns actions into requests, and replies and callbacks into observations.
 
 A method without a counterpart in the API document returns nothing or refuses.
 """
@@ -60,7 +60,7 @@ class Cervo:
         )
 
     def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
-        """Raise Refused, naming the field, when `book` would."""
+        """Raise Refused, naming the field, when `book` would refuse the order."""
         check_order(booking, self._own)
 
     def book(self, booking: Booking, now: datetime) -> Call:
@@ -112,7 +112,7 @@ class Cervo:
         )
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Never:  # noqa: ARG002 - the port's signature
-        """Raise Refused, because Cervo offers nothing to confirm."""
+        """Raise Refused, because Cervo makes no offers."""
         raise Refused(Reason.CONFIG, "Cervo offers nothing to confirm")
 
     def read_confirmation(
@@ -123,7 +123,7 @@ class Cervo:
         accept: bool,
         now: datetime,  # noqa: ARG002 - the same
     ) -> Observation:
-        """Raise Refused, because Cervo offers nothing to confirm."""
+        """Raise Refused, because Cervo makes no offers."""
         return self.confirm(attempt, accept=accept)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - the port's signature

@@ -86,7 +86,7 @@ class TrackingState:
         return cls(history, codec_state.get(LAST_CODE) or None, GOODS_COLLECTED in codec_state)
 
     def dump(self) -> dict[str, str]:
-        """Return the whole state as codec state, because the engine merges observations one by one."""
+        """Return the whole state as codec state, because observations are merged one by one."""
         values = {
             HISTORY: ",".join(self.history),
             LAST_CODE: self.last_code or "",

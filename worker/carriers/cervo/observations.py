@@ -1,4 +1,4 @@
-"""The observations that an order read and a callback give about an attempt, oldest first."""
+"""The observations about an attempt from a read of an order and from a callback, oldest first."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -37,9 +37,9 @@ TRACKING_REFUSED = "tracking_refused"
 
 @dataclass(frozen=True, slots=True)
 class _OrderRead:
-    """One answer to GET /order with what was reported before. `code` is `Status`, which wins over the history (C-38).
+    """One answer to GET /order, with the entries that were reported before.
 
-    `codes` and `times` are those of the history.
+    `code` is `Status`, which wins over the history (C-38). `codes` and `times` are those of the history.
     """
 
     order: OrderReply
@@ -68,7 +68,7 @@ def observe_order(
 
 
 def observe_callback(callback: CallbackFields, attempt: AttemptView) -> tuple[Observation, ...]:
-    """Return what a callback says about an attempt that cannot be read because Cervo's id is unknown (C-24).
+    """Return the observations of a callback about an attempt that cannot be read, because Cervo's id is unknown (C-24).
 
     A callback has no time, so it never moves an attempt back (C-53). A callback with the id of another order is ignored
     (C-51).

@@ -1,4 +1,4 @@
-"""What the codec stores with an attempt (`codec_state`), and what follows from it.
+"""The state that the codec stores with an attempt (`codec_state`), and the facts that follow from it.
 
 Every stored key has its constant here, and every value is a text. A driver order is known by the token of its cancel
 link, and a transferred order by the order number of DeliverIt.
@@ -25,12 +25,15 @@ LISTED_ON = "listed_on"
 """The day whose list last showed the order's row."""
 FINGERPRINT = "row_fingerprint"
 ORDER_ID, PRICE = "order_id", "price"
-"""The order's id, which DeliverIt's support asks for (D-27), and the last known price, to notice another (D-24)."""
+"""The order's id, which DeliverIt's support asks for (D-27), and the last known price, to detect a change (D-24)."""
 NUMBER = "order_number"
-"""DeliverIt's order number; only a transferred order has the key, and an empty value when no reply stated it."""
+"""DeliverIt's order number.
+
+Only a transferred order has the key; the value is empty when no reply contained the number.
+"""
 
 MIDNIGHT_MARGIN = timedelta(minutes=5)
-"""The most by which the day list may date a create earlier or later than we do (D-53)."""
+"""The largest difference between the day list's time of a create and ours (D-53)."""
 
 
 def placeholder_ref(reference: str) -> str:
@@ -51,7 +54,10 @@ def latest_pickup(attempt: AttemptView) -> datetime:
 
 
 def recorded_milestones(attempt: AttemptView) -> dict[str, datetime]:
-    """Return the milestones that were seen as happened; one stays when its time returns to N/A (D-57)."""
+    """Return the milestones that a read showed as past.
+
+    A milestone stays even if its time changes back to N/A (D-57).
+    """
     recorded = {name: attempt.codec_state.get(name) for name in MILESTONES}
     return {name: datetime.fromisoformat(instant) for name, instant in recorded.items() if instant}
 
@@ -72,7 +78,7 @@ def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]
 
 
 def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[date]:
-    """Return the days whose lists may show the attempt: whether a list is of creations or pickups is unknown (D-53).
+    """Return the days whose lists may show the attempt, because a list may be by creation or by pickup (D-53).
 
     A driver who is booked by hand may be listed on any day between the two, so the day of the last row counts too.
     """
@@ -102,7 +108,7 @@ def order_number(attempt: AttemptView) -> str | None:
 
 
 def as_driver_order(attempt: AttemptView) -> AttemptView:
-    """Return a transferred order as the driver order that was booked for it, whose ref is its cancel token."""
+    """Return a transferred order as the driver order that was booked for it; its ref is the cancel token."""
     return replace(attempt, ref=attempt.codec_state.get(CANCEL_TOKEN)) if is_transferred(attempt) else attempt
 
 

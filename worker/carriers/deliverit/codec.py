@@ -1,4 +1,4 @@
-"""DeliverIt as a carrier: orders become requests, and replies become observations.
+"""The codec of DeliverIt. It turns orders into requests, and replies into observations.
 
 Every path is on the account's own origin, and no link of a reply is followed (D-02).
 """
@@ -43,7 +43,7 @@ from worker.errors import Forged, Refused, Unavailable, Unreadable
 from worker.http.call import Call, Operation, Reply
 
 SKEW = timedelta(minutes=1)
-"""The most by which our clock and DeliverIt's may differ at a cut-off (D-40)."""
+"""The largest expected difference between our clock and DeliverIt's at a cut-off (D-40)."""
 FREE_UNTIL = timedelta(minutes=20)
 POSSIBLE_UNTIL = timedelta(minutes=15)
 HOTLINE = "+45 93 866 766"
@@ -68,7 +68,7 @@ class DeliverIt:
         self.needs_login = company is None or company != facts.get("company")
         self._zone = ZoneInfo(account.timezone)
         self._requests = Requests(account, company, self._zone)
-        # the readers accept an unknown company: Unavailable after a create would deny that the order may exist
+        # the readers accept an unknown company, because Unavailable after a create would mean that no order exists
         self._driver_orders = DriverOrderReader(company, self._zone, account.base_url)
         self._transfers = TransferReader(company, account.base_url)
         self._transfer_mode = account.mode == "transfer"
@@ -156,7 +156,10 @@ class DeliverIt:
         accept: bool,
         now: datetime,
     ) -> Observation:
-        """Read the reply to an accept or a deny (D-30 to D-34); a 401 is about this order, so Unreadable (D-09)."""
+        """Read the reply to an accept or a deny (D-30 to D-34).
+
+        A 401 is about this order, so it is Unreadable (D-09).
+        """
         check_order_access(reply, now)
         reader = self._driver_orders
         return reader.read_accept(attempt, reply) if accept else reader.read_deny(attempt, reply)
@@ -185,8 +188,9 @@ class DeliverIt:
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Build POST cancel: free until 20 minutes before the pickup, impossible from 15 on, charged between (D-40).
 
-        A transferred order is cancelled with its driver by its order number; without a driver, at any time. Raises
-        Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is known.
+        A transferred order is cancelled with its driver by its order number. Without a driver it can be cancelled at
+        any time. Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is
+        known.
         """
         number = state.order_number(attempt)
         # a row may show a newer link than the last reply (D-32)
@@ -250,7 +254,7 @@ class DeliverIt:
     def _repeat_transfer(self, attempt: AttemptView) -> Call | None:
         try:
             return self._requests.transfer(Operation.FIND, attempt, attempt.id)
-        except Refused:  # an order that cannot be repeated must not hold back the others of the batch
+        except Refused:  # an order that cannot be repeated must not delay the others of the batch
             return None
 
 

@@ -1,4 +1,4 @@
-"""The day list ("Get orders period"): which row belongs to which attempt, and what a list says about many attempts.
+"""The day list ("Get orders period"): match its rows with attempts, and read the observations of many attempts.
 
 A row has no order id (D-51), so it is matched by its cancel token, then by our reference in its remarks, then by the
 fingerprint of its first match (D-52). Any other row is another customer of the company and is dropped at once (D-61).
@@ -22,7 +22,7 @@ from worker.errors import Unreadable
 from worker.http.call import Call, Operation, Reply
 
 SIMILAR_WITHIN = timedelta(minutes=10)
-"""The most by which a row without a reference may be older or newer than our create and still be possibly ours."""
+"""The largest difference in time at which a row without a reference may belong to our create."""
 
 VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
 """The row of an attempt is no longer listed, which changes nothing (D-54)."""
@@ -47,7 +47,7 @@ class DayList:
                 self._index[key].append(row)
 
     def match(self, attempt: AttemptView) -> Match | None:
-        """Return the row of an attempt, by its surest identifier; None when no row matches."""
+        """Return the row of an attempt, by its most reliable identifier; None when no row matches."""
         with_reference = self._rows(f"attempt:{attempt.id}")
         row = self._by_cancel_token(attempt) or _oldest_live(with_reference) or self._by_fingerprint(attempt)
         return Match(row, _duplicates(row, with_reference, attempt)) if row else None
@@ -88,8 +88,8 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
     """Return what one day says about these attempts.
 
-    Only a `find` reports absence: of an attempt that the call covers and the day never showed, in a complete list in
-    which no row may be its own (D-60, D-61).
+    Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row may be
+    its own (D-60, D-61).
     """
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}
@@ -110,7 +110,7 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
 
 
 def _match(day: DayList, attempt: AttemptView) -> Match | None:
-    """Return the match of an attempt; a driver booked by hand in place of a cancelled one is the one that counts."""
+    """Return the match of an attempt; a driver who was booked by hand replaces a cancelled driver."""
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
         return match

@@ -1,4 +1,4 @@
-"""What an HTTP reply means before its content is read: which error it is, and whether to call again.
+"""The errors that follow from the HTTP status of a reply, before its content is read.
 
 A 401 to a create, a list or a login rejects the account. A 401 about one order does not, because DeliverIt gives the
 same reply for an order that is not ours (D-09).
@@ -40,7 +40,7 @@ def check_read(reply: Reply, now: datetime | None) -> None:
 
 
 def check_success(reply: Reply, refusals: MessageTable, order: Order) -> None:
-    """Return when a deny or a cancel succeeded, with `error` false under 200 (D-41). Raises Refused or Uncertain."""
+    """Check that a deny or a cancel succeeded: status 200 and `error` false (D-41). Raises Refused or Uncertain."""
     answer = parse_answer(reply)
     if reply.status in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST} and answer and answer.error:
         raise refusal(answer, refusals, order)

@@ -1,7 +1,7 @@
-"""What a reply or a day-list row says about one driver order, as observations.
+"""The observations of one driver order from a reply or from a row of the day list.
 
-A 201 alone confirms nothing, because it may be an offer of another time (D-20). A row shows clock times that may be
-estimates, may change and may vanish: a time counts once it has passed, and is kept from then on (D-56, D-57).
+A 201 alone confirms nothing, because it may be an offer of another time (D-20). The clock times of a row may be
+estimates, may change and may disappear. A time counts as soon as it has passed, and is kept from then on (D-56, D-57).
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ from worker.http.call import Reply
 MAX_ORDER_ID = 32
 MAX_UNKNOWN_TEXT = 40
 CURRENCY = "DKK"
-"""Assumed, because the document states no currency (D-24)."""
+"""The currency of all prices. It is assumed, because the document states none (D-24)."""
 
 ZERO_DATE = "0000-"
 """The start of an empty date as MySQL writes it."""
@@ -187,7 +187,7 @@ class RowTimes:
 
 
 def observe_row(attempt: AttemptView, row: Row, day: str, now: datetime, zone: ZoneInfo) -> tuple[Observation, ...]:
-    """Return what the row of a driver order says ("Get orders period"): an unknown text first, then the status."""
+    """Return the observations of a driver order's row ("Get orders period"): an unknown text first, then the status."""
     content = row.content
     times = _resolve_times(attempt, content, now, zone)
     cancelled_at = _cancelled_at(content, now, zone)
@@ -258,7 +258,7 @@ def _pickup_eta(times: RowTimes, rule: StatusRule) -> datetime | None:
 
 
 def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
-    """Return a price only when it is new, because only the create states that VAT is not included (D-24)."""
+    """Return the price only if it has changed, because the create's price also states that VAT is excluded (D-24)."""
     known = attempt.codec_state.get(state.PRICE)
     if content.delivery_price is None or (known and Decimal(known) == content.delivery_price):
         return None
@@ -266,7 +266,7 @@ def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
 
 
 def _codec_state(attempt: AttemptView, row: Row, times: RowTimes, day: str) -> dict[str, str]:
-    """Return what the next read needs (D-51, D-52, D-57)."""
+    """Return the state that the next read needs (D-51, D-52, D-57)."""
     known = {name: instant.isoformat() for name, instant in times.happened.items()}
     known[state.LISTED_ON] = day
     if row.fingerprint:
@@ -291,9 +291,9 @@ def _row_notes(attempt: AttemptView, row: Row, times: RowTimes, *, contradictory
 
 
 def _unknown_text(content: RawRow, *, cancelled: bool) -> tuple[Observation, ...]:
-    """Report a text in place of a time or a flag as an unmapped status.
+    """Return a text in place of a time or a flag as an unmapped status.
 
-    Only the first is reported: two that alternate would look like a change at every read.
+    Only the first text is reported, because two texts that alternate would look like a change at every read.
     """
     texts = {MILESTONES[name]: text for name, text in content.milestones.items()}
     if not cancelled and not (content.canceled_at or "").startswith(ZERO_DATE):

@@ -210,14 +210,14 @@ def _encode(fields: Mapping[str, str], encoding: str, types: Types) -> tuple[str
 
 
 def _split_street(street: str) -> tuple[str, str]:
-    """Return the street and the floor with the door, which would mislead the carrier's map (D-12)."""
+    """Return the street, and separately the floor with the door, which would mislead the carrier's map (D-12)."""
     whole = plain(street).strip(" ,")
     found = UNIT.fullmatch(whole) if len(whole) <= MAX_STREET else None
     return (found["street"], found["unit"]) if found else (whole, "")
 
 
 def _remarks(subject: Booking | AttemptView, *first: str) -> str:
-    """Return the remarks, which begin with our reference: DeliverIt returns no other one (D-10)."""
+    """Return the remarks, which begin with our reference, because DeliverIt returns it nowhere else (D-10)."""
     order = subject.order
     texts = (*first, _split_street(order.dropoff.street)[1], order.dropoff.unit, order.dropoff.notes, order.notes)
     parts = dict.fromkeys(part for part in map(plain, texts) if part)

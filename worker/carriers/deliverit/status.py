@@ -1,4 +1,4 @@
-"""DeliverIt's words mapped to ours. In each table of rules the first one that applies decides."""
+"""The mapping of DeliverIt's texts to our statuses and reasons. In each table the first rule that applies decides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class StatusRule:
     applies: Callable[[Progress], bool]
     status: DeliveryStatus
     code: str
-    """DeliverIt's own word for it."""
+    """DeliverIt's own name for the status."""
     evidence: Evidence = Evidence.OBSERVED
     milestone: str | None = None
     """The milestone whose time is the time of the status."""

@@ -32,7 +32,8 @@ class TransferReader:
     def read_create(self, booking: Booking, reply: Reply) -> Observation:
         """Read the reply to a transfer. Raises Refused, Unavailable or Uncertain.
 
-        A number that exists already is an unknown outcome: it is random, so this order itself must have used it (D-74).
+        If our number exists already, the outcome is unknown: the number is random, so this order must have used it
+        (D-74).
         """
         answer = parse_answer(reply)
         message = _message(answer)

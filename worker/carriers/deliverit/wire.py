@@ -1,8 +1,9 @@
-"""DeliverIt's replies as typed data: tolerant of spelling and type, and limited to the fields that are needed.
+"""DeliverIt's replies as typed data.
 
-Keys are compared without case and underscores, because the document spells the same key in four ways (D-07). Names and
-cities are not read at all, because the day list holds all customers of the company (D-61). Links are read for their
-token and never followed: one would send the password in clear or to another host (D-01, D-02).
+The parser tolerates spellings and types, and reads only the fields that are needed. Keys are compared without case and
+underscores, because the document spells the same key in four ways (D-07). Names and cities are not read at all, because
+the day list holds all customers of the company (D-61). Links are read for their token and never followed: one would
+send the password in clear or to another host (D-01, D-02).
 """
 
 import hashlib
@@ -79,7 +80,7 @@ def _date_time(raw: object) -> object:
 Text = Annotated[str | None, BeforeValidator(_text)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
 StrictFlag = Annotated[bool | None, BeforeValidator(_strict_flag)]
-"""A flag that counts only as a JSON boolean, because a false positive may leave a courier on the way (D-78)."""
+"""A flag that must be a JSON boolean, because a wrong true may leave a courier on the way (D-78)."""
 Amount = Annotated[Decimal | None, BeforeValidator(_price)]
 
 
@@ -156,7 +157,7 @@ class RawRow(_Wire):
     cancel_url: Annotated[Text, Field(validation_alias=AliasChoices("canceurl", "cancelurl"))] = None
     cancel: Flag = None
     cancel_text: Annotated[Text, Field(validation_alias="cancel")] = None
-    """The same value unread, to report one that is no flag."""
+    """The same value as text, to report a value that is not a flag."""
     canceled_at: Text = None
 
     @property
@@ -230,7 +231,7 @@ class Row:
     attempt_id: int | None
     """The attempt of the first reference in the remarks, which is the order's own."""
     other_attempt_ids: tuple[int, ...]
-    """The attempts of the further references, any of which may be the right one."""
+    """The attempts of further references in the remarks; any of them may be the right one."""
     created_at: datetime | None
     phone: str
     """The last eight digits of the customer's telephone number."""

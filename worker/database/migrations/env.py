@@ -1,4 +1,4 @@
-"""Alembic's entry: it runs over the connection that the store hands in."""
+"""Alembic's entry point. It uses the connection that `Database.upgrade` passes."""
 
 from alembic import context
 from sqlmodel import SQLModel

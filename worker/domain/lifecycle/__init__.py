@@ -1,4 +1,4 @@
-"""What a message, a reply, an observation or the passing of time means for a delivery.
+"""The effects of messages, replies, observations and time on a delivery.
 
 Pure: every function gets a delivery and returns a `Change`, which is the new delivery and the events to publish. No
 function reads a clock, a database or a network.

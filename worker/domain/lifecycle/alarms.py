@@ -1,4 +1,4 @@
-"""Alarms, for what should have happened by now and has not, and the end of an operator's attention."""
+"""Raise alarms for events that should have happened by now, and clear attention reasons."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ ATTENTION: Mapping[Alarm, AttentionReason] = {
 
 
 def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Give the alarms that are due; None when the next step is none."""
+    """Raise the alarms that are due; None when the next step is no alarm."""
     if delivery.step is not Step.ALARM:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)

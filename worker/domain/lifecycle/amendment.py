@@ -1,4 +1,4 @@
-"""A change of an order that a carrier already has: amended there where possible, otherwise left to an operator.
+"""Changes of an order that a carrier already has: amended there if possible, otherwise left to an operator.
 
 The carrier's order is read before each amendment, so that an amendment may be sent again (B-95). While its outcome is
 unknown, we do not know which version of the order the carrier has.
@@ -33,7 +33,7 @@ def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Record which version of the order is on its way to the carrier, and the pickup time that it asks for."""
+    """Record the version of the order that is sent to the carrier, and its requested pickup time."""
     order, store = change.delivery.order, change.delivery.store
     wanted = schedule.pickup_time(order, store, change.now)
     timed = (order.ready_at or order.deliver_at) is not None and wanted > change.now
@@ -50,7 +50,10 @@ def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Record that the carrier has the order as it was when the amendment began; it may have changed since."""
+    """Record that the carrier has the order as it was when the amendment began.
+
+    Our order may have changed since then.
+    """
     if attempt.pending_fingerprint == change.delivery.fingerprint:
         change.clear_attention({NOT_CARRIED})
     change.reset_failures()
@@ -76,7 +79,7 @@ def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime
 
 
 def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Abandon a change that can no longer be carried to a courier who comes all the same.
+    """Abandon a change that can no longer be sent, although the courier still comes.
 
     The courier has left with the goods, or was revived without the change, or the cancel that the change waited for
     was refused.

@@ -1,4 +1,7 @@
-"""Calls that change something at a carrier: the intent before the first byte, and the outcome after the last."""
+"""The intents and outcomes of calls that change something at a carrier.
+
+The intent is recorded before the first byte is sent.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,7 +26,7 @@ from worker.errors import CarrierError, Refused, Unavailable
 
 
 def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
-    """Return whether this step is due at this carrier now; a task is only a wake-up, and the state decides."""
+    """Return whether this step is due at this carrier now. A task is only a wake-up task, so the state decides."""
     if delivery.step is not step or delivery.next_run_at is None or delivery.next_run_at > now:
         return False
     return delivery.step_carrier == carrier
@@ -37,7 +40,7 @@ def begin_booking(
 ) -> Change | None:
     """Record the intent to create at the delivery's carrier; None when there is nothing to create.
 
-    An attempt that was never sent is used again under its own id, which no carrier has seen.
+    An attempt that was never sent is used again with its own id, which no carrier has received.
     """
     carrier, store = delivery.carrier, delivery.store
     if carrier is None or store is None or delivery.active is not None or delivery.final:
@@ -79,7 +82,7 @@ def _never_sent(delivery: Delivery, carrier: str) -> Attempt | None:
 
 
 def begin_call(delivery: Delivery, step: Step, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Record the intent to confirm, amend or cancel, so that no other process does so while the call may run."""
+    """Record the intent to confirm, amend or cancel, so that no other process makes the same call at the same time."""
     attempt = delivery.step_attempt
     if attempt is None:
         return None
@@ -104,7 +107,7 @@ def apply_create_outcome(
 ) -> Change:
     """Apply the outcome of a create: created, offered, refused, not sent, or unknown.
 
-    It may come late, from a journal: a certain outcome then also settles an unknown one.
+    It may come late, from a journal. A certain outcome then replaces an unknown one.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -129,7 +132,7 @@ def apply_create_outcome(
 
 
 def _is_awaited(attempt: Attempt, outcome: Booked | CarrierError) -> bool:
-    """Return whether an outcome says anything new about an attempt; an unknown one is settled by a certain answer."""
+    """Return whether an outcome is new for an attempt: a certain outcome also settles an unknown one."""
     if attempt.state == AttemptState.SUBMITTING or isinstance(outcome, Booked):
         return True
     return attempt.state == AttemptState.SUBMIT_UNKNOWN and isinstance(outcome, (Unavailable, Refused))
@@ -193,8 +196,8 @@ def apply_cancel_outcome(
 ) -> Change:
     """Apply the outcome of a cancel request; None when the carrier accepted it, which a read still has to confirm.
 
-    An observation is the carrier's last word on an order that no read shows; it counts while no courier is booked
-    (D-78). A refusal is published, and the courier is still followed.
+    An observation is final for an order that no read shows; it counts only while no courier is booked (D-78). A refusal
+    is published, and the courier is still followed.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -218,7 +221,7 @@ def apply_cancel_outcome(
 def _await_confirming_read(change: ChangeBuilder, attempt: Attempt, outcome: Observation | CarrierError | None) -> None:
     """Schedule the first read after a cancel request that the carrier accepted, or that has an unknown outcome.
 
-    A repeated request that is refused may have been carried out the first time, so the carrier is not asked again.
+    If a repeated request is refused, the first request may have succeeded, so the carrier is not asked again.
     """
     failed, refused = isinstance(outcome, CarrierError), isinstance(outcome, Refused)
     change.update_attempt(

@@ -1,4 +1,4 @@
-"""A cancel: requested, sent to the carrier, and confirmed by nothing but a read (C-47)."""
+"""Cancels: requested, sent to the carrier, and confirmed only by a read (C-47)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from worker.domain.lifecycle.change import ChangeBuilder
 def apply_cancel_request(
     delivery: Delivery, request: Cancellation, terms: TermsByAccount, now: datetime, cause: Cause
 ) -> Change | None:
-    """Store a cancel request; a delivery that no carrier has an order for is cancelled at once.
+    """Store a cancel request; a delivery without an order at a carrier is cancelled at once.
 
-    None when there is nothing to cancel. A repeated request is carried out again only where the carrier refused the
-    first one, because it may now be allowed to cost something.
+    None when there is nothing to cancel. A repeated request is sent again only if the carrier refused the first one,
+    because the new one may allow a fee.
     """
     attempt = delivery.active
     refused = attempt is not None and attempt.cancel_refused
@@ -30,7 +30,7 @@ def apply_cancel_request(
 
 
 def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
-    """Store a cancel request, and carry it out where no carrier has to be asked."""
+    """Store a cancel request, and cancel the delivery at once if no carrier has to be asked."""
     change.update(replace(change.delivery, cancel_request=request, retry_at=None))
     attempt = change.delivery.active
     if attempt is None:
@@ -47,7 +47,7 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
 
 
 def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Refuse to cancel what the courier already carries, and publish that."""
+    """Refuse to cancel an order that the courier already carries, and publish the refusal."""
     attempt = change.update_attempt(replace(attempt, cancel_refused=True))
     change.add_event(EventType.CANCEL_REFUSED, attempt, reason_text="the courier has the goods")
 

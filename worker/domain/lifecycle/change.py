@@ -1,4 +1,4 @@
-"""The builder of a change: the delivery so far and the events that its changes publish."""
+"""The builder of a change: the delivery as changed so far, and the events to publish."""
 
 from collections.abc import Container
 from dataclasses import dataclass, replace
@@ -15,14 +15,14 @@ from worker.domain.planner import plan
 OPEN_QUESTIONS = frozenset(
     {AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER, AttentionReason.OFFER_WAITS}
 )
-"""Reasons that hold only while it is open what becomes of an attempt."""
+"""Attention reasons that apply only while the outcome of an attempt is open."""
 UNTIL_THE_END = OPEN_QUESTIONS | {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH, AttentionReason.REFERENCE_MISSING}
-"""Reasons that hold only while the carrier may have an order: the next carrier gets the order as it is then."""
+"""Attention reasons that apply only while the carrier may have an order. The next carrier gets the current order."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusDetails:
-    """What belongs to a status: it is replaced as a whole when the status changes."""
+    """The details of a status, which are replaced as a whole when the status changes."""
 
     detail: str | None = None
     reason: Reason | None = None
@@ -40,7 +40,7 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""The event has the delivery's own value; None would clear it."""
+"""Keep the delivery's own value in the event; None would clear it."""
 
 
 class ChangeBuilder:
@@ -61,19 +61,19 @@ class ChangeBuilder:
         return attempt
 
     def latest(self, attempt: Attempt) -> Attempt:
-        """Return the attempt as this change has it so far."""
+        """Return the current version of an attempt in this change."""
         return self.delivery.attempt(attempt.id) or attempt
 
     def reset_failures(self) -> None:
-        """Record that the carrier answered: the next step waits for no retry."""
+        """Record that the carrier answered, so that the next step is not delayed by a retry."""
         self.update(replace(self.delivery, failures=0, retry_at=None))
 
     def cancel_retry(self) -> None:
-        """Make the next step wait for no retry."""
+        """Remove the delay of the next step."""
         self.update(replace(self.delivery, retry_at=None))
 
     def clear_courier(self) -> None:
-        """Clear what is known of the last courier, because another one is requested."""
+        """Clear the data of the last courier, because another courier is requested."""
         self.update(
             replace(self.delivery, courier=None, tracking_url=None, pickup_eta=None, dropoff_eta=None, price=None)
         )
@@ -139,27 +139,27 @@ class ChangeBuilder:
         )
 
     def cancel_as_requested(self, attempt: Attempt | None = None, details: StatusDetails = NO_DETAILS) -> None:
-        """End the delivery as cancelled by who requested the cancel."""
+        """End the delivery as cancelled by the party that requested the cancel."""
         request = self.delivery.cancel_request
         assert request is not None  # noqa: S101 - the caller's branch
         by = CancelledBy(request.cancelled_by)
         self.set_status(DeliveryStatus.CANCELLED, attempt, replace(details, cancelled_by=by))
 
     def request_attention(self, reason: AttentionReason, attempt: Attempt | None = None) -> None:
-        """Ask for an operator and publish why, unless that reason was given already."""
+        """Ask for an operator and publish the reason, unless the delivery already has it."""
         known = self.delivery.attention_reasons
         if reason not in known:
             self.update(replace(self.delivery, attention_reasons=(*known, reason)))
             self.add_event(EventType.ATTENTION_REQUIRED, attempt, reason_text=reason.value)
 
     def clear_attention(self, reasons: Container[AttentionReason]) -> None:
-        """Remove these reasons to ask for an operator."""
+        """Remove these attention reasons."""
         left = tuple(reason for reason in self.delivery.attention_reasons if reason not in reasons)
         if left != self.delivery.attention_reasons:
             self.update(replace(self.delivery, attention_reasons=left))
 
     def clear_all_attention(self) -> None:
-        """Remove every reason to ask for an operator, except a surplus courier, who is still out."""
+        """Remove every attention reason except `surplus_courier`, because that courier may still be under way."""
         self.clear_attention(frozenset(AttentionReason) - {AttentionReason.SURPLUS_COURIER})
 
     def build(self, attempt_id: int | None = None) -> Change:
@@ -173,7 +173,7 @@ class ChangeBuilder:
 
 
 def snapshot(delivery: Delivery, attempt: Attempt | None, cause: Cause, now: datetime) -> DeliveryEvent:
-    """Return a delivery as an event describes it, without anything about the customer."""
+    """Return the data of a delivery for an event, without data of the customer."""
     platform = TO_PLATFORM[delivery.status]
     return DeliveryEvent.model_construct(
         delivery_id=delivery.id,

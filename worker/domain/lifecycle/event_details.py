@@ -1,4 +1,4 @@
-"""What an observation says beside its status, as events describe it."""
+"""The details of an observation beside its status, in the form of events."""
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def update_details(change: ChangeBuilder, observation: Observation, *, by_itself: bool = False) -> bool:
-    """Store what an observation says beside its status; return whether it deserves an event.
+    """Store the details of an observation beside its status; return whether they need an event.
 
-    `by_itself`: there is no news beside these details. Then a new position within `POSITION_INTERVAL` of the last one
-    is not stored, so that a later read still finds it new and publishes where the courier has stopped.
+    `by_itself` means that only these details may have changed. Then a new position within `POSITION_INTERVAL` of the
+    last one is not stored. A later read still sees it as new and publishes it, even if the courier has stopped.
     """
     before = change.delivery
     after = replace(
@@ -45,7 +45,7 @@ def _newest(known: T | None, given: T | None) -> T | None:
 
 
 def _courier(known: CourierInfo | None, given: Courier | None) -> CourierInfo | None:
-    """Return the courier as now known: what is not said of the same courier stays as it was."""
+    """Return the courier with the new data; missing data about the same courier keeps its old value."""
     if given is None or known is None or _is_another(known, given):
         return CourierInfo(**asdict(given)) if given else None
     fresh = {name: value for name, value in asdict(given).items() if value is not None}
@@ -101,13 +101,13 @@ def status_details(observation: Observation) -> StatusDetails:
 
 
 def raw_word(observation: Observation) -> RawWord | None:
-    """Return the carrier's own word as an event has it; None when the carrier said none."""
+    """Return the carrier's own status in the form of an event; None when the carrier reported none."""
     raw = observation.raw
     return RawWord(entity=raw.entity, code=raw.code, text=raw.text) if raw else None
 
 
 def stamp_events(change: ChangeBuilder, observation: Observation, since: int) -> None:
-    """Put the carrier's own time on the events from the number `since` on, which this observation caused."""
+    """Set the carrier's own time on the events that this observation caused, from the number `since` on."""
     times = {
         "occurred_at": observation.occurred_at,
         "occurred_at_assumed_zone": observation.occurred_at_assumed_zone,

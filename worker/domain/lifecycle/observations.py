@@ -1,7 +1,7 @@
-"""What a read, a look-up or a callback shows, and what that changes.
+"""The changes that reads, look-ups and callbacks make to a delivery.
 
-A carrier's word without a meaning changes nothing. An operator can map such a word to a status, and then it is applied
-again (C-32, B-70).
+An unmapped carrier status changes nothing. An operator can map it to one of our statuses, and then it is applied again
+(C-32, B-70).
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,17 +40,17 @@ from worker.domain.lifecycle.rollup import end_attempt
 from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment, interrupts
 
 StatusMappings = Mapping[str, DeliveryStatus]
-"""The meanings that an operator gave to unknown words of one account, by `status_key`."""
+"""The statuses that an operator mapped the unmapped statuses of one account to, by `status_key`."""
 MAPPED = "mapped"
-"""The note of an observation whose status is an operator's mapping of the carrier's word."""
+"""The note of an observation whose status comes from an operator's mapping."""
 MAX_ANOMALIES = 20
-"""The most unknown words and steps back that are published of one attempt."""
+"""The most unmapped statuses and steps back that are published for one attempt."""
 REGRESSION = "regression:"
-"""The prefix of a step back among an attempt's reported anomalies; the others are unknown words."""
+"""The prefix of a step back among an attempt's reported anomalies; the others are unmapped statuses."""
 SETTLED_WHEN_CREATED = OPEN_QUESTIONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
-"""Reasons that end once the carrier has created the order."""
+"""Attention reasons that end when the carrier has created the order."""
 SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
-"""Reasons that end once the carrier shows any state of the order, an offer included."""
+"""Attention reasons that end when the carrier shows any state of the order, including an offer."""
 
 
 def apply_observations(
@@ -80,9 +80,9 @@ def apply_observations(
 
 
 def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
-    """Apply one observation. What it adds to the codec's state always counts, the rest only if it is not stale.
+    """Apply one observation. Its codec state is always stored; the rest is applied only if it is not stale.
 
-    Only the `last` of several shows whether an ended attempt goes on.
+    Only the `last` of several observations shows whether an ended attempt continues.
     """
     attempt = _subject(change.delivery, attempt, observation)
     before, reported = attempt.carrier_time, observation.carrier_time
@@ -102,7 +102,7 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
 
 
 def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
-    """Return the attempt that an observation is about: another order may have the reference of this attempt."""
+    """Return the attempt that an observation is about, because another order may have the reference of this attempt."""
     if attempt.ref is None or observation.ref in {None, attempt.ref}:
         return attempt
     same = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, observation.ref))
@@ -128,7 +128,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
     elif allows(attempt.state, state, attempt.resume_to):
         _advance(change, attempt, observation, status)
     elif change.cause is Cause.RESPONSE:
-        # A callback overtook the answer to our own call (B-86): the status is old, the rest may be new.
+        # A callback came before the answer to our own call (B-86): the status is old, the rest may be new.
         _confirm(change, attempt, observation)
     elif allows_reassignment(attempt.state, state, attempt.resume_to) and newer:
         change.update(replace(change.delivery, courier=None))
@@ -139,13 +139,13 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
-    """Return whether an operator's mapping calls delivered what is on its way back: only the carrier may (I12)."""
+    """Return whether an operator's mapping would make a returning order delivered; only the carrier may do so (I12)."""
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
 
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
-    """End an attempt that was asked to cancel and that its courier has given back, if that is the newest news (C-47).
+    """End an attempt with a cancel request that its courier has given back, if that is the newest report (C-47).
 
     Not while the cancel request is under way: it may not have left yet.
     """
@@ -234,21 +234,21 @@ def _report_once(
     return attempt
 
 
-# --- words that an operator has mapped --------------------------------------------------------------------------------
+# --- statuses that an operator has mapped -----------------------------------------------------------------------------
 
 
 def status_key(raw: Raw) -> str:
-    """Return a carrier's word and its entity in one line, as operators see it and map it."""
+    """Return a carrier status with its entity on one line, as operators see it and map it."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())
 
 
 def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings) -> tuple[Observation, ...]:
-    """Return the observations with the status that an operator mapped each unknown word to."""
+    """Return the observations; an unmapped status is replaced by the status that an operator mapped it to."""
     return tuple(_mapped(each, mappings.get(status_key(each.raw))) if each.raw else each for each in observations)
 
 
 def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
-    """Return the observation with this status, on weak evidence: an operator said so, not the carrier."""
+    """Return the observation with this status and weak evidence, because it comes from an operator."""
     if observation.status is not None or status is None:
         return observation
     by = CancelledBy.UNKNOWN if status is DeliveryStatus.CANCELLED else None
@@ -259,7 +259,7 @@ def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observat
 def reapply_mappings(
     delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply again the last words of an account's attempts that are mapped now; None when that changes nothing."""
+    """Apply again the last statuses of an account's attempts that are mapped now; None when that changes nothing."""
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     for attempt in delivery.attempts:
         if attempt.carrier != carrier or attempt.unmapped_status is None:

@@ -1,7 +1,7 @@
-"""A pickup time that the carrier offers instead of the requested one: the decision on it, and the carrier's answer.
+"""Offers of a pickup time that differs from the requested one: the decision, and the carrier's answer to it.
 
-A suitable offer is accepted at once. Any other waits for an operator, but only for a while: none is left open
-(D-30, D-31).
+A suitable offer is accepted at once. Any other offer waits for an operator for a limited time and is then denied (D-30,
+D-31).
 """
 
 from dataclasses import replace
@@ -44,7 +44,10 @@ def decide_offer(delivery: Delivery, decision: OfferDecision, terms: TermsByAcco
 
 
 def begin_confirm(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Fix the decision before it is sent. A repeated call sends the same one, unless a cancel was requested since."""
+    """Record the decision before it is sent.
+
+    A repeated call sends the same decision, unless a cancel was requested since.
+    """
     change.clear_attention({AttentionReason.OFFER_WAITS})
     change.update_attempt(replace(attempt, offer_decision=_final_decision(change, attempt)))
 
@@ -72,7 +75,8 @@ def apply_confirm_outcome(
     attempt = change.update_attempt(replace(attempt, wait_until=None))
     match outcome:
         case Refused():
-            # "Time limit reached or order does not exist": only the carrier's list shows which of them (D-30).
+            # "Time limit reached or order does not exist": only the carrier's list shows which of the two is true
+            # (D-30).
             unclear = replace(attempt, offer_unclear_since=now, lookups=0)
             change.update_attempt(replace(unclear, reason=outcome.reason, reason_text=outcome.text or None))
         case CarrierError():

@@ -1,7 +1,7 @@
 """The platform's messages and statuses: a new order, an update, a status, and the dispatch gate that a status opens.
 
-The order's `status` is the platform's last one, so the same status again is never news, whether a message or a read of
-the platform's order brought it.
+The order's `status` is the last platform status, so a repeated status has no effect, whether it comes from a message or
+from a read.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ def apply_order_message(
 ) -> Change | None:
     """Apply a message about a known order: first its status, then its content; None when it changes nothing.
 
-    The status of a late message is as old as its content, unless it says that the order is cancelled (O-13).
+    The status of a late message is ignored like its content, unless the order is cancelled (O-13).
     """
     late = order.revision < delivery.order.revision
     status = None if late and reaction_to(order.status) is not Reaction.CANCEL else order.status
@@ -75,7 +75,7 @@ def _apply_content(
     if order.revision == delivery.order.revision:
         change.request_attention(AttentionReason.ORDER_CHANGED_WITHOUT_REVISION)
         return None if change.delivery is delivery else change.build()
-    # Stored in every case: the next carrier, or an operator's retry, gets the order as it is now.
+    # Always stored, because the next carrier or an operator's retry gets the current order.
     change.update(replace(delivery, order=order, fingerprint=fingerprint))
     if delivery.active is not None and not delivery.final:
         plan_amendment(change, delivery.active)
@@ -104,7 +104,7 @@ OPENED_BY: Mapping[Gate, frozenset[Reaction]] = {
     Gate.ACCEPTED: frozenset({Reaction.ACCEPTED, Reaction.READY, Reaction.NOT_READY, Reaction.SEEKING}),
     Gate.READY: frozenset({Reaction.READY}),
 }
-"""The statuses that open each gate: each proves that the shop is that far, or farther."""
+"""The statuses that open each gate, because they prove that the shop has done at least what the gate requires."""
 
 
 def is_open(gate: Gate, status: int | None) -> bool:
@@ -122,7 +122,7 @@ def closed_gate(gate: Gate, order: Order) -> Gate | None:
 
 
 def with_ready_time(order: Order, now: datetime) -> Order:
-    """Return the order, ready `now` if the kitchen says so and the order names no time."""
+    """Return the order with `ready_at` set to `now` if the kitchen is ready and the order names no time."""
     timed = order.ready_at is not None or order.deliver_at is not None
     ready = not timed and reaction_to(order.status) is Reaction.READY
     return order.model_copy(update={"ready_at": now}) if ready else order
@@ -131,18 +131,18 @@ def with_ready_time(order: Order, now: datetime) -> Order:
 # --- the platform's statuses ------------------------------------------------------------------------------------------
 
 CLOSING = frozenset({Reaction.CLOSED, Reaction.ENDED, Reaction.OUT_OF_SCOPE})
-"""Reactions to a closed order whose courier is not to be cancelled."""
+"""Reactions to a closed order that must not cancel a courier."""
 
 
 def apply_platform_status(
     delivery: Delivery, status: int | None, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply the status that a read of the platform's order shows; None when it is no news."""
+    """Apply the status from a read of the platform's order; None when it has not changed."""
     return _apply_status(ChangeBuilder(delivery, terms, now, Cause.POLL), status, delivery.order.revision)
 
 
 def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccount, now: datetime) -> Change:
-    """Publish that the platform does not show what we wrote, or shows another end than ours (O-18)."""
+    """Publish that the platform does not show the status that we wrote, or shows a different end (O-18)."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind)
     return change.build()
@@ -164,7 +164,7 @@ def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> C
 
 
 def _open_gate(change: ChangeBuilder, status: int) -> None:
-    """Open the gate if the shop is that far; alarms count from here on."""
+    """Open the gate if the status allows it; alarms count from now on."""
     gate, dispatch_at = change.delivery.gate, change.delivery.dispatch_at
     if gate is not None and is_open(gate, status):
         change.update(replace(change.delivery, gate=None, dispatch_at=dispatch_at and max(dispatch_at, change.now)))
@@ -172,7 +172,10 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 
 
 def _cancel(change: ChangeBuilder, status: int) -> None:
-    """Request a cancel, because the order is cancelled (O-13). An earlier request may say more, so it stays."""
+    """Request a cancel, because the order is cancelled (O-13).
+
+    An earlier request is kept, because it may contain more.
+    """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):
         return
@@ -182,7 +185,10 @@ def _cancel(change: ChangeBuilder, status: int) -> None:
 
 
 def _close(change: ChangeBuilder, status: int) -> None:
-    """Send no courier for a closed order. A courier who is under way goes on, and that is a conflict (O-12)."""
+    """Send no courier for a closed order.
+
+    If a courier is already under way, they continue, and a conflict is published (O-12).
+    """
     if change.delivery.active is None:
         _stop(change, Detail.PLATFORM_CLOSED)
     elif TO_PLATFORM[change.delivery.status] != status:
@@ -190,7 +196,7 @@ def _close(change: ChangeBuilder, status: int) -> None:
 
 
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
-    """Send no courier where the platform's own driver has the order; after an attempt the status is our own echo."""
+    """Send no courier if the platform's own driver has the order. After an attempt the status is one that we wrote."""
     if not change.delivery.attempts:
         _stop(change, Detail.OWN_DRIVER)
 
@@ -205,7 +211,7 @@ def _stop(change: ChangeBuilder, detail: Detail) -> None:
 
 
 def _ask_operator(change: ChangeBuilder, status: int) -> None:
-    """Ask for an operator, because either the order or only a driver of the platform's is gone."""
+    """Ask for an operator, because it is unclear whether the order was cancelled or only the platform's driver."""
     if status == PlatformStatus.CANCELED_BY_DRIVER:
         change.request_attention(AttentionReason.PLATFORM_CANCELED_BY_DRIVER)
     else:
@@ -227,4 +233,4 @@ _REACTIONS: Mapping[Reaction, Callable[[ChangeBuilder, int], None]] = {
     Reaction.OPERATOR: _ask_operator,
     Reaction.NOT_READY: _report_not_ready,
 }
-"""What a status does to a known delivery besides opening its gate; the other reactions do nothing."""
+"""The effect of each reaction on a known delivery, besides opening its gate. Other reactions have no effect."""

@@ -1,4 +1,4 @@
-"""Reads of a carrier's order: what waits for one, and what a missed one means. Absence proves nothing (I13)."""
+"""The results of reads of a carrier's order: answered, failed, or without the order. Absence proves nothing (I13)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ LOST_AFTER = 5
 
 
 def record_read(change: ChangeBuilder, before: Attempt, began: datetime, *, shown: bool) -> None:
-    """Record a read that was answered and advance what waits for one; `shown` when the read showed the order.
+    """Record an answered read and advance the checks that wait for a read; `shown` is whether it showed the order.
 
     `before` is the attempt as it was before the read was applied.
     """
@@ -56,7 +56,7 @@ def record_missing(
     before = delivery.attempt(attempt_id)
     if before is None:
         return change.build()
-    # No list shows an order that waits to be booked by hand, so a cancel that may be lost is sent again (D-70).
+    # No list shows an order before an operator has booked it, so a cancel that may be lost is sent again (D-70).
     record_read(change, before, began or now, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
     if before == delivery.active:
         change.reset_failures()
@@ -100,8 +100,8 @@ def _report_lost_tracking(change: ChangeBuilder, before: Delivery, attempt: Atte
 def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None = None) -> None:
     """Count a failure and postpone the next try, longer each time. An error of the whole account is not counted.
 
-    A surplus or ended attempt backs off on its own and never delays the active one. A delivery that no carrier has an
-    order for turns to another carrier after a while.
+    A surplus or ended attempt backs off on its own and never delays the active one. A delivery without an order at a
+    carrier moves to another carrier after a while.
     """
     if attempt is not None and attempt != change.delivery.active and (attempt.surplus or attempt.ended_at is not None):
         _back_off_alone(change, error, attempt)
@@ -119,7 +119,7 @@ def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Atte
     """Postpone an amendment. The order is read meanwhile, so a carrier that takes no amendments is still tracked."""
     wait = min(max(schedule.AMEND_RETRY, _requested_wait(error)), schedule.ACCOUNT_RETRY)
     if isinstance(error, Unavailable) and error.account:
-        back_off(change, error, attempt)  # reads fail too, and everything goes on once the account is back
+        back_off(change, error, attempt)  # reads fail too, and all steps continue when the account is available again
         wait = schedule.AMEND_RETRY
     change.update_attempt(
         replace(

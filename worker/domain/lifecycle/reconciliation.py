@@ -1,4 +1,4 @@
-"""Creates with an unknown outcome: what settles them, and when an operator must.
+"""Creates with an unknown outcome: the evidence that settles them, and the cases for an operator.
 
 Such an attempt blocks every other carrier, because a second courier might come.
 """
@@ -33,7 +33,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a create that the carrier calls a duplicate to an operator: an unknown courier may come (B-31)."""
+    """Leave a create that the carrier calls a duplicate to an operator, because an unknown courier may come (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -48,7 +48,7 @@ def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 
 
 def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Mark the outcome of a create as unknown whose process was lost with the answer; None for any other state."""
+    """Mark the outcome of a create as unknown because its process died without storing it; None for any other state."""
     attempt = delivery.step_attempt
     if attempt is None or attempt.state != AttemptState.SUBMITTING:
         return None
@@ -62,8 +62,8 @@ def record_not_found(
 ) -> Change | None:
     """Record a complete look-up that did not find the attempt; enough of them prove that it was never created.
 
-    `lookups` is the attempt's count when this look-up began, so that overlapping ones count once (then None). Look-ups
-    keep their distance even when all of their times have passed during an outage.
+    `lookups` is the attempt's count when this look-up began, so that overlapping look-ups count once (then None).
+    Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.lookups != lookups:
@@ -95,7 +95,7 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
     if delivery.cancel_request is None and _may_create_again(change, attempt):
         _resubmit(change, attempt)
     else:
-        # An account may choose to risk a second create, but reporting "cancelled" here would be a guess.
+        # An account may allow a second create, but "cancelled" would be a guess here.
         _leave_to_operator(change, attempt)
     return change.build()
 
@@ -103,8 +103,8 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
 def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
     """Apply an operator's finding: the carrier has the order under `ref`, or has none (None).
 
-    The same call gives an order that only a callback proved its reference (C-24), and corrects a mistyped one. An
-    order that was declared absent and exists is an orphan. None when there is nothing to resolve.
+    It also sets the reference of an order that only a callback proved (C-24), and corrects a mistyped reference. If an
+    order was declared absent and exists, it is a conflict. None when there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)
     if attempt is None:
@@ -123,7 +123,7 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 
 
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
-    """Return the attempt with an unknown outcome, else one without a proven reference, else a never-created one."""
+    """Return the first that exists: an attempt with an unknown outcome, without a proven reference, never created."""
     attempt = delivery.active
     if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
         return attempt

@@ -1,7 +1,7 @@
-"""Attempts that go on after their end, and surplus couriers.
+"""Attempts that continue after their end, and surplus couriers.
 
-An ended attempt that its carrier shows alive is followed again, unless another courier has taken its place: then it is
-a surplus courier, which is published, cancelled, and never changes the delivery's own status.
+If a carrier shows that an ended attempt continues, the attempt is followed again. If another courier has taken its
+place, it is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
-"""Causes of an observation that we asked for; a callback may be old."""
+"""Causes of an observation from a read of ours. A callback may be old."""
 GONE = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
 """Final statuses after which no courier comes."""
 _S = DeliveryStatus
@@ -41,13 +41,13 @@ class Conflict(StrEnum):
     CANCELLED_BUT_ALIVE = "cancelled_but_alive"
     """The courier of a cancelled order has the goods."""
     TWO_COURIERS = "two_couriers"
-    """An ended attempt goes on beside another courier."""
+    """An ended attempt continues beside another courier."""
     DUPLICATE = "duplicate"
     """The carrier has several orders with the reference of one attempt."""
 
 
 def reset_on_reopen(attempt: Attempt) -> Attempt:
-    """Return the attempt without its cancels, amendments and contradictions, which do not apply to its new life."""
+    """Return the attempt without its cancels, amendments and contradictions, which do not apply once it is reopened."""
     return replace(
         attempt,
         cancel_requested_at=None,
@@ -71,9 +71,9 @@ def reset_on_reopen(attempt: Attempt) -> Attempt:
 def apply_after_end(
     change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, *, newer: bool
 ) -> None:
-    """Apply an observation of an ended attempt: it stays ended unless its carrier shows that it goes on.
+    """Apply an observation of an ended attempt, which stays ended unless its carrier shows that it continues.
 
-    An attempt that goes on is followed again while no other courier is sought or sent; otherwise it is surplus.
+    An attempt that continues is followed again if no other courier was requested; otherwise it is surplus.
     """
     conflict = _conflict(attempt, status, newer=newer)
     if not _goes_on(change, attempt, observation, status, conflict):
@@ -89,7 +89,7 @@ def apply_after_end(
 
 
 def _conflict(attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> Conflict | None:
-    """Return the conflict that there is if the attempt goes on; None where a carrier may take back its end."""
+    """Return the conflict if the attempt continues; None when the carrier may revive the attempt."""
     if attempt.state == AttemptState.REJECTED:
         return Conflict.ORPHAN_FOUND
     has_goods = attempt.state == AttemptState.CANCELLED and newer and status in GOODS_IN_HAND
@@ -111,7 +111,7 @@ def _goes_on(
 
 
 def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
-    """Return whether another courier is sought or sent, or the delivery ended without this attempt."""
+    """Return whether another courier was requested, or the delivery ended without this attempt."""
     if delivery.active is not None:
         return True
     # Not by its number: an attempt that was never sent may be submitted after later ones.
@@ -145,7 +145,7 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 
 
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether this read, `CONTRADICTION_GAP` after an earlier one, confirms what contradicts the state.
+    """Return whether this read confirms an earlier contradiction of the state, at least `CONTRADICTION_GAP` later.
 
     A first read is recorded as the contradiction. For an ended attempt any live status confirms another, because the
     courier may have moved on between the two reads.
@@ -176,8 +176,8 @@ def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
     """Count a follow-up read; `before` is the ended attempt as it was before the read.
 
-    An early read that an operator or a callback caused does not replace the planned one; neither does one that was
-    only to confirm a contradiction. A confirming read that showed nothing is repeated later.
+    An early read (caused by an operator, a callback or a contradiction) does not replace the planned one. A confirming
+    read that showed nothing is repeated later.
     """
     attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:
@@ -201,7 +201,7 @@ def mark_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus
 
 
 def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> None:
-    """Record the progress of a surplus courier: the cancel took effect, or came too late."""
+    """Record the progress of a surplus courier, whose cancel took effect or came too late."""
     state = AttemptState(status)
     if state == attempt.state:
         return
@@ -266,5 +266,8 @@ def _add_duplicate(change: ChangeBuilder, original: Attempt, ref: str) -> None:
 
 
 def duplicate_id(carrier: str, ref: str) -> int:
-    """Return the id of an attempt that we did not make, derived from the carrier's id so that it is added once."""
+    """Return the id for an attempt that we did not create.
+
+    It is derived from the carrier's id, so that it is added once.
+    """
     return int.from_bytes(blake2b(f"{carrier}\n{ref}".encode(), digest_size=8).digest()) >> 11

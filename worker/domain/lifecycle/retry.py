@@ -1,4 +1,4 @@
-"""An operator's retry: what waits is due at once, and what ended before any pickup starts again."""
+"""An operator's retry: a waiting step is due at once, and a delivery that ended before any pickup starts again."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -34,7 +34,7 @@ def retry(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | 
 def retry_blocker(delivery: Delivery, now: datetime) -> str | None:
     """Return why a delivery cannot be retried, and what to do instead; None when it can.
 
-    An order that a carrier has, or may have, forbids it: there is never a second courier.
+    A retry is forbidden while a carrier has the order or may have it, so that there is never a second courier.
     """
     if delivery.active is not None:
         return _blocked_by_attempt(delivery.active)

@@ -1,4 +1,4 @@
-"""The end of an attempt, and what it means for its delivery: final, or the next carrier."""
+"""The end of an attempt, after which its delivery is final or goes to the next carrier."""
 
 from dataclasses import replace
 
@@ -18,9 +18,9 @@ from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
 def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
-    """End an attempt as its carrier shows it, and roll the end up to the delivery."""
+    """End an attempt as its carrier shows it, and apply the end to the delivery."""
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
-        # The cancel was requested only because the courier had withdrawn and no other came (C-34).
+        # We requested the cancel only because the courier had withdrawn and no other courier came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
     ended = _end(change, attempt, status, details)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
@@ -32,7 +32,7 @@ def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus,
 
 
 def refuse_attempt(change: ChangeBuilder, attempt: Attempt, reason: Reason, reason_text: str | None) -> None:
-    """End an attempt that its carrier refused, and roll the end up to the delivery."""
+    """End an attempt that its carrier refused, and apply the end to the delivery."""
     details = StatusDetails(reason=reason, reason_text=reason_text)
     ended = _end(change, attempt, DeliveryStatus.REJECTED, details)
     change.add_event(EventType.ATTEMPT_ENDED, ended, reason=reason, reason_text=reason_text)
@@ -40,7 +40,7 @@ def refuse_attempt(change: ChangeBuilder, attempt: Attempt, reason: Reason, reas
 
 
 def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> Attempt:
-    # A pickup that no read has shown may become known only with the end.
+    # If no read has shown the pickup, it may become known only with the end.
     had_goods = GOODS_WITH_COURIER if details.detail == Detail.WITH_ITEMS else 0
     ended = change.update_attempt(
         replace(
@@ -86,7 +86,7 @@ def _roll_up(change: ChangeBuilder, ended: Attempt, status: DeliveryStatus, deta
 
 
 def _fall_back(change: ChangeBuilder, carrier: str | None) -> None:
-    """Queue the delivery for another carrier, without what was said of the last courier."""
+    """Queue the delivery for another carrier, without the data of the last courier."""
     change.clear_courier()
     set_carrier(change, carrier)
     change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.FALLBACK))

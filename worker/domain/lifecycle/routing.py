@@ -1,7 +1,7 @@
-"""The carrier that is asked next: for a new delivery, after a refusal, and when one is unavailable.
+"""The choice of the next carrier: for a new delivery, after a refusal, and when a carrier is unavailable.
 
-Carriers are tried in the order of the list. One that has refused is not asked again, and one that cannot take the
-order is passed over without a call.
+Carriers are tried in the order of the list. A carrier that has refused is not asked again, and a carrier that cannot
+take the order is skipped without a call.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
 
 def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: datetime) -> Change:
-    """Choose a carrier for a waiting delivery again; `store` is the order's, None while it is unknown."""
+    """Choose a carrier for a waiting delivery again; `store` is the store of the order, None while it is unknown."""
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     change.cancel_retry()
     if delivery.gate is None or delivery.store_changed or delivery.carrier not in terms:
@@ -38,7 +38,7 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
     candidates = _candidates(change.delivery, change.terms)
-    # Only these two are settled here: behind a closed gate a delivery is routed every minute and may have others.
+    # Only these two reasons end here: behind a closed gate a delivery is routed every minute and may have others.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
     change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
     # After a failover the current carrier goes first: a changed order does not make the unavailable one available.
@@ -53,12 +53,15 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
 
 
 def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
-    """Return when a courier could first be requested; repeated routing must not move it, or no alarm would be due."""
+    """Return when a courier could first be requested.
+
+    Repeated routing must not move this time, or alarms would never be due.
+    """
     return max(delivery.created_at, min(delivery.dispatch_at or delivery.created_at, now))
 
 
 def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver]) -> None:
-    """Reject a delivery that no carrier can take; without any account ask for an operator, who may add one."""
+    """Reject a delivery that no carrier can take. If no carrier of the list has an account, ask for an operator."""
     if not passed_over:
         change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
     elif change.delivery.gate is None:  # carriers may be open by the time that the gate opens
@@ -66,7 +69,7 @@ def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver
 
 
 def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> None:
-    """End a delivery that no carrier has an order for."""
+    """End a delivery without an order at a carrier as rejected."""
     for each in change.delivery.attempts:
         if each.ended_at is None and not each.live:
             change.update_attempt(replace(each, state=AttemptState.REJECTED, ended_at=change.now, reason=reason))
@@ -89,10 +92,10 @@ def next_carrier(change: ChangeBuilder) -> str | None:
 
 
 def fail_over(change: ChangeBuilder, *, first: bool) -> None:
-    """Turn to another carrier when the one to ask was unavailable for too long; `first` starts that time.
+    """Move to another carrier when the current one was unavailable for too long; `first` starts that time.
 
-    No carrier has an order then, so there is no second courier. An attempt that was never sent waits until its carrier
-    is asked again.
+    No carrier has the order at that time, so there is no second courier. An attempt that was never sent waits until its
+    carrier is asked again.
     """
     delivery = change.delivery
     if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED:
@@ -119,7 +122,7 @@ def _failover_at(delivery: Delivery) -> datetime:
 
 
 def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
-    """Return the carriers that may be asked instead of the current one: those after it, then from the top."""
+    """Return the carriers to ask instead of the current one: those after it in the list, then those before it."""
     candidates = _candidates(delivery, terms)
     if delivery.carrier not in candidates:
         return candidates

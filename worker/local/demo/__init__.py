@@ -28,7 +28,7 @@ SETTINGS = FOLDER / "settings.sh"
 STEP = 2.5
 LIMIT = 110.0
 CHANGE_NOT_SENT = "order_changed_after_dispatch"
-"""The attention reason when a carrier could not be sent a change."""
+"""The attention reason when a change could not be sent to the carrier."""
 
 
 def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:

@@ -45,7 +45,7 @@ class OrderView:
     answered: bool = False
     """Whether the sample's second message was sent."""
     change_not_sent: bool = False
-    """Whether a carrier could not be sent a change of the order."""
+    """Whether a change of the order could not be sent to its carrier."""
 
     def apply(self, data: Mapping[str, Any]) -> bool:
         """Apply the data of one event; return whether the status or its detail changed."""

@@ -1,4 +1,4 @@
-"""Borzo's protocol: a JSON body or a query in, `is_successful` out, request limits."""
+"""Borzo's protocol: requests with a JSON body or a query, replies with `is_successful`, and request limits."""
 
 import json
 from collections import deque

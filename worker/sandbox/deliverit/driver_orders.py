@@ -23,7 +23,7 @@ from worker.sandbox.world import World
 
 REQUIRED = ["firstname", "street", "zip", "time", "telephone", "latitude", "longitude"]
 CANCEL_LIMIT, FREE_CANCEL_LIMIT = timedelta(minutes=15), timedelta(minutes=20)
-"""A driver can be cancelled until this long before the pickup, and free of charge until that long before."""
+"""The latest time before the pickup at which a driver can be cancelled, and can be cancelled free of charge."""
 REFUSALS = {"closed": "Sorry. DeliverIt is closed.", "refused": "Street cannot be empty"}
 
 NOT_ALLOWED = "You should not be here"
@@ -125,7 +125,7 @@ class DriverOrders:
         return Json({"error": False, "message": CANCELLED})
 
     async def list(self, request: Request) -> Response:
-        """Return the rows from `end` to `start`, which "has to be bigger" (D-50 to D-61)."""
+        """Return the rows from `end` to `start`; in the document `start` "has to be bigger" (D-50 to D-61)."""
         if not self.is_own_company(request):
             return Json({"error": True, "message": NOT_ALLOWED}, 401)
         start, end = request.path_params["start"], request.path_params["end"]
