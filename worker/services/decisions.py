@@ -53,7 +53,7 @@ class Decisions:
         return lifecycle.retry_blocker(delivery, self.clock())
 
     def retry(self, delivery_id: str) -> Delivery | None:
-        """Ask for a courier again, now."""
+        """Request a courier again now."""
         return self._apply(delivery_id, lambda each, now: lifecycle.retry(each, self.terms, now))
 
     def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
@@ -61,7 +61,7 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_unknown_outcome(each, ref, self.terms, now))
 
     def resolve_attention(self, delivery_id: str) -> Delivery | None:
-        """Record that what an operator was asked for is done."""
+        """Record that an operator has done what was asked."""
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_attention(each, self.terms, now))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
