@@ -167,7 +167,7 @@ class CloudEvent(_Model):
 
 
 def event_id(key: str, sequence: int) -> str:
-    """Return an event's id, derived from its key and sequence so that a repeat has the same id."""
+    """Return an event's id. It is derived from the key and the sequence, so a repeated event has the same id."""
     return str(uuid5(NAMESPACE, f"{key}/{sequence}"))
 
 

@@ -156,14 +156,14 @@ class Order(Model):
 
     @property
     def number(self) -> str:
-        """The number on the ticket: `order_number`, or the id without one."""
+        """The number on the ticket: `order_number`, or the id when there is no `order_number`."""
         return self.order_number or self.order_id
 
 
 def fingerprint(order: Order) -> str:
     """Return the SHA-256 of an order's content in hex. The same content has the same fingerprint in any spelling.
 
-    `revision` and `status` are left out, because they change without changing anything for a courier.
+    `revision` and `status` are left out, because a change of them changes nothing for a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -63,7 +63,7 @@ class Reaction(StrEnum):
     NOT_READY = "not_ready"
     """The food is late and a courier is waiting."""
     SEEKING = "seeking"
-    """The platform shows that it is looking for a courier, which is a status that we wrote."""
+    """A courier is being looked for: the status is one that we wrote."""
     COURIER = "courier"
     """A courier is at work: the status is one that we wrote, or the platform's own driver has the order."""
     ENDED = "ended"

@@ -45,7 +45,7 @@ class SharedClock:
         """Return the time. Until the first reading succeeds, raises what the database raises."""
         if self._at_zero is None:
             return self._first() + timedelta(seconds=self._ticks())
-        # The thread that reads releases the lock.
+        # The thread that reads the database's clock releases the lock.
         if self._ticks() >= self._next and self._reading.acquire(blocking=False):
             self._aside(self._refresh)
         return self._at_zero + timedelta(seconds=self._ticks())

@@ -86,7 +86,7 @@ class Container:
 
     @cached_property
     def database(self) -> Database:
-        """The database."""
+        """The database of this process."""
         ordering, pool_size = self.settings.ordering, self.settings.worker_concurrency
         source = ordering.source if ordering.base_url else None
         return Database(self.settings.database_url, pool_size=pool_size, write_back_source=source)
@@ -99,32 +99,32 @@ class Container:
 
     @cached_property
     def queue(self) -> TaskQueue:
-        """The task queue."""
+        """The sender of wake-up tasks."""
         return TaskQueue(self.app)
 
     @cached_property
     def journal(self) -> CallJournal:
-        """The journal of creates under way."""
+        """The call journal, which records the creates that are under way."""
         return CallJournal(self.settings.journal_folder)
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The only way out for HTTP."""
+        """The gateway, which sends all outgoing HTTP."""
         return Gateway(self.api_accounts, self.rate_limiter.acquire, self.clock)
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:
-        """The rate limits that processes share."""
+        """The rate limits, which all processes share."""
         return RateLimiter(streams.connect(self.settings.redis))
 
     @cached_property
     def breaker(self) -> CircuitBreaker:
-        """The circuit breakers that processes share."""
+        """The circuit breakers, which all processes share."""
         return CircuitBreaker(streams.connect(self.settings.redis))
 
     @cached_property
     def quote_cache(self) -> QuoteCache:
-        """The prices that processes share."""
+        """The cache of quoted prices, which all processes share."""
         return QuoteCache(streams.connect(self.settings.redis))
 
     @cached_property
@@ -155,29 +155,29 @@ class Container:
 
     @cached_property
     def file_shops(self) -> Mapping[str, Store]:
-        """The store directory's file, as it was at the start."""
+        """The stores of the store directory's file, as it was at the start."""
         return self.settings.stores()
 
     # --- services -----------------------------------------------------------------------------------------------------
 
     @cached_property
     def updates(self) -> Updates:
-        """Changes of deliveries."""
+        """The service that changes deliveries."""
         return Updates(self.database, self.queue)
 
     @cached_property
     def outcomes(self) -> Outcomes:
-        """Outcomes of calls."""
+        """The service that stores the outcomes of calls."""
         return Outcomes(self.updates, self.terms, self.clock)
 
     @cached_property
     def accounts(self) -> CarrierAccounts:
-        """The codecs of accounts."""
+        """The service that gives the codec of an account."""
         return CarrierAccounts(self.codecs, self._bind, self.database, self.gateway, self.clock)
 
     @cached_property
     def account_health(self) -> AccountHealth:
-        """Whether accounts may be called."""
+        """The service that decides whether an account may be called."""
         return AccountHealth(
             self.accounts,
             self.database,
@@ -192,12 +192,12 @@ class Container:
 
     @cached_property
     def quotes(self) -> Quotes:
-        """Prices."""
+        """The service that asks carriers for prices."""
         return Quotes(self.gateway, self.quote_cache, self.clock)
 
     @cached_property
     def carrier_actions(self) -> CarrierActions:
-        """The actions at a carrier."""
+        """The definitions of the four actions at a carrier."""
         return CarrierActions(
             self.accounts,
             self.account_health,
@@ -210,14 +210,14 @@ class Container:
 
     @cached_property
     def carrier_calls(self) -> CarrierCalls:
-        """Calls that change something at a carrier."""
+        """The service that makes the calls that change something at a carrier."""
         return CarrierCalls(
             self.database, self.gateway, self.account_health, self.journal, self.outcomes, self.terms, self.clock
         )
 
     @cached_property
     def tracking(self) -> Tracking:
-        """Reads at carriers."""
+        """The service that reads deliveries at their carriers."""
         return Tracking(
             self.database,
             self.gateway,
@@ -231,7 +231,7 @@ class Container:
 
     @cached_property
     def crash_recovery(self) -> CrashRecovery:
-        """The recovery of the journal files that dead processes left."""
+        """The service that settles the journal files of dead processes."""
         return CrashRecovery(
             self.journal,
             self.database,
@@ -245,17 +245,17 @@ class Container:
 
     @cached_property
     def callbacks(self) -> Callbacks:
-        """Stored callbacks."""
+        """The service that applies stored callbacks."""
         return Callbacks(self.database, self.accounts, self.updates, self.terms, self.clock)
 
     @cached_property
     def callback_gaps(self) -> CallbackGaps:
-        """Callbacks that were missed."""
+        """The service that schedules reads after callbacks may have been missed."""
         return CallbackGaps(self.database, self.terms, self.clock)
 
     @cached_property
     def ingest(self) -> Ingest:
-        """Messages in."""
+        """The service that stores incoming messages."""
         ordering = self.settings.ordering
         return Ingest(
             self.database, self.updates, self.terms, self.file_shops, ordering.project, Gate(ordering.gate), self.clock
@@ -263,19 +263,19 @@ class Container:
 
     @cached_property
     def order_fetch(self) -> OrderFetch:
-        """Orders to fetch from the platform."""
+        """The service that fetches orders from the platform."""
         return OrderFetch(
             self.settings.ordering, self.database, self.gateway, self.ingest, self.bulkhead, self.queue, self.clock
         )
 
     @cached_property
     def backfill(self) -> Backfill:
-        """The search for orders whose message never came."""
+        """The service that finds orders whose message never came."""
         return Backfill(self.settings.ordering, self.database, self.gateway, self.ingest, self.clock)
 
     @cached_property
     def write_back(self) -> WriteBack:
-        """Statuses to the platform."""
+        """The service that writes statuses to the platform."""
         return WriteBack(
             self.settings.ordering,
             self.database,
@@ -290,12 +290,12 @@ class Container:
 
     @cached_property
     def relay(self) -> Relay:
-        """Events out."""
+        """The relay, which publishes the outbox."""
         return Relay(self.database, self.bus, self.queue.relay, self.settings.events_keep, self.clock)
 
     @cached_property
     def sweep(self) -> Sweep:
-        """The sweep of everything that is due."""
+        """The sweep, which enqueues a task for everything that is due."""
         return Sweep(
             self.database,
             self.account_health,
@@ -309,12 +309,12 @@ class Container:
 
     @cached_property
     def retention(self) -> Retention:
-        """The trimming of the streams."""
+        """The service that trims the streams."""
         return Retention(self.bus, self.settings.events_keep, self.clock)
 
     @cached_property
     def decisions(self) -> Decisions:
-        """The decisions of operators."""
+        """The service that applies the decisions of operators."""
         return Decisions(self.updates, self.terms, self.clock)
 
     # --- start and end ------------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ class TaskQueue:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return an account's two queues, for calls that change something and for reads. Neither waits for the other."""
+    """Return an account's two queues: for calls that change something, and for reads. Neither waits for the other."""
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 

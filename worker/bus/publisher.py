@@ -83,16 +83,16 @@ class Publisher:
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
-        A repeated event gets no second entry. Its place is that of the last event of its key. After the first failure
-        of a key its other events are left for the next time. Raises StreamMoved when `newest` is no longer the newest
-        place. This detects a relay that slept through its lease, and a stream that lost its newest entries.
+        A repeated event gets no second entry. Its place is the place of the last event of its key. After the first
+        failure of a key its other events are left for the next time. Raises StreamMoved when `newest` is no longer the
+        newest place. This detects a relay that slept through its lease, and a stream that lost its newest entries.
         """
         if not events:
             return []
         try:
             return self._run(database, events, newest)
         except (redis.ConnectionError, ResponseError):
-            self._redis.ping()  # raises when the server is unreachable; otherwise this batch is the cause
+            self._redis.ping()  # it raises when the server is unreachable; otherwise the batch caused the error
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:

@@ -77,7 +77,7 @@ class Bus:
         return [_entry(each) for each in reply[1] if each[1]]
 
     def create_group(self) -> None:
-        """Create the consumer group at the beginning of the stream, and the stream, unless they exist."""
+        """Create the stream and its consumer group if they do not exist. The group reads the stream from its start."""
         try:
             self._redis.xgroup_create(self.orders, GROUP, id="0", mkstream=True)
         except ResponseError as error:
@@ -112,7 +112,7 @@ class Bus:
     # --- upkeep ---
 
     def trim(self, keep: int) -> None:
-        """Remove acknowledged orders and all but the `keep` newest events, only behind the slowest group.
+        """Remove acknowledged orders, and all events but the `keep` newest. Entries that a group still needs stay.
 
         MAXLEN would ignore the groups and remove unread entries.
         """
@@ -151,7 +151,7 @@ class Bus:
 
     def _lag(self, stream: str, group: dict[str, Any], now: datetime) -> float:
         done = _text(group["last-delivered-id"])
-        # Two, because the first may be the last one that was delivered.
+        # Two entries, because the first may be the last one that was delivered.
         found: Any = self._redis.xrange(stream, min=self._oldest_of_group(stream, group), count=2)
         waiting = [_text(identity) for identity, _ in found if group["pending"] or _text(identity) != done]
         return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0

@@ -79,7 +79,7 @@ ADVICE = {
 
 
 def advice_on(error: Exception) -> str | None:
-    """Return what an operator does about an error; None when its library has no usual cause."""
+    """Return what an operator does about an error; None when `ADVICE` does not list the library that raised it."""
     return ADVICE.get(type(error).__module__.partition(".")[0])
 
 

@@ -41,7 +41,7 @@ COLUMNS = {
 def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - reads standard input.")) -> None:
     """Put an order on the bus."""
     found, services = message_in(file), open_container()
-    read(found, file, services)  # reports a fault here rather than by a dead letter
+    read(found, file, services)  # a fault is reported here, before the message can become a dead letter
     console.print(services.bus.add_order(json.dumps(found, ensure_ascii=False)))
 
 
@@ -66,7 +66,7 @@ def message_in(file: str) -> dict[str, Any]:
 
 
 def read(document: dict[str, Any], file: str, services: "Container") -> "Message":
-    """Parse a message as the worker does; end the command with its fault when it cannot be read."""
+    """Parse a message as the worker does. If it cannot be read, end the command and show the fault."""
     from schemas.json_reader import MalformedError
     from schemas.messages import read_message
 
@@ -99,7 +99,7 @@ def list_deliveries(
 
     table = Table(box=None)
     for heading in COLUMNS:
-        table.add_column(heading, overflow="fold")  # text that is cut off cannot be read or searched
+        table.add_column(heading, overflow="fold")  # a value that is cut off cannot be read or searched
     for each in found:
         row = summary(each)
         table.add_row(*(str(row[name] or "") for name in COLUMNS.values()))

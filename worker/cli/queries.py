@@ -170,7 +170,7 @@ def _courier(found: "Courier | None") -> dict[str, Any] | None:
 def _at_carrier(
     services: "Container", delivery: "Delivery", ability: type[Ability], otherwise: str
 ) -> "tuple[Attempt, Ability]":
-    """Return the attempt that a carrier has or last had, and the carrier's codec; end the command without either."""
+    """Return the attempt that a carrier has or last had, and its codec; end the command when one of them is missing."""
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None
     if attempt is None:

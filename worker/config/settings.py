@@ -30,7 +30,7 @@ from worker.ordering_api.account import Ordering
 
 REDIS_URL_FILE = Path("var/redis.url")
 ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-"""A name that fits into a path, a queue's name and a variable's name; `ordering` is the platform's."""
+"""The pattern of an account's name, which is part of paths, queues and variables. `ordering` is for the platform."""
 TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
@@ -160,7 +160,7 @@ class Settings(_Section):
 
     @property
     def broker(self) -> str:
-        """The URL of Celery's broker, with kombu's own spelling of a Unix socket."""
+        """The URL of Celery's broker, in which a Unix socket is written as kombu expects it."""
         url = self.broker_url or self.redis
         return url.replace("unix://", "redis+socket://", 1)
 
@@ -170,7 +170,7 @@ class Settings(_Section):
         return self.bus_url or self.redis
 
     def stores(self) -> dict[str, Store]:
-        """Read the file of the store directory; a missing file is an empty directory. Raises SettingsError."""
+        """Read the stores from the store directory's file; none when there is no file. Raises SettingsError."""
         if not self.stores_file.exists():
             return {}
         return read_stores(self.stores_file)

@@ -87,7 +87,7 @@ def _normalised(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _account_name(key: str) -> str:
-    """Return an account's name as the rest of the product spells it; a variable's name has no `-`."""
+    """Return an account's name in lower case with `-` for `_`, because the name of a variable cannot contain `-`."""
     return key.lower().replace("_", "-")
 
 

@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Database:
     """The database of this process, constructed after any fork.
 
-    `read`, `write` and `persist` take a function whose first parameter is a connection, and its other arguments.
+    `read`, `write` and `persist` take a function and its arguments. They pass it a connection as its first argument.
     """
 
     def __init__(

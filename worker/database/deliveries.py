@@ -101,7 +101,7 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return the delivery, attempt and carrier of each attempt to settle from a journal file: these and open ones."""
+    """Return the delivery, attempt and carrier of a file's attempts: those given, and those with an open outcome."""
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
         ATTEMPT.c.journal_file == journal_file, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
@@ -165,7 +165,7 @@ def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Chang
 def _update(
     connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NO_COLUMNS
 ) -> None:
-    """Write the columns in which any of these rows differs from before, with one statement for all rows."""
+    """Write the columns that have changed in any of these rows, with one statement for all rows."""
     if not changed:
         return
     columns = mapping.differing(changed)
@@ -233,6 +233,6 @@ def claim(connection: Connection, now: datetime, limit: int, *, except_carriers:
 
 
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
-    """Shorten the leases of claimed deliveries that are still due: they can be claimed again from `until` on."""
+    """Shorten the leases of claimed deliveries that are still due, so that they can be claimed again at `until`."""
     still_due = DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now)
     connection.execute(update_rows(DELIVERY).where(still_due).values(lease_until=until))

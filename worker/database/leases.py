@@ -19,5 +19,5 @@ def take(connection: Connection, name: str, holder: str, now: datetime, seconds:
 
 
 def drop(connection: Connection, name: str, holder: str) -> None:
-    """Release a lease."""
+    """Release a lease, if this holder still has it."""
     connection.execute(delete(LEASE).where(LEASE.c.name == name, LEASE.c.holder == holder))

@@ -348,7 +348,7 @@ class IdentityRow(SQLModel, table=True):
 
 
 class LeaseRow(SQLModel, table=True):
-    """The process that holds the right to do a certain work."""
+    """A lease: the process that may do one kind of work, and until when."""
 
     __tablename__ = "lease"
 

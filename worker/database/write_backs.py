@@ -1,7 +1,7 @@
 """The schedule of the comparisons of deliveries with the platform.
 
-While a process compares one, `due_at` is NULL and the row is leased to that process. A change meanwhile sets `due_at`
-again, so that the end of the comparison finds it. If a lease expires, its process died, and the row is due again.
+During a comparison `due_at` is NULL and the row is leased to its process. A change meanwhile sets `due_at` again, so
+that the end of the comparison finds it. If a lease expires, its process died, and the row is due again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -60,7 +60,8 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
     """Lease a delivery for one comparison and return its known state; None when it is not due, or leased already.
 
-    A claimed delivery is due within that lease. A late wake-up task must not start a comparison that is due later.
+    A claimed delivery is due at the end of its claim. A late wake-up task must not start a comparison that is due
+    after that.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)

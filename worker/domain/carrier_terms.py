@@ -31,7 +31,7 @@ class CarrierTerms:
 
     @property
     def scale(self) -> float:
-        """The factor by which the account's poll interval stretches every cadence."""
+        """The factor that multiplies every cadence: its poll interval divided by the carrier's shortest one."""
         return self.poll_interval / self.capabilities.cadence.shortest
 
 

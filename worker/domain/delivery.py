@@ -249,7 +249,7 @@ class Delivery:
 
     @property
     def final(self) -> bool:
-        """Whether the status is final."""
+        """Whether the delivery has ended: its status is final."""
         return self.status in FINAL
 
     @property
@@ -294,7 +294,7 @@ class PassedOver:
     carrier: str
     reason: Reason
     text: str
-    """The refusal as text, which names the field; the name of the reason when there is no text."""
+    """The text of the refusal, which names the field; without a text, the name of the reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,7 +248,7 @@ def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
 def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     attempt = delivery.active
     begun = max(delivery.created_at, delivery.dispatch_at or delivery.created_at)
-    # The pickup as first requested: "as soon as possible", computed from now, would never be late.
+    # The pickup time as first requested: a time computed from now for "as soon as possible" would never be late.
     pickup = schedule.pickup_time(delivery.order, delivery.store, delivery.created_at)
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN

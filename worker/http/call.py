@@ -71,7 +71,7 @@ class Reply:
     def retry_after(self, now: datetime | None) -> float | None:
         """Return Retry-After in seconds, at most an hour; None when it is missing or unreadable.
 
-        A date counts from the reply's Date header, else from `now`; without either the result is None.
+        A date counts from the reply's Date header, else from `now`; when both are missing, the result is None.
         """
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():

@@ -22,7 +22,7 @@ from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
-"""Seconds to wait for more outcomes before a group is yielded: one transaction stores the whole group."""
+"""Seconds to wait for more outcomes before a group is yielded, because one transaction stores the whole group."""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,

@@ -95,7 +95,7 @@ def read_status(reply: Reply, order_id: str) -> int:
 
 
 def read_written(reply: Reply) -> None:
-    """Check that a write worked. Raises Unavailable, Refused (it did not) or Uncertain (it may have)."""
+    """Check that a write succeeded. Raises Unavailable, Refused (it failed) or Uncertain (it may have succeeded)."""
     if reply.status in REFUSALS:
         raise Refused(Reason.VALIDATION, f"the platform answered {reply.status}")
     if reply.status in UNAUTHORIZED:  # the account is not paused: the read before worked, and reads open gates

@@ -74,7 +74,7 @@ _RELEVANT = ("status", "detail", "evidence", "gate", "dispatch_at")
 
 @dataclass(frozen=True, slots=True)
 class WritePolicy:
-    """What a deployment's settings allow to be written."""
+    """The settings of a deployment that decide what may be written."""
 
     codes: frozenset[int]
     """The statuses that may be written."""
@@ -171,7 +171,7 @@ def decide(
 
 
 def _may_replace(delivery: Delivery, code: int, seen: int, gate: str) -> bool:
-    """Return whether a status may be written over that of an open order."""
+    """Return whether a status may replace the status of an open order."""
     if code == P.LOOKING_FOR_DRIVER and (seen == P.PREORDER or (seen == P.PENDING and gate == "accepted")):
         return False
     if code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH:

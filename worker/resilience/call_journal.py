@@ -164,7 +164,7 @@ class CallJournal:
 
 
 def _lock(path: Path) -> JournalFile | None:
-    """Lock a file; None while another process holds it, or when it has just been removed."""
+    """Lock a file and return it; None while another process holds the lock, or when the file was just removed."""
     with suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDWR)
         if _locked(descriptor) and os.fstat(descriptor).st_nlink:

@@ -1,7 +1,7 @@
 """Circuit breakers that every process shares: whether an account responds, and whether it asked for fewer calls.
 
-One hash in Redis for each account and class of calls, by the server's clock. While Redis is unreachable every call is
-allowed.
+The state of a breaker is one hash in Redis for each account and class of calls. Times are those of the server's clock.
+While Redis is unreachable, every call is allowed.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,13 +29,13 @@ class BreakerTimings:
     """How long a breaker stays open: twice as long each time it opens again while `memory` lasts."""
     max_open: float = 300
     memory: float = 600
-    """How long an open time or a throttling, after its end, makes the next one longer."""
+    """How long after its end an open time or a throttling still makes the next one longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
     """How long an account that responds "too many requests" is not called: the first time, the second, and later."""
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads: a day's limit recovers slowly, and the rest of it is for creates and cancels (B-06)."""
+    """The same for reads: a day's limit recovers slowly, and what is left is for creates and cancels (B-06)."""
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
         """Return how long calls of this class are held back."""

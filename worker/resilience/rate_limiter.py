@@ -24,7 +24,7 @@ READ_SHARE = 0.4
 SHORT_READ_SHARE = 0.75
 """The share of a shorter window that reads may use, so that creates always have room."""
 LOCAL_SHARE = 0.25
-"""The share of a limit that one process may use while Redis is unreachable, for calls that cannot wait."""
+"""While Redis is unreachable, calls that cannot wait may use this share of a limit in each process."""
 OUTAGE_SECONDS = 5.0
 """How long a server that did not respond is not called again."""
 
@@ -96,7 +96,7 @@ class Outage:
 
 
 class LocalShare:
-    """The share of every limit that this process counts by itself while the shared counters are unreachable."""
+    """The share of every limit for this process, whose calls are counted here while Redis is unreachable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -116,7 +116,7 @@ class LocalShare:
 
 
 def _wait(calls: Sequence[float], window: Window, now: float) -> float:
-    """Return how long a window stays full: until the oldest call that fills it has left it."""
+    """Return the seconds until a full window has room for a call; not above 0 when it has room now."""
     return calls[-window.limit] + window.seconds - now if len(calls) >= window.limit else 0.0
 
 

@@ -25,7 +25,7 @@ class Channel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
-        except (ValueError, RecursionError) as error:  # the entry is off the queue already, and kept nowhere else
+        except (ValueError, RecursionError) as error:  # the entry is no longer on the queue, and no other place has it
             transport: Any = self.connection
             transport.drop(None, error)
 

@@ -60,7 +60,7 @@ class Watchdog(bootsteps.StartStopStep):
         threading.Thread(target=self._run, args=(parent,), name="watchdog", daemon=True).start()
 
     def turn(self) -> None:
-        """Record a turn of the event loop."""
+        """Record that the event loop ran once more."""
         self._turns += 1
 
     def _run(self, parent: Any) -> None:
@@ -70,7 +70,7 @@ class Watchdog(bootsteps.StartStopStep):
                 os._exit(WEDGED)  # a stuck thread would block every other way to end
 
     def check(self, parent: Any) -> bool:
-        """Return whether the worker consumes tasks. One that is ending or has no broker counts as healthy."""
+        """Return whether the worker consumes tasks. A worker that is ending or has no broker counts as healthy."""
         self._heartbeats.record(self._turns, parent.consumer.restart_count, state.all_total_count[0])
         ending = state.should_stop is not None or state.should_terminate is not None
         if self._heartbeats.missed and (ending or not _responds(parent.app)):

@@ -54,7 +54,7 @@ BORZO: Mapping[str, Script] = {
     "delayed": _script(_ASSIGNED, "delayed/delayed active/courier_assigned", _TO_DOOR, "completed/finished"),
     "verified": _script("new/planned", _ASSIGNED, _TO_DOOR, "completed/finished"),
 }
-"""Each status is ORDER/DELIVERY: the status of the order and that of its deliveries."""
+"""Each status is ORDER/DELIVERY: the status of the order and the status of its deliveries."""
 
 DELIVERIT: Mapping[str, Script] = {
     "happy": _script("booked driverArrive driverLeft arriveAtCustomer done"),

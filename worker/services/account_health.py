@@ -102,7 +102,7 @@ class AccountHealth:
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
         if isinstance(error, Held) and not throttled:
-            return False  # the probe was not sent: the next caller probes when this one's time is over
+            return False  # the probe was not sent: another caller probes when the time of this probe is over
         shut_out = isinstance(error, Unavailable) and error.account
         alive = not throttled and not _failed(outcome, error)
         self.breaker.record_probe(account, call_class, alive=alive)
@@ -176,7 +176,7 @@ class AccountHealth:
         try:
             paused = self.database.write(accounts.pause, account, "carrier", why, now)
             self.database.write(leases.take, probe_lease(account), uuid4().hex, now, PROBE_SECONDS)
-        except Exception:  # the next answer pauses it; this batch's answers must not be lost
+        except Exception:  # the next answer pauses the account; the answers of this batch must not be lost
             logger.exception("carrier.pausing_failed", carrier=account)
             return
         if paused:
@@ -184,7 +184,7 @@ class AccountHealth:
             self.queue.send([publish_task()])
 
     def due_probes(self) -> list[WakeUp]:
-        """Return the tasks for paused accounts that are to be probed now, without those that an operator paused."""
+        """Return the tasks that probe paused accounts now. An account that an operator paused is not probed."""
         paused = self.database.read(accounts.paused)
         shut_out = [name for name, pause in paused.items() if pause.by == "carrier" and name in self.terms]
         return [("carriers.probe", [name]) for name in shut_out if self._may_probe(name)]

@@ -103,7 +103,7 @@ class Callbacks:
     def _parse(
         self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
     ) -> _Parsed | None:
-        """Parse a callback about the current state of a delivery; None when it cannot be about it.
+        """Parse a callback with the current state of its delivery; None when it cannot be about that delivery.
 
         Raises Unreadable.
         """

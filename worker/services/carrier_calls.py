@@ -139,7 +139,7 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Return an unknown outcome, by attempt, for each booking whose carrier id already belongs to another order.
+        """Return an unknown outcome for each booking whose carrier id already belongs to another order, by attempt.
 
         Where no order can be looked up by our reference, only the id in the response links the order to us (C-21).
         """

@@ -75,7 +75,7 @@ class Decisions:
         return changes
 
     def _apply(self, delivery_id: str, decide: Callable[[Delivery, datetime], Change | None]) -> Delivery | None:
-        """Decide at one time: what a decision makes due now must be due for the queue as well."""
+        """Apply a decision. It gets the same time as the queue, so that a step that is due now is enqueued."""
         now = self.clock()
         changes = self.updates.apply([delivery_id], lambda each: decide(each, now), now)
         return changes[0].delivery if changes else None

@@ -29,7 +29,7 @@ FETCH_LIMIT = 2
 FETCH_TRIES = 10
 """The tries, over at least ten minutes, after which an order that cannot be fetched becomes a dead letter."""
 UNKNOWN_TRIES = 3
-"""The tries for an order that the platform does not know: its message may come before the order is committed there."""
+"""The tries for an order that the platform does not know, because its message may come before it is committed."""
 RETRIED = "again later"
 """The start of the result text of an order that will be fetched again."""
 

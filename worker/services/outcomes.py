@@ -42,7 +42,7 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
-        When one of them cannot be stored, each is stored by itself. While the database is away none is stored: their
+        When one of them cannot be stored, each is stored by itself. While the database is away, none is stored: their
         leases expire, and their calls are looked up.
         """
         if not answers:
@@ -61,7 +61,7 @@ class Outcomes:
             if is_transient(error) or len(answers) == 1:
                 return []
             return [each for answer in answers for each in self.record([answer])]
-        self.updates.follow_up(changes, now)  # not in the `try`: what is stored must not be recorded again
+        self.updates.follow_up(changes, now)  # outside the `try`, because stored outcomes must not be recorded again
         return [change.delivery for change in changes]
 
 

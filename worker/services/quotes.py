@@ -20,7 +20,7 @@ from worker.services.outcomes import run_codec, unreadable_reply
 
 logger = log.get(__name__)
 CREATE_WAITS = 3.0
-"""Seconds that a create waits for a price. Its intent is committed by then, so its lease is running."""
+"""Seconds that a create waits for a price. It is short: the intent is committed, so the lease is running."""
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,10 @@ class Relay:
         self.single_flight.run(self._publish_alone)
 
     def _publish_alone(self) -> bool:
-        """Publish under the lease; return False when some events could not be published, so that the sweep tries again.
+        """Publish while this process holds the lease. Return False when the sweep has to try again.
 
-        Check once more for events after the release of the lease, because their own task may have found the lease
-        taken.
+        That is the case when some events could not be published. New events are looked for once more after the release
+        of the lease, because their own task may have found the lease taken.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:

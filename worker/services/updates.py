@@ -28,7 +28,7 @@ class Updates:
         return changes
 
     def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
-        """Log committed changes and enqueue what follows; `events` means that there are other new events."""
+        """Log committed changes and enqueue what follows; `events` means that there are events besides theirs."""
         for change in changes:
             for each in change.passed_over:
                 order_id = change.delivery.order.order_id

@@ -181,7 +181,7 @@ class WriteBack:
 
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
-    """Return when to compare an order that is not shown: soon, a few times, and after that when it changes."""
+    """Return when to compare an order that the platform does not show: soon for a few times, then at a change."""
     soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_read(delivery, now))), default=None)
     return replace(state, failures=state.failures + 1), again

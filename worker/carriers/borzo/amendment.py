@@ -37,7 +37,7 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""The latest start of an order without a time, after its creation; the document's samples show half of it."""
+"""The longest time from the creation of an order without a time to its start; the document's samples show half."""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
 
@@ -48,9 +48,9 @@ _PICKUP_FIELDS = (_TIMES,)
 _DROPOFF_FIELDS = (
     ("address",), ("contact_person",), _PLACE, _TIMES, ("note",), ("taking_amount",), ("is_cod_cash_voucher_required",)
 )  # fmt: skip
-"""The fields that a change may change, in groups that are written together. The shop's address is not one of them."""
+"""The fields that an edit may change, in groups that are written together. The shop's address is not one of them."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
-"""The values that remove an earlier one. Null is sent only where a value is to be removed (B-97)."""
+"""The values that remove an earlier value. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
 """The value that removes the price of a line whose price is unknown now, because the old price was for other goods."""
@@ -124,7 +124,7 @@ def _is_listable(raw_order: Any, points: Sequence[_Point]) -> bool:
 
 
 def _is_for_later(order: RawOrder, pickup: _Point, now: datetime) -> bool:
-    """Return whether the courier comes later than for an order without a time."""
+    """Return whether the order has a start time that is later than the start of an order without a time."""
     created, start = order.created_datetime, pickup.required_start_datetime
     return start is not None and start > now + WINDOW and (created is None or start > created + LATEST_START)
 
@@ -182,7 +182,7 @@ def _dropoff_changes(point: _Point, wanted: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _changed(current: Wire, wanted: Mapping[str, Any], groups: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Return the wanted values that differ. Both sides are parsed, so that their spelling makes no difference."""
+    """Return the wanted values that differ from the current ones. Both are parsed, so their spelling has no effect."""
     parsed = type(current).parse(dict(wanted))
     complete = [group for group in groups if set(group) <= wanted.keys()]
     different = [group for group in complete if any(getattr(current, name) != getattr(parsed, name) for name in group)]

@@ -84,7 +84,7 @@ class AttemptMemory:
 
     @classmethod
     def from_booking(cls, booking: Booking, codec_state: Mapping[str, str]) -> Self:
-        """Return the known state of an attempt whose create was just answered."""
+        """Return the known state of an attempt when its create is answered."""
         return cls(booking.reference, booking.store.country, codec_state, order=booking.order)
 
     def redact(self, text: str | None) -> str | None:

@@ -134,7 +134,7 @@ def absent(searched: Sequence[AttemptView], found: Sequence[int], hits: Mapping[
 
 
 def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Return the live orders of each attempt except its first, or all if an earlier page had the first (B-60)."""
+    """Return the live orders of each attempt beside its first order, which may be on an earlier page (B-60)."""
     further = {attempt_id: orders if attempt_id in found else orders[1:] for attempt_id, orders in hits.items()}
     alive = {key: tuple(str(o.order_id) for o in orders if o.status != "canceled") for key, orders in further.items()}
     return {attempt_id: refs for attempt_id, refs in alive.items() if refs}
@@ -157,7 +157,7 @@ def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrde
 
 
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
-    """Return whether every following order is older than a time.
+    """Return whether every order on the following pages is older than a time.
 
     The list descends by id and so by time, but an order made from a draft is older than its id, so both are checked
     (B-50).

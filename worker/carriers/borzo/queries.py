@@ -50,7 +50,10 @@ class Queries:
         return self.post(Operation.QUERY, "calculate-order", calculate_order(booking, self.settings, now))
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
-        """Return the price and the faults that a create would be refused for; the order id is no order (B-20, B-21)."""
+        """Return the price and the faults for which Borzo would refuse a create (B-21).
+
+        The order id in the reply belongs to no order (B-20).
+        """
         refused = parse_refusal(reply)
         if refused:
             return _quote(None, refused)

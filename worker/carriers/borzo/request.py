@@ -237,7 +237,7 @@ def _change(order: Order) -> str:
 
 
 def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datetime) -> dict[str, str]:
-    """Return a time only if one was requested and is far enough ahead: Borzo refuses a time in the past (B-40)."""
+    """Return a time only if one was requested and is far enough ahead, because Borzo refuses a past time (B-40)."""
     if booking.deliver_at is None or booking.pickup_at <= now + SOON:
         return {}
     zone = ZoneInfo(account.timezone)

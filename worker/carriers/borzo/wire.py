@@ -239,7 +239,7 @@ def parse_event(body: bytes) -> RawEvent | None:
 
 
 def has_readable_points(raw_order: object) -> bool:
-    """Return whether every point of an order is readable; an unreadable one might carry the reference we look for."""
+    """Return whether every point of an order is readable. An unreadable point may contain the wanted reference."""
     points = raw_order.get("points") if isinstance(raw_order, dict) else None
     return parse_order(raw_order) is not None and _are_objects(points)
 

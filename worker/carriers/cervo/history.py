@@ -95,12 +95,12 @@ class TrackingState:
         return {key: value for key, value in values.items() if value}
 
     def after(self, code: str, history: tuple[str, ...], *, collected: bool) -> "TrackingState":
-        """Return the state after one more code; `history` is the part reported by then."""
+        """Return the state after one more reported code; `history` is the reported part of the history."""
         return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
 
     @property
     def code_ahead(self) -> str | None:
-        """The last reported code, when the history did not end with it (C-38)."""
+        """The last reported code; None when the history already ends with it (C-38)."""
         return None if self.history[-1:] == (self.last_code,) else self.last_code
 
 
@@ -111,7 +111,7 @@ def recordable(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewEntries:
-    """The positions of the new entries, the history that is reported with them, and notes on its oddities."""
+    """The positions of the new entries, the history to store with them, and notes on what is unusual in it."""
 
     positions: range
     history: tuple[str, ...]
@@ -131,7 +131,7 @@ def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool)
 
 
 def _late_entries(codes: Sequence[str], code_ahead: str | None) -> int:
-    """Return how many entries lead up to a code that was reported before them."""
+    """Return how many of these entries come before a code that was reported earlier, that code included."""
     if code_ahead is None:
         return 0
     earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, code_ahead), codes))

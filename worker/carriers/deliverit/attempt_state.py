@@ -1,7 +1,7 @@
 """The state that the codec stores with an attempt (`codec_state`), and the facts that follow from it.
 
-Every stored key has its constant here, and every value is a text. A driver order is known by the token of its cancel
-link, and a transferred order by the order number of DeliverIt.
+Every stored key has its constant here, and every value is a text. A driver order is identified by the token of its
+cancel link, and a transferred order by the order number of DeliverIt.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ MIDNIGHT_MARGIN = timedelta(minutes=5)
 
 
 def placeholder_ref(reference: str) -> str:
-    """Return the ref of an order whose cancel link is unknown; `#` occurs in no token."""
+    """Return a placeholder for the ref of an order whose cancel link is unknown. It has a `#`, which no token has."""
     return f"#{reference}"
 
 

@@ -150,7 +150,7 @@ class DriverOrderReader:
 
 
 def link_notes(link: Link | None, base_url: str, missing: str) -> tuple[str, ...]:
-    """Return what is unusual about a link: it is `missing`, or has another host than the account (D-01)."""
+    """Return a note on a link: `missing` when there is none, or a note that its host is not the account's (D-01)."""
     if link is None:
         return (missing,)
     return ("link_host_differs",) if link.host != urlsplit(base_url).hostname else ()

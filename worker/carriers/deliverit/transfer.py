@@ -48,7 +48,7 @@ class TransferReader:
     def read_repeated_create(self, reply: Reply) -> Observation:
         """Read the reply to a repeated transfer. Raises Unavailable or Unreadable.
 
-        An order that exists already has links that no reply showed, so only an operator can cancel it (D-74).
+        No reply shows the links of an order that exists already, so only an operator can cancel it (D-74).
         """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and NUMBER_EXISTS in _message(answer):

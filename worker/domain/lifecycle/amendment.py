@@ -43,7 +43,7 @@ def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
             sent_fingerprint="",
             pending_fingerprint=change.delivery.fingerprint,
             amend_requests=attempt.amend_requests + 1,
-            # "As soon as possible" does not become later because something else has changed.
+            # A change of other fields must not make the pickup of "as soon as possible" later.
             pickup_at=wanted if timed else attempt.pickup_at,
         )
     )
@@ -81,8 +81,8 @@ def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime
 def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
     """Abandon a change that can no longer be sent, although the courier still comes.
 
-    The courier has left with the goods, or was revived without the change, or the cancel that the change waited for
-    was refused.
+    There are three such cases: the courier has left with the goods, the courier was revived without the change, or the
+    carrier refused the cancel that the change waited for.
     """
     delivery = change.delivery
     carried = attempt.sent_fingerprint in {None, delivery.fingerprint} or attempt.amend_refused

@@ -40,7 +40,7 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""Keep the delivery's own value in the event; None would clear it."""
+"""The default of an event's values: the delivery's own value is kept, whereas None would clear it."""
 
 
 class ChangeBuilder:

@@ -45,7 +45,7 @@ def _newest(known: T | None, given: T | None) -> T | None:
 
 
 def _courier(known: CourierInfo | None, given: Courier | None) -> CourierInfo | None:
-    """Return the courier with the new data; missing data about the same courier keeps its old value."""
+    """Return the courier with the new data; missing data keeps its old value if the courier is the same."""
     if given is None or known is None or _is_another(known, given):
         return CourierInfo(**asdict(given)) if given else None
     fresh = {name: value for name, value in asdict(given).items() if value is not None}

@@ -139,7 +139,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
-    """Return whether an operator's mapping would make a returning order delivered; only the carrier may do so (I12)."""
+    """Return whether an operator's mapping would end a returning order as delivered; only a carrier may (I12)."""
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
@@ -147,7 +147,7 @@ def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
     """End an attempt with a cancel request that its courier has given back, if that is the newest report (C-47).
 
-    Not while the cancel request is under way: it may not have left yet.
+    The attempt does not end while the cancel request is under way, because that request may not have been sent yet.
     """
     attempt = change.delivery.attempt(attempt_id)
     if attempt is None or not attempt.cancel_requested or newest.status is not DeliveryStatus.COURIER_WITHDRAWN:
@@ -226,7 +226,7 @@ def _report_regression(
 def _report_once(
     change: ChangeBuilder, attempt: Attempt, kind: EventType, anomaly: str, observation: Observation
 ) -> Attempt:
-    """Publish an anomaly once for each attempt, in whatever order anomalies alternate."""
+    """Publish an anomaly once for each attempt, even if it alternates with other anomalies."""
     known = attempt.reported_anomalies
     if anomaly not in known and len(known) < MAX_ANOMALIES:
         attempt = change.update_attempt(replace(attempt, reported_anomalies=(*known, anomaly)))

@@ -103,8 +103,8 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
 def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
     """Apply an operator's finding: the carrier has the order under `ref`, or has none (None).
 
-    It also sets the reference of an order that only a callback proved (C-24), and corrects a mistyped reference. If an
-    order was declared absent and exists, it is a conflict. None when there is nothing to resolve.
+    It also sets the reference of an order that only a callback proved (C-24), and corrects a mistyped reference. An
+    order that exists after it was declared absent is a conflict. None when there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)
     if attempt is None:
@@ -123,7 +123,11 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 
 
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
-    """Return the first that exists: an attempt with an unknown outcome, without a proven reference, never created."""
+    """Return the attempt that an operator's finding is about; None when there is none.
+
+    It is the active attempt if its outcome is unknown. With a `ref` it may also be the active attempt whose reference
+    is missing or came from an operator, or else the last attempt that was never created.
+    """
     attempt = delivery.active
     if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
         return attempt

@@ -70,7 +70,7 @@ def _blocked_by_attempt(attempt: Attempt) -> str:
 
 
 def _reopen(change: ChangeBuilder) -> None:
-    """Queue an ended delivery again; alarms count from here on."""
+    """Queue an ended delivery again; the times of its alarms are counted from now."""
     before = change.delivery
     change.clear_all_attention()
     last = max((each.number for each in before.attempts), default=0)

@@ -29,7 +29,7 @@ def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: d
 def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     """Set the delivery's store, its dispatch time and the first carrier that can take it.
 
-    Without any, reject the delivery or ask for an operator.
+    If no carrier can take it, the delivery is rejected or an operator is asked for.
     """
     if store is None:
         change.request_attention(AttentionReason.UNKNOWN_STORE)
@@ -38,10 +38,10 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
     candidates = _candidates(change.delivery, change.terms)
-    # Only these two reasons end here: behind a closed gate a delivery is routed every minute and may have others.
+    # Only these two are cleared: behind a closed gate a delivery is routed every minute and may have other reasons.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
     change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
-    # After a failover the current carrier goes first: a changed order does not make the unavailable one available.
+    # After a failover the current carrier goes first: the change of an order does not end the other carrier's outage.
     current = [delivery.carrier] if delivery.detail == Detail.FALLBACK else []
     passed_over = len(change.passed_over)
     chosen = _first_able(change, sorted(candidates, key=lambda name: name not in current))

@@ -32,7 +32,7 @@ class BorzoOrder(Order):
 
 
 def statuses_of(change: StatusChange) -> tuple[str, str]:
-    """Return the status of the order and that of its deliveries."""
+    """Return the status of the order and the status of its deliveries."""
     order, _, delivery = change.status.partition("/")
     return order, delivery
 

@@ -1,4 +1,4 @@
-"""DeliverIt's customer details (orderinfo): stored for the merchant, who books a driver on DeliverIt's website.
+"""DeliverIt's customer details (orderinfo). They are stored for the merchant, who books a driver on the website.
 
 No request reads the details back, and the website does not show unpaid ones (D-71). The script `booked` books the
 driver at once; without it, an operator books through the control endpoints.
