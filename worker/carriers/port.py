@@ -302,7 +302,7 @@ class Carrier(Protocol):
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the look-up of attempts by our reference; empty where the carrier has none.
 
-        It may be sent any number of times. Where a carrier accepts our reference only once, it may be the create.
+        It may be sent any number of times. It may repeat the create if the carrier accepts our reference only once.
         """
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
@@ -324,7 +324,7 @@ class Carrier(Protocol):
         """
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged unless the carrier sent this callback. The database checks a token in the path."""
+        """Raise Forged unless the carrier sent this callback. A token in the path is checked in the database."""
 
     def callback_key(self, callback: Callback) -> CallbackKey:
         """Return what identifies the attempt of an authentic callback. Raises Unreadable."""

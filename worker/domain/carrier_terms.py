@@ -31,7 +31,7 @@ class CarrierTerms:
 
     @property
     def scale(self) -> float:
-        """The factor that multiplies every cadence: its poll interval divided by the carrier's shortest one."""
+        """The factor that multiplies every cadence: our poll interval divided by the carrier's shortest interval."""
         return self.poll_interval / self.capabilities.cadence.shortest
 
 

@@ -315,5 +315,5 @@ class Change:
 
 
 def rank_of(status: DeliveryStatus, resumed: int = 0) -> int:
-    """Return the rank of a status; `resumed` for `on_hold`, which has none of its own."""
+    """Return the rank of a status. A status without a rank, such as `on_hold`, gets the rank `resumed`."""
     return RANK.get(status, resumed)

@@ -63,7 +63,10 @@ STALLED = timedelta(hours=3)
 DAY = timedelta(hours=24)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
 YOUNG = timedelta(minutes=10)
-"""An attempt younger than this is read at the `fresh` cadence. The same time may pass without a callback."""
+"""An attempt younger than this is read at the `fresh` cadence.
+
+It is also the time without a change after which the cadence `without_callbacks` applies.
+"""
 QUIET = timedelta(hours=1)
 """Cadences slow down after this long without a change."""
 FAR = timedelta(hours=1)

@@ -37,7 +37,7 @@ class ApiAccount(BaseModel):
 
     name: str
     kind: str
-    """The carrier of this account; the name itself when that is a carrier."""
+    """The carrier of this account; by default the account's own name."""
     allow_http: bool = False
     """Allow plain http beyond loopback."""
     base_url: str

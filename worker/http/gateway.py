@@ -161,7 +161,7 @@ class Gateway:
             why = "no answer within the deadline"
         except _TooLargeError:
             why = f"the answer is larger than {max_body} bytes"
-        except Exception as error:  # noqa: BLE001 - any other failure counts by whether the call had left
+        except Exception as error:  # noqa: BLE001 - for any other failure it matters only whether the call had left
             why = f"the call failed: {type(error).__name__}"
         return Uncertain(why) if under_way and call.operation not in HARMLESS else Unavailable(why)
 

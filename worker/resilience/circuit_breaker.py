@@ -29,13 +29,13 @@ class BreakerTimings:
     """How long a breaker stays open: twice as long each time it opens again while `memory` lasts."""
     max_open: float = 300
     memory: float = 600
-    """How long after its end an open time or a throttling still makes the next one longer."""
+    """How long an open time or a throttling, once it is over, still makes the next one longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
     """How long an account that responds "too many requests" is not called: the first time, the second, and later."""
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads: a day's limit recovers slowly, and what is left is for creates and cancels (B-06)."""
+    """The same for reads: a day's limit recovers slowly, and its rest is kept for creates and cancels (B-06)."""
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
         """Return how long calls of this class are held back."""
@@ -64,7 +64,7 @@ end
 """
 """The first lines of every script. The last argument is the time, or empty for the time of the server.
 
-Times are in milliseconds: Lua prints a larger number with too few digits.
+Times are in milliseconds, because Lua prints larger numbers, such as microseconds, with too few digits.
 """
 
 _SHOW = """

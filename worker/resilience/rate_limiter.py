@@ -116,7 +116,7 @@ class LocalShare:
 
 
 def _wait(calls: Sequence[float], window: Window, now: float) -> float:
-    """Return the seconds until a full window has room for a call; not above 0 when it has room now."""
+    """Return the seconds until a full window has room for a call; 0 or less when it has room now."""
     return calls[-window.limit] + window.seconds - now if len(calls) >= window.limit else 0.0
 
 

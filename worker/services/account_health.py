@@ -98,7 +98,7 @@ class AccountHealth:
             raise Unavailable("the carrier does not answer", retry_after=status.wait)
 
     def _answers_again(self, account: str, call_class: CallClass) -> bool:
-        """Return whether the carrier answers again, after a probe with a harmless call and never with an order."""
+        """Probe the carrier with a harmless call, never with an order; return whether it answers again."""
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
         if isinstance(error, Held) and not throttled:

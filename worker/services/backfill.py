@@ -27,7 +27,7 @@ MAX_PAGES = 100
 """The most pages that one run reads within its lease; earlier runs have found older orders."""
 MAX_BODY = 5_000_000
 STALE_AFTER = timedelta(hours=12)
-"""An order older than this is no longer wanted, and many stay open for ever. It exceeds any error in a time zone."""
+"""An older order is no longer wanted, and many such orders stay open for ever. No time zone error is this large."""
 MESSAGE_TRAVEL = timedelta(minutes=2)
 """How long an order's own message may still be on its way; the message may contain more than the platform's list."""
 PAGE_TRIES = 5
@@ -85,7 +85,7 @@ class Backfill:
     def _pages(self) -> Iterator[list[Any]]:
         """Yield pages until one contains nothing new. A page shorter than requested need not be the last one.
 
-        When a page cannot be read, the pages before it still count, because an order that is not found changes nothing.
+        When a page cannot be read, the orders of earlier pages are still used. A missing order changes nothing.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)

@@ -167,7 +167,10 @@ def _unreadable(error: Exception) -> CarrierError:
 
 
 def _is_replayed(stored: StoredCallback, seen: Seen) -> bool:
-    """Return whether all observations were old on arrival: carriers repeat callbacks for a day, and sign no time."""
+    """Return whether all observations were old on arrival.
+
+    Carriers repeat callbacks for a day, and do not sign the time of sending.
+    """
     return all(
         each.carrier_time is not None and stored.received_at - each.carrier_time > REPLAYED_AFTER for each in seen
     )

@@ -30,7 +30,7 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""How long after its intent a call may start, not counting a read before it.
+"""The longest time from the intent to the start of the call. A read before the call is not counted.
 
 It is half of the call's margin; the other half is for storing the outcome.
 """

@@ -154,7 +154,7 @@ class Ingest:
     def _update(
         self, connection: Connection, again: Sequence[tuple[str, Message, Order]], now: datetime, *, fetched: bool
     ) -> list[Change]:
-        """Apply messages about known orders; of an order from the platform's API, apply only the status."""
+        """Apply messages about known orders. An order from the platform's API changes only the status."""
         backfilled = set() if fetched else inbox.backfilled(connection, [message for _, message, _ in again])
         changes: list[Change] = []
         for key, message, order in again:

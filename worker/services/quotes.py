@@ -1,6 +1,6 @@
 """Prices of deliveries. A carrier is not asked for the same price twice within minutes.
 
-Nothing depends on a price: a missing price delays no create, and the create itself shows the fault.
+Nothing depends on a price. Without one the create is sent all the same, and its own reply shows the fault.
 """
 
 import hashlib

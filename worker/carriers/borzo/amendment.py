@@ -37,7 +37,7 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""The longest time from the creation of an order without a time to its start; the document's samples show half."""
+"""The latest start of an order without a requested time, after its creation. The document's samples show half of it."""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
 
@@ -162,8 +162,8 @@ def _listed(point: _Point, package_changes: Sequence[Mapping[str, Any]]) -> dict
 def _package_changes(point: _Point, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the changes of each package that stays.
 
-    A new package is never sent, because a repeat would add it twice (B-95). Raises Refused when a receipt needs a new
-    one.
+    A new package is never sent, because a repeat would add it twice (B-95). Raises Refused when a receipt needs a
+    new package.
     """
     lines = wanted.get("packages")
     if lines is None:

@@ -202,7 +202,7 @@ class Borzo(Queries):
     def _list_by_id(self, group: Group, later: list[Group], attempts: Sequence[AttemptView]) -> Call:
         refs = {ref for refs in (group, *later) for ref in refs}
         attempt_ids = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
-        # B-50: a page without a count holds ten orders in practice; if Borzo refuses the count, small groups have none
+        # B-50: without a count a page holds ten orders in practice; a small group has none, in case Borzo refuses it
         count = (("count", str(len(group))),) if len(group) > SHORT_PAGE else ()
         call = self.get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
         return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))

@@ -202,7 +202,11 @@ def _problem(codes: Sequence[str], by_pointer: Mapping[str, list[str]]) -> Probl
 
 
 def _parameter_reason(codes: set[str]) -> Reason:
-    """Return the most important reason: another carrier may serve the place, and wrong settings affect every order."""
+    """Return the most important reason.
+
+    The first is an unserviceable place, because another carrier may serve it. The second is a wrong setting, because it
+    affects every order.
+    """
     reasons = {PARAMETER_CODES.get(code, Reason.VALIDATION) for code in codes}
     return next((reason for reason in (Reason.UNSERVICEABLE, Reason.CONFIG) if reason in reasons), Reason.VALIDATION)
 

@@ -159,8 +159,8 @@ def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrde
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
     """Return whether every order on the following pages is older than a time.
 
-    The list descends by id and so by time, but an order made from a draft is older than its id, so both are checked
-    (B-50).
+    The list descends by id and so by time. But an order made from a draft has an earlier time than its id suggests, so
+    both are checked (B-50).
     """
     times = [order.created_datetime for order in orders if order.created_datetime]
     ids = [order.order_id for order in orders]

@@ -264,7 +264,7 @@ def _with_meaning(seen: Observation, meaning: StatusMeaning, it: _Situation) -> 
 
 
 def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
-    """Keep the status of a courier on the way to the shop or there: a delivery "in process" does not contradict it."""
+    """Keep the stored status of a courier at the shop or on the way to it if the new one is a vague "in process"."""
     vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
     return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
 

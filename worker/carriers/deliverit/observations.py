@@ -159,7 +159,7 @@ def link_notes(link: Link | None, base_url: str, missing: str) -> tuple[str, ...
 def _is_accepted(reply: Reply, answer: RawAnswer, attempt: AttemptView) -> bool:
     if reply.status == HTTPStatus.ACCEPTED:
         return answer.order_driver is True
-    # an order that was never offered has the same 200, so it counts only while an offer is open (D-33)
+    # an accept of an order that was never offered also gets this 200, so it counts only while an offer is open (D-33)
     repeated = ALREADY_ACCEPTED in (answer.message or "").lower()
     return reply.status == HTTPStatus.OK and repeated and state.ACCEPT_TOKEN in attempt.codec_state
 

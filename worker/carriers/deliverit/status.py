@@ -98,7 +98,7 @@ NUMBER_EXISTS = "order with that number exist."
 """Send customer info, 400: an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
-"""Send and update customer info: the alternative is that the customer picks the order up (D-79)."""
+"""Send and update customer info: part of the message, unless the customer fetches the order themselves (D-79)."""
 
 UPDATED = "update ok"
 """Update customer info, 200: the start of the message, whatever `error` says (D-76)."""

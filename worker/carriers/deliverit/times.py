@@ -86,6 +86,6 @@ def _parse_clock_time(text: str) -> time | None:
 
 
 def _candidates(clock: time, anchor: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the instants around `anchor` at which a wall clock shows this time, both of them in the autumn hour."""
+    """Return the instants around `anchor` at which a wall clock shows this time: two a day in the autumn hour."""
     dates = (local_date(anchor, zone) + DAY * shift for shift in (0, 1, -1))
     return [datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC) for day in dates for fold in (0, 1)]

@@ -32,8 +32,8 @@ class TransferReader:
     def read_create(self, booking: Booking, reply: Reply) -> Observation:
         """Read the reply to a transfer. Raises Refused, Unavailable or Uncertain.
 
-        If our number exists already, the outcome is unknown: the number is random, so this order must have used it
-        (D-74).
+        If our number exists already, the outcome is unknown. The number is random, so an earlier call for this order
+        must have used it (D-74).
         """
         answer = parse_answer(reply)
         message = _message(answer)

@@ -2,8 +2,8 @@
 
 The parser tolerates spellings and types, and reads only the fields that are needed. Keys are compared without case and
 underscores, because the document spells the same key in four ways (D-07). Names and cities are not read at all, because
-the day list holds all customers of the company (D-61). Links are read for their token and never followed: one would
-send the password in clear or to another host (D-01, D-02).
+the day list holds all customers of the company (D-61). Links are read for their token and never followed: to
+follow one would send the password in clear or to another host (D-01, D-02).
 """
 
 import hashlib

@@ -196,8 +196,8 @@ def apply_cancel_outcome(
 ) -> Change:
     """Apply the outcome of a cancel request; None when the carrier accepted it, which a read still has to confirm.
 
-    An observation is final for an order that no read shows; it counts only while no courier is booked (D-78). A refusal
-    is published, and the courier is still followed.
+    An observation is final, because no read shows its order. It counts only while no courier is booked (D-78).
+    A refusal is published, and the courier is still followed.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)

@@ -40,7 +40,7 @@ from worker.domain.lifecycle.rollup import end_attempt
 from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment, interrupts
 
 StatusMappings = Mapping[str, DeliveryStatus]
-"""The statuses that an operator mapped the unmapped statuses of one account to, by `status_key`."""
+"""Our status for each unmapped status of one account, as an operator mapped it, by `status_key`."""
 MAPPED = "mapped"
 """The note of an observation whose status comes from an operator's mapping."""
 MAX_ANOMALIES = 20
@@ -145,7 +145,7 @@ def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
 
 
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
-    """End an attempt with a cancel request that its courier has given back, if that is the newest report (C-47).
+    """End an attempt with a cancel request if the newest report says that its courier has withdrawn (C-47).
 
     The attempt does not end while the cancel request is under way, because that request may not have been sent yet.
     """

@@ -85,7 +85,7 @@ def _apply_content(
 
 
 def _route_again(change: ChangeBuilder) -> None:
-    """Choose a carrier for the changed order of a delivery that no carrier has an order for."""
+    """Choose a carrier again for a changed order; no carrier has an order for the delivery yet."""
     delivery = change.delivery
     change.clear_all_attention()
     if delivery.store is None or delivery.store_changed:
@@ -196,7 +196,7 @@ def _close(change: ChangeBuilder, status: int) -> None:
 
 
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
-    """Send no courier if the platform's own driver has the order. After an attempt the status is one that we wrote."""
+    """Send no courier if the platform's own driver has the order. If there is an attempt, we wrote the status."""
     if not change.delivery.attempts:
         _stop(change, Detail.OWN_DRIVER)
 

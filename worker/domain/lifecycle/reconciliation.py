@@ -62,7 +62,8 @@ def record_not_found(
 ) -> Change | None:
     """Record a complete look-up that did not find the attempt; enough of them prove that it was never created.
 
-    `lookups` is the attempt's count when this look-up began, so that overlapping look-ups count once (then None).
+    `lookups` is the attempt's count when this look-up began. If the count has changed since, another look-up overlapped
+    this one and was counted; the result is then None.
     Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(attempt_id)

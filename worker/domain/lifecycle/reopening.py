@@ -30,7 +30,7 @@ _S = DeliveryStatus
 GOODS_IN_HAND = frozenset(
     {_S.PICKED_UP, _S.DROPOFF_ENROUTE, _S.DROPOFF_ARRIVED, _S.DELIVERY_FAILED, _S.REATTEMPTING, _S.DELIVERED}
 )
-"""Statuses that a courier whose order was cancelled in time never reaches."""
+"""Statuses that no courier reaches if their order was cancelled in time."""
 
 
 class Conflict(StrEnum):
@@ -147,8 +147,8 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
     """Return whether this read confirms an earlier contradiction of the state, at least `CONTRADICTION_GAP` later.
 
-    A first read is recorded as the contradiction. For an ended attempt any live status confirms another, because the
-    courier may have moved on between the two reads.
+    A first read is recorded as the contradiction. For an ended attempt the two reads may show different
+    live statuses, because the courier may have moved on between them.
     """
     if change.cause not in READ_CAUSES:
         return False
@@ -201,7 +201,7 @@ def mark_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus
 
 
 def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> None:
-    """Record the progress of a surplus courier, whose cancel took effect or came too late."""
+    """Record the progress of a surplus courier, which shows whether the cancel took effect or came too late."""
     state = AttemptState(status)
     if state == attempt.state:
         return
