@@ -4,6 +4,7 @@ A server that the environment names, or one that answers on its standard port, i
 the run. On a server that was found, only the databases and keys that are created here are touched.
 """
 
+import gc
 import os
 import shutil
 import subprocess
@@ -43,6 +44,11 @@ START_SECONDS = 15
 # No test is about the duration of an example, and a slow or busy machine is no reason to fail.
 settings.register_profile("order-sync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("order-sync")
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of collected tests out of every garbage collection, which would go through all of them."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
