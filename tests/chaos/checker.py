@@ -29,7 +29,7 @@ NO_COURIER: Row = {"history": ()}
 
 def awaits_operator(row: Row) -> bool:
     """Return whether a delivery waits for an operator; it may have several attention reasons."""
-    return not FOR_AN_OPERATOR.isdisjoint((row["attention"] or "").split(", "))
+    return not FOR_AN_OPERATOR.isdisjoint((row["attention_reasons"] or "").split(", "))
 
 
 def one_courier(history: History) -> Iterator[str]:

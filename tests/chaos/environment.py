@@ -42,7 +42,7 @@ BOOKING_INTERVAL, BOOKING_CHANCE = 0.5, 0.3
 """Seconds between two rounds of bookings by hand, and the share of orders that are booked in each."""
 RECOVERY = 60.0
 SETTLING = 120.0
-DELIVERY_FIELDS = ("id", "order_id", "status", "detail", "attention", "step", "sequence")
+DELIVERY_FIELDS = ("id", "order_id", "status", "detail", "attention_reasons", "step", "sequence")
 ATTEMPT_FIELDS = (
     "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
 )  # fmt: skip

@@ -63,7 +63,7 @@ def _keep(folder: Path, run: Run, history: History) -> None:
 
 
 def _print(run: Run, history: History, recovered: float | None, found: dict[str, list[str]]) -> None:
-    ends = Counter(row["attention"] if awaits_operator(row) else row["status"] for row in history.deliveries)
+    ends = Counter(row["attention_reasons"] if awaits_operator(row) else row["status"] for row in history.deliveries)
     carriers = Counter(f"{entry['carrier']} {entry['action']}" for entry in history.ledger)
     writes = Counter(f"{entry['action']} {_status(entry)}".strip() for entry in history.platform_ledger)
     counts = {

@@ -57,7 +57,7 @@ DELIVERY = {
     "order_id": "2011",
     "status": "delivered",
     "detail": None,
-    "attention": None,
+    "attention_reasons": None,
     "notes": "ring twice",
 }
 EVENTS = (event(1, "queued"), event(2, "created"), event(3, "picked_up"), event(4, "delivered"))
@@ -99,7 +99,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     },
     "an order is lost": {"placed": ("2011", "2012")},
     "an order stays open without an operator": {
-        "deliveries": ({**DELIVERY, "status": "created", "attention": "goods_with_courier"},)
+        "deliveries": ({**DELIVERY, "status": "created", "attention_reasons": "goods_with_courier"},)
     },
     "an event is lost": {"bus": EVENTS[:3]},
     "the bus lost its end for good": {"on_bus": ("event-1", "event-2")},
@@ -274,7 +274,12 @@ def test_a_change_that_did_not_arrive_but_was_left_to_an_operator_is_no_violatio
 
 
 def test_an_order_with_several_attention_reasons_waits_for_an_operator() -> None:
-    row = {"id": KEY, "order_id": "2011", "status": "submit_unknown", "attention": "went_backwards, outcome_unknown"}
+    row = {
+        "id": KEY,
+        "order_id": "2011",
+        "status": "submit_unknown",
+        "attention_reasons": "went_backwards, outcome_unknown",
+    }
     assert awaits_operator(row)
-    assert not awaits_operator({**row, "attention": "went_backwards"})
-    assert not awaits_operator({**row, "attention": None})
+    assert not awaits_operator({**row, "attention_reasons": "went_backwards"})
+    assert not awaits_operator({**row, "attention_reasons": None})
