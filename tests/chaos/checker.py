@@ -102,7 +102,7 @@ def every_order_ends(history: History) -> Iterator[str]:
         elif row is None:
             continue
         elif row["status"] not in ENDED and not awaits_operator(row):
-            yield f"order {order} stays at {row['status']} without an operator's attention ({row['attention']})"
+            yield f"order {order} stays at {row['status']} without an operator's attention ({row['attention_reasons']})"
 
 
 def everything_is_published(history: History) -> Iterator[str]:
