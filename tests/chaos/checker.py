@@ -38,7 +38,7 @@ def one_courier(history: History) -> Iterator[str]:
     ends = {(each["carrier"], each["id"]): each for each in history.couriers}
     couriers_of: dict[str, list[tuple[datetime, datetime, bool, str]]] = defaultdict(list)
     for entry in history.ledger:
-        delivery = delivery_of.get(attempt_id(entry["reference"]))
+        delivery = delivery_of.get(attempt_id(entry))
         if entry["action"] not in BOOKED or entry["carrier"] == TRANSFERRED or delivery is None:
             continue
         until, remained = _end(ends[entry["carrier"], entry["carrier_id"]], entry, history.ledger)
@@ -78,7 +78,7 @@ def goods_travel_once(history: History) -> Iterator[str]:
     conflicts = _with_conflict(history)
     picked_up: dict[str, datetime] = {}
     for entry in history.ledger:
-        delivery = delivery_of.get(attempt_id(entry["reference"]))
+        delivery = delivery_of.get(attempt_id(entry))
         if entry["action"] not in REQUESTED or delivery is None:
             continue
         at = datetime.fromisoformat(entry["at"])
@@ -183,7 +183,7 @@ def intent_before_effect(history: History) -> Iterator[str]:
     for entry in history.ledger:
         if entry["action"] not in REQUESTED:
             continue
-        row = intents.get(attempt_id(entry["reference"]))
+        row = intents.get(attempt_id(entry))
         if row is None:
             yield f"{entry['carrier']} {entry['carrier_id']} was created without an attempt"
         elif datetime.fromisoformat(row["submitted_at"]) > datetime.fromisoformat(entry["at"]):

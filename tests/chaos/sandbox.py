@@ -85,6 +85,12 @@ class Sandbox:
         self._client.close()
 
 
-def attempt_id(reference: str) -> int | None:
-    """Return the id of the attempt that a carrier's copy of our reference stands for."""
-    return int(reference) if reference.isdecimal() else attempt_id_of(reference.lstrip("#"))
+def attempt_id(entry: Mapping[str, Any]) -> int | None:
+    """Return the id of the attempt that an entry of a carrier is about; None when its reference is not ours.
+
+    Cervo gets the id itself. The others get a text, which may consist of digits alone.
+    """
+    reference = entry["reference"]
+    if entry["carrier"] == "cervo":
+        return int(reference) if reference.isdecimal() else None
+    return attempt_id_of(reference.lstrip("#"))

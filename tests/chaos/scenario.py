@@ -179,7 +179,7 @@ class Scenario:
         """Return the carrier of each create, or of each other action, that a carrier carried out for these orders."""
         ours = {attempt.id for each in self.deliveries() for attempt in each.attempts}
         entries = [entry for entry in self.sandbox.ledger() if entry["action"] == action]
-        return sorted(entry["carrier"] for entry in entries if attempt_id(entry["reference"]) in ours)
+        return sorted(entry["carrier"] for entry in entries if attempt_id(entry) in ours)
 
     def settled(self) -> bool:
         """Return whether every order has come to the end of its case and everything is published."""

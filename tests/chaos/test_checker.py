@@ -7,6 +7,7 @@ import pytest
 
 from tests.chaos.checker import awaits_operator, check
 from tests.chaos.history import History
+from tests.chaos.sandbox import attempt_id
 from worker.carriers.port import reference_of
 
 KEY = "a8098c1a-f86e-5da1-bd1a-00112444be1e"
@@ -283,3 +284,14 @@ def test_an_order_with_several_attention_reasons_waits_for_an_operator() -> None
     assert awaits_operator(row)
     assert not awaits_operator({**row, "attention_reasons": "went_backwards"})
     assert not awaits_operator({**row, "attention_reasons": None})
+
+
+def test_a_reference_of_digits_alone_is_read_as_its_carrier_writes_it() -> None:
+    digits = "37482674451"
+    carriers = ("cervo", "borzo", "deliverit", "deliverit_info")
+    assert [attempt_id({"carrier": each, "reference": digits}) for each in carriers] == [
+        37482674451,
+        3628665605853345,
+        3628665605853345,
+        3628665605853345,
+    ]
