@@ -46,6 +46,12 @@ settings.register_profile("order-sync", deadline=None, suppress_health_check=[He
 settings.load_profile("order-sync")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return twice the number of cores for `-n auto`, because many tests wait for other processes."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_finish() -> None:
     """Keep thousands of collected tests out of every garbage collection, which would go through all of them."""
     gc.freeze()
