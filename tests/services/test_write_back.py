@@ -426,18 +426,23 @@ def test_no_further_worker_waits_for_a_platform_that_hangs_and_the_wake_up_task_
     assert bulkhead.leave("ordering", reading=True) == [("platform.write_back", [simulation.delivery().id])]
 
 
-def test_a_status_that_changes_during_a_write_is_written_next(simulation: Simulation) -> None:
-    seed(simulation)
-    simulation.place()
+def write_back_interrupted_at(simulation: Simulation, method: str) -> None:
+    """Write back, and run the tasks that wait while the call with this method is under way."""
 
-    def interrupt(method: str) -> None:
-        if method == "PUT":
+    def interrupt(called: str) -> None:
+        if called == method:
             simulation.container.gateway = real
             simulation.work()
 
     real = simulation.container.gateway
     simulation.container.gateway = InterruptedGateway(real, interrupt)  # type: ignore[assignment]
     simulation.container.write_back.run(simulation.delivery().id)
+
+
+def test_a_status_that_changes_during_a_write_is_written_next(simulation: Simulation) -> None:
+    seed(simulation)
+    simulation.place()
+    write_back_interrupted_at(simulation, "PUT")
     assert (simulation.status(), written(simulation)) == ("created", [22])
     settle(simulation, 2)
     assert written(simulation) == [22, 25]
@@ -446,13 +451,5 @@ def test_a_status_that_changes_during_a_write_is_written_next(simulation: Simula
 def test_the_status_that_a_delivery_has_after_the_read_is_written(simulation: Simulation) -> None:
     seed(simulation)
     simulation.place()
-
-    def interrupt(method: str) -> None:
-        if method == "GET":
-            simulation.container.gateway = real
-            simulation.work()
-
-    real = simulation.container.gateway
-    simulation.container.gateway = InterruptedGateway(real, interrupt)  # type: ignore[assignment]
-    simulation.container.write_back.run(simulation.delivery().id)
+    write_back_interrupted_at(simulation, "GET")
     assert written(simulation) == [25]
