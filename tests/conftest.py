@@ -189,12 +189,6 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     made.close()
 
 
-@pytest.fixture
-def store(database: Database) -> Database:
-    """Return the database under the name that the tests of the services use."""
-    return database
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def bare_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Yield a database without tables, on each server in turn."""

@@ -53,7 +53,7 @@ def test_a_malformed_message_becomes_a_dead_letter_and_the_next_order_is_accepte
     harness.bus.add_order(placed("2"))
     assert harness.read() == 2
     assert (harness.known(), harness.unacknowledged()) == (["2"], 0)
-    (letter,) = harness.store.read(inbox.dead_letters, 10)
+    (letter,) = harness.database.read(inbox.dead_letters, 10)
     assert (letter["reason"], letter["raw"]) == (reason, document)
 
 

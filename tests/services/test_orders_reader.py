@@ -48,11 +48,11 @@ def placed(order_id: str = "2011", **more: Any) -> str:
 class ReaderHarness:
     """A reader, the bus that it reads and the database that it writes."""
 
-    def __init__(self, store: Database, redis: fakeredis.FakeRedis) -> None:
+    def __init__(self, database: Database, redis: fakeredis.FakeRedis) -> None:
         self.now = NOW
         self.container = ReplaceableContainer(load(ENVIRONMENT), clock=self.clock)
-        self.container.database, self.container.file_shops = store, SHOPS
-        self.redis, self.store = redis, store
+        self.container.database, self.container.file_shops = database, SHOPS
+        self.redis, self.database = redis, database
         self.container.bus = self.bus = Bus(redis, orders="orders", events="deliveries", idle_ms=0)
         self.reader = self.another()
         self.bus.create_group()  # fakeredis reports a missing stream with an error text of its own
@@ -73,10 +73,10 @@ class ReaderHarness:
         return int(self.redis.xpending("orders", "order-sync")["pending"])
 
     def known(self) -> list[str]:
-        return sorted(row["order_id"] for row in rows(self.store, "delivery"))
+        return sorted(row["order_id"] for row in rows(self.database, "delivery"))
 
     def reasons(self) -> list[str]:
-        return sorted(letter["reason"] for letter in self.store.read(inbox.dead_letters, 10))
+        return sorted(letter["reason"] for letter in self.database.read(inbox.dead_letters, 10))
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ def memory_broker() -> Iterator[None]:
 
 
 @pytest.fixture
-def harness(store: Database, memory_broker: None) -> ReaderHarness:  # noqa: ARG001 - it only has to run
-    return ReaderHarness(store, fakeredis.FakeRedis(server=fakeredis.FakeServer()))
+def harness(database: Database, memory_broker: None) -> ReaderHarness:  # noqa: ARG001 - it only has to run
+    return ReaderHarness(database, fakeredis.FakeRedis(server=fakeredis.FakeServer()))
 
 
 def test_entries_are_stored_and_acknowledged(harness: ReaderHarness) -> None:
@@ -115,11 +115,11 @@ def test_a_stored_message_that_was_not_acknowledged_is_read_again_and_changes_no
     harness.bus.add_order(placed())
     entries = harness.bus.read("tests", 10, 1)
     harness.container.ingest.store_documents([(each.id, each.document) for each in entries])
-    before = rows(harness.store, "delivery")
+    before = rows(harness.database, "delivery")
     assert harness.unacknowledged() == 1
     assert harness.read(harness.another()) == 1
-    assert (rows(harness.store, "delivery"), harness.unacknowledged()) == (before, 0)
-    assert len(events(harness.store)) == 1
+    assert (rows(harness.database, "delivery"), harness.unacknowledged()) == (before, 0)
+    assert len(events(harness.database)) == 1
 
 
 def test_an_entry_that_a_dead_reader_did_not_acknowledge_is_read_by_another(harness: ReaderHarness) -> None:
@@ -162,12 +162,12 @@ def test_an_entry_that_was_deleted_before_it_was_acknowledged_does_not_stop_the_
 
 def test_only_the_message_that_the_database_refuses_becomes_a_dead_letter(harness: ReaderHarness) -> None:
     refused = delivery_id("platform", "2")
-    put_row(harness.store, "event", key=refused, sequence=1, subject="", body="", created_at=NOW)
+    put_row(harness.database, "event", key=refused, sequence=1, subject="", body="", created_at=NOW)
     for order_id in "123":
         harness.bus.add_order(placed(order_id))
     assert harness.read() == 3
     assert (harness.known(), harness.unacknowledged()) == (["1", "3"], 0)
-    (letter,) = harness.store.read(inbox.dead_letters, 10)
+    (letter,) = harness.database.read(inbox.dead_letters, 10)
     assert letter["raw"] == placed("2").encode()
     assert letter["reason"].startswith("it cannot be stored: ")
 
@@ -179,14 +179,14 @@ def test_nothing_is_acknowledged_while_the_database_is_down(harness: ReaderHarne
         harness.read(harness.another())
     harness.container.database.close()
     assert (harness.known(), harness.unacknowledged()) == ([], 1)
-    harness.container.database = harness.store
+    harness.container.database = harness.database
     assert harness.read(harness.another()) == 1
     assert (harness.known(), harness.unacknowledged()) == (["2011"], 0)
 
 
-def test_the_reader_raises_and_loses_no_message_while_the_bus_is_down(store: Database, memory_broker: None) -> None:  # noqa: ARG001
+def test_the_reader_raises_and_loses_no_message_while_the_bus_is_down(database: Database, memory_broker: None) -> None:  # noqa: ARG001
     server = fakeredis.FakeServer()
-    harness = ReaderHarness(store, fakeredis.FakeRedis(server=server))
+    harness = ReaderHarness(database, fakeredis.FakeRedis(server=server))
     harness.bus.add_order(placed())
     server.connected = False
     with pytest.raises(Unreachable):
@@ -203,7 +203,7 @@ def test_an_order_that_is_placed_again_on_a_flushed_bus_is_not_stored_twice(harn
     harness.redis.flushall()
     harness.bus.add_order(placed())
     harness.read()
-    assert (harness.known(), len(events(harness.store))) == (["2011"], 1)
+    assert (harness.known(), len(events(harness.database))) == (["2011"], 1)
 
 
 # --- readers that run at once ---
@@ -221,36 +221,36 @@ def at_once(*jobs: Callable[[], list[Delivery]]) -> list[list[Delivery]]:
         return list(pool.map(run, jobs))
 
 
-def test_readers_that_store_the_same_message_at_once_insert_it_once(store: Database) -> None:
-    stored = at_once(*[lambda: take_in(store, message(order()))] * 4)
+def test_readers_that_store_the_same_message_at_once_insert_it_once(database: Database) -> None:
+    stored = at_once(*[lambda: take_in(database, message(order()))] * 4)
     assert sorted(len(each) for each in stored) == [0, 0, 0, 1]
-    assert events(store) == [QUEUED]
+    assert events(database) == [QUEUED]
 
 
 @pytest.mark.fault("F-46")
-def test_readers_that_store_the_same_order_from_different_messages_at_once_insert_it_once(store: Database) -> None:
-    jobs = [lambda name=name: take_in(store, message(order(), name)) for name in "abcd"]
+def test_readers_that_store_the_same_order_from_different_messages_at_once_insert_it_once(database: Database) -> None:
+    jobs = [lambda name=name: take_in(database, message(order(), name)) for name in "abcd"]
     assert sorted(len(each) for each in at_once(*jobs)) == [0, 0, 0, 1]
-    assert events(store) == [QUEUED]
+    assert events(database) == [QUEUED]
 
 
-def test_readers_that_store_the_same_orders_in_opposite_sequence_do_not_deadlock(store: Database) -> None:
+def test_readers_that_store_the_same_orders_in_opposite_sequence_do_not_deadlock(database: Database) -> None:
     ids = [str(number) for number in range(30)]
-    place(store, *ids[:10])
+    place(database, *ids[:10])
 
     def messages(name: str) -> list[Message]:
         return [message(order(each, revision=2, notes="ring"), f"{name} {each}") for each in ids]
 
-    stored = at_once(lambda: take_in(store, *messages("a")), lambda: take_in(store, *reversed(messages("b"))))
+    stored = at_once(lambda: take_in(database, *messages("a")), lambda: take_in(database, *reversed(messages("b"))))
     assert sorted(len(each) for each in stored) == [0, 30]
 
 
-def test_an_order_and_its_cancellation_that_are_stored_at_once_end_as_a_cancelled_delivery(store: Database) -> None:
+def test_an_order_and_its_cancellation_that_are_stored_at_once_end_as_a_cancelled_delivery(database: Database) -> None:
     ids = [str(number) for number in range(8)]
     for each in ids:
         cancellation = Cancellation(order_id=each)
         at_once(
-            lambda each=each: take_in(store, message(order(each))),  # type: ignore[misc]
-            lambda data=cancellation: take_in(store, message(data, f"cancel {data.order_id}")),  # type: ignore[misc]
+            lambda each=each: take_in(database, message(order(each))),  # type: ignore[misc]
+            lambda data=cancellation: take_in(database, message(data, f"cancel {data.order_id}")),  # type: ignore[misc]
         )
-    assert [row["status"] for row in rows(store, "delivery")] == ["cancelled"] * 8
+    assert [row["status"] for row in rows(database, "delivery")] == ["cancelled"] * 8
