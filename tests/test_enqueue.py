@@ -67,6 +67,20 @@ def test_a_task_has_a_limited_number_of_deliveries() -> None:
     ]
 
 
+def test_while_a_relay_runs_no_task_to_publish_is_sent(app: Celery) -> None:
+    queue = TaskQueue(app)
+    found: list[list[tuple[str, Any]]] = []
+
+    def send() -> bool:
+        queue.send([publish_task(), ("other", [])])
+        found.append(sent(app))
+        return len(found) < 3
+
+    send()
+    queue.relay.run(send)
+    assert found == [[("events.publish", []), ("other", [])], [("other", [])], [("other", [])]]
+
+
 class Unreachable(Celery):
     """An app whose broker cannot be reached."""
 

@@ -1,12 +1,10 @@
 """Work that is requested many times at once is done by one thread, and once more for all requests meanwhile."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
-from celery import Celery
 
-from worker.enqueue import SingleFlight, TaskQueue, publish_task
+from worker.enqueue import SingleFlight
 
 
 def runs(flight: SingleFlight, *meanwhile: Callable[[], object], helps: Iterable[bool] = ()) -> int:
@@ -60,25 +58,3 @@ def test_a_run_that_fails_is_the_last() -> None:
         runs(flight, fail)
     assert not flight.request()
     assert runs(flight) == 1
-
-
-def test_while_a_relay_runs_no_task_to_publish_is_sent() -> None:
-    app = Celery(broker="memory://")
-    queue = TaskQueue(app)
-
-    def sent() -> list[str]:
-        queue.send([publish_task(), ("other", [])])
-        with app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            messages = iter(lambda: channel.basic_get("celery", no_ack=True), None)
-            return [message.headers["task"] for message in messages]
-
-    found = [sent()]
-
-    def relay() -> bool:
-        found.append(sent())
-        return len(found) < 3
-
-    queue.relay.run(relay)
-    assert found == [["events.publish", "other"], ["other"], ["other"]]
-    app.close()
