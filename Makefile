@@ -7,6 +7,8 @@ READY = .venv/.ready
 # These end with Ctrl-C: the shell waits until the program has cleaned up, and make reports no error.
 UNTIL_CTRL_C = trap : INT;
 OR_ENDED = || [ $$? -eq 130 ]
+# Whatever the shell says: without bytecode, each of the many processes that a run starts compiles every module.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test check chaos bench format docs lock clean
@@ -59,7 +61,7 @@ clean: ## remove everything that can be rebuilt; var/ (with the database) stays
 $(READY): pyproject.toml $(LOCK)
 	@if command -v uv >/dev/null; then \
 		uv venv --quiet --allow-existing --python '>=3.11' .venv && \
-		uv pip install --quiet --python $(BIN)/python -r $(LOCK) && \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python -r $(LOCK) && \
 		uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
 	else \
 		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -97,7 +97,8 @@ def worker() -> None:
     app = _app()
     if "CHAOS_TICK" in os.environ:
         threading.Thread(target=_tick, args=(app,), daemon=True).start()
-    app.start(["worker", "--without-gossip", "--without-mingle"])
+    # Not by Celery's command line, which first loads every other command and Flower.
+    app.Worker(without_gossip=True, without_mingle=True).start()
 
 
 def _tick(app: Any) -> None:

@@ -124,6 +124,10 @@ class Scenario:
         """Start the worker again, without its injection."""
         self.worker.start()
 
+    def kill(self) -> None:
+        """Kill the worker."""
+        self.worker.signal(signal.SIGKILL)
+
     @property
     def _mark(self) -> str:
         return f"case{self.case.number:02}"
@@ -245,10 +249,21 @@ def _in_order(events: list[dict[str, Any]]) -> bool:
     return all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_key.values())
 
 
-def wait(scenarios: Sequence[Scenario], reached: Callable[[Scenario], bool], what: str) -> None:
-    """Wait until a condition was true of every scenario; fail with the results and logs of the others."""
+def wait(
+    scenarios: Sequence[Scenario],
+    reached: Callable[[Scenario], bool],
+    what: str,
+    then: Callable[[Scenario], object] = lambda _: None,
+) -> None:
+    """Wait until a condition was true of every scenario, and then call a function for that scenario at once.
+
+    Fails with the results and logs of the scenarios that the condition was never true of.
+    """
     late, deadline = list(scenarios), time.monotonic() + PATIENCE
-    while late := [each for each in late if not reached(each)]:
+    while late:
+        for scenario in [each for each in late if reached(each)]:
+            late.remove(scenario)
+            then(scenario)
         if time.monotonic() > deadline:
             results = [f"{each.case.name}: {each.result()}\n{read_tail(each.worker.log, 2500)}" for each in late]
             pytest.fail("\n".join([f"none of these scenarios {what}:", *results]), pytrace=False)

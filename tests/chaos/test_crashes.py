@@ -56,10 +56,8 @@ def test_a_worker_that_is_killed_at_any_point_leaves_each_order_one_courier_and_
     scenarios = build_scenarios(*CRASHES)
     for scenario in scenarios:
         scenario.begin()
-    wait(scenarios, Scenario.died, "has died")
-    for scenario in scenarios:
-        scenario.start_again()
-    wait(scenarios, recovered, "has recovered")
+    wait(scenarios, Scenario.died, "has died", then=Scenario.start_again)
+    wait(scenarios, recovered, "has recovered", then=Scenario.kill)
     assert created_at_carriers(scenarios) == sum(len(each.couriers()) for each in scenarios)
     assert {each.case.name: each.result() for each in scenarios} == {
         each.case.name: each.case.expected for each in scenarios

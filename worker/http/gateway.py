@@ -6,10 +6,12 @@ size limit, the account's origin and the account's rate limit. The gateway repea
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -37,6 +39,12 @@ Clock = Callable[[], datetime]
 K = TypeVar("K", bound=Hashable)
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the TLS context of every connection of the process."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class Gateway:
     """The sender of every HTTP call. Build one in each process, after any fork."""
 
@@ -60,7 +68,7 @@ class Gateway:
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._opening:  # the first calls may come from many threads at once
             if self._opened is None:
-                self._tls = httpx.create_ssl_context(trust_env=False)  # takes 30 ms, so it is not done in a call
+                _tls()  # takes 30 ms, so it is not done in a call
                 self._opened = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
@@ -181,10 +189,10 @@ class Gateway:
         if self._fixed is not None:
             return self._fixed
         if call.operation not in HARMLESS:
-            return SingleUseTransport(self._tls)
+            return SingleUseTransport(_tls())
         if account.name not in self._kept:
             limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
-            self._kept[account.name] = httpx.AsyncHTTPTransport(verify=self._tls, limits=limits, trust_env=False)
+            self._kept[account.name] = httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False)
         return self._kept[account.name]
 
 
