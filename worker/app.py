@@ -61,7 +61,7 @@ class WakeUpTask(Task[Any, Any]):
         except Exception as error:
             if not (is_away(error) or isinstance(error, OperationalError)):
                 raise
-            log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
+            log.get(__name__).warning("task.postponed", task=self.name, error=type(error).__name__)
 
 
 def create_app(settings: Settings) -> Celery:

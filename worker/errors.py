@@ -4,7 +4,7 @@
     Forged                  answer 401 and change nothing
     CarrierError
     ├── Unavailable         repeat the call later: nothing happened at the carrier
-    │   └── Held            the same, and no failure: we did not send the call
+    │   └── Postponed       the same, but not counted as a failure
     │       └── Throttled   the same, and the carrier asked for fewer calls
     ├── Uncertain           look the order up first: the call may have taken effect
     ├── Refused             never repeat it: the carrier, or its documented limits, said no
@@ -41,11 +41,11 @@ class Unavailable(CarrierError):
         self.account = account
 
 
-class Held(Unavailable):
+class Postponed(Unavailable):
     """Our own rate limit held the call back, or it was too late to send the call. This does not count as a failure."""
 
 
-class Throttled(Held):
+class Throttled(Postponed):
     """The carrier rejected the call because there were too many calls; no call is sent to it for a while."""
 
 

@@ -143,7 +143,7 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
     for before, change in pairs:
         after = change.delivery
         if after.order is not before.order or after.store is not before.store:
-            apart = {**mapping.dump(after, mapping.APART), "store_id": after.order.store_id}
+            apart = {**mapping.dump(after, mapping.LARGE_COLUMNS), "store_id": after.order.store_id}
             connection.execute(update_rows(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
     _save_attempts(connection, pairs)
     add_events(connection, [change for _, change in pairs])

@@ -41,7 +41,7 @@ class Alarm(StrEnum):
 def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the earliest step of all; None when there is nothing left to do."""
     steps = [] if delivery.final else [main_step(delivery, terms, now)]
-    steps += [step for each in delivery.attempts if (step := _side_step(delivery, each, terms, now))]
+    steps += [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]
     steps += [PlannedStep(Step.ALARM, max(at, now)) for at, _ in alarms(delivery)]
     return min(steps, key=lambda step: step.at, default=None)
 
@@ -175,7 +175,7 @@ def is_verifying_cancel(attempt: Attempt) -> bool:
 # --- surplus couriers and ended attempts ------------------------------------------------------------------------------
 
 
-def _side_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
+def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the step about a surplus courier or an ended attempt; None when there is none.
 
     Times derive from stored timestamps, so replanning never postpones them.
@@ -191,18 +191,18 @@ def _side_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now:
     return PlannedStep(step, at, attempt.id) if at <= until else None
 
 
-_SideStep = tuple[Step, datetime, datetime] | None
+_SecondaryStep = tuple[Step, datetime, datetime] | None
 """A step, its time, and the time after which it is given up."""
 
 
-def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SideStep:
+def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SecondaryStep:
     if not attempt.surplus:
         return None
     step = Step.CANCEL if should_cancel(delivery, attempt, terms, now) else Step.TRACK
     return step, attempt.changed_at, attempt.changed_at + schedule.DAY
 
 
-def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
+def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SecondaryStep:
     """Return the next read of an ended attempt; None when there are no more."""
     ended = attempt.ended_at
     if ended is None:
@@ -218,7 +218,7 @@ def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
     return None
 
 
-def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[timedelta]) -> _SideStep:
+def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[timedelta]) -> _SecondaryStep:
     until = ended + schedule.FOLLOW_UPS_END
     if attempt.contradicted_at is not None:
         return step, attempt.contradicted_at + schedule.CONTRADICTION_GAP, until

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from worker.errors import CarrierError, Held, Unavailable, Uncertain
+from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.single_use import SingleUseTransport, Trace
@@ -114,7 +114,7 @@ class Gateway:
                 job = self._execute(settings, key, call, max_body, until, outcomes)
                 asyncio.run_coroutine_threadsafe(job, self._loop)
             else:
-                outcomes.put((key, Held("the rate limit of this account is used up", retry_after=wait)))
+                outcomes.put((key, Postponed("the rate limit of this account is used up", retry_after=wait)))
         yield from _groups(outcomes, len(calls))
 
     def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
@@ -156,7 +156,7 @@ class Gateway:
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except _TooLateError:
-            return Held("the call could not start in time")
+            return Postponed("the call could not start in time")
         except TimeoutError:
             why = "no answer within the deadline"
         except _TooLargeError:

@@ -48,13 +48,13 @@ def lock_file(lock: Path) -> IO[str]:
     Raises BlockingIOError while another process holds the lock.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    held = lock.open("w")
+    file = lock.open("w")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        held.close()
+        file.close()
         raise
-    return held
+    return file
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:

@@ -19,7 +19,7 @@ from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TASKS, TaskQueue, WakeUp, publish_task
-from worker.errors import CarrierError, Held, Throttled, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Postponed, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Call, CallClass, Reply
 from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission, Bulkhead
@@ -101,7 +101,7 @@ class AccountHealth:
         """Probe the carrier with a harmless call, never with an order; return whether it answers again."""
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
-        if isinstance(error, Held) and not throttled:
+        if isinstance(error, Postponed) and not throttled:
             return False  # the probe was not sent: another caller probes when the time of this probe is over
         shut_out = isinstance(error, Unavailable) and error.account
         alive = not throttled and not _failed(outcome, error)
@@ -211,7 +211,7 @@ def _failed(outcome: object, parsed: object) -> bool | None:
 
     A refusal is an answer, whatever its HTTP status: Cervo reports a missing field with a 500 (C-22).
     """
-    if isinstance(parsed, Held):
+    if isinstance(parsed, Postponed):
         return None
     if isinstance(parsed, Unavailable):
         return not parsed.account

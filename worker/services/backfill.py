@@ -12,7 +12,7 @@ from worker import log
 from worker.clock import Clock
 from worker.database import inbox, leases
 from worker.database.database import Database
-from worker.errors import CarrierError, Held
+from worker.errors import CarrierError, Postponed
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
@@ -53,7 +53,7 @@ class Backfill:
         if not self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS):
             return
         try:
-            self.take_in(self.find(until=self.clock() - MESSAGE_TRAVEL))
+            self.store(self.find(until=self.clock() - MESSAGE_TRAVEL))
         except CarrierError as error:
             logger.warning("backfill.failed", error=str(error))
         finally:
@@ -76,7 +76,7 @@ class Backfill:
         ]
         return missing if since else _without_stale(missing, self.clock() - STALE_AFTER)
 
-    def take_in(self, found: list[OpenOrder]) -> None:
+    def store(self, found: list[OpenOrder]) -> None:
         """Store found orders as orders to fetch; an order whose own message comes meanwhile is not stored twice."""
         self.ingest.store([found_order_message(self.settings.source, each.order_id) for each in found])
         if found:
@@ -110,15 +110,15 @@ class Backfill:
         for _ in range(PAGE_TRIES):
             try:
                 return read_list(self.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
-            except Held as held:
-                self.sleep(min(held.retry_after or 1.0, 2.0))
+            except Postponed as error:
+                self.sleep(min(error.retry_after or 1.0, 2.0))
         return read_list(self.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
 
 
 def _without_stale(missing: list[OpenOrder], since: datetime) -> list[OpenOrder]:
     kept = [each for each in missing if each.last_time is None or each.last_time >= since]
     if len(kept) < len(missing):
-        logger.info("backfill.stale_skipped", count=len(missing) - len(kept), hint="--since takes them in")
+        logger.info("backfill.stale_skipped", count=len(missing) - len(kept), hint="--since includes them")
     return kept
 
 

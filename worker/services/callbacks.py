@@ -17,7 +17,7 @@ from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
-from worker.domain.lifecycle.reopening import GONE
+from worker.domain.lifecycle.reopening import UNSUCCESSFUL_ENDS
 from worker.errors import CarrierError, Unreadable
 from worker.services.accounts import CarrierAccounts
 from worker.services.outcomes import run_codec
@@ -148,7 +148,7 @@ class Callbacks:
 
     def _apply_duplicate(self, parsed: _Parsed, ref: str, *, replayed: bool) -> Change | None:
         """Record a further order with our reference as a surplus courier, unless it has ended already (B-60)."""
-        if not parsed.seen or parsed.seen[-1].status in GONE or replayed:
+        if not parsed.seen or parsed.seen[-1].status in UNSUCCESSFUL_ENDS or replayed:
             return None
         now, cause = self.clock(), Cause.CALLBACK
         return lifecycle.record_duplicates(parsed.delivery, parsed.attempt.id, [ref], self.terms, now, cause)

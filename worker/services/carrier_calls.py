@@ -20,7 +20,7 @@ from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.domain.planner import call_time
-from worker.errors import CarrierError, Held, Refused, Uncertain
+from worker.errors import CarrierError, Postponed, Refused, Uncertain
 from worker.http.call import Call, Outcome
 from worker.http.gateway import Gateway
 from worker.resilience.call_journal import CallJournal, JournalFile
@@ -102,7 +102,7 @@ class CarrierCalls:
     ) -> Call | T | CarrierError:
         """Build a request, which may need a read first. Return an error when it is too late for the call."""
         if self.clock() > until:
-            return Held("the call could not start in time")
+            return Postponed("the call could not start in time")
         build = partial(action.build_request, codec, call.delivery, call.attempt)
         return run_codec(codec.account.name, build, _unbuildable_request)
 

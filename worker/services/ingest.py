@@ -85,9 +85,9 @@ class Ingest:
         self.updates.follow_up(changes, now, events=True)
         return changes
 
-    def bury_fetch(self, source: str, message_id: str, letter: DeadLetter) -> None:
+    def dead_letter_fetch(self, source: str, message_id: str, letter: DeadLetter) -> None:
         """Store the dead letter of a message whose order cannot be fetched."""
-        self.database.persist(_bury_fetch, source, message_id, letter, self.clock())
+        self.database.persist(_dead_letter_fetch, source, message_id, letter, self.clock())
         self.updates.follow_up([], self.clock(), events=True)
 
     # --- in one transaction -------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _lock(connection: Connection, messages: Sequence[Message]) -> set[str]:
     return deliveries.lock_orders(connection, map(_key, messages))
 
 
-def _bury_fetch(connection: Connection, source: str, message_id: str, letter: DeadLetter, now: datetime) -> None:
+def _dead_letter_fetch(connection: Connection, source: str, message_id: str, letter: DeadLetter, now: datetime) -> None:
     inbox.mark_fetched(connection, source, message_id)
     inbox.save_dead_letters(connection, [letter], now)
 

@@ -17,7 +17,7 @@ from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TaskQueue, WakeUp, publish_task
-from worker.errors import CarrierError, Held, Refused, Throttled, Unavailable
+from worker.errors import CarrierError, Postponed, Refused, Throttled, Unavailable
 from worker.http.call import Call, CallClass, Operation, Reply
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
@@ -166,7 +166,7 @@ class WriteBack:
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
         """Return when to compare again after a call without a result, which changes nothing else (O-10)."""
         now = self.clock()
-        if isinstance(error, Held) and not isinstance(error, Throttled):
+        if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
         logger.warning("platform.call_failed", delivery_id=delivery.id, failures=state.failures + 1, error=str(error))
         if not isinstance(error, CarrierError) or isinstance(error, Refused):

@@ -99,7 +99,7 @@ class TrackingState:
         return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
 
     @property
-    def code_ahead(self) -> str | None:
+    def early_code(self) -> str | None:
         """The last reported code; None when the history already ends with it (C-38)."""
         return None if self.history[-1:] == (self.last_code,) else self.last_code
 
@@ -127,15 +127,15 @@ def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool)
         return NewEntries(range(0), codes, (HISTORY_UNORDERED,))
     if codes[:reported] != state.history:
         return NewEntries(range(0), codes, (HISTORY_REWRITTEN,))
-    return NewEntries(range(reported + _late_entries(codes[reported:], state.code_ahead), len(codes)), codes)
+    return NewEntries(range(reported + _late_entries(codes[reported:], state.early_code), len(codes)), codes)
 
 
-def _late_entries(codes: Sequence[str], code_ahead: str | None) -> int:
+def _late_entries(codes: Sequence[str], early_code: str | None) -> int:
     """Return how many of these entries come before a code that was reported earlier, that code included."""
-    if code_ahead is None:
+    if early_code is None:
         return 0
-    earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, code_ahead), codes))
-    return earlier + (tuple(codes[earlier : earlier + 1]) == (code_ahead,))
+    earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, early_code), codes))
+    return earlier + (tuple(codes[earlier : earlier + 1]) == (early_code,))
 
 
 def _precedes(code: str, other: str) -> bool:

@@ -112,7 +112,7 @@ def as_driver_order(attempt: AttemptView) -> AttemptView:
     return replace(attempt, ref=attempt.codec_state.get(CANCEL_TOKEN)) if is_transferred(attempt) else attempt
 
 
-def keep_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
+def with_transferred_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
     """Return the observations of a driver order, but with the ref of the transferred order where it has one."""
     if not is_transferred(attempt):
         return tuple(observations)

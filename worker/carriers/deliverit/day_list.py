@@ -94,7 +94,7 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}
     observed = {
-        attempt.id: state.keep_ref(
+        attempt.id: state.with_transferred_ref(
             attempt, observe_row(drivers[attempt.id], matches[attempt.id].row, call.context, now, zone)
         )
         for attempt in attempts

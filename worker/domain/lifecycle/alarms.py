@@ -8,7 +8,7 @@ from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause, Reason
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Step
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder
+from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
 from worker.domain.planner import Alarm, alarms
 
@@ -48,7 +48,9 @@ def resolve_attention(delivery: Delivery, terms: TermsByAccount, now: datetime) 
     """
     attempt = delivery.active
     unknown = attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN
-    if not delivery.attention_reasons or (unknown and not OPEN_QUESTIONS.isdisjoint(delivery.attention_reasons)):
+    if not delivery.attention_reasons or (
+        unknown and not UNKNOWN_OUTCOME_REASONS.isdisjoint(delivery.attention_reasons)
+    ):
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     change.update(replace(delivery, attention_reasons=()))

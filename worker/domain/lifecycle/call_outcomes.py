@@ -15,7 +15,7 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Step
 from worker.domain.lifecycle.amendment import abandon_amendment, abandon_if_too_late, begin_amendment, mark_amended
 from worker.domain.lifecycle.cancellation import begin_cancel
-from worker.domain.lifecycle.change import UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.offers import begin_confirm, evaluate_offer
 from worker.domain.lifecycle.reads import back_off, back_off_amendment
@@ -149,7 +149,7 @@ def _book(change: ChangeBuilder, attempt: Attempt, outcome: Booked) -> None:
 
 def _queue_again(change: ChangeBuilder, attempt: Attempt, error: Unavailable) -> None:
     change.update_attempt(replace(attempt, state=AttemptState.QUEUED, last_error=str(error)))
-    change.clear_attention(UNTIL_THE_END)
+    change.clear_attention(CARRIER_ORDER_REASONS)
     if change.delivery.cancel_request is not None:
         change.cancel_as_requested()
         return

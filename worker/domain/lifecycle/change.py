@@ -12,11 +12,14 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver
 from worker.domain.planner import plan
 
-OPEN_QUESTIONS = frozenset(
+UNKNOWN_OUTCOME_REASONS = frozenset(
     {AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER, AttentionReason.OFFER_WAITS}
 )
 """Attention reasons that apply only while the outcome of an attempt is open."""
-UNTIL_THE_END = OPEN_QUESTIONS | {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH, AttentionReason.REFERENCE_MISSING}
+CARRIER_ORDER_REASONS = UNKNOWN_OUTCOME_REASONS | {
+    AttentionReason.ORDER_CHANGED_AFTER_DISPATCH,
+    AttentionReason.REFERENCE_MISSING,
+}
 """Attention reasons that apply only while the carrier may have an order. The next carrier gets the current order."""
 
 

@@ -26,7 +26,7 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.cancellation import refuse_cancel
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder
+from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
 from worker.domain.lifecycle.reopening import (
@@ -47,7 +47,7 @@ MAX_ANOMALIES = 20
 """The most unmapped statuses and steps back that are published for one attempt."""
 REGRESSION = "regression:"
 """The prefix of a step back among an attempt's reported anomalies; the others are unmapped statuses."""
-SETTLED_WHEN_CREATED = OPEN_QUESTIONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
+SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
 """Attention reasons that end when the carrier has created the order."""
 SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
 """Attention reasons that end when the carrier shows any state of the order, including an offer."""

@@ -12,7 +12,7 @@ from worker.carriers.port import Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, UNKNOWN_OUTCOME_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.reopening import count_follow_up
 from worker.domain.lifecycle.rollup import refuse_attempt
@@ -42,7 +42,7 @@ def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> N
 
 def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
     """Return an attempt whose outcome is no longer unknown, because its own answer came late."""
-    change.clear_attention(OPEN_QUESTIONS)
+    change.clear_attention(UNKNOWN_OUTCOME_REASONS)
     change.cancel_retry()
     return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
 
@@ -175,7 +175,7 @@ def _resubmit(change: ChangeBuilder, attempt: Attempt) -> None:
             reason_text=NEVER_CREATED,
         )
     )
-    change.clear_attention(UNTIL_THE_END)
+    change.clear_attention(CARRIER_ORDER_REASONS)
     if change.delivery.cancel_request is not None:
         change.cancel_as_requested(attempt)
         return

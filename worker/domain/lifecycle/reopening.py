@@ -24,7 +24,7 @@ from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
 """Causes of an observation from a read of ours. A callback may be old."""
-GONE = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
+UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
 """Final statuses after which no courier comes."""
 _S = DeliveryStatus
 GOODS_IN_HAND = frozenset(
@@ -100,7 +100,7 @@ def _goes_on(
     change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, conflict: Conflict | None
 ) -> bool:
     if conflict is Conflict.ORPHAN_FOUND:
-        return status not in GONE and status is not DeliveryStatus.RETURNED
+        return status not in UNSUCCESSFUL_ENDS and status is not DeliveryStatus.RETURNED
     if conflict is Conflict.CANCELLED_BUT_ALIVE:
         return True
     if status in FINAL:
@@ -215,7 +215,7 @@ def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStat
 def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> None:
     had_goods = attempt.rank >= GOODS_WITH_COURIER
     ended = change.now if status in FINAL else None
-    rank = attempt.rank if status in GONE else max(attempt.rank, rank_of(status))
+    rank = attempt.rank if status in UNSUCCESSFUL_ENDS else max(attempt.rank, rank_of(status))
     attempt = change.update_attempt(
         replace(attempt, state=AttemptState(status), rank=rank, changed_at=change.now, ended_at=ended)
     )
@@ -223,7 +223,7 @@ def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatu
         change.add_event(EventType.ATTEMPT_ENDED, attempt)
     if attempt.rank >= GOODS_WITH_COURIER and not had_goods:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
-    elif status in GONE and not had_goods and not _has_surplus(change.delivery):
+    elif status in UNSUCCESSFUL_ENDS and not had_goods and not _has_surplus(change.delivery):
         change.clear_attention({AttentionReason.SURPLUS_COURIER})
 
 

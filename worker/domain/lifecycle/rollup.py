@@ -13,7 +13,7 @@ from schemas.status import (
     Reason,
 )
 from worker.domain.delivery import Attempt
-from worker.domain.lifecycle.change import UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
@@ -60,7 +60,7 @@ def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, detail
     )
     # A change still matters while the courier has the goods.
     still_needed = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
-    change.clear_attention(UNTIL_THE_END - still_needed)
+    change.clear_attention(CARRIER_ORDER_REASONS - still_needed)
     return ended
 
 

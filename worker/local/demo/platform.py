@@ -30,7 +30,7 @@ def place_missed_order(environ: Mapping[str, str]) -> None:
     with closing(Container(load(environ))) as container:
         _place(container)
         # The back-fill of the workers would wait two minutes for the message.
-        container.backfill.take_in(container.backfill.find())
+        container.backfill.store(container.backfill.find())
 
 
 def _place(container: Container) -> None:
