@@ -161,9 +161,10 @@ class Order(Model):
 
 
 def fingerprint(order: Order) -> str:
-    """Return the SHA-256 of an order's content in hex. The same content has the same fingerprint in any spelling.
+    """Return the SHA-256 of an order's content in hex.
 
-    `revision` and `status` are left out, because a change of them changes nothing for a courier.
+    Equal orders have the same fingerprint, however their JSON is written. `revision` and `status` are left out, because
+    a change of them changes nothing for a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

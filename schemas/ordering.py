@@ -39,7 +39,7 @@ class ProjectDefaults:
 NO_DEFAULTS = ProjectDefaults()
 
 AT_THE_DOOR = {"cash": "cash", "card_delivery": "card"}
-"""The gateways that mean payment to the courier, and how it is paid."""
+"""Our payment method for each gateway with which the customer pays the courier."""
 
 PREPAID = frozenset({
     "apple_pay", "authorize", "checkout_pro_mercadopago", "credomatic", "epayco", "global_apple_pay",
@@ -63,7 +63,7 @@ class Reaction(StrEnum):
     NOT_READY = "not_ready"
     """The food is late and a courier is waiting."""
     SEEKING = "seeking"
-    """A courier is being looked for: the status is one that we wrote."""
+    """A courier is being looked for; we wrote this status."""
     COURIER = "courier"
     """A courier is at work: the status is one that we wrote, or the platform's own driver has the order."""
     ENDED = "ended"
@@ -75,7 +75,7 @@ class Reaction(StrEnum):
     OPERATOR = "operator"
     """It is unclear whether the order or only its driver was cancelled: an operator decides."""
     OUT_OF_SCOPE = "out_of_scope"
-    """The end of an order that the customer picks up."""
+    """An order that the customer picks up has ended."""
     IGNORE = "ignore"
     """No effect: the customer comes to pick up the order, or the number is unknown (O-25)."""
 

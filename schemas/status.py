@@ -32,7 +32,7 @@ class DeliveryStatus(StrEnum):
     DROPOFF_ARRIVED = "dropoff_arrived"
     """The courier is at the customer's door."""
     ON_HOLD = "on_hold"
-    """Paused by the carrier; it resumes with the status that it had before."""
+    """Paused by the carrier; afterwards it continues from its earlier status."""
     DELIVERY_FAILED = "delivery_failed"
     """The handover at the door failed. The courier still has the goods; what happens next is open."""
     REATTEMPTING = "reattempting"
@@ -151,14 +151,14 @@ class Detail(StrEnum):
 
 
 class AttentionReason(StrEnum):
-    """Why an operator is asked for (`delivery.attention_required`); a delivery may have several."""
+    """Why an operator is needed (`delivery.attention_required`); a delivery may have several."""
 
     UNKNOWN_STORE = "unknown_store"
     """The store directory has no such store."""
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
     """No carrier of the order's list has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
-    """The carrier calls the create a duplicate; an operator finds out which order it already has (B-31)."""
+    """The carrier calls the create a duplicate; an operator must find the order that it already has (B-31)."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """No look-up has settled a create with an unknown outcome."""
     NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
@@ -221,7 +221,7 @@ class Evidence(StrEnum):
     ORDER_LEVEL = "order_level"
     """The carrier reported it for the order, not for the parcel."""
     WEAK = "weak"
-    """It agrees with the carrier's report, but the report does not prove it."""
+    """The carrier's report suggests it, but does not prove it."""
 
 
 class CancelledBy(StrEnum):

@@ -25,7 +25,10 @@ from worker.services.ingest import is_away
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
-"""Longer than any task, which takes at most one deadline and its margin. The sweep replaces a lost task much sooner."""
+"""Seconds after which Redis delivers an unacknowledged task again; longer than any task.
+
+The sweep replaces a lost task much sooner.
+"""
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", "platform", "timers")
 OTHER_QUEUES = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
@@ -43,7 +46,7 @@ REDIS_OPTIONS: dict[str, Any] = {
     "socket_timeout": 5,
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
-    "health_check_interval": 5,  # a silent connection is given up after twice this
+    "health_check_interval": 5,  # a silent connection is closed after twice this time
     # No retry_on_timeout: it would send a write twice.
     "global_keyprefix": KEY_PREFIX,
     "client_name": "osync",
@@ -82,7 +85,7 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the two queues of an account: calls that change something, and reads, which never delay each other."""
+    """Return the two queues of an account. Calls that change something and reads never delay each other."""
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 
@@ -104,7 +107,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
-        "task_reject_on_worker_lost": False,  # would start a task that kills its worker again and again
+        "task_reject_on_worker_lost": False,  # if True, a task that kills its worker would be started again and again
         "task_ignore_result": True,
         "result_backend": None,
         "accept_content": ["json"],

@@ -23,7 +23,7 @@ def since_boot() -> float:
 
 
 def aside(work: Callable[[], None]) -> None:
-    """Run work in a separate thread."""
+    """Run `work` in a thread of its own."""
     threading.Thread(target=work, name="clock", daemon=True).start()
 
 
@@ -65,7 +65,10 @@ class SharedClock:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Return the database's time at tick zero, assuming that it was read half-way through the query."""
+        """Read the database's clock; return what it showed when the monotonic clock was zero.
+
+        The reading counts as made half-way through the query.
+        """
         before = self._ticks()
         self._next = before + FRESH  # also after a failure
         read = self._read()

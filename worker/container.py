@@ -51,10 +51,7 @@ from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
 ATTEMPT_BITS = 53
-"""The length of a random attempt id.
-
-It fits a JSON number, and does not repeat when a new database uses an old account.
-"""
+"""The bits of a random attempt id: they fit a JSON number, and two databases never use the same id at an account."""
 
 
 def utc_now() -> datetime:

@@ -109,13 +109,13 @@ class TaskQueue:
             return {queue: self._depth(channel, queue) for queue in queues}
 
     def _depth(self, channel: Any, queue: str) -> int:
-        # Not passively, because on Redis an empty queue does not exist.
+        # Declared actively, because a passive declaration fails on Redis for an empty queue.
         declared: Any = self.app.amqp.queues[queue](channel).queue_declare()
         return int(declared.message_count)
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return an account's two queues: for calls that change something, and for reads. Neither waits for the other."""
+    """Return the names of an account's two queues: for calls that change something, and for reads."""
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 

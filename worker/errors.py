@@ -42,7 +42,10 @@ class Unavailable(CarrierError):
 
 
 class Postponed(Unavailable):
-    """Our own rate limit held the call back, or it was too late to send the call. This does not count as a failure."""
+    """The call has to wait, because of a rate limit or because it could not start in time.
+
+    This does not count as a failure.
+    """
 
 
 class Throttled(Postponed):

@@ -54,16 +54,19 @@ class StreamMoved(Exception):
 
 
 class Publisher:
-    """The stream of events behind its guards. A place is the id of an entry with leading zeros, so that places sort."""
+    """Publishes events on a stream, with a guard for each key.
+
+    A place is an entry's id with leading zeros, so that places sort as text.
+    """
 
     def __init__(self, client: redis.Redis, stream: str) -> None:
         self._redis, self._stream = client, stream
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Return the newest place on the stream up to this one, and the newest of all; empty where there is none.
+        """Return the newest place on the stream that is not after `place`, and the newest of all; empty when none.
 
-        When the first is not the given place, the stream has lost that entry. A deleted entry does not count as lost,
+        When the first one differs from `place`, the stream has lost that entry. A deleted entry does not count as lost,
         because a subscriber deleted it after it was published.
         """
         pipe = self._redis.pipeline(transaction=True)
@@ -84,7 +87,7 @@ class Publisher:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
         A repeated event gets no second entry. Its place is the place of the last event of its key. After the first
-        failure of a key its other events are left for the next time. Raises StreamMoved when `newest` is no longer the
+        failure of a key, its later events are left for the next call. Raises StreamMoved when `newest` is no longer the
         newest place. This detects a relay that slept through its lease, and a stream that lost its newest entries.
         """
         if not events:
@@ -92,7 +95,7 @@ class Publisher:
         try:
             return self._run(database, events, newest)
         except (redis.ConnectionError, ResponseError):
-            self._redis.ping()  # it raises when the server is unreachable; otherwise the batch caused the error
+            self._redis.ping()  # raises if the server is unreachable; if not, an event caused the error
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:

@@ -55,8 +55,8 @@ class Bus:
     def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
         """Read the next entries of the group, or with `mine` the entries that this consumer has not acknowledged.
 
-        The entries of a dead reader come first. A missing group is created at the beginning of the stream, so that no
-        message after a flush is missed.
+        The entries of a dead reader come first. A missing group is created and reads from the start of the stream, so
+        that it misses no message after Redis was emptied.
         """
         try:
             claimed = [] if mine else self._claim(consumer, count)
@@ -181,7 +181,7 @@ def connect(url: str) -> redis.Redis:
         **({} if url.startswith("unix:") else tcp),  # the connection of a Unix socket rejects these options
         socket_timeout=SOCKET_SECONDS,
         health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),  # a repeated write could be a second write
+        retry=Retry(NoBackoff(), 0),  # a retry could write twice
     )
 
 

@@ -58,7 +58,7 @@ def pause(
 
 @carriers.command("resume")
 def resume(name: str) -> None:
-    """Resume a paused account, also one that rejected our credentials."""
+    """Resume a paused account, even if it was paused because it rejected our credentials."""
     from worker.database import accounts
 
     services = _with_account(name)

@@ -190,7 +190,7 @@ def _check_folder(folder: Path) -> None:
 def _probe(services: "Container", name: str) -> str:
     from worker.carriers.abilities import VerifiesAccount
 
-    codec = services.codecs[name]  # not logged in from the database, which has its own check
+    codec = services.codecs[name]  # without the stored facts of a log-in, because the database has its own check
     metadata = codec.read_probe(services.gateway.send_one(name, codec.probe()))
     if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
         codec.read_verification(services.gateway.send_one(name, further))

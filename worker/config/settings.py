@@ -63,7 +63,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(_Section):
-    """The settings of a deployment. Secrets are `SecretStr`, and an address that may hold one is not printed either."""
+    """The settings of a deployment. Secrets are `SecretStr`; an address that may contain one is not in the repr."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""

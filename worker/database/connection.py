@@ -17,7 +17,7 @@ BUSY_SECONDS = 20
 LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
 ALIVE = {
     "connect_timeout": 5,
-    # A host that vanished sends nothing: after 15 seconds without an answer the connection counts as lost.
+    # A host that has vanished sends no reset, so a connection without an answer for 15 seconds counts as lost.
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
@@ -44,7 +44,7 @@ def connect(url: str, *, pool_size: int = 16) -> Engine:
         max_overflow=pool_size,
         pool_timeout=BUSY_SECONDS,
         pool_pre_ping=True,
-        hide_parameters=True,  # an error must not carry a customer into the log
+        hide_parameters=True,  # an error must not bring a customer's data into the log
         connect_args={**ALIVE, "options": " ".join(f"-c {name}={BUSY_SECONDS}s" for name in LIMITS)},
     )
 

@@ -1,4 +1,4 @@
-"""One database for each process: it runs a function of this room in one transaction."""
+"""The database of a process: it runs each function of this package in one transaction."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Database:
     """The database of this process, constructed after any fork.
 
-    `read`, `write` and `persist` take a function and its arguments. They pass it a connection as its first argument.
+    `read`, `write` and `persist` call a function of this package with a connection and the given arguments.
     """
 
     def __init__(

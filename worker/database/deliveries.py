@@ -45,7 +45,7 @@ class Due:
 
 
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
-    """Load deliveries with their attempts. Locks are always taken in the same order, so that no two loads deadlock."""
+    """Load deliveries with their attempts. Rows are always locked in the same order, so that loads never deadlock."""
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
     attempts = _attempts(connection, [row["id"] for row in found])
@@ -101,7 +101,10 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return the delivery, attempt and carrier of a file's attempts: those given, and those with an open outcome."""
+    """Return the delivery, attempt and carrier of attempts that store this journal file's name.
+
+    These are the given attempts and those whose outcome is still open.
+    """
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
         ATTEMPT.c.journal_file == journal_file, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
@@ -115,7 +118,7 @@ def journalled_attempts(
 def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Block other transactions about these orders, whether or not they exist; return the ids that exist.
 
-    One reader may have an order while another has its cancellation. Without the lock, neither would see the other's
+    Two readers may store an order and its cancellation at once; without the lock, neither would see the other's
     message.
     """
     wanted = sorted(set(ids))

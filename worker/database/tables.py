@@ -298,7 +298,7 @@ class AccountRow(SQLModel, table=True):
 
 
 class StatusMappingRow(SQLModel, table=True):
-    """Our status that an operator mapped a carrier status (entity and code) to."""
+    """An operator's mapping of a carrier status (entity and code) to one of ours."""
 
     __tablename__ = "status_mapping"
 

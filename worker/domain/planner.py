@@ -1,8 +1,8 @@
 """Plan the next step of a delivery: the step, its time and its attempt.
 
 Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so none
-is forgotten. The candidates are the step of the main line and the steps for surplus couriers, ended attempts and
-alarms. The earliest is next.
+is forgotten. The candidates are the delivery's main step and the steps for surplus couriers, ended attempts and alarms;
+the earliest one is next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedSte
     return min(steps, key=lambda step: step.at, default=None)
 
 
-# --- the main line: the active attempt, or the carrier to ask next ----------------------------------------------------
+# --- the main step: of the active attempt, or of the carrier to ask next ----------------------------------------------
 
 
 def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep:
@@ -192,7 +192,7 @@ def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount,
 
 
 _SecondaryStep = tuple[Step, datetime, datetime] | None
-"""A step, its time, and the time after which it is given up."""
+"""A step, its time, and the time after which the step is given up."""
 
 
 def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SecondaryStep:
@@ -226,7 +226,7 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 
 
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
-    """Return whether an early read of an attempt is allowed, because no other step about it must come first."""
+    """Return whether an attempt may be read early: no other step about it has to come first."""
     if attempt == delivery.active:
         return main_step(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
     if attempt.live:
@@ -248,7 +248,7 @@ def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
 def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     attempt = delivery.active
     begun = max(delivery.created_at, delivery.dispatch_at or delivery.created_at)
-    # The pickup time as first requested: a time computed from now for "as soon as possible" would never be late.
+    # The pickup time as first requested: for "as soon as possible", a time computed from now would never be late.
     pickup = schedule.pickup_time(delivery.order, delivery.store, delivery.created_at)
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN

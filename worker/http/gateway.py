@@ -22,7 +22,7 @@ from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
-"""Seconds to wait for more outcomes before a group is yielded, because one transaction stores the whole group."""
+"""Seconds to wait for more outcomes before a group is yielded; the caller stores each group in one transaction."""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -100,9 +100,9 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls at once and yield their outcomes by key, in groups as they come in.
 
-        A call whose first byte cannot leave before `until` is not sent: its lease would expire during the call, and
-        another process would start over. The gateway's clock must be the clock of the leases. The time is checked again
-        after the connection is open, because the process may have been stopped or the machine suspended before.
+        A call is not sent if its first byte cannot leave before `until`: its lease would expire during the call, and
+        another process would repeat it. The gateway must use the clock of the leases. The time is checked again once
+        the connection is open, because the process may have been suspended.
         """
         settings = self._accounts[account]
         if within is not None:
@@ -218,7 +218,7 @@ def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
         "connect": account.connect_timeout,
         "read": account.read_timeout,
         "write": account.read_timeout,
-        "pool": None,  # waiting for a free connection is no failure; the deadline bounds it
+        "pool": None,  # no timeout for a free connection: the deadline limits that wait
     }
     return httpx.Request(
         call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout, "trace": trace}

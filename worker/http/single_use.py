@@ -17,8 +17,8 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
-    A carrier may close a kept connection just as the request leaves, so that its outcome is unknown. A connection pool
-    may also retry by itself. For a create or a cancel both must be excluded. It is built on asyncio and h11 because a
+    A carrier may close a kept connection just as the request leaves, so that its outcome is unknown, and a connection
+    pool may retry by itself. Neither may happen to a create or a cancel. It is built on asyncio and h11 because a
     connection of httpcore takes more than twice the CPU time.
     """
 

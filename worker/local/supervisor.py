@@ -111,7 +111,7 @@ class Process:
 
 
 def _with_path(command: Sequence[str]) -> list[str]:
-    """Return the command with the path of a program beside this Python: no virtual environment need be active."""
+    """Return the command with the full path of a program of this Python environment, which may not be active."""
     program, *arguments = command
     beside = Path(sys.executable).parent / program
     return [str(beside) if beside.exists() else program, *arguments]
@@ -166,7 +166,7 @@ class Supervisor:
                 process.start()
             elif process.restart_at is None and process.running is not None and process.running.poll() is not None:
                 ended.append(process.name)
-                process.signal(signal.SIGKILL)  # its children would have no parent
+                process.signal(signal.SIGKILL)  # its children would be left behind
                 stable = now - process.started_at > STABLE_SECONDS
                 process.failures = 1 if stable else process.failures + 1
                 process.restart_at = now + min(RESTART_SECONDS * 2 ** (process.failures - 1), MAX_RESTART_SECONDS)

@@ -98,7 +98,9 @@ def read_written(reply: Reply) -> None:
     """Check that a write succeeded. Raises Unavailable, Refused (it failed) or Uncertain (it may have succeeded)."""
     if reply.status in REFUSALS:
         raise Refused(Reason.VALIDATION, f"the platform answered {reply.status}")
-    if reply.status in UNAUTHORIZED:  # the account is not paused: the read before worked, and reads open gates
+    if (
+        reply.status in UNAUTHORIZED
+    ):  # the account is not paused: the read before this write worked, and reads are needed to open gates
         raise Unavailable(f"the key may read orders but not write them: the platform answered {reply.status}")
     if reply.status == NO_CONTENT:
         return

@@ -19,11 +19,11 @@ from worker.resilience.rate_limiter import Outage
 CACHE_SECONDS = 300
 """How long a price counts as current; no carrier promises one (B-22)."""
 BACK_OFF_SECONDS = 60.0
-"""How long creates do not ask an account for a price after it quoted none."""
+"""How long creates ask an account for no price after it failed to quote one."""
 
 
 class QuoteCache:
-    """Quotes by the hash of the question, and the accounts that this process does not ask at present."""
+    """Quotes by the hash of their question, and the accounts that this process does not ask at present."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic

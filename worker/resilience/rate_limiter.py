@@ -24,7 +24,7 @@ READ_SHARE = 0.4
 SHORT_READ_SHARE = 0.75
 """The share of a shorter window that reads may use, so that creates always have room."""
 LOCAL_SHARE = 0.25
-"""While Redis is unreachable, calls that cannot wait may use this share of a limit in each process."""
+"""The share of a limit that each process may use while Redis is unreachable, for calls that cannot wait."""
 OUTAGE_SECONDS = 5.0
 """How long a server that did not respond is not called again."""
 
@@ -51,19 +51,19 @@ return {granted, tostring(wait / 1000000)}
 """Count up to `wanted` calls in every window at once; return how many, and the seconds until the next one may go.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window. The name makes this call's members unique, because Lua prints a time in microseconds with too few digits.
+window. The name keeps the members of the set unique, because Lua prints a time in microseconds with too few digits.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A limit of calls within a number of seconds."""
+    """A rate limit: at most `limit` calls in any `seconds` seconds."""
 
     limit: int
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this window: fewer calls, or one call in a longer time if the share is below one call."""
+        """Return a share of this limit: fewer calls, or a longer time for one call if the share is less than one."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 
@@ -96,7 +96,7 @@ class Outage:
 
 
 class LocalShare:
-    """The share of every limit for this process, whose calls are counted here while Redis is unreachable."""
+    """Counts the calls of this process against a share of every limit while Redis is unreachable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._lock = clock, threading.Lock()

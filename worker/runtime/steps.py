@@ -58,7 +58,7 @@ class ThreadStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
     thread_name: ClassVar[str]
     join_seconds: ClassVar[float]
-    """How long a worker that stops waits for the thread. Interrupted work is repeated by the next process."""
+    """How long a stopping worker waits for the thread. The next process repeats interrupted work."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

@@ -1,4 +1,4 @@
-"""Find the platform's open orders whose message never came. Each is then fetched as if a message had named it."""
+"""Find open orders on the platform whose message never came, and have them fetched like orders of a message."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +27,12 @@ MAX_PAGES = 100
 """The most pages that one run reads within its lease; earlier runs have found older orders."""
 MAX_BODY = 5_000_000
 STALE_AFTER = timedelta(hours=12)
-"""An older order is no longer wanted, and many such orders stay open for ever. No time zone error is this large."""
+"""Older orders are ignored: nobody wants them any more, but many stay open for ever.
+
+It exceeds any error from a missing time zone.
+"""
 MESSAGE_TRAVEL = timedelta(minutes=2)
-"""How long an order's own message may still be on its way; the message may contain more than the platform's list."""
+"""The age up to which an order is left alone, because its own message may still come and contains more data."""
 PAGE_TRIES = 5
 """How often a page waits for the platform's rate limit, about a second each time, before the run ends."""
 
@@ -60,10 +63,10 @@ class Backfill:
             self.database.write(leases.drop, LEASE, holder)
 
     def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
-        """Return the open orders that are unknown here and were placed between these times, the oldest first.
+        """Return the open orders without a delivery that were placed between these times, the oldest first.
 
-        Without `since` an order that was placed and wanted long ago is left out: no courier is sent for it. An empty
-        list is no error: a key that may not see the orders gets one, too (O-10). Raises Unavailable or Refused.
+        Without `since`, orders that were placed and wanted before `STALE_AFTER` are left out. The list is also empty
+        when the key may not see any orders (O-10). Raises Unavailable or Refused.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():
@@ -77,7 +80,7 @@ class Backfill:
         return missing if since else _without_stale(missing, self.clock() - STALE_AFTER)
 
     def store(self, found: list[OpenOrder]) -> None:
-        """Store found orders as orders to fetch; an order whose own message comes meanwhile is not stored twice."""
+        """Store orders to be fetched. An order whose own message comes meanwhile gets no second delivery."""
         self.ingest.store([found_order_message(self.settings.source, each.order_id) for each in found])
         if found:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
@@ -85,7 +88,7 @@ class Backfill:
     def _pages(self) -> Iterator[list[Any]]:
         """Yield pages until one contains nothing new. A page shorter than requested need not be the last one.
 
-        When a page cannot be read, the orders of earlier pages are still used. A missing order changes nothing.
+        When a page cannot be read, the orders of the earlier pages are still used.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)

@@ -25,7 +25,7 @@ from worker.services.updates import Updates
 
 logger = log.get(__name__)
 ORPHANED_AFTER = timedelta(days=1)
-"""The age at which a callback without an attempt is given up."""
+"""The age after which a callback that belongs to no known attempt is given up."""
 REPLAYED_AFTER = timedelta(hours=26)
 TRIES = 5
 """How often a callback is parsed again because its delivery changed meanwhile; after that the sweep claims it."""
@@ -76,7 +76,7 @@ class Callbacks:
             self.database.write(callbacks.settle, stored.id, "unreadable")
 
     def _codec(self, account: str) -> Carrier:
-        """Return the codec of an account. Raises CarrierError, also when the account has left the settings."""
+        """Return the codec of an account. Raises CarrierError when there is no such account or its log-in fails."""
         if account not in self.accounts.codecs:
             raise Unreadable(f"there is no account {account}")
         return self.accounts.logged_in(account)

@@ -49,7 +49,7 @@ class CarrierActions:
     public_url: str
     """The public address for callbacks; empty when carriers get no callback address."""
     new_attempt: Callable[[], tuple[int, str]]
-    """Draws an attempt's id and the secret of its callback address."""
+    """Returns the id of a new attempt, and the secret of its callback address."""
 
     @property
     def book(self) -> CarrierAction[Booked]:
@@ -103,7 +103,7 @@ class CarrierActions:
         )
 
     def _build_amendment(self, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call | None:
-        """Build the change from the order as the carrier has it now; None when it needs no change."""
+        """Build the amendment from the carrier's current order; None when nothing differs."""
         able, view = _amends(codec), attempt_view(delivery, attempt)
         before = able.before_amend(view, self.clock())
         if before is None:

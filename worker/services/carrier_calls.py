@@ -30,9 +30,9 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""The longest time from the intent to the start of the call. A read before the call is not counted.
+"""The longest time from the intent to the start of the call, without any read before it.
 
-It is half of the call's margin; the other half is for storing the outcome.
+This is half of `CALL_MARGIN`; the other half is for storing the outcome.
 """
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class CarrierCalls:
     def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
         """Execute the action for each of these deliveries for which it is due now.
 
-        A task is only a wake-up task: deliveries for which nothing is due are skipped.
+        The task says only that something may be due, so deliveries for which nothing is due are skipped.
         """
         with self.health.acquire_account(account, ids, action.step) as codec:
             if codec is None:
@@ -109,7 +109,7 @@ class CarrierCalls:
     def _record(
         self, codec: Carrier, action: CarrierAction[T], file: JournalFile, group: Sequence[tuple[PendingCall, Outcome]]
     ) -> None:
-        """Store the effects of a group of outcomes, and record them for the account."""
+        """Store a group of outcomes, then record for the account whether its calls succeeded."""
         account = codec.account.name
         parsed = self._parse(codec, action, group)
         responses = self.reject_reused_ids(codec, parsed)
@@ -139,9 +139,9 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Return an unknown outcome for each booking whose carrier id already belongs to another order, by attempt.
+        """Return the responses by attempt, with Uncertain for a create whose carrier id belongs to another order.
 
-        Where no order can be looked up by our reference, only the id in the response links the order to us (C-21).
+        This matters at a carrier without look-ups, where only that id links the order to us (C-21).
         """
         checked = dict(responses)
         if codec.capabilities.find:
@@ -158,7 +158,7 @@ class CarrierCalls:
     def _holders(self, account: str, refs: Collection[str]) -> dict[str, int]:
         try:
             return self.database.read(callbacks.attempts_by_ref, account, refs)
-        except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost over it
+        except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost because of it
             logger.warning("carrier.ids_not_compared", carrier=account, error=type(error).__name__)
             return {}
 

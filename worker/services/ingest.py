@@ -42,7 +42,7 @@ class Ingest:
     updates: Updates
     terms: TermsByAccount
     file_shops: Mapping[str, Store]
-    """The store directory's file; the database's directory wins over it."""
+    """The stores of the directory's file. A store in the database takes precedence."""
     defaults: ProjectDefaults
     """The facts that the platform's own orders may leave out."""
     gate: Gate
@@ -137,7 +137,7 @@ class Ingest:
 
     def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
         if message.is_backfilled:
-            # The platform's own messages may count revisions from one; an order from its API has a revision in seconds.
+            # Messages may count revisions from one, but the API's revision is in seconds and would make them look old.
             order = order.model_copy(update={"revision": 1})
         return Delivery(
             id=key,
@@ -251,7 +251,7 @@ class OrdersReader:
             self._store_one_by_one(documents)
 
     def _store_one_by_one(self, documents: Sequence[tuple[str, bytes]]) -> None:
-        """Store each document by itself, so that only the one that cannot be stored becomes a dead letter."""
+        """Store each document in its own transaction, so that only those that cannot be stored become dead letters."""
         for identity, document in documents:
             try:
                 self._ingest.store_documents([(identity, document)])

@@ -1,4 +1,4 @@
-"""Fetch the orders that a message named by their id alone, and store them or give them up."""
+"""Fetch the orders of messages that contain only an order id. An order that cannot be fetched becomes a dead letter."""
 
 import json
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ TASK: WakeUp = ("orders.fetch", [])
 FETCH_LIMIT = 2
 """Orders fetched at each sweep: the number of calls that the platform accepts in a second (O-01)."""
 FETCH_TRIES = 10
-"""The tries, over at least ten minutes, after which an order that cannot be fetched becomes a dead letter."""
+"""The number of tries, over at least ten minutes, after which an order becomes a dead letter."""
 UNKNOWN_TRIES = 3
-"""The tries for an order that the platform does not know, because its message may come before it is committed."""
+"""The number of tries for an order unknown to the platform; a message may come before its order is committed."""
 RETRIED = "again later"
 """The start of the result text of an order that will be fetched again."""
 
@@ -111,7 +111,7 @@ class OrderFetch:
     def _dead_letter(self, fetch: Fetch, reason: str) -> str:
         """Store a dead letter that can be replayed.
 
-        It has a new id, because a message with the old id has no effect.
+        The message in it has a new id, because a replay with the old id would have no effect.
         """
         document = {
             "specversion": "1.0",

@@ -17,7 +17,7 @@ logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
 BATCH = 500
 MAX_STUCK_KEYS = 1000
-"""The most keys that the bus may refuse before the relay stops: then the bus is at fault, not the events."""
+"""The relay stops when the bus has refused events of so many keys, because the fault is then in the bus."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Relay:
         self.single_flight.run(self._publish_alone)
 
     def _publish_alone(self) -> bool:
-        """Publish while this process holds the lease. Return False when the sweep has to try again.
+        """Publish while this process holds the lease; return False when some events could not be published.
 
-        That is the case when some events could not be published. New events are looked for once more after the release
-        of the lease, because their own task may have found the lease taken.
+        The sweep tries those again. After the lease is released, new events are looked for once more, because the task
+        that announced them may have found the lease taken.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:

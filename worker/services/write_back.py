@@ -1,6 +1,6 @@
-"""One order on the platform: read its status, apply it, and write ours when it is ahead (O-18).
+"""Compare an order with the platform: read its status there, apply it, and write ours if it is further along (O-18).
 
-No courier ever waits for the platform. The next read, soon after a write, shows the effect of the write.
+No courier ever waits for the platform. Soon after a write, the order is read again to see the effect.
 """
 
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 TASK = "platform.write_back"
 CLAIM_LIMIT = 10
-"""The comparisons that one sweep enqueues: more than the platform accepts calls in a second (O-01)."""
+"""The most comparisons that one sweep enqueues: more than the platform allows calls per second (O-01)."""
 NOT_SHOWN_READS = 3
 """How often an order that the platform does not show is read again, because the answer may have been wrong."""
 LEASE = timedelta(seconds=60)
@@ -164,7 +164,7 @@ class WriteBack:
         )
 
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
-        """Return when to compare again after a call without a result, which changes nothing else (O-10)."""
+        """Return when to compare again after a call that failed (O-10)."""
         now = self.clock()
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
@@ -181,7 +181,10 @@ class WriteBack:
 
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
-    """Return when to compare an order that the platform does not show: soon for a few times, then at a change."""
+    """Return when to compare an order again that the platform does not show.
+
+    The first times it is soon; after that it is at the next planned read or change of the delivery.
+    """
     soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_read(delivery, now))), default=None)
     return replace(state, failures=state.failures + 1), again

@@ -37,7 +37,10 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""The latest start of an order without a requested time, after its creation. The document's samples show half of it."""
+"""The longest time from the creation of an order without a requested time to its start.
+
+It is twice the time in the document's samples.
+"""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
 
@@ -53,7 +56,7 @@ _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "
 """The values that remove an earlier value. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""The value that removes the price of a line whose price is unknown now, because the old price was for other goods."""
+"""Removes a line's price when the new price is unknown, because the old price was for other goods."""
 
 
 class _Contact(Wire):
@@ -89,7 +92,7 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that make an order match a create sent now (Borzo, "Order editing").
+    """Return the parameters of edit-order that make an order what a create would make it now (Borzo, "Order editing").
 
     None when nothing is to change. Raises Refused when the order can no longer be changed, or a point of it is
     unreadable.
@@ -138,7 +141,7 @@ def _goods_left_shop(dropoff: _Point, memory: AttemptMemory) -> bool:
 def _points(
     current: Sequence[_Point], dropoff: _Point, wanted: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield every point: the first and the customer's with their changes, any other unchanged."""
+    """Yield every point: with changes for the first point and the customer's, unchanged for any other."""
     wanted_pickup, wanted_dropoff = wanted
     for index, point in enumerate(current):
         unchanged: list[dict[str, Any]] = [{} for _ in point.packages]

@@ -54,7 +54,7 @@ def observe_tracked(
 
 
 def observe_found(raw_order: RawOrder, attempt: AttemptView, now: datetime) -> Observation:
-    """Return what an order shows that was found by our reference; its existence proves the create."""
+    """Return what an order shows after a look-up by our reference; it proves that the create succeeded."""
     seen = observe_order(raw_order, AttemptMemory.from_attempt(attempt), now, polled=True)
     return at_least_created(seen or _without_status(raw_order))
 

@@ -35,7 +35,7 @@ Query = tuple[tuple[str, str], ...]
 
 
 class Queries:
-    """Builds and reads the queries of one account; all calls to it use `get` and `post`."""
+    """Builds and reads the queries of one account. Every call to Borzo is built with `get` or `post`."""
 
     def __init__(self, account: CarrierAccount) -> None:
         if not isinstance(account, BorzoAccount):

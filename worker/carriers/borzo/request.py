@@ -1,7 +1,8 @@
 """An order as parameters of create-order: exactly two points (B-32), and only parameters that the document shows.
 
 Borzo refuses any other parameter, so every parameter that is sent is listed here by name (B-11, B-12). Times are
-written when the request is sent (B-40). `check_order` holds every rule for which an order is refused before it is sent.
+computed when the request is built, just before it is sent (B-40). `check_order` holds every rule for which an order is
+refused before it is sent.
 """
 
 import json
@@ -29,13 +30,13 @@ MAX_DESCRIPTION = 1000
 SOON = timedelta(minutes=5)
 """A pickup sooner than this is ordered as soon as possible, because its time could be past when the request arrives."""
 WINDOW = timedelta(minutes=30)
-"""How long after the requested time a courier may still arrive: the length of the document's own windows."""
+"""How long after the requested time a courier may arrive; the document's samples have windows of this length."""
 NOT_NEEDED_FOR_PRICE = frozenset({"client_order_id", "contact_person", "note"})
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedOrder:
-    """An order that Borzo can be asked to deliver, with the texts that only a check can produce."""
+    """An order that passed the checks: its addresses and telephone numbers in Borzo's form."""
 
     store_address: str
     store_phone: str

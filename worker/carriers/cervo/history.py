@@ -54,7 +54,7 @@ def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
 
 
 def _instants(time: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return every instant that a time can mean: a time without a zone is ambiguous when the clock goes back.
+    """Return every instant that a local time can mean: two in the hour that occurs twice when the clock goes back.
 
     The caller uses the last instant that has passed. With the first one, an event of the second hour would look older
     than an event of the first hour, and older events are ignored.
@@ -71,7 +71,7 @@ def are_in_order(times: Sequence[EventTime]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TrackingState:
-    """The part of an attempt's tracking that was reported already."""
+    """What was already reported about an attempt."""
 
     history: tuple[str, ...] = ()
     """The codes of the history."""
@@ -86,7 +86,7 @@ class TrackingState:
         return cls(history, codec_state.get(LAST_CODE) or None, GOODS_COLLECTED in codec_state)
 
     def dump(self) -> dict[str, str]:
-        """Return the whole state as codec state, because observations are merged one by one."""
+        """Return the whole state as `codec_state`, because each observation is merged on its own."""
         values = {
             HISTORY: ",".join(self.history),
             LAST_CODE: self.last_code or "",
@@ -100,7 +100,7 @@ class TrackingState:
 
     @property
     def early_code(self) -> str | None:
-        """The last reported code; None when the history already ends with it (C-38)."""
+        """A code that `Status` reported before the history contained it; None when there is none (C-38)."""
         return None if self.history[-1:] == (self.last_code,) else self.last_code
 
 
@@ -131,7 +131,7 @@ def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool)
 
 
 def _late_entries(codes: Sequence[str], early_code: str | None) -> int:
-    """Return how many of these entries come before a code that was reported earlier, that code included."""
+    """Return how many of these entries are old: those before `early_code`, and that code itself."""
     if early_code is None:
         return 0
     earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, early_code), codes))

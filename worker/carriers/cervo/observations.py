@@ -26,7 +26,7 @@ from worker.http.redaction import redact_all
 
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 CANCEL_REASON = "cancel_reason"
-"""The key in an attempt's codec state of the reason that a callback gave for a cancellation."""
+"""The key in `codec_state` of the cancellation reason that a callback reported."""
 ENTITY = "order"
 """The entity of every code: reads, histories and callbacks use the same codes."""
 
@@ -101,10 +101,10 @@ def _past(read: _OrderRead, position: int) -> Observation:
 
 
 def _is_contradicted(past: Observation, code: str) -> bool:
-    """Return whether `Status` contradicts an end in the history (C-38).
+    """Return whether the current `Status` contradicts a final status in the history (C-38).
 
-    It contradicts every cancellation, which could otherwise send a second courier. It contradicts a completion only
-    with a known code.
+    For a cancellation it always does, because a second courier might be sent otherwise. For a completion it does only
+    if its code is known.
     """
     if past.status not in FINAL:
         return False

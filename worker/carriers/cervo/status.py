@@ -19,7 +19,7 @@ STATUS_BY_CODE: dict[str, DeliveryStatus] = {
 """The status for each documented code. The sample's code 6 is undocumented, so it stays unknown (C-32)."""
 
 CODES_WITHOUT_COURIER = frozenset({"0", "1", "5"})
-"""Codes with which a driver's name is at best the name of a driver who has left."""
+"""Codes without a current courier; a driver's name reported with them is that of an earlier driver."""
 
 CODES_AFTER_PICKUP = frozenset({"3", "4"})
 """Codes that prove that the courier has collected the goods."""

@@ -16,7 +16,7 @@ from worker.carriers.port import AttemptView, Observation
 
 ACCEPT_TOKEN, CANCEL_TOKEN = "accept_token", "cancel_token"
 TOKENS = {"accept": ACCEPT_TOKEN, "deny": "deny_token", "cancel": CANCEL_TOKEN}
-"""The token for each action on a driver order, from the links in its replies (D-28)."""
+"""The `codec_state` key of the token for each action; the tokens come from the links in the replies (D-28)."""
 EARLIER_CANCEL_TOKENS = "earlier_cancel_tokens"
 """The replaced cancel tokens, oldest first, because a row may still show one of them (D-32)."""
 AGREED_PICKUP = "agreed_pickup"
@@ -37,7 +37,7 @@ MIDNIGHT_MARGIN = timedelta(minutes=5)
 
 
 def placeholder_ref(reference: str) -> str:
-    """Return a placeholder for the ref of an order whose cancel link is unknown. It has a `#`, which no token has."""
+    """Return a placeholder for the ref of an order whose cancel link is unknown. No token begins with its `#`."""
     return f"#{reference}"
 
 
@@ -113,7 +113,7 @@ def as_driver_order(attempt: AttemptView) -> AttemptView:
 
 
 def with_transferred_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
-    """Return the observations of a driver order, but with the ref of the transferred order where it has one."""
+    """Return the observations with the ref of the transferred order, if it has one, instead of a cancel token."""
     if not is_transferred(attempt):
         return tuple(observations)
     return tuple(replace(each, ref=attempt.ref or each.ref) for each in observations)

@@ -64,11 +64,11 @@ class DeliverIt:
             raise TypeError(f"DeliverIt needs a DeliverItAccount, not a {type(account).__name__}")
         self.account = self._settings = account
         company = account.company or facts.get("company")
-        # also when a company is set: if it were wrong, every create would have an unknown outcome (D-04)
+        # a configured company needs a log-in too: a wrong one would give every create an unknown outcome (D-04)
         self.needs_login = company is None or company != facts.get("company")
         self._zone = ZoneInfo(account.timezone)
         self._requests = Requests(account, company, self._zone)
-        # the readers accept an unknown company, because Unavailable after a create would mean that no order exists
+        # the readers accept an unknown company: Unavailable from them would mean that no order was created
         self._driver_orders = DriverOrderReader(company, self._zone, account.base_url)
         self._transfers = TransferReader(company, account.base_url)
         self._transfer_mode = account.mode == "transfer"
@@ -111,8 +111,8 @@ class DeliverIt:
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build one day list for each day that may show these attempts.
 
-        A driver order without a `ref` is left out. A transferred order needs none, because the row of its driver has
-        our reference.
+        A driver order without a `ref` is left out. A transferred order needs no `ref`, because the row of its driver
+        has our reference.
         """
         known = [attempt for attempt in attempts if attempt.ref or state.is_transferred(attempt)]
         return self._requests.day_lists(Operation.READ, known, now)

@@ -25,7 +25,7 @@ SIMILAR_WITHIN = timedelta(minutes=10)
 """The largest difference in time at which a row without a reference may belong to our create."""
 
 VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
-"""The row of an attempt is no longer listed, which changes nothing (D-54)."""
+"""The observation when the row of an attempt has disappeared from the list, which changes nothing (D-54)."""
 
 
 @dataclass(frozen=True, slots=True)

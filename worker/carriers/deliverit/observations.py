@@ -174,7 +174,7 @@ def _order_id_and_price(answer: RawAnswer) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RowTimes:
-    """The times of a row as instants."""
+    """The times of a day-list row as instants."""
 
     pickup: datetime
     listed_pickup: datetime | None
@@ -183,7 +183,7 @@ class RowTimes:
     expected: Mapping[str, datetime]
     """The milestones that are still estimates."""
     reverted: bool
-    """A recorded milestone is no longer shown as passed."""
+    """Whether the row no longer shows a recorded milestone as passed."""
 
 
 def observe_row(attempt: AttemptView, row: Row, day: str, now: datetime, zone: ZoneInfo) -> tuple[Observation, ...]:
@@ -291,7 +291,7 @@ def _row_notes(attempt: AttemptView, row: Row, times: RowTimes, *, contradictory
 
 
 def _unknown_text(content: RawRow, *, cancelled: bool) -> tuple[Observation, ...]:
-    """Return a text in place of a time or a flag as an unmapped status.
+    """Return an unexpected text in the field of a time or a flag as an unmapped status.
 
     Only the first text is reported, because two texts that alternate would look like a change at every read.
     """

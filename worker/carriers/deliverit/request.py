@@ -42,7 +42,7 @@ TEXTS: Types = {}
 """All fields of a transferred order are texts, because the document types some of them in two ways (D-13, D-73)."""
 
 TRANSFER = "transfer"
-"""The context of a transfer, which distinguishes its reply from a day list."""
+"""The `Call.context` of a transfer; it distinguishes the reply from a day list."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"

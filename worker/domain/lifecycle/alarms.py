@@ -17,7 +17,7 @@ ATTENTION: Mapping[Alarm, AttentionReason] = {
     Alarm.OUTCOME_UNKNOWN: AttentionReason.OUTCOME_UNKNOWN,
     Alarm.STILL_OPEN: AttentionReason.STILL_OPEN_AFTER_A_DAY,
 }
-"""The alarms that ask for an operator."""
+"""The attention reason of each alarm that needs an operator."""
 
 
 def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
@@ -36,7 +36,7 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
     if alarm is Alarm.STALLED:
         change.add_event(EventType.STALLED)
     elif alarm is Alarm.GIVEN_UP:
-        reject(change, Reason.DEADLINE_PASSED)  # the food is cold
+        reject(change, Reason.DEADLINE_PASSED)  # by now the food is cold
     else:
         change.request_attention(ATTENTION[alarm])
 
@@ -44,7 +44,7 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
 def resolve_attention(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
     """Clear every attention reason, because an operator has dealt with them.
 
-    None when no operator is asked for, or for an unknown outcome, which needs `resolve_unknown_outcome`.
+    None when there are no reasons. Also None for an unknown outcome, which needs `resolve_unknown_outcome`.
     """
     attempt = delivery.active
     unknown = attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN

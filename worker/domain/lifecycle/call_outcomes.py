@@ -26,7 +26,7 @@ from worker.errors import CarrierError, Refused, Unavailable
 
 
 def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
-    """Return whether this step is due at this carrier now. A task is only a wake-up task, so the state decides."""
+    """Return whether this step is due at this carrier now, by the state of the delivery."""
     if delivery.step is not step or delivery.next_run_at is None or delivery.next_run_at > now:
         return False
     return delivery.step_carrier == carrier
@@ -107,14 +107,14 @@ def apply_create_outcome(
 ) -> Change:
     """Apply the outcome of a create: created, offered, refused, not sent, or unknown.
 
-    It may come late, from a journal. A certain outcome then replaces an unknown one.
+    An outcome may come late, from a journal file; a certain outcome then replaces an unknown one.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or not _is_awaited(attempt, outcome):
         return change.build()
     was_unknown = attempt.state == AttemptState.SUBMIT_UNKNOWN
-    attempt = change.update_attempt(replace(attempt, journal_file=None))  # the journal's outcome is stored now
+    attempt = change.update_attempt(replace(attempt, journal_file=None))  # its outcome is stored with this change
     if was_unknown:
         attempt = end_unknown_outcome(change, attempt)
     match outcome:
@@ -167,8 +167,8 @@ def apply_amend_outcome(
 ) -> Change:
     """Apply the outcome of an amendment; None when the carrier's order needed no change.
 
-    A refused change is left to an operator. Without an answer the order is read before the amendment is sent again;
-    only requests that may have arrived are counted.
+    A refused amendment is left to an operator. After an error the order is read, and the amendment may be sent again.
+    Only requests that may have reached the carrier are counted.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -196,8 +196,8 @@ def apply_cancel_outcome(
 ) -> Change:
     """Apply the outcome of a cancel request; None when the carrier accepted it, which a read still has to confirm.
 
-    An observation is final, because no read shows its order. It counts only while no courier is booked (D-78).
-    A refusal is published, and the courier is still followed.
+    An observation ends an attempt that awaits confirmation, because no later read would show the cancel (D-78). A
+    refusal is published, and the courier is still followed.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)

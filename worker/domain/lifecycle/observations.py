@@ -42,11 +42,11 @@ from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment,
 StatusMappings = Mapping[str, DeliveryStatus]
 """Our status for each unmapped status of one account, as an operator mapped it, by `status_key`."""
 MAPPED = "mapped"
-"""The note of an observation whose status comes from an operator's mapping."""
+"""The note that marks an observation whose status comes from an operator's mapping."""
 MAX_ANOMALIES = 20
-"""The most unmapped statuses and steps back that are published for one attempt."""
+"""The most unmapped statuses and backward steps that are published for one attempt."""
 REGRESSION = "regression:"
-"""The prefix of a step back among an attempt's reported anomalies; the others are unmapped statuses."""
+"""The prefix that distinguishes backward steps from unmapped statuses in an attempt's reported anomalies."""
 SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
 """Attention reasons that end when the carrier has created the order."""
 SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
@@ -82,7 +82,7 @@ def apply_observations(
 def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
     """Apply one observation. Its codec state is always stored; the rest is applied only if it is not stale.
 
-    Only the `last` of several observations shows whether an ended attempt continues.
+    With several observations, only the `last` one may show that an ended attempt continues.
     """
     attempt = _subject(change.delivery, attempt, observation)
     before, reported = attempt.carrier_time, observation.carrier_time
@@ -139,13 +139,13 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
-    """Return whether an operator's mapping would end a returning order as delivered; only a carrier may (I12)."""
+    """Return whether a mapped status would end a returning order as delivered: only a carrier may do that (I12)."""
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
 
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
-    """End an attempt with a cancel request if the newest report says that its courier has withdrawn (C-47).
+    """End an attempt as cancelled when a cancel was requested and its courier has withdrawn (C-47).
 
     The attempt does not end while the cancel request is under way, because that request may not have been sent yet.
     """
@@ -259,7 +259,7 @@ def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observat
 def reapply_mappings(
     delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply again the last statuses of an account's attempts that are mapped now; None when that changes nothing."""
+    """Apply new mappings to the last unmapped statuses of a delivery's attempts; None when nothing changes."""
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     for attempt in delivery.attempts:
         if attempt.carrier != carrier or attempt.unmapped_status is None:

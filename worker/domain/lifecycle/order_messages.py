@@ -67,7 +67,7 @@ def _apply_content(
 ) -> Change | None:
     """Apply the content of a known order; None when it changes nothing.
 
-    Other content without a higher revision contradicts what we have, and an operator is asked for.
+    Content that differs without a higher revision is not applied; an operator is needed.
     """
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
@@ -174,7 +174,7 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 def _cancel(change: ChangeBuilder, status: int) -> None:
     """Request a cancel, because the order is cancelled (O-13).
 
-    An earlier request is kept, because it may contain more.
+    An earlier request is kept, because it may contain more details.
     """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):
@@ -196,7 +196,10 @@ def _close(change: ChangeBuilder, status: int) -> None:
 
 
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
-    """Send no courier if the platform's own driver has the order. If there is an attempt, we wrote the status."""
+    """Send no courier, because the platform's own driver has the order.
+
+    If the delivery has an attempt, we wrote this status ourselves, and nothing changes.
+    """
     if not change.delivery.attempts:
         _stop(change, Detail.OWN_DRIVER)
 
@@ -211,7 +214,7 @@ def _stop(change: ChangeBuilder, detail: Detail) -> None:
 
 
 def _ask_operator(change: ChangeBuilder, status: int) -> None:
-    """Ask for an operator, because it is unclear whether the order was cancelled or only the platform's driver."""
+    """Request an operator: it is unclear whether the order was cancelled, or only the platform's driver."""
     if status == PlatformStatus.CANCELED_BY_DRIVER:
         change.request_attention(AttentionReason.PLATFORM_CANCELED_BY_DRIVER)
     else:

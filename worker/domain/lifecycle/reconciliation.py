@@ -33,7 +33,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a create that the carrier calls a duplicate to an operator, because an unknown courier may come (B-31)."""
+    """Leave a create to an operator that the carrier calls a duplicate: an unknown courier may come (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -41,7 +41,7 @@ def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> N
 
 
 def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Return an attempt whose outcome is no longer unknown, because its own answer came late."""
+    """Return the attempt without the marks of an unknown outcome, because its own answer came late."""
     change.clear_attention(UNKNOWN_OUTCOME_REASONS)
     change.cancel_retry()
     return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
@@ -60,11 +60,11 @@ def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetim
 def record_not_found(
     delivery: Delivery, attempt_id: int, lookups: int, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Record a complete look-up that did not find the attempt; enough of them prove that it was never created.
+    """Record a complete look-up without a result; enough of them prove that the order was never created.
 
     `lookups` is the attempt's count when this look-up began. If the count has changed since, another look-up overlapped
-    this one and was counted; the result is then None.
-    Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
+    this one and was counted; the result is then None. Look-ups stay at least `LOOKUPS_APART` apart, even after an
+    outage.
     """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.lookups != lookups:
@@ -96,7 +96,7 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
     if delivery.cancel_request is None and _may_create_again(change, attempt):
         _resubmit(change, attempt)
     else:
-        # An account may allow a second create, but "cancelled" would be a guess here.
+        # Also with a cancel request: without proof the delivery cannot be called cancelled.
         _leave_to_operator(change, attempt)
     return change.build()
 

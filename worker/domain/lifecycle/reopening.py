@@ -23,14 +23,14 @@ from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
-"""Causes of an observation from a read of ours. A callback may be old."""
+"""The causes of observations that come from our own reads and so are current; a callback may be old."""
 UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
-"""Final statuses after which no courier comes."""
+"""Final statuses without success: the goods were neither delivered nor returned."""
 _S = DeliveryStatus
 GOODS_IN_HAND = frozenset(
     {_S.PICKED_UP, _S.DROPOFF_ENROUTE, _S.DROPOFF_ARRIVED, _S.DELIVERY_FAILED, _S.REATTEMPTING, _S.DELIVERED}
 )
-"""Statuses that no courier reaches if their order was cancelled in time."""
+"""Statuses which prove that a cancel came too late, because the courier has the goods."""
 
 
 class Conflict(StrEnum):
@@ -89,7 +89,7 @@ def apply_after_end(
 
 
 def _conflict(attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> Conflict | None:
-    """Return the conflict if the attempt continues; None when the carrier may revive the attempt."""
+    """Return the conflict that a status of an ended attempt shows; None when it is no conflict."""
     if attempt.state == AttemptState.REJECTED:
         return Conflict.ORPHAN_FOUND
     has_goods = attempt.state == AttemptState.CANCELLED and newer and status in GOODS_IN_HAND
@@ -114,7 +114,7 @@ def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
     """Return whether another courier was requested, or the delivery ended without this attempt."""
     if delivery.active is not None:
         return True
-    # Not by its number: an attempt that was never sent may be submitted after later ones.
+    # By the time it was sent, not by its number: an attempt may be sent after attempts with higher numbers.
     _, last = max((each.submitted_at, each.number) for each in delivery.attempts if not each.surplus)
     return delivery.final and (attempt.state == AttemptState.REJECTED or last != attempt.number)
 
@@ -176,8 +176,8 @@ def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
     """Count a follow-up read; `before` is the ended attempt as it was before the read.
 
-    An early read (caused by an operator, a callback or a contradiction) does not replace the planned one. A confirming
-    read that showed nothing is repeated later.
+    An early read (because of an operator, a callback or a contradiction) does not replace the planned one. A read that
+    should have confirmed a contradiction, but did not show the order, is repeated later.
     """
     attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:
@@ -268,6 +268,6 @@ def _add_duplicate(change: ChangeBuilder, original: Attempt, ref: str) -> None:
 def duplicate_id(carrier: str, ref: str) -> int:
     """Return the id for an attempt that we did not create.
 
-    It is derived from the carrier's id, so that it is added once.
+    The id is derived from the carrier's id, so that the same order is added only once.
     """
     return int.from_bytes(blake2b(f"{carrier}\n{ref}".encode(), digest_size=8).digest()) >> 11
