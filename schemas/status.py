@@ -44,7 +44,7 @@ class DeliveryStatus(StrEnum):
     RETURNED = "returned"
     """The goods are back at the shop. Final."""
     CANCELLED = "cancelled"
-    """Cancelled: confirmed by the carrier, or never sent to one. Final."""
+    """Cancelled, as the carrier confirmed, or before any carrier had the order. Final."""
     REJECTED = "rejected"
     """No carrier accepted the order, and no courier was sent. Final."""
     FAILED = "failed"

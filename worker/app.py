@@ -21,7 +21,7 @@ from worker.errors import SettingsError
 from worker.runtime import broker
 from worker.runtime.steps import JournalReader, OrdersReader
 from worker.runtime.watchdog import Watchdog
-from worker.services.ingest import is_away
+from worker.services.ingest import is_outage
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
@@ -55,14 +55,14 @@ REDIS_OPTIONS: dict[str, Any] = {
 
 
 class WakeUpTask(Task[Any, Any]):
-    """A task that logs an outage of the database or Redis in one line: the sweep enqueues its work again."""
+    """A task that ends with one log line in an outage of the database or Redis; the sweep enqueues its work again."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task."""
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            if not (is_away(error) or isinstance(error, OperationalError)):
+            if not (is_outage(error) or isinstance(error, OperationalError)):
                 raise
             log.get(__name__).warning("task.postponed", task=self.name, error=type(error).__name__)
 

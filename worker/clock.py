@@ -1,6 +1,7 @@
-"""The clock that all hosts share: the database's clock. Between two readings, this machine's monotonic clock is added.
+"""The clock that all hosts share: the database's clock.
 
-Leases are compared between hosts whose wall clocks differ and jump. A monotonic clock never jumps.
+Between two readings, this machine's monotonic clock measures the time. Leases are compared between hosts whose wall
+clocks differ and jump. A monotonic clock never jumps.
 """
 
 import threading
@@ -67,7 +68,7 @@ class SharedClock:
     def _read_at_zero(self) -> datetime:
         """Read the database's clock; return what it showed when the monotonic clock was zero.
 
-        The reading counts as made half-way through the query.
+        It assumes that the database read its clock half-way through the query.
         """
         before = self._ticks()
         self._next = before + FRESH  # also after a failure

@@ -76,7 +76,7 @@ class Publisher:
         return (place if upto < place <= self._deleted() else upto), newest
 
     def _deleted(self) -> str:
-        """Return the newest place whose entry was ever deleted; empty when the server does not know (before 7)."""
+        """Return the newest place whose entry was ever deleted; empty before Redis 7, which does not record it."""
         try:
             info: Any = self._redis.xinfo_stream(self._stream)
         except ResponseError:

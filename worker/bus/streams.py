@@ -1,7 +1,7 @@
 """The bus: messages come in on the stream `orders`, events leave on the stream `deliveries`, both in Redis.
 
-The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox, a
-second time if the bus has lost them (`publisher`).
+The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox,
+and again if the bus has lost them (`publisher`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ PAGE_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the orders stream: its id, and the document as it came."""
+    """One entry of the orders stream: its id and its unparsed document."""
 
     id: str
     document: bytes

@@ -52,7 +52,7 @@ def paused(connection: Connection) -> dict[str, Pause]:
 def pause(connection: Connection, account: str, by: str, because: str, now: datetime) -> bool:
     """Pause an account and publish the pause; return False when it is paused already.
 
-    An operator overrules a carrier.
+    An operator's pause replaces a pause by the carrier.
     """
     insert_new(connection, ACCOUNT, [{"name": account}], "name")
     row = _locked(connection, account)

@@ -74,7 +74,7 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether a retry may succeed: the database was away or busy, or ended this transaction."""
+    """Return whether a retry may succeed: the database was unreachable or busy, or ended this transaction."""
     if isinstance(error, TRANSIENT):
         return True
     lost = isinstance(error, DBAPIError) and error.connection_invalidated

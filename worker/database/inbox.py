@@ -19,7 +19,7 @@ FETCH_LEASE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be read, as it came, with the reason."""
+    """An unreadable message in its original form, with the reason."""
 
     raw: bytes
     reason: str

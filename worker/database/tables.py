@@ -1,4 +1,4 @@
-"""The tables. Rows stay in this room; every other room sees `Delivery`, `Attempt` and plain values."""
+"""The tables. Rows stay in this package; every other package gets `Delivery`, `Attempt` and plain values."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -237,7 +237,7 @@ class EarlyCancellationRow(SQLModel, table=True):
 
 
 class DeadLetterRow(SQLModel, table=True):
-    """A message that could not be read, as it came, with the reason."""
+    """An unreadable message in its original form, with the reason."""
 
     __tablename__ = "dead_letter"
 
@@ -249,7 +249,7 @@ class DeadLetterRow(SQLModel, table=True):
 
 
 class CallbackRow(SQLModel, table=True):
-    """A carrier's callback, as it came. While `result` is NULL, `try_at` is the time of the next try."""
+    """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try."""
 
     __tablename__ = "callback"
     __table_args__ = (

@@ -102,7 +102,7 @@ class Attempt:
     cancel_requested_at: datetime | None = None
     """When the carrier was last asked to cancel; None before that, and when it has to be asked again."""
     cancel_checks: int = 0
-    """Reads since the last cancel request that did not confirm it."""
+    """The reads since the last cancel request that did not confirm the cancel."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
     """When the call that answers an offer failed and left the state of the offer unclear."""

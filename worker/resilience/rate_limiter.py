@@ -22,7 +22,7 @@ DAY = SECONDS["day"]
 READ_SHARE = 0.4
 """The share of a day's limit that reads may use (B-06): creates and cancels must never find it used up."""
 SHORT_READ_SHARE = 0.75
-"""The share of a shorter window that reads may use, so that creates always have room."""
+"""The share of a shorter window that reads may use; the rest is for creates and cancels."""
 LOCAL_SHARE = 0.25
 """The share of a limit that each process may use while Redis is unreachable, for calls that cannot wait."""
 OUTAGE_SECONDS = 5.0

@@ -82,7 +82,7 @@ class ThreadStep(bootsteps.StartStopStep):
             self._thread.join(timeout=self.join_seconds)
 
     def terminate(self, parent: Any) -> None:
-        """Stop as `stop` does."""
+        """Do the same as `stop`."""
         self.stop(parent)
 
 

@@ -85,7 +85,7 @@ class Watchdog(bootsteps.StartStopStep):
         self._stop.set()
 
     def terminate(self, parent: Any) -> None:
-        """Stop as `stop` does."""
+        """Do the same as `stop`."""
         self.stop(parent)
 
 

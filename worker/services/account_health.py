@@ -60,7 +60,7 @@ class AccountHealth:
 
     @contextmanager
     def acquire_account(self, account: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
-        """Yield the codec of an account that may be called now, and hold one of its slots until the end.
+        """Yield the codec of an account that may be called now, and hold one of its slots until the context ends.
 
         Yield None when it may not be called. The deliveries are then postponed, queued for a slot, or released.
         """

@@ -24,7 +24,7 @@ from worker.services.order_fetch import is_paused_by_operator
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "backfill", 120.0
 MAX_PAGES = 100
-"""The most pages that one run reads within its lease; earlier runs have found older orders."""
+"""The most pages that one run reads. The orders of later pages are older; earlier runs have found them."""
 MAX_BODY = 5_000_000
 STALE_AFTER = timedelta(hours=12)
 """Older orders are ignored: nobody wants them any more, but many stay open for ever.

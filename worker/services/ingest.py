@@ -44,7 +44,7 @@ class Ingest:
     file_shops: Mapping[str, Store]
     """The stores of the directory's file. A store in the database takes precedence."""
     defaults: ProjectDefaults
-    """The facts that the platform's own orders may leave out."""
+    """Values for what the platform's own orders do not contain."""
     gate: Gate
     """What the shop must have done before a courier is asked for a new order."""
     clock: Clock
@@ -229,7 +229,7 @@ class OrdersReader:
                 self.step()
             except Exception as error:
                 self._pending_first = True
-                logger.warning("orders.read_failed", error=type(error).__name__, exc_info=not is_away(error))
+                logger.warning("orders.read_failed", error=type(error).__name__, exc_info=not is_outage(error))
                 self._stop.wait(PAUSE_SECONDS)
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
@@ -246,7 +246,7 @@ class OrdersReader:
         try:
             self._ingest.store_documents(documents)
         except Exception as error:
-            if is_away(error):
+            if is_outage(error):
                 raise
             self._store_one_by_one(documents)
 
@@ -256,7 +256,7 @@ class OrdersReader:
             try:
                 self._ingest.store_documents([(identity, document)])
             except Exception as error:
-                if is_away(error):
+                if is_outage(error):
                     raise
                 logger.exception("orders.storing_failed")
                 letter = DeadLetter(document, f"it cannot be stored: {type(error).__name__}", identity)
@@ -267,6 +267,6 @@ class OrdersReader:
         self._stop.set()
 
 
-def is_away(error: Exception) -> bool:
+def is_outage(error: Exception) -> bool:
     """Return whether the database or Redis is unreachable or busy, so that a retry may succeed."""
     return is_transient(error) or isinstance(error, OUTAGES)

@@ -68,7 +68,7 @@ class Outcomes:
 def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:
     """Run a codec's function; return a CarrierError instead of raising it.
 
-    `on_bug` converts any other error into one.
+    `on_bug` converts any other error into a CarrierError.
     """
     try:
         return work()

@@ -34,7 +34,7 @@ class Relay:
     def publish(self) -> None:
         """Publish the waiting events.
 
-        While another thread of this process does so, only ask that thread to run again.
+        While another thread of this process is publishing, only ask that thread to run again.
         """
         self.single_flight.run(self._publish_alone)
 

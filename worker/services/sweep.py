@@ -1,4 +1,4 @@
-"""The sweep enqueues a task for everything that is due. It guarantees progress, because any other task may be lost."""
+"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -128,7 +128,7 @@ class WriteBack:
         return next(iter(self.database.read(deliveries.load, [delivery.id])), delivery)
 
     def _write(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
-        assert state.status is not None  # noqa: S101 - the verdict says so
+        assert state.status is not None  # noqa: S101 - set with Verdict.WRITE
         call = ordering_codec.write(self.settings, delivery.order.order_id, state.status)
         try:
             ordering_codec.read_written(self._send(call, until))

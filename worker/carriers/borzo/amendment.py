@@ -185,7 +185,10 @@ def _dropoff_changes(point: _Point, wanted: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _changed(current: Wire, wanted: Mapping[str, Any], groups: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Return the wanted values that differ from the current ones. Both are parsed, so their spelling has no effect."""
+    """Return the wanted values that differ from the current ones.
+
+    Both are compared after parsing, so a different format is no difference.
+    """
     parsed = type(current).parse(dict(wanted))
     complete = [group for group in groups if set(group) <= wanted.keys()]
     different = [group for group in complete if any(getattr(current, name) != getattr(parsed, name) for name in group)]

@@ -54,7 +54,7 @@ class CervoAccount(CarrierAccount):
     unpaid_token: Token = "NO PAID"  # noqa: S105 - the same
     """The value of `ispaid` when the courier must collect the money."""
     bounds: Bounds | None = None
-    """South, west, north, east: coordinates outside are refused, because most of them are swapped."""
+    """South, west, north, east. Coordinates outside are refused, because usually latitude and longitude are swapped."""
 
     @field_validator("bounds", mode="before")
     @classmethod

@@ -37,7 +37,7 @@ class CheckedFields:
 
 
 def check_order(booking: Booking, account: CervoAccount) -> CheckedFields:
-    """Return the fields that Cervo cannot do without. Raises Refused, naming the first field that is unusable."""
+    """Return the fields that Cervo requires. Raises Refused, naming the first field that is unusable."""
     order, store = booking.order, booking.store
     payment, ispaid = _payment(order.payment, account)
     return CheckedFields(

@@ -186,7 +186,7 @@ class DeliverIt:
         return self._transfers.read_update(reply, attempt)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Build POST cancel: free until 20 minutes before the pickup, impossible from 15 on, charged between (D-40).
+        """Build POST cancel: free until 20 minutes before the pickup, charged until 15, then impossible (D-40).
 
         A transferred order is cancelled with its driver by its order number. Without a driver it can be cancelled at
         any time. Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is

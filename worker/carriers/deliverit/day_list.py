@@ -88,8 +88,8 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
     """Return what one day says about these attempts.
 
-    Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row may be
-    its own (D-60, D-61).
+    Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row might
+    belong to it (D-60, D-61).
     """
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}

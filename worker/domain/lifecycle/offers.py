@@ -17,7 +17,7 @@ from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""How long before the food is ready a courier may arrive."""
+"""How early a courier may arrive before the food is ready."""
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:

@@ -1,4 +1,7 @@
-"""The results of reads of a carrier's order: answered, failed, or without the order. Absence proves nothing (I13)."""
+"""The results of reads of a carrier's order: answered, failed, or without the order.
+
+A read without the order proves nothing (I13).
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

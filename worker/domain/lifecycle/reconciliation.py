@@ -20,7 +20,7 @@ from worker.domain.lifecycle.routing import set_carrier
 from worker.errors import Refused
 
 OFFER_LOOKUPS = 2
-"""Look-ups without the offer after which the offer counts as lapsed."""
+"""The number of look-ups that do not show an offer after which the offer counts as lapsed."""
 FOUND_BY_OPERATOR = Raw("operator", "exists")
 
 
@@ -33,7 +33,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a create to an operator that the carrier calls a duplicate: an unknown courier may come (B-31)."""
+    """Leave a duplicate, as the carrier calls this create, to an operator: an unknown courier may come (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -41,7 +41,7 @@ def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> N
 
 
 def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Return the attempt without the marks of an unknown outcome, because its own answer came late."""
+    """Return the attempt without the marks of an unknown outcome, because the answer to its create came late."""
     change.clear_attention(UNKNOWN_OUTCOME_REASONS)
     change.cancel_retry()
     return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
