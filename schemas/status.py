@@ -44,7 +44,7 @@ class DeliveryStatus(StrEnum):
     RETURNED = "returned"
     """The goods are back at the shop. Final."""
     CANCELLED = "cancelled"
-    """Cancelled, as the carrier confirmed, or before any carrier had the order. Final."""
+    """The carrier confirmed the cancel, or no carrier had the order. Final."""
     REJECTED = "rejected"
     """No carrier accepted the order, and no courier was sent. Final."""
     FAILED = "failed"
@@ -108,7 +108,7 @@ RANK: dict[DeliveryStatus, int] = {
 FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
 GOODS_WITH_COURIER = RANK[S.PICKED_UP]
-"""From this rank on the courier has the goods, so no other courier is sent without an operator."""
+"""From this rank on the courier has the goods, so only an operator can have another courier sent."""
 
 
 class Detail(StrEnum):

@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> Celery:
 
 
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
-    """Build an app that calls `configuration` when Celery first needs a setting, and changes nothing before."""
+    """Build an app. It has no effect until Celery needs a setting; then it calls `configuration`."""
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
     celery_app.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
     celery_app.on_configure.connect(_set_up)
@@ -103,7 +103,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_queues": _queues(settings),
         "task_routes": (_route,),
         "task_create_missing_queues": False,
-        # A message is acknowledged when its task has ended in any way: the database stores the work that is left.
+        # A message is acknowledged however its task ends, because the database stores the work that is left.
         "task_acks_late": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
@@ -154,7 +154,7 @@ def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the schedule of beat. Two beats are harmless, because a sweep leases what it enqueues."""
     table = {
         "sweep": _every(SWEEP_SECONDS, "timers.sweep", expires=5),
-        # Also without new events, because the relay checks whether the bus has lost any.
+        # The relay also runs without new events, because it checks whether the bus has lost any.
         "publish": _every(AUDIT_SECONDS, "events.publish", expires=AUDIT_SECONDS),
         "purge": _every(PURGE_SECONDS, "maintenance.purge", expires=PURGE_SECONDS),
     }
@@ -205,8 +205,8 @@ def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - C
 
 
 app = _build(_from_environment)
-"""The app of `celery --app worker.app`. That command takes an instance and no factory.
+"""The app of `celery --app worker.app`. That command needs an instance, not a factory.
 
-The instance has no effect until it is used: Celery calls `_from_environment` when it first needs a setting, so this
-module can be imported without any settings.
+The instance calls `_from_environment` when Celery first needs a setting, so this module can be imported without any
+settings.
 """

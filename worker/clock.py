@@ -66,9 +66,9 @@ class SharedClock:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Read the database's clock; return what it showed when the monotonic clock was zero.
+        """Read the database's clock; return its time when the monotonic clock was zero.
 
-        It assumes that the database read its clock half-way through the query.
+        The database is assumed to read its clock half-way through the query.
         """
         before = self._ticks()
         self._next = before + FRESH  # also after a failure

@@ -317,7 +317,7 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share before the threads start: two threads could build two of each."""
+        """Build the objects that threads share before the threads start, or two threads might build one each."""
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
             self.relay, self.sweep, self.retention,
@@ -340,7 +340,7 @@ _constructing = threading.Lock()
 
 
 def container() -> Container:
-    """Return the container of this process: one for each process, because connections do not survive a fork."""
+    """Return the container of this process. Each process has its own, because connections do not survive a fork."""
     with _constructing:
         pid = os.getpid()
         if pid not in _containers:

@@ -91,7 +91,7 @@ class TaskQueue:
     def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
         """Send the tasks that a change makes due at once: the next step of each delivery, and the relay of its events.
 
-        `events` means that there are events besides those of the changed deliveries.
+        With `events` the relay is enqueued even if these deliveries have no events.
         """
         due: dict[tuple[Step, str], list[str]] = {}
         for delivery in changed:

@@ -57,7 +57,7 @@ class Uncertain(CarrierError):
 
 
 class Refused(CarrierError):
-    """The carrier refused, or would certainly refuse: nothing happened, and the same call would be refused again."""
+    """The carrier refused the call, or certainly would. Nothing happened, and the same call would be refused again."""
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(text or reason.value)

@@ -1,4 +1,4 @@
-"""Logs: one line for each event `noun.past_participle`, with all data as keys; JSON unless on a terminal.
+"""Logs: one line for each event, named `noun.past_participle`, with all data as keys. JSON unless on a terminal.
 
 Keys that may hold a credential or personal data are dropped by name before anything is written.
 """

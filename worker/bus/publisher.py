@@ -41,11 +41,13 @@ for at = 2, #KEYS do
 end
 return places
 """
-"""Publish a batch: the sequence of a key only grows, and after its first failure no later event of it is published.
+"""Publish a batch.
 
-KEYS: the stream, and the guard of each event, which holds the last sequence of its key and the id of that entry. The
-entry must contain the key: on a stream that was emptied and refilled another entry may have the same id. ARGV: the id
-that the newest entry must have, the lifetime of a guard in seconds, then the sequence and the body of each event.
+The sequences of a key only grow; after the first failure of a key, none of its later events is published. KEYS: the
+stream, and the guard of each event, which holds the last sequence of its key and the id of that entry. The script
+checks that this entry contains the key, because another entry may have its id on a stream that was emptied and
+refilled. ARGV: the id that the newest entry must have, the lifetime of a guard in seconds, then the sequence and the
+body of each event.
 """
 
 
@@ -64,7 +66,7 @@ class Publisher:
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Return the newest place on the stream that is not after `place`, and the newest of all; empty when none.
+        """Return two places on the stream, empty if there is none: the newest one up to `place`, and the newest of all.
 
         When the first one differs from `place`, the stream has lost that entry. A deleted entry does not count as lost,
         because a subscriber deleted it after it was published.
@@ -86,9 +88,10 @@ class Publisher:
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
-        A repeated event gets no second entry. Its place is the place of the last event of its key. After the first
-        failure of a key, its later events are left for the next call. Raises StreamMoved when `newest` is no longer the
-        newest place. This detects a relay that slept through its lease, and a stream that lost its newest entries.
+        A repeated event gets no second entry; the place returned for it is that of the last event of its key. After the
+        first failure of a key, its later events are left for the next call. Raises StreamMoved when `newest` is no
+        longer the newest place. This detects a relay that slept through its lease, and a stream that lost its newest
+        entries.
         """
         if not events:
             return []

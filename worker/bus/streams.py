@@ -127,7 +127,7 @@ class Bus:
         excess = self._redis.xlen(stream) - keep
         if excess <= 0:
             return False
-        # From the oldest entry, because the other direction would read all the entries to keep.
+        # Start from the oldest entry, because the other direction would read all the entries to keep.
         page: Any = self._redis.xrange(stream, count=min(excess, PAGE_SIZE) + 1)
         needed = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
         oldest = min([_text(page[-1][0]), *needed], key=_order)
@@ -151,13 +151,13 @@ class Bus:
 
     def _lag(self, stream: str, group: dict[str, Any], now: datetime) -> float:
         done = _text(group["last-delivered-id"])
-        # Two entries, because the first may be the last one that was delivered.
+        # Read two entries, because the first may be the last one that was delivered.
         found: Any = self._redis.xrange(stream, min=self._oldest_of_group(stream, group), count=2)
         waiting = [_text(identity) for identity, _ in found if group["pending"] or _text(identity) != done]
         return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0
 
     def faults(self) -> list[str]:
-        """Return the faults of the server's settings, worst first.
+        """Return the faults in the settings of the Redis server, worst first.
 
         A server that evicts keys loses queues and streams.
         """

@@ -1,6 +1,6 @@
 """The optional abilities of a carrier: to take changes, quote prices, print labels, locate the courier, check settings.
 
-A codec has an ability if it has all methods of that protocol.
+A codec has an ability if it has all methods of its protocol.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Amends(Protocol):
         """
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Return the order as the answer shows it, if it shows one. Raises Refused when it is too late for a change."""
+        """Return what the answer shows of the order, if anything. Raises Refused when it is too late for a change."""
 
 
 @runtime_checkable
@@ -61,7 +61,7 @@ class Quotes(Protocol):
     """Whether a price is requested before every create; the create is not sent when the carrier would refuse it."""
 
     def quote(self, booking: Booking, now: datetime) -> Call:
-        """Build the request for a price, which creates nothing. Raises Refused for an order that it cannot deliver."""
+        """Build the request for a price, which creates nothing. Raises Refused if the order cannot be delivered."""
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
         """Return the price."""

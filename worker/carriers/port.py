@@ -17,7 +17,7 @@ from worker.carriers.account import CarrierAccount
 from worker.http.call import Call, Reply
 
 REFERENCE_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32: no letter that is mistaken for a digit when it is read out on the telephone."""
+"""The digits of Crockford's base 32, without letters that look or sound like digits."""
 REFERENCE_LENGTH = 11
 
 
@@ -254,7 +254,7 @@ class Capabilities:
     track_batch: int
     """How many attempts one `track` task may cover."""
     max_creates: int = 1
-    """The most creates for one delivery at this carrier; before a new one, the earlier ones must be proven absent."""
+    """The most creates for one delivery at this carrier; the earlier ones must be proven absent before a new one."""
     withdrawal_grace: float | None = None
     """Seconds after which a withdrawn courier has left for good; None where the carrier reports that itself."""
     max_shift: int = 0
@@ -310,13 +310,13 @@ class Carrier(Protocol):
         """Return what the answer to a `track` or `find` shows of these attempts. Raises Unavailable or Unreadable."""
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the answer to the carrier's offer. Raises Refused where it has made none."""
+        """Build the answer to the carrier's offer. Raises Refused when there is no offer."""
 
     def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Observation:
         """Return the status `created` or `rejected`. Raises Refused when only a look-up can find the outcome."""
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Build the cancel. Raises Refused past a documented cut-off; `allow_paid` permits one that costs money."""
+        """Build the cancel; `allow_paid` permits one that costs money. Raises Refused past a documented cut-off."""
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
         """Check that the carrier accepted the cancel; a later read confirms it. Raises Refused.

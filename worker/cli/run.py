@@ -70,7 +70,7 @@ def up() -> None:
 
     _stop_on_term()
     settings = load()
-    # An idle worker ends at once; a worker in the middle of a call may need as long as the call.
+    # An idle worker ends at once; a worker that makes a call ends after the call.
     grace = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_GRACE_SECONDS
     with _lock("up"), Supervisor(dict(os.environ), Path("var/log"), grace=grace) as supervisor:
         try:
@@ -129,7 +129,7 @@ def _wait_and_check_redis(url: str) -> None:
 
 
 def _check_redis(bus: "Bus") -> str:
-    """Return the faults of the server's settings. Raises SettingsError when the server evicts keys."""
+    """Return the faults in the settings of Redis. Raises SettingsError when it evicts keys."""
     bus.ping()
     faults = bus.faults()
     if any("noeviction" in fault for fault in faults):

@@ -68,7 +68,7 @@ def pause(connection: Connection, account: str, by: str, because: str, now: date
 
 
 def resume(connection: Connection, account: str, by: str, now: datetime) -> bool:
-    """Resume an account and the deliveries that waited for it, and publish this; return False when it was not paused.
+    """Resume an account and its waiting deliveries, and publish this; return False when it was not paused.
 
     Only an operator resumes an account that an operator paused.
     """
@@ -83,7 +83,7 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 
 
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
-    """Make the postponed steps of an account due; the times of later orders and of regular reads do not change."""
+    """Make the postponed steps of an account due now, except those of later orders and regular reads."""
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
     postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)

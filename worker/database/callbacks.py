@@ -17,7 +17,7 @@ from worker.domain.delivery import Change, Step
 WAKE_UP_WAIT = timedelta(seconds=2)
 """How long the sweep leaves a new callback to its own wake-up task."""
 HEARTBEAT = "callbacks"
-"""The name of a lease that nobody holds; its time is when callbacks could last be stored."""
+"""The name of a lease that only stores when callbacks could last be stored."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 

@@ -1,4 +1,4 @@
-"""Connections to SQLite or PostgreSQL, with the options that each needs to be safe."""
+"""Connections to SQLite or PostgreSQL, with the options that make each database safe."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,5 +102,5 @@ def insert_new(
         return set()
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in returned))
-    # Passed as parameters, not as `values`, so that the statement is compiled once and not for every number of rows.
+    # The rows are parameters, so that the statement is compiled once and not for every number of rows.
     return {tuple(row) for row in connection.execute(statement, list(values))}

@@ -49,7 +49,10 @@ class Database:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change in one transaction; repeat it while the database is unreachable. A second run must be harmless."""
+        """Run a change in one transaction; repeat it while the database is unreachable.
+
+        A second run of the change must be harmless.
+        """
         for pause in self._retry_pauses:
             try:
                 return self.write(change, *args, **kwargs)

@@ -82,7 +82,7 @@ def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that are not final, by status."""
-    # Selected by its time and not by its step, because only the time has an index.
+    # Selected by the time of the next step, because only the time has an index.
     waiting = select(DELIVERY.c.status, func.count()).where(
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
@@ -101,9 +101,9 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return the delivery, attempt and carrier of attempts that store this journal file's name.
+    """Return the delivery, attempt and carrier of attempts that name this journal file.
 
-    These are the given attempts and those whose outcome is still open.
+    An attempt is included if it is one of `attempts` or its outcome is still open.
     """
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
@@ -224,7 +224,7 @@ def claim(connection: Connection, now: datetime, limit: int, *, except_carriers:
         .order_by(DELIVERY.c.next_run_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte()  # a plain subquery may run once for each row, and then its limit has no effect
+        .cte()  # a plain subquery may run once for each row, which would defeat its limit
     )
     claimed = (
         update_rows(DELIVERY)

@@ -24,7 +24,7 @@ class DeadLetter:
     raw: bytes
     reason: str
     identity: str
-    """The key of the dead letter, which is the same when the message comes again: its stream id or its message id."""
+    """The key of the dead letter: its stream id or message id, which stays the same when the message is read again."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery,
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return the columns in which any of these pairs differs, except the large ones in `LARGE_COLUMNS`."""
+    """Return the columns in which any of these pairs differs, except `LARGE_COLUMNS`."""
     changed = {
         name
         for before, after in pairs

@@ -125,7 +125,7 @@ class AttemptRow(SQLModel, table=True):
     __table_args__ = (
         Index("attempt_delivery", "delivery_id"),
         Index("attempt_ref", "carrier", "ref"),
-        # At most one live attempt for an order over all carriers, whatever the code above decides (I1).
+        # The database itself guarantees at most one live attempt for an order, over all carriers (I1).
         Index(
             "attempt_live",
             "delivery_id",
@@ -180,7 +180,8 @@ class AttemptRow(SQLModel, table=True):
 class EventRow(SQLModel, table=True):
     """The outbox: every event, in order.
 
-    `stream_id` is the place on the bus. After the bus lost its newest entries, it shows which events to publish again.
+    `stream_id` is the place on the bus. It shows which events to publish again after the bus has lost its newest
+    entries.
     """
 
     __tablename__ = "event"

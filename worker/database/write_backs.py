@@ -18,14 +18,14 @@ from worker.domain.delivery import Delivery
 from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
 
 SOURCE = "write_back_source"
-"""The engine option that names the source whose orders are written back; without it none are."""
+"""The engine option with the source whose orders are written back; without it, no order is."""
 _STATE = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
 
 
 def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | None, Delivery]]) -> None:
-    """Make changed deliveries due for the platform.
+    """Schedule a comparison for changed deliveries.
 
-    A pair is a delivery before (None when new) and after the change.
+    A pair is a delivery before the change (None when it is new) and after it.
     """
     source = connection.get_execution_options().get(SOURCE)
     due = [

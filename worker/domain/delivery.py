@@ -60,7 +60,7 @@ class OfferDecision(StrEnum):
 
 
 class UnmappedStatus(RawWord):
-    """A carrier status that has no mapping, with the carrier's time of it or None."""
+    """A carrier status that has no mapping, and the time that the carrier gave for it, if any."""
 
     carrier_time: datetime | None = None
 
@@ -189,7 +189,7 @@ class Delivery:
     next_run_at: datetime | None = None
     """When the next step is due; None exactly when `step` is."""
     retry_at: datetime | None = None
-    """The delivery's own next step is not due before this time; steps for surplus and ended attempts may be."""
+    """The main step is not due before this time. Steps for surplus and ended attempts may be."""
     alarmed_at: datetime | None = None
     """Every alarm that was due by this time has been raised."""
     dispatch_at: datetime | None = None

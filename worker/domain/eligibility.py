@@ -1,4 +1,4 @@
-"""Check whether a carrier can take an order, without a call: by its codec's check and its account's settings."""
+"""Check without a call whether a carrier can take an order, using its codec and its account's settings."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

@@ -50,7 +50,7 @@ def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedSte
 
 
 def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep:
-    """Return the step that advances a delivery: a step of its active attempt, or the step that creates one."""
+    """Return the main step, which advances a delivery: a step of its active attempt, or the step that creates one."""
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
@@ -129,7 +129,7 @@ def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether to send an amendment, because the carrier has the order as it was before a change."""
+    """Return whether to send an amendment, because the carrier has an outdated version of the order."""
     return (
         attempt.sent_fingerprint != delivery.fingerprint
         and not attempt.amend_refused

@@ -87,7 +87,7 @@ def backoff(failures: int, key: str, retry_after: float | None = None) -> timede
 
 
 def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
-    """Return when the courier should be at the store: when the food is ready, never before `now`. In UTC."""
+    """Return when the courier should be at the store, in UTC: when the food is ready, never before `now`."""
     if order.ready_at is not None:
         pickup = order.ready_at
     elif order.deliver_at is not None:
@@ -136,7 +136,7 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
     grid = cadence.shortest * scale
     phase = grid * fraction(account)
-    # The nearest slot, not the next one: a read that starts slightly late would otherwise skip every second slot.
+    # The nearest slot and not the next one, because a read that starts slightly late would skip every second slot.
     slot = max(round((now.timestamp() + seconds - phase) / grid), int((now.timestamp() - phase) // grid) + 1)
     return datetime.fromtimestamp(slot * grid + phase, UTC)
 

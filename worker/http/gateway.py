@@ -212,7 +212,7 @@ def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
         target += "?" + urlencode(call.query)
     url = httpx.URL(account.base_url).copy_with(raw_path=target.encode())
     keep = [] if call.operation in HARMLESS else [("Connection", "close")]
-    # Identity: a compressed body could unpack to more than the limit on its size.
+    # No compression, because a compressed body could unpack to more than the size limit.
     headers = [("User-Agent", "order-sync"), ("Accept-Encoding", "identity"), *keep, *call.headers]
     timeout = {
         "connect": account.connect_timeout,

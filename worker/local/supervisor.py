@@ -43,7 +43,7 @@ def procfile() -> dict[str, str]:
 
 
 def lock_file(lock: Path) -> IO[str]:
-    """Lock a file until it is closed: two supervisors in one folder would overwrite each other's Redis.
+    """Lock a file until it is closed, because two supervisors in one folder would overwrite each other's Redis.
 
     Raises BlockingIOError while another process holds the lock.
     """
@@ -58,7 +58,7 @@ def lock_file(lock: Path) -> IO[str]:
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
-    """Return a port that can be bound: the wanted one or the next free one after it; any for 0."""
+    """Return a free port: the wanted one, or else the next one that is free. With 0, any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
         with socket.socket(family) as probe:

@@ -1,8 +1,8 @@
 """The policy of writing statuses back: which status the platform should have, and whether it may be written (O-18).
 
-Pure. The platform has one status, without a version, for the kitchen, the courier, the customer and the end of an
-order. So every write is decided by a read just before it: a status is written only when it is further along than the
-platform's, and never twice for the same state of a delivery.
+Pure. The kitchen, the courier and the customer all write the same status of an order, and it has no version. So every
+write is decided by a read just before it: a status is written only when it is further along than the platform's, and
+never twice for the same state of a delivery.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ WRITTEN_PROGRESS: Mapping[int, int] = {
 }  # fmt: skip
 """The progress of each status that we write: 6 and 10 come before a pickup, 11 and 12 after everything."""
 REPLACED_BY_SEARCH = frozenset({25, 8, 18, 3})
-"""The statuses that 22 may replace after a courier of ours gave the order back."""
+"""The statuses that 22 (looking for a driver) may replace after our courier gave the order back."""
 KITCHEN = frozenset({4, 7, 14, 24})
 """The shop's own statuses. It is no disagreement if one of them replaces our status (O-17)."""
 COMPLETED, CANCELLED = frozenset({1, 11, 15}), frozenset({2, 5, 12, 16, 17})
@@ -108,7 +108,7 @@ class Verdict(Enum):
     WRITE = "write"
     SKIP = "skip"
     REPORT = "report"
-    """Publish the disagreement and do not overwrite: the platform has another status, or another end, than ours."""
+    """Publish that the platform's status or end differs from ours, and do not overwrite it."""
 
 
 # --- which status the platform should have ----------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
 
 
 def _is_other_end(code: int, seen: int) -> bool:
-    """Return whether the delivery has ended and the platform's order is neither open nor ended in the same way."""
+    """Return whether the delivery has ended, but the platform's order is neither open nor has an equivalent end."""
     return code in EQUIVALENT_ENDS and seen not in PROGRESS and seen not in EQUIVALENT_ENDS[code]
 
 
@@ -201,7 +201,7 @@ def _is_other_end(code: int, seen: int) -> bool:
 
 
 def next_read(delivery: Delivery, now: datetime) -> datetime | None:
-    """Return when to read the order although nothing changes here; None when that is not needed.
+    """Return when to read the order again even if the delivery does not change; None when that is not needed.
 
     A waiting order is read, because it may be released or cancelled on the platform without a message: at its gate
     every half minute, less often while its dispatch is far away. A delivered or returned order is read once more after

@@ -1,8 +1,8 @@
 """The call journal: files that survive a process that dies while it creates orders.
 
 Each batch has a file in a folder of its host, and an attempt stores the name of its file in the transaction that begins
-it. A line is on the disk before the call that it announces, so an attempt that its file does not list was never sent.
-The writer holds a lock on the file: a file without a lock was abandoned.
+it. A line about a call is on the disk before the call is sent, so an attempt that its file does not list was never
+sent. The writer holds a lock on the file: a file without a lock was abandoned.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Circuit breakers that every process shares: whether an account responds, and whether it asked for fewer calls.
+"""Circuit breakers that every process shares. They block calls to an account that fails or asked for fewer calls.
 
 The state of a breaker is one hash in Redis for each account and class of calls. Times are those of the server's clock.
 While Redis is unreachable, every call is allowed.
@@ -29,13 +29,13 @@ class BreakerTimings:
     """How long a breaker stays open at first. The time doubles whenever the breaker opens again within `memory`."""
     max_open: float = 300
     memory: float = 600
-    """How long after its end an open time or a throttling still makes the next one longer."""
+    """How long a breaker remembers an open time or a throttling after its end, to make the next one longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
     """How long an account is not called after "too many requests": the first time, the second time, and later."""
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads. The last is longer, to keep what is left of a day's limit for creates and cancels (B-06)."""
+    """The same for reads. The last time is longer, to leave the rest of a day's limit to creates and cancels (B-06)."""
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
         """Return how long calls of this class are held back."""
@@ -183,7 +183,7 @@ class CircuitBreaker:
         self._run(_THROTTLE, account, kind, *lengths, int((asked or 0) * 1000))
 
     def statuses(self, account: str) -> Mapping[CallClass, BreakerStatus] | None:
-        """Return every breaker of an account without asking for a probe; None while Redis is unreachable."""
+        """Return the state of every breaker of an account, without changing it; None while Redis is unreachable."""
         found = {kind: self._run(_SHOW, account, kind) for kind in CallClass}
         return {kind: _status(each) for kind, each in found.items()} if all(found.values()) else None
 

@@ -57,7 +57,7 @@ class QuoteCache:
         return self._clock() < self._backing_off.get(account, -math.inf)
 
     def back_off(self, account: str) -> None:
-        """Record that an account quoted no price, so that creates do not wait for its next failure."""
+        """Record that an account quoted no price, so that the next creates do not wait for a price."""
         self._backing_off[account] = self._clock() + BACK_OFF_SECONDS
 
 

@@ -20,7 +20,7 @@ from worker.http.call import ELASTIC, Operation
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 DAY = SECONDS["day"]
 READ_SHARE = 0.4
-"""The share of a day's limit that reads may use (B-06): creates and cancels must never find it used up."""
+"""The share of a day's limit that reads may use (B-06); the rest is for creates and cancels."""
 SHORT_READ_SHARE = 0.75
 """The share of a shorter window that reads may use; the rest is for creates and cancels."""
 LOCAL_SHARE = 0.25
@@ -80,7 +80,7 @@ def parse(rate: str) -> tuple[Window, ...]:
 
 
 class Outage:
-    """Whether Redis failed in the last seconds, so that a server that hangs does not cost every call a timeout."""
+    """Remembers that Redis failed in the last seconds, so that not every call waits for a server that hangs."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._until = clock, -math.inf
@@ -162,7 +162,7 @@ class RateLimiter:
         return int(seconds) * 10**6 + int(micros)
 
     def _counted(self, account: str, windows: Sequence[Window], *, reading: bool) -> dict[str, Window]:
-        """Return the windows that a call counts in, by key: reads also have windows of their own."""
+        """Return the windows in which a call counts, by their keys; reads count in windows of their own as well."""
         counted = {self._key(account, window): window for window in windows}
         if reading:
             counted |= {f"{self._key(account, window)}:reads": window.for_reads for window in windows}

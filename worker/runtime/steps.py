@@ -1,4 +1,4 @@
-"""Threads of the Celery worker beside its tasks, started and stopped with it.
+"""Threads that the Celery worker runs beside its tasks; they start and stop with the worker.
 
 They do not run in the worker's event loop, and their errors never end the worker.
 """

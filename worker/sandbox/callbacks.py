@@ -72,7 +72,7 @@ class CallbackSender:
 
 
 class StatusNotifier:
-    """Sends the callbacks for each status of a scenario exactly once; it is an event of the scheduler."""
+    """An event of the scheduler that sends the callbacks for each status of a scenario exactly once."""
 
     def __init__(self, scenario: Scenario, sender: CallbackSender, build: BuildCallbacks) -> None:
         self._scenario, self._sender, self._build = scenario, sender, build

@@ -86,7 +86,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class FaultyCall:
-    """A request that meets a fault; `execute` does what was requested and returns the correct reply."""
+    """A request to which a fault applies; `execute` does what was requested and returns the correct reply."""
 
     fault: Fault
     api: Api

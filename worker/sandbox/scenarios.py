@@ -88,7 +88,7 @@ class StatusChange:
 
 @dataclass(slots=True)
 class Scenario:
-    """The statuses of one order: `past` is fixed, and one of `upcoming` begins every `step` from `since` on."""
+    """The statuses of one order: `past` is fixed; those in `upcoming` begin one `step` apart, from `since` on."""
 
     upcoming: Script
     since: datetime

@@ -1,4 +1,4 @@
-"""Check whether an account may be called now, and record what its answers say about the account itself.
+"""Check whether an account may be called now, and record whether its calls succeed.
 
 A carrier that hangs, fails or rejects our credentials delays its own deliveries and no others.
 """
@@ -102,7 +102,7 @@ class AccountHealth:
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
         if isinstance(error, Postponed) and not throttled:
-            return False  # the probe was not sent: another caller probes after the time that this probe had
+            return False  # the probe was not sent; another caller may probe later
         shut_out = isinstance(error, Unavailable) and error.account
         alive = not throttled and not _failed(outcome, error)
         self.breaker.record_probe(account, call_class, alive=alive)
@@ -161,7 +161,7 @@ class AccountHealth:
     def record_results(self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]]) -> None:
         """Record whether calls succeeded, and pause an account that rejects our credentials.
 
-        `results` are pairs of an outcome and what it was parsed to, which may be a CarrierError.
+        `results` are pairs: an outcome, and the value or CarrierError to which it was parsed.
         """
         failed = [_failed(*result) for result in results]
         if any(each is not None for each in failed):

@@ -27,9 +27,9 @@ MAX_PAGES = 100
 """The most pages that one run reads. The orders of later pages are older; earlier runs have found them."""
 MAX_BODY = 5_000_000
 STALE_AFTER = timedelta(hours=12)
-"""Older orders are ignored: nobody wants them any more, but many stay open for ever.
+"""Orders older than this are ignored: nobody wants them any more, but many stay open for ever.
 
-It exceeds any error from a missing time zone.
+The time exceeds any error from a missing time zone.
 """
 MESSAGE_TRAVEL = timedelta(minutes=2)
 """The age up to which an order is left alone, because its own message may still come and contains more data."""
@@ -86,7 +86,7 @@ class Backfill:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
     def _pages(self) -> Iterator[list[Any]]:
-        """Yield pages until one contains nothing new. A page shorter than requested need not be the last one.
+        """Yield pages until one contains nothing new, because a short page may not be the last one.
 
         When a page cannot be read, the orders of the earlier pages are still used.
         """

@@ -32,7 +32,7 @@ class CallbackGaps:
     def heartbeat(self) -> int:
         """Record that callbacks can be stored now; after a gap, schedule reads first. Return the number of reads.
 
-        If the process dies before it records this, the next process still sees the gap.
+        If the process dies before the record, the next process still sees the gap.
         """
         now = self.clock()
         last = self.database.read(callbacks.last_heartbeat)

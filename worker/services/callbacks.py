@@ -45,7 +45,7 @@ class _Parsed:
     attempt: Attempt
     seen: Seen
     other_ref: str | None = None
-    """The id of a further order with our reference, when the callback is about one."""
+    """The id of a second order with our reference, if the callback is about that one."""
 
 
 @dataclass(frozen=True)

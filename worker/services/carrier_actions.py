@@ -27,7 +27,8 @@ class CarrierAction(Generic[T]):
     """One action at a carrier for each delivery of a batch.
 
     `claim` records the intent, `build_request` and `parse_response` are the codec's part, and `apply_outcome` applies
-    the response or the CarrierError. If `build_request` returns no Call, its result is the response.
+    the response or the CarrierError. If `build_request` returns no Call, nothing is sent, and its result is the
+    response.
     """
 
     step: Step

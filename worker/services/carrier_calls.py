@@ -100,7 +100,7 @@ class CarrierCalls:
     def _build(
         self, codec: Carrier, action: CarrierAction[T], call: PendingCall, until: datetime
     ) -> Call | T | CarrierError:
-        """Build a request, which may need a read first. Return an error when it is too late for the call."""
+        """Build a request, if necessary after a read. Return an error when it is too late for the call."""
         if self.clock() > until:
             return Postponed("the call could not start in time")
         build = partial(action.build_request, codec, call.delivery, call.attempt)
@@ -141,7 +141,7 @@ class CarrierCalls:
     ) -> dict[int, T | CarrierError]:
         """Return the responses by attempt, with Uncertain for a create whose carrier id belongs to another order.
 
-        This matters at a carrier without look-ups, where only that id links the order to us (C-21).
+        Only carriers without look-ups are checked, because nothing else links their order to us (C-21).
         """
         checked = dict(responses)
         if codec.capabilities.find:

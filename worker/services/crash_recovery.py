@@ -1,7 +1,7 @@
 """Settle the journal files that dead processes left on this host.
 
-A reply is parsed as if it had just come; a create that was never sent is sent again; every other create keeps its
-unknown outcome. Two processes may recover at the same time.
+A recorded reply is parsed as if it had just come, and a create that was never sent is sent again. Every other create
+keeps its unknown outcome. Two processes may recover at the same time.
 """
 
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.retry(each, self.terms, now))
 
     def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
-        """Settle an unknown outcome: the order exists at the carrier under `ref`, or does not exist (None)."""
+        """Settle an unknown outcome: the carrier has the order under `ref`, or has no order if `ref` is None."""
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_unknown_outcome(each, ref, self.terms, now))
 
     def resolve_attention(self, delivery_id: str) -> Delivery | None:

@@ -1,4 +1,4 @@
-"""Messages in: a batch becomes deliveries, updates, cancel requests and dead letters in one transaction."""
+"""Store messages: a batch becomes deliveries, updates, cancel requests and dead letters in one transaction."""
 
 import json
 import threading
@@ -137,7 +137,7 @@ class Ingest:
 
     def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
         if message.is_backfilled:
-            # Messages may count revisions from one, but the API's revision is in seconds and would make them look old.
+            # Messages may count revisions from one. The API's revision is in seconds: with it, they would look old.
             order = order.model_copy(update={"revision": 1})
         return Delivery(
             id=key,

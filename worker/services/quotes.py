@@ -63,8 +63,8 @@ class Quotes:
 def _question(codec: Carrier, booking: Booking) -> str:
     """Return a hash of everything that a price depends on.
 
-    Our reference and the minute are left out, because they change each time. The account's settings, without its
-    secrets, are included, because they choose the vehicle and the payment method.
+    Our reference and the current minute are left out, because they change each time. The account's settings, without
+    its secrets, are included, because they choose the vehicle and the payment method.
     """
     account, store = codec.account.model_dump_json(), booking.store.model_dump_json()
     question = "\n".join((account, store, fingerprint(booking.order)))

@@ -17,7 +17,7 @@ logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
 BATCH = 500
 MAX_STUCK_KEYS = 1000
-"""The relay stops when the bus has refused events of so many keys, because the fault is then in the bus."""
+"""When the bus has refused events of this many keys, the relay stops, because the fault is in the bus."""
 
 
 @dataclass(frozen=True)

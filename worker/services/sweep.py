@@ -23,7 +23,7 @@ from worker.services.write_back import WriteBack
 CLAIM_LIMIT = 2000
 CALLBACKS_LIMIT = 500
 FULL = 100
-"""The number of waiting tasks above which no more are sent to a queue, because their leases would expire there."""
+"""With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Sweep:
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
-        """Return the tasks of each step, as few as possible: reads that share one request are in one task."""
+        """Return as few tasks as possible for each step: reads that share one request are in one task."""
         tasks: list[WakeUp] = []
         for (step, account), ids in groups.items():
             if account in self.terms:

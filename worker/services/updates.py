@@ -1,4 +1,4 @@
-"""The only way in which services change deliveries: lock, decide, store, then log and enqueue what follows."""
+"""Change deliveries: lock, decide, store, then log and enqueue what follows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -38,9 +38,9 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 TASK = "platform.write_back"
 CLAIM_LIMIT = 10
-"""The most comparisons that one sweep enqueues: more than the platform allows calls per second (O-01)."""
+"""The most comparisons that one sweep enqueues, which is more than the platform's rate limit allows (O-01)."""
 NOT_SHOWN_READS = 3
-"""How often an order that the platform does not show is read again, because the answer may have been wrong."""
+"""How often an order that the platform does not show is soon read again, in case the answer was wrong."""
 LEASE = timedelta(seconds=60)
 CALL_TIME = timedelta(seconds=DEADLINE)
 Next = tuple[WriteBackState, datetime | None]
@@ -83,7 +83,7 @@ class WriteBack:
         return claimed
 
     def run(self, delivery_id: str) -> None:
-        """Compare and write if it is due, if no other process is doing so and if the platform has a free slot."""
+        """Compare a delivery, and write its status, if this is due and both its lease and a slot are free."""
         if self.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
             return
         try:
@@ -183,7 +183,7 @@ class WriteBack:
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
     """Return when to compare an order again that the platform does not show.
 
-    The first times it is soon; after that it is at the next planned read or change of the delivery.
+    The first few times it is read again soon; after that, at its next planned read or when the delivery changes.
     """
     soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_read(delivery, now))), default=None)

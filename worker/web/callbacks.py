@@ -41,7 +41,7 @@ class CallbackEndpoint:
     body_seconds: float
 
     async def receive(self, request: Request) -> Response:
-        """Store one callback. Answer 200 once it is stored, 401, 404, 408, 413, or 503 when it cannot be stored."""
+        """Store one callback. Answer 200 once it is stored, or 401, 404, 405, 408, 413 or 503."""
         if request.method == "HEAD":  # Starlette adds HEAD to GET; a HEAD is a link preview and no callback
             return PlainTextResponse("", status_code=405)
         account = request.path_params["carrier"]
@@ -84,7 +84,7 @@ class CallbackEndpoint:
         return self.database.write(callbacks.save, account, callback, self.clock())
 
     def _is_known(self, account: str, token: str) -> bool:
-        # Only a well-formed token is looked up: PostgreSQL rejects a NUL, and that would look like an outage.
+        # Only a well-formed token is looked up, because PostgreSQL rejects a NUL with an error like that of an outage.
         well_formed = TOKEN.fullmatch(token)
         key = CallbackKey(token=token)
         return bool(well_formed) and self.database.read(callbacks.find_attempt, account, key) is not None

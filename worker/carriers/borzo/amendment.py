@@ -53,10 +53,10 @@ _DROPOFF_FIELDS = (
 )  # fmt: skip
 """The fields that an edit may change, in groups that are written together. The shop's address is not one of them."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
-"""The values that remove an earlier value. Null is sent only to remove a value (B-97)."""
+"""The values that remove an earlier value of a field. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""Removes a line's price when the new price is unknown, because the old price was for other goods."""
+"""The value that removes a line's price. It is sent when the new price is unknown: the old one was for other goods."""
 
 
 class _Contact(Wire):
@@ -92,10 +92,10 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that make an order what a create would make it now (Borzo, "Order editing").
+    """Return the parameters of edit-order that turn an order into what a create would make it now.
 
-    None when nothing is to change. Raises Refused when the order can no longer be changed, or a point of it is
-    unreadable.
+    None when nothing differs (Borzo, "Order editing"). Raises Refused when the order can no longer be changed, or a
+    point of it is unreadable.
     """
     memory, wanted = AttemptMemory.from_attempt(attempt), create_order(_booking(attempt), account, now)
     order, current = parse_order(raw_order), _Order.parse(raw_order)
@@ -127,7 +127,7 @@ def _is_listable(raw_order: Any, points: Sequence[_Point]) -> bool:
 
 
 def _is_for_later(order: RawOrder, pickup: _Point, now: datetime) -> bool:
-    """Return whether the order has a start time that is later than the start of an order without a time."""
+    """Return whether the order was placed for a later time, rather than for as soon as possible."""
     created, start = order.created_datetime, pickup.required_start_datetime
     return start is not None and start > now + WINDOW and (created is None or start > created + LATEST_START)
 

@@ -76,7 +76,7 @@ class Borzo(Queries):
         check_order(booking, self.settings)
 
     def book(self, booking: Booking, now: datetime) -> Call:
-        """Build create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
+        """Build create-order (Borzo, "Placing an order"). Raises Refused, naming the field."""
         parameters = create_order(booking, self.settings, now)
         return self.post(Operation.CREATE, "create-order", parameters, (booking.attempt_id,))
 
@@ -149,7 +149,7 @@ class Borzo(Queries):
         return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
-        """Build edit-order (Borzo, "Order editing"): every point and package by its id, with their changes.
+        """Build edit-order (Borzo, "Order editing"): it lists every point and package by its id, with its changes.
 
         None when nothing differs. Raises Refused, and Unreadable when the reply does not show the current order.
         """
@@ -204,7 +204,7 @@ class Borzo(Queries):
     def _list_by_id(self, group: Group, later: list[Group], attempts: Sequence[AttemptView]) -> Call:
         refs = {ref for refs in (group, *later) for ref in refs}
         attempt_ids = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
-        # B-50: without `count` a page holds only ten orders; a small group needs none, and Borzo might refuse it
+        # B-50: by default a page holds ten orders; a small group needs no `count`, which Borzo might refuse
         count = (("count", str(len(group))),) if len(group) > SHORT_PAGE else ()
         call = self.get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
         return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))

@@ -1,6 +1,7 @@
-"""The meaning of Borzo's error codes for the caller. Only the codes decide: no text (B-45), and not HTTP 400 (B-03).
+"""The meaning of Borzo's error codes for the caller.
 
-Error texts are built from codes and parameter names, so that they contain no personal data.
+Only the codes decide, never a text (B-45) or the HTTP status, which is always 400 (B-03). Error texts are built from
+codes and parameter names, so that they contain no personal data.
 """
 
 import re
@@ -71,7 +72,7 @@ REQUEST_CODES: dict[str, tuple[ErrorClass, Reason]] = {
     "order_cannot_be_canceled": _STATE,
     "order_is_duplicate": (ErrorClass.DUPLICATE, Reason.DUPLICATE),
 }
-"""All request error codes (Borzo, "Request error codes"), with the reason of the refusal if the code is a refusal."""
+"""All request error codes (Borzo, "Request error codes"): the class of each, and the reason if it is a refusal."""
 
 _ORDER_CODES = (
     "required", "unknown", "invalid_list", "invalid_object", "invalid_boolean", "invalid_date", "invalid_date_format",
@@ -94,7 +95,7 @@ PARAMETER_CODES: dict[str, Reason] = {
     **dict.fromkeys(_SETTINGS_CODES, Reason.CONFIG),
     **dict.fromkeys(_PLACE_CODES, Reason.UNSERVICEABLE),
 }
-"""All parameter error codes (Borzo, "Parameter error codes"), with the more exact reason of the refusal."""
+"""All parameter error codes (Borzo, "Parameter error codes"), with the reason of the refusal."""
 
 _OPTIONAL_FOR_PRICE = re.compile(r"/points/\d+/contact_person(/(name|phone))?")
 """Parameters that a request for a price may leave out (Borzo, "How to place an order")."""

@@ -26,7 +26,7 @@ Point = TypeVar("Point", bound=RawPoint)
 def observe_created(raw_order: RawOrder, booking: Booking, now: datetime) -> Observation:
     """Return what the answer to a create shows.
 
-    The customer's point is the one with our reference, or else the second of the two that were sent (B-74).
+    The customer's point is the one with our reference; if none has it, the second of the two that were sent (B-74).
     """
     second = next(iter(raw_order.points[1:2]), None)
     dropoff = find_dropoff(raw_order.points, AttemptMemory.from_booking(booking, {})) or second
@@ -97,7 +97,7 @@ def at_least_created(seen: Observation) -> Observation:
 
 
 def find_dropoff(points: Sequence[Point], memory: AttemptMemory) -> Point | None:
-    """Return the customer's point: the point with the stored id, else with our reference and not a return (B-74)."""
+    """Return the customer's point: by its stored id, else the point with our reference that is no return (B-74)."""
     remembered = memory.codec_state.get("point_id")
     by_id = (point for point in points if remembered and str(point.point_id) == remembered)
     by_reference = (

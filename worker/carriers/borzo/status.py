@@ -1,9 +1,9 @@
 """The translation of Borzo's order status and delivery status into one of our statuses.
 
 The keys of the tables are `order:<status>` and `delivery:<status>`, because `active`, `canceled`, `delayed` and `draft`
-exist for both and mean different things (B-66). The newest status of each is stored. A callback that reports only one
-of the two is read together with the stored other one. The rules are tried in order, and the first one that applies
-decides.
+exist for both and mean different things (B-66). The newest order status and the newest delivery status are stored. A
+callback that reports only one of them is read together with the stored other one. The rules are tried in order, and the
+first one that applies decides.
 """
 
 from dataclasses import dataclass, replace
@@ -265,7 +265,7 @@ def _with_meaning(seen: Observation, meaning: StatusMeaning, it: _Situation) -> 
 
 
 def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
-    """Keep the stored status of a courier at the shop or on the way to it if the new one is a vague "in process"."""
+    """Return the stored status instead of a vague "in process" if the courier was at the shop or on the way to it."""
     vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
     return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
 

@@ -1,6 +1,6 @@
 """The codec of Cervo Delivery API V2. It turns actions into requests, and replies and callbacks into observations.
 
-A method without a counterpart in the API document returns nothing or refuses.
+A method without a counterpart in the API document returns nothing or raises Refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -162,8 +162,8 @@ class Cervo:
     ) -> tuple[Observation, ...]:
         """Return the observations of a callback.
 
-        They have a status only for an attempt whose order id at Cervo is unknown, because it cannot be read (C-24). For
-        any other attempt, a callback only prompts a read and records the reason of a cancellation (C-41, C-50). Raises
+        They have a status only if the attempt cannot be read, because its order id at Cervo is unknown (C-24). For any
+        other attempt, a callback only prompts a read and records the reason of a cancellation (C-41, C-50). Raises
         Unreadable.
         """
         fields = _fields_of(callback)

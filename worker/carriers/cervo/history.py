@@ -56,8 +56,8 @@ def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
 def _instants(time: datetime, zone: ZoneInfo) -> list[datetime]:
     """Return every instant that a local time can mean: two in the hour that occurs twice when the clock goes back.
 
-    The caller uses the last instant that has passed. With the first one, an event of the second hour would look older
-    than an event of the first hour, and older events are ignored.
+    The caller uses the last instant that has passed. If it used the first instant, an event of the second hour would
+    look older than one of the first hour, and would be ignored.
     """
     if time.tzinfo:
         return [time.astimezone(UTC)]
@@ -95,7 +95,7 @@ class TrackingState:
         return {key: value for key, value in values.items() if value}
 
     def after(self, code: str, history: tuple[str, ...], *, collected: bool) -> "TrackingState":
-        """Return the state after one more reported code; `history` is the reported part of the history."""
+        """Return the state after another code was reported; `history` is the part of the history reported by then."""
         return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
 
     @property

@@ -25,7 +25,10 @@ MAX_ADDRESS = 500
 
 @dataclass(frozen=True, slots=True)
 class CheckedFields:
-    """The fields of a create that an order may lack, in Cervo's form. Points are latitude and longitude in degrees."""
+    """The required fields of a create that an order may lack, in Cervo's form.
+
+    Points are latitude and longitude in degrees.
+    """
 
     payment: str
     ispaid: str

@@ -138,7 +138,7 @@ class DeliverIt:
         return read_day_list(call, day, attempts, now, self._zone)
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the accept or the deny of an offered time, which may be repeated ("Accept push", "Deny push").
+        """Build the accept or the deny of an offered time; both may be repeated ("Accept push", "Deny push").
 
         Raises Refused when the reply to the create had no such link.
         """
@@ -165,7 +165,7 @@ class DeliverIt:
         return reader.read_accept(attempt, reply) if accept else reader.read_deny(attempt, reply)
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:  # noqa: ARG002 - the port's signature
-        """Return None: an update replaces the whole order, so none is read before it (D-77)."""
+        """Return None: an update replaces the whole order, so no read is needed before it (D-77)."""
         return None
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
@@ -181,16 +181,15 @@ class DeliverIt:
         return self._requests.update_transfer(number, attempt)
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Read the reply to an update, which may bring new links and another price (D-76)."""
+        """Read the reply to an update, which may contain new links and another price (D-76)."""
         check_order_access(reply, now)
         return self._transfers.read_update(reply, attempt)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Build POST cancel: free until 20 minutes before the pickup, charged until 15, then impossible (D-40).
 
-        A transferred order is cancelled with its driver by its order number. Without a driver it can be cancelled at
-        any time. Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is
-        known.
+        A transferred order is cancelled by its order number, together with its driver; without a driver, at any time.
+        Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is known.
         """
         number = state.order_number(attempt)
         # a row may show a newer link than the last reply (D-32)

@@ -30,14 +30,14 @@ VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The row of an attempt, and the refs of other live orders that carry the same reference."""
+    """The row of an attempt, and the refs of other live orders with the same reference."""
 
     row: Row
     duplicates: tuple[str, ...] = ()
 
 
 class DayList:
-    """The rows of one day by their identifiers; `complete` is false when a row could not be read at all."""
+    """The rows of one day by their identifiers; `complete` is false when any row was unreadable."""
 
     def __init__(self, rows: Sequence[Row] = (), *, complete: bool = True) -> None:
         self.complete = complete
@@ -110,7 +110,7 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
 
 
 def _match(day: DayList, attempt: AttemptView) -> Match | None:
-    """Return the match of an attempt; a driver who was booked by hand replaces a cancelled driver."""
+    """Return the row of an attempt. After a cancelled driver, it is the row of another one who was booked by hand."""
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
         return match

@@ -1,7 +1,7 @@
 """The observations of one driver order from a reply or from a row of the day list.
 
 A 201 alone confirms nothing, because it may be an offer of another time (D-20). The clock times of a row may be
-estimates, may change and may disappear. A time counts as soon as it has passed, and is kept from then on (D-56, D-57).
+estimates, may change and may disappear. A time counts once it has passed, and is then kept (D-56, D-57).
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ ZERO_DATE = "0000-"
 
 @dataclass(frozen=True, slots=True)
 class DriverOrderReader:
-    """Reads the replies about one company's driver orders; links should have the host of `base_url`.
+    """Reads the replies about one company's driver orders. A link with another host than `base_url` gets a note.
 
     While the company is unknown no link can be verified, so a create that needs one has an unknown outcome.
     """
@@ -229,7 +229,7 @@ def _resolve_times(attempt: AttemptView, content: RawRow, now: datetime, zone: Z
 
 
 def _resolve_in_order(content: RawRow, pickup: datetime, zone: ZoneInfo) -> dict[str, datetime]:
-    """Resolve each time near the one before it, so that a trip may cross midnight and start a little early."""
+    """Resolve each clock time to the instant nearest to the previous one, so that a trip may cross midnight."""
     shown, anchor = {}, pickup
     for name, text in content.milestones.items():
         instant = resolve_time(text, anchor, zone)

@@ -13,7 +13,7 @@ MILESTONES: dict[str, str] = {
     "arrive_at_customer": "arriveAtCustomer",
     "done": "done",
 }
-"""The four times of a day-list row in the order in which they happen: our field -> DeliverIt's key (D-56)."""
+"""DeliverIt's key for each of our four times of a day-list row, in the order in which they happen (D-56)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ ACCEPT_REFUSALS: MessageTable = (("time limit", Reason.OFFER_LAPSED), ("does not
 """The reason of an accept with 400, by part of its message (D-30)."""
 
 DENY_REFUSALS: MessageTable = ()
-"""The reasons of a deny with 400: none, because its one documented message says nothing about the order (D-34)."""
+"""The reasons of a deny with 400. There are none: the one documented message does not describe the order (D-34)."""
 
 CANCEL_REFUSALS: MessageTable = (("on the way", Reason.DEADLINE_PASSED),)
 """The reason of a cancel with 400, or with 200 and `error` true, by part of its message (D-41, D-42)."""
@@ -101,7 +101,7 @@ NUMBER_EXISTS = "order with that number exist."
 """The message of a transfer with 400 when an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
-"""Part of the message of a transfer or update, unless the customer collects the order themselves (D-79)."""
+"""Part of the message of a transfer or update of an order for delivery, rather than for collection (D-79)."""
 
 UPDATED = "update ok"
 """The start of the message of a successful update, whatever `error` says (D-76)."""

@@ -38,7 +38,7 @@ def is_ambiguous(instant: datetime, zone: ZoneInfo) -> bool:
 
 
 def resolve_time(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return the instant of `HH:MM` that is nearest to `anchor`, or of a full date and time; None for others (D-26)."""
+    """Return the instant of `HH:MM` nearest to `anchor`, or of a full date and time; None for other texts (D-26)."""
     if text is None:
         return None
     clock = _parse_clock_time(text)

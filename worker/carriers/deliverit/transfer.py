@@ -25,7 +25,10 @@ NOT_SAVED_TEXT = "the order was not saved"
 
 @dataclass(frozen=True, slots=True)
 class TransferReader:
-    """Reads the replies about one company's transferred orders; links should have the host of `base_url`."""
+    """Reads the replies about one company's transferred orders.
+
+    A link with another host than `base_url` gets a note.
+    """
 
     company: str | None
     base_url: str

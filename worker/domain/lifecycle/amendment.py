@@ -82,7 +82,7 @@ def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime
 
 
 def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Abandon a change that can no longer be sent, although the courier still comes.
+    """Give up a change that can no longer be sent, although the courier still comes.
 
     There are three such cases: the courier has left with the goods, the courier was revived without the change, or the
     carrier refused the cancel that the change waited for.

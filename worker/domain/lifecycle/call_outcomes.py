@@ -40,7 +40,7 @@ def begin_booking(
 ) -> Change | None:
     """Record the intent to create at the delivery's carrier; None when there is nothing to create.
 
-    An attempt that was never sent is used again with its own id, which no carrier has received.
+    An attempt that was never sent is used again under the same id, because no carrier has received that id.
     """
     carrier, store = delivery.carrier, delivery.store
     if carrier is None or store is None or delivery.active is not None or delivery.final:
@@ -165,7 +165,7 @@ def apply_amend_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the outcome of an amendment; None when the carrier's order needed no change.
+    """Apply the outcome of an amendment. None means that the carrier's order needed no change.
 
     A refused amendment is left to an operator. After an error the order is read, and the amendment may be sent again.
     Only requests that may have reached the carrier are counted.
@@ -194,7 +194,7 @@ def apply_cancel_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the outcome of a cancel request; None when the carrier accepted it, which a read still has to confirm.
+    """Apply the outcome of a cancel request. None means that the carrier accepted it; a read still has to confirm it.
 
     An observation ends an attempt that awaits confirmation, because no later read would show the cancel (D-78). A
     refusal is published, and the courier is still followed.

@@ -43,7 +43,7 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""The default of an event's values: the event has the delivery's own value. None would leave the value out."""
+"""The default for a value of an event: use the delivery's own value. None would leave the value out."""
 
 
 class ChangeBuilder:
@@ -90,12 +90,12 @@ class ChangeBuilder:
         reason_text: str | Literal[_Keep.KEEP] | None = KEEP,
         raw: RawWord | Literal[_Keep.KEEP] | None = KEEP,
     ) -> None:
-        """Add an event to the delivery's sequence: a snapshot of the delivery with these values in it."""
+        """Add an event to the delivery's sequence: a snapshot of the delivery, with these values instead of its own."""
         given = {"reason": reason, "reason_text": reason_text, "raw": raw}
         self._add_event(kind, attempt, {name: value for name, value in given.items() if value is not KEEP})
 
     def add_end_of_attempt(self, attempt: Attempt, details: StatusDetails) -> None:
-        """Add the event of an attempt's end: a snapshot of the delivery with the details of that end in it."""
+        """Add the event of an attempt's end: a snapshot of the delivery, with these details instead of its own."""
         given = {
             "detail": details.detail,
             "reason": details.reason,

@@ -20,8 +20,8 @@ T = TypeVar("T")
 def update_details(change: ChangeBuilder, observation: Observation, *, by_itself: bool = False) -> bool:
     """Store what an observation reports besides its status; return whether an event is needed.
 
-    `by_itself` means that the status has not changed. A new position is then not stored within `POSITION_INTERVAL` of
-    the last one, so that a later read still finds it new and publishes it.
+    `by_itself` means that the status has not changed. A new position within `POSITION_INTERVAL` of the last one is then
+    not stored, so that a later read publishes it.
     """
     before = change.delivery
     after = replace(
@@ -60,7 +60,7 @@ def _is_another(known: CourierInfo, given: Courier) -> bool:
 
 
 def _only_moved(before: Delivery, after: Delivery, now: datetime) -> bool:
-    """Return whether only the courier's position is new, and a position was published just now (B-76)."""
+    """Return whether only the courier's position is new, less than `POSITION_INTERVAL` after the last one (B-76)."""
     if before.located_at is None or now - before.located_at >= POSITION_INTERVAL:
         return False
     same_courier = _without_position(before.courier) == _without_position(after.courier)

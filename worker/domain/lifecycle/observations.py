@@ -1,6 +1,6 @@
 """The changes that reads, look-ups and callbacks make to a delivery.
 
-An unmapped carrier status changes nothing. An operator can map it to one of our statuses, and then it is applied again
+An unmapped carrier status changes nothing. Once an operator has mapped it to one of our statuses, it is applied again
 (C-32, B-70).
 """
 
@@ -62,7 +62,7 @@ def apply_observations(
     cause: Cause,
     began: datetime | None = None,
 ) -> Change:
-    """Apply observations of an attempt, the oldest first; `began` is when the read that made them began."""
+    """Apply observations of an attempt, the oldest first; `began` is when their read began."""
     change = ChangeBuilder(delivery, terms, now, cause)
     before, history = delivery.attempt(attempt_id), list(observations)
     if before is None:
@@ -238,7 +238,7 @@ def _report_once(
 
 
 def status_key(raw: Raw) -> str:
-    """Return a carrier status with its entity on one line, as operators see it and map it."""
+    """Return a carrier status with its entity on one line. Operators see it and map it in this form."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())
 
 

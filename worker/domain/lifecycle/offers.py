@@ -21,7 +21,7 @@ EARLY = timedelta(minutes=1)
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
-    """Accept a new offer that is suitable; ask an operator about any other."""
+    """Accept a new offer that is suitable; request an operator's decision about any other."""
     attempt = change.delivery.attempt(attempt_id)
     if attempt is None or not _is_open(change.delivery, attempt):
         return

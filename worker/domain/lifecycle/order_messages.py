@@ -1,4 +1,4 @@
-"""The platform's messages and statuses: a new order, an update, a status, and the dispatch gate that a status opens.
+"""Apply the platform's messages and statuses: a new order, an update, and a status, which may open the dispatch gate.
 
 The order's `status` is the last platform status, so a repeated status has no effect, whether it comes from a message or
 from a read.
@@ -44,7 +44,7 @@ def apply_order_message(
 ) -> Change | None:
     """Apply a message about a known order: first its status, then its content; None when it changes nothing.
 
-    The status of a late message is ignored like its content, unless the order is cancelled (O-13).
+    A late message is ignored, except for the status of a cancelled order (O-13).
     """
     late = order.revision < delivery.order.revision
     status = None if late and reaction_to(order.status) is not Reaction.CANCEL else order.status
@@ -104,7 +104,7 @@ OPENED_BY: Mapping[Gate, frozenset[Reaction]] = {
     Gate.ACCEPTED: frozenset({Reaction.ACCEPTED, Reaction.READY, Reaction.NOT_READY, Reaction.SEEKING}),
     Gate.READY: frozenset({Reaction.READY}),
 }
-"""The statuses that open each gate, because they prove that the shop has done at least what the gate requires."""
+"""The reactions whose statuses open each gate: the shop has done at least what the gate requires."""
 
 
 def is_open(gate: Gate, status: int | None) -> bool:
@@ -115,7 +115,7 @@ def is_open(gate: Gate, status: int | None) -> bool:
 def closed_gate(gate: Gate, order: Order) -> Gate | None:
     """Return the gate that a new order waits at; None when it is open.
 
-    A preorder with a delivery time passes the gate `placed`, because it waits for its time (O-19).
+    A preorder with a delivery time passes the gate `placed`, because it waits for that time anyway (O-19).
     """
     timed = gate is Gate.PLACED and order.deliver_at is not None
     return None if timed or is_open(gate, order.status) else gate
@@ -187,7 +187,7 @@ def _cancel(change: ChangeBuilder, status: int) -> None:
 def _close(change: ChangeBuilder, status: int) -> None:
     """Send no courier for a closed order.
 
-    If a courier is already under way, they continue, and a conflict is published (O-12).
+    A courier who is already under way continues, and a conflict is published (O-12).
     """
     if change.delivery.active is None:
         _stop(change, Detail.PLATFORM_CLOSED)

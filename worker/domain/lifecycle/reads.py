@@ -1,7 +1,4 @@
-"""The results of reads of a carrier's order: answered, failed, or without the order.
-
-A read without the order proves nothing (I13).
-"""
+"""Apply the results of reads: answered, failed, or without the order. A read without the order proves nothing (I13)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -54,12 +51,12 @@ def record_read_failure(
 def record_missing(
     delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime, began: datetime | None = None
 ) -> Change:
-    """Record a read that was answered and did not show the attempt; `began` is when the read began (I13)."""
+    """Record an answered read that did not show the attempt; `began` is when the read began (I13)."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     before = delivery.attempt(attempt_id)
     if before is None:
         return change.build()
-    # No list shows a transfer before an operator books it, so this counts as shown: a lost cancel is sent again (D-70).
+    # No list shows a transfer before a driver is booked: it counts as shown, so that a lost cancel is repeated (D-70).
     record_read(change, before, began or now, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
     if before == delivery.active:
         change.reset_failures()

@@ -33,7 +33,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a duplicate, as the carrier calls this create, to an operator: an unknown courier may come (B-31)."""
+    """Leave a create that was answered as a duplicate to an operator: an unknown courier may come (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -62,9 +62,8 @@ def record_not_found(
 ) -> Change | None:
     """Record a complete look-up without a result; enough of them prove that the order was never created.
 
-    `lookups` is the attempt's count when this look-up began. If the count has changed since, another look-up overlapped
-    this one and was counted; the result is then None. Look-ups stay at least `LOOKUPS_APART` apart, even after an
-    outage.
+    `lookups` is the attempt's count when this look-up began. If the count has changed since, an overlapping look-up was
+    already counted, and the result is None. Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.lookups != lookups:
@@ -83,7 +82,7 @@ def record_not_found(
 
 
 def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Record that no callback came for an unknown outcome that the carrier has no look-up for.
+    """Record that no callback settled an unknown outcome at a carrier without look-ups.
 
     The create is sent again where the account allows that; otherwise an operator settles it. None for other states.
     """
@@ -102,9 +101,9 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
 
 
 def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Apply an operator's finding: the carrier has the order under `ref`, or has none (None).
+    """Apply an operator's finding: the carrier has the order under `ref`, or has no order if `ref` is None.
 
-    It also sets the reference of an order that only a callback proved (C-24), and corrects a mistyped reference. An
+    `ref` also replaces a mistyped reference, and sets the missing one of an order known only from a callback (C-24). An
     order that exists after it was declared absent is a conflict. None when there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)

@@ -1,7 +1,7 @@
 """Attempts that continue after their end, and surplus couriers.
 
 If a carrier shows that an ended attempt continues, the attempt is followed again. If another courier has taken its
-place, it is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
+place, the attempt is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
-"""The causes of observations that come from our own reads and so are current; a callback may be old."""
+"""The causes of observations from our own reads, which are current. A callback may be old."""
 UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
 """Final statuses without success: the goods were neither delivered nor returned."""
 _S = DeliveryStatus
@@ -145,10 +145,12 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 
 
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether this read confirms an earlier contradiction of the state, at least `CONTRADICTION_GAP` later.
+    """Return whether this read confirms the contradiction of the state that an earlier read showed.
 
-    A first read is recorded as the contradiction. For an ended attempt the two reads may show different
-    live statuses, because the courier may have moved on between them.
+    The two reads must be at least `CONTRADICTION_GAP` apart.
+
+    A first read is recorded as the contradiction. For an ended attempt the two reads may show different live statuses,
+    because the courier may have moved on between them.
     """
     if change.cause not in READ_CAUSES:
         return False

@@ -20,7 +20,7 @@ from worker.domain.lifecycle.routing import next_carrier, set_carrier
 def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
     """End an attempt as its carrier shows it, and apply the end to the delivery."""
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
-        # Nobody requested this cancel: we sent it because the courier withdrew and no other one came (C-34).
+        # Only we requested this cancel, because the courier withdrew and no other one came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
     ended = _end(change, attempt, status, details)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:

@@ -38,7 +38,7 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
     candidates = _candidates(change.delivery, change.terms)
-    # Only these two are cleared: behind a closed gate a delivery is routed every minute and may have other reasons.
+    # Only these two are cleared, because a delivery behind a closed gate may have others and is routed every minute.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
     change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
     # After a failover the current carrier is tried first: the carrier before it may still be unavailable.
@@ -61,7 +61,7 @@ def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
 
 
 def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver]) -> None:
-    """Reject a delivery that no carrier can take. If no carrier of the list has an account, ask an operator."""
+    """Reject a delivery that no carrier can take. If no carrier of the list has an account, request an operator."""
     if not passed_over:
         change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
     elif change.delivery.gate is None:  # carriers may be open by the time that the gate opens
@@ -94,7 +94,7 @@ def next_carrier(change: ChangeBuilder) -> str | None:
 def fail_over(change: ChangeBuilder, *, first: bool) -> None:
     """Move to another carrier when the current one has been unavailable for too long.
 
-    `first` means that this is its first failure, from which the time counts.
+    `first` means that this is the first failure; the time counts from it.
 
     No carrier has the order yet, so there is no second courier. An attempt that was never sent waits until its carrier
     is asked again.

@@ -55,7 +55,7 @@ def _place(container: Container) -> None:
 
 
 def final_status(environ: Mapping[str, str]) -> int | None:
-    """Return the last status of that order on the platform, None when the platform returns none."""
+    """Return the last status of that order on the platform; None when the platform returns none."""
     with closing(Container(load(environ))) as container:
         deadline, status = time.monotonic() + PATIENCE, None
         while status != DELIVERED and time.monotonic() < deadline:
