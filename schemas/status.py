@@ -76,7 +76,7 @@ class AttemptState(StrEnum):
     RETURNED = "returned"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
-    """The carrier refused it, or it was never created."""
+    """The carrier refused the order, or never had it."""
     FAILED = "failed"
 
 

@@ -1,6 +1,6 @@
 """Wake-up tasks: Celery messages that say only that something may be due.
 
-A lost one is replaced by the sweep, which enqueues everything that is due in the database.
+The sweep replaces a lost task, because it enqueues everything that is due in the database.
 """
 
 import threading

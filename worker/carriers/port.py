@@ -141,7 +141,7 @@ class Observation:
     carrier_time: datetime | None = None
     """The carrier's own time of the report, in UTC; callbacks are ordered by it."""
     occurred_at: datetime | None = None
-    """The time of the event itself, in UTC, as it is published."""
+    """The time of the event itself, in UTC. It is published."""
     occurred_at_assumed_zone: str | None = None
     """The zone that had to be assumed for `occurred_at`."""
     detail: str | None = None

@@ -24,7 +24,7 @@ ALIVE = {
     "tcp_user_timeout": 15_000,
 }
 DatabaseError = SQLAlchemyError
-"""The error that the edges catch, because they must not import SQLAlchemy."""
+"""The database's errors, for the packages that must not import SQLAlchemy."""
 READING = "reading"
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"

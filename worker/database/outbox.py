@@ -87,7 +87,7 @@ def newest_stream_id(connection: Connection) -> str:
 def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) -> int:
     """Mark the events after the stream id `surviving` up to `known` as unpublished; return how many there are.
 
-    When the stream is empty, only the newest `keep` events are marked, because it would be trimmed to these.
+    When the stream is empty, only the newest `keep` events are marked, because the stream is trimmed to that number.
     """
     without_limit(connection)
     lost = (EVENT.c.stream_id > surviving) & (EVENT.c.stream_id <= known)

@@ -219,5 +219,5 @@ def next_read(delivery: Delivery, now: datetime) -> datetime | None:
 
 
 def may_need_write_back(before: Delivery, after: Delivery) -> bool:
-    """Return whether a change may require a write to the platform or a read of it."""
+    """Return whether a change may require that the platform's order is read or written."""
     return any(getattr(before, name) != getattr(after, name) for name in _RELEVANT)

@@ -23,7 +23,7 @@ BACK_OFF_SECONDS = 60.0
 
 
 class QuoteCache:
-    """Quotes by the hash of their question, and the accounts that this process does not ask at present."""
+    """Quotes by a hash of what the price depends on, and the accounts that are not asked at present."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic

@@ -118,7 +118,7 @@ class Scenario:
     def insert(self, now: datetime, status: str, followed_by: Script = ()) -> None:
         """Set `status` now, then run the statuses that follow it, then continue the script.
 
-        Without statuses that follow, the script continues at the time at which it would have continued anyway.
+        If `followed_by` is empty, the times of the script's further statuses do not change.
         """
         resumed_at = None if followed_by else self.next_change(now)
         self.past, self.upcoming = (

@@ -210,7 +210,7 @@ class Borzo(Queries):
         return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))
 
     def _list_newest(self, attempts: Sequence[AttemptView], position: Position) -> Call:
-        """Build the request of one page: the first as documented, the others as public integrations do."""
+        """Build the request of one page. Further pages need parameters that only public integrations show."""
         window = (("offset", str(position.offset)), ("count", str(PAGE))) if position.offset else ()
         call = self.get(Operation.FIND, "orders", window)
         return replace(call, attempt_ids=tuple(attempt.id for attempt in attempts), context=position.dump())

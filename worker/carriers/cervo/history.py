@@ -54,7 +54,9 @@ def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
 
 
 def _instants(time: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return every instant that a local time can mean: two in the hour that occurs twice when the clock goes back.
+    """Return every instant that a local time can mean.
+
+    A time in the hour that occurs twice, when the clock goes back, means two instants.
 
     The caller uses the last instant that has passed. If it used the first instant, an event of the second hour would
     look older than one of the first hour, and would be ignored.

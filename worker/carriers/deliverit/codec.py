@@ -122,7 +122,8 @@ class DeliverIt:
 
         No list shows a transferred order, so a transfer with an unknown outcome is repeated instead. DeliverIt accepts
         our order number only once, so exactly one order exists afterwards, whatever happened to the first call (D-74).
-        An attempt in another state is never repeated, because an operator may have declared it absent.
+        Only a transfer in the state `submit_unknown` is repeated, because an operator may have declared any other
+        absent.
         """
         lost = [each for each in attempts if self._transfer_mode and each.state == DeliveryStatus.SUBMIT_UNKNOWN]
         listed = [each for each in attempts if each not in lost]

@@ -258,7 +258,7 @@ def _pickup_eta(times: RowTimes, rule: StatusRule) -> datetime | None:
 
 
 def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
-    """Return the price only if it has changed, because the create's price also states that VAT is excluded (D-24)."""
+    """Return the price if it has changed, else None: only the create's price says that VAT is excluded (D-24)."""
     known = attempt.codec_state.get(state.PRICE)
     if content.delivery_price is None or (known and Decimal(known) == content.delivery_price):
         return None
