@@ -98,8 +98,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "include": [f"tasks.{name}" for name in TASK_MODULES],
         "broker_transport_options": {} if settings.broker.startswith("amqp") else REDIS_OPTIONS,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # for ever; the default gives up after 100
-        "broker_channel_error_retry": True,  # the READONLY of a fail-over would otherwise end the worker
+        "broker_connection_max_retries": None,  # retries for ever; the default is 100 tries
+        "broker_channel_error_retry": True,  # otherwise READONLY in a fail-over ends the worker
         "task_queues": _queues(settings),
         "task_routes": (_route,),
         "task_create_missing_queues": False,

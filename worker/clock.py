@@ -46,7 +46,7 @@ class SharedClock:
         """Return the time. Until the first reading succeeds, raises what the database raises."""
         if self._at_zero is None:
             return self._first() + timedelta(seconds=self._ticks())
-        # The thread that reads the database's clock releases the lock.
+        # `_refresh` runs in another thread and releases the lock.
         if self._ticks() >= self._next and self._reading.acquire(blocking=False):
             self._aside(self._refresh)
         return self._at_zero + timedelta(seconds=self._ticks())
@@ -71,6 +71,6 @@ class SharedClock:
         The database is assumed to read its clock half-way through the query.
         """
         before = self._ticks()
-        self._next = before + FRESH  # also after a failure
+        self._next = before + FRESH  # set first, so that a failed reading is not repeated at once
         read = self._read()
         return read - timedelta(seconds=(before + self._ticks()) / 2)

@@ -56,7 +56,7 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These log every task or request; our own lines hold more.
+    # These log every task or request; our own lines contain more.
     for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 

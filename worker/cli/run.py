@@ -122,7 +122,7 @@ def _wait_and_check_redis(url: str) -> None:
     from worker.bus import streams
     from worker.local.supervisor import wait_for
 
-    wait_for(url)  # the settings of a server that does not answer yet cannot be checked
+    wait_for(url)  # its settings can be checked only once it answers
     note = _check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
     if note:
         console.print(f"Redis: {note}", style="yellow")

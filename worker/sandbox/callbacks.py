@@ -89,7 +89,7 @@ class StatusNotifier:
 
     def _schedule_next(self, now: datetime) -> datetime | None:
         due = self._scenario.next_change(now)
-        if due == self._next_run:  # this change already has its event
+        if due == self._next_run:  # this change is scheduled already
             return None
         self._next_run = due
         return due

@@ -120,7 +120,7 @@ class CarrierCalls:
             logger.info("delivery.outcome_recorded", delivery_id=each.id, carrier=account, status=each.status.value)
         if action.step is Step.BOOK:
             log_failovers(account, changed)
-        # Last: Redis may hang, and an outcome must not wait for it.
+        # This comes last, because Redis may hang, and an outcome must not wait for it.
         results = [(outcome, responses[call.attempt.id]) for call, outcome in group]
         self.health.record_results(account, CALL_CLASSES[action.step], results)
 

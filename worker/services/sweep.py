@@ -57,7 +57,7 @@ class Sweep:
         self.queue.send(tasks)
         self._run_local_steps([each.id for each in due if each.step in LOCAL_STEPS], now)
         for (step, account), ids in groups.items():
-            if account not in self.terms:  # removed from the settings: its step must not stay due for ever
+            if account not in self.terms:  # an account that is no longer in the settings: its step must not stay due
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:

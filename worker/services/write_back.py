@@ -97,7 +97,7 @@ class WriteBack:
         state = self.database.write(write_backs.lease, delivery_id, now, until)
         if state is None:
             return
-        # SOURCE may have been changed since this was scheduled.
+        # The setting `source` may have changed since this comparison was scheduled.
         loaded = self.database.read(deliveries.load, [delivery_id])
         found = [each for each in loaded if each.source == self.settings.source]
         state, due_at = self._compare(found[0], state, until) if found else (state, None)

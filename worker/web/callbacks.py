@@ -95,7 +95,7 @@ def _callback(request: Request, body: bytes) -> Callback:
         method=request.method,
         body=body,
         headers={key.lower(): value for key, value in request.headers.items()},
-        query=request.scope["query_string"].decode("latin-1"),  # as raw bytes, because it may not be UTF-8
+        query=request.scope["query_string"].decode("latin-1"),  # keeps the bytes: a query may not be UTF-8
         token=request.path_params.get("token"),
     )
 

@@ -145,7 +145,7 @@ class Borzo(Queries):
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Build the read of the current order. Raises Refused while its id is not known."""
-        # FIND, because a READ may wait for the rate limit (B-06)
+        # A FIND and not a READ, because reads may have to wait for the rate limit (B-06).
         return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:

@@ -70,7 +70,7 @@ def create_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict
         "vehicle_type_id": account.vehicle_type_id,
         "is_client_notification_enabled": account.notify_client,  # B-38: sent always, so that no SMS goes out unasked
         "is_contact_person_notification_enabled": account.notify_recipient,
-        "is_route_optimizer_enabled": False,  # B-32: it may swap the points
+        "is_route_optimizer_enabled": False,  # B-32: the optimizer may swap the points
         "payment_method": account.payment_method,
         **_options(booking.order, account),
         "points": [_pickup(booking, checked, account, now), _dropoff(booking, checked, account, now)],

@@ -21,7 +21,7 @@ NOT_CARRIED = AttentionReason.ORDER_CHANGED_AFTER_DISPATCH
 def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
     """Plan the amendment for an order that has just changed, or request an operator."""
     terms = change.terms.get(attempt.carrier)
-    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # the order is again as the carrier has it
+    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # the change restores what the carrier has
     if not reverted and (terms is None or not can_amend(change.delivery, attempt, terms)):
         change.update_attempt(replace(attempt, amend_refused=True))
         change.request_attention(NOT_CARRIED)

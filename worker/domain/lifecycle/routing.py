@@ -64,7 +64,7 @@ def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver
     """Reject a delivery that no carrier can take. If no carrier of the list has an account, request an operator."""
     if not passed_over:
         change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
-    elif change.delivery.gate is None:  # carriers may be open by the time that the gate opens
+    elif change.delivery.gate is None:  # a carrier that is closed now may be open when the gate opens
         reject(change, passed_over[0].reason, "; ".join(f"{each.carrier}: {each.text}" for each in passed_over))
 
 
