@@ -138,7 +138,7 @@ class Container:
 
     @cached_property
     def codecs(self) -> Mapping[str, Carrier]:
-        """Every account's codec as it is before its log-in."""
+        """The codec of each account, without the facts of a log-in."""
         return {name: self._bind(name, {}) for name in self.settings.accounts}
 
     def _bind(self, name: str, metadata: Mapping[str, str]) -> Carrier:

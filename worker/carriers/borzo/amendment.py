@@ -187,7 +187,7 @@ def _dropoff_changes(point: _Point, wanted: Mapping[str, Any]) -> dict[str, Any]
 def _changed(current: Wire, wanted: Mapping[str, Any], groups: Sequence[tuple[str, ...]]) -> dict[str, Any]:
     """Return the wanted values that differ from the current ones.
 
-    Both are compared after parsing, so a different format is no difference.
+    Parsed values are compared, so the format of a value does not matter.
     """
     parsed = type(current).parse(dict(wanted))
     complete = [group for group in groups if set(group) <= wanted.keys()]

@@ -54,7 +54,10 @@ UNIT = re.compile(
 
 
 class Requests:
-    """Builds the calls of one account; those with the company in their path raise Unavailable while it is unknown."""
+    """Builds the calls of one account.
+
+    While the company is unknown, the calls with the company in their path raise Unavailable.
+    """
 
     def __init__(self, account: DeliverItAccount, company: str | None, zone: ZoneInfo) -> None:
         self._account, self._known_company, self._zone = account, company, zone

@@ -164,7 +164,7 @@ def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> C
 
 
 def _open_gate(change: ChangeBuilder, status: int) -> None:
-    """Open the gate if the status allows it; the times of alarms are counted from now."""
+    """Open the gate if the status allows it. The times of alarms then count from now."""
     gate, dispatch_at = change.delivery.gate, change.delivery.dispatch_at
     if gate is not None and is_open(gate, status):
         change.update(replace(change.delivery, gate=None, dispatch_at=dispatch_at and max(dispatch_at, change.now)))
