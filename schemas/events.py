@@ -19,7 +19,7 @@ ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
 CARRIER_EVENT_SCHEMA = "urn:order-sync:carrier-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
-"""The namespace of derived ids: ids of deliveries from orders, and ids of events from deliveries."""
+"""The namespace of the UUIDs that are derived: delivery ids from orders, and event ids from deliveries."""
 
 
 class EventType(StrEnum):

@@ -77,7 +77,7 @@ class Message:
 
 
 def found_order_message(source: str, order_id: str) -> Message:
-    """Return the message for an order whose own never came.
+    """Return the message for an order that was found on the platform, because its own message never came.
 
     The message is the same every time, so that repeats have no effect.
     """

@@ -62,7 +62,7 @@ def _money(value: object) -> object:
 
 
 def _instant(value: object) -> object:
-    # pydantic alone would read a number, or digits in a string, as seconds since 1970.
+    # pydantic by itself would read a number, or a string of digits, as seconds since 1970.
     if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
         return value
     raise ValueError("a time must be RFC 3339 text with an offset")
@@ -161,9 +161,10 @@ class Order(Model):
 
 
 def fingerprint(order: Order) -> str:
-    """Return the SHA-256 of an order's content in hex. The same content has the same fingerprint in any spelling.
+    """Return the SHA-256 of an order's content in hex.
 
-    `revision` and `status` are left out, because a change of them changes nothing for a courier.
+    Equal orders have the same fingerprint, however their JSON is written. `revision` and `status` are left out, because
+    they do not matter to a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

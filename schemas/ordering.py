@@ -1,6 +1,6 @@
 """The Ordering platform's orders and statuses, translated into ours.
 
-No value is guessed: an order without a required field is refused, and the reason gives the platform's name of the
+No value is guessed: an order without a required field is refused, and the reason contains the platform's name of the
 field.
 """
 
@@ -39,7 +39,7 @@ class ProjectDefaults:
 NO_DEFAULTS = ProjectDefaults()
 
 AT_THE_DOOR = {"cash": "cash", "card_delivery": "card"}
-"""The gateways that mean payment to the courier, and how it is paid."""
+"""Our payment method for each gateway with which the customer pays the courier."""
 
 PREPAID = frozenset({
     "apple_pay", "authorize", "checkout_pro_mercadopago", "credomatic", "epayco", "global_apple_pay",
@@ -63,7 +63,7 @@ class Reaction(StrEnum):
     NOT_READY = "not_ready"
     """The food is late and a courier is waiting."""
     SEEKING = "seeking"
-    """A courier is being looked for: the status is one that we wrote."""
+    """A courier is being looked for; we wrote this status."""
     COURIER = "courier"
     """A courier is at work: the status is one that we wrote, or the platform's own driver has the order."""
     ENDED = "ended"
@@ -75,9 +75,9 @@ class Reaction(StrEnum):
     OPERATOR = "operator"
     """It is unclear whether the order or only its driver was cancelled: an operator decides."""
     OUT_OF_SCOPE = "out_of_scope"
-    """The end of an order that the customer picks up."""
+    """An order that the customer picks up has ended."""
     IGNORE = "ignore"
-    """No effect: the customer comes to pick up the order, or the number is unknown (O-25)."""
+    """No effect: the customer comes to pick up the order, or the status is unknown (O-25)."""
 
     @property
     def skips(self) -> str | None:
@@ -130,7 +130,7 @@ OPEN = frozenset(
     for status, reaction in INBOUND.items()
     if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
 )
-"""The statuses of an order that still needs a courier. 14 is not included: a driver is already in the shop."""
+"""The statuses of an order that still needs a courier. 14 is not one of them: a driver is already in the shop."""
 
 
 def reaction_to(status: int | None) -> Reaction:
@@ -205,7 +205,7 @@ def _require(fields: Mapping[str, object]) -> None:
 
 
 def _revision(raw: RawOrder) -> int:
-    """Return the seconds from creation to the last change, plus 1, as the revision, because the platform has none."""
+    """Return the revision, which the platform lacks: the seconds from creation to the last change, plus 1."""
     if raw.created_at is None or raw.updated_at is None:
         return 1
     return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))
@@ -218,7 +218,7 @@ def _in_utc(moment: datetime) -> datetime:
 def _deliver_at(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
     """Return the requested time; None (as soon as possible) when it is not later than the order itself (O-06).
 
-    `delivery_datetime` is in the shop's time; an ambiguous hour in autumn is the first of the two.
+    `delivery_datetime` is in the shop's time; in the hour that occurs twice in autumn, it means the first.
     `delivery_datetime_utc` and `created_at` are in UTC.
     """
     due = _due(raw, project)

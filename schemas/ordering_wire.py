@@ -59,7 +59,7 @@ def _or_nothing(value: object) -> object:
 
 
 def _position(value: object) -> object:
-    # The position is optional, and 0/0 is in the sea: anything that cannot be a position counts as none.
+    # The position is optional. Anything that cannot be a position is ignored, also 0/0, which is in the sea.
     return value if isinstance(value, dict) and (value.get("lat") or value.get("lng")) else {}
 
 

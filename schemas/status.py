@@ -32,7 +32,7 @@ class DeliveryStatus(StrEnum):
     DROPOFF_ARRIVED = "dropoff_arrived"
     """The courier is at the customer's door."""
     ON_HOLD = "on_hold"
-    """Paused by the carrier; it resumes with the status that it had before."""
+    """Paused by the carrier; afterwards it continues from its earlier status."""
     DELIVERY_FAILED = "delivery_failed"
     """The handover at the door failed. The courier still has the goods; what happens next is open."""
     REATTEMPTING = "reattempting"
@@ -44,7 +44,7 @@ class DeliveryStatus(StrEnum):
     RETURNED = "returned"
     """The goods are back at the shop. Final."""
     CANCELLED = "cancelled"
-    """Cancelled: confirmed by the carrier, or never sent to one. Final."""
+    """The carrier confirmed the cancel, or no carrier had the order. Final."""
     REJECTED = "rejected"
     """No carrier accepted the order, and no courier was sent. Final."""
     FAILED = "failed"
@@ -76,7 +76,7 @@ class AttemptState(StrEnum):
     RETURNED = "returned"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
-    """The carrier refused it, or it was never created."""
+    """The carrier refused the order, or never had it."""
     FAILED = "failed"
 
 
@@ -108,7 +108,7 @@ RANK: dict[DeliveryStatus, int] = {
 FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
 GOODS_WITH_COURIER = RANK[S.PICKED_UP]
-"""From this rank on the courier has the goods, so no other courier is sent without an operator."""
+"""From this rank on the courier has the goods, so only an operator can have another courier sent."""
 
 
 class Detail(StrEnum):
@@ -151,14 +151,14 @@ class Detail(StrEnum):
 
 
 class AttentionReason(StrEnum):
-    """Why an operator is asked for (`delivery.attention_required`); a delivery may have several."""
+    """Why an operator is needed (`delivery.attention_required`); a delivery may have several."""
 
     UNKNOWN_STORE = "unknown_store"
     """The store directory has no such store."""
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
     """No carrier of the order's list has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
-    """The carrier calls the create a duplicate; an operator finds out which order it already has (B-31)."""
+    """The carrier calls the create a duplicate; an operator must find the order that it already has (B-31)."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """No look-up has settled a create with an unknown outcome."""
     NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
@@ -221,7 +221,7 @@ class Evidence(StrEnum):
     ORDER_LEVEL = "order_level"
     """The carrier reported it for the order, not for the parcel."""
     WEAK = "weak"
-    """It agrees with the carrier's report, but the report does not prove it."""
+    """The carrier's report suggests it, but does not prove it."""
 
 
 class CancelledBy(StrEnum):

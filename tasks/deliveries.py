@@ -1,6 +1,6 @@
 """The tasks that call a carrier, one for each action.
 
-A task is only a wake-up task: the service reads the state and skips a delivery for which nothing is due.
+A task says only that something may be due: the service skips a delivery for which nothing is due.
 """
 
 from celery import shared_task

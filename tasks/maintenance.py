@@ -1,4 +1,4 @@
-"""The task that trims the streams, as far as retention allows."""
+"""The task that trims the streams."""
 
 from celery import shared_task
 

@@ -34,7 +34,7 @@ class Private(Task):  # type: ignore[type-arg]
 def receive(event: Any) -> None:
     """Put a message on the orders stream, where it waits until it can be stored.
 
-    It is not stored here, because Celery would lose the task if the database were away.
+    It is not stored here, because Celery would lose the task if the database were unreachable.
     """
     container().bus.add_order(json.dumps(event, default=repr))
 

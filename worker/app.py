@@ -21,11 +21,14 @@ from worker.errors import SettingsError
 from worker.runtime import broker
 from worker.runtime.steps import JournalReader, OrdersReader
 from worker.runtime.watchdog import Watchdog
-from worker.services.ingest import is_away
+from worker.services.ingest import is_outage
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
-"""Longer than any task, which takes at most one deadline and its margin. The sweep replaces a lost task much sooner."""
+"""Seconds after which Redis delivers an unacknowledged task again; longer than any task.
+
+The sweep replaces a lost task much sooner.
+"""
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", "platform", "timers")
 OTHER_QUEUES = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
@@ -43,7 +46,7 @@ REDIS_OPTIONS: dict[str, Any] = {
     "socket_timeout": 5,
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
-    "health_check_interval": 5,  # a silent connection is given up after twice this
+    "health_check_interval": 5,  # a silent connection is closed after twice this time
     # No retry_on_timeout: it would send a write twice.
     "global_keyprefix": KEY_PREFIX,
     "client_name": "osync",
@@ -52,16 +55,16 @@ REDIS_OPTIONS: dict[str, Any] = {
 
 
 class WakeUpTask(Task[Any, Any]):
-    """A task that logs an outage of the database or Redis in one line: the sweep enqueues its work again."""
+    """A task that ends with one log line in an outage of the database or Redis; the sweep enqueues its work again."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task."""
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            if not (is_away(error) or isinstance(error, OperationalError)):
+            if not (is_outage(error) or isinstance(error, OperationalError)):
                 raise
-            log.get(__name__).warning("task.put_off", task=self.name, error=type(error).__name__)
+            log.get(__name__).warning("task.postponed", task=self.name, error=type(error).__name__)
 
 
 def create_app(settings: Settings) -> Celery:
@@ -73,7 +76,7 @@ def create_app(settings: Settings) -> Celery:
 
 
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
-    """Build an app that calls `configuration` when Celery first needs a setting, and changes nothing before."""
+    """Build an app. It has no effect until Celery needs a setting; then it calls `configuration`."""
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
     celery_app.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
     celery_app.on_configure.connect(_set_up)
@@ -82,7 +85,7 @@ def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the two queues of an account: calls that change something, and reads, which never delay each other."""
+    """Return the two queues of an account. Calls that change something and reads never delay each other."""
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 
@@ -95,16 +98,16 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "include": [f"tasks.{name}" for name in TASK_MODULES],
         "broker_transport_options": {} if settings.broker.startswith("amqp") else REDIS_OPTIONS,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # for ever; the default gives up after 100
-        "broker_channel_error_retry": True,  # the READONLY of a fail-over would otherwise end the worker
+        "broker_connection_max_retries": None,  # retries for ever; the default is 100 tries
+        "broker_channel_error_retry": True,  # otherwise READONLY in a fail-over ends the worker
         "task_queues": _queues(settings),
         "task_routes": (_route,),
         "task_create_missing_queues": False,
-        # A message is acknowledged when its task has ended in any way: the database stores the work that is left.
+        # A message is acknowledged however its task ends, because the database stores the work that is left.
         "task_acks_late": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
-        "task_reject_on_worker_lost": False,  # would start a task that kills its worker again and again
+        "task_reject_on_worker_lost": False,  # if True, a task that kills its worker would be started again and again
         "task_ignore_result": True,
         "result_backend": None,
         "accept_content": ["json"],
@@ -151,7 +154,7 @@ def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the schedule of beat. Two beats are harmless, because a sweep leases what it enqueues."""
     table = {
         "sweep": _every(SWEEP_SECONDS, "timers.sweep", expires=5),
-        # Also without new events, because the relay checks whether the bus has lost any.
+        # The relay also runs without new events, because it checks whether the bus has lost any.
         "publish": _every(AUDIT_SECONDS, "events.publish", expires=AUDIT_SECONDS),
         "purge": _every(PURGE_SECONDS, "maintenance.purge", expires=PURGE_SECONDS),
     }
@@ -202,8 +205,8 @@ def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - C
 
 
 app = _build(_from_environment)
-"""The app of `celery --app worker.app`. That command takes an instance and no factory.
+"""The app of `celery --app worker.app`. That command needs an instance, not a factory.
 
-The instance has no effect until it is used: Celery calls `_from_environment` when it first needs a setting, so this
-module can be imported without any settings.
+The instance calls `_from_environment` when Celery first needs a setting, so this module can be imported without any
+settings.
 """

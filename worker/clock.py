@@ -1,6 +1,7 @@
-"""The clock that all hosts share: the database's clock. Between two readings, this machine's monotonic clock is added.
+"""The clock that all hosts share: the database's clock.
 
-Leases are compared between hosts whose wall clocks differ and jump. A monotonic clock never jumps.
+Between two readings, this machine's monotonic clock measures the time. Leases are compared between hosts whose wall
+clocks differ and jump. A monotonic clock never jumps.
 """
 
 import threading
@@ -23,7 +24,7 @@ def since_boot() -> float:
 
 
 def aside(work: Callable[[], None]) -> None:
-    """Run work in a separate thread."""
+    """Run `work` in a thread of its own."""
     threading.Thread(target=work, name="clock", daemon=True).start()
 
 
@@ -45,7 +46,7 @@ class SharedClock:
         """Return the time. Until the first reading succeeds, raises what the database raises."""
         if self._at_zero is None:
             return self._first() + timedelta(seconds=self._ticks())
-        # The thread that reads the database's clock releases the lock.
+        # `_refresh` runs in another thread and releases the lock.
         if self._ticks() >= self._next and self._reading.acquire(blocking=False):
             self._aside(self._refresh)
         return self._at_zero + timedelta(seconds=self._ticks())
@@ -65,8 +66,11 @@ class SharedClock:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Return the database's time at tick zero, assuming that it was read half-way through the query."""
+        """Read the database's clock; return its time when the monotonic clock was zero.
+
+        The database is assumed to read its clock half-way through the query.
+        """
         before = self._ticks()
-        self._next = before + FRESH  # also after a failure
+        self._next = before + FRESH  # set first, so that a failed reading is not repeated at once
         read = self._read()
         return read - timedelta(seconds=(before + self._ticks()) / 2)

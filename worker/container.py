@@ -51,10 +51,7 @@ from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
 ATTEMPT_BITS = 53
-"""The length of a random attempt id.
-
-It fits a JSON number, and does not repeat when a new database uses an old account.
-"""
+"""The bits of a random attempt id: they fit a JSON number, and two databases never use the same id at an account."""
 
 
 def utc_now() -> datetime:
@@ -141,7 +138,7 @@ class Container:
 
     @cached_property
     def codecs(self) -> Mapping[str, Carrier]:
-        """Every account's codec as it is before its log-in."""
+        """The codec of each account, without the facts of a log-in."""
         return {name: self._bind(name, {}) for name in self.settings.accounts}
 
     def _bind(self, name: str, metadata: Mapping[str, str]) -> Carrier:
@@ -320,7 +317,7 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share before the threads start: two threads could build two of each."""
+        """Build the objects that threads share before the threads start, or two threads might build one each."""
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
             self.relay, self.sweep, self.retention,
@@ -343,7 +340,7 @@ _constructing = threading.Lock()
 
 
 def container() -> Container:
-    """Return the container of this process: one for each process, because connections do not survive a fork."""
+    """Return the container of this process. Each process has its own, because connections do not survive a fork."""
     with _constructing:
         pid = os.getpid()
         if pid not in _containers:

@@ -1,6 +1,6 @@
 """Wake-up tasks: Celery messages that say only that something may be due.
 
-A lost one is replaced by the sweep, which enqueues everything that is due in the database.
+The sweep replaces a lost task, because it enqueues everything that is due in the database.
 """
 
 import threading
@@ -91,7 +91,7 @@ class TaskQueue:
     def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
         """Send the tasks that a change makes due at once: the next step of each delivery, and the relay of its events.
 
-        `events` means that there are events besides those of the changed deliveries.
+        With `events` the relay is enqueued even if these deliveries have no events.
         """
         due: dict[tuple[Step, str], list[str]] = {}
         for delivery in changed:
@@ -109,13 +109,13 @@ class TaskQueue:
             return {queue: self._depth(channel, queue) for queue in queues}
 
     def _depth(self, channel: Any, queue: str) -> int:
-        # Not passively, because on Redis an empty queue does not exist.
+        # Declared actively, because a passive declaration fails on Redis for an empty queue.
         declared: Any = self.app.amqp.queues[queue](channel).queue_declare()
         return int(declared.message_count)
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return an account's two queues: for calls that change something, and for reads. Neither waits for the other."""
+    """Return the names of an account's two queues: for calls that change something, and for reads."""
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 

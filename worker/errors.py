@@ -4,7 +4,7 @@
     Forged                  answer 401 and change nothing
     CarrierError
     ├── Unavailable         repeat the call later: nothing happened at the carrier
-    │   └── Held            the same, and no failure: we did not send the call
+    │   └── Postponed       the same, but not counted as a failure
     │       └── Throttled   the same, and the carrier asked for fewer calls
     ├── Uncertain           look the order up first: the call may have taken effect
     ├── Refused             never repeat it: the carrier, or its documented limits, said no
@@ -41,11 +41,14 @@ class Unavailable(CarrierError):
         self.account = account
 
 
-class Held(Unavailable):
-    """Our own rate limit held the call back, or it was too late to send the call. This does not count as a failure."""
+class Postponed(Unavailable):
+    """The call has to wait, because of a rate limit or because it could not start in time.
+
+    This does not count as a failure.
+    """
 
 
-class Throttled(Held):
+class Throttled(Postponed):
     """The carrier rejected the call because there were too many calls; no call is sent to it for a while."""
 
 
@@ -54,7 +57,7 @@ class Uncertain(CarrierError):
 
 
 class Refused(CarrierError):
-    """The carrier refused, or would certainly refuse: nothing happened, and the same call would be refused again."""
+    """The carrier refused the call, or certainly would. Nothing happened, and the same call would be refused again."""
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(text or reason.value)

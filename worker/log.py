@@ -1,4 +1,4 @@
-"""Logs: one line for each event `noun.past_participle`, with all data as keys; JSON unless on a terminal.
+"""Logs: one line for each event, named `noun.past_participle`, with all data as keys. JSON unless on a terminal.
 
 Keys that may hold a credential or personal data are dropped by name before anything is written.
 """
@@ -56,7 +56,7 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These log every task or request; our own lines hold more.
+    # These log every task or request; our own lines contain more.
     for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 

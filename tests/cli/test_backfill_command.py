@@ -38,7 +38,7 @@ def test_missing_orders_are_listed_or_fetched_and_are_then_no_longer_missing(
     assert (result.code, [line.split(",")[0] for line in result.lines]) == (0, ["1 missing", "2 missing"])
     result = ordering("backfill")
     unknown = "paymethod.gateway: unknown whether it is prepaid or paid at the door; set PAYMETHODS for it"
-    assert (result.code, result.lines) == (0, ["1 taken in", f"2 a dead letter: {unknown}"])
+    assert (result.code, result.lines) == (0, ["1 stored", f"2 a dead letter: {unknown}"])
     result = ordering("backfill")
     assert (result.code, result.lines) == (0, [])
     assert "A key without the right to see orders gets the same answer." in result.err

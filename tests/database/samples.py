@@ -82,7 +82,7 @@ def ingest(
     return Ingest(database, updates(database), RULES, shops, NO_DEFAULTS, gate, lambda: now)
 
 
-def take_in(
+def store_messages(
     database: Database,
     *messages: Message,
     now: datetime = NOW,
@@ -105,7 +105,7 @@ def changed(database: Database, ids: Iterable[str], decide: Decision) -> list[De
 
 def place(database: Database, *order_ids: str) -> list[str]:
     """Store orders; return their deliveries' ids."""
-    return [each.id for each in take_in(database, *(message(order(each)) for each in order_ids or ("2011",)))]
+    return [each.id for each in store_messages(database, *(message(order(each)) for each in order_ids or ("2011",)))]
 
 
 def begun(delivery: Delivery, **more: Any) -> Change:
@@ -241,6 +241,6 @@ def full(delivery: Delivery) -> Delivery:
 
 __all__ = [
     "ID", "LATER", "NOW", "ORDER", "RULES", "SHOP", "SHOPS", "Cancellation", "DeliveryType", "OrderRef", "begun",
-    "changed", "events", "fetched", "full", "ingest", "message", "order", "place", "put_row", "rows", "take_in",
+    "changed", "events", "fetched", "full", "ingest", "message", "order", "place", "put_row", "rows", "store_messages",
     "updates",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError, TimeoutError  # noqa: A004
 
 from tests.conftest import create_tables, own_postgres_server
-from tests.database.samples import ID, LATER, NOW, begun, fetched, message, order, place, take_in
+from tests.database.samples import ID, LATER, NOW, begun, fetched, message, order, place, store_messages
 from tests.database.samples import changed as update
 from tests.services.simulation import Simulation
 from tests.web.edge import SECRET, Edge
@@ -40,7 +40,7 @@ LASTING: dict[str, Callable[[Database], Any]] = {
 }
 """Writes that would be lost if they failed: they are tried again."""
 REPEATED: dict[str, Callable[[Database], Any]] = {
-    "take_in": lambda database: take_in(database, message(order("2012"))),
+    "store_messages": lambda database: store_messages(database, message(order("2012"))),
     "claim": lambda database: database.write(deliveries.claim, LATER, 10),
     "save_callback": lambda database: database.write(callbacks.save, "borzo", CALLBACK, NOW),
     "claim_callbacks": lambda database: database.write(callbacks.claim, NOW, 10),

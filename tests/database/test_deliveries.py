@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from schemas.events import EventType
 from schemas.status import AttemptState, Cause, DeliveryStatus
-from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, take_in
+from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, store_messages
 from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
 from worker.database.database import Database
@@ -262,9 +262,9 @@ def test_concurrent_claims_return_every_delivery_once(database: Database) -> Non
 
 
 def test_deliveries_are_found_by_either_id_newest_first(database: Database) -> None:
-    old = take_in(database, message(order()))
+    old = store_messages(database, message(order()))
     others = [
-        take_in(database, replace(message(order()), source=source), now=NOW + timedelta(minutes=minutes))
+        store_messages(database, replace(message(order()), source=source), now=NOW + timedelta(minutes=minutes))
         for minutes, source in enumerate(("b", "c", "d", "e"), 1)
     ]
     newest_first = [made for (made,) in reversed([old, *others])]
@@ -275,7 +275,7 @@ def test_deliveries_are_found_by_either_id_newest_first(database: Database) -> N
 
 def test_the_newest_deliveries_are_listed_with_or_without_finished_ones(database: Database) -> None:
     for minutes, each in enumerate("123"):
-        take_in(database, message(order(each)), now=NOW + timedelta(minutes=minutes))
+        store_messages(database, message(order(each)), now=NOW + timedelta(minutes=minutes))
     (ended,) = database.read(deliveries.find, "3")
     update(database, [ended.id], lambda each: Change(replace(each, status=DeliveryStatus.DELIVERED)))
     assert [each.order.order_id for each in database.read(deliveries.recent, 2)] == ["3", "2"]

@@ -8,7 +8,7 @@ import pytest
 from schemas.order import Customer
 from schemas.status import AttemptState
 from tests.carriers.sample import BROKEN, TEXTS
-from tests.database.samples import ID, NOW, ORDER, SHOP, full, message, order, place, rows, take_in
+from tests.database.samples import ID, NOW, ORDER, SHOP, full, message, order, place, rows, store_messages
 from worker.carriers.port import Callback
 from worker.database import callbacks, deliveries
 from worker.database.database import Database
@@ -104,7 +104,7 @@ def test_money_in_an_order_keeps_its_cents(database: Database) -> None:
 @pytest.mark.parametrize("text", STORABLE)
 def test_the_text_of_a_customer_is_stored_unchanged(database: Database, text: str) -> None:
     written = order(notes=text, customer=Customer(name=text, phone="+4520304050"))
-    take_in(database, message(written))
+    store_messages(database, message(written))
     (delivery,) = database.read(deliveries.load, [ID])
     assert delivery.order == written
 

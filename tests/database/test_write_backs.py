@@ -10,7 +10,7 @@ import pytest
 
 from schemas.messages import Message
 from schemas.status import DeliveryStatus
-from tests.database.samples import ID, NOW, order, place, rows, take_in
+from tests.database.samples import ID, NOW, order, place, rows, store_messages
 from worker.database import deliveries, write_backs
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
@@ -65,7 +65,7 @@ def test_an_order_of_another_source_is_not_due_and_without_a_platform_no_order_i
     written_back: Database, database: Database
 ) -> None:
     elsewhere = Message(source="another shop", id="1", type="order.placed", data=order("2012"))
-    take_in(written_back, elsewhere)
+    store_messages(written_back, elsewhere)
     place(database)
     change(database, status=DeliveryStatus.CREATED)
     assert (

@@ -157,7 +157,7 @@ class DeliveryScenario:
         Alarms that are due before are given, and reads of ended attempts show nothing new.
         """
         since = self.now
-        while self.do_side_step(step):
+        while self.do_secondary_step(step):
             pass
         assert (self.delivery.step, self.delivery.next_run_at is not None) == (step, True)
         self.wait_for_next_step()
@@ -167,7 +167,7 @@ class DeliveryScenario:
         assert self.delivery.next_run_at is not None
         self.now = max(self.now, self.delivery.next_run_at)
 
-    def do_side_step(self, wanted: Step) -> bool:
+    def do_secondary_step(self, wanted: Step) -> bool:
         """Do the next step if it is an alarm or a read of an ended attempt; return whether it was."""
         attempt = self.delivery.attempt(self.delivery.step_attempt_id or 0)
         if self.delivery.step is Step.ALARM and wanted is not Step.ALARM:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.http import misbehaving
 from tests.http.misbehaving import OK, Conversation, Misbehaving, Script, answering
-from worker.errors import Held, Unavailable, Uncertain
+from worker.errors import Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import Call, Operation, Outcome, Reply
 from worker.http.gateway import Gateway
@@ -198,7 +198,7 @@ def test_a_header_that_cannot_be_sent_is_not_sent(
 
 
 @pytest.mark.fault("F-08")
-@pytest.mark.parametrize(("left", "outcome"), [(0, Reply), (-1, Held)])
+@pytest.mark.parametrize(("left", "outcome"), [(0, Reply), (-1, Postponed)])
 def test_a_call_that_cannot_leave_in_time_is_not_sent(
     left: int, outcome: type, serve: Serve, open_gateway: Open
 ) -> None:
@@ -229,7 +229,7 @@ def test_the_wait_for_a_free_slot_counts(serve: Serve) -> None:
     gateway = Gateway({"x": account(server.origin)}, never, lambda: NOON + len(server.requests) * SECOND, concurrency=1)
     outcomes = outcomes_of(gateway, {key: call(Operation.CREATE) for key in "abc"}, until=NOON)
     gateway.close()
-    assert described(outcomes) == {"a": "Reply", "b": "Held", "c": "Held"}
+    assert described(outcomes) == {"a": "Reply", "b": "Postponed", "c": "Postponed"}
 
 
 def test_a_read_may_leave_at_any_time(serve: Serve, open_gateway: Open) -> None:
@@ -252,7 +252,7 @@ def test_calls_beyond_the_rate_limit_are_not_sent(serve: Serve, open_gateway: Op
     assert asked == [("x", "2/second", Operation.CREATE, 3)]
     assert isinstance(outcomes.pop("a"), Reply)
     held = {key: (type(each), str(each), getattr(each, "retry_after", None)) for key, each in outcomes.items()}
-    assert held == dict.fromkeys("bc", (Held, "the rate limit of this account is used up", 7.5))
+    assert held == dict.fromkeys("bc", (Postponed, "the rate limit of this account is used up", 7.5))
     assert server.connections == 1
 
 

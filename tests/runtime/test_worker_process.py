@@ -18,7 +18,7 @@ import pytest
 import redis
 
 from tests.chaos.proxy import Network
-from tests.database.samples import message, order, take_in
+from tests.database.samples import message, order, store_messages
 from worker.bus.streams import SOCKET_SECONDS
 from worker.database import deliveries, outbox
 from worker.database.database import Database
@@ -77,7 +77,7 @@ class Machine:
     def accept(self) -> str:
         """Store an order, as a reader that dies before it enqueues anything; return its id."""
         name = self.new()
-        take_in(self.store, message(order(name)))
+        store_messages(self.store, message(order(name)))
         return name
 
     def published(self) -> list[str]:

@@ -104,7 +104,7 @@ def test_a_message_that_comes_during_the_backfill_of_its_order_makes_one_deliver
 ) -> None:
     simulation = make_simulation()
     order = seed(simulation, comment="the text on the platform")
-    simulation.container.backfill.take_in(simulation.container.backfill.find())
+    simulation.container.backfill.store(simulation.container.backfill.find())
     simulation.place(store_id="17", order_id=str(order["id"]))
     simulation.work()
     before = simulation.published()

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from schemas.events import delivery_id
 from schemas.messages import Cancellation, Message
-from tests.database.samples import NOW, SHOPS, events, message, order, place, put_row, rows, take_in
+from tests.database.samples import NOW, SHOPS, events, message, order, place, put_row, rows, store_messages
 from tests.services.containers import ReplaceableContainer
 from worker.bus.streams import Bus
 from worker.config.settings import load
@@ -222,14 +222,14 @@ def at_once(*jobs: Callable[[], list[Delivery]]) -> list[list[Delivery]]:
 
 
 def test_readers_that_store_the_same_message_at_once_insert_it_once(database: Database) -> None:
-    stored = at_once(*[lambda: take_in(database, message(order()))] * 4)
+    stored = at_once(*[lambda: store_messages(database, message(order()))] * 4)
     assert sorted(len(each) for each in stored) == [0, 0, 0, 1]
     assert events(database) == [QUEUED]
 
 
 @pytest.mark.fault("F-46")
 def test_readers_that_store_the_same_order_from_different_messages_at_once_insert_it_once(database: Database) -> None:
-    jobs = [lambda name=name: take_in(database, message(order(), name)) for name in "abcd"]
+    jobs = [lambda name=name: store_messages(database, message(order(), name)) for name in "abcd"]
     assert sorted(len(each) for each in at_once(*jobs)) == [0, 0, 0, 1]
     assert events(database) == [QUEUED]
 
@@ -241,7 +241,9 @@ def test_readers_that_store_the_same_orders_in_opposite_sequence_do_not_deadlock
     def messages(name: str) -> list[Message]:
         return [message(order(each, revision=2, notes="ring"), f"{name} {each}") for each in ids]
 
-    stored = at_once(lambda: take_in(database, *messages("a")), lambda: take_in(database, *reversed(messages("b"))))
+    stored = at_once(
+        lambda: store_messages(database, *messages("a")), lambda: store_messages(database, *reversed(messages("b")))
+    )
     assert sorted(len(each) for each in stored) == [0, 30]
 
 
@@ -250,7 +252,7 @@ def test_an_order_and_its_cancellation_that_are_stored_at_once_end_as_a_cancelle
     for each in ids:
         cancellation = Cancellation(order_id=each)
         at_once(
-            lambda each=each: take_in(database, message(order(each))),  # type: ignore[misc]
-            lambda data=cancellation: take_in(database, message(data, f"cancel {data.order_id}")),  # type: ignore[misc]
+            lambda each=each: store_messages(database, message(order(each))),  # type: ignore[misc]
+            lambda data=cancellation: store_messages(database, message(data, f"cancel {data.order_id}")),  # type: ignore[misc]
         )
     assert [row["status"] for row in rows(database, "delivery")] == ["cancelled"] * 8

@@ -93,7 +93,7 @@ def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_doe
     with capture_logs() as logs:
         simulation.app.tasks["timers.sweep"]()
     assert logs == [
-        {"event": "task.put_off", "log_level": "warning", "task": "timers.sweep", "error": "OperationalError"}
+        {"event": "task.postponed", "log_level": "warning", "task": "timers.sweep", "error": "OperationalError"}
     ]
     with simulation.container.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO delivery"))

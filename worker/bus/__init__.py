@@ -1,1 +1,1 @@
-"""Streams of messages in and events out: the only room that reads or writes a stream."""
+"""Streams of messages in and events out: the only package that reads or writes a stream."""

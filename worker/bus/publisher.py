@@ -41,11 +41,13 @@ for at = 2, #KEYS do
 end
 return places
 """
-"""Publish a batch: the sequence of a key only grows, and after its first failure no later event of it is published.
+"""Publish a batch.
 
-KEYS: the stream, and the guard of each event, which holds the last sequence of its key and the id of that entry. The
-entry must contain the key: on a stream that was emptied and refilled another entry may have the same id. ARGV: the id
-that the newest entry must have, the lifetime of a guard in seconds, then the sequence and the body of each event.
+The sequences of a key only grow; after the first failure of a key, none of its later events is published. KEYS: the
+stream, and the guard of each event, which holds the last sequence of its key and the id of that entry. The script
+checks that this entry contains the key, because another entry may have its id on a stream that was emptied and
+refilled. ARGV: the id that the newest entry must have, the lifetime of a guard in seconds, then the sequence and the
+body of each event.
 """
 
 
@@ -54,16 +56,19 @@ class StreamMoved(Exception):
 
 
 class Publisher:
-    """The stream of events behind its guards. A place is the id of an entry with leading zeros, so that places sort."""
+    """Publishes events on a stream, with a guard for each key.
+
+    A place is an entry's id with leading zeros, so that places sort as text.
+    """
 
     def __init__(self, client: redis.Redis, stream: str) -> None:
         self._redis, self._stream = client, stream
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Return the newest place on the stream up to this one, and the newest of all; empty where there is none.
+        """Return two places on the stream, empty if there is none: the newest one up to `place`, and the newest of all.
 
-        When the first is not the given place, the stream has lost that entry. A deleted entry does not count as lost,
+        When the first one differs from `place`, the stream has lost that entry. A deleted entry does not count as lost,
         because a subscriber deleted it after it was published.
         """
         pipe = self._redis.pipeline(transaction=True)
@@ -73,7 +78,7 @@ class Publisher:
         return (place if upto < place <= self._deleted() else upto), newest
 
     def _deleted(self) -> str:
-        """Return the newest place whose entry was ever deleted; empty when the server does not know (before 7)."""
+        """Return the newest place whose entry was ever deleted; empty before Redis 7, which does not record it."""
         try:
             info: Any = self._redis.xinfo_stream(self._stream)
         except ResponseError:
@@ -83,16 +88,17 @@ class Publisher:
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
-        A repeated event gets no second entry. Its place is the place of the last event of its key. After the first
-        failure of a key its other events are left for the next time. Raises StreamMoved when `newest` is no longer the
-        newest place. This detects a relay that slept through its lease, and a stream that lost its newest entries.
+        A repeated event gets no second entry; the place returned for it is that of the last event of its key. After the
+        first failure of a key, its later events are left for the next call. Raises StreamMoved when `newest` is no
+        longer the newest place. This detects a relay that slept through its lease, and a stream that lost its newest
+        entries.
         """
         if not events:
             return []
         try:
             return self._run(database, events, newest)
         except (redis.ConnectionError, ResponseError):
-            self._redis.ping()  # it raises when the server is unreachable; otherwise the batch caused the error
+            self._redis.ping()  # raises if the server is unreachable; if not, an event caused the error
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:

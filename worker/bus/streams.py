@@ -1,7 +1,7 @@
 """The bus: messages come in on the stream `orders`, events leave on the stream `deliveries`, both in Redis.
 
-The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox, a
-second time if the bus has lost them (`publisher`).
+The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox,
+and again if the bus has lost them (`publisher`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ PAGE_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the orders stream: its id, and the document as it came."""
+    """One entry of the orders stream: its id and its unparsed document."""
 
     id: str
     document: bytes
@@ -55,8 +55,8 @@ class Bus:
     def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
         """Read the next entries of the group, or with `mine` the entries that this consumer has not acknowledged.
 
-        The entries of a dead reader come first. A missing group is created at the beginning of the stream, so that no
-        message after a flush is missed.
+        The entries of a dead reader come first. A missing group is created and reads from the start of the stream, so
+        that it misses no message after Redis was emptied.
         """
         try:
             claimed = [] if mine else self._claim(consumer, count)
@@ -127,7 +127,7 @@ class Bus:
         excess = self._redis.xlen(stream) - keep
         if excess <= 0:
             return False
-        # From the oldest entry, because the other direction would read all the entries to keep.
+        # Start from the oldest entry, because the other direction would read all the entries to keep.
         page: Any = self._redis.xrange(stream, count=min(excess, PAGE_SIZE) + 1)
         needed = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
         oldest = min([_text(page[-1][0]), *needed], key=_order)
@@ -151,13 +151,13 @@ class Bus:
 
     def _lag(self, stream: str, group: dict[str, Any], now: datetime) -> float:
         done = _text(group["last-delivered-id"])
-        # Two entries, because the first may be the last one that was delivered.
+        # Read two entries, because the first may be the last one that was delivered.
         found: Any = self._redis.xrange(stream, min=self._oldest_of_group(stream, group), count=2)
         waiting = [_text(identity) for identity, _ in found if group["pending"] or _text(identity) != done]
         return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0
 
     def faults(self) -> list[str]:
-        """Return the faults of the server's settings, worst first.
+        """Return the faults in the settings of the Redis server, worst first.
 
         A server that evicts keys loses queues and streams.
         """
@@ -181,7 +181,7 @@ def connect(url: str) -> redis.Redis:
         **({} if url.startswith("unix:") else tcp),  # the connection of a Unix socket rejects these options
         socket_timeout=SOCKET_SECONDS,
         health_check_interval=5,
-        retry=Retry(NoBackoff(), 0),  # a repeated write could be a second write
+        retry=Retry(NoBackoff(), 0),  # a retry could write twice
     )
 
 

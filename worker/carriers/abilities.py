@@ -1,6 +1,6 @@
 """The optional abilities of a carrier: to take changes, quote prices, print labels, locate the courier, check settings.
 
-A codec has an ability if it has all methods of that protocol.
+A codec has an ability if it has all methods of its protocol.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Quote:
     why: tuple[str, ...] = ()
     """Why the carrier would refuse the order, in its own codes or texts."""
     reason: Reason = Reason.VALIDATION
-    """The same refusal as one of our reasons."""
+    """The reason of the same refusal in our terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +38,19 @@ class Label:
 
 @runtime_checkable
 class Amends(Protocol):
-    """A carrier that takes a change of an order: the current order is read first, then the change is written."""
+    """A carrier whose orders can be amended: the current order is read first, then the amendment is sent."""
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:
-        """Build the read of the current order; None where a change needs none."""
+        """Build the read of the current order; None when the amendment needs no read."""
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
-        """Build the change to `attempt.order`; None when nothing is to change. Raises Refused.
+        """Build the call that makes the carrier's order match `attempt.order`; None when nothing differs.
 
-        A repeated change has no further effect.
+        Raises Refused. The call may be repeated without further effect.
         """
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Return the order as the answer shows it, if it shows one. Raises Refused when it is too late for a change."""
+        """Return what the answer shows of the order, if anything. Raises Refused when it is too late for a change."""
 
 
 @runtime_checkable
@@ -61,7 +61,7 @@ class Quotes(Protocol):
     """Whether a price is requested before every create; the create is not sent when the carrier would refuse it."""
 
     def quote(self, booking: Booking, now: datetime) -> Call:
-        """Build the request for a price, which creates nothing. Raises Refused when the carrier cannot deliver it."""
+        """Build the request for a price, which creates nothing. Raises Refused if the order cannot be delivered."""
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
         """Return the price."""
@@ -94,7 +94,10 @@ class VerifiesAccount(Protocol):
     """A carrier at which the settings of an account can be checked."""
 
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
-        """Check the settings against the probe's facts; return a further call where one is needed. Raises Refused."""
+        """Check the settings against the facts of a probe; return another call if the check needs one.
+
+        Raises Refused when the settings do not fit.
+        """
 
     def read_verification(self, reply: Reply) -> None:
         """Check the settings against the answer of that call. Raises Refused when they do not fit."""

@@ -9,7 +9,7 @@ from worker.http.account import ApiAccount
 
 HOUR = r"([01]\d|2[0-3]):[0-5]\d"
 Hours = Annotated[str, Field(pattern=rf"^$|^{HOUR}-{HOUR}$")]
-"""The clock times between which a courier comes, such as `11:00-22:00`, also across midnight; empty means always."""
+"""The hours in which a courier comes, such as `11:00-22:00`. They may cross midnight; empty means always."""
 
 
 class CarrierAccount(ApiAccount):
@@ -20,12 +20,12 @@ class CarrierAccount(ApiAccount):
     callback_wait: float = Field(default=0, ge=0)
     """Seconds to wait for a callback before an operator is asked about a create whose outcome is unknown."""
     postal_codes: str = ""
-    """Prefixes of the postal codes that its couriers serve, such as `50,51`; empty means unknown."""
+    """Prefixes of the postal codes that the couriers serve, such as `50,51`; empty means unknown."""
     hours: Hours = ""
-    """When its couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means always."""
+    """When couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means always."""
 
     def reaches(self, postal_code: str) -> bool:
-        """Return whether its couriers serve a postal code; true when the settings or the address have none."""
+        """Return whether the couriers serve a postal code; true when the settings or the address contain none."""
         prefixes = tuple(filter(None, map(_bare, self.postal_codes.split(","))))
         code = _bare(postal_code)
         return not prefixes or not code or code.startswith(prefixes)

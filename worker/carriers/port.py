@@ -17,7 +17,7 @@ from worker.carriers.account import CarrierAccount
 from worker.http.call import Call, Reply
 
 REFERENCE_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base 32: no letter that is mistaken for a digit when it is read out on the telephone."""
+"""The digits of Crockford's base 32, without letters that look or sound like digits."""
 REFERENCE_LENGTH = 11
 
 
@@ -75,7 +75,7 @@ class AttemptView:
     ref: str | None = None
     """The carrier's id of the order; None while it is not known."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
-    """What the codec remembers of this attempt; it is stored and merged, and read by the codec alone."""
+    """What the codec stores about this attempt; only the codec reads it."""
     rank: int = 0
     """The highest rank that a status of this attempt has reached."""
     cancel_requested: bool = False
@@ -134,14 +134,14 @@ class Observation:
     """The data of one attempt from one reply or callback. None in a field means "not reported", never "gone"."""
 
     status: DeliveryStatus | None
-    """None when the carrier reported no status, or one that no table explains."""
+    """Our status; None when the carrier reported none, or one without an entry in the codec's tables."""
     raw: Raw | None
     """The carrier's own status; None when it reported none."""
     evidence: Evidence = Evidence.OBSERVED
     carrier_time: datetime | None = None
-    """The carrier's own time of the report, by which callbacks are ordered; in UTC."""
+    """The carrier's own time of the report, in UTC; callbacks are ordered by it."""
     occurred_at: datetime | None = None
-    """The time of the event itself, which is published; in UTC."""
+    """The time of the event itself, in UTC. It is published."""
     occurred_at_assumed_zone: str | None = None
     """The zone that had to be assumed for `occurred_at`."""
     detail: str | None = None
@@ -151,7 +151,7 @@ class Observation:
     ref: str | None = None
     """The carrier's id of the order."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
-    """Merged into the attempt's `codec_state`."""
+    """Entries to merge into the attempt's `codec_state`."""
     courier: Courier | None = None
     tracking_url: str | None = None
     pickup_eta: datetime | None = None
@@ -159,7 +159,7 @@ class Observation:
     price: Price | None = None
     proof: Proof | None = None
     reopens: bool = False
-    """Whether the carrier has revived an order that had ended."""
+    """Whether the carrier has revived an ended order."""
     notes: tuple[str, ...] = ()
     """Diagnostics for the log, in snake_case."""
 
@@ -203,7 +203,7 @@ class Callback:
     method: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """By lower-case name."""
+    """The headers by lower-case name."""
     query: str = field(default="", repr=False)
     token: str | None = field(default=None, repr=False)
     """The last part of the path; None where the path has no such part."""
@@ -254,13 +254,13 @@ class Capabilities:
     track_batch: int
     """How many attempts one `track` task may cover."""
     max_creates: int = 1
-    """The most creates of one delivery at this carrier; each needs proof that the earlier ones are absent."""
+    """The most creates for one delivery at this carrier; the earlier ones must be proven absent before a new one."""
     withdrawal_grace: float | None = None
     """Seconds after which a withdrawn courier has left for good; None where the carrier reports that itself."""
     max_shift: int = 0
     """Minutes by which an offered pickup time may differ and still be accepted without an operator."""
     callbacks: Literal["signed", "token", "none"] = "none"
-    """What proves that a callback is the carrier's own; "none" where none are sent."""
+    """How a callback is authenticated; "none" for a carrier without callbacks."""
     max_body: int = 5_000_000
     """The most bytes that a reply may have."""
     amends: bool = False
@@ -302,23 +302,24 @@ class Carrier(Protocol):
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the look-up of attempts by our reference; empty where the carrier has none.
 
-        It may be sent any number of times. It may repeat the create if the carrier accepts our reference only once.
+        The calls may be sent any number of times. A call may repeat the create if the carrier accepts a reference only
+        once.
         """
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
         """Return what the answer to a `track` or `find` shows of these attempts. Raises Unavailable or Unreadable."""
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the answer to the carrier's offer. Raises Refused where it has made none."""
+        """Build the answer to the carrier's offer. Raises Refused when there is no offer."""
 
     def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Observation:
         """Return the status `created` or `rejected`. Raises Refused when only a look-up can find the outcome."""
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Build the cancel. Raises Refused past a documented cut-off; `allow_paid` permits one that costs money."""
+        """Build the cancel; `allow_paid` permits one that costs money. Raises Refused past a documented cut-off."""
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Check that the carrier accepted the cancel, which a read still has to confirm. Raises Refused.
+        """Check that the carrier accepted the cancel; a later read confirms it. Raises Refused.
 
         An observation is returned only where no later read will show the cancel.
         """
@@ -330,7 +331,7 @@ class Carrier(Protocol):
         """Return what identifies the attempt of an authentic callback. Raises Unreadable."""
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
-        """Return the observations of a callback. If there are none, or they have no status, a read is due."""
+        """Return the observations of a callback. Without any status in them, the callback only prompts a read."""
 
     def probe(self) -> Call:
         """Build a harmless call that checks that the carrier answers and, as far as possible, the credentials."""

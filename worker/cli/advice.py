@@ -77,7 +77,7 @@ def _unmapped_statuses(delivery: Delivery) -> Iterator[str]:
 
 
 def change_of(delivery: Delivery, attempt: Attempt) -> str | None:
-    """Return the state of an order's change at the carrier; None when the carrier knows the order or has ended it."""
+    """Return the state of an amendment; None when the carrier has the current order or the attempt has ended."""
     if attempt.amend_refused:
         return "refused"
     if attempt.pending_fingerprint is not None:

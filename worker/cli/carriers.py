@@ -22,7 +22,7 @@ carriers = typer.Typer(
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
 UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
-"""What a carrier status may mean; the other two statuses are never reported by a carrier."""
+"""The statuses to which a carrier status can be mapped; no carrier reports the other two."""
 
 
 @carriers.callback()
@@ -58,7 +58,7 @@ def pause(
 
 @carriers.command("resume")
 def resume(name: str) -> None:
-    """Resume a paused account, also one that rejected our credentials."""
+    """Resume a paused account, even if it was paused because it rejected our credentials."""
     from worker.database import accounts
 
     services = _with_account(name)

@@ -35,7 +35,7 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
 
 @dead_letters.command("show")
 def show_letter(letter_id: str) -> None:
-    """Write the message of a dead letter as it came."""
+    """Write the original message of a dead letter."""
     sys.stdout.buffer.write(_message_of(open_container(), letter_id) + b"\n")
 
 

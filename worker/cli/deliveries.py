@@ -190,7 +190,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
         "carrier": attempt.carrier,
         "state": attempt.state,
         "ref": attempt.ref,
-        # The carrier's own screen shows one of the two.
+        # The carrier's website shows one of these two.
         "our_id": attempt.id,
         "our_tag": reference_of(attempt.id),
         "surplus": attempt.surplus,

@@ -37,7 +37,7 @@ def backfill(
         fail("ORDER_SYNC_ORDERING__BASE_URL is not set, so there is no platform to fetch orders from", 2)
     try:
         missing = _missing(services, since)
-        for order_id, became in _describe(missing) if dry_run else _take_in(services, missing, time.sleep):
+        for order_id, became in _describe(missing) if dry_run else _store_and_fetch(services, missing, time.sleep):
             _print(order_id, became, as_json=as_json)
     except CarrierError as error:
         fail(f"the platform's orders cannot be read: {error}")
@@ -59,14 +59,14 @@ def _describe(missing: "list[OpenOrder]") -> "Iterator[tuple[str, str]]":
         yield each.order_id, f"missing, status {each.status}, placed {when(each.created_at) or '?'}"
 
 
-def _take_in(
+def _store_and_fetch(
     services: "Container", missing: "list[OpenOrder]", pause: "Callable[[float], None]"
 ) -> "Iterator[tuple[str, str]]":
     """Store missing orders and fetch them; a running worker may fetch some of them first."""
     from worker.database import deliveries
     from worker.services.order_fetch import RETRIED
 
-    services.backfill.take_in(missing)
+    services.backfill.store(missing)
     left = {each.order_id for each in missing}
     for _ in range(len(missing) * ROUNDS):
         pause(ROUND_SECONDS)
@@ -80,7 +80,7 @@ def _take_in(
         known = services.database.read(deliveries.find, order_id)
         yield (
             order_id,
-            f"taken in by a worker, {known[0].status}" if known else "not fetched yet; the workers try again",
+            f"stored by a worker, {known[0].status}" if known else "not fetched yet; the workers try again",
         )
 
 

@@ -70,7 +70,7 @@ def up() -> None:
 
     _stop_on_term()
     settings = load()
-    # An idle worker ends at once; a worker in the middle of a call may need as long as the call.
+    # An idle worker ends at once; a worker that makes a call ends after the call.
     grace = max((account.deadline for account in settings.accounts.values()), default=0) + CALL_GRACE_SECONDS
     with _lock("up"), Supervisor(dict(os.environ), Path("var/log"), grace=grace) as supervisor:
         try:
@@ -122,14 +122,14 @@ def _wait_and_check_redis(url: str) -> None:
     from worker.bus import streams
     from worker.local.supervisor import wait_for
 
-    wait_for(url)  # the settings of a server that does not answer yet cannot be checked
+    wait_for(url)  # its settings can be checked only once it answers
     note = _check_redis(streams.Bus(streams.connect(url), orders="orders", events="deliveries"))
     if note:
         console.print(f"Redis: {note}", style="yellow")
 
 
 def _check_redis(bus: "Bus") -> str:
-    """Return the faults of the server's settings. Raises SettingsError when the server evicts keys."""
+    """Return the faults in the settings of Redis. Raises SettingsError when it evicts keys."""
     bus.ping()
     faults = bus.faults()
     if any("noeviction" in fault for fault in faults):
@@ -190,7 +190,7 @@ def _check_folder(folder: Path) -> None:
 def _probe(services: "Container", name: str) -> str:
     from worker.carriers.abilities import VerifiesAccount
 
-    codec = services.codecs[name]  # not logged in from the database, which has its own check
+    codec = services.codecs[name]  # without the stored facts of a log-in, because the database has its own check
     metadata = codec.read_probe(services.gateway.send_one(name, codec.probe()))
     if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
         codec.read_verification(services.gateway.send_one(name, further))

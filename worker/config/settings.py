@@ -63,7 +63,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(_Section):
-    """The settings of a deployment. Secrets are `SecretStr`, and an address that may hold one is not printed either."""
+    """The settings of a deployment. Secrets are `SecretStr`; an address that may contain one is not in the repr."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
@@ -151,7 +151,7 @@ class Settings(_Section):
 
     @cached_property
     def redis(self) -> str:
-        """The Redis address: the setting, or the one that `up` or `demo` has written. Raises SettingsError."""
+        """The Redis address, from the setting or from the file that `up` and `demo` write. Raises SettingsError."""
         if self.redis_url:
             return self.redis_url
         if REDIS_URL_FILE.exists():
@@ -170,7 +170,7 @@ class Settings(_Section):
         return self.bus_url or self.redis
 
     def stores(self) -> dict[str, Store]:
-        """Read the stores from the store directory's file; none when there is no file. Raises SettingsError."""
+        """Read the stores from the store directory's file; empty when there is no file. Raises SettingsError."""
         if not self.stores_file.exists():
             return {}
         return read_stores(self.stores_file)

@@ -76,7 +76,7 @@ def _read_secret(where: str, path: Any, faults: list[str]) -> str:
 
 
 def _normalised(tree: dict[str, Any]) -> dict[str, Any]:
-    """Normalise the names of accounts, so that a file and a variable mean the same one."""
+    """Normalise the names of accounts, so that a file and a variable can name the same account."""
     carriers = tree.get("carriers")
     if not is_table(carriers):
         return tree

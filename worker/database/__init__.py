@@ -1,5 +1,5 @@
-"""All SQL. The database is the truth and the clock.
+"""All SQL. The database holds the whole state, including the time of every next step.
 
 Every change of a delivery locks its row, decides, and writes the row, its attempts and its events in one commit.
-Services decide; this room stores.
+Services decide; this package stores.
 """

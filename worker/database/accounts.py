@@ -1,4 +1,4 @@
-"""Carrier accounts: their metadata, their pauses and the meaning of their unmapped statuses.
+"""Carrier accounts: their metadata, their pauses and the mappings of their unmapped statuses.
 
 Each account has a sequence of events of its own.
 """
@@ -52,7 +52,7 @@ def paused(connection: Connection) -> dict[str, Pause]:
 def pause(connection: Connection, account: str, by: str, because: str, now: datetime) -> bool:
     """Pause an account and publish the pause; return False when it is paused already.
 
-    An operator overrules a carrier.
+    An operator's pause replaces a pause by the carrier.
     """
     insert_new(connection, ACCOUNT, [{"name": account}], "name")
     row = _locked(connection, account)
@@ -68,7 +68,7 @@ def pause(connection: Connection, account: str, by: str, because: str, now: date
 
 
 def resume(connection: Connection, account: str, by: str, now: datetime) -> bool:
-    """Resume an account and the deliveries that waited for it, and publish this; return False when it was not paused.
+    """Resume an account and its waiting deliveries, and publish this; return False when it was not paused.
 
     Only an operator resumes an account that an operator paused.
     """
@@ -83,7 +83,7 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 
 
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
-    """Make the postponed steps of an account due; the times of later orders and of regular reads do not change."""
+    """Make the postponed steps of an account due now, except those of later orders and regular reads."""
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
     postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
@@ -92,7 +92,7 @@ def _make_due(connection: Connection, account: str, now: datetime) -> None:
 
 
 def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
-    """Return the statuses that no table of the codec contains, by account."""
+    """Return the unmapped statuses of each account."""
     query = (
         select(ATTEMPT.c.carrier, ATTEMPT.c.reported_anomalies)
         .where(ATTEMPT.c.reported_anomalies.is_not(None))
@@ -106,7 +106,7 @@ def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
 
 
 def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
-    """Return the meanings that operators gave to carrier statuses, by account."""
+    """Return the mappings that operators made of carrier statuses, by account."""
     mappings: dict[str, dict[str, DeliveryStatus]] = {}
     for row in connection.execute(
         select(STATUS_MAPPING).order_by(STATUS_MAPPING.c.account, STATUS_MAPPING.c.carrier_status)
@@ -118,7 +118,7 @@ def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatu
 def put_mapping(
     connection: Connection, account: str, carrier_status: str, status: DeliveryStatus, now: datetime
 ) -> list[str]:
-    """Give an account's carrier status a meaning; return the deliveries that it was reported for."""
+    """Map an account's carrier status to one of ours; return the deliveries for which it was reported."""
     drop_mapping(connection, account, carrier_status)
     meaning = {"account": account, "carrier_status": carrier_status, "status": status.value, "mapped_at": now}
     connection.execute(insert(STATUS_MAPPING), [meaning])
@@ -127,7 +127,7 @@ def put_mapping(
 
 
 def drop_mapping(connection: Connection, account: str, carrier_status: str) -> bool:
-    """Remove the meaning of a carrier status; return False when it had none."""
+    """Remove the mapping of a carrier status; return False when it had none."""
     this = (STATUS_MAPPING.c.account == account) & (STATUS_MAPPING.c.carrier_status == carrier_status)
     return bool(connection.execute(delete(STATUS_MAPPING).where(this)).rowcount)
 
@@ -145,7 +145,7 @@ def _write(connection: Connection, account: str, **values: object) -> None:
 
 
 def _add_event(connection: Connection, kind: EventType, data: CarrierEvent, now: datetime) -> None:
-    """Add an event of an account whose row is locked, so that its sequence has no gap."""
+    """Add an event of an account. The account's row must be locked, so that its sequence has no gap."""
     key = carrier_key(data.carrier)
     last = connection.scalar(select(func.max(EVENT.c.sequence)).where(EVENT.c.key == key)) or 0
     connection.execute(insert(EVENT), [event_row(kind, key, last + 1, data.carrier, data, now)])

@@ -15,9 +15,9 @@ from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 from worker.domain.delivery import Change, Step
 
 WAKE_UP_WAIT = timedelta(seconds=2)
-"""How long a callback is left to its wake-up task before the sweep claims it."""
+"""How long the sweep leaves a new callback to its own wake-up task."""
 HEARTBEAT = "callbacks"
-"""A lease without a holder. Its time is the last time at which callbacks could be stored."""
+"""The name of a lease that only stores when callbacks could last be stored."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 
@@ -71,7 +71,7 @@ def settle(connection: Connection, callback_id: str, result: str) -> bool:
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Claim callbacks whose wake-up task was lost or whose attempt may exist by now.
+    """Claim callbacks to apply: their wake-up task was lost, or their attempt was not known yet.
 
     Older callbacks are claimed less often.
     """
@@ -106,7 +106,7 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
 
 
 def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
-    """Return the attempts that have these ids at a carrier, by id."""
+    """Return the attempts that have these ids at a carrier, by the carrier's id."""
     query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
     return {row.ref: row.id for row in connection.execute(query)}
 

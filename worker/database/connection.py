@@ -1,4 +1,4 @@
-"""Connections to SQLite or PostgreSQL, with the options that each needs to be safe."""
+"""Connections to SQLite or PostgreSQL, with the options that make each database safe."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ BUSY_SECONDS = 20
 LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
 ALIVE = {
     "connect_timeout": 5,
-    # A host that vanished sends nothing: after 15 seconds without an answer the connection counts as lost.
+    # A host that has vanished sends no reset, so a connection without an answer for 15 seconds counts as lost.
     "keepalives_idle": 5,
     "keepalives_interval": 5,
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
 DatabaseError = SQLAlchemyError
-"""The error that the edges catch, because they must not import SQLAlchemy."""
+"""The database's errors, for the packages that must not import SQLAlchemy."""
 READING = "reading"
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"
@@ -44,7 +44,7 @@ def connect(url: str, *, pool_size: int = 16) -> Engine:
         max_overflow=pool_size,
         pool_timeout=BUSY_SECONDS,
         pool_pre_ping=True,
-        hide_parameters=True,  # an error must not carry a customer into the log
+        hide_parameters=True,  # an error must not bring a customer's data into the log
         connect_args={**ALIVE, "options": " ".join(f"-c {name}={BUSY_SECONDS}s" for name in LIMITS)},
     )
 
@@ -74,7 +74,7 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether a retry may succeed: the database was away or busy, or ended this transaction."""
+    """Return whether a retry may succeed: the database was unreachable or busy, or ended this transaction."""
     if isinstance(error, TRANSIENT):
         return True
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -102,5 +102,5 @@ def insert_new(
         return set()
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in returned))
-    # Passed as parameters, not as `values`, so that the statement is compiled once and not for every number of rows.
+    # The rows are parameters, so that the statement is compiled once and not for every number of rows.
     return {tuple(row) for row in connection.execute(statement, list(values))}

@@ -1,4 +1,4 @@
-"""One database for each process: it runs a function of this room in one transaction."""
+"""The database of a process: it runs each function of this package in one transaction."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from worker.database import outbox, write_backs
 from worker.database.connection import connect, is_transient, reading, without_limit
 
 RETRY_PAUSES = (0.1, 0.5, 2.0, 5.0)
-"""Seconds between the tries of `persist` while the database is away."""
+"""Seconds between the tries of `persist` while the database is unreachable."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Database:
     """The database of this process, constructed after any fork.
 
-    `read`, `write` and `persist` take a function and its arguments. They pass it a connection as its first argument.
+    `read`, `write` and `persist` call a function of this package with a connection and the given arguments.
     """
 
     def __init__(
@@ -49,7 +49,10 @@ class Database:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change in one transaction, and repeat it while the database is away; a second run must be harmless."""
+        """Run a change in one transaction; repeat it while the database is unreachable.
+
+        A second run of the change must be harmless.
+        """
         for pause in self._retry_pauses:
             try:
                 return self.write(change, *args, **kwargs)
@@ -65,7 +68,7 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the schema up to date."""
-        # Importing Alembic takes half a second that no other use needs.
+        # Imported here, because only this method needs Alembic and its import takes half a second.
         from alembic import command  # noqa: PLC0415
         from alembic.config import Config  # noqa: PLC0415
 

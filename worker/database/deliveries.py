@@ -45,7 +45,7 @@ class Due:
 
 
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
-    """Load deliveries with their attempts. Locks are always taken in the same order, so that no two loads deadlock."""
+    """Load deliveries with their attempts. Rows are always locked in the same order, so that loads never deadlock."""
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
     attempts = _attempts(connection, [row["id"] for row in found])
@@ -82,7 +82,7 @@ def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that are not final, by status."""
-    # Selected by its time and not by its step, because only the time has an index.
+    # Selected by the time of the next step, because only the time has an index.
     waiting = select(DELIVERY.c.status, func.count()).where(
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
@@ -101,7 +101,10 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return the delivery, attempt and carrier of a file's attempts: those given, and those with an open outcome."""
+    """Return the delivery, attempt and carrier of attempts that name this journal file.
+
+    An attempt is included if it is one of `attempts` or its outcome is still open.
+    """
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
         ATTEMPT.c.journal_file == journal_file, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
@@ -115,7 +118,7 @@ def journalled_attempts(
 def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
     """Block other transactions about these orders, whether or not they exist; return the ids that exist.
 
-    One reader may have an order while another has its cancellation. Without the lock, neither would see the other's
+    Two readers may store an order and its cancellation at once; without the lock, neither would see the other's
     message.
     """
     wanted = sorted(set(ids))
@@ -143,7 +146,7 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
     for before, change in pairs:
         after = change.delivery
         if after.order is not before.order or after.store is not before.store:
-            apart = {**mapping.dump(after, mapping.APART), "store_id": after.order.store_id}
+            apart = {**mapping.dump(after, mapping.LARGE_COLUMNS), "store_id": after.order.store_id}
             connection.execute(update_rows(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
     _save_attempts(connection, pairs)
     add_events(connection, [change for _, change in pairs])
@@ -221,7 +224,7 @@ def claim(connection: Connection, now: datetime, limit: int, *, except_carriers:
         .order_by(DELIVERY.c.next_run_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte()  # a plain subquery may run once for each row, and then its limit has no effect
+        .cte()  # a plain subquery may run once for each row, which would defeat its limit
     )
     claimed = (
         update_rows(DELIVERY)

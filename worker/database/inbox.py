@@ -19,12 +19,12 @@ FETCH_LEASE = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be read, as it came, with the reason."""
+    """An unreadable message in its original form, with the reason."""
 
     raw: bytes
     reason: str
     identity: str
-    """The key of the dead letter, which is the same when the message comes again: its stream id or its message id."""
+    """The key of the dead letter: its stream id or message id, which stays the same when the message is read again."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ def backfilled(connection: Connection, messages: Sequence[Message]) -> set[str]:
 
 
 def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]) -> set[str]:
-    """Return the orders that have no delivery of any source and were not found before."""
+    """Return the orders that have no delivery from any source and that no earlier back-fill has found."""
     wanted = {found_order_message(source, each).id: each for each in order_ids}
     delivered = select(DELIVERY.c.order_id).where(DELIVERY.c.order_id.in_(wanted.values()))
     found = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(wanted))
@@ -73,7 +73,7 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 
 
 def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-    """Claim messages whose order must be fetched: source, message id, order id and the number of the try."""
+    """Claim messages whose order must be fetched; return their source, id, order id and number of tries."""
     due = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(due.with_for_update(skip_locked=True)).all()
     for row in found:

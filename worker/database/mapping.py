@@ -50,7 +50,7 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
 }
 _EMPTY: dict[str, Any] = {"attention_reasons": (), "reported_anomalies": (), "codec_state": {}}
 """The values of columns that hold NULL when they are empty."""
-APART = frozenset({"order", "store", "fingerprint"})
+LARGE_COLUMNS = frozenset({"order", "store", "fingerprint"})
 """Large columns, which are written only for the row in which they change."""
 
 
@@ -62,23 +62,23 @@ _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery,
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return the columns in which any of these pairs differs, except the large ones in `APART`."""
+    """Return the columns in which any of these pairs differs, except `LARGE_COLUMNS`."""
     changed = {
         name
         for before, after in pairs
         for name in _NAMES[type(after)]
         if getattr(after, name) is not getattr(before, name)
     }
-    return sorted(changed - APART)
+    return sorted(changed - LARGE_COLUMNS)
 
 
 def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
     """Return a value as columns of its row: the named ones, by default all."""
     row = {}
     for name in _NAMES[type(value)] if names is None else names:
-        held = getattr(value, name)
+        field = getattr(value, name)
         convert = _IN_AND_OUT.get(name)
-        row[name] = _storable(convert[0](held) if convert and held is not None else held)
+        row[name] = _storable(convert[0](field) if convert and field is not None else field)
     return row
 
 
@@ -90,12 +90,12 @@ def _storable(value: Any) -> Any:
 def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
     values = {}
     for name in _NAMES[kind]:
-        held = row[name]
+        stored = row[name]
         convert = _IN_AND_OUT.get(name)
-        if held is None:
+        if stored is None:
             values[name] = _EMPTY.get(name)
         else:
-            values[name] = convert[1](held) if convert else held
+            values[name] = convert[1](stored) if convert else stored
     return values
 
 

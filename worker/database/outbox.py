@@ -61,8 +61,8 @@ def identity(connection: Connection) -> str:
 def unpublished(connection: Connection, limit: int, except_keys: Collection[str] = ()) -> list[OutgoingEvent]:
     """Return the oldest unpublished events, except those of some keys.
 
-    The events of a key are in the order of its sequence. The query never starts at a position, because a transaction
-    that commits late would then be skipped. A partial index keeps it cheap.
+    The events of a key are in the order of its sequence. The query has no start position, because it would then skip
+    the events of a transaction that commits late. A partial index keeps it cheap.
     """
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     waiting = EVENT.c.published_at.is_(None) & EVENT.c.key.not_in(list(except_keys))
@@ -87,7 +87,7 @@ def newest_stream_id(connection: Connection) -> str:
 def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) -> int:
     """Mark the events after the stream id `surviving` up to `known` as unpublished; return how many there are.
 
-    When the stream is empty, only the newest `keep` events are marked, because the stream would hold no more.
+    When the stream is empty, only the newest `keep` events are marked, because the stream is trimmed to that number.
     """
     without_limit(connection)
     lost = (EVENT.c.stream_id > surviving) & (EVENT.c.stream_id <= known)
@@ -109,7 +109,7 @@ def count_unpublished(connection: Connection) -> int:
 
 
 def event_keys(connection: Connection, order_id: str) -> list[str]:
-    """Return the keys of an order's events; without a delivery they are found by reading all events."""
+    """Return the keys of an order's events. For an order without a delivery, all events are read."""
     ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == order_id)))
     if ids:
         return [*ids, *map(skipped_key, ids)]

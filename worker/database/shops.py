@@ -18,7 +18,7 @@ def load_shops(connection: Connection, ids: Iterable[str] | None = None) -> dict
 
 
 def save_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:
-    """Write shops into the directory, and make the orders that wait for them due; return the number of these orders."""
+    """Store shops, and make the orders that wait for them due; return the number of these orders."""
     for key, shop in shops.items():
         row = {"store_id": key, "body": shop.model_dump_json(), "updated_at": now}
         if not insert_new(connection, SHOP, [row], "store_id"):

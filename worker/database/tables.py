@@ -1,4 +1,4 @@
-"""The tables. Rows stay in this room; every other room sees `Delivery`, `Attempt` and plain values."""
+"""The tables. Rows stay in this package; every other package gets `Delivery`, `Attempt` and plain values."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -125,7 +125,7 @@ class AttemptRow(SQLModel, table=True):
     __table_args__ = (
         Index("attempt_delivery", "delivery_id"),
         Index("attempt_ref", "carrier", "ref"),
-        # At most one live attempt for an order over all carriers, whatever the code above decides (I1).
+        # The database itself guarantees at most one live attempt for an order, over all carriers (I1).
         Index(
             "attempt_live",
             "delivery_id",
@@ -180,7 +180,8 @@ class AttemptRow(SQLModel, table=True):
 class EventRow(SQLModel, table=True):
     """The outbox: every event, in order.
 
-    `stream_id` is the place on the bus. After the bus lost its newest entries, it shows which events to publish again.
+    `stream_id` is the place on the bus. It shows which events to publish again after the bus has lost its newest
+    entries.
     """
 
     __tablename__ = "event"
@@ -237,7 +238,7 @@ class EarlyCancellationRow(SQLModel, table=True):
 
 
 class DeadLetterRow(SQLModel, table=True):
-    """A message that could not be read, as it came, with the reason."""
+    """An unreadable message in its original form, with the reason."""
 
     __tablename__ = "dead_letter"
 
@@ -249,7 +250,7 @@ class DeadLetterRow(SQLModel, table=True):
 
 
 class CallbackRow(SQLModel, table=True):
-    """A carrier's callback, as it came. While `result` is NULL, `try_at` is the time of the next try."""
+    """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try."""
 
     __tablename__ = "callback"
     __table_args__ = (
@@ -298,7 +299,7 @@ class AccountRow(SQLModel, table=True):
 
 
 class StatusMappingRow(SQLModel, table=True):
-    """Our status that an operator mapped a carrier status (entity and code) to."""
+    """An operator's mapping of a carrier status (entity and code) to one of ours."""
 
     __tablename__ = "status_mapping"
 

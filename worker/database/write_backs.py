@@ -1,7 +1,7 @@
 """The schedule of the comparisons of deliveries with the platform.
 
-During a comparison `due_at` is NULL and the row is leased to its process. A change meanwhile sets `due_at` again, so
-that the end of the comparison finds it. If a lease expires, its process died, and the row is due again.
+During a comparison `due_at` is NULL and the row is leased to its process. A change during the comparison sets `due_at`
+again, so that another comparison follows. If a lease expires, its process died, and the row is due again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ from worker.domain.delivery import Delivery
 from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
 
 SOURCE = "write_back_source"
-"""The engine option that names the source whose orders are written back; without it none are."""
+"""The engine option with the source whose orders are written back; without it, no order is."""
 _STATE = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
 
 
 def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | None, Delivery]]) -> None:
-    """Make changed deliveries due for the platform.
+    """Schedule a comparison for changed deliveries.
 
-    A pair is a delivery before (None when new) and after the change.
+    A pair is a delivery before the change (None when it is new) and after it.
     """
     source = connection.get_execution_options().get(SOURCE)
     due = [
@@ -60,8 +60,7 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
     """Lease a delivery for one comparison and return its known state; None when it is not due, or leased already.
 
-    A claimed delivery is due at the end of its claim. A late wake-up task must not start a comparison that is due
-    after that.
+    A claim sets `due_at` to its own end. A later `due_at` means that the comparison was already made.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
@@ -82,7 +81,7 @@ def release(
 
 
 def count_waiting(connection: Connection, now: datetime) -> int:
-    """Count the deliveries whose status should have reached the platform by now, or could not reach it."""
+    """Count the deliveries whose comparison is overdue or has failed."""
     late = (WRITE_BACK.c.due_at <= now) | (WRITE_BACK.c.due_at.is_not(None) & (WRITE_BACK.c.failures > 0))
     return connection.scalar(select(func.count()).where(late)) or 0
 

@@ -25,13 +25,13 @@ class CarrierTerms:
     callback_wait: float = 0
     """How long to wait for a callback after a create with an unknown outcome."""
     poll_interval: float = 30
-    """The shortest interval between reads; every cadence of the account is scaled by it."""
+    """The shortest interval between reads; the other intervals of the cadence grow in proportion."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
-    """Return why the carrier cannot take an order for a store at a time; None when it can. Pure: it makes no call."""
+    """Returns why the carrier cannot take an order from a store at a time; None when it can. It makes no call."""
 
     @property
     def scale(self) -> float:
-        """The factor that multiplies every cadence: our poll interval divided by the carrier's shortest interval."""
+        """The factor for every interval between reads: `poll_interval` divided by the cadence's shortest interval."""
         return self.poll_interval / self.capabilities.cadence.shortest
 
 

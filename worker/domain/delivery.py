@@ -41,7 +41,7 @@ class Step(StrEnum):
 
 
 LOCAL_STEPS = frozenset({Step.ROUTE, Step.ALARM})
-"""Steps that need no carrier; the sweep takes them itself."""
+"""Steps that need no carrier; the sweep runs them itself."""
 
 
 class Gate(StrEnum):
@@ -60,7 +60,7 @@ class OfferDecision(StrEnum):
 
 
 class UnmappedStatus(RawWord):
-    """A carrier status that has no mapping, and the carrier's own time of it (None when it gave none)."""
+    """A carrier status that has no mapping, and the time that the carrier gave for it, if any."""
 
     carrier_time: datetime | None = None
 
@@ -88,7 +88,7 @@ class Attempt:
     ref: str | None = None
     """The carrier's id of the order."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
-    """What the codec keeps about this attempt. It is merged and never read here."""
+    """What the codec stores about this attempt. Only the codec reads it."""
     rank: int = 0
     """The highest rank reached (`schemas.status.RANK`)."""
     resume_to: AttemptState | None = None
@@ -100,22 +100,22 @@ class Attempt:
     lookups: int = 0
     """Complete look-ups that did not find the attempt."""
     cancel_requested_at: datetime | None = None
-    """When the carrier was last asked to cancel; None while it is not asked, or is to be asked again."""
+    """When the carrier was last asked to cancel; None before that, and when it has to be asked again."""
     cancel_checks: int = 0
-    """Reads since the last cancel request that did not confirm it."""
+    """The reads since the last cancel request that did not confirm the cancel."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
     """When the call that answers an offer failed and left the state of the offer unclear."""
     awaiting_operator: bool = False
     """Only an operator can settle the unknown outcome."""
     surplus: bool = False
-    """The attempt is a courier beside the one that the delivery follows."""
+    """The attempt is a surplus courier: the delivery follows another attempt, or has ended."""
     ended_at: datetime | None = None
     reason: Reason | None = None
     """Why the attempt ended or was refused."""
     reason_text: str | None = None
     reported_anomalies: tuple[str, ...] = ()
-    """Unmapped statuses and steps back that were already published."""
+    """The unmapped statuses and backward steps that were already published."""
     last_error: str | None = None
     journal_file: str | None = None
     """The journal file that holds the create whose outcome is not stored yet."""
@@ -128,7 +128,7 @@ class Attempt:
     contradicted_at: datetime | None = None
     """The time of that read; None after a second read confirmed it."""
     follow_up_reads: int = 0
-    """Planned reads since the attempt ended."""
+    """The number of planned follow-up reads made since the attempt ended."""
     wait_until: datetime | None = None
     """No step about this attempt is due before this time."""
     offer_decision: OfferDecision | None = None
@@ -139,9 +139,9 @@ class Attempt:
     amend_requests: int = 0
     """How often the carrier was asked for the pending amendment."""
     amend_refused: bool = False
-    """The carrier cannot amend its order; an operator is asked for."""
+    """The carrier cannot amend its order; an operator is needed."""
     unmapped_status: UnmappedStatus | None = None
-    """The last carrier status, while it has no mapping."""
+    """The carrier's last status if it has no mapping, otherwise None."""
 
     @property
     def live(self) -> bool:
@@ -189,9 +189,9 @@ class Delivery:
     next_run_at: datetime | None = None
     """When the next step is due; None exactly when `step` is."""
     retry_at: datetime | None = None
-    """No step of the main line is due before this time."""
+    """The main step is not due before this time. Steps for surplus and ended attempts may be."""
     alarmed_at: datetime | None = None
-    """Alarms that were due up to this time have been raised."""
+    """Every alarm that was due by this time has been raised."""
     dispatch_at: datetime | None = None
     """When the carrier is to be asked."""
     gate: Gate | None = None
@@ -206,7 +206,7 @@ class Delivery:
     """Failed calls in a row."""
     cancel_request: Cancellation | None = None
     attention_reasons: tuple[AttentionReason, ...] = ()
-    """Why an operator is asked for, in the order of the requests."""
+    """Why an operator is needed, the oldest reason first."""
     previous_status: DeliveryStatus | None = None
     detail: str | None = None
     """A `schemas.status.Detail`, or another detail from a codec."""
@@ -223,7 +223,7 @@ class Delivery:
     price: PriceInfo | None = None
     proof: ProofInfo | None = None
     attempts: tuple[Attempt, ...] = ()
-    """In the order of their numbers."""
+    """The attempts in the order of their numbers."""
 
     @property
     def active(self) -> Attempt | None:
@@ -237,7 +237,7 @@ class Delivery:
 
     @property
     def attention(self) -> str | None:
-        """The attention reasons in one text, as they are stored and shown; None when no operator is asked for."""
+        """The attention reasons in one text, as they are stored and shown; None when there are none."""
         return ", ".join(self.attention_reasons) or None
 
     @property
@@ -262,7 +262,7 @@ class Delivery:
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
-        """Return the delivery with this attempt in the place of the one with the same id, or at the end."""
+        """Return the delivery with this attempt, which replaces the one with the same id or is appended."""
         attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
         return replace(self, attempts=attempts if attempt in attempts else (*attempts, attempt))
 
@@ -294,7 +294,7 @@ class PassedOver:
     carrier: str
     reason: Reason
     text: str
-    """The text of the refusal, which names the field; without a text, the name of the reason."""
+    """The text of the refusal; the name of its reason if it has no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,7 @@ class Change:
     delivery: Delivery
     events: tuple[Event, ...] = ()
     attempt_id: int | None = None
-    """The attempt that this change begins to book, confirm, amend or cancel."""
+    """The attempt for which a create, confirm, amend or cancel begins with this change."""
     passed_over: tuple[PassedOver, ...] = ()
     """The carriers that routing did not choose, to be logged once the change is stored."""
 

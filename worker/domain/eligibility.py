@@ -1,4 +1,4 @@
-"""Check without a call whether a carrier can take an order, by its codec's check and its account's settings."""
+"""Check without a call whether a carrier can take an order, using its codec and its account's settings."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ NO_ATTEMPT = 1
 def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused | None:
     """Return why the carrier cannot take an order that would be sent at this time; None when it can.
 
-    A codec that fails with a bug counts as no refusal; the bug then shows at the create.
+    When a bug makes the codec fail, the order is not refused here; the create then fails and shows the bug.
     """
     booking = trial_booking(order, store, at)
     try:

@@ -1,8 +1,8 @@
 """Plan the next step of a delivery: the step, its time and its attempt.
 
 Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so none
-is forgotten. The candidates are the step of the main line and the steps for surplus couriers, ended attempts and
-alarms. The earliest is next.
+is forgotten. The candidates are the delivery's main step and the steps for surplus couriers, ended attempts and alarms;
+the earliest one is next.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,16 +41,16 @@ class Alarm(StrEnum):
 def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the earliest step of all; None when there is nothing left to do."""
     steps = [] if delivery.final else [main_step(delivery, terms, now)]
-    steps += [step for each in delivery.attempts if (step := _side_step(delivery, each, terms, now))]
+    steps += [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]
     steps += [PlannedStep(Step.ALARM, max(at, now)) for at, _ in alarms(delivery)]
     return min(steps, key=lambda step: step.at, default=None)
 
 
-# --- the main line: the active attempt, or the carrier to ask next ----------------------------------------------------
+# --- the main step: of the active attempt, or of the carrier to ask next ----------------------------------------------
 
 
 def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep:
-    """Return the step that advances a delivery: a step of its active attempt, or the step that creates one."""
+    """Return the main step, which advances a delivery: a step of its active attempt, or the step that creates one."""
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
@@ -129,7 +129,7 @@ def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether to send an amendment, because the carrier has the order as it was before a change."""
+    """Return whether to send an amendment, because the carrier has an outdated version of the order."""
     return (
         attempt.sent_fingerprint != delivery.fingerprint
         and not attempt.amend_refused
@@ -175,7 +175,7 @@ def is_verifying_cancel(attempt: Attempt) -> bool:
 # --- surplus couriers and ended attempts ------------------------------------------------------------------------------
 
 
-def _side_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
+def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the step about a surplus courier or an ended attempt; None when there is none.
 
     Times derive from stored timestamps, so replanning never postpones them.
@@ -191,18 +191,18 @@ def _side_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now:
     return PlannedStep(step, at, attempt.id) if at <= until else None
 
 
-_SideStep = tuple[Step, datetime, datetime] | None
-"""A step, its time, and the time after which it is given up."""
+_SecondaryStep = tuple[Step, datetime, datetime] | None
+"""A step, its time, and the time after which the step is given up."""
 
 
-def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SideStep:
+def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SecondaryStep:
     if not attempt.surplus:
         return None
     step = Step.CANCEL if should_cancel(delivery, attempt, terms, now) else Step.TRACK
     return step, attempt.changed_at, attempt.changed_at + schedule.DAY
 
 
-def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
+def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SecondaryStep:
     """Return the next read of an ended attempt; None when there are no more."""
     ended = attempt.ended_at
     if ended is None:
@@ -218,7 +218,7 @@ def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SideStep:
     return None
 
 
-def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[timedelta]) -> _SideStep:
+def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[timedelta]) -> _SecondaryStep:
     until = ended + schedule.FOLLOW_UPS_END
     if attempt.contradicted_at is not None:
         return step, attempt.contradicted_at + schedule.CONTRADICTION_GAP, until
@@ -226,7 +226,7 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 
 
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
-    """Return whether an early read of an attempt is allowed, because no other step about it must come first."""
+    """Return whether an attempt may be read early: no other step about it has to come first."""
     if attempt == delivery.active:
         return main_step(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
     if attempt.live:
@@ -248,7 +248,7 @@ def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
 def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     attempt = delivery.active
     begun = max(delivery.created_at, delivery.dispatch_at or delivery.created_at)
-    # The pickup time as first requested: a time computed from now for "as soon as possible" would never be late.
+    # The pickup time as first requested: for "as soon as possible", a time computed from now would never be late.
     pickup = schedule.pickup_time(delivery.order, delivery.store, delivery.created_at)
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN

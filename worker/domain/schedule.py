@@ -13,7 +13,7 @@ from schemas.stores import Store
 from worker.carriers.port import Cadence
 
 LEASE = timedelta(seconds=30)
-"""How long a claimed delivery is kept from being claimed again."""
+"""How long a claimed delivery cannot be claimed again."""
 CALL_MARGIN = timedelta(seconds=30)
 """The time after a call's deadline at which a call without a stored outcome counts as lost."""
 QUARANTINE = (60.0, 90.0, 120.0)
@@ -25,7 +25,7 @@ CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 CANCEL_REQUESTS = 3
 """The most cancel requests for one order."""
 AMEND_REQUESTS = 3
-"""The most requests for one amendment; after them an operator is asked for."""
+"""The most requests for one amendment; after them an operator is needed."""
 AMEND_RETRY = timedelta(seconds=30)
 """The wait after an amendment that got no answer, before the order is read and the amendment is sent again."""
 OFFER_CHECK = timedelta(seconds=30)
@@ -43,7 +43,7 @@ SURPLUS_READ_INTERVAL = timedelta(minutes=10)
 SURPLUS_CANCEL_RETRY = timedelta(seconds=30)
 """The interval between tries to cancel a surplus courier while the carrier is unavailable."""
 SURPLUS_ESCALATION = timedelta(minutes=5)
-"""How long to try to cancel a surplus courier before an operator is also asked for."""
+"""How long to try to cancel a surplus courier before an operator is also needed."""
 FOLLOW_UPS = (timedelta(minutes=10), timedelta(hours=2))
 """The times after its end at which an ended attempt is read again, because carriers revive ended orders."""
 LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *FOLLOW_UPS)
@@ -53,9 +53,9 @@ FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
 CONTRADICTION_GAP = timedelta(seconds=60)
 """The shortest time between two reads that together prove a contradiction of the current state."""
 ALARM_BEFORE = timedelta(minutes=5)
-"""How long before the pickup an operator is asked for if no carrier has confirmed a courier."""
+"""How long before the pickup an operator is needed if no carrier has confirmed a courier."""
 ALARM_AFTER = timedelta(minutes=3)
-"""The earliest time of that alarm after the acceptance of the order."""
+"""The shortest time from the acceptance of an order to that alarm."""
 GIVE_UP = timedelta(hours=3)
 """How long after its pickup a delivery without a courier is rejected."""
 STALLED = timedelta(hours=3)
@@ -68,9 +68,9 @@ YOUNG = timedelta(minutes=10)
 It is also the time without a change after which the cadence `without_callbacks` applies.
 """
 QUIET = timedelta(hours=1)
-"""Cadences slow down after this long without a change."""
+"""The time without a change after which the intervals between reads grow."""
 FAR = timedelta(hours=1)
-"""A pickup farther ahead than this is read at the `ahead` cadence."""
+"""A delivery whose pickup is farther ahead than this is read at the `ahead` cadence."""
 
 
 def fraction(*key: object) -> float:
@@ -87,7 +87,7 @@ def backoff(failures: int, key: str, retry_after: float | None = None) -> timede
 
 
 def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
-    """Return when the courier should be at the store: when the food is ready, never before `now`. In UTC."""
+    """Return when the courier should be at the store, in UTC: when the food is ready, never before `now`."""
     if order.ready_at is not None:
         pickup = order.ready_at
     elif order.deliver_at is not None:
@@ -129,14 +129,14 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
 
     `scale` multiplies every interval, `since` is the time of the create, and `changed_at` is the time of the last
     change. If one request covers many deliveries, all reads of an account are due at the same times; otherwise each
-    delivery has its own jitter of a fifth.
+    delivery has its own jitter of a fifth of the interval.
     """
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
     if not cadence.aligned:
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
     grid = cadence.shortest * scale
     phase = grid * fraction(account)
-    # The nearest slot, not the next one: a read that starts slightly late would otherwise skip every second slot.
+    # The nearest slot and not the next one, because a read that starts slightly late would skip every second slot.
     slot = max(round((now.timestamp() + seconds - phase) / grid), int((now.timestamp() - phase) // grid) + 1)
     return datetime.fromtimestamp(slot * grid + phase, UTC)
 

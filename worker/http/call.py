@@ -21,7 +21,7 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A query by an operator or a setting: a price, labels, the courier's position."""
+    """A query for an operator, or one that a setting requires: a price, labels, the courier's position."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})
@@ -71,7 +71,7 @@ class Reply:
     def retry_after(self, now: datetime | None) -> float | None:
         """Return Retry-After in seconds, at most an hour; None when it is missing or unreadable.
 
-        A date counts from the reply's Date header, else from `now`; when both are missing, the result is None.
+        A Retry-After date is compared with the reply's Date header, or else with `now`; None when both are missing.
         """
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():

@@ -18,13 +18,13 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from worker.errors import CarrierError, Held, Unavailable, Uncertain
+from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
-"""Seconds to wait for more outcomes before a group is yielded, because one transaction stores the whole group."""
+"""Seconds to wait for more outcomes before a group is yielded; the caller stores each group in one transaction."""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -108,9 +108,9 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls at once and yield their outcomes by key, in groups as they come in.
 
-        A call whose first byte cannot leave before `until` is not sent: its lease would expire during the call, and
-        another process would start over. The gateway's clock must be the clock of the leases. The time is checked again
-        after the connection is open, because the process may have been stopped or the machine suspended before.
+        A call is not sent if its first byte cannot leave before `until`: its lease would expire during the call, and
+        another process would repeat it. The gateway must use the clock of the leases. The time is checked again once
+        the connection is open, because the process may have been suspended.
         """
         settings = self._accounts[account]
         if within is not None:
@@ -122,7 +122,7 @@ class Gateway:
                 job = self._execute(settings, key, call, max_body, until, outcomes)
                 asyncio.run_coroutine_threadsafe(job, self._loop)
             else:
-                outcomes.put((key, Held("the rate limit of this account is used up", retry_after=wait)))
+                outcomes.put((key, Postponed("the rate limit of this account is used up", retry_after=wait)))
         yield from _groups(outcomes, len(calls))
 
     def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
@@ -164,7 +164,7 @@ class Gateway:
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except _TooLateError:
-            return Held("the call could not start in time")
+            return Postponed("the call could not start in time")
         except TimeoutError:
             why = "no answer within the deadline"
         except _TooLargeError:
@@ -220,13 +220,13 @@ def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
         target += "?" + urlencode(call.query)
     url = httpx.URL(account.base_url).copy_with(raw_path=target.encode())
     keep = [] if call.operation in HARMLESS else [("Connection", "close")]
-    # Identity: a compressed body could unpack to more than the limit on its size.
+    # No compression, because a compressed body could unpack to more than the size limit.
     headers = [("User-Agent", "order-sync"), ("Accept-Encoding", "identity"), *keep, *call.headers]
     timeout = {
         "connect": account.connect_timeout,
         "read": account.read_timeout,
         "write": account.read_timeout,
-        "pool": None,  # waiting for a free connection is no failure; the deadline bounds it
+        "pool": None,  # no timeout for a free connection: the deadline limits that wait
     }
     return httpx.Request(
         call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout, "trace": trace}

@@ -11,14 +11,14 @@ import httpx
 MAX_HEAD = 100_000
 CHUNK = 65_536
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Receives the progress of a request, with the names of httpcore's trace extension."""
+"""Receives the progress of a request; the names are those of httpcore's trace extension."""
 
 
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
-    A carrier may close a kept connection just as the request leaves, so that its outcome is unknown. A connection pool
-    may also retry by itself. For a create or a cancel both must be excluded. It is built on asyncio and h11 because a
+    A carrier may close a kept connection just as the request leaves, so that its outcome is unknown, and a connection
+    pool may retry by itself. Neither may happen to a create or a cancel. This transport uses asyncio and h11, because a
     connection of httpcore takes more than twice the CPU time.
     """
 

@@ -43,22 +43,22 @@ def procfile() -> dict[str, str]:
 
 
 def lock_file(lock: Path) -> IO[str]:
-    """Lock a file until it is closed: two supervisors in one folder would overwrite each other's Redis.
+    """Lock a file until it is closed, because two supervisors in one folder would overwrite each other's Redis.
 
     Raises BlockingIOError while another process holds the lock.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    held = lock.open("w")
+    file = lock.open("w")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        held.close()
+        file.close()
         raise
-    return held
+    return file
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
-    """Return a port that can be bound: the wanted one or the next free one after it; any for 0."""
+    """Return a free port: the wanted one, or else the next one that is free. With 0, any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
         with socket.socket(family) as probe:
@@ -111,7 +111,7 @@ class Process:
 
 
 def _with_path(command: Sequence[str]) -> list[str]:
-    """Return the command with the path of a program beside this Python: no virtual environment need be active."""
+    """Return the command with the full path of a program of this Python environment, which may not be active."""
     program, *arguments = command
     beside = Path(sys.executable).parent / program
     return [str(beside) if beside.exists() else program, *arguments]
@@ -166,7 +166,7 @@ class Supervisor:
                 process.start()
             elif process.restart_at is None and process.running is not None and process.running.poll() is not None:
                 ended.append(process.name)
-                process.signal(signal.SIGKILL)  # its children would have no parent
+                process.signal(signal.SIGKILL)  # its children would be left behind
                 stable = now - process.started_at > STABLE_SECONDS
                 process.failures = 1 if stable else process.failures + 1
                 process.restart_at = now + min(RESTART_SECONDS * 2 ** (process.failures - 1), MAX_RESTART_SECONDS)

@@ -23,7 +23,10 @@ class Ordering(BaseModel):
     """The origin of the platform's API. Without it, a message with only an order id becomes a dead letter, and nothing
     is written back."""
     path: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*$")
-    """The part of its paths before `/orders`, such as version, language and project. The document does not give it."""
+    """The part of its paths before `/orders`, such as version, language and project.
+
+    The API document does not state it.
+    """
     api_key: SecretStr = SecretStr("")
     """The key of its API."""
     api_key_header: str = Field(default="x-api-key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")

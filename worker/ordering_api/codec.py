@@ -22,7 +22,7 @@ ACCOUNT = "ordering"
 DELIVERY = 1
 """The `delivery_type` of an order that a courier delivers."""
 DEADLINE = 15.0
-"""Seconds for a whole call. A write-back makes two, a read and a write, and a task must end within a minute."""
+"""Seconds for a whole call. A write-back makes two calls, and its task must end within a minute."""
 MAX_BODY = 1_000_000
 """The maximum size of one order in bytes."""
 OK, NO_CONTENT, NOT_FOUND, TOO_MANY_REQUESTS = 200, 204, 404, 429
@@ -32,7 +32,7 @@ SERVER_ERRORS = range(500, 600)
 
 
 def account(settings: Ordering) -> ApiAccount:
-    """Return the platform's account for the gateway; by default it makes two requests a second (O-01)."""
+    """Return the platform's account for the gateway; its default rate is two requests a second (O-01)."""
     return ApiAccount(
         name=ACCOUNT,
         kind=ACCOUNT,
@@ -98,7 +98,9 @@ def read_written(reply: Reply) -> None:
     """Check that a write succeeded. Raises Unavailable, Refused (it failed) or Uncertain (it may have succeeded)."""
     if reply.status in REFUSALS:
         raise Refused(Reason.VALIDATION, f"the platform answered {reply.status}")
-    if reply.status in UNAUTHORIZED:  # the account is not paused: the read before worked, and reads open gates
+    if (
+        reply.status in UNAUTHORIZED
+    ):  # the account is not paused: the read before this write worked, and reads are needed to open gates
         raise Unavailable(f"the key may read orders but not write them: the platform answered {reply.status}")
     if reply.status == NO_CONTENT:
         return
@@ -111,7 +113,7 @@ def read_written(reply: Reply) -> None:
 
 
 def read_probe(reply: Reply) -> str:
-    """Return a warning when the key sees no orders; the key of another kind of user gets no error (O-10)."""
+    """Return a warning when the list is empty: a key without access to orders gets no error (O-10)."""
     return (
         "" if read_list(reply) else "no order is visible to this key: is it an administrator's or a business owner's?"
     )

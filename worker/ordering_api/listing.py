@@ -1,7 +1,7 @@
 """The platform's list of orders (Ordering, "Orders Model": GET /orders), to find those whose message never came.
 
-The parameters `where`, `page` and `orderBy` are those of Ordering's public apps; the document only lists what is
-"Whereable". So every entry is checked again here, and no page is assumed to be the last.
+The parameters `where`, `page` and `orderBy` come from Ordering's public apps; the API document does not describe them.
+So every entry is checked again here, and no page is assumed to be the last.
 """
 
 import json
@@ -24,7 +24,7 @@ PAGE = 25
 
 
 def _or_none(value: object, read: ValidatorFunctionWrapHandler) -> object:
-    # Times only help to choose here: an unreadable one must not hide an order.
+    # Times only help to select orders; an unreadable time must not hide an order.
     try:
         return read(value)
     except ValidationError:

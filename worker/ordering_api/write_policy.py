@@ -1,8 +1,8 @@
 """The policy of writing statuses back: which status the platform should have, and whether it may be written (O-18).
 
-Pure. The platform has one status, without a version, for the kitchen, the courier, the customer and the end of an
-order. So every write is decided by a read just before it: a status is written only when it is further along than the
-platform's, and never twice for the same state of a delivery.
+Pure. The kitchen, the courier and the customer all write the same status of an order, and it has no version. So every
+write is decided by a read just before it: a status is written only when it is further along than the platform's, and
+never twice for the same state of a delivery.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from worker.domain.delivery import Delivery
 S, P = DeliveryStatus, PlatformStatus
 
 WRITABLE = frozenset({3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25})
-"""The statuses that may be written at all. The others belong to the shop, the customer or the platform, or cancel."""
+"""The statuses that settings may allow to be written. All others cancel, or belong to shop, customer or platform."""
 PROGRESS: Mapping[int, int] = {
     P.PENDING: 0, P.PREORDER: 0, P.ACCEPTED_BY_BUSINESS: 0, P.PREPARATION_COMPLETED: 0,
     P.LOOKING_FOR_DRIVER: 10,
@@ -38,16 +38,16 @@ WRITTEN_PROGRESS: Mapping[int, int] = {
 }  # fmt: skip
 """The progress of each status that we write: 6 and 10 come before a pickup, 11 and 12 after everything."""
 REPLACED_BY_SEARCH = frozenset({25, 8, 18, 3})
-"""The statuses that 22 may replace after a courier of ours gave the order back."""
+"""The statuses that 22 (looking for a driver) may replace after our courier gave the order back."""
 KITCHEN = frozenset({4, 7, 14, 24})
-"""The shop's own statuses. If one of them replaces our status, this is no disagreement (O-17)."""
+"""The shop's own statuses. It is no disagreement if one of them replaces our status (O-17)."""
 COMPLETED, CANCELLED = frozenset({1, 11, 15}), frozenset({2, 5, 12, 16, 17})
 CLOSED = COMPLETED | CANCELLED
 EQUIVALENT_ENDS: Mapping[int, frozenset[int]] = {
     P.DELIVERY_COMPLETED_BY_DRIVER: COMPLETED,
     P.DELIVERY_FAILED_BY_DRIVER: CANCELLED,
 }
-"""The platform's ends that agree with the end that we would write."""
+"""The platform's final statuses that agree with each final status that we would write."""
 DETAILED: Mapping[DeliveryStatus, PlatformStatus] = {
     S.DROPOFF_ENROUTE: P.DRIVER_ON_WAY,
     S.REATTEMPTING: P.DRIVER_ON_WAY,
@@ -64,7 +64,7 @@ BEFORE_DISPATCH = timedelta(minutes=1)
 GATE_READ_INTERVAL = timedelta(seconds=30)
 """The shortest interval between reads of an order that waits at its gate."""
 AFTER_THE_END = timedelta(minutes=2)
-"""How long after an end the order is read again: a write without an answer may have arrived after our last one."""
+"""How long after its end an order is read again, because an earlier unanswered write may have arrived last."""
 CHECK_AFTER_WRITE = timedelta(seconds=2)
 """How long after a write the order is read to see its effect."""
 
@@ -108,7 +108,7 @@ class Verdict(Enum):
     WRITE = "write"
     SKIP = "skip"
     REPORT = "report"
-    """The platform has another status than we wrote, or another end than ours. It is published and not overwritten."""
+    """Publish that the platform's status or end differs from ours, and do not overwrite it."""
 
 
 # --- which status the platform should have ----------------------------------------------------------------------------
@@ -154,12 +154,12 @@ def is_waiting(delivery: Delivery, now: datetime) -> bool:
 def decide(
     delivery: Delivery, known: WriteBackState, seen: int, policy: WritePolicy, now: datetime
 ) -> tuple[Verdict, WriteBackState]:
-    """Return what to do now that the platform has the status `seen`, and what is known from then on."""
+    """Return what to do when the platform has the status `seen`, and the state to store."""
     code = desired_status(delivery, policy, now)
     known = replace(known if code in {None, known.status} else WriteBackState(code), seen=seen, failures=0)
     if code is None:
         return Verdict.SKIP, known
-    if seen == code:  # also where the answer to our write was lost
+    if seen == code:  # also when the answer to our write was lost
         return Verdict.SKIP, replace(known, written=True)
     if seen not in PROGRESS or known.written:
         if known.reported or not _disagrees(code, seen, known):
@@ -184,7 +184,7 @@ def _disagrees(code: int, seen: int, known: WriteBackState) -> bool:
 
 
 def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
-    """Return whether our status was reverted or replaced by another driver's; a later status is no disagreement."""
+    """Return whether our status was reverted or replaced. A status that is further along is no disagreement."""
     if seen in CLOSED:
         return False
     if seen == replaced or (code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH):
@@ -193,7 +193,7 @@ def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
 
 
 def _is_other_end(code: int, seen: int) -> bool:
-    """Return whether the delivery has ended and the platform's order is neither open nor ended in the same way."""
+    """Return whether the delivery has ended, but the platform's order is neither open nor has an equivalent end."""
     return code in EQUIVALENT_ENDS and seen not in PROGRESS and seen not in EQUIVALENT_ENDS[code]
 
 
@@ -201,10 +201,11 @@ def _is_other_end(code: int, seen: int) -> bool:
 
 
 def next_read(delivery: Delivery, now: datetime) -> datetime | None:
-    """Return when to read the order although nothing changes here; None when that is not needed.
+    """Return when to read the order again even if the delivery does not change; None when that is not needed.
 
-    A waiting order may be released or cancelled on the platform alone. At its gate it is read every half minute, less
-    often while its dispatch is far away. A delivered or returned order is read once more after its end.
+    A waiting order is read, because it may be released or cancelled on the platform without a message: at its gate
+    every half minute, less often while its dispatch is far away. A delivered or returned order is read once more after
+    its end.
     """
     if delivery.status in {S.DELIVERED, S.RETURNED} and now < delivery.changed_at + AFTER_THE_END:
         return delivery.changed_at + AFTER_THE_END
@@ -218,5 +219,5 @@ def next_read(delivery: Delivery, now: datetime) -> datetime | None:
 
 
 def may_need_write_back(before: Delivery, after: Delivery) -> bool:
-    """Return whether a change may require a write to the platform or a read of it."""
+    """Return whether a change may require that the platform's order is read or written."""
     return any(getattr(before, name) != getattr(after, name) for name in _RELEVANT)

@@ -14,7 +14,7 @@ Waiting = TypeVar("Waiting")
 
 
 class Admission(Enum):
-    """The answer to a request for a slot: the slot, a place in the queue for the wake-up task, or neither."""
+    """The answer to a request for a slot: a slot, a place in the queue for its wake-up task, or neither."""
 
     ADMITTED = "admitted"
     QUEUED = "queued"

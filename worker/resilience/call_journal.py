@@ -1,8 +1,8 @@
 """The call journal: files that survive a process that dies while it creates orders.
 
 Each batch has a file in a folder of its host, and an attempt stores the name of its file in the transaction that begins
-it. A line is on the disk before the call that it announces, so an attempt that its file does not list was never sent.
-The writer holds a lock on the file: a file without a lock was abandoned.
+it. A line about a call is on the disk before the call is sent, so an attempt that its file does not list was never
+sent. The writer holds a lock on the file: a file without a lock was abandoned.
 """
 
 import base64
@@ -29,7 +29,7 @@ MAX_BODY = 64_000
 HEADERS = ("date", "retry-after")
 """The headers that a codec may read in a reply to a create."""
 FILE_NAMES = "[0-9a-f]" * 16
-"""The pattern of the journal's file names, because the folder may hold other files."""
+"""The glob pattern of the journal's file names; the folder may contain other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class JournalFile:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        """Release the lock: from here on any process may read the file."""
+        """Release the lock: from now on another process may recover the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
 
@@ -78,7 +78,7 @@ class JournalFile:
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
-        """Return the change that removes the name from an attempt whose call this file does not list."""
+        """Return the change that removes this file's name from an attempt whose create is not recorded in it."""
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:
             return None
@@ -94,18 +94,18 @@ class JournalFile:
         return not self._expected
 
     def log_sent(self, attempt_ids: Iterable[int]) -> bool:
-        """Write that these attempts are about to be sent; return False when the disk refuses the write."""
+        """Record that these attempts are about to be sent; return False when the disk fails."""
         sending = list(attempt_ids)
         return not sending or self._write({"sending": sending})
 
     def log_replies(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
-        """Write these outcomes, before any codec reads them."""
+        """Record these outcomes before any codec parses them."""
         written = [(attempt, line) for attempt, outcome in outcomes if (line := _write_outcome(outcome))]
         if written:
             self._write({"outcomes": written})
 
     def read(self) -> JournalEntries:
-        """Read the file. A line that was cut off never led to a call."""
+        """Read the file. An incomplete line is ignored, because its call was never made."""
         entries = JournalEntries()
         for line in self._path.read_bytes().splitlines() if self._path else ():
             with suppress(json.JSONDecodeError):
@@ -123,9 +123,9 @@ class JournalFile:
 
 
 class CallJournal:
-    """The folder of the files.
+    """The journal files of this host.
 
-    A full or missing disk stops no create, but the outcome of that create may then be unknown.
+    Creates continue without a working disk, but their outcomes may be lost in a crash.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -146,7 +146,7 @@ class CallJournal:
                 file.remove()
 
     def abandoned(self) -> Iterator[JournalFile]:
-        """Yield each file that no process writes, locked until the next one."""
+        """Yield each file that no process writes any more; each is locked while the caller handles it."""
         for path in sorted(self._folder.glob(FILE_NAMES)):
             if file := _lock(path):
                 with file:
@@ -155,7 +155,7 @@ class CallJournal:
     def _create(self) -> JournalFile:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / secrets.token_hex(8)
-        # It gets its name only once it is locked: before that it would count as abandoned.
+        # The file gets its final name only once it is locked; without a lock it would count as abandoned.
         hidden = path.with_name(f".{path.name}")
         descriptor = os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Circuit breakers that every process shares: whether an account responds, and whether it asked for fewer calls.
+"""Circuit breakers that every process shares. They block calls to an account that fails or asked for fewer calls.
 
 The state of a breaker is one hash in Redis for each account and class of calls. Times are those of the server's clock.
 While Redis is unreachable, every call is allowed.
@@ -26,16 +26,16 @@ class BreakerTimings:
     window: float = 30
     """How long a failed call counts."""
     open: float = 30
-    """How long a breaker stays open: twice as long each time it opens again while `memory` lasts."""
+    """How long a breaker stays open at first. The time doubles whenever the breaker opens again within `memory`."""
     max_open: float = 300
     memory: float = 600
-    """How long an open time or a throttling, once it is over, still makes the next one longer."""
+    """How long a breaker remembers an open time or a throttling after its end, to make the next one longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
-    """How long an account that responds "too many requests" is not called: the first time, the second, and later."""
+    """How long an account is not called after "too many requests": the first time, the second time, and later."""
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads: a day's limit recovers slowly, and its rest is kept for creates and cancels (B-06)."""
+    """The same for reads. The last time is longer, to leave the rest of a day's limit to creates and cancels (B-06)."""
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
         """Return how long calls of this class are held back."""
@@ -115,7 +115,7 @@ local times = now < get('throttlings_until') and math.min(get('throttlings') + 1
 local length = math.max(tonumber(ARGV[times]), tonumber(ARGV[4]))
 set('throttled_until', now + length, 'throttlings', times, 'throttlings_until', now + length + MEMORY)
 """
-"""Allow no call for a while. Calls that were rejected at the same time count once.
+"""Allow no call for a while. Rejections that come while it lasts count once.
 
 Arguments: the three lengths, and the wait that the carrier asked for.
 """
@@ -127,13 +127,13 @@ class BreakerState(StrEnum):
     """The answer of a breaker to a caller."""
 
     CLOSED = "closed"
-    """Call."""
+    """The call may go."""
     OPEN = "open"
-    """Wait: the account has failed."""
+    """Do not call: the account has failed."""
     THROTTLED = "throttled"
-    """Wait: the carrier asked for fewer calls."""
+    """Do not call: the carrier asked for fewer calls."""
     HALF_OPEN = "half_open"
-    """Probe whether the account responds again."""
+    """Probe the account first, to see whether it responds again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class CircuitBreaker:
         self._run(_THROTTLE, account, kind, *lengths, int((asked or 0) * 1000))
 
     def statuses(self, account: str) -> Mapping[CallClass, BreakerStatus] | None:
-        """Return every breaker of an account without asking for a probe; None while Redis is unreachable."""
+        """Return the state of every breaker of an account, without changing it; None while Redis is unreachable."""
         found = {kind: self._run(_SHOW, account, kind) for kind in CallClass}
         return {kind: _status(each) for kind, each in found.items()} if all(found.values()) else None
 

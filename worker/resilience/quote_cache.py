@@ -19,11 +19,11 @@ from worker.resilience.rate_limiter import Outage
 CACHE_SECONDS = 300
 """How long a price counts as current; no carrier promises one (B-22)."""
 BACK_OFF_SECONDS = 60.0
-"""How long creates do not ask an account for a price after it quoted none."""
+"""How long creates ask an account for no price after it failed to quote one."""
 
 
 class QuoteCache:
-    """Quotes by the hash of the question, and the accounts that this process does not ask at present."""
+    """Quotes by a hash of what the price depends on, and the accounts that are not asked at present."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic
@@ -57,7 +57,7 @@ class QuoteCache:
         return self._clock() < self._backing_off.get(account, -math.inf)
 
     def back_off(self, account: str) -> None:
-        """Record that an account quoted no price, so that creates do not wait for its next failure."""
+        """Record that an account quoted no price, so that the next creates do not wait for a price."""
         self._backing_off[account] = self._clock() + BACK_OFF_SECONDS
 
 

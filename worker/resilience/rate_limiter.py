@@ -20,11 +20,11 @@ from worker.http.call import ELASTIC, Operation
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 DAY = SECONDS["day"]
 READ_SHARE = 0.4
-"""The share of a day's limit that reads may use (B-06): creates and cancels must never find it used up."""
+"""The share of a day's limit that reads may use (B-06); the rest is for creates and cancels."""
 SHORT_READ_SHARE = 0.75
-"""The share of a shorter window that reads may use, so that creates always have room."""
+"""The share of a shorter window that reads may use; the rest is for creates and cancels."""
 LOCAL_SHARE = 0.25
-"""While Redis is unreachable, calls that cannot wait may use this share of a limit in each process."""
+"""The share of a limit that each process may use while Redis is unreachable, for calls that cannot wait."""
 OUTAGE_SECONDS = 5.0
 """How long a server that did not respond is not called again."""
 
@@ -51,19 +51,19 @@ return {granted, tostring(wait / 1000000)}
 """Count up to `wanted` calls in every window at once; return how many, and the seconds until the next one may go.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window. The name makes this call's members unique, because Lua prints a time in microseconds with too few digits.
+window. The name keeps the members of the set unique, because Lua prints a time in microseconds with too few digits.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A limit of calls within a number of seconds."""
+    """A rate limit: at most `limit` calls in any `seconds` seconds."""
 
     limit: int
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this window: fewer calls, or one call in a longer time if the share is below one call."""
+        """Return a share of this limit: fewer calls, or a longer time for one call if the share is less than one."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 
@@ -80,7 +80,7 @@ def parse(rate: str) -> tuple[Window, ...]:
 
 
 class Outage:
-    """Whether Redis failed in the last seconds, so that a server that hangs does not cost every call a timeout."""
+    """Remembers that Redis failed in the last seconds, so that not every call waits for a server that hangs."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._until = clock, -math.inf
@@ -96,7 +96,7 @@ class Outage:
 
 
 class LocalShare:
-    """The share of every limit for this process, whose calls are counted here while Redis is unreachable."""
+    """Counts the calls of this process against a share of every limit while Redis is unreachable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -162,7 +162,7 @@ class RateLimiter:
         return int(seconds) * 10**6 + int(micros)
 
     def _counted(self, account: str, windows: Sequence[Window], *, reading: bool) -> dict[str, Window]:
-        """Return the windows that a call counts in, by key: reads also have windows of their own."""
+        """Return the windows in which a call counts, by their keys; reads count in windows of their own as well."""
         counted = {self._key(account, window): window for window in windows}
         if reading:
             counted |= {f"{self._key(account, window)}:reads": window.for_reads for window in windows}

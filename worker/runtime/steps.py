@@ -1,4 +1,4 @@
-"""Threads of the Celery worker beside its tasks, started and stopped with it.
+"""Threads that the Celery worker runs beside its tasks; they start and stop with the worker.
 
 They do not run in the worker's event loop, and their errors never end the worker.
 """
@@ -58,7 +58,7 @@ class ThreadStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
     thread_name: ClassVar[str]
     join_seconds: ClassVar[float]
-    """How long a worker that stops waits for the thread. Interrupted work is repeated by the next process."""
+    """How long a stopping worker waits for the thread. The next process repeats interrupted work."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -82,7 +82,7 @@ class ThreadStep(bootsteps.StartStopStep):
             self._thread.join(timeout=self.join_seconds)
 
     def terminate(self, parent: Any) -> None:
-        """Stop as `stop` does."""
+        """Do the same as `stop`."""
         self.stop(parent)
 
 

@@ -16,9 +16,12 @@ from worker.runtime import broker
 logger = log.get(__name__)
 CHECK_SECONDS = 5.0
 PATIENCE = 12
-"""Consecutive checks without a heartbeat, about a minute. Checks are counted, because a machine may be suspended."""
+"""The checks in a row without a heartbeat after which the worker ends, about a minute.
+
+Checks are counted and not seconds, because the machine may have been suspended.
+"""
 WEDGED = 70
-"""The exit status."""
+"""The exit status of a worker that the watchdog ended."""
 
 
 class HeartbeatCounter:
@@ -67,7 +70,7 @@ class Watchdog(bootsteps.StartStopStep):
         while not self._stop.wait(CHECK_SECONDS):
             if not self.check(parent):
                 logger.critical("worker.wedged")
-                os._exit(WEDGED)  # a stuck thread would block every other way to end
+                os._exit(WEDGED)  # a normal exit would wait for the stuck thread
 
     def check(self, parent: Any) -> bool:
         """Return whether the worker consumes tasks. A worker that is ending or has no broker counts as healthy."""
@@ -82,7 +85,7 @@ class Watchdog(bootsteps.StartStopStep):
         self._stop.set()
 
     def terminate(self, parent: Any) -> None:
-        """Stop as `stop` does."""
+        """Do the same as `stop`."""
         self.stop(parent)
 
 

@@ -17,7 +17,7 @@ from worker.sandbox.scenarios import Scenario
 
 Handler = Callable[[Request], Awaitable[Response]]
 ErrorReplies = Mapping[str, Callable[[Any], Response]]
-"""The reply of an API to each kind of fault for which it has a format of its own; the argument is the fault's body."""
+"""The reply to each kind of fault for which the API has a format of its own; the argument is the fault's body."""
 PLAIN_ERRORS: ErrorReplies = MappingProxyType({})
 
 

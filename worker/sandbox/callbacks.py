@@ -72,7 +72,7 @@ class CallbackSender:
 
 
 class StatusNotifier:
-    """Sends the callbacks for each status of a scenario exactly once; it is an event of the scheduler."""
+    """An event of the scheduler that sends the callbacks for each status of a scenario exactly once."""
 
     def __init__(self, scenario: Scenario, sender: CallbackSender, build: BuildCallbacks) -> None:
         self._scenario, self._sender, self._build = scenario, sender, build
@@ -89,7 +89,7 @@ class StatusNotifier:
 
     def _schedule_next(self, now: datetime) -> datetime | None:
         due = self._scenario.next_change(now)
-        if due == self._next_run:  # this change already has its event
+        if due == self._next_run:  # this change is scheduled already
             return None
         self._next_run = due
         return due

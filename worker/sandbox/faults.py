@@ -86,7 +86,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class FaultyCall:
-    """A request that meets a fault; `execute` does what was requested and returns the correct reply."""
+    """A request to which a fault applies; `execute` does what was requested and returns the correct reply."""
 
     fault: Fault
     api: Api
@@ -98,7 +98,7 @@ class FaultyCall:
         await self.world.config.sleep(default if self.fault.delay is None else self.fault.delay)
 
     def reply(self, status: int, body: Any) -> Response:
-        """Return a reply with the fault's status and body where it sets them."""
+        """Return a reply with the fault's status and body; the arguments are used where the fault sets none."""
         status = self.fault.status or status
         body = body if self.fault.body is None else self.fault.body
         return Response(body, status) if isinstance(body, str | bytes) else Json(body, status)

@@ -88,7 +88,7 @@ class StatusChange:
 
 @dataclass(slots=True)
 class Scenario:
-    """The statuses of one order: `past` is fixed, and one of `upcoming` begins every `step` from `since` on."""
+    """The statuses of one order: `past` is fixed; those in `upcoming` begin one `step` apart, from `since` on."""
 
     upcoming: Script
     since: datetime
@@ -118,7 +118,7 @@ class Scenario:
     def insert(self, now: datetime, status: str, followed_by: Script = ()) -> None:
         """Set `status` now, then run the statuses that follow it, then continue the script.
 
-        Without statuses that follow, the script continues at the time at which it would have continued anyway.
+        If `followed_by` is empty, the times of the script's further statuses do not change.
         """
         resumed_at = None if followed_by else self.next_change(now)
         self.past, self.upcoming = (

@@ -15,7 +15,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 class World:
-    """The shared state; its numbers never repeat, neither after a reset nor after a restart."""
+    """The shared state. Its numbers never repeat, even after a reset or a restart."""
 
     def __init__(self, config: SandboxConfig, callbacks: CallbackSender, scheduler: Scheduler) -> None:
         self.config, self.callbacks, self.scheduler = config, callbacks, scheduler

@@ -1,4 +1,4 @@
 """The use cases.
 
-Each service loads state, asks for a decision, stores it and publishes; its fields are its collaborators.
+Each service loads the state, asks the domain for a decision, and stores it. Its fields are its collaborators.
 """

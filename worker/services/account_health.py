@@ -1,4 +1,4 @@
-"""Check whether an account may be called now, and record what its answers say about the account itself.
+"""Check whether an account may be called now, and record whether its calls succeed.
 
 A carrier that hangs, fails or rejects our credentials delays its own deliveries and no others.
 """
@@ -19,7 +19,7 @@ from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TASKS, TaskQueue, WakeUp, publish_task
-from worker.errors import CarrierError, Held, Throttled, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Postponed, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Call, CallClass, Reply
 from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission, Bulkhead
@@ -60,7 +60,7 @@ class AccountHealth:
 
     @contextmanager
     def acquire_account(self, account: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
-        """Yield the codec of an account that may be called now, and hold one of its slots until the end.
+        """Yield the codec of an account that may be called now, and hold one of its slots until the context ends.
 
         Yield None when it may not be called. The deliveries are then postponed, queued for a slot, or released.
         """
@@ -101,8 +101,8 @@ class AccountHealth:
         """Probe the carrier with a harmless call, never with an order; return whether it answers again."""
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
-        if isinstance(error, Held) and not throttled:
-            return False  # the probe was not sent: another caller probes when the time of this probe is over
+        if isinstance(error, Postponed) and not throttled:
+            return False  # the probe was not sent; another caller may probe later
         shut_out = isinstance(error, Unavailable) and error.account
         alive = not throttled and not _failed(outcome, error)
         self.breaker.record_probe(account, call_class, alive=alive)
@@ -144,7 +144,10 @@ class AccountHealth:
     # --- results of calls ---------------------------------------------------------------------------------------------
 
     def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T]) -> T:
-        """Send a call that another one depends on, and record its result. Raises CarrierError."""
+        """Send a call whose answer the caller needs first, such as a price, and record its result for the account.
+
+        Raises CarrierError.
+        """
         account, reply = codec.account.name, None
         try:
             reply = self.gateway.send_one(account, call, max_body=codec.capabilities.max_body)
@@ -156,7 +159,10 @@ class AccountHealth:
         return answer
 
     def record_results(self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]]) -> None:
-        """Record what the results of calls say about their account: pairs of an outcome and its parsed form."""
+        """Record whether calls succeeded, and pause an account that rejects our credentials.
+
+        `results` are pairs: an outcome, and the value or CarrierError to which it was parsed.
+        """
         failed = [_failed(*result) for result in results]
         if any(each is not None for each in failed):
             self.breaker.record(account, call_class, good=failed.count(False), bad=failed.count(True))
@@ -176,7 +182,7 @@ class AccountHealth:
         try:
             paused = self.database.write(accounts.pause, account, "carrier", why, now)
             self.database.write(leases.take, probe_lease(account), uuid4().hex, now, PROBE_SECONDS)
-        except Exception:  # the next answer pauses the account; the answers of this batch must not be lost
+        except Exception:  # the answers of this batch must be stored; the next rejected call pauses the account
             logger.exception("carrier.pausing_failed", carrier=account)
             return
         if paused:
@@ -207,11 +213,11 @@ class AccountHealth:
 
 
 def _failed(outcome: object, parsed: object) -> bool | None:
-    """Return whether a call failed because of the network or the server; None when the result does not show it.
+    """Return whether a call failed because of the network or the server; None when the result does not tell.
 
     A refusal is an answer, whatever its HTTP status: Cervo reports a missing field with a 500 (C-22).
     """
-    if isinstance(parsed, Held):
+    if isinstance(parsed, Postponed):
         return None
     if isinstance(parsed, Unavailable):
         return not parsed.account
@@ -226,7 +232,7 @@ def probe_lease(account: str) -> str:
 
 
 def log_failovers(account: str, changed: Sequence[Delivery]) -> None:
-    """Log the orders that move from an account to another one now."""
+    """Log the orders that have just moved from this account to another one."""
     for each in changed:
         if each.active is None and not each.final and each.carrier not in {None, account}:
             logger.warning("carrier.failed_over", delivery_id=each.id, carrier=account, following=each.carrier)

@@ -1,4 +1,4 @@
-"""The codec of every carrier account, and the meanings that operators gave to its unmapped statuses."""
+"""The codec of every carrier account, and the mappings that operators made of its unmapped statuses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ MAPPINGS_FRESH = timedelta(seconds=5)
 
 @dataclass
 class CarrierAccounts:
-    """Return the codecs of accounts. The result of a log-in is stored for all processes."""
+    """The codecs of the carrier accounts. The facts that a log-in returns are stored for all processes."""
 
     codecs: Mapping[str, Carrier]
-    """Every codec as it is before its log-in."""
+    """The codec of each account, without the facts of a log-in."""
     bind: Callable[[str, Mapping[str, str]], Carrier]
     """Builds the codec of an account from the facts that its log-in returned."""
     database: Database
@@ -31,7 +31,10 @@ class CarrierAccounts:
     _mappings: tuple[datetime | None, Mapping[str, StatusMappings]] = (None, MappingProxyType({}))
 
     def logged_in(self, account: str) -> Carrier:
-        """Return the codec of an account that may be called. Raises KeyError, or CarrierError when its log-in fails."""
+        """Return the codec of an account, after a log-in if it needs one.
+
+        Raises KeyError for an unknown account, and CarrierError when the log-in fails.
+        """
         if account not in self._logged_in:
             self._logged_in[account] = self._log_in(account)
         return self._logged_in[account]
@@ -47,7 +50,7 @@ class CarrierAccounts:
         return self.bind(account, metadata)
 
     def status_mappings(self, account: str) -> StatusMappings:
-        """Return the meanings of an account's unmapped statuses, at most five seconds old."""
+        """Return the mappings of an account's unmapped statuses, at most five seconds old."""
         now = self.clock()
         read_at, mappings = self._mappings
         if read_at is None or abs(now - read_at) >= MAPPINGS_FRESH:

@@ -1,4 +1,4 @@
-"""Find the platform's open orders whose message never came. Each is then fetched as if a message had named it."""
+"""Find open orders on the platform whose message never came, and have them fetched like orders of a message."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from worker import log
 from worker.clock import Clock
 from worker.database import inbox, leases
 from worker.database.database import Database
-from worker.errors import CarrierError, Held
+from worker.errors import CarrierError, Postponed
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
@@ -24,12 +24,15 @@ from worker.services.order_fetch import is_paused_by_operator
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "backfill", 120.0
 MAX_PAGES = 100
-"""The most pages that one run reads within its lease; earlier runs have found older orders."""
+"""The most pages that one run reads. The orders of later pages are older; earlier runs have found them."""
 MAX_BODY = 5_000_000
 STALE_AFTER = timedelta(hours=12)
-"""An older order is no longer wanted, and many such orders stay open for ever. No time zone error is this large."""
+"""Orders older than this are ignored: nobody wants them any more, but many stay open for ever.
+
+The time exceeds any error from a missing time zone.
+"""
 MESSAGE_TRAVEL = timedelta(minutes=2)
-"""How long an order's own message may still be on its way; the message may contain more than the platform's list."""
+"""The age up to which an order is left alone, because its own message may still come and contains more data."""
 PAGE_TRIES = 5
 """How often a page waits for the platform's rate limit, about a second each time, before the run ends."""
 
@@ -53,17 +56,17 @@ class Backfill:
         if not self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS):
             return
         try:
-            self.take_in(self.find(until=self.clock() - MESSAGE_TRAVEL))
+            self.store(self.find(until=self.clock() - MESSAGE_TRAVEL))
         except CarrierError as error:
             logger.warning("backfill.failed", error=str(error))
         finally:
             self.database.write(leases.drop, LEASE, holder)
 
     def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
-        """Return the open orders that are unknown here and were placed between these times, the oldest first.
+        """Return the open orders without a delivery that were placed between these times, the oldest first.
 
-        Without `since` an order that was placed and wanted long ago is left out: no courier is sent for it. An empty
-        list is no error: a key that may not see the orders gets one, too (O-10). Raises Unavailable or Refused.
+        Without `since`, orders that were placed and wanted before `STALE_AFTER` are left out. The list is also empty
+        when the key may not see any orders (O-10). Raises Unavailable or Refused.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():
@@ -76,16 +79,16 @@ class Backfill:
         ]
         return missing if since else _without_stale(missing, self.clock() - STALE_AFTER)
 
-    def take_in(self, found: list[OpenOrder]) -> None:
-        """Store found orders as orders to fetch; an order whose own message comes meanwhile is not stored twice."""
+    def store(self, found: list[OpenOrder]) -> None:
+        """Store orders to be fetched. An order whose own message comes meanwhile gets no second delivery."""
         self.ingest.store([found_order_message(self.settings.source, each.order_id) for each in found])
         if found:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
     def _pages(self) -> Iterator[list[Any]]:
-        """Yield pages until one contains nothing new. A page shorter than requested need not be the last one.
+        """Yield pages until one contains nothing new, because a short page may not be the last one.
 
-        When a page cannot be read, the orders of earlier pages are still used. A missing order changes nothing.
+        When a page cannot be read, the orders of the earlier pages are still used.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)
@@ -110,15 +113,15 @@ class Backfill:
         for _ in range(PAGE_TRIES):
             try:
                 return read_list(self.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
-            except Held as held:
-                self.sleep(min(held.retry_after or 1.0, 2.0))
+            except Postponed as error:
+                self.sleep(min(error.retry_after or 1.0, 2.0))
         return read_list(self.gateway.send_one(ordering_codec.ACCOUNT, call, max_body=MAX_BODY))
 
 
 def _without_stale(missing: list[OpenOrder], since: datetime) -> list[OpenOrder]:
     kept = [each for each in missing if each.last_time is None or each.last_time >= since]
     if len(kept) < len(missing):
-        logger.info("backfill.stale_skipped", count=len(missing) - len(kept), hint="--since takes them in")
+        logger.info("backfill.stale_skipped", count=len(missing) - len(kept), hint="--since includes them")
     return kept
 
 

@@ -1,4 +1,4 @@
-"""Callbacks that may have been missed while the web process or the database was away.
+"""Schedule reads for callbacks that may have been missed while the web process or the database was down.
 
 A carrier repeats a callback for a day at most, and some carriers never repeat one. So the web process records every
 minute that callbacks can be stored. After a gap, every delivery whose carrier sends callbacks is read soon (B-85).
@@ -32,7 +32,7 @@ class CallbackGaps:
     def heartbeat(self) -> int:
         """Record that callbacks can be stored now; after a gap, schedule reads first. Return the number of reads.
 
-        If the process dies between the two, the next process still sees the gap.
+        If the process dies before the record, the next process still sees the gap.
         """
         now = self.clock()
         last = self.database.read(callbacks.last_heartbeat)

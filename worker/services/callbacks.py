@@ -17,7 +17,7 @@ from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
-from worker.domain.lifecycle.reopening import GONE
+from worker.domain.lifecycle.reopening import UNSUCCESSFUL_ENDS
 from worker.errors import CarrierError, Unreadable
 from worker.services.accounts import CarrierAccounts
 from worker.services.outcomes import run_codec
@@ -25,7 +25,7 @@ from worker.services.updates import Updates
 
 logger = log.get(__name__)
 ORPHANED_AFTER = timedelta(days=1)
-"""The age at which a callback without an attempt is given up."""
+"""The age after which a callback that belongs to no known attempt is given up."""
 REPLAYED_AFTER = timedelta(hours=26)
 TRIES = 5
 """How often a callback is parsed again because its delivery changed meanwhile; after that the sweep claims it."""
@@ -45,7 +45,7 @@ class _Parsed:
     attempt: Attempt
     seen: Seen
     other_ref: str | None = None
-    """The id of a further order with our reference, when the callback is about one."""
+    """The id of a second order with our reference, if the callback is about that one."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Callbacks:
             self.database.write(callbacks.settle, stored.id, "unreadable")
 
     def _codec(self, account: str) -> Carrier:
-        """Return the codec of an account. Raises CarrierError, also when the account has left the settings."""
+        """Return the codec of an account. Raises CarrierError when there is no such account or its log-in fails."""
         if account not in self.accounts.codecs:
             raise Unreadable(f"there is no account {account}")
         return self.accounts.logged_in(account)
@@ -148,7 +148,7 @@ class Callbacks:
 
     def _apply_duplicate(self, parsed: _Parsed, ref: str, *, replayed: bool) -> Change | None:
         """Record a further order with our reference as a surplus courier, unless it has ended already (B-60)."""
-        if not parsed.seen or parsed.seen[-1].status in GONE or replayed:
+        if not parsed.seen or parsed.seen[-1].status in UNSUCCESSFUL_ENDS or replayed:
             return None
         now, cause = self.clock(), Cause.CALLBACK
         return lifecycle.record_duplicates(parsed.delivery, parsed.attempt.id, [ref], self.terms, now, cause)

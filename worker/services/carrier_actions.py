@@ -27,7 +27,8 @@ class CarrierAction(Generic[T]):
     """One action at a carrier for each delivery of a batch.
 
     `claim` records the intent, `build_request` and `parse_response` are the codec's part, and `apply_outcome` applies
-    the response or the CarrierError. If `build_request` returns no Call, its result is the response.
+    the response or the CarrierError. If `build_request` returns no Call, nothing is sent, and its result is the
+    response.
     """
 
     step: Step
@@ -49,7 +50,7 @@ class CarrierActions:
     public_url: str
     """The public address for callbacks; empty when carriers get no callback address."""
     new_attempt: Callable[[], tuple[int, str]]
-    """Draws an attempt's id and the secret of its callback address."""
+    """Returns the id of a new attempt, and the secret of its callback address."""
 
     @property
     def book(self) -> CarrierAction[Booked]:
@@ -103,7 +104,7 @@ class CarrierActions:
         )
 
     def _build_amendment(self, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call | None:
-        """Build the change from the order as the carrier has it now; None when it needs no change."""
+        """Build the amendment from the carrier's current order; None when nothing differs."""
         able, view = _amends(codec), attempt_view(delivery, attempt)
         before = able.before_amend(view, self.clock())
         if before is None:

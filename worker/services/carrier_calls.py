@@ -20,7 +20,7 @@ from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.domain.planner import call_time
-from worker.errors import CarrierError, Held, Refused, Uncertain
+from worker.errors import CarrierError, Postponed, Refused, Uncertain
 from worker.http.call import Call, Outcome
 from worker.http.gateway import Gateway
 from worker.resilience.call_journal import CallJournal, JournalFile
@@ -30,9 +30,9 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""The longest time from the intent to the start of the call. A read before the call is not counted.
+"""The longest time from the intent to the start of the call, without any read before it.
 
-It is half of the call's margin; the other half is for storing the outcome.
+This is half of `CALL_MARGIN`; the other half is for storing the outcome.
 """
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class CarrierCalls:
     def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
         """Execute the action for each of these deliveries for which it is due now.
 
-        A task is only a wake-up task: deliveries for which nothing is due are skipped.
+        The task says only that something may be due, so deliveries for which nothing is due are skipped.
         """
         with self.health.acquire_account(account, ids, action.step) as codec:
             if codec is None:
@@ -100,16 +100,16 @@ class CarrierCalls:
     def _build(
         self, codec: Carrier, action: CarrierAction[T], call: PendingCall, until: datetime
     ) -> Call | T | CarrierError:
-        """Build a request, which may need a read first. Return an error when it is too late for the call."""
+        """Build a request, if necessary after a read. Return an error when it is too late for the call."""
         if self.clock() > until:
-            return Held("the call could not start in time")
+            return Postponed("the call could not start in time")
         build = partial(action.build_request, codec, call.delivery, call.attempt)
         return run_codec(codec.account.name, build, _unbuildable_request)
 
     def _record(
         self, codec: Carrier, action: CarrierAction[T], file: JournalFile, group: Sequence[tuple[PendingCall, Outcome]]
     ) -> None:
-        """Store the effects of a group of outcomes, and record them for the account."""
+        """Store a group of outcomes, then record for the account whether its calls succeeded."""
         account = codec.account.name
         parsed = self._parse(codec, action, group)
         responses = self.reject_reused_ids(codec, parsed)
@@ -120,7 +120,7 @@ class CarrierCalls:
             logger.info("delivery.outcome_recorded", delivery_id=each.id, carrier=account, status=each.status.value)
         if action.step is Step.BOOK:
             log_failovers(account, changed)
-        # Last: Redis may hang, and an outcome must not wait for it.
+        # This comes last, because Redis may hang, and an outcome must not wait for it.
         results = [(outcome, responses[call.attempt.id]) for call, outcome in group]
         self.health.record_results(account, CALL_CLASSES[action.step], results)
 
@@ -139,9 +139,9 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Return an unknown outcome for each booking whose carrier id already belongs to another order, by attempt.
+        """Return the responses by attempt, with Uncertain for a create whose carrier id belongs to another order.
 
-        Where no order can be looked up by our reference, only the id in the response links the order to us (C-21).
+        Only carriers without look-ups are checked, because nothing else links their order to us (C-21).
         """
         checked = dict(responses)
         if codec.capabilities.find:
@@ -158,7 +158,7 @@ class CarrierCalls:
     def _holders(self, account: str, refs: Collection[str]) -> dict[str, int]:
         try:
             return self.database.read(callbacks.attempts_by_ref, account, refs)
-        except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost over it
+        except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost because of it
             logger.warning("carrier.ids_not_compared", carrier=account, error=type(error).__name__)
             return {}
 

@@ -1,7 +1,7 @@
 """Settle the journal files that dead processes left on this host.
 
-A reply is parsed as if it had just come; a create that was never sent is sent again; every other create keeps its
-unknown outcome. Two processes may recover at the same time.
+A recorded reply is parsed as if it had just come, and a create that was never sent is sent again. Every other create
+keeps its unknown outcome. Two processes may recover at the same time.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class CrashRecovery:
                 logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
 
     def _parse(self, account: str, delivery: Delivery, attempt_id: int, outcome: Outcome) -> Booked | CarrierError:
-        """Parse a reply before any row is locked. Raises CarrierError for a log-in that fails: the file must wait."""
+        """Parse a reply before any row is locked. Raises CarrierError when the log-in fails; the file is then kept."""
         if isinstance(outcome, CarrierError):
             return outcome
         (attempt,) = (each for each in delivery.attempts if each.id == attempt_id)
@@ -83,7 +83,7 @@ class CrashRecovery:
     def _decide(
         self, file: str, attempt_id: int, response: Booked | CarrierError, now: datetime, delivery: Delivery
     ) -> Change | None:
-        """Apply a response, unless the attempt was begun again meanwhile: then another file holds its outcome."""
+        """Apply a response, unless the create was sent again meanwhile and its outcome is in another file."""
         attempt = delivery.attempt(attempt_id)
         if attempt is None or attempt.journal_file != file:
             return None

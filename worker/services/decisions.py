@@ -57,11 +57,11 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.retry(each, self.terms, now))
 
     def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
-        """Settle an unknown outcome: the order exists at the carrier under `ref`, or does not exist (None)."""
+        """Settle an unknown outcome: the carrier has the order under `ref`, or has no order if `ref` is None."""
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_unknown_outcome(each, ref, self.terms, now))
 
     def resolve_attention(self, delivery_id: str) -> Delivery | None:
-        """Record that an operator has done what was asked."""
+        """Clear a delivery's attention reasons, because an operator has dealt with them."""
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_attention(each, self.terms, now))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
@@ -75,7 +75,7 @@ class Decisions:
         return changes
 
     def _apply(self, delivery_id: str, decide: Callable[[Delivery, datetime], Change | None]) -> Delivery | None:
-        """Apply a decision. It gets the same time as the queue, so that a step that is due now is enqueued."""
+        """Apply a decision, and enqueue the steps that it makes due now."""
         now = self.clock()
         changes = self.updates.apply([delivery_id], lambda each: decide(each, now), now)
         return changes[0].delivery if changes else None

@@ -1,4 +1,4 @@
-"""Messages in: a batch becomes deliveries, updates, cancel requests and dead letters in one transaction."""
+"""Store messages: a batch becomes deliveries, updates, cancel requests and dead letters in one transaction."""
 
 import json
 import threading
@@ -42,9 +42,9 @@ class Ingest:
     updates: Updates
     terms: TermsByAccount
     file_shops: Mapping[str, Store]
-    """The store directory's file; the database's directory wins over it."""
+    """The stores of the directory's file. A store in the database takes precedence."""
     defaults: ProjectDefaults
-    """The facts that the platform's own orders may leave out."""
+    """Values for what the platform's own orders do not contain."""
     gate: Gate
     """What the shop must have done before a courier is asked for a new order."""
     clock: Clock
@@ -85,9 +85,9 @@ class Ingest:
         self.updates.follow_up(changes, now, events=True)
         return changes
 
-    def bury_fetch(self, source: str, message_id: str, letter: DeadLetter) -> None:
+    def dead_letter_fetch(self, source: str, message_id: str, letter: DeadLetter) -> None:
         """Store the dead letter of a message whose order cannot be fetched."""
-        self.database.persist(_bury_fetch, source, message_id, letter, self.clock())
+        self.database.persist(_dead_letter_fetch, source, message_id, letter, self.clock())
         self.updates.follow_up([], self.clock(), events=True)
 
     # --- in one transaction -------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class Ingest:
 
     def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
         if message.is_backfilled:
-            # The platform's own messages may count revisions from one; an order from its API has a revision in seconds.
+            # Messages may count revisions from one. The API's revision is in seconds: with it, they would look old.
             order = order.model_copy(update={"revision": 1})
         return Delivery(
             id=key,
@@ -188,7 +188,7 @@ def _lock(connection: Connection, messages: Sequence[Message]) -> set[str]:
     return deliveries.lock_orders(connection, map(_key, messages))
 
 
-def _bury_fetch(connection: Connection, source: str, message_id: str, letter: DeadLetter, now: datetime) -> None:
+def _dead_letter_fetch(connection: Connection, source: str, message_id: str, letter: DeadLetter, now: datetime) -> None:
     inbox.mark_fetched(connection, source, message_id)
     inbox.save_dead_letters(connection, [letter], now)
 
@@ -229,7 +229,7 @@ class OrdersReader:
                 self.step()
             except Exception as error:
                 self._pending_first = True
-                logger.warning("orders.read_failed", error=type(error).__name__, exc_info=not is_away(error))
+                logger.warning("orders.read_failed", error=type(error).__name__, exc_info=not is_outage(error))
                 self._stop.wait(PAUSE_SECONDS)
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
@@ -246,17 +246,17 @@ class OrdersReader:
         try:
             self._ingest.store_documents(documents)
         except Exception as error:
-            if is_away(error):
+            if is_outage(error):
                 raise
             self._store_one_by_one(documents)
 
     def _store_one_by_one(self, documents: Sequence[tuple[str, bytes]]) -> None:
-        """Store each document by itself, so that only the one that cannot be stored becomes a dead letter."""
+        """Store each document in its own transaction, so that only those that cannot be stored become dead letters."""
         for identity, document in documents:
             try:
                 self._ingest.store_documents([(identity, document)])
             except Exception as error:
-                if is_away(error):
+                if is_outage(error):
                     raise
                 logger.exception("orders.storing_failed")
                 letter = DeadLetter(document, f"it cannot be stored: {type(error).__name__}", identity)
@@ -267,6 +267,6 @@ class OrdersReader:
         self._stop.set()
 
 
-def is_away(error: Exception) -> bool:
+def is_outage(error: Exception) -> bool:
     """Return whether the database or Redis is unreachable or busy, so that a retry may succeed."""
     return is_transient(error) or isinstance(error, OUTAGES)

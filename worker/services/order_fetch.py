@@ -1,4 +1,4 @@
-"""Fetch the orders that a message named by their id alone, and store them or give them up."""
+"""Fetch the orders of messages that contain only an order id. An order that cannot be fetched becomes a dead letter."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from worker.database import accounts, inbox
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
 from worker.enqueue import TaskQueue, WakeUp
-from worker.errors import CarrierError, Held, Refused, Throttled
+from worker.errors import CarrierError, Postponed, Refused, Throttled
 from worker.http.call import Outcome
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
@@ -27,9 +27,9 @@ TASK: WakeUp = ("orders.fetch", [])
 FETCH_LIMIT = 2
 """Orders fetched at each sweep: the number of calls that the platform accepts in a second (O-01)."""
 FETCH_TRIES = 10
-"""The tries, over at least ten minutes, after which an order that cannot be fetched becomes a dead letter."""
+"""The number of tries, over at least ten minutes, after which an order becomes a dead letter."""
 UNKNOWN_TRIES = 3
-"""The tries for an order that the platform does not know, because its message may come before it is committed."""
+"""The number of tries for an order unknown to the platform; a message may come before its order is committed."""
 RETRIED = "again later"
 """The start of the result text of an order that will be fetched again."""
 
@@ -73,7 +73,7 @@ class OrderFetch:
         due = [Fetch(*each) for each in self.database.write(inbox.claim_fetches, self.clock(), FETCH_LIMIT)]
         if not self.settings.base_url:
             reason = "ORDER_SYNC_ORDERING__BASE_URL is not set: the order cannot be fetched"
-            return [(each.order_id, self._bury(each, reason)) for each in due]
+            return [(each.order_id, self._dead_letter(each, reason)) for each in due]
         calls = {each: ordering_codec.fetch(self.settings, each.order_id) for each in due}
         groups = self.gateway.send(ordering_codec.ACCOUNT, calls, max_body=ordering_codec.MAX_BODY)
         outcomes = {fetch: outcome for group in groups for fetch, outcome in group.items()}
@@ -85,33 +85,33 @@ class OrderFetch:
                 raise outcome
             order = read_order(ordering_codec.read_order(outcome, fetch.order_id), self.settings.project)
         except MalformedError as error:
-            return self._bury(fetch, str(error))
+            return self._dead_letter(fetch, str(error))
         except CarrierError as error:
-            return self._retry_or_bury(fetch, error)
+            return self._retry_or_dead_letter(fetch, error)
         message = Message(source=fetch.source, id=fetch.message_id, type="order.placed", data=order)
         log_unknown_statuses([message])
         changed = self.ingest.store_fetched(fetch.source, fetch.message_id, message)
-        return "taken in" if changed else "nothing to do: known, or not to be dispatched"
+        return "stored" if changed else "nothing to do: known, or not to be dispatched"
 
-    def _retry_or_bury(self, fetch: Fetch, error: CarrierError) -> str:
-        if isinstance(error, Held) and not isinstance(error, Throttled):
+    def _retry_or_dead_letter(self, fetch: Fetch, error: CarrierError) -> str:
+        if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return self._postpone(fetch, error)
         logger.warning("order.fetch_failed", order_id=fetch.order_id, error=str(error))
         unknown = isinstance(error, Refused)
         if fetch.tries >= (UNKNOWN_TRIES if unknown else FETCH_TRIES):
-            return self._bury(fetch, str(error) if unknown else f"the platform cannot be asked: {error}")
+            return self._dead_letter(fetch, str(error) if unknown else f"the platform cannot be asked: {error}")
         return f"{RETRIED}: {error}"
 
-    def _postpone(self, fetch: Fetch, held: Held) -> str:
+    def _postpone(self, fetch: Fetch, error: Postponed) -> str:
         """Postpone a fetch until our own rate limit allows it; this does not count as a failure."""
-        at = self.clock() + timedelta(seconds=held.retry_after or 1.0)
+        at = self.clock() + timedelta(seconds=error.retry_after or 1.0)
         self.database.write(inbox.postpone_fetch, fetch.source, fetch.message_id, fetch.tries - 1, at)
-        return f"{RETRIED}: {held}"
+        return f"{RETRIED}: {error}"
 
-    def _bury(self, fetch: Fetch, reason: str) -> str:
+    def _dead_letter(self, fetch: Fetch, reason: str) -> str:
         """Store a dead letter that can be replayed.
 
-        It has a new id, because a message with the old id has no effect.
+        The message in it has a new id, because a replay with the old id would have no effect.
         """
         document = {
             "specversion": "1.0",
@@ -121,7 +121,7 @@ class OrderFetch:
             "data": {"order_id": fetch.order_id},
         }
         letter = DeadLetter(json.dumps(document).encode(), reason, f"{fetch.source}/{fetch.message_id}")
-        self.ingest.bury_fetch(fetch.source, fetch.message_id, letter)
+        self.ingest.dead_letter_fetch(fetch.source, fetch.message_id, letter)
         return f"a dead letter: {reason}"
 
 

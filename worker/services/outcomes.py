@@ -42,8 +42,8 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
-        When one of them cannot be stored, each is stored by itself. While the database is away, none is stored: their
-        leases expire, and their calls are looked up.
+        When one of them cannot be stored, each is stored in its own transaction. While the database is unreachable,
+        none is stored; after the leases expire, the calls are looked up.
         """
         if not answers:
             return []
@@ -68,7 +68,7 @@ class Outcomes:
 def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:
     """Run a codec's function; return a CarrierError instead of raising it.
 
-    `on_bug` converts any other error into one.
+    `on_bug` converts any other error into a CarrierError.
     """
     try:
         return work()

@@ -1,6 +1,6 @@
 """Prices of deliveries. A carrier is not asked for the same price twice within minutes.
 
-Nothing depends on a price. Without one the create is sent all the same, and its own reply shows the fault.
+A create does not depend on a price: when there is none, the create is sent anyway.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from worker.services.outcomes import run_codec, unreadable_reply
 
 logger = log.get(__name__)
 CREATE_WAITS = 3.0
-"""Seconds that a create waits for a price. It is short: the intent is committed, so the lease is running."""
+"""Seconds that a create waits for a price: few, because the lease of its intent is already running."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Quotes:
         return quote
 
     def check_orderable(self, codec: Carrier, booking: Booking) -> None:
-        """Raise Refused where an account with QUOTE_FIRST says that it would not take the order."""
+        """Raise Refused when the quote of an account with QUOTE_FIRST shows that the order would be refused."""
         name = codec.account.name
         if not isinstance(codec, GivesQuotes) or not codec.quotes_first or self.cache.is_backing_off(name):
             return
@@ -63,8 +63,8 @@ class Quotes:
 def _question(codec: Carrier, booking: Booking) -> str:
     """Return a hash of everything that a price depends on.
 
-    Our reference and the minute are left out, because they change each time. The account's settings are part of it,
-    because they choose the vehicle and the way to pay; its secrets are masked.
+    Our reference and the current minute are left out, because they change each time. The account's settings, without
+    its secrets, are included, because they choose the vehicle and the payment method.
     """
     account, store = codec.account.model_dump_json(), booking.store.model_dump_json()
     question = "\n".join((account, store, fingerprint(booking.order)))

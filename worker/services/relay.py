@@ -17,7 +17,7 @@ logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
 BATCH = 500
 MAX_STUCK_KEYS = 1000
-"""The most keys that the bus may refuse before the relay stops: then the bus is at fault, not the events."""
+"""When the bus has refused events of this many keys, the relay stops, because the fault is in the bus."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Relay:
     def publish(self) -> None:
         """Publish the waiting events.
 
-        While another thread of this process does so, only ask that thread to run again.
+        While another thread of this process is publishing, only ask that thread to run again.
         """
         self.single_flight.run(self._publish_alone)
 
     def _publish_alone(self) -> bool:
-        """Publish while this process holds the lease. Return False when the sweep has to try again.
+        """Publish while this process holds the lease; return False when some events could not be published.
 
-        That is the case when some events could not be published. New events are looked for once more after the release
-        of the lease, because their own task may have found the lease taken.
+        The sweep tries those again. After the lease is released, new events are looked for once more, because the task
+        that announced them may have found the lease taken.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:

@@ -1,4 +1,4 @@
-"""Retention: trim what is no longer needed."""
+"""Trim the streams: remove entries that nobody needs any more."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Retention:
     clock: Clock
 
     def purge(self) -> None:
-        """Trim the streams behind their slowest group, and log the groups that keep them from being trimmed."""
+        """Trim each stream up to its slowest consumer group, and log the groups that are too slow."""
         self.bus.trim(self.events_keep)
         for (stream, group), seconds in self.bus.lags(self.clock()).items():
             if seconds > LATE_SECONDS:

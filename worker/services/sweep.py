@@ -1,4 +1,4 @@
-"""The sweep enqueues a task for everything that is due. It guarantees progress, because any other task may be lost."""
+"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from worker.services.write_back import WriteBack
 CLAIM_LIMIT = 2000
 CALLBACKS_LIMIT = 500
 FULL = 100
-"""The number of waiting tasks above which no more are sent to a queue, because their leases would expire there."""
+"""With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Sweep:
         self.queue.send(tasks)
         self._run_local_steps([each.id for each in due if each.step in LOCAL_STEPS], now)
         for (step, account), ids in groups.items():
-            if account not in self.terms:  # removed from the settings: its step must not stay due for ever
+            if account not in self.terms:  # an account that is no longer in the settings: its step must not stay due
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
-        """Return the tasks of each step, as few as possible: reads that share one request are in one task."""
+        """Return as few tasks as possible for each step: reads that share one request are in one task."""
         tasks: list[WakeUp] = []
         for (step, account), ids in groups.items():
             if account in self.terms:

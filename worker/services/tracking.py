@@ -1,4 +1,4 @@
-"""Read a batch of deliveries at one carrier, with as few calls as possible and with all of their pages."""
+"""Read a batch of deliveries at one carrier, in as few calls as possible, and follow every page of a reply."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The only way in which services change deliveries: lock, decide, store, then log and enqueue what follows."""
+"""Change deliveries: lock, decide, store, then log and enqueue what follows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,10 @@ class Updates:
         return changes
 
     def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
-        """Log committed changes and enqueue what follows; `events` means that there are events besides theirs."""
+        """Log committed changes and enqueue what follows.
+
+        With `events` the relay is enqueued even if these changes have no events.
+        """
         for change in changes:
             for each in change.passed_over:
                 order_id = change.delivery.order.order_id

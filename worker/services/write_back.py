@@ -1,6 +1,6 @@
-"""One order on the platform: read its status, apply it, and write ours when it is ahead (O-18).
+"""Compare an order with the platform: read its status there, apply it, and write ours if it is further along (O-18).
 
-No courier ever waits for the platform. The next read, soon after a write, shows the effect of the write.
+No courier ever waits for the platform. Soon after a write, the order is read again to see the effect.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from worker.domain import lifecycle, schedule
 from worker.domain.delivery import Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TaskQueue, WakeUp, publish_task
-from worker.errors import CarrierError, Held, Refused, Throttled, Unavailable
+from worker.errors import CarrierError, Postponed, Refused, Throttled, Unavailable
 from worker.http.call import Call, CallClass, Operation, Reply
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
@@ -38,9 +38,9 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 TASK = "platform.write_back"
 CLAIM_LIMIT = 10
-"""The comparisons that one sweep enqueues: more than the platform accepts calls in a second (O-01)."""
+"""The most comparisons that one sweep enqueues, which is more than the platform's rate limit allows (O-01)."""
 NOT_SHOWN_READS = 3
-"""How often an order that the platform does not show is read again, because the answer may have been wrong."""
+"""How often an order that the platform does not show is soon read again, in case the answer was wrong."""
 LEASE = timedelta(seconds=60)
 CALL_TIME = timedelta(seconds=DEADLINE)
 Next = tuple[WriteBackState, datetime | None]
@@ -83,7 +83,7 @@ class WriteBack:
         return claimed
 
     def run(self, delivery_id: str) -> None:
-        """Compare and write if it is due, if no other process is doing so and if the platform has a free slot."""
+        """Compare a delivery, and write its status, if this is due and both its lease and a slot are free."""
         if self.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
             return
         try:
@@ -97,7 +97,7 @@ class WriteBack:
         state = self.database.write(write_backs.lease, delivery_id, now, until)
         if state is None:
             return
-        # SOURCE may have been changed since this was scheduled.
+        # The setting `source` may have changed since this comparison was scheduled.
         loaded = self.database.read(deliveries.load, [delivery_id])
         found = [each for each in loaded if each.source == self.settings.source]
         state, due_at = self._compare(found[0], state, until) if found else (state, None)
@@ -128,7 +128,7 @@ class WriteBack:
         return next(iter(self.database.read(deliveries.load, [delivery.id])), delivery)
 
     def _write(self, delivery: Delivery, state: WriteBackState, until: datetime) -> Next:
-        assert state.status is not None  # noqa: S101 - the verdict says so
+        assert state.status is not None  # noqa: S101 - set with Verdict.WRITE
         call = ordering_codec.write(self.settings, delivery.order.order_id, state.status)
         try:
             ordering_codec.read_written(self._send(call, until))
@@ -164,9 +164,9 @@ class WriteBack:
         )
 
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
-        """Return when to compare again after a call without a result, which changes nothing else (O-10)."""
+        """Return when to compare again after a call that failed (O-10)."""
         now = self.clock()
-        if isinstance(error, Held) and not isinstance(error, Throttled):
+        if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
         logger.warning("platform.call_failed", delivery_id=delivery.id, failures=state.failures + 1, error=str(error))
         if not isinstance(error, CarrierError) or isinstance(error, Refused):
@@ -181,7 +181,10 @@ class WriteBack:
 
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
-    """Return when to compare an order that the platform does not show: soon for a few times, then at a change."""
+    """Return when to compare an order again that the platform does not show.
+
+    The first few times it is read again soon; after that, at its next planned read or when the delivery changes.
+    """
     soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_read(delivery, now))), default=None)
     return replace(state, failures=state.failures + 1), again

@@ -29,7 +29,7 @@ logger = log.get(__name__)
 
 
 def create_web_app(container: Container, *, body_seconds: float = BODY_SECONDS) -> Starlette:
-    """Build the ASGI app. Each endpoint gets from the container only what it uses."""
+    """Build the ASGI app. Each endpoint gets only what it uses from the container."""
     database, codecs, clock = container.database, container.codecs, container.clock  # callbacks need no login
     metrics = Metrics(database, container.bus, container.breaker, tuple(codecs), clock)
     callbacks = CallbackEndpoint(codecs, database, container.queue, clock, metrics.count_callback, body_seconds)
@@ -56,7 +56,7 @@ async def _livez(_request: Request) -> Response:
 
 
 async def _readyz(checks: Mapping[str, Callable[[], object]], _request: Request) -> Response:
-    """Answer whether the database, the bus and the broker respond; a failure lists those that do not."""
+    """Answer whether the database, the bus and the broker respond; a failure names those that do not."""
     broken = [name for name, check in checks.items() if not await _responds(check)]
     return PlainTextResponse(f"not ready: {', '.join(broken)}", 503) if broken else PlainTextResponse("ok")
 

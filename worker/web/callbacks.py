@@ -22,7 +22,7 @@ from worker.errors import Forged
 logger = log.get(__name__)
 MAX_BODY = {"signed": 1_000_000, "token": 64_000}
 BODY_SECONDS = 10.0
-"""How long a whole body may take, so that a sender of single bytes holds no connection for ever."""
+"""Seconds within which a whole body must arrive, so that a slow sender cannot hold a connection for ever."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CLOSE = {"Connection": "close"}
 """Closes a connection whose request body was not read to its end."""
@@ -41,8 +41,8 @@ class CallbackEndpoint:
     body_seconds: float
 
     async def receive(self, request: Request) -> Response:
-        """Store one callback. Answer 200 once it is stored, 401, 404, 408, 413, or 503 when it cannot be stored."""
-        if request.method == "HEAD":  # Starlette adds it to GET; a link preview is no callback
+        """Store one callback. Answer 200 once it is stored, or 401, 404, 405, 408, 413 or 503."""
+        if request.method == "HEAD":  # Starlette adds HEAD to GET; a HEAD is a link preview and no callback
             return PlainTextResponse("", status_code=405)
         account = request.path_params["carrier"]
         codec = self.codecs.get(account)
@@ -84,7 +84,7 @@ class CallbackEndpoint:
         return self.database.write(callbacks.save, account, callback, self.clock())
 
     def _is_known(self, account: str, token: str) -> bool:
-        # Only a well-formed token is looked up: PostgreSQL rejects a NUL, and that would look like an outage.
+        # Only a well-formed token is looked up, because PostgreSQL rejects a NUL with an error like that of an outage.
         well_formed = TOKEN.fullmatch(token)
         key = CallbackKey(token=token)
         return bool(well_formed) and self.database.read(callbacks.find_attempt, account, key) is not None
@@ -95,7 +95,7 @@ def _callback(request: Request, body: bytes) -> Callback:
         method=request.method,
         body=body,
         headers={key.lower(): value for key, value in request.headers.items()},
-        query=request.scope["query_string"].decode("latin-1"),  # as it came: it need not be UTF-8
+        query=request.scope["query_string"].decode("latin-1"),  # keeps the bytes: a query may not be UTF-8
         token=request.path_params.get("token"),
     )
 

@@ -8,13 +8,16 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 500
-"""Above this a request is answered with 503 at once. It is well below the number of files that a process may open."""
+"""Above this number of connections, requests get a 503 at once.
+
+It is well below the number of files that a process may open.
+"""
 
 
 class IdleTimeoutProtocol(H11Protocol):
-    """A connection that is closed when no complete request head arrives in time. uvicorn itself waits for ever.
+    """A connection that is closed when no complete request head arrives in time.
 
-    A head may have 16 KiB, the limit of h11. The time for a body is limited by the endpoints.
+    uvicorn itself waits for ever. h11 limits a head to 16 KiB, and the endpoints limit the time for a body.
     """
 
     idle_seconds: ClassVar[float] = 10.0

@@ -2,8 +2,8 @@
 
 What is special: every error is HTTP 400, and only its codes distinguish them. `active`, `canceled`, `delayed` and
 `draft` are statuses of orders and of deliveries, with different meanings. A create has no idempotency key, so our
-reference is sent as the `client_order_id` of the customer's point. After an unknown outcome the list, newest first, is
-searched for it. Callbacks are signed.
+reference is sent as the `client_order_id` of the customer's point. After an unknown outcome, the newest orders are
+searched for that reference. Callbacks are signed.
 """
 
 from worker.carriers.borzo.account import BorzoAccount

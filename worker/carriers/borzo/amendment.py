@@ -37,7 +37,10 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""The latest start of an order without a requested time, after its creation. The document's samples show half of it."""
+"""The longest time from the creation of an order without a requested time to its start.
+
+It is twice the time in the document's samples.
+"""
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
 
@@ -50,10 +53,10 @@ _DROPOFF_FIELDS = (
 )  # fmt: skip
 """The fields that an edit may change, in groups that are written together. The shop's address is not one of them."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
-"""The values that remove an earlier value. Null is sent only to remove a value (B-97)."""
+"""The values that remove an earlier value of a field. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""The value that removes the price of a line whose price is unknown now, because the old price was for other goods."""
+"""The value that removes a line's price. It is sent when the new price is unknown: the old one was for other goods."""
 
 
 class _Contact(Wire):
@@ -89,10 +92,10 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that make an order match a create sent now (Borzo, "Order editing").
+    """Return the parameters of edit-order that turn an order into what a create would make it now.
 
-    None when nothing is to change. Raises Refused when the order can no longer be changed, or a point of it is
-    unreadable.
+    None when nothing differs (Borzo, "Order editing"). Raises Refused when the order can no longer be changed, or a
+    point of it is unreadable.
     """
     memory, wanted = AttemptMemory.from_attempt(attempt), create_order(_booking(attempt), account, now)
     order, current = parse_order(raw_order), _Order.parse(raw_order)
@@ -124,7 +127,7 @@ def _is_listable(raw_order: Any, points: Sequence[_Point]) -> bool:
 
 
 def _is_for_later(order: RawOrder, pickup: _Point, now: datetime) -> bool:
-    """Return whether the order has a start time that is later than the start of an order without a time."""
+    """Return whether the order was placed for a later time, rather than for as soon as possible."""
     created, start = order.created_datetime, pickup.required_start_datetime
     return start is not None and start > now + WINDOW and (created is None or start > created + LATEST_START)
 
@@ -138,7 +141,7 @@ def _goods_left_shop(dropoff: _Point, memory: AttemptMemory) -> bool:
 def _points(
     current: Sequence[_Point], dropoff: _Point, wanted: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield every point: the first and the customer's with their changes, any other unchanged."""
+    """Yield every point: with changes for the first point and the customer's, unchanged for any other."""
     wanted_pickup, wanted_dropoff = wanted
     for index, point in enumerate(current):
         unchanged: list[dict[str, Any]] = [{} for _ in point.packages]
@@ -182,7 +185,10 @@ def _dropoff_changes(point: _Point, wanted: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _changed(current: Wire, wanted: Mapping[str, Any], groups: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Return the wanted values that differ from the current ones. Both are parsed, so their spelling has no effect."""
+    """Return the wanted values that differ from the current ones.
+
+    Parsed values are compared, so the format of a value does not matter.
+    """
     parsed = type(current).parse(dict(wanted))
     complete = [group for group in groups if set(group) <= wanted.keys()]
     different = [group for group in complete if any(getattr(current, name) != getattr(parsed, name) for name in group)]

@@ -22,7 +22,9 @@ _CREATE_UNANSWERED = frozenset({"submitting", "submit_unknown"})
 
 
 def verify_signature(body: bytes, signature: str | None, secrets: Sequence[str]) -> None:
-    """Raise Forged unless one of the secrets made this signature (Borzo, "Notification about order changes", B-82).
+    """Raise Forged unless the signature matches the body and one of the secrets (B-82).
+
+    The signature is described in Borzo, "Notification about order changes".
 
     Two secrets may be valid at once, so that one can replace the other.
     """
@@ -30,7 +32,7 @@ def verify_signature(body: bytes, signature: str | None, secrets: Sequence[str])
     if not secrets:
         raise Forged("no callback secret is set")
     if _SHA1.fullmatch(given):
-        raise Forged("the signature has the length of SHA-1; only SHA-256 is accepted")  # B-91: no downgrade
+        raise Forged("the signature has the length of SHA-1; only SHA-256 is accepted")  # B-91: no downgrade to SHA-1
     if not _SHA256.fullmatch(given):
         raise Forged("the signature is missing or no SHA-256 in hexadecimal")
     digest = bytes.fromhex(given)

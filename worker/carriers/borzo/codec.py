@@ -47,7 +47,9 @@ from worker.carriers.port import (
 from worker.errors import Refused, Unreadable
 from worker.http.call import Call, Operation, Reply
 
-_BESIDE_CALLBACKS = Cadence(300, 300, 300, 300, without_callbacks=60, aligned=True)  # B-87: a poll beside the callbacks
+_BESIDE_CALLBACKS = Cadence(
+    300, 300, 300, 300, without_callbacks=60, aligned=True
+)  # B-87: callbacks may be missed, so orders are also polled
 _BY_POLLING = Cadence(fresh=60, moving=60, ahead=300, ceiling=300, aligned=True)
 
 
@@ -74,7 +76,7 @@ class Borzo(Queries):
         check_order(booking, self.settings)
 
     def book(self, booking: Booking, now: datetime) -> Call:
-        """Build create-order (Borzo, "Placing an order"). Raises Refused naming the field."""
+        """Build create-order (Borzo, "Placing an order"). Raises Refused, naming the field."""
         parameters = create_order(booking, self.settings, now)
         return self.post(Operation.CREATE, "create-order", parameters, (booking.attempt_id,))
 
@@ -101,7 +103,7 @@ class Borzo(Queries):
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
         """Return the observations of a list.
 
-        An order is absent only after the last page, and if every order was readable.
+        An order counts as absent only after the last page, and only if every order on the pages was readable.
         """
         if call.operation is Operation.FIND:
             return self._read_found(call, reply, attempts, now)
@@ -143,13 +145,13 @@ class Borzo(Queries):
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Build the read of the current order. Raises Refused while its id is not known."""
-        # FIND, because a READ may wait for the rate limit (B-06)
+        # A FIND and not a READ, because reads may have to wait for the rate limit (B-06).
         return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
-        """Build edit-order (Borzo, "Order editing") with every point and package by its id, and what is to change.
+        """Build edit-order (Borzo, "Order editing"): it lists every point and package by its id, with its changes.
 
-        None when nothing is to change. Raises Refused, and Unreadable when the current order is not shown.
+        None when nothing differs. Raises Refused, and Unreadable when the reply does not show the current order.
         """
         if current is None:
             raise Unreadable("the current order was not read")
@@ -202,13 +204,13 @@ class Borzo(Queries):
     def _list_by_id(self, group: Group, later: list[Group], attempts: Sequence[AttemptView]) -> Call:
         refs = {ref for refs in (group, *later) for ref in refs}
         attempt_ids = tuple(attempt.id for attempt in attempts if attempt.ref in refs)
-        # B-50: without a count a page holds ten orders in practice; a small group has none, in case Borzo refuses it
+        # B-50: by default a page holds ten orders; a small group needs no `count`, which Borzo might refuse
         count = (("count", str(len(group))),) if len(group) > SHORT_PAGE else ()
         call = self.get(Operation.READ, "orders", (*(("order_id[]", ref) for ref in group), *count))
         return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))
 
     def _list_newest(self, attempts: Sequence[AttemptView], position: Position) -> Call:
-        """Build the request of one page: the first as documented, the others as public integrations do."""
+        """Build the request of one page. Further pages need parameters that only public integrations show."""
         window = (("offset", str(position.offset)), ("count", str(PAGE))) if position.offset else ()
         call = self.get(Operation.FIND, "orders", window)
         return replace(call, attempt_ids=tuple(attempt.id for attempt in attempts), context=position.dump())

@@ -1,6 +1,7 @@
-"""The meaning of Borzo's error codes for the caller. Only the codes decide: no text (B-45), and not HTTP 400 (B-03).
+"""The meaning of Borzo's error codes for the caller.
 
-Error texts are built from codes and parameter names, so that they contain no personal data.
+Only the codes decide, never a text (B-45) or the HTTP status, which is always 400 (B-03). Error texts are built from
+codes and parameter names, so that they contain no personal data.
 """
 
 import re
@@ -16,7 +17,7 @@ from worker.http.call import Reply
 
 MAX_TEXT = 300
 RATE_PAUSE = 60.0
-"""Borzo has no Retry-After; the shorter of its two windows is a minute (B-06)."""
+"""Seconds without calls after too many. Borzo sends no Retry-After; its shorter window is a minute (B-06)."""
 _HTTP_BAD_REQUEST = 400
 _HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
@@ -71,7 +72,7 @@ REQUEST_CODES: dict[str, tuple[ErrorClass, Reason]] = {
     "order_cannot_be_canceled": _STATE,
     "order_is_duplicate": (ErrorClass.DUPLICATE, Reason.DUPLICATE),
 }
-"""All request error codes (Borzo, "Request error codes"), with the reason of the refusal if the code is a refusal."""
+"""All request error codes (Borzo, "Request error codes"): the class of each, and the reason if it is a refusal."""
 
 _ORDER_CODES = (
     "required", "unknown", "invalid_list", "invalid_object", "invalid_boolean", "invalid_date", "invalid_date_format",
@@ -94,7 +95,7 @@ PARAMETER_CODES: dict[str, Reason] = {
     **dict.fromkeys(_SETTINGS_CODES, Reason.CONFIG),
     **dict.fromkeys(_PLACE_CODES, Reason.UNSERVICEABLE),
 }
-"""All parameter error codes (Borzo, "Parameter error codes"), with the more exact reason of the refusal."""
+"""All parameter error codes (Borzo, "Parameter error codes"), with the reason of the refusal."""
 
 _OPTIONAL_FOR_PRICE = re.compile(r"/points/\d+/contact_person(/(name|phone))?")
 """Parameters that a request for a price may leave out (Borzo, "How to place an order")."""
@@ -179,7 +180,7 @@ def read_error(reply: Reply, now: datetime | None = None) -> CarrierError:
 
 
 def _rejected_unprocessed(reply: Reply, now: datetime | None) -> Unavailable | None:
-    """Return the error of a call that was rejected before it did anything, which is the same for every call."""
+    """Return the error of a call that was rejected before it had any effect; None for any other reply."""
     if reply.status in _HTTP_REJECTED:
         return Unavailable(f"Borzo answered HTTP {reply.status}", account=True)
     pause = reply.retry_after(now)
@@ -204,7 +205,7 @@ def _problem(codes: Sequence[str], by_pointer: Mapping[str, list[str]]) -> Probl
 def _parameter_reason(codes: set[str]) -> Reason:
     """Return the most important reason.
 
-    The first is an unserviceable place, because another carrier may serve it. The second is a wrong setting, because it
+    An unserviceable place comes first, because another carrier may serve it, and a wrong setting second, because it
     affects every order.
     """
     reasons = {PARAMETER_CODES.get(code, Reason.VALIDATION) for code in codes}
@@ -212,7 +213,7 @@ def _parameter_reason(codes: set[str]) -> Reason:
 
 
 def _flatten(tree: object, pointer: str = "", depth: int = 8) -> Iterator[tuple[str, list[str]]]:
-    """Yield each JSON pointer with its codes. The tree mirrors the request, with null where a parameter is valid."""
+    """Yield each JSON pointer with its error codes. The tree has the request's shape; null means a valid parameter."""
     if isinstance(tree, dict) and depth:
         for name, branch in tree.items():
             yield from _flatten(branch, f"{pointer}/{_code(name)}", depth - 1)

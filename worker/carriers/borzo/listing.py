@@ -52,7 +52,7 @@ def chunks(refs: Sequence[str]) -> list[Group]:
 
 
 def left_out(requested: Group, listed: Collection[str]) -> list[Group]:
-    """Return the ids to request again: those that a reply left out while it listed others (B-50)."""
+    """Return the ids to request again: those that a reply left out although it listed others (B-50)."""
     rest = tuple(ref for ref in requested if ref not in listed)
     return [rest] if rest and len(rest) < len(requested) else []
 
@@ -134,7 +134,7 @@ def absent(searched: Sequence[AttemptView], found: Sequence[int], hits: Mapping[
 
 
 def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Return the live orders of each attempt beside its first order, which may be on an earlier page (B-60)."""
+    """Return the further live orders of each attempt; its first order may be on an earlier page (B-60)."""
     further = {attempt_id: orders if attempt_id in found else orders[1:] for attempt_id, orders in hits.items()}
     alive = {key: tuple(str(o.order_id) for o in orders if o.status != "canceled") for key, orders in further.items()}
     return {attempt_id: refs for attempt_id, refs in alive.items() if refs}
@@ -157,10 +157,10 @@ def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrde
 
 
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
-    """Return whether every order on the following pages is older than a time.
+    """Return whether every order on the following pages is older than `horizon`.
 
-    The list descends by id and so by time. But an order made from a draft has an earlier time than its id suggests, so
-    both are checked (B-50).
+    The list descends by id, and usually by time. An order made from a draft has an earlier time than its id suggests,
+    so both are checked (B-50).
     """
     times = [order.created_datetime for order in orders if order.created_datetime]
     ids = [order.order_id for order in orders]

@@ -26,7 +26,7 @@ Point = TypeVar("Point", bound=RawPoint)
 def observe_created(raw_order: RawOrder, booking: Booking, now: datetime) -> Observation:
     """Return what the answer to a create shows.
 
-    The customer's point is the one with our reference, or else the second of the two that were sent (B-74).
+    The customer's point is the one with our reference; if none has it, the second of the two that were sent (B-74).
     """
     second = next(iter(raw_order.points[1:2]), None)
     dropoff = find_dropoff(raw_order.points, AttemptMemory.from_booking(booking, {})) or second
@@ -54,7 +54,7 @@ def observe_tracked(
 
 
 def observe_found(raw_order: RawOrder, attempt: AttemptView, now: datetime) -> Observation:
-    """Return what an order shows that was found by our reference; its existence proves the create."""
+    """Return what an order shows after a look-up by our reference; it proves that the create succeeded."""
     seen = observe_order(raw_order, AttemptMemory.from_attempt(attempt), now, polled=True)
     return at_least_created(seen or _without_status(raw_order))
 
@@ -97,7 +97,7 @@ def at_least_created(seen: Observation) -> Observation:
 
 
 def find_dropoff(points: Sequence[Point], memory: AttemptMemory) -> Point | None:
-    """Return the customer's point: the point with the stored id, else with our reference and not a return (B-74)."""
+    """Return the customer's point: by its stored id, else the point with our reference that is no return (B-74)."""
     remembered = memory.codec_state.get("point_id")
     by_id = (point for point in points if remembered and str(point.point_id) == remembered)
     by_reference = (

@@ -35,7 +35,7 @@ Query = tuple[tuple[str, str], ...]
 
 
 class Queries:
-    """Builds and reads the queries of one account; all calls to it use `get` and `post`."""
+    """Builds and reads the queries of one account. Every call to Borzo is built with `get` or `post`."""
 
     def __init__(self, account: CarrierAccount) -> None:
         if not isinstance(account, BorzoAccount):
@@ -46,7 +46,7 @@ class Queries:
         self._headers = (("X-DV-Auth-Token", account.token.get_secret_value()), ("Accept", "application/json"))
 
     def quote(self, booking: Booking, now: datetime) -> Call:
-        """Build calculate-order (Borzo, "Order price calculation"). Raises Refused naming the field."""
+        """Build calculate-order (Borzo, "Order price calculation"). Raises Refused, naming the field."""
         return self.post(Operation.QUERY, "calculate-order", calculate_order(booking, self.settings, now))
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
@@ -61,7 +61,7 @@ class Queries:
         return _quote(RawPrice.parse(document.get("order")).payment_amount, parse_warnings(document))
 
     def labels(self, attempt: AttemptView, media: Literal["pdf", "zpl"]) -> Call:
-        """Build labels (Borzo, "List of labels"). Raises Refused while the order's id is not known."""
+        """Build the request labels (Borzo, "List of labels"). Raises Refused while the order's id is not known."""
         return self.get(Operation.QUERY, "labels", (("type", media), ("order_id[]", str(order_id_of(attempt)))))
 
     def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
@@ -70,7 +70,10 @@ class Queries:
         return tuple(_label(raw) for raw in raw_labels if str(raw.order_id) == attempt.ref)
 
     def locate(self, attempt: AttemptView) -> Call:
-        """Build courier (Borzo, "Courier info and courier location"). Raises Refused without the order's id."""
+        """Build the request courier (Borzo, "Courier info and courier location").
+
+        Raises Refused without the order's id.
+        """
         return self.get(Operation.QUERY, "courier", (("order_id", str(order_id_of(attempt))),))
 
     def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
@@ -89,7 +92,7 @@ class Queries:
         return {"allowed_payment_methods": ",".join(sorted(methods))}
 
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
-        """Check the payment method, and build bank-cards where a card pays (B-34). Raises Refused."""
+        """Check the payment method; if a bank card pays, build the request bank-cards (B-34). Raises Refused."""
         allowed = [method for method in facts.get("allowed_payment_methods", "").split(",") if method]
         if allowed and self.settings.payment_method not in allowed:
             raise Refused(Reason.CONFIG, f"payment_method: Borzo allows this account {', '.join(allowed)}")
@@ -97,7 +100,7 @@ class Queries:
         return self.get(Operation.PROBE, "bank-cards") if by_card else None
 
     def read_verification(self, reply: Reply) -> None:
-        """Check that the card is one of the account's (Borzo, "Available bank cards", B-55). Raises Refused."""
+        """Check that the account has the configured card (Borzo, "Available bank cards", B-55). Raises Refused."""
         cards = [card.get("bank_card_id") for card in objects_in(_document(reply).get("bank_cards"))]
         if self.settings.bank_card_id not in cards:
             raise Refused(Reason.CONFIG, "bank_card_id: the account has no such card")

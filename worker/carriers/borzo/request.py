@@ -1,7 +1,8 @@
 """An order as parameters of create-order: exactly two points (B-32), and only parameters that the document shows.
 
 Borzo refuses any other parameter, so every parameter that is sent is listed here by name (B-11, B-12). Times are
-written when the request is sent (B-40). `check_order` holds every rule for which an order is refused before it is sent.
+computed when the request is built, just before it is sent (B-40). `check_order` contains every rule by which an order
+is refused before it is sent.
 """
 
 import json
@@ -29,13 +30,13 @@ MAX_DESCRIPTION = 1000
 SOON = timedelta(minutes=5)
 """A pickup sooner than this is ordered as soon as possible, because its time could be past when the request arrives."""
 WINDOW = timedelta(minutes=30)
-"""How long after the requested time a courier may still arrive: the length of the document's own windows."""
+"""How long after the requested time a courier may arrive; the document's samples have windows of this length."""
 NOT_NEEDED_FOR_PRICE = frozenset({"client_order_id", "contact_person", "note"})
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedOrder:
-    """An order that Borzo can be asked to deliver, with the texts that only a check can produce."""
+    """An order that passed the checks: its addresses and telephone numbers in Borzo's form."""
 
     store_address: str
     store_phone: str
@@ -45,7 +46,7 @@ class CheckedOrder:
 
 
 def check_order(booking: Booking, account: BorzoAccount) -> CheckedOrder:
-    """Check an order against the limits of Borzo and of the account. Raises Refused naming the field."""
+    """Check an order against the limits of Borzo and of the account. Raises Refused, naming the field."""
     order, store, to = booking.order, booking.store, booking.order.dropoff
     if _is_insured(order, account):
         _check_currency("insures", order)
@@ -69,7 +70,7 @@ def create_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict
         "vehicle_type_id": account.vehicle_type_id,
         "is_client_notification_enabled": account.notify_client,  # B-38: sent always, so that no SMS goes out unasked
         "is_contact_person_notification_enabled": account.notify_recipient,
-        "is_route_optimizer_enabled": False,  # B-32: it may swap the points
+        "is_route_optimizer_enabled": False,  # B-32: the optimizer may swap the points
         "payment_method": account.payment_method,
         **_options(booking.order, account),
         "points": [_pickup(booking, checked, account, now), _dropoff(booking, checked, account, now)],
@@ -225,19 +226,19 @@ def _lines(order: Order) -> list[Item]:
 
 
 def _package(item: Item) -> dict[str, Any]:
-    """Return one line, without Borzo's codes for goods, which an order does not have (B-39)."""
+    """Return one line of the order, without Borzo's code for the goods, which our orders do not have (B-39)."""
     price = {} if item.unit_price is None else {"item_payment_amount": money(item.unit_price)}
     return {"description": item.name[:MAX_DESCRIPTION], "items_count": item.quantity, **price}
 
 
 def _change(order: Order) -> str:
-    """Write for the courier which banknote the customer will pay with; it is not the amount due (O-04)."""
+    """Return a note for the courier about the banknote with which the customer will pay (O-04)."""
     owed = not order.payment.prepaid and order.payment.change_for
     return f"Change for {money(order.payment.change_for)}" if owed and order.payment.change_for else ""
 
 
 def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datetime) -> dict[str, str]:
-    """Return a time only if one was requested and is far enough ahead, because Borzo refuses a past time (B-40)."""
+    """Return the requested time if it is far enough ahead, because Borzo refuses a past time (B-40)."""
     if booking.deliver_at is None or booking.pickup_at <= now + SOON:
         return {}
     zone = ZoneInfo(account.timezone)

@@ -1,8 +1,9 @@
 """The translation of Borzo's order status and delivery status into one of our statuses.
 
 The keys of the tables are `order:<status>` and `delivery:<status>`, because `active`, `canceled`, `delayed` and `draft`
-exist for both and mean different things (B-66). The newest status of each is stored. A callback with only one of them
-is therefore read together with the other. The rules are tried in order, and the first one that applies decides.
+exist for both and mean different things (B-66). The newest order status and the newest delivery status are stored. A
+callback that reports only one of them is read together with the stored other one. The rules are tried in order, and the
+first one that applies decides.
 """
 
 from dataclasses import dataclass, replace
@@ -69,13 +70,13 @@ STATUS_TABLE: dict[str, StatusMeaning] = {
 }
 
 _ONCE_PICKED_UP = {"delivery:active": StatusMeaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
-"""Other meanings of statuses, after a report showed the goods with the courier."""
+"""Meanings that replace those of the table once a report has shown the goods with the courier."""
 _ONCE_CANCEL_REQUESTED = {"delivery:deleted": StatusMeaning(S.CANCELLED)}
-"""Other meanings of statuses, after we requested a cancel (B-72)."""
+"""Meanings that replace those of the table once we have requested a cancel (B-72)."""
 _HOLD = frozenset({"delayed", "draft"})
 """Order statuses that hold a delivery without a courier (B-72, B-73)."""
 _FINISHED = frozenset({"finished", "reattempt_finished", "return_finished"})
-"""Delivery statuses that still count after their order was cancelled."""
+"""Delivery statuses that count even if their order is cancelled."""
 _LAST = _FINISHED | {"canceled", "deleted", "invalid"}
 """Delivery statuses after which no other status is expected."""
 _EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
@@ -106,7 +107,7 @@ class StatusReport:
     order: ReportedStatus | None
     delivery: ReportedStatus | None
     polled: bool
-    """A poll reports the present; a callback reports a change that may be old."""
+    """Whether the message is a poll, which reports the present. A callback reports a change that may be old."""
     return_required: bool = False
 
     def is_order(self, code: str) -> bool:
@@ -170,7 +171,7 @@ def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> Reporte
 def _newest(
     entity: str, reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
 ) -> ReportedStatus | None:
-    """Return the newest status by the message's time, the change's time and the rank; a poll is newest (B-84)."""
+    """Return the newest status: a polled one, else by the message's time, the change's time and the rank (B-84)."""
     if reported is None or remembered is None:
         return reported or remembered
     if report.polled:
@@ -206,7 +207,7 @@ def _held_order(it: _Situation) -> _Resolution | None:
 
 
 def _any_delivery(it: _Situation) -> _Resolution | None:
-    """Resolve an order by its delivery status, even if that is unknown, before its order status (B-65)."""
+    """Resolve an order by its delivery status rather than its order status, even if it is unmapped (B-65)."""
     if it.delivery is None:
         return None
     meaning, order = it.delivery_meaning, it.order_meaning
@@ -264,7 +265,7 @@ def _with_meaning(seen: Observation, meaning: StatusMeaning, it: _Situation) -> 
 
 
 def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
-    """Keep the stored status of a courier at the shop or on the way to it if the new one is a vague "in process"."""
+    """Return the stored status instead of a vague "in process" if the courier was at the shop or on the way to it."""
     vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
     return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
 

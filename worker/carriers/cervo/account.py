@@ -41,10 +41,12 @@ class CervoAccount(CarrierAccount):
     currency: str = Field(default="SAR", pattern=r"^[A-Z]{3}$")
     """The currency of every price sent to Cervo; an order in another currency is refused."""
     id_location: Literal["query", "path", "header"] = "query"
-    """Where the order id goes in a read and a cancel; the API document is ambiguous."""
+    """Where a read and a cancel contain the order id; the API document is ambiguous."""
     resubmit_in_doubt: bool = False
-    """Send a create whose outcome is unknown again, once and as a new order. Two couriers may come, because Cervo
-    cannot recognise a repeat under a new id."""
+    """After an unknown outcome, send the create once more, as a new order.
+
+    Two couriers may come, because Cervo cannot recognise a repeat under a new id.
+    """
     payment_tokens: dict[str, Token] = Field(default=COLLECTION_TOKENS)
     """Cervo's token for each way to pay at the door, one variable each: `...__PAYMENT_TOKENS__<METHOD>`."""
     prepaid_token: Token = "ONLINE"  # noqa: S105 - a value of the API, not a secret
@@ -54,7 +56,7 @@ class CervoAccount(CarrierAccount):
     unpaid_token: Token = "NO PAID"  # noqa: S105 - the same
     """The value of `ispaid` when the courier must collect the money."""
     bounds: Bounds | None = None
-    """South, west, north, east: coordinates outside are refused, because most of them are swapped."""
+    """South, west, north, east. Coordinates outside are refused, because usually latitude and longitude are swapped."""
 
     @field_validator("bounds", mode="before")
     @classmethod

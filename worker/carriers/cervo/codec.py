@@ -1,6 +1,6 @@
 """The codec of Cervo Delivery API V2. It turns actions into requests, and replies and callbacks into observations.
 
-A method without a counterpart in the API document returns nothing or refuses.
+A method without a counterpart in the API document returns nothing or raises Refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -160,10 +160,11 @@ class Cervo:
         attempt: AttemptView,
         now: datetime,  # noqa: ARG002 - a callback has no time to compare with it
     ) -> tuple[Observation, ...]:
-        """Read a callback about an attempt that cannot be read, because Cervo's order id is unknown (C-24).
+        """Return the observations of a callback.
 
-        For every other attempt a callback only prompts a read and records the reason of a cancellation (C-41, C-50).
-        Raises Unreadable.
+        They have a status only if the attempt cannot be read, because its order id at Cervo is unknown (C-24). For any
+        other attempt, a callback only prompts a read and records the reason of a cancellation (C-41, C-50). Raises
+        Unreadable.
         """
         fields = _fields_of(callback)
         return observe_callback(fields, attempt) if attempt.ref is None else record_cancel_reason(fields, attempt)

@@ -54,9 +54,10 @@ def check_cancel(reply: Reply, order: Order) -> None:
 
 
 def check_probe(reply: Reply) -> None:
-    """Check the status of the answer to a probe: any other answer proves that the token works (C-02, C-40).
+    """Check the status of the answer to a probe.
 
-    Raises Unavailable.
+    Raises Unavailable if it rejects the token, limits the rate or is a fault. Any other answer proves that the token
+    works (C-02, C-40).
     """
     _check_access(reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -77,7 +78,7 @@ def _validation_error(reply: Reply, order: Order) -> Refused | None:
         return None
     text = body_text(reply.body)
     validation = REQUIRED_OR_INVALID if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR else IS_REQUIRED
-    # A duplicate means that the order exists, and Cervo itself sends no HTML.
+    # A duplicate is no refusal, because the order exists; a page of HTML does not come from Cervo itself.
     if _is_html(text) or MENTIONS_EXISTING_ORDER.search(text) or not validation.search(text):
         return None
     return Refused(Reason.VALIDATION, _error_text(reply, order))

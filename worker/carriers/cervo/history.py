@@ -54,10 +54,12 @@ def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
 
 
 def _instants(time: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return every instant that a time can mean: a time without a zone is ambiguous when the clock goes back.
+    """Return every instant that a local time can mean.
 
-    The caller uses the last instant that has passed. With the first one, an event of the second hour would look older
-    than an event of the first hour, and older events are ignored.
+    A time in the hour that occurs twice, when the clock goes back, means two instants.
+
+    The caller uses the last instant that has passed. If it used the first instant, an event of the second hour would
+    look older than one of the first hour, and would be ignored.
     """
     if time.tzinfo:
         return [time.astimezone(UTC)]
@@ -71,7 +73,7 @@ def are_in_order(times: Sequence[EventTime]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TrackingState:
-    """The part of an attempt's tracking that was reported already."""
+    """What was already reported about an attempt."""
 
     history: tuple[str, ...] = ()
     """The codes of the history."""
@@ -86,7 +88,7 @@ class TrackingState:
         return cls(history, codec_state.get(LAST_CODE) or None, GOODS_COLLECTED in codec_state)
 
     def dump(self) -> dict[str, str]:
-        """Return the whole state as codec state, because observations are merged one by one."""
+        """Return the whole state as `codec_state`, because each observation is merged on its own."""
         values = {
             HISTORY: ",".join(self.history),
             LAST_CODE: self.last_code or "",
@@ -95,12 +97,12 @@ class TrackingState:
         return {key: value for key, value in values.items() if value}
 
     def after(self, code: str, history: tuple[str, ...], *, collected: bool) -> "TrackingState":
-        """Return the state after one more reported code; `history` is the reported part of the history."""
+        """Return the state after another code was reported; `history` is the part of the history reported by then."""
         return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
 
     @property
-    def code_ahead(self) -> str | None:
-        """The last reported code; None when the history already ends with it (C-38)."""
+    def early_code(self) -> str | None:
+        """A code that `Status` reported before the history contained it; None when there is none (C-38)."""
         return None if self.history[-1:] == (self.last_code,) else self.last_code
 
 
@@ -127,15 +129,15 @@ def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool)
         return NewEntries(range(0), codes, (HISTORY_UNORDERED,))
     if codes[:reported] != state.history:
         return NewEntries(range(0), codes, (HISTORY_REWRITTEN,))
-    return NewEntries(range(reported + _late_entries(codes[reported:], state.code_ahead), len(codes)), codes)
+    return NewEntries(range(reported + _late_entries(codes[reported:], state.early_code), len(codes)), codes)
 
 
-def _late_entries(codes: Sequence[str], code_ahead: str | None) -> int:
-    """Return how many of these entries come before a code that was reported earlier, that code included."""
-    if code_ahead is None:
+def _late_entries(codes: Sequence[str], early_code: str | None) -> int:
+    """Return how many of these entries are old: those before `early_code`, and that code itself."""
+    if early_code is None:
         return 0
-    earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, code_ahead), codes))
-    return earlier + (tuple(codes[earlier : earlier + 1]) == (code_ahead,))
+    earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, early_code), codes))
+    return earlier + (tuple(codes[earlier : earlier + 1]) == (early_code,))
 
 
 def _precedes(code: str, other: str) -> bool:

@@ -26,7 +26,7 @@ from worker.http.redaction import redact_all
 
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 CANCEL_REASON = "cancel_reason"
-"""The key in an attempt's codec state of the reason that a callback gave for a cancellation."""
+"""The key in `codec_state` of the cancellation reason that a callback reported."""
 ENTITY = "order"
 """The entity of every code: reads, histories and callbacks use the same codes."""
 
@@ -39,7 +39,7 @@ TRACKING_REFUSED = "tracking_refused"
 class _OrderRead:
     """One answer to GET /order, with the entries that were reported before.
 
-    `code` is `Status`, which wins over the history (C-38). `codes` and `times` are those of the history.
+    `code` is `Status`, which takes precedence over the history (C-38). `codes` and `times` are those of the history.
     """
 
     order: OrderReply
@@ -83,7 +83,7 @@ def observe_callback(callback: CallbackFields, attempt: AttemptView) -> tuple[Ob
 
 
 def record_cancel_reason(callback: CallbackFields, attempt: AttemptView) -> tuple[Observation, ...]:
-    """Return the reason of a cancellation, which only a callback gives, for the next read (C-41, C-50)."""
+    """Return an observation that stores the cancellation reason of a callback for the next read (C-41, C-50)."""
     reason = _cancel_reason(callback, attempt) if _is_about(callback, attempt) else None
     return (Observation(None, None, codec_state={CANCEL_REASON: reason}),) if reason else ()
 
@@ -101,10 +101,10 @@ def _past(read: _OrderRead, position: int) -> Observation:
 
 
 def _is_contradicted(past: Observation, code: str) -> bool:
-    """Return whether `Status` contradicts an end in the history (C-38).
+    """Return whether the current `Status` contradicts a final status in the history (C-38).
 
-    It contradicts every cancellation, which could otherwise send a second courier. It contradicts a completion only
-    with a known code.
+    For a cancellation it always does, because a second courier might be sent otherwise. For a completion it does only
+    if its code is known.
     """
     if past.status not in FINAL:
         return False
@@ -123,7 +123,7 @@ def _present(read: _OrderRead, new: NewEntries) -> Observation:
 
 
 def _with_recorded_reason(observation: Observation, attempt: AttemptView) -> Observation:
-    """Add the recorded reason when the order was given up; otherwise clear the record, because it is outdated."""
+    """Add the recorded cancellation reason if the order was given up; otherwise clear it as outdated."""
     reason = attempt.codec_state.get(CANCEL_REASON)
     if observation.status in GIVEN_UP:
         return replace(observation, reason_text=reason or None)
@@ -160,7 +160,7 @@ def _moves_forward(status: DeliveryStatus | None, attempt: AttemptView) -> bool:
 
 
 def _is_about(callback: CallbackFields, attempt: AttemptView) -> bool:
-    """Return whether a callback's order id, if any, is one of ours; "Order id of your system" is ambiguous (C-51)."""
+    """Return whether a callback's order id, if any, is one of our ids; the document does not say which one (C-51)."""
     order = attempt.order
     ours = {str(attempt.id), attempt.reference, order.order_id, order.number, printed_number(order, attempt.number)}
     return callback.order_id is None or callback.order_id in ours

@@ -25,7 +25,10 @@ MAX_ADDRESS = 500
 
 @dataclass(frozen=True, slots=True)
 class CheckedFields:
-    """The fields of a create that an order may lack, in Cervo's form. Points are latitude and longitude in degrees."""
+    """The required fields of a create that an order may lack, in Cervo's form.
+
+    Points are latitude and longitude in degrees.
+    """
 
     payment: str
     ispaid: str
@@ -37,7 +40,7 @@ class CheckedFields:
 
 
 def check_order(booking: Booking, account: CervoAccount) -> CheckedFields:
-    """Return the fields that Cervo cannot do without. Raises Refused, naming the first field that is unusable."""
+    """Return the fields that Cervo requires. Raises Refused, naming the first field that is unusable."""
     order, store = booking.order, booking.store
     payment, ispaid = _payment(order.payment, account)
     return CheckedFields(

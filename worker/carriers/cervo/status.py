@@ -19,7 +19,7 @@ STATUS_BY_CODE: dict[str, DeliveryStatus] = {
 """The status for each documented code. The sample's code 6 is undocumented, so it stays unknown (C-32)."""
 
 CODES_WITHOUT_COURIER = frozenset({"0", "1", "5"})
-"""Codes with which a driver's name is at best the name of a driver who has left."""
+"""Codes without a current courier; a driver's name reported with them is that of an earlier driver."""
 
 CODES_AFTER_PICKUP = frozenset({"3", "4"})
 """Codes that prove that the courier has collected the goods."""
@@ -49,9 +49,9 @@ def meaning_of(code: str, attempt: AttemptView, *, collected: bool) -> Meaning:
 
 
 def goods_collected(attempt: AttemptView, earlier_codes: Iterable[str], *, recorded: bool) -> bool:
-    """Return whether the goods have left the shop, from the attempt's rank, its record and the earlier codes.
+    """Return whether the goods have left the shop, by the attempt's rank, its record and the earlier codes.
 
-    A final rank proves nothing, because a cancelled attempt has it too.
+    The rank of a final status proves nothing, because a cancelled attempt has it too.
     """
     by_rank = GOODS_WITH_COURIER <= attempt.rank < RANK[S.DELIVERED]
     return recorded or by_rank or not CODES_AFTER_PICKUP.isdisjoint(earlier_codes)

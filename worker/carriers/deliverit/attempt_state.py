@@ -16,20 +16,20 @@ from worker.carriers.port import AttemptView, Observation
 
 ACCEPT_TOKEN, CANCEL_TOKEN = "accept_token", "cancel_token"
 TOKENS = {"accept": ACCEPT_TOKEN, "deny": "deny_token", "cancel": CANCEL_TOKEN}
-"""The token for each action on a driver order, from the links in its replies (D-28)."""
+"""The `codec_state` key of the token for each action; the tokens come from the links in the replies (D-28)."""
 EARLIER_CANCEL_TOKENS = "earlier_cancel_tokens"
-"""The replaced cancel tokens, oldest first, because a row may still show one of them (D-32)."""
+"""The `codec_state` key of replaced cancel tokens, oldest first; a row may still show one of them (D-32)."""
 AGREED_PICKUP = "agreed_pickup"
 LISTED_PICKUP = "listed_pickup"
 LISTED_ON = "listed_on"
-"""The day whose list last showed the order's row."""
+"""The `codec_state` key of the day whose list last showed the order's row."""
 FINGERPRINT = "row_fingerprint"
 ORDER_ID, PRICE = "order_id", "price"
-"""The order's id, which DeliverIt's support asks for (D-27), and the last known price, to detect a change (D-24)."""
+"""The `codec_state` keys of the order's id, for DeliverIt's support (D-27), and the last known price (D-24)."""
 NUMBER = "order_number"
-"""DeliverIt's order number.
+"""The `codec_state` key of DeliverIt's order number.
 
-Only a transferred order has the key; the value is empty when no reply contained the number.
+Only a transferred order has it; the value is empty when no reply contained the number.
 """
 
 MIDNIGHT_MARGIN = timedelta(minutes=5)
@@ -37,7 +37,7 @@ MIDNIGHT_MARGIN = timedelta(minutes=5)
 
 
 def placeholder_ref(reference: str) -> str:
-    """Return a placeholder for the ref of an order whose cancel link is unknown. It has a `#`, which no token has."""
+    """Return a placeholder for the ref of an order whose cancel link is unknown. No token begins with its `#`."""
     return f"#{reference}"
 
 
@@ -78,7 +78,9 @@ def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]
 
 
 def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[date]:
-    """Return the days whose lists may show the attempt, because a list may be by creation or by pickup (D-53).
+    """Return the days whose lists may show the attempt.
+
+    The document does not say whether a list is by creation or by pickup (D-53).
 
     A driver who is booked by hand may be listed on any day between the two, so the day of the last row counts too.
     """
@@ -112,8 +114,8 @@ def as_driver_order(attempt: AttemptView) -> AttemptView:
     return replace(attempt, ref=attempt.codec_state.get(CANCEL_TOKEN)) if is_transferred(attempt) else attempt
 
 
-def keep_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
-    """Return the observations of a driver order, but with the ref of the transferred order where it has one."""
+def with_transferred_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
+    """Return the observations with the ref of the transferred order, if it has one, instead of a cancel token."""
     if not is_transferred(attempt):
         return tuple(observations)
     return tuple(replace(each, ref=attempt.ref or each.ref) for each in observations)

@@ -64,11 +64,11 @@ class DeliverIt:
             raise TypeError(f"DeliverIt needs a DeliverItAccount, not a {type(account).__name__}")
         self.account = self._settings = account
         company = account.company or facts.get("company")
-        # also when a company is set: if it were wrong, every create would have an unknown outcome (D-04)
+        # a configured company needs a log-in too: a wrong one would give every create an unknown outcome (D-04)
         self.needs_login = company is None or company != facts.get("company")
         self._zone = ZoneInfo(account.timezone)
         self._requests = Requests(account, company, self._zone)
-        # the readers accept an unknown company, because Unavailable after a create would mean that no order exists
+        # the readers accept an unknown company: Unavailable from them would mean that no order was created
         self._driver_orders = DriverOrderReader(company, self._zone, account.base_url)
         self._transfers = TransferReader(company, account.base_url)
         self._transfer_mode = account.mode == "transfer"
@@ -111,8 +111,8 @@ class DeliverIt:
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build one day list for each day that may show these attempts.
 
-        A driver order without a `ref` is left out. A transferred order needs none, because the row of its driver has
-        our reference.
+        A driver order without a `ref` is left out. A transferred order needs no `ref`, because the row of its driver
+        has our reference.
         """
         known = [attempt for attempt in attempts if attempt.ref or state.is_transferred(attempt)]
         return self._requests.day_lists(Operation.READ, known, now)
@@ -122,7 +122,8 @@ class DeliverIt:
 
         No list shows a transferred order, so a transfer with an unknown outcome is repeated instead. DeliverIt accepts
         our order number only once, so exactly one order exists afterwards, whatever happened to the first call (D-74).
-        An attempt in another state is never repeated, because an operator may have declared it absent.
+        Only a transfer in the state `submit_unknown` is repeated, because an operator may have declared any other
+        absent.
         """
         lost = [each for each in attempts if self._transfer_mode and each.state == DeliveryStatus.SUBMIT_UNKNOWN]
         listed = [each for each in attempts if each not in lost]
@@ -138,7 +139,7 @@ class DeliverIt:
         return read_day_list(call, day, attempts, now, self._zone)
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the accept or the deny of an offered time, which may be repeated ("Accept push", "Deny push").
+        """Build the accept or the deny of an offered time; both may be repeated ("Accept push", "Deny push").
 
         Raises Refused when the reply to the create had no such link.
         """
@@ -165,7 +166,7 @@ class DeliverIt:
         return reader.read_accept(attempt, reply) if accept else reader.read_deny(attempt, reply)
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:  # noqa: ARG002 - the port's signature
-        """Return None: an update replaces the whole order, so none is read before it (D-77)."""
+        """Return None: an update replaces the whole order, so no read is needed before it (D-77)."""
         return None
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
@@ -181,16 +182,15 @@ class DeliverIt:
         return self._requests.update_transfer(number, attempt)
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Read the reply to an update, which may bring new links and another price (D-76)."""
+        """Read the reply to an update, which may contain new links and another price (D-76)."""
         check_order_access(reply, now)
         return self._transfers.read_update(reply, attempt)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Build POST cancel: free until 20 minutes before the pickup, impossible from 15 on, charged between (D-40).
+        """Build POST cancel: free until 20 minutes before the pickup, charged until 15, then impossible (D-40).
 
-        A transferred order is cancelled with its driver by its order number. Without a driver it can be cancelled at
-        any time. Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is
-        known.
+        A transferred order is cancelled by its order number, together with its driver; without a driver, at any time.
+        Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is known.
         """
         number = state.order_number(attempt)
         # a row may show a newer link than the last reply (D-32)

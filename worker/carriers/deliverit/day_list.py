@@ -25,19 +25,19 @@ SIMILAR_WITHIN = timedelta(minutes=10)
 """The largest difference in time at which a row without a reference may belong to our create."""
 
 VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
-"""The row of an attempt is no longer listed, which changes nothing (D-54)."""
+"""The observation when the row of an attempt has disappeared from the list, which changes nothing (D-54)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The row of an attempt, and the refs of other live orders that carry the same reference."""
+    """The row of an attempt, and the refs of other live orders with the same reference."""
 
     row: Row
     duplicates: tuple[str, ...] = ()
 
 
 class DayList:
-    """The rows of one day by their identifiers; `complete` is false when a row could not be read at all."""
+    """The rows of one day by their identifiers; `complete` is false when any row was unreadable."""
 
     def __init__(self, rows: Sequence[Row] = (), *, complete: bool = True) -> None:
         self.complete = complete
@@ -88,13 +88,13 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
     """Return what one day says about these attempts.
 
-    Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row may be
-    its own (D-60, D-61).
+    Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row might
+    belong to it (D-60, D-61).
     """
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}
     observed = {
-        attempt.id: state.keep_ref(
+        attempt.id: state.with_transferred_ref(
             attempt, observe_row(drivers[attempt.id], matches[attempt.id].row, call.context, now, zone)
         )
         for attempt in attempts
@@ -110,7 +110,7 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
 
 
 def _match(day: DayList, attempt: AttemptView) -> Match | None:
-    """Return the match of an attempt; a driver who was booked by hand replaces a cancelled driver."""
+    """Return the row of an attempt. After a cancelled driver, it is the row of another one who was booked by hand."""
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
         return match

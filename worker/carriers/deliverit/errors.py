@@ -26,7 +26,7 @@ def check_account(reply: Reply, now: datetime | None) -> None:
 
 
 def check_order_access(reply: Reply, now: datetime | None) -> None:
-    """Raise Unreadable when one order was not accessible (D-09), and Unavailable when the rate was limited."""
+    """Raise Unreadable when this order is not accessible (D-09), and Unavailable when the rate is limited."""
     if reply.status in UNAUTHORIZED:
         raise Unreadable(f"status {reply.status} for one order: not ours, or not logged in")
     _check_rate(reply, now)

@@ -1,7 +1,7 @@
 """The observations of one driver order from a reply or from a row of the day list.
 
 A 201 alone confirms nothing, because it may be an offer of another time (D-20). The clock times of a row may be
-estimates, may change and may disappear. A time counts as soon as it has passed, and is kept from then on (D-56, D-57).
+estimates, may change and may disappear. A time counts once it has passed, and is then kept (D-56, D-57).
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ ZERO_DATE = "0000-"
 
 @dataclass(frozen=True, slots=True)
 class DriverOrderReader:
-    """Reads the replies about one company's driver orders; links should have the host of `base_url`.
+    """Reads the replies about one company's driver orders. A link with another host than `base_url` gets a note.
 
     While the company is unknown no link can be verified, so a create that needs one has an unknown outcome.
     """
@@ -174,7 +174,7 @@ def _order_id_and_price(answer: RawAnswer) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RowTimes:
-    """The times of a row as instants."""
+    """The times of a day-list row as instants."""
 
     pickup: datetime
     listed_pickup: datetime | None
@@ -183,7 +183,7 @@ class RowTimes:
     expected: Mapping[str, datetime]
     """The milestones that are still estimates."""
     reverted: bool
-    """A recorded milestone is no longer shown as passed."""
+    """Whether the row no longer shows a recorded milestone as passed."""
 
 
 def observe_row(attempt: AttemptView, row: Row, day: str, now: datetime, zone: ZoneInfo) -> tuple[Observation, ...]:
@@ -229,7 +229,7 @@ def _resolve_times(attempt: AttemptView, content: RawRow, now: datetime, zone: Z
 
 
 def _resolve_in_order(content: RawRow, pickup: datetime, zone: ZoneInfo) -> dict[str, datetime]:
-    """Resolve each time near the one before it, so that a trip may cross midnight and start a little early."""
+    """Resolve each clock time to the instant nearest to the previous one, so that a trip may cross midnight."""
     shown, anchor = {}, pickup
     for name, text in content.milestones.items():
         instant = resolve_time(text, anchor, zone)
@@ -258,7 +258,7 @@ def _pickup_eta(times: RowTimes, rule: StatusRule) -> datetime | None:
 
 
 def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
-    """Return the price only if it has changed, because the create's price also states that VAT is excluded (D-24)."""
+    """Return the price if it has changed, else None: only the create's price says that VAT is excluded (D-24)."""
     known = attempt.codec_state.get(state.PRICE)
     if content.delivery_price is None or (known and Decimal(known) == content.delivery_price):
         return None
@@ -291,7 +291,7 @@ def _row_notes(attempt: AttemptView, row: Row, times: RowTimes, *, contradictory
 
 
 def _unknown_text(content: RawRow, *, cancelled: bool) -> tuple[Observation, ...]:
-    """Return a text in place of a time or a flag as an unmapped status.
+    """Return an unexpected text in the field of a time or a flag as an unmapped status.
 
     Only the first text is reported, because two texts that alternate would look like a change at every read.
     """

@@ -42,7 +42,7 @@ TEXTS: Types = {}
 """All fields of a transferred order are texts, because the document types some of them in two ways (D-13, D-73)."""
 
 TRANSFER = "transfer"
-"""The context of a transfer, which distinguishes its reply from a day list."""
+"""The `Call.context` of a transfer; it distinguishes the reply from a day list."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"
@@ -54,7 +54,10 @@ UNIT = re.compile(
 
 
 class Requests:
-    """Builds the calls of one account; those with the company in their path raise Unavailable while it is unknown."""
+    """Builds the calls of one account.
+
+    While the company is unknown, the calls with the company in their path raise Unavailable.
+    """
 
     def __init__(self, account: DeliverItAccount, company: str | None, zone: ZoneInfo) -> None:
         self._account, self._known_company, self._zone = account, company, zone
@@ -72,7 +75,7 @@ class Requests:
         return self._post(Operation.PROBE, "/api/v1/login", fields)
 
     def day_lists(self, operation: Operation, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Build one call for each day: the document contradicts itself on which end of a period comes first (D-50)."""
+        """Build one call for each day, because the document contradicts itself on the order of start and end (D-50)."""
         attempt_ids = defaultdict(list)
         for attempt in attempts:
             for day in listing_days(attempt, now, self._zone):
@@ -210,14 +213,14 @@ def _encode(fields: Mapping[str, str], encoding: str, types: Types) -> tuple[str
 
 
 def _split_street(street: str) -> tuple[str, str]:
-    """Return the street, and separately the floor with the door, which would mislead the carrier's map (D-12)."""
+    """Split the floor and the door from a street, because they would mislead the carrier's map (D-12)."""
     whole = plain(street).strip(" ,")
     found = UNIT.fullmatch(whole) if len(whole) <= MAX_STREET else None
     return (found["street"], found["unit"]) if found else (whole, "")
 
 
 def _remarks(subject: Booking | AttemptView, *first: str) -> str:
-    """Return the remarks, which begin with our reference, because DeliverIt returns it nowhere else (D-10)."""
+    """Return the remarks. They begin with our reference, because DeliverIt has no other field for it (D-10)."""
     order = subject.order
     texts = (*first, _split_street(order.dropoff.street)[1], order.dropoff.unit, order.dropoff.notes, order.notes)
     parts = dict.fromkeys(part for part in map(plain, texts) if part)
@@ -225,7 +228,7 @@ def _remarks(subject: Booking | AttemptView, *first: str) -> str:
 
 
 def _pickup_time(pickup_at: datetime, zone: ZoneInfo) -> str:
-    """Return the time with its date: a time alone that is sent after midnight books the wrong day (D-14)."""
+    """Return the time with its date, because a time alone could book the wrong day around midnight (D-14)."""
     _check_pickup(pickup_at)
     return round_up_to_minute(pickup_at).astimezone(zone).strftime("%Y-%m-%d %H:%M")
 

@@ -13,12 +13,12 @@ MILESTONES: dict[str, str] = {
     "arrive_at_customer": "arriveAtCustomer",
     "done": "done",
 }
-"""The four times of a day-list row in the order in which they happen: our field -> DeliverIt's key (D-56)."""
+"""DeliverIt's key for each of our four times of a day-list row, in the order in which they happen (D-56)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Which events of a trip a day-list row shows as happened; a time in the future is only an estimate (D-57)."""
+    """The events of a trip that a day-list row shows as past; a future time is only an estimate (D-57)."""
 
     cancelled: bool = False
     driver_arrive: bool = False
@@ -65,7 +65,7 @@ CREATED: dict[tuple[bool, bool], DeliveryStatus] = {
     (False, False): S.CREATED,
     (True, True): S.AWAITING_CONFIRMATION,
 }
-"""Create, 201: (`push`, has an `acceptUrl`) -> status. Any other pair contradicts itself (D-20, D-21)."""
+"""The status after a create with 201, by (`push`, has an `acceptUrl`). Other pairs are contradictory (D-20, D-21)."""
 
 MessageTable = tuple[tuple[str, Reason], ...]
 
@@ -74,40 +74,43 @@ CREATE_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("missing", Reason.VALIDATION),
 )
-"""Create, 400: part of the message -> reason. `DeliverItOpen` is not used, because it is true when closed (D-23)."""
+"""The reason of a create with 400, by part of its message. `DeliverItOpen` is unused: it is true when closed (D-23)."""
 
 ACCEPT_REFUSALS: MessageTable = (("time limit", Reason.OFFER_LAPSED), ("does not exist", Reason.OFFER_LAPSED))
-"""Accept, 400 (D-30)."""
+"""The reason of an accept with 400, by part of its message (D-30)."""
 
 DENY_REFUSALS: MessageTable = ()
-"""Deny, 400: the one documented message says nothing about the order (D-34)."""
+"""The reasons of a deny with 400. There are none: the one documented message does not describe the order (D-34)."""
 
 CANCEL_REFUSALS: MessageTable = (("on the way", Reason.DEADLINE_PASSED),)
-"""Cancel, 400, and 200 with `error` true (D-41, D-42)."""
+"""The reason of a cancel with 400, or with 200 and `error` true, by part of its message (D-41, D-42)."""
 
 TRANSFER_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("too messy", Reason.ADDRESS_PROBLEM),
 )
-"""Send and update customer info, 400. "Order with that number does not exist" has no reason of its own."""
+"""The reason of a transfer or update with 400, by part of its message.
+
+"Order with that number does not exist" has no reason of its own.
+"""
 
 NOT_SAVED = "strange error"
-"""Send and destroy customer info, 400: the call may be repeated, because our order number is unique (D-75)."""
+"""The message of a transfer or cancel with 400 that may be repeated, because our order number is unique (D-75)."""
 
 NUMBER_EXISTS = "order with that number exist."
-"""Send customer info, 400: an order with our number already exists (D-74)."""
+"""The message of a transfer with 400 when an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
-"""Send and update customer info: part of the message, unless the customer fetches the order themselves (D-79)."""
+"""Part of the message of a transfer or update of an order for delivery, rather than for collection (D-79)."""
 
 UPDATED = "update ok"
-"""Update customer info, 200: the start of the message, whatever `error` says (D-76)."""
+"""The start of the message of a successful update, whatever `error` says (D-76)."""
 
 ALREADY_ACCEPTED = "already accepted"
-"""Accept, 200: part of the message of a repeated accept (D-33)."""
+"""Part of the message of a repeated accept, which is a 200 (D-33)."""
 
 NO_ORDERS = "no order is found"
-"""Get orders period, 404: part of the message of an empty day (D-54)."""
+"""Part of the message of an empty day list, which is a 404 (D-54)."""
 
 
 def rule_for(progress: Progress) -> StatusRule:

@@ -1,8 +1,8 @@
 """DeliverIt's times: clock times (`HH:MM`) without a date, in the account's zone (D-14, D-26, D-56).
 
-Datetimes are aware, and every result is UTC. In the hour that occurs twice in autumn, a clock time
-means the instant nearer to its anchor, and a date with a time means the first. In the hour that is skipped in spring,
-02:30 means 03:30.
+Datetimes are aware, and every result is UTC. In autumn one hour occurs twice: a clock time then means the instant
+nearer to its anchor, and a full date and time means the first instant. In spring one hour is skipped: 02:30 then means
+03:30.
 """
 
 import re
@@ -38,7 +38,7 @@ def is_ambiguous(instant: datetime, zone: ZoneInfo) -> bool:
 
 
 def resolve_time(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return the instant of `HH:MM` that is nearest to `anchor`, or of a full date and time; None for others (D-26)."""
+    """Return the instant of `HH:MM` nearest to `anchor`, or of a full date and time; None for other texts (D-26)."""
     if text is None:
         return None
     clock = _parse_clock_time(text)
@@ -86,6 +86,6 @@ def _parse_clock_time(text: str) -> time | None:
 
 
 def _candidates(clock: time, anchor: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the instants around `anchor` at which a wall clock shows this time: two a day in the autumn hour."""
+    """Return the instants around `anchor` at which a wall clock shows this time."""
     dates = (local_date(anchor, zone) + DAY * shift for shift in (0, 1, -1))
     return [datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC) for day in dates for fold in (0, 1)]

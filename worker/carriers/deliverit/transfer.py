@@ -1,8 +1,9 @@
 """Transferred orders: the replies to "Send customer Info", "Update customer info" and "Destroy customer info".
 
-No driver comes until an operator books one in DeliverIt's own pages, and no call reads the order back (D-70). It has
-two numbers: ours, which DeliverIt accepts only once, and DeliverIt's own, which only the links in its replies show
-(D-72). Once a driver is booked, the day list has a row with our reference, and the order is followed like any other.
+No driver comes until an operator books one in DeliverIt's own pages, and no call reads the order back (D-70). A
+transferred order has two numbers: ours, which DeliverIt accepts only once, and DeliverIt's own, which appears only in
+the links of its replies (D-72). Once a driver is booked, the day list has a row with our reference, and the order is
+followed like any other.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +25,10 @@ NOT_SAVED_TEXT = "the order was not saved"
 
 @dataclass(frozen=True, slots=True)
 class TransferReader:
-    """Reads the replies about one company's transferred orders; links should have the host of `base_url`."""
+    """Reads the replies about one company's transferred orders.
+
+    A link with another host than `base_url` gets a note.
+    """
 
     company: str | None
     base_url: str
@@ -76,10 +80,10 @@ class TransferReader:
         return observation if observation.ref else replace(observation, codec_state={})
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Read the reply to a cancel, of which only `canceled` true is a success (D-78).
+        """Read the reply to a cancel; only `canceled` true means success (D-78).
 
-        Return an observation when the day list never showed a driver, because no read will confirm the cancel then;
-        None otherwise. Raises Refused, Unavailable or Uncertain.
+        Return an observation if the day list never showed a driver, because then no read will confirm the cancel;
+        otherwise None. Raises Refused, Unavailable or Uncertain.
         """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and _message(answer):

@@ -172,7 +172,7 @@ class RawRow(_Wire):
 
 
 def decode_json(body: bytes) -> object:
-    """Return the JSON of a PHP server, which may have a byte order mark or be in Latin-1; None for others (X-11)."""
+    """Return JSON that may have a byte order mark or be in Latin-1, as from a PHP server; None for others (X-11)."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -238,7 +238,7 @@ class Row:
 
     @property
     def fingerprint(self) -> str | None:
-        """Return a digest of what never changes in a row; it outlives the cancel link (D-52) and reveals no name."""
+        """Return a digest of the fields of a row that never change, unlike its cancel link (D-52)."""
         if self.created_at is None or not self.phone:
             return None
         street = "".join((self.content.address or "").lower().split())

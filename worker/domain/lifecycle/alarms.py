@@ -8,7 +8,7 @@ from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause, Reason
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Step
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder
+from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
 from worker.domain.planner import Alarm, alarms
 
@@ -17,7 +17,7 @@ ATTENTION: Mapping[Alarm, AttentionReason] = {
     Alarm.OUTCOME_UNKNOWN: AttentionReason.OUTCOME_UNKNOWN,
     Alarm.STILL_OPEN: AttentionReason.STILL_OPEN_AFTER_A_DAY,
 }
-"""The alarms that ask for an operator."""
+"""The attention reason of each alarm that needs an operator."""
 
 
 def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
@@ -36,7 +36,7 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
     if alarm is Alarm.STALLED:
         change.add_event(EventType.STALLED)
     elif alarm is Alarm.GIVEN_UP:
-        reject(change, Reason.DEADLINE_PASSED)  # the food is cold
+        reject(change, Reason.DEADLINE_PASSED)  # by now the food is cold
     else:
         change.request_attention(ATTENTION[alarm])
 
@@ -44,11 +44,13 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
 def resolve_attention(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
     """Clear every attention reason, because an operator has dealt with them.
 
-    None when no operator is asked for, or for an unknown outcome, which needs `resolve_unknown_outcome`.
+    None when there are no reasons. Also None for an unknown outcome, which needs `resolve_unknown_outcome`.
     """
     attempt = delivery.active
     unknown = attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN
-    if not delivery.attention_reasons or (unknown and not OPEN_QUESTIONS.isdisjoint(delivery.attention_reasons)):
+    if not delivery.attention_reasons or (
+        unknown and not UNKNOWN_OUTCOME_REASONS.isdisjoint(delivery.attention_reasons)
+    ):
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     change.update(replace(delivery, attention_reasons=()))

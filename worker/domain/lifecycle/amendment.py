@@ -1,7 +1,7 @@
-"""Changes of an order that a carrier already has: amended there if possible, otherwise left to an operator.
+"""Send changes of an order to the carrier that already has it, or leave them to an operator.
 
-The carrier's order is read before each amendment, so that an amendment may be sent again (B-95). While its outcome is
-unknown, we do not know which version of the order the carrier has.
+The carrier's order is read before each amendment, so that it is safe to send an amendment again (B-95). While its
+outcome is unknown, we do not know which version of the order the carrier has.
 """
 
 from dataclasses import replace
@@ -19,9 +19,9 @@ NOT_CARRIED = AttentionReason.ORDER_CHANGED_AFTER_DISPATCH
 
 
 def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Plan an amendment for a change of the order that was just stored, or ask for an operator."""
+    """Plan the amendment for an order that has just changed, or request an operator."""
     terms = change.terms.get(attempt.carrier)
-    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # before any amendment
+    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # the change restores what the carrier has
     if not reverted and (terms is None or not can_amend(change.delivery, attempt, terms)):
         change.update_attempt(replace(attempt, amend_refused=True))
         change.request_attention(NOT_CARRIED)
@@ -43,7 +43,7 @@ def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
             sent_fingerprint="",
             pending_fingerprint=change.delivery.fingerprint,
             amend_requests=attempt.amend_requests + 1,
-            # A change of other fields must not make the pickup of "as soon as possible" later.
+            # For "as soon as possible", a change of other fields must not move the pickup to now.
             pickup_at=wanted if timed else attempt.pickup_at,
         )
     )
@@ -69,7 +69,10 @@ def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 
 
 def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime) -> None:
-    """Record the read that must precede another request of the amendment, if the read began late enough."""
+    """Record a read between two requests of an amendment, after which the amendment may be sent again.
+
+    A read that began before the end of the wait does not count.
+    """
     if attempt.wait_until is not None and began < attempt.wait_until:
         return
     if attempt.amend_requests >= schedule.AMEND_REQUESTS:
@@ -79,7 +82,7 @@ def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime
 
 
 def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Abandon a change that can no longer be sent, although the courier still comes.
+    """Give up a change that can no longer be sent, although the courier still comes.
 
     There are three such cases: the courier has left with the goods, the courier was revived without the change, or the
     carrier refused the cancel that the change waited for.
@@ -96,7 +99,7 @@ def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def abandon_amendment(change: ChangeBuilder, attempt: Attempt, error: CarrierError | None = None) -> None:
-    """Leave the carrier's order as it is, and the change to an operator."""
+    """Give up the amendment: the carrier's order stays as it is, and an operator is needed for the change."""
     abandoned = replace(
         attempt,
         amend_refused=True,

@@ -15,7 +15,7 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Step
 from worker.domain.lifecycle.amendment import abandon_amendment, abandon_if_too_late, begin_amendment, mark_amended
 from worker.domain.lifecycle.cancellation import begin_cancel
-from worker.domain.lifecycle.change import UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.offers import begin_confirm, evaluate_offer
 from worker.domain.lifecycle.reads import back_off, back_off_amendment
@@ -26,7 +26,7 @@ from worker.errors import CarrierError, Refused, Unavailable
 
 
 def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
-    """Return whether this step is due at this carrier now. A task is only a wake-up task, so the state decides."""
+    """Return whether this step is due at this carrier now, by the state of the delivery."""
     if delivery.step is not step or delivery.next_run_at is None or delivery.next_run_at > now:
         return False
     return delivery.step_carrier == carrier
@@ -40,7 +40,7 @@ def begin_booking(
 ) -> Change | None:
     """Record the intent to create at the delivery's carrier; None when there is nothing to create.
 
-    An attempt that was never sent is used again with its own id, which no carrier has received.
+    An attempt that was never sent is used again under the same id, because no carrier has received that id.
     """
     carrier, store = delivery.carrier, delivery.store
     if carrier is None or store is None or delivery.active is not None or delivery.final:
@@ -107,14 +107,14 @@ def apply_create_outcome(
 ) -> Change:
     """Apply the outcome of a create: created, offered, refused, not sent, or unknown.
 
-    It may come late, from a journal. A certain outcome then replaces an unknown one.
+    An outcome may come late, from a journal file; a certain outcome then replaces an unknown one.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or not _is_awaited(attempt, outcome):
         return change.build()
     was_unknown = attempt.state == AttemptState.SUBMIT_UNKNOWN
-    attempt = change.update_attempt(replace(attempt, journal_file=None))  # the journal's outcome is stored now
+    attempt = change.update_attempt(replace(attempt, journal_file=None))  # its outcome is stored with this change
     if was_unknown:
         attempt = end_unknown_outcome(change, attempt)
     match outcome:
@@ -149,7 +149,7 @@ def _book(change: ChangeBuilder, attempt: Attempt, outcome: Booked) -> None:
 
 def _queue_again(change: ChangeBuilder, attempt: Attempt, error: Unavailable) -> None:
     change.update_attempt(replace(attempt, state=AttemptState.QUEUED, last_error=str(error)))
-    change.clear_attention(UNTIL_THE_END)
+    change.clear_attention(CARRIER_ORDER_REASONS)
     if change.delivery.cancel_request is not None:
         change.cancel_as_requested()
         return
@@ -165,10 +165,10 @@ def apply_amend_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the outcome of an amendment; None when the carrier's order needed no change.
+    """Apply the outcome of an amendment. None means that the carrier's order needed no change.
 
-    A refused change is left to an operator. Without an answer the order is read before the amendment is sent again;
-    only requests that may have arrived are counted.
+    A refused amendment is left to an operator. After an error the order is read, and the amendment may be sent again.
+    Only requests that may have reached the carrier are counted.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -194,10 +194,10 @@ def apply_cancel_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the outcome of a cancel request; None when the carrier accepted it, which a read still has to confirm.
+    """Apply the outcome of a cancel request. None means that the carrier accepted it; a read still has to confirm it.
 
-    An observation is final, because no read shows its order. It counts only while no courier is booked (D-78).
-    A refusal is published, and the courier is still followed.
+    An observation ends an attempt that awaits confirmation, because no later read would show the cancel (D-78). A
+    refusal is published, and the courier is still followed.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)

@@ -67,10 +67,10 @@ def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def check_cancel(change: ChangeBuilder, attempt: Attempt, began: datetime, *, shown: bool) -> None:
-    """Apply a read of a live attempt to its cancel; `shown` when the read showed the order.
+    """Check a cancel after a read of its live attempt; `shown` is whether the read showed the order.
 
-    A carrier that did not accept the cancel is asked again when a read that began after the request shows the order.
-    The last check publishes that the cancel is unconfirmed.
+    If the carrier did not accept the cancel, and a read that began after the request shows the order, the cancel is
+    requested again. The last check publishes that the cancel is unconfirmed.
     """
     if attempt.wait_until is not None and began < attempt.wait_until:
         return

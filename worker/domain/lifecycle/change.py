@@ -12,12 +12,15 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver
 from worker.domain.planner import plan
 
-OPEN_QUESTIONS = frozenset(
+UNKNOWN_OUTCOME_REASONS = frozenset(
     {AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER, AttentionReason.OFFER_WAITS}
 )
-"""Attention reasons that apply only while the outcome of an attempt is open."""
-UNTIL_THE_END = OPEN_QUESTIONS | {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH, AttentionReason.REFERENCE_MISSING}
-"""Attention reasons that apply only while the carrier may have an order. The next carrier gets the current order."""
+"""Attention reasons that apply only while the outcome of a create or an offer is open."""
+CARRIER_ORDER_REASONS = UNKNOWN_OUTCOME_REASONS | {
+    AttentionReason.ORDER_CHANGED_AFTER_DISPATCH,
+    AttentionReason.REFERENCE_MISSING,
+}
+"""Attention reasons that no longer apply once the carrier has no order of the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""The default of an event's values: the delivery's own value is kept, whereas None would clear it."""
+"""The default for a value of an event: use the delivery's own value. None would leave the value out."""
 
 
 class ChangeBuilder:
@@ -65,7 +68,7 @@ class ChangeBuilder:
         return self.delivery.attempt(attempt.id) or attempt
 
     def reset_failures(self) -> None:
-        """Record that the carrier answered, so that the next step is not delayed by a retry."""
+        """Reset the count of failures and the retry delay, because the carrier answered."""
         self.update(replace(self.delivery, failures=0, retry_at=None))
 
     def cancel_retry(self) -> None:
@@ -87,12 +90,12 @@ class ChangeBuilder:
         reason_text: str | Literal[_Keep.KEEP] | None = KEEP,
         raw: RawWord | Literal[_Keep.KEEP] | None = KEEP,
     ) -> None:
-        """Add an event to the delivery's sequence: a snapshot of the delivery with these values in it."""
+        """Add an event to the delivery's sequence: a snapshot of the delivery, with these values instead of its own."""
         given = {"reason": reason, "reason_text": reason_text, "raw": raw}
         self._add_event(kind, attempt, {name: value for name, value in given.items() if value is not KEEP})
 
     def add_end_of_attempt(self, attempt: Attempt, details: StatusDetails) -> None:
-        """Add the event of an attempt's end: a snapshot of the delivery with the details of that end in it."""
+        """Add the event of an attempt's end: a snapshot of the delivery, with these details instead of its own."""
         given = {
             "detail": details.detail,
             "reason": details.reason,
@@ -146,7 +149,7 @@ class ChangeBuilder:
         self.set_status(DeliveryStatus.CANCELLED, attempt, replace(details, cancelled_by=by))
 
     def request_attention(self, reason: AttentionReason, attempt: Attempt | None = None) -> None:
-        """Ask for an operator and publish the reason, unless the delivery already has it."""
+        """Add an attention reason and publish it, unless the delivery already has it."""
         known = self.delivery.attention_reasons
         if reason not in known:
             self.update(replace(self.delivery, attention_reasons=(*known, reason)))
@@ -163,7 +166,7 @@ class ChangeBuilder:
         self.clear_attention(frozenset(AttentionReason) - {AttentionReason.SURPLUS_COURIER})
 
     def build(self, attempt_id: int | None = None) -> Change:
-        """Plan the next step and return the change; `attempt_id` is the attempt that the change begins."""
+        """Plan the next step and return the change; `attempt_id` is the attempt whose call begins with it."""
         next_step = plan(self.delivery, self.terms, self.now)
         planned = (next_step.step, next_step.at, next_step.attempt) if next_step else (None, None, None)
         if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.step_attempt_id):

@@ -1,4 +1,4 @@
-"""The details of an observation beside its status, in the form of events."""
+"""Store what an observation reports besides its status, such as the courier, times and price."""
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def update_details(change: ChangeBuilder, observation: Observation, *, by_itself: bool = False) -> bool:
-    """Store the details of an observation beside its status; return whether they need an event.
+    """Store what an observation reports besides its status; return whether an event is needed.
 
-    `by_itself` means that only these details may have changed. Then a new position within `POSITION_INTERVAL` of the
-    last one is not stored. A later read still sees it as new and publishes it, even if the courier has stopped.
+    `by_itself` means that the status has not changed. A new position within `POSITION_INTERVAL` of the last one is then
+    not stored, so that a later read publishes it.
     """
     before = change.delivery
     after = replace(
@@ -60,7 +60,7 @@ def _is_another(known: CourierInfo, given: Courier) -> bool:
 
 
 def _only_moved(before: Delivery, after: Delivery, now: datetime) -> bool:
-    """Return whether only the courier's position is new, and a position was published just now (B-76)."""
+    """Return whether only the courier's position is new, less than `POSITION_INTERVAL` after the last one (B-76)."""
     if before.located_at is None or now - before.located_at >= POSITION_INTERVAL:
         return False
     same_courier = _without_position(before.courier) == _without_position(after.courier)
@@ -107,7 +107,7 @@ def raw_word(observation: Observation) -> RawWord | None:
 
 
 def stamp_events(change: ChangeBuilder, observation: Observation, since: int) -> None:
-    """Set the carrier's own time on the events that this observation caused, from the number `since` on."""
+    """Set the carrier's own time on the events that this observation caused: those from index `since` on."""
     times = {
         "occurred_at": observation.occurred_at,
         "occurred_at_assumed_zone": observation.occurred_at_assumed_zone,

@@ -1,6 +1,6 @@
 """The changes that reads, look-ups and callbacks make to a delivery.
 
-An unmapped carrier status changes nothing. An operator can map it to one of our statuses, and then it is applied again
+An unmapped carrier status changes nothing. Once an operator has mapped it to one of our statuses, it is applied again
 (C-32, B-70).
 """
 
@@ -26,7 +26,7 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.cancellation import refuse_cancel
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, ChangeBuilder
+from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
 from worker.domain.lifecycle.reopening import (
@@ -42,12 +42,12 @@ from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment,
 StatusMappings = Mapping[str, DeliveryStatus]
 """Our status for each unmapped status of one account, as an operator mapped it, by `status_key`."""
 MAPPED = "mapped"
-"""The note of an observation whose status comes from an operator's mapping."""
+"""The note that marks an observation whose status comes from an operator's mapping."""
 MAX_ANOMALIES = 20
-"""The most unmapped statuses and steps back that are published for one attempt."""
+"""The most unmapped statuses and backward steps that are published for one attempt."""
 REGRESSION = "regression:"
-"""The prefix of a step back among an attempt's reported anomalies; the others are unmapped statuses."""
-SETTLED_WHEN_CREATED = OPEN_QUESTIONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
+"""The prefix that distinguishes backward steps from unmapped statuses in an attempt's reported anomalies."""
+SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
 """Attention reasons that end when the carrier has created the order."""
 SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
 """Attention reasons that end when the carrier shows any state of the order, including an offer."""
@@ -62,7 +62,7 @@ def apply_observations(
     cause: Cause,
     began: datetime | None = None,
 ) -> Change:
-    """Apply observations of an attempt, the oldest first; `began` is when the read that made them began."""
+    """Apply observations of an attempt, the oldest first; `began` is when their read began."""
     change = ChangeBuilder(delivery, terms, now, cause)
     before, history = delivery.attempt(attempt_id), list(observations)
     if before is None:
@@ -82,7 +82,7 @@ def apply_observations(
 def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
     """Apply one observation. Its codec state is always stored; the rest is applied only if it is not stale.
 
-    Only the `last` of several observations shows whether an ended attempt continues.
+    With several observations, only the `last` one may show that an ended attempt continues.
     """
     attempt = _subject(change.delivery, attempt, observation)
     before, reported = attempt.carrier_time, observation.carrier_time
@@ -139,13 +139,13 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
-    """Return whether an operator's mapping would end a returning order as delivered; only a carrier may (I12)."""
+    """Return whether a mapped status would end a returning order as delivered: only a carrier may do that (I12)."""
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
 
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
-    """End an attempt with a cancel request if the newest report says that its courier has withdrawn (C-47).
+    """End an attempt as cancelled when a cancel was requested and its courier has withdrawn (C-47).
 
     The attempt does not end while the cancel request is under way, because that request may not have been sent yet.
     """
@@ -238,7 +238,7 @@ def _report_once(
 
 
 def status_key(raw: Raw) -> str:
-    """Return a carrier status with its entity on one line, as operators see it and map it."""
+    """Return a carrier status with its entity on one line. Operators see it and map it in this form."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())
 
 
@@ -259,7 +259,7 @@ def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observat
 def reapply_mappings(
     delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply again the last statuses of an account's attempts that are mapped now; None when that changes nothing."""
+    """Apply new mappings to the last unmapped statuses of a delivery's attempts; None when nothing changes."""
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     for attempt in delivery.attempts:
         if attempt.carrier != carrier or attempt.unmapped_status is None:

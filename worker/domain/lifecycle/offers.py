@@ -17,11 +17,11 @@ from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""How long before the food is ready a courier may arrive."""
+"""How early a courier may arrive before the food is ready."""
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
-    """Accept a new offer that is suitable; ask for an operator about any other."""
+    """Accept a new offer that is suitable; request an operator's decision about any other."""
     attempt = change.delivery.attempt(attempt_id)
     if attempt is None or not _is_open(change.delivery, attempt):
         return

@@ -1,4 +1,4 @@
-"""The platform's messages and statuses: a new order, an update, a status, and the dispatch gate that a status opens.
+"""Apply the platform's messages and statuses: a new order, an update, and a status, which may open the dispatch gate.
 
 The order's `status` is the last platform status, so a repeated status has no effect, whether it comes from a message or
 from a read.
@@ -44,7 +44,7 @@ def apply_order_message(
 ) -> Change | None:
     """Apply a message about a known order: first its status, then its content; None when it changes nothing.
 
-    The status of a late message is ignored like its content, unless the order is cancelled (O-13).
+    A late message is ignored, except for the status of a cancelled order (O-13).
     """
     late = order.revision < delivery.order.revision
     status = None if late and reaction_to(order.status) is not Reaction.CANCEL else order.status
@@ -67,7 +67,7 @@ def _apply_content(
 ) -> Change | None:
     """Apply the content of a known order; None when it changes nothing.
 
-    Other content without a higher revision contradicts what we have, and an operator is asked for.
+    Content that differs without a higher revision is not applied; an operator is needed.
     """
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
@@ -104,7 +104,7 @@ OPENED_BY: Mapping[Gate, frozenset[Reaction]] = {
     Gate.ACCEPTED: frozenset({Reaction.ACCEPTED, Reaction.READY, Reaction.NOT_READY, Reaction.SEEKING}),
     Gate.READY: frozenset({Reaction.READY}),
 }
-"""The statuses that open each gate, because they prove that the shop has done at least what the gate requires."""
+"""The reactions whose statuses open each gate: the shop has done at least what the gate requires."""
 
 
 def is_open(gate: Gate, status: int | None) -> bool:
@@ -115,7 +115,7 @@ def is_open(gate: Gate, status: int | None) -> bool:
 def closed_gate(gate: Gate, order: Order) -> Gate | None:
     """Return the gate that a new order waits at; None when it is open.
 
-    A preorder with a delivery time passes the gate `placed`, because it waits for its time (O-19).
+    A preorder with a delivery time passes the gate `placed`, because it waits for that time anyway (O-19).
     """
     timed = gate is Gate.PLACED and order.deliver_at is not None
     return None if timed or is_open(gate, order.status) else gate
@@ -164,7 +164,7 @@ def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> C
 
 
 def _open_gate(change: ChangeBuilder, status: int) -> None:
-    """Open the gate if the status allows it; the times of alarms are counted from now."""
+    """Open the gate if the status allows it. The times of alarms then count from now."""
     gate, dispatch_at = change.delivery.gate, change.delivery.dispatch_at
     if gate is not None and is_open(gate, status):
         change.update(replace(change.delivery, gate=None, dispatch_at=dispatch_at and max(dispatch_at, change.now)))
@@ -174,7 +174,7 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 def _cancel(change: ChangeBuilder, status: int) -> None:
     """Request a cancel, because the order is cancelled (O-13).
 
-    An earlier request is kept, because it may contain more.
+    An earlier request is kept, because it may contain more details.
     """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):
@@ -187,7 +187,7 @@ def _cancel(change: ChangeBuilder, status: int) -> None:
 def _close(change: ChangeBuilder, status: int) -> None:
     """Send no courier for a closed order.
 
-    If a courier is already under way, they continue, and a conflict is published (O-12).
+    A courier who is already under way continues, and a conflict is published (O-12).
     """
     if change.delivery.active is None:
         _stop(change, Detail.PLATFORM_CLOSED)
@@ -196,7 +196,10 @@ def _close(change: ChangeBuilder, status: int) -> None:
 
 
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
-    """Send no courier if the platform's own driver has the order. If there is an attempt, we wrote the status."""
+    """Send no courier, because the platform's own driver has the order.
+
+    If the delivery has an attempt, we wrote this status ourselves, and nothing changes.
+    """
     if not change.delivery.attempts:
         _stop(change, Detail.OWN_DRIVER)
 
@@ -211,7 +214,7 @@ def _stop(change: ChangeBuilder, detail: Detail) -> None:
 
 
 def _ask_operator(change: ChangeBuilder, status: int) -> None:
-    """Ask for an operator, because it is unclear whether the order was cancelled or only the platform's driver."""
+    """Request an operator: it is unclear whether the order was cancelled, or only the platform's driver."""
     if status == PlatformStatus.CANCELED_BY_DRIVER:
         change.request_attention(AttentionReason.PLATFORM_CANCELED_BY_DRIVER)
     else:

@@ -1,4 +1,4 @@
-"""The results of reads of a carrier's order: answered, failed, or without the order. Absence proves nothing (I13)."""
+"""Apply the results of reads: answered, failed, or without the order. A read without the order proves nothing (I13)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -51,17 +51,17 @@ def record_read_failure(
 def record_missing(
     delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime, began: datetime | None = None
 ) -> Change:
-    """Record a read that was answered and did not show the attempt; `began` is when the read began (I13)."""
+    """Record an answered read that did not show the attempt; `began` is when the read began (I13)."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     before = delivery.attempt(attempt_id)
     if before is None:
         return change.build()
-    # No list shows an order before an operator has booked it, so a cancel that may be lost is sent again (D-70).
+    # No list shows a transfer before a driver is booked: it counts as shown, so that a lost cancel is repeated (D-70).
     record_read(change, before, began or now, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
     if before == delivery.active:
         change.reset_failures()
         if before.ref is None:
-            # Only a callback proved the order (C-24): it can be neither read nor cancelled.
+            # Only a callback proved that the order exists (C-24): without its id it can be neither read nor cancelled.
             change.request_attention(AttentionReason.REFERENCE_MISSING, before)
     return change.build()
 
@@ -98,7 +98,7 @@ def _report_lost_tracking(change: ChangeBuilder, before: Delivery, attempt: Atte
 
 
 def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None = None) -> None:
-    """Count a failure and postpone the next try, longer each time. An error of the whole account is not counted.
+    """Count a failure and postpone the next try, longer each time. Account-wide errors are not counted.
 
     A surplus or ended attempt backs off on its own and never delays the active one. A delivery without an order at a
     carrier moves to another carrier after a while.
@@ -119,7 +119,7 @@ def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Atte
     """Postpone an amendment. The order is read meanwhile, so a carrier that takes no amendments is still tracked."""
     wait = min(max(schedule.AMEND_RETRY, _requested_wait(error)), schedule.ACCOUNT_RETRY)
     if isinstance(error, Unavailable) and error.account:
-        back_off(change, error, attempt)  # reads fail too, and all steps continue when the account is available again
+        back_off(change, error, attempt)  # reads would fail as well; all steps continue once the account is available
         wait = schedule.AMEND_RETRY
     change.update_attempt(
         replace(
@@ -140,7 +140,7 @@ def _back_off_alone(change: ChangeBuilder, error: CarrierError, attempt: Attempt
 
 
 def _requested_wait(error: CarrierError) -> timedelta:
-    """Return the shortest wait that the carrier, or an error of the whole account, requests."""
+    """Return the shortest wait that an error requires: by its Retry-After, or because the whole account failed."""
     if not isinstance(error, Unavailable):
         return timedelta()
     account = schedule.ACCOUNT_RETRY if error.account else timedelta()

@@ -12,7 +12,7 @@ from worker.carriers.port import Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery
-from worker.domain.lifecycle.change import OPEN_QUESTIONS, UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, UNKNOWN_OUTCOME_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.reopening import count_follow_up
 from worker.domain.lifecycle.rollup import refuse_attempt
@@ -20,7 +20,7 @@ from worker.domain.lifecycle.routing import set_carrier
 from worker.errors import Refused
 
 OFFER_LOOKUPS = 2
-"""Look-ups without the offer after which the offer counts as lapsed."""
+"""The number of look-ups that do not show an offer after which the offer counts as lapsed."""
 FOUND_BY_OPERATOR = Raw("operator", "exists")
 
 
@@ -33,7 +33,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a create that the carrier calls a duplicate to an operator, because an unknown courier may come (B-31)."""
+    """Leave a create that was answered as a duplicate to an operator: an unknown courier may come (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -41,8 +41,8 @@ def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> N
 
 
 def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Return an attempt whose outcome is no longer unknown, because its own answer came late."""
-    change.clear_attention(OPEN_QUESTIONS)
+    """Return the attempt without the marks of an unknown outcome, because the answer to its create came late."""
+    change.clear_attention(UNKNOWN_OUTCOME_REASONS)
     change.cancel_retry()
     return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
 
@@ -60,11 +60,10 @@ def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetim
 def record_not_found(
     delivery: Delivery, attempt_id: int, lookups: int, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Record a complete look-up that did not find the attempt; enough of them prove that it was never created.
+    """Record a complete look-up without a result; enough of them prove that the order was never created.
 
-    `lookups` is the attempt's count when this look-up began. If the count has changed since, another look-up overlapped
-    this one and was counted; the result is then None.
-    Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
+    `lookups` is the attempt's count when this look-up began. If the count has changed since, an overlapping look-up was
+    already counted, and the result is None. Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.lookups != lookups:
@@ -83,7 +82,7 @@ def record_not_found(
 
 
 def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Record that no callback came for an unknown outcome that the carrier has no look-up for.
+    """Record that no callback settled an unknown outcome at a carrier without look-ups.
 
     The create is sent again where the account allows that; otherwise an operator settles it. None for other states.
     """
@@ -96,15 +95,15 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
     if delivery.cancel_request is None and _may_create_again(change, attempt):
         _resubmit(change, attempt)
     else:
-        # An account may allow a second create, but "cancelled" would be a guess here.
+        # Also with a cancel request: without proof the delivery cannot be called cancelled.
         _leave_to_operator(change, attempt)
     return change.build()
 
 
 def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Apply an operator's finding: the carrier has the order under `ref`, or has none (None).
+    """Apply an operator's finding: the carrier has the order under `ref`, or has no order if `ref` is None.
 
-    It also sets the reference of an order that only a callback proved (C-24), and corrects a mistyped reference. An
+    `ref` also replaces a mistyped reference, and sets the missing one of an order known only from a callback (C-24). An
     order that exists after it was declared absent is a conflict. None when there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)
@@ -175,7 +174,7 @@ def _resubmit(change: ChangeBuilder, attempt: Attempt) -> None:
             reason_text=NEVER_CREATED,
         )
     )
-    change.clear_attention(UNTIL_THE_END)
+    change.clear_attention(CARRIER_ORDER_REASONS)
     if change.delivery.cancel_request is not None:
         change.cancel_as_requested(attempt)
         return

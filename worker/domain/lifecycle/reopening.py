@@ -1,7 +1,7 @@
 """Attempts that continue after their end, and surplus couriers.
 
 If a carrier shows that an ended attempt continues, the attempt is followed again. If another courier has taken its
-place, it is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
+place, the attempt is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
 """
 
 from collections.abc import Iterable
@@ -23,14 +23,14 @@ from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
-"""Causes of an observation from a read of ours. A callback may be old."""
-GONE = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
-"""Final statuses after which no courier comes."""
+"""The causes of observations from our own reads, which are current. A callback may be old."""
+UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
+"""Final statuses without success: the goods were neither delivered nor returned."""
 _S = DeliveryStatus
 GOODS_IN_HAND = frozenset(
     {_S.PICKED_UP, _S.DROPOFF_ENROUTE, _S.DROPOFF_ARRIVED, _S.DELIVERY_FAILED, _S.REATTEMPTING, _S.DELIVERED}
 )
-"""Statuses that no courier reaches if their order was cancelled in time."""
+"""Statuses which prove that a cancel came too late, because the courier has the goods."""
 
 
 class Conflict(StrEnum):
@@ -89,7 +89,7 @@ def apply_after_end(
 
 
 def _conflict(attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> Conflict | None:
-    """Return the conflict if the attempt continues; None when the carrier may revive the attempt."""
+    """Return the conflict that a status of an ended attempt shows; None when it is no conflict."""
     if attempt.state == AttemptState.REJECTED:
         return Conflict.ORPHAN_FOUND
     has_goods = attempt.state == AttemptState.CANCELLED and newer and status in GOODS_IN_HAND
@@ -100,7 +100,7 @@ def _goes_on(
     change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, conflict: Conflict | None
 ) -> bool:
     if conflict is Conflict.ORPHAN_FOUND:
-        return status not in GONE and status is not DeliveryStatus.RETURNED
+        return status not in UNSUCCESSFUL_ENDS and status is not DeliveryStatus.RETURNED
     if conflict is Conflict.CANCELLED_BUT_ALIVE:
         return True
     if status in FINAL:
@@ -114,7 +114,7 @@ def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
     """Return whether another courier was requested, or the delivery ended without this attempt."""
     if delivery.active is not None:
         return True
-    # Not by its number: an attempt that was never sent may be submitted after later ones.
+    # By the time it was sent, not by its number: an attempt may be sent after attempts with higher numbers.
     _, last = max((each.submitted_at, each.number) for each in delivery.attempts if not each.surplus)
     return delivery.final and (attempt.state == AttemptState.REJECTED or last != attempt.number)
 
@@ -145,10 +145,12 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 
 
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether this read confirms an earlier contradiction of the state, at least `CONTRADICTION_GAP` later.
+    """Return whether this read confirms the contradiction of the state that an earlier read showed.
 
-    A first read is recorded as the contradiction. For an ended attempt the two reads may show different
-    live statuses, because the courier may have moved on between them.
+    The two reads must be at least `CONTRADICTION_GAP` apart.
+
+    A first read is recorded as the contradiction. For an ended attempt the two reads may show different live statuses,
+    because the courier may have moved on between them.
     """
     if change.cause not in READ_CAUSES:
         return False
@@ -176,8 +178,8 @@ def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
     """Count a follow-up read; `before` is the ended attempt as it was before the read.
 
-    An early read (caused by an operator, a callback or a contradiction) does not replace the planned one. A confirming
-    read that showed nothing is repeated later.
+    An early read (because of an operator, a callback or a contradiction) does not replace the planned one. A read that
+    should have confirmed a contradiction, but did not show the order, is repeated later.
     """
     attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:
@@ -215,7 +217,7 @@ def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStat
 def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> None:
     had_goods = attempt.rank >= GOODS_WITH_COURIER
     ended = change.now if status in FINAL else None
-    rank = attempt.rank if status in GONE else max(attempt.rank, rank_of(status))
+    rank = attempt.rank if status in UNSUCCESSFUL_ENDS else max(attempt.rank, rank_of(status))
     attempt = change.update_attempt(
         replace(attempt, state=AttemptState(status), rank=rank, changed_at=change.now, ended_at=ended)
     )
@@ -223,7 +225,7 @@ def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatu
         change.add_event(EventType.ATTEMPT_ENDED, attempt)
     if attempt.rank >= GOODS_WITH_COURIER and not had_goods:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
-    elif status in GONE and not had_goods and not _has_surplus(change.delivery):
+    elif status in UNSUCCESSFUL_ENDS and not had_goods and not _has_surplus(change.delivery):
         change.clear_attention({AttentionReason.SURPLUS_COURIER})
 
 
@@ -268,6 +270,6 @@ def _add_duplicate(change: ChangeBuilder, original: Attempt, ref: str) -> None:
 def duplicate_id(carrier: str, ref: str) -> int:
     """Return the id for an attempt that we did not create.
 
-    It is derived from the carrier's id, so that it is added once.
+    The id is derived from the carrier's id, so that the same order is added only once.
     """
     return int.from_bytes(blake2b(f"{carrier}\n{ref}".encode(), digest_size=8).digest()) >> 11

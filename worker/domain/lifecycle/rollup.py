@@ -13,14 +13,14 @@ from schemas.status import (
     Reason,
 )
 from worker.domain.delivery import Attempt
-from worker.domain.lifecycle.change import UNTIL_THE_END, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
 def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
     """End an attempt as its carrier shows it, and apply the end to the delivery."""
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
-        # We requested the cancel only because the courier had withdrawn and no other courier came (C-34).
+        # Only we requested this cancel, because the courier withdrew and no other one came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
     ended = _end(change, attempt, status, details)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
@@ -40,7 +40,7 @@ def refuse_attempt(change: ChangeBuilder, attempt: Attempt, reason: Reason, reas
 
 
 def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> Attempt:
-    # If no read has shown the pickup, it may become known only with the end.
+    # The report of the end may be the first one to show the pickup.
     had_goods = GOODS_WITH_COURIER if details.detail == Detail.WITH_ITEMS else 0
     ended = change.update_attempt(
         replace(
@@ -58,9 +58,9 @@ def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, detail
             unmapped_status=None,
         )
     )
-    # A change still matters while the courier has the goods.
+    # A change that was not sent still matters while the courier has the goods.
     still_needed = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
-    change.clear_attention(UNTIL_THE_END - still_needed)
+    change.clear_attention(CARRIER_ORDER_REASONS - still_needed)
     return ended
 
 

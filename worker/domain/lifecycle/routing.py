@@ -29,7 +29,7 @@ def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: d
 def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     """Set the delivery's store, its dispatch time and the first carrier that can take it.
 
-    If no carrier can take it, the delivery is rejected or an operator is asked for.
+    If no carrier can take it, the delivery is rejected or an operator is needed.
     """
     if store is None:
         change.request_attention(AttentionReason.UNKNOWN_STORE)
@@ -38,10 +38,10 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
     candidates = _candidates(change.delivery, change.terms)
-    # Only these two are cleared: behind a closed gate a delivery is routed every minute and may have other reasons.
+    # Only these two are cleared, because a delivery behind a closed gate may have others and is routed every minute.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
     change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
-    # After a failover the current carrier goes first: the change of an order does not end the other carrier's outage.
+    # After a failover the current carrier is tried first: the carrier before it may still be unavailable.
     current = [delivery.carrier] if delivery.detail == Detail.FALLBACK else []
     passed_over = len(change.passed_over)
     chosen = _first_able(change, sorted(candidates, key=lambda name: name not in current))
@@ -61,10 +61,10 @@ def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
 
 
 def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver]) -> None:
-    """Reject a delivery that no carrier can take. If no carrier of the list has an account, ask for an operator."""
+    """Reject a delivery that no carrier can take. If no carrier of the list has an account, request an operator."""
     if not passed_over:
         change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
-    elif change.delivery.gate is None:  # carriers may be open by the time that the gate opens
+    elif change.delivery.gate is None:  # a carrier that is closed now may be open when the gate opens
         reject(change, passed_over[0].reason, "; ".join(f"{each.carrier}: {each.text}" for each in passed_over))
 
 
@@ -92,10 +92,12 @@ def next_carrier(change: ChangeBuilder) -> str | None:
 
 
 def fail_over(change: ChangeBuilder, *, first: bool) -> None:
-    """Move to another carrier when the current one was unavailable for too long; `first` starts that time.
+    """Move to another carrier when the current one has been unavailable for too long.
 
-    No carrier has the order at that time, so there is no second courier. An attempt that was never sent waits until its
-    carrier is asked again.
+    `first` means that this is the first failure; the time counts from it.
+
+    No carrier has the order yet, so there is no second courier. An attempt that was never sent waits until its carrier
+    is asked again.
     """
     delivery = change.delivery
     if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED:
@@ -134,7 +136,7 @@ def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
     """Return the order's or store's carriers that have an account and have not refused."""
     assert delivery.store is not None  # noqa: S101 - routed first
     asked = [each for each in delivery.attempts if each.ended_at is not None or each.surplus]
-    # A carrier that never had the order has not refused it.
+    # An attempt that was never created is no refusal.
     refused = {
         each.carrier for each in asked if each.number > delivery.retried_after_attempt and not each.never_created
     }

@@ -1,6 +1,6 @@
 """The demo: everything on this machine, with the sandbox in place of the carriers and the platform.
 
-The demo knows only what a platform knows: it publishes orders on the bus and reads the events.
+The demo acts like a platform: it only publishes orders on the bus and reads the events.
 """
 
 import json

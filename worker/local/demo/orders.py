@@ -146,7 +146,7 @@ def first_message(sample: Sample) -> str:
 
 
 def next_message(sample: Sample, status: DeliveryStatus, detail: str | None) -> str | None:
-    """Return the message that follows when a sample's delivery has this status, None when none does."""
+    """Return the message to send once a sample's delivery has this status; None when there is none."""
     if sample.early and detail == "waiting_for_shop":
         return updated(sample, status=ACCEPTED)
     if sample.changed and status is DeliveryStatus.CREATED:

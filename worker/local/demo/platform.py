@@ -30,7 +30,7 @@ def place_missed_order(environ: Mapping[str, str]) -> None:
     with closing(Container(load(environ))) as container:
         _place(container)
         # The back-fill of the workers would wait two minutes for the message.
-        container.backfill.take_in(container.backfill.find())
+        container.backfill.store(container.backfill.find())
 
 
 def _place(container: Container) -> None:
@@ -55,7 +55,7 @@ def _place(container: Container) -> None:
 
 
 def final_status(environ: Mapping[str, str]) -> int | None:
-    """Return the last status of that order on the platform, None when the platform returns none."""
+    """Return the last status of that order on the platform; None when the platform returns none."""
     with closing(Container(load(environ))) as container:
         deadline, status = time.monotonic() + PATIENCE, None
         while status != DELIVERED and time.monotonic() < deadline:

@@ -31,7 +31,7 @@ def describe_courier(order: BorzoOrder, at: datetime) -> dict[str, Any] | None:
 
 
 def _position(order: BorzoOrder, at: datetime) -> tuple[str, str]:
-    """Return latitude and longitude; the way takes one step, then the courier waits at its end."""
+    """Return latitude and longitude. The courier travels during one step of the script, and then waits."""
     change, step = order.scenario.history(at)[-1], order.scenario.step
     start, end = ROUTES.get(statuses_of(change)[1], (DROP, DROP))
     places = (_coordinates(None, 1), _coordinates(order.points[0], 0), _coordinates(order.points[1], 1))

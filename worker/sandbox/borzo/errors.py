@@ -53,7 +53,7 @@ class RequestError(Exception):
 
 
 def free_texts(sent: Mapping[str, Any]) -> list[Any]:
-    """Return the texts that may contain a script; addresses count because a price is requested without notes."""
+    """Return the texts that may contain a script, addresses included: a request for a price has no notes."""
     points = sent.get("points") or []
     return [sent.get("matter"), *(point.get(name) for point in points for name in ("note", "address"))]
 

@@ -99,7 +99,7 @@ def edit_points(
 
 
 def _edit_point(point: Point, sent: Mapping[str, Any]) -> Point:
-    """Return the changed point; it keeps only the packages that are sent with it (B-96, example 4)."""
+    """Return the changed point, with only those packages that the edit contains (B-96, example 4)."""
     existing = {package["order_package_id"]: package for package in point["packages"]}
     packages = [{**existing.get(each.get("order_package_id"), {}), **each} for each in sent.get("packages", [])]
     contact = {**point["contact_person"], **sent.get("contact_person", {})}

@@ -23,7 +23,7 @@ from worker.sandbox.world import World
 
 REQUIRED = ["firstname", "street", "zip", "time", "telephone", "latitude", "longitude"]
 CANCEL_LIMIT, FREE_CANCEL_LIMIT = timedelta(minutes=15), timedelta(minutes=20)
-"""The latest time before the pickup at which a driver can be cancelled, and can be cancelled free of charge."""
+"""How long before the pickup a driver can be cancelled at the latest: at all, and free of charge."""
 REFUSALS = {"closed": "Sorry. DeliverIt is closed.", "refused": "Street cannot be empty"}
 
 NOT_ALLOWED = "You should not be here"
@@ -140,7 +140,7 @@ class DriverOrders:
         return bool(request.path_params["company"] == str(self.company))
 
     def book(self, form: dict[str, Any], requested: datetime) -> Trip:
-        """Create the trip that a form requests, at a later time when its script offers one."""
+        """Create the trip that a form requests; its script may offer a later pickup time."""
         world, now = self._world, self._world.now()
         script = scenarios.find_script(self.name, form.get("remarks"))
         trip = Trip(
@@ -194,7 +194,7 @@ class DriverOrders:
 
 
 def _validate(form: dict[str, Any]) -> str | None:
-    """Return the message for the first faulty field, worded as in the document where it has one."""
+    """Return the message about the first faulty field, in the document's words if it has any."""
     for name in REQUIRED:
         if form.get(name) in ("", None):
             return f"{name.capitalize()} cannot be empty"

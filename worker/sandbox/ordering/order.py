@@ -56,7 +56,7 @@ SCRIPTS: Mapping[str, Script] = {
     "preorder_cancelled": ("13", "16"),
     "own_driver": ("0", "7", "8", "3", "9", "11"),
 }
-"""What the shop, the customer and the platform's own driver do, one status a step; without a script nothing changes."""
+"""The statuses that the shop, the customer and the platform's driver set, one in each step of a script."""
 AUTOMATIC_STATUSES: Mapping[str, Script] = {"8": ("18",), "3": ("23",), "9": ("23", "19")}
 """The statuses that the platform sets after another when it follows the courier's position (O-15)."""
 FINAL_STATUSES = frozenset({"1", "2", "5", "11", "12", "15", "16", "17"})
