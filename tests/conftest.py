@@ -53,7 +53,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Keep thousands of collected tests out of every garbage collection, and collect less often: an eighth of all time."""
+    """Keep thousands of collected tests out of every garbage collection, and collect less often."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
