@@ -22,7 +22,7 @@ carriers = typer.Typer(
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
 UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
-"""The statuses to which a carrier status can be mapped; no carrier reports the other two."""
+"""The statuses to which a carrier status can be mapped; no carrier reports `queued` or `submit_unknown`."""
 
 
 @carriers.callback()
@@ -75,7 +75,7 @@ def map_status(
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Map a carrier status to one of our statuses, also for the deliveries that have it now."""
+    """Map a carrier status to one of our statuses, and apply the mapping to the deliveries that have it now."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)
