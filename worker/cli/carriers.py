@@ -71,7 +71,7 @@ def resume(name: str) -> None:
 def map_status(
     name: str,
     raw: str = typer.Argument(help="The status as `carriers` shows it: its entity, a colon, its code."),
-    status: str = typer.Argument("", help="One of our statuses, which it means."),
+    status: str = typer.Argument("", help="The status of ours that the word means."),
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
