@@ -452,10 +452,9 @@ def test_overlapping_look_ups_count_once() -> None:
     scenario.place()
     scenario.book(Uncertain("no answer"))
     scenario.wait_for(Step.RECONCILE)
+    before = scenario.attempt
     for _ in range(3):
-        scenario.apply(
-            lifecycle.record_not_found(scenario.delivery, scenario.attempt.id, 0, scenario.terms, scenario.now)
-        )
+        scenario.apply(lifecycle.record_not_found(scenario.delivery, before, scenario.terms, scenario.now))
     assert (scenario.attempt.lookups, scenario.delivery.status) == (1, "submit_unknown")
 
 

@@ -27,12 +27,9 @@ def test_a_late_reply_is_not_applied_to_the_next_attempt(simulation: Simulation)
     def given_up_and_begun_again(it: Delivery) -> Any:
         unknown = lifecycle.mark_outcome_unknown(it, terms, simulation.now)
         assert unknown is not None
-        first = unknown.delivery.attempts[0].id
         gone = unknown
         for _ in range(3):
-            gone = lifecycle.record_not_found(  # type: ignore[assignment]
-                gone.delivery, first, gone.delivery.attempts[0].lookups, terms, simulation.now
-            )
+            gone = lifecycle.record_not_found(gone.delivery, gone.delivery.attempts[0], terms, simulation.now)  # type: ignore[assignment]
         return lifecycle.begin_booking(gone.delivery, *new_attempt(), terms, simulation.now)
 
     def meanwhile() -> None:

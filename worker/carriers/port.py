@@ -51,6 +51,8 @@ class Booking:
     deliver_at: datetime | None = None
     """When the customer wants the order; None for as soon as possible."""
     callback_url: str | None = None
+    resubmitted: bool = False
+    """The same create was sent before, with an unknown outcome."""
 
     @property
     def reference(self) -> str:
@@ -255,6 +257,8 @@ class Capabilities:
     """How many attempts one `track` task may cover."""
     max_creates: int = 1
     """The most creates for one delivery at this carrier; the earlier ones must be proven absent before a new one."""
+    resubmits: bool = False
+    """Whether a create with an unknown outcome is sent once more under the same id, which the carrier accepts once."""
     withdrawal_grace: float | None = None
     """Seconds after which a withdrawn courier has left for good; None where the carrier reports that itself."""
     max_shift: int = 0
@@ -294,7 +298,10 @@ class Carrier(Protocol):
         """Build the create. Raises Refused when the order lacks data or the carrier cannot deliver it."""
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
-        """Return what the answer to a create shows."""
+        """Return what the answer to a create shows.
+
+        For a `resubmitted` create, Refused with `Reason.DUPLICATE` proves that the carrier has the order of the first.
+        """
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the fewest requests that cover these attempts; those without a `ref` are left out."""
