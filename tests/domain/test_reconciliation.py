@@ -338,7 +338,7 @@ def test_an_order_that_appears_for_a_create_that_counts_as_unsent_is_followed_or
     if surplus:
         while scenario.delivery.carrier == "borzo":
             scenario.book(Unavailable("HTTP 429"))
-        scenario.book(Booked(observed("created", ref="C-1")))
+        scenario.book(Booked(observed("created", ref="9001")))
     scenario.observe(observed("created", ref="R-1"), cause=Cause.CALLBACK, attempt=1)
     first = scenario.delivery.attempts[0]
     assert (first.state, first.ref, first.surplus, first.live) == ("created", "R-1", surplus, True)

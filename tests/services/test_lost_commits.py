@@ -114,7 +114,7 @@ def test_the_outcome_of_a_create_counts_once(simulation: Simulation, outcome: An
     on_create(gateway, answer)
     simulation.lose_wake_ups = True
     simulation.place(store_id="21")
-    simulation.lose_wake_ups = False
+    simulation.work()
     simulation.app.tasks["deliveries.book"]("borzo", [simulation.delivery().id])
     assert [simulation.delivery()] == stored
 

@@ -59,16 +59,14 @@ class Outcomes:
         try:
             changes = self.updates.database.persist(deliveries.update, list(meanings), decide)
         except Exception as error:
+            call, meaning = answers[0]
+            if len(answers) == 1 and isinstance(error, Conflict) and meaning is not lifecycle.record_conflict:
+                logger.error("carrier.id_reused", carrier=call.attempt.carrier, attempt_id=call.attempt.id)
+                return self.record([(call, lifecycle.record_conflict)])
             logger.exception("delivery.recording_failed", count=len(answers))
-            if is_transient(error):
+            if is_transient(error) or len(answers) == 1:
                 return []
-            if len(answers) > 1:
-                return [each for answer in answers for each in self.record([answer])]
-            ((call, meaning),) = answers
-            if not isinstance(error, Conflict) or meaning is lifecycle.record_conflict:
-                return []
-            logger.error("carrier.id_reused", carrier=call.attempt.carrier, attempt_id=call.attempt.id)
-            return self.record([(call, lifecycle.record_conflict)])
+            return [each for answer in answers for each in self.record([answer])]
         self.updates.follow_up(changes, now)  # outside the `try`, because stored outcomes must not be recorded again
         return [change.delivery for change in changes]
 
