@@ -9,6 +9,7 @@ from tests.cli.commands import CommandLine, Result, apply_create_outcome, change
 from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Offer, Raw
 from worker.container import Container
+from worker.database import deliveries
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import CarrierError, Refused, Uncertain
@@ -162,3 +163,21 @@ def test_an_unknown_outcome_is_resolved_with_the_reference_that_the_operator_fou
     result = command_line("resolve", "2011", "exists", "99")
     found = find(container)
     assert (result.code, result.err, [attempt.ref for attempt in found.attempts]) == (0, "", ["99"])
+
+
+@pytest.mark.fault("F-73")
+@pytest.mark.usefixtures("delivery")
+def test_a_reference_that_another_delivery_has_resolves_nothing(
+    command_line: CommandLine, container: Container
+) -> None:
+    apply_create_outcome(container, CREATED)
+    container.ingest.store_documents([("2-0", placed(sample("2012", "34")).encode())])
+    (other,) = container.database.read(deliveries.find, "2012")
+    for decide in (
+        lambda each: lifecycle.begin_booking(each, 2, "another token", container.terms, NOW),
+        lambda each: lifecycle.apply_create_outcome(each, 2, Uncertain("no answer"), container.terms, NOW),
+    ):
+        container.database.persist(deliveries.update, [other.id], decide)
+    assert command_line("resolve", "2012", "exists", "99") == Result(
+        1, "", "order-sync: another delivery has the carrier's order 99: check the reference\n"
+    )

@@ -15,6 +15,7 @@ from schemas.status import AttemptState, Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, store_messages
 from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
+from worker.database.connection import Conflict
 from worker.database.database import Database
 from worker.database.deliveries import Due
 from worker.domain.delivery import Attempt, Change, Delivery, Event, Step
@@ -316,3 +317,18 @@ def test_the_metadata_of_an_account_is_stored_and_replaced(database: Database) -
 def test_no_shops_are_loaded_for_no_ids(database: Database) -> None:
     database.write(shops.save_shops, {"17": SHOP}, NOW)
     assert database.read(shops.load_shops, []) == {}
+
+
+@pytest.mark.fault("F-73")
+def test_two_live_attempts_never_have_the_same_order_of_a_carrier(database: Database) -> None:
+    first, second = place(database, "1", "2")
+    database.write(deliveries.update, [first], partial(begun, id=1, ref="99999"))
+    with pytest.raises(Conflict):
+        database.write(deliveries.update, [second], partial(begun, id=2, ref="99999"))
+
+    def end(delivery: Delivery) -> Change:
+        return Change(delivery.with_attempt(replace(delivery.attempts[0], ended_at=NOW)))
+
+    database.write(deliveries.update, [first], end)
+    database.write(deliveries.update, [second], partial(begun, id=2, ref="99999"))
+    assert [each.ref for each in database.read(deliveries.load, [second])[0].attempts] == ["99999"]

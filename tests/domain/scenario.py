@@ -213,9 +213,11 @@ class DeliveryScenario:
     def begin_booking(self) -> None:
         """Wait until the create is due and record its intent."""
         self.wait_for(Step.BOOK)
-        attempt_id = self.last_attempt_id = self.last_attempt_id + 1
+        attempt_id = self.last_attempt_id + 1
         change = lifecycle.begin_booking(self.delivery, attempt_id, f"token-{attempt_id}", self.terms, self.now)
         assert change is not None
+        assert change.begun is not None
+        self.last_attempt_id = max(self.last_attempt_id, change.begun.id)
         self.apply(change)
 
     def answer_create(self, outcome: Booked | CarrierError, attempt: int | None = None) -> None:
@@ -265,7 +267,7 @@ class DeliveryScenario:
         """Wait for the next look-up of an unknown outcome and find nothing; return how long the wait was."""
         waited = self.wait_for(Step.RECONCILE)
         attempt = self.attempt
-        self.apply(lifecycle.record_not_found(self.delivery, attempt.id, attempt.lookups, self.terms, self.now))
+        self.apply(lifecycle.record_not_found(self.delivery, attempt, self.terms, self.now))
         return waited
 
     def miss_callback(self) -> timedelta:
@@ -315,7 +317,8 @@ def check(before: Delivery, change: Change) -> None:
         assert [event.type for event in change.events if event.type == "delivery.reopened"] == ["delivery.reopened"]
     if after.active is not None:
         state = after.active.state
-        assert after.status == ("queued" if state == AttemptState.SUBMITTING else state)
+        waiting = "submit_unknown" if after.active.resubmitted else "queued"
+        assert after.status == (waiting if state == AttemptState.SUBMITTING else state)
     assert {event.data.final for event in change.events if event.data.status in FINAL} <= {True}
     assert all(former < later for former, later in pairwise(each.number for each in after.attempts))
 

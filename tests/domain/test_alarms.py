@@ -219,3 +219,20 @@ def test_a_step_back_that_the_next_read_takes_back_asks_for_no_operator(created:
         scenario.wait(61)
         scenario.poll("picked_up")
     assert scenario.delivery.attention is None
+
+
+@pytest.mark.fault("F-74")
+@pytest.mark.parametrize("replanned", [False, True])
+def test_a_create_whose_account_left_the_settings_has_an_unknown_outcome_and_an_alarm_minutes_later(
+    *, replanned: bool
+) -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.begin_booking()
+    scenario.terms = {}
+    if replanned:
+        scenario.change_order(notes="no onions")
+    scenario.wait_for(Step.RECONCILE)
+    scenario.apply(lifecycle.mark_outcome_unknown(scenario.delivery, scenario.terms, scenario.now))
+    run_until(scenario, 15 * MINUTE, lambda it: it.apply(lifecycle.postpone(it.delivery, DOWN, it.terms, it.now)))
+    assert scenario.delivery.attention_reasons[-1] == "outcome_unknown"

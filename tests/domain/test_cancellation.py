@@ -335,10 +335,10 @@ def test_a_cancel_request_during_an_unknown_outcome_is_sent_once_the_order_is_fo
 
 
 @pytest.mark.quirk("X-04")
-@pytest.mark.parametrize("max_creates", [1, 2])
-def test_a_cancel_request_during_an_unknown_outcome_without_look_up_is_left_to_an_operator(max_creates: int) -> None:
+@pytest.mark.parametrize("resubmits", [False, True])
+def test_a_cancel_request_during_an_unknown_outcome_without_look_up_is_left_to_an_operator(*, resubmits: bool) -> None:
     scenario = requested_in_flight("cervo")
-    scenario.change_capabilities("cervo", max_creates=max_creates)
+    scenario.change_capabilities("cervo", resubmits=resubmits)
     scenario.answer_create(Uncertain("timed out"))
     scenario.miss_callback()
     assert (scenario.delivery.status, scenario.delivery.attention) == ("submit_unknown", "outcome_unknown")

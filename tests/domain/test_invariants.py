@@ -33,6 +33,7 @@ OWN_MOVES = {
     ("submitting", "submit_unknown"),
     ("submit_unknown", "rejected"),
     ("submit_unknown", "queued"),
+    ("submit_unknown", "submitting"),
     ("awaiting_confirmation", "rejected"),
     ("queued", "rejected"),
 }
@@ -62,7 +63,7 @@ errors: st.SearchStrategy[CarrierError] = st.one_of(
     st.just(Unreadable("HTML")),
 )
 booked = st.one_of(
-    st.just(Booked(observed("created", ref="R"))),
+    st.sampled_from("RS").map(lambda ref: Booked(observed("created", ref=ref))),
     st.integers(-30, 30).map(
         lambda minutes: Booked(
             observed("awaiting_confirmation", ref="R"), Offer(START, START + timedelta(minutes=10 + minutes))
@@ -82,11 +83,21 @@ class AnyScenario(RuleBasedStateMachine):
         count=st.integers(1, 3),
         may_cancel=st.booleans(),
         first=st.none() | booked | errors,
+        resubmits=st.booleans(),
     )
-    def place(self, carriers: list[str], count: int, first: Booked | CarrierError | None, *, may_cancel: bool) -> None:
+    def place(
+        self,
+        carriers: list[str],
+        count: int,
+        first: Booked | CarrierError | None,
+        *,
+        may_cancel: bool,
+        resubmits: bool,
+    ) -> None:
         """Place an order and send it to its first carrier, which mostly answers."""
         self.may_cancel = may_cancel
         self.scenario = DeliveryScenario(*carriers[:count])
+        self.scenario.change_capabilities("cervo", resubmits=resubmits)
         self.scenario.place()
         self.scenario.begin_booking()
         if first is not None:
@@ -183,9 +194,7 @@ class AnyScenario(RuleBasedStateMachine):
         elif cause is Cause.POLL:
             self.apply(lifecycle.record_missing(scenario.delivery, attempt.id, scenario.terms, scenario.now))
         else:
-            self.apply(
-                lifecycle.record_not_found(scenario.delivery, attempt.id, attempt.lookups, scenario.terms, scenario.now)
-            )
+            self.apply(lifecycle.record_not_found(scenario.delivery, attempt, scenario.terms, scenario.now))
         if attempt.live and attempt.rank >= RANK[DeliveryStatus.CREATED]:  # absence proves nothing then (I13)
             after = scenario.delivery.attempt(attempt.id)
             assert after is not None
@@ -252,8 +261,7 @@ class AnyScenario(RuleBasedStateMachine):
     def call_back(self, said: Observation, which: int) -> None:
         scenario = self.scenario
         attempt = scenario.delivery.attempts[which % len(scenario.delivery.attempts)]
-        if attempt.state != "queued":  # no carrier has ever seen it
-            self.observe(attempt, said, Cause.CALLBACK)
+        self.observe(attempt, said, Cause.CALLBACK)
 
     @precondition(lambda self: self.scenario.delivery.attempts)
     @rule(ref=st.sampled_from(["X", "Y", "R"]))
@@ -327,7 +335,8 @@ class AnyScenario(RuleBasedStateMachine):
         scenario = self.scenario
         assert sum(each.state in OUTCOME_OPEN for each in scenario.delivery.attempts) <= 1
         if scenario.delivery.active is not None or scenario.delivery.final:
-            assert lifecycle.begin_booking(scenario.delivery, 999, "token", scenario.terms, scenario.now) is None
+            again = lifecycle.begin_booking(scenario.delivery, 999, "token", scenario.terms, scenario.now)
+            assert again is None or again.begun in again.delivery.attempts[: len(scenario.delivery.attempts)]
 
     @invariant()
     def the_sequence_has_no_gap(self) -> None:
@@ -441,8 +450,8 @@ def check_surplus_is_published(before: dict[int, Attempt], change: Change) -> No
 
 def may_follow(before: Attempt, after: Attempt) -> bool:
     """Return whether one change may take an attempt from one state to the other."""
-    if before.state in FINAL_STATES:
-        # An ended attempt goes on only when its carrier says so, in one of the carrier's states.
+    if before.state in FINAL_STATES or (before.state == AttemptState.QUEUED and after.state != AttemptState.SUBMITTING):
+        # An attempt that ended or was never sent goes on only when its carrier says so, in one of the carrier's states.
         return before.state == after.state or after.ended_at is None or after.state == AttemptState.DELIVERED
     moved = before.state, after.state
     onward = allows(*moved, before.resume_to) or allows_reassignment(*moved, before.resume_to)

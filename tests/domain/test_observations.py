@@ -487,11 +487,7 @@ def test_absence_proves_nothing_once_the_order_was_created(created: Make) -> Non
     for _ in range(50):
         scenario.wait_for(Step.TRACK)
         scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
-        scenario.apply(
-            lifecycle.record_not_found(
-                scenario.delivery, scenario.attempt.id, scenario.attempt.lookups, scenario.terms, scenario.now
-            )
-        )
+        scenario.apply(lifecycle.record_not_found(scenario.delivery, scenario.attempt, scenario.terms, scenario.now))
     assert (scenario.new_events(), scenario.state) == ([], ("created", Step.TRACK, "deliverit"))
 
 

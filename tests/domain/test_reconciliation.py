@@ -212,27 +212,137 @@ def test_a_callback_settles_an_unknown_outcome_where_there_is_no_look_up() -> No
     assert scenario.state == ("created", Step.TRACK, "cervo")
 
 
-@pytest.mark.quirk("C-23")
-def test_an_unknown_outcome_is_resubmitted_once_where_the_account_allows_it() -> None:
-    scenario = unknown_outcome("cervo")
-    scenario.change_capabilities("cervo", max_creates=2)
-    scenario.miss_callback()
-    assert scenario.new_events() == ["3 status_changed submit_unknown>queued (resubmit) [timer]"]
+def resubmitting(*carriers: str) -> DeliveryScenario:
+    """Return a scenario whose create timed out at an account that sends it again under the same id."""
+    scenario = DeliveryScenario(*carriers)
+    scenario.change_capabilities("cervo", resubmits=True)
+    scenario.place()
     scenario.book(Uncertain("timed out"))
+    scenario.new_events()
+    return scenario
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23")
+def test_an_unknown_outcome_is_resubmitted_once_under_the_same_id_where_the_account_allows_it() -> None:
+    scenario = resubmitting("cervo", "borzo")
+    first = scenario.attempt
+    assert scenario.wait_for(Step.BOOK) == timedelta(seconds=45 + 180)
+    scenario.book(Uncertain("timed out"))
+    assert (scenario.attempt.id, scenario.attempt.pickup_at) == (first.id, first.pickup_at)
     scenario.miss_callback()
-    assert (
-        scenario.new_events()[-1] == "5 attention_required queued>submit_unknown 'outcome_unknown' at cervo#2 [timer]"
+    assert scenario.new_events() == ["3 attention_required queued>submit_unknown 'outcome_unknown' at cervo#1 [timer]"]
+    assert (len(scenario.delivery.attempts), scenario.state) == (1, ("submit_unknown", Step.RECONCILE, "cervo"))
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23")
+def test_a_resubmitted_create_that_is_accepted_is_followed() -> None:
+    scenario = resubmitting("cervo", "borzo")
+    scenario.book()
+    assert scenario.new_events() == ["3 status_changed submit_unknown>created at cervo#1 [response]"]
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23", "C-24")
+def test_a_carrier_that_knows_the_id_of_a_resubmitted_create_has_the_first_order() -> None:
+    scenario = resubmitting("cervo", "borzo")
+    scenario.book(refused(Reason.DUPLICATE, "Id is duplicated"))
+    assert scenario.new_events() == [
+        "3 status_changed submit_unknown>created at cervo#1 [response]",
+        "4 attention_required submit_unknown>created 'reference_missing' at cervo#1 [response]",
+    ]
+    assert scenario.state == ("created", Step.TRACK, "cervo")
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.DUPLICATE}))
+def test_any_other_refusal_of_a_resubmitted_create_proves_nothing_about_the_first(reason: Reason) -> None:
+    scenario = resubmitting("cervo", "borzo")
+    scenario.book(refused(reason))
+    assert (scenario.state, scenario.delivery.attention) == (
+        ("submit_unknown", Step.RECONCILE, "cervo"),
+        "outcome_unknown",
     )
 
 
-def test_an_earlier_carriers_attempt_does_not_use_up_the_resubmit() -> None:
-    scenario = DeliveryScenario("borzo", "cervo")
-    scenario.change_capabilities("cervo", max_creates=2)
+@pytest.mark.fault("F-72")
+@pytest.mark.parametrize("error", [Unavailable("down"), Unavailable("wrong token", account=True)])
+def test_a_resubmitted_create_that_was_not_sent_is_tried_again_and_no_other_carrier_is_asked(
+    error: Unavailable,
+) -> None:
+    scenario = resubmitting("cervo", "borzo")
+    for _ in range(20):
+        scenario.book(error)
+        assert scenario.state == ("submit_unknown", Step.BOOK, "cervo")
+    assert scenario.delivery.attention == "outcome_unknown"
+    scenario.book()
+    assert (scenario.state, len(scenario.delivery.attempts)) == (("created", Step.TRACK, "cervo"), 1)
+
+
+@pytest.mark.fault("F-72")
+def test_a_changed_or_cancelled_order_is_not_resubmitted() -> None:
+    changed, cancelled = resubmitting("cervo"), resubmitting("cervo")
+    changed.change_order(notes="no onions")
+    cancelled.request_cancel()
+    for scenario in (changed, cancelled):
+        scenario.miss_callback()
+        assert "outcome_unknown" in scenario.delivery.attention_reasons
+
+
+@pytest.mark.fault("F-72", "F-73")
+def test_a_second_order_of_a_resubmitted_create_is_a_surplus_courier() -> None:
+    scenario = resubmitting("cervo")
+    scenario.book(Booked(observed("created", ref="R-2")))
+    scenario.new_events()
+    late = Booked(observed("created", ref="R-1"))
+    scenario.apply(lifecycle.apply_late_booking(scenario.delivery, 1, late, scenario.terms, scenario.now))
+    assert scenario.new_events() == ["4 conflict submit_unknown>created 'duplicate' at cervo#2 [response]"]
+    assert [(each.ref, each.surplus) for each in scenario.delivery.attempts] == [("R-2", False), ("R-1", True)]
+    assert scenario.next_step == (Step.CANCEL, 2)
+    scenario.apply(lifecycle.apply_late_booking(scenario.delivery, 1, late, scenario.terms, scenario.now))
+    assert scenario.new_events() == []
+
+
+@pytest.mark.fault("F-73")
+def test_an_answer_with_another_order_than_a_callback_showed_is_a_surplus_courier() -> None:
+    scenario = DeliveryScenario("borzo")
     scenario.place()
-    scenario.book(refused())
-    scenario.book(Uncertain("timed out"))
-    scenario.miss_callback()
-    assert scenario.state == ("queued", Step.BOOK, "cervo")
+    scenario.begin_booking()
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.CALLBACK)
+    scenario.answer_create(Booked(observed("created", ref="R-2")))
+    assert [(each.ref, each.surplus) for each in scenario.delivery.attempts] == [("R-1", False), ("R-2", True)]
+
+
+@pytest.mark.fault("F-73")
+def test_an_answer_with_another_reference_than_an_operator_typed_is_followed_and_an_operator_is_asked() -> None:
+    scenario = left_to_an_operator()
+    scenario.resolve("99998")
+    scenario.new_events()
+    scenario.answer_create(Booked(observed("created", ref="99999")))
+    assert scenario.new_events() == [
+        "5 conflict submit_unknown>created 'duplicate' at cervo#1 [response]",
+        "6 attention_required submit_unknown>created 'surplus_courier' at cervo#1 [response]",
+    ]
+    assert [(each.ref, each.surplus) for each in scenario.delivery.attempts] == [("99999", False)]
+
+
+@pytest.mark.fault("F-73")
+@pytest.mark.parametrize(("carriers", "surplus"), [(["borzo"], False), (["borzo", "cervo"], True)])
+def test_an_order_that_appears_for_a_create_that_counts_as_unsent_is_followed_or_cancelled(
+    carriers: list[str], *, surplus: bool
+) -> None:
+    scenario = DeliveryScenario(*carriers)
+    scenario.place()
+    scenario.book(Unavailable("HTTP 429"))
+    if surplus:
+        while scenario.delivery.carrier == "borzo":
+            scenario.book(Unavailable("HTTP 429"))
+        scenario.book(Booked(observed("created", ref="9001")))
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.CALLBACK, attempt=1)
+    first = scenario.delivery.attempts[0]
+    assert (first.state, first.ref, first.surplus, first.live) == ("created", "R-1", surplus, True)
+    assert any("conflict" in each and "'orphan_found'" in each for each in scenario.new_events())
 
 
 @pytest.mark.quirk("C-23")
@@ -452,10 +562,9 @@ def test_overlapping_look_ups_count_once() -> None:
     scenario.place()
     scenario.book(Uncertain("no answer"))
     scenario.wait_for(Step.RECONCILE)
+    before = scenario.attempt
     for _ in range(3):
-        scenario.apply(
-            lifecycle.record_not_found(scenario.delivery, scenario.attempt.id, 0, scenario.terms, scenario.now)
-        )
+        scenario.apply(lifecycle.record_not_found(scenario.delivery, before, scenario.terms, scenario.now))
     assert (scenario.attempt.lookups, scenario.delivery.status) == (1, "submit_unknown")
 
 

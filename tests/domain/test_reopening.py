@@ -262,7 +262,11 @@ def test_a_never_created_attempt_is_looked_up_again() -> None:
         scenario.wait_for_next_step()
         looked.append(scenario.now - since)
         if scenario.next_step == (Step.RECONCILE, 1):
-            scenario.apply(lifecycle.record_not_found(scenario.delivery, 1, 3, scenario.terms, scenario.now))
+            scenario.apply(
+                lifecycle.record_not_found(
+                    scenario.delivery, scenario.delivery.attempts[0], scenario.terms, scenario.now
+                )
+            )
         else:
             scenario.apply(lifecycle.record_missing(scenario.delivery, 2, scenario.terms, scenario.now))
     assert scenario.next_step == (None, None)

@@ -200,6 +200,20 @@ def test_a_carrier_with_a_surplus_courier_is_not_asked_again(created: Make) -> N
     assert (scenario.delivery.status, scenario.delivery.final) == ("cancelled", True)
 
 
+@pytest.mark.fault("F-74")
+def test_a_surplus_courier_whose_account_left_the_settings_needs_an_operator_whatever_is_planned_next() -> None:
+    scenario = DeliveryScenario("borzo", "cervo")
+    scenario.place()
+    scenario.book(refused())
+    scenario.book(Booked(observed("created", ref="9001")))
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.CALLBACK, attempt=1)
+    scenario.terms = {"cervo": scenario.terms["cervo"]}
+    scenario.poll("created")
+    assert scenario.next_step == (Step.CANCEL, 1)
+    scenario.apply(lifecycle.postpone(scenario.delivery, Unavailable("no account"), scenario.terms, scenario.now))
+    assert scenario.delivery.attention == "surplus_courier"
+
+
 def test_a_surplus_courier_whose_account_left_the_settings_has_no_more_steps(doubled: DeliveryScenario) -> None:
     doubled.terms = {"cervo": doubled.terms["cervo"]}
     doubled.apply(lifecycle.postpone(doubled.delivery, Unavailable("no account"), doubled.terms, doubled.now))

@@ -1,6 +1,6 @@
 """Calls to a carrier: a reply is applied only to the call it answers, and one failure never affects its batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from celery.exceptions import QueueNotFound
 from sqlalchemy import event
 
 from schemas.status import Reason
-from tests.services.gateways import Meanwhile
+from tests.services.gateways import Meanwhile, RepliesInOneGroup
 from tests.services.simulation import Simulation
 from worker.container import new_attempt
 from worker.database import deliveries
@@ -27,12 +27,9 @@ def test_a_late_reply_is_not_applied_to_the_next_attempt(simulation: Simulation)
     def given_up_and_begun_again(it: Delivery) -> Any:
         unknown = lifecycle.mark_outcome_unknown(it, terms, simulation.now)
         assert unknown is not None
-        first = unknown.delivery.attempts[0].id
         gone = unknown
         for _ in range(3):
-            gone = lifecycle.record_not_found(  # type: ignore[assignment]
-                gone.delivery, first, gone.delivery.attempts[0].lookups, terms, simulation.now
-            )
+            gone = lifecycle.record_not_found(gone.delivery, gone.delivery.attempts[0], terms, simulation.now)  # type: ignore[assignment]
         return lifecycle.begin_booking(gone.delivery, *new_attempt(), terms, simulation.now)
 
     def meanwhile() -> None:
@@ -166,19 +163,6 @@ def test_a_read_that_the_codec_refuses_to_build_counts_as_a_failure(simulation: 
     break_codec(simulation, "deliverit", "track", lambda *_: Refused(Reason.CONFIG))
     simulation.until(lambda it: it.delivery().failures > 0)
     assert simulation.delivery().attempts[0].last_error == "config"
-
-
-class RepliesInOneGroup:
-    """A gateway whose replies all come in one group."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def send(self, *what: Any, **how: Any) -> Iterator[Any]:
-        yield {key: reply for group in self._real.send(*what, **how) for key, reply in group.items()}
-
-    def close(self) -> None:
-        self._real.close()
 
 
 def test_a_batch_of_creates_costs_one_transaction_for_its_intents_and_one_for_a_group_of_replies(

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from tests.services.gateways import RepliesInOneGroup
 from tests.services.simulation import Simulation
 from worker.database import deliveries
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import Unavailable
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.runtime.steps import JournalReader, Repeated
+from worker.services.accounts import CarrierAccounts
 
 CARRIERS = pytest.mark.parametrize("shop", ["34", "21", "17"], ids=["cervo", "borzo", "deliverit"])
 DATABASE_DOWN = OperationalError("", None, Exception("the database is down"))
@@ -260,11 +263,90 @@ def test_a_bug_while_parsing_a_reply_makes_the_outcome_unknown_and_removes_the_f
     assert (recover(simulation), files(simulation)) == ("submit_unknown", [])
 
 
-def test_an_unreadable_file_is_removed(simulation: Simulation) -> None:
+@pytest.mark.fault("F-71")
+def test_an_unreadable_file_is_kept_until_the_outcome_of_its_create_is_known(simulation: Simulation) -> None:
     crash(simulation, "34", after_the_reply)
     (file,) = files(simulation)
     file.write_bytes(b'[]\n{"outcomes": [[1, {}]]}\n')
-    assert (recover(simulation), files(simulation)) == ("queued", [])
+    assert (recover(simulation), files(simulation)) == ("queued", [file])
+    simulation.until(lambda it: it.status() == "delivered")
+    recover(simulation)
+    assert files(simulation) == []
+
+
+@contextmanager
+def without_account(simulation: Simulation, account: str) -> Iterator[None]:
+    """Take an account out of the settings for a while."""
+    services = simulation.container
+    accounts, terms = services.accounts, services.terms
+    others = {name: codec for name, codec in accounts.codecs.items() if name != account}
+    services.terms = {name: each for name, each in terms.items() if name != account}
+    services.accounts = CarrierAccounts(others, accounts.bind, accounts.database, accounts.gateway, accounts.clock)
+    yield
+    services.terms, services.accounts = terms, accounts
+
+
+@pytest.mark.fault("F-71", "F-74")
+@CARRIERS
+def test_a_reply_is_kept_while_its_account_is_not_in_the_settings(simulation: Simulation, shop: str) -> None:
+    crash(simulation, shop, after_the_reply)
+    (file,) = files(simulation)
+    with without_account(simulation, simulation.delivery().attempts[0].carrier):
+        assert (recover(simulation), files(simulation)) == ("queued", [file])
+        simulation.until(lambda it: it.delivery().attention is not None, limit=120)
+        assert (recover(simulation), files(simulation)) == ("submit_unknown", [file])
+        assert simulation.delivery().attention == "outcome_unknown"
+        assert simulation.now - simulation.delivery().created_at < timedelta(minutes=20)
+    assert (recover(simulation) in {"created", "awaiting_confirmation"}, files(simulation)) == (True, [])
+    assert (simulation.delivery().attempts[0].ref, simulation.delivery().attention) == (
+        simulation.ledger()[0][1],
+        None,
+    )
+
+
+@pytest.mark.fault("F-71")
+def test_an_error_with_one_create_of_a_file_delays_no_other(simulation: Simulation) -> None:
+    simulation.lose_wake_ups = True
+    for order_id in ("1", "2"):
+        simulation.place(order_id=order_id)
+    simulation.work()
+    simulation.container.gateway = RepliesInOneGroup(simulation.container.gateway)  # type: ignore[assignment]
+    after_the_reply(simulation, "cervo")
+    with pytest.raises(Killed):
+        simulation.app.tasks["deliveries.book"]("cervo", [simulation.delivery(each).id for each in ("1", "2")])
+    simulation.container.forget_services()
+    real, first = simulation.container.database, simulation.delivery("1").id
+
+    def fail_for_order_1(persist: Callable[..., Any], function: Any, *args: Any) -> Any:
+        if function is deliveries.update and first in args[0]:
+            raise ValueError("cannot be stored")
+        return persist(function, *args)
+
+    simulation.container.database = Replaced(real, "persist", fail_for_order_1)  # type: ignore[assignment]
+    simulation.container.crash_recovery.recover()
+    assert (simulation.statuses("1", "2"), len(files(simulation))) == (["queued", "created"], 1)
+    simulation.container.database = real
+    simulation.container.crash_recovery.recover()
+    assert (simulation.statuses("1", "2"), files(simulation)) == (["created", "created"], [])
+
+
+@pytest.mark.fault("F-72", "F-73")
+def test_a_reply_that_is_found_after_its_create_was_sent_again_shows_a_surplus_courier(tmp_path: Path) -> None:
+    """The host with the reply was down meanwhile, and this Cervo accepts an id twice."""
+    with closing(Simulation(tmp_path, CARRIERS__CERVO__RESUBMIT_IN_DOUBT="true", PUBLIC_URL="")) as simulation:
+        simulation.sandbox.world.config = replace(simulation.sandbox.world.config, step=6000)
+        crash(simulation, "34", after_the_reply)
+        (file,) = files(simulation)
+        content = file.read_bytes()
+        file.unlink()
+        simulation.until(lambda it: it.status() == "created")
+        (_, first), (_, second) = simulation.ledger()
+        file.write_bytes(content)
+        recover(simulation)
+        assert [(each.ref, each.surplus) for each in simulation.delivery().attempts] == [(second, False), (first, True)]
+        simulation.until(lambda it: bool(it.ledger("cancel")))
+        assert (simulation.ledger("cancel"), files(simulation)) == ([("cervo", first)], [])
+        assert "delivery.conflict" in simulation.published()
 
 
 def test_a_file_that_a_process_writes_is_left_alone(simulation: Simulation) -> None:

@@ -1,11 +1,21 @@
 """Creates with an unknown outcome: they never lead to a second courier, and never silently to none."""
 
 import json
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Barrier, get_ident
+from typing import Any
 
 import pytest
 
 from tests.services.simulation import Simulation
+from worker.carriers.port import Booked
 from worker.container import new_attempt
+from worker.database import deliveries
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 
@@ -144,6 +154,71 @@ def test_an_id_that_another_order_has_already_is_an_unknown_outcome(simulation: 
     assert simulation.published("2012") == ["queued", "submit_unknown"]
 
 
+@pytest.mark.fault("F-73")
+@pytest.mark.quirk("C-21")
+@pytest.mark.parametrize("store_id", ["34", "21"])
+def test_one_of_two_processes_that_get_the_same_id_at_once_has_an_unknown_outcome(
+    tmp_path: Path, postgres_url: str, store_id: str
+) -> None:
+    """Each looks for the id before the other has stored it."""
+    with closing(Simulation(tmp_path, DATABASE_URL=postgres_url)) as simulation:
+        carrier = {"34": "cervo", "21": "borzo"}[store_id]
+        simulation.lose_wake_ups = True
+        for order_id in ("1", "2"):
+            simulation.place(order_id=order_id, store_id=store_id)
+        simulation.work()
+        simulation.lose_wake_ups = False
+        meet = Barrier(2)
+        real = simulation.container.database
+        simulation.container.database = StoresOutcomesAtOnce(real, meet)  # type: ignore[assignment]
+        simulation.container.replace_codec(carrier, SameId(simulation.container.accounts.logged_in(carrier)))
+        book = simulation.app.tasks["deliveries.book"]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda order_id: book(carrier, [simulation.delivery(order_id).id]), ("1", "2")))
+        simulation.container.database = real
+        assert sorted(simulation.statuses("1", "2")) == ["created", "submit_unknown"]
+        (loser,) = (each for each in ("1", "2") if simulation.status(each) == "submit_unknown")
+        (attempt,) = simulation.delivery(loser).attempts
+        assert (attempt.ref, attempt.last_error) == (None, "the carrier's id belongs to another order")
+        simulation.pass_time()
+        assert simulation.published(loser)[:2] == ["queued", "submit_unknown"]
+
+
+class SameId:
+    """A codec that reads the same id in each answer to a create."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def read_booking(self, *what: Any) -> Booked:
+        booked: Booked = self._real.read_booking(*what)
+        return replace(booked, observation=replace(booked.observation, ref="99999"))
+
+
+class StoresOutcomesAtOnce:
+    """A database with which two processes store their outcomes at the same time."""
+
+    def __init__(self, real: Any, meet: Barrier) -> None:
+        self._real, self._meet, self._calls = real, meet, Counter[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def persist(self, change: Any, *what: Any) -> Any:
+        if change is deliveries.update:
+            self._calls[get_ident()] += 1
+            if self._calls[get_ident()] == OUTCOME:
+                self._meet.wait(10)
+        return self._real.persist(change, *what)
+
+
+OUTCOME = 2
+"""The first transaction of a create stores its intent, and the second its outcome."""
+
+
 @pytest.mark.quirk("C-21")
 def test_one_id_for_two_orders_that_were_created_together_counts_once(simulation: Simulation) -> None:
     simulation.inject_fault("html", "cervo", operation="create", body="99999", times=2)
@@ -151,3 +226,50 @@ def test_one_id_for_two_orders_that_were_created_together_counts_once(simulation
         simulation.place(order_id=order_id)
     simulation.app.tasks["deliveries.book"]("cervo", [simulation.delivery(order_id).id for order_id in ("1", "2")])
     assert sorted(simulation.status(order_id) for order_id in ("1", "2")) == ["created", "submit_unknown"]
+
+
+# --- a create that is sent again under the same id ---
+
+
+@pytest.fixture
+def resubmitting(tmp_path: Path) -> Iterator[Simulation]:
+    """Return a simulation of a Cervo that refuses a repeated id and sends no callbacks."""
+    with closing(Simulation(tmp_path, CARRIERS__CERVO__RESUBMIT_IN_DOUBT="true", PUBLIC_URL="")) as simulation:
+        simulation.sandbox.world.config = replace(simulation.sandbox.world.config, cervo_refuses_repeats=True)
+        yield simulation
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23", "C-24")
+def test_a_resubmitted_create_that_is_refused_proves_the_first_order(resubmitting: Simulation) -> None:
+    resubmitting.inject_fault("error_after", "cervo", operation="create")
+    resubmitting.place(carriers=["cervo", "borzo"])
+    resubmitting.until(lambda it: it.status() == "created")
+    assert resubmitting.published() == ["queued", "submit_unknown", "created", "delivery.attention_required"]
+    assert (resubmitting.delivery().attention, len(resubmitting.delivery().attempts)) == ("reference_missing", 1)
+    assert len(resubmitting.ledger()) == 1
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23")
+def test_a_resubmitted_create_whose_first_never_arrived_is_accepted(resubmitting: Simulation) -> None:
+    resubmitting.inject_fault("error_before", "cervo", operation="create")
+    resubmitting.place(carriers=["cervo", "borzo"])
+    resubmitting.until(lambda it: it.status() == "delivered")
+    assert resubmitting.published()[:3] == ["queued", "submit_unknown", "created"]
+    assert (len(resubmitting.ledger()), len(resubmitting.delivery().attempts)) == (1, 1)
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23")
+def test_a_resubmitted_create_is_not_moved_to_another_carrier_while_its_own_cannot_be_called(
+    resubmitting: Simulation,
+) -> None:
+    resubmitting.inject_fault("error_after", "cervo", operation="create")
+    resubmitting.place(carriers=["cervo", "borzo"])
+    resubmitting.work()
+    resubmitting.inject_fault("unauthorized", "cervo", times=None)
+    for _ in range(120):
+        resubmitting.pass_time(10)
+    assert (resubmitting.status(), resubmitting.delivery().attention) == ("submit_unknown", "outcome_unknown")
+    assert [carrier for carrier, _ in resubmitting.ledger()] == ["cervo"]

@@ -51,6 +51,8 @@ class Booking:
     deliver_at: datetime | None = None
     """When the customer wants the order; None for as soon as possible."""
     callback_url: str | None = None
+    resubmitted: bool = False
+    """The same create was sent before, with an unknown outcome."""
 
     @property
     def reference(self) -> str:
@@ -259,8 +261,10 @@ class Capabilities:
     max_creates: int = 1
     """The most creates for one delivery at this carrier.
 
-    With `find`, a further create needs proof that the earlier order does not exist.
+    A further create needs proof that the earlier order does not exist.
     """
+    resubmits: bool = False
+    """Whether a create with an unknown outcome is sent once more under the same id, which the carrier accepts once."""
     withdrawal_grace: float | None = None
     """Seconds without a new courier after which a withdrawal is final; None where the carrier reports that itself."""
     max_shift: int = 0
@@ -300,7 +304,10 @@ class Carrier(Protocol):
         """Build the create. Raises Refused when the order lacks data or the carrier cannot deliver it."""
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
-        """Return what the answer to a create shows."""
+        """Return what the answer to a create shows.
+
+        For a `resubmitted` create, Refused with `Reason.DUPLICATE` proves that the carrier has the order of the first.
+        """
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the fewest requests that cover these attempts.

@@ -8,9 +8,25 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError, TimeoutError  # noqa: A004 - the pool's
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError,  # noqa: A004 - the pool's
+)
 
-__all__ = ["Connection", "DatabaseError", "connect", "insert_new", "is_transient", "reading", "without_limit"]
+__all__ = [
+    "Conflict",
+    "Connection",
+    "DatabaseError",
+    "connect",
+    "insert_new",
+    "is_transient",
+    "reading",
+    "without_limit",
+]
 
 BUSY_SECONDS = 20
 """Seconds to wait for a lock, a statement's end or a free connection."""
@@ -23,8 +39,11 @@ ALIVE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
-DatabaseError = SQLAlchemyError
-"""The database's errors, for the packages that must not import SQLAlchemy."""
+DatabaseError, Conflict = SQLAlchemyError, IntegrityError
+"""The database's errors, and the error of a change that breaks a rule such as a unique index.
+
+They have names here for the packages that must not import SQLAlchemy.
+"""
 READING = "reading"
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"

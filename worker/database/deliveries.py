@@ -101,13 +101,11 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return the delivery, attempt and carrier of attempts that name this journal file.
-
-    An attempt is included if it is one of `attempts` or its outcome is still open.
-    """
+    """Return the delivery, attempt and carrier of `attempts`, and of attempts whose open outcome is in this file."""
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
+    named = (ATTEMPT.c.journal_file == journal_file) & open_
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
-        ATTEMPT.c.journal_file == journal_file, or_(open_, ATTEMPT.c.id.in_(list(attempts)))
+        or_(named, ATTEMPT.c.id.in_(list(attempts)))
     )
     return [(row.delivery_id, row.id, row.carrier) for row in connection.execute(query.order_by(ATTEMPT.c.id))]
 

@@ -133,6 +133,15 @@ class AttemptRow(SQLModel, table=True):
             postgresql_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
             sqlite_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
         ),
+        # Two live attempts never share one order of a carrier, even if the carrier gives both the same id (C-21).
+        Index(
+            "attempt_live_ref",
+            "carrier",
+            "ref",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL AND ref IS NOT NULL"),
+            sqlite_where=text("ended_at IS NULL AND ref IS NOT NULL"),
+        ),
     )
 
     id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -163,6 +172,9 @@ class AttemptRow(SQLModel, table=True):
     reported_anomalies: str | None = None
     last_error: str | None = _text(nullable=True)
     journal_file: str | None = None
+    calls: int = 0
+    call_open: bool = False
+    resubmitted: bool = False
     cancel_accepted: bool = False
     cancel_requests: int = 0
     contradicting_status: str | None = None

@@ -69,4 +69,5 @@ def build_booking(delivery: Delivery, attempt: Attempt, callback_url: str | None
         pickup_at=attempt.pickup_at,
         deliver_at=delivery.order.deliver_at,
         callback_url=callback_url,
+        resubmitted=attempt.resubmitted,
     )

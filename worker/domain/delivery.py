@@ -119,6 +119,12 @@ class Attempt:
     last_error: str | None = None
     journal_file: str | None = None
     """The journal file that holds the create whose outcome is not stored yet."""
+    calls: int = 0
+    """How many calls that change something at the carrier were begun for this attempt."""
+    call_open: bool = False
+    """Whether the process that makes the newest of these calls has still to store its outcome."""
+    resubmitted: bool = False
+    """The create was sent again under the same id, because the outcome of the first one is unknown."""
     cancel_accepted: bool = False
     """The carrier accepted the cancel; a read still has to confirm it."""
     cancel_requests: int = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from schemas.status import GOODS_WITH_COURIER, AttemptState
+from schemas.status import GOODS_WITH_COURIER, AttemptState, AttentionReason
 from worker.domain import schedule
 from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Attempt, Delivery, Step
@@ -64,6 +64,8 @@ def _next(delivery: Delivery, attempt: Attempt | None, terms: TermsByAccount, no
         return Step.BOOK, max(delivery.dispatch_at or now, delivery.created_at)
     if attempt.carrier not in terms:
         # The account was removed from the settings while it had an order: the delivery waits until the account is back.
+        if attempt.state == AttemptState.SUBMITTING:
+            return Step.RECONCILE, attempt.submitted_at + schedule.REMOVED_ACCOUNT_LEASE
         return Step.TRACK, now + schedule.ROUTE_RETRY
     return _next_of_attempt(delivery, attempt, terms[attempt.carrier], now)
 
@@ -73,7 +75,8 @@ def _next_of_attempt(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, 
         case AttemptState.SUBMITTING:
             return Step.RECONCILE, lease_end(attempt, terms)
         case AttemptState.SUBMIT_UNKNOWN:
-            return Step.RECONCILE, _next_lookup(attempt, terms, now)
+            step = Step.BOOK if may_resubmit(delivery, attempt, terms) else Step.RECONCILE
+            return step, _next_lookup(attempt, terms, now)
         case AttemptState.AWAITING_CONFIRMATION if attempt.offer_unclear_since is not None:
             return Step.RECONCILE, attempt.offer_unclear_since + terms.scale * schedule.OFFER_CHECK * (
                 attempt.lookups + 1
@@ -115,6 +118,13 @@ def _next_lookup(attempt: Attempt, terms: CarrierTerms, now: datetime) -> dateti
         return max(now, attempt.submitted_at + timedelta(seconds=terms.deadline + terms.callback_wait))
     waits = schedule.QUARANTINE
     return attempt.submitted_at + timedelta(seconds=terms.deadline + waits[min(attempt.lookups, len(waits) - 1)])
+
+
+def may_resubmit(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
+    """Return whether to send a create with an unknown outcome once more: the same order, under the same id."""
+    in_doubt = attempt.state == AttemptState.SUBMIT_UNKNOWN and not attempt.awaiting_operator
+    wanted = delivery.cancel_request is None and attempt.sent_fingerprint == delivery.fingerprint
+    return terms.capabilities.resubmits and in_doubt and wanted and not attempt.resubmitted
 
 
 def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> bool:
@@ -181,9 +191,13 @@ def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount,
     Times derive from stored timestamps, so replanning never postpones them.
     """
     account = terms.get(attempt.carrier)
-    if account is None:
+    if account is not None:
+        found = _surplus_step(delivery, attempt, account, now) if attempt.live else next_follow_up(attempt, account)
+    elif attempt.live and attempt.surplus and AttentionReason.SURPLUS_COURIER not in delivery.attention_reasons:
+        # Without its account this step is postponed, and that requests an operator.
+        found = Step.CANCEL, attempt.changed_at, attempt.changed_at + schedule.DAY
+    else:
         return None
-    found = _surplus_step(delivery, attempt, account, now) if attempt.live else next_follow_up(attempt, account)
     if found is None:
         return None
     step, at, until = found

@@ -14,6 +14,8 @@ from worker.carriers.port import Cadence
 
 LEASE = timedelta(seconds=30)
 """How long a claimed delivery cannot be claimed again."""
+REMOVED_ACCOUNT_LEASE = timedelta(minutes=5)
+"""The time after which a create counts as lost if its account, which has the deadline, is not in the settings."""
 CALL_MARGIN = timedelta(seconds=30)
 """The time after a call's deadline at which a call without a stored outcome counts as lost."""
 QUARANTINE = (60.0, 90.0, 120.0)

@@ -134,8 +134,10 @@ class AccountHealth:
         now = self.clock()
 
         def decide(delivery: Delivery) -> Change | None:
-            due = lifecycle.is_due(delivery, step, account, now)
-            return lifecycle.postpone(delivery, why, self.terms, now) if due else None
+            if not lifecycle.is_due(delivery, step, account, now):
+                return None
+            lost = lifecycle.mark_outcome_unknown(delivery, self.terms, now)  # whether or not the account is available
+            return lost or lifecycle.postpone(delivery, why, self.terms, now)
 
         changes = self.updates.apply(ids, decide, now)
         if step is Step.BOOK:

@@ -164,14 +164,18 @@ class CarrierCalls:
 
 
 def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
-    """Return the meaning of a response; the response to an amendment counts only while that amendment is pending."""
-    pending = call.attempt.pending_fingerprint
+    """Return the meaning of a response: it counts once, and only for the call that it answers.
+
+    A booking always counts, because it proves that the carrier has the order.
+    """
 
     def decide(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:
-        attempt = delivery.attempt(attempt_id)
-        if action.step is Step.AMEND and attempt is not None and attempt.pending_fingerprint != pending:
-            return None
-        return action.apply_outcome(delivery, attempt_id, response, terms, now)
+        closed = lifecycle.close_call(delivery, call.attempt)
+        if closed is not None:
+            return action.apply_outcome(closed, attempt_id, response, terms, now)
+        if isinstance(response, Booked):
+            return lifecycle.apply_late_booking(delivery, attempt_id, response, terms, now)
+        return None
 
     return decide
 

@@ -4,7 +4,7 @@ A recorded reply is parsed as if it had just come, and a create that was never s
 keeps its unknown outcome. Two processes may recover at the same time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -12,7 +12,7 @@ from worker import log
 from worker.carriers.port import Booked
 from worker.clock import Clock
 from worker.database import deliveries
-from worker.database.connection import is_transient
+from worker.database.connection import Conflict, is_transient
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
@@ -42,36 +42,69 @@ class CrashRecovery:
     updates: Updates
     terms: TermsByAccount
     clock: Clock
+    _kept: set[str] = field(default_factory=set)
 
     def recover(self) -> None:
-        """Settle each abandoned file. A file is kept for the next run when the database or a log-in fails."""
+        """Settle each abandoned file, and remove it once all of its creates are settled.
+
+        Until then it is kept for the next run, because a reply in it may be the only proof of a courier.
+        """
         for file in self.journal.abandoned():
             try:
-                self._settle(file)
-            except Exception as error:
-                if is_transient(error) or isinstance(error, CarrierError):
-                    logger.warning("journal.recovery_postponed", error=type(error).__name__)
-                    continue
-                logger.exception("journal.recovery_failed")
-            file.remove()
+                settled = self._settle(file)
+            except Exception as error:  # noqa: BLE001 - whatever happens to one file, the others must be settled
+                self._report_kept(file, error)
+                continue
+            if settled:
+                file.remove()
 
-    def _settle(self, file: JournalFile) -> None:
-        entries = file.read()
+    def _settle(self, file: JournalFile) -> bool:
+        """Settle the creates of a file; return whether the file is not needed any more."""
+        try:
+            entries = file.read()
+        except Exception as error:  # noqa: BLE001 - a corrupt line may cause any error
+            self._report_kept(file, error)
+            return not self.database.read(deliveries.journalled_attempts, file.name, ())
+        settled = True
         attempts = self.database.read(deliveries.journalled_attempts, file.name, entries.outcomes)
         for delivery_id, attempt_id, account in attempts:
             outcome = entries.outcomes.get(attempt_id)
             if outcome is None and attempt_id in entries.sent:
                 continue
-            (delivery,) = self.database.read(deliveries.load, [delivery_id])
-            response = self._parse(account, delivery, attempt_id, outcome or NEVER_SENT)
-            now = self.clock()
-            decide = partial(self._decide, file.name, attempt_id, response, now)
-            for change in self.updates.apply([delivery_id], decide, now):
-                status = change.delivery.status.value
-                logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
+            try:
+                self._settle_create(file.name, delivery_id, attempt_id, account, outcome or NEVER_SENT)
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                self._report_kept(file, error)
+                settled = False
+        return settled
+
+    def _settle_create(self, file: str, delivery_id: str, attempt_id: int, account: str, outcome: Outcome) -> None:
+        (delivery,) = self.database.read(deliveries.load, [delivery_id])
+        response, now = self._parse(account, delivery, attempt_id, outcome), self.clock()
+        try:
+            changes = self.updates.apply([delivery_id], partial(self._decide, file, attempt_id, response, now), now)
+        except Conflict:
+            conflict = partial(lifecycle.record_conflict, attempt_id=attempt_id, terms=self.terms, now=now)
+            changes = self.updates.apply([delivery_id], conflict, now)
+        for change in changes:
+            status = change.delivery.status.value
+            logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
+
+    def _report_kept(self, file: JournalFile, error: Exception) -> None:
+        """Log why a file is kept, once in each process."""
+        if file.name not in self._kept:
+            self._kept.add(file.name)
+            logger.warning(
+                "journal.file_kept", file=file.name, error=type(error).__name__, exc_info=not _is_outage(error)
+            )
 
     def _parse(self, account: str, delivery: Delivery, attempt_id: int, outcome: Outcome) -> Booked | CarrierError:
-        """Parse a reply before any row is locked. Raises CarrierError when the log-in fails; the file is then kept."""
+        """Parse a reply before any row is locked.
+
+        Raises KeyError when the account is not in the settings, and CarrierError when the log-in fails.
+        """
         if isinstance(outcome, CarrierError):
             return outcome
         (attempt,) = (each for each in delivery.attempts if each.id == attempt_id)
@@ -83,8 +116,15 @@ class CrashRecovery:
     def _decide(
         self, file: str, attempt_id: int, response: Booked | CarrierError, now: datetime, delivery: Delivery
     ) -> Change | None:
-        """Apply a response, unless the create was sent again meanwhile and its outcome is in another file."""
+        """Apply a response. If the create was sent again since, or its outcome is stored, only a new booking counts."""
         attempt = delivery.attempt(attempt_id)
-        if attempt is None or attempt.journal_file != file:
-            return None
-        return lifecycle.apply_create_outcome(delivery, attempt_id, response, self.terms, now)
+        if attempt is not None and attempt.journal_file == file:
+            return lifecycle.apply_create_outcome(delivery, attempt_id, response, self.terms, now)
+        if isinstance(response, Booked):
+            return lifecycle.apply_late_booking(delivery, attempt_id, response, self.terms, now)
+        return None
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return whether an error ends by itself, or once the settings have the account again."""
+    return is_transient(error) or isinstance(error, (CarrierError, KeyError))

@@ -77,7 +77,7 @@ class Decisions:
     def _apply(self, delivery_id: str, decide: Callable[[Delivery, datetime], Change | None]) -> Delivery | None:
         """Apply a decision, and enqueue the steps that it makes due now."""
         now = self.clock()
-        changes = self.updates.apply([delivery_id], lambda each: decide(each, now), now)
+        changes = self.updates.apply_once(delivery_id, lambda each: decide(each, now), now)
         return changes[0].delivery if changes else None
 
 

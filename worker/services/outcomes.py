@@ -11,7 +11,8 @@ from typing import TypeVar
 from worker import log
 from worker.clock import Clock
 from worker.database import deliveries
-from worker.database.connection import is_transient
+from worker.database.connection import Conflict, is_transient
+from worker.domain import lifecycle
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
 from worker.errors import CarrierError, Uncertain
@@ -42,7 +43,8 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
-        When one of them cannot be stored, each is stored in its own transaction. While the database is unreachable,
+        When one of them cannot be stored, each is stored in its own transaction. An outcome that breaks a rule of the
+        database, because it names an order of another attempt, counts as unreadable. While the database is unreachable,
         none is stored; after the leases expire, the calls are looked up.
         """
         if not answers:
@@ -57,6 +59,10 @@ class Outcomes:
         try:
             changes = self.updates.database.persist(deliveries.update, list(meanings), decide)
         except Exception as error:
+            call, meaning = answers[0]
+            if len(answers) == 1 and isinstance(error, Conflict) and meaning is not lifecycle.record_conflict:
+                logger.error("carrier.id_reused", carrier=call.attempt.carrier, attempt_id=call.attempt.id)
+                return self.record([(call, lifecycle.record_conflict)])
             logger.exception("delivery.recording_failed", count=len(answers))
             if is_transient(error) or len(answers) == 1:
                 return []

@@ -8,7 +8,7 @@ from worker import log
 from worker.database import deliveries
 from worker.database.database import Database
 from worker.database.deliveries import Decision
-from worker.domain.delivery import Change
+from worker.domain.delivery import Change, Delivery
 from worker.enqueue import TaskQueue
 
 logger = log.get(__name__)
@@ -26,6 +26,20 @@ class Updates:
         changes = self.database.persist(deliveries.update, list(ids), decide)
         self.follow_up(changes, now)
         return changes
+
+    def apply_once(self, delivery_id: str, decide: Decision, now: datetime) -> list[Change]:
+        """Apply a decision that must not be made about any later state of its delivery.
+
+        A transaction is repeated when the answer to its commit is lost. By then the delivery may have moved on, because
+        of this very decision. Returns no change in that case.
+        """
+        seen: list[Delivery] = []
+
+        def decide_once(delivery: Delivery) -> Change | None:
+            seen.append(delivery)
+            return decide(delivery) if delivery == seen[0] else None
+
+        return self.apply([delivery_id], decide_once, now)
 
     def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
         """Log committed changes and enqueue what follows.

@@ -159,8 +159,8 @@ class WriteBack:
         """Publish that the platform's order and ours disagree; the platform's status is not overwritten."""
         now = self.clock()
         logger.warning("platform.conflict", delivery_id=delivery.id, ours=state.status, seen=state.seen, why=why)
-        self.updates.apply(
-            [delivery.id], lambda each: lifecycle.record_platform_conflict(each, why, self.terms, now), now
+        self.updates.apply_once(
+            delivery.id, lambda each: lifecycle.record_platform_conflict(each, why, self.terms, now), now
         )
 
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:

@@ -1,5 +1,6 @@
 """The meaning of the answers to a create and to a cancel."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -74,6 +75,30 @@ def test_a_bare_id_is_a_success(codec: Cervo, booking: Booking, now: datetime, b
 def test_any_other_answer_to_a_create_is_an_unknown_outcome(
     codec: Cervo, booking: Booking, now: datetime, status: int, body: bytes
 ) -> None:
+    with pytest.raises(Uncertain):
+        codec.read_booking(booking, Reply(status, body), now)
+
+
+@pytest.mark.fault("F-72")
+@pytest.mark.quirk("C-23")
+@pytest.mark.parametrize(
+    ("status", "body", "known"),
+    [
+        (400, b'{ "Id is duplicated" }', True),
+        (409, b"order exists, id is invalid", True),
+        (500, b"The order already exists", True),
+        (422, b"id must be unique", True),
+        (400, b"The customer does not exist", False),
+        (400, b"", False),
+        (502, b"<html>it already exists</html>", False),
+    ],
+)
+def test_only_an_answer_that_names_an_existing_order_refuses_a_resubmitted_create_as_a_duplicate(
+    codec: Cervo, booking: Booking, now: datetime, status: int, body: bytes, *, known: bool
+) -> None:
+    with pytest.raises(Refused if known else Uncertain) as caught:
+        codec.read_booking(replace(booking, resubmitted=True), Reply(status, body), now)
+    assert getattr(caught.value, "reason", None) == (Reason.DUPLICATE if known else None)
     with pytest.raises(Uncertain):
         codec.read_booking(booking, Reply(status, body), now)
 

@@ -43,9 +43,10 @@ class CervoAccount(CarrierAccount):
     id_location: Literal["query", "path", "header"] = "query"
     """Where a read and a cancel contain the order id; the API document is ambiguous."""
     resubmit_in_doubt: bool = False
-    """After an unknown outcome, send the create once more, as a new order.
+    """After an unknown outcome, send the same create once more, under the same id.
 
-    Two couriers may come, because Cervo cannot recognise a repeat under a new id.
+    Only for an account at which Cervo refuses a repeated id: a refusal proves that the first order exists. Anywhere
+    else, two couriers may come.
     """
     payment_tokens: dict[str, Token] = Field(default=COLLECTION_TOKENS)
     """Cervo's token for each way to pay at the door, one variable each: `...__PAYMENT_TOKENS__<METHOD>`."""

@@ -54,7 +54,7 @@ class Cervo:
             find=False,
             cadence=CADENCE,
             track_batch=TRACK_BATCH,
-            max_creates=2 if account.resubmit_in_doubt else 1,
+            resubmits=account.resubmit_in_doubt,
             withdrawal_grace=WITHDRAWAL_GRACE,
             callbacks="token",
         )
@@ -77,9 +77,10 @@ class Cervo:
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Read the bare order id that answers a create (C-21).
 
-        Raises Unavailable, Refused for a recognised validation error, and Uncertain for everything else.
+        Raises Unavailable, Refused for a recognised validation error or a repeated id, and Uncertain for everything
+        else.
         """
-        check_create(reply, booking.order, now)
+        check_create(reply, booking, now)
         order_id = parse_order_id(reply.body)
         if order_id is None:
             raise Uncertain("the create was answered with HTTP 200, but not with an id")

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from schemas.order import Order
 from schemas.status import Reason
 from worker.carriers.cervo.wire import MAX_TEXT, body_text, clean_line
+from worker.carriers.port import Booking
 from worker.errors import Refused, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Reply
 from worker.http.redaction import redact_contacts, redact_customer
@@ -18,18 +19,20 @@ REJECTED_TOKEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 IS_REQUIRED = re.compile(r"\bis required\b", re.IGNORECASE)
 REQUIRED_OR_INVALID = re.compile(r"\b(required|invalid)\b", re.IGNORECASE)
-MENTIONS_EXISTING_ORDER = re.compile(r"duplicat|already|exist", re.IGNORECASE)
+MENTIONS_EXISTING_ORDER = re.compile(r"duplicat|already|exist|unique", re.IGNORECASE)
+IS_REPEATED = re.compile(r"duplicat|\b(already|exists|unique)\b", re.IGNORECASE)
 
 
-def check_create(reply: Reply, order: Order, now: datetime) -> None:
+def check_create(reply: Reply, booking: Booking, now: datetime) -> None:
     """Check the status of the answer to a create.
 
-    Raises Unavailable (C-02), Refused for a recognised validation error (C-22), and Uncertain for every other status,
-    because the order may exist (C-23).
+    Raises Unavailable (C-02), Refused for a recognised validation error (C-22) or for an id that was sent before, and
+    Uncertain for every other status, because the order may exist (C-23).
     """
     _check_access(reply, now)
     if reply.status != HTTPStatus.OK:
-        raise _validation_error(reply, order) or Uncertain(f"the create was answered with HTTP {reply.status}")
+        refused = _repetition(reply, booking) or _validation_error(reply, booking.order)
+        raise refused or Uncertain(f"the create was answered with HTTP {reply.status}")
 
 
 def check_read(reply: Reply, now: datetime) -> None:
@@ -82,6 +85,14 @@ def _validation_error(reply: Reply, order: Order) -> Refused | None:
     if _is_html(text) or MENTIONS_EXISTING_ORDER.search(text) or not validation.search(text):
         return None
     return Refused(Reason.VALIDATION, _error_text(reply, order))
+
+
+def _repetition(reply: Reply, booking: Booking) -> Refused | None:
+    """Return the refusal of a resubmitted create when its text says that the order of the first one exists."""
+    text = body_text(reply.body)
+    if not booking.resubmitted or reply.status < HTTPStatus.BAD_REQUEST or _is_html(text):
+        return None
+    return Refused(Reason.DUPLICATE, _error_text(reply, booking.order)) if IS_REPEATED.search(text) else None
 
 
 def _error_text(reply: Reply, order: Order) -> str:

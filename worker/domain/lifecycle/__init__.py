@@ -9,13 +9,13 @@ from worker.domain.lifecycle.alarms import fire_alarms, resolve_attention
 from worker.domain.lifecycle.call_outcomes import (
     apply_amend_outcome,
     apply_cancel_outcome,
-    apply_create_outcome,
-    begin_booking,
     begin_call,
+    close_call,
     is_due,
 )
 from worker.domain.lifecycle.cancellation import apply_cancel_request
 from worker.domain.lifecycle.change import snapshot
+from worker.domain.lifecycle.creates import apply_create_outcome, apply_late_booking, begin_booking
 from worker.domain.lifecycle.observations import (
     StatusMappings,
     apply_mappings,
@@ -35,6 +35,7 @@ from worker.domain.lifecycle.reads import postpone, record_missing, record_read_
 from worker.domain.lifecycle.reconciliation import (
     mark_outcome_unknown,
     no_lookup_available,
+    record_conflict,
     record_not_found,
     resolve_unknown_outcome,
 )
@@ -51,12 +52,14 @@ __all__ = [
     "apply_cancel_request",
     "apply_confirm_outcome",
     "apply_create_outcome",
+    "apply_late_booking",
     "apply_mappings",
     "apply_observations",
     "apply_order_message",
     "apply_platform_status",
     "begin_booking",
     "begin_call",
+    "close_call",
     "closed_gate",
     "decide_offer",
     "fire_alarms",
@@ -65,6 +68,7 @@ __all__ = [
     "no_lookup_available",
     "postpone",
     "reapply_mappings",
+    "record_conflict",
     "record_duplicates",
     "record_missing",
     "record_not_found",

@@ -21,8 +21,8 @@ ATTENTION: Mapping[Alarm, AttentionReason] = {
 
 
 def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Raise the alarms that are due; None when the next step is no alarm."""
-    if delivery.step is not Step.ALARM:
+    """Raise the alarms that are due; None when the next step is no alarm, or is not due."""
+    if delivery.step is not Step.ALARM or delivery.next_run_at is None or delivery.next_run_at > now:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     for at, alarm in alarms(delivery):

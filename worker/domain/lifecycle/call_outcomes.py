@@ -8,19 +8,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
-from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus, Detail, Reason
-from worker.carriers.port import Booked, Observation
+from schemas.status import AttemptState, AttentionReason, Cause
+from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Step
 from worker.domain.lifecycle.amendment import abandon_amendment, abandon_if_too_late, begin_amendment, mark_amended
 from worker.domain.lifecycle.cancellation import begin_cancel
-from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
+from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.observations import apply_observation
-from worker.domain.lifecycle.offers import begin_confirm, evaluate_offer
+from worker.domain.lifecycle.offers import begin_confirm
 from worker.domain.lifecycle.reads import back_off, back_off_amendment
-from worker.domain.lifecycle.reconciliation import await_operator, end_unknown_outcome, mark_unknown
-from worker.domain.lifecycle.rollup import refuse_attempt
 from worker.domain.planner import call_time
 from worker.errors import CarrierError, Refused, Unavailable
 
@@ -35,52 +33,6 @@ def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
 # --- intents ----------------------------------------------------------------------------------------------------------
 
 
-def begin_booking(
-    delivery: Delivery, attempt_id: int, token: str, terms: TermsByAccount, now: datetime
-) -> Change | None:
-    """Record the intent to create at the delivery's carrier; None when there is nothing to create.
-
-    An attempt that was never sent is used again under the same id, because no carrier has received that id.
-    """
-    carrier, store = delivery.carrier, delivery.store
-    if carrier is None or store is None or delivery.active is not None or delivery.final:
-        return None
-    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
-    attempt = _never_sent(delivery, carrier) or Attempt(
-        id=attempt_id,
-        delivery_id=delivery.id,
-        number=len(delivery.attempts) + 1,
-        carrier=carrier,
-        state=AttemptState.SUBMITTING,
-        token=token,
-        pickup_at=now,
-        submitted_at=now,
-        changed_at=now,
-    )
-    change.update_attempt(
-        replace(
-            attempt,
-            state=AttemptState.SUBMITTING,
-            pickup_at=schedule.pickup_time(delivery.order, store, now),
-            sent_fingerprint=delivery.fingerprint,
-            submitted_at=now,
-            changed_at=now,
-            lookups=0,
-            last_error=None,
-            journal_file=None,
-        )
-    )
-    change.cancel_retry()
-    return change.build(attempt.id)
-
-
-def _never_sent(delivery: Delivery, carrier: str) -> Attempt | None:
-    return next(
-        (each for each in delivery.attempts if each.ended_at is None and each.carrier == carrier and not each.surplus),
-        None,
-    )
-
-
 def begin_call(delivery: Delivery, step: Step, terms: TermsByAccount, now: datetime) -> Change | None:
     """Record the intent to confirm, amend or cancel, so that no other process makes the same call at the same time."""
     attempt = delivery.step_attempt
@@ -88,7 +40,8 @@ def begin_call(delivery: Delivery, step: Step, terms: TermsByAccount, now: datet
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     wait_until = now + call_time(terms[attempt.carrier], step)
-    _BEGIN[step](change, change.update_attempt(replace(attempt, wait_until=wait_until)))
+    begun = replace(attempt, wait_until=wait_until, calls=attempt.calls + 1, call_open=True)
+    _BEGIN[step](change, change.update_attempt(begun))
     return change.build(attempt.id)
 
 
@@ -102,60 +55,16 @@ _BEGIN: Mapping[Step, Callable[[ChangeBuilder, Attempt], None]] = {
 # --- outcomes ---------------------------------------------------------------------------------------------------------
 
 
-def apply_create_outcome(
-    delivery: Delivery, attempt_id: int, outcome: Booked | CarrierError, terms: TermsByAccount, now: datetime
-) -> Change:
-    """Apply the outcome of a create: created, offered, refused, not sent, or unknown.
+def close_call(delivery: Delivery, begun: Attempt) -> Delivery | None:
+    """Return the delivery with a call closed, whose outcome is applied next; `begun` is the attempt as the call began.
 
-    An outcome may come late, from a journal file; a certain outcome then replaces an unknown one.
+    None when a newer call was begun since, or when the outcome is stored already: a transaction is repeated when the
+    answer to its commit is lost.
     """
-    change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
-    attempt = delivery.attempt(attempt_id)
-    if attempt is None or not _is_awaited(attempt, outcome):
-        return change.build()
-    was_unknown = attempt.state == AttemptState.SUBMIT_UNKNOWN
-    attempt = change.update_attempt(replace(attempt, journal_file=None))  # its outcome is stored with this change
-    if was_unknown:
-        attempt = end_unknown_outcome(change, attempt)
-    match outcome:
-        case Booked():
-            _book(change, attempt, outcome)
-        case Unavailable():
-            _queue_again(change, attempt, outcome)
-        case Refused(reason=Reason.DUPLICATE):
-            await_operator(change, attempt, outcome)
-        case Refused():
-            refuse_attempt(change, attempt, outcome.reason, outcome.text or None)
-        case _:
-            mark_unknown(change, attempt, str(outcome))
-    return change.build()
-
-
-def _is_awaited(attempt: Attempt, outcome: Booked | CarrierError) -> bool:
-    """Return whether an outcome is new for an attempt: a certain outcome also settles an unknown one."""
-    if attempt.state == AttemptState.SUBMITTING or isinstance(outcome, Booked):
-        return True
-    return attempt.state == AttemptState.SUBMIT_UNKNOWN and isinstance(outcome, (Unavailable, Refused))
-
-
-def _book(change: ChangeBuilder, attempt: Attempt, outcome: Booked) -> None:
-    if attempt.live and not attempt.surplus:
-        change.reset_failures()
-    if outcome.offer:
-        attempt = change.update_attempt(replace(attempt, offered_at=outcome.offer.offered))
-    apply_observation(change, attempt, outcome.observation)
-    evaluate_offer(change, attempt.id)
-
-
-def _queue_again(change: ChangeBuilder, attempt: Attempt, error: Unavailable) -> None:
-    change.update_attempt(replace(attempt, state=AttemptState.QUEUED, last_error=str(error)))
-    change.clear_attention(CARRIER_ORDER_REASONS)
-    if change.delivery.cancel_request is not None:
-        change.cancel_as_requested()
-        return
-    if change.delivery.status is DeliveryStatus.SUBMIT_UNKNOWN:
-        change.set_status(DeliveryStatus.QUEUED, attempt, StatusDetails(Detail.RESUBMIT))
-    back_off(change, error)
+    attempt = delivery.attempt(begun.id)
+    if attempt is None or not attempt.call_open or attempt.calls != begun.calls:
+        return None
+    return delivery.with_attempt(replace(attempt, call_open=False))
 
 
 def apply_amend_outcome(

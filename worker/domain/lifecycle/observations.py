@@ -119,7 +119,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         _report_unrecognized(change, attempt, observation)
         return
     attempt, state = change.update_attempt(replace(attempt, unmapped_status=None)), AttemptState(status)
-    if attempt.state in FINAL_STATES:
+    if attempt.state in FINAL_STATES or attempt.state == AttemptState.QUEUED:
         apply_after_end(change, attempt, observation, status, newer=newer)
     elif attempt.surplus:
         follow_surplus(change, attempt, status, newer=newer)

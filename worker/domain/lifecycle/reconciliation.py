@@ -14,10 +14,11 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery
 from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, UNKNOWN_OUTCOME_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
+from worker.domain.lifecycle.reads import record_read_failure
 from worker.domain.lifecycle.reopening import count_follow_up
 from worker.domain.lifecycle.rollup import refuse_attempt
 from worker.domain.lifecycle.routing import set_carrier
-from worker.errors import Refused
+from worker.errors import Refused, Unreadable
 
 OFFER_LOOKUPS = 2
 """The number of look-ups that do not show an offer after which the offer counts as lapsed."""
@@ -57,16 +58,27 @@ def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetim
     return change.build()
 
 
-def record_not_found(
-    delivery: Delivery, attempt_id: int, lookups: int, terms: TermsByAccount, now: datetime
-) -> Change | None:
+def record_conflict(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Record that a carrier's answer names an order that another live attempt has (C-21).
+
+    The outcome of a running create is then unknown. Any other answer counts as a read that failed.
+    """
+    attempt, text = delivery.attempt(attempt_id), "the carrier's id belongs to another order"
+    if attempt is None or attempt.state != AttemptState.SUBMITTING:
+        return record_read_failure(delivery, attempt_id, Unreadable(text), terms, now)
+    change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
+    mark_unknown(change, attempt, text)
+    return change.build()
+
+
+def record_not_found(delivery: Delivery, before: Attempt, terms: TermsByAccount, now: datetime) -> Change | None:
     """Record a complete look-up without a result; enough of them prove that the order was never created.
 
-    `lookups` is the attempt's count when this look-up began. If the count has changed since, an overlapping look-up was
-    already counted, and the result is None. Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
+    `before` is the attempt when this look-up began. The result is None if an overlapping look-up was counted since, or
+    the create was sent again. Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
     """
-    attempt = delivery.attempt(attempt_id)
-    if attempt is None or attempt.lookups != lookups:
+    attempt = delivery.attempt(before.id)
+    if attempt is None or (attempt.lookups, attempt.calls) != (before.lookups, before.calls):
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.RECONCILE)
     if not attempt.live:
@@ -82,21 +94,16 @@ def record_not_found(
 
 
 def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Record that no callback settled an unknown outcome at a carrier without look-ups.
+    """Leave an unknown outcome that no callback settled, at a carrier without look-ups, to an operator.
 
-    The create is sent again where the account allows that; otherwise an operator settles it. None for other states.
+    None for other states.
     """
     attempt = delivery.step_attempt
     if attempt is None or attempt.state != AttemptState.SUBMIT_UNKNOWN:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
-    if attempt.awaiting_operator:
-        return change.build()
-    if delivery.cancel_request is None and _may_create_again(change, attempt):
-        _resubmit(change, attempt)
-    else:
-        # Also with a cancel request: without proof the delivery cannot be called cancelled.
-        _leave_to_operator(change, attempt)
+    # Also with a cancel request: without proof the delivery cannot be called cancelled.
+    leave_to_operator(change, attempt)
     return change.build()
 
 
@@ -116,7 +123,7 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
     if attempt.live and attempt.state != AttemptState.SUBMIT_UNKNOWN:
         change.update_attempt(replace(attempt, ref=ref))
     elif ref is None:
-        _resubmit(change, attempt)
+        _create_again(change, attempt)
     else:
         apply_observation(change, attempt, Observation(DeliveryStatus.CREATED, FOUND_BY_OPERATOR, ref=ref))
     return change.build()
@@ -133,10 +140,15 @@ def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
         return attempt
     if ref is None:
         return None
-    by_operator = RawWord(entity=FOUND_BY_OPERATOR.entity, code=FOUND_BY_OPERATOR.code)
-    if attempt is not None and attempt.rank > 0 and (attempt.ref is None or delivery.raw == by_operator):
+    if attempt is not None and attempt.rank > 0 and (attempt.ref is None or is_typed_reference(delivery, attempt)):
         return attempt
     return next((each for each in reversed(delivery.attempts) if each.never_created), None)
+
+
+def is_typed_reference(delivery: Delivery, attempt: Attempt) -> bool:
+    """Return whether an attempt's reference comes from an operator, and no answer of the carrier has confirmed it."""
+    by_operator = RawWord(entity=FOUND_BY_OPERATOR.entity, code=FOUND_BY_OPERATOR.code)
+    return attempt == delivery.active and delivery.raw == by_operator
 
 
 def _apply_proof_of_absence(change: ChangeBuilder, attempt: Attempt) -> None:
@@ -144,9 +156,9 @@ def _apply_proof_of_absence(change: ChangeBuilder, attempt: Attempt) -> None:
         return  # the order that the carrier already has may lack our reference: only an operator can find it (B-31)
     again = not attempt.awaiting_operator and _may_create_again(change, attempt)
     if change.delivery.cancel_request is not None or again:
-        _resubmit(change, attempt)
+        _create_again(change, attempt)
     else:
-        _leave_to_operator(change, attempt)
+        leave_to_operator(change, attempt)
 
 
 def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
@@ -155,7 +167,7 @@ def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
     return creates < change.terms[attempt.carrier].capabilities.max_creates
 
 
-def _resubmit(change: ChangeBuilder, attempt: Attempt) -> None:
+def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
     """End an attempt as never created and queue the delivery for the same carrier, or cancel it as requested.
 
     A carrier that called the create a duplicate would refuse it again, so the next carrier is asked.
@@ -182,7 +194,8 @@ def _resubmit(change: ChangeBuilder, attempt: Attempt) -> None:
     change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.RESUBMIT))
 
 
-def _leave_to_operator(change: ChangeBuilder, attempt: Attempt) -> None:
+def leave_to_operator(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Request an operator for an unknown outcome, once."""
     if attempt.awaiting_operator:
         return
     change.update_attempt(replace(attempt, awaiting_operator=True))

@@ -4,7 +4,7 @@ If a carrier shows that an ended attempt continues, the attempt is followed agai
 place, the attempt is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +24,8 @@ from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
 """The causes of observations from our own reads, which are current. A callback may be old."""
+NO_ORDER = frozenset({AttemptState.REJECTED, AttemptState.QUEUED})
+"""States of an attempt for which the carrier should have no order."""
 UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
 """Final statuses without success: the goods were neither delivered nor returned."""
 _S = DeliveryStatus
@@ -37,7 +39,7 @@ class Conflict(StrEnum):
     """The published kind of a conflict with an attempt."""
 
     ORPHAN_FOUND = "orphan_found"
-    """The carrier has an order for an attempt that was refused or never created."""
+    """The carrier has an order for an attempt that was refused, never created or never sent."""
     CANCELLED_BUT_ALIVE = "cancelled_but_alive"
     """The courier of a cancelled order has the goods."""
     TWO_COURIERS = "two_couriers"
@@ -71,7 +73,7 @@ def reset_on_reopen(attempt: Attempt) -> Attempt:
 def apply_after_end(
     change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, *, newer: bool
 ) -> None:
-    """Apply an observation of an ended attempt, which stays ended unless its carrier shows that it continues.
+    """Apply an observation of an attempt that ended or was never sent; only its carrier can show that it continues.
 
     An attempt that continues is followed again if no other courier was requested; otherwise it is surplus.
     """
@@ -90,7 +92,7 @@ def apply_after_end(
 
 def _conflict(attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> Conflict | None:
     """Return the conflict that a status of an ended attempt shows; None when it is no conflict."""
-    if attempt.state == AttemptState.REJECTED:
+    if attempt.state in NO_ORDER:
         return Conflict.ORPHAN_FOUND
     has_goods = attempt.state == AttemptState.CANCELLED and newer and status in GOODS_IN_HAND
     return Conflict.CANCELLED_BUT_ALIVE if has_goods else None
@@ -116,7 +118,7 @@ def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
         return True
     # By the time it was sent, not by its number: an attempt may be sent after attempts with higher numbers.
     _, last = max((each.submitted_at, each.number) for each in delivery.attempts if not each.surplus)
-    return delivery.final and (attempt.state == AttemptState.REJECTED or last != attempt.number)
+    return delivery.final and (attempt.state in NO_ORDER or last != attempt.number)
 
 
 def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus) -> None:
@@ -242,11 +244,12 @@ def record_duplicates(
         return None
     change = ChangeBuilder(delivery, terms, now, cause)
     for ref in refs:
-        _add_duplicate(change, original, ref)
+        add_duplicate(change, original, ref, {})
     return change.build() if change.events else None
 
 
-def _add_duplicate(change: ChangeBuilder, original: Attempt, ref: str) -> None:
+def add_duplicate(change: ChangeBuilder, original: Attempt, ref: str, codec_state: Mapping[str, str]) -> None:
+    """Record a further order that the carrier has for an attempt as surplus, unless it is known."""
     known = {each.ref for each in change.delivery.attempts if each.carrier == original.carrier}
     identity = duplicate_id(original.carrier, ref)
     if ref in known or change.delivery.attempt(identity) is not None:
@@ -262,6 +265,7 @@ def _add_duplicate(change: ChangeBuilder, original: Attempt, ref: str) -> None:
         submitted_at=original.submitted_at,
         changed_at=change.now,
         ref=ref,
+        codec_state=codec_state,
         surplus=True,
     )
     mark_surplus(change, change.update_attempt(duplicate), DeliveryStatus.CREATED, Conflict.DUPLICATE)

@@ -247,6 +247,9 @@ def upgrade() -> None:
         sa.Column("reported_anomalies", sa.String(), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("journal_file", sa.String(), nullable=True),
+        sa.Column("calls", sa.Integer(), nullable=False),
+        sa.Column("call_open", sa.Boolean(), nullable=False),
+        sa.Column("resubmitted", sa.Boolean(), nullable=False),
         sa.Column("cancel_accepted", sa.Boolean(), nullable=False),
         sa.Column("cancel_requests", sa.Integer(), nullable=False),
         sa.Column("contradicting_status", sa.String(), nullable=True),
@@ -274,6 +277,14 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
         sqlite_where=sa.text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
+    )
+    op.create_index(
+        "attempt_live_ref",
+        "attempt",
+        ["carrier", "ref"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL AND ref IS NOT NULL"),
+        sqlite_where=sa.text("ended_at IS NULL AND ref IS NOT NULL"),
     )
     op.create_index("attempt_ref", "attempt", ["carrier", "ref"], unique=False)
     # ### end Alembic commands ###
