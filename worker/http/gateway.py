@@ -6,6 +6,7 @@ size limit, the account's origin and the account's rate limit. The gateway repea
 """
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -21,6 +22,7 @@ import httpx
 from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
+from worker.http.resolver import LookUp, ResolvingLoop
 from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
@@ -56,9 +58,10 @@ class Gateway:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         concurrency: int = 64,
+        look_up: LookUp = socket.getaddrinfo,
     ) -> None:
         self._accounts, self._acquire, self._now = accounts, acquire, now
-        self._fixed, self._concurrency = transport, concurrency
+        self._fixed, self._concurrency, self._look_up = transport, concurrency, look_up
         self._kept: dict[str, httpx.AsyncBaseTransport] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._opening = threading.Lock()
@@ -69,7 +72,7 @@ class Gateway:
         with self._opening:  # the first calls may come from many threads at once
             if self._opened is None:
                 _tls()  # takes 30 ms, so it is not done in a call
-                self._opened = asyncio.new_event_loop()
+                self._opened = ResolvingLoop(self._look_up)
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
             return self._opened
