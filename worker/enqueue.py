@@ -19,6 +19,8 @@ logger = log.get(__name__)
 BATCH = 25
 TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in LOCAL_STEPS}
 PUBLISH = "events.publish"
+PLATFORM = "platform"
+"""The queue of the tasks that call the Ordering platform."""
 WakeUp = tuple[str, list[object]]
 """A task's name and its arguments. The app's routes choose the queue."""
 
@@ -115,7 +117,10 @@ class TaskQueue:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the names of an account's two queues: for calls that change something, and for reads."""
+    """Return the names of an account's two queues: for reads of statuses (the second), and for everything else.
+
+    Calls that change something and reads never delay each other.
+    """
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 
