@@ -133,3 +133,13 @@ def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int 
     """Return the tasks of one step at one account, each for at most `size` deliveries."""
     starts = range(0, len(delivery_ids), size)
     return [(TASKS[step], [account, list(delivery_ids[start : start + size])]) for start in starts]
+
+
+def join_tasks(task: WakeUp, other: WakeUp) -> WakeUp | None:
+    """Return one task in place of two of the same step at the same account; None when they are not, or too large."""
+    match (task, other):
+        case (name, [account, list(ids)]), (other_name, [other_account, list(more)]):
+            joined = list(dict.fromkeys([*ids, *more]))
+            if (name, account) == (other_name, other_account) and len(joined) <= max(BATCH, len(ids)):
+                return name, [account, joined]
+    return None

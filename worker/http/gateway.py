@@ -35,6 +35,7 @@ NOT_SENT = (
     httpx.LocalProtocolError,  # h11 refuses a malformed request before its first byte
 )
 """Errors that end a call before its first byte has left."""
+TOO_LATE = "the call could not start in time"
 AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
 """Returns how many of the wanted calls an account's rate allows now, and the seconds until the next call may go."""
 Clock = Callable[[], datetime]
@@ -111,9 +112,9 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls at once and yield their outcomes by key, in groups as they come in.
 
-        A call is not sent if its first byte cannot leave before `until`: its lease would expire during the call, and
-        another process would repeat it. The gateway must use the clock of the leases. The time is checked again once
-        the connection is open, because the process may have been suspended.
+        A call is not sent if it finds no free slot before `until`, or if its first byte cannot leave before then: its
+        lease would expire during the call, and another process would repeat it. The gateway must use the clock of the
+        leases. The time is checked again once the connection is open, because the process may have been suspended.
         """
         settings = self._accounts[account]
         if within is not None:
@@ -144,9 +145,17 @@ class Gateway:
         until: datetime | None,
         outcomes: "SimpleQueue[tuple[K, Outcome]]",
     ) -> None:
+        slots = self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency))
+        outcome: Outcome
         try:
-            async with self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency)):
+            async with asyncio.timeout(None if until is None else (until - self._now()).total_seconds()):
+                await slots.acquire()
+            try:
                 outcome = await self._exchange(account, call, max_body, until)
+            finally:
+                slots.release()
+        except TimeoutError:
+            outcome = Postponed(TOO_LATE)
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
         outcomes.put((key, outcome))
@@ -167,7 +176,7 @@ class Gateway:
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except _TooLateError:
-            return Postponed("the call could not start in time")
+            return Postponed(TOO_LATE)
         except TimeoutError:
             why = "no answer within the deadline"
         except _TooLargeError:
