@@ -20,7 +20,7 @@ from worker.config.settings import Settings, load
 from worker.enqueue import PLATFORM, carrier_queues
 from worker.errors import SettingsError
 from worker.runtime import broker
-from worker.runtime.steps import JournalReader, OrdersReader
+from worker.runtime.steps import JournalReader, OrdersReader, Sweeper, Trimmer
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> Celery:
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     """Build an app. It has no effect until Celery needs a setting; then it calls `configuration`."""
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
-    celery_app.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
+    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Watchdog))
     celery_app.on_configure.connect(_set_up)
     celery_app.add_defaults(configuration)
     return celery_app

@@ -105,8 +105,9 @@ class TaskQueue:
         self.send([*tasks, publish_task()] if events else tasks)
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        """Return how many tasks wait in each queue."""
+        """Return how many tasks wait in each queue. Raises OperationalError when the broker is unreachable."""
         with self.app.connection_or_acquire() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)  # by default it retries for ever
             channel = connection.default_channel
             return {queue: self._depth(channel, queue) for queue in queues}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
@@ -140,6 +141,34 @@ def test_each_delivery_is_enqueued_once_after_ten_minutes_without_a_scheduler(si
     assert sum(count * size for (task, size), count in tracked.items() if task == "deliveries.track") == 20
     assert len(tracked) <= 2
     assert (simulation.ledger(), len(created)) == (created, 20)
+
+
+@pytest.mark.fault("F-59", "F-93")
+def test_a_worker_sweeps_by_itself_only_while_no_other_sweep_runs(simulation: Simulation) -> None:
+    def late(seconds: float) -> bool:
+        simulation.now += timedelta(seconds=seconds)
+        sweep = simulation.container.sweep
+        return sweep.run_if_late(simulation.container.queue)
+
+    assert late(0)  # nothing has ever swept
+    tick(simulation, schedulers=1)
+    assert [late(seconds) for seconds in (1, 3.5)] == [False, True]
+    simulation.now += timedelta(seconds=5)
+    tick(simulation, schedulers=1)
+    assert [late(seconds) for seconds in (14, 2, 1, 4)] == [False, True, False, True]
+
+
+@pytest.mark.fault("F-93")
+def test_a_sweep_that_cannot_enqueue_anything_counts_as_none(simulation: Simulation) -> None:
+    class Away:
+        def depths(self, _queues: object) -> dict[str, int]:
+            raise OperationalError
+
+    tick(simulation, schedulers=1)
+    simulation.now += timedelta(minutes=1)
+    simulation.container.queue, queue = Away(), simulation.container.queue  # type: ignore[assignment]
+    simulation.app.tasks["timers.sweep"]()
+    assert simulation.container.sweep.run_if_late(queue)
 
 
 def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_does_its_work(

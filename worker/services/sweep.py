@@ -1,29 +1,51 @@
-"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it."""
+"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it.
 
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+When no sweep has run for a while, because there is no broker or no beat, a worker sweeps into a queue of its own.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
+from uuid import uuid4
 
 from schemas.stores import Store
+from worker import log
 from worker.clock import Clock
-from worker.database import callbacks, deliveries, inbox, outbox, shops
+from worker.database import callbacks, deliveries, inbox, leases, outbox, shops
 from worker.database.database import Database
 from worker.database.deliveries import Due
 from worker.domain import lifecycle
 from worker.domain.delivery import LOCAL_STEPS, Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
-from worker.enqueue import BATCH, PLATFORM, TaskQueue, WakeUp, carrier_queues, publish_task, step_tasks
+from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
 from worker.services import order_fetch
 from worker.services.account_health import AccountHealth
 from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
+logger = log.get(__name__)
 CLAIM_LIMIT = 2000
 """The most reads, and the most other steps, that one sweep enqueues."""
 CALLBACKS_LIMIT = 500
 FULL = 100
 """With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
+LEASE = "sweep"
+LATE_SECONDS = 15.0
+"""The time after the last sweep at which a worker sweeps by itself."""
+OWN_SWEEP_SECONDS = 4.0
+"""The shortest time between two sweeps that workers make by themselves. Any other sweep ends that."""
+
+
+class Queue(Protocol):
+    """Where a sweep enqueues tasks: the broker, or a queue within this process."""
+
+    def send(self, tasks: Iterable[WakeUp]) -> None:
+        """Enqueue tasks."""
+
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return how many tasks wait in each queue."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +56,25 @@ class Sweep:
     health: AccountHealth
     write_back: WriteBack
     updates: Updates
-    queue: TaskQueue
+    queue: Queue
     terms: TermsByAccount
     file_shops: Mapping[str, Store]
     clock: Clock
 
     def run(self) -> None:
         """Enqueue a task for everything that is due, and run the steps that need no carrier."""
+        self._sweep()
+        self.database.write(leases.take, LEASE, LEASE, self.clock(), LATE_SECONDS)
+
+    def run_if_late(self, queue: Queue) -> bool:
+        """Sweep into this queue when no sweep has run lately, here or elsewhere; return whether that was so."""
+        if not self.database.write(leases.take, LEASE, uuid4().hex, self.clock(), OWN_SWEEP_SECONDS):
+            return False
+        logger.warning("sweep.made_by_worker")
+        replace(self, queue=queue)._sweep()  # noqa: SLF001 - the same class
+        return True
+
+    def _sweep(self) -> None:
         now, full = self.clock(), self._full_queues()
         due = self._claim(now, full)
         waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
