@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from tests.domain.scenario import START, a_blank, an_order
 from worker.domain.delivery import Delivery, Step
-from worker.enqueue import TaskQueue, publish_task, step_tasks
+from worker.enqueue import BATCH, TaskQueue, WakeUp, join_tasks, publish_task, step_tasks
 
 SECOND = timedelta(seconds=1)
 DUE = replace(a_blank(an_order()), step=Step.BOOK, carrier="cervo", next_run_at=START)
@@ -92,3 +92,28 @@ def test_an_unreachable_broker_is_only_logged() -> None:
     with Unreachable() as app, capture_logs() as logged:
         TaskQueue(app).send([publish_task(), ("orders.fetch", [])])
     assert logged == [{"event": "task.lost", "error": "OperationalError", "count": 2, "log_level": "warning"}]
+
+
+def book(account: str, *ids: object) -> WakeUp:
+    return "deliveries.book", [account, list(ids)]
+
+
+@pytest.mark.fault("F-92")
+@pytest.mark.parametrize(
+    ("task", "other", "joined"),
+    [
+        (book("a", "1"), book("a", "2", "3"), book("a", "1", "2", "3")),
+        (book("a", "1", "2"), book("a", "2"), book("a", "1", "2")),
+        (book("a", *range(BATCH - 1)), book("a", "last"), book("a", *range(BATCH - 1), "last")),
+        (book("a", *range(BATCH)), book("a", "one more"), None),
+        (book("a", *range(2 * BATCH)), book("a", 0), book("a", *range(2 * BATCH))),
+        (book("a", "1"), book("b", "2"), None),
+        (book("a", "1"), ("deliveries.cancel", ["a", ["2"]]), None),
+        (("platform.write_back", ["1"]), ("platform.write_back", ["2"]), None),
+        (("orders.fetch", []), ("orders.fetch", []), None),
+    ],
+)
+def test_only_tasks_of_the_same_step_and_account_are_joined_up_to_a_batch(
+    task: WakeUp, other: WakeUp, joined: WakeUp | None
+) -> None:
+    assert join_tasks(task, other) == joined

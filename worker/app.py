@@ -17,9 +17,10 @@ from kombu.exceptions import OperationalError
 
 from worker import log
 from worker.config.settings import Settings, load
+from worker.enqueue import PLATFORM, carrier_queues
 from worker.errors import SettingsError
 from worker.runtime import broker
-from worker.runtime.steps import JournalReader, OrdersReader
+from worker.runtime.steps import JournalReader, OrdersReader, Sweeper, Trimmer
 from worker.runtime.watchdog import Watchdog
 from worker.services.ingest import is_outage
 
@@ -30,8 +31,8 @@ VISIBILITY_SECONDS = 300
 The sweep replaces a lost task much sooner.
 """
 SWEEP_SECONDS = 1.0
-QUEUES = ("orders", "callbacks", "events", "platform", "timers")
-OTHER_QUEUES = {"orders.fetch": "platform", "orders.backfill": "platform", "maintenance.purge": "timers"}
+QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
+OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
 """Tasks whose queue is not named after their family."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
@@ -78,15 +79,10 @@ def create_app(settings: Settings) -> Celery:
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     """Build an app. It has no effect until Celery needs a setting; then it calls `configuration`."""
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
-    celery_app.steps["worker"].update((OrdersReader, JournalReader, Watchdog))
+    celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Watchdog))
     celery_app.on_configure.connect(_set_up)
     celery_app.add_defaults(configuration)
     return celery_app
-
-
-def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the two queues of an account. Calls that change something and reads never delay each other."""
-    return f"carrier.{account}", f"carrier.{account}.reads"
 
 
 # --- configuration ---

@@ -21,7 +21,7 @@ from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Gate
 from worker.domain.eligibility import refusal
-from worker.enqueue import TaskQueue, WakeUp
+from worker.enqueue import TaskQueue, WakeUp, join_tasks
 from worker.http.account import ApiAccount
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
@@ -127,7 +127,7 @@ class Container:
     @cached_property
     def bulkhead(self) -> Bulkhead[WakeUp]:
         """The share of this process's threads that each account may have."""
-        return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts))
+        return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts), join_tasks)
 
     @cached_property
     def api_accounts(self) -> dict[str, ApiAccount]:

@@ -19,6 +19,8 @@ logger = log.get(__name__)
 BATCH = 25
 TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in LOCAL_STEPS}
 PUBLISH = "events.publish"
+PLATFORM = "platform"
+"""The queue of the tasks that call the Ordering platform."""
 WakeUp = tuple[str, list[object]]
 """A task's name and its arguments. The app's routes choose the queue."""
 
@@ -103,8 +105,9 @@ class TaskQueue:
         self.send([*tasks, publish_task()] if events else tasks)
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        """Return how many tasks wait in each queue."""
+        """Return how many tasks wait in each queue. Raises OperationalError when the broker is unreachable."""
         with self.app.connection_or_acquire() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)  # by default it retries for ever
             channel = connection.default_channel
             return {queue: self._depth(channel, queue) for queue in queues}
 
@@ -115,7 +118,10 @@ class TaskQueue:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the names of an account's two queues: for calls that change something, and for reads."""
+    """Return the names of an account's two queues: for reads of statuses (the second), and for everything else.
+
+    Calls that change something and reads never delay each other.
+    """
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 
@@ -128,3 +134,13 @@ def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int 
     """Return the tasks of one step at one account, each for at most `size` deliveries."""
     starts = range(0, len(delivery_ids), size)
     return [(TASKS[step], [account, list(delivery_ids[start : start + size])]) for start in starts]
+
+
+def join_tasks(task: WakeUp, other: WakeUp) -> WakeUp | None:
+    """Return one task in place of two of the same step at the same account; None when they are not, or too large."""
+    match (task, other):
+        case (name, [account, list(ids)]), (other_name, [other_account, list(more)]):
+            joined = list(dict.fromkeys([*ids, *more]))
+            if (name, account) == (other_name, other_account) and len(joined) <= max(BATCH, len(ids)):
+                return name, [account, joined]
+    return None

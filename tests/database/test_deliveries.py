@@ -18,7 +18,7 @@ from worker.database import accounts, deliveries, shops
 from worker.database.connection import Conflict
 from worker.database.database import Database
 from worker.database.deliveries import Due
-from worker.domain.delivery import Attempt, Change, Delivery, Event, Step
+from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
 from worker.domain.schedule import LEASE
 
@@ -228,6 +228,45 @@ def test_deliveries_of_a_busy_carrier_are_not_claimed(database: Database) -> Non
         nobody,
     }
     assert [each.carrier for each in database.write(deliveries.claim, NOW, 10)] == ["deliverit"]
+
+
+@pytest.mark.fault("F-91")
+@pytest.mark.parametrize(
+    ("except_reads", "claimed"),
+    [
+        ([], {Step.BOOK, Step.RECONCILE, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK}),
+        (["borzo"], {Step.BOOK, Step.RECONCILE, Step.CONFIRM, Step.AMEND, Step.CANCEL}),
+    ],
+)
+def test_a_carrier_that_is_busy_with_reads_is_not_read_and_everything_else_is_claimed(
+    database: Database, except_reads: list[str], claimed: set[Step]
+) -> None:
+    for step in Step:
+        if step not in LOCAL_STEPS:
+            due(database, step.value, carrier="borzo", step=step)
+    found = database.write(deliveries.claim, NOW, 10, except_reads=except_reads)
+    assert {each.step for each in found} == claimed
+    left = database.write(deliveries.claim, NOW, 10)
+    assert {each.step for each in found + left} == {step for step in Step if step not in LOCAL_STEPS}
+
+
+def test_a_carrier_that_is_busy_with_calls_is_still_read(database: Database) -> None:
+    due(database, "1", carrier="borzo")
+    (read,) = due(database, "2", carrier="borzo", step=Step.TRACK)
+    assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(read, Step.TRACK, "borzo")]
+
+
+@pytest.mark.fault("F-91")
+def test_however_many_reads_are_overdue_other_steps_are_claimed_before_them(database: Database) -> None:
+    reads = due(database, *"123456", at=-600, carrier="borzo", step=Step.TRACK)
+    (create,) = due(database, "7", carrier="borzo")
+    found = database.write(deliveries.claim, NOW, 3)
+    assert (found[0], {each.step for each in found[1:]}, len(found)) == (
+        Due(create, Step.BOOK, "borzo"),
+        {Step.TRACK},
+        4,
+    )
+    assert {each.id for each in found[1:]} < set(reads)
 
 
 def test_a_step_about_a_surplus_courier_is_claimed_for_their_own_carrier(database: Database) -> None:

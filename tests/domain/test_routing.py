@@ -238,6 +238,41 @@ def test_the_two_minutes_of_a_preorder_begin_at_its_dispatch() -> None:
     assert scenario.now == START + timedelta(hours=4, minutes=32)
 
 
+def wait_for_a_turn(scenario: DeliveryScenario, *, seconds: float) -> bool:
+    """Wait, and find that the carrier still has no turn for the create; return whether another carrier is asked."""
+    scenario.wait(seconds)
+    change = lifecycle.leave_busy_carrier(scenario.delivery, scenario.terms, scenario.now)
+    if change is not None:
+        scenario.apply(change)
+    return change is not None
+
+
+@pytest.mark.fault("F-92")
+def test_the_wait_for_a_turn_at_a_busy_carrier_counts_from_the_time_of_the_create() -> None:
+    scenario = DeliveryScenario("borzo", "cervo", deliver_at=START + timedelta(hours=5))
+    scenario.place()
+    scenario.wait(4.5 * 3600)
+    assert [wait_for_a_turn(scenario, seconds=seconds) for seconds in (0, 119, 1)] == [False, False, True]
+    assert (scenario.state, scenario.delivery.carrier_since) == (("queued", Step.BOOK, "cervo"), scenario.now)
+    assert [wait_for_a_turn(scenario, seconds=seconds) for seconds in (119, 1)] == [False, True]
+    assert scenario.delivery.carrier == "borzo"
+
+
+@pytest.mark.fault("F-92")
+def test_the_wait_for_a_turn_adds_to_the_time_since_the_first_failed_call() -> None:
+    scenario = DeliveryScenario("borzo", "cervo", ready_at=START + timedelta(hours=2))
+    scenario.place()
+    find_unavailable(scenario, Unavailable("refused"))
+    left = (START + 2 * MINUTE - scenario.now).total_seconds()
+    assert [wait_for_a_turn(scenario, seconds=seconds) for seconds in (left - 1, 1)] == [False, True]
+
+
+def test_an_order_with_a_single_carrier_waits_for_its_turn_there() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    assert not wait_for_a_turn(scenario, seconds=3600)
+
+
 def test_an_order_with_a_single_carrier_waits_for_it() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()

@@ -232,6 +232,27 @@ def test_the_wait_for_a_free_slot_counts(serve: Serve) -> None:
     assert described(outcomes) == {"a": "Reply", "b": "Postponed", "c": "Postponed"}
 
 
+@pytest.mark.fault("F-92")
+def test_a_call_without_a_free_slot_is_given_up_in_time_while_the_others_still_run(serve: Serve) -> None:
+    given_up = threading.Event()
+
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        given_up.wait(misbehaving.SAFETY_SECONDS)
+        conversation.send(OK)
+
+    server = serve(script)
+    gateway = Gateway({"x": account(server.origin)}, never, lambda: NOON, concurrency=1)
+    groups = gateway.send(
+        "x", {key: call(Operation.CREATE) for key in "ab"}, max_body=LIMIT, until=NOON + SHORT * SECOND
+    )
+    first = next(groups)
+    given_up.set()
+    (second,) = groups
+    gateway.close()
+    assert (described(first), described(second)) == ({"b": "Postponed"}, {"a": "Reply"})
+
+
 def test_a_read_may_leave_at_any_time(serve: Serve, open_gateway: Open) -> None:
     server = serve(answering(OK))
     assert isinstance(outcome_of(open_gateway(server.origin), call(Operation.READ)), Reply)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -210,3 +211,37 @@ def test_a_carrier_that_hangs_occupies_only_its_own_threads(simulation: Simulati
             go_on.set()
     assert gateway.take_sent() == {("cervo", "create"): 4, ("borzo", "create"): 1}
     simulation.until(lambda it: set(it.statuses(*map(str, range(16)))) == {"created"}, step=2)
+
+
+@pytest.mark.fault("F-92")
+def test_orders_that_wait_for_a_slow_carrier_are_sent_to_it_together(
+    simulation: Simulation, gateway: ScriptedGateway
+) -> None:
+    bulkhead = simulation.container.bulkhead
+    slots = 0
+    while bulkhead.enter("cervo", ("slow", []), reading=False) is Admission.ADMITTED:
+        slots += 1
+    orders = [str(number) for number in range(30)]
+    simulation.place_at("cervo", *orders)
+    assert (slots, bulkhead.leave("cervo", reading=False), gateway.take_sent()) == (4, [("slow", [])], {})
+    ids = [simulation.delivery(order_id).id for order_id in orders]
+    assert [bulkhead.leave("cervo", reading=False) for _ in range(3)] == [
+        [("deliveries.book", ["cervo", ids[:25]])],
+        [("deliveries.book", ["cervo", ids[25:]])],
+        [],
+    ]
+
+
+@pytest.mark.fault("F-92")
+def test_an_order_that_gets_no_slot_at_its_carrier_in_time_goes_to_the_next_one(
+    simulation: Simulation, gateway: ScriptedGateway
+) -> None:
+    bulkhead = simulation.container.bulkhead
+    while bulkhead.enter("deliverit", ("slow", []), reading=False) is Admission.ADMITTED:
+        pass
+    simulation.place(store_id="17")
+    placed_at = simulation.now
+    simulation.until(lambda it: it.status() == "created", step=5)
+    assert (gateway.take_sent()["borzo", "create"], simulation.delivery().carrier) == (1, "borzo")
+    assert timedelta(minutes=2) <= simulation.now - placed_at <= timedelta(minutes=2, seconds=40)
+    assert simulation.published() == ["queued", "delivery.updated", "created"]

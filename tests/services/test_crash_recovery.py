@@ -421,6 +421,6 @@ def test_an_error_during_recovery_does_not_end_the_thread() -> None:
         loop.stop()
         raise PermissionError
 
-    loop = Repeated(fail)
+    loop = Repeated(fail, 5.0, "journal.recovery_failed")
     loop.run()
     assert calls == [1]

@@ -3,15 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.services.simulation import Simulation
+from worker.services.sweep import FULL
 
 STORE = "21"
 
@@ -70,6 +73,62 @@ def test_a_second_sweep_enqueues_no_task_again(simulation: Simulation) -> None:
     assert list(waiting(simulation)) == []
 
 
+def fill(simulation: Simulation, queue: str, task: str, *arguments: object, count: int = FULL + 1) -> None:
+    """Put so many tasks on a queue, which are for nothing."""
+    simulation.container.queue.send([(task, list(arguments))] * count)
+    assert simulation.container.queue.depths([queue]) == {queue: count}
+
+
+def a_read_and_a_later_order(simulation: Simulation) -> None:
+    """Let a read of one order and the create of another one be due at Cervo, and a create at Borzo."""
+    simulation.place_at("cervo", "followed")
+    later = {"deliver_at": "2026-11-21T18:00:00Z"}
+    simulation.place(order_id="later", **later)
+    simulation.place(store_id=STORE, order_id="elsewhere", **later)
+    list(waiting(simulation))
+    simulation.now += timedelta(minutes=40)
+
+
+ALL_DUE = {"deliveries.track": 1, "deliveries.book": 2}
+
+
+@pytest.mark.fault("F-91")
+@pytest.mark.parametrize(
+    ("queue", "task", "count", "due"),
+    [
+        ("carrier.cervo.reads", "deliveries.track", FULL, ALL_DUE),
+        ("carrier.cervo.reads", "deliveries.track", FULL + 1, {"deliveries.book": 2}),
+        ("carrier.cervo", "deliveries.cancel", FULL, ALL_DUE),
+        ("carrier.cervo", "deliveries.cancel", FULL + 1, {"deliveries.track": 1, "deliveries.book": 1}),
+    ],
+)
+def test_a_full_queue_holds_back_its_own_steps_and_no_others(
+    simulation: Simulation, queue: str, task: str, count: int, due: dict[str, int]
+) -> None:
+    a_read_and_a_later_order(simulation)
+    fill(simulation, queue, task, "cervo", [], count=count)
+    tick(simulation, schedulers=1)
+    found = Counter(name for name, deliveries in waiting(simulation) if deliveries)
+    assert found == due
+    tick(simulation, schedulers=1)
+    assert found + Counter(name for name, deliveries in waiting(simulation) if deliveries) == ALL_DUE
+
+
+def write_backs(simulation: Simulation) -> int:
+    return sum(name == "platform.write_back" for name, _ in waiting(simulation))
+
+
+def test_a_full_queue_of_the_platform_gets_no_more_comparisons(tmp_path: Path) -> None:
+    with closing(Simulation(tmp_path, ORDERING__SOURCE="demo")) as simulation:
+        simulation.place()
+        list(waiting(simulation))
+        fill(simulation, "platform", "orders.fetch")
+        tick(simulation, schedulers=1)
+        held_back = write_backs(simulation)
+        tick(simulation, schedulers=1)
+        assert (held_back, write_backs(simulation)) == (0, 1)
+
+
 @pytest.mark.fault("F-59")
 def test_each_delivery_is_enqueued_once_after_ten_minutes_without_a_scheduler(simulation: Simulation) -> None:
     for number in range(20):
@@ -82,6 +141,34 @@ def test_each_delivery_is_enqueued_once_after_ten_minutes_without_a_scheduler(si
     assert sum(count * size for (task, size), count in tracked.items() if task == "deliveries.track") == 20
     assert len(tracked) <= 2
     assert (simulation.ledger(), len(created)) == (created, 20)
+
+
+@pytest.mark.fault("F-59", "F-93")
+def test_a_worker_sweeps_by_itself_only_while_no_other_sweep_runs(simulation: Simulation) -> None:
+    def late(seconds: float) -> bool:
+        simulation.now += timedelta(seconds=seconds)
+        sweep = simulation.container.sweep
+        return sweep.run_if_late(simulation.container.queue)
+
+    assert late(0)  # nothing has ever swept
+    tick(simulation, schedulers=1)
+    assert [late(seconds) for seconds in (1, 3.5)] == [False, True]
+    simulation.now += timedelta(seconds=5)
+    tick(simulation, schedulers=1)
+    assert [late(seconds) for seconds in (14, 2, 1, 4)] == [False, True, False, True]
+
+
+@pytest.mark.fault("F-93")
+def test_a_sweep_that_cannot_enqueue_anything_counts_as_none(simulation: Simulation) -> None:
+    class Away:
+        def depths(self, _queues: object) -> dict[str, int]:
+            raise OperationalError
+
+    tick(simulation, schedulers=1)
+    simulation.now += timedelta(minutes=1)
+    simulation.container.queue, queue = Away(), simulation.container.queue  # type: ignore[assignment]
+    simulation.app.tasks["timers.sweep"]()
+    assert simulation.container.sweep.run_if_late(queue)
 
 
 def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_does_its_work(

@@ -111,27 +111,26 @@ class Bus:
 
     # --- upkeep ---
 
-    def trim(self, keep: int) -> None:
-        """Remove acknowledged orders, and all events but the `keep` newest. Entries that a group still needs stay.
+    def trim(self, keep: int) -> dict[str, int]:
+        """Remove acknowledged orders, and all events but the `keep` newest; return how many, by stream.
 
-        MAXLEN would ignore the groups and remove unread entries.
+        Entries that a group still needs stay: MAXLEN would ignore the groups and remove unread entries.
         """
-        while self._trim(self.events, keep):
-            pass
+        removed = {self.events: sum(iter(lambda: self._trim(self.events, keep), 0)), self.orders: 0}
         if self._redis.exists(self.orders) and self._redis.xinfo_groups(self.orders):
-            while self._trim(self.orders, 0):
-                pass
+            removed[self.orders] = sum(iter(lambda: self._trim(self.orders, 0), 0))
+        return removed
 
-    def _trim(self, stream: str, keep: int) -> bool:
-        """Remove up to a page of entries that no group needs; return False when there were none."""
+    def _trim(self, stream: str, keep: int) -> int:
+        """Remove up to a page of entries that no group needs; return how many."""
         excess = self._redis.xlen(stream) - keep
         if excess <= 0:
-            return False
+            return 0
         # Start from the oldest entry, because the other direction would read all the entries to keep.
         page: Any = self._redis.xrange(stream, count=min(excess, PAGE_SIZE) + 1)
         needed = [self._oldest_of_group(stream, group) for group in self._redis.xinfo_groups(stream)]
         oldest = min([_text(page[-1][0]), *needed], key=_order)
-        return bool(self._redis.xtrim(stream, minid=oldest, approximate=True))
+        return int(self._redis.xtrim(stream, minid=oldest, approximate=True))
 
     def _oldest_of_group(self, stream: str, group: dict[str, Any]) -> str:
         lowest = self._redis.xpending(stream, group["name"])["min"] if group["pending"] else None

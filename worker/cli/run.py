@@ -206,6 +206,13 @@ def _check_platform(services: "Container") -> str:
 
 
 @app.command(rich_help_panel=RUN)
+def trim() -> None:
+    """Trim the streams now: remove acknowledged orders and old events that no consumer group needs."""
+    for stream, removed in open_container().retention.trim().items():
+        console.print(f"{stream}: {removed} removed")
+
+
+@app.command(rich_help_panel=RUN)
 def schema(folder: Path) -> None:
     """Write the JSON Schema of every message and the AsyncAPI document of both streams to a folder."""
     from schemas.documents import documents

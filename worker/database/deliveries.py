@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, case, func, insert, null, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, func, insert, null, or_, select, text
 from sqlalchemy import update as update_rows
 
 from schemas.status import FINAL, AttemptState
@@ -208,17 +208,35 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
 # --- claiming ---------------------------------------------------------------------------------------------------------
 
 
-def claim(connection: Connection, now: datetime, limit: int, *, except_carriers: Sequence[str] = ()) -> list[Due]:
-    """Claim the due deliveries, except those of some carriers.
+def claim(
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    *,
+    except_carriers: Sequence[str] = (),
+    except_reads: Sequence[str] = (),
+) -> list[Due]:
+    """Claim the due deliveries: first those with another step than a read, then the reads, at most `limit` of each.
 
-    A claimed delivery is not claimed again during its lease. Concurrent claims never return the same delivery.
+    No step but a read is claimed for `except_carriers`, and no read for `except_reads`. A claimed delivery is not
+    claimed again during its lease. Concurrent claims never return the same delivery.
     """
+    is_read = DELIVERY.c.step == Step.TRACK
+    return [
+        *_claim(connection, now, limit, ~is_read, except_carriers),
+        *_claim(connection, now, limit, is_read, except_reads),
+    ]
+
+
+def _claim(
+    connection: Connection, now: datetime, limit: int, which: ColumnElement[bool], except_carriers: Sequence[str]
+) -> list[Due]:
     free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
     if except_carriers:
         free = free & or_(_STEP_CARRIER.is_(None), _STEP_CARRIER.not_in(except_carriers))
     due = (
         select(DELIVERY.c.id)
-        .where(DELIVERY.c.next_run_at <= now, free)
+        .where(DELIVERY.c.next_run_at <= now, which, free)
         .order_by(DELIVERY.c.next_run_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -6,6 +6,7 @@ a size limit, and is bound to its account's origin and rate limit. The gateway r
 """
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -21,6 +22,7 @@ import httpx
 from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
+from worker.http.resolver import LookUp, ResolvingLoop
 from worker.http.single_use import SingleUseTransport, Trace
 
 LINGER = 0.03
@@ -33,6 +35,7 @@ NOT_SENT = (
     httpx.LocalProtocolError,  # h11 refuses a malformed request before its first byte
 )
 """Errors that end a call before its first byte has left."""
+TOO_LATE = "the call could not start in time"
 AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
 """Returns how many of the wanted calls an account's rate allows now, and the seconds until the next call may go."""
 Clock = Callable[[], datetime]
@@ -56,9 +59,10 @@ class Gateway:
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         concurrency: int = 64,
+        look_up: LookUp = socket.getaddrinfo,
     ) -> None:
         self._accounts, self._acquire, self._now = accounts, acquire, now
-        self._fixed, self._concurrency = transport, concurrency
+        self._fixed, self._concurrency, self._look_up = transport, concurrency, look_up
         self._kept: dict[str, httpx.AsyncBaseTransport] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._opening = threading.Lock()
@@ -69,7 +73,7 @@ class Gateway:
         with self._opening:  # the first calls may come from many threads at once
             if self._opened is None:
                 _tls()  # takes 30 ms, so it is not done in a call
-                self._opened = asyncio.new_event_loop()
+                self._opened = ResolvingLoop(self._look_up)
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
             return self._opened
@@ -108,9 +112,9 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls at once and yield their outcomes by key, in groups as they come in.
 
-        A call whose first byte has not left by `until` is not sent, because its lease could expire during the call, and
-        another process would repeat it. The time is checked once the connection is open, because the process may have
-        been suspended while it connected. The gateway must use the clock of the leases.
+        A call is not sent if it finds no free slot before `until`, or if its first byte has not left by then, because
+        its lease could expire during the call, and another process would repeat it. The time is checked once the
+        connection is open, because the process may have been suspended. The gateway must use the clock of the leases.
         """
         settings = self._accounts[account]
         if within is not None:
@@ -141,9 +145,17 @@ class Gateway:
         until: datetime | None,
         outcomes: "SimpleQueue[tuple[K, Outcome]]",
     ) -> None:
+        slots = self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency))
+        outcome: Outcome
         try:
-            async with self._slots.setdefault(account.name, asyncio.Semaphore(self._concurrency)):
+            async with asyncio.timeout(None if until is None else (until - self._now()).total_seconds()):
+                await slots.acquire()
+            try:
                 outcome = await self._exchange(account, call, max_body, until)
+            finally:
+                slots.release()
+        except TimeoutError:
+            outcome = Postponed(TOO_LATE)
         except BaseException as error:  # noqa: BLE001 - the waiting task must always get an outcome
             outcome = Uncertain(f"{type(error).__name__} while calling")
         outcomes.put((key, outcome))
@@ -164,7 +176,7 @@ class Gateway:
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except _TooLateError:
-            return Postponed("the call could not start in time")
+            return Postponed(TOO_LATE)
         except TimeoutError:
             why = "no answer within the deadline"
         except _TooLargeError:

@@ -1,11 +1,13 @@
 """The bulkhead divides a worker's threads among the accounts, so that an account that hangs cannot occupy all of them.
 
 A task without a free slot does not wait in its thread. It adds its wake-up task to a queue in memory, and the next task
-that frees a slot sends it again.
+that frees a slot sends it again. Queued tasks of one kind are joined, so that a carrier that answers slowly gets a
+batch of calls for each slot, and not one call.
 """
 
 import threading
 from collections import Counter, defaultdict, deque
+from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -22,9 +24,13 @@ class Admission(Enum):
 
 
 class Bulkhead(Generic[Waiting]):
-    """The slots of each account in this process: an equal share of the threads, at most half of it for reads."""
+    """The slots of each account in this process: an equal share of the threads, at most half of it for reads.
 
-    def __init__(self, slots: int, accounts: int) -> None:
+    `join` returns one wake-up task in place of two, or None when they cannot be joined.
+    """
+
+    def __init__(self, slots: int, accounts: int, join: Callable[[Waiting, Waiting], Waiting | None]) -> None:
+        self._join = join
         self._limit = max(1, slots // (accounts + 1))
         self._read_limit = max(1, self._limit // 2)
         self._used: Counter[tuple[str, bool]] = Counter()
@@ -32,12 +38,16 @@ class Bulkhead(Generic[Waiting]):
         self._lock = threading.Lock()
 
     def enter(self, account: str, waiting: Waiting, *, reading: bool) -> Admission:
-        """Occupy a slot, or queue the wake-up task."""
+        """Occupy a slot, or queue the wake-up task, if possible joined to one that is queued."""
         with self._lock:
             if self._has_slot(account, reading=reading):
                 self._used[account, reading] += 1
                 return Admission.ADMITTED
             queue = self._waiting[account, reading]
+            for place, queued in enumerate(queue):
+                if (joined := self._join(queued, waiting)) is not None:
+                    queue[place] = joined
+                    return Admission.QUEUED
             if len(queue) >= MAX_WAITING:
                 return Admission.REJECTED
             queue.append(waiting)

@@ -13,11 +13,16 @@ from celery import bootsteps
 
 from worker import log
 from worker.container import container
+from worker.runtime.local_queue import LocalQueue
 from worker.services import ingest
 
 logger = log.get(__name__)
 PAUSE_SECONDS = 5.0
 """Seconds between two checks of the journal."""
+SWEEP_CHECK_SECONDS = 5.0
+"""Seconds between two checks for a late sweep, longer than `sweep.OWN_SWEEP_SECONDS` so that beat can take over."""
+TRIM_SECONDS = 60.0
+"""Seconds between two trimmings of the streams."""
 
 
 class Loop(Protocol):
@@ -33,8 +38,9 @@ class Loop(Protocol):
 class Repeated:
     """Work that runs at once and then every few seconds; a failure does not end it."""
 
-    def __init__(self, work: Callable[[], None], pause: float = PAUSE_SECONDS) -> None:
-        self._work, self._pause = work, pause
+    def __init__(self, work: Callable[[], object], pause: float, failed: str) -> None:
+        """Repeat `work` after each `pause`; `failed` is the event to log when it fails."""
+        self._work, self._pause, self._failed = work, pause, failed
         self._stop = threading.Event()
 
     def run(self) -> None:
@@ -42,8 +48,8 @@ class Repeated:
         while True:
             try:
                 self._work()
-            except Exception:
-                logger.exception("journal.recovery_failed")
+            except Exception as error:
+                logger.warning(self._failed, error=type(error).__name__, exc_info=not ingest.is_outage(error))
             if self._stop.wait(self._pause):
                 return
 
@@ -106,4 +112,34 @@ class JournalReader(ThreadStep):
 
     def build(self) -> Loop:
         """Return the recovery of this process."""
-        return Repeated(container().crash_recovery.recover)
+        return Repeated(container().crash_recovery.recover, PAUSE_SECONDS, "journal.recovery_failed")
+
+
+class Trimmer(ThreadStep):
+    """Trims the streams, also when the server is too full to accept the task that does so."""
+
+    thread_name = "trimmer"
+    join_seconds = 10.0
+
+    def build(self) -> Loop:
+        """Return the trimming of this process."""
+        return Repeated(container().retention.trim, TRIM_SECONDS, "streams.trimming_failed")
+
+
+class Sweeper(ThreadStep):
+    """Sweeps while the broker or beat is away."""
+
+    thread_name = "sweeper"
+    join_seconds = 10.0
+
+    def build(self) -> Loop:
+        """Return the sweeps of this process."""
+        services = container()
+        self._queue = LocalQueue(services.app, services.settings.worker_concurrency)
+        return Repeated(lambda: services.sweep.run_if_late(self._queue), SWEEP_CHECK_SECONDS, "sweep.failed")
+
+    def stop(self, parent: Any) -> None:
+        """Stop the sweeps, and drop their tasks that have not begun."""
+        super().stop(parent)
+        if self._loop:
+            self._queue.close()

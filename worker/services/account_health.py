@@ -67,6 +67,8 @@ class AccountHealth:
         reading = CALL_CLASSES[step] is CallClass.READ
         admission = self.bulkhead.enter(account, (TASKS[step], [account, list(ids)]), reading=reading)
         if admission is not Admission.ADMITTED:
+            if step is Step.BOOK:
+                self._fail_over_late_orders(account, ids)
             if admission is Admission.REJECTED:
                 now = self.clock()
                 self.database.write(deliveries.release, ids, now, now + SLOT_RETRY)
@@ -76,6 +78,16 @@ class AccountHealth:
             yield self._admitted(account, ids, step)
         finally:
             self.queue.send(self.bulkhead.leave(account, reading=reading))
+
+    def _fail_over_late_orders(self, account: str, ids: Sequence[str]) -> None:
+        """Move the orders that have waited too long for a slot to another carrier."""
+        now = self.clock()
+
+        def decide(delivery: Delivery) -> Change | None:
+            due = lifecycle.is_due(delivery, Step.BOOK, account, now)
+            return lifecycle.leave_busy_carrier(delivery, self.terms, now) if due else None
+
+        log_failovers(account, [change.delivery for change in self.updates.apply(ids, decide, now)])
 
     def _admitted(self, account: str, ids: Sequence[str], step: Step) -> Carrier | None:
         try:

@@ -76,6 +76,7 @@ class Relay:
             newest = newest_of(newest, published)
         if stuck:
             logger.warning("events.left_behind", keys=sorted(stuck)[:10], count=len(stuck))
+            self.bus.trim(self.events_keep)  # the server may be full; the next relay publishes what was left
         return not stuck
 
     def _requeue_lost(self) -> str:

@@ -18,9 +18,13 @@ class Retention:
     events_keep: int
     clock: Clock
 
+    def trim(self) -> dict[str, int]:
+        """Trim each stream up to its slowest consumer group; return how many entries were removed, by stream."""
+        return self.bus.trim(self.events_keep)
+
     def purge(self) -> None:
-        """Trim each stream up to its slowest consumer group, and log the groups that are too slow."""
-        self.bus.trim(self.events_keep)
+        """Trim the streams, and log the consumer groups that are too slow."""
+        self.trim()
         for (stream, group), seconds in self.bus.lags(self.clock()).items():
             if seconds > LATE_SECONDS:
                 logger.warning("group.lagged", stream=stream, group=group, seconds=round(seconds))

@@ -1,29 +1,51 @@
-"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it."""
+"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+When no sweep has run for a while, because there is no broker or no beat, a worker sweeps into a queue of its own.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
+from uuid import uuid4
 
 from schemas.stores import Store
+from worker import log
 from worker.clock import Clock
-from worker.database import callbacks, deliveries, inbox, outbox, shops
+from worker.database import callbacks, deliveries, inbox, leases, outbox, shops
 from worker.database.database import Database
 from worker.database.deliveries import Due
 from worker.domain import lifecycle
 from worker.domain.delivery import LOCAL_STEPS, Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
-from worker.enqueue import BATCH, TaskQueue, WakeUp, carrier_queues, publish_task, step_tasks
+from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
-from worker.ordering_api import codec as ordering_codec
 from worker.services import order_fetch
 from worker.services.account_health import AccountHealth
 from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
+logger = log.get(__name__)
 CLAIM_LIMIT = 2000
+"""The most reads, and the most other steps, that one sweep enqueues."""
 CALLBACKS_LIMIT = 500
 FULL = 100
 """With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
+LEASE = "sweep"
+LATE_SECONDS = 15.0
+"""The time after the last sweep at which a worker sweeps by itself."""
+OWN_SWEEP_SECONDS = 4.0
+"""The shortest time between two sweeps that workers make by themselves. Any other sweep ends that."""
+
+
+class Queue(Protocol):
+    """Where a sweep enqueues tasks: the broker, or a queue within this process."""
+
+    def send(self, tasks: Iterable[WakeUp]) -> None:
+        """Enqueue tasks."""
+
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return how many tasks wait in each queue."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +56,33 @@ class Sweep:
     health: AccountHealth
     write_back: WriteBack
     updates: Updates
-    queue: TaskQueue
+    queue: Queue
     terms: TermsByAccount
     file_shops: Mapping[str, Store]
     clock: Clock
 
     def run(self) -> None:
         """Enqueue a task for everything that is due, and run the steps that need no carrier."""
-        now, full = self.clock(), self._full_accounts()
-        due = self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=full)
+        self._sweep()
+        self.database.write(leases.take, LEASE, LEASE, self.clock(), LATE_SECONDS)
+
+    def run_if_late(self, queue: Queue) -> bool:
+        """Sweep into this queue when no sweep has run lately, here or elsewhere; return whether that was so."""
+        if not self.database.write(leases.take, LEASE, uuid4().hex, self.clock(), OWN_SWEEP_SECONDS):
+            return False
+        logger.warning("sweep.made_by_worker")
+        replace(self, queue=queue)._sweep()  # noqa: SLF001 - the same class
+        return True
+
+    def _sweep(self) -> None:
+        now, full = self.clock(), self._full_queues()
+        due = self._claim(now, full)
         waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
         groups = _by_step(due)
         tasks = self._step_tasks(groups)
         tasks += [("callbacks.apply", [callback_id]) for callback_id in waiting]
         tasks += self.health.due_probes()
-        if ordering_codec.ACCOUNT not in full:
+        if PLATFORM not in full:
             tasks += self.write_back.due_tasks(now)
         if self.database.read(outbox.has_unpublished):
             tasks.append(publish_task())
@@ -59,6 +93,11 @@ class Sweep:
         for (step, account), ids in groups.items():
             if account not in self.terms:  # an account that is no longer in the settings: its step must not stay due
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
+
+    def _claim(self, now: datetime, full: Container[str]) -> list[Due]:
+        """Claim what is due, except the steps whose queue is full."""
+        busy, busy_reading = ([name for name in self.terms if carrier_queues(name)[kind] in full] for kind in (0, 1))
+        return self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=busy, except_reads=busy_reading)
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
         """Return as few tasks as possible for each step: reads that share one request are in one task."""
@@ -83,11 +122,10 @@ class Sweep:
 
         self.updates.apply(ids, decide, now)
 
-    def _full_accounts(self) -> list[str]:
-        """Return the accounts whose queues are full, and the platform when its queue is."""
-        queues = {queue: name for name in self.terms for queue in carrier_queues(name)}
-        queues["platform"] = ordering_codec.ACCOUNT
-        return sorted({queues[queue] for queue, depth in self.queue.depths(queues).items() if depth > FULL})
+    def _full_queues(self) -> set[str]:
+        """Return the queues that get no more tasks: those of the accounts and of the platform, if they are full."""
+        queues = [PLATFORM, *(queue for name in self.terms for queue in carrier_queues(name))]
+        return {queue for queue, depth in self.queue.depths(queues).items() if depth > FULL}
 
 
 def _by_step(due: Sequence[Due]) -> dict[tuple[Step, str], list[str]]:

@@ -41,7 +41,7 @@ from worker.domain.lifecycle.reconciliation import (
 )
 from worker.domain.lifecycle.reopening import record_duplicates
 from worker.domain.lifecycle.retry import retry, retry_blocker
-from worker.domain.lifecycle.routing import route
+from worker.domain.lifecycle.routing import leave_busy_carrier, route
 
 __all__ = [
     "StatusMappings",
@@ -64,6 +64,7 @@ __all__ = [
     "decide_offer",
     "fire_alarms",
     "is_due",
+    "leave_busy_carrier",
     "mark_outcome_unknown",
     "no_lookup_available",
     "postpone",

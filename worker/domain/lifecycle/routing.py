@@ -117,6 +117,18 @@ def fail_over(change: ChangeBuilder, *, first: bool) -> None:
         change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.FALLBACK))
 
 
+def leave_busy_carrier(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Move to another carrier when the create has been due for too long, because it got no turn at its carrier.
+
+    None while the delivery keeps waiting.
+    """
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    if not delivery.failures and delivery.retry_at is None:
+        change.update(replace(delivery, carrier_since=delivery.next_run_at))
+    fail_over(change, first=False)
+    return change.build() if change.delivery.carrier != delivery.carrier else None
+
+
 def _failover_at(delivery: Delivery) -> datetime:
     assert delivery.store is not None  # noqa: S101 - routed first
     since = max(delivery.carrier_since or delivery.changed_at, delivery.changed_at)

@@ -1,0 +1,57 @@
+"""The look-up of host names: each name in a thread of its own, so that a silent name server delays only its own names.
+
+asyncio would look up every name in the same few threads, where one silent name server stops the calls to all accounts.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+LookUp = Callable[..., list[tuple[Any, ...]]]
+"""Returns the addresses of a host, as `socket.getaddrinfo` does."""
+
+
+class ResolvingLoop(asyncio.SelectorEventLoop):
+    """An event loop that looks up each host name at most once at a time; all callers of that name share the answer.
+
+    So the number of threads is limited by the number of names. A caller that gives up leaves the look-up running for
+    the next one. The threads never delay the end of the process.
+    """
+
+    def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
+        super().__init__()
+        self._look_up = look_up
+        self._running: dict[tuple[Any, ...], asyncio.Future[Any]] = {}
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: int) -> Any:
+        """Look up a host name. Raises OSError."""
+        key = (host, port, *sorted(options.items()))
+        if key not in self._running:
+            self._running[key] = self._start(key, host, port, options)
+        return await asyncio.shield(self._running[key])
+
+    def _start(self, key: tuple[Any, ...], host: Any, port: Any, options: dict[str, int]) -> asyncio.Future[Any]:
+        found: asyncio.Future[Any] = self.create_future()
+
+        def finish(answer: Any, error: Exception | None) -> None:
+            del self._running[key]
+            if error is None:
+                found.set_result(answer)
+            else:
+                found.set_exception(error)
+                found.exception()  # no caller may be left to retrieve it
+
+        def run() -> None:
+            answer, error = None, None
+            try:
+                answer = self._look_up(host, port, **options)
+            except Exception as raised:  # noqa: BLE001 - the callers get it
+                error = raised
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                self.call_soon_threadsafe(finish, answer, error)
+
+        threading.Thread(target=run, name="resolver", daemon=True).start()
+        return found

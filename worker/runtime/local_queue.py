@@ -1,0 +1,50 @@
+"""The queue of a worker whose broker or beat is away: it runs tasks in threads of the worker itself."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from worker import log
+from worker.enqueue import WakeUp
+
+logger = log.get(__name__)
+
+
+class LocalQueue:
+    """Runs wake-up tasks in threads of this process, in place of the broker."""
+
+    def __init__(self, app: Any, threads: int) -> None:
+        self._app = app
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="local-queue")
+        self._depths: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def send(self, tasks: Iterable[WakeUp]) -> None:
+        """Run tasks as soon as threads are free."""
+        for name, arguments in tasks:
+            queue = self._app.amqp.router.route({}, name, args=arguments)["queue"].name
+            self._count(queue, 1)
+            self._executor.submit(self._run, queue, name, arguments)
+
+    def depths(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return how many tasks of each queue have not ended."""
+        with self._lock:
+            return {queue: self._depths[queue] for queue in queues}
+
+    def close(self) -> None:
+        """Drop the tasks that have not begun. Their deliveries are still due."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, queue: str, name: str, arguments: list[object]) -> None:
+        try:
+            self._app.tasks[name](*arguments)
+        except Exception:
+            logger.exception("task.failed", task=name)
+        finally:
+            self._count(queue, -1)
+
+    def _count(self, queue: str, change: int) -> None:
+        with self._lock:
+            self._depths[queue] += change
