@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from schemas.stores import Store
+from worker import log
 from worker.clock import Clock
 from worker.database import callbacks, deliveries, inbox, outbox, shops
 from worker.database.database import Database
@@ -20,6 +22,7 @@ from worker.services.account_health import AccountHealth
 from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
+logger = log.get(__name__)
 CLAIM_LIMIT = 2000
 CALLBACKS_LIMIT = 500
 FULL = 100
@@ -43,6 +46,9 @@ class Sweep:
         """Enqueue a task for everything that is due, and run the steps that need no carrier."""
         now, full = self.clock(), self._full_accounts()
         due = self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=full)
+        if not full and len(due) < CLAIM_LIMIT:
+            for step in self.database.read(deliveries.unknown_steps, now):
+                _log_unknown_step(step)
         waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
         groups = _by_step(due)
         tasks = self._step_tasks(groups)
@@ -88,6 +94,12 @@ class Sweep:
         queues = {queue: name for name in self.terms for queue in carrier_queues(name)}
         queues["platform"] = ordering_codec.ACCOUNT
         return sorted({queues[queue] for queue, depth in self.queue.depths(queues).items() if depth > FULL})
+
+
+@lru_cache(maxsize=100)
+def _log_unknown_step(step: str) -> None:
+    """Log, once, a step that this version leaves to a newer one."""
+    logger.warning("delivery.step_unknown", step=step)
 
 
 def _by_step(due: Sequence[Due]) -> dict[tuple[Step, str], list[str]]:
