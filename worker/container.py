@@ -317,7 +317,12 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share before the threads start, or two threads might build one each."""
+        """Build the objects that threads share before the threads start, or two threads might build one each.
+
+        A new SQLite database gets its tables, because it belongs to this machine alone.
+        """
+        if not self.settings.shared:
+            self.database.create()
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
             self.relay, self.sweep, self.retention,

@@ -50,9 +50,7 @@ def free_rows(url: str, table: str, key: str) -> list[str]:
         return [row[0] for row in other.execute(query).fetchall()]  # type: ignore[call-overload]
 
 
-def while_waiting_for(
-    url: str, table: str, key: str, value: str, work: Callable[[], object]
-) -> list[str]:
+def while_waiting_for(url: str, table: str, key: str, value: str, work: Callable[[], object]) -> list[str]:
     """Run work while a row is locked; return the rows that are still free once the work waits for that row."""
     waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as admin, ThreadPoolExecutor(1) as pool:

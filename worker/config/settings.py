@@ -24,6 +24,7 @@ from schemas.stores import Store
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount
 from worker.config import sources
+from worker.config.redis_url import SCHEMES, RedisUrl
 from worker.errors import SettingsError
 from worker.http.account import LOOPBACK
 from worker.ordering_api.account import Ordering
@@ -68,7 +69,9 @@ class Settings(_Section):
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
     redis_url: str = Field(default="", repr=False)
-    """Redis or Valkey. Without it `up` and `demo` start a server and write its address to `var/redis.url`."""
+    """Redis or Valkey: `redis://[USER:]PASSWORD@HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With TLS,
+    the options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none` are
+    allowed. Without an address `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
     """Celery's broker, if it is not the Redis above (`amqp://` for RabbitMQ)."""
     bus_url: str = Field(default="", repr=False)
@@ -120,9 +123,12 @@ class Settings(_Section):
     @field_validator("redis_url", "bus_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
-        if urlsplit(url).scheme not in {"", "redis", "rediss", "unix"}:
-            raise ValueError("must be a redis://, rediss:// or unix:// address")
-        return url
+        return url and str(RedisUrl.parse(url))
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, url: str) -> str:
+        return str(RedisUrl.parse(url)) if _is_redis_url(url) else url
 
     @field_validator("public_url")
     @classmethod
@@ -155,14 +161,14 @@ class Settings(_Section):
         if self.redis_url:
             return self.redis_url
         if REDIS_URL_FILE.exists():
-            return REDIS_URL_FILE.read_text().strip()
+            return str(RedisUrl.parse(REDIS_URL_FILE.read_text().strip()))
         raise SettingsError(NO_REDIS)
 
     @property
     def broker(self) -> str:
-        """The URL of Celery's broker, in which a Unix socket is written as kombu expects it."""
+        """The URL of Celery's broker, as kombu reads it."""
         url = self.broker_url or self.redis
-        return url.replace("unix://", "redis+socket://", 1)
+        return RedisUrl.parse(url).for_kombu if _is_redis_url(url) else url
 
     @property
     def bus(self) -> str:
@@ -185,6 +191,10 @@ def read_stores(path: Path) -> dict[str, Store]:
         return _Directory.model_validate({key: {**fields, "store_id": key} for key, fields in tables.items()}).root
     except ValidationError as error:
         raise SettingsError("\n".join(f"{path}: stores.{fault}" for fault in _faults(error))) from None
+
+
+def _is_redis_url(url: str) -> bool:
+    return url.partition(":")[0] in SCHEMES
 
 
 class _Directory(RootModel[dict[str, Store]]):
