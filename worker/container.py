@@ -17,6 +17,7 @@ from worker.carriers import KINDS
 from worker.carriers.port import Carrier
 from worker.clock import Clock, SharedClock
 from worker.config.settings import Settings, load
+from worker.database import time
 from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Gate
@@ -77,7 +78,9 @@ class Container:
     def __post_init__(self) -> None:
         """Choose the clock."""
         if self.clock is utc_now and self.settings.shared:
-            self.clock = SharedClock(lambda: self.database.time())  # noqa: PLW0108 - constructed on first use
+            self.clock = SharedClock(
+                lambda: self.database.read(time.shared_time), lambda own: self.database.write(time.agree, own)
+            )
 
     # --- what services are built from ---------------------------------------------------------------------------------
 

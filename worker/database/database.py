@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, text
 
 from worker.database import outbox, write_backs
 from worker.database.connection import DatabaseError, alone, connect, is_transient, reading
@@ -91,12 +90,6 @@ class Database:
         """Check that the database responds and has our tables. Raises DatabaseError."""
         with reading(self.engine) as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
-
-    def time(self) -> datetime:
-        """Read the database's clock."""
-        with reading(self.engine) as connection:
-            read: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-            return read
 
     @cached_property
     def identity(self) -> str:
