@@ -14,8 +14,8 @@ from tests.database.samples import place
 from worker.clock import FRESH, Correction, SharedClock, since_boot
 from worker.config.settings import load
 from worker.container import Container, utc_now
+from worker.database import clock as shared
 from worker.database import deliveries
-from worker.database import time as shared
 from worker.database.database import Database
 from worker.domain.delivery import Change, Step
 

@@ -31,8 +31,8 @@ def tls_in_front_of(host: str, port: int) -> Iterator[int]:
                 context.wrap_socket(self.request, server_side=True) as client,
                 socket.create_connection((host, port)) as server,
             ):
-                threading.Thread(target=_copy, args=(server, client), daemon=True).start()
-                _copy(client, server)
+                threading.Thread(target=copy, args=(server, client), daemon=True).start()
+                copy(client, server)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as proxy:
         proxy.daemon_threads = True
@@ -41,7 +41,8 @@ def tls_in_front_of(host: str, port: int) -> Iterator[int]:
         proxy.shutdown()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def copy(source: socket.socket, target: socket.socket) -> None:
+    """Copy what one connection receives to another one, and its end."""
     with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

@@ -17,7 +17,7 @@ from worker.carriers import KINDS
 from worker.carriers.port import Carrier
 from worker.clock import Clock, SharedClock
 from worker.config.settings import Settings, load
-from worker.database import time
+from worker.database import clock as shared_clock
 from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Gate
@@ -79,7 +79,8 @@ class Container:
         """Choose the clock."""
         if self.clock is utc_now and self.settings.shared:
             self.clock = SharedClock(
-                lambda: self.database.read(time.shared_time), lambda own: self.database.write(time.agree, own)
+                lambda: self.database.read(shared_clock.shared_time),
+                lambda own: self.database.write(shared_clock.agree, own),
             )
 
     # --- what services are built from ---------------------------------------------------------------------------------
@@ -110,7 +111,19 @@ class Container:
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway, which sends all outgoing HTTP."""
-        return Gateway(self.api_accounts, self.rate_limiter.acquire, self.clock)
+        return Gateway(
+            self.api_accounts,
+            self.rate_limiter.acquire,
+            self.clock,
+            proxies=self.proxies,
+            ca_bundle=self.settings.ca_bundle,
+        )
+
+    @cached_property
+    def proxies(self) -> dict[str, str]:
+        """The proxy of each account that is called through one."""
+        found = {name: self.settings.proxy_for(account.base_url) for name, account in self.api_accounts.items()}
+        return {name: proxy for name, proxy in found.items() if proxy}
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:

@@ -76,6 +76,15 @@ def test_a_check_tries_the_broker_although_the_bus_works(command_line: CommandLi
     )
 
 
+@pytest.mark.usefixtures("orders_on_bus")
+def test_a_check_names_the_proxy_of_an_account_without_its_password(command_line: CommandLine) -> None:
+    command_line.set(HTTPS_PROXY="http://user:s3cret@127.0.0.1:1", NO_PROXY="api.example")
+    command_line.set(ORDERING__BASE_URL="https://api.example:1", ORDERING__API_KEY="k")
+    lines = command_line("check").lines
+    assert "failed  carrier deliverit through the proxy 127.0.0.1:1: Unavailable not sent: ConnectError" in lines
+    assert lines[-1].startswith("failed  platform: Unavailable")
+
+
 def test_a_check_refuses_an_address_that_the_broker_and_the_bus_would_not_read_alike(command_line: CommandLine) -> None:
     command_line.set(REDIS_URL="redis://127.0.0.1:6379/0?protocol=3")
     assert command_line("check") == Result(

@@ -56,6 +56,9 @@ def test_every_setting_has_a_default() -> None:
         "flower_address": "127.0.0.1:5555",
         "password": SecretStr(""),
         "public_url": "",
+        "https_proxy": SecretStr(""),
+        "no_proxy": "",
+        "ca_bundle": "",
         "carriers": {},
         "ordering": Ordering().model_dump(),
         "journal_folder": Path("var/journal"),
@@ -483,6 +486,54 @@ def test_without_a_setting_the_redis_that_up_has_started_is_used() -> None:
     Path("var").mkdir()
     write("var/redis.url", "redis://127.0.0.1:7777/0\n")
     assert read().redis == "redis://127.0.0.1:7777/0"
+
+
+# --- proxies and certificates ---
+
+PROXY = f"http://u:{SECRET}@proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy"),
+    [
+        ({"HTTPS_PROXY": PROXY}, PROXY),
+        ({"https_proxy": PROXY}, PROXY),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"ORDER_SYNC_HTTPS_PROXY": PROXY, "HTTPS_PROXY": "http://other"}, PROXY),
+        ({"ORDER_SYNC_HTTPS_PROXY": "", "HTTPS_PROXY": PROXY}, ""),
+        ({"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY}, ""),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "other.example, .carrier.example"}, ""),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "carrier.example"}, ""),
+        ({"HTTPS_PROXY": PROXY, "no_proxy": "*"}, ""),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "rrier.example"}, PROXY),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "carrier.example", "ORDER_SYNC_NO_PROXY": ""}, PROXY),
+    ],
+)
+def test_a_carrier_is_called_through_the_proxy_of_the_environment_or_of_the_setting(
+    variables: dict[str, str], proxy: str
+) -> None:
+    assert load(variables).proxy_for("https://api.carrier.example") == proxy
+
+
+@pytest.mark.parametrize(
+    "url", ["http://carrier.example", "https://localhost:8100", "https://127.0.0.1", "https://[::1]"]
+)
+def test_plain_http_and_this_machine_are_called_without_a_proxy(url: str) -> None:
+    assert load({"HTTPS_PROXY": PROXY}).proxy_for(url) == ""
+
+
+@pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy", "http://", f"http://u:{SECRET}/x@proxy"])
+def test_a_proxy_that_cannot_be_used_is_a_fault(proxy: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load({"HTTPS_PROXY": proxy})
+    assert str(raised.value) == "https_proxy: must be the http:// address of a proxy"
+
+
+def test_the_file_of_trusted_certificates_must_exist() -> None:
+    assert load({"SSL_CERT_FILE": write("ca.pem", "")}).ca_bundle == "ca.pem"
+    with pytest.raises(SettingsError, match="ca_bundle: there is no such file"):
+        load({"SSL_CERT_FILE": "nowhere.pem"})
+    assert load({"SSL_CERT_FILE": "nowhere.pem", "ORDER_SYNC_CA_BUNDLE": ""}).ca_bundle == ""
 
 
 # --- the store directory ---

@@ -47,14 +47,14 @@ def free_rows(url: str, table: str, key: str) -> list[str]:
     """Return the keys of the rows that nobody has locked."""
     with psycopg.connect(url) as other:
         query = f"SELECT {key} FROM {table} ORDER BY {key} FOR UPDATE SKIP LOCKED"
-        return [row[0] for row in other.execute(query).fetchall()]  # type: ignore[call-overload]
+        return [row[0] for row in other.execute(query).fetchall()]
 
 
 def while_waiting_for(url: str, table: str, key: str, value: str, work: Callable[[], object]) -> list[str]:
     """Run work while a row is locked; return the rows that are still free once the work waits for that row."""
     waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(url) as holder, psycopg.connect(url, autocommit=True) as admin, ThreadPoolExecutor(1) as pool:
-        holder.execute(f"SELECT FROM {table} WHERE {key} = %s FOR UPDATE", [value])  # type: ignore[call-overload]
+        holder.execute(f"SELECT FROM {table} WHERE {key} = %s FOR UPDATE", [value])
         done = pool.submit(work)
         while admin.execute(waiting).fetchone() is None and not done.done():
             pass

@@ -62,7 +62,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 @pytest.mark.fault("F-60")
 def test_three_upgrades_at_once_all_succeed(bare_database: Database) -> None:
     url = bare_database.engine.url.render_as_string(hide_password=False)
-    command = [Path(sys.executable).parent / "order-sync", "db", "upgrade"]
+    command = [str(Path(sys.executable).parent / "order-sync"), "db", "upgrade"]
     environ = {**os.environ, "ORDER_SYNC_DATABASE_URL": url}
     upgrades = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) for _ in range(3)]
     assert [(each.communicate()[1], each.returncode) for each in upgrades] == [(b"", 0)] * 3

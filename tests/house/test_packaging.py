@@ -162,7 +162,7 @@ def test_the_scheduler_of_the_procfile_runs_in_an_empty_folder_and_writes_nothin
 ) -> None:
     program, *arguments = shlex.split(PROCFILE["beat"])
     environ = {**os.environ, "ORDER_SYNC_REDIS_URL": own_redis}
-    command = [Path(sys.executable).parent / program, *arguments]
+    command = [str(Path(sys.executable).parent / program), *arguments]
     with redis.Redis.from_url(own_redis) as client, subprocess.Popen(command, cwd=tmp_path, env=environ) as beat:
         assert client.blpop("osync:timers", 60)
         beat.terminate()

@@ -169,9 +169,12 @@ def check() -> None:
         _try("broker", partial(broker.ping, services.app)),
         _try("journal", partial(_check_folder, services.settings.journal_folder)),
     ]
-    found += [_try(f"carrier {name}", partial(_probe, services, name)) for name in services.settings.accounts]
+    found += [
+        _try(f"carrier {name}{_way(services, name)}", partial(_probe, services, name))
+        for name in services.settings.accounts
+    ]
     if services.settings.ordering.base_url:
-        found.append(_try("platform", partial(_check_platform, services)))
+        found.append(_try(f"platform{_way(services, 'ordering')}", partial(_check_platform, services)))
     raise typer.Exit(0 if all(found) else 1)
 
 
@@ -209,6 +212,12 @@ def _check_platform(services: "Container") -> str:
     ordering = services.settings.ordering
     note = ordering_codec.read_probe(services.gateway.send_one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
     return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
+
+
+def _way(services: "Container", account: str) -> str:
+    """Return through which proxy an account is called, without the proxy's password; empty when through none."""
+    proxy = services.proxies.get(account)
+    return f" through the proxy {proxy.rpartition('@')[2].removeprefix('http://')}" if proxy else ""
 
 
 @app.command(rich_help_panel=RUN)

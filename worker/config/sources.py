@@ -7,12 +7,19 @@ because editors and `echo` add them.
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from worker.errors import SettingsError
 
 PREFIX = "ORDER_SYNC_"
+STANDARD_VARIABLES = {
+    "https_proxy": ("https_proxy", "HTTPS_PROXY"),
+    "no_proxy": ("no_proxy", "NO_PROXY"),
+    "ca_bundle": ("SSL_CERT_FILE",),
+}
+"""Variables of other programs that are the defaults of settings."""
 KUBERNETES = re.compile(
     rf"{PREFIX}([A-Z0-9]+_)*(SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9]+)*=\d|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://"
     r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)"
@@ -24,7 +31,16 @@ def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of settings and the faults in it. Raises SettingsError for an unreadable settings file."""
     faults: list[str] = []
     under, over = _from_file(environ), _from_environment(environ, faults)
-    return _merge(*(_normalised(_open(tree, (), faults)) for tree in (under, over))), faults
+    trees = (_normalised(_open(tree, (), faults)) for tree in (_from_standard_variables(environ), under, over))
+    return reduce(_merge, trees), faults
+
+
+def _from_standard_variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        setting: value
+        for setting, names in STANDARD_VARIABLES.items()
+        if (value := next(filter(None, map(environ.get, names)), None))
+    }
 
 
 def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
