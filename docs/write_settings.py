@@ -30,8 +30,10 @@ HEAD = """\
 
 Every setting is an environment variable. The file `order-sync.toml` may contain the same keys in lower case, in tables
 (`[carriers.borzo]`, `token = "..."`); `ORDER_SYNC_CONFIG` is the path of another file. The environment takes
-precedence. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted secrets. A process
-with a wrong or missing setting does not start; one message names every fault and shows no value.
+precedence. A variable whose name ends in `_FILE` is the path of a file with the value, for mounted secrets. White space
+and a byte order mark around a value are not part of it. A process with a wrong or missing setting does not start; one
+message names every fault and shows no value. The variables that Kubernetes sets for a Service called `order-sync` are
+passed over.
 """
 CARRIERS_HEAD = """\
 ## Carriers

@@ -86,6 +86,25 @@ def test_the_beat_s_messages_expire_before_they_pile_up() -> None:
     assert all(options["expires"] >= schedule.total_seconds() for _, schedule, options in found.values())
 
 
+STRAY = """
+from worker.app import app
+print(app.connection_for_write().as_uri(), app.connection_for_read().as_uri(), app.conf.result_backend)
+"""
+
+
+@pytest.mark.parametrize("name", ["BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"])
+def test_a_variable_of_another_celery_program_changes_no_setting(name: str, tmp_path: Path) -> None:
+    environment = {
+        "PYTHONPATH": str(Path.cwd()),
+        "ORDER_SYNC_REDIS_URL": REDIS,
+        f"CELERY_{name}": "redis://elsewhere:6379/5",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", STRAY], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+    assert done.stdout == "redis://:**@127.0.0.1:1/0 redis://:**@127.0.0.1:1/0 None\n"
+
+
 THREADS = """
 import os, signal
 from celery import signals

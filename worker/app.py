@@ -5,6 +5,7 @@ backend, no ETA, no countdown and no Celery retry: the database stores the work 
 """
 
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -38,6 +39,8 @@ AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
 TASK_MODULES = ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
+FOREIGN_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+"""Variables with which Celery would override our settings; they are usually those of another program."""
 REDIS_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_SECONDS,
     # The messages of a dead worker come back after 10 s; by default kombu looks every 100 s.
@@ -78,6 +81,8 @@ def create_app(settings: Settings) -> Celery:
 
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     """Build an app. It has no effect until Celery needs a setting; then it calls `configuration`."""
+    for name in FOREIGN_VARIABLES:
+        os.environ.pop(name, None)
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
     celery_app.steps["worker"].update((OrdersReader, JournalReader, Sweeper, Trimmer, Watchdog))
     celery_app.on_configure.connect(_set_up)

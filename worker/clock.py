@@ -1,12 +1,15 @@
-"""The clock that all hosts share: the database's clock.
+"""The time that all hosts share: the database's clock, without its steps.
 
 Between two readings, this machine's monotonic clock measures the time. Leases are compared between hosts whose wall
-clocks differ and jump. A monotonic clock never jumps.
+clocks differ and jump. A monotonic clock never jumps. When the database's clock is set, the shared time runs on as the
+monotonic clocks show it, and approaches the database's clock slowly: a wait lasts as long as it should, and nothing
+that is due is forgotten.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from worker import log
@@ -15,6 +18,10 @@ logger = log.get(__name__)
 Clock = Callable[[], datetime]
 FRESH = 10.0
 """Seconds between two readings of the database's clock."""
+STEP = timedelta(seconds=30)
+"""A larger difference between the database's clock and a monotonic clock is a step; a smaller one is followed."""
+SLEW = 0.05
+"""How fast the shared time approaches the database's clock after a step, in seconds for each second."""
 BOOT_TIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -28,16 +35,49 @@ def aside(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="clock", daemon=True).start()
 
 
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """How far the shared time is ahead of the database's clock, as all hosts read it from the database."""
+
+    ahead: timedelta = timedelta()
+    """The difference at `since`; negative when the shared time is behind."""
+    since: datetime | None = None
+    """When the last step was noticed, by the database's clock."""
+    used: datetime | None = None
+    """The shared time that a host has last read."""
+
+    def shared(self, database_time: datetime) -> datetime:
+        """Return the shared time."""
+        passed = max(database_time - (self.since or database_time), timedelta())
+        left = max(abs(self.ahead) - SLEW * passed, timedelta())
+        return database_time + (left if self.ahead > timedelta() else -left)
+
+    def agreed(self, database_time: datetime, own: datetime) -> "Correction":
+        """Return the correction after a host whose own time is `own` has read the database's clock.
+
+        If another host has just used the time that the database shows now, its clock was not set: this host was paused.
+        """
+        shared = self.shared(database_time)
+        paused = self.used is not None and abs(shared - self.used) <= STEP
+        if paused or abs(shared - own) <= STEP:
+            return replace(self, used=shared)
+        return Correction(own - database_time, database_time, own)
+
+
 class SharedClock:
-    """The database's time. Safe in many threads; only the first reading waits for the database."""
+    """The shared time. Safe in many threads; only the first reading waits for the database.
+
+    `agree` compares this clock with the database's clock for all hosts, and returns the step that it found, if any.
+    """
 
     def __init__(
         self,
         read: Callable[[], datetime],
+        agree: Callable[[Clock], timedelta | None],
         ticks: Callable[[], float] = since_boot,
         aside: Callable[[Callable[[], None]], None] = aside,
     ) -> None:
-        self._read, self._ticks, self._aside = read, ticks, aside
+        self._read, self._agree, self._ticks, self._aside = read, agree, ticks, aside
         self._reading = threading.Lock()
         self._at_zero: datetime | None = None
         self._next = 0.0
@@ -57,8 +97,11 @@ class SharedClock:
             return self._at_zero
 
     def _refresh(self) -> None:
-        """Read the database's clock again; during an outage the last reading stays in use."""
+        """Read the shared time again; during an outage the last reading stays in use."""
+        self._next = self._ticks() + FRESH  # set first, so that a failed reading is not repeated at once
         try:
+            if step := self._agree(self):
+                logger.warning("clock.stepped", seconds=round(step.total_seconds()))
             self._at_zero = self._read_at_zero()
         except Exception as error:  # noqa: BLE001 - the last reading stays in use after any error
             logger.warning("clock.not_read", error=type(error).__name__)
@@ -66,11 +109,11 @@ class SharedClock:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Read the database's clock; return its time when the monotonic clock was zero.
+        """Read the shared time; return the time when the monotonic clock was zero.
 
         The database is assumed to read its clock half-way through the query.
         """
         before = self._ticks()
-        self._next = before + FRESH  # set first, so that a failed reading is not repeated at once
+        self._next = before + FRESH
         read = self._read()
         return read - timedelta(seconds=(before + self._ticks()) / 2)

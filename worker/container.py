@@ -17,6 +17,7 @@ from worker.carriers import KINDS
 from worker.carriers.port import Carrier
 from worker.clock import Clock, SharedClock
 from worker.config.settings import Settings, load
+from worker.database import clock as shared_clock
 from worker.database.database import Database
 from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Gate
@@ -77,7 +78,10 @@ class Container:
     def __post_init__(self) -> None:
         """Choose the clock."""
         if self.clock is utc_now and self.settings.shared:
-            self.clock = SharedClock(lambda: self.database.time())  # noqa: PLW0108 - constructed on first use
+            self.clock = SharedClock(
+                lambda: self.database.read(shared_clock.shared_time),
+                lambda own: self.database.write(shared_clock.agree, own),
+            )
 
     # --- what services are built from ---------------------------------------------------------------------------------
 
@@ -107,7 +111,19 @@ class Container:
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway, which sends all outgoing HTTP."""
-        return Gateway(self.api_accounts, self.rate_limiter.acquire, self.clock)
+        return Gateway(
+            self.api_accounts,
+            self.rate_limiter.acquire,
+            self.clock,
+            proxies=self.proxies,
+            ca_bundle=self.settings.ca_bundle,
+        )
+
+    @cached_property
+    def proxies(self) -> dict[str, str]:
+        """The proxy of each account that is called through one."""
+        found = {name: self.settings.proxy_for(account.base_url) for name, account in self.api_accounts.items()}
+        return {name: proxy for name, proxy in found.items() if proxy}
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:
@@ -317,7 +333,12 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share before the threads start, or two threads might build one each."""
+        """Build the objects that threads share before the threads start, or two threads might build one each.
+
+        A new SQLite database gets its tables, because it belongs to this machine alone.
+        """
+        if not self.settings.shared:
+            self.database.create()
         _ = (
             self.bus, self.crash_recovery, self.tracking, self.callbacks, self.ingest, self.order_fetch, self.backfill,
             self.relay, self.sweep, self.retention,

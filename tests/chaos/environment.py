@@ -73,7 +73,7 @@ class Run:
         self.links = {name: self.network.link(server) for name, server in servers.items()}
         self.relay = CallbackRelay(web, seed)
         self.network.start(self.relay.serve(relay))
-        self._start(web, relay)
+        self._start(web, relay, url)
         self.subscriber = stack.enter_context(Subscriber(url))
         server = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
         dice = random.Random(f"{seed} load")
@@ -83,14 +83,14 @@ class Run:
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0
         self.began = time.monotonic()
 
-    def _start(self, web: int, relay: int) -> None:
+    def _start(self, web: int, relay: int, redis_url: str) -> None:
         """Start the processes; they reach every server through its link."""
         at = {name: f"127.0.0.1:{link.port}" for name, link in self.links.items()}
         origin = f"http://{at['carriers']}"
         settings = environment(
             self.clock,
             database=f"postgresql://postgres@{at['database']}/postgres",
-            redis_url=f"redis://{at['redis']}/0",
+            redis_url=redis_url.replace(f":{_port(redis_url)}/", f":{self.links['redis'].port}/"),
             origin=origin,
             journal=self.folder / "journal",
             web=web,

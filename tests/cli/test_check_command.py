@@ -29,6 +29,7 @@ def test_a_check_writes_one_line_for_each_part_that_works(command_line: CommandL
     assert [line.split(":")[0] for line in result.lines] == [
         "ok      database",
         "ok      redis",
+        "ok      broker",
         "ok      journal",
         "ok      carrier borzo",
         "ok      carrier cervo",
@@ -64,6 +65,36 @@ def test_a_check_reports_each_part_that_fails(command_line: CommandLine) -> None
     assert "wrong" not in result.out
 
 
+@pytest.mark.usefixtures("orders_on_bus")
+def test_a_check_tries_the_broker_although_the_bus_works(command_line: CommandLine) -> None:
+    command_line.set(BROKER_URL="redis://127.0.0.1:1/0")
+    result = command_line("check")
+    assert (result.code, result.lines[1].split(":")[0]) == (1, "ok      redis")
+    assert result.lines[2] == (
+        "failed  broker: OperationalError Error 111 connecting to 127.0.0.1:1. Connection refused. "
+        "(check ORDER_SYNC_BROKER_URL, or ORDER_SYNC_REDIS_URL without it)"
+    )
+
+
+@pytest.mark.usefixtures("orders_on_bus")
+def test_a_check_names_the_proxy_of_an_account_without_its_password(command_line: CommandLine) -> None:
+    command_line.set(HTTPS_PROXY="http://user:s3cret@127.0.0.1:1", NO_PROXY="api.example")
+    command_line.set(ORDERING__BASE_URL="https://api.example:1", ORDERING__API_KEY="k")
+    lines = command_line("check").lines
+    assert "failed  carrier deliverit through the proxy 127.0.0.1:1: Unavailable not sent: ConnectError" in lines
+    assert lines[-1].startswith("failed  platform: Unavailable")
+
+
+def test_a_check_refuses_an_address_that_the_broker_and_the_bus_would_not_read_alike(command_line: CommandLine) -> None:
+    command_line.set(REDIS_URL="redis://127.0.0.1:6379/0?protocol=3")
+    assert command_line("check") == Result(
+        2,
+        "",
+        "order-sync: the settings cannot work:\n"
+        "redis_url: cannot have the option protocol, only db, password, username\n",
+    )
+
+
 @pytest.mark.quirk("B-34")
 @pytest.mark.usefixtures("carriers", "orders_on_bus")
 def test_a_check_reports_a_bank_card_that_the_account_does_not_have(command_line: CommandLine) -> None:
@@ -76,7 +107,7 @@ def test_a_check_reports_a_bank_card_that_the_account_does_not_have(command_line
 def test_a_check_reports_a_journal_folder_that_cannot_be_written(command_line: CommandLine) -> None:
     command_line.set(JOURNAL_FOLDER=write_file("file", ""))
     result = command_line("check")
-    assert (result.code, result.lines[2]) == (1, "failed  journal: FileExistsError [Errno 17] File exists: 'file'")
+    assert (result.code, result.lines[3]) == (1, "failed  journal: FileExistsError [Errno 17] File exists: 'file'")
 
 
 def test_a_check_fails_for_a_redis_that_evicts_keys(

@@ -56,6 +56,9 @@ def test_every_setting_has_a_default() -> None:
         "flower_address": "127.0.0.1:5555",
         "password": SecretStr(""),
         "public_url": "",
+        "https_proxy": SecretStr(""),
+        "no_proxy": "",
+        "ca_bundle": "",
         "carriers": {},
         "ordering": Ordering().model_dump(),
         "journal_folder": Path("var/journal"),
@@ -238,6 +241,64 @@ def test_a_secret_s_file_in_a_variable_overrides_the_settings_file() -> None:
     assert accounts == {"cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr("from a file of its own"))}
 
 
+KUBERNETES = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    "PORT": "tcp://10.0.0.1:8000",
+    "PORT_8000_TCP": "tcp://10.0.0.1:8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_ADDR": "10.0.0.1",
+}
+"""The variables that Kubernetes sets for a Service, after its name."""
+
+
+@pytest.mark.parametrize("service", ["", "WEB_", "REDIS_", "WEB_2_"])
+def test_variables_of_a_kubernetes_service_are_passed_over(service: str) -> None:
+    assert read(**{f"{service}{name}": value for name, value in KUBERNETES.items()}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_UL", "redis://h"),
+        ("PORT", "8000"),
+        ("WEB_PORT", "8000"),
+        ("SERVICE_PORT", "http"),
+        ("CARRIERS_SERVICE", "10.0.0.1"),
+        ("SERVICE_HOSTS", "10.0.0.1"),
+    ],
+)
+def test_a_misspelt_variable_is_a_fault_although_kubernetes_sets_some(name: str, value: str) -> None:
+    assert faults(**{**KUBERNETES, name: value}) == [f"{name.lower()}: there is no such setting"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", " ", "\n\n"])
+def test_a_line_end_after_a_value_and_a_mark_before_it_are_no_part_of_it(end: str) -> None:
+    Path("password").write_bytes(b"\xef\xbb\xbf" + f"{SECRET}{end}".encode())
+    settings = read(
+        DATABASE_URL=f"postgresql://db/x{end}",
+        REDIS_URL=f"\ufeffredis://one{end}",
+        ORDERING__BASE_URL=f"https://api.example{end}",
+        ORDERING__API_KEY=f"\ufeff{SECRET}{end}",
+        PASSWORD_FILE=f"password{end}",
+        CARRIERS__CERVO__TOKEN=f"{SECRET}{end}",
+        EVENTS_KEEP=f"5{end}",
+    )
+    secrets = (settings.ordering.api_key, settings.password, settings.accounts["cervo"].model_dump()["token"])
+    assert [each.get_secret_value() for each in secrets] == [SECRET] * 3
+    found = (settings.database_url, settings.redis, settings.ordering.base_url, settings.events_keep)
+    assert found == ("postgresql://db/x", "redis://one:6379/0", "https://api.example", 5)
+
+
+def test_a_settings_file_may_begin_with_a_byte_order_mark_and_hold_line_ends() -> None:
+    Path("other.toml").write_bytes(b'\xef\xbb\xbf[carriers.cervo]\r\ntoken = """\r\nt\r\n"""\r\n')
+    assert read(CONFIG="other.toml\n").accounts == {
+        "cervo": CervoAccount(name="cervo", kind="cervo", token=SecretStr("t"))
+    }
+
+
 # --- faults ---
 
 
@@ -322,10 +383,11 @@ def test_an_account_name_fits_into_a_path_and_a_queue_name(name: str) -> None:
         ("https://carrier.example\\@evil.example", "must not hold credentials"),
         ("ftp://carrier.example", "must be an origin, such as https://example.com"),
         ("carrier.example", "must be an origin, such as https://example.com"),
+        ("https://carrier.example:s3cret", "must have a port from 1 to 65535"),
         ("https://", "must be an origin, such as https://example.com"),
-        ("https://carrier.example\n", "must be an origin, such as https://example.com"),
+        ("https://carrier .example", "must be an origin, such as https://example.com"),
         ("", "must be an origin, such as https://example.com"),
-        ("https://carrier.example:99999", "Port out of range 0-65535"),
+        ("https://carrier.example:99999", "must have a port from 1 to 65535"),
         ("http://carrier.example", "is plain http; set ALLOW_HTTP=true for this account to allow it"),
         ("http://127.0.0.1.carrier.example", "is plain http; set ALLOW_HTTP=true for this account to allow it"),
     ],
@@ -405,14 +467,17 @@ def test_broker_and_bus_default_to_redis() -> None:
     one = read(REDIS_URL="redis://one")
     own = read(REDIS_URL="redis://one", BROKER_URL="amqp://two", BUS_URL="redis://three")
     assert [(each.redis, each.broker, each.bus) for each in (one, own)] == [
-        ("redis://one", "redis://one", "redis://one"),
-        ("redis://one", "amqp://two", "redis://three"),
+        ("redis://one:6379/0", "redis://one:6379/0", "redis://one:6379/0"),
+        ("redis://one:6379/0", "amqp://two", "redis://three:6379/0"),
     ]
 
 
 def test_the_broker_gets_kombu_s_spelling_of_a_unix_socket() -> None:
     settings = read(REDIS_URL="unix:///run/redis.sock?db=1")
-    assert (settings.broker, settings.bus) == ("redis+socket:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1")
+    assert (settings.broker, settings.bus) == (
+        "redis+socket:///run/redis.sock?virtual_host=1",
+        "unix:///run/redis.sock?db=1",
+    )
 
 
 def test_without_a_setting_the_redis_that_up_has_started_is_used() -> None:
@@ -421,6 +486,54 @@ def test_without_a_setting_the_redis_that_up_has_started_is_used() -> None:
     Path("var").mkdir()
     write("var/redis.url", "redis://127.0.0.1:7777/0\n")
     assert read().redis == "redis://127.0.0.1:7777/0"
+
+
+# --- proxies and certificates ---
+
+PROXY = f"http://u:{SECRET}@proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy"),
+    [
+        ({"HTTPS_PROXY": PROXY}, PROXY),
+        ({"https_proxy": PROXY}, PROXY),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"ORDER_SYNC_HTTPS_PROXY": PROXY, "HTTPS_PROXY": "http://other"}, PROXY),
+        ({"ORDER_SYNC_HTTPS_PROXY": "", "HTTPS_PROXY": PROXY}, ""),
+        ({"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY}, ""),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "other.example, .carrier.example"}, ""),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "carrier.example"}, ""),
+        ({"HTTPS_PROXY": PROXY, "no_proxy": "*"}, ""),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "rrier.example"}, PROXY),
+        ({"HTTPS_PROXY": PROXY, "NO_PROXY": "carrier.example", "ORDER_SYNC_NO_PROXY": ""}, PROXY),
+    ],
+)
+def test_a_carrier_is_called_through_the_proxy_of_the_environment_or_of_the_setting(
+    variables: dict[str, str], proxy: str
+) -> None:
+    assert load(variables).proxy_for("https://api.carrier.example") == proxy
+
+
+@pytest.mark.parametrize(
+    "url", ["http://carrier.example", "https://localhost:8100", "https://127.0.0.1", "https://[::1]"]
+)
+def test_plain_http_and_this_machine_are_called_without_a_proxy(url: str) -> None:
+    assert load({"HTTPS_PROXY": PROXY}).proxy_for(url) == ""
+
+
+@pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "https://proxy", "http://", f"http://u:{SECRET}/x@proxy"])
+def test_a_proxy_that_cannot_be_used_is_a_fault(proxy: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load({"HTTPS_PROXY": proxy})
+    assert str(raised.value) == "https_proxy: must be the http:// address of a proxy"
+
+
+def test_the_file_of_trusted_certificates_must_exist() -> None:
+    assert load({"SSL_CERT_FILE": write("ca.pem", "")}).ca_bundle == "ca.pem"
+    with pytest.raises(SettingsError, match="ca_bundle: there is no such file"):
+        load({"SSL_CERT_FILE": "nowhere.pem"})
+    assert load({"SSL_CERT_FILE": "nowhere.pem", "ORDER_SYNC_CA_BUNDLE": ""}).ca_bundle == ""
 
 
 # --- the store directory ---
@@ -444,6 +557,11 @@ def test_the_store_directory_is_read_from_the_file_that_is_named() -> None:
     settings = read(STORES_FILE=write("shops.toml", STORE))
     fields = tomllib.loads(STORE)["stores"]["17"]
     assert settings.stores() == {"17": Store(store_id="17", **fields)}
+
+
+def test_a_store_directory_may_begin_with_a_byte_order_mark() -> None:
+    Path("shops.toml").write_bytes(b"\xef\xbb\xbf" + STORE.replace("\n", "\r\n").encode())
+    assert list(read_stores(Path("shops.toml"))) == ["17"]
 
 
 def test_a_store_has_default_minutes() -> None:

@@ -1,5 +1,9 @@
 """Migrations make the tables of the code, and the code works on tables that a newer version has migrated."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +57,23 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
     database.upgrade()
     database.upgrade()
     assert _indexes(database) == before
+
+
+@pytest.mark.fault("F-60")
+def test_three_upgrades_at_once_all_succeed(bare_database: Database) -> None:
+    url = bare_database.engine.url.render_as_string(hide_password=False)
+    command = [str(Path(sys.executable).parent / "order-sync"), "db", "upgrade"]
+    environ = {**os.environ, "ORDER_SYNC_DATABASE_URL": url}
+    upgrades = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE) for _ in range(3)]
+    assert [(each.communicate()[1], each.returncode) for each in upgrades] == [(b"", 0)] * 3
+    bare_database.ping()
+
+
+def test_a_database_without_tables_gets_them_and_one_with_tables_keeps_its_rows(bare_database: Database) -> None:
+    bare_database.create()
+    place(bare_database)
+    bare_database.create()
+    assert [each.id for each in bare_database.read(deliveries.recent, 10)] == [ID]
 
 
 def test_a_database_with_our_tables_passes_the_check(database: Database) -> None:

@@ -1,6 +1,7 @@
 """The files that install and run Order Sync agree with each other: lock, Procfile, containers, documentation."""
 
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from honcho.environ import parse_procfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -155,6 +157,18 @@ def test_every_process_of_the_procfile_runs_an_existing_command(name: str) -> No
     assert arguments[1] in known if arguments[0] == "order-sync" else runs_celery(arguments)
 
 
+def test_the_scheduler_of_the_procfile_runs_in_an_empty_folder_and_writes_nothing(
+    own_redis: str, tmp_path: Path
+) -> None:
+    program, *arguments = shlex.split(PROCFILE["beat"])
+    environ = {**os.environ, "ORDER_SYNC_REDIS_URL": own_redis}
+    command = [str(Path(sys.executable).parent / program), *arguments]
+    with redis.Redis.from_url(own_redis) as client, subprocess.Popen(command, cwd=tmp_path, env=environ) as beat:
+        assert client.blpop("osync:timers", 60)
+        beat.terminate()
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- containers -------------------------------------------------------------------------------------------------------
 
 
@@ -182,7 +196,7 @@ def test_a_container_runs_the_command_of_the_procfile(name: str) -> None:
 
 def test_the_beat_container_writes_its_schedule_to_a_temporary_folder() -> None:
     arguments = COMPOSE["services"]["beat"]["command"]
-    assert arguments == [*shlex.split(PROCFILE["beat"])[:-1], "/tmp/celerybeat-schedule"]
+    assert arguments == [*shlex.split(PROCFILE["beat"])[:-2], "--schedule", "/tmp/celerybeat-schedule"]
     assert COMPOSE["services"]["beat"]["tmpfs"] == ["/tmp"]
 
 

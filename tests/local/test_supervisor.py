@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -175,6 +176,20 @@ def test_the_embedded_redis_answers_and_is_gone_afterwards(supervisor: Superviso
         supervisor.stop()
         with pytest.raises(redis.ConnectionError):
             client.ping()
+
+
+def test_the_embedded_redis_asks_for_a_password_that_only_its_owner_can_read(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new" / "redis"
+    url = start_redis(supervisor, folder)
+    password = urlsplit(url).password
+    assert password
+    with redis.Redis.from_url(url.replace(f":{password}@", "")) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    assert [password in part for part in supervisor.processes[0].command] == [False, False]
+    modes = [path.stat().st_mode & 0o777 for path in (folder.parent, folder, folder / "redis.conf")]
+    assert modes == [0o700, 0o700, 0o600]
 
 
 def test_a_redis_that_does_not_respond_in_time_is_an_error() -> None:

@@ -190,3 +190,20 @@ def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_doe
 def test_a_task_raises_its_programming_errors(simulation: Simulation) -> None:
     with pytest.raises(TypeError):
         simulation.app.tasks["callbacks.apply"](1, 2, 3)
+
+
+@pytest.mark.fault("F-88")
+def test_a_step_of_a_newer_version_is_told_once_and_stops_no_sweep(simulation: Simulation) -> None:
+    simulation.place(store_id=STORE, order_id="1")
+    simulation.place(store_id=STORE, order_id="2")
+    list(waiting(simulation))
+    with simulation.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = 'weigh' WHERE order_id = '1'"))
+    simulation.now += timedelta(minutes=1)
+    with capture_logs() as logs:
+        for _ in range(3):
+            simulation.app.tasks["timers.sweep"]()
+    assert [task for task in waiting(simulation) if task[0] != "events.publish"] == [("deliveries.book", 1)]
+    assert [each for each in logs if each["event"].startswith("delivery.")] == [
+        {"event": "delivery.step_unknown", "log_level": "warning", "step": "weigh"}
+    ]

@@ -224,10 +224,72 @@ def test_a_callback_with_a_malformed_host_and_query_is_stored_unchanged(host: st
 
 
 @pytest.mark.parametrize(
-    "path", ["/callbacks/nobody", "/callbacks/nobody/x", "/callbacks/deliverit", "/callbacks/BORZO"]
+    "path", ["/callbacks/nobody", "/callbacks/nobody/x", "/callbacks/deliverit", "/callbacks/deliverit/"]
 )
 def test_a_carrier_without_callbacks_has_no_address(path: str, edge: Edge) -> None:
     assert edge.ask("POST", path, b"{}", **sign(b"{}")) == (404, "no such callback address")
+
+
+@pytest.mark.fault("F-86")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/callbacks/borzo/",
+        "//callbacks/borzo",
+        "/callbacks//borzo",
+        "/callbacks/borzo//",
+        "/Callbacks/Borzo",
+        "/CALLBACKS/borzo",
+    ],
+)
+def test_an_address_with_a_slash_too_many_or_in_the_wrong_case_is_read_as_it_was_meant(path: str, edge: Edge) -> None:
+    assert edge.ask("POST", f"http://edge.example{path}", b"{}", **sign(b"{}")) == OK
+    assert [each.carrier for each in edge.stored()] == ["borzo"]
+
+
+@pytest.mark.fault("F-86")
+def test_the_token_of_an_address_keeps_its_case(edge: Edge) -> None:
+    edge.book(TOKEN)
+    answers = [edge.ask("POST", f"/callbacks/cervo/{token}/", b"{}") for token in (TOKEN, TOKEN.swapcase())]
+    assert answers == [OK, (401, "not authentic")]
+
+
+@pytest.mark.fault("F-86")
+@pytest.mark.parametrize(
+    ("method", "path", "status", "address"),
+    [
+        ("POST", "/callbacks", 404, "/callbacks"),
+        ("POST", "/callbacks/", 404, "/callbacks"),
+        ("POST", "/callbacks/nobody", 404, "/callbacks/nobody"),
+        ("POST", "/callbacks/deliverit", 404, "/callbacks/deliverit"),
+        ("POST", f"/callbacks/cervo/{TOKEN}/more", 404, "/callbacks/cervo"),
+        ("POST", "/callbacks.php", 404, "/callbacks.php"),
+        ("GET", "/callbacks/borzo", 405, "/callbacks/borzo"),
+        ("PUT", f"/callbacks/cervo/{TOKEN}", 405, "/callbacks/cervo"),
+        ("HEAD", f"/callbacks/cervo/{TOKEN}", 405, "/callbacks/cervo"),
+    ],
+)
+def test_a_callback_that_has_no_endpoint_is_logged_without_its_token_and_counted(
+    method: str, path: str, status: int, address: str, edge: Edge
+) -> None:
+    with capture_logs() as logs:
+        assert edge.ask(method, path, b"{}")[0] == status
+    assert logs == [
+        {
+            "event": "callback.refused",
+            "log_level": "warning",
+            "address": address,
+            "method": method,
+            "answer": status,
+        }
+    ]
+    assert f'order_sync_callbacks_total{{answer="{status}",carrier="unknown"}} 1.0' in edge.ask("GET", "/metrics")[1]
+
+
+def test_a_request_outside_of_the_callbacks_is_not_logged(edge: Edge) -> None:
+    with capture_logs() as logs:
+        assert [edge.ask("GET", path)[0] for path in ("/", "/admin")] == [404, 404]
+    assert logs == []
 
 
 @pytest.mark.quirk("C-50", "B-81")

@@ -74,6 +74,7 @@ ADVICE = {
     "sqlalchemy": "check ORDER_SYNC_DATABASE_URL, or run `order-sync db upgrade`",
     "alembic": "check ORDER_SYNC_DATABASE_URL",
     "redis": "check ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
+    "kombu": "check ORDER_SYNC_BROKER_URL, or ORDER_SYNC_REDIS_URL without it",
 }
 """What an operator does about an error, by the library that raised it."""
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from worker.cli.base import RUN, advice_on, app, console, fail, open_container
 from worker.errors import SettingsError
+from worker.folders import make_private, write_private
 
 if TYPE_CHECKING:
     from worker.bus.streams import Bus
@@ -83,6 +84,7 @@ def up() -> None:
 
 
 def _up(supervisor: "Supervisor", settings: "Settings") -> None:
+    from worker.config.redis_url import RedisUrl
     from worker.config.settings import REDIS_URL_FILE
     from worker.database.database import Database
     from worker.local.supervisor import read_tail, start_redis
@@ -91,7 +93,7 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
         raise SettingsError("no carrier is configured: ORDER_SYNC_CARRIERS__<NAME>__..., see README.md")
     url = settings.redis_url or start_redis(supervisor, Path("var/redis"))
     if not settings.redis_url:
-        REDIS_URL_FILE.write_text(url)
+        write_private(REDIS_URL_FILE, url)
     web, flower = _free_address(settings.web_address), _free_address(settings.flower_address)
     chosen = {"REDIS_URL": url, "WEB_ADDRESS": web, "FLOWER_ADDRESS": flower}
     supervisor.environ = {**supervisor.environ, **{f"ORDER_SYNC_{key}": value for key, value in chosen.items()}}
@@ -99,7 +101,8 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    console.print(f"Redis   {url}\nWeb     http://{web}/readyz\nFlower  http://{flower}\nLogs    {supervisor.logs}/")
+    console.print(f"Redis   {RedisUrl.parse(url).masked}\nWeb     http://{web}/readyz")
+    console.print(f"Flower  http://{flower}\nLogs    {supervisor.logs}/")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
@@ -156,16 +159,22 @@ def sandbox(
 
 @app.command(rich_help_panel=RUN)
 def check() -> None:
-    """Check the settings, database, Redis, journal folder and every account's credentials, one line each."""
+    """Check the settings, database, Redis, broker, journal folder and every account's credentials, one line each."""
+    from worker.runtime import broker
+
     services = open_container()
     found = [
         _try("database", lambda: services.database.ping()),  # noqa: PLW0108 - constructed when it is called
         _try("redis", lambda: _check_redis(services.bus)),
+        _try("broker", partial(broker.ping, services.app)),
         _try("journal", partial(_check_folder, services.settings.journal_folder)),
     ]
-    found += [_try(f"carrier {name}", partial(_probe, services, name)) for name in services.settings.accounts]
+    found += [
+        _try(f"carrier {name}{_way(services, name)}", partial(_probe, services, name))
+        for name in services.settings.accounts
+    ]
     if services.settings.ordering.base_url:
-        found.append(_try("platform", partial(_check_platform, services)))
+        found.append(_try(f"platform{_way(services, 'ordering')}", partial(_check_platform, services)))
     raise typer.Exit(0 if all(found) else 1)
 
 
@@ -182,7 +191,7 @@ def _try(name: str, check: Callable[[], str | None]) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(folder)
     with TemporaryFile(dir=folder):
         pass
 
@@ -203,6 +212,12 @@ def _check_platform(services: "Container") -> str:
     ordering = services.settings.ordering
     note = ordering_codec.read_probe(services.gateway.send_one(ordering_codec.ACCOUNT, ordering_codec.probe(ordering)))
     return "; ".join(filter(None, [f"orders of the source {ordering.source!r} are written back", note]))
+
+
+def _way(services: "Container", account: str) -> str:
+    """Return through which proxy an account is called, without the proxy's password; empty when through none."""
+    proxy = services.proxies.get(account)
+    return f" through the proxy {proxy.rpartition('@')[2].removeprefix('http://')}" if proxy else ""
 
 
 @app.command(rich_help_panel=RUN)
@@ -239,6 +254,7 @@ def web() -> None:
     from worker.web import create_web_app, server
 
     services = open_container()
+    services.warm_up()
     settings = services.settings
     log.setup(settings.log_level, settings.log_format)
     server.serve(create_web_app(services), settings.web_address)
@@ -253,6 +269,8 @@ def flower() -> None:
     host, _, port = settings.flower_address.rpartition(":")
     password = settings.password.get_secret_value()
     command = ["celery", "--app", "worker.app", "flower", f"--address={host}", f"--port={port}", "--read_only"]
+    for name in ("FLOWER_ADDRESS", "FLOWER_PORT"):  # Kubernetes sets a port of another form for a Service `flower`
+        os.environ.pop(name, None)
     if password:
         # Not in the arguments, which every user of the machine can read.
         os.environ["FLOWER_BASIC_AUTH"] = f"operator:{password}"

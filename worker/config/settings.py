@@ -24,6 +24,7 @@ from schemas.stores import Store
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount
 from worker.config import sources
+from worker.config.redis_url import SCHEMES, RedisUrl
 from worker.errors import SettingsError
 from worker.http.account import LOOPBACK
 from worker.ordering_api.account import Ordering
@@ -68,7 +69,9 @@ class Settings(_Section):
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
     redis_url: str = Field(default="", repr=False)
-    """Redis or Valkey. Without it `up` and `demo` start a server and write its address to `var/redis.url`."""
+    """Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With
+    TLS, the options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none`
+    are allowed. Without an address `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
     """Celery's broker, if it is not the Redis above (`amqp://` for RabbitMQ)."""
     bus_url: str = Field(default="", repr=False)
@@ -87,6 +90,14 @@ class Settings(_Section):
     """The address of Flower; any address but loopback needs the password."""
     public_url: str = ""
     """The public address of the callbacks. Without it no carrier gets a callback address, and all are polled."""
+    https_proxy: SecretStr = SecretStr("")
+    """The HTTP proxy of calls over https (`http://[USER:PASSWORD@]HOST:PORT`), by default that of the variable
+    `HTTPS_PROXY`. A call over plain http, or to this machine, never uses a proxy."""
+    no_proxy: str = ""
+    """The hosts that are called without that proxy, separated by commas; by default those of `NO_PROXY`."""
+    ca_bundle: str = ""
+    """The file of the certificates that calls over https trust, by default that of `SSL_CERT_FILE`. Without any, the
+    certificates of certifi are trusted."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     journal_folder: Path = Path("var/journal")
@@ -120,9 +131,12 @@ class Settings(_Section):
     @field_validator("redis_url", "bus_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
-        if urlsplit(url).scheme not in {"", "redis", "rediss", "unix"}:
-            raise ValueError("must be a redis://, rediss:// or unix:// address")
-        return url
+        return url and str(RedisUrl.parse(url))
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_broker(cls, url: str) -> str:
+        return str(RedisUrl.parse(url)) if _is_redis_url(url) else url
 
     @field_validator("public_url")
     @classmethod
@@ -130,6 +144,27 @@ class Settings(_Section):
         if url and not (urlsplit(url).scheme in {"http", "https"} and urlsplit(url).hostname):
             raise ValueError("must be the http:// or https:// address of the callbacks")
         return url.rstrip("/")
+
+    @field_validator("https_proxy")
+    @classmethod
+    def _is_proxy(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        url = text if "://" in text or not text else f"http://{text}"
+        parts = urlsplit(url)
+        try:
+            usable = not url or (parts.scheme == "http" and parts.hostname and parts.port != 0)
+        except ValueError:  # its text contains a part of the address
+            usable = False
+        if not usable:
+            raise ValueError("must be the http:// address of a proxy")
+        return SecretStr(url)
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _is_file(cls, path: str) -> str:
+        if path and not Path(path).is_file():
+            raise ValueError("there is no such file")
+        return path
 
     @field_validator("flower_address")
     @classmethod
@@ -155,19 +190,30 @@ class Settings(_Section):
         if self.redis_url:
             return self.redis_url
         if REDIS_URL_FILE.exists():
-            return REDIS_URL_FILE.read_text().strip()
+            return str(RedisUrl.parse(REDIS_URL_FILE.read_text().strip()))
         raise SettingsError(NO_REDIS)
 
     @property
     def broker(self) -> str:
-        """The URL of Celery's broker, in which a Unix socket is written as kombu expects it."""
+        """The URL of Celery's broker, as kombu reads it."""
         url = self.broker_url or self.redis
-        return url.replace("unix://", "redis+socket://", 1)
+        return RedisUrl.parse(url).for_kombu if _is_redis_url(url) else url
 
     @property
     def bus(self) -> str:
         """The URL of the server of the two streams."""
         return self.bus_url or self.redis
+
+    def proxy_for(self, url: str) -> str:
+        """Return the proxy for calls to this origin; empty when it is called without one."""
+        parts = urlsplit(url)
+        host = f".{parts.hostname}"
+        direct = [part.strip().lstrip(".").lower() for part in self.no_proxy.split(",") if part.strip()]
+        if parts.scheme != "https" or parts.hostname in LOOPBACK:
+            return ""
+        if any(part == "*" or host.endswith(f".{part}") for part in direct):
+            return ""
+        return self.https_proxy.get_secret_value()
 
     def stores(self) -> dict[str, Store]:
         """Read the stores from the store directory's file; empty when there is no file. Raises SettingsError."""
@@ -185,6 +231,10 @@ def read_stores(path: Path) -> dict[str, Store]:
         return _Directory.model_validate({key: {**fields, "store_id": key} for key, fields in tables.items()}).root
     except ValidationError as error:
         raise SettingsError("\n".join(f"{path}: stores.{fault}" for fault in _faults(error))) from None
+
+
+def _is_redis_url(url: str) -> bool:
+    return url.partition(":")[0] in SCHEMES
 
 
 class _Directory(RootModel[dict[str, Store]]):

@@ -1,27 +1,50 @@
 """The sources of settings. The environment takes precedence over `order-sync.toml`.
 
-A key that ends in `_FILE` names a file with the value.
+A key that ends in `_FILE` names a file with the value. White space and a byte order mark around a value are removed,
+because editors and `echo` add them.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from worker.errors import SettingsError
 
 PREFIX = "ORDER_SYNC_"
+STANDARD_VARIABLES = {
+    "https_proxy": ("https_proxy", "HTTPS_PROXY"),
+    "no_proxy": ("no_proxy", "NO_PROXY"),
+    "ca_bundle": ("SSL_CERT_FILE",),
+}
+"""Variables of other programs that are the defaults of settings."""
+KUBERNETES = re.compile(
+    rf"{PREFIX}([A-Z0-9]+_)*(SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9]+)*=\d|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://"
+    r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)"
+)
+"""The variables, as NAME=VALUE, that Kubernetes sets for a Service whose name begins with `order-sync`."""
 
 
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Return the tree of settings and the faults in it. Raises SettingsError for an unreadable settings file."""
     faults: list[str] = []
     under, over = _from_file(environ), _from_environment(environ, faults)
-    return _merge(*(_normalised(_open(tree, (), faults)) for tree in (under, over))), faults
+    trees = (_normalised(_open(tree, (), faults)) for tree in (_from_standard_variables(environ), under, over))
+    return reduce(_merge, trees), faults
+
+
+def _from_standard_variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        setting: value
+        for setting, names in STANDARD_VARIABLES.items()
+        if (value := next(filter(None, map(environ.get, names)), None))
+    }
 
 
 def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
-    named = environ.get(f"{PREFIX}CONFIG")
+    named = _bare(environ.get(f"{PREFIX}CONFIG", ""))
     path = Path(named or "order-sync.toml")
     return read_toml(path) if named or path.exists() else {}
 
@@ -29,7 +52,7 @@ def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises SettingsError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
     except ValueError as error:
@@ -40,6 +63,8 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
     tree: dict[str, Any] = {}
     for variable, value in sorted(environ.items()):
         if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG":
+            continue
+        if KUBERNETES.match(f"{variable}={value}"):
             continue
         *above, last = variable.removeprefix(PREFIX).lower().split("__")
         table = tree
@@ -62,13 +87,17 @@ def _open(tree: Mapping[str, Any], above: tuple[str, ...], faults: list[str]) ->
         elif key.endswith("_file") and where != ("stores_file",):
             opened[key.removesuffix("_file")] = _read_secret(".".join(where), value, faults)
         else:
-            opened.setdefault(key, value)
+            opened.setdefault(key, _bare(value) if isinstance(value, str) else value)
     return opened
+
+
+def _bare(text: str) -> str:
+    return text.removeprefix("\ufeff").strip()
 
 
 def _read_secret(where: str, path: Any, faults: list[str]) -> str:
     try:
-        return Path(str(path)).read_text(encoding="utf-8").strip()
+        return _bare(Path(_bare(str(path))).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         # Never the path: it may be the secret itself.
         faults.append(f"{where}: the file cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
+from worker.database import deliveries
 from worker.database.connection import insert_new
 from worker.database.outbox import event_row
 from worker.database.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, STATUS_MAPPING
@@ -18,6 +19,7 @@ from worker.domain.delivery import Step
 from worker.domain.lifecycle.observations import REGRESSION
 
 OPERATOR = "operator"
+KNOWN_STATUSES = frozenset(DeliveryStatus)
 RESUMED_STEPS = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
 """Steps that are due at once when their account is resumed; look-ups of unknown outcomes keep their times."""
 
@@ -88,7 +90,7 @@ def _make_due(connection: Connection, account: str, now: datetime) -> None:
     resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
     postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
     these = (DELIVERY.c.carrier == account) & resumed & postponed
-    connection.execute(update(DELIVERY).where(these).values(retry_at=None, next_run_at=now, lease_until=None))
+    deliveries.set_all(connection, these, retry_at=None, next_run_at=now, lease_until=None)
 
 
 def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
@@ -111,7 +113,8 @@ def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatu
     for row in connection.execute(
         select(STATUS_MAPPING).order_by(STATUS_MAPPING.c.account, STATUS_MAPPING.c.carrier_status)
     ):
-        mappings.setdefault(row.account, {})[row.carrier_status] = DeliveryStatus(row.status)
+        if row.status in KNOWN_STATUSES:  # a newer version may know more
+            mappings.setdefault(row.account, {})[row.carrier_status] = DeliveryStatus(row.status)
     return mappings
 
 

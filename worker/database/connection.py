@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+import psycopg
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -17,10 +18,13 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004 - the pool's
 )
 
+from worker.folders import make_private
+
 __all__ = [
     "Conflict",
     "Connection",
     "DatabaseError",
+    "alone",
     "connect",
     "insert_new",
     "is_transient",
@@ -45,6 +49,8 @@ DatabaseError, Conflict = SQLAlchemyError, IntegrityError
 They have names here for the packages that must not import SQLAlchemy.
 """
 READING = "reading"
+UPGRADE_LOCK = 4_670_235
+"""The number of the advisory lock of an upgrade; the locks of orders are random numbers of 63 bits."""
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"
 """PostgreSQL's code for a write to a read-only server, as after a fail-over."""
@@ -57,21 +63,64 @@ def connect(url: str, *, pool_size: int = 16) -> Engine:
         return _sqlite(url, address.database, pool_size)
     if address.drivername == "postgresql":
         address = address.set(drivername="postgresql+psycopg")
-    return create_engine(
+    engine = create_engine(
         address,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=BUSY_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,  # an error must not bring a customer's data into the log
-        connect_args={**ALIVE, "options": " ".join(f"-c {name}={BUSY_SECONDS}s" for name in LIMITS)},
+        connect_args=dict(ALIVE),
     )
+    _work_behind_a_pooler(engine)
+    return engine
+
+
+def _work_behind_a_pooler(engine: Engine) -> None:
+    """Find out whether a pooler such as PgBouncer is in between, whose server connections change between transactions.
+
+    Without one, the limits are set once for each connection. Through a pooler, each transaction sets them again and
+    nothing is prepared, because a later transaction may be on another connection of the server.
+    """
+    pooled = False
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> Any:
+        nonlocal pooled
+        if not pooled:
+            pooled, connection = _open_directly(*arguments, **options)
+            if connection is not None:
+                return connection
+        return psycopg.connect(*arguments, **options, prepare_threshold=None)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if pooled:
+            connection.exec_driver_sql("; ".join(f"SET LOCAL {name} = '{BUSY_SECONDS}s'" for name in LIMITS))
+
+
+def _open_directly(*arguments: Any, **options: Any) -> tuple[bool, Any]:
+    """Return whether a pooler is in between, and a connection with our limits if none is."""
+    wanted = [options.get("options", ""), *(f"-c {name}={BUSY_SECONDS}s" for name in LIMITS)]
+    try:
+        connection = psycopg.connect(*arguments, **{**options, "options": " ".join(wanted)})
+    except psycopg.OperationalError as error:
+        if "options" not in str(error):
+            raise
+        return True, None  # the pooler refuses the parameter `options`
+    # A pooler that ignores the parameter is recognised by the number of the server process, which it makes up.
+    (process,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+    connection.rollback()
+    if process == connection.info.backend_pid:
+        return False, connection
+    connection.close()
+    return True, None
 
 
 def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
     pool: dict[str, Any] = {}
     if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
+        make_private(Path(database).parent)
         pool = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": BUSY_SECONDS}
     engine = create_engine(
         url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, **pool
@@ -104,6 +153,13 @@ def without_limit(connection: Connection) -> None:
     """Lift the time limit of this transaction's statements."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
+def alone(connection: Connection) -> None:
+    """Wait until no other upgrade runs, and keep others waiting until this transaction ends."""
+    without_limit(connection)
+    if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
+        connection.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
 
 
 @contextmanager

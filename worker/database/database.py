@@ -2,15 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, text
 
 from worker.database import outbox, write_backs
-from worker.database.connection import connect, is_transient, reading, without_limit
+from worker.database.connection import DatabaseError, alone, connect, is_transient, reading
 
 RETRY_PAUSES = (0.1, 0.5, 2.0, 5.0)
 """Seconds between the tries of `persist` while the database is unreachable."""
@@ -67,7 +66,7 @@ class Database:
         self.engine.dispose()
 
     def upgrade(self) -> None:
-        """Bring the schema up to date."""
+        """Bring the schema up to date. Concurrent upgrades wait for each other."""
         # Imported here, because only this method needs Alembic and its import takes half a second.
         from alembic import command  # noqa: PLC0415
         from alembic.config import Config  # noqa: PLC0415
@@ -75,21 +74,22 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
         with self.engine.connect() as connection:
-            without_limit(connection)
+            alone(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
+
+    def create(self) -> None:
+        """Create our tables in a database that has none."""
+        try:
+            self.ping()
+        except DatabaseError:
+            self.upgrade()
 
     def ping(self) -> None:
         """Check that the database responds and has our tables. Raises DatabaseError."""
         with reading(self.engine) as connection:
             connection.execute(text("SELECT version_num FROM alembic_version"))
-
-    def time(self) -> datetime:
-        """Read the database's clock."""
-        with reading(self.engine) as connection:
-            read: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-            return read
 
     @cached_property
     def identity(self) -> str:

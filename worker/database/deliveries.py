@@ -4,19 +4,35 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, case, func, insert, null, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Table,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy import update as update_rows
 
 from schemas.status import FINAL, AttemptState
+from worker import log
 from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
 from worker.database.tables import ATTEMPT, DELIVERY, EVENT
 from worker.domain import schedule
 from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Step
 
+logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """States of an attempt that may or may not have reached its carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
@@ -28,6 +44,7 @@ _STEP_CARRIER = case(
 )
 """The carrier that the next step calls: the attempt's carrier, or the carrier to ask next; NULL for a local step."""
 NO_COLUMNS: Mapping[str, Any] = {}
+STEPS = tuple(step.value for step in Step)
 T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
 
@@ -45,19 +62,36 @@ class Due:
 
 
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
-    """Load deliveries with their attempts. Rows are always locked in the same order, so that loads never deadlock."""
+    """Load deliveries with their attempts. Rows are always locked in the same order, so that loads never deadlock.
+
+    A delivery with a value that only a newer version knows is left out, and logged once.
+    """
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
     attempts = _attempts(connection, [row["id"] for row in found])
-    return [mapping.load_delivery(row, attempts.get(row["id"], [])) for row in found]
+    return [each for row in found if (each := _readable(row, attempts.get(row["id"], []))) is not None]
 
 
-def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[Attempt]]:
-    grouped: dict[str, list[Attempt]] = {}
+def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
+    grouped: dict[str, list[RowMapping]] = {}
     query = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)).order_by(ATTEMPT.c.number)
     for row in connection.execute(query).mappings() if ids else ():
-        grouped.setdefault(row["delivery_id"], []).append(mapping.load_attempt(row))
+        grouped.setdefault(row["delivery_id"], []).append(row)
     return grouped
+
+
+def _readable(row: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | None:
+    try:
+        return mapping.load_delivery(row, map(mapping.load_attempt, attempts))
+    except ValueError:
+        _log_unreadable(row["id"])
+        return None
+
+
+@lru_cache(maxsize=10_000)
+def _log_unreadable(delivery_id: str) -> None:
+    """Log, once, a delivery that this version cannot read. The values may be personal data, so they are not logged."""
+    logger.error("delivery.unreadable", delivery_id=delivery_id)
 
 
 def find(connection: Connection, name: str) -> list[Delivery]:
@@ -77,7 +111,7 @@ def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> l
 
 def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]:
     found = {each.id: each for each in load(connection, ids)}
-    return [found[key] for key in ids]
+    return [found[key] for key in ids if key in found]
 
 
 def status_counts(connection: Connection) -> dict[str, int]:
@@ -218,8 +252,9 @@ def claim(
 ) -> list[Due]:
     """Claim the due deliveries: first those with another step than a read, then the reads, at most `limit` of each.
 
-    No step but a read is claimed for `except_carriers`, and no read for `except_reads`. A claimed delivery is not
-    claimed again during its lease. Concurrent claims never return the same delivery.
+    Steps that only a newer version knows are left alone. No step but a read is claimed for `except_carriers`, and no
+    read for `except_reads`. A claimed delivery is not claimed again during its lease. Concurrent claims never return
+    the same delivery.
     """
     is_read = DELIVERY.c.step == Step.TRACK
     return [
@@ -236,7 +271,7 @@ def _claim(
         free = free & or_(_STEP_CARRIER.is_(None), _STEP_CARRIER.not_in(except_carriers))
     due = (
         select(DELIVERY.c.id)
-        .where(DELIVERY.c.next_run_at <= now, which, free)
+        .where(DELIVERY.c.next_run_at <= now, DELIVERY.c.step.in_(STEPS), which, free)
         .order_by(DELIVERY.c.next_run_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -253,5 +288,20 @@ def _claim(
 
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
     """Shorten the leases of claimed deliveries that are still due, so that they can be claimed again at `until`."""
-    still_due = DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now)
-    connection.execute(update_rows(DELIVERY).where(still_due).values(lease_until=until))
+    set_all(connection, DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now), lease_until=until)
+
+
+def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:
+    """Write these values to some deliveries; return their number.
+
+    The rows are locked in the order of their ids, as `load` does. Rows of other tables must be locked before.
+    """
+    locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
+    statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
+    return connection.execute(statement).rowcount
+
+
+def unknown_steps(connection: Connection, now: datetime) -> list[str]:
+    """Return the due steps that this version does not know; only a newer version runs them."""
+    due = select(DELIVERY.c.step).where(DELIVERY.c.next_run_at <= now, DELIVERY.c.step.not_in(STEPS))
+    return list(connection.scalars(due.distinct()))

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select, update
 
 from schemas.stores import Store
+from worker.database import deliveries
 from worker.database.connection import insert_new
 from worker.database.tables import DELIVERY, SHOP
 
@@ -19,9 +20,9 @@ def load_shops(connection: Connection, ids: Iterable[str] | None = None) -> dict
 
 def save_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:
     """Store shops, and make the orders that wait for them due; return the number of these orders."""
-    for key, shop in shops.items():
+    for key, shop in sorted(shops.items()):  # always in the same order, so that two writers never deadlock
         row = {"store_id": key, "body": shop.model_dump_json(), "updated_at": now}
         if not insert_new(connection, SHOP, [row], "store_id"):
             connection.execute(update(SHOP).where(SHOP.c.store_id == key).values(row))
     waiting = (DELIVERY.c.step == "route") & DELIVERY.c.store_id.in_(list(shops))
-    return connection.execute(update(DELIVERY).where(waiting).values(next_run_at=now, lease_until=None)).rowcount
+    return deliveries.set_all(connection, waiting, next_run_at=now, lease_until=None)

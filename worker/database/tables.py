@@ -360,6 +360,17 @@ class IdentityRow(SQLModel, table=True):
     value: str
 
 
+class ClockRow(SQLModel, table=True):
+    """The seconds by which the shared time is ahead of the database's clock; the only row (`worker.clock`)."""
+
+    __tablename__ = "clock"
+
+    id: int = Field(primary_key=True)
+    ahead: float
+    since: datetime | None = _time()
+    used: datetime | None = _time()
+
+
 class LeaseRow(SQLModel, table=True):
     """A lease: the process that may do one kind of work, and until when."""
 
@@ -382,4 +393,5 @@ ACCOUNT = SQLModel.metadata.tables["account"]
 STATUS_MAPPING = SQLModel.metadata.tables["status_mapping"]
 WRITE_BACK = SQLModel.metadata.tables["write_back"]
 LEASE = SQLModel.metadata.tables["lease"]
+CLOCK = SQLModel.metadata.tables["clock"]
 IDENTITY = SQLModel.metadata.tables["identity"]

@@ -14,11 +14,15 @@ def origin(url: str, *, allow_http: bool) -> str:
     Raises ValueError. Its text does not contain the URL, because a URL may contain a password.
     """
     parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:  # its text contains a part of the URL
+        raise ValueError("must have a port from 1 to 65535") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
         raise ValueError("must be an origin, such as https://example.com")
     if parts.username or parts.password:
         raise ValueError("must not hold credentials")
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.port == 0:
+    if parts.path.strip("/") or parts.query or parts.fragment or port == 0:
         raise ValueError("must be an origin alone, without a path")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and not allow_http:
         raise ValueError("is plain http; set ALLOW_HTTP=true for this account to allow it")

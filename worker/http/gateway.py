@@ -19,12 +19,14 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
+from worker import log
 from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.resolver import LookUp, ResolvingLoop
 from worker.http.single_use import SingleUseTransport, Trace
 
+logger = log.get(__name__)
 LINGER = 0.03
 """Seconds to wait for more outcomes before a group is yielded; the caller stores each group in one transaction."""
 NOT_SENT = (
@@ -39,13 +41,14 @@ TOO_LATE = "the call could not start in time"
 AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
 """Returns how many of the wanted calls an account's rate allows now, and the seconds until the next call may go."""
 Clock = Callable[[], datetime]
+NO_PROXIES: Mapping[str, str] = {}
 K = TypeVar("K", bound=Hashable)
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls(ca_bundle: str) -> ssl.SSLContext:
     """Return the TLS context of every connection of the process."""
-    return httpx.create_ssl_context(trust_env=False)
+    return ssl.create_default_context(cafile=ca_bundle) if ca_bundle else httpx.create_ssl_context(trust_env=False)
 
 
 class Gateway:
@@ -57,10 +60,14 @@ class Gateway:
         acquire: AcquireCalls,
         now: Clock,
         *,
+        proxies: Mapping[str, str] = NO_PROXIES,
+        ca_bundle: str = "",
         transport: httpx.AsyncBaseTransport | None = None,
         concurrency: int = 64,
         look_up: LookUp = socket.getaddrinfo,
     ) -> None:
+        """`proxies` are the HTTP proxies of accounts; variables of the environment such as HTTPS_PROXY are not read."""
+        self._proxies, self._ca_bundle = proxies, ca_bundle
         self._accounts, self._acquire, self._now = accounts, acquire, now
         self._fixed, self._concurrency, self._look_up = transport, concurrency, look_up
         self._kept: dict[str, httpx.AsyncBaseTransport] = {}
@@ -72,7 +79,9 @@ class Gateway:
     def _loop(self) -> asyncio.AbstractEventLoop:
         with self._opening:  # the first calls may come from many threads at once
             if self._opened is None:
-                _tls()  # takes 30 ms, so it is not done in a call
+                if self._proxies:
+                    logger.info("gateway.uses_proxy", accounts=sorted(self._proxies))
+                _tls(self._ca_bundle)  # takes 30 ms, so it is not done in a call
                 self._opened = ResolvingLoop(self._look_up)
                 self._thread = threading.Thread(target=self._opened.run_forever, name="gateway", daemon=True)
                 self._thread.start()
@@ -200,11 +209,12 @@ class Gateway:
     def _transport(self, account: ApiAccount, call: Call) -> httpx.AsyncBaseTransport:
         if self._fixed is not None:
             return self._fixed
+        tls, proxy = _tls(self._ca_bundle), self._proxies.get(account.name)
         if call.operation not in HARMLESS:
-            return SingleUseTransport(_tls())
+            return SingleUseTransport(tls, proxy)
         if account.name not in self._kept:
             limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
-            self._kept[account.name] = httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False)
+            self._kept[account.name] = httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False, proxy=proxy)
         return self._kept[account.name]
 
 

@@ -1,6 +1,7 @@
 """A connection for one request, for calls that must never be sent twice."""
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 
 MAX_HEAD = 100_000
 CHUNK = 65_536
+SUCCESS = range(200, 300)
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """Receives the progress of a request; the names are those of httpcore's trace extension."""
 
@@ -22,8 +24,9 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
     asyncio and h11, because a connection of httpcore takes more than twice the CPU time.
     """
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
+    def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
+        """With `proxy`, the address of an HTTP proxy, the connection is a tunnel through it."""
+        self._tls, self._proxy = tls, httpx.URL(proxy) if proxy else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request over a connection of its own."""
@@ -41,11 +44,44 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
         host = url.raw_host.decode()
         try:
             async with asyncio.timeout(seconds):
+                if self._proxy is not None:
+                    return await _open_tunnel(self._proxy, host, url.port or port, self._tls)
                 return await asyncio.open_connection(host, url.port or port, ssl=tls, happy_eyeballs_delay=0.25)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("no connection in time") from error
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
+
+
+async def _open_tunnel(
+    proxy: httpx.URL, host: str, port: int, tls: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a TLS connection through a proxy. Raises httpx.ConnectError when the proxy refuses."""
+    reader, writer = await asyncio.open_connection(proxy.raw_host.decode(), proxy.port or 80, happy_eyeballs_delay=0.25)
+    try:
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        headers = [("Host", target)]
+        if proxy.userinfo:
+            credentials = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+            headers.append(("Proxy-Authorization", f"Basic {credentials}"))
+        state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        for part in (h11.Request(method="CONNECT", target=target, headers=headers), h11.EndOfMessage()):
+            writer.write(state.send(part) or b"")
+        while not isinstance(event := state.next_event(), h11.Response):
+            if event is h11.NEED_DATA:
+                state.receive_data(await reader.read(CHUNK))
+            elif isinstance(event, h11.ConnectionClosed):
+                raise httpx.ConnectError("the proxy closed the connection")  # noqa: TRY301 - closes the connection
+        if event.status_code not in SUCCESS:
+            raise httpx.ConnectError(f"the proxy answered {event.status_code}")  # noqa: TRY301 - the same
+        await writer.start_tls(tls, server_hostname=host)
+    except h11.RemoteProtocolError as error:
+        writer.transport.abort()
+        raise httpx.ConnectError("the proxy did not answer in HTTP") from error
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
 
 
 class _Exchange(httpx.AsyncByteStream):

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import IO, Self
 
 from worker.bus import streams
 from worker.errors import SettingsError
+from worker.folders import make_private, write_private
 
 ROOT = Path(__file__).resolve().parents[2]
 GRACE = 12.0
@@ -47,7 +49,7 @@ def lock_file(lock: Path) -> IO[str]:
 
     Raises BlockingIOError while another process holds the lock.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    make_private(lock.parent)
     file = lock.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +86,7 @@ class Process:
 
     def start(self) -> None:
         """Start the process in a session of its own, so that it ends together with its children."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.log.parent)
         with self.log.open("ab") as output:
             self.running = subprocess.Popen(  # noqa: S603 - our own Procfile
                 self.command,
@@ -201,13 +203,13 @@ def embedded_server() -> str:
 
 
 def start_redis(supervisor: Supervisor, folder: Path) -> str:
-    """Start the embedded server on a free loopback port and return its URL. It persists and evicts nothing.
+    """Start the embedded server on a free loopback port and return its URL, which contains a new password.
 
-    Raises SettingsError when the server is not installed.
+    The server persists everything and evicts nothing. Raises SettingsError when it is not installed.
     """
     program = embedded_server()
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    make_private(folder)
+    port, password = free_port(), secrets.token_urlsafe(24)
     options = {
         "port": port,
         "bind": "127.0.0.1",
@@ -216,10 +218,13 @@ def start_redis(supervisor: Supervisor, folder: Path) -> str:
         "maxmemory-policy": "noeviction",
         "save": "",
         "daemonize": "no",
+        "requirepass": password,
     }
-    arguments = (str(part) for key, value in options.items() for part in (f"--{key}", value))
-    supervisor.start("redis", [program, *arguments])
-    url = f"redis://127.0.0.1:{port}/0"
+    # In a file, because every user of the machine can read the arguments of a process.
+    configuration = folder / "redis.conf"
+    write_private(configuration, "".join(f'{key} "{value}"\n' for key, value in options.items()))
+    supervisor.start("redis", [program, str(configuration)])
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
     wait_for(url)
     return url
 

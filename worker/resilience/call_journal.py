@@ -21,6 +21,7 @@ from typing import Any, Self
 from worker import log
 from worker.domain.delivery import Change, Delivery, Step
 from worker.errors import CarrierError, Unavailable
+from worker.folders import make_private
 from worker.http.call import Outcome, Reply
 
 logger = log.get(__name__)
@@ -153,7 +154,7 @@ class CallJournal:
                     yield file
 
     def _create(self) -> JournalFile:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._folder)
         path = self._folder / secrets.token_hex(8)
         # The file gets its final name only once it is locked; without a lock it would count as abandoned.
         hidden = path.with_name(f".{path.name}")

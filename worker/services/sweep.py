@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import uuid4
+from functools import lru_cache
 
 from schemas.stores import Store
 from worker import log
@@ -77,6 +78,9 @@ class Sweep:
     def _sweep(self) -> None:
         now, full = self.clock(), self._full_queues()
         due = self._claim(now, full)
+        if not full and len(due) < CLAIM_LIMIT:
+            for step in self.database.read(deliveries.unknown_steps, now):
+                _log_unknown_step(step)
         waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
         groups = _by_step(due)
         tasks = self._step_tasks(groups)
@@ -126,6 +130,12 @@ class Sweep:
         """Return the queues that get no more tasks: those of the accounts and of the platform, if they are full."""
         queues = [PLATFORM, *(queue for name in self.terms for queue in carrier_queues(name))]
         return {queue for queue, depth in self.queue.depths(queues).items() if depth > FULL}
+
+
+@lru_cache(maxsize=100)
+def _log_unknown_step(step: str) -> None:
+    """Log, once, a step that this version leaves to a newer one."""
+    logger.warning("delivery.step_unknown", step=step)
 
 
 def _by_step(due: Sequence[Due]) -> dict[tuple[Step, str], list[str]]:

@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -22,7 +23,7 @@ from worker.container import Container
 from worker.database.connection import DatabaseError
 from worker.runtime import broker
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
-from worker.web.callbacks import BODY_SECONDS, CallbackEndpoint
+from worker.web.callbacks import BODY_SECONDS, CallbackEndpoint, LenientAddresses
 from worker.web.metrics import Metrics
 
 logger = log.get(__name__)
@@ -46,6 +47,8 @@ def create_web_app(container: Container, *, body_seconds: float = BODY_SECONDS) 
             Route("/readyz", partial(_readyz, checks)),
             Route("/metrics", partial(_metrics, metrics)),
         ],
+        middleware=[Middleware(LenientAddresses)],
+        exception_handlers={404: callbacks.refuse, 405: callbacks.refuse},
         lifespan=partial(_heartbeat, container.callback_gaps.heartbeat),
     )
 

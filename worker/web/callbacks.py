@@ -5,11 +5,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker import log
 from worker.carriers.port import Callback, CallbackKey, Carrier
@@ -24,8 +27,28 @@ MAX_BODY = {"signed": 1_000_000, "token": 64_000}
 BODY_SECONDS = 10.0
 """Seconds within which a whole body must arrive, so that a slow sender cannot keep a connection open for ever."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+FOLDER = "callbacks"
+"""The first part of every callback address."""
+UNKNOWN = "unknown"
+"""The account under which requests without an endpoint are counted."""
+MAX_LOGGED = 100
 CLOSE = {"Connection": "close"}
 """Closes a connection whose request body was not read to its end."""
+
+
+class LenientAddresses:
+    """Read a callback address as it was meant: with a slash too many, or in the wrong case."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its corrected path."""
+        folder, *rest = [part for part in scope.get("path", "").split("/") if part] or [""]
+        if folder.lower() == FOLDER:
+            account, token = rest[:1], rest[1:]
+            scope = {**scope, "path": "/".join(["", FOLDER, *map(str.lower, account), *token])}
+        await self._app(scope, receive, send)
 
 
 @dataclass(frozen=True)
@@ -43,14 +66,25 @@ class CallbackEndpoint:
     async def receive(self, request: Request) -> Response:
         """Store one callback. Answer 200 once it is stored, or 401, 404, 405, 408, 413 or 503."""
         if request.method == "HEAD":  # Starlette adds HEAD to GET; a HEAD is a link preview and no callback
-            return PlainTextResponse("", status_code=405)
+            raise HTTPException(405)
         account = request.path_params["carrier"]
         codec = self.codecs.get(account)
         if codec is None or codec.capabilities.callbacks == "none":
-            return PlainTextResponse("no such callback address", status_code=404)
+            raise HTTPException(404)
         response = await self._answer(request, account, codec)
         self.count(account, response.status_code)
         return response
+
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """Answer a request that has no endpoint. Log and count it if a carrier may have sent it."""
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        if request.scope["path"].startswith(f"/{FOLDER}"):
+            # Without the third part of the address, which may be a token.
+            address = "/".join(request.scope["path"].split("/")[:3])[:MAX_LOGGED]
+            logger.warning("callback.refused", address=address, method=request.method[:MAX_LOGGED], answer=status)
+            self.count(UNKNOWN, status)
+        text = "no such callback address" if status == HTTPStatus.NOT_FOUND else ""
+        return PlainTextResponse(text, status_code=status)
 
     async def _answer(self, request: Request, account: str, codec: Carrier) -> Response:
         try:

@@ -18,6 +18,8 @@ from schemas.events import EventType
 from worker import log
 from worker.bus import streams
 from worker.bus.streams import Bus
+from worker.config.redis_url import RedisUrl
+from worker.folders import write_private
 from worker.local.demo.orders import MALFORMED, SAMPLES, first_message, next_message
 from worker.local.demo.platform import DELIVERED, MISSED, final_status, place_missed_order
 from worker.local.demo.show import OrderView, display, print_line
@@ -88,7 +90,7 @@ def run(console: Console, *, keep: bool) -> bool:
 def _write_settings(environ: Mapping[str, str]) -> None:
     """Write the settings for another shell, whose commands then operate the demo."""
     ours = (f"export {key}={quote(value)}\n" for key, value in environ.items() if key.startswith("ORDER_SYNC_"))
-    SETTINGS.write_text("".join(ours))
+    write_private(SETTINGS, "".join(ours))
 
 
 def _start_sandbox(supervisor: Supervisor, port: int, web: int) -> None:
@@ -154,7 +156,7 @@ def _summarise(
 
 def _keep(console: Console, supervisor: Supervisor, url: str, sandbox: int, web: int, flower: int) -> None:
     console.print(f"Flower   http://127.0.0.1:{flower}\nSandbox  http://127.0.0.1:{sandbox}/sandbox")
-    console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {url}")
+    console.print(f"Web      http://127.0.0.1:{web}/readyz\nRedis    {RedisUrl.parse(url).masked}")
     console.print(f"Operate  . {SETTINGS} && .venv/bin/order-sync deliveries\nCtrl-C ends everything.", soft_wrap=True)
     while True:
         supervisor.watch()

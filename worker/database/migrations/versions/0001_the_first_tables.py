@@ -44,6 +44,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("result IS NULL"),
     )
     op.create_table(
+        "clock",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("ahead", sa.Float(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("used", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "dead_letter",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),

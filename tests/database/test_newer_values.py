@@ -1,0 +1,64 @@
+"""A value that only a newer version knows stops nothing: its row is left alone, and logged once."""
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from schemas.status import DeliveryStatus
+from tests.database.samples import LATER, NOW, begun, place
+from worker.database import accounts, deliveries
+from worker.database.database import Database
+from worker.domain.delivery import Change, Delivery
+
+NEWER = {
+    "a step": "UPDATE delivery SET step = 'weigh' WHERE id = :id",
+    "a status": "UPDATE delivery SET status = 'weighed' WHERE id = :id",
+    "a reason": "UPDATE delivery SET reason = 'too_heavy' WHERE id = :id",
+    "an attention reason": "UPDATE delivery SET attention_reasons = 'too_heavy' WHERE id = :id",
+    "the state of an attempt": "UPDATE attempt SET state = 'weighed' WHERE delivery_id = :id",
+}
+
+
+def store(database: Database, newer: str) -> tuple[str, str]:
+    """Store an order with a newer value and an ordinary one; return their ids."""
+    changed, other = place(database, uuid4().hex, uuid4().hex)
+    database.persist(deliveries.update, [changed], begun)
+    with database.engine.begin() as connection:
+        connection.execute(text(NEWER[newer]), {"id": changed})
+    return changed, other
+
+
+def note(delivery: Delivery) -> Change:
+    return Change(replace(delivery, detail="noted"))
+
+
+@pytest.mark.fault("F-88")
+@pytest.mark.parametrize("newer", NEWER)
+def test_a_delivery_with_a_newer_value_is_left_out_and_logged_once(database: Database, newer: str) -> None:
+    changed, other = store(database, newer)
+    with capture_logs() as logs:
+        found = [database.read(deliveries.load, [changed, other]), database.read(deliveries.recent, 10)]
+        found.append([each.delivery for each in database.write(deliveries.update, [changed, other], note)])
+    assert [[each.id for each in each_time] for each_time in found] == [[other]] * 3
+    assert logs == [{"event": "delivery.unreadable", "log_level": "error", "delivery_id": changed}]
+
+
+@pytest.mark.fault("F-88")
+def test_a_step_of_a_newer_version_is_not_claimed(database: Database) -> None:
+    _, other = store(database, "a step")
+    claimed = [database.write(deliveries.claim, LATER, 1) for _ in range(2)]
+    assert [[due.id for due in each] for each in claimed] == [[other], []]
+    steps = [database.read(deliveries.unknown_steps, now) for now in (NOW.replace(year=2020), LATER)]
+    assert steps == [[], ["weigh"]]
+
+
+@pytest.mark.fault("F-88")
+def test_a_mapping_to_a_newer_status_is_left_out(database: Database) -> None:
+    for word in ("order:new", "order:newer"):
+        database.write(accounts.put_mapping, "borzo", word, DeliveryStatus.DELIVERED, NOW)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE status_mapping SET status = 'weighed' WHERE carrier_status = 'order:newer'"))
+    assert database.read(accounts.status_mappings) == {"borzo": {"order:new": DeliveryStatus.DELIVERED}}

@@ -1,0 +1,61 @@
+"""`order-sync up` in an empty folder: it shows no password, and leaves nothing that others can read."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import redis
+
+from worker.local.supervisor import free_port
+
+ORDER_SYNC = Path(sys.executable).parent / "order-sync"
+
+
+def run_up(folder: Path, **settings: str) -> str:
+    """Run `up` until everything is started, and end it; return what it wrote."""
+    variables = {
+        "WEB_ADDRESS": f"127.0.0.1:{free_port()}",
+        "FLOWER_ADDRESS": f"127.0.0.1:{free_port()}",
+        "CARRIERS__CERVO__TOKEN": "t",
+        **settings,
+    }
+    environ = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        **{f"ORDER_SYNC_{key}": value for key, value in variables.items()},
+    }
+    with subprocess.Popen(
+        [ORDER_SYNC, "up"], cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout
+        written = []
+        for line in process.stdout:
+            written.append(line)
+            if "Press Ctrl-C" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        written += process.stdout
+    assert process.returncode == 0, written
+    return "".join(written)
+
+
+def test_everything_that_up_creates_belongs_to_its_owner_alone(tmp_path: Path) -> None:
+    shown = run_up(tmp_path)
+    (line,) = [line for line in shown.splitlines() if line.startswith("Redis")]
+    assert line.startswith("Redis   redis://:***@127.0.0.1:")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "var").iterdir() if path.is_dir()}
+    assert {"var": (tmp_path / "var").stat().st_mode & 0o777, **modes} == {"var": 0o700, "log": 0o700, "redis": 0o700}
+
+
+def test_up_shows_no_password_of_a_configured_redis(
+    tmp_path: Path, embedded_redis: Callable[..., AbstractContextManager[str]]
+) -> None:
+    with embedded_redis() as url, redis.Redis.from_url(url) as client:
+        client.config_set("requirepass", "s3cret-word")
+        shown = run_up(tmp_path, REDIS_URL=url.replace("redis://", "redis://:s3cret-word@"))
+    assert "s3cret-word" not in shown
+    assert url.replace("redis://", "Redis   redis://:***@") in shown

@@ -1,0 +1,98 @@
+"""Addresses of Redis servers, in the one form that redis-py and kombu read alike.
+
+The two libraries disagree about the query of an address: an option that one of them honours, the other ignores or
+rejects. So only the options below are allowed, and each is written where both look for it. Timeouts, health checks and
+the name of a client are not options, because the code sets them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+SCHEMES = frozenset({"redis", "rediss", "unix"})
+TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"})
+OPTIONS = frozenset({"db", "password", "username"})
+TLS_VALUES = {"ssl_cert_reqs": ("required", "none"), "ssl_check_hostname": ("true", "false")}
+WRONG = "must be a redis://, rediss:// or unix:// address"
+UNREADABLE = f"{WRONG}; write special characters of a password as %XX"
+DEFAULT_PORT = 6379
+MASK = "***"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """The parts of an address. Either `host` or `path` is set: the name of a host, or the path of a Unix socket."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    db: int
+    username: str
+    password: str = field(repr=False)
+    tls: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Parse an address. Raises ValueError, whose text contains no part that may be secret."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or DEFAULT_PORT
+        except ValueError:  # its text contains a part of the address
+            raise ValueError(UNREADABLE) from None
+        is_socket = parts.scheme == "unix"
+        if parts.scheme not in SCHEMES:
+            raise ValueError(WRONG)
+        if parts.fragment or "@" in parts.query or (is_socket and (parts.hostname or not parts.path.strip("/"))):
+            raise ValueError(UNREADABLE)
+        options = _options(parts.scheme, parts.query)
+        db = options.get("db") or ("" if is_socket else parts.path.strip("/")) or "0"
+        if not (db.isascii() and db.isdigit()):
+            raise ValueError("must have the number of a database as its path or its option db")
+        return cls(
+            scheme=parts.scheme,
+            host="" if is_socket else parts.hostname or "localhost",
+            port=port,
+            path=unquote(parts.path) if is_socket else "",
+            db=int(db),
+            username=unquote(parts.username or "") or options.get("username", ""),
+            password=unquote(parts.password or "") or options.get("password", ""),
+            tls=tuple((name, value) for name, value in sorted(options.items()) if name in TLS_OPTIONS),
+        )
+
+    def __str__(self) -> str:
+        """Return the address as redis-py reads it."""
+        return self._write(self.scheme, "db")
+
+    @property
+    def for_kombu(self) -> str:
+        """The address as kombu reads it."""
+        return self._write("redis+socket" if self.path else self.scheme, "virtual_host")
+
+    @property
+    def masked(self) -> str:
+        """The address without its password."""
+        return self._write(self.scheme, "db", mask=MASK)
+
+    def _write(self, scheme: str, socket_db: str, mask: str = "") -> str:
+        password = self.password and (mask or quote(self.password, safe=""))
+        user = f"{quote(self.username, safe='')}:{password}@" if self.username or self.password else ""
+        if self.path:
+            return f"{scheme}://{user}{quote(self.path)}?{socket_db}={self.db}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        query = f"?{urlencode(self.tls)}" if self.tls else ""
+        return f"{scheme}://{user}{host}:{self.port}/{self.db}{query}"
+
+
+def _options(scheme: str, query: str) -> dict[str, str]:
+    """Return the options of an address. Raises ValueError for an option that the two libraries would not read alike."""
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    allowed = OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS
+    if unknown := sorted(options.keys() - allowed):
+        raise ValueError(f"cannot have the option {unknown[0]}, only {', '.join(sorted(allowed))}")
+    if scheme == "rediss":
+        options.setdefault("ssl_cert_reqs", "required")  # without it kombu accepts any certificate
+    for name, values in TLS_VALUES.items():
+        if options.get(name, values[0]) not in values:
+            raise ValueError(f"the option {name} must be {' or '.join(values)}")
+    return options

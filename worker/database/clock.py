@@ -1,0 +1,44 @@
+"""The time that all hosts share: the clock of PostgreSQL, with the correction that the hosts have agreed on."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select, update
+
+from worker.clock import STEP, Correction
+from worker.database.connection import insert_new
+from worker.database.tables import CLOCK
+
+ID = 1
+
+
+def shared_time(connection: Connection) -> datetime:
+    """Return the shared time."""
+    return _correction(connection).shared(_database_time(connection))
+
+
+def agree(connection: Connection, own: Callable[[], datetime]) -> timedelta | None:
+    """Compare a host's own time with the database's clock; return the step of that clock if it was set.
+
+    Two hosts never correct the same step twice, because the second one finds the correction of the first.
+    """
+    insert_new(connection, CLOCK, [{"id": ID, "ahead": 0.0}], "id")
+    before = _correction(connection, lock=True)
+    earliest, now, latest = own(), _database_time(connection), own()
+    if latest - earliest > STEP:  # the process was suspended meanwhile, so the comparison shows nothing
+        return None
+    after = before.agreed(now, earliest + (latest - earliest) / 2)
+    values = {"ahead": after.ahead.total_seconds(), "since": after.since, "used": after.used}
+    connection.execute(update(CLOCK).where(CLOCK.c.id == ID).values(values))
+    return before.shared(now) - after.shared(now) if after.since != before.since else None
+
+
+def _database_time(connection: Connection) -> datetime:
+    read: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return read
+
+
+def _correction(connection: Connection, *, lock: bool = False) -> Correction:
+    query = select(CLOCK.c.ahead, CLOCK.c.since, CLOCK.c.used).where(CLOCK.c.id == ID)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    return Correction(timedelta(seconds=row.ahead), row.since, row.used) if row else Correction()
