@@ -6,9 +6,9 @@ When no sweep has run for a while, because there is no broker or no beat, a work
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 from uuid import uuid4
-from functools import lru_cache
 
 from schemas.stores import Store
 from worker import log
