@@ -17,6 +17,7 @@ from worker.errors import Unavailable
 from worker.ordering_api import codec as ordering_codec
 from worker.services import order_fetch
 from worker.services.account_health import AccountHealth
+from worker.services.lost_commits import LostCommits
 from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
@@ -31,6 +32,7 @@ class Sweep:
     """Enqueue due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
 
     database: Database
+    lost_commits: LostCommits
     health: AccountHealth
     write_back: WriteBack
     updates: Updates
@@ -41,6 +43,7 @@ class Sweep:
 
     def run(self) -> None:
         """Enqueue a task for everything that is due, and run the steps that need no carrier."""
+        self.lost_commits.check()  # before anything is due, because a lost create would be due again
         now, full = self.clock(), self._full_accounts()
         due = self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=full)
         waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
