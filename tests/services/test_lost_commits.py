@@ -205,13 +205,25 @@ def test_a_new_database_beside_an_old_redis_holds_nothing(failover: Failover) ->
     assert holds(simulation) == []
 
 
+FOREIGN = (
+    b"",
+    b"[]",
+    b"{}",
+    b"\xff",
+    b"[" * 100_000,
+    b'{"partitionkey": {}, "sequence": "1"}',
+    b'{"partitionkey": "\\ud800", "sequence": "1"}',
+    b'{"partitionkey": "one", "sequence": "x"}',
+)
+
+
 def test_events_that_were_published_and_not_marked_and_foreign_entries_are_no_loss(failover: Failover) -> None:
     simulation = failover.simulation
     simulation.place()
     simulation.work()
     with simulation.container.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE event SET published_at = NULL, stream_id = NULL")
-    for document in (b"", b"[]", b"{}", b'{"partitionkey": {}, "sequence": "1"}', b"\xff"):
+    for document in FOREIGN:
         simulation.redis.xadd("deliveries", {"event": document})
     simulation.redis.xadd("deliveries", {"other": "field"})
     simulation.container.lost_commits.check()

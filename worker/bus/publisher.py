@@ -173,8 +173,10 @@ def _read_event(fields: Mapping[bytes, bytes]) -> PublishedEvent | None:
     try:
         body = fields[b"event"].decode()
         event = json.loads(body)
-        return PublishedEvent(event["partitionkey"], int(event["sequence"]), body)
-    except (KeyError, TypeError, ValueError):
+        key = event["partitionkey"]
+        key.encode()  # not every text can be a part of a key
+        return PublishedEvent(key, int(event["sequence"]), body)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
 
 
