@@ -124,10 +124,11 @@ def test_the_hold_is_published_and_each_lost_event_is_logged_with_its_courier(fa
 
 
 @pytest.mark.fault("F-95")
-def test_a_relay_compares_the_bus_with_the_database_before_it_publishes(failover: Failover) -> None:
+@pytest.mark.parametrize("task", ["timers.sweep", "events.publish"])
+def test_the_sweep_and_the_relay_each_compare_the_bus_with_the_database(failover: Failover, task: str) -> None:
     simulation = failover.simulation
     lose_a_create(failover)
-    simulation.app.tasks["events.publish"]()
+    simulation.app.tasks[task]()
     assert holds(simulation) == LOST
 
 

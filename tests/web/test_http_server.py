@@ -137,7 +137,8 @@ class Busy:
 async def _first_line(reader: asyncio.StreamReader) -> bytes:
     """Return the first line of an answer, empty when the connection was closed without one."""
     try:
-        return (await reader.readline()).strip()
+        async with asyncio.timeout(5):
+            return (await reader.readline()).strip()
     except ConnectionResetError:
         return b""
 
