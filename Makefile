@@ -11,10 +11,10 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check chaos bench format docs lock clean
+.PHONY: help demo up test check check-long chaos bench format docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## run everything on this machine with simulated carriers; KEEP=1 leaves it running
 	@$(UNTIL_CTRL_C) $(BIN)/order-sync demo $(if $(KEEP),--keep) $(OR_ENDED)
@@ -31,6 +31,9 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pytest -n auto -q
+
+check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
+	@$(BIN)/python -m tests.mutants.run
 
 chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))

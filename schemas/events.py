@@ -140,11 +140,12 @@ class OrderEvent(_Model):
 class CarrierEvent(_Model):
     """The data of `carrier.paused` and `carrier.resumed`: the account, the reason and the time.
 
-    `by` is `carrier` (it refused our credentials), `probe` (it accepts them again) or `operator`.
+    `by` is `carrier` (it refused our credentials), `probe` (it accepts them again), `operator`, or `database` (it lost
+    commits). The account `*` stands for the creates of every account.
     """
 
     carrier: str
-    by: Literal["carrier", "probe", "operator"]
+    by: Literal["carrier", "probe", "operator", "database"]
     because: str
     since: Timestamp
 

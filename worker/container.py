@@ -41,6 +41,7 @@ from worker.services.carrier_calls import CarrierCalls
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
 from worker.services.ingest import Ingest
+from worker.services.lost_commits import LostCommits
 from worker.services.order_fetch import OrderFetch
 from worker.services.outcomes import Outcomes
 from worker.services.quotes import Quotes
@@ -248,6 +249,7 @@ class Container:
         return CrashRecovery(
             self.journal,
             self.database,
+            self.lost_commits,
             self.accounts,
             self.carrier_actions,
             self.carrier_calls,
@@ -302,15 +304,23 @@ class Container:
         )
 
     @cached_property
+    def lost_commits(self) -> LostCommits:
+        """The service that holds creates when the database has lost commits."""
+        return LostCommits(self.database, self.bus, self.queue, self.clock)
+
+    @cached_property
     def relay(self) -> Relay:
         """The relay, which publishes the outbox."""
-        return Relay(self.database, self.bus, self.queue.relay, self.settings.events_keep, self.clock)
+        return Relay(
+            self.database, self.bus, self.lost_commits, self.queue.relay, self.settings.events_keep, self.clock
+        )
 
     @cached_property
     def sweep(self) -> Sweep:
         """The sweep, which enqueues a task for everything that is due."""
         return Sweep(
             self.database,
+            self.lost_commits,
             self.account_health,
             self.write_back,
             self.updates,

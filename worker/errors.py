@@ -5,7 +5,8 @@
     CarrierError
     ├── Unavailable         repeat the call later: nothing happened at the carrier
     │   └── Postponed       the same, but not counted as a failure
-    │       └── Throttled   the same, and the carrier asked for fewer calls
+    │       ├── Throttled   the same, and the carrier asked for fewer calls
+    │       └── Held        the same, and no other carrier is asked instead
     ├── Uncertain           look the order up first: the call may have taken effect
     ├── Refused             never repeat it: the carrier, or its documented limits, said no
     └── Unreadable          never repeat it: we do not understand the answer, and nothing depends on it
@@ -50,6 +51,10 @@ class Postponed(Unavailable):
 
 class Throttled(Postponed):
     """The carrier rejected the call because there were too many calls; no call is sent to it for a while."""
+
+
+class Held(Postponed):
+    """The create has to wait for an operator, at whichever carrier."""
 
 
 class Uncertain(CarrierError):

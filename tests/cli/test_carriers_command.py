@@ -9,6 +9,7 @@ from schemas.status import Cause, DeliveryStatus
 from tests.cli.commands import CommandLine, apply_create_outcome, change
 from tests.web.edge import NOW
 from worker.carriers.port import Booked, Observation, Raw
+from worker.cli.base import when
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries
@@ -38,6 +39,7 @@ def test_accounts_are_listed_with_their_pauses_circuit_breakers_and_rate_limits(
         "carrier": "deliverit",
         "kind": "deliverit",
         "paused": None,
+        "creates_held": None,
         "breakers": {kind: {"state": "closed", "wait": 0} for kind in ("create", "cancel", "read")},
         "budget": [],
         "unknown_words": [],
@@ -125,3 +127,24 @@ def test_a_carrier_status_is_mapped_only_to_a_status_that_a_carrier_can_report(
 ) -> None:
     result = command_line("carriers", "map", *arguments)
     assert (result.code, result.err.startswith(f"order-sync: {complaint}")) == (2, True)
+
+
+@pytest.mark.fault("F-95")
+def test_an_operator_holds_and_releases_the_creates_of_every_account(
+    command_line: CommandLine, container: Container
+) -> None:
+    held = [command_line("carriers", "hold", "--reason", "a fail-over") for _ in range(2)]
+    assert [(each.code, each.out, each.err) for each in held] == [
+        (0, "creates are held\n", ""),
+        (1, "", "order-sync: creates are already held\n"),
+    ]
+    hold = container.database.read(accounts.paused)[accounts.EVERY_ACCOUNT]
+    assert (hold.by, hold.because) == ("operator", "a fail-over")
+    shown = {"since": when(hold.since), "by": "operator", "because": "a fail-over"}
+    assert [each["creates_held"] for each in command_line("carriers", "--json").documents] == [shown] * 3
+    assert "  creates held by operator since " in command_line("carriers").lines[0]
+    released = [command_line("carriers", "release") for _ in range(2)]
+    assert [(each.code, each.out, each.err) for each in released] == [
+        (0, "creates are sent again\n", ""),
+        (1, "", "order-sync: creates are not held\n"),
+    ]

@@ -197,6 +197,16 @@ def test_a_cancel_request_and_a_paused_account_are_shown(command_line: CommandLi
     )
 
 
+@pytest.mark.fault("F-95")
+@pytest.mark.usefixtures("delivery")
+def test_an_order_whose_create_is_held_shows_it(command_line: CommandLine, container: Container) -> None:
+    container.lost_commits.hold("a fail-over")
+    waiting = command_line("show", "2011", "--json").documents[0]
+    apply_create_outcome(container, Uncertain("no answer"))
+    sent = command_line("show", "2011", "--json").documents[0]
+    assert (waiting["paused"], sent["paused"]) == ("by database since 2026-11-21T17:00:00Z: a fail-over", None)
+
+
 @pytest.mark.fault("F-50")
 @pytest.mark.usefixtures("delivery")
 def test_texts_of_platforms_and_carriers_are_never_read_as_markup(

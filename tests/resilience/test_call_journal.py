@@ -1,3 +1,4 @@
+import json
 import os
 import stat
 import subprocess
@@ -142,6 +143,16 @@ def test_a_missing_folder_holds_no_files(tmp_path: Path) -> None:
 def test_a_full_disk_is_reported_before_anything_is_sent(tmp_path: Path) -> None:
     with JournalFile(tmp_path / "page", os.open("/dev/full", os.O_WRONLY)) as page:
         assert not page.log_sent([1])
+
+
+@pytest.mark.fault("F-96")
+def test_a_line_counts_as_recorded_only_once_it_is_flushed_to_the_disk(tmp_path: Path) -> None:
+    """A pipe takes the line and cannot be flushed, so without the flush the line would count as recorded."""
+    reading, writing = os.pipe()
+    with JournalFile(tmp_path / "page", writing) as page:
+        assert not page.log_sent([1])
+    with open(reading, "rb") as written:  # noqa: PTH123 - a descriptor
+        assert json.loads(written.read()) == {"sending": [1], "database": ""}
 
 
 ONE_FILE = """

@@ -175,6 +175,7 @@ def test_a_batch_of_creates_costs_one_transaction_for_its_intents_and_one_for_a_
     simulation.work()
     simulation.lose_wake_ups = False
     simulation.container.gateway = RepliesInOneGroup(simulation.container.gateway)  # type: ignore[assignment]
+    assert simulation.container.database.identity  # created once for a database
     commits: list[object] = []
     event.listen(simulation.container.database.engine, "commit", commits.append)
     ids = [simulation.delivery(f"20{number}").id for number in range(5)]

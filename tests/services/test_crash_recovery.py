@@ -226,6 +226,23 @@ def test_a_file_changes_nothing_of_an_attempt_that_was_begun_again_since(simulat
 
 
 @pytest.mark.fault("F-05")
+def test_a_reply_does_not_count_for_an_attempt_that_is_begun_again_while_the_reply_is_parsed(
+    simulation: Simulation,
+) -> None:
+    crash(simulation, "34", after_the_reply)
+    (before,) = simulation.delivery().attempts
+    again = replace(before, journal_file="another file")
+
+    def begin_again(read_booking: Callable[..., Any], *what: Any) -> Any:
+        simulation.decide(lambda delivery: Change(delivery.with_attempt(again)))
+        return read_booking(*what)
+
+    codec = simulation.container.accounts.logged_in("cervo")
+    simulation.container.replace_codec("cervo", Replaced(codec, "read_booking", begin_again))
+    assert (recover(simulation), simulation.delivery().attempts) == ("queued", (again,))
+
+
+@pytest.mark.fault("F-05")
 def test_a_second_recovery_from_the_same_file_changes_nothing(simulation: Simulation) -> None:
     crash(simulation, "34", after_the_reply)
     (file,) = files(simulation)

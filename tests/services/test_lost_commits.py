@@ -1,251 +1,278 @@
-"""The answer to a commit is lost, and its transaction is repeated although other processes have gone on meanwhile."""
+"""After a fail-over to a standby that was behind, no create is sent until an operator says so."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import delete, insert, select
+from sqlmodel import SQLModel
+from structlog.testing import capture_logs
 
-from schemas.status import AttentionReason, Reason
-from tests.services.gateways import Meanwhile, ScriptedGateway
 from tests.services.simulation import Simulation
-from worker.container import new_attempt
-from worker.database.database import Database
-from worker.domain import lifecycle
-from worker.domain.delivery import Change, Delivery, OfferDecision, Step
-from worker.errors import Refused, Unavailable, Uncertain
-from worker.http.call import Call, Operation
+from tests.services.test_crash_recovery import before_a_reply, files, run_until_killed
+from worker.bus import streams
+from worker.bus.streams import Bus
+from worker.database import accounts
 
-pytestmark = pytest.mark.fault("F-70")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def simulation(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Simulation]:
-    """Return a simulation on either database, which repeats a transaction without a pause."""
-    more = {} if request.param == "sqlite" else {"DATABASE_URL": request.getfixturevalue("postgres_url")}
-    with closing(Simulation(tmp_path, **more)) as running:
-        url = running.container.database.engine.url.render_as_string(hide_password=False)
-        running.container.database.close()
-        running.container.database = Database(url, retry_pauses=(0,))
-        yield running
+TABLES = SQLModel.metadata.sorted_tables
+Rows = dict[str, list[dict[str, Any]]]
 
 
-def lose_next_commit(simulation: Simulation, meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Let the next commit succeed without an answer; something happens before the transaction is repeated."""
+class Failover:
+    """A simulation whose database may lose its newest commits."""
 
-    def commit(connection: Any) -> None:
-        event.remove(simulation.container.database.engine, "commit", commit)
-        raw = connection.connection.driver_connection
-        raw.commit()
-        meanwhile()
-        raise OperationalError("COMMIT", None, Exception("the answer is lost"))
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
 
-    event.listen(simulation.container.database.engine, "commit", commit)
+    def copy(self) -> Rows:
+        """Return everything that is committed now, as a standby that is behind has it."""
+        with self.simulation.container.database.engine.connect() as connection:
+            return {each.name: [dict(row) for row in connection.execute(select(each)).mappings()] for each in TABLES}
 
-
-def on_create(gateway: ScriptedGateway, *outcomes: Callable[[], Any]) -> None:
-    """Answer the next creates with these outcomes; None is the carrier's own."""
-    left = list(outcomes)
-
-    def outcome(_account: str, call: Call) -> Any:
-        return left.pop(0)() if call.operation is Operation.CREATE and left else None
-
-    gateway.outcome = outcome
+    def promote(self, standby: Rows) -> None:
+        """Continue with what a standby has."""
+        with self.simulation.container.database.engine.begin() as connection:
+            for table in reversed(TABLES):
+                connection.execute(delete(table))
+            for table in TABLES:
+                if standby[table.name]:
+                    connection.execute(insert(table), standby[table.name])
 
 
-def test_a_create_under_way_is_not_queued_again_by_an_older_outcome(simulation: Simulation) -> None:
-    gateway = ScriptedGateway(simulation)
-    under_way, first_is_done = Event(), Event()
-
-    def second_process() -> None:
-        simulation.app.tasks["deliveries.book"]("cervo", [simulation.delivery().id])
-
-    def meanwhile() -> None:
-        simulation.now += timedelta(seconds=7)
-        second.append(pool.submit(second_process))
-        under_way.wait(10)
-
-    def not_sent() -> Any:
-        lose_next_commit(simulation, meanwhile)
-        return Unavailable("not sent: ConnectError")
-
-    def wait_for_first() -> None:
-        under_way.set()
-        first_is_done.wait(10)
-
-    second: list[Any] = []
-    on_create(gateway, not_sent, wait_for_first)
-    with ThreadPoolExecutor(1) as pool:
-        simulation.place()
-        simulation.work()
-        (attempt,) = simulation.delivery().attempts
-        first_is_done.set()
-        second[0].result()
-    assert attempt.state == "submitting"
-    simulation.until(lambda it: it.status() == "delivered")
-    assert (len(simulation.ledger()), len(simulation.delivery().attempts)) == (1, 1)
+@pytest.fixture(params=["sqlite_url", "postgres_url"])
+def failover(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Failover]:
+    with closing(Simulation(tmp_path, DATABASE_URL=request.getfixturevalue(request.param))) as simulation:
+        yield Failover(simulation)
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        Unavailable("not sent"),
-        Uncertain("no answer"),
-        Refused(Reason.DUPLICATE, "again"),
-        Refused(Reason.VALIDATION),
-        None,
-    ],
-    ids=["not sent", "unknown", "duplicate", "refused", "created"],
-)
-def test_the_outcome_of_a_create_counts_once(simulation: Simulation, outcome: Any) -> None:
-    gateway, stored = ScriptedGateway(simulation), list[Delivery]()
-
-    def answer() -> Any:
-        lose_next_commit(simulation, lambda: stored.append(simulation.delivery()))
-        return outcome
-
-    on_create(gateway, answer)
-    simulation.lose_wake_ups = True
+def lose_a_create(failover: Failover) -> None:
+    """Create an order at Borzo, and fail over to a standby that has the order and not its attempt."""
+    simulation = failover.simulation
+    simulation.place(order_id="2010")
+    simulation.work()
     simulation.place(store_id="21")
+    standby = failover.copy()
     simulation.work()
-    simulation.app.tasks["deliveries.book"]("borzo", [simulation.delivery().id])
-    assert [simulation.delivery()] == stored
+    assert [simulation.published(each) for each in ("2010", "2011")] == [["queued", "created"]] * 2
+    failover.promote(standby)
+    assert simulation.delivery().attempts == ()
 
 
-ERRORS = [Unavailable("not sent"), Uncertain("no answer"), Refused(Reason.UNKNOWN)]
-CANCELLABLE = {"ready_at": "2026-11-21T18:30:00+00:00"}
-"""A pickup so late that every carrier still accepts a cancel."""
+def holds(simulation: Simulation) -> list[tuple[str, str]]:
+    """Return who holds all creates, and why; empty while nobody does."""
+    paused = simulation.container.database.read(accounts.paused)
+    return [(each.by, each.because) for name, each in paused.items() if name == accounts.EVERY_ACCOUNT]
 
 
-@pytest.mark.parametrize("outcome", ERRORS)
-def test_the_outcome_of_a_cancel_counts_once(simulation: Simulation, outcome: Any) -> None:
-    simulation.place(**CANCELLABLE)
-    simulation.work()
-    gateway, stored = ScriptedGateway(simulation), list[Delivery]()
-
-    def answer(_account: str, call: Call) -> Any:
-        if call.operation is Operation.CANCEL:
-            lose_next_commit(simulation, lambda: stored.append(simulation.delivery()))
-            return outcome
-        return None
-
-    gateway.outcome = answer
-    simulation.lose_wake_ups = True
-    simulation.cancel()
-    simulation.work()
-    simulation.app.tasks["deliveries.cancel"]("cervo", [simulation.delivery().id])
-    assert [simulation.delivery()] == stored
+def release(simulation: Simulation) -> None:
+    """Let an operator end the hold."""
+    assert simulation.container.database.write(accounts.resume, accounts.EVERY_ACCOUNT, "operator", simulation.now)
 
 
-@pytest.mark.parametrize("outcome", ERRORS)
-def test_the_outcome_of_an_older_cancel_does_not_count_for_the_next_one(simulation: Simulation, outcome: Any) -> None:
-    simulation.place(**CANCELLABLE)
-    simulation.work()
-    begun = begin_again_during(simulation, Operation.CANCEL, Step.CANCEL, outcome)
-    simulation.lose_wake_ups = True
-    simulation.cancel()
-    simulation.work()
-    simulation.app.tasks["deliveries.cancel"]("cervo", [simulation.delivery().id])
-    assert [simulation.delivery()] == begun
+LOST = [("database", "events on the bus that the database has lost: 1")]
 
 
-@pytest.mark.parametrize("outcome", ERRORS)
-def test_the_outcome_of_an_older_decision_on_an_offer_does_not_count_for_the_next_one(
-    simulation: Simulation, outcome: Any
+# --- the bus knows more than the database ---
+
+
+@pytest.mark.fault("F-95")
+def test_no_create_is_sent_after_the_database_lost_one_until_an_operator_releases_them(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_a_create(failover)
+    simulation.place(order_id="2012")
+    for _ in range(5):
+        simulation.pass_time(30)
+    assert (holds(simulation), simulation.statuses("2011", "2012")) == (LOST, ["queued", "queued"])
+    assert (len(simulation.ledger()), simulation.status("2010")) == (2, "picked_up")
+    release(simulation)
+    simulation.pass_time()
+    assert (holds(simulation), simulation.statuses("2011", "2012"), len(simulation.ledger())) == (
+        [],
+        ["created"] * 2,
+        4,
+    )
+
+
+@pytest.mark.fault("F-95")
+def test_the_hold_is_published_and_each_lost_event_is_logged_with_its_courier(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_a_create(failover)
+    with capture_logs() as logged:
+        simulation.pass_time()
+        simulation.pass_time()
+    lost = [each for each in logged if each["event"] == "database.event_lost"]
+    assert lost == [
+        {
+            "event": "database.event_lost",
+            "log_level": "error",
+            "delivery_id": simulation.delivery().id,
+            "order_id": "2011",
+            "status": "created",
+            "carrier": "borzo",
+            "carrier_ref": simulation.ledger()[1][1],
+        }
+    ]
+    release(simulation)
+    simulation.pass_time()
+    held, released = simulation.events("*")
+    assert [(each["type"], each["data"]["carrier"], each["data"]["by"]) for each in (held, released)] == [
+        ("carrier.paused", "*", "database"),
+        ("carrier.resumed", "*", "operator"),
+    ]
+
+
+@pytest.mark.fault("F-95")
+@pytest.mark.parametrize("task", ["timers.sweep", "events.publish"])
+def test_the_sweep_and_the_relay_each_compare_the_bus_with_the_database(failover: Failover, task: str) -> None:
+    simulation = failover.simulation
+    lose_a_create(failover)
+    simulation.app.tasks[task]()
+    assert holds(simulation) == LOST
+
+
+@pytest.mark.fault("F-95")
+def test_the_sequence_of_a_delivery_continues_after_its_lost_events(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_a_create(failover)
+    simulation.pass_time()
+    simulation.cancel(store_id="21")
+    simulation.pass_time()
+    assert [each["data"]["sequence"] for each in simulation.events()] == [1, 2, 3]
+    assert simulation.published() == ["queued", "created", "cancelled"]
+
+
+@pytest.mark.fault("F-95")
+def test_cancels_reads_and_callbacks_go_on_while_creates_are_held(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_a_create(failover)
+    simulation.cancel(order_id="2010")
+    simulation.until(lambda it: it.status("2010") == "cancelled")
+    assert (holds(simulation), simulation.ledger("cancel")) == (LOST, simulation.ledger()[:1])
+
+
+@pytest.mark.fault("F-95")
+def test_a_held_order_moves_to_no_other_carrier_and_asks_for_an_operator_in_time(tmp_path: Path) -> None:
+    simulation = Simulation(tmp_path)
+    simulation.container.lost_commits.hold("a test")
+    simulation.place(store_id="17")  # which has a second carrier
+    simulation.until(lambda it: it.delivery().attention == "not_dispatched_in_time")
+    assert simulation.published() == ["queued", "delivery.attention_required"]
+    assert simulation.delivery().carrier == "deliverit"
+    simulation.close()
+
+
+# --- no false alarm ---
+
+
+def new_identity(simulation: Simulation) -> None:
+    """Empty the table `identity`, as after restoring a backup."""
+    with simulation.container.database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM identity")
+    del simulation.container.database.identity  # processes start after a restore
+
+
+def flush(simulation: Simulation) -> None:
+    """Empty Redis."""
+    simulation.redis.flushall()
+
+
+@pytest.mark.parametrize("restored", [new_identity, flush])
+def test_a_restored_backup_with_a_new_identity_or_an_emptied_redis_holds_nothing(
+    failover: Failover, restored: Callable[[Simulation], None]
 ) -> None:
-    simulation.place("offered_late", store_id="17")
+    simulation = failover.simulation
+    simulation.place(order_id="2010")
+    backup = failover.copy()
     simulation.work()
-    begun = begin_again_during(simulation, Operation.CONFIRM, Step.CONFIRM, outcome)
-    simulation.lose_wake_ups = True
-    assert simulation.container.decisions.decide_offer(simulation.delivery().id, OfferDecision.ACCEPT) is not None
-    simulation.app.tasks["deliveries.confirm"]("deliverit", [simulation.delivery().id])
-    assert [simulation.delivery()] == begun
+    simulation.place()
+    simulation.work()
+    failover.promote(backup)
+    restored(simulation)
+    simulation.until(lambda it: it.status("2010") == "created")
+    assert holds(simulation) == []
 
 
-def begin_again_during(simulation: Simulation, operation: Operation, step: Step, outcome: Any) -> list[Delivery]:
-    """Let another process make the same call again, after the lease of the first one and before its outcome.
-
-    Return the list that will contain the delivery as that process leaves it.
-    """
-    gateway, terms, begun = ScriptedGateway(simulation), simulation.container.terms, list[Delivery]()
-
-    def answer(_account: str, call: Call) -> Any:
-        if call.operation is not operation:
-            return None
-        simulation.now += timedelta(minutes=5)
-        simulation.decide(lambda each: lifecycle.begin_call(each, step, terms, simulation.now))
-        begun.append(simulation.delivery())
-        return outcome
-
-    gateway.outcome = answer
-    return begun
+def test_a_new_database_beside_an_old_redis_holds_nothing(failover: Failover) -> None:
+    simulation = failover.simulation
+    empty = failover.copy()
+    simulation.place()
+    simulation.work()
+    failover.promote(empty)
+    new_identity(simulation)
+    simulation.place()
+    simulation.until(lambda it: it.status() == "created")
+    assert holds(simulation) == []
 
 
-# --- look-ups ---------------------------------------------------------------------------------------------------------
+FOREIGN = (
+    b"",
+    b"[]",
+    b"{}",
+    b"\xff",
+    b"[" * 100_000,
+    b'{"partitionkey": {}, "sequence": "1"}',
+    b'{"partitionkey": "\\ud800", "sequence": "1"}',
+    b'{"partitionkey": "one", "sequence": "x"}',
+)
 
 
-def test_a_look_up_before_a_create_was_sent_again_proves_nothing_about_it(simulation: Simulation) -> None:
-    simulation.inject_fault("error_before", "borzo", operation="create")
+def test_events_that_were_published_and_not_marked_and_foreign_entries_are_no_loss(failover: Failover) -> None:
+    simulation = failover.simulation
+    simulation.place()
+    simulation.work()
+    with simulation.container.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE event SET published_at = NULL, stream_id = NULL")
+    for document in FOREIGN:
+        simulation.redis.xadd("deliveries", {"event": document})
+    simulation.redis.xadd("deliveries", {"other": "field"})
+    simulation.container.lost_commits.check()
+    assert holds(simulation) == []
+
+
+def test_a_sweep_does_its_work_while_the_bus_is_away(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_a_create(failover)
+    simulation.place(order_id="2012")
+    simulation.container.bus = Bus(streams.connect("redis://127.0.0.1:1/0"), orders="orders", events="deliveries")
+    simulation.pass_time()
+    assert simulation.status("2012") == "created"
+
+
+# --- the call journal knows more than the database ---
+
+
+def lose_an_intent(failover: Failover) -> None:
+    """Let a process die during a create, and fail over to a standby that does not have its intent."""
+    simulation = failover.simulation
+    simulation.place(order_id="2010")
+    simulation.work()
     simulation.place(store_id="21")
-    simulation.work()
-    real, terms = simulation.container.gateway, simulation.container.terms
-
-    def send_again(delivery: Delivery) -> Change | None:
-        (attempt,) = delivery.attempts
-        unsent = lifecycle.apply_create_outcome(delivery, attempt.id, Unavailable("not sent"), terms, simulation.now)
-        return lifecycle.begin_booking(unsent.delivery, *new_attempt(), terms, simulation.now)
-
-    def meanwhile() -> None:
-        simulation.container.gateway = real
-        simulation.decide(send_again)
-
-    simulation.now += timedelta(seconds=110)
-    simulation.container.gateway = Meanwhile(real, meanwhile)  # type: ignore[assignment]
-    simulation.app.tasks["deliveries.reconcile"]("borzo", [simulation.delivery().id])
-    (attempt,) = simulation.delivery().attempts
-    assert (attempt.state, attempt.lookups) == ("submitting", 0)
+    standby, gateway = failover.copy(), simulation.container.gateway
+    before_a_reply(simulation, "borzo")
+    run_until_killed(simulation)
+    simulation.container.gateway = gateway
+    failover.promote(standby)
 
 
-# --- operators --------------------------------------------------------------------------------------------------------
+@pytest.mark.fault("F-95")
+def test_an_attempt_of_the_journal_that_the_database_does_not_know_holds_all_creates(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_an_intent(failover)
+    with capture_logs() as logged:
+        simulation.container.crash_recovery.recover()
+    simulation.pass_time(60)
+    assert holds(simulation) == [("database", "attempts in the call journal that the database has lost: 1")]
+    assert (simulation.status(), len(simulation.ledger()), files(simulation)) == ("queued", 1, [])
+    assert [len(each["attempts"]) for each in logged if each["event"] == "database.attempts_lost"] == [1]
+    release(simulation)
+    simulation.until(lambda it: it.status() == "created")
 
 
-def test_an_operator_s_finding_is_not_applied_to_the_next_create(simulation: Simulation) -> None:
-    simulation.inject_fault("error_before", "cervo", operation="create", times=2)
-    simulation.place()
-    simulation.until(lambda it: it.delivery().attention == "outcome_unknown")
-    lose_next_commit(simulation, simulation.pass_time)
-    simulation.container.decisions.resolve(simulation.delivery().id, None)
-    first, second = simulation.delivery().attempts
-    assert (first.never_created, second.state, simulation.status()) == (True, "submit_unknown", "submit_unknown")
-    assert simulation.ledger() == []
-
-
-def test_an_operator_s_decision_is_not_applied_to_the_next_offer(simulation: Simulation) -> None:
-    simulation.place("offered_late", store_id="17")
-    simulation.work()
-    before = simulation.delivery()
-    (attempt,) = before.attempts
-    other = before.with_attempt(replace(attempt, offered_at=attempt.pickup_at + timedelta(hours=1)))
-    lose_next_commit(simulation, lambda: simulation.decide(lambda _: Change(other)))
-    simulation.container.decisions.decide_offer(before.id, OfferDecision.ACCEPT)
-    assert simulation.delivery() == other
-
-
-def test_what_an_operator_attended_to_does_not_end_a_later_alarm(simulation: Simulation) -> None:
-    simulation.place()
-    simulation.work()
-
-    def need(reason: AttentionReason) -> None:
-        simulation.decide(lambda each: Change(replace(each, attention_reasons=(reason,))))
-
-    need(AttentionReason.WENT_BACKWARDS)
-    lose_next_commit(simulation, lambda: need(AttentionReason.SURPLUS_COURIER))
-    simulation.container.decisions.resolve_attention(simulation.delivery().id)
-    assert simulation.delivery().attention == "surplus_courier"
+def test_a_journal_of_another_database_holds_nothing(failover: Failover) -> None:
+    simulation = failover.simulation
+    lose_an_intent(failover)
+    new_identity(simulation)
+    simulation.container.crash_recovery.recover()
+    assert (holds(simulation), files(simulation)) == ([], [])

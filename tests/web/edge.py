@@ -71,7 +71,7 @@ class Edge:
 
     def ask(self, method: str, path: str, content: Content = b"", **headers: Any) -> tuple[int, str]:
         """Send a request; return the status and the text of the answer."""
-        reply = self._loop.run(self._ask(method, path, content, headers))
+        reply = self._loop.run(self.send(method, path, content, headers))
         return reply.status_code, reply.text
 
     def ask_at_once(self, path: str, callbacks: Iterable[tuple[bytes, dict[str, str]]]) -> list[int]:
@@ -79,9 +79,10 @@ class Edge:
         return [reply.status_code for reply in self._loop.run(self._ask_all(path, callbacks))]
 
     async def _ask_all(self, path: str, callbacks: Iterable[tuple[bytes, dict[str, str]]]) -> list[httpx.Response]:
-        return await asyncio.gather(*(self._ask("POST", path, body, headers) for body, headers in callbacks))
+        return await asyncio.gather(*(self.send("POST", path, body, headers) for body, headers in callbacks))
 
-    async def _ask(self, method: str, path: str, content: Content, headers: Any) -> httpx.Response:
+    async def send(self, method: str, path: str, content: Content, headers: Any) -> httpx.Response:
+        """Send a request in the running loop."""
         transport = httpx.ASGITransport(self.web)
         async with httpx.AsyncClient(transport=transport, base_url="http://edge.example") as client:
             return await client.request(method, path, content=content, headers=headers)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,8 @@ from typing import Any
 
 import fakeredis
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from schemas.status import AttentionReason, DeliveryStatus
@@ -26,6 +29,8 @@ from worker.domain.delivery import Change
 from worker.http.call import CallClass
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.web import create_web_app
+from worker.web.bodies import RequestBodies
+from worker.web.callbacks import CallbackEndpoint
 
 Make = Callable[..., Edge]
 FORGED = (401, "not authentic")
@@ -323,7 +328,7 @@ async def dripping() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("path", ["/callbacks/borzo", f"/callbacks/cervo/{TOKEN}"])
 def test_a_body_that_never_ends_is_cut_off(path: str, edge: Edge) -> None:
     edge.book(TOKEN)
-    edge.web = create_web_app(edge.container, body_seconds=0.01)
+    edge.web = create_web_app(edge.container, RequestBodies(seconds=0.01))
     answer = edge.ask("POST", path, dripping())
     assert (answer, edge.stored()) == ((408, "too slow"), [])
 
@@ -352,6 +357,50 @@ def test_a_flood_is_answered_and_every_accepted_callback_is_stored(
     accepted = {body for body, answer in zip(bodies, answers, strict=True) if answer == 200}
     assert {each.callback.body for each in edge.stored()} == accepted
     assert set(answers) <= {200, 503}
+
+
+class SlowReads:
+    """A database whose reads wait until the test allows them."""
+
+    def __init__(self, real: Database) -> None:
+        self.write, self._real, self.allowed = real.write, real, threading.Event()
+        self.waiting = 0
+
+    def read(self, *what: Any) -> Any:
+        self.waiting += 1
+        self.allowed.wait(10)
+        return self._real.read(*what)
+
+
+class WakeUps:
+    """A queue that needs no thread, unlike the broker: the answer is sent before the wake-up task."""
+
+    async def send(self, _tasks: Any) -> None:
+        """Send nothing."""
+
+
+@pytest.mark.fault("F-94")
+def test_a_signed_callback_is_stored_while_strangers_wait_for_every_thread(edge: Edge) -> None:
+    slow: Any = SlowReads(edge.container.database)
+    queue: Any = WakeUps()
+    web = CallbackEndpoint(edge.container.codecs, slow, queue, lambda: NOW, lambda *_: None, RequestBodies())
+    edge.web = Starlette(
+        routes=[
+            Route("/callbacks/{carrier}", web.receive, methods=["POST"]),
+            Route("/callbacks/{carrier}/{token}", web.receive, methods=["POST"]),
+        ]
+    )
+
+    async def flooded() -> tuple[int, set[int]]:
+        guesses = [asyncio.create_task(edge.send("POST", f"/callbacks/cervo/{n}", b"{}", {})) for n in range(50)]
+        async with asyncio.timeout(5):
+            while slow.waiting < 40:  # noqa: ASYNC110 - as many as Starlette has threads
+                await asyncio.sleep(0)
+            signed = await edge.send("POST", "/callbacks/borzo", ORDER_CHANGED, sign(ORDER_CHANGED))
+        slow.allowed.set()
+        return signed.status_code, {each.status_code for each in await asyncio.gather(*guesses)}
+
+    assert asyncio.run(flooded()) == (200, {401})
 
 
 # --- when a server is unreachable ---

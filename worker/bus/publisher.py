@@ -4,7 +4,9 @@ The stream may lose its newest entries, or all entries, at any moment. So nothin
 is the expected one, and a guard counts only while the entry that it refers to exists.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -13,6 +15,8 @@ from redis.exceptions import ResponseError
 from worker.domain.delivery import OutgoingEvent
 
 GUARD_SECONDS = 30 * 24 * 3600
+EXAMINED = 1000
+"""How many of the newest entries are compared with the outbox."""
 
 _PUBLISH = """
 local entry = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -51,6 +55,15 @@ body of each event.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedEvent:
+    """An event as it is on the stream."""
+
+    key: str
+    sequence: int
+    body: str
+
+
 class StreamMoved(Exception):
     """Another relay published meanwhile, or the stream lost entries: call `last_surviving` again."""
 
@@ -85,6 +98,23 @@ class Publisher:
             return ""
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
+    def published_after(self, database: str, place: str) -> list[PublishedEvent]:
+        """Return the events after a place that are the last of their keys that this database has published.
+
+        Only the newest entries are examined.
+        """
+        entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=EXAMINED)
+        found = {identity: event for identity, fields in entries if (event := _read_event(fields))}
+        found.pop(_entry_id(place).encode(), None)
+        if not found:
+            return []
+        guards: Any = self._redis.mget([self._guard(database, event.key) for event in found.values()])
+        return [
+            event
+            for (identity, event), guard in zip(found.items(), guards, strict=True)
+            if guard == b"%d %b" % (event.sequence, identity)
+        ]
+
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the position and place of each that is on the stream.
 
@@ -102,8 +132,7 @@ class Publisher:
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        # Each database has its own guards: with the guards of an older database its events would count as repeats.
-        keys = [self._stream, *(f"{self._stream}:sequence:{database}:{event.key}" for event in events)]
+        keys = [self._stream, *(self._guard(database, event.key) for event in events)]
         parts: list[str | int] = [part for event in events for part in (event.sequence, event.body)]
         try:
             ids: Any = self._publish(keys=keys, args=[_entry_id(newest), GUARD_SECONDS, *parts])
@@ -112,6 +141,10 @@ class Publisher:
                 raise StreamMoved(str(error)) from None
             raise
         return [(event.position, _place(identity)) for event, identity in zip(events, ids, strict=True) if identity]
+
+    def _guard(self, database: str, key: str) -> str:
+        # Each database has its own guards: with the guards of an older database its events would count as repeats.
+        return f"{self._stream}:sequence:{database}:{key}"
 
     def _publish_halves(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish a batch in halves, so that only the failing event and the later ones of its key are left behind."""
@@ -133,6 +166,18 @@ def unpublished_keys(events: Sequence[OutgoingEvent], published: Sequence[tuple[
 def newest_of(newest: str, published: Sequence[tuple[int, str]]) -> str:
     """Return the newest place after these events were published."""
     return max([newest, *(place for _, place in published)])
+
+
+def _read_event(fields: Mapping[bytes, bytes]) -> PublishedEvent | None:
+    """Read an entry; None for one that is no event of ours, because anybody can write on the stream."""
+    try:
+        body = fields[b"event"].decode()
+        event = json.loads(body)
+        key = event["partitionkey"]
+        key.encode()  # not every text can be a part of a key
+        return PublishedEvent(key, int(event["sequence"]), body)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return None
 
 
 def _place(identity: bytes) -> str:

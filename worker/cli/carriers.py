@@ -36,7 +36,7 @@ def list_carriers(context: typer.Context, *, as_json: bool = Json) -> None:
     read = services.database.read
     paused, unmapped, mapped = read(accounts.paused), read(accounts.unmapped_statuses), read(accounts.status_mappings)
     for name, account in sorted(services.api_accounts.items()):
-        row = _row(services, account, paused.get(name)) | _statuses(unmapped.get(name, []), mapped.get(name, {}))
+        row = _row(services, account, paused) | _statuses(unmapped.get(name, []), mapped.get(name, {}))
         if as_json:
             write_json(row)
         else:
@@ -65,6 +65,28 @@ def resume(name: str) -> None:
     if not services.database.write(accounts.resume, name, "operator", services.clock()):
         fail(f"{name} is not paused")
     console.print(f"{name}: resumed")
+
+
+@carriers.command("hold")
+def hold(*, reason: str = typer.Option("", help="Published with the event and shown by `carriers`.")) -> None:
+    """Send no creates to any account until `carriers release`; reads, cancels and callbacks go on."""
+    from worker.database import accounts
+
+    services = open_container()
+    if not services.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "operator", reason, services.clock()):
+        fail("creates are already held")
+    console.print("creates are held")
+
+
+@carriers.command("release")
+def release() -> None:
+    """Send creates again, also after the database lost commits: first look for their couriers (docs/reliability.md)."""
+    from worker.database import accounts
+
+    services = open_container()
+    if not services.database.write(accounts.resume, accounts.EVERY_ACCOUNT, "operator", services.clock()):
+        fail("creates are not held")
+    console.print("creates are sent again")
 
 
 @carriers.command("map")
@@ -110,19 +132,26 @@ def _with_account(name: str) -> "Container":
     return services
 
 
-def _row(services: "Container", account: "ApiAccount", paused: "Pause | None") -> dict[str, Any]:
+def _row(services: "Container", account: "ApiAccount", paused: "Mapping[str, Pause]") -> dict[str, Any]:
+    from worker.database.accounts import EVERY_ACCOUNT
+
     breakers = services.breaker.statuses(account.name)
     used = services.rate_limiter.used(account.name, account.rate)
     return {
         "carrier": account.name,
         "kind": account.kind,
-        "paused": {**asdict(paused), "since": when(paused.since)} if paused else None,
+        "paused": _pause(paused.get(account.name)),
+        "creates_held": _pause(paused.get(EVERY_ACCOUNT)),
         "breakers": breakers
         and {kind.value: {"state": each.state.value, "wait": round(each.wait)} for kind, each in breakers.items()},
         "budget": None
         if used is None
         else [{"limit": each.limit, "seconds": each.seconds, "used": count} for each, count in used.items()],
     }
+
+
+def _pause(pause: "Pause | None") -> dict[str, Any] | None:
+    return {**asdict(pause), "since": when(pause.since)} if pause else None
 
 
 def _statuses(unmapped: list[str], mapped: "Mapping[str, DeliveryStatus]") -> dict[str, Any]:
@@ -133,7 +162,7 @@ def _statuses(unmapped: list[str], mapped: "Mapping[str, DeliveryStatus]") -> di
 
 
 def _line(row: dict[str, Any]) -> str:
-    pause = row["paused"]
+    pause, held = row["paused"], row["creates_held"]
     parts = [
         row["carrier"],
         row["kind"],
@@ -141,6 +170,8 @@ def _line(row: dict[str, Any]) -> str:
         f"breakers {UNKNOWN if row['breakers'] is None else _breakers(row['breakers'])}",
         f"budget {UNKNOWN if row['budget'] is None else _budget(row['budget'])}",
     ]
+    if held:
+        parts.append(f"creates held by {held['by']} since {held['since']}: {held['because']}")
     if row["unknown_words"]:
         parts.append(f"unmapped statuses {', '.join(row['unknown_words'])}")
     if row["explained_words"]:

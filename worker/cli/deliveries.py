@@ -137,7 +137,9 @@ def show(name: str = Name, *, as_json: bool = Json) -> None:
     delivery, read = one_delivery(services, name), services.database.read
     published = [json.loads(body) for _, body in read(outbox.events, keys=[delivery.id])]
     fields = summary(delivery)
-    fields |= _blockers(delivery, read(accounts.paused).get(fields["carrier"]))
+    paused = read(accounts.paused)
+    held = paused.get(accounts.EVERY_ACCOUNT) if delivery.active is None and not delivery.final else None
+    fields |= _blockers(delivery, paused.get(fields["carrier"]) or held)
     fields["to_do"] = advice(delivery)
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]

@@ -20,13 +20,15 @@ from worker.domain.lifecycle.observations import REGRESSION
 
 OPERATOR = "operator"
 KNOWN_STATUSES = frozenset(DeliveryStatus)
+EVERY_ACCOUNT = "*"
+"""The name under which the creates of every account are held; `pause` and `resume` take it like an account's name."""
 RESUMED_STEPS = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
 """Steps that are due at once when their account is resumed; look-ups of unknown outcomes keep their times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why an account is not called, since when, and who decided it (`carrier` or `operator`)."""
+    """Why an account is not called, since when, and who decided it (`carrier`, `operator` or `database`)."""
 
     since: datetime
     by: str
@@ -87,9 +89,10 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
     """Make the postponed steps of an account due now, except those of later orders and regular reads."""
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
+    its_own = queued if account == EVERY_ACCOUNT else DELIVERY.c.carrier == account
     resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
     postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
-    these = (DELIVERY.c.carrier == account) & resumed & postponed
+    these = its_own & resumed & postponed
     deliveries.set_all(connection, these, retry_at=None, next_run_at=now, lease_until=None)
 
 

@@ -1,7 +1,7 @@
 """Deliveries and their attempts: load under lock, save changes, claim what is due."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -144,6 +144,11 @@ def journalled_attempts(
     return [(row.delivery_id, row.id, row.carrier) for row in connection.execute(query.order_by(ATTEMPT.c.id))]
 
 
+def known_attempts(connection: Connection, attempts: Collection[int]) -> set[int]:
+    """Return which of these attempts exist."""
+    return set(connection.scalars(select(ATTEMPT.c.id).where(ATTEMPT.c.id.in_(attempts))))
+
+
 # --- changing ---------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +163,12 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
         connection.execute(_LOCK_ORDERS, {"numbers": [UUID(key).int >> 65 for key in wanted]})
     existing = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(wanted)).order_by(DELIVERY.c.id)
     return set(connection.scalars(existing.with_for_update()))
+
+
+def advance_sequence(connection: Connection, delivery_id: str, sequence: int) -> None:
+    """Let the next event of a delivery follow this sequence, unless a later one is stored; nothing if it is unknown."""
+    behind = (DELIVERY.c.id == delivery_id) & (DELIVERY.c.sequence < sequence)
+    connection.execute(update_rows(DELIVERY).where(behind).values(sequence=sequence))
 
 
 def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Change]:

@@ -1,11 +1,11 @@
 """The outbox: every event, in order, with its place on the bus after it was published."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 
 from schemas.events import (
     CARRIER_EVENT_SCHEMA,
@@ -95,6 +95,13 @@ def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) 
         newest = select(EVENT.c.position).order_by(EVENT.c.position.desc())
         lost &= EVENT.c.position > (connection.scalar(newest.offset(max(keep, 1)).limit(1)) or 0)
     return connection.execute(update(EVENT).where(lost).values(published_at=None, stream_id=None)).rowcount
+
+
+def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> set[tuple[str, int]]:
+    """Return which of these events, by key and sequence, are not in the outbox with this body."""
+    events = select(EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
+    found = connection.execute(events.where(tuple_(EVENT.c.key, EVENT.c.sequence).in_(list(published))))
+    return set(published) - {(row.key, row.sequence) for row in found if published[row.key, row.sequence] == row.body}
 
 
 def has_unpublished(connection: Connection) -> bool:

@@ -33,16 +33,19 @@ FILE_NAMES = "[0-9a-f]" * 16
 """The glob pattern of the journal's file names; the folder may contain other files."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JournalEntries:
     """The content of a file: the attempts that may have been sent, and the outcomes of those that ended."""
 
     sent: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    database: str = ""
+    """The id of the database in which the attempts were committed."""
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Add one line."""
         self.sent.update(line.get("sending", ()))
+        self.database = line.get("database", self.database)
         for attempt, outcome in line.get("outcomes", ()):
             self.outcomes[attempt] = _read_outcome(outcome)
 
@@ -94,10 +97,10 @@ class JournalFile:
         """Whether every expected outcome is in the database."""
         return not self._expected
 
-    def log_sent(self, attempt_ids: Iterable[int]) -> bool:
-        """Record that these attempts are about to be sent; return False when the disk fails."""
+    def log_sent(self, attempt_ids: Iterable[int], database: str = "") -> bool:
+        """Record that these attempts of a database are about to be sent; return False when the disk fails."""
         sending = list(attempt_ids)
-        return not sending or self._write({"sending": sending})
+        return not sending or self._write({"sending": sending, "database": database})
 
     def log_replies(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
         """Record these outcomes before any codec parses them."""

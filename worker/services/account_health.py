@@ -19,7 +19,7 @@ from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TASKS, TaskQueue, WakeUp, publish_task
-from worker.errors import CarrierError, Postponed, Throttled, Unavailable, Uncertain, Unreadable
+from worker.errors import CarrierError, Held, Postponed, Throttled, Unavailable, Uncertain, Unreadable
 from worker.http.call import Call, CallClass, Reply
 from worker.http.gateway import Gateway
 from worker.resilience.bulkhead import Admission, Bulkhead
@@ -40,6 +40,8 @@ SLOT_RETRY = timedelta(seconds=1)
 PROBE_SECONDS = 300.0
 """Seconds between two probes of an account that rejected our credentials."""
 PROBE_MARGIN = 5.0
+HOLD_SECONDS = 60.0
+"""Seconds after which a held create is tried again; the end of the hold makes it due at once."""
 CLIENT_ERRORS = range(400, 500)
 T = TypeVar("T")
 
@@ -98,9 +100,12 @@ class AccountHealth:
             return None
 
     def _check_available(self, account: str, call_class: CallClass) -> None:
-        """Raise Unavailable while the account is paused, throttled, or does not answer."""
-        if account in self.database.read(accounts.paused):
+        """Raise Unavailable while the account is paused, held, throttled, or does not answer."""
+        paused = self.database.read(accounts.paused)
+        if account in paused:
             raise Unavailable("the account is paused", account=True)
+        if call_class is CallClass.CREATE and accounts.EVERY_ACCOUNT in paused:
+            raise Held("creates are held", retry_after=HOLD_SECONDS)
         status = self.breaker.check(account, call_class, self.terms[account].deadline + PROBE_MARGIN)
         if status.state is BreakerState.THROTTLED:
             raise Throttled("the carrier had too many calls", retry_after=status.wait)

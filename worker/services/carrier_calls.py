@@ -76,7 +76,7 @@ class CarrierCalls:
             if not isinstance(each, Call)
         ]
         file.mark_stored(each.id for each in self.outcomes.record(answered))
-        if not file.log_sent(requests):
+        if not file.log_sent(requests, self.database.identity):
             self.database.persist(deliveries.update, [pending[key].delivery.id for key in requests], file.detach)
         for group in self.gateway.send(account, requests, max_body=codec.capabilities.max_body, until=until):
             file.log_replies(group.items())

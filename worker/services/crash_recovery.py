@@ -23,6 +23,7 @@ from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.services.accounts import CarrierAccounts
 from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
+from worker.services.lost_commits import LostCommits
 from worker.services.outcomes import run_codec, unreadable_reply
 from worker.services.updates import Updates
 
@@ -36,6 +37,7 @@ class CrashRecovery:
 
     journal: CallJournal
     database: Database
+    lost_commits: LostCommits
     accounts: CarrierAccounts
     actions: CarrierActions
     calls: CarrierCalls
@@ -65,6 +67,7 @@ class CrashRecovery:
         except Exception as error:  # noqa: BLE001 - a corrupt line may cause any error
             self._report_kept(file, error)
             return not self.database.read(deliveries.journalled_attempts, file.name, ())
+        self.lost_commits.check_attempts(entries.database, entries.sent)
         settled = True
         attempts = self.database.read(deliveries.journalled_attempts, file.name, entries.outcomes)
         for delivery_id, attempt_id, account in attempts:

@@ -12,6 +12,7 @@ from worker.clock import Clock
 from worker.database import leases, outbox
 from worker.database.database import Database
 from worker.enqueue import SingleFlight
+from worker.services.lost_commits import LostCommits
 
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
@@ -26,6 +27,7 @@ class Relay:
 
     database: Database
     bus: Bus
+    lost_commits: LostCommits
     single_flight: SingleFlight
     events_keep: int
     """How many of the newest events are published again after the bus was emptied."""
@@ -80,9 +82,14 @@ class Relay:
         return not stuck
 
     def _requeue_lost(self) -> str:
-        """Mark the events that the bus lost as unpublished; return the newest stream id."""
+        """Mark the events that the bus lost as unpublished; return the newest stream id.
+
+        Before anything is published, because afterwards the newest event on the bus is always one of the database.
+        """
         known = self.database.read(outbox.newest_stream_id)
         surviving, newest = self.bus.publisher.last_surviving(known)
+        if newest > known:
+            self.lost_commits.check_after(known)
         if surviving != known:
             lost = self.database.write(outbox.requeue_lost, surviving, known, self.events_keep)
             if lost:

@@ -23,6 +23,7 @@ from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task
 from worker.errors import Unavailable
 from worker.services import order_fetch
 from worker.services.account_health import AccountHealth
+from worker.services.lost_commits import LostCommits
 from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
@@ -54,6 +55,7 @@ class Sweep:
     """Enqueue due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
 
     database: Database
+    lost_commits: LostCommits
     health: AccountHealth
     write_back: WriteBack
     updates: Updates
@@ -76,6 +78,7 @@ class Sweep:
         return True
 
     def _sweep(self) -> None:
+        self.lost_commits.check()  # before anything is due, because a lost create would be due again
         now, full = self.clock(), self._full_queues()
         due = self._claim(now, full)
         if not full and len(due) < CLAIM_LIMIT:

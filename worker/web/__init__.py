@@ -23,17 +23,19 @@ from worker.container import Container
 from worker.database.connection import DatabaseError
 from worker.runtime import broker
 from worker.services.callback_gaps import HEARTBEAT_SECONDS
-from worker.web.callbacks import BODY_SECONDS, CallbackEndpoint, LenientAddresses
+from worker.web.bodies import RequestBodies
+from worker.web.callbacks import CallbackEndpoint, LenientAddresses
 from worker.web.metrics import Metrics
 
 logger = log.get(__name__)
 
 
-def create_web_app(container: Container, *, body_seconds: float = BODY_SECONDS) -> Starlette:
+def create_web_app(container: Container, bodies: RequestBodies | None = None) -> Starlette:
     """Build the ASGI app. Each endpoint gets only what it uses from the container."""
     database, codecs, clock = container.database, container.codecs, container.clock  # callbacks need no login
     metrics = Metrics(database, container.bus, container.breaker, tuple(codecs), clock)
-    callbacks = CallbackEndpoint(codecs, database, container.queue, clock, metrics.count_callback, body_seconds)
+    bodies = bodies or RequestBodies()
+    callbacks = CallbackEndpoint(codecs, database, container.queue, clock, metrics.count_callback, bodies)
     checks: dict[str, Callable[[], object]] = {
         "database": database.ping,
         "bus": container.bus.ping,

@@ -3,7 +3,8 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
@@ -21,19 +22,17 @@ from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.enqueue import TaskQueue
 from worker.errors import Forged
+from worker.web.bodies import RequestBodies
 
 logger = log.get(__name__)
 MAX_BODY = {"signed": 1_000_000, "token": 64_000}
-BODY_SECONDS = 10.0
-"""Seconds within which a whole body must arrive, so that a slow sender cannot keep a connection open for ever."""
-TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FOLDER = "callbacks"
 """The first part of every callback address."""
 UNKNOWN = "unknown"
 """The account under which requests without an endpoint are counted."""
 MAX_LOGGED = 100
-CLOSE = {"Connection": "close"}
-"""Closes a connection whose request body was not read to its end."""
+WRITERS = 8
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class LenientAddresses:
@@ -61,7 +60,9 @@ class CallbackEndpoint:
     clock: Callable[[], datetime]
     count: Callable[[str, int], None]
     """Counts an answer: the account and the HTTP status."""
-    body_seconds: float
+    bodies: RequestBodies
+    writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "callbacks"))
+    """Threads that store authentic callbacks and do nothing else, so that no stranger can occupy them."""
 
     async def receive(self, request: Request) -> Response:
         """Store one callback. Answer 200 once it is stored, or 401, 404, 405, 408, 413 or 503."""
@@ -71,7 +72,14 @@ class CallbackEndpoint:
         codec = self.codecs.get(account)
         if codec is None or codec.capabilities.callbacks == "none":
             raise HTTPException(404)
-        response = await self._answer(request, account, codec)
+        try:
+            async with self.bodies.receive(request, MAX_BODY[codec.capabilities.callbacks]) as body:
+                response = await self._answer(request, account, codec, body)
+        except HTTPException as error:
+            logger.warning("callback.not_received", carrier=account, error=error.detail)
+            response = PlainTextResponse(error.detail, error.status_code, error.headers)
+        except ClientDisconnect:
+            response = PlainTextResponse("", 503)  # nobody reads it, but it is counted
         self.count(account, response.status_code)
         return response
 
@@ -86,35 +94,30 @@ class CallbackEndpoint:
         text = "no such callback address" if status == HTTPStatus.NOT_FOUND else ""
         return PlainTextResponse(text, status_code=status)
 
-    async def _answer(self, request: Request, account: str, codec: Carrier) -> Response:
+    async def _answer(self, request: Request, account: str, codec: Carrier, body: bytes) -> Response:
         try:
-            async with asyncio.timeout(self.body_seconds):
-                body = await _read(request, MAX_BODY[codec.capabilities.callbacks])
-        except ClientDisconnect:
-            return _unavailable()
-        except TimeoutError:
-            return PlainTextResponse("too slow", status_code=408, headers=CLOSE)
-        if body is None:
-            return PlainTextResponse("too large", status_code=413, headers=CLOSE)
-        try:
-            stored = await run_in_threadpool(self._store, account, codec, _callback(request, body))
+            stored = await self._store(request, account, codec, _callback(request, body))
         except Forged as error:
             logger.warning("callback.forged", carrier=account, error=str(error))
             return PlainTextResponse("not authentic", status_code=401)
         except DatabaseError as error:
             logger.error("callback.not_stored", carrier=account, error=type(error).__name__)
-            return _unavailable()
+            return PlainTextResponse("try again later", status_code=503)
         task = BackgroundTask(self.queue.send, [("callbacks.apply", [stored])]) if stored else None
         return PlainTextResponse("ok", background=task)
 
-    def _store(self, account: str, codec: Carrier, callback: Callback) -> str | None:
-        """Authenticate and store a callback; return its id, or None for a repeated callback. Raises Forged."""
+    async def _store(self, request: Request, account: str, codec: Carrier, callback: Callback) -> str | None:
+        """Authenticate and store a callback; return its id, None for a repeated one. Raises Forged."""
         codec.authenticate(callback)
         needs_token = codec.capabilities.callbacks == "token"
         if needs_token != (callback.token is not None):
             raise Forged("wrong form of address")
-        if needs_token and not self._is_known(account, callback.token or ""):
+        if needs_token and not await run_in_threadpool(self._is_known, account, callback.token or ""):
             raise Forged("unknown token")
+        request.state.authentic = True  # from now on the server does not give its place to another connection
+        return await asyncio.get_running_loop().run_in_executor(self.writers, self._save, account, callback)
+
+    def _save(self, account: str, callback: Callback) -> str | None:
         return self.database.write(callbacks.save, account, callback, self.clock())
 
     def _is_known(self, account: str, token: str) -> bool:
@@ -132,17 +135,3 @@ def _callback(request: Request, body: bytes) -> Callback:
         query=request.scope["query_string"].decode("latin-1"),  # keeps the bytes: a query may not be UTF-8
         token=request.path_params.get("token"),
     )
-
-
-async def _read(request: Request, limit: int) -> bytes | None:
-    """Return the body; None as soon as it exceeds the limit."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
-
-
-def _unavailable() -> Response:
-    return PlainTextResponse("try again later", status_code=503)

@@ -1,33 +1,56 @@
-"""The HTTP server of the edge: uvicorn, with a limit on the time that an idle connection stays open."""
+"""The HTTP server under the edge: uvicorn, with limits that idle clients cannot turn against a carrier.
+
+uvicorn itself counts requests. It waits for ever for a head that does not come, and accepts connections until no file
+descriptor is left.
+"""
 
 import asyncio
+import resource
 from typing import Any, ClassVar
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from worker import log
+
+logger = log.get(__name__)
 MAX_CONNECTIONS = 500
-"""Above this number of connections, requests get a 503 at once.
-
-It is well below the number of files that a process may open.
-"""
+REPORT_SECONDS = 10.0
+"""Seconds between two warnings that connections are closed because there are too many."""
 
 
-class IdleTimeoutProtocol(H11Protocol):
-    """A connection that is closed when no complete request head arrives in time.
+class LimitedProtocol(H11Protocol):
+    """A connection that has a time limit for each request head, and one of a limited number of places.
 
-    uvicorn itself waits for ever. h11 limits a head to 16 KiB, and the endpoints limit the time for a body.
+    When all places are taken, a new connection takes the place of the oldest one that serves no authentic callback. A
+    carrier sends its request as soon as it is connected, so idle and forged connections take the places of each other.
+    The number of places is uvicorn's setting `limit_concurrency`. h11 limits a head to 16 KiB, and the endpoints limit
+    the time and the size of a body.
     """
 
     idle_seconds: ClassVar[float] = 10.0
     """The longest time from the connection, or from the last answer, to the end of the next request head."""
+    waiting_since = 0.0
+    """When the connection was made, or last got an answer."""
     _closing: asyncio.TimerHandle | None = None
+    _reported_at: ClassVar[float] = float("-inf")
+
+    @property
+    def is_authentic(self) -> bool:
+        """Whether the endpoint has recognised the sender of the request that is being answered."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return answering and bool(self.scope["state"].get("authentic"))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timeout."""
+        """Start the timeout, and close another connection if there are too many."""
         super().connection_made(transport)
         self._start_timeout()
+        places = self.config.limit_concurrency
+        if places is not None and len(self.connections) > places:
+            self._make_room()
+        # uvicorn counts tasks as well. Those of closed connections may still wait for a thread, so they get some room.
+        self.limit_concurrency = places and 2 * places
 
     def on_response_complete(self) -> None:
         """Start the timeout for the next head, or for the rest of a body that was not read."""
@@ -41,6 +64,7 @@ class IdleTimeoutProtocol(H11Protocol):
 
     def _start_timeout(self) -> None:
         self._cancel_timeout()
+        self.waiting_since = self.loop.time()
         self._closing = self.loop.call_later(self.idle_seconds, self._close_idle)
 
     def _cancel_timeout(self) -> None:
@@ -51,18 +75,34 @@ class IdleTimeoutProtocol(H11Protocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
+    def _make_room(self) -> None:
+        strangers = [each for each in self.connections if isinstance(each, LimitedProtocol) and not each.is_authentic]
+        oldest = min(strangers, key=lambda each: each.waiting_since)  # at least this one, which has sent nothing yet
+        self.connections.discard(oldest)  # now, because uvicorn does it only in the next turn of the loop
+        oldest.transport.abort()
+        if self.loop.time() - LimitedProtocol._reported_at > REPORT_SECONDS:
+            LimitedProtocol._reported_at = self.loop.time()
+            logger.warning("web.connections_full", limit=self.config.limit_concurrency)
+
 
 OPTIONS: dict[str, Any] = {
-    "http": IdleTimeoutProtocol,
+    "http": LimitedProtocol,
     "ws": "none",
-    "limit_concurrency": MAX_CONNECTIONS,
     "access_log": False,  # the address of a callback holds its token
     "log_config": None,
     "server_header": False,
 }
 
 
+def limits() -> dict[str, int]:
+    """Return the options that limit connections, so that files are left for the database and Redis."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    places = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
+    # asyncio accepts as many connections as the backlog holds before it looks at the first of them.
+    return {"limit_concurrency": places, "backlog": max(1, places // 4)}
+
+
 def serve(app: ASGIApp, address: str) -> None:
     """Serve until a signal ends the process; `address` is HOST:PORT, an IPv6 host in brackets."""
     host, _, port = address.rpartition(":")
-    uvicorn.run(app, host=host.strip("[]"), port=int(port), **OPTIONS)
+    uvicorn.run(app, host=host.strip("[]"), port=int(port), **{**OPTIONS, **limits()})

@@ -14,7 +14,7 @@ from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.reopening import count_follow_up
 from worker.domain.lifecycle.routing import fail_over
 from worker.domain.planner import may_read
-from worker.errors import CarrierError, Throttled, Unavailable
+from worker.errors import CarrierError, Held, Throttled, Unavailable
 
 LOST_AFTER = 5
 """Failed calls in a row after which `delivery.tracking_lost` is published."""
@@ -107,12 +107,13 @@ def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None
         _back_off_alone(change, error, attempt)
         return
     delivery = change.delivery
-    shared = isinstance(error, Throttled) or (isinstance(error, Unavailable) and error.account)
+    shared = isinstance(error, Throttled | Held) or (isinstance(error, Unavailable) and error.account)
     failures = delivery.failures + (not shared)
     pause = max(schedule.backoff(failures, delivery.id), _requested_wait(error))
     first = not delivery.failures and delivery.retry_at is None
     change.update(replace(delivery, failures=failures, retry_at=change.now + pause))
-    fail_over(change, first=first)
+    if not isinstance(error, Held):
+        fail_over(change, first=first)
 
 
 def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Attempt) -> None:

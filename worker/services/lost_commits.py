@@ -1,0 +1,73 @@
+"""Hold creates when the database has lost commits, as after a fail-over to a standby that was behind.
+
+A lost commit may have been a create, whose courier the database then knows nothing about. Two places outside the
+database show the loss: the bus has events, and the call journal has attempts, that the database does not have.
+"""
+
+import json
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+
+from worker import log
+from worker.bus.publisher import PublishedEvent
+from worker.bus.streams import OUTAGES, Bus
+from worker.clock import Clock
+from worker.database import accounts, deliveries, outbox
+from worker.database.database import Database
+from worker.enqueue import TaskQueue, publish_task
+
+logger = log.get(__name__)
+REPORTED = ("order_id", "status", "carrier", "carrier_ref")
+"""The fields of a lost event that an operator needs to find its courier."""
+
+
+@dataclass(frozen=True)
+class LostCommits:
+    """Compare the database with the bus and the call journal."""
+
+    database: Database
+    bus: Bus
+    queue: TaskQueue
+    clock: Clock
+
+    def check(self) -> None:
+        """Compare the database with the bus, if the bus is reachable."""
+        with suppress(*OUTAGES):
+            self.check_after(self.database.read(outbox.newest_stream_id))
+
+    def check_after(self, place: str) -> None:
+        """Hold all creates if an event after this place on the bus was published from this database and is not in it.
+
+        `place` is the newest that the database knows. Events that were published and not yet marked are after it, too.
+        """
+        published = {(e.key, e.sequence): e for e in self.bus.publisher.published_after(self.database.identity, place)}
+        if not published:
+            return
+        lost = self.database.read(outbox.lost, {key: event.body for key, event in published.items()})
+        if lost and self.hold(f"events on the bus that the database has lost: {len(lost)}"):
+            for each in sorted(lost):
+                self._report(published[each])
+        for key, sequence in lost:  # subscribers have these sequences already
+            self.database.write(deliveries.advance_sequence, key, sequence)
+
+    def check_attempts(self, database: str, attempts: Collection[int]) -> None:
+        """Hold all creates if this database, by its id, does not know all attempts that were committed to it."""
+        if database != self.database.identity:
+            return
+        lost = set(attempts) - self.database.read(deliveries.known_attempts, attempts)
+        if lost:
+            logger.error("database.attempts_lost", attempts=sorted(lost))
+            self.hold(f"attempts in the call journal that the database has lost: {len(lost)}")
+
+    def hold(self, because: str) -> bool:
+        """Hold the creates of every account until an operator releases them; return False when they are held."""
+        held = self.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "database", because, self.clock())
+        if held:
+            logger.error("carrier.creates_held", because=because)
+            self.queue.send([publish_task()])
+        return held
+
+    def _report(self, event: PublishedEvent) -> None:
+        data = json.loads(event.body).get("data") or {}
+        logger.error("database.event_lost", delivery_id=event.key, **{name: data.get(name) for name in REPORTED})
