@@ -18,9 +18,9 @@ from sqlalchemy.exc import (
 )
 
 __all__ = [
-    "Conflict",
     "Connection",
     "DatabaseError",
+    "IntegrityError",
     "connect",
     "insert_new",
     "is_transient",
@@ -39,11 +39,8 @@ ALIVE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
-DatabaseError, Conflict = SQLAlchemyError, IntegrityError
-"""The database's errors, and the error of a change that breaks a rule such as a unique index.
-
-They have names here for the packages that must not import SQLAlchemy.
-"""
+DatabaseError = SQLAlchemyError
+"""The database's errors, for the packages that must not import SQLAlchemy."""
 READING = "reading"
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"
