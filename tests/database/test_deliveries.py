@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from schemas.events import EventType
 from schemas.status import AttemptState, Cause, DeliveryStatus
 from tests.database.samples import ID, LATER, NOW, SHOP, begun, events, message, order, place, rows, store_messages
 from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
-from worker.database.connection import Conflict
+from worker.database.connection import IntegrityError
 from worker.database.database import Database
 from worker.database.deliveries import Due
 from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Event, Step
@@ -362,7 +361,7 @@ def test_no_shops_are_loaded_for_no_ids(database: Database) -> None:
 def test_two_live_attempts_never_have_the_same_order_of_a_carrier(database: Database) -> None:
     first, second = place(database, "1", "2")
     database.write(deliveries.update, [first], partial(begun, id=1, ref="99999"))
-    with pytest.raises(Conflict):
+    with pytest.raises(IntegrityError):
         database.write(deliveries.update, [second], partial(begun, id=2, ref="99999"))
 
     def end(delivery: Delivery) -> Change:

@@ -83,13 +83,13 @@ def resolve(
     """Resolve an unknown outcome: the order exists at the carrier, or it does not."""
     if outcome not in {"exists", "absent"} or (outcome == "exists") != bool(ref):
         fail("write `resolve ID exists REF` or `resolve ID absent`", code=2)
-    from worker.database.connection import Conflict
+    from worker.database.connection import IntegrityError
 
     services = open_container()
     delivery = one_delivery(services, name)
     try:
         resolved = services.decisions.resolve(delivery.id, ref or None)
-    except Conflict:
+    except IntegrityError:
         fail(f"another delivery has the carrier's order {ref}: check the reference")
     _show(services, delivery, resolved, as_json=as_json)
 

@@ -21,9 +21,9 @@ from sqlalchemy.exc import (
 from worker.folders import make_private
 
 __all__ = [
-    "Conflict",
     "Connection",
     "DatabaseError",
+    "IntegrityError",
     "alone",
     "connect",
     "insert_new",
@@ -43,11 +43,8 @@ ALIVE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
-DatabaseError, Conflict = SQLAlchemyError, IntegrityError
-"""The database's errors, and the error of a change that breaks a rule such as a unique index.
-
-They have names here for the packages that must not import SQLAlchemy.
-"""
+DatabaseError = SQLAlchemyError
+"""The database's errors, for the packages that must not import SQLAlchemy."""
 READING = "reading"
 UPGRADE_LOCK = 4_670_235
 """The number of the advisory lock of an upgrade; the locks of orders are random numbers of 63 bits."""

@@ -12,7 +12,7 @@ from worker.carriers.port import CallbackKey, Carrier, Observation
 from worker.clock import Clock
 from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
-from worker.database.connection import Conflict
+from worker.database.connection import IntegrityError
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
@@ -72,8 +72,8 @@ class Callbacks:
                 self._leave_orphan(stored)
             else:
                 self._apply(codec, stored, key, *found)
-        except (CarrierError, Conflict) as error:
-            # A conflict means that the callback names an order which another live attempt has.
+        except (CarrierError, IntegrityError) as error:
+            # An IntegrityError means that the callback names an order which another live attempt has.
             logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
             self.database.write(callbacks.settle, stored.id, "unreadable")
 

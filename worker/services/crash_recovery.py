@@ -12,7 +12,7 @@ from worker import log
 from worker.carriers.port import Booked
 from worker.clock import Clock
 from worker.database import deliveries
-from worker.database.connection import Conflict, is_transient
+from worker.database.connection import IntegrityError, is_transient
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery
@@ -88,7 +88,7 @@ class CrashRecovery:
         response, now = self._parse(account, delivery, attempt_id, outcome), self.clock()
         try:
             changes = self.updates.apply([delivery_id], partial(self._decide, file, attempt_id, response, now), now)
-        except Conflict:
+        except IntegrityError:
             conflict = partial(lifecycle.record_conflict, attempt_id=attempt_id, terms=self.terms, now=now)
             changes = self.updates.apply([delivery_id], conflict, now)
         for change in changes:

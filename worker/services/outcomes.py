@@ -11,7 +11,7 @@ from typing import TypeVar
 from worker import log
 from worker.clock import Clock
 from worker.database import deliveries
-from worker.database.connection import Conflict, is_transient
+from worker.database.connection import IntegrityError, is_transient
 from worker.domain import lifecycle
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle import TermsByAccount
@@ -60,7 +60,7 @@ class Outcomes:
             changes = self.updates.database.persist(deliveries.update, list(meanings), decide)
         except Exception as error:
             call, meaning = answers[0]
-            if len(answers) == 1 and isinstance(error, Conflict) and meaning is not lifecycle.record_conflict:
+            if len(answers) == 1 and isinstance(error, IntegrityError) and meaning is not lifecycle.record_conflict:
                 logger.error("carrier.id_reused", carrier=call.attempt.carrier, attempt_id=call.attempt.id)
                 return self.record([(call, lifecycle.record_conflict)])
             logger.exception("delivery.recording_failed", count=len(answers))
