@@ -15,7 +15,15 @@ logger = log.get(__name__)
 Clock = Callable[[], datetime]
 FRESH = 10.0
 """Seconds between two readings of the database's clock."""
+AGE = r"^\d{1,5}[smhd]$"
+"""The pattern of an age, such as 30m or 12h."""
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 BOOT_TIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def parse_age(text: str) -> timedelta:
+    """Return an age, which is a number of seconds, minutes, hours or days."""
+    return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
 def since_boot() -> float:

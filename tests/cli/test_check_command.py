@@ -30,6 +30,7 @@ def test_a_check_writes_one_line_for_each_part_that_works(command_line: CommandL
         "ok      database",
         "ok      redis",
         "ok      journal",
+        "ok      stores",
         "ok      carrier borzo",
         "ok      carrier cervo",
         "ok      carrier deliverit",
@@ -62,6 +63,23 @@ def test_a_check_reports_each_part_that_fails(command_line: CommandLine) -> None
         "failed  carrier borzo",
     ]
     assert "wrong" not in result.out
+
+
+@pytest.mark.usefixtures("carriers", "orders_on_bus")
+@pytest.mark.parametrize(
+    ("carriers", "line"),
+    [
+        ('["borzo", "bozro"]', "ok      stores: store 17 names carriers without an account: bozro"),
+        ('["bozro"]', "failed  stores: SettingsError store 17 names carriers without an account: bozro"),
+    ],
+    ids=["some", "all"],
+)
+def test_a_check_reports_stores_that_name_carriers_without_an_account(
+    command_line: CommandLine, carriers: str, line: str
+) -> None:
+    directory = Path(os.environ["ORDER_SYNC_STORES_FILE"]).read_text()
+    command_line.set(STORES_FILE=write_file("mine.toml", directory.replace('["deliverit", "borzo"]', carriers)))
+    assert command_line("check").lines[3] == line
 
 
 @pytest.mark.quirk("B-34")
