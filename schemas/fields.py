@@ -32,7 +32,7 @@ from schemas.money import canonical
 CENTURY = range(2000, 2100)
 LARGEST = 2**31 - 1
 
-_MONEY = r"\d{1,10}(\.\d{1,8})?"
+_MONEY = r"\d{1,10}(\.\d{1,6})?"
 _PRICE = f"-?{_MONEY}"
 _WHOLE = r"\d{1,10}(\.0{1,8})?"
 _INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)(\[[^\]]{1,64}\])?"
@@ -127,8 +127,6 @@ Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string",
 """A text that only people read; a number is read as text."""
 Name = Annotated[Text, AfterValidator(_not_blank)]
 """A text that shows something; a number is read as text."""
-Required = Annotated[str, StringConstraints(min_length=1), AfterValidator(_not_blank)]
-"""A text that decides, and shows something."""
 Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64, pattern=_LINE),
@@ -174,7 +172,8 @@ def _amount(pattern: str) -> Callable[[object], object]:
     spelling = re.compile(pattern, re.ASCII)
 
     def read(value: object) -> object:
-        if isinstance(value, Decimal) or (isinstance(value, str) and spelling.fullmatch(value)):
+        text = format(value, "f") if isinstance(value, Decimal) else value
+        if isinstance(text, str) and spelling.fullmatch(text):
             return value
         raise ValueError('money must be a decimal string such as "125.00", not a number')
 

@@ -37,7 +37,6 @@ from schemas.fields import (
     Name,
     Phone,
     Price,
-    Required,
     Text,
     is_number,
     note,
@@ -96,7 +95,7 @@ class Customer(Model):
 class Dropoff(Model):
     """The address that the order is delivered to."""
 
-    street: Required
+    street: str = Field(min_length=1)
     unit: Annotated[Text, LENIENT] = ""
     postal_code: Annotated[Text, LENIENT] = ""
     city: Annotated[Text, LENIENT] = ""

@@ -29,6 +29,8 @@ def _text(value: object) -> object:
 def _amount(value: object) -> Decimal | None:
     if value in (None, ""):
         return None
+    if isinstance(value, float):
+        value = round(value, 6)  # PHP writes 125.1 as 125.09999999999999
     try:
         # Via text (O-22): Decimal(0.1) would be 0.1000000000000000055.
         amount = Decimal(str(value)) if is_number(value) or isinstance(value, str) else None

@@ -197,7 +197,6 @@ INTEGER = "Input should be a valid integer"
         ("customer", None, "Input should be a valid dictionary or instance of Customer"),
         ("customer.phone", 45203040.5, "Input should be a valid string"),
         ("dropoff.street", "", "String should have at least 1 character"),
-        ("dropoff.street", " \u200b", "is empty"),
         ("payment.prepaid", "no", "Input should be a valid boolean"),
         ("payment.prepaid", 0, "Input should be a valid boolean"),
         ("payment.amount", 125.0, MONEY),

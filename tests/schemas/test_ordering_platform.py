@@ -227,6 +227,7 @@ def test_money_as_a_float_is_rounded_to_two_places(total: object, amount: str) -
         (61.505, "SAR", "61.51", {"summary.total"}),
         ("61.505", "KWD", "61.505", set()),
         (61.5, "sar", "61.50", set()),
+        (125.09999999999999, "SAR", "125.10", set()),
         (1500, "JPY", "1500", set()),
         (1500.5, "JPY", "1501", {"summary.total"}),
     ],

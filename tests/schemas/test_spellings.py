@@ -174,6 +174,7 @@ def test_an_empty_source_is_the_default_source(source: object) -> None:
             {"name": "Cheese, kg", "quantity": "0.75", "unit_price": "99.90"},
             Item(name="Cheese, kg", quantity=1, unit_price=Decimal("74.925")),
         ),
+        ({"name": "Saffron", "quantity": 0.0001, "unit_price": "0.125"}, Item(name="Saffron", quantity=1)),
         ({"name": "Pizza", "quantity": 2.0}, Item(name="Pizza", quantity=2)),
         ({"name": "Pizza", "quantity": "2.00"}, Item(name="Pizza", quantity=2)),
         ({"name": "Pizza", "quantity": None}, Item(name="Pizza")),
