@@ -37,16 +37,17 @@ _PRICE = f"-?{_MONEY}"
 _WHOLE = r"\d{1,10}(\.0{1,8})?"
 _INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)(\[[^\]]{1,64}\])?"
 """RFC 3339 with an offset, and the spellings of Java and PHP: no seconds, `+0100`, `+01`, a zone's name at the end."""
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 # --- absent fields ----------------------------------------------------------------------------------------------------
 
 
-def note(info: ValidationInfo, field: str | None = None) -> None:
+def note(info: ValidationInfo) -> None:
     """Note a field in the validation's context, which is a set of the names of fields that were not read as sent."""
     if isinstance(info.context, set):
-        info.context.add(field or info.field_name)
+        info.context.add(info.field_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def is_blank(text: str) -> bool:
-    """Return whether a text shows nothing: it has only spaces, control characters and invisible characters."""
-    return all(unicodedata.category(letter)[0] in "CZ" for letter in text)
-
-
 def _text(value: object) -> object:
     return str(value) if is_number(value) else value
 
@@ -114,7 +110,7 @@ def _whole(value: object) -> object:
 
 
 def _not_blank(text: str) -> str:
-    if is_blank(text):
+    if all(letter.isspace() or unicodedata.category(letter) in _INVISIBLE for letter in text):
         raise ValueError("is empty")
     return text
 
