@@ -61,7 +61,11 @@ def _asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/cloudevents+json",
         "channels": {
-            "orders": _channel("The platform publishes orders here.", list(MESSAGES_IN)),
+            "orders": _channel(
+                "The platform publishes orders here. Binary mode is read as well: a field `ce_<attribute>` for each "
+                "attribute, and the document in `data`.",
+                list(MESSAGES_IN),
+            ),
             "deliveries": _channel(
                 "What happens to the orders: at least once, ordered per delivery by `sequence`.", list(EventType)
             ),

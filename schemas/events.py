@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, field_serializer
 
+from schemas.money import written
 from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 
 EVENT_SCHEMA = "urn:order-sync:delivery-event:1"
@@ -51,7 +52,6 @@ def rfc3339(moment: datetime) -> str:
 
 
 Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
-Amount = Annotated[Decimal, PlainSerializer(lambda amount: f"{amount:.2f}", return_type=str)]
 
 
 class _Model(BaseModel):
@@ -79,9 +79,13 @@ class CourierInfo(_Model):
 class PriceInfo(_Model):
     """The price of the delivery."""
 
-    amount: Amount
+    amount: Decimal
     currency: str
     vat: Literal["included", "excluded", "unknown"] = "unknown"
+
+    @field_serializer("amount")
+    def _write(self, amount: Decimal) -> str:
+        return written(amount, self.currency)
 
 
 class ProofInfo(_Model):

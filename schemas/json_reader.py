@@ -51,7 +51,7 @@ def _as_text(raw: bytes | dict[str, Any]) -> str:
         encoded = raw if isinstance(raw, bytes) else json.dumps(raw, ensure_ascii=False).encode()
         if len(encoded) > MAX_MESSAGE_BYTES:
             raise MalformedError(f"message: more than {MAX_MESSAGE_BYTES} bytes")
-        return encoded.decode()
+        return encoded.decode("utf-8-sig")
     except UnicodeError:
         raise MalformedError("message: not UTF-8") from None
     except RecursionError:

@@ -4,17 +4,21 @@
 """
 
 import re
+from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import uuid5
 
-from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
 
 from schemas.events import NAMESPACE
+from schemas.fields import LENIENT, OPTIONAL, Attribute, Identifier, Instant, Text
 from schemas.json_reader import MalformedError, explain, read_object
-from schemas.order import Identifier, Instant, Model, Order
-from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order
+from schemas.order import Model, Order
+from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order, read_time_placed
+from schemas.status import CancelledBy
 
 DEFAULT_SOURCE = "platform"
 
@@ -33,9 +37,15 @@ class Cancellation(Model):
     """A request to cancel an order."""
 
     order_id: Identifier
-    reason: str = ""
-    cancelled_by: Literal["merchant", "customer"] = "merchant"
-    allow_paid: StrictBool = False
+    reason: Annotated[Text, LENIENT] = ""
+    cancelled_by: Annotated[Annotated[Text, Field(max_length=64)], LENIENT] = "merchant"
+    """`merchant` or `customer`. Any other word is stored, and counts as the merchant."""
+    allow_paid: Annotated[StrictBool, LENIENT] = False
+
+    @property
+    def canceller(self) -> CancelledBy:
+        """Who cancels the order."""
+        return CancelledBy.CUSTOMER if self.cancelled_by.lower() == CancelledBy.CUSTOMER else CancelledBy.MERCHANT
 
 
 def _traceparent(value: object) -> str | None:
@@ -43,18 +53,27 @@ def _traceparent(value: object) -> str | None:
     return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
 
 
-Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+def _with_data_base64(schema: dict[str, Any]) -> None:
+    schema["properties"]["data_base64"] = {"type": "string", "description": "In place of `data`: its JSON in base64."}
+    schema["required"].remove("data")
+    schema["anyOf"] = [{"required": ["data"]}, {"required": ["data_base64"]}]
 
 
 class Envelope(Model):
     """The CloudEvents 1.0 attributes around an order (structured JSON mode)."""
 
+    model_config = ConfigDict(json_schema_extra=_with_data_base64)
+
     specversion: Literal["1.0"]
     id: Attribute
-    source: Attribute = DEFAULT_SOURCE
+    source: Annotated[Attribute, OPTIONAL] = DEFAULT_SOURCE
     type: Literal["order.placed", "order.updated", "order.cancelled"]
-    time: Instant | None = None
-    dataschema: Literal["urn:order-sync:order:1", "urn:order-sync:ordering-order:1"] | None = None
+    time: Annotated[Instant | None, LENIENT] = None
+    dataschema: Annotated[
+        Literal["urn:order-sync:order:1", "urn:order-sync:ordering-order:1"] | None,
+        WithJsonSchema({"type": "string"}),
+        LENIENT,
+    ] = None
     traceparent: Annotated[str | None, BeforeValidator(_traceparent)] = None
     data: dict[str, Any] = Field(description="An order, an Ordering order, an order's id, or a cancellation.")
 
@@ -68,7 +87,10 @@ class Message:
     type: str
     data: Order | OrderRef | Cancellation
     time: datetime | None = None
+    """When it happened. For an order of the Ordering platform this is the time at which the order was placed."""
     traceparent: str | None = None
+    ignored: frozenset[str] = frozenset()
+    """The names of the fields that were not read as they were sent."""
 
     @property
     def is_backfilled(self) -> bool:
@@ -86,28 +108,63 @@ def found_order_message(source: str, order_id: str) -> Message:
 
 
 def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:
-    """Read one message: the bytes of a stream entry or the dict of a Celery task.
+    """Read one message: the bytes of a document, or the dict of a Celery task.
 
     `project` supplies what an Ordering order does not contain. Raises MalformedError.
     """
+    ignored: set[str] = set()
     try:
-        envelope = Envelope.model_validate(read_object(raw))
+        envelope = Envelope.model_validate(_with_data(read_object(raw)), context=ignored)
     except ValidationError as error:
         raise MalformedError(explain(error)) from None
+    data = _read_data(envelope, project, ignored)
+    placed_at = read_time_placed(envelope.data) if envelope.dataschema == ORDERING_SCHEMA else None
     return Message(
         source=envelope.source,
         id=envelope.id,
         type=envelope.type,
-        data=_read_data(envelope, project),
-        time=envelope.time,
+        data=data,
+        time=placed_at or envelope.time,
         traceparent=envelope.traceparent,
+        ignored=frozenset(ignored),
     )
 
 
-def _read_data(envelope: Envelope, project: ProjectDefaults) -> Order | OrderRef | Cancellation:
+def read_fields(fields: Mapping[bytes, bytes], project: ProjectDefaults = NO_DEFAULTS) -> Message:
+    """Read one message from the fields of a stream entry: a document in `event`, or CloudEvents in binary mode.
+
+    In binary mode each attribute is a field with the prefix `ce_`, and `data` is the JSON document. Raises
+    MalformedError.
+    """
+    if b"event" in fields:
+        return read_message(fields[b"event"], project)
+    attributes = {name.removeprefix(b"ce_"): value for name, value in fields.items() if name.startswith(b"ce_")}
+    if not attributes:
+        raise MalformedError("no field `event`")
+    try:
+        document: dict[str, Any] = {name.decode(): value.decode() for name, value in attributes.items()}
+    except UnicodeError:
+        raise MalformedError("message: not UTF-8") from None
+    return read_message({**document, "data": read_object(fields.get(b"data", b""))}, project)
+
+
+def _with_data(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the JSON of `data_base64` as its `data`."""
+    encoded = document.get("data_base64")
+    if not isinstance(encoded, str) or document.get("data") is not None:
+        return document
+    try:
+        return {**document, "data": read_object(b64decode(encoded))}
+    except ValueError:
+        raise MalformedError("data_base64: not base64") from None
+
+
+def _read_data(envelope: Envelope, project: ProjectDefaults, ignored: set[str]) -> Order | OrderRef | Cancellation:
     try:
         model = _model(envelope)
-        return model.model_validate(envelope.data) if model else read_order(envelope.data, project)
+        if model is None:
+            return read_order(envelope.data, project, ignored)
+        return model.model_validate(envelope.data, context=ignored)
     except ValidationError as error:
         raise MalformedError(f"data: {explain(error)}") from None
     except MalformedError as error:

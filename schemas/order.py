@@ -1,36 +1,52 @@
 """The order in our format (`urn:order-sync:order:1`), whatever platform it comes from.
 
-Money is Decimal with two places, times are UTC, and a value that is not exact is refused.
+Money is an exact Decimal, times are UTC. `fields` says which spellings of a value are read, and what makes a field
+optional or lenient.
 """
 
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
+import unicodedata
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
-    StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
-ORDER_SCHEMA = "urn:order-sync:order:1"
-CENTURY = range(2000, 2100)
-CENT = Decimal("0.01")
-LARGEST = 2**31 - 1
+from schemas.fields import (
+    LEFT_OUT,
+    LENIENT,
+    OPTIONAL,
+    Currency,
+    Degrees,
+    Identifier,
+    Instant,
+    Integer,
+    Money,
+    Name,
+    Phone,
+    Price,
+    Text,
+    is_number,
+    note,
+)
+from schemas.money import is_payable
 
-_MONEY = re.compile(r"\d{1,10}(\.\d{1,2})?", re.ASCII)
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+ORDER_SCHEMA = "urn:order-sync:order:1"
+STAND_IN = "Guest"
+"""The name that a courier is given for a customer without one."""
+DECIMAL = re.compile(r"\d{1,10}(\.\d{1,20})?", re.ASCII)
 
 
 class DeliveryType(StrEnum):
@@ -48,42 +64,14 @@ DELIVERY_TYPE_BY_NUMBER = dict(zip("12345", DeliveryType, strict=True))
 
 
 def _delivery_type(value: object) -> object:
-    numbered = isinstance(value, (int, str)) and not isinstance(value, bool)
-    return DELIVERY_TYPE_BY_NUMBER.get(str(value), value) if numbered else value
-
-
-_TYPE_SCHEMA = WithJsonSchema({"enum": [*DeliveryType, *DELIVERY_TYPE_BY_NUMBER, 1, 2, 3, 4, 5]})
-
-
-def _money(value: object) -> object:
-    if isinstance(value, Decimal) or (isinstance(value, str) and _MONEY.fullmatch(value)):
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
         return value
-    raise ValueError('money must be a decimal string such as "125.00", not a number')
+    word = str(value).lower()
+    return DELIVERY_TYPE_BY_NUMBER.get(word, word)
 
 
-def _instant(value: object) -> object:
-    # pydantic by itself would read a number, or a string of digits, as seconds since 1970.
-    if isinstance(value, datetime) or (isinstance(value, str) and _RFC_3339.fullmatch(value)):
-        return value
-    raise ValueError("a time must be RFC 3339 text with an offset")
-
-
-def _utc(value: datetime) -> datetime:
-    if value.year not in CENTURY:
-        raise ValueError("the year must be between 2000 and 2099")
-    return value.astimezone(UTC)
-
-
-Money = Annotated[
-    Decimal,
-    BeforeValidator(_money),
-    Field(ge=0, max_digits=12, decimal_places=2, allow_inf_nan=False),
-    AfterValidator(lambda amount: amount.quantize(CENT)),
-    WithJsonSchema({"type": "string", "pattern": f"^{_MONEY.pattern}$", "examples": ["125.00"]}),
-]
-Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_utc)]
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Integer = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+_CAPITALISED = (word for kind in DeliveryType for word in (kind.capitalize(), kind.upper()))
+_TYPE_SCHEMA = WithJsonSchema({"enum": [*DeliveryType, *_CAPITALISED, *DELIVERY_TYPE_BY_NUMBER, 1, 2, 3, 4, 5]})
 
 
 class Model(BaseModel):
@@ -92,67 +80,114 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
+def point_at(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
+    """Return a point in degrees; None when a half is missing, and for 0/0, which is in the sea and means "unknown"."""
+    return None if latitude is None or longitude is None or latitude == longitude == 0 else (latitude, longitude)
+
+
 class Customer(Model):
     """The customer who receives the order."""
 
-    name: str = Field(min_length=1, max_length=350)
-    phone: str = Field(min_length=1, max_length=64)
+    name: Annotated[Annotated[Name, Field(max_length=350)], LENIENT] = STAND_IN
+    phone: Phone
 
 
 class Dropoff(Model):
     """The address that the order is delivered to."""
 
     street: str = Field(min_length=1)
-    unit: str = ""
-    postal_code: str = ""
-    city: str = ""
-    country: str = ""
-    latitude: float | None = Field(default=None, ge=-90, le=90, allow_inf_nan=False)
-    longitude: float | None = Field(default=None, ge=-180, le=180, allow_inf_nan=False)
-    notes: str = ""
+    unit: Annotated[Text, LENIENT] = ""
+    postal_code: Annotated[Text, LENIENT] = ""
+    city: Annotated[Text, LENIENT] = ""
+    country: Annotated[Text, LENIENT] = ""
+    latitude: Annotated[Annotated[Degrees, Field(ge=-90, le=90)] | None, LENIENT] = None
+    longitude: Annotated[Annotated[Degrees, Field(ge=-180, le=180)] | None, LENIENT] = None
+    notes: Annotated[Text, LENIENT] = ""
 
-    @model_validator(mode="after")
-    def _whole_position(self) -> Self:
-        if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("latitude and longitude must be given together")
-        return self
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """The latitude and longitude; None when they are unknown."""
+        return point_at(self.latitude, self.longitude)
 
 
 class Payment(Model):
     """How the order is paid. `change_for` is the banknote that the customer will hand over, not the amount due."""
 
     prepaid: StrictBool
+    currency: Currency
     amount: Money
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
-    method: str = "card"
-    change_for: Money | None = None
+    method: Annotated[Text, LENIENT] = "card"
+    change_for: Annotated[Money | None, LENIENT] = None
+
+    @field_validator("amount", "change_for")
+    @classmethod
+    def _is_payable(cls, amount: Decimal | None, info: ValidationInfo) -> Decimal | None:
+        currency = info.data.get("currency")
+        if amount is None or currency is None or is_payable(amount, currency):
+            return amount
+        if info.field_name == "amount":
+            raise ValueError(f"has more decimals than {currency} has")
+        note(info)
+        return None
+
+
+_QUANTITY_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^{DECIMAL.pattern}$"}]}
+)
 
 
 class Item(Model):
     """One line of the order; carriers get it as part of the parcel's description."""
 
-    name: str
-    quantity: Integer = 1
-    unit_price: Money | None = None
+    name: Name
+    quantity: Annotated[Integer, _QUANTITY_SCHEMA, LENIENT] = 1
+    unit_price: Annotated[Price | None, LENIENT] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weighed(cls, raw: Any) -> Any:
+        """Read a weighed line, such as 0.75 kg, as one package at the price of the line."""
+        weight = _weight(raw.get("quantity")) if isinstance(raw, dict) else None
+        if weight is None:
+            return raw
+        price = raw.get("unit_price")
+        priced = isinstance(price, (str, Decimal)) and DECIMAL.fullmatch(str(price).removeprefix("-"))
+        return {**raw, "quantity": 1, "unit_price": format(weight * Decimal(price), "f") if priced else price}
+
+    @property
+    def is_package(self) -> bool:
+        """Whether the courier carries this line; a discount is none."""
+        return self.quantity > 0 and (self.unit_price is None or self.unit_price >= 0)
+
+
+def _weight(quantity: object) -> Decimal | None:
+    """Return a quantity that is not whole; None for any other."""
+    text = str(quantity) if is_number(quantity) else quantity
+    if not isinstance(text, str) or not DECIMAL.fullmatch(text):
+        return None
+    weight = Decimal(text)
+    return weight if weight > 0 and weight % 1 else None
 
 
 class Order(Model):
     """An order as a message contains it (`urn:order-sync:order:1`)."""
 
     order_id: Identifier
-    order_number: str = ""
-    revision: int = Field(default=1, strict=True, ge=1, le=LARGEST)
+    order_number: Annotated[Text, LENIENT] = ""
+    revision: Annotated[Integer, OPTIONAL] = 1
     store_id: Identifier
-    delivery_type: Annotated[DeliveryType, BeforeValidator(_delivery_type), _TYPE_SCHEMA] = DeliveryType.DELIVERY
-    status: Integer | None = None
-    deliver_at: Instant | None = None
-    ready_at: Instant | None = None
+    delivery_type: Annotated[DeliveryType, BeforeValidator(_delivery_type), _TYPE_SCHEMA, OPTIONAL] = (
+        DeliveryType.DELIVERY
+    )
+    status: Annotated[Integer | None, OPTIONAL] = None
+    deliver_at: Annotated[Instant | None, OPTIONAL] = None
+    ready_at: Annotated[Instant | None, OPTIONAL] = None
     customer: Customer
     dropoff: Dropoff
     payment: Payment
-    items: tuple[Item, ...] = ()
-    notes: str = ""
-    carriers: tuple[str, ...] | None = None
+    items: Annotated[tuple[Annotated[Item, LEFT_OUT], ...], LENIENT] = ()
+    notes: Annotated[Text, LENIENT] = ""
+    carriers: Annotated[tuple[str, ...] | None, OPTIONAL] = None
 
     @property
     def number(self) -> str:
@@ -163,8 +198,9 @@ class Order(Model):
 def fingerprint(order: Order) -> str:
     """Return the SHA-256 of an order's content in hex.
 
-    Equal orders have the same fingerprint, however their JSON is written. `revision` and `status` are left out, because
-    they do not matter to a courier.
+    Equal orders have the same fingerprint, however their JSON is written and their letters are composed. `revision` and
+    `status` are left out, because they do not matter to a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(unicodedata.normalize("NFC", text).encode()).hexdigest()

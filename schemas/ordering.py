@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 from pydantic import ValidationError
 
+from schemas.fields import LENIENT
 from schemas.json_reader import MalformedError, explain
-from schemas.order import DELIVERY_TYPE_BY_NUMBER, DeliveryType, Order
-from schemas.ordering_wire import RawCustomer, RawOrder, RawProduct
+from schemas.money import is_payable, rounded
+from schemas.order import DELIVERY_TYPE_BY_NUMBER, STAND_IN, DeliveryType, Order, point_at
+from schemas.ordering_wire import Raw, RawCustomer, RawOrder, RawProduct, RawTime
 from schemas.status import PlatformStatus as P
 
 ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
@@ -138,24 +141,38 @@ def reaction_to(status: int | None) -> Reaction:
     return Reaction.DISPATCH if status is None else INBOUND.get(status, Reaction.IGNORE)
 
 
-def read_order(raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Order:
+def read_order(
+    raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS, ignored: set[str] | None = None
+) -> Order:
     """Return our order for the platform's order; `raw` is the order itself, without the API's `{"error", "result"}`.
 
-    Raises MalformedError, which gives the platform's name of the field and no value.
+    The names of fields that were not read as they were sent are added to `ignored`. Raises MalformedError, which gives
+    the platform's name of the field and no value.
     """
+    noted = set[str]() if ignored is None else ignored
     try:
-        order = RawOrder.model_validate(raw)
-        return Order.model_validate(_order(order, project))
+        order = RawOrder.model_validate(raw, context=noted)
+        return Order.model_validate(_order(order, project, noted), context=noted)
     except ValidationError as error:
         raise MalformedError(explain(error)) from None
 
 
-def _order(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
+def read_time_placed(raw: Mapping[str, Any]) -> datetime | None:
+    """Return when the customer placed the platform's order; None when it does not say."""
+    placed = _Placed.model_validate(raw).created_at
+    return placed and _in_utc(placed)
+
+
+class _Placed(Raw):
+    created_at: Annotated[RawTime, LENIENT] = None
+
+
+def _order(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> dict[str, Any]:
     _require({"id": raw.id, "business_id": raw.business_id, "delivery_type": raw.delivery_type})
     delivery_type = DELIVERY_TYPE_BY_NUMBER.get(raw.delivery_type)
     if delivery_type is None:
         raise MalformedError("delivery_type: not one of 1 to 5")
-    for_courier = _for_courier(raw, project) if delivery_type is DeliveryType.DELIVERY else NO_COURIER
+    for_courier = _for_courier(raw, project, ignored) if delivery_type is DeliveryType.DELIVERY else NO_COURIER
     return {
         "order_id": raw.id,
         "revision": _revision(raw),
@@ -179,10 +196,10 @@ NO_COURIER: dict[str, Any] = {
 """
 
 
-def _for_courier(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
+def _for_courier(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> dict[str, Any]:
     customer, phone = raw.customer, _phone(raw.customer)
     amount = raw.total if raw.summary.total is None else raw.summary.total
-    currency = raw.currency or project.currency
+    currency = (raw.currency or project.currency).upper()
     _require({
         "customer.cellphone": phone,
         "customer.address": customer.address,
@@ -190,12 +207,20 @@ def _for_courier(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
         "currency": currency,
         "paymethod.gateway": raw.paymethod.gateway or raw.paymethod_id,
     })  # fmt: skip
+    due = _amount_due(amount or Decimal(0), currency, ignored)
     return {
         "deliver_at": _deliver_at(raw, project),
         "customer": {"name": _name(customer), "phone": phone},
         "dropoff": _dropoff(raw, project),
-        "payment": {"amount": amount, "currency": currency.upper(), **_payment(raw, project, amount or Decimal(0))},
+        "payment": {"amount": due, "currency": currency, **_payment(raw, project, due)},
     }
+
+
+def _amount_due(amount: Decimal, currency: str, ignored: set[str]) -> Decimal:
+    """Return the amount that can be paid in the currency; a rounded amount is noted, because it was not meant so."""
+    if not is_payable(amount, currency):
+        ignored.add("summary.total")
+    return rounded(amount, currency)
 
 
 def _require(fields: Mapping[str, object]) -> None:
@@ -246,29 +271,38 @@ def _zone(name: str) -> ZoneInfo:
 def _name(customer: RawCustomer) -> str:
     # A guest may have given no name, and a courier needs only the address and the phone number.
     parts = (customer.name, customer.middle_name, customer.lastname, customer.second_lastname)
-    return " ".join(filter(None, parts)) or "Guest"
+    return " ".join(filter(None, parts)) or STAND_IN
 
 
 def _phone(customer: RawCustomer) -> str:
     number = customer.cellphone or customer.guest_cellphone or customer.phone
     code = customer.country_phone_code.lstrip("+")
-    national = number and not number.startswith(("+", "00"))
-    return f"+{code} {number}" if national and code else number
+    if not number or not code or number.startswith(("+", "00")):
+        return number
+    national, complete = f"+{code} {number}", f"+{number}"
+    # Apps put the country code before the number as well; an area code may have the same digits.
+    return complete if number.startswith(code) and not _exists(national) and _exists(complete) else national
+
+
+def _exists(number: str) -> bool:
+    try:
+        return phonenumbers.is_possible_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def _dropoff(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:
     customer, position = raw.customer, raw.customer.location
-    if position.lat is None or position.lng is None:
+    if point_at(position.lat, position.lng) is None:
         position = raw.location  # "the user's location": a field of the order, not of the customer
-    known = position.lat is not None and position.lng is not None
     return {
         "street": customer.address,
         "unit": customer.internal_number,
         "postal_code": customer.zipcode,
         "city": customer.city,
         "country": project.country,
-        "latitude": position.lat if known else None,
-        "longitude": position.lng if known else None,
+        "latitude": position.lat,
+        "longitude": position.lng,
         "notes": "\n".join(filter(None, (customer.address_notes, raw.delivery_option.name))),
     }
 

@@ -1,19 +1,22 @@
 """The Ordering platform's order in its own format: the fields that its open-source apps read.
 
 The API document lists attributes but shows no body. The names come from Ordering-Inc's ordering-components and from the
-sample orders of Ordering-UI-Native. Any field may be missing; a field that is present must have the right type.
+sample orders of Ordering-UI-Native. Any field may be missing. PHP writes an empty object as `[]`, which counts as
+missing. `fields` says what makes a field optional or lenient.
 """
 
 import re
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-from schemas.order import CENT, CENTURY
+from schemas.fields import CENTURY, LEFT_OUT, LENIENT, Degrees, is_number
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_NEVER = "0000-00-00"
+"""The beginning of the time that MySQL writes for "none"."""
 _LARGEST = Decimal(10) ** 10
 
 
@@ -26,18 +29,26 @@ def _text(value: object) -> object:
 def _amount(value: object) -> Decimal | None:
     if value in (None, ""):
         return None
+    if isinstance(value, float):
+        value = round(value, 6)  # PHP writes 125.1 as 125.09999999999999
     try:
         # Via text (O-22): Decimal(0.1) would be 0.1000000000000000055.
-        amount = Decimal(str(value)) if isinstance(value, (int, float, str)) else None
+        amount = Decimal(str(value)) if is_number(value) or isinstance(value, str) else None
     except InvalidOperation:
         amount = None
-    if amount is None or not amount.is_finite() or not 0 <= amount < _LARGEST:
+    if amount is None or not amount.is_finite() or not -_LARGEST < amount < _LARGEST:
         raise ValueError("not an amount of money")
-    return amount.quantize(CENT, ROUND_HALF_UP)
+    return amount
+
+
+def _positive(amount: Decimal | None) -> Decimal | None:
+    if amount is not None and amount < 0:
+        raise ValueError("not an amount of money")
+    return amount
 
 
 def _moment(value: object) -> datetime | None:
-    if value in (None, ""):
+    if value in (None, "") or (isinstance(value, str) and value.startswith(_NEVER)):
         return None
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):
         raise ValueError("not a date with a time")
@@ -50,17 +61,13 @@ def _moment(value: object) -> datetime | None:
     return moment
 
 
-def _or_empty(value: object) -> object:
-    return {} if value is None else value
+def _object(value: object) -> object:
+    return {} if value in (None, [], "") else value
 
 
-def _or_nothing(value: object) -> object:
-    return () if value is None else value
-
-
-def _position(value: object) -> object:
-    # The position is optional. Anything that cannot be a position is ignored, also 0/0, which is in the sea.
-    return value if isinstance(value, dict) and (value.get("lat") or value.get("lng")) else {}
+def _list(value: object) -> object:
+    # PHP writes a list from which a member was removed as an object.
+    return list(value.values()) if isinstance(value, dict) else () if value in (None, "") else value
 
 
 def _no_flag(value: object) -> object:
@@ -70,7 +77,9 @@ def _no_flag(value: object) -> object:
 
 
 RawText = Annotated[str, BeforeValidator(_text), StringConstraints(strip_whitespace=True)]
-RawAmount = Annotated[Decimal | None, BeforeValidator(_amount)]
+Words = Annotated[RawText, LENIENT]
+RawPrice = Annotated[Decimal | None, BeforeValidator(_amount)]
+RawAmount = Annotated[RawPrice, AfterValidator(_positive)]
 RawTime = Annotated[datetime | None, BeforeValidator(_moment)]
 RawStatus = Annotated[int | None, BeforeValidator(_no_flag)]
 
@@ -84,27 +93,31 @@ class Raw(BaseModel):
 class RawLocation(Raw):
     """A position on the map."""
 
-    lat: float | None = None
-    lng: float | None = None
+    lat: Annotated[Degrees | None, LENIENT] = None
+    lng: Annotated[Degrees | None, LENIENT] = None
+
+
+Object = BeforeValidator(_object)
+Location = Annotated[RawLocation, Object, LENIENT]
 
 
 class RawCustomer(Raw):
     """The customer and their address, as they were when the order was placed."""
 
-    name: RawText = ""
-    middle_name: RawText = ""
-    lastname: RawText = ""
-    second_lastname: RawText = ""
+    name: Words = ""
+    middle_name: Words = ""
+    lastname: Words = ""
+    second_lastname: Words = ""
     cellphone: RawText = ""
     guest_cellphone: RawText = ""
     phone: RawText = ""
     country_phone_code: RawText = ""
     address: RawText = ""
-    internal_number: RawText = ""
-    zipcode: RawText = ""
-    city: RawText = ""
-    address_notes: RawText = ""
-    location: Annotated[RawLocation, BeforeValidator(_position)] = RawLocation()
+    internal_number: Words = ""
+    zipcode: Words = ""
+    city: Words = ""
+    address_notes: Words = ""
+    location: Location = RawLocation()
 
 
 class RawBusiness(Raw):
@@ -137,15 +150,15 @@ class RawSummary(Raw):
 class RawOption(Raw):
     """How the customer wants the order handed over, such as "leave at the door"."""
 
-    name: RawText = ""
+    name: Words = ""
 
 
 class RawProduct(Raw):
-    """One line of the order."""
+    """One line of the order. A quantity is not always whole, and the price of a discount is negative."""
 
-    name: RawText = ""
-    quantity: int = Field(default=1, ge=0)
-    price: RawAmount = None
+    name: Words = ""
+    quantity: Any = 1
+    price: Annotated[RawPrice, LENIENT] = None
 
 
 class RawOrder(Raw):
@@ -157,18 +170,18 @@ class RawOrder(Raw):
     status: RawStatus = None
     delivery_datetime: RawTime = None
     delivery_datetime_utc: RawTime = None
-    created_at: RawTime = None
-    updated_at: RawTime = None
+    created_at: Annotated[RawTime, LENIENT] = None
+    updated_at: Annotated[RawTime, LENIENT] = None
     currency: RawText = ""
     total: RawAmount = None
-    cash: RawAmount = None
+    cash: Annotated[RawAmount, LENIENT] = None
     paymethod_id: RawText = ""
-    comment: RawText = ""
-    location: Annotated[RawLocation, BeforeValidator(_position)] = RawLocation()
-    summary: Annotated[RawSummary, BeforeValidator(_or_empty)] = RawSummary()
-    paymethod: Annotated[RawPaymethod, BeforeValidator(_or_empty)] = RawPaymethod()
-    payment_events: Annotated[tuple[RawPayment, ...], BeforeValidator(_or_nothing)] = ()
-    business: Annotated[RawBusiness, BeforeValidator(_or_empty)] = RawBusiness()
-    customer: Annotated[RawCustomer, BeforeValidator(_or_empty)] = RawCustomer()
-    delivery_option: Annotated[RawOption, BeforeValidator(_or_empty)] = RawOption()
-    products: Annotated[tuple[RawProduct, ...], BeforeValidator(_or_nothing)] = ()
+    comment: Words = ""
+    location: Location = RawLocation()
+    summary: Annotated[RawSummary, Object] = RawSummary()
+    paymethod: Annotated[RawPaymethod, Object] = RawPaymethod()
+    payment_events: Annotated[tuple[RawPayment, ...], BeforeValidator(_list)] = ()
+    business: Annotated[RawBusiness, Object] = RawBusiness()
+    customer: Annotated[RawCustomer, Object] = RawCustomer()
+    delivery_option: Annotated[RawOption, Object, LENIENT] = RawOption()
+    products: Annotated[tuple[Annotated[RawProduct, LEFT_OUT], ...], BeforeValidator(_list), LENIENT] = ()

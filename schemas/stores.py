@@ -5,6 +5,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from schemas.order import point_at
+
 
 def known_zone(name: str) -> str:
     """Return the name of an IANA time zone. Raises ValueError for an unknown one."""
@@ -36,3 +38,8 @@ class Store(BaseModel):
     lead_minutes: int = Field(default=30, ge=0)
     prep_minutes: int = Field(default=15, ge=0)
     travel_minutes: int = Field(default=15, ge=0)
+
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """The latitude and longitude; None when they are 0/0, which means that they are unknown."""
+        return point_at(self.latitude, self.longitude)

@@ -1,10 +1,11 @@
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from worker.log import drop_private
+from worker.log import CONTROLS, drop_private
 
 SCRIPT = """
 import logging, sys
@@ -52,6 +53,28 @@ def test_a_json_log_has_one_line_for_each_event_and_no_secret() -> None:
 def test_a_traceback_on_a_console_shows_no_local_variables() -> None:
     text = written("console")
     assert ("ValueError: broken" in text, "s3cret" in text) == (True, False)
+
+
+HOSTILE = """
+import sys
+from worker import log
+if sys.argv[1] != "command":
+    log.setup("INFO", sys.argv[1])
+try:
+    raise ValueError("a\\x1b[2Jb")
+except ValueError:
+    log.get("x").exception("task.failed", text="\\x1b[2J\\u202e\\nforged", texts=["\\x1b", "\\u2066"])
+"""
+
+
+@pytest.mark.fault("F-82")
+@pytest.mark.parametrize("form", ["console", "json", "command"])
+def test_a_log_line_cannot_control_the_terminal_that_shows_it(form: str) -> None:
+    done = subprocess.run([sys.executable, "-c", HOSTILE, form], capture_output=True, text=True, check=True)
+    plain = re.sub(r"\x1b\[\d*m", "", done.stderr)  # the colours are ours
+    assert CONTROLS.findall(plain.replace("\n", "")) == []
+    assert "forged" not in [line[:6] for line in plain.splitlines()]
+    assert r"\u001b[2J\u202e" in plain
 
 
 def test_a_command_writes_its_logs_to_standard_error_and_without_secrets() -> None:

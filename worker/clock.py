@@ -22,7 +22,15 @@ STEP = timedelta(seconds=30)
 """A larger difference between the database's clock and a monotonic clock is a step; a smaller one is followed."""
 SLEW = 0.05
 """How fast the shared time approaches the database's clock after a step, in seconds for each second."""
+AGE = r"^\d{1,5}[smhd]$"
+"""The pattern of an age, such as 30m or 12h."""
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 BOOT_TIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def parse_age(text: str) -> timedelta:
+    """Return an age, which is a number of seconds, minutes, hours or days."""
+    return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
 def since_boot() -> float:

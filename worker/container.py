@@ -273,7 +273,14 @@ class Container:
         """The service that stores incoming messages."""
         ordering = self.settings.ordering
         return Ingest(
-            self.database, self.updates, self.terms, self.file_shops, ordering.project, Gate(ordering.gate), self.clock
+            self.database,
+            self.updates,
+            self.terms,
+            self.file_shops,
+            ordering.project,
+            Gate(ordering.gate),
+            self.settings.stale_after,
+            self.clock,
         )
 
     @cached_property
@@ -286,7 +293,8 @@ class Container:
     @cached_property
     def backfill(self) -> Backfill:
         """The service that finds orders whose message never came."""
-        return Backfill(self.settings.ordering, self.database, self.gateway, self.ingest, self.clock)
+        settings = self.settings
+        return Backfill(settings.ordering, self.database, self.gateway, self.ingest, settings.stale_after, self.clock)
 
     @cached_property
     def write_back(self) -> WriteBack:

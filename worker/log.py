@@ -4,6 +4,7 @@ Keys that may hold a credential or personal data are dropped by name before anyt
 """
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -14,6 +15,26 @@ PRIVATE = frozenset(
     {"authorization", "token", "password", "secret", "api_key", "x-dv-auth-token", "x-dv-signature"}
     | {"customer", "phone", "address", "street", "dropoff", "recipient", "body", "raw_body", "headers"}
 )
+
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""The characters that control a terminal or the direction of its text."""
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Return a text of somebody else's that a terminal may show: control characters are written as JSON escapes.
+
+    Characters in `keep` stay as they are.
+    """
+    return CONTROLS.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
+
+
+def make_printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Make every text of a log line printable. Only a traceback has several lines."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable(value, "\n" if name == "exception" else "")
+    return event
 
 
 def drop_private(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -48,7 +69,8 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([] if console else [structlog.processors.format_exc_info]),
+                structlog.processors.format_exc_info,
+                *([make_printable] if console else []),
                 last,
             ],
         )
@@ -71,6 +93,8 @@ structlog.configure(
     processors=[
         structlog.processors.add_log_level,
         drop_private,
+        structlog.processors.format_exc_info,
+        make_printable,
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ],
     logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),

@@ -1,11 +1,11 @@
 """Orders are read by a consumer group, and an entry is done only when it is acknowledged."""
 
-from typing import cast
+from datetime import UTC, datetime
 
 import pytest
 import redis
 
-from worker.bus.streams import Bus, Entry
+from worker.bus.streams import Bus, Entry, dump_fields, load_fields, time_of
 
 
 def patient(client: redis.Redis, bus: Bus, idle_ms: int) -> Bus:
@@ -116,10 +116,38 @@ def test_an_entry_that_was_deleted_while_it_was_read_comes_back_empty(client: re
     assert bus.read("reader", 10, 1, mine=True) == [Entry(entry, b"")]
 
 
-def test_an_entry_without_our_field_is_read_as_empty(client: redis.Redis, bus: Bus) -> None:
-    entry = cast("bytes", client.xadd(bus.orders, {"other": "x"}))
+@pytest.mark.fault("F-84")
+@pytest.mark.parametrize(
+    ("fields", "document"),
+    [({b"other": b"x"}, b""), ({b"event": b"one", b"trace": b"\xff"}, b"one"), ({b"ce_id": b"1", b"data": b"{}"}, b"")],
+)
+def test_an_entry_with_other_fields_than_ours_is_read_with_all_of_them(
+    bus: Bus, fields: dict[bytes, bytes], document: bytes
+) -> None:
+    entry = bus.add_entry(fields)
     read(bus)
-    assert bus.read("reader", 10, 1) == [Entry(entry.decode(), b"")]
+    assert bus.read("reader", 10, 1) == [Entry(entry, document, fields)]
+
+
+@pytest.mark.fault("F-84")
+def test_the_fields_of_an_entry_survive_their_json() -> None:
+    fields = {b"ordre": '{"æ": 1}'.encode(), b"\xff\x00": b"\xfe\n", b"": b""}
+    assert load_fields(dump_fields(fields)) == fields
+
+
+@pytest.mark.fault("F-81")
+@pytest.mark.parametrize(
+    ("identity", "time"),
+    [
+        ("1795282800123-7", datetime(2026, 11, 21, 17, 40, 0, 123000, tzinfo=UTC)),
+        ("1-0", None),
+        ("999999999999999-0", None),
+        ("shop/e1", None),
+        ("1795282800123", None),
+    ],
+)
+def test_the_id_of_an_entry_says_when_it_was_added(identity: str, time: datetime | None) -> None:
+    assert time_of(identity) == time
 
 
 def test_an_error_that_is_not_about_the_group_is_raised(client: redis.Redis, bus: Bus) -> None:

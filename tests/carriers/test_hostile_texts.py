@@ -68,7 +68,7 @@ def test_control_characters_are_spaces_for_carriers_that_take_one_line(carrier: 
     [
         "+4520304050\r\nX-Evil: 1",
         "+45 20\x0030",
-        "+4520304050;ext=1,,9",
+        "+4520304050;isub=1",
         "\u0662\u0660\u0663\u0660\u0664\u0660\u0665\u0660x",
     ],
 )

@@ -126,7 +126,9 @@ class Load:
         return at + self.dice.uniform(0, REPEAT_WITHIN)
 
     def _schedule(self, at: float, what: str, kind: str, identity: str, data: Mapping[str, Any]) -> None:
-        self._waiting.append((at, what, message(kind, identity, dict(data))))
+        # The entries have real times, which the fast clock takes for old ones.
+        time = self.clock().isoformat()
+        self._waiting.append((at, what, message(kind, identity, dict(data), time=time)))
 
 
 def on_platform(data: Mapping[str, Any], shop_script: str, now: str) -> dict[str, Any]:

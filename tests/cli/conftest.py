@@ -27,13 +27,19 @@ def command_line(
 
 
 @pytest.fixture
-def orders_on_bus(command_line: CommandLine, redis_url: str, prefix: str) -> Iterator[Callable[[], list[Any]]]:
-    """Configure a bus, and give a function that reads its orders stream."""
+def bus_entries(command_line: CommandLine, redis_url: str, prefix: str) -> Iterator[Callable[[], list[Any]]]:
+    """Configure a bus, and give a function that reads the entries of its orders stream."""
     stream = f"{prefix}orders"
     command_line.set(REDIS_URL=redis_url, ORDERS_STREAM=stream, EVENTS_STREAM=f"{prefix}deliveries")
     with redis.Redis.from_url(redis_url) as client:
-        yield lambda: [(key.decode(), fields[b"event"]) for key, fields in client.xrange(stream)]
+        yield lambda: [(key.decode(), fields) for key, fields in client.xrange(stream)]
         client.delete(stream)
+
+
+@pytest.fixture
+def orders_on_bus(bus_entries: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
+    """Configure a bus, and give a function that reads the documents of its orders stream."""
+    return lambda: [(key, fields[b"event"]) for key, fields in bus_entries()]
 
 
 @pytest.fixture

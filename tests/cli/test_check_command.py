@@ -31,6 +31,7 @@ def test_a_check_writes_one_line_for_each_part_that_works(command_line: CommandL
         "ok      redis",
         "ok      broker",
         "ok      journal",
+        "ok      stores",
         "ok      carrier borzo",
         "ok      carrier cervo",
         "ok      carrier deliverit",
@@ -93,6 +94,23 @@ def test_a_check_refuses_an_address_that_the_broker_and_the_bus_would_not_read_a
         "order-sync: the settings cannot work:\n"
         "redis_url: cannot have the option protocol, only db, password, username\n",
     )
+
+
+@pytest.mark.usefixtures("carriers", "orders_on_bus")
+@pytest.mark.parametrize(
+    ("carriers", "line"),
+    [
+        ('["borzo", "bozro"]', "ok      stores: store 17 names carriers without an account: bozro"),
+        ('["bozro"]', "failed  stores: SettingsError store 17 names carriers without an account: bozro"),
+    ],
+    ids=["some", "all"],
+)
+def test_a_check_reports_stores_that_name_carriers_without_an_account(
+    command_line: CommandLine, carriers: str, line: str
+) -> None:
+    directory = Path(os.environ["ORDER_SYNC_STORES_FILE"]).read_text()
+    command_line.set(STORES_FILE=write_file("mine.toml", directory.replace('["deliverit", "borzo"]', carriers)))
+    assert command_line("check").lines[4] == line
 
 
 @pytest.mark.quirk("B-34")

@@ -37,6 +37,37 @@ def test_a_replayed_dead_letter_is_put_on_the_bus_again(
     assert command_line("dead-letters").out == ""
 
 
+@pytest.mark.fault("F-82")
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"\x1b]0;pwned\x07\xc2\x9b2J {", r"\u001b]0;pwned\u0007\u009b2J {"),
+        ("abc\u202egnp.exe\u2066\r\tnext\nline".encode(), "abc\\u202egnp.exe\\u2066\\u000d\tnext\nline"),
+        (b'{"a": "\xff\x7f"}', r'{"a": "\xff\u007f"}'),
+    ],
+)
+def test_a_dead_letter_cannot_control_the_terminal_that_shows_it(
+    command_line: CommandLine, container: Container, raw: bytes, shown: str
+) -> None:
+    container.ingest.store_documents([("1-0", raw)])
+    (listed,) = command_line("dead-letters", "--json").documents
+    assert command_line("dead-letters", "show", listed["id"]) == Result(0, f"{shown}\n", "")
+
+
+@pytest.mark.fault("F-84")
+def test_the_entry_of_a_dead_letter_is_put_on_the_bus_again_with_all_its_fields(
+    command_line: CommandLine, container: Container, bus_entries: Callable[[], list[Any]]
+) -> None:
+    fields = {b"data": b'{"order_id": "2011"}', b"trace": b"\xff"}
+    container.ingest.store_documents([("1-0", fields)])
+    (listed,) = command_line("dead-letters", "--json").documents
+    assert listed["reason"] == "no field `event`"
+    shown = command_line("dead-letters", "show", listed["id"]).out
+    assert shown == '{"data": "{\\"order_id\\": \\"2011\\"}", "trace": "\\xff"}\n'
+    result = command_line("dead-letters", "replay", listed["id"])
+    assert (result.code, [found for _, found in bus_entries()]) == (0, [fields])
+
+
 def test_a_dead_letter_stays_on_the_list_when_the_bus_is_unavailable(command_line: CommandLine, letter: str) -> None:
     assert command_line("dead-letters", "replay", letter).code == 1
     assert [each["id"] for each in command_line("dead-letters", "--json").documents] == [letter]
@@ -69,6 +100,17 @@ def test_an_order_that_waits_for_its_store_continues_when_the_store_is_loaded(co
     container.database.close()
     result = command_line("stores", "load", ENVIRONMENT["STORES_FILE"])
     assert result == Result(0, "3 stores loaded, 1 waiting orders continue\n", "")
+
+
+def test_stores_that_name_carriers_without_an_account_are_reported(command_line: CommandLine) -> None:
+    directory = Path(ENVIRONMENT["STORES_FILE"]).read_text()
+    write_file("mine.toml", directory.replace('carriers = ["deliverit", "borzo"]', 'carriers = ["borzo", "bozro"]'))
+    result = command_line("stores", "load", "mine.toml")
+    assert result == Result(
+        0,
+        "3 stores loaded, 0 waiting orders continue\n",
+        "order-sync: store 17 names carriers without an account: bozro\n",
+    )
 
 
 def test_a_faulty_store_directory_is_not_loaded(command_line: CommandLine) -> None:

@@ -1,5 +1,6 @@
 """The commands with which an operator decides about one delivery."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from schemas.status import DeliveryStatus, Reason
 from tests.cli.commands import CommandLine, Result, apply_create_outcome, change, find
 from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Offer, Raw
+from worker.config.settings import load
 from worker.container import Container
 from worker.database import deliveries
 from worker.domain import lifecycle
@@ -86,6 +88,16 @@ def test_a_retry_is_refused_with_advice_while_a_carrier_has_or_may_have_the_orde
 ) -> None:
     apply_create_outcome(container, outcome)
     assert command_line("retry", "2011") == Result(1, "", f"order-sync: {instead}\n")
+
+
+def test_a_retry_of_an_order_behind_a_closed_gate_says_that_the_gate_still_holds(command_line: CommandLine) -> None:
+    command_line.set(ORDERING__BASE_URL="http://127.0.0.1:9", ORDERING__API_KEY="a-key", ORDERING__GATE="ready")
+    gated = Container(load(), clock=lambda: NOW)
+    old = json.loads(placed(sample("2011", "34"))) | {"time": "2026-11-01T12:00:00Z"}
+    gated.ingest.store_documents([("1-0", json.dumps(old).encode())])
+    assert find(gated).status is DeliveryStatus.REJECTED
+    gated.database.close()
+    assert command_line("retry", "2011") == Result(0, "2011: queued retry (it waits until the shop says ready)\n", "")
 
 
 @pytest.mark.usefixtures("delivery")

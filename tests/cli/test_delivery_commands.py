@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,13 @@ from tests.web.edge import NOW, sample
 from worker.carriers.port import Booked, Observation, Raw, reference_of
 from worker.config.settings import load
 from worker.container import Container
-from worker.database import accounts, outbox
+from worker.database import accounts, deliveries, outbox
 from worker.domain import lifecycle
-from worker.domain.delivery import Step
+from worker.domain.delivery import Change, Step
 from worker.domain.lifecycle.reopening import duplicate_id
 from worker.errors import Refused, Uncertain
 from worker.local.demo.orders import placed
+from worker.log import CONTROLS
 
 # --- place ---
 
@@ -215,6 +217,58 @@ def test_texts_of_platforms_and_carriers_are_never_read_as_markup(
     apply_create_outcome(container, Uncertain("[/red] [bold]no[/bold] answer"))
     result = command_line("show", "2011")
     assert (result.code, result.err) == (0, "")
+
+
+HOSTILE = "\x1b[2J\u202eevil\u0085\r\nline \u200f"
+VISIBLE = r"\u001b[2J\u202eevil\u0085\u000d\u000aline \u200f"
+
+
+@pytest.mark.fault("F-82")
+def test_texts_of_platforms_and_carriers_cannot_control_the_terminal(
+    command_line: CommandLine, container: Container
+) -> None:
+    order = json.loads(placed(sample("2011", "34")))
+    order["data"]["order_id"] = "2011 \u202e\u2067"
+    container.ingest.store_documents([("1-0", json.dumps(order).encode())])
+    (found,) = container.database.read(deliveries.recent, 1)
+    said = replace(found, reason_text=HOSTILE, detail=HOSTILE)
+    container.database.persist(deliveries.update, [found.id], lambda _: Change(said))
+    listed, shown = command_line("deliveries"), command_line("show", found.id)
+    assert r"2011 \u202e\u2067" in listed.out
+    assert f"reason_text      {VISIBLE}" in shown.lines
+    written = [listed.out, shown.out, command_line("events").out, command_line("deliveries", "--json").out]
+    assert [text for text in written if CONTROLS.search(text.replace("\n", ""))] == []
+    assert command_line("show", found.id, "--json").documents[0]["reason_text"] == HOSTILE
+
+
+@pytest.mark.fault("F-82")
+def test_an_error_cannot_control_the_terminal(command_line: CommandLine) -> None:
+    result = command_line("show", "\x1b[2J\u202e")
+    assert result == Result(1, "", "order-sync: there is no delivery \\u001b[2J\\u202e\n")
+
+
+# --- carriers that were passed over ---
+
+
+@pytest.mark.parametrize("refuses", ["deliverit", "borzo"])
+def test_a_carrier_that_was_passed_over_is_shown_with_the_reason(
+    command_line: CommandLine, container: Container, refuses: str
+) -> None:
+    carriers = [refuses, "cervo"]
+    order = json.loads(placed(sample("2011", "34"), carriers=carriers, customer={"name": "T", "phone": "1"}))
+    container.ingest.store_documents([("1-0", json.dumps(order).encode())])
+    expected = {
+        "deliverit": ["deliverit: dropoff.postal_code", "cervo: customer.phone is not a telephone number"],
+        "borzo": ["borzo: customer.phone: not a telephone number", "cervo: customer.phone is not a telephone number"],
+    }[refuses]
+    (shown,) = command_line("show", "2011", "--json").documents
+    lines = [line.split(maxsplit=1)[1] for line in command_line("show", "2011").lines if line.startswith("passed_over")]
+    assert (shown["passed_over"], lines) == (expected, expected)
+
+
+@pytest.mark.usefixtures("delivery")
+def test_no_carrier_is_shown_as_passed_over_when_all_can_take_the_order(command_line: CommandLine) -> None:
+    assert command_line("show", "2011", "--json").documents[0]["passed_over"] == []
 
 
 # --- events ---

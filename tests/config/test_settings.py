@@ -63,6 +63,7 @@ def test_every_setting_has_a_default() -> None:
         "ordering": Ordering().model_dump(),
         "journal_folder": Path("var/journal"),
         "stores_file": Path("stores.toml"),
+        "stale_order": "12h",
         "log_format": "",
         "log_level": "INFO",
         "worker_concurrency": 16,

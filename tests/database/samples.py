@@ -79,7 +79,7 @@ def ingest(
     database: Database, *, now: datetime = NOW, shops: Mapping[str, Store] = SHOPS, gate: Gate = Gate.PLACED
 ) -> Ingest:
     """Return the service that stores messages."""
-    return Ingest(database, updates(database), RULES, shops, NO_DEFAULTS, gate, lambda: now)
+    return Ingest(database, updates(database), RULES, shops, NO_DEFAULTS, gate, timedelta(hours=12), lambda: now)
 
 
 def store_messages(

@@ -58,7 +58,11 @@ def test_an_order_that_a_carrier_can_take_is_not_refused_even_before_the_first_l
             "validation: dropoff.postal_code",
         ),
         ("deliverit", {"customer": Customer(name="A", phone="+5511999990000")}, "validation: customer.phone"),
-        ("deliverit", {"dropoff": DROPOFF.model_copy(update=NOWHERE)}, "validation: dropoff.latitude"),
+        (
+            "deliverit",
+            {"dropoff": DROPOFF.model_copy(update=NOWHERE)},
+            "validation: dropoff.latitude and dropoff.longitude",
+        ),
         (
             "cervo",
             {"dropoff": DROPOFF.model_copy(update=NOWHERE)},

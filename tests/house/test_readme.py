@@ -87,24 +87,81 @@ def test_the_celery_example_sends_a_task_of_the_worker(own_redis: str) -> None:
     assert arguments == [json.loads(EXAMPLE.read_text())]
 
 
-def test_the_listening_example_prints_each_event_and_acknowledges_it(own_redis: str) -> None:
-    events = [
-        {"subject": "2011", "type": "delivery.updated", "data": {"status": status}, "sequence": "1"} for status in "ab"
-    ]
-    bus = bus_at(own_redis)
-    outgoing = [OutgoingEvent(n, "key", n, json.dumps(event)) for n, event in enumerate(events, 1)]
-    bus.publisher.publish("database", outgoing, "")
-    script = block("python", "xreadgroup").replace(URL, own_redis)
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as listener:
-        assert listener.stdout
-        printed = [listener.stdout.readline(), listener.stdout.readline()]
-        listener.kill()
-    with redis.Redis.from_url(own_redis, decode_responses=True) as client:
-        pending: Any = client.xpending_range("deliveries", "kitchen-screen", "-", "+", 10)
-        ((first, _), _) = cast("Any", client.xrange("deliveries"))
-    assert printed == ["2011 delivery.updated a 1\n", "2011 delivery.updated b 1\n"]
-    assert first not in [each["message_id"] for each in pending]
+PIPE = 1_000_000
+"""More bytes than a pipe holds: who writes a line of this length waits for its reader."""
+
+
+class Listener:
+    """The listening example of the README as it stands, on a server of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.script, self.bus, self.count = block("python", "xreadgroup").replace(URL, url), bus_at(url), 0
+        (waits,) = re.findall(r"block=(\d+)", self.script)
+        self.block_seconds = int(waits) / 1000
+        self.client = redis.Redis.from_url(url, decode_responses=True)
+
+    def publish(self, *subjects: str) -> None:
+        """Publish an event about each subject: one delivery's, in its order."""
+        for subject in subjects:
+            self.count += 1
+            event = {"subject": subject, "type": "delivery.updated", "data": {"status": "created"}}
+            event |= {"partitionkey": "key", "sequence": str(self.count)}
+            outgoing = OutgoingEvent(self.count, "key", self.count, json.dumps(event))
+            self.bus.publisher.publish("database", [outgoing], self.bus.last_id())
+
+    def run(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen([sys.executable, "-c", self.script], stdout=subprocess.PIPE, text=True)
+
+    def wait_until_pending(self, count: int, process: "subprocess.Popen[str]") -> None:
+        """Wait until this many entries are read and not acknowledged; fail when the reader ends."""
+        while self.pending() != count:
+            stays_alive(process, 0.05)
+
+    def pending(self) -> int:
+        groups: Any = self.client.xinfo_groups("deliveries")
+        return sum(int(group["pending"]) for group in groups if group["name"] == "kitchen-screen")
+
+
+def stays_alive(process: "subprocess.Popen[str]", seconds: float) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def lines(process: "subprocess.Popen[str]", count: int) -> list[list[str]]:
+    assert process.stdout
+    return [process.stdout.readline().split() for _ in range(count)]
+
+
+@pytest.mark.fault("F-83")
+def test_the_listening_example_survives_a_crash_and_an_idle_time_and_prints_every_event(own_redis: str) -> None:
+    listener = Listener(own_redis)
+    listener.publish("x" * PIPE, *(str(number) for number in range(2, 11)))
+    with listener.run() as crashed:
+        listener.wait_until_pending(10, crashed)  # it has read all of them, and still prints the first
+        crashed.kill()
+    with listener.run() as restarted:
+        printed = lines(restarted, 10)
+        assert [(kind, status, sequence) for _, kind, status, sequence in printed] == [
+            ("delivery.updated", "created", str(number)) for number in range(1, 11)
+        ]
+        listener.wait_until_pending(0, restarted)
+        stays_alive(restarted, 1.5 * listener.block_seconds)
+        listener.publish("11")
+        assert lines(restarted, 1) == [["11", "delivery.updated", "created", "11"]]
+        restarted.kill()
+
+
+@pytest.mark.fault("F-83")
+def test_the_listening_example_ignores_an_event_that_it_has_handled(own_redis: str) -> None:
+    listener = Listener(own_redis)
+    listener.publish("1", "2")
+    ((_, repeated), _) = cast("Any", listener.client.xrange("deliveries"))
+    listener.client.xadd("deliveries", repeated)
+    listener.publish("3")
+    with listener.run() as process:
+        assert [line[0] for line in lines(process, 3)] == ["1", "2", "3"]
+        listener.wait_until_pending(0, process)
+        process.kill()
 
 
 @pytest.mark.parametrize("line", [line for line in README.splitlines() if line.startswith("order-sync ")])

@@ -14,7 +14,7 @@ from worker.http.call import Call, Operation, Reply
 from worker.ordering_api.account import Ordering
 from worker.ordering_api.codec import fetch, probe, read_list, write
 from worker.ordering_api.listing import OpenOrder, list_open, open_orders, order_ids
-from worker.services.ingest import log_unknown_statuses
+from worker.services.ingest import log_unread
 
 SETTINGS = Ordering(base_url="https://api.example", api_key=SecretStr("k"), app_id="app")
 ENTRY: dict[str, Any] = {"id": 2011, "status": 0, "delivery_type": 1, "created_at": "2026-11-21 16:00:13"}
@@ -132,8 +132,8 @@ def test_an_undocumented_status_is_logged() -> None:
     orders = [an_order(status=status) for status in (None, 0, 25, 26, 99)]
     messages = [Message("platform", str(at), "order.placed", each) for at, each in enumerate(orders)]
     with capture_logs() as noted:
-        log_unknown_statuses([*messages, Message("platform", "named", "order.placed", OrderRef(order_id="1"))])
-        log_unknown_statuses(messages[:3])
+        log_unread([*messages, Message("platform", "named", "order.placed", OrderRef(order_id="1"))])
+        log_unread(messages[:3])
     assert noted == [{"event": "platform.status_unknown", "statuses": ["26", "99"], "log_level": "warning"}]
 
 

@@ -36,6 +36,10 @@ def test_a_dict_is_read_like_its_json() -> None:
     assert read_object({"a": [1, {"b": "🍕"}]}) == {"a": [1, {"b": "🍕"}]}
 
 
+def test_a_byte_order_mark_before_the_document_is_skipped() -> None:
+    assert read_object(b'\xef\xbb\xbf{"a": "\xef\xbb\xbf"}') == {"a": "\ufeff"}
+
+
 @pytest.mark.fault("F-47")
 @pytest.mark.quirk("X-11")
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def test_a_dict_is_read_like_its_json() -> None:
     [
         (b"", "message: not JSON"),
         (b"{} x", "message: not JSON"),
-        (b'\xef\xbb\xbf{"a": 1}', "message: not JSON"),
+        (b"\xff\xfe{\x00}\x00", "message: not UTF-8"),
         (b'{"a": "\x00"}', "message: not JSON"),
         (b'{"a": ' + b"9" * 5000 + b"}", "message: not JSON"),
         (b"[1]", "message: not a JSON object"),

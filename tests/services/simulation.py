@@ -111,9 +111,13 @@ class Simulation:
 
         self.container.clock = read
 
+    def add(self, document: str | bytes) -> None:
+        """Put a message on the bus, at the time of the simulation."""
+        self.redis.xadd("orders", {"event": document}, id=f"{int(self.now.timestamp() * 1000)}-*")
+
     def put(self, document: str | bytes) -> None:
         """Put a message on the bus and read it."""
-        self.container.bus.add_order(document)
+        self.add(document)
         self.read()
 
     def placed(self) -> dict[str, Any]:

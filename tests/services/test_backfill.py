@@ -216,7 +216,7 @@ def test_a_stale_open_order_is_skipped_unless_since_includes_it(
     make_simulation: Callable[..., Simulation],
 ) -> None:
     simulation = make_simulation()
-    before = START - backfill.STALE_AFTER
+    before = START - timedelta(hours=12)
     seed(simulation, id=1, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-08-01 12:45:00")
     seed(simulation, id=2, created_at="2026-08-01 12:00:00", delivery_datetime_utc="2026-11-21 20:00:00")
     seed(simulation, id=3, created_at=f"{before:%Y-%m-%d %H:%M:%S}")
@@ -229,6 +229,21 @@ def test_a_stale_open_order_is_skipped_unless_since_includes_it(
     ]
     found = simulation.container.backfill.find(since=START - timedelta(days=365))
     assert [each.order_id for each in found] == ["1"]
+
+
+@pytest.mark.fault("F-81")
+@pytest.mark.parametrize("wanted", [None, "2026-08-01 12:45:00"])
+def test_a_stale_order_that_since_includes_is_not_dispatched(
+    make_simulation: Callable[..., Simulation], wanted: str | None
+) -> None:
+    simulation = make_simulation()
+    seed(simulation, id=1, created_at="2026-08-01 12:00:00", delivery_datetime=wanted, delivery_datetime_utc=wanted)
+    backfill = simulation.container.backfill
+    backfill.store(backfill.find(since=START - timedelta(days=365)))
+    simulation.until(lambda it: bool(it.container.database.read(deliveries.find, "1")))
+    simulation.until(lambda it: it.published("1")[-1:] == ["delivery.dispatch_failed"])
+    found = simulation.delivery("1")
+    assert (found.status, found.reason, found.attempts) == ("rejected", "deadline_passed", ())
 
 
 @pytest.mark.fault("F-66")

@@ -14,6 +14,19 @@ def test_an_order_named_by_its_id_is_fetched_from_the_platform(simulation: Simul
     assert [each for each, _ in simulation.ledger()] == ["ordering", "deliverit"]
 
 
+@pytest.mark.fault("F-81")
+def test_an_order_that_is_fetched_long_after_its_time_is_rejected_and_can_be_retried(simulation: Simulation) -> None:
+    old = {"created_at": "2026-11-01 12:00:00", "delivery_datetime_utc": None, "delivery_datetime": None}
+    simulation.ask("POST", "/sandbox/ordering/orders", {"id": 5150, "business_id": 17, **old})
+    simulation.put_message("order.placed", {"order_id": "5150"})
+    simulation.until(lambda it: bool(it.container.database.read(deliveries.find, "5150")))
+    found = simulation.delivery("5150")
+    assert (found.status, found.reason) == ("rejected", "deadline_passed")
+    simulation.container.decisions.retry(found.id)
+    simulation.until(lambda it: it.status("5150") == "delivered")
+    assert [each for each, _ in simulation.ledger()] == ["ordering", "deliverit"]
+
+
 @pytest.mark.quirk("O-10")
 def test_an_order_the_platform_does_not_know_is_quarantined_and_can_be_replayed(simulation: Simulation) -> None:
     simulation.put_message("order.placed", {"order_id": "404404"})

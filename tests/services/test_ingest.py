@@ -175,6 +175,7 @@ def test_a_malformed_message_is_stored_and_published_once(database: Database) ->
     assert row == {
         "id": row["id"],
         "raw": letter.raw,
+        "has_fields": False,
         "reason": letter.reason,
         "received_at": NOW,
         "settled_at": None,
@@ -186,7 +187,7 @@ def test_a_malformed_message_is_stored_and_published_once(database: Database) ->
 def test_a_settled_dead_letter_can_no_longer_be_read_or_listed(database: Database) -> None:
     ingest(database).store([], [DeadLetter(b"raw", "why", "1-0")])
     (row,) = database.read(inbox.dead_letters, 10)
-    assert database.read(inbox.dead_letter, row["id"]) == b"raw"
+    assert database.read(inbox.dead_letter, row["id"]) == DeadLetter(b"raw", "why", row["id"])
     database.write(inbox.settle_dead_letter, row["id"], LATER)
     assert (database.read(inbox.dead_letter, row["id"]), database.read(inbox.dead_letter, "no such letter")) == (
         None,

@@ -13,12 +13,13 @@ import fakeredis
 import pytest
 from redis.exceptions import ConnectionError as Unreachable
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from schemas.events import delivery_id
 from schemas.messages import Cancellation, Message
 from tests.database.samples import NOW, SHOPS, events, message, order, place, put_row, rows, store_messages
 from tests.services.containers import ReplaceableContainer
-from worker.bus.streams import Bus
+from worker.bus.streams import Bus, load_fields
 from worker.config.settings import load
 from worker.database import inbox
 from worker.database.database import Database
@@ -42,7 +43,14 @@ QUEUED = (1, "delivery.status_changed")
 def placed(order_id: str = "2011", **more: Any) -> str:
     """Return an order's message in JSON."""
     data = {"order_id": order_id, **ORDER, **more}
-    return json.dumps({"specversion": "1.0", "id": f"message {order_id}", "type": "order.placed", "data": data})
+    attributes = {"specversion": "1.0", "id": f"message {order_id}", "type": "order.placed", "time": NOW.isoformat()}
+    return json.dumps({**attributes, "data": data})
+
+
+def without_time(document: str) -> str:
+    message = json.loads(document)
+    del message["time"]
+    return json.dumps(message)
 
 
 class ReaderHarness:
@@ -122,6 +130,110 @@ def test_a_stored_message_that_was_not_acknowledged_is_read_again_and_changes_no
     assert len(events(harness.database)) == 1
 
 
+def letters(harness: ReaderHarness) -> list[tuple[str, object]]:
+    """Return the reason and the content of each dead letter."""
+    found = sorted(harness.database.read(inbox.dead_letters, 10), key=lambda each: bool(each["has_fields"]))
+    return [(each["reason"], load_fields(each["raw"]) if each["has_fields"] else each["raw"]) for each in found]
+
+
+@pytest.mark.fault("F-84")
+@pytest.mark.parametrize(
+    "fields",
+    [{b"data": placed().encode()}, {b"ordre": b"\xff", b"trace": b"x"}, {b"": b""}],
+    ids=["another field", "several fields", "no name"],
+)
+def test_an_entry_without_the_field_event_is_a_dead_letter_with_all_its_fields(
+    harness: ReaderHarness, fields: dict[bytes, bytes]
+) -> None:
+    harness.bus.add_entry(fields)
+    harness.bus.add_order(placed("2"))
+    harness.read()
+    assert letters(harness) == [("no field `event`", fields)]
+    assert (harness.known(), harness.unacknowledged()) == (["2"], 0)
+
+
+@pytest.mark.fault("F-84")
+def test_a_dead_letter_holds_the_fields_beside_an_unreadable_document(harness: ReaderHarness) -> None:
+    fields = {b"event": b"{", b"trace": b"x"}
+    harness.bus.add_entry(fields)
+    harness.redis.xadd("orders", {b"event": b"{"})
+    harness.read()
+    assert letters(harness) == [("message: not JSON", b"{"), ("message: not JSON", fields)]
+
+
+@pytest.mark.fault("F-84")
+def test_an_entry_in_binary_mode_is_stored_as_an_order(harness: ReaderHarness) -> None:
+    message = json.loads(placed())
+    data = json.dumps(message.pop("data"))
+    harness.redis.xadd("orders", {**{f"ce_{name}": value for name, value in message.items()}, "data": data})
+    harness.read()
+    assert (harness.known(), letters(harness)) == (["2011"], [])
+
+
+def ended(harness: ReaderHarness) -> list[tuple[str, str | None]]:
+    """Return the status and the reason of each order, by its id."""
+    found = sorted(rows(harness.database, "delivery"), key=lambda row: str(row["order_id"]))
+    return [(row["status"], row["reason"]) for row in found]
+
+
+@pytest.mark.fault("F-81")
+@pytest.mark.parametrize(
+    ("hours", "fields", "expected"),
+    [
+        (13, {}, ("rejected", "deadline_passed")),
+        (11, {}, ("queued", None)),
+        (24 * 21, {"deliver_at": "2026-11-21T18:40:00+01:00"}, ("queued", None)),
+        (1, {"deliver_at": "2026-11-21T02:40:00+01:00"}, ("rejected", "deadline_passed")),
+        (13, {"ready_at": "2026-11-21T18:40:00+01:00"}, ("queued", None)),
+    ],
+    ids=["old", "recent", "old preorder", "old time", "ready later"],
+)
+def test_an_order_that_is_read_long_after_its_time_gets_no_courier(
+    harness: ReaderHarness, hours: int, fields: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    added = int((NOW - timedelta(hours=hours)).timestamp() * 1000)
+    harness.redis.xadd("orders", {"event": without_time(placed(**fields))}, id=f"{added}-0")
+    harness.read()
+    assert ended(harness) == [expected]
+
+
+@pytest.mark.fault("F-81")
+def test_an_order_that_names_its_time_is_judged_by_it_and_not_by_its_entry(harness: ReaderHarness) -> None:
+    old = {**json.loads(placed("1")), "time": "2026-11-01T12:00:00Z"}
+    harness.bus.add_order(json.dumps(old))
+    harness.bus.add_order(placed("2"))
+    harness.read()
+    assert ended(harness) == [("rejected", "deadline_passed"), ("queued", None)]
+    assert events(harness.database, delivery_id("platform", "1")) == [
+        QUEUED,
+        (2, "delivery.status_changed"),
+        (3, "delivery.dispatch_failed"),
+    ]
+
+
+@pytest.mark.fault("F-81")
+def test_an_old_update_that_is_read_before_its_order_gets_no_courier(harness: ReaderHarness) -> None:
+    late = {**json.loads(placed()), "type": "order.updated", "time": "2026-11-01T12:00:00Z"}
+    harness.bus.add_order(json.dumps(late))
+    harness.read()
+    assert ended(harness) == [("rejected", "deadline_passed")]
+
+
+@pytest.mark.fault("F-80")
+def test_fields_that_were_not_read_are_logged_without_their_values(harness: ReaderHarness) -> None:
+    harness.bus.add_order(placed(notes=["Freja"], order_number={}))
+    with capture_logs() as logs:
+        harness.read()
+    assert [each for each in logs if each["event"] == "order.fields_ignored"] == [
+        {
+            "event": "order.fields_ignored",
+            "log_level": "warning",
+            "order_id": "2011",
+            "fields": ["notes", "order_number"],
+        }
+    ]
+
+
 def test_an_entry_that_a_dead_reader_did_not_acknowledge_is_read_by_another(harness: ReaderHarness) -> None:
     harness.bus.add_order(placed())
     harness.bus.read("a dead reader", 10, 1)
@@ -143,12 +255,6 @@ def test_the_same_malformed_text_in_two_entries_makes_two_dead_letters(harness: 
     harness.bus.add_order("not JSON")
     harness.read()
     assert harness.reasons() == ["message: not JSON"] * 2
-
-
-def test_an_entry_without_an_event_field_becomes_a_dead_letter(harness: ReaderHarness) -> None:
-    harness.redis.xadd("orders", {"something": "else"})
-    harness.read()
-    assert (harness.reasons(), harness.unacknowledged()) == (["message: not JSON"], 0)
 
 
 def test_an_entry_that_was_deleted_before_it_was_acknowledged_does_not_stop_the_reader(harness: ReaderHarness) -> None:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from schemas.status import AttentionReason, DeliveryStatus
-from tests.web.edge import NOW, SECRET, Edge
+from tests.web.edge import NOW, SECRET, Edge, sample
 from worker.bus import streams
 from worker.bus.streams import Bus
 from worker.carriers.port import Booked, Observation, Raw
@@ -27,6 +27,7 @@ from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change
 from worker.http.call import CallClass
+from worker.local.demo.orders import placed
 from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.web import create_web_app
 from worker.web.bodies import RequestBodies
@@ -509,6 +510,15 @@ def test_metrics_count_deliveries_that_need_an_operator_by_reason(edge: Edge) ->
         'order_sync_attention{reason="surplus_courier"} 1.0',
         'order_sync_attention{reason="outcome_unknown"} 1.0',
     ]
+
+
+@pytest.mark.fault("F-81")
+def test_metrics_count_the_rejected_deliveries_of_the_last_day_by_reason(edge: Edge) -> None:
+    old = json.loads(placed(sample("2012", "34"))) | {"time": "2026-11-01T12:00:00Z"}
+    edge.container.ingest.store_documents([("1-0", json.dumps(old).encode())])
+    _, text = edge.ask("GET", "/metrics")
+    shown = [line for line in text.splitlines() if line.startswith("order_sync_rejected")]
+    assert shown == ['order_sync_rejected{reason="deadline_passed"} 1.0']
 
 
 @pytest.mark.fault("F-58")

@@ -4,9 +4,11 @@ The bus is disposable. Messages are acknowledged only once they are stored, and 
 and again if the bus has lost them (`publisher`).
 """
 
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -14,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
+from schemas.fields import CENTURY
 from worker.bus.publisher import Publisher
 
 GROUP = "order-sync"
@@ -26,12 +29,18 @@ PAGE_SIZE = 1000
 """Entries that trimming reads in one call."""
 
 
+Fields = Mapping[bytes, bytes]
+"""The fields of an entry of a stream."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the orders stream: its id and its unparsed document."""
+    """One entry of the orders stream: its id, and the unparsed document in its field `event`."""
 
     id: str
     document: bytes
+    fields: Fields | None = None
+    """All fields of an entry that has others than `event`."""
 
 
 class Bus:
@@ -50,7 +59,11 @@ class Bus:
 
     def add_order(self, document: str | bytes) -> str:
         """Append one message to the orders stream; return the id of its entry."""
-        return _text(self._redis.xadd(self.orders, {"event": document}))
+        return self.add_entry({b"event": document})
+
+    def add_entry(self, fields: Mapping[Any, Any]) -> str:
+        """Append an entry with any fields to the orders stream; return its id."""
+        return _text(self._redis.xadd(self.orders, dict(fields)))
 
     def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
         """Read the next entries of the group, or with `mine` the entries that this consumer has not acknowledged.
@@ -191,7 +204,35 @@ def _pairs(reply: Any) -> list[Any]:
 def _entry(pair: Any) -> Entry:
     identity, fields = pair
     # An entry that was deleted before it was acknowledged is still returned, without fields.
-    return Entry(_text(identity), (fields or {}).get(b"event", b""))
+    fields = fields or {b"event": b""}
+    return Entry(_text(identity), fields.get(b"event", b""), None if fields.keys() == {b"event"} else fields)
+
+
+def dump_fields(fields: Fields) -> bytes:
+    """Return the fields of an entry as one JSON object, from which `load_fields` restores every byte."""
+    texts = {_text_of(name): _text_of(value) for name, value in fields.items()}
+    return json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def load_fields(raw: bytes) -> Fields:
+    """Return the fields of an entry from the JSON of `dump_fields`."""
+    texts: dict[str, str] = json.loads(_text_of(raw))
+    return {
+        name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+        for name, value in texts.items()
+    }
+
+
+def _text_of(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def time_of(identity: str) -> datetime | None:
+    """Return when an entry was added to its stream; None for any other text, and for an id without a real time."""
+    if not re.fullmatch(r"\d{12,13}-\d{1,20}", identity, re.ASCII):
+        return None
+    added = datetime.fromtimestamp(_order(identity)[0] / 1000, UTC)
+    return added if added.year in CENTURY else None
 
 
 def _order(identity: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The settings that the accounts of all carriers share, beyond those of every API account."""
 
+import re
 from datetime import time
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from worker.http.account import ApiAccount
 
+_COUNTRY = re.compile(r"^[A-Za-z]{2}(?:[-\s]+(?=\d)|(?=\d{4,}$))")
 HOUR = r"([01]\d|2[0-3]):[0-5]\d"
 Hours = Annotated[str, Field(pattern=rf"^$|^{HOUR}-{HOUR}$")]
 """The hours in which a courier comes, such as `11:00-22:00`. They may cross midnight; empty means always."""
@@ -29,9 +31,9 @@ class CarrierAccount(ApiAccount):
 
         True when the settings list no postal codes, or when the address has none.
         """
-        prefixes = tuple(filter(None, map(_bare, self.postal_codes.split(","))))
-        code = _bare(postal_code)
-        return not prefixes or not code or code.startswith(prefixes)
+        prefixes = tuple(spelling for code in self.postal_codes.split(",") for spelling in _spellings(code))
+        spellings = _spellings(postal_code)
+        return not prefixes or not spellings or any(spelling.startswith(prefixes) for spelling in spellings)
 
     def is_open(self, clock: time) -> bool:
         """Return whether the couriers come for a pickup at this time of the day."""
@@ -39,6 +41,16 @@ class CarrierAccount(ApiAccount):
             return True
         opens, closes = map(time.fromisoformat, self.hours.split("-"))
         return opens <= clock < closes if opens < closes else clock >= opens or clock < closes
+
+
+def without_country(postal_code: str) -> str:
+    """Return a postal code without the code of the country in front of its digits, such as `DK-`."""
+    return _COUNTRY.sub("", postal_code.strip())
+
+
+def _spellings(code: str) -> set[str]:
+    """Return a postal code with and without its country, because some countries write it as a part of the code."""
+    return {bare for each in (code, without_country(code)) if (bare := _bare(each))}
 
 
 def _bare(code: str) -> str:

@@ -6,12 +6,13 @@ A command imports what it needs when it runs, so that `--help` does not wait sec
 import json
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import typer
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from worker.container import Container
@@ -25,11 +26,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PIPED_WIDTH = 1000
-# No markup, because platforms and carriers wrote the texts. No wrapping, so that a piped line or row stays one line.
-console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
+class ForeignTextConsole(Console):
+    """A console for texts that platforms and carriers wrote: they have no markup and cannot control the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, highlight=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Render a text, with its control characters visible, on one line."""
+        from worker.log import printable  # noqa: PLC0415
+
+        return super().render_str(printable(text), **options)
+
+
+# No wrapping, so that a piped line or row stays one line.
+console = ForeignTextConsole(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
 """The sections of the help."""
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Json = typer.Option(False, "--json", help="Write JSON, one document a line.")
 
@@ -86,9 +101,10 @@ def advice_on(error: Exception) -> str | None:
 
 def moment(text: str, now: datetime) -> datetime:
     """Parse a time in RFC 3339 or an age such as 30m; end the command when the text is neither."""
-    age = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
-    if age:
-        return now - timedelta(**{UNITS[age[2]]: int(age[1])})
+    from worker.clock import AGE, parse_age  # noqa: PLC0415
+
+    if re.fullmatch(AGE, text, re.ASCII):
+        return now - parse_age(text)
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -99,8 +115,10 @@ def moment(text: str, now: datetime) -> datetime:
 
 
 def complain(text: str) -> None:
-    """Write one readable line to standard error."""
-    Console(stderr=True, soft_wrap=True).print(f"order-sync: {text}", style="red", markup=False, highlight=False)
+    """Write a readable line, or several, to standard error."""
+    errors = ForeignTextConsole(stderr=True)
+    for line in f"order-sync: {text}".splitlines():
+        errors.print(line, style="red")
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
@@ -111,4 +129,11 @@ def fail(text: str, code: int = 1) -> NoReturn:
 
 def write_json(document: Any) -> None:
     """Write a document as one line of JSON."""
-    print(json.dumps(document, ensure_ascii=False, default=str))  # noqa: T201 - rich would wrap it
+    write_text(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def write_text(text: str) -> None:
+    """Write JSON or other text as it is, only with escapes for control characters, which mean the same in JSON."""
+    from worker.log import printable  # noqa: PLC0415
+
+    print(printable(text, "\n\t"), flush=True)  # noqa: T201 - rich would wrap it

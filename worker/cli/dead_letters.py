@@ -1,16 +1,19 @@
 """Commands about dead letters and the store directory, which an operator corrects."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.base import LOOK, RUN, Json, app, console, fail, open_container, when, write_json
+from worker.cli.base import LOOK, RUN, Json, app, complain, console, fail, open_container, when, write_json, write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from schemas.stores import Store
     from worker.container import Container
+    from worker.database.inbox import DeadLetter
 
 stores = typer.Typer(help="The store directory.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Messages that could not be read.", invoke_without_command=True)
@@ -36,14 +39,18 @@ def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
 @dead_letters.command("show")
 def show_letter(letter_id: str) -> None:
     """Write the original message of a dead letter."""
-    sys.stdout.buffer.write(_message_of(open_container(), letter_id) + b"\n")
+    write_text(_waiting(open_container(), letter_id).raw.decode("utf-8", "backslashreplace"))
 
 
 @dead_letters.command("replay")
 def replay_letter(letter_id: str) -> None:
     """Put the message of a dead letter on the bus again, for example after its store was added."""
+    from worker.bus.streams import load_fields
+
     services = open_container()
-    stream_id = services.bus.add_order(_message_of(services, letter_id))
+    letter = _waiting(services, letter_id)
+    bus = services.bus
+    stream_id = bus.add_entry(load_fields(letter.raw)) if letter.has_fields else bus.add_order(letter.raw)
     _settle(services, letter_id)  # afterwards, so that a crash between the two loses nothing
     console.print(stream_id)
 
@@ -52,17 +59,17 @@ def replay_letter(letter_id: str) -> None:
 def discard_letter(letter_id: str) -> None:
     """Remove a dead letter from the list."""
     services = open_container()
-    _message_of(services, letter_id)
+    _waiting(services, letter_id)
     _settle(services, letter_id)
 
 
-def _message_of(services: "Container", letter_id: str) -> bytes:
+def _waiting(services: "Container", letter_id: str) -> "DeadLetter":
     from worker.database import inbox
 
-    raw = services.database.read(inbox.dead_letter, letter_id)
-    if raw is None:
+    letter = services.database.read(inbox.dead_letter, letter_id)
+    if letter is None:
         fail(f"there is no dead letter {letter_id}")
-    return raw
+    return letter
 
 
 def _settle(services: "Container", letter_id: str) -> None:
@@ -80,6 +87,16 @@ def load_stores(file: Path) -> None:
     services, loaded = open_container(), read_stores(file)
     waiting = services.database.write(shops.save_shops, loaded, services.clock())
     console.print(f"{len(loaded)} stores loaded, {waiting} waiting orders continue")
+    for line in without_account(loaded, services.settings.accounts):
+        complain(line)
+
+
+def without_account(known: "Mapping[str, Store]", accounts: "Collection[str]") -> list[str]:
+    """Return which stores name carriers for which there is no account, a line for each store."""
+    missing = {key: [name for name in shop.carriers if name not in accounts] for key, shop in sorted(known.items())}
+    return [
+        f"store {key} names carriers without an account: {', '.join(names)}" for key, names in missing.items() if names
+    ]
 
 
 @stores.command("list")

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import typer
 
-from worker.cli.base import LOOK, RUN, Json, app, console, fail, moment, open_container, when, write_json
+from worker.cli.base import LOOK, RUN, Json, app, console, fail, moment, open_container, when, write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,15 +140,16 @@ def show(name: str = Name, *, as_json: bool = Json) -> None:
     paused = read(accounts.paused)
     held = paused.get(accounts.EVERY_ACCOUNT) if delivery.active is None and not delivery.final else None
     fields |= _blockers(delivery, paused.get(fields["carrier"]) or held)
+    fields["passed_over"] = _passed_over(delivery, services)
     fields["to_do"] = advice(delivery)
     fields |= _on_the_platform(read(write_backs.write_back_state, delivery.id))
     attempts = [_attempt(delivery, each, services.terms.get(each.carrier)) for each in delivery.attempts]
     if as_json:
         write_json({**fields, "attempts": attempts, "events": published})
         return
-    to_do = fields.pop("to_do")
-    lines = [(key, value) for key, value in fields.items() if value is not None] + [("to_do", each) for each in to_do]
-    for key, value in lines:
+    several = {key: fields.pop(key) for key in ("passed_over", "to_do")}
+    lines = [(key, value) for key, value in fields.items() if value is not None]
+    for key, value in lines + [(key, each) for key, found in several.items() for each in found]:
         console.print(f"{key:16}", str(value))
     for attempt in attempts:
         console.print("attempt", *(f"{key}={value}" for key, value in attempt.items() if value))
@@ -174,6 +175,13 @@ def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
         "cancel_wish": delivery.cancel_request.cancelled_by if delivery.cancel_request else None,
         "paused": f"by {pause.by} since {when(pause.since)}: {pause.because}" if pause else None,
     }
+
+
+def _passed_over(delivery: "Delivery", services: "Container") -> list[str]:
+    """Return the carriers that are passed over, each with the reason why it cannot take the order."""
+    from worker.domain import lifecycle
+
+    return [f"{each.carrier}: {each.text}" for each in lifecycle.unable_carriers(delivery, services.terms)]
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
@@ -253,7 +261,7 @@ def events(
         found = database.read(outbox.events, keys=keys, after=position)
         for position, body in found:  # noqa: B007 - the next read starts at the last position
             if earliest is None or datetime.fromisoformat(json.loads(body)["time"]) >= earliest:
-                print(body, flush=True)  # noqa: T201 - rich would wrap it
+                write_text(body)
         if found:
             continue
         if not follow:

@@ -24,7 +24,9 @@ ROUNDS = 3
 def backfill(
     *,
     since: str = typer.Option(
-        "", help="Orders placed since this time, however old: RFC 3339, or an age such as 30m, 2h or 1d."
+        "",
+        help="Orders placed since this time, however old: RFC 3339, or an age such as 30m, 2h or 1d. One whose time "
+        "is long past is stored as rejected; `retry` sends it.",
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Only list the missing orders."),
     as_json: bool = Json,

@@ -101,13 +101,15 @@ def _up(supervisor: "Supervisor", settings: "Settings") -> None:
     with closing(Database(settings.database_url)) as opened:
         opened.upgrade()
     supervisor.start_all()
-    console.print(f"Redis   {RedisUrl.parse(url).masked}\nWeb     http://{web}/readyz")
-    console.print(f"Flower  http://{flower}\nLogs    {supervisor.logs}/")
+    for line in (f"Redis   {RedisUrl.parse(url).masked}", f"Web     http://{web}/readyz", f"Flower  http://{flower}"):
+        console.print(line)
+    console.print(f"Logs    {supervisor.logs}/")
     console.print("Press Ctrl-C to stop everything.")
     while True:
         for name in supervisor.watch():
             console.print(f"{name} ended and was started again. The end of its log:", style="yellow")
-            console.print(read_tail(supervisor.logs / f"{name}.log", 1000), style="dim")
+            for line in read_tail(supervisor.logs / f"{name}.log", 1000).splitlines():
+                console.print(line, style="dim")
         time.sleep(0.5)
 
 
@@ -169,6 +171,8 @@ def check() -> None:
         _try("broker", partial(broker.ping, services.app)),
         _try("journal", partial(_check_folder, services.settings.journal_folder)),
     ]
+    if found[0]:
+        found.append(_try("stores", partial(_check_stores, services)))
     found += [
         _try(f"carrier {name}{_way(services, name)}", partial(_probe, services, name))
         for name in services.settings.accounts
@@ -194,6 +198,18 @@ def _check_folder(folder: Path) -> None:
     make_private(folder)
     with TemporaryFile(dir=folder):
         pass
+
+
+def _check_stores(services: "Container") -> str:
+    """Return which stores name carriers without an account. Raises SettingsError when a store has no other carrier."""
+    from worker.cli.dead_letters import without_account
+    from worker.database import shops
+
+    known, accounts = {**services.file_shops, **services.database.read(shops.load_shops)}, services.settings.accounts
+    found = "; ".join(without_account(known, accounts))
+    if any(accounts.keys().isdisjoint(shop.carriers) for shop in known.values()):
+        raise SettingsError(found)
+    return found
 
 
 def _probe(services: "Container", name: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ from pydantic import (
 from schemas.stores import Store
 from worker.carriers import KINDS
 from worker.carriers.account import CarrierAccount
+from worker.clock import AGE, parse_age
 from worker.config import sources
 from worker.config.redis_url import SCHEMES, RedisUrl
 from worker.errors import SettingsError
@@ -104,6 +106,9 @@ class Settings(_Section):
     """The folder of the call journal, on a disk that outlasts the worker."""
     stores_file: Path = Path("stores.toml")
     """The store directory. A store that `order-sync stores load` put into the database takes precedence."""
+    stale_order: str = Field(default="12h", pattern=AGE)
+    """The age from which a new order is rejected (`deadline_passed`): its time, or for "as soon as possible" the time
+    it was placed, is longer ago. A number and `s`, `m`, `h` or `d`."""
     log_format: Literal["console", "json", ""] = ""
     """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -173,6 +178,11 @@ class Settings(_Section):
         if address.rpartition(":")[0].strip("[]") not in LOOPBACK and password == SecretStr(""):
             raise ValueError("is not on loopback: then ORDER_SYNC_PASSWORD must be set")
         return address
+
+    @property
+    def stale_after(self) -> timedelta:
+        """The age from which a new order is rejected."""
+        return parse_age(self.stale_order)
 
     @property
     def shared(self) -> bool:

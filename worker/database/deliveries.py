@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as update_rows
 
-from schemas.status import FINAL, AttemptState
+from schemas.status import FINAL, AttemptState, DeliveryStatus
 from worker import log
 from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
@@ -121,6 +121,13 @@ def status_counts(connection: Connection) -> dict[str, int]:
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
     return {row[0]: row[1] for row in connection.execute(waiting.group_by(DELIVERY.c.status))}
+
+
+def rejected_counts(connection: Connection, since: datetime) -> dict[str, int]:
+    """Count the deliveries accepted since a time that ended rejected, by reason."""
+    rejected = (DELIVERY.c.created_at >= since) & (DELIVERY.c.status == DeliveryStatus.REJECTED)
+    query = select(DELIVERY.c.reason, func.count()).where(rejected).group_by(DELIVERY.c.reason)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def attention_counts(connection: Connection) -> dict[str, int]:

@@ -25,6 +25,8 @@ class DeadLetter:
     reason: str
     identity: str
     """The key of the dead letter: its stream id or message id, which stays the same when the message is read again."""
+    has_fields: bool = False
+    """Whether `raw` holds all fields of an entry as JSON, and not only the document of its field `event`."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -125,7 +127,14 @@ def save_dead_letters(connection: Connection, letters: Iterable[DeadLetter], now
     """Store unreadable messages with their reasons, each with one event."""
     for letter in letters:
         key = str(uuid5(NAMESPACE, f"dead letter\n{letter.identity}"))
-        row = {"id": key, "raw": letter.raw, "reason": letter.reason, "received_at": now, "settled_at": None}
+        row = {
+            "id": key,
+            "raw": letter.raw,
+            "has_fields": letter.has_fields,
+            "reason": letter.reason,
+            "received_at": now,
+            "settled_at": None,
+        }
         if insert_new(connection, DEAD_LETTER, [row], "id"):
             data = OrderEvent(dead_letter_id=key, reason=letter.reason)
             add_once(connection, EventType.QUARANTINED, key, key, data, now)
@@ -137,10 +146,11 @@ def dead_letters(connection: Connection, limit: int) -> list[RowMapping]:
     return list(connection.execute(query.order_by(DEAD_LETTER.c.received_at.desc()).limit(limit)).mappings())
 
 
-def dead_letter(connection: Connection, identity: str) -> bytes | None:
-    """Return the message of a dead letter; None when no such letter waits for an operator."""
+def dead_letter(connection: Connection, identity: str) -> DeadLetter | None:
+    """Return a dead letter; None when no such letter waits for an operator."""
     waiting = (DEAD_LETTER.c.id == identity) & DEAD_LETTER.c.settled_at.is_(None)
-    return connection.scalar(select(DEAD_LETTER.c.raw).where(waiting))
+    row = connection.execute(select(DEAD_LETTER).where(waiting)).one_or_none()
+    return DeadLetter(row.raw, row.reason, row.id, has_fields=row.has_fields) if row else None
 
 
 def settle_dead_letter(connection: Connection, identity: str, now: datetime) -> None:

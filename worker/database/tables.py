@@ -256,6 +256,7 @@ class DeadLetterRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True, max_length=36)
     raw: bytes = Field(sa_type=LargeBinary)
+    has_fields: bool
     reason: str = _text()
     received_at: datetime = _time(nullable=False)
     settled_at: datetime | None = _time()

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from schemas.order import Order
+from schemas.phones import number_of
 
 LONGEST = 300
 UNPRINTABLE = frozenset({"Cc", "Cs"})
@@ -32,7 +33,7 @@ def redact_customer(text: str, order: Order) -> str:
     """Redact the customer's name, address, notes and telephone number in a text that a machine wrote."""
     to = order.dropoff
     values = (order.customer.name, to.street, to.street.partition(",")[0], to.notes, order.notes)
-    phone = _digits(order.customer.phone)[-SAME_DIGITS:]
+    phone = _digits(number_of(order.customer.phone))[-SAME_DIGITS:]
     hidden = _without(text, map(re.escape, _worth_hiding(values)))
     return NUMBER.sub(lambda found: HIDDEN if phone and phone in _digits(found[0]) else found[0], hidden)
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pydantic_core import from_json
 
+from schemas.fields import LARGEST
 from schemas.json_reader import MalformedError
-from schemas.order import LARGEST
 from schemas.status import Reason
 from worker.errors import CarrierError, Refused, Throttled, Unavailable, Uncertain
 from worker.http.account import ApiAccount

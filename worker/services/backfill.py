@@ -26,11 +26,6 @@ LEASE, LEASE_SECONDS = "backfill", 120.0
 MAX_PAGES = 100
 """The most pages that one run reads. The orders of later pages are older; earlier runs have found them."""
 MAX_BODY = 5_000_000
-STALE_AFTER = timedelta(hours=12)
-"""Orders older than this are ignored: nobody wants them any more, but many stay open for ever.
-
-The time exceeds any error from a missing time zone.
-"""
 MESSAGE_TRAVEL = timedelta(minutes=2)
 """The age up to which an order is left alone, because its own message may still come and contains more data."""
 PAGE_TRIES = 5
@@ -45,6 +40,8 @@ class Backfill:
     database: Database
     gateway: Gateway
     ingest: Ingest
+    stale_after: timedelta
+    """The age of orders that are left out: nobody wants them any more, but many stay open for ever."""
     clock: Clock
     sleep: Callable[[float], None] = time.sleep
 
@@ -65,8 +62,8 @@ class Backfill:
     def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
         """Return the open orders without a delivery that were placed between these times, the oldest first.
 
-        Without `since`, orders that were placed and wanted before `STALE_AFTER` are left out. The list is also empty
-        when the key may not see any orders (O-10). Raises Unavailable or Refused.
+        Without `since`, orders that were placed and wanted longer than `stale_after` ago are left out. The list is also
+        empty when the key may not see any orders (O-10). Raises Unavailable or Refused.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():
@@ -77,7 +74,7 @@ class Backfill:
         missing = [
             each for each in reversed(found.values()) if each.order_id in unknown and _within(each, since, until)
         ]
-        return missing if since else _without_stale(missing, self.clock() - STALE_AFTER)
+        return missing if since else _without_stale(missing, self.clock() - self.stale_after)
 
     def store(self, found: list[OpenOrder]) -> None:
         """Store orders to be fetched. An order whose own message comes meanwhile gets no second delivery."""

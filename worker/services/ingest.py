@@ -1,22 +1,20 @@
 """Store messages: a batch becomes deliveries, updates, cancel requests and dead letters in one transaction."""
 
-import json
 import threading
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from schemas.events import EventType, OrderEvent, delivery_id, skipped_key
 from schemas.json_reader import MalformedError
-from schemas.messages import Cancellation, Message, read_message
+from schemas.messages import Cancellation, Message, read_fields, read_message
 from schemas.order import DeliveryType, Order, fingerprint
 from schemas.ordering import INBOUND, ProjectDefaults, reaction_to
 from schemas.status import Cause, DeliveryStatus
 from schemas.stores import Store
 from worker import log
-from worker.bus.streams import OUTAGES, Bus, Entry
+from worker.bus.streams import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
 from worker.clock import Clock
 from worker.database import deliveries, inbox, outbox, shops
 from worker.database.connection import Connection, is_transient
@@ -31,7 +29,8 @@ logger = log.get(__name__)
 READ_COUNT = 100
 BLOCK_MS = 1000
 PAUSE_SECONDS = 1.0
-Document = bytes | dict[str, Any]
+Document = bytes | Fields
+"""The document of a message, or all fields of an entry that has other fields than `event`."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,15 @@ class Ingest:
     """Values for what the platform's own orders do not contain."""
     gate: Gate
     """What the shop must have done before a courier is asked for a new order."""
+    stale_after: timedelta
+    """The age at which a new order is rejected."""
     clock: Clock
 
     def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
         """Store documents with their identities in one transaction. Raises what the database raises."""
         messages, letters = self.parse(documents)
         changes = self.store(messages, letters)
-        log_unknown_statuses(messages)
+        log_unread(messages)
         if letters:
             reasons = sorted({each.reason for each in letters})
             logger.warning("orders.quarantined", count=len(letters), reasons=reasons)
@@ -61,14 +62,18 @@ class Ingest:
             logger.info("orders.accepted", messages=len(messages), changed=len(changes))
 
     def parse(self, documents: Sequence[tuple[str, Document]]) -> tuple[list[Message], list[DeadLetter]]:
-        """Parse documents; those that cannot be read become dead letters."""
+        """Parse documents; those that cannot be read become dead letters.
+
+        A message that says no time was sent when the stream got it; an identity may be the id of an entry.
+        """
         messages, letters = [], []
         for identity, document in documents:
             try:
-                messages.append(read_message(document, self.defaults))
+                message = _read(document, self.defaults)
             except MalformedError as error:
-                raw = document if isinstance(document, bytes) else json.dumps(document, default=repr).encode()
-                letters.append(DeadLetter(raw, str(error), identity))
+                letters.append(_dead_letter(document, str(error), identity))
+            else:
+                messages.append(message if message.time else replace(message, time=time_of(identity)))
         return messages, letters
 
     def store(self, messages: Sequence[Message], letters: Sequence[DeadLetter] = ()) -> list[Change]:
@@ -131,7 +136,8 @@ class Ingest:
             else:
                 delivery = self._new_delivery(key, message, order, now)
                 shop, cancellation = known_shops.get(order.store_id), cancellations.get(key)
-                new[key] = lifecycle.accept_order(delivery, shop, cancellation, self.terms, now)
+                stale = lifecycle.is_stale(order, message.time, now - self.stale_after)
+                new[key] = lifecycle.accept_order(delivery, shop, cancellation, self.terms, now, stale=stale)
         deliveries.add(connection, list(new.values()), now)
         return [*new.values(), *self._update(connection, again, now, fetched=fetched)]
 
@@ -207,8 +213,20 @@ def _skip(connection: Connection, key: str, message: Message, reason: str, now: 
     outbox.add_once(connection, EventType.SKIPPED, skipped_key(key), order_id, data, now)
 
 
-def log_unknown_statuses(messages: Sequence[Message]) -> None:
-    """Log the platform statuses that no document explains: they change nothing (O-25)."""
+def _read(document: Document, defaults: ProjectDefaults) -> Message:
+    return read_message(document, defaults) if isinstance(document, bytes) else read_fields(document, defaults)
+
+
+def _dead_letter(document: Document, reason: str, identity: str) -> DeadLetter:
+    raw = document if isinstance(document, bytes) else dump_fields(document)
+    return DeadLetter(raw, reason, identity, has_fields=not isinstance(document, bytes))
+
+
+def log_unread(messages: Sequence[Message]) -> None:
+    """Log the fields that were not read as they were sent, and the statuses that no document explains (O-25)."""
+    for message in messages:
+        if message.ignored:
+            logger.warning("order.fields_ignored", order_id=message.data.order_id, fields=sorted(message.ignored))
     statuses = {message.data.status for message in messages if isinstance(message.data, Order)}
     if unknown := statuses - INBOUND.keys() - {None}:
         logger.warning("platform.status_unknown", statuses=sorted(map(str, unknown)))
@@ -242,7 +260,7 @@ class OrdersReader:
         return len(entries)
 
     def _store(self, entries: Sequence[Entry]) -> None:
-        documents = [(entry.id, entry.document) for entry in entries]
+        documents = [(entry.id, entry.fields or entry.document) for entry in entries]
         try:
             self._ingest.store_documents(documents)
         except Exception as error:
@@ -250,7 +268,7 @@ class OrdersReader:
                 raise
             self._store_one_by_one(documents)
 
-    def _store_one_by_one(self, documents: Sequence[tuple[str, bytes]]) -> None:
+    def _store_one_by_one(self, documents: Sequence[tuple[str, Document]]) -> None:
         """Store each document in its own transaction, so that only those that cannot be stored become dead letters."""
         for identity, document in documents:
             try:
@@ -259,7 +277,7 @@ class OrdersReader:
                 if is_outage(error):
                     raise
                 logger.exception("orders.storing_failed")
-                letter = DeadLetter(document, f"it cannot be stored: {type(error).__name__}", identity)
+                letter = _dead_letter(document, f"it cannot be stored: {type(error).__name__}", identity)
                 self._ingest.store([], [letter])
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from schemas.json_reader import MalformedError
 from schemas.messages import Message
-from schemas.ordering import read_order
+from schemas.ordering import read_order, read_time_placed
 from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox
@@ -20,7 +20,7 @@ from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.ordering_api.account import Ordering
 from worker.resilience.bulkhead import Admission, Bulkhead
-from worker.services.ingest import Ingest, log_unknown_statuses
+from worker.services.ingest import Ingest, log_unread
 
 logger = log.get(__name__)
 TASK: WakeUp = ("orders.fetch", [])
@@ -83,13 +83,21 @@ class OrderFetch:
         try:
             if isinstance(outcome, CarrierError):
                 raise outcome
-            order = read_order(ordering_codec.read_order(outcome, fetch.order_id), self.settings.project)
+            raw = ordering_codec.read_order(outcome, fetch.order_id)
+            order = read_order(raw, self.settings.project, ignored := set[str]())
         except MalformedError as error:
             return self._dead_letter(fetch, str(error))
         except CarrierError as error:
             return self._retry_or_dead_letter(fetch, error)
-        message = Message(source=fetch.source, id=fetch.message_id, type="order.placed", data=order)
-        log_unknown_statuses([message])
+        message = Message(
+            source=fetch.source,
+            id=fetch.message_id,
+            type="order.placed",
+            data=order,
+            time=read_time_placed(raw),
+            ignored=frozenset(ignored),
+        )
+        log_unread([message])
         changed = self.ingest.store_fetched(fetch.source, fetch.message_id, message)
         return "stored" if changed else "nothing to do: known, or not to be dispatched"
 

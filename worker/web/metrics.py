@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from worker.bus.streams import OUTAGES, Bus
 from worker.database import accounts, deliveries, outbox, write_backs
 from worker.database.database import Database
+from worker.domain import schedule
 from worker.resilience.circuit_breaker import BreakerState, CircuitBreaker
 
 
@@ -35,6 +36,7 @@ class Metrics:
         )
         self._deliveries = self._gauge("deliveries", "Deliveries that are not final, by status", "status")
         self._attention = self._gauge("attention", "Deliveries that need an operator, by reason", "reason")
+        self._rejected = self._gauge("rejected", "Deliveries of the last day that ended rejected, by reason", "reason")
         self._unsent = self._gauge("events_unsent", "Events that are not yet on the bus")
         self._write_backs = self._gauge("write_backs_waiting", "Deliveries whose write-back to the platform is overdue")
         self._lag = self._gauge(
@@ -65,6 +67,8 @@ class Metrics:
         self._write_backs.set(read(write_backs.count_waiting, now))
         _fill(self._deliveries, {(status,): count for status, count in read(deliveries.status_counts).items()})
         _fill(self._attention, {(reason,): count for reason, count in read(deliveries.attention_counts).items()})
+        rejected = read(deliveries.rejected_counts, now - schedule.DAY)
+        _fill(self._rejected, {(reason,): count for reason, count in rejected.items()})
         _fill(self._paused, {(account, pause.by): 1 for account, pause in read(accounts.paused).items()})
         _fill(self._open, self._open_breakers())
         self._lag.clear()

@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo
 
 import phonenumbers
 
+from schemas.money import is_payable
 from schemas.order import Item, Order
+from schemas.phones import extension_of, number_of
 from schemas.status import Reason
 from worker.carriers.borzo.account import BorzoAccount
 from worker.carriers.borzo.wire import CURRENCY
@@ -124,8 +126,12 @@ def _check_collection(order: Order, account: BorzoAccount) -> None:
         raise Refused(Reason.CONFIG, "payment.prepaid: this account collects no money")
     _check_currency("collects", order)
     lines = _lines(order)
-    if _needs_receipt(order, account) and (not lines or any(item.unit_price is None for item in lines)):
+    if not _needs_receipt(order, account):
+        return
+    if not lines or any(_price(item, order) is None for item in lines):
         raise Refused(Reason.VALIDATION, "items: a receipt needs every item with its price")
+    if any(item.unit_price is not None and item.unit_price < 0 for item in order.items):
+        raise Refused(Reason.VALIDATION, "items: a receipt has no line for a discount")
 
 
 def _check_currency(verb: str, order: Order) -> None:
@@ -143,7 +149,7 @@ def _address(field: str, street: str, city: str, postal_code: str) -> str:
 def _phone(field: str, text: str, country: str) -> str:
     """Return a telephone number as digits with the country code and without a plus (B-09)."""
     try:
-        number = phonenumbers.parse(text, country)
+        number = phonenumbers.parse(number_of(text), country)
     except phonenumbers.NumberParseException:
         raise Refused(Reason.VALIDATION, f"{field}: not a telephone number") from None
     if not phonenumbers.is_possible_number(number):
@@ -153,7 +159,7 @@ def _phone(field: str, text: str, country: str) -> str:
 
 def _matter(order: Order) -> str:
     """Describe the goods by order number and item count alone (O-26)."""
-    count = sum(item.quantity for item in order.items)
+    count = sum(item.quantity for item in _lines(order))
     return (f"Order {order.number} ({count} items)" if count else f"Order {order.number}")[:MAX_MATTER]
 
 
@@ -177,21 +183,21 @@ def _pickup(booking: Booking, checked: CheckedOrder, account: BorzoAccount, now:
     return {
         "address": checked.store_address,
         "contact_person": {"phone": checked.store_phone, "name": store.name},
-        **_coordinates(store.latitude, store.longitude),
+        **_coordinates(store.point),
         **_window(booking, booking.pickup_at, account, now),
-        "note": _note(f"Order {booking.order.number}"),
+        "note": _note(f"Order {booking.order.number}", extension_of(store.phone)),
         **_courier_payment(account, "pickup"),
     }
 
 
 def _dropoff(booking: Booking, checked: CheckedOrder, account: BorzoAccount, now: datetime) -> dict[str, Any]:
     order, to = booking.order, booking.order.dropoff
-    note = _note(to.unit, to.notes, order.notes, _change(order))
+    note = _note(extension_of(order.customer.phone), to.unit, to.notes, order.notes, _change(order))
     return {
         "client_order_id": booking.reference,  # B-30: finds the order of a create with an unknown outcome
         "address": checked.dropoff_address,
         "contact_person": {"phone": checked.customer_phone, "name": order.customer.name},
-        **_coordinates(to.latitude, to.longitude),
+        **_coordinates(to.point),
         **_window(booking, max(booking.pickup_at, booking.deliver_at or booking.pickup_at), account, now),
         **({"note": note} if note else {}),
         **_collection(order, account),
@@ -218,16 +224,23 @@ def _packages(order: Order, account: BorzoAccount) -> dict[str, list[dict[str, A
     """Return the order's lines if the account's settings or a receipt require them (B-35)."""
     lines = _lines(order)
     wanted = account.packages or _needs_receipt(order, account)
-    return {"packages": [_package(item) for item in lines]} if lines and wanted else {}
+    return {"packages": [_package(item, order) for item in lines]} if lines and wanted else {}
 
 
 def _lines(order: Order) -> list[Item]:
-    return [item for item in order.items if item.quantity]
+    return [item for item in order.items if item.is_package]
 
 
-def _package(item: Item) -> dict[str, Any]:
+def _price(item: Item, order: Order) -> Decimal | None:
+    """Return the price of an item; None when it has none that Borzo's currency can express."""
+    known = item.unit_price is not None and order.payment.currency == CURRENCY and is_payable(item.unit_price, CURRENCY)
+    return item.unit_price if known else None
+
+
+def _package(item: Item, order: Order) -> dict[str, Any]:
     """Return one line of the order, without Borzo's code for the goods, which our orders do not have (B-39)."""
-    price = {} if item.unit_price is None else {"item_payment_amount": money(item.unit_price)}
+    amount = _price(item, order)
+    price = {} if amount is None else {"item_payment_amount": money(amount)}
     return {"description": item.name[:MAX_DESCRIPTION], "items_count": item.quantity, **price}
 
 
@@ -248,10 +261,11 @@ def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datet
     }
 
 
-def _coordinates(latitude: float | None, longitude: float | None) -> dict[str, str]:
+def _coordinates(point: tuple[float, float] | None) -> dict[str, str]:
     """Write coordinates as strings, both or none (B-09)."""
-    if latitude is None or longitude is None:
+    if point is None:
         return {}
+    latitude, longitude = point
     return {"latitude": f"{latitude:.7f}", "longitude": f"{longitude:.7f}"}
 
 

@@ -5,11 +5,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import phonenumbers
 
+from schemas.money import written
 from schemas.order import Order, Payment
+from schemas.phones import extension_of, number_of
 from schemas.status import Reason
 from schemas.stores import Store
 from worker.carriers.cervo.account import Bounds, CervoAccount, are_opposite
@@ -68,7 +71,7 @@ def create_body(booking: Booking, account: CervoAccount, now: datetime) -> Creat
         date=(booking.deliver_at or now).astimezone(ZoneInfo(account.timezone)).strftime(DATE_FORMAT),
         customer=checked.customer,
         mobile=checked.mobile,
-        price=order.payment.amount,
+        price=Decimal(written(order.payment.amount, order.payment.currency)),
         payment=checked.payment,
         ispaid=checked.ispaid,
         callback=booking.callback_url or "",
@@ -105,7 +108,7 @@ def _required(name: str, value: str | None) -> str:
 
 def _mobile(phone: str, country: str) -> str:
     try:
-        number = phonenumbers.parse(phone, country)
+        number = phonenumbers.parse(number_of(phone), country)
     except phonenumbers.NumberParseException as error:
         raise Refused(Reason.VALIDATION, "customer.phone is not a telephone number") from error
     if not phonenumbers.is_valid_number(number):
@@ -114,18 +117,18 @@ def _mobile(phone: str, country: str) -> str:
 
 
 def _dropoff_point(order: Order, account: CervoAccount) -> tuple[float, float]:
-    latitude, longitude = order.dropoff.latitude, order.dropoff.longitude
-    if latitude is None or longitude is None or latitude == longitude == 0:
+    point = order.dropoff.point
+    if point is None:
         raise Refused(Reason.VALIDATION, "dropoff.latitude and dropoff.longitude are missing")
-    if account.bounds and not _is_inside(account.bounds, latitude, longitude):
+    if account.bounds and not _is_inside(account.bounds, *point):
         raise Refused(Reason.VALIDATION, "dropoff.latitude and dropoff.longitude are outside the account's bounds")
-    return latitude, longitude
+    return point
 
 
 def _store_point(store: Store) -> tuple[float, float]:
-    if store.latitude == store.longitude == 0:  # C-19: Cervo gets no other data about the store
+    if store.point is None:  # C-19: Cervo gets no other data about the store
         raise Refused(Reason.CONFIG, "store.latitude and store.longitude are missing")
-    return store.latitude, store.longitude
+    return store.point
 
 
 def _is_inside(bounds: Bounds, latitude: float, longitude: float) -> bool:
@@ -141,7 +144,13 @@ def _address(order: Order) -> str:
 
 
 def _notes(order: Order) -> str:
-    parts = (order.dropoff.unit, order.dropoff.notes, _change(order.payment), order.notes)
+    parts = (
+        extension_of(order.customer.phone),
+        order.dropoff.unit,
+        order.dropoff.notes,
+        _change(order.payment),
+        order.notes,
+    )
     lines = (clean_line(line, MAX_NOTES) for part in parts for line in part.splitlines())
     return " / ".join(line for line in lines if line)[:MAX_NOTES].strip()
 
@@ -149,4 +158,5 @@ def _notes(order: Order) -> str:
 def _change(payment: Payment) -> str:
     if payment.prepaid or payment.change_for is None:
         return ""
-    return f"change for {payment.change_for} {payment.currency}"  # O-04: the banknote tendered, not the amount due
+    amount = written(payment.change_for, payment.currency)
+    return f"change for {amount} {payment.currency}"  # O-04: the banknote tendered, not the amount due

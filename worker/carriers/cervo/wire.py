@@ -49,14 +49,14 @@ class CreateBody:
     storelng: float
 
     def to_json(self) -> bytes:
-        """Return the body as JSON. The price has two decimals, which `json` cannot write for a Decimal (C-16)."""
+        """Return the body as JSON. The price is exact, which `json` cannot write for a Decimal."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         text = ", ".join(f"{json.dumps(name)}: {_literal(value)}" for name, value in pairs)
         return f"{{{text}}}".encode("utf-8", "replace")
 
 
 def _literal(value: str | float | Decimal) -> str:
-    return format(value, ".2f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    return format(value, "f") if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

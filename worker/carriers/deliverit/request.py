@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 import phonenumbers
 
 from schemas.order import Order
+from schemas.phones import extension_of, number_of
 from schemas.status import Reason
 from schemas.stores import Store
+from worker.carriers.account import without_country
 from worker.carriers.deliverit.account import DeliverItAccount
 from worker.carriers.deliverit.attempt_state import listing_days
 from worker.carriers.deliverit.times import is_real, round_up_to_minute
@@ -148,8 +150,7 @@ def check_driver_order(booking: Booking, zone: ZoneInfo) -> dict[str, str]:
         "zip": _postal_code(order),
         "time": _pickup_time(booking.pickup_at, zone),
         "telephone": _telephone(order, booking.store),
-        "latitude": _degrees(order.dropoff.latitude, "dropoff.latitude"),
-        "longitude": _degrees(order.dropoff.longitude, "dropoff.longitude"),
+        **_point(order),
     }
 
 
@@ -175,10 +176,7 @@ def check_transfer(subject: Booking | AttemptView) -> dict[str, str]:
         "zip": _postal_code(order),
     }
     _check_pickup(subject.pickup_at)
-    return texts | {
-        "longitude": _degrees(order.dropoff.longitude, "dropoff.longitude"),
-        "latitude": _degrees(order.dropoff.latitude, "dropoff.latitude"),
-    }
+    return texts | _point(order)
 
 
 def transfer_fields(subject: Booking | AttemptView, zone: ZoneInfo) -> dict[str, str]:
@@ -197,7 +195,7 @@ def transfer_fields(subject: Booking | AttemptView, zone: ZoneInfo) -> dict[str,
 def national_phone(order: Order, store: Store) -> str | None:
     """Return the customer's phone as the eight digits of a Danish number (D-16); None for any other number."""
     try:
-        number = phonenumbers.parse(order.customer.phone, store.country)
+        number = phonenumbers.parse(number_of(order.customer.phone), store.country)
     except phonenumbers.NumberParseException:
         return None
     national = phonenumbers.national_significant_number(number)
@@ -222,7 +220,15 @@ def _split_street(street: str) -> tuple[str, str]:
 def _remarks(subject: Booking | AttemptView, *first: str) -> str:
     """Return the remarks. They begin with our reference, because DeliverIt has no other field for it (D-10)."""
     order = subject.order
-    texts = (*first, _split_street(order.dropoff.street)[1], order.dropoff.unit, order.dropoff.notes, order.notes)
+    extension = extension_of(order.customer.phone)
+    texts = (
+        *first,
+        extension,
+        _split_street(order.dropoff.street)[1],
+        order.dropoff.unit,
+        order.dropoff.notes,
+        order.notes,
+    )
     parts = dict.fromkeys(part for part in map(plain, texts) if part)
     return f"#{subject.reference} {' / '.join(parts)}"[:MAX_REMARKS].rstrip(" /")
 
@@ -252,7 +258,7 @@ def _street(order: Order) -> str:
 
 
 def _postal_code(order: Order) -> str:
-    code = order.dropoff.postal_code.strip()
+    code = without_country(order.dropoff.postal_code)
     return code if POSTAL_CODE.fullmatch(code) else _refuse("dropoff.postal_code")
 
 
@@ -260,8 +266,13 @@ def _telephone(order: Order, store: Store) -> str:
     return national_phone(order, store) or _refuse("customer.phone")
 
 
-def _degrees(value: float | None, field: str) -> str:
-    return f"{value:.7f}" if value is not None else _refuse(field)  # D-17
+def _point(order: Order) -> dict[str, str]:
+    to = order.dropoff
+    if to.point is None:
+        halves = {"dropoff.latitude": to.latitude, "dropoff.longitude": to.longitude}
+        _refuse(" and ".join([name for name, half in halves.items() if half is None] or halves))
+    latitude, longitude = to.point
+    return {"latitude": f"{latitude:.7f}", "longitude": f"{longitude:.7f}"}  # D-17
 
 
 def _refuse(field: str) -> NoReturn:

@@ -28,6 +28,7 @@ from worker.domain.lifecycle.order_messages import (
     apply_order_message,
     apply_platform_status,
     closed_gate,
+    is_stale,
     record_platform_conflict,
     with_ready_time,
 )
@@ -41,7 +42,7 @@ from worker.domain.lifecycle.reconciliation import (
 )
 from worker.domain.lifecycle.reopening import record_duplicates
 from worker.domain.lifecycle.retry import retry, retry_blocker
-from worker.domain.lifecycle.routing import leave_busy_carrier, route
+from worker.domain.lifecycle.routing import leave_busy_carrier, route, unable_carriers
 
 __all__ = [
     "StatusMappings",
@@ -64,6 +65,7 @@ __all__ = [
     "decide_offer",
     "fire_alarms",
     "is_due",
+    "is_stale",
     "leave_busy_carrier",
     "mark_outcome_unknown",
     "no_lookup_available",
@@ -82,5 +84,6 @@ __all__ = [
     "route",
     "schedule_read_now",
     "snapshot",
+    "unable_carriers",
     "with_ready_time",
 ]

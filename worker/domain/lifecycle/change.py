@@ -145,8 +145,7 @@ class ChangeBuilder:
         """End the delivery as cancelled by the party that requested the cancel."""
         request = self.delivery.cancel_request
         assert request is not None  # noqa: S101 - the caller's branch
-        by = CancelledBy(request.cancelled_by)
-        self.set_status(DeliveryStatus.CANCELLED, attempt, replace(details, cancelled_by=by))
+        self.set_status(DeliveryStatus.CANCELLED, attempt, replace(details, cancelled_by=request.canceller))
 
     def request_attention(self, reason: AttentionReason, attempt: Attempt | None = None) -> None:
         """Add an attention reason and publish it, unless the delivery already has it."""

@@ -7,36 +7,66 @@ from a read.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 
 from schemas.events import EventType
 from schemas.messages import Cancellation
 from schemas.order import Order
 from schemas.ordering import Reaction, reaction_to
-from schemas.status import TO_PLATFORM, AttentionReason, Cause, DeliveryStatus, Detail, PlatformStatus
+from schemas.status import (
+    TO_PLATFORM,
+    AttentionReason,
+    CancelledBy,
+    Cause,
+    DeliveryStatus,
+    Detail,
+    PlatformStatus,
+    Reason,
+)
 from schemas.stores import Store
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Gate
 from worker.domain.lifecycle.amendment import plan_amendment
 from worker.domain.lifecycle.cancellation import request_cancel
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
-from worker.domain.lifecycle.routing import choose_carrier
+from worker.domain.lifecycle.routing import choose_carrier, reject
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
 def accept_order(
-    delivery: Delivery, store: Store | None, cancellation: Cancellation | None, terms: TermsByAccount, now: datetime
+    delivery: Delivery,
+    store: Store | None,
+    cancellation: Cancellation | None,
+    terms: TermsByAccount,
+    now: datetime,
+    *,
+    stale: bool = False,
 ) -> Change:
-    """Queue a new delivery for its first carrier, or cancel it at once when its cancellation came first."""
+    """Queue a new delivery for its first carrier.
+
+    It is cancelled at once when its cancellation came first, and rejected when it is `stale`: heard of long after its
+    time.
+    """
     change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
     waiting = StatusDetails(Detail.WAITING_FOR_SHOP if delivery.gate else None)
     change.set_status(DeliveryStatus.QUEUED, details=waiting)
     if cancellation is not None:
         request_cancel(change, cancellation)
+    elif stale:
+        change.update(replace(change.delivery, store=store))  # an operator's retry needs it
+        reject(change, Reason.DEADLINE_PASSED)
     else:
         choose_carrier(change, store)
     return change.build()
+
+
+def is_stale(order: Order, placed_at: datetime | None, oldest: datetime) -> bool:
+    """Return whether an order was wanted before `oldest`.
+
+    An order for as soon as possible was wanted when it was placed, or when its food was ready.
+    """
+    wanted = [order.deliver_at] if order.deliver_at else [order.ready_at, placed_at]
+    return max(filter(None, wanted), default=oldest) < oldest
 
 
 def apply_order_message(
@@ -180,8 +210,8 @@ def _cancel(change: ChangeBuilder, status: int) -> None:
     if request is not None and not (attempt is not None and attempt.cancel_refused):
         return
     customer = status == PlatformStatus.CANCELED_BY_CUSTOMER
-    by: Literal["merchant", "customer"] = "customer" if customer else "merchant"
-    request_cancel(change, request or Cancellation(order_id=change.delivery.order.order_id, cancelled_by=by))
+    by = CancelledBy.CUSTOMER if customer else CancelledBy.MERCHANT
+    request_cancel(change, request or Cancellation(order_id=change.delivery.order.order_id, cancelled_by=by.value))
 
 
 def _close(change: ChangeBuilder, status: int) -> None:

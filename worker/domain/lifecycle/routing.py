@@ -156,6 +156,16 @@ def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
     return [name for name in wanted if name in terms and name not in refused]
 
 
+def unable_carriers(delivery: Delivery, terms: TermsByAccount) -> list[PassedOver]:
+    """Return the carriers of a delivery's list that are passed over, because they cannot take the order."""
+    if delivery.store is None:
+        return []
+    at = delivery.dispatch_at or delivery.created_at
+    wanted = dict.fromkeys(delivery.order.carriers or delivery.store.carriers)
+    checked = {name: terms[name].refuses(delivery.order, delivery.store, at) for name in wanted if name in terms}
+    return [PassedOver(name, refused.reason, str(refused)) for name, refused in checked.items() if refused]
+
+
 def _first_able(change: ChangeBuilder, carriers: Iterable[str]) -> str | None:
     """Return the first carrier that can take the order at its dispatch; record those passed over."""
     delivery, order, store = change.delivery, change.delivery.order, change.delivery.store

@@ -92,9 +92,9 @@ MALFORMED = (
 """A message without its required fields: it becomes a dead letter, and the next message is read at once."""
 
 
-def message(kind: str, identity: str, data: dict[str, Any]) -> str:
-    """Return a message as a CloudEvent, as the bus carries it."""
-    envelope = {"specversion": "1.0", "id": identity, "source": "demo", "type": kind, "data": data}
+def message(kind: str, identity: str, data: dict[str, Any], **attributes: str) -> str:
+    """Return a message as a CloudEvent with these further attributes, as the bus carries it."""
+    envelope = {"specversion": "1.0", "id": identity, "source": "demo", "type": kind, **attributes, "data": data}
     return json.dumps(envelope, ensure_ascii=False)
 
 

@@ -55,6 +55,7 @@ def upgrade() -> None:
         "dead_letter",
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.Column("has_fields", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
