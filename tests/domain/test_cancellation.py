@@ -143,7 +143,8 @@ def test_a_cancel_is_not_repeated_after_a_read_that_began_before_it(created: Mak
     change = lifecycle.apply_observations(
         scenario.delivery, 1, [observed("created")], scenario.terms, scenario.now, Cause.POLL, began
     )
-    assert (change.delivery.step, change.delivery.attempts) == (Step.TRACK, scenario.delivery.attempts)
+    (attempt,) = change.delivery.attempts
+    assert (change.delivery.step, attempt.cancel_requested_at) == (Step.TRACK, scenario.attempt.cancel_requested_at)
 
 
 def test_a_cancel_is_not_repeated_when_the_read_did_not_show_the_order(created: Make) -> None:

@@ -88,6 +88,7 @@ class DeliveryRow(SQLModel, table=True):
     created_at: datetime = _time(nullable=False)
     changed_at: datetime = _time(nullable=False)
     sequence: int
+    last_event_at: datetime | None = _time()
     carrier: str | None = None
     step: str | None = None
     step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
@@ -149,6 +150,9 @@ class AttemptRow(SQLModel, table=True):
     rank: int = 0
     resume_to: str | None = None
     carrier_time: datetime | None = _time()
+    heard_at: datetime | None = _time()
+    shown_by_read: bool = False
+    prompted_at: datetime | None = _time()
     offered_at: datetime | None = _time()
     lookups: int = 0
     cancel_requested_at: datetime | None = _time()

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from datetime import datetime
 
 from worker.carriers.borzo.attempt_state import AttemptMemory
 from worker.carriers.borzo.observations import at_least_created, observe_delivery, observe_order, referenced_attempts
@@ -49,7 +48,7 @@ def read_key(callback: Callback) -> CallbackKey:
     return key
 
 
-def read_event(callback: Callback, attempt: AttemptView, now: datetime) -> Observation | None:
+def read_event(callback: Callback, attempt: AttemptView) -> Observation | None:
     """Return what a callback reports; None when it is about another order or another point (B-88).
 
     Raises Unreadable.
@@ -57,9 +56,9 @@ def read_event(callback: Callback, attempt: AttemptView, now: datetime) -> Obser
     event, memory = _event(callback), AttemptMemory.from_attempt(attempt)
     seen = None
     if event.order and _is_about(attempt, event.order.order_id, referenced_attempts(event.order.points)):
-        seen = observe_order(event.order, memory, now, polled=False, event_at=event.event_datetime)
+        seen = observe_order(event.order, memory, polled=False, event_at=event.event_datetime)
     elif event.delivery and _is_about(attempt, event.delivery.order_id, _referenced_attempt(event.delivery)):
-        seen = observe_delivery(event.delivery, memory, now, event.event_datetime)
+        seen = observe_delivery(event.delivery, memory, event.event_datetime)
     return at_least_created(seen) if seen and attempt.state in _CREATE_UNANSWERED else seen
 
 

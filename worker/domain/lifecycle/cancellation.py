@@ -66,13 +66,13 @@ def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
     )
 
 
-def check_cancel(change: ChangeBuilder, attempt: Attempt, began: datetime, *, shown: bool) -> None:
+def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
     """Check a cancel after a read of its live attempt; `shown` is whether the read showed the order.
 
     If the carrier did not accept the cancel, and a read that began after the request shows the order, the cancel is
     requested again. The last check publishes that the cancel is unconfirmed.
     """
-    if attempt.wait_until is not None and began < attempt.wait_until:
+    if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
     if attempt.cancel_requested_at is None or attempt.cancel_refused:
         _pause(change, attempt)

@@ -58,17 +58,23 @@ def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetim
 
 
 def record_not_found(
-    delivery: Delivery, attempt_id: int, lookups: int, terms: TermsByAccount, now: datetime
+    delivery: Delivery,
+    attempt_id: int,
+    lookups: int,
+    terms: TermsByAccount,
+    now: datetime,
+    began: datetime | None = None,
 ) -> Change | None:
     """Record a complete look-up without a result; enough of them prove that the order was never created.
 
     `lookups` is the attempt's count when this look-up began. If the count has changed since, an overlapping look-up was
-    already counted, and the result is None. Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
+    already counted. The result is then None, as it is if the carrier has reported the order since `began`. Look-ups
+    stay at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(attempt_id)
-    if attempt is None or attempt.lookups != lookups:
+    change = ChangeBuilder(delivery, terms, now, Cause.RECONCILE, began)
+    if attempt is None or attempt.lookups != lookups or change.is_outdated(attempt):
         return None
-    change = ChangeBuilder(delivery, terms, now, Cause.RECONCILE)
     if not attempt.live:
         count_follow_up(change, attempt)
         return change.build()
