@@ -254,7 +254,10 @@ class DeadLetterRow(SQLModel, table=True):
 
 
 class CallbackRow(SQLModel, table=True):
-    """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try."""
+    """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try.
+
+    `position` is the order of arrival. Without an `attempt_id` it is about no attempt that was known when it arrived.
+    """
 
     __tablename__ = "callback"
     __table_args__ = (
@@ -265,15 +268,33 @@ class CallbackRow(SQLModel, table=True):
             postgresql_where=text("result IS NULL"),
             sqlite_where=text("result IS NULL"),
         ),
+        Index(
+            "callback_of_attempt",
+            "attempt_id",
+            postgresql_where=text("result IS NULL AND attempt_id IS NOT NULL"),
+            sqlite_where=text("result IS NULL AND attempt_id IS NOT NULL"),
+        ),
+        Index(
+            "callback_of_nobody",
+            "carrier",
+            "ref",
+            postgresql_where=text("result IS NULL AND attempt_id IS NULL"),
+            sqlite_where=text("result IS NULL AND attempt_id IS NULL"),
+        ),
     )
 
-    id: str = Field(primary_key=True, max_length=36)
+    position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    id: str = Field(unique=True, max_length=36)
     carrier: str
     digest: str
     method: str
     headers: dict[str, Any] | None = _json()
     query: str = _text()
     token: str | None = None
+    attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    ref: str | None = None
+    entity: str | None = None
+    reported_at: datetime | None = _time()
     body: bytes = Field(sa_type=LargeBinary)
     received_at: datetime = _time(nullable=False)
     try_at: datetime = _time(nullable=False)

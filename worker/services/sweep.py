@@ -21,7 +21,8 @@ from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
 CLAIM_LIMIT = 2000
-CALLBACKS_LIMIT = 500
+CALLBACKS_LIMIT = 200
+"""The most callbacks on their queue. The sweep adds no more, because new callbacks would have to wait behind them."""
 FULL = 100
 """With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
 
@@ -43,7 +44,8 @@ class Sweep:
         """Enqueue a task for everything that is due, and run the steps that need no carrier."""
         now, full = self.clock(), self._full_accounts()
         due = self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=full)
-        waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
+        free = CALLBACKS_LIMIT - self.queue.depths(["callbacks"]).get("callbacks", 0)
+        waiting = self.database.write(callbacks.claim, now, free) if free > 0 else []
         groups = _by_step(due)
         tasks = self._step_tasks(groups)
         tasks += [("callbacks.apply", [callback_id]) for callback_id in waiting]

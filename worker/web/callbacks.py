@@ -17,7 +17,8 @@ from worker.database import callbacks
 from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.enqueue import TaskQueue
-from worker.errors import Forged
+from worker.errors import CarrierError, Forged, Unreadable
+from worker.services.outcomes import run_codec
 
 logger = log.get(__name__)
 MAX_BODY = {"signed": 1_000_000, "token": 64_000}
@@ -74,20 +75,30 @@ class CallbackEndpoint:
         return PlainTextResponse("ok", background=task)
 
     def _store(self, account: str, codec: Carrier, callback: Callback) -> str | None:
-        """Authenticate and store a callback; return its id, None for a repeated one. Raises Forged."""
+        """Authenticate and store a callback; return its id if it can be applied now. Raises Forged.
+
+        A repeated callback has been stored before, and one about an unknown order is left to the sweep.
+        """
         codec.authenticate(callback)
         needs_token = codec.capabilities.callbacks == "token"
         if needs_token != (callback.token is not None):
             raise Forged("wrong form of address")
-        if needs_token and not self._is_known(account, callback.token or ""):
-            raise Forged("unknown token")
-        return self.database.write(callbacks.save, account, callback, self.clock())
-
-    def _is_known(self, account: str, token: str) -> bool:
+        key = CallbackKey(token=callback.token) if needs_token else _key(codec, callback)
         # Only a well-formed token is looked up, because PostgreSQL rejects a NUL with an error like that of an outage.
-        well_formed = TOKEN.fullmatch(token)
-        key = CallbackKey(token=token)
-        return bool(well_formed) and self.database.read(callbacks.find_attempt, account, key) is not None
+        found = None
+        if key.token is None or TOKEN.fullmatch(key.token):
+            found = self.database.read(callbacks.find_attempt, account, key)
+        if needs_token and found is None:
+            raise Forged("unknown token")
+        attempt_id = found[1] if found else None
+        stored = self.database.write(callbacks.save, account, callback, self.clock(), key, attempt_id)
+        return stored if found else None
+
+
+def _key(codec: Carrier, callback: Callback) -> CallbackKey:
+    """Return the key of an authentic callback; an empty one for a callback that the task will find unreadable."""
+    key = run_codec(codec.account.name, lambda: codec.callback_key(callback), lambda _: Unreadable("no key"))
+    return CallbackKey() if isinstance(key, CarrierError) else key
 
 
 def _callback(request: Request, body: bytes) -> Callback:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.carriers.borzo.attempt_state import AttemptMemory
 from worker.carriers.borzo.observations import at_least_created, observe_delivery, observe_order, referenced_attempts
@@ -42,10 +43,11 @@ def verify_signature(body: bytes, signature: str | None, secrets: Sequence[str])
 
 def read_key(callback: Callback) -> CallbackKey:
     """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88). Raises Unreadable."""
-    key = _key(_event(callback))
+    event = _event(callback)
+    key = _key(event)
     if key == CallbackKey():
         raise Unreadable("the callback names neither an order nor one of our references")
-    return key
+    return replace(key, reported_at=event.event_datetime, entity="order" if event.order else "delivery")
 
 
 def read_event(callback: Callback, attempt: AttemptView) -> Observation | None:

@@ -68,6 +68,7 @@ class Borzo(Queries):
             track_batch=CHUNK,
             max_creates=2,
             callbacks="signed",
+            callback_entities=("order", "delivery"),
             amends=True,
         )
 

@@ -68,8 +68,8 @@ def apply_observations(
     * Callbacks are ordered by the carrier's time, then by arrival. An older one changes nothing.
     * A read that began before the newest report arrived is outdated. It changes nothing; if it differs from the state,
       another read follows at once.
-    * A callback after a read may report a higher rank than any before. Whatever else it reports may be older than the
-      read, so another read decides.
+    * A callback after a read may report an end, or a higher rank than any before. Whatever else it reports may be older
+      than the read, so another read decides.
     """
     change = ChangeBuilder(delivery, terms, now, cause, heard)
     before, history = delivery.attempt(attempt_id), list(observations)
@@ -78,7 +78,7 @@ def apply_observations(
     if before == delivery.active:
         change.reset_failures()
     if change.is_outdated(before):
-        if history and history[-1].status not in {None, before.state}:
+        if history and history[-1].status is not None and not _shows(before, history[-1]):
             change.prompt_read(before)
         return change.build()
     for observation in history:
@@ -127,13 +127,17 @@ def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> 
     return next(same, attempt)
 
 
+def _shows(attempt: Attempt, observation: Observation) -> bool:
+    return observation.status is not None and AttemptState(observation.status) == attempt.state
+
+
 def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> datetime | None:
     """Return when the newest report arrived, this observation included if it reports a status.
 
     A read that confirms the state as an earlier read showed it is left out, because most reads do and need no write.
     """
     reports = observation.status is not None or observation.raw is not None
-    confirms = change.cause in READ_CAUSES and attempt.shown_by_read and observation.status == attempt.state
+    confirms = change.cause in READ_CAUSES and attempt.shown_by_read and _shows(attempt, observation)
     if change.cause is Cause.OPERATOR or not reports or confirms:
         return attempt.heard_at
     arrived = change.heard if change.cause is Cause.CALLBACK else change.now
@@ -153,7 +157,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         follow_surplus(change, attempt, status, newer=newer)
     elif state == attempt.state:
         _confirm(change, attempt, observation)
-    elif called_back and attempt.shown_by_read and rank_of(status) <= attempt.rank:
+    elif called_back and attempt.shown_by_read and not _is_first_time(attempt, status):
         change.prompt_read(attempt)
     elif allows(attempt.state, state, attempt.resume_to):
         _advance(change, attempt, observation, status)
@@ -166,6 +170,12 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         _advance(change, attempt, reassigned, status)
     else:
         _report_regression(change, attempt, observation, status)
+
+
+def _is_first_time(attempt: Attempt, status: DeliveryStatus) -> bool:
+    """Return whether a status must be new, however old its report is: an end, or the highest rank of one courier."""
+    current = RANK.get(DeliveryStatus(attempt.resume_to or attempt.state), 0)
+    return status in FINAL or rank_of(status) > attempt.rank == current
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:

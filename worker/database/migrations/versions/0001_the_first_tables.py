@@ -21,6 +21,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "callback",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("carrier", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
@@ -28,12 +29,17 @@ def upgrade() -> None:
         sa.Column("headers", sa.JSON(), nullable=True),
         sa.Column("query", sa.Text(), nullable=False),
         sa.Column("token", sa.String(), nullable=True),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=True),
+        sa.Column("ref", sa.String(), nullable=True),
+        sa.Column("entity", sa.String(), nullable=True),
+        sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("try_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("result", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("carrier", "digest"),
+        sa.UniqueConstraint("id"),
     )
     op.create_index(
         "callback_waiting",
@@ -42,6 +48,22 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("result IS NULL"),
         sqlite_where=sa.text("result IS NULL"),
+    )
+    op.create_index(
+        "callback_of_attempt",
+        "callback",
+        ["attempt_id"],
+        unique=False,
+        postgresql_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
+        sqlite_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
+    )
+    op.create_index(
+        "callback_of_nobody",
+        "callback",
+        ["carrier", "ref"],
+        unique=False,
+        postgresql_where=sa.text("result IS NULL AND attempt_id IS NULL"),
+        sqlite_where=sa.text("result IS NULL AND attempt_id IS NULL"),
     )
     op.create_table(
         "dead_letter",
