@@ -3,13 +3,16 @@
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
 
 from tests.cli.commands import CommandLine, Result, write_file
+from worker.carriers.port import Callback, CallbackKey
 from worker.config.settings import NO_REDIS
+from worker.database import callbacks
 from worker.database.database import Database
 from worker.local.supervisor import lock_file
 
@@ -33,6 +36,7 @@ def test_a_check_writes_one_line_for_each_part_that_works(command_line: CommandL
         "ok      carrier borzo",
         "ok      carrier cervo",
         "ok      carrier deliverit",
+        "ok      callbacks borzo",
     ]
 
 
@@ -60,8 +64,24 @@ def test_a_check_reports_each_part_that_fails(command_line: CommandLine) -> None
         "failed  database",
         "failed  redis",
         "failed  carrier borzo",
+        "failed  callbacks borzo",
     ]
     assert "wrong" not in result.out
+
+
+@pytest.mark.quirk("B-80")
+@pytest.mark.usefixtures("carriers", "orders_on_bus")
+def test_a_check_reports_callbacks_about_deliveries_that_are_not_enabled(command_line: CommandLine) -> None:
+    database, now = Database(os.environ["ORDER_SYNC_DATABASE_URL"]), datetime.now(UTC)
+    order = CallbackKey(ref="1", entity="order")
+    database.write(callbacks.save, "borzo", Callback("POST", b"{}"), now - timedelta(hours=2), order)
+    database.close()
+    result = command_line("check")
+    assert (result.code, result.lines[-1]) == (
+        1,
+        "failed  callbacks borzo: LookupError no callback about a delivery came, but others did: "
+        "enable them at the carrier",
+    )
 
 
 @pytest.mark.quirk("B-34")

@@ -499,7 +499,7 @@ def test_callbacks_and_polls_that_interleave_end_in_the_same_status(
     assert scenario.delivery.status == end
 
 
-# --- slow reads, late callbacks and a carrier's clock that is minutes off ----------------------------------------------
+# --- slow reads, late callbacks and a carrier's clock that is minutes off ---------------------------------------------
 
 JOURNEY = ["created", "courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]
 """The statuses of an undisturbed delivery before its end."""

@@ -5,6 +5,7 @@ The carrier's clock may be wrong, so no test here compares it with ours.
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ Make = Callable[..., DeliveryScenario]
 AHEAD, BEHIND = timedelta(minutes=10), -timedelta(minutes=10)
 
 
-def call_back(scenario: DeliveryScenario, status: str, skew: timedelta = timedelta(0), **details: object) -> None:
+def call_back(scenario: DeliveryScenario, status: str, skew: timedelta = timedelta(0), **details: Any) -> None:
     """Report a status by a callback that is made now, by a clock that differs from ours."""
     scenario.observe(observed(status, carrier_time=scenario.now + skew, **details), cause=Cause.CALLBACK)
 

@@ -12,6 +12,10 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.services.simulation import Simulation
+from worker.carriers.port import Callback, CallbackKey
+from worker.database import callbacks
+from worker.database.callbacks import WAKE_UP_WAIT
+from worker.services.sweep import CALLBACKS_LIMIT
 
 STORE = "21"
 
@@ -103,3 +107,18 @@ def test_a_sweep_that_finds_the_database_away_logs_one_line_and_the_next_one_doe
 def test_a_task_raises_its_programming_errors(simulation: Simulation) -> None:
     with pytest.raises(TypeError):
         simulation.app.tasks["callbacks.apply"](1, 2, 3)
+
+
+@pytest.mark.fault("F-79")
+def test_callbacks_of_nobody_fill_their_queue_only_so_far_and_after_ours(simulation: Simulation) -> None:
+    database = simulation.container.database
+    for number in range(CALLBACKS_LIMIT + 50):
+        database.write(callbacks.save, "borzo", Callback("POST", b"%d" % number), simulation.now)
+    ours = database.write(callbacks.save, "borzo", Callback("POST", b"ours"), simulation.now, CallbackKey(), 7)
+    simulation.now += WAKE_UP_WAIT
+    for _ in range(2):
+        simulation.app.tasks["timers.sweep"]()
+    with simulation.app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        first, *others = iter(lambda: channel.basic_get("callbacks", no_ack=True), None)
+    assert (json.loads(first.body)[0], len(others)) == ([ours], CALLBACKS_LIMIT - 1)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Select, bindparam, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select, update
 
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import deliveries
@@ -21,6 +21,10 @@ APPLIED_AT_ONCE = 100
 """The most callbacks of one attempt that one task applies."""
 HEARTBEAT = "callbacks"
 """The name of a lease that only stores when callbacks could last be stored."""
+MISSING = "callbacks.missing"
+"""The start of the names of leases that only store which callbacks are missing."""
+NEWEST = 1000
+"""The number of newest callbacks in which a kind of callback is missed."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 
@@ -183,6 +187,26 @@ def heartbeat(connection: Connection, now: datetime) -> None:
     row = {"name": HEARTBEAT, "holder": "", "until": now}
     if not insert_new(connection, LEASE, [row], "name"):
         connection.execute(update(LEASE).where(LEASE.c.name == HEARTBEAT).values(until=now))
+
+
+def entities_since(connection: Connection, carrier: str, since: datetime) -> dict[str, datetime]:
+    """Return the entities of an account's newest callbacks, each with the time of the oldest of these callbacks."""
+    mine = select(CALLBACK.c.entity, CALLBACK.c.received_at).where(CALLBACK.c.carrier == carrier)
+    newest = mine.order_by(CALLBACK.c.position.desc()).limit(NEWEST).subquery()
+    query = select(newest.c.entity, func.min(newest.c.received_at).label("oldest")).group_by(newest.c.entity)
+    recent = query.where(newest.c.received_at >= since, newest.c.entity.is_not(None))
+    return {row.entity: row.oldest for row in connection.execute(recent)}
+
+
+def mark_missing(connection: Connection, carrier: str, entity: str, now: datetime) -> bool:
+    """Record that an account gets no callbacks about an entity; return False when that is recorded already."""
+    row = {"name": f"{MISSING}.{carrier}.{entity}", "holder": "", "until": now}
+    return bool(insert_new(connection, LEASE, [row], "name"))
+
+
+def unmark_missing(connection: Connection, carrier: str, entity: str) -> None:
+    """Record that an account gets callbacks about an entity again."""
+    connection.execute(delete(LEASE).where(LEASE.c.name == f"{MISSING}.{carrier}.{entity}"))
 
 
 def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
