@@ -183,6 +183,8 @@ class AttentionReason(StrEnum):
     """The carrier has the order as it was before a change, and cannot amend it."""
     ORDER_CHANGED_WITHOUT_REVISION = "order_changed_without_revision"
     """A message has other content under the same revision; it was not applied."""
+    CANCEL_REFUSED = "cancel_refused"
+    """The carrier refused a cancel, and a read showed that the order continues."""
 
 
 class Reason(StrEnum):

@@ -3,13 +3,16 @@
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
 
 from tests.cli.commands import CommandLine, Result, write_file
+from worker.carriers.port import Callback, CallbackKey
 from worker.config.settings import NO_REDIS
+from worker.database import callbacks
 from worker.database.database import Database
 from worker.local.supervisor import lock_file
 
@@ -35,6 +38,7 @@ def test_a_check_writes_one_line_for_each_part_that_works(command_line: CommandL
         "ok      carrier borzo",
         "ok      carrier cervo",
         "ok      carrier deliverit",
+        "ok      callbacks borzo",
     ]
 
 
@@ -62,6 +66,7 @@ def test_a_check_reports_each_part_that_fails(command_line: CommandLine) -> None
         "failed  database",
         "failed  redis",
         "failed  carrier borzo",
+        "failed  callbacks borzo",
     ]
     assert "wrong" not in result.out
 
@@ -111,6 +116,18 @@ def test_a_check_reports_stores_that_name_carriers_without_an_account(
     directory = Path(os.environ["ORDER_SYNC_STORES_FILE"]).read_text()
     command_line.set(STORES_FILE=write_file("mine.toml", directory.replace('["deliverit", "borzo"]', carriers)))
     assert command_line("check").lines[4] == line
+
+
+@pytest.mark.quirk("B-80")
+@pytest.mark.usefixtures("carriers", "orders_on_bus")
+def test_a_check_reports_callbacks_about_deliveries_that_are_not_enabled(command_line: CommandLine) -> None:
+    database, now = Database(os.environ["ORDER_SYNC_DATABASE_URL"]), datetime.now(UTC)
+    order = CallbackKey(ref="1", entity="order")
+    database.write(callbacks.save, "borzo", Callback("POST", b"{}"), now - timedelta(hours=2), order)
+    database.close()
+    result = command_line("check")
+    told = "no callback about a delivery came, but others did: enable them at the carrier"
+    assert (result.code, result.lines[-1]) == (1, f"failed  callbacks borzo: LookupError {told}")
 
 
 @pytest.mark.quirk("B-34")

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,12 @@ CALLBACK = Callback(
     query="a=1",
     token="t",
 )
-SECOND = timedelta(seconds=1)
+SIGNED = replace(CALLBACK, token=None)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 
-def save(database: Database, callback: Callback = CALLBACK, carrier: str = "borzo") -> str:
-    callback_id = database.write(callbacks.save, carrier, callback, NOW)
+def save(database: Database, callback: Callback = CALLBACK, carrier: str = "borzo", **more: Any) -> str:
+    callback_id = database.write(partial(callbacks.save, **more), carrier, callback, NOW)
     assert callback_id is not None
     return callback_id
 
@@ -46,25 +48,33 @@ def test_a_callback_is_stored_without_its_secret_headers(database: Database) -> 
 
 
 @pytest.mark.quirk("B-83", "B-92")
-def test_an_equal_callback_is_stored_once(database: Database) -> None:
-    save(database)
-    assert database.write(callbacks.save, "borzo", replace(CALLBACK, headers={}), NOW + SECOND) is None
+def test_an_equal_signed_callback_is_stored_once(database: Database) -> None:
+    save(database, SIGNED)
+    assert database.write(callbacks.save, "borzo", replace(SIGNED, headers={}), NOW + SECOND) is None
     assert len(rows(database, "callback")) == 1
 
 
-@pytest.mark.quirk("B-92")
-@pytest.mark.parametrize("changed", [{"body": b"{}"}, {"query": "a=2"}, {"token": "u"}, {"token": None}])
-def test_a_callback_with_other_content_is_stored_separately(database: Database, changed: dict[str, object]) -> None:
+@pytest.mark.fault("F-77")
+@pytest.mark.quirk("C-53")
+def test_an_equal_unsigned_callback_is_stored_again(database: Database) -> None:
     save(database)
-    save(database, replace(CALLBACK, **changed))  # type: ignore[arg-type]
-    save(database, carrier="cervo")
+    save(database)
+    assert len(rows(database, "callback")) == 2
+
+
+@pytest.mark.quirk("B-92")
+@pytest.mark.parametrize("changed", [{"body": b"{}"}, {"query": "a=2"}, {"token": "u"}])
+def test_a_callback_with_other_content_is_stored_separately(database: Database, changed: dict[str, object]) -> None:
+    save(database, SIGNED)
+    save(database, replace(SIGNED, **changed))  # type: ignore[arg-type]
+    save(database, SIGNED, carrier="cervo")
     assert len(rows(database, "callback")) == 3
 
 
 @pytest.mark.fault("F-40")
 def test_a_callback_that_arrives_many_times_at_once_is_stored_once(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda _: database.write(callbacks.save, "borzo", CALLBACK, NOW), range(100)))
+        results = list(pool.map(lambda _: database.write(callbacks.save, "borzo", SIGNED, NOW), range(100)))
     assert results.count(None) == 99
 
 
@@ -74,8 +84,49 @@ def test_a_new_callback_is_left_to_its_wake_up_task_at_first(database: Database)
     assert database.write(callbacks.claim, NOW + WAKE_UP_WAIT, 10) == [callback_id]
 
 
+@pytest.mark.fault("F-79")
+def test_callbacks_of_our_attempts_are_claimed_before_those_of_nobody(database: Database) -> None:
+    unknown = {save(database) for _ in range(3)}
+    ours = {save(database, attempt_id=7) for _ in range(2)}
+    assert set(database.write(callbacks.claim, NOW + WAKE_UP_WAIT, 2)) == ours
+    assert set(database.write(callbacks.claim, NOW + WAKE_UP_WAIT, 9)) == unknown
+
+
+@pytest.mark.fault("F-79")
+def test_a_callback_of_nobody_is_claimed_only_a_few_times_in_two_days(database: Database) -> None:
+    callback_id, claimed = save(database), []
+    for at in [*range(0, 3600, 20), *range(3600, 48 * 3600, 600)]:
+        claimed += database.write(callbacks.claim, NOW + at * SECOND, 10)
+    assert claimed == [callback_id] * 7
+
+
+@pytest.mark.fault("F-79")
+def test_a_callback_is_due_as_soon_as_an_attempt_has_its_reference(database: Database) -> None:
+    ours, _ = (save(database, carrier="deliverit", key=CallbackKey(ref=ref)) for ref in ("7", "8"))
+    place(database)
+    assert len(database.write(callbacks.claim, NOW + WAKE_UP_WAIT, 10)) == 2
+    update(database, [ID], partial(begun, ref="7"))
+    assert database.write(callbacks.claim, NOW + WAKE_UP_WAIT + SECOND, 10) == [ours]
+
+
+@pytest.mark.fault("F-78")
+def test_the_callbacks_of_an_attempt_wait_in_the_carrier_s_order_then_by_arrival(database: Database) -> None:
+    at = [NOW + seconds * SECOND for seconds in (9, 5, 5)]
+    late, first, second = (save(database, attempt_id=7, key=CallbackKey(reported_at=time)) for time in at)
+    untimed, applied, _ = (save(database, attempt_id=number) for number in (7, 7, 8))
+    database.write(callbacks.settle, applied, "applied")
+    assert [each.id for each in database.read(callbacks.waiting, 7)] == [untimed, first, second, late]
+
+
+def test_a_callback_that_was_early_is_attached_to_its_attempt_with_all_about_the_same_order(database: Database) -> None:
+    early = [save(database, key=CallbackKey(ref=ref)) for ref in ("7", "7", "8")]
+    save(database, key=CallbackKey(ref="7"), carrier="cervo")
+    database.write(callbacks.attach, early[0], 77)
+    assert [each.id for each in database.read(callbacks.waiting, 77)] == early[:2]
+
+
 def test_an_older_waiting_callback_is_claimed_less_often(database: Database) -> None:
-    callback_id = save(database)
+    callback_id = save(database, attempt_id=7)
     for seconds in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1624):
         assert database.write(callbacks.claim, NOW + (seconds - 1) * SECOND, 10) == []
         assert database.write(callbacks.claim, NOW + seconds * SECOND, 10) == [callback_id]

@@ -256,9 +256,16 @@ class DeliveryScenario:
 
     # --- reads ---
 
-    def observe(self, *seen: Observation, cause: Cause = Cause.POLL, attempt: int | None = None) -> None:
+    def observe(
+        self,
+        *seen: Observation,
+        cause: Cause = Cause.POLL,
+        attempt: int | None = None,
+        heard: datetime | None = None,
+    ) -> None:
+        """Apply what a read that began at `heard`, or a callback that arrived then, reports; the default is now."""
         this = attempt or self.attempt.id
-        self.apply(lifecycle.apply_observations(self.delivery, this, seen, self.terms, self.now, cause))
+        self.apply(lifecycle.apply_observations(self.delivery, this, seen, self.terms, self.now, cause, heard))
 
     def poll(self, *statuses: str) -> None:
         self.observe(*(observed(status) for status in statuses))

@@ -143,7 +143,8 @@ def test_a_cancel_is_not_repeated_after_a_read_that_began_before_it(created: Mak
     change = lifecycle.apply_observations(
         scenario.delivery, 1, [observed("created")], scenario.terms, scenario.now, Cause.POLL, began
     )
-    assert (change.delivery.step, change.delivery.attempts) == (Step.TRACK, scenario.delivery.attempts)
+    (attempt,) = change.delivery.attempts
+    assert (change.delivery.step, attempt.cancel_requested_at) == (Step.TRACK, scenario.attempt.cancel_requested_at)
 
 
 def test_a_cancel_is_not_repeated_when_the_read_did_not_show_the_order(created: Make) -> None:
@@ -238,12 +239,43 @@ def test_a_refused_cancel_is_published_and_the_courier_is_tracked_as_usual(creat
     assert scenario.new_events() == [
         "3 cancel_refused queued>created unknown 'The driver is on the way' at deliverit#1 [response]"
     ]
+    assert scenario.wait_for(Step.TRACK) == timedelta(0)
+    scenario.poll("created")
     scenario.wait_for(Step.TRACK)
     for _ in range(6):
         scenario.poll("created")
         assert scenario.wait_for(Step.TRACK) == timedelta(seconds=30)
     scenario.poll("delivered")
-    assert scenario.new_events() == ["4 status_changed created>delivered at deliverit#1 [poll]"]
+    assert scenario.new_events() == [
+        "4 attention_required queued>created 'cancel_refused' at deliverit#1 [poll]",
+        "5 status_changed created>delivered at deliverit#1 [poll]",
+    ]
+    assert scenario.delivery.attention_reasons == ()
+
+
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("B-99")
+def test_an_operator_is_asked_once_about_a_refused_cancel_and_not_if_the_order_has_ended(created: Make) -> None:
+    stands, ended = created("borzo"), created("borzo")
+    for scenario in (stands, ended):
+        scenario.request_cancel()
+        scenario.cancel(refused(Reason.UNKNOWN, "order_cannot_be_canceled"))
+        scenario.new_events()
+    scenario = stands
+    scenario.apply(lifecycle.record_missing(scenario.delivery, 1, scenario.terms, scenario.now))
+    assert scenario.new_events() == []  # a read that does not show the order proves nothing
+    for _ in range(2):
+        scenario.poll("courier_assigned")
+        scenario.apply(lifecycle.resolve_attention(scenario.delivery, scenario.terms, scenario.now))
+    assert scenario.new_events() == [
+        "4 status_changed created>courier_assigned at borzo#1 [poll]",
+        "5 attention_required created>courier_assigned 'cancel_refused' at borzo#1 [poll]",
+    ]
+    ended.poll("cancelled")
+    assert [each.split(" ", 1)[1] for each in ended.new_events()] == [
+        "attempt_ended queued>created at borzo#1 [poll]",
+        "status_changed created>cancelled by merchant at borzo#1 [poll]",
+    ]
 
 
 @pytest.mark.quirk("X-05")
@@ -277,6 +309,7 @@ def test_goods_picked_up_between_the_request_and_the_call_refuse_the_cancel(crea
         "3 status_changed created>picked_up at borzo#1 [poll]",
         "4 cancel_refused created>picked_up 'the courier has the goods' at borzo#1 [poll]",
         "5 status_changed picked_up>dropoff_enroute at borzo#1 [poll]",
+        "6 attention_required picked_up>dropoff_enroute 'cancel_refused' at borzo#1 [poll]",
     ]
     assert scenario.state == ("dropoff_enroute", Step.TRACK, "borzo")
 
@@ -480,6 +513,40 @@ def test_a_refused_cancel_may_be_requested_again_at_a_charge(created: Make) -> N
 
 def test_a_cancel_that_is_under_way_is_not_requested_again(created: Make) -> None:
     scenario = created("borzo")
+    scenario.request_cancel(allow_paid=True)
+    scenario.begin_call(Step.CANCEL)
+    assert [scenario.request_cancel(allow_paid=fee) for fee in (True, False)] == [False, False]
+
+
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("D-40")
+@pytest.mark.parametrize("outcome", [Refused(Reason.UNKNOWN, "not free any more"), Unavailable("connection refused")])
+def test_a_request_that_allows_a_fee_is_sent_after_a_free_cancel_that_failed(
+    created: Make, outcome: CarrierError
+) -> None:
+    scenario = created("deliverit")
     scenario.request_cancel()
     scenario.begin_call(Step.CANCEL)
-    assert not scenario.request_cancel(allow_paid=True)
+    assert scenario.request_cancel(allow_paid=True)
+    assert (scenario.delivery.step, scenario.delivery.next_run_at) == (Step.CANCEL, scenario.attempt.wait_until)
+    scenario.apply(lifecycle.apply_cancel_outcome(scenario.delivery, 1, outcome, scenario.terms, scenario.now))
+    assert scenario.wait_for(Step.CANCEL) <= timedelta(seconds=10)
+    assert (scenario.new_events(), scenario.delivery.cancel_request) == (
+        [],
+        Cancellation(order_id="2011", allow_paid=True),
+    )
+
+
+@pytest.mark.quirk("D-40")
+@pytest.mark.parametrize("outcome", [None, Uncertain("timed out")])
+def test_a_request_that_allows_a_fee_waits_for_a_read_after_a_free_cancel_that_may_have_worked(
+    created: Make, outcome: CarrierError | None
+) -> None:
+    scenario = created("deliverit")
+    scenario.request_cancel()
+    scenario.begin_call(Step.CANCEL)
+    scenario.request_cancel(allow_paid=True)
+    scenario.apply(lifecycle.apply_cancel_outcome(scenario.delivery, 1, outcome, scenario.terms, scenario.now))
+    scenario.wait_for(Step.TRACK)
+    scenario.poll("created")
+    assert scenario.state == ("created", Step.TRACK if outcome is None else Step.CANCEL, "deliverit")

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -504,3 +506,85 @@ def test_callbacks_and_polls_that_interleave_end_in_the_same_status(
     for cause, said in published:
         scenario.observe(said, cause=cause)
     assert scenario.delivery.status == end
+
+
+# --- slow reads, late callbacks and a carrier's clock that is minutes off ---------------------------------------------
+
+JOURNEY = ["created", "courier_assigned", "pickup_enroute", "pickup_arrived", "picked_up", "dropoff_enroute"]
+"""The statuses of an undisturbed delivery before its end."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report of a carrier: when it reached us, when its read began, and the status that the carrier had."""
+
+    at: int
+    heard: int
+    shows: int
+    """The place of the status in the carrier's own history."""
+    cause: Cause
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[str]:
+    """Draw a carrier's history: some couriers give up before the pickup, and the last one ends it."""
+    history: list[str] = []
+    for _ in range(draw(st.integers(0, 2))):
+        history += JOURNEY[: draw(st.integers(2, 4))]
+    if draw(st.booleans()):
+        return [*history, *JOURNEY, "delivered"]
+    return [*history, *JOURNEY[: draw(st.integers(1, 4))], "cancelled"]
+
+
+@st.composite
+def reports(draw: st.DrawFn, history: list[str]) -> list[Report]:
+    """Draw reads of up to 45 seconds and callbacks that are up to two minutes late; some callbacks are lost.
+
+    The status at place n of the history begins n x 10 seconds after the create.
+    """
+    seen = []
+    for place in range(1, len(history)):
+        if draw(st.booleans()):
+            at = place * 10 + draw(st.integers(0, 120))
+            seen.append(Report(at, at, place, Cause.CALLBACK))
+    for _ in range(draw(st.integers(0, 6))):
+        began = draw(st.integers(0, len(history) * 10 + 60))
+        answered = began + draw(st.integers(0, 20))
+        at = answered + draw(st.integers(0, 25))
+        seen.append(Report(at, began, min(answered // 10, len(history) - 1), Cause.POLL))
+    return sorted(seen, key=lambda each: each.at)
+
+
+def is_subsequence(part: list[str], whole: list[str]) -> bool:
+    """Return whether a list is another one with some of its elements left out."""
+    left = iter(whole)
+    return all(each in left for each in part)
+
+
+@pytest.mark.fault("F-75", "F-76")
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(st.data(), histories(), st.integers(-600, 600))
+def test_the_published_story_is_the_carrier_s_own_whatever_overlaps(
+    data: st.DataObject, history: list[str], skew: int
+) -> None:
+    """Each status is published in the carrier's order, a first milestone at once, and the end is the carrier's."""
+    scenario, newest, highest = DeliveryScenario("borzo"), 0, RANK[DeliveryStatus.CREATED]
+    scenario.place()
+    scenario.book()
+    for report in data.draw(reports(history)):
+        scenario.now = START + timedelta(seconds=report.at)
+        status, called_back = history[report.shows], report.cause is Cause.CALLBACK
+        time = START + timedelta(seconds=report.shows * 10 + skew) if called_back else None
+        heard = START + timedelta(seconds=report.heard)
+        scenario.observe(observed(status, carrier_time=time), cause=report.cause, heard=heard, attempt=1)
+        rank, told = RANK[DeliveryStatus(status)], RANK[scenario.delivery.status]
+        if called_back and report.shows > newest and rank > highest:
+            assert scenario.delivery.status == status
+        newest = max(newest, report.shows)
+        highest = max(highest, told) if told >= highest else RANK[DeliveryStatus.DELIVERED]
+    scenario.wait(600)
+    scenario.observe(observed(history[-1]), attempt=1)
+    published = [event.data.status for event in scenario.events if event.type == "delivery.status_changed"]
+    assert is_subsequence([each for each in published if each != "queued"], history)
+    assert scenario.delivery.status == history[-1]
+    assert not {"delivery.reopened", "delivery.conflict"} & {event.type for event in scenario.events}

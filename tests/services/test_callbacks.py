@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.services.gateways import Meanwhile
 from tests.services.simulation import START, Simulation
 from worker.carriers.borzo import Borzo
-from worker.carriers.port import AttemptView, Callback, Observation, reference_of
+from worker.carriers.port import AttemptView, Callback, CallbackKey, Observation, reference_of
 from worker.database import callbacks
 from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle import StatusMappings
@@ -38,9 +40,17 @@ def borzo_callback(simulation: Simulation, status: str, at: datetime, **changes:
     return Callback("POST", body.encode())
 
 
+def store(simulation: Simulation, callback: Callback, carrier: str = "borzo") -> str | None:
+    """Store a callback about the simulation's order as the web does, without its wake-up task."""
+    key = simulation.container.codecs[carrier].callback_key(callback)
+    database, (attempt, *_) = simulation.container.database, simulation.delivery().attempts
+    return database.write(callbacks.save, carrier, callback, simulation.now, key, attempt.id)
+
+
 def receive(simulation: Simulation, callback: Callback) -> str | None:
     """Store a callback and apply it, as the web and the worker do, and return its result."""
-    stored = simulation.container.database.write(callbacks.save, "borzo", callback, simulation.now)
+    key = simulation.container.codecs["borzo"].callback_key(callback)
+    stored = simulation.container.database.write(callbacks.save, "borzo", callback, simulation.now, key)
     if stored is None:
         return "repeated"
     simulation.app.tasks["callbacks.apply"](stored)
@@ -92,6 +102,73 @@ def test_callbacks_in_any_order_never_move_a_delivery_back(tracked: Simulation) 
     results = [receive(tracked, each) for each in received]
     tracked.work()
     assert (results, tracked.published()) == (["applied"] * 4, ["queued", "created", "delivered"])
+
+
+@pytest.mark.fault("F-78")
+@pytest.mark.quirk("B-84")
+def test_a_callback_is_applied_after_an_earlier_one_whose_task_was_lost(tracked: Simulation) -> None:
+    later = store(tracked, borzo_callback(tracked, "courier_at_pickup", tracked.now + 3 * SECOND))
+    for seconds, status in enumerate(("courier_assigned", "courier_departed")):
+        store(tracked, borzo_callback(tracked, status, tracked.now + seconds * SECOND))
+    tracked.app.tasks["callbacks.apply"](later)
+    tracked.work()
+    assert tracked.published() == ["queued", "created", "courier_assigned", "pickup_enroute", "pickup_arrived"]
+
+
+@pytest.mark.fault("F-78")
+@pytest.mark.quirk("B-84")
+def test_callbacks_that_several_workers_take_at_once_are_applied_in_the_carrier_s_order(tracked: Simulation) -> None:
+    statuses = ("courier_assigned", "courier_departed", "courier_at_pickup", "parcel_picked_up", "courier_arrived")
+    waiting = [
+        store(tracked, borzo_callback(tracked, status, tracked.now + seconds * SECOND))
+        for seconds, status in enumerate(statuses)
+    ]
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        list(pool.map(tracked.app.tasks["callbacks.apply"], reversed(waiting)))
+    tracked.work()
+    assert tracked.published() == ["queued", "created", *HAPPY[:4], "dropoff_arrived"]
+
+
+@pytest.mark.fault("F-76")
+@pytest.mark.parametrize("behind", [timedelta(minutes=10), 5 * SECOND, -timedelta(minutes=10)])
+def test_a_callback_counts_after_a_read_whatever_the_carrier_s_clock_says(
+    tracked: Simulation, behind: timedelta
+) -> None:
+    tracked.now += HOUR
+    tracked.decide(lambda it: _due(it, tracked.now))
+    tracked.work()  # the read has no time of Borzo's
+    receive(tracked, borzo_callback(tracked, "finished", tracked.now - behind))
+    assert tracked.status() == "delivered"
+
+
+@pytest.mark.fault("F-77")
+@pytest.mark.quirk("C-53")
+def test_an_unsigned_callback_that_equals_an_earlier_one_prompts_a_read(simulation: Simulation) -> None:
+    simulation.place(store_id="34")
+    simulation.work()
+    (attempt,) = simulation.delivery().attempts
+    for status in ("2", "5", "2"):
+        simulation.now += SECOND
+        body = json.dumps({"driver_name": "Ali", "order_status": status}).encode()
+        callback = Callback("POST", body, {"content-type": "application/json"}, token=attempt.token)
+        simulation.app.tasks["callbacks.apply"](store(simulation, callback, "cervo"))
+        assert simulation.delivery().attempts[0].prompted_at == simulation.now
+
+
+@pytest.mark.fault("F-77")
+@pytest.mark.quirk("C-24", "C-53")
+def test_without_an_id_to_read_equal_unsigned_callbacks_are_followed(simulation: Simulation) -> None:
+    simulation.place(store_id="34")
+    simulation.work()
+    simulation.decide(lambda it: Change(it.with_attempt(replace(it.attempts[0], ref=None))))
+    for status in ("2", "5", "5", "2", "2"):
+        body = json.dumps({"driver_name": "Ali", "order_status": status}).encode()
+        token = simulation.delivery().attempts[0].token
+        callback = Callback("POST", body, {"content-type": "application/json"}, token=token)
+        simulation.app.tasks["callbacks.apply"](store(simulation, callback, "cervo"))
+    simulation.work()
+    statuses = ["queued", "created", "courier_assigned", "courier_withdrawn", "courier_assigned"]
+    assert [each for each in simulation.published() if not each.startswith("delivery.")] == statuses
 
 
 @pytest.mark.fault("F-43")
@@ -254,6 +331,25 @@ def test_a_gap_changes_nothing_for_a_carrier_without_callbacks(simulation: Simul
 def test_the_first_heartbeat_finds_no_gap(tracked: Simulation) -> None:
     tracked.now += 10 * HOUR
     assert tracked.container.callback_gaps.heartbeat() == 0
+
+
+@pytest.mark.quirk("B-80")
+def test_callbacks_about_deliveries_that_never_come_are_logged_once_although_those_about_orders_do(
+    tracked: Simulation,
+) -> None:
+    database, gaps = tracked.container.database, tracked.container.callback_gaps
+    order = CallbackKey(ref="1", entity="order")
+    with capture_logs() as logs:
+        database.write(callbacks.save, "borzo", Callback("POST", b"1"), tracked.now, order)
+        for _ in range(3):  # a delivery's first callback may still be under way in the first hour
+            gaps.heartbeat()
+            tracked.now += HOUR
+    known = [each for each in logs if each["event"] == "callback.kind_missing"]
+    assert known == [{"event": "callback.kind_missing", "carrier": "borzo", "kind": "delivery", "log_level": "warning"}]
+    assert gaps.missing("borzo", tracked.now) == ["delivery"]
+    database.write(callbacks.save, "borzo", Callback("POST", b"2"), tracked.now, replace(order, entity="delivery"))
+    assert gaps.missing("borzo", tracked.now) == []
+    assert gaps.missing("borzo", tracked.now + timedelta(days=3)) == []  # no callbacks at all are a matter of gaps
 
 
 # --- too many ---

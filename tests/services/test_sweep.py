@@ -14,7 +14,10 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.services.simulation import Simulation
-from worker.services.sweep import FULL
+from worker.carriers.port import Callback, CallbackKey
+from worker.database import callbacks
+from worker.database.callbacks import WAKE_UP_WAIT
+from worker.services.sweep import CALLBACKS_LIMIT, FULL
 
 STORE = "21"
 
@@ -207,3 +210,18 @@ def test_a_step_of_a_newer_version_is_told_once_and_stops_no_sweep(simulation: S
     assert [each for each in logs if each["event"].startswith("delivery.")] == [
         {"event": "delivery.step_unknown", "log_level": "warning", "step": "weigh"}
     ]
+
+
+@pytest.mark.fault("F-79")
+def test_callbacks_of_nobody_fill_their_queue_only_so_far_and_after_ours(simulation: Simulation) -> None:
+    database = simulation.container.database
+    for number in range(CALLBACKS_LIMIT + 50):
+        database.write(callbacks.save, "borzo", Callback("POST", b"%d" % number), simulation.now)
+    ours = database.write(callbacks.save, "borzo", Callback("POST", b"ours"), simulation.now, CallbackKey(), 7)
+    simulation.now += WAKE_UP_WAIT
+    for _ in range(2):
+        simulation.app.tasks["timers.sweep"]()
+    with simulation.app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        first, *others = iter(lambda: channel.basic_get("callbacks", no_ack=True), None)
+    assert (json.loads(first.body)[0], len(others)) == ([ours], CALLBACKS_LIMIT - 1)

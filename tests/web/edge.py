@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from worker.config.settings import load
 from worker.database import callbacks, deliveries
 from worker.database.callbacks import StoredCallback
 from worker.domain import lifecycle
+from worker.domain.delivery import Change, Delivery
 from worker.local import demo
 from worker.local.demo.orders import Sample, placed
 from worker.web import create_web_app
@@ -87,14 +89,20 @@ class Edge:
         async with httpx.AsyncClient(transport=transport, base_url="http://edge.example") as client:
             return await client.request(method, path, content=content, headers=headers)
 
-    def book(self, token: str, order_id: str = "2011", store_id: str = "34") -> None:
-        """Accept an order, and begin a create whose callback address has this token."""
+    def book(self, token: str, order_id: str = "2011", store_id: str = "34", ref: str | None = None) -> None:
+        """Accept an order, and begin a create whose callback address has this token; `ref` is the carrier's id."""
+
+        def begin(delivery: Delivery) -> Change | None:
+            change = lifecycle.begin_booking(delivery, 7, token, made.terms, NOW)
+            (attempt,) = change.delivery.attempts if change else ()
+            return Change(change.delivery.with_attempt(replace(attempt, ref=ref))) if change else None
+
         made = self.container
         made.ingest.store_documents([("1-0", placed(sample(order_id, store_id)).encode())])
         made.database.persist(
             deliveries.update,
             [made.database.read(deliveries.find, order_id)[0].id],
-            lambda each: lifecycle.begin_booking(each, 7, token, made.terms, NOW),
+            begin,
         )
         self.tasks()
 

@@ -98,6 +98,7 @@ def no_database(edge: Edge, tmp_path: Path) -> Iterator[None]:
 @pytest.mark.quirk("B-81")
 @pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED])
 def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwards(body: bytes, edge: Edge) -> None:
+    edge.book(TOKEN, store_id="21", ref="1250032")
     answer = edge.ask("POST", "/callbacks/borzo?from=us", body, **sign(body), **{"Content-Type": "application/json"})
     (stored,) = edge.stored()
     assert answer == OK
@@ -110,7 +111,15 @@ def test_a_signed_callback_is_stored_before_it_is_answered_and_enqueued_afterwar
     assert edge.tasks() == [("callbacks.apply", [stored.id])]
 
 
+@pytest.mark.fault("F-79")
+@pytest.mark.parametrize("body", [ORDER_CHANGED, DELIVERY_CHANGED, b"no JSON"])
+def test_a_signed_callback_about_nobody_s_order_is_stored_and_left_to_the_sweep(body: bytes, edge: Edge) -> None:
+    answer = edge.ask("POST", "/callbacks/borzo", body, **sign(body))
+    assert (answer, [each.callback.body for each in edge.stored()], edge.tasks()) == (OK, [body], [])
+
+
 def test_a_repeated_callback_gets_the_same_answer_and_is_stored_once(edge: Edge) -> None:
+    edge.book(TOKEN, store_id="21", ref="1250032")
     answers = [edge.ask("POST", "/callbacks/borzo", ORDER_CHANGED, **sign(ORDER_CHANGED)) for _ in range(3)]
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([OK] * 3, 1, 1)
 
@@ -343,6 +352,7 @@ def test_the_same_callback_a_hundred_times_at_once_is_stored_once(
     url: str, make_edge: Make, request: pytest.FixtureRequest
 ) -> None:
     edge = make_edge(database_url=request.getfixturevalue(url))
+    edge.book(TOKEN, store_id="21", ref="1250032")
     answers = edge.ask_at_once("/callbacks/borzo", [(ORDER_CHANGED, sign(ORDER_CHANGED))] * 100)
     assert (answers, len(edge.stored()), len(edge.tasks())) == ([200] * 100, 1, 1)
 

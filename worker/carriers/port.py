@@ -213,7 +213,7 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class CallbackKey:
-    """What identifies the attempt of a callback."""
+    """What identifies the attempt of a callback, and its order among the callbacks of that attempt."""
 
     ref: str | None = None
     """The carrier's id of the order."""
@@ -221,6 +221,10 @@ class CallbackKey:
     """The attempt's id, from our reference."""
     token: str | None = None
     """The token of the callback's path."""
+    reported_at: datetime | None = None
+    """The carrier's own time of the callback, in UTC; the callbacks of an attempt are applied in this order."""
+    entity: str | None = None
+    """The kind of the carrier's object that the callback is about; one of `Capabilities.callback_entities`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +275,8 @@ class Capabilities:
     """Minutes by which an offered pickup time may differ and still be accepted without an operator."""
     callbacks: Literal["signed", "token", "none"] = "none"
     """How a callback is authenticated; "none" for a carrier without callbacks."""
+    callback_entities: tuple[str, ...] = ()
+    """The kinds of objects whose callbacks are enabled apart, such as "order" and "delivery"."""
     max_body: int = 5_000_000
     """The most bytes that a reply may have."""
     amends: bool = False

@@ -177,6 +177,7 @@ def check() -> None:
         _try(f"carrier {name}{_way(services, name)}", partial(_probe, services, name))
         for name in services.settings.accounts
     ]
+    found += [_try(f"callbacks {name}", partial(_check_callbacks, services, name)) for name in _with_kinds(services)]
     if services.settings.ordering.base_url:
         found.append(_try(f"platform{_way(services, 'ordering')}", partial(_check_platform, services)))
     raise typer.Exit(0 if all(found) else 1)
@@ -220,6 +221,17 @@ def _probe(services: "Container", name: str) -> str:
     if isinstance(codec, VerifiesAccount) and (further := codec.verify_account(metadata)) is not None:
         codec.read_verification(services.gateway.send_one(name, further))
     return ", ".join(f"{key} {value}" for key, value in metadata.items())
+
+
+def _with_kinds(services: "Container") -> list[str]:
+    return [name for name, codec in services.codecs.items() if codec.capabilities.callback_entities]
+
+
+def _check_callbacks(services: "Container", name: str) -> None:
+    if missing := services.callback_gaps.missing(name, services.clock()):
+        raise LookupError(
+            f"no callback about a {' or '.join(missing)} came, but others did: enable them at the carrier"
+        )
 
 
 def _check_platform(services: "Container") -> str:

@@ -28,7 +28,7 @@ from schemas.status import FINAL, AttemptState, DeliveryStatus
 from worker import log
 from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
-from worker.database.tables import ATTEMPT, DELIVERY, EVENT
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT
 from worker.domain import schedule
 from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Step
 
@@ -213,6 +213,19 @@ def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Chang
     new = [mapping.dump(attempt) for attempt in after if attempt.id not in known]
     if new:
         connection.execute(insert(ATTEMPT), new)
+    refs: dict[str, set[str]] = {}
+    for each in after:
+        if each.ref is not None and (each.id not in known or known[each.id].ref != each.ref):
+            refs.setdefault(each.carrier, set()).add(each.ref)
+    for carrier, found in refs.items():
+        _make_callbacks_due(connection, carrier, found)
+
+
+def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str]) -> None:
+    """Make the callbacks due that arrived before an attempt had their reference."""
+    early = update_rows(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
+    due = early.where(CALLBACK.c.carrier == carrier, CALLBACK.c.ref.in_(refs))
+    connection.execute(due.values(try_at=CALLBACK.c.received_at))
 
 
 def _update(

@@ -88,6 +88,7 @@ class DeliveryRow(SQLModel, table=True):
     created_at: datetime = _time(nullable=False)
     changed_at: datetime = _time(nullable=False)
     sequence: int
+    last_event_at: datetime | None = _time()
     carrier: str | None = None
     step: str | None = None
     step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
@@ -158,6 +159,9 @@ class AttemptRow(SQLModel, table=True):
     rank: int = 0
     resume_to: str | None = None
     carrier_time: datetime | None = _time()
+    heard_at: datetime | None = _time()
+    shown_by_read: bool = False
+    prompted_at: datetime | None = _time()
     offered_at: datetime | None = _time()
     lookups: int = 0
     cancel_requested_at: datetime | None = _time()
@@ -263,7 +267,10 @@ class DeadLetterRow(SQLModel, table=True):
 
 
 class CallbackRow(SQLModel, table=True):
-    """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try."""
+    """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try.
+
+    `position` is the order of arrival. Without an `attempt_id` it is about no attempt that was known when it arrived.
+    """
 
     __tablename__ = "callback"
     __table_args__ = (
@@ -274,15 +281,33 @@ class CallbackRow(SQLModel, table=True):
             postgresql_where=text("result IS NULL"),
             sqlite_where=text("result IS NULL"),
         ),
+        Index(
+            "callback_of_attempt",
+            "attempt_id",
+            postgresql_where=text("result IS NULL AND attempt_id IS NOT NULL"),
+            sqlite_where=text("result IS NULL AND attempt_id IS NOT NULL"),
+        ),
+        Index(
+            "callback_of_nobody",
+            "carrier",
+            "ref",
+            postgresql_where=text("result IS NULL AND attempt_id IS NULL"),
+            sqlite_where=text("result IS NULL AND attempt_id IS NULL"),
+        ),
     )
 
-    id: str = Field(primary_key=True, max_length=36)
+    position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+    id: str = Field(unique=True, max_length=36)
     carrier: str
     digest: str
     method: str
     headers: dict[str, Any] | None = _json()
     query: str = _text()
     token: str | None = None
+    attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    ref: str | None = None
+    entity: str | None = None
+    reported_at: datetime | None = _time()
     body: bytes = Field(sa_type=LargeBinary)
     received_at: datetime = _time(nullable=False)
     try_at: datetime = _time(nullable=False)

@@ -94,7 +94,13 @@ class Attempt:
     resume_to: AttemptState | None = None
     """The state before `on_hold`, to which the attempt returns."""
     carrier_time: datetime | None = None
-    """The carrier's own time of the newest observation."""
+    """The carrier's own time of its newest report, by the carrier's clock."""
+    heard_at: datetime | None = None
+    """When the newest report arrived, by our clock. A read that began before it is outdated."""
+    shown_by_read: bool = False
+    """Whether a read was the last to report the state, so that its order relative to a callback is unknown."""
+    prompted_at: datetime | None = None
+    """When a read was requested; None once a read has begun since."""
     offered_at: datetime | None = None
     """The pickup time that the carrier offers instead of `pickup_at`."""
     lookups: int = 0
@@ -186,6 +192,8 @@ class Delivery:
     """When `status` or its details last changed."""
     sequence: int = 0
     """The number of the last event."""
+    last_event_at: datetime | None = None
+    """The time of the last event; no later event has an earlier time."""
     carrier: str | None = None
     """The carrier account that is asked next or has the order now."""
     step: Step | None = None

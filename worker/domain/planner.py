@@ -17,6 +17,8 @@ from worker.domain.delivery import Attempt, Delivery, Step
 
 REVOCABLE_ENDS = frozenset({AttemptState.DELIVERED, AttemptState.CANCELLED, AttemptState.FAILED})
 """Final states that a carrier may take back."""
+_MAY_FOLLOW_READ = frozenset({Step.TRACK, Step.AMEND})
+"""Steps of an attempt that a requested read may precede."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Plann
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
+    if attempt is not None and attempt.prompted_at is not None and step in _MAY_FOLLOW_READ:
+        step, at, waits = Step.TRACK, attempt.prompted_at, (delivery.retry_at, None)
     return PlannedStep(step, max([at, *filter(None, waits)]), attempt.id if attempt else None)
 
 
@@ -198,6 +202,8 @@ def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount,
         found = Step.CANCEL, attempt.changed_at, attempt.changed_at + schedule.DAY
     else:
         return None
+    if attempt.prompted_at is not None and _may_read_beside(attempt) and (found is None or found[0] is Step.TRACK):
+        return PlannedStep(Step.TRACK, attempt.prompted_at, attempt.id)
     if found is None:
         return None
     step, at, until = found
@@ -242,10 +248,17 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
     """Return whether an attempt may be read early: no other step about it has to come first."""
     if attempt == delivery.active:
-        return main_step(delivery, terms, now).step in {Step.TRACK, Step.AMEND}
+        return main_step(delivery, terms, now).step in _MAY_FOLLOW_READ
+    if attempt.carrier not in terms or not _may_read_beside(attempt):
+        return False
+    return not attempt.live or not should_cancel(delivery, attempt, terms[attempt.carrier], now)
+
+
+def _may_read_beside(attempt: Attempt) -> bool:
+    """Return whether an attempt that is not active may be read: a surplus courier, or an end that may be revoked."""
     if attempt.live:
-        return attempt.carrier in terms and not should_cancel(delivery, attempt, terms[attempt.carrier], now)
-    return attempt.carrier in terms and attempt.state in REVOCABLE_ENDS and attempt.ref is not None
+        return attempt.surplus
+    return attempt.state in REVOCABLE_ENDS and attempt.ref is not None
 
 
 # --- alarms -----------------------------------------------------------------------------------------------------------

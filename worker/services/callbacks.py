@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -51,7 +51,7 @@ class _Parsed:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Apply stored callbacks."""
+    """Apply stored callbacks, those of an attempt one after the other in its carrier's order."""
 
     database: Database
     accounts: CarrierAccounts
@@ -60,22 +60,39 @@ class Callbacks:
     clock: Clock
 
     def apply(self, callback_id: str) -> None:
-        """Apply a stored callback; the sweep retries a callback whose order is not known yet."""
+        """Apply a stored callback, after the earlier ones of its attempt that still wait.
+
+        The sweep retries a callback whose order is not known yet.
+        """
         stored = self.database.read(callbacks.load, callback_id)
         if stored is None or stored.result is not None:
             return
         try:
-            codec = self._codec(stored.carrier)
-            key = _run(codec, partial(codec.callback_key, stored.callback))
-            found = self.database.read(callbacks.find_attempt, stored.carrier, key)
-            if found is None:
-                self._leave_orphan(stored)
-            else:
-                self._apply(codec, stored, key, *found)
-        except (CarrierError, IntegrityError) as error:
-            # An IntegrityError means that the callback names an order which another live attempt has.
-            logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
-            self.database.write(callbacks.settle, stored.id, "unreadable")
+            found = self._find_attempt(stored)
+        except CarrierError as error:
+            self._reject(stored, error)
+            return
+        if found is None:
+            self._leave_orphan(stored)
+            return
+        for each in self.database.read(callbacks.waiting, found[1]):
+            if not self._apply(each, *found):
+                return  # a later callback must not overtake it
+
+    def _find_attempt(self, stored: StoredCallback) -> tuple[str, int] | None:
+        """Return the delivery and attempt of a callback, and record the attempt if it was not known on arrival."""
+        if stored.attempt_id is not None:
+            return self.database.read(callbacks.find_attempt, stored.carrier, CallbackKey(attempt_id=stored.attempt_id))
+        codec = self._codec(stored.carrier)
+        key = _run(codec, partial(codec.callback_key, stored.callback))
+        found = self.database.read(callbacks.find_attempt, stored.carrier, key)
+        if found is not None:
+            self.database.write(callbacks.attach, stored.id, found[1])
+        return found
+
+    def _reject(self, stored: StoredCallback, error: Exception) -> None:
+        logger.warning("callback.unreadable", callback_id=stored.id, carrier=stored.carrier, error=str(error))
+        self.database.write(callbacks.settle, stored.id, "unreadable")
 
     def _codec(self, account: str) -> Carrier:
         """Return the codec of an account. Raises CarrierError when there is no such account or its log-in fails."""
@@ -89,18 +106,24 @@ class Callbacks:
             logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
             self.database.write(callbacks.settle, stored.id, "orphaned")
 
-    def _apply(
-        self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
-    ) -> None:
-        for _ in range(TRIES):
-            parsed = self._parse(codec, stored, key, delivery_id, attempt_id)
-            decide = partial(self._decide, stored, parsed)
-            try:
-                changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide)
-            except _ChangedMeanwhile:
-                continue
-            self.updates.follow_up(changes, self.clock())
-            return
+    def _apply(self, stored: StoredCallback, delivery_id: str, attempt_id: int) -> bool:
+        """Apply one callback; return False when it still waits, because its delivery keeps changing."""
+        try:
+            codec = self._codec(stored.carrier)
+            key = _run(codec, partial(codec.callback_key, stored.callback))
+            for _ in range(TRIES):
+                decide = partial(self._decide, stored, self._parse(codec, stored, key, delivery_id, attempt_id))
+                try:
+                    changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide)
+                except _ChangedMeanwhile:
+                    continue
+                self.updates.follow_up(changes, self.clock())
+                return True
+        except (CarrierError, IntegrityError) as error:
+            # An IntegrityError means that the callback names an order which another live attempt has.
+            self._reject(stored, error)
+            return True
+        return False
 
     def _parse(
         self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
@@ -135,14 +158,16 @@ class Callbacks:
         replayed = _is_replayed(stored, parsed.seen)
         if parsed.other_ref is not None:
             return self._apply_duplicate(parsed, parsed.other_ref, replayed=replayed)
-        return self._apply_observations(parsed, replayed=replayed)
+        return self._apply_observations(parsed, stored.received_at, replayed=replayed)
 
-    def _apply_observations(self, parsed: _Parsed, *, replayed: bool) -> Change | None:
+    def _apply_observations(self, parsed: _Parsed, received_at: datetime, *, replayed: bool) -> Change | None:
         """Apply the observations; a callback without any status only prompts a read."""
         now, delivery, attempt_id = self.clock(), parsed.delivery, parsed.attempt.id
         if not parsed.seen or replayed:
             return lifecycle.schedule_read_now(delivery, self.terms, now, attempt_id)
-        change = lifecycle.apply_observations(delivery, attempt_id, parsed.seen, self.terms, now, Cause.CALLBACK)
+        change = lifecycle.apply_observations(
+            delivery, attempt_id, parsed.seen, self.terms, now, Cause.CALLBACK, received_at
+        )
         if any(each.status or each.raw for each in parsed.seen):
             return change
         read = lifecycle.schedule_read_now(change.delivery, self.terms, now, attempt_id)

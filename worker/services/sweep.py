@@ -29,8 +29,8 @@ from worker.services.write_back import WriteBack
 
 logger = log.get(__name__)
 CLAIM_LIMIT = 2000
-"""The most reads, and the most other steps, that one sweep enqueues."""
-CALLBACKS_LIMIT = 500
+CALLBACKS_LIMIT = 200
+"""The most callbacks on their queue. The sweep adds no more, because new callbacks would have to wait behind them."""
 FULL = 100
 """With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
 LEASE = "sweep"
@@ -84,7 +84,8 @@ class Sweep:
         if not full and len(due) < CLAIM_LIMIT:
             for step in self.database.read(deliveries.unknown_steps, now):
                 _log_unknown_step(step)
-        waiting = self.database.write(callbacks.claim, now, CALLBACKS_LIMIT)
+        free = CALLBACKS_LIMIT - self.queue.depths(["callbacks"]).get("callbacks", 0)
+        waiting = self.database.write(callbacks.claim, now, free) if free > 0 else []
         groups = _by_step(due)
         tasks = self._step_tasks(groups)
         tasks += [("callbacks.apply", [callback_id]) for callback_id in waiting]

@@ -173,6 +173,6 @@ def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began:
     if cause is Cause.POLL:
         return lambda each, key, terms, now: lifecycle.record_missing(each, key, terms, now, began)
     if covered and found.absences.get(attempt.id, 0) >= covered:
-        return lambda each, _, terms, now: lifecycle.record_not_found(each, attempt, terms, now)
+        return lambda each, _, terms, now: lifecycle.record_not_found(each, attempt, terms, now, began)
     undecided = Unreadable("the look-up was inconclusive")
     return lambda each, key, terms, now: lifecycle.record_read_failure(each, key, undecided, terms, now)

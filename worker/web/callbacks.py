@@ -21,7 +21,8 @@ from worker.database import callbacks
 from worker.database.connection import DatabaseError
 from worker.database.database import Database
 from worker.enqueue import TaskQueue
-from worker.errors import Forged
+from worker.errors import CarrierError, Forged, Unreadable
+from worker.services.outcomes import run_codec
 from worker.web.bodies import RequestBodies
 
 logger = log.get(__name__)
@@ -107,24 +108,37 @@ class CallbackEndpoint:
         return PlainTextResponse("ok", background=task)
 
     async def _store(self, request: Request, account: str, codec: Carrier, callback: Callback) -> str | None:
-        """Authenticate and store a callback; return its id, None for a repeated one. Raises Forged."""
+        """Authenticate and store a callback; return its id if it can be applied now. Raises Forged.
+
+        A repeated callback has been stored before, and one about an unknown order is left to the sweep.
+        """
         codec.authenticate(callback)
         needs_token = codec.capabilities.callbacks == "token"
         if needs_token != (callback.token is not None):
             raise Forged("wrong form of address")
-        if needs_token and not await run_in_threadpool(self._is_known, account, callback.token or ""):
+        key = CallbackKey(token=callback.token) if needs_token else _key(codec, callback)
+        if needs_token and await run_in_threadpool(self._find_attempt, account, key) is None:
             raise Forged("unknown token")
         request.state.authentic = True  # from now on the server does not give its place to another connection
-        return await asyncio.get_running_loop().run_in_executor(self.writers, self._save, account, callback)
+        return await asyncio.get_running_loop().run_in_executor(self.writers, self._save, account, callback, key)
 
-    def _save(self, account: str, callback: Callback) -> str | None:
-        return self.database.write(callbacks.save, account, callback, self.clock())
+    def _save(self, account: str, callback: Callback, key: CallbackKey) -> str | None:
+        attempt_id = self._find_attempt(account, key)
+        stored = self.database.write(callbacks.save, account, callback, self.clock(), key, attempt_id)
+        return None if attempt_id is None else stored
 
-    def _is_known(self, account: str, token: str) -> bool:
+    def _find_attempt(self, account: str, key: CallbackKey) -> int | None:
         # Only a well-formed token is looked up, because PostgreSQL rejects a NUL with an error like that of an outage.
-        well_formed = TOKEN.fullmatch(token)
-        key = CallbackKey(token=token)
-        return bool(well_formed) and self.database.read(callbacks.find_attempt, account, key) is not None
+        if key.token is not None and not TOKEN.fullmatch(key.token):
+            return None
+        found = self.database.read(callbacks.find_attempt, account, key)
+        return found[1] if found else None
+
+
+def _key(codec: Carrier, callback: Callback) -> CallbackKey:
+    """Return the key of an authentic callback; an empty one for a callback that the task will find unreadable."""
+    key = run_codec(codec.account.name, lambda: codec.callback_key(callback), lambda _: Unreadable("no key"))
+    return CallbackKey() if isinstance(key, CarrierError) else key
 
 
 def _callback(request: Request, body: bytes) -> Callback:

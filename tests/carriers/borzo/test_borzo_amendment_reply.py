@@ -22,7 +22,7 @@ def test_the_documented_answer_shows_the_current_order(
 ) -> None:
     with pytest.raises(Uncertain):
         codec.read_amended(attempt, Reply(200, document(sample)), now)  # the sample lacks its last brace
-    at = "~2024-11-23T12:38:40+00:00 -"
+    at = "- -"
     assert codec.read_amended(attempt, Reply(200, document(sample) + b"}"), now) == Observation(
         status=S.CREATED,
         raw=Raw("delivery", "planned"),

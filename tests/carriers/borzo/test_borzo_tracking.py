@@ -21,7 +21,7 @@ from worker.http.call import Call, Operation, Reply
 Orders = Callable[..., dict[str, Any]]
 Listed = Callable[..., Reply]
 ORDERS = "/api/business/1.6/orders"
-AT = "~2024-11-23T12:38:40+00:00 -"
+AT = "- -"
 
 
 def _ids(call: Call) -> list[str]:

@@ -14,7 +14,6 @@ from schemas.order import Order
 from worker.carriers.port import AttemptView, Booking
 from worker.http.redaction import redact_all
 
-_OWN_CLOCK = "~"
 _NONE = "-"
 
 
@@ -23,23 +22,22 @@ class ReportedStatus:
     """One status of an order or of a delivery, as a message reported it."""
 
     code: str
-    reported_at: datetime
-    """The time of the message, in UTC."""
+    reported_at: datetime | None = None
+    """The time of the newest message about it, in UTC, by Borzo's clock; None while no message had a time."""
     changed_at: datetime | None = None
     """When the status changed, in UTC; None where Borzo did not say."""
-    by_own_clock: bool = False
-    """Whether `reported_at` comes from our own clock, because the message has no time."""
     text: str | None = None
 
-    @property
-    def carrier_time(self) -> datetime | None:
-        """The time of the message by Borzo's clock; None where the message has none."""
-        return None if self.by_own_clock else self.reported_at
+    def is_older_than(self, other: Self) -> bool:
+        """Return whether Borzo's own times show that this status was replaced by the other one (B-84)."""
+        pairs = ((self.reported_at, other.reported_at), (self.changed_at, other.changed_at))
+        known = ((own, others) for own, others in pairs if own is not None and others is not None and own != others)
+        return next((own < others for own, others in known), False)
 
     def dump(self) -> str:
         """Write the status, but not its text, for the attempt's `codec_state`."""
-        reported_at = f"{_OWN_CLOCK if self.by_own_clock else ''}{self.reported_at.isoformat()}"
-        return f"{reported_at} {self.changed_at.isoformat() if self.changed_at else _NONE} {self.code}"
+        times = (time.isoformat() if time else _NONE for time in (self.reported_at, self.changed_at))
+        return f"{' '.join(times)} {self.code}"
 
     @classmethod
     def load(cls, stored: str | None) -> Self | None:
@@ -50,9 +48,8 @@ class ReportedStatus:
             return None
         return cls(
             code=code,
-            reported_at=datetime.fromisoformat(reported_at.removeprefix(_OWN_CLOCK)),
+            reported_at=None if reported_at == _NONE else datetime.fromisoformat(reported_at),
             changed_at=None if changed_at == _NONE else datetime.fromisoformat(changed_at),
-            by_own_clock=reported_at.startswith(_OWN_CLOCK),
         )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 
 from worker.carriers.borzo.attempt_state import AttemptMemory
 from worker.carriers.borzo.observations import at_least_created, observe_delivery, observe_order, referenced_attempts
@@ -41,13 +41,14 @@ def verify_signature(body: bytes, signature: str | None, secrets: Sequence[str])
 
 def read_key(callback: Callback) -> CallbackKey:
     """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88). Raises Unreadable."""
-    key = _key(_event(callback))
+    event = _event(callback)
+    key = _key(event)
     if key == CallbackKey():
         raise Unreadable("the callback names neither an order nor one of our references")
-    return key
+    return replace(key, reported_at=event.event_datetime, entity="order" if event.order else "delivery")
 
 
-def read_event(callback: Callback, attempt: AttemptView, now: datetime) -> Observation | None:
+def read_event(callback: Callback, attempt: AttemptView) -> Observation | None:
     """Return what a callback reports; None when it is about another order or another point (B-88).
 
     Raises Unreadable.
@@ -55,9 +56,9 @@ def read_event(callback: Callback, attempt: AttemptView, now: datetime) -> Obser
     event, memory = _event(callback), AttemptMemory.from_attempt(attempt)
     seen = None
     if event.order and _is_about(attempt, event.order.order_id, referenced_attempts(event.order.points)):
-        seen = observe_order(event.order, memory, now, polled=False, event_at=event.event_datetime)
+        seen = observe_order(event.order, memory, polled=False, event_at=event.event_datetime)
     elif event.delivery and _is_about(attempt, event.delivery.order_id, _referenced_attempt(event.delivery)):
-        seen = observe_delivery(event.delivery, memory, now, event.event_datetime)
+        seen = observe_delivery(event.delivery, memory, event.event_datetime)
     return at_least_created(seen) if seen and attempt.state in _CREATE_UNANSWERED else seen
 
 

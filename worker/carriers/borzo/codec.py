@@ -68,6 +68,7 @@ class Borzo(Queries):
             track_batch=CHUNK,
             max_creates=2,
             callbacks="signed",
+            callback_entities=("order", "delivery"),
             amends=True,
         )
 
@@ -89,7 +90,7 @@ class Borzo(Queries):
         raw_order = parse_order(document.get("order")) if document else None
         if raw_order is None:
             raise write_error(reply, now, repeated=booking.attempt_number > 1)
-        return Booked(observe_created(raw_order, booking, now))
+        return Booked(observe_created(raw_order, booking))
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
         """Build one list request for every fifty orders (Borzo, "List of orders", B-15)."""
@@ -115,7 +116,7 @@ class Borzo(Queries):
         orders = {str(order.order_id): order for order in map(parse_order, orders_in(reply, now)) if order}
         rest = left_out(requested, {ref for ref in requested if ref in orders})
         return Reading(
-            observations=observe_tracked(attempts, requested, orders, now),
+            observations=observe_tracked(attempts, requested, orders),
             next_page=self._next_page(rest + groups, attempts),
         )
 
@@ -169,7 +170,7 @@ class Borzo(Queries):
         order = parse_order(document.get("order"))
         if order is None or str(order.order_id) != attempt.ref:
             return None
-        return observe_order(order, AttemptMemory.from_attempt(attempt), now, polled=True)
+        return observe_order(order, AttemptMemory.from_attempt(attempt), polled=True)
 
     def authenticate(self, callback: Callback) -> None:
         """Raise Forged unless the body is signed with one of our secrets (B-81, B-91)."""
@@ -179,9 +180,14 @@ class Borzo(Queries):
         """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88). Raises Unreadable."""
         return read_key(callback)
 
-    def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
+    def read_callback(
+        self,
+        callback: Callback,
+        attempt: AttemptView,
+        now: datetime,  # noqa: ARG002 - callbacks are ordered by Borzo's clock alone
+    ) -> tuple[Observation, ...]:
         """Return what a callback reports; empty when it is about another order or another point (B-88)."""
-        seen = read_event(callback, attempt, now)
+        seen = read_event(callback, attempt)
         return (seen,) if seen else ()
 
     def _read_found(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
@@ -192,7 +198,7 @@ class Borzo(Queries):
         result = search(orders_in(reply, now), position, searched, total_in(reply))
         fresh = [attempt for attempt in searched if attempt.id in result.hits and attempt.id not in position.found]
         return Reading(
-            observations={attempt.id: (observe_found(result.hits[attempt.id][0], attempt, now),) for attempt in fresh},
+            observations={attempt.id: (observe_found(result.hits[attempt.id][0], attempt),) for attempt in fresh},
             absent=absent(searched, position.found, result.hits) if result.proves_absence else frozenset(),
             next_page=self._list_newest(searched, result.next_position) if result.next_position else None,
             duplicates=duplicates(result.hits, position.found),

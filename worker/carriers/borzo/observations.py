@@ -5,7 +5,7 @@ The customer's point is found by its remembered `point_id` or by our reference, 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ _DIGITS = re.compile(r"\+?[0-9]+")
 Point = TypeVar("Point", bound=RawPoint)
 
 
-def observe_created(raw_order: RawOrder, booking: Booking, now: datetime) -> Observation:
+def observe_created(raw_order: RawOrder, booking: Booking) -> Observation:
     """Return what the answer to a create shows.
 
     The customer's point is the one with our reference; if no point has it, the second of the two points that we sent
@@ -33,7 +33,7 @@ def observe_created(raw_order: RawOrder, booking: Booking, now: datetime) -> Obs
     dropoff = find_dropoff(raw_order.points, AttemptMemory.from_booking(booking, {})) or second
     point_id = {"point_id": str(dropoff.point_id)} if dropoff and dropoff.point_id else {}
     memory = AttemptMemory.from_booking(booking, point_id)
-    seen = observe_order(raw_order, memory, now, polled=False, event_at=raw_order.created_datetime)
+    seen = observe_order(raw_order, memory, polled=False, event_at=raw_order.created_datetime)
     created = at_least_created(seen or _without_status(raw_order))
     if created.status is DeliveryStatus.CREATED:
         return created
@@ -42,51 +42,48 @@ def observe_created(raw_order: RawOrder, booking: Booking, now: datetime) -> Obs
 
 
 def observe_tracked(
-    attempts: Sequence[AttemptView], requested: Sequence[str], orders: Mapping[str, RawOrder], now: datetime
+    attempts: Sequence[AttemptView], requested: Sequence[str], orders: Mapping[str, RawOrder]
 ) -> dict[int, tuple[Observation, ...]]:
     """Return what a poll shows; an attempt whose order is missing or has no status is left out (I13)."""
     readings: dict[int, tuple[Observation, ...]] = {}
     for attempt in attempts:
         order = orders.get(attempt.ref) if attempt.ref and attempt.ref in requested else None
-        seen = observe_order(order, AttemptMemory.from_attempt(attempt), now, polled=True) if order else None
+        seen = observe_order(order, AttemptMemory.from_attempt(attempt), polled=True) if order else None
         if seen:
             readings[attempt.id] = (seen,)
     return readings
 
 
-def observe_found(raw_order: RawOrder, attempt: AttemptView, now: datetime) -> Observation:
+def observe_found(raw_order: RawOrder, attempt: AttemptView) -> Observation:
     """Return what an order shows after a look-up by our reference; it proves that the create succeeded."""
-    seen = observe_order(raw_order, AttemptMemory.from_attempt(attempt), now, polled=True)
+    seen = observe_order(raw_order, AttemptMemory.from_attempt(attempt), polled=True)
     return at_least_created(seen or _without_status(raw_order))
 
 
 def observe_order(
-    raw_order: RawOrder, memory: AttemptMemory, now: datetime, *, polled: bool, event_at: datetime | None = None
+    raw_order: RawOrder, memory: AttemptMemory, *, polled: bool, event_at: datetime | None = None
 ) -> Observation | None:
     """Return what an order shows, in a poll or in a message of the time `event_at`; None when it has no status."""
     dropoff = find_dropoff(raw_order.points, memory)
     delivery = dropoff.delivery if dropoff else None
-    clock = _Clock(event_at, now)
     report = StatusReport(
-        order=clock.status(raw_order.status, raw_order.status_description),
-        delivery=clock.status(delivery.status, None, delivery.status_datetime) if delivery else None,
+        order=_status(raw_order.status, raw_order.status_description, event_at),
+        delivery=_status(delivery.status, None, event_at, delivery.status_datetime) if delivery else None,
         polled=polled,
+        reported_at=event_at,
         return_required=raw_order.is_return_required is True,
     )
     seen = resolve(report, memory)
     return _with_order(seen, raw_order, dropoff, memory) if seen else None
 
 
-def observe_delivery(
-    raw_delivery: RawDelivery, memory: AttemptMemory, now: datetime, event_at: datetime | None
-) -> Observation | None:
+def observe_delivery(raw_delivery: RawDelivery, memory: AttemptMemory, event_at: datetime | None) -> Observation | None:
     """Return what the delivery of a callback shows; None when it belongs to another point (B-88)."""
     if not _is_own_point(raw_delivery, memory):
         return None
-    changed_at = raw_delivery.status_datetime
-    clock = _Clock(event_at or changed_at, now)
-    status = clock.status(raw_delivery.status, raw_delivery.status_description, changed_at)
-    seen = resolve(StatusReport(None, status, polled=False), memory)
+    reported_at = event_at or raw_delivery.status_datetime
+    status = _status(raw_delivery.status, raw_delivery.status_description, reported_at, raw_delivery.status_datetime)
+    seen = resolve(StatusReport(None, status, polled=False, reported_at=reported_at), memory)
     return _with_delivery(seen, raw_delivery, memory) if seen else None
 
 
@@ -132,16 +129,11 @@ def parse_courier(raw_courier: RawCourier | None, country: str) -> Courier | Non
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    reported_at: datetime | None
-    now: datetime
-
-    def status(self, code: str | None, text: str | None, changed_at: datetime | None = None) -> ReportedStatus | None:
-        trimmed = (code or "").strip()[:MAX_STATUS]
-        at = self.reported_at or self.now.replace(microsecond=0)  # Borzo's times have whole seconds
-        own = self.reported_at is None
-        return ReportedStatus(trimmed, at, changed_at, own, text if text != code else None) if trimmed else None
+def _status(
+    code: str | None, text: str | None, reported_at: datetime | None, changed_at: datetime | None = None
+) -> ReportedStatus | None:
+    trimmed = (code or "").strip()[:MAX_STATUS]
+    return ReportedStatus(trimmed, reported_at, changed_at, text if text != code else None) if trimmed else None
 
 
 def _without_status(raw_order: RawOrder) -> Observation:

@@ -7,7 +7,7 @@ one that applies decides.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, CancelledBy, Evidence, Reason
 from schemas.status import DeliveryStatus as S
@@ -82,7 +82,6 @@ _LAST = _FINISHED | {"canceled", "deleted", "invalid"}
 _EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
 """Statuses whose free text is kept as the reason."""
 _ON_THE_WAY_TO_SHOP = frozenset({S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
-_NEVER = datetime.min.replace(tzinfo=UTC)
 GOODS_LEFT_SHOP = frozenset(
     {S.PICKED_UP, S.DROPOFF_ARRIVED, S.DELIVERED, S.DELIVERY_FAILED, S.REATTEMPTING, S.RETURNING}
 )
@@ -108,6 +107,8 @@ class StatusReport:
     delivery: ReportedStatus | None
     polled: bool
     """Whether the message is a poll, which reports the present. A callback reports a change that may be old."""
+    reported_at: datetime | None = None
+    """The time of the message by Borzo's clock; None for a poll and for a callback without a time."""
     return_required: bool = False
 
     def is_order(self, code: str) -> bool:
@@ -123,6 +124,8 @@ class _Situation:
     delivery_meaning: StatusMeaning | None
     report: StatusReport
     memory: AttemptMemory
+    reported_at: datetime | None
+    """The newest time of what is reported, by Borzo's clock; for a late message its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +146,12 @@ def resolve(report: StatusReport, memory: AttemptMemory) -> Observation | None:
 
 
 def _situation(report: StatusReport, memory: AttemptMemory) -> _Situation:
-    order = _newest("order", report.order, ReportedStatus.load(memory.codec_state.get("order_status")), report)
-    if order is not report.order:
+    order = _newest(report.order, ReportedStatus.load(memory.codec_state.get("order_status")), report)
+    late_order = report.order is not None and order != report.order and not report.polled
+    if late_order:
         report = replace(report, order=None)  # B-84: the order status of a late message is not new
-    delivery = _newest("delivery", report.delivery, _remembered_delivery(report, memory), report)
+    delivery = _newest(report.delivery, _remembered_delivery(report, memory), report)
+    late = late_order or (report.delivery is not None and delivery != report.delivery)
     picked_up = memory.has_mark("picked_up_seen") and not report.is_order("reactivated")
     order_code, code = order.code if order else None, delivery.code if delivery else None
     return _Situation(
@@ -156,7 +161,18 @@ def _situation(report: StatusReport, memory: AttemptMemory) -> _Situation:
         delivery_meaning=map_status("delivery", code, picked_up=picked_up, cancel_requested=memory.cancel_requested),
         report=report,
         memory=memory,
+        reported_at=_reported_at(report, order, delivery, late=late),
     )
+
+
+def _reported_at(
+    report: StatusReport, order: ReportedStatus | None, delivery: ReportedStatus | None, *, late: bool
+) -> datetime | None:
+    """Return the time by which an observation is ordered among callbacks; None when it has none."""
+    if report.polled or report.reported_at is None or late:
+        return report.reported_at
+    known = (status.reported_at for status in (order, delivery) if status)
+    return max(filter(None, known), default=report.reported_at)
 
 
 def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> ReportedStatus | None:
@@ -169,19 +185,17 @@ def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> Reporte
 
 
 def _newest(
-    entity: str, reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
+    reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
 ) -> ReportedStatus | None:
-    """Return the newer status: the polled one, or else the later one by message time, change time and rank (B-84)."""
+    """Return the newest status: a polled one, else by Borzo's own times, else the one that arrived last (B-84).
+
+    A poll has no time of Borzo's. It keeps the time of the last callback, so that an older callback stays older.
+    """
     if reported is None or remembered is None:
         return reported or remembered
     if report.polled:
-        return reported
-    return max(reported, remembered, key=lambda status: _age(entity, status))
-
-
-def _age(entity: str, status: ReportedStatus) -> tuple[datetime, datetime, int]:
-    meaning = map_status(entity, status.code)
-    return status.reported_at, status.changed_at or _NEVER, RANK.get(meaning.status, 0) if meaning else 0
+        return replace(reported, reported_at=remembered.reported_at)
+    return remembered if reported.is_older_than(remembered) else reported
 
 
 def _cancelled_order(it: _Situation) -> _Resolution | None:
@@ -243,8 +257,8 @@ def _observation(resolution: _Resolution, it: _Situation) -> Observation:
     seen = Observation(
         status=None,
         raw=None if SECOND_READ in resolution.notes else raw,
-        carrier_time=None if it.report.polled else status.carrier_time,
-        occurred_at=status.changed_at or status.carrier_time,
+        carrier_time=it.reported_at,
+        occurred_at=status.changed_at or (None if it.report.polled else status.reported_at),
         codec_state=_codec_state(it),
         notes=resolution.notes,
     )

@@ -5,7 +5,6 @@ outcome is unknown, we do not know which version of the order the carrier has.
 """
 
 from dataclasses import replace
-from datetime import datetime
 
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, AttentionReason
@@ -68,12 +67,12 @@ def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
     )
 
 
-def record_read_between(change: ChangeBuilder, attempt: Attempt, began: datetime) -> None:
+def record_read_between(change: ChangeBuilder, attempt: Attempt) -> None:
     """Record a read between two requests of an amendment, after which the amendment may be sent again.
 
     A read that began before the end of the wait does not count.
     """
-    if attempt.wait_until is not None and began < attempt.wait_until:
+    if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
     if attempt.amend_requests >= schedule.AMEND_REQUESTS:
         abandon_amendment(change, attempt)

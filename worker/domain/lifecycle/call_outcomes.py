@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause
 from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Step
 from worker.domain.lifecycle.amendment import abandon_amendment, abandon_if_too_late, begin_amendment, mark_amended
-from worker.domain.lifecycle.cancellation import begin_cancel
+from worker.domain.lifecycle.cancellation import begin_cancel, record_refusal, request_again
 from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.offers import begin_confirm
@@ -120,6 +119,8 @@ def apply_cancel_outcome(
             requests = max(0, attempt.cancel_requests - 1)
             unsent = replace(attempt, cancel_requested_at=None, cancel_requests=requests, wait_until=None)
             back_off(change, outcome, change.update_attempt(unsent))
+        case Refused() if attempt.cancel_requested_at is None and not attempt.surplus:
+            request_again(change, attempt)  # a request that allows a fee came while this one was under way
         case Refused() if attempt.cancel_requests <= 1:
             _report_refused_cancel(change, attempt, outcome)
         case _:
@@ -136,6 +137,7 @@ def _await_confirming_read(change: ChangeBuilder, attempt: Attempt, outcome: Obs
     change.update_attempt(
         replace(
             attempt,
+            cancel_requested_at=attempt.cancel_requested_at or change.now,
             cancel_accepted=not failed,
             cancel_requests=schedule.CANCEL_REQUESTS if refused else attempt.cancel_requests,
             last_error=str(outcome) if failed else attempt.last_error,
@@ -145,10 +147,11 @@ def _await_confirming_read(change: ChangeBuilder, attempt: Attempt, outcome: Obs
 
 
 def _report_refused_cancel(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    later = change.now + schedule.SURPLUS_READ_INTERVAL if attempt.surplus else None
-    attempt = change.update_attempt(replace(attempt, cancel_refused=True, wait_until=later, last_error=str(error)))
+    attempt = change.update_attempt(replace(attempt, last_error=str(error)))
     if attempt.surplus:
+        later = change.now + schedule.SURPLUS_READ_INTERVAL
+        attempt = change.update_attempt(replace(attempt, cancel_refused=True, wait_until=later))
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
     else:
-        change.add_event(EventType.CANCEL_REFUSED, attempt, reason=error.reason, reason_text=error.text or None)
-        abandon_if_too_late(change, attempt)
+        record_refusal(change, attempt, error.text or None, error.reason)
+        abandon_if_too_late(change, change.latest(attempt))

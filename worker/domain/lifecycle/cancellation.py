@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from schemas.events import EventType
 from schemas.messages import Cancellation
-from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause
+from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause, Reason
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery
@@ -17,12 +17,13 @@ def apply_cancel_request(
 ) -> Change | None:
     """Store a cancel request; a delivery without an order at a carrier is cancelled at once.
 
-    None when there is nothing to cancel. A repeated request is sent again only if the carrier refused the first one,
-    because the new one may allow a fee.
+    None when there is nothing to cancel. A repeated request is sent again if the carrier refused the first one, or if
+    only the new one allows a fee.
     """
-    attempt = delivery.active
+    attempt, known = delivery.active, delivery.cancel_request
     refused = attempt is not None and attempt.cancel_refused
-    if delivery.final or (delivery.cancel_request is not None and not refused):
+    allows_fee = known is not None and request.allow_paid and not known.allow_paid
+    if delivery.final or (known is not None and not refused and not allows_fee):
         return None
     change = ChangeBuilder(delivery, terms, now, cause)
     request_cancel(change, request)
@@ -42,14 +43,31 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
         # The outcome of the amendment does not matter any more.
         change.update_attempt(replace(attempt, pending_fingerprint=None, wait_until=None))
     elif attempt.cancel_refused:
-        again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
-        change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
+        request_again(change, attempt)
+        change.clear_attention({AttentionReason.CANCEL_REFUSED})
+    elif attempt.cancel_requested_at is not None and not attempt.cancel_accepted:
+        # The earlier request allows no fee. This one is sent after its outcome, or once its call counts as lost.
+        change.update_attempt(replace(attempt, cancel_requested_at=None))
+
+
+def request_again(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Let the carrier be asked again to cancel, as if for the first time."""
+    again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
+    change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
 
 
 def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
     """Refuse to cancel an order that the courier already carries, and publish the refusal."""
-    attempt = change.update_attempt(replace(attempt, cancel_refused=True))
-    change.add_event(EventType.CANCEL_REFUSED, attempt, reason_text="the courier has the goods")
+    record_refusal(change, attempt, reason_text="the courier has the goods")
+
+
+def record_refusal(
+    change: ChangeBuilder, attempt: Attempt, reason_text: str | None, reason: Reason | None = None
+) -> None:
+    """Publish that a cancel was refused, and read at once whether the order continues."""
+    attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=None))
+    change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
+    change.prompt_read(attempt)
 
 
 def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
@@ -66,15 +84,19 @@ def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
     )
 
 
-def check_cancel(change: ChangeBuilder, attempt: Attempt, began: datetime, *, shown: bool) -> None:
+def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
     """Check a cancel after a read of its live attempt; `shown` is whether the read showed the order.
 
     If the carrier did not accept the cancel, and a read that began after the request shows the order, the cancel is
-    requested again. The last check publishes that the cancel is unconfirmed.
+    requested again. The last check publishes that the cancel is unconfirmed. If the carrier refused the cancel, the
+    first read that shows the order requests an operator.
     """
-    if attempt.wait_until is not None and began < attempt.wait_until:
+    if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
-    if attempt.cancel_requested_at is None or attempt.cancel_refused:
+    if attempt.cancel_refused and shown and not attempt.surplus and not attempt.cancel_checks:
+        attempt = change.update_attempt(replace(attempt, cancel_checks=1))
+        change.request_attention(AttentionReason.CANCEL_REFUSED, attempt)
+    elif attempt.cancel_requested_at is None or attempt.cancel_refused:
         _pause(change, attempt)
     elif shown and not attempt.cancel_accepted and attempt.cancel_requests < schedule.CANCEL_REQUESTS:
         attempt = change.update_attempt(replace(attempt, cancel_requested_at=None, wait_until=None))

@@ -19,6 +19,7 @@ UNKNOWN_OUTCOME_REASONS = frozenset(
 CARRIER_ORDER_REASONS = UNKNOWN_OUTCOME_REASONS | {
     AttentionReason.ORDER_CHANGED_AFTER_DISPATCH,
     AttentionReason.REFERENCE_MISSING,
+    AttentionReason.CANCEL_REFUSED,
 }
 """Attention reasons that no longer apply once the carrier has no order of the delivery."""
 
@@ -38,6 +39,10 @@ class StatusDetails:
 NO_DETAILS = StatusDetails()
 
 
+READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
+"""The causes of changes by our own reads."""
+
+
 class _Keep(Enum):
     KEEP = "keep"
 
@@ -49,10 +54,18 @@ KEEP = _Keep.KEEP
 class ChangeBuilder:
     """A change under construction."""
 
-    def __init__(self, delivery: Delivery, terms: TermsByAccount, now: datetime, cause: Cause) -> None:
+    def __init__(
+        self, delivery: Delivery, terms: TermsByAccount, now: datetime, cause: Cause, heard: datetime | None = None
+    ) -> None:
         self.delivery, self.terms, self.now, self.cause = delivery, terms, now, cause
+        self.heard = heard or now
+        """When the report behind this change was made as far as we know: a read's begin, or a callback's arrival."""
         self.events: list[Event] = []
         self.passed_over: list[PassedOver] = []
+
+    def is_outdated(self, attempt: Attempt) -> bool:
+        """Return whether the read behind this change began before the newest report about the attempt arrived."""
+        return self.cause in READ_CAUSES and attempt.heard_at is not None and self.heard < attempt.heard_at
 
     def update(self, delivery: Delivery) -> None:
         """Replace the delivery."""
@@ -62,6 +75,10 @@ class ChangeBuilder:
         """Replace the attempt with the same id, or add it; return it."""
         self.delivery = self.delivery.with_attempt(attempt)
         return attempt
+
+    def prompt_read(self, attempt: Attempt) -> None:
+        """Request a read of an attempt at once, because only a read can tell what its carrier shows now."""
+        self.update_attempt(replace(self.latest(attempt), prompted_at=self.now))
 
     def latest(self, attempt: Attempt) -> Attempt:
         """Return the current version of an attempt in this change."""
@@ -107,10 +124,11 @@ class ChangeBuilder:
         self._add_event(EventType.ATTEMPT_ENDED, attempt, given)
 
     def _add_event(self, kind: EventType, attempt: Attempt | None, given: dict[str, Any]) -> None:
-        self.update(replace(self.delivery, sequence=self.delivery.sequence + 1))
-        data = snapshot(self.delivery, attempt or self.delivery.active, self.cause, self.now)
+        at = max(self.now, self.delivery.last_event_at or self.now)  # another host's clock may be slightly ahead
+        self.update(replace(self.delivery, sequence=self.delivery.sequence + 1, last_event_at=at))
+        data = snapshot(self.delivery, attempt or self.delivery.active, self.cause, at)
         data = data.model_copy(update=given) if given else data
-        self.events.append(Event(kind, self.delivery.sequence, self.now, data))
+        self.events.append(Event(kind, self.delivery.sequence, at, data))
 
     def set_status(
         self, status: DeliveryStatus, attempt: Attempt | None = None, details: StatusDetails = NO_DETAILS

@@ -26,11 +26,10 @@ from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.cancellation import refuse_cancel
-from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
+from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
 from worker.domain.lifecycle.reopening import (
-    READ_CAUSES,
     apply_after_end,
     clear_contradiction,
     confirmed_by_second_read,
@@ -60,33 +59,46 @@ def apply_observations(
     terms: TermsByAccount,
     now: datetime,
     cause: Cause,
-    began: datetime | None = None,
+    heard: datetime | None = None,
 ) -> Change:
-    """Apply observations of an attempt, the oldest first; `began` is when their read began."""
-    change = ChangeBuilder(delivery, terms, now, cause)
+    """Apply observations of an attempt, the oldest first; `heard` is when their read began or their callback arrived.
+
+    Which of two reports is newer is decided without comparing our clock with the carrier's:
+
+    * Callbacks are ordered by the carrier's time, then by arrival. An older one changes nothing.
+    * A read that began before the newest report arrived is outdated. It changes nothing; if it differs from the state,
+      another read follows at once.
+    * A callback after a read may report an end, or a higher rank than any before. Whatever else it reports may be older
+      than the read, so another read decides.
+    """
+    change = ChangeBuilder(delivery, terms, now, cause, heard)
     before, history = delivery.attempt(attempt_id), list(observations)
     if before is None:
         return change.build()
     if before == delivery.active:
         change.reset_failures()
+    if change.is_outdated(before):
+        if history and history[-1].status is not None and not _shows(before, history[-1]):
+            change.prompt_read(before)
+        return change.build()
     for observation in history:
         apply_observation(change, change.latest(before), observation, last=observation is history[-1])
     if history:
-        _end_if_given_back(change, attempt_id, history[-1], began or now)
+        _end_if_given_back(change, attempt_id, history[-1])
     if cause is not Cause.CALLBACK:
-        shown = any(observation.status is not None for observation in history)
-        record_read(change, before, began or now, shown=shown)
+        record_read(change, before, shown=any(observation.status is not None for observation in history))
     return change.build()
 
 
 def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
     """Apply one observation. Its codec state is always stored; the rest is applied only if it is not stale.
 
-    With several observations, only the `last` one may show that an ended attempt continues.
+    With several observations, only the `last` one may show that an ended attempt continues. The last one of a read
+    shows the present, so it is never stale.
     """
     attempt = _subject(change.delivery, attempt, observation)
-    before, reported = attempt.carrier_time, observation.carrier_time
-    stale = reported is not None and before is not None and reported < before
+    before, reported, by_read = attempt.carrier_time, observation.carrier_time, change.cause in READ_CAUSES
+    stale = reported is not None and before is not None and reported < before and not (by_read and last)
     if attempt.ref is None and observation.ref is not None:
         change.clear_attention({AttentionReason.REFERENCE_MISSING})
     attempt = change.update_attempt(
@@ -97,8 +109,14 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
             carrier_time=before if stale else reported or before,
         )
     )
-    if not stale and (last or attempt.state not in FINAL_STATES):
-        _apply_status(change, attempt, observation, newer=_is_newer(change.cause, reported, before))
+    if stale:
+        return
+    attempt = change.update_attempt(replace(attempt, heard_at=_arrival(change, attempt, observation)))
+    if last or attempt.state not in FINAL_STATES:
+        _apply_status(change, attempt, observation)
+    after = change.latest(attempt)
+    if observation.status is not None and (by_read or after.state != attempt.state):
+        change.update_attempt(replace(after, shown_by_read=by_read))
 
 
 def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
@@ -109,12 +127,26 @@ def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> 
     return next(same, attempt)
 
 
-def _is_newer(cause: Cause, reported: datetime | None, before: datetime | None) -> bool:
-    return cause in READ_CAUSES or (reported is not None and (before is None or reported > before))
+def _shows(attempt: Attempt, observation: Observation) -> bool:
+    return observation.status is not None and AttemptState(observation.status) == attempt.state
 
 
-def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, newer: bool) -> None:
-    status = observation.status
+def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> datetime | None:
+    """Return when the newest report arrived, this observation included if it reports a status.
+
+    A read that confirms the state as an earlier read showed it is left out, because most reads do and need no write.
+    """
+    reports = observation.status is not None or observation.raw is not None
+    confirms = change.cause in READ_CAUSES and attempt.shown_by_read and _shows(attempt, observation)
+    if change.cause is Cause.OPERATOR or not reports or confirms:
+        return attempt.heard_at
+    arrived = change.heard if change.cause is Cause.CALLBACK else change.now
+    return max(arrived, attempt.heard_at or arrived)
+
+
+def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> None:
+    status, called_back = observation.status, change.cause is Cause.CALLBACK
+    newer = change.cause in READ_CAUSES or (called_back and observation.carrier_time is not None)
     if status is None or _is_implausible(attempt, observation):
         _report_unrecognized(change, attempt, observation)
         return
@@ -125,6 +157,8 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         follow_surplus(change, attempt, status, newer=newer)
     elif state == attempt.state:
         _confirm(change, attempt, observation)
+    elif called_back and attempt.shown_by_read and not _is_first_time(attempt, status):
+        change.prompt_read(attempt)
     elif allows(attempt.state, state, attempt.resume_to):
         _advance(change, attempt, observation, status)
     elif change.cause is Cause.RESPONSE:
@@ -138,13 +172,19 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         _report_regression(change, attempt, observation, status)
 
 
+def _is_first_time(attempt: Attempt, status: DeliveryStatus) -> bool:
+    """Return whether a status must be new, however old its report is: an end, or the highest rank of one courier."""
+    current = RANK.get(DeliveryStatus(attempt.resume_to or attempt.state), 0)
+    return status in FINAL or rank_of(status) > attempt.rank == current
+
+
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
     """Return whether a mapped status would end a returning order as delivered: only a carrier may do that (I12)."""
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
 
-def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation, began: datetime) -> None:
+def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation) -> None:
     """End an attempt as cancelled when a cancel was requested and its courier has withdrawn (C-47).
 
     The attempt does not end while the cancel request is under way, because that request may not have been sent yet.
@@ -152,7 +192,7 @@ def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observati
     attempt = change.delivery.attempt(attempt_id)
     if attempt is None or not attempt.cancel_requested or newest.status is not DeliveryStatus.COURIER_WITHDRAWN:
         return
-    if attempt.wait_until is not None and began < attempt.wait_until:
+    if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
     if attempt.surplus:
         follow_surplus(change, attempt, DeliveryStatus.CANCELLED, newer=True)

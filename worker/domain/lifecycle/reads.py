@@ -20,18 +20,20 @@ LOST_AFTER = 5
 """Failed calls in a row after which `delivery.tracking_lost` is published."""
 
 
-def record_read(change: ChangeBuilder, before: Attempt, began: datetime, *, shown: bool) -> None:
+def record_read(change: ChangeBuilder, before: Attempt, *, shown: bool) -> None:
     """Record an answered read and advance the checks that wait for a read; `shown` is whether it showed the order.
 
     `before` is the attempt as it was before the read was applied.
     """
-    attempt = change.delivery.attempt(before.id)
+    attempt = change.latest(before)
+    if attempt.prompted_at is not None and change.heard >= attempt.prompted_at:
+        attempt = change.update_attempt(replace(attempt, prompted_at=None))
     if before.ended_at is not None:
         count_follow_up(change, before)
-    elif attempt is not None and attempt == change.delivery.active and attempt.pending_fingerprint is not None:
-        record_read_between(change, attempt, began)
-    elif attempt is not None and attempt.live:
-        check_cancel(change, attempt, began, shown=shown)
+    elif attempt == change.delivery.active and attempt.pending_fingerprint is not None:
+        record_read_between(change, attempt)
+    elif attempt.live:
+        check_cancel(change, attempt, shown=shown)
 
 
 def record_read_failure(
@@ -52,12 +54,12 @@ def record_missing(
     delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime, began: datetime | None = None
 ) -> Change:
     """Record an answered read that did not show the attempt; `began` is when the read began (I13)."""
-    change = ChangeBuilder(delivery, terms, now, Cause.POLL)
+    change = ChangeBuilder(delivery, terms, now, Cause.POLL, began)
     before = delivery.attempt(attempt_id)
-    if before is None:
+    if before is None or change.is_outdated(before):
         return change.build()
     # No list shows a transfer before a driver is booked: it counts as shown, so that a lost cancel is repeated (D-70).
-    record_read(change, before, began or now, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
+    record_read(change, before, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
     if before == delivery.active:
         change.reset_failures()
         if before.ref is None:
@@ -69,15 +71,18 @@ def record_missing(
 def schedule_read_now(
     delivery: Delivery, terms: TermsByAccount, now: datetime, attempt_id: int | None = None
 ) -> Change | None:
-    """Schedule the next read at once, because something may have changed at the carrier.
+    """Schedule a read at once, because something may have changed at the carrier; a running read does not count.
 
     The read is about the active attempt unless another one is given. None when no read is allowed.
     """
     attempt = delivery.active if attempt_id is None else delivery.attempt(attempt_id)
     if attempt is None or not may_read(delivery, attempt, terms, now):
         return None
-    retry_at = None if attempt == delivery.active else delivery.retry_at
-    return Change(replace(delivery, step=Step.TRACK, step_attempt_id=attempt.id, next_run_at=now, retry_at=retry_at))
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    if attempt == delivery.active:
+        change.cancel_retry()
+    change.prompt_read(attempt)
+    return change.build()
 
 
 def postpone(delivery: Delivery, error: CarrierError, terms: TermsByAccount, now: datetime) -> Change:
@@ -134,7 +139,9 @@ def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Atte
 
 def _back_off_alone(change: ChangeBuilder, error: CarrierError, attempt: Attempt) -> None:
     wait = schedule.FOLLOW_UP_RETRY if attempt.ended_at is not None else schedule.SURPLUS_CANCEL_RETRY
-    attempt = change.update_attempt(replace(attempt, wait_until=change.now + max(wait, _requested_wait(error))))
+    wait_until = change.now + max(wait, _requested_wait(error))
+    prompted_at = wait_until if attempt.prompted_at else None
+    attempt = change.update_attempt(replace(attempt, wait_until=wait_until, prompted_at=prompted_at))
     overdue = change.now - attempt.changed_at >= schedule.SURPLUS_ESCALATION or attempt.carrier not in change.terms
     if attempt.live and overdue:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)

@@ -71,16 +71,21 @@ def record_conflict(delivery: Delivery, attempt_id: int, terms: TermsByAccount, 
     return change.build()
 
 
-def record_not_found(delivery: Delivery, before: Attempt, terms: TermsByAccount, now: datetime) -> Change | None:
+def record_not_found(
+    delivery: Delivery, before: Attempt, terms: TermsByAccount, now: datetime, began: datetime | None = None
+) -> Change | None:
     """Record a complete look-up without a result; enough of them prove that the order was never created.
 
-    `before` is the attempt when this look-up began. The result is None if an overlapping look-up was counted since, or
-    the create was sent again. Look-ups stay at least `LOOKUPS_APART` apart, even after an outage.
+    `before` is the attempt when this look-up began, at the time `began`. The result is None if since then an
+    overlapping look-up was counted, the create was sent again, or the carrier has reported the order. Look-ups stay at
+    least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(before.id)
     if attempt is None or (attempt.lookups, attempt.calls) != (before.lookups, before.calls):
         return None
-    change = ChangeBuilder(delivery, terms, now, Cause.RECONCILE)
+    change = ChangeBuilder(delivery, terms, now, Cause.RECONCILE, began)
+    if change.is_outdated(attempt):
+        return None
     if not attempt.live:
         count_follow_up(change, attempt)
         return change.build()

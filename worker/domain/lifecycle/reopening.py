@@ -17,13 +17,11 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.change import ChangeBuilder
+from worker.domain.lifecycle.change import READ_CAUSES, ChangeBuilder
 from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
 from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
 
-READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
-"""The causes of observations from our own reads, which are current. A callback may be old."""
 NO_ORDER = frozenset({AttemptState.REJECTED, AttemptState.QUEUED})
 """States of an attempt for which the carrier should have no order."""
 UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
@@ -149,7 +147,7 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
     """Return whether this read confirms the contradiction of the state that an earlier read showed.
 
-    The two reads must be at least `CONTRADICTION_GAP` apart.
+    The second read must begin `CONTRADICTION_GAP` after the first one was applied, or later.
 
     A first read is recorded as the contradiction. For an ended attempt the two reads may show different live statuses,
     because the courier may have moved on between them.
@@ -164,7 +162,7 @@ def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: De
         )
         return False
     first = attempt.contradicted_at
-    confirmed = first is not None and change.now - first >= schedule.CONTRADICTION_GAP
+    confirmed = first is not None and change.heard - first >= schedule.CONTRADICTION_GAP
     if confirmed:
         change.update_attempt(replace(attempt, contradicted_at=None))
     return confirmed
@@ -187,7 +185,7 @@ def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:
         return
     planned, confirming = next_follow_up(before, terms), before.contradicted_at is not None
-    counts = planned is not None and change.now >= planned[1] and not confirming
+    counts = planned is not None and change.heard >= planned[1] and not confirming
     unsettled = confirming and attempt.contradicted_at == before.contradicted_at
     later = change.now + schedule.FOLLOW_UP_RETRY if unsettled else None
     change.update_attempt(replace(attempt, follow_up_reads=attempt.follow_up_reads + counts, wait_until=later))

@@ -21,6 +21,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "callback",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("id", sa.String(36), nullable=False),
         sa.Column("carrier", sa.String(), nullable=False),
         sa.Column("digest", sa.String(), nullable=False),
@@ -28,12 +29,17 @@ def upgrade() -> None:
         sa.Column("headers", sa.JSON(), nullable=True),
         sa.Column("query", sa.Text(), nullable=False),
         sa.Column("token", sa.String(), nullable=True),
+        sa.Column("attempt_id", sa.BigInteger(), nullable=True),
+        sa.Column("ref", sa.String(), nullable=True),
+        sa.Column("entity", sa.String(), nullable=True),
+        sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("try_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("result", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("carrier", "digest"),
+        sa.UniqueConstraint("id"),
     )
     op.create_index(
         "callback_waiting",
@@ -42,6 +48,22 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("result IS NULL"),
         sqlite_where=sa.text("result IS NULL"),
+    )
+    op.create_index(
+        "callback_of_attempt",
+        "callback",
+        ["attempt_id"],
+        unique=False,
+        postgresql_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
+        sqlite_where=sa.text("result IS NULL AND attempt_id IS NOT NULL"),
+    )
+    op.create_index(
+        "callback_of_nobody",
+        "callback",
+        ["carrier", "ref"],
+        unique=False,
+        postgresql_where=sa.text("result IS NULL AND attempt_id IS NULL"),
+        sqlite_where=sa.text("result IS NULL AND attempt_id IS NULL"),
     )
     op.create_table(
         "clock",
@@ -74,6 +96,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("last_event_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("carrier", sa.String(), nullable=True),
         sa.Column("step", sa.String(), nullable=True),
         sa.Column("step_attempt_id", sa.BigInteger(), nullable=True),
@@ -242,6 +265,9 @@ def upgrade() -> None:
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("resume_to", sa.String(), nullable=True),
         sa.Column("carrier_time", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("shown_by_read", sa.Boolean(), nullable=False),
+        sa.Column("prompted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("offered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lookups", sa.Integer(), nullable=False),
         sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
