@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,16 @@ from tests.chaos.bus import Subscriber, events_on
 from tests.chaos.callback_relay import CallbackRelay
 from tests.chaos.checker import ENDED, awaits_operator
 from tests.chaos.clock import FastClock
-from tests.chaos.faults import FaultInjector, faults_of
+from tests.chaos.conditions import Conditions
+from tests.chaos.faults import STEP_AHEAD, Fault, FaultInjector, faults_of
 from tests.chaos.history import History
 from tests.chaos.load import CUSTOMER, SHOP_SCRIPTS, STREET, Load
+from tests.chaos.machine import Stopwatch, slowness
 from tests.chaos.platform_checker import CLOSED
-from tests.chaos.processes import SECRETS, command, environment, platform, transfer_account, write_stores
+from tests.chaos.processes import CARRIER_OF, SECRETS, command, environment, platform, transfer_account, write_stores
 from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
+from tests.chaos.strangers import Strangers
 from tests.conftest import own_postgres_server
 from worker.database.database import Database
 from worker.local.demo.orders import CUSTOMERS
@@ -38,23 +41,33 @@ STEP = 40.0
 WORKERS = 2
 ORDERS_PER_SECOND = 1.5
 TICK = 0.05
+POLL_INTERVAL = "20"
+"""Short enough that Borzo's callbacks and reads of the same order overlap."""
 BOOKING_INTERVAL, BOOKING_CHANCE = 0.5, 0.3
 """Seconds between two rounds of bookings by hand, and the share of orders that are booked in each."""
-RECOVERY = 60.0
-SETTLING = 120.0
-DELIVERY_FIELDS = ("id", "order_id", "status", "detail", "attention_reasons", "step", "sequence")
+RECOVERY, SETTLING = 60.0, 120.0
+"""Seconds of an idle machine."""
+CLOCKS_WRONG, MINUTES_AHEAD = "carriers' clocks wrong", (-6, -2, 0, 2, 6)
+"""The fault that lasts for the whole run, and how far the clock of a carrier may be ahead."""
+DELIVERY_FIELDS = (
+    "id", "order_id", "store_id", "status", "detail", "attention_reasons", "step", "sequence", "dispatch_at"
+)  # fmt: skip
 ATTEMPT_FIELDS = (
     "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
 )  # fmt: skip
+CALLBACK_FIELDS = ("carrier", "received_at", "result")
 EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
 
 
 class Run:
     """One run with its servers, processes, load and faults."""
 
-    def __init__(self, seed: int, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, seed: int, folder: Path, stack: ExitStack, wanted: Collection[str] = ()) -> None:
         self.seed, self.folder = seed, folder
         self.gate = random.Random(f"{seed} gate").choice(sorted(SHOP_SCRIPTS))
+        dice, choices = random.Random(f"{seed} clocks"), MINUTES_AHEAD if _is_wanted(CLOCKS_WRONG, wanted) else (0,)
+        self.clocks_ahead = {api: 60.0 * dice.choice(choices) for api in sorted(CARRIER_OF.values())}
+        self.conditions = Conditions(folder / "conditions")
         self.clock = FastClock.begin(RATE)
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
@@ -63,7 +76,9 @@ class Run:
         self.database = self.postgres.get_uri()
         web, relay = free_port(), free_port()
         callbacks = f"http://127.0.0.1:{relay}/callbacks/borzo"
-        self.sandbox = stack.enter_context(closing(Sandbox(self.supervisor, self.clock, STEP, callbacks)))
+        self.sandbox = stack.enter_context(
+            closing(Sandbox(self.supervisor, self.clock, STEP, callbacks, self.clocks_ahead))
+        )
         self.network = stack.enter_context(Network(seed))
         servers: dict[str, int | Path] = {
             "redis": _port(url),
@@ -73,15 +88,17 @@ class Run:
         self.links = {name: self.network.link(server) for name, server in servers.items()}
         self.relay = CallbackRelay(web, seed)
         self.network.start(self.relay.serve(relay))
+        self.strangers = Strangers(self.network, web, seed, self.clock)
         self._start(web, relay)
         self.subscriber = stack.enter_context(Subscriber(url))
         server = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
         dice = random.Random(f"{seed} load")
         self.load = Load(server, self.sandbox.seed, dice, ORDERS_PER_SECOND, self.clock, self.gate)
-        self.injector = FaultInjector(faults_of(self), random.Random(f"{seed} injector"))
+        faults = [each for each in faults_of(self) if _is_wanted(each.name, wanted)]
+        self.injector = FaultInjector(faults, random.Random(f"{seed} injector"))
         self.exits: Counter[str] = Counter()
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0
-        self.began = time.monotonic()
+        self.began, self.began_at, self.slowness = time.monotonic(), time.time(), 1.0
 
     def _start(self, web: int, relay: int) -> None:
         """Start the processes; they reach every server through its link."""
@@ -98,9 +115,11 @@ class Run:
                 "STORES_FILE": write_stores(self.folder / "stores.toml"),
                 **platform(origin, GATE=self.gate, BACKFILL="true"),
                 **transfer_account(origin),
+                "CARRIERS__BORZO__POLL_INTERVAL": POLL_INTERVAL,
             },
         )
-        self.supervisor.environ = {**settings, "ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
+        public = {"ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
+        self.supervisor.environ = {**settings, **self.conditions.variable, **public}
         with closing(Database(self.database)) as database:
             database.upgrade()
         start = self.supervisor.start
@@ -126,9 +145,9 @@ class Run:
 
     def recover(self) -> float | None:
         """Place an ordinary order at each store; return the seconds until all have a courier, None if one gets none."""
-        began = self.now
+        began, waited = self.now, Stopwatch()
         probes = set(self.load.probe(began))
-        while self.now < began + RECOVERY:
+        while waited() < RECOVERY:
             self.load.publish_due(self.now)
             self._supervise()
             if self._holds(lambda: {row["order_id"] for row in self.rows("delivery") if _dispatched(row)} >= probes):
@@ -137,8 +156,8 @@ class Run:
 
     def settle(self) -> bool:
         """Wait until every order has ended or waits for an operator and everything is published; False if too late."""
-        began = self.now
-        while self.now < began + SETTLING:
+        waited = Stopwatch()
+        while waited() < SETTLING:
             self.load.publish_due(float("inf"))
             self._supervise(0.5)
             if self._holds(self._settled):
@@ -169,6 +188,7 @@ class Run:
 
     def _supervise(self, pause: float = TICK) -> None:
         self.exits.update(self.supervisor.watch())
+        self.slowness = max(self.slowness, slowness())
         if self.now >= self._booked_at + BOOKING_INTERVAL:
             self._booked_at = self.now
             self.sandbox.book_by_hand(lambda: self._bookings.random() < BOOKING_CHANCE)
@@ -220,7 +240,22 @@ class Run:
             on_bus=[event["id"] for event in events_on(self.load.server)],
             logs={path.name: path.read_text(errors="replace") for path in sorted((self.folder / "log").glob("*.log"))},
             private=[CUSTOMER, STREET, *personal, *SECRETS, *tokens],
+            troubles=[self._trouble(*each) for each in self.injector.past],
+            callbacks=[_plain(row, *CALLBACK_FIELDS, body=row["body"].decode()) for row in self.rows("callback")],
+            slowness=self.slowness,
         )
+
+    def _trouble(self, fault: Fault, since: float, until: float) -> dict[str, Any]:
+        """Return a fault and its time on the fast clock."""
+        began, ended = (self.clock.at(self.began_at + at).isoformat() for at in (since, until))
+        delayed = {"creates": sorted(fault.delays_creates), "statuses": sorted(fault.delays_statuses)}
+        ahead = STEP_AHEAD if fault.target == "clock" else 0.0
+        return {"name": fault.name, **delayed, "began": began, "ended": ended, "clock_ahead": ahead}
+
+
+def _is_wanted(name: str, wanted: Collection[str]) -> bool:
+    """Return whether a fault is wanted by a part of its name; without any part, every fault is."""
+    return not wanted or any(part in name for part in wanted)
 
 
 def _dispatched(row: dict[str, Any]) -> bool:
@@ -231,8 +266,9 @@ def _settled(row: dict[str, Any]) -> bool:
     return row["status"] in ENDED or awaits_operator(row)
 
 
-def _plain(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: row[name].isoformat() if hasattr(row[name], "isoformat") else row[name] for name in names}
+def _plain(row: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
+    plain = {name: row[name].isoformat() if hasattr(row[name], "isoformat") else row[name] for name in names}
+    return {**plain, **more}
 
 
 def _port(url: str) -> int:
