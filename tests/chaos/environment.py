@@ -1,6 +1,5 @@
-"""The environment of a run: its servers, its processes, the links between them, and the record that it leaves."""
+"""The environment of a run: its servers, its processes and the links between them."""
 
-import json
 import os
 import random
 import signal
@@ -17,23 +16,21 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
-from tests.chaos.bus import Subscriber, events_on
+from tests.chaos.bus import Subscriber
 from tests.chaos.callback_relay import CallbackRelay
 from tests.chaos.checker import ENDED, awaits_operator
 from tests.chaos.clock import FastClock
 from tests.chaos.conditions import Conditions
-from tests.chaos.faults import STEP_AHEAD, Fault, FaultInjector, faults_of
-from tests.chaos.history import History
-from tests.chaos.load import CUSTOMER, SHOP_SCRIPTS, STREET, Load
+from tests.chaos.faults import CLOCKS_WRONG, FaultInjector, chosen, faults_of, is_wanted
+from tests.chaos.load import SHOP_SCRIPTS, Load
 from tests.chaos.machine import Stopwatch, slowness
 from tests.chaos.platform_checker import CLOSED
-from tests.chaos.processes import CARRIER_OF, SECRETS, command, environment, platform, transfer_account, write_stores
+from tests.chaos.processes import CARRIER_OF, command, environment, platform, transfer_account, write_stores
 from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
 from tests.chaos.strangers import Strangers
 from tests.conftest import own_postgres_server
 from worker.database.database import Database
-from worker.local.demo.orders import CUSTOMERS
 from worker.local.supervisor import Supervisor, free_port, start_redis
 
 RATE = 20.0
@@ -47,16 +44,8 @@ BOOKING_INTERVAL, BOOKING_CHANCE = 0.5, 0.3
 """Seconds between two rounds of bookings by hand, and the share of orders that are booked in each."""
 RECOVERY, SETTLING = 60.0, 120.0
 """Seconds of an idle machine."""
-CLOCKS_WRONG, MINUTES_AHEAD = "carriers' clocks wrong", (-6, -2, 0, 2, 6)
-"""The fault that lasts for the whole run, and how far the clock of a carrier may be ahead."""
-DELIVERY_FIELDS = (
-    "id", "order_id", "store_id", "status", "detail", "attention_reasons", "step", "sequence", "dispatch_at"
-)  # fmt: skip
-ATTEMPT_FIELDS = (
-    "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
-)  # fmt: skip
-CALLBACK_FIELDS = ("carrier", "received_at", "result")
-EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
+MINUTES_AHEAD = (-6, -2, 0, 2, 6)
+"""How far the clock of a carrier may be ahead in a run in which they are wrong."""
 
 
 class Run:
@@ -65,7 +54,7 @@ class Run:
     def __init__(self, seed: int, folder: Path, stack: ExitStack, wanted: Collection[str] = ()) -> None:
         self.seed, self.folder = seed, folder
         self.gate = random.Random(f"{seed} gate").choice(sorted(SHOP_SCRIPTS))
-        dice, choices = random.Random(f"{seed} clocks"), MINUTES_AHEAD if _is_wanted(CLOCKS_WRONG, wanted) else (0,)
+        dice, choices = random.Random(f"{seed} clocks"), MINUTES_AHEAD if is_wanted(CLOCKS_WRONG, wanted) else (0,)
         self.clocks_ahead = {api: 60.0 * dice.choice(choices) for api in sorted(CARRIER_OF.values())}
         self.conditions = Conditions(folder / "conditions")
         self.clock = FastClock.begin(RATE)
@@ -94,8 +83,7 @@ class Run:
         server = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
         dice = random.Random(f"{seed} load")
         self.load = Load(server, self.sandbox.seed, dice, ORDERS_PER_SECOND, self.clock, self.gate)
-        faults = [each for each in faults_of(self) if _is_wanted(each.name, wanted)]
-        self.injector = FaultInjector(faults, random.Random(f"{seed} injector"))
+        self.injector = FaultInjector(chosen(faults_of(self), wanted), random.Random(f"{seed} injector"))
         self.exits: Counter[str] = Counter()
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0
         self.began, self.began_at, self.slowness = time.monotonic(), time.time(), 1.0
@@ -206,56 +194,10 @@ class Run:
         (self.folder / "database.txt").write_text("\n".join(map(str, busy)))
         self._supervise(1.0)
 
-    # --- the record ---
-
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a table. Raises psycopg.Error."""
         with psycopg.connect(self.database, row_factory=dict_row) as connection:
             return connection.execute(f'SELECT * FROM "{table}"').fetchall()
-
-    def history(self) -> History:
-        """Return the record of the run."""
-        self.subscriber.read()
-        attempts, deliveries = self.rows("attempt"), self.rows("delivery")
-        tokens = [row["token"] for row in attempts]
-        personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
-        ledger, orders = self.sandbox.ledger(), self.sandbox.orders()
-        return History(
-            ledger=[each for each in ledger if each["carrier"] != "ordering"],
-            couriers=[each for each in orders if each["carrier"] != "ordering"],
-            platform_ledger=[each for each in ledger if each["carrier"] == "ordering"],
-            platform_orders=[each for each in orders if each["carrier"] == "ordering"],
-            notes=self.sandbox.notes(),
-            placed=list(self.load.placed),
-            unannounced=sorted(self.load.unannounced),
-            deliveries=[
-                {**_plain(row, *DELIVERY_FIELDS), "notes": json.loads(row["order"])["notes"]} for row in deliveries
-            ],
-            attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
-            outbox=[
-                {**_plain(row, *EVENT_FIELDS), "event": json.loads(row["body"])}
-                for row in sorted(self.rows("event"), key=lambda row: row["position"])
-            ],
-            bus=list(self.subscriber.received),
-            on_bus=[event["id"] for event in events_on(self.load.server)],
-            logs={path.name: path.read_text(errors="replace") for path in sorted((self.folder / "log").glob("*.log"))},
-            private=[CUSTOMER, STREET, *personal, *SECRETS, *tokens],
-            troubles=[self._trouble(*each) for each in self.injector.past],
-            callbacks=[_plain(row, *CALLBACK_FIELDS, body=row["body"].decode()) for row in self.rows("callback")],
-            slowness=self.slowness,
-        )
-
-    def _trouble(self, fault: Fault, since: float, until: float) -> dict[str, Any]:
-        """Return a fault and its time on the fast clock."""
-        began, ended = (self.clock.at(self.began_at + at).isoformat() for at in (since, until))
-        delayed = {"creates": sorted(fault.delays_creates), "statuses": sorted(fault.delays_statuses)}
-        ahead = STEP_AHEAD if fault.target == "clock" else 0.0
-        return {"name": fault.name, **delayed, "began": began, "ended": ended, "clock_ahead": ahead}
-
-
-def _is_wanted(name: str, wanted: Collection[str]) -> bool:
-    """Return whether a fault is wanted by a part of its name; without any part, every fault is."""
-    return not wanted or any(part in name for part in wanted)
 
 
 def _dispatched(row: dict[str, Any]) -> bool:
@@ -264,11 +206,6 @@ def _dispatched(row: dict[str, Any]) -> bool:
 
 def _settled(row: dict[str, Any]) -> bool:
     return row["status"] in ENDED or awaits_operator(row)
-
-
-def _plain(row: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
-    plain = {name: row[name].isoformat() if hasattr(row[name], "isoformat") else row[name] for name in names}
-    return {**plain, **more}
 
 
 def _port(url: str) -> int:

@@ -4,9 +4,10 @@ import os
 import random
 import resource
 import signal
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,6 +28,8 @@ PAUSE = (0.5, 2.5)
 """Seconds without a fault in a lane, at least and at most."""
 BEYOND_LEASE = (4.0, 9.0)
 """Real seconds that are longer than any lease of the fast clock."""
+CLOCKS_WRONG = "carriers' clocks wrong"
+"""The fault that lasts for the whole run."""
 CARRIER_FAULTS = {
     "no_reply": 3.0,
     "drop_before": None,
@@ -129,6 +132,20 @@ class FaultInjector:
             self.past.append((lane.fault, lane.since, now))
             lane.fault.end()
         lane.fault = None
+
+
+def is_wanted(name: str, wanted: Collection[str]) -> bool:
+    """Return whether a fault is wanted by a part of its name; without any part, every fault is."""
+    return not wanted or any(part in name for part in wanted)
+
+
+def chosen(faults: Sequence[Fault], wanted: Collection[str]) -> list[Fault]:
+    """Return the wanted faults. Exits where a part is in no fault's name."""
+    names = sorted({CLOCKS_WRONG, *(each.name for each in faults)})
+    for part in wanted:
+        if not any(part in name for name in names):
+            sys.exit(f"no fault has {part!r} in its name; there are: {', '.join(names)}")
+    return [each for each in faults if is_wanted(each.name, wanted)]
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

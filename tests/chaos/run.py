@@ -22,6 +22,7 @@ from tests.chaos.checker import awaits_operator, check
 from tests.chaos.environment import RATE, RECOVERY, SETTLING, Run
 from tests.chaos.history import History, Row
 from tests.chaos.processes import ROOT
+from tests.chaos.record import record
 
 IDLE = " of an idle machine"
 
@@ -54,7 +55,7 @@ def chaos(seed: int, seconds: float, wanted: Collection[str] = ()) -> bool:
         settled = run.settle()
         if recovered is None or not settled:
             run.dump_state()
-        history = run.history()
+        history = record(run)
         _keep(folder, history)
     found = {"R9 recovers by itself": [] if recovered is not None else [f"no courier within {RECOVERY:.0f} s{IDLE}"]}
     if not settled:
@@ -65,8 +66,8 @@ def chaos(seed: int, seconds: float, wanted: Collection[str] = ()) -> bool:
 
 
 def _keep(folder: Path, history: History) -> None:
-    record = {**asdict(history), "logs": None, "private": None}
-    (folder / "history.json").write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    kept = {**asdict(history), "logs": None, "private": None}
+    (folder / "history.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False))
 
 
 def _print(run: Run, history: History, recovered: float | None, found: dict[str, list[str]]) -> None:
