@@ -46,7 +46,7 @@ PREPAID = frozenset({
     "global_google_pay", "google_pay", "interswitch", "paypal", "paypal_express", "square", "stripe", "stripe_checkout",
     "stripe_connect", "stripe_direct", "stripe_redirect",
 })  # fmt: skip
-"""The gateways that are paid before the order is placed. `stripe_link` is paid later, so it is not one of them."""
+"""The gateways that are paid before the order is placed. `stripe_link` is not listed, because it is paid later."""
 
 
 class Reaction(StrEnum):
@@ -69,7 +69,7 @@ class Reaction(StrEnum):
     ENDED = "ended"
     """A courier has finished: the status is one that we wrote, or the platform has closed the order."""
     CLOSED = "closed"
-    """The platform has closed the order: send no courier, and cancel none."""
+    """The platform has closed the order: send no courier, but do not cancel one that is at work."""
     CANCEL = "cancel"
     """The order is cancelled: cancel the courier."""
     OPERATOR = "operator"
@@ -205,7 +205,7 @@ def _require(fields: Mapping[str, object]) -> None:
 
 
 def _revision(raw: RawOrder) -> int:
-    """Return the revision, which the platform lacks: the seconds from creation to the last change, plus 1."""
+    """Return a revision, because the platform has none: the seconds from creation to the last change, plus 1."""
     if raw.created_at is None or raw.updated_at is None:
         return 1
     return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))

@@ -108,7 +108,10 @@ class RawCustomer(Raw):
 
 
 class RawBusiness(Raw):
-    """The shop as it was when the order was placed. `id` is the id of this copy, and `business_id` is the shop's."""
+    """The shop as it was when the order was placed.
+
+    Its `id` is the id of this copy; the shop's id is the order's `business_id`.
+    """
 
     timezone: RawText = ""
 

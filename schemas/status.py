@@ -1,4 +1,4 @@
-"""The vocabulary of a delivery: statuses, reasons and where they come from.
+"""The vocabulary of a delivery: statuses, reasons, evidence and causes.
 
 Every carrier's vocabulary is translated into this one; events and the database contain no other.
 """
@@ -10,7 +10,7 @@ class DeliveryStatus(StrEnum):
     """The status of a delivery; five of the twenty are final."""
 
     QUEUED = "queued"
-    """Accepted by us; waiting for its time, a retry or the next carrier. No carrier is known to have it."""
+    """We accepted the order; it waits for its time, a retry or the next carrier. No carrier is known to have it."""
     SUBMIT_UNKNOWN = "submit_unknown"
     """The outcome of a create is unknown. Until it is reconciled, no other carrier is asked."""
     AWAITING_CONFIRMATION = "awaiting_confirmation"
@@ -32,7 +32,7 @@ class DeliveryStatus(StrEnum):
     DROPOFF_ARRIVED = "dropoff_arrived"
     """The courier is at the customer's door."""
     ON_HOLD = "on_hold"
-    """Paused by the carrier; afterwards it continues from its earlier status."""
+    """The carrier paused the order; afterwards the delivery continues from its earlier status."""
     DELIVERY_FAILED = "delivery_failed"
     """The handover at the door failed. The courier still has the goods; what happens next is open."""
     REATTEMPTING = "reattempting"
@@ -48,7 +48,7 @@ class DeliveryStatus(StrEnum):
     REJECTED = "rejected"
     """No carrier accepted the order, and no courier was sent. Final."""
     FAILED = "failed"
-    """It failed after a carrier accepted it: lost, damaged or invalid. Final."""
+    """The delivery failed after a carrier accepted the order: lost, damaged or invalid. Final."""
 
 
 class AttemptState(StrEnum):
@@ -57,7 +57,7 @@ class AttemptState(StrEnum):
     SUBMITTING = "submitting"
     """The intent to create is committed and the create may be in flight. Never published as a status."""
     QUEUED = "queued"
-    """The create was never sent; it waits for its retry."""
+    """The create was not sent; the attempt waits until it can be sent again."""
     SUBMIT_UNKNOWN = "submit_unknown"
     AWAITING_CONFIRMATION = "awaiting_confirmation"
     CREATED = "created"
@@ -117,7 +117,7 @@ class Detail(StrEnum):
     FALLBACK = "fallback"
     """`queued`: another carrier is asked next."""
     RESUBMIT = "resubmit"
-    """`queued`: the carrier has no order of the last create, so the create is sent again."""
+    """`queued`: the create is sent again, because it made no order, or because the account allows a repeat in doubt."""
     RETRY = "retry"
     """`queued`: an operator retried an ended delivery."""
     WAITING_FOR_SHOP = "waiting_for_shop"
@@ -137,7 +137,7 @@ class Detail(StrEnum):
     PLANNED = "planned"
     """`returning`, `reattempting`: no courier travels yet."""
     COURIER_ASSIGNED = "courier_assigned"
-    """`returning`, `reattempting`: a courier has the job."""
+    """`returning`, `reattempting`: a courier is assigned."""
     COURIER_DEPARTED = "courier_departed"
     """`returning`, `reattempting`: the courier travels to the goods."""
     PICKED_UP = "picked_up"

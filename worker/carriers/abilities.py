@@ -22,7 +22,7 @@ class Quote:
     why: tuple[str, ...] = ()
     """Why the carrier would refuse the order, in its own codes or texts."""
     reason: Reason = Reason.VALIDATION
-    """The reason of the same refusal in our terms."""
+    """Our `Reason` for that refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Labels(Protocol):
         """Build the request for the labels. Raises Refused while the carrier's id of the order is not known."""
 
     def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
-        """Return the labels, one for each point that has one."""
+        """Return the labels, one for each point that has a label."""
 
 
 @runtime_checkable
@@ -100,4 +100,7 @@ class VerifiesAccount(Protocol):
         """
 
     def read_verification(self, reply: Reply) -> None:
-        """Check the settings against the answer of that call. Raises Refused when they do not fit."""
+        """Check the settings against the answer to the call of `verify_account`.
+
+        Raises Refused when they do not fit.
+        """

@@ -25,13 +25,16 @@ class CarrierAccount(ApiAccount):
     """When couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means always."""
 
     def reaches(self, postal_code: str) -> bool:
-        """Return whether the couriers serve a postal code; true when the settings or the address contain none."""
+        """Return whether the couriers serve a postal code.
+
+        True when the settings list no postal codes, or when the address has none.
+        """
         prefixes = tuple(filter(None, map(_bare, self.postal_codes.split(","))))
         code = _bare(postal_code)
         return not prefixes or not code or code.startswith(prefixes)
 
     def is_open(self, clock: time) -> bool:
-        """Return whether its couriers come for a pickup at this time of the day."""
+        """Return whether the couriers come for a pickup at this time of the day."""
         if not self.hours:
             return True
         opens, closes = map(time.fromisoformat, self.hours.split("-"))

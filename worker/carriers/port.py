@@ -17,7 +17,7 @@ from worker.carriers.account import CarrierAccount
 from worker.http.call import Call, Reply
 
 REFERENCE_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""The digits of Crockford's base 32, without letters that look or sound like digits."""
+"""The digits of Crockford's base 32, which leaves out I, L, O and U."""
 REFERENCE_LENGTH = 11
 
 
@@ -131,12 +131,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The data of one attempt from one reply or callback. None in a field means "not reported", never "gone"."""
+    """What one reply or callback reports about one attempt. None means "not reported", never "no longer there"."""
 
     status: DeliveryStatus | None
-    """Our status; None when the carrier reported none, or one without an entry in the codec's tables."""
+    """Our status; None when the carrier reported no status, or one that the codec's tables do not contain."""
     raw: Raw | None
-    """The carrier's own status; None when it reported none."""
+    """The carrier's own status; None when the carrier reported no status."""
     evidence: Evidence = Evidence.OBSERVED
     carrier_time: datetime | None = None
     """The carrier's own time of the report, in UTC; callbacks are ordered by it."""
@@ -189,11 +189,11 @@ class Reading:
     observations: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
     """The observations of each attempt, oldest first."""
     absent: frozenset[int] = frozenset()
-    """The attempts of a `find` that certainly have no order at the carrier; complete only on the last page."""
+    """The attempts that have no order at the carrier, as a `find` proves; complete only on the last page."""
     next_page: Call | None = None
-    """The request of the next page; None on the last."""
+    """The request for the next page; None on the last page."""
     duplicates: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """The carrier's ids of further orders with an attempt's reference: surplus couriers."""
+    """The carrier's ids of further orders with an attempt's reference; each of them is a surplus courier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Callback:
     """The headers by lower-case name."""
     query: str = field(default="", repr=False)
     token: str | None = field(default=None, repr=False)
-    """The last part of the path; None where the path has no such part."""
+    """The last part of the path; None when the path does not end in a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,21 +226,24 @@ class Cadence:
     """The intervals between two reads, in seconds at the default `poll_interval`."""
 
     fresh: float
-    """While the order has no courier, and in its first ten minutes."""
+    """The interval while the order has no courier, and in its first ten minutes."""
     moving: float
-    """While a courier has the order."""
+    """The interval while a courier has the order."""
     ahead: float
-    """While the pickup is more than an hour away."""
+    """The interval while the pickup is more than an hour away."""
     ceiling: float
     """The longest interval, for an unchanged delivery."""
     without_callbacks: float | None = None
-    """While a courier has the order and no callback has come for ten minutes; None for a carrier without callbacks."""
+    """The interval while a courier has the order and no callback has come for ten minutes.
+
+    None for a carrier without callbacks.
+    """
     aligned: bool = False
-    """Whether one request covers many orders, so that the due times of an account are aligned."""
+    """Whether one request covers many orders. If so, the reads of an account's orders are due at the same times."""
 
     @property
     def shortest(self) -> float:
-        """The shortest interval, which `poll_interval` scales."""
+        """The shortest interval. The setting `poll_interval` replaces it, and the others change in proportion."""
         return min(self.fresh, self.moving, self.without_callbacks or self.fresh)
 
 
@@ -254,9 +257,12 @@ class Capabilities:
     track_batch: int
     """How many attempts one `track` task may cover."""
     max_creates: int = 1
-    """The most creates for one delivery at this carrier; the earlier ones must be proven absent before a new one."""
+    """The most creates for one delivery at this carrier.
+
+    With `find`, a further create needs proof that the earlier order does not exist.
+    """
     withdrawal_grace: float | None = None
-    """Seconds after which a withdrawn courier has left for good; None where the carrier reports that itself."""
+    """Seconds without a new courier after which a withdrawal is final; None where the carrier reports that itself."""
     max_shift: int = 0
     """Minutes by which an offered pickup time may differ and still be accepted without an operator."""
     callbacks: Literal["signed", "token", "none"] = "none"
@@ -264,7 +270,7 @@ class Capabilities:
     max_body: int = 5_000_000
     """The most bytes that a reply may have."""
     amends: bool = False
-    """Whether a change of the order can be sent to the carrier, which then implements `Amends`."""
+    """Whether a change of the order can be sent to the carrier. If so, the codec implements `Amends`."""
     offer_wait: float = 180
     """Seconds that an offer waits for an operator before it is denied."""
 
@@ -297,10 +303,13 @@ class Carrier(Protocol):
         """Return what the answer to a create shows."""
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Build the fewest requests that cover these attempts; those without a `ref` are left out."""
+        """Build the fewest requests that cover these attempts.
+
+        An attempt that cannot be read without a `ref` is left out.
+        """
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Build the look-up of attempts by our reference; empty where the carrier has none.
+        """Build the look-up of attempts by our reference; return an empty list where the carrier has no look-up.
 
         The calls may be sent any number of times. A call may repeat the create if the carrier accepts a reference only
         once.
@@ -313,10 +322,13 @@ class Carrier(Protocol):
         """Build the answer to the carrier's offer. Raises Refused when there is no offer."""
 
     def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Observation:
-        """Return the status `created` or `rejected`. Raises Refused when only a look-up can find the outcome."""
+        """Return whether the order is `created` or `rejected`. Raises Refused when only a look-up can find that out."""
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Build the cancel; `allow_paid` permits one that costs money. Raises Refused past a documented cut-off."""
+        """Build the cancel; `allow_paid` permits a cancel that costs money.
+
+        Raises Refused after a documented cut-off.
+        """
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
         """Check that the carrier accepted the cancel; a later read confirms it. Raises Refused.
@@ -325,16 +337,16 @@ class Carrier(Protocol):
         """
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged unless the carrier sent this callback. A token in the path is checked in the database."""
+        """Raise Forged unless the carrier sent this callback. The caller looks up a token in the path."""
 
     def callback_key(self, callback: Callback) -> CallbackKey:
         """Return what identifies the attempt of an authentic callback. Raises Unreadable."""
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
-        """Return the observations of a callback. Without any status in them, the callback only prompts a read."""
+        """Return the observations of a callback. If none of them has a status, the callback only prompts a read."""
 
     def probe(self) -> Call:
-        """Build a harmless call that checks that the carrier answers and, as far as possible, the credentials."""
+        """Build a harmless call that shows whether the carrier answers and, if possible, accepts the credentials."""
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
         """Return facts about the account from the probe's answer. Raises Refused, Unavailable or Unreadable."""

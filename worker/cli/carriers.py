@@ -22,7 +22,7 @@ carriers = typer.Typer(
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
 UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
-"""The statuses to which a carrier status can be mapped; no carrier reports the other two."""
+"""The statuses to which a carrier status can be mapped; no carrier reports `queued` or `submit_unknown`."""
 
 
 @carriers.callback()
@@ -71,11 +71,11 @@ def resume(name: str) -> None:
 def map_status(
     name: str,
     raw: str = typer.Argument(help="The status as `carriers` shows it: its entity, a colon, its code."),
-    status: str = typer.Argument("", help="One of our statuses, which it means."),
+    status: str = typer.Argument("", help="The status of ours that the word means."),
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Map a carrier status to one of our statuses, also for the deliveries that have it now."""
+    """Map a carrier status to one of our statuses, and apply the mapping to the deliveries that have it now."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)

@@ -84,7 +84,7 @@ def load_stores(file: Path) -> None:
 
 @stores.command("list")
 def list_stores(*, as_json: bool = Json) -> None:
-    """List the stores of the file and of the database; the database wins."""
+    """List the stores of the file and of the database; a store in both is shown as in the database."""
     from worker.database import shops
 
     services = open_container()

@@ -64,7 +64,7 @@ def _decide_offer(name: str, decision: str, *, as_json: bool) -> None:
 
 @app.command(rich_help_panel=DECIDE)
 def retry(name: str = Name, *, as_json: bool = Json) -> None:
-    """Request a courier now for a delivery that is waiting, or that ended without one."""
+    """Request a courier now for a delivery that is waiting, or that ended without a courier."""
     services = open_container()
     delivery = one_delivery(services, name)
     if (blocker := services.decisions.retry_blocker(delivery)) is not None:

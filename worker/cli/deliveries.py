@@ -166,7 +166,7 @@ def _described(event: dict[str, Any]) -> "Iterator[str]":
 
 
 def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
-    """Return what holds a delivery back or ended it: the reason, a cancel request, a paused account."""
+    """Return why a delivery waits or has ended: the reason, a cancel request, a paused account."""
     return {
         "reason_text": delivery.reason_text,
         "cancel_wish": delivery.cancel_request.cancelled_by if delivery.cancel_request else None,

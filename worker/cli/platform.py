@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker.ordering_api.listing import OpenOrder
 
 ROUND_SECONDS = 1.0
-"""The pause between two rounds of fetching, which the platform's rate limit allows."""
+"""The pause between two rounds of fetching, long enough for the platform's rate limit."""
 ROUNDS = 3
 """The most rounds for each order; the workers fetch the orders that the platform has not returned by then."""
 

@@ -11,7 +11,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 def origin(url: str, *, allow_http: bool) -> str:
     """Return the URL if it is only an origin.
 
-    Raises ValueError, whose text omits the URL because it may hold a password.
+    Raises ValueError. Its text does not contain the URL, because a URL may contain a password.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
@@ -39,9 +39,9 @@ class ApiAccount(BaseModel):
     kind: str
     """The carrier of this account; by default the account's own name."""
     allow_http: bool = False
-    """Allow plain http beyond loopback."""
+    """Allow plain http to hosts other than loopback."""
     base_url: str
-    """The origin of its API, without a path."""
+    """The origin of the API, without a path."""
     connect_timeout: float = Field(default=5, gt=0)
     """Seconds to connect."""
     read_timeout: float = Field(default=30, gt=0)

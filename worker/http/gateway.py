@@ -1,8 +1,8 @@
 """All outgoing HTTP.
 
 A call ends as a `Reply`, as `Unavailable` (nothing happened) or as `Uncertain` (the call may have taken effect). One
-event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total deadline, a
-size limit, the account's origin and the account's rate limit. The gateway repeats no call and follows no redirect.
+event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total deadline and
+a size limit, and is bound to its account's origin and rate limit. The gateway repeats no call and follows no redirect.
 """
 
 import asyncio
@@ -108,9 +108,9 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls at once and yield their outcomes by key, in groups as they come in.
 
-        A call is not sent if its first byte cannot leave before `until`: its lease would expire during the call, and
-        another process would repeat it. The gateway must use the clock of the leases. The time is checked again once
-        the connection is open, because the process may have been suspended.
+        A call whose first byte has not left by `until` is not sent, because its lease could expire during the call, and
+        another process would repeat it. The time is checked once the connection is open, because the process may have
+        been suspended while it connected. The gateway must use the clock of the leases.
         """
         settings = self._accounts[account]
         if within is not None:

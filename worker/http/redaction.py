@@ -17,7 +17,7 @@ HIDDEN = "***"
 SHORTEST = 3
 """The length below which names and words are not redacted, because they occur inside too many other words."""
 SAME_DIGITS = 7
-"""The number of last digits that identify a telephone number with any prefix."""
+"""The number of last digits that identify a telephone number, whatever its prefix."""
 NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")
 ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 
@@ -43,7 +43,7 @@ def redact_contacts(text: str) -> str:
 
 
 def redact_names(text: str, order: Order) -> str:
-    """Redact each part of the customer's name in a text: the first name is often used alone."""
+    """Redact each part of the customer's name in a text, because the first name is often used alone."""
     names = _worth_hiding(order.customer.name.split())
     return _without(text, (rf"(?<!\w){re.escape(name)}(?!\w)" for name in names))
 

@@ -17,9 +17,9 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
-    A carrier may close a kept connection just as the request leaves, so that its outcome is unknown, and a connection
-    pool may retry by itself. Neither may happen to a create or a cancel. This transport uses asyncio and h11, because a
-    connection of httpcore takes more than twice the CPU time.
+    A carrier may close a kept connection just as a request leaves, and the outcome of the request is then unknown. A
+    connection pool may repeat a request by itself. Neither may happen to a create or a cancel. This transport uses
+    asyncio and h11, because a connection of httpcore takes more than twice the CPU time.
     """
 
     def __init__(self, tls: ssl.SSLContext) -> None:

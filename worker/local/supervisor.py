@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GRACE = 12.0
 """Seconds between SIGTERM and SIGKILL."""
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
-"""The wait before a restart: twice as long after each failure."""
+"""The wait before the first restart, and the longest wait; the wait doubles after each failure."""
 STABLE_SECONDS = 30.0
 """If a process ran for longer than this, its end counts as the first failure."""
 PR_SET_PDEATHSIG = 1
@@ -58,7 +58,7 @@ def lock_file(lock: Path) -> IO[str]:
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
-    """Return a free port: the wanted one, or else the next one that is free. With 0, any free port."""
+    """Return the wanted port if it is free, or else the next free port; for 0, any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
         with socket.socket(family) as probe:

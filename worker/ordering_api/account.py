@@ -23,20 +23,20 @@ class Ordering(BaseModel):
     """The origin of the platform's API. Without it, a message with only an order id becomes a dead letter, and nothing
     is written back."""
     path: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*$")
-    """The part of its paths before `/orders`, such as version, language and project.
+    """The part of the API's paths before `/orders`, such as version, language and project.
 
     The API document does not state it.
     """
     api_key: SecretStr = SecretStr("")
-    """The key of its API."""
+    """The key of the platform's API."""
     api_key_header: str = Field(default="x-api-key", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
     """The header in which the key is sent."""
     app_id: str = Field(default="order-sync", pattern=r"^[!-~]+( [!-~]+)*$")
-    """Our name in its API (`X-APP-X`)."""
+    """The name by which the platform knows us (header `X-APP-X`)."""
     gate: Literal["placed", "accepted", "ready"] = "placed"
     """When an order is dispatched: once it is placed, accepted by the shop, or ready."""
     rate: Rate = "2/second"
-    """The rate limit of calls to it, for all processes together."""
+    """The rate limit of calls to the platform, for all processes together."""
     write: frozenset[int] = frozenset({22, 25, 8, 3, 9, 11, 12})
     """The statuses that are written back; 23, 19, 6 and 10 may be added. If it is empty, none is written."""
     write_weak_terminal: bool = True
@@ -44,16 +44,16 @@ class Ordering(BaseModel):
     backfill: bool = False
     """Search every five minutes for open orders whose message never came, and fetch them."""
     source: str = Field(default=DEFAULT_SOURCE, min_length=1, max_length=255)
-    """The `source` of its messages. Statuses are written back only for the orders of these messages.
+    """The `source` of the platform's messages. Statuses are written back only for the orders of these messages.
 
-    With another value here, one order would become two deliveries.
+    With a wrong value here, a back-filled order could become a second delivery.
     """
     country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
     """The country of the addresses and of national telephone numbers. The platform's orders contain no country."""
     currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
-    """The currency of its amounts when an order contains none."""
+    """The currency of an order's amounts, if the order does not contain it."""
     timezone: str = ""
-    """The zone of its local times when an order contains none."""
+    """The zone of an order's local times, if the order does not contain it."""
     paymethods: Mapping[str, bool] = Field(default_factory=dict)
     """Whether a payment method is prepaid; one variable for each: `...__PAYMETHODS__<ID>=true`."""
 

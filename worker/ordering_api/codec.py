@@ -130,7 +130,7 @@ def read_list(reply: Reply) -> list[Any]:
 
 
 def read_result(reply: Reply) -> Any:
-    """Return the `result` of an answer, or the whole answer without one. Raises Unavailable or Refused."""
+    """Return the `result` of an answer, or the whole answer if it has no `result`. Raises Unavailable or Refused."""
     if reply.status != OK:
         raise _error(reply)
     try:

@@ -1,4 +1,4 @@
-"""The platform's list of orders (Ordering, "Orders Model": GET /orders), to find those whose message never came.
+"""The platform's list of orders (Ordering, "Orders Model": GET /orders), to find open orders whose message never came.
 
 The parameters `where`, `page` and `orderBy` come from Ordering's public apps; the API document does not describe them.
 So every entry is checked again here, and no page is assumed to be the last.
@@ -55,9 +55,9 @@ class OpenOrder:
     order_id: str
     status: int
     created_at: datetime | None = None
-    """When it was placed; None when the list does not contain it."""
+    """When the order was placed; None when the list does not contain that time."""
     last_time: datetime | None = None
-    """The later of the time it was placed and the time it is wanted."""
+    """The later of two times: when the order was placed, and when it is wanted."""
 
 
 def list_open(settings: Ordering, page: int) -> Call:

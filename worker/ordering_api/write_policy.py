@@ -16,7 +16,10 @@ from worker.domain.delivery import Delivery
 S, P = DeliveryStatus, PlatformStatus
 
 WRITABLE = frozenset({3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25})
-"""The statuses that settings may allow to be written. All others cancel, or belong to shop, customer or platform."""
+"""The statuses that settings may allow to be written.
+
+The others cancel the order, or are set by the shop, the customer or the platform.
+"""
 PROGRESS: Mapping[int, int] = {
     P.PENDING: 0, P.PREORDER: 0, P.ACCEPTED_BY_BUSINESS: 0, P.PREPARATION_COMPLETED: 0,
     P.LOOKING_FOR_DRIVER: 10,
@@ -55,16 +58,19 @@ DETAILED: Mapping[DeliveryStatus, PlatformStatus] = {
 }
 """Statuses that the platform usually sets by itself; they are written only where a deployment's settings list them."""
 NO_COURIER = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
-"""The statuses that may be written when no courier came; the first one that the settings list is used."""
+"""The statuses that may be written when no courier came; the first one that the settings list is written."""
 COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
-"""After these, `created` means that the carrier looks for another courier."""
+"""If `created` follows one of these, the carrier is looking for another courier."""
 
 BEFORE_DISPATCH = timedelta(minutes=1)
-"""How long before the dispatch of a scheduled order it is read again: it may have been cancelled (O-20)."""
+"""How long before its dispatch a scheduled order is read again, because it may have been cancelled (O-20)."""
 GATE_READ_INTERVAL = timedelta(seconds=30)
 """The shortest interval between reads of an order that waits at its gate."""
 AFTER_THE_END = timedelta(minutes=2)
-"""How long after its end an order is read again, because an earlier unanswered write may have arrived last."""
+"""How long after its end an order is read again.
+
+An earlier write that got no answer may have replaced the last one.
+"""
 CHECK_AFTER_WRITE = timedelta(seconds=2)
 """How long after a write the order is read to see its effect."""
 
@@ -93,9 +99,9 @@ class WriteBackState:
     replaced: int | None = None
     """The platform's status that the write replaced."""
     written: bool = False
-    """The platform has accepted the status."""
+    """Whether the platform has accepted the status."""
     reported: bool = False
-    """A disagreement about the status has been published."""
+    """Whether a disagreement about the status has been published."""
     seen: int | None = None
     """The platform's status at the last read."""
     failures: int = 0
@@ -135,7 +141,7 @@ def _candidates(delivery: Delivery, policy: WritePolicy, now: datetime) -> tuple
 
 
 def _candidates_without_delivery(delivery: Delivery) -> tuple[PlatformStatus, ...]:
-    """Return the statuses for an order that was not delivered; none when its owner cancelled it."""
+    """Return the statuses for an order that was not delivered; none when the shop or the customer cancelled it."""
     if delivery.detail == Detail.WITH_ITEMS:
         return (P.DELIVERY_FAILED_BY_DRIVER,)
     by_owner = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
@@ -203,9 +209,9 @@ def _is_other_end(code: int, seen: int) -> bool:
 def next_read(delivery: Delivery, now: datetime) -> datetime | None:
     """Return when to read the order again even if the delivery does not change; None when that is not needed.
 
-    A waiting order is read, because it may be released or cancelled on the platform without a message: at its gate
-    every half minute, less often while its dispatch is far away. A delivered or returned order is read once more after
-    its end.
+    A waiting order is read, because it may be released or cancelled on the platform without a message: every half
+    minute while its gate is closed, and less often while its dispatch is far away. A delivered or returned order is
+    read once more after its end.
     """
     if delivery.status in {S.DELIVERED, S.RETURNED} and now < delivery.changed_at + AFTER_THE_END:
         return delivery.changed_at + AFTER_THE_END

@@ -67,7 +67,7 @@ class Api(Protocol):
         """Return the operations in the order in which their paths are matched."""
 
     def authorize(self, request: Request) -> Response | None:
-        """Return the error reply to a request that may not pass, or None."""
+        """Return the error reply to a request that is not authorised, or None."""
 
 
 dumps = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))

@@ -53,7 +53,7 @@ class Sandbox:
         self.app.router.routes[:] = [*_routes(self, apis), *control.routes]
 
     async def handle(self, api: Api, operation: Operation, request: Request) -> Response:
-        """Return the reply to a request, after any fault that applies to it."""
+        """Return the reply to a request; if a fault applies to it, the fault decides what happens."""
 
         async def execute() -> Response:
             refused = api.authorize(request)
@@ -78,7 +78,7 @@ class Sandbox:
 
 
 def create_app(config: SandboxConfig | None = None, transport: httpx.AsyncBaseTransport | None = None) -> Starlette:
-    """Return the ASGI app of a new sandbox; `transport` carries its callbacks, by default the network."""
+    """Return the ASGI app of a new sandbox; `transport` sends its callbacks, by default over the network."""
     return Sandbox(config, transport).app
 
 

@@ -16,7 +16,7 @@ _RETRY_LIMIT = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """One HTTP callback; with `retried`, it is sent again until it is answered with a 2xx."""
+    """One HTTP callback; if `retried` is true, it is sent again until it is answered with a 2xx."""
 
     url: str
     body: bytes
@@ -25,11 +25,15 @@ class Callback:
 
 
 BuildCallbacks = Callable[[int, StatusChange], Iterable[Callback]]
-"""Build the callbacks for one status change; the first argument is its index in the order's history."""
+"""Build the callbacks for one status change; the first argument is the index of the change in the order's history."""
 
 
 class CallbackSender:
-    """Sends callbacks and retries those that ask for it (borzo.txt, "Notification about order changes")."""
+    """Sends callbacks, and repeats those that are marked `retried`.
+
+    Such a callback is sent again until it is answered with a 2xx, for at most a day (borzo.txt, "Notification about
+    order changes").
+    """
 
     def __init__(self, scheduler: Scheduler, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._scheduler = scheduler

@@ -21,9 +21,9 @@ class SandboxConfig:
     step: float = 5.0
     """How long each status of a script lasts."""
     latency: float = 0.0
-    """Added before every reply."""
+    """The delay before every reply."""
     seed: int = 1
-    """Determines the tokens and the faults with a `chance`."""
+    """The seed of the tokens, and of the faults that have a `chance`."""
     clocks_ahead: Mapping[str, float] = field(default_factory=dict)
     """How far the clocks of `cervo`, `borzo` and `deliverit` are ahead, or behind if negative."""
 

@@ -120,7 +120,7 @@ class Control:
         return Json({"orders": _filter(orders, request.query_params)})
 
     async def step(self, request: Request) -> Response:
-        """Set the status of an order and hold it, or begin the next status of its script."""
+        """Set the status of an order and stop its script, or begin the next status of the script."""
         api, order = self._find(request.path_params["carrier"], request.path_params["id"])
         if api is None or order is None:
             return _error(404, "order not found")

@@ -98,13 +98,13 @@ class FaultyCall:
         await self.world.config.sleep(default if self.fault.delay is None else self.fault.delay)
 
     def reply(self, status: int, body: Any) -> Response:
-        """Return a reply with the fault's status and body; the arguments are used where the fault sets none."""
+        """Return a reply with the fault's status and body; an argument is used where the fault has no such value."""
         status = self.fault.status or status
         body = body if self.fault.body is None else self.fault.body
         return Response(body, status) if isinstance(body, str | bytes) else Json(body, status)
 
     def error(self, status: int, text: str) -> Response:
-        """Return an error in the format of the API, or a plain reply when it has none for this fault."""
+        """Return an error in the API's format, or a plain reply when the API has no format for this fault."""
         written = self.api.error_replies.get(self.fault.kind)
         return written(self.fault.body) if written else self.reply(status, text)
 

@@ -116,7 +116,7 @@ class Scenario:
         self.past, self.upcoming = (*self.history(now), StatusChange(status, now)), ()
 
     def insert(self, now: datetime, status: str, followed_by: Script = ()) -> None:
-        """Set `status` now, then run the statuses that follow it, then continue the script.
+        """Set `status` now, run the statuses `followed_by`, and then continue the script.
 
         If `followed_by` is empty, the times of the script's further statuses do not change.
         """

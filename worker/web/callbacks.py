@@ -22,7 +22,7 @@ from worker.errors import Forged
 logger = log.get(__name__)
 MAX_BODY = {"signed": 1_000_000, "token": 64_000}
 BODY_SECONDS = 10.0
-"""Seconds within which a whole body must arrive, so that a slow sender cannot hold a connection for ever."""
+"""Seconds within which a whole body must arrive, so that a slow sender cannot keep a connection open for ever."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 CLOSE = {"Connection": "close"}
 """Closes a connection whose request body was not read to its end."""
@@ -74,7 +74,7 @@ class CallbackEndpoint:
         return PlainTextResponse("ok", background=task)
 
     def _store(self, account: str, codec: Carrier, callback: Callback) -> str | None:
-        """Authenticate and store a callback; return its id, None for a repeated one. Raises Forged."""
+        """Authenticate and store a callback; return its id, or None for a repeated callback. Raises Forged."""
         codec.authenticate(callback)
         needs_token = codec.capabilities.callbacks == "token"
         if needs_token != (callback.token is not None):

@@ -1,4 +1,4 @@
-"""The HTTP server under the edge: uvicorn, and a limit on the time that an idle connection stays open."""
+"""The HTTP server of the edge: uvicorn, with a limit on the time that an idle connection stays open."""
 
 import asyncio
 from typing import Any, ClassVar

@@ -23,15 +23,15 @@ class BorzoAccount(CarrierAccount):
     token: SecretStr = Field(min_length=1)
     """The API token."""
     callback_secret: SecretStr | None = None
-    """The callback secret, or two separated by a comma while one replaces the other."""
+    """The callback secret. While a new secret replaces an old one, set both, separated by a comma."""
     payment_method: Literal["balance", "bank_card", "cash"] = "balance"
-    """Who pays Borzo, and how."""
+    """How Borzo is paid: from the account's balance, by bank card, or in cash to the courier."""
     bank_card_id: int | None = Field(default=None, gt=0)
-    """The card, for `bank_card`."""
+    """Borzo's number of the card, if `payment_method` is `bank_card`."""
     cash_paid_at: Literal["pickup", "dropoff"] = "pickup"
-    """Where the courier is paid, for `cash`."""
+    """The point where the courier is paid, if `payment_method` is `cash`."""
     cod: bool = True
-    """Collect unpaid amounts at the door, which needs an agreement with Borzo; without it, such orders are refused."""
+    """Collect unpaid amounts at the door, which needs an agreement with Borzo. If false, unpaid orders are refused."""
     cod_voucher: bool = False
     """Have the courier hand over a receipt for the amount; every item then needs its price."""
     backpayment_details: str = Field(default="", max_length=5000)
@@ -45,7 +45,7 @@ class BorzoAccount(CarrierAccount):
     total_weight_kg: int = Field(default=0, ge=0)
     """The weight of every order in whole kilograms; 0 means that no weight is sent."""
     loaders_count: int = Field(default=0, ge=0, le=MAX_LOADERS)
-    """Loaders for every order, including the driver."""
+    """The number of loaders for every order, including the driver."""
     motobox: bool = False
     """Ask for a courier with a motobox."""
     thermobox: bool = False

@@ -1,7 +1,8 @@
 """A change of an order at Borzo, as read-modify-write.
 
-An edit deletes every point and package that it does not list, and adds those without an id (B-95, B-96). So an edit
-lists all current ones by their ids and adds none, and repeating it changes nothing.
+An edit at Borzo deletes every point and package that it does not list, and adds each one that it lists without an id
+(B-95, B-96). Our edits therefore list every point, and every package that stays, by its id. They add nothing, so
+repeating one changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,9 +38,9 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""The longest time from the creation of an order without a requested time to its start.
+"""An order whose start is more than this after its creation was booked for a later time.
 
-It is twice the time in the document's samples.
+In the document's samples, an order without a requested time starts half of this after its creation.
 """
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
@@ -51,12 +52,15 @@ _PICKUP_FIELDS = (_TIMES,)
 _DROPOFF_FIELDS = (
     ("address",), ("contact_person",), _PLACE, _TIMES, ("note",), ("taking_amount",), ("is_cod_cash_voucher_required",)
 )  # fmt: skip
-"""The fields that an edit may change, in groups that are written together. The shop's address is not one of them."""
+"""The fields that an edit may change, in groups that are written together. An edit never changes the shop's address."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
 """The values that remove an earlier value of a field. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""The value that removes a line's price. It is sent when the new price is unknown: the old one was for other goods."""
+"""The value that removes a line's price.
+
+It is sent when the new price is unknown, because the old price was for other goods.
+"""
 
 
 class _Contact(Wire):
@@ -92,10 +96,10 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that turn an order into what a create would make it now.
+    """Return the parameters of edit-order that make an order equal to the one that a create would make now.
 
-    None when nothing differs (Borzo, "Order editing"). Raises Refused when the order can no longer be changed, or a
-    point of it is unreadable.
+    None when nothing differs (Borzo, "Order editing"). Raises Refused when it is too late for a change, or when an edit
+    cannot make it.
     """
     memory, wanted = AttemptMemory.from_attempt(attempt), create_order(_booking(attempt), account, now)
     order, current = parse_order(raw_order), _Order.parse(raw_order)
@@ -141,7 +145,7 @@ def _goods_left_shop(dropoff: _Point, memory: AttemptMemory) -> bool:
 def _points(
     current: Sequence[_Point], dropoff: _Point, wanted: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield every point: with changes for the first point and the customer's, unchanged for any other."""
+    """Yield every point of the order. Only the first point and the customer's point may have changes."""
     wanted_pickup, wanted_dropoff = wanted
     for index, point in enumerate(current):
         unchanged: list[dict[str, Any]] = [{} for _ in point.packages]

@@ -37,13 +37,13 @@ class ReportedStatus:
         return None if self.by_own_clock else self.reported_at
 
     def dump(self) -> str:
-        """Write the status without its text for the attempt's `codec_state`."""
+        """Write the status, but not its text, for the attempt's `codec_state`."""
         reported_at = f"{_OWN_CLOCK if self.by_own_clock else ''}{self.reported_at.isoformat()}"
         return f"{reported_at} {self.changed_at.isoformat() if self.changed_at else _NONE} {self.code}"
 
     @classmethod
     def load(cls, stored: str | None) -> Self | None:
-        """Read a status that `dump` has written; None when there is none."""
+        """Read a status that `dump` has written; None when nothing is stored."""
         reported_at, _, rest = (stored or "").partition(" ")
         changed_at, _, code = rest.partition(" ")
         if not code:

@@ -1,4 +1,4 @@
-"""Callbacks: check that Borzo sent one, find its attempt, and read its observations.
+"""Check that Borzo sent a callback, find the attempt that it is about, and read its observations.
 
 The signature is HMAC-SHA256 over the body as it arrived. It is checked before anything reads the body (B-81).
 """
@@ -24,9 +24,7 @@ _CREATE_UNANSWERED = frozenset({"submitting", "submit_unknown"})
 def verify_signature(body: bytes, signature: str | None, secrets: Sequence[str]) -> None:
     """Raise Forged unless the signature matches the body and one of the secrets (B-82).
 
-    The signature is described in Borzo, "Notification about order changes".
-
-    Two secrets may be valid at once, so that one can replace the other.
+    While a new secret replaces an old one, both are valid (Borzo, "Notification about order changes").
     """
     given = (signature or "").strip().lower()
     if not secrets:
@@ -81,7 +79,7 @@ def _key(event: RawEvent) -> CallbackKey:
 
 
 def _is_about(attempt: AttemptView, order_id: int | None, attempt_ids: frozenset[int]) -> bool:
-    """Compare Borzo's order ids where both are known, else use our reference."""
+    """Return whether a message is about the attempt, by Borzo's order id if both have it, else by our reference."""
     if attempt.ref is not None and order_id is not None:
         return attempt.ref == str(order_id)
     return attempt.id in attempt_ids or (attempt.ref is not None and order_id is None)

@@ -83,7 +83,7 @@ class Borzo(Queries):
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Return the booking; a success has an `order_id` (B-04).
 
-        A duplicate after a repeated create is Uncertain (B-31).
+        If a repeated create is refused as a duplicate, the outcome is Uncertain (B-31).
         """
         document = parse_success(reply)
         raw_order = parse_order(document.get("order")) if document else None
@@ -139,17 +139,17 @@ class Borzo(Queries):
         return self.post(Operation.CANCEL, "cancel-order", {"order_id": order_id_of(attempt)}, (attempt.id,))
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> None:  # noqa: ARG002 - the port's signature
-        """Return when Borzo accepted the cancel. Raises Refused on `order_cannot_be_canceled`."""
+        """Check that Borzo accepted the cancel. Raises Refused on `order_cannot_be_canceled`."""
         if parse_success(reply) is None:
             raise write_error(reply)
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
-        """Build the read of the current order. Raises Refused while its id is not known."""
+        """Build the read of the current order. Raises Refused while the order's id is not known."""
         # A FIND and not a READ, because reads may have to wait for the rate limit (B-06).
         return self.get(Operation.FIND, "orders", (("order_id[]", str(order_id_of(attempt))),), (attempt.id,))
 
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
-        """Build edit-order (Borzo, "Order editing"): it lists every point and package by its id, with its changes.
+        """Build edit-order (Borzo, "Order editing"), which lists points and packages by their ids, with their changes.
 
         None when nothing differs. Raises Refused, and Unreadable when the reply does not show the current order.
         """
@@ -162,7 +162,7 @@ class Borzo(Queries):
         return self.post(Operation.AMEND, "edit-order", parameters, (attempt.id,)) if parameters else None
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Return what the changed order shows. Raises Refused on `order_cannot_be_edited` (B-98)."""
+        """Return what the reply shows of the changed order. Raises Refused on `order_cannot_be_edited` (B-98)."""
         document = parse_success(reply)
         if document is None:
             raise write_error(reply, now)
@@ -210,7 +210,10 @@ class Borzo(Queries):
         return replace(call, attempt_ids=attempt_ids, context=dump_groups(later))
 
     def _list_newest(self, attempts: Sequence[AttemptView], position: Position) -> Call:
-        """Build the request of one page. Further pages need parameters that only public integrations show."""
+        """Build the request for one page.
+
+        The document lacks the parameters for further pages, which public integrations use.
+        """
         window = (("offset", str(position.offset)), ("count", str(PAGE))) if position.offset else ()
         call = self.get(Operation.FIND, "orders", window)
         return replace(call, attempt_ids=tuple(attempt.id for attempt in attempts), context=position.dump())

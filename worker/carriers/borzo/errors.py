@@ -17,7 +17,10 @@ from worker.http.call import Reply
 
 MAX_TEXT = 300
 RATE_PAUSE = 60.0
-"""Seconds without calls after too many. Borzo sends no Retry-After; its shorter window is a minute (B-06)."""
+"""Seconds for which nothing is sent after Borzo has answered that there were too many calls.
+
+Borzo sends no Retry-After, and the shorter of its two limits is for a minute (B-06).
+"""
 _HTTP_BAD_REQUEST = 400
 _HTTP_TOO_MANY = 429
 _HTTP_SERVER_ERROR = 500
@@ -150,7 +153,8 @@ def parse_warnings(document: Mapping[str, object]) -> Problem | None:
 def write_error(reply: Reply, now: datetime | None = None, *, repeated: bool = False) -> CarrierError:
     """Return the error of an unsuccessful create, change or cancel; an undocumented answer is Uncertain (B-03, B-13).
 
-    `repeated` means that an earlier create of the same delivery may exist, so that a duplicate proves nothing (B-31).
+    `repeated` means that an earlier create of the same delivery may have succeeded. The answer "duplicate" then proves
+    nothing (B-31).
     """
     shared = _rejected_unprocessed(reply, now)
     if shared:
@@ -166,7 +170,7 @@ def write_error(reply: Reply, now: datetime | None = None, *, repeated: bool = F
 
 
 def read_error(reply: Reply, now: datetime | None = None) -> CarrierError:
-    """Return the error of an unsuccessful read; an unknown code may be temporary."""
+    """Return the error of an unsuccessful read; an unknown code counts as temporary."""
     shared = _rejected_unprocessed(reply, now)
     if shared:
         return shared

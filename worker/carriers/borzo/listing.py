@@ -2,7 +2,7 @@
 
 The document gives no page size, and does not say how a request with one bad id is answered. Therefore orders that a
 reply leaves out are requested again, and a refused request is split in halves. An order counts as absent only if the
-list was read completely over its range.
+list was read completely, back to a time before the create.
 """
 
 import json
@@ -52,7 +52,7 @@ def chunks(refs: Sequence[str]) -> list[Group]:
 
 
 def left_out(requested: Group, listed: Collection[str]) -> list[Group]:
-    """Return the ids to request again: those that a reply left out although it listed others (B-50)."""
+    """Return the ids to request again: those missing from a reply that listed some of the requested ids (B-50)."""
     rest = tuple(ref for ref in requested if ref not in listed)
     return [rest] if rest and len(rest) < len(requested) else []
 
@@ -141,7 +141,7 @@ def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> 
 
 
 def _matching(orders: Sequence[RawOrder], attempt_id: int) -> list[RawOrder]:
-    """Return the orders with a reference of ours: live orders first, and among equals the oldest first (B-60)."""
+    """Return the orders with the attempt's reference, the oldest first; cancelled orders come last (B-60)."""
     found = [order for order in orders if attempt_id in referenced_attempts(order.points)]
     return sorted(found, key=lambda order: (order.status == "canceled", order.order_id))
 
@@ -159,8 +159,8 @@ def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrde
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
     """Return whether every order on the following pages is older than `horizon`.
 
-    The list descends by id, and usually by time. An order made from a draft has an earlier time than its id suggests,
-    so both are checked (B-50).
+    The list descends by id, and usually by time. But an order made from a draft may be older than its id suggests. So
+    if the page does not descend by both id and time, every order on it must be older than `horizon` (B-50).
     """
     times = [order.created_datetime for order in orders if order.created_datetime]
     ids = [order.order_id for order in orders]

@@ -26,7 +26,8 @@ Point = TypeVar("Point", bound=RawPoint)
 def observe_created(raw_order: RawOrder, booking: Booking, now: datetime) -> Observation:
     """Return what the answer to a create shows.
 
-    The customer's point is the one with our reference; if none has it, the second of the two that were sent (B-74).
+    The customer's point is the one with our reference; if no point has it, the second of the two points that we sent
+    (B-74).
     """
     second = next(iter(raw_order.points[1:2]), None)
     dropoff = find_dropoff(raw_order.points, AttemptMemory.from_booking(booking, {})) or second
@@ -90,14 +91,17 @@ def observe_delivery(
 
 
 def at_least_created(seen: Observation) -> Observation:
-    """Return the observation of an order that certainly exists; its status is `created` if it has no other."""
+    """Return the observation of an order that certainly exists; if it has no status, it gets `created`."""
     if seen.status is not None:
         return seen
     return replace(seen, status=DeliveryStatus.CREATED, evidence=Evidence.ORDER_LEVEL)
 
 
 def find_dropoff(points: Sequence[Point], memory: AttemptMemory) -> Point | None:
-    """Return the customer's point: by its stored id, else the point with our reference that is no return (B-74)."""
+    """Return the customer's point: the one with the stored id, or else the one with our reference (B-74).
+
+    A return point is never the customer's, even if it has our reference.
+    """
     remembered = memory.codec_state.get("point_id")
     by_id = (point for point in points if remembered and str(point.point_id) == remembered)
     by_reference = (
@@ -107,7 +111,7 @@ def find_dropoff(points: Sequence[Point], memory: AttemptMemory) -> Point | None
 
 
 def referenced_attempts(points: Sequence[RawPoint]) -> frozenset[int]:
-    """Return the ids of the attempts whose references an order's points carry (B-60)."""
+    """Return the ids of the attempts whose references an order's points contain (B-60)."""
     found = (attempt_id_of(point.client_order_id) for point in points if point.client_order_id)
     return frozenset(attempt_id for attempt_id in found if attempt_id is not None)
 

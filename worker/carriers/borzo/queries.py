@@ -61,16 +61,16 @@ class Queries:
         return _quote(RawPrice.parse(document.get("order")).payment_amount, parse_warnings(document))
 
     def labels(self, attempt: AttemptView, media: Literal["pdf", "zpl"]) -> Call:
-        """Build the request labels (Borzo, "List of labels"). Raises Refused while the order's id is not known."""
+        """Build the request `labels` (Borzo, "List of labels"). Raises Refused while the order's id is not known."""
         return self.get(Operation.QUERY, "labels", (("type", media), ("order_id[]", str(order_id_of(attempt)))))
 
     def read_labels(self, reply: Reply, attempt: AttemptView) -> tuple[Label, ...]:
-        """Return the labels of our order, one for each point (B-54). Raises Unreadable when one has no content."""
+        """Return the labels of our order, one for each point (B-54). Raises Unreadable when a label has no content."""
         raw_labels = [RawLabel.parse(row) for row in objects_in(_document(reply).get("labels"))]
         return tuple(_label(raw) for raw in raw_labels if str(raw.order_id) == attempt.ref)
 
     def locate(self, attempt: AttemptView) -> Call:
-        """Build the request courier (Borzo, "Courier info and courier location").
+        """Build the request `courier` (Borzo, "Courier info and courier location").
 
         Raises Refused without the order's id.
         """
@@ -92,7 +92,7 @@ class Queries:
         return {"allowed_payment_methods": ",".join(sorted(methods))}
 
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
-        """Check the payment method; if a bank card pays, build the request bank-cards (B-34). Raises Refused."""
+        """Check the payment method; if a bank card pays, build the request `bank-cards` (B-34). Raises Refused."""
         allowed = [method for method in facts.get("allowed_payment_methods", "").split(",") if method]
         if allowed and self.settings.payment_method not in allowed:
             raise Refused(Reason.CONFIG, f"payment_method: Borzo allows this account {', '.join(allowed)}")

@@ -78,10 +78,10 @@ def create_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict
 
 
 def calculate_order(booking: Booking, account: BorzoAccount, now: datetime) -> dict[str, Any]:
-    """Return the parameters of calculate-order: those of the create that a price depends on.
+    """Return the parameters of calculate-order: those of a create, except the ones that do not affect the price.
 
-    The contacts at both points may be left out (Borzo, "How to place an order"), so no personal data is sent for a
-    price. Raises Refused as `check_order` does.
+    The contacts at both points may be left out (Borzo, "How to place an order"), so no name or telephone number is sent
+    for a price. Raises Refused as `check_order` does.
     """
     parameters = create_order(booking, account, now)
     points = [
@@ -215,7 +215,7 @@ def _collection(order: Order, account: BorzoAccount) -> dict[str, Any]:
 
 
 def _packages(order: Order, account: BorzoAccount) -> dict[str, list[dict[str, Any]]]:
-    """Return the order's lines where the account or a receipt wants them (B-35)."""
+    """Return the order's lines if the account's settings or a receipt require them (B-35)."""
     lines = _lines(order)
     wanted = account.packages or _needs_receipt(order, account)
     return {"packages": [_package(item) for item in lines]} if lines and wanted else {}

@@ -1,9 +1,9 @@
 """The translation of Borzo's order status and delivery status into one of our statuses.
 
 The keys of the tables are `order:<status>` and `delivery:<status>`, because `active`, `canceled`, `delayed` and `draft`
-exist for both and mean different things (B-66). The newest order status and the newest delivery status are stored. A
-callback that reports only one of them is read together with the stored other one. The rules are tried in order, and the
-first one that applies decides.
+exist for both and mean different things (B-66). The newest order status and the newest delivery status are stored. If a
+callback reports only one of the two, the stored value of the other is used. The rules are tried in order, and the first
+one that applies decides.
 """
 
 from dataclasses import dataclass, replace
@@ -70,11 +70,11 @@ STATUS_TABLE: dict[str, StatusMeaning] = {
 }
 
 _ONCE_PICKED_UP = {"delivery:active": StatusMeaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
-"""Meanings that replace those of the table once a report has shown the goods with the courier."""
+"""Meanings that replace those of the table once a report has shown that the courier has the goods."""
 _ONCE_CANCEL_REQUESTED = {"delivery:deleted": StatusMeaning(S.CANCELLED)}
 """Meanings that replace those of the table once we have requested a cancel (B-72)."""
 _HOLD = frozenset({"delayed", "draft"})
-"""Order statuses that hold a delivery without a courier (B-72, B-73)."""
+"""Order statuses that put a delivery on hold while it has no courier (B-72, B-73)."""
 _FINISHED = frozenset({"finished", "reattempt_finished", "return_finished"})
 """Delivery statuses that count even if their order is cancelled."""
 _LAST = _FINISHED | {"canceled", "deleted", "invalid"}
@@ -88,13 +88,13 @@ GOODS_LEFT_SHOP = frozenset(
 )
 """Statuses that prove that the goods left the shop."""
 SECOND_READ = "completed_needs_second_read"
-"""The note on a completed order that a second read must confirm; its status is not published yet."""
+"""The note on an order whose completion a second read must confirm before the status is published."""
 
 
 def map_status(
     entity: str, code: str | None, *, picked_up: bool = False, cancel_requested: bool = False
 ) -> StatusMeaning | None:
-    """Return what a status of an "order" or a "delivery" means; None for one that Borzo does not document."""
+    """Return what a status of an "order" or a "delivery" means; None for one that is not in the table."""
     key = f"{entity}:{code}"
     overrides = (_ONCE_PICKED_UP if picked_up else {}) | (_ONCE_CANCEL_REQUESTED if cancel_requested else {})
     return overrides.get(key) or STATUS_TABLE.get(key)
@@ -134,7 +134,7 @@ class _Resolution:
 
 
 def resolve(report: StatusReport, memory: AttemptMemory) -> Observation | None:
-    """Return the observation of a message together with the stored statuses; None when the message has no status."""
+    """Return what a message shows, read together with the stored statuses; None when the message has no status."""
     if report.order is None and report.delivery is None:
         return None
     situation = _situation(report, memory)
@@ -171,7 +171,7 @@ def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> Reporte
 def _newest(
     entity: str, reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
 ) -> ReportedStatus | None:
-    """Return the newest status: a polled one, else by the message's time, the change's time and the rank (B-84)."""
+    """Return the newer status: the polled one, or else the later one by message time, change time and rank (B-84)."""
     if reported is None or remembered is None:
         return reported or remembered
     if report.polled:
@@ -194,7 +194,10 @@ def _cancelled_order(it: _Situation) -> _Resolution | None:
 
 
 def _held_order(it: _Situation) -> _Resolution | None:
-    """Resolve a held order as on hold if it has no courier, and as delayed if a courier is under way (B-72, B-73)."""
+    """Resolve a delayed or draft order as on hold, if it has no courier yet.
+
+    If a courier is under way, a delayed order keeps its delivery status, with the detail `delayed` (B-72, B-73).
+    """
     if not (it.order and it.delivery and it.delivery_meaning) or it.order.code not in _HOLD:
         return None
     if it.delivery_meaning.status is S.CREATED:
@@ -207,7 +210,7 @@ def _held_order(it: _Situation) -> _Resolution | None:
 
 
 def _any_delivery(it: _Situation) -> _Resolution | None:
-    """Resolve an order by its delivery status rather than its order status, even if it is unmapped (B-65)."""
+    """Resolve an order by its delivery status, even by an unmapped one, rather than by its order status (B-65)."""
     if it.delivery is None:
         return None
     meaning, order = it.delivery_meaning, it.order_meaning

@@ -245,7 +245,7 @@ def has_readable_points(raw_order: object) -> bool:
 
 
 def has_readable_packages(raw_order: dict[str, Any]) -> bool:
-    """Return whether every package of an order with readable points is readable, so that an edit can name it (B-96)."""
+    """Return whether every package of an order with readable points is readable, so that an edit can list it (B-96)."""
     return all(_are_objects(point.get("packages")) for point in raw_order["points"])
 
 

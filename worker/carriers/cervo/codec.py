@@ -86,7 +86,7 @@ class Cervo:
         return Booked(Observation(DeliveryStatus.CREATED, Raw("response", str(reply.status)), ref=order_id))
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
-        """Build one GET /order for each attempt with an order id of Cervo's (Cervo, "Get order data"; C-04, C-31)."""
+        """Build one GET /order for each attempt whose id at Cervo is known (Cervo, "Get order data"; C-04, C-31)."""
         return [
             self._get_for(Operation.READ, ORDER_PATH, attempt, attempt.ref)
             for attempt in attempts
@@ -98,7 +98,7 @@ class Cervo:
         return []
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        """Read the answer to GET /order. Raises Unavailable, and Unreadable without a Status (C-33, C-40)."""
+        """Read the answer to GET /order. Raises Unavailable, and Unreadable when it has no Status (C-33, C-40)."""
         check_read(reply, now)
         order = parse_order(reply.body)
         if order is None or order.code is None:
@@ -127,7 +127,7 @@ class Cervo:
         return self.confirm(attempt, accept=accept)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - the port's signature
-        """Build GET /cancelorder (C-45). Raises Refused without an order id of Cervo's (C-24).
+        """Build GET /cancelorder (C-45). Raises Refused while Cervo's order id is unknown (C-24).
 
         Once the courier has the goods, only `allow_paid` permits a cancel (C-48).
         """
@@ -145,7 +145,7 @@ class Cervo:
         check_cancel(reply, attempt.order)
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged for a callback without a token; the database checks the token itself (C-50)."""
+        """Raise Forged for a callback without a token; the caller looks the token up in the database (C-50)."""
         if not callback.token:
             raise Forged("the callback has no token")
 

@@ -56,8 +56,8 @@ def check_cancel(reply: Reply, order: Order) -> None:
 def check_probe(reply: Reply) -> None:
     """Check the status of the answer to a probe.
 
-    Raises Unavailable if it rejects the token, limits the rate or is a fault. Any other answer proves that the token
-    works (C-02, C-40).
+    Raises Unavailable if the answer rejects the token, limits the rate or is a server error. Any other answer proves
+    that the token works (C-02, C-40).
     """
     _check_access(reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -97,7 +97,7 @@ class TrackingState:
         return {key: value for key, value in values.items() if value}
 
     def after(self, code: str, history: tuple[str, ...], *, collected: bool) -> "TrackingState":
-        """Return the state after another code was reported; `history` is the part of the history reported by then."""
+        """Return the state after another code was reported; `history` is the part that has been reported by then."""
         return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
 
     @property
@@ -121,7 +121,7 @@ class NewEntries:
 
 
 def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool) -> NewEntries:
-    """Return the entries of a history that were not reported before; none when it is missing or out of order."""
+    """Return the entries of a history that were not reported before; none when it is out of order or rewritten."""
     reported = len(state.history)
     if codes == state.history[: len(codes)]:
         return NewEntries(range(0), state.history)

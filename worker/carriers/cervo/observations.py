@@ -51,14 +51,14 @@ class _OrderRead:
 
     @property
     def agrees(self) -> bool:
-        """Whether the history ends with `Status`, so that both are one event."""
+        """Whether the last entry of the history and `Status` have the same code, so that both describe one event."""
         return self.codes[-1:] == (recordable(self.code),)
 
 
 def observe_order(
     order: OrderReply, code: str, attempt: AttemptView, zone: str, now: datetime
 ) -> tuple[Observation, ...]:
-    """Return each new entry of the history, and then `Status` (C-37, C-38)."""
+    """Return one observation for each new entry of the history, and a last one for `Status` (C-37, C-38)."""
     codes = tuple(recordable(entry.code or UNREADABLE) for entry in order.history)
     times = tuple(parse_time(entry.date, zone, now) for entry in order.history)
     read = _OrderRead(order, code, attempt, TrackingState.load(attempt.codec_state), codes, times)
@@ -103,8 +103,8 @@ def _past(read: _OrderRead, position: int) -> Observation:
 def _is_contradicted(past: Observation, code: str) -> bool:
     """Return whether the current `Status` contradicts a final status in the history (C-38).
 
-    For a cancellation it always does, because a second courier might be sent otherwise. For a completion it does only
-    if its code is known.
+    A cancellation in the history is always contradicted, because otherwise a second courier might be sent. A completion
+    is contradicted only if the code of `Status` is known.
     """
     if past.status not in FINAL:
         return False
@@ -123,7 +123,7 @@ def _present(read: _OrderRead, new: NewEntries) -> Observation:
 
 
 def _with_recorded_reason(observation: Observation, attempt: AttemptView) -> Observation:
-    """Add the recorded cancellation reason if the order was given up; otherwise clear it as outdated."""
+    """Add the recorded cancellation reason if the order was cancelled or its courier withdrew; otherwise clear it."""
     reason = attempt.codec_state.get(CANCEL_REASON)
     if observation.status in GIVEN_UP:
         return replace(observation, reason_text=reason or None)

@@ -24,7 +24,7 @@ MAX_TEXT = 300
 MAX_URL = 2000
 
 ORDER_ID = re.compile(r"[1-9][0-9]{0,18}")
-"""Cervo's own order id (C-21). Our `id` of the create is never one (C-31)."""
+"""Cervo's own order id (C-21). Our `id` in a create is not Cervo's order id (C-31)."""
 
 
 @dataclass(frozen=True, slots=True)

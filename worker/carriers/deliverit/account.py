@@ -47,6 +47,6 @@ class DeliverItAccount(CarrierAccount):
 
     @property
     def authorization(self) -> str:
-        """Return the Basic authorization of every call; the login returns no code to use in its place (D-03)."""
+        """Return the Basic authorization of every call; the login returns no code to use instead (D-03)."""
         credentials = f"{self.username}:{self.password.get_secret_value()}"
         return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")

@@ -33,7 +33,7 @@ Only a transferred order has it; the value is empty when no reply contained the 
 """
 
 MIDNIGHT_MARGIN = timedelta(minutes=5)
-"""The largest difference between the day list's time of a create and ours (D-53)."""
+"""The largest expected difference between our time of a create and the time in the day list (D-53)."""
 
 
 def placeholder_ref(reference: str) -> str:
@@ -48,7 +48,7 @@ def agreed_pickup(attempt: AttemptView) -> datetime:
 
 
 def latest_pickup(attempt: AttemptView) -> datetime:
-    """Return the pickup time that the day list showed last; the cut-offs for a cancel count from it (D-40)."""
+    """Return the pickup time that the day list showed last, or else the agreed one; cut-offs relate to it (D-40)."""
     listed = attempt.codec_state.get(LISTED_PICKUP)
     return datetime.fromisoformat(listed) if listed else agreed_pickup(attempt)
 
@@ -80,9 +80,8 @@ def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]
 def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[date]:
     """Return the days whose lists may show the attempt.
 
-    The document does not say whether a list is by creation or by pickup (D-53).
-
-    A driver who is booked by hand may be listed on any day between the two, so the day of the last row counts too.
+    The document does not say whether an order is listed on the day of its creation or of its pickup (D-53). A driver
+    who is booked by hand may be listed on any day between those two, so the day of the last row is included.
     """
     created = attempt.submitted_at
     instants = (created - MIDNIGHT_MARGIN, created + MIDNIGHT_MARGIN, attempt.pickup_at, agreed_pickup(attempt), now)
@@ -110,12 +109,12 @@ def order_number(attempt: AttemptView) -> str | None:
 
 
 def as_driver_order(attempt: AttemptView) -> AttemptView:
-    """Return a transferred order as the driver order that was booked for it; its ref is the cancel token."""
+    """Return a transferred order as the driver order that was booked for it, with the cancel token as its ref."""
     return replace(attempt, ref=attempt.codec_state.get(CANCEL_TOKEN)) if is_transferred(attempt) else attempt
 
 
 def with_transferred_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
-    """Return the observations with the ref of the transferred order, if it has one, instead of a cancel token."""
+    """Return the observations with the transferred order's own ref, if it has one, in place of a cancel token."""
     if not is_transferred(attempt):
         return tuple(observations)
     return tuple(replace(each, ref=attempt.ref or each.ref) for each in observations)

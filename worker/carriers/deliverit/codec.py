@@ -111,8 +111,8 @@ class DeliverIt:
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build one day list for each day that may show these attempts.
 
-        A driver order without a `ref` is left out. A transferred order needs no `ref`, because the row of its driver
-        has our reference.
+        A driver order without a `ref` is left out. A transferred order needs no `ref`: when an operator books a driver
+        for it, the list gets a row with our reference.
         """
         known = [attempt for attempt in attempts if attempt.ref or state.is_transferred(attempt)]
         return self._requests.day_lists(Operation.READ, known, now)
@@ -120,10 +120,10 @@ class DeliverIt:
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the day lists that show an attempt's reference if its create succeeded (D-60).
 
-        No list shows a transferred order, so a transfer with an unknown outcome is repeated instead. DeliverIt accepts
-        our order number only once, so exactly one order exists afterwards, whatever happened to the first call (D-74).
-        Only a transfer in the state `submit_unknown` is repeated, because an operator may have declared any other
-        absent.
+        No list shows a transferred order without a driver, so a transfer with an unknown outcome is repeated instead.
+        DeliverIt accepts our order number only once, so exactly one order exists afterwards, whatever happened to the
+        first call (D-74). A transfer in any other state than `submit_unknown` is not repeated, because an operator may
+        have decided that it does not exist.
         """
         lost = [each for each in attempts if self._transfer_mode and each.state == DeliveryStatus.SUBMIT_UNKNOWN]
         listed = [each for each in attempts if each not in lost]
@@ -139,9 +139,9 @@ class DeliverIt:
         return read_day_list(call, day, attempts, now, self._zone)
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the accept or the deny of an offered time; both may be repeated ("Accept push", "Deny push").
+        """Build the accept or the deny of an offered time; either may be repeated ("Accept push", "Deny push").
 
-        Raises Refused when the reply to the create had no such link.
+        Raises Refused when the reply to the create contained no link for it.
         """
         action = "accept" if accept else "deny"
         token = attempt.codec_state.get(state.TOKENS[action])
@@ -159,7 +159,7 @@ class DeliverIt:
     ) -> Observation:
         """Read the reply to an accept or a deny (D-30 to D-34).
 
-        A 401 is about this order, so it is Unreadable (D-09).
+        A 401 raises Unreadable, because it is about this order and not about the account (D-09).
         """
         check_order_access(reply, now)
         reader = self._driver_orders
@@ -172,7 +172,8 @@ class DeliverIt:
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:  # noqa: ARG002 - the port's
         """Build POST orderinfo/update, which may be repeated (DeliverIt, "Update customer info").
 
-        Raises Refused for a driver order, which has no update, and once a driver is booked and knows the old details.
+        Raises Refused for a driver order, which DeliverIt cannot change, and for a transferred order whose driver is
+        booked, because that driver knows the old details.
         """
         if state.has_row(attempt) or not state.is_transferred(attempt):
             raise Refused(Reason.UNKNOWN, f"an order with a booked driver cannot be changed; call DeliverIt {HOTLINE}")
@@ -189,8 +190,8 @@ class DeliverIt:
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Build POST cancel: free until 20 minutes before the pickup, charged until 15, then impossible (D-40).
 
-        A transferred order is cancelled by its order number, together with its driver; without a driver, at any time.
-        Raises Refused past a cut-off, with a margin of a minute, and when neither a link nor a number is known.
+        A transferred order is cancelled by its order number, together with its driver; while it has no driver, there is
+        no cut-off. Raises Refused from a minute before a cut-off on, and when neither a link nor a number is known.
         """
         number = state.order_number(attempt)
         # a row may show a newer link than the last reply (D-32)

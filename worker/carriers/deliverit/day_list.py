@@ -1,7 +1,8 @@
 """The day list ("Get orders period"): match its rows with attempts, and read the observations of many attempts.
 
 A row has no order id (D-51), so it is matched by its cancel token, then by our reference in its remarks, then by the
-fingerprint of its first match (D-52). Any other row is another customer of the company and is dropped at once (D-61).
+fingerprint that was stored at its first match (D-52). Any other row belongs to another customer of the company and is
+dropped at once (D-61).
 """
 
 from collections import defaultdict
@@ -53,7 +54,10 @@ class DayList:
         return Match(row, _duplicates(row, with_reference, attempt)) if row else None
 
     def may_contain(self, attempt: AttemptView) -> bool:
-        """Return whether a row may be this attempt's; such a row is never matched, but disproves absence (D-61)."""
+        """Return whether a row may belong to this attempt.
+
+        Such a row is never matched, but the attempt is not absent (D-61).
+        """
         phone = national_phone(attempt.order, attempt.store)
         similar = (*self._rows(f"no_reference:{phone}"), *self._rows("no_reference:"))
         return bool(self._rows(f"other_attempt:{attempt.id}")) or any(_is_similar(row, attempt) for row in similar)
@@ -86,7 +90,7 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 
 
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
-    """Return what one day says about these attempts.
+    """Return what the list of one day shows of these attempts.
 
     Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row might
     belong to it (D-60, D-61).
@@ -110,7 +114,10 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
 
 
 def _match(day: DayList, attempt: AttemptView) -> Match | None:
-    """Return the row of an attempt. After a cancelled driver, it is the row of another one who was booked by hand."""
+    """Return the row of an attempt.
+
+    If its driver was cancelled and another was booked by hand, return the row of the other.
+    """
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
         return match
@@ -136,7 +143,7 @@ def _index_keys(row: Row) -> tuple[str, ...]:
 
 
 def _oldest_live(rows: Sequence[Row]) -> Row | None:
-    """Return the oldest row that is not cancelled; without one, the oldest (D-60)."""
+    """Return the oldest row that is not cancelled, or else the oldest row of all (D-60)."""
     return min(rows, key=_liveness_and_age, default=None)
 
 

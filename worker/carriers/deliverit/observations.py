@@ -51,9 +51,10 @@ ZERO_DATE = "0000-"
 
 @dataclass(frozen=True, slots=True)
 class DriverOrderReader:
-    """Reads the replies about one company's driver orders. A link with another host than `base_url` gets a note.
+    """Reads the replies about one company's driver orders.
 
-    While the company is unknown no link can be verified, so a create that needs one has an unknown outcome.
+    If a link has another host than `base_url`, the observation gets a note. While the company is unknown, no link can
+    be verified, so a create whose reply must contain a link has an unknown outcome.
     """
 
     company: str | None
@@ -73,7 +74,10 @@ class DriverOrderReader:
         return self._read_offer(booking, answer) if answer.push else self._read_confirmed(booking, answer)
 
     def read_accept(self, attempt: AttemptView, reply: Reply) -> Observation:
-        """Read the reply to an accept, which is 200 when repeated (D-33). Raises Refused or Uncertain."""
+        """Read the reply to an accept; the reply to a repeated accept has status 200 (D-33).
+
+        Raises Refused or Uncertain.
+        """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST:
             raise refusal(answer, ACCEPT_REFUSALS, attempt.order)
@@ -144,7 +148,7 @@ class DriverOrderReader:
         return parse_link(url, action, self.company)
 
     def _arrival(self, answer: RawAnswer, pickup: datetime) -> datetime | None:
-        """Return the arrival nearest to the pickup, also past midnight; None when it is before the pickup (D-26)."""
+        """Return the arrival as the instant nearest to the pickup; None when that is before the pickup (D-26)."""
         arrival = resolve_time(answer.arrive_at_customer, pickup, self.zone)
         return arrival if arrival and arrival >= pickup else None
 
@@ -179,7 +183,7 @@ class RowTimes:
     pickup: datetime
     listed_pickup: datetime | None
     happened: Mapping[str, datetime]
-    """The milestones that have passed, recorded ones included."""
+    """The milestones that have passed, by this row or by an earlier read."""
     expected: Mapping[str, datetime]
     """The milestones that are still estimates."""
     reverted: bool
@@ -258,7 +262,10 @@ def _pickup_eta(times: RowTimes, rule: StatusRule) -> datetime | None:
 
 
 def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
-    """Return the price if it has changed, else None: only the create's price says that VAT is excluded (D-24)."""
+    """Return the price if it has changed, else None.
+
+    An unchanged price would replace the create's price, which alone says that VAT is excluded (D-24).
+    """
     known = attempt.codec_state.get(state.PRICE)
     if content.delivery_price is None or (known and Decimal(known) == content.delivery_price):
         return None

@@ -42,7 +42,7 @@ TEXTS: Types = {}
 """All fields of a transferred order are texts, because the document types some of them in two ways (D-13, D-73)."""
 
 TRANSFER = "transfer"
-"""The `Call.context` of a transfer; it distinguishes the reply from a day list."""
+"""The `Call.context` of a transfer, which distinguishes its reply from a day list."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"
@@ -234,7 +234,10 @@ def _pickup_time(pickup_at: datetime, zone: ZoneInfo) -> str:
 
 
 def _check_prepaid(order: Order) -> None:
-    """Raise Refused for money to collect (D-19); DeliverIt would not even show an unpaid transfer (D-71)."""
+    """Raise Refused when money must be collected (D-19).
+
+    DeliverIt's own pages would not show an unpaid transfer (D-71).
+    """
     if not order.payment.prepaid:
         raise Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")
 

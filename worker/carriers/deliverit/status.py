@@ -13,7 +13,7 @@ MILESTONES: dict[str, str] = {
     "arrive_at_customer": "arriveAtCustomer",
     "done": "done",
 }
-"""DeliverIt's key for each of our four times of a day-list row, in the order in which they happen (D-56)."""
+"""DeliverIt's key for each of the four milestones of a day-list row, in the order in which they happen (D-56)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ RULES: tuple[StatusRule, ...] = (
 )
 """The status of a day-list row ("Get orders period").
 
-No row means `assigned`, because the list shows no driver (D-64). A row that is done and cancelled is delivered (D-63).
+There is no rule for `courier_assigned`, because the list does not show the driver (D-64). A row that is both done and
+cancelled counts as delivered (D-63).
 """
 
 CREATED: dict[tuple[bool, bool], DeliveryStatus] = {
@@ -74,31 +75,40 @@ CREATE_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("missing", Reason.VALIDATION),
 )
-"""The reason of a create with 400, by part of its message. `DeliverItOpen` is unused: it is true when closed (D-23)."""
+"""The reason why a create was answered with 400, by part of the message.
+
+`DeliverItOpen` is not used, because it is true even when DeliverIt is closed (D-23).
+"""
 
 ACCEPT_REFUSALS: MessageTable = (("time limit", Reason.OFFER_LAPSED), ("does not exist", Reason.OFFER_LAPSED))
-"""The reason of an accept with 400, by part of its message (D-30)."""
+"""The reason why an accept was answered with 400, by part of the message (D-30)."""
 
 DENY_REFUSALS: MessageTable = ()
-"""The reasons of a deny with 400. There are none: the one documented message does not describe the order (D-34)."""
+"""The reasons why a deny was answered with 400.
+
+There are none: the only documented message says nothing about the order (D-34).
+"""
 
 CANCEL_REFUSALS: MessageTable = (("on the way", Reason.DEADLINE_PASSED),)
-"""The reason of a cancel with 400, or with 200 and `error` true, by part of its message (D-41, D-42)."""
+"""The reason why a cancel was answered with 400, or with 200 and `error` true, by part of the message (D-41, D-42)."""
 
 TRANSFER_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("too messy", Reason.ADDRESS_PROBLEM),
 )
-"""The reason of a transfer or update with 400, by part of its message.
+"""The reason why a transfer or an update was answered with 400, by part of the message.
 
 "Order with that number does not exist" has no reason of its own.
 """
 
 NOT_SAVED = "strange error"
-"""The message of a transfer or cancel with 400 that may be repeated, because our order number is unique (D-75)."""
+"""Part of the message of a 400 that reports a temporary fault.
+
+A transfer, update or cancel may then be repeated, because our order number is unique (D-75).
+"""
 
 NUMBER_EXISTS = "order with that number exist."
-"""The message of a transfer with 400 when an order with our number already exists (D-74)."""
+"""Part of the message of a 400 to a transfer when an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
 """Part of the message of a transfer or update of an order for delivery, rather than for collection (D-79)."""

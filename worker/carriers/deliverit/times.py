@@ -19,7 +19,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def round_up_to_minute(instant: datetime) -> datetime:
-    """Return the instant in UTC, rounded up: DeliverIt knows no seconds and books nothing in the past (D-14)."""
+    """Return the instant in UTC, rounded up, because DeliverIt has no seconds and books nothing in the past (D-14)."""
     utc = instant.astimezone(UTC)
     floor = utc.replace(second=0, microsecond=0)
     return floor if floor == utc else floor + MINUTE

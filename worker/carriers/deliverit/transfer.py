@@ -27,7 +27,7 @@ NOT_SAVED_TEXT = "the order was not saved"
 class TransferReader:
     """Reads the replies about one company's transferred orders.
 
-    A link with another host than `base_url` gets a note.
+    If a link has another host than `base_url`, the observation gets a note.
     """
 
     company: str | None
@@ -52,7 +52,7 @@ class TransferReader:
     def read_repeated_create(self, reply: Reply) -> Observation:
         """Read the reply to a repeated transfer. Raises Unavailable or Unreadable.
 
-        No reply shows the links of an order that exists already, so only an operator can cancel it (D-74).
+        If the order exists already, the reply does not contain its links, so only an operator can cancel it (D-74).
         """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and NUMBER_EXISTS in _message(answer):

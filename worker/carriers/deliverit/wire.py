@@ -1,9 +1,9 @@
 """DeliverIt's replies as typed data.
 
-The parser tolerates spellings and types, and reads only the fields that are needed. Keys are compared without case and
-underscores, because the document spells the same key in four ways (D-07). Names and cities are not read at all, because
-the day list holds all customers of the company (D-61). Links are read for their token and never followed: to
-follow one would send the password in clear or to another host (D-01, D-02).
+The parser accepts different spellings and types, and reads only the fields that are needed. Keys are compared without
+case and underscores, because the document spells the same key in four ways (D-07). Names and cities are not read at
+all, because the day list holds all customers of the company (D-61). Links are read for their token and never followed:
+following one would send the password in clear or to another host (D-01, D-02).
 """
 
 import hashlib
@@ -172,7 +172,10 @@ class RawRow(_Wire):
 
 
 def decode_json(body: bytes) -> object:
-    """Return JSON that may have a byte order mark or be in Latin-1, as from a PHP server; None for others (X-11)."""
+    """Return decoded JSON; it may have a byte order mark or be in Latin-1, as from a PHP server.
+
+    None for other bytes (X-11).
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -247,7 +250,7 @@ class Row:
 
 
 def parse_row(raw: object, company: str, zone: ZoneInfo) -> Row | None:
-    """Return a row of the day list; None when it is no object."""
+    """Return a row of the day list; None when the row is not a JSON object."""
     content = RawRow.parse(raw)
     if content is None:
         return None

@@ -37,11 +37,11 @@ class Sample:
     carrier: str
     description: str
     cancelled: bool = False
-    """The customer cancels once a carrier has the order."""
+    """Whether the customer cancels once a carrier has the order."""
     changed: bool = False
-    """The customer gives another telephone number once a carrier has the order."""
+    """Whether the customer gives another telephone number once a carrier has the order."""
     early: bool = False
-    """The message comes before the shop has accepted the order."""
+    """Whether the message comes before the shop has accepted the order."""
     prepaid: bool = True
 
 

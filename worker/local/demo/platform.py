@@ -1,4 +1,4 @@
-"""The platform of the demo: it has one order whose message never comes, and shows the status of every order."""
+"""The demo's use of the platform: place one order whose message never comes, and read its final status there."""
 
 import json
 import time
@@ -23,7 +23,7 @@ INTERVAL = 0.5
 
 
 def place_missed_order(environ: Mapping[str, str]) -> None:
-    """Place the order on the platform and accept it as `order-sync backfill` does.
+    """Place the missed order on the platform, and store it as `order-sync backfill` does.
 
     Raises CarrierError when the platform does not answer in time.
     """
@@ -55,7 +55,7 @@ def _place(container: Container) -> None:
 
 
 def final_status(environ: Mapping[str, str]) -> int | None:
-    """Return the last status of that order on the platform; None when the platform returns none."""
+    """Return the last status of the missed order on the platform; None when the platform returns no status."""
     with closing(Container(load(environ))) as container:
         deadline, status = time.monotonic() + PATIENCE, None
         while status != DELIVERED and time.monotonic() < deadline:

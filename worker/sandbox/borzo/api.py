@@ -68,7 +68,7 @@ class Borzo:
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Return the methods, followed by `unknown` for every other method, verb and version."""
+        """Return the methods, and after them `unknown` for every other method, HTTP verb and API version."""
         return (
             Operation("orders", "GET", f"{ROOT}/orders", handler(self.list_orders)),
             Operation("create", "POST", f"{ROOT}/create-order", handler(self.create)),
@@ -177,7 +177,7 @@ class Borzo:
         return {"labels": labels}
 
     async def unknown(self, request: Request) -> Any:
-        """Raise the error for a request that is no method of 1.6 (borzo.txt, "Request error codes")."""
+        """Raise the error for a request that is not a method of version 1.6 (borzo.txt, "Request error codes")."""
         version, _, method = request.path_params["rest"].partition("/")
         if version != "1.6":
             raise RequestError(code="invalid_api_version")

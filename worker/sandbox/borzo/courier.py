@@ -17,7 +17,10 @@ ROUTES: Mapping[str, tuple[int, int]] = {
     "active": (PICKUP, DROP),
     "return_courier_picked_up": (DROP, PICKUP),
 }
-"""Where the courier starts and ends during each delivery status; in any other they are at the customer's door."""
+"""Where the courier starts and ends during each delivery status.
+
+In any other status, the courier is at the customer's door.
+"""
 
 
 def describe_courier(order: BorzoOrder, at: datetime) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Borzo's errors: their reply format, and each documented code on demand."""
+"""Borzo's errors: the format of the reply, and an error for each documented code."""
 
 import re
 from collections.abc import Mapping
@@ -35,7 +35,10 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "min_date": TIME,
     "max_date": TIME,
 }
-"""The parameter of each code (borzo.txt, "Parameter error codes"), by default the customer's address."""
+"""The parameter that each code is reported for (borzo.txt, "Parameter error codes").
+
+Any other code is reported for the customer's address.
+"""
 SCRIPTED = {"closed": "route_not_found", "refused": "invalid_phone"}
 _REQUESTED = re.compile(r"sandbox:(?:borzo=)?refused=([a-z_]+)")
 
@@ -53,7 +56,7 @@ class RequestError(Exception):
 
 
 def free_texts(sent: Mapping[str, Any]) -> list[Any]:
-    """Return the texts that may contain a script, addresses included: a request for a price has no notes."""
+    """Return the texts that may contain a script, also the addresses, because a request for a price has no notes."""
     points = sent.get("points") or []
     return [sent.get("matter"), *(point.get(name) for point in points for name in ("note", "address"))]
 

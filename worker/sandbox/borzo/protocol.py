@@ -50,7 +50,7 @@ async def read_body(request: Request) -> dict[str, Any]:
 
 
 def read_query(request: Request, known: set[str]) -> Query:
-    """Return the values of each query parameter; `name[]` is a list of `name` (B-15)."""
+    """Return the values of each query parameter; `name[]` and `name` are the same parameter (B-15)."""
     query: Query = {}
     for name, value in request.query_params.multi_items():
         query.setdefault(name.removesuffix("[]"), []).append(value)
@@ -71,7 +71,7 @@ def read_integer(query: Query, name: str, default: int, highest: int | None = No
 
 
 class RequestLimits:
-    """Sliding windows that each admit a number of requests in a number of seconds (B-06)."""
+    """Request limits (B-06): at most so many requests in each sliding window of so many seconds."""
 
     def __init__(self, limits: Iterable[tuple[int, float]]) -> None:
         self._windows = [(most, timedelta(seconds=span), deque[datetime]()) for most, span in limits]

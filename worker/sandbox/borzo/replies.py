@@ -103,7 +103,7 @@ def _write_point(order: BorzoOrder, point: Point, index: int, at: datetime, zone
 
 
 def _proof_of_delivery(order: BorzoOrder, point: Point) -> dict[str, Any]:
-    """Return who received the parcel, and the pictures of it."""
+    """Return the name of the recipient and the pictures of the handover."""
     recipient = {"recipient_full_name": point["contact_person"]["name"], "recipient_position": None}
     pictures = f"https://pictures.borzo.example/{order.number}"
     return {"checkin": recipient, "place_photo_url": f"{pictures}/place.jpg", "sign_photo_url": f"{pictures}/sign.jpg"}

@@ -95,7 +95,7 @@ def timestamp(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A rule for an object with known parameters; any other parameter is `unknown` (B-11)."""
+    """A rule for an object with known parameters; any other parameter gets the code `unknown` (B-11)."""
 
     rules: Mapping[str, Rule]
     required: frozenset[str] = frozenset()

@@ -22,7 +22,7 @@ from worker.sandbox.world import World
 
 REQUIRED = ["firstname", "street", "zip", "time", "telephone", "latitude", "longitude"]
 CANCEL_LIMIT, FREE_CANCEL_LIMIT = timedelta(minutes=15), timedelta(minutes=20)
-"""How long before the pickup a driver can be cancelled at the latest: at all, and free of charge."""
+"""The shortest time before the pickup at which a cancel is possible, and at which it is free of charge."""
 REFUSALS = {"closed": "Sorry. DeliverIt is closed.", "refused": "Street cannot be empty"}
 
 NOT_ALLOWED = "You should not be here"

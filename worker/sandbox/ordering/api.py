@@ -128,7 +128,7 @@ class Ordering:
         self._record("update", order, app=app, **changes)
 
     def _set_status(self, order: PlatformOrder, status: str) -> None:
-        """Set a status; after a final one the script stops, after any other it continues."""
+        """Set a status; after a final status the script stops, after any other status it continues."""
         now = self._world.now()
         if status in FINAL_STATUSES:
             order.scenario.hold(now, status)
