@@ -47,8 +47,8 @@ LOCKED_OUT = {"borzo": {"borzo"}, "deliverit": {"deliverit", "transfer"}, "order
 """The APIs that reject our credentials for a while, with the accounts whose creates then wait."""
 READS = {"cervo": "get", "borzo": "orders", "deliverit": "list"}
 """The operation of each API that reads statuses."""
-READ_DELAY = 1.0
-"""Real seconds from the moment that a read shows to its arrival: half of the time that a status lasts."""
+READ_DELAY = 0.7
+"""Real seconds from the moment that a read shows to its arrival: a third of the time that a status lasts."""
 SCARCE = "2/second"
 """A rate limit that the reads of a busy account reach, while its creates have enough in the rest."""
 CHANCE = 0.4
