@@ -82,3 +82,5 @@ def test_a_create_and_an_end_without_an_explanation_break_a_promise_each() -> No
 def test_on_a_slow_machine_the_same_work_may_take_longer() -> None:
     history = replace(WHOLE, ledger=LATE, troubles=(fault("borzo", began=3, ended=3),))
     assert (broken(history), broken(replace(history, slowness=8.0))) == (["R12"], [])
+    ended = replace(WHOLE, attempts=({**attempt(), "ended_at": "2026-11-21T08:15:00+00:00"},))
+    assert (broken(ended), broken(replace(ended, slowness=4.0))) == (["R12"], [])
