@@ -35,8 +35,9 @@ check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
 	@$(BIN)/python -m tests.mutants.run
 
-chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run
-	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
+chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED= repeats a run, FAULTS=reads,budget
+	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FAULTS),--faults "$(FAULTS)")
 
 bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks

@@ -6,11 +6,13 @@ Each check yields one sentence for each violation. The numbers of the promises a
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from schemas.status import FINAL, RANK, AttemptState, DeliveryStatus
 from tests.chaos import platform_checker
 from tests.chaos.history import History, Row
+from tests.chaos.lateness import no_account_is_late
+from tests.chaos.news import statuses_in_order
 from tests.chaos.sandbox import attempt_id
 from worker.domain.transitions import allows_reassignment
 
@@ -33,16 +35,21 @@ def awaits_operator(row: Row) -> bool:
 
 
 def one_courier(history: History) -> Iterator[str]:
-    """R1: an order has at most one live courier at any time; a surplus courier is announced and cancelled."""
+    """R1: an order has at most one live courier at any time; a surplus courier is announced and cancelled.
+
+    A courier of no attempt is one too many, because nobody follows or cancels them.
+    """
     delivery_of = _delivery_of_attempt(history)
     ends = {(each["carrier"], each["id"]): each for each in history.couriers}
     couriers_of: dict[str, list[tuple[datetime, datetime, bool, str]]] = defaultdict(list)
     for entry in history.ledger:
-        delivery = delivery_of.get(attempt_id(entry))
-        if entry["action"] not in BOOKED or entry["carrier"] == TRANSFERRED or delivery is None:
+        delivery, name = delivery_of.get(attempt_id(entry)), f"{entry['carrier']} {entry['carrier_id']}"
+        if entry["action"] not in BOOKED or entry["carrier"] == TRANSFERRED:
+            continue
+        if delivery is None:
+            yield f"{name} belongs to no attempt"
             continue
         until, remained = _end(ends[entry["carrier"], entry["carrier_id"]], entry, history.ledger)
-        name = f"{entry['carrier']} {entry['carrier_id']}"
         couriers_of[delivery].append((datetime.fromisoformat(entry["at"]), until, remained, name))
     conflicts = _with_conflict(history)
     for delivery, couriers in couriers_of.items():
@@ -180,13 +187,14 @@ def _before(text: str, private: str) -> str:
 def intent_before_effect(history: History) -> Iterator[str]:
     """R10: every order at a carrier was committed as an intent before."""
     intents = {row["id"]: row for row in history.attempts}
+    ahead = timedelta(seconds=max((each["clock_ahead"] for each in history.troubles), default=0.0))
     for entry in history.ledger:
         if entry["action"] not in REQUESTED:
             continue
         row = intents.get(attempt_id(entry))
         if row is None:
             yield f"{entry['carrier']} {entry['carrier_id']} was created without an attempt"
-        elif datetime.fromisoformat(row["submitted_at"]) > datetime.fromisoformat(entry["at"]):
+        elif datetime.fromisoformat(row["submitted_at"]) - ahead > datetime.fromisoformat(entry["at"]):
             yield f"{entry['carrier']} {entry['carrier_id']} was created before its attempt was committed"
 
 
@@ -198,6 +206,8 @@ CHECKS: Mapping[str, Callable[[History], Iterator[str]]] = {
     "R8 nothing private in the logs": nothing_leaks,
     "R10 intent before effect": intent_before_effect,
     "R11 no second courier for goods on the road": goods_travel_once,
+    "R12 nothing late without a reason": no_account_is_late,
+    "R13 statuses in the carrier's order": statuses_in_order,
     **platform_checker.CHECKS,
 }
 

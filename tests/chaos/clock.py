@@ -36,4 +36,8 @@ class FastClock:
         return {VARIABLE: f"{self.since!r}/{self.rate!r}"}
 
     def __call__(self) -> datetime:
-        return START + timedelta(seconds=(time.time() - self.since) * self.rate)
+        return self.at(time.time())
+
+    def at(self, real: float) -> datetime:
+        """Return what it shows at a real time."""
+        return START + timedelta(seconds=(real - self.since) * self.rate)

@@ -1,13 +1,12 @@
-"""The environment of a run: its servers, its processes, the links between them, and the record that it leaves."""
+"""The environment of a run: its servers, its processes and the links between them."""
 
-import json
 import os
 import random
 import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,21 @@ import psycopg
 import redis
 from psycopg.rows import dict_row
 
-from tests.chaos.bus import Subscriber, events_on
+from tests.chaos.bus import Subscriber
 from tests.chaos.callback_relay import CallbackRelay
 from tests.chaos.checker import ENDED, awaits_operator
 from tests.chaos.clock import FastClock
-from tests.chaos.faults import FaultInjector, faults_of
-from tests.chaos.history import History
-from tests.chaos.load import CUSTOMER, SHOP_SCRIPTS, STREET, Load
+from tests.chaos.conditions import Conditions
+from tests.chaos.faults import CLOCKS_WRONG, FaultInjector, chosen, faults_of, is_wanted
+from tests.chaos.load import SHOP_SCRIPTS, Load
+from tests.chaos.machine import Stopwatch, slowness
 from tests.chaos.platform_checker import CLOSED
-from tests.chaos.processes import SECRETS, command, environment, platform, transfer_account, write_stores
+from tests.chaos.processes import CARRIER_OF, command, environment, platform, transfer_account, write_stores
 from tests.chaos.proxy import Network
 from tests.chaos.sandbox import Sandbox
+from tests.chaos.strangers import Strangers
 from tests.conftest import own_postgres_server
 from worker.database.database import Database
-from worker.local.demo.orders import CUSTOMERS
 from worker.local.supervisor import Supervisor, free_port, start_redis
 
 RATE = 20.0
@@ -38,23 +38,25 @@ STEP = 40.0
 WORKERS = 2
 ORDERS_PER_SECOND = 1.5
 TICK = 0.05
+POLL_INTERVAL = "20"
+"""Short enough that Borzo's callbacks and reads of the same order overlap."""
 BOOKING_INTERVAL, BOOKING_CHANCE = 0.5, 0.3
 """Seconds between two rounds of bookings by hand, and the share of orders that are booked in each."""
-RECOVERY = 60.0
-SETTLING = 120.0
-DELIVERY_FIELDS = ("id", "order_id", "status", "detail", "attention_reasons", "step", "sequence")
-ATTEMPT_FIELDS = (
-    "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
-)  # fmt: skip
-EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
+RECOVERY, SETTLING = 60.0, 120.0
+"""Seconds of an idle machine."""
+MINUTES_AHEAD = (-6, -2, 0, 2, 6)
+"""How far the clock of a carrier may be ahead in a run in which they are wrong."""
 
 
 class Run:
     """One run with its servers, processes, load and faults."""
 
-    def __init__(self, seed: int, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, seed: int, folder: Path, stack: ExitStack, wanted: Collection[str] = ()) -> None:
         self.seed, self.folder = seed, folder
         self.gate = random.Random(f"{seed} gate").choice(sorted(SHOP_SCRIPTS))
+        dice, choices = random.Random(f"{seed} clocks"), MINUTES_AHEAD if is_wanted(CLOCKS_WRONG, wanted) else (0,)
+        self.clocks_ahead = {api: 60.0 * dice.choice(choices) for api in sorted(CARRIER_OF.values())}
+        self.conditions = Conditions(folder / "conditions")
         self.clock = FastClock.begin(RATE)
         self.supervisor = stack.enter_context(Supervisor(dict(os.environ), folder / "log", grace=8))
         url = start_redis(self.supervisor, folder / "redis")
@@ -63,7 +65,9 @@ class Run:
         self.database = self.postgres.get_uri()
         web, relay = free_port(), free_port()
         callbacks = f"http://127.0.0.1:{relay}/callbacks/borzo"
-        self.sandbox = stack.enter_context(closing(Sandbox(self.supervisor, self.clock, STEP, callbacks)))
+        self.sandbox = stack.enter_context(
+            closing(Sandbox(self.supervisor, self.clock, STEP, callbacks, self.clocks_ahead))
+        )
         self.network = stack.enter_context(Network(seed))
         servers: dict[str, int | Path] = {
             "redis": _port(url),
@@ -73,15 +77,16 @@ class Run:
         self.links = {name: self.network.link(server) for name, server in servers.items()}
         self.relay = CallbackRelay(web, seed)
         self.network.start(self.relay.serve(relay))
+        self.strangers = Strangers(self.network, web, seed, self.clock)
         self._start(web, relay, url)
         self.subscriber = stack.enter_context(Subscriber(url))
         server = stack.enter_context(closing(redis.Redis.from_url(url, socket_timeout=2)))
         dice = random.Random(f"{seed} load")
         self.load = Load(server, self.sandbox.seed, dice, ORDERS_PER_SECOND, self.clock, self.gate)
-        self.injector = FaultInjector(faults_of(self), random.Random(f"{seed} injector"))
+        self.injector = FaultInjector(chosen(faults_of(self), wanted), random.Random(f"{seed} injector"))
         self.exits: Counter[str] = Counter()
         self._bookings, self._booked_at = random.Random(f"{seed} bookings"), 0.0
-        self.began = time.monotonic()
+        self.began, self.began_at, self.slowness = time.monotonic(), time.time(), 1.0
 
     def _start(self, web: int, relay: int, redis_url: str) -> None:
         """Start the processes; they reach every server through its link."""
@@ -98,9 +103,11 @@ class Run:
                 "STORES_FILE": write_stores(self.folder / "stores.toml"),
                 **platform(origin, GATE=self.gate, BACKFILL="true"),
                 **transfer_account(origin),
+                "CARRIERS__BORZO__POLL_INTERVAL": POLL_INTERVAL,
             },
         )
-        self.supervisor.environ = {**settings, "ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
+        public = {"ORDER_SYNC_PUBLIC_URL": f"http://127.0.0.1:{relay}"}
+        self.supervisor.environ = {**settings, **self.conditions.variable, **public}
         with closing(Database(self.database)) as database:
             database.upgrade()
         start = self.supervisor.start
@@ -126,9 +133,9 @@ class Run:
 
     def recover(self) -> float | None:
         """Place an ordinary order at each store; return the seconds until all have a courier, None if one gets none."""
-        began = self.now
+        began, waited = self.now, Stopwatch()
         probes = set(self.load.probe(began))
-        while self.now < began + RECOVERY:
+        while waited() < RECOVERY:
             self.load.publish_due(self.now)
             self._supervise()
             if self._holds(lambda: {row["order_id"] for row in self.rows("delivery") if _dispatched(row)} >= probes):
@@ -137,8 +144,8 @@ class Run:
 
     def settle(self) -> bool:
         """Wait until every order has ended or waits for an operator and everything is published; False if too late."""
-        began = self.now
-        while self.now < began + SETTLING:
+        waited = Stopwatch()
+        while waited() < SETTLING:
             self.load.publish_due(float("inf"))
             self._supervise(0.5)
             if self._holds(self._settled):
@@ -169,6 +176,7 @@ class Run:
 
     def _supervise(self, pause: float = TICK) -> None:
         self.exits.update(self.supervisor.watch())
+        self.slowness = max(self.slowness, slowness())
         if self.now >= self._booked_at + BOOKING_INTERVAL:
             self._booked_at = self.now
             self.sandbox.book_by_hand(lambda: self._bookings.random() < BOOKING_CHANCE)
@@ -186,41 +194,10 @@ class Run:
         (self.folder / "database.txt").write_text("\n".join(map(str, busy)))
         self._supervise(1.0)
 
-    # --- the record ---
-
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a table. Raises psycopg.Error."""
         with psycopg.connect(self.database, row_factory=dict_row) as connection:
             return connection.execute(f'SELECT * FROM "{table}"').fetchall()
-
-    def history(self) -> History:
-        """Return the record of the run."""
-        self.subscriber.read()
-        attempts, deliveries = self.rows("attempt"), self.rows("delivery")
-        tokens = [row["token"] for row in attempts]
-        personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
-        ledger, orders = self.sandbox.ledger(), self.sandbox.orders()
-        return History(
-            ledger=[each for each in ledger if each["carrier"] != "ordering"],
-            couriers=[each for each in orders if each["carrier"] != "ordering"],
-            platform_ledger=[each for each in ledger if each["carrier"] == "ordering"],
-            platform_orders=[each for each in orders if each["carrier"] == "ordering"],
-            notes=self.sandbox.notes(),
-            placed=list(self.load.placed),
-            unannounced=sorted(self.load.unannounced),
-            deliveries=[
-                {**_plain(row, *DELIVERY_FIELDS), "notes": json.loads(row["order"])["notes"]} for row in deliveries
-            ],
-            attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
-            outbox=[
-                {**_plain(row, *EVENT_FIELDS), "event": json.loads(row["body"])}
-                for row in sorted(self.rows("event"), key=lambda row: row["position"])
-            ],
-            bus=list(self.subscriber.received),
-            on_bus=[event["id"] for event in events_on(self.load.server)],
-            logs={path.name: path.read_text(errors="replace") for path in sorted((self.folder / "log").glob("*.log"))},
-            private=[CUSTOMER, STREET, *personal, *SECRETS, *tokens],
-        )
 
 
 def _dispatched(row: dict[str, Any]) -> bool:
@@ -229,10 +206,6 @@ def _dispatched(row: dict[str, Any]) -> bool:
 
 def _settled(row: dict[str, Any]) -> bool:
     return row["status"] in ENDED or awaits_operator(row)
-
-
-def _plain(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: row[name].isoformat() if hasattr(row[name], "isoformat") else row[name] for name in names}
 
 
 def _port(url: str) -> int:

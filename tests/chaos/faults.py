@@ -2,18 +2,21 @@
 
 import os
 import random
+import resource
 import signal
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psycopg
 import redis
 
+from tests.chaos.processes import ACCOUNTS
 from tests.chaos.proxy import Mode
 from worker.local.supervisor import Process
 
@@ -25,6 +28,8 @@ PAUSE = (0.5, 2.5)
 """Seconds without a fault in a lane, at least and at most."""
 BEYOND_LEASE = (4.0, 9.0)
 """Real seconds that are longer than any lease of the fast clock."""
+CLOCKS_WRONG = "carriers' clocks wrong"
+"""The fault that lasts for the whole run."""
 CARRIER_FAULTS = {
     "no_reply": 3.0,
     "drop_before": None,
@@ -38,11 +43,24 @@ CARRIER_FAULTS = {
     "rate_limited": None,
 }
 """The sandbox's faults and their delays: seconds of the fast clock for `late`, real seconds for the others."""
-LOCKED_OUT = ("borzo", "deliverit", "ordering")
-"""The APIs that reject our credentials for a while."""
+LOCKED_OUT = {"borzo": {"borzo"}, "deliverit": {"deliverit", "transfer"}, "ordering": set[str]()}
+"""The APIs that reject our credentials for a while, with the accounts whose creates then wait."""
+READS = {"cervo": "get", "borzo": "orders", "deliverit": "list"}
+"""The operation of each API that reads statuses."""
+READ_DELAY = 0.7
+"""Real seconds from the moment that a read shows to its arrival: a third of the time that a status lasts."""
+SCARCE = "2/second"
+"""A rate limit that the reads of a busy account reach, while its creates have enough in the rest."""
 CHANCE = 0.4
 """The share of calls that a fault of the carriers hits."""
+STEP_AHEAD = 120.0
+"""How far the database's clock steps ahead, and back again, in seconds of the fast clock."""
 POSTGRES_SECONDS = 10.0
+NONE = frozenset[str]()
+CALLING_BACK = frozenset({"borzo", "cervo"})
+"""The accounts with callbacks."""
+SHORT, LONG = (0.5, 6.0), (3.0, 10.0)
+"""The real seconds of a fault, at least and at most."""
 
 
 def nothing() -> None:
@@ -57,7 +75,10 @@ class Fault:
     target: str
     begin: Act
     end: Act = nothing
-    seconds: tuple[float, float] = (0.5, 6.0)
+    seconds: tuple[float, float] = SHORT
+    delays_creates: frozenset[str] = ACCOUNTS
+    delays_statuses: frozenset[str] = ACCOUNTS
+    """The accounts whose creates, and whose statuses, it may delay."""
 
 
 @dataclass
@@ -65,6 +86,7 @@ class Lane:
     """A sequence of faults, one after the other."""
 
     fault: Fault | None = None
+    since: float = 0.0
     until: float = 0.0
 
 
@@ -75,7 +97,8 @@ class FaultInjector:
     faults: Sequence[Fault]
     dice: random.Random
     counts: Counter[str] = field(default_factory=Counter)
-    log: list[tuple[float, str, str]] = field(default_factory=list)
+    past: list[tuple[Fault, float, float]] = field(default_factory=list)
+    """The faults that have ended, with the times at which they began and ended."""
     lanes: tuple[Lane, Lane] = field(default_factory=lambda: (Lane(), Lane()))
 
     def tick(self, now: float) -> None:
@@ -96,17 +119,33 @@ class FaultInjector:
 
     def _begin(self, lane: Lane, now: float) -> None:
         targets = {each.fault.target for each in self.lanes if each.fault}
-        fault = self.dice.choice([each for each in self.faults if each.target not in targets])
-        self.log.append((now, "begins", fault.name))
+        possible = [each for each in self.faults if each.target not in targets]
+        if not possible:
+            return
+        fault = self.dice.choice(possible)
         self.counts[fault.name] += 1
         fault.begin()
-        lane.fault, lane.until = fault, now + self.dice.uniform(*fault.seconds)
+        lane.fault, lane.since, lane.until = fault, now, now + self.dice.uniform(*fault.seconds)
 
     def _end(self, lane: Lane, now: float) -> None:
         if lane.fault is not None:
-            self.log.append((now, "ends", lane.fault.name))
+            self.past.append((lane.fault, lane.since, now))
             lane.fault.end()
         lane.fault = None
+
+
+def is_wanted(name: str, wanted: Collection[str]) -> bool:
+    """Return whether a fault is wanted by a part of its name; without any part, every fault is."""
+    return not wanted or any(part in name for part in wanted)
+
+
+def chosen(faults: Sequence[Fault], wanted: Collection[str]) -> list[Fault]:
+    """Return the wanted faults. Exits where a part is in no fault's name."""
+    names = sorted({CLOCKS_WRONG, *(each.name for each in faults)})
+    for part in wanted:
+        if not any(part in name for name in names):
+            sys.exit(f"no fault has {part!r} in its name; there are: {', '.join(names)}")
+    return [each for each in faults if is_wanted(each.name, wanted)]
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -114,7 +153,7 @@ class FaultInjector:
 
 def faults_of(run: "Run") -> list[Fault]:
     """Return every fault that can happen in a run."""
-    return [*_of_processes(run), *_of_servers(run), *_of_links(run), *_of_carriers(run)]
+    return [*_of_processes(run), *_of_servers(run), *_of_links(run), *_of_carriers(run), *_of_accounts(run)]
 
 
 def _of_processes(run: "Run") -> Iterator[Fault]:
@@ -124,8 +163,11 @@ def _of_processes(run: "Run") -> Iterator[Fault]:
     yield Fault("all workers killed", "worker", lambda: _kill_all(run))
     yield from (_stopped(f"{each.name} stopped", "worker", each, BEYOND_LEASE) for each in run.workers)
     yield Fault("beat killed", "beat", lambda: _kill(run.beat))
-    yield Fault("web killed", "web", lambda: _kill(run.web))
-    yield _stopped("web stopped", "web", run.web, (1, 4))
+    yield Fault("web killed", "web", lambda: _kill(run.web), nothing, SHORT, NONE, CALLING_BACK)
+    yield replace(_stopped("web stopped", "web", run.web, (1, 4)), delays_creates=NONE, delays_statuses=CALLING_BACK)
+    full, free = partial(_limit_files, run, 0), partial(_limit_files, run, resource.RLIM_INFINITY)
+    if hasattr(resource, "prlimit"):
+        yield Fault("workers' disk full", "disk", full, free, (2, 8), NONE, NONE)
 
 
 def _of_servers(run: "Run") -> Iterator[Fault]:
@@ -142,17 +184,34 @@ def _of_links(run: "Run") -> Iterator[Fault]:
             begin, end = partial(run.network.turn, link, mode), partial(run.network.turn, link, Mode.PASS)
             yield Fault(f"{name} link {mode.value}", name, begin, end)
         yield Fault(f"{name} link cut", name, partial(run.network.cut, link))
+    begin, end = (partial(run.network.turn, run.links["database"], mode) for mode in (Mode.UNCONFIRMED, Mode.PASS))
+    yield Fault("database commits unconfirmed", "database", begin, end)
+    begin, end = partial(run.conditions.begin, "clock", f"{STEP_AHEAD}"), partial(run.conditions.end, "clock")
+    yield Fault("database clock steps", "clock", begin, end, LONG)
 
 
 def _of_carriers(run: "Run") -> Iterator[Fault]:
-    disorderly = partial(setattr, run.relay, "disorderly")
-    yield Fault("callbacks disorderly", "callbacks", lambda: disorderly(True), lambda: disorderly(False), (3, 10))
+    begin, end = (partial(setattr, run.relay, "disorderly", each) for each in (True, False))
+    yield Fault("callbacks disorderly", "callbacks", begin, end, LONG, NONE, CALLING_BACK)
+    yield Fault("callbacks of strangers", "callbacks", run.strangers.begin, run.strangers.end, LONG, NONE, NONE)
+    read = ACCOUNTS - {"borzo"}  # Borzo's callbacks bring the statuses themselves
+    yield Fault(
+        "carriers' reads late", "carriers", partial(_delay_reads, run), run.sandbox.end_faults, LONG, NONE, read
+    )
     for kind, delay in CARRIER_FAULTS.items():
         begin = partial(run.sandbox.begin_fault, kind, times=None, chance=CHANCE, delay=delay)
         yield Fault(f"carriers {kind}", "carriers", begin, run.sandbox.end_faults, (2, 8))
-    for api in LOCKED_OUT:
+    for api, accounts in LOCKED_OUT.items():
         begin = partial(run.sandbox.begin_fault, "unauthorized", api=api, times=None)
-        yield Fault(f"{api} unauthorized", "carriers", begin, run.sandbox.end_faults, (2, 8))
+        out = frozenset(accounts)
+        yield Fault(f"{api} unauthorized", "carriers", begin, run.sandbox.end_faults, (2, 8), out, out)
+
+
+def _of_accounts(run: "Run") -> Iterator[Fault]:
+    for account in (*sorted(ACCOUNTS), "ordering"):
+        condition = f"rate.{account}"
+        begin, end = partial(run.conditions.begin, condition, SCARCE), partial(run.conditions.end, condition)
+        yield Fault(f"{account} budget scarce", "budget", begin, end, LONG, NONE, frozenset({account}))
 
 
 def _stopped(name: str, target: str, process: Process, seconds: tuple[float, float]) -> Fault:
@@ -169,6 +228,20 @@ def _kill(process: Process, number: int = signal.SIGKILL) -> None:
 def _kill_all(run: "Run") -> None:
     for each in run.workers:
         _kill(each)
+
+
+def _limit_files(run: "Run", size: int) -> None:
+    """Let no worker write a file beyond this size; one that has just ended starts again without a limit."""
+    for each in run.workers:
+        with suppress(ProcessLookupError):
+            if each.running is not None:
+                resource.prlimit(each.running.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def _delay_reads(run: "Run") -> None:
+    """Answer reads at once and deliver the answers later, so that callbacks overtake them."""
+    for api, operation in READS.items():
+        run.sandbox.begin_fault("slow", api=api, operation=operation, times=None, delay=READ_DELAY)
 
 
 def _empty(run: "Run") -> None:

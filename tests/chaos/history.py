@@ -34,5 +34,11 @@ class History:
     """The ids of the placed orders for which no message was sent."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """The last note for the courier at the customer's door, by Borzo's order id."""
+    troubles: Sequence[Row] = ()
+    """The faults of the run: whose creates and statuses each may delay, its times, and its step of the clock."""
+    callbacks: Sequence[Row] = ()
+    """The callbacks that were stored, with their results."""
+    slowness: float = 1.0
+    """How many processes competed for each core of the machine at the worst time."""
     private: Sequence[str] = ()
     """The texts that must not appear in any log: personal data and credentials."""

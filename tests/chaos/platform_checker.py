@@ -49,10 +49,12 @@ def nothing_forbidden(history: History) -> Iterator[str]:
         for write in writes:
             if write["detail"].keys() != {"app", "status"} or write["detail"]["status"] in FORBIDDEN:
                 yield f"order {order_id}: {write['detail']} was written"
-            at = datetime.fromisoformat(write["at"])
-            for closed, status in _closings(orders[order_id], writes):
-                if at - closed > WRITE_DELAY:
-                    yield f"order {order_id}: {write['detail']['status']} was written over {status}"
+        for closed, status in _closings(orders[order_id], writes):
+            # Only the first write after it: if that one was already under way, later reads show it and not the closing.
+            later = ((datetime.fromisoformat(write["at"]), write) for write in writes)
+            at, write = next(((at, write) for at, write in later if at > closed), (closed, {}))
+            if at - closed > WRITE_DELAY:
+                yield f"order {order_id}: {write['detail']['status']} was written over {status}"
 
 
 def the_end_is_shown(history: History) -> Iterator[str]:

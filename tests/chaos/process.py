@@ -5,6 +5,7 @@ injection from its environment.
 """
 
 import faulthandler
+import json
 import os
 import signal
 import sys
@@ -12,31 +13,36 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import uvicorn
 
 from tests.chaos.clock import FastClock
+from tests.chaos.conditions import Conditions
 from tests.chaos.injection_points import Injection, Instrumentation
 from tests.chaos.operator import Operator
 from worker import container, log
 from worker.app import create_app
 from worker.bus import streams
 from worker.bus.streams import IDLE_MS, Bus
+from worker.clock import SharedClock, since_boot
 from worker.config.settings import load
 from worker.container import Container
 from worker.database.database import Database
 from worker.domain.lifecycle import TermsByAccount
+from worker.http.call import Operation
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
 from worker.resilience.circuit_breaker import TIMINGS, BreakerTimings, CircuitBreaker
+from worker.resilience.rate_limiter import RateLimiter
 from worker.sandbox import SandboxConfig, serve
 from worker.web import create_web_app
 
 SWEEP_SECONDS = 0.25
 CLOCK = FastClock.inherited() if "CHAOS_CLOCK" in os.environ else FastClock.begin(1)
+CONDITIONS = Conditions.inherited()
 INJECTION = Injection.inherited()
 INSTRUMENTATION = Instrumentation(INJECTION) if INJECTION else None
 
@@ -68,6 +74,11 @@ class FastContainer(Container):
         return CircuitBreaker(streams.connect(self.settings.redis), timings=BreakerTimings(**shorter))
 
     @cached_property
+    def rate_limiter(self) -> RateLimiter:
+        """The real rate limits, which a fault may lower."""
+        return ChangingRateLimiter(streams.connect(self.settings.redis))
+
+    @cached_property
     def gateway(self) -> Gateway:
         """The real gateway."""
         if not INSTRUMENTATION:
@@ -81,6 +92,14 @@ class FastContainer(Container):
         """The real database."""
         real = super().database
         return INSTRUMENTATION.database(real) if INSTRUMENTATION else real
+
+
+class ChangingRateLimiter(RateLimiter):
+    """The real rate limiter, with the rates of now."""
+
+    def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
+        """Count up to `wanted` calls against the rate that the account has now."""
+        return super().acquire(account, CONDITIONS.read(f"rate.{account}", rate), operation, wanted)
 
 
 def _shorter(seconds: Any) -> Any:
@@ -128,9 +147,14 @@ def web() -> None:
     uvicorn.run(create_web_app(ours), host=host, port=int(port), access_log=False, log_config=None)
 
 
-def sandbox(port: str, step: str, borzo_callback: str) -> None:
-    """Run the sandbox on the fast clock."""
-    config = SandboxConfig(step=float(step), clock=CLOCK, borzo_callback_url=borzo_callback or None)
+def sandbox(port: str, step: str, borzo_callback: str, clocks_ahead: str) -> None:
+    """Run the sandbox on the fast clock, from which the clocks of its carriers may differ."""
+    config = SandboxConfig(
+        step=float(step),
+        clock=CLOCK,
+        borzo_callback_url=borzo_callback or None,
+        clocks_ahead=json.loads(clocks_ahead),
+    )
     serve(port=int(port), config=config)
 
 
@@ -140,10 +164,19 @@ def operator(seed: str) -> None:
     Operator(container.container(), seed).work()
 
 
+def _database_clock() -> SharedClock:
+    """Return the clock of the product, with a database that goes by the fast clock, and that a fault may step."""
+
+    def read() -> datetime:
+        return CLOCK() + timedelta(seconds=float(CONDITIONS.read("clock", "0")))
+
+    return SharedClock(read, lambda: since_boot() * CLOCK.rate)
+
+
 def _app() -> Any:
     _convert_real_seconds()
     settings = load()
-    ours = FastContainer(settings, clock=CLOCK)
+    ours = FastContainer(settings, clock=_database_clock())
     ours.warm_up()
     container.override(ours)
     return create_app(settings)

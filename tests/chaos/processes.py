@@ -17,6 +17,7 @@ TRANSFER, TRANSFER_STORE = "transfer", "18"
 """A DeliverIt account whose drivers are booked by hand, and its store: a second one of store 17's owner."""
 CARRIER_OF = {"17": "deliverit", "21": "borzo", "34": "cervo"}
 """The stores of STORES, each with the first carrier of its list."""
+ACCOUNTS = frozenset({*CARRIER_OF.values(), TRANSFER})
 SECRETS = (
     "sandbox-cervo-token",
     "sandbox-borzo-token",
@@ -24,6 +25,8 @@ SECRETS = (
     "sandbox-deliverit-password",
     "sandbox-ordering-key",
 )
+PLENTY = "1000/second"
+"""A rate limit that is never reached."""
 DEADLINE = 1.5
 """Real seconds for a call, short enough for the leases of the fast clock."""
 
@@ -44,8 +47,8 @@ def environment(
     `more` has the other settings, at least the STORES_FILE.
     """
     carriers = {
-        "CERVO": {"TOKEN": SECRETS[0], "RATE": "1000/second", "CALLBACK_WAIT": "60", "POLL_INTERVAL": "60"},
-        "BORZO": {"TOKEN": SECRETS[1], "RATE": "1000/second", "CALLBACK_SECRET": SECRETS[2], "POLL_INTERVAL": "120"},
+        "CERVO": {"TOKEN": SECRETS[0], "CALLBACK_WAIT": "60", "POLL_INTERVAL": "60"},
+        "BORZO": {"TOKEN": SECRETS[1], "CALLBACK_SECRET": SECRETS[2], "POLL_INTERVAL": "120"},
         "DELIVERIT": {"USERNAME": "sandbox@deliverit.example", "PASSWORD": SECRETS[3], "POLL_INTERVAL": "60"},
     }
     settings = {
@@ -70,12 +73,13 @@ def environment(
 
 def _calls(origin: str, deadline: float) -> dict[str, str]:
     connect = str(max(1.0, deadline / 2))
-    return {"BASE_URL": origin, "DEADLINE": str(deadline), "READ_TIMEOUT": str(deadline), "CONNECT_TIMEOUT": connect}
+    times = {"DEADLINE": str(deadline), "READ_TIMEOUT": str(deadline), "CONNECT_TIMEOUT": connect}
+    return {"BASE_URL": origin, "RATE": PLENTY, **times}
 
 
 def platform(origin: str, **more: str) -> dict[str, str]:
     """Return the settings of the Ordering platform; its orders have the same source as messages on the bus."""
-    settings = {"BASE_URL": origin, "API_KEY": SECRETS[4], "SOURCE": "demo", "RATE": "1000/second", **more}
+    settings = {"BASE_URL": origin, "API_KEY": SECRETS[4], "SOURCE": "demo", "RATE": PLENTY, **more}
     return {f"ORDERING__{key}": value for key, value in settings.items()}
 
 

@@ -11,6 +11,10 @@ from typing import Any, Self
 CHUNK = 65_536
 SLOW = 0.2
 """The longest delay of each chunk on a slow link, in seconds."""
+COMMITTED = b"C\x00\x00\x00\x0bCOMMIT\x00"
+"""PostgreSQL's answer to a COMMIT: its type, its length and its text. No text in a row of results contains a NUL."""
+UNCONFIRMED = 0.3
+"""The share of answers to a COMMIT that an unconfirming link loses."""
 
 
 class Mode(StrEnum):
@@ -24,13 +28,15 @@ class Mode(StrEnum):
     MUTE = "mute"
     """Requests arrive, replies are lost."""
     SLOW = "slow"
+    UNCONFIRMED = "unconfirmed"
+    """PostgreSQL commits, but the answer to some of the COMMITs is lost, and their connections are reset."""
 
 
 class Link:
     """One port in front of one server (a port of this machine, or a Unix socket)."""
 
-    def __init__(self, server: int | Path, seed: int) -> None:
-        self._server, self._random = server, random.Random(seed)
+    def __init__(self, server: int | Path, seed: int, unconfirmed: float = UNCONFIRMED) -> None:
+        self._server, self._random, self._share = server, random.Random(seed), unconfirmed
         self._mode = Mode.PASS
         self._open: dict[asyncio.StreamWriter, bool] = {}  # with whether the connection has lost something
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,12 +105,16 @@ class Link:
     async def _pump(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, to_server: bool = False
     ) -> None:
+        end = b""
         try:
             while chunk := await source.read(CHUNK):
                 if self._mode is Mode.SLOW:
                     await asyncio.sleep(self._random.uniform(0, SLOW))
                 if self._loses(target, to_server=to_server):
                     continue
+                if self._cuts(end + chunk):
+                    raise ConnectionResetError
+                end = (end + chunk)[1 - len(COMMITTED) :]
                 target.write(chunk)
                 await target.drain()
             if target in self._open and not self._open[target]:
@@ -116,6 +126,10 @@ class Link:
         losing = self._mode is Mode.SILENT or (self._mode is Mode.MUTE and not to_server)
         self._open[target] = self._open.get(target, False) or losing
         return self._open[target]
+
+    def _cuts(self, received: bytes) -> bool:
+        """Return whether the connection is reset in place of the answer to a COMMIT, which may come in two chunks."""
+        return self._mode is Mode.UNCONFIRMED and COMMITTED in received and self._random.random() < self._share
 
 
 class Network:
@@ -154,9 +168,9 @@ class Network:
         """Start a coroutine in the links' loop."""
         asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def link(self, server: int | Path) -> Link:
+    def link(self, server: int | Path, unconfirmed: float = UNCONFIRMED) -> Link:
         """Return a new link in front of a server."""
-        link = Link(server, self._seed + len(self._links))
+        link = Link(server, self._seed + len(self._links), unconfirmed)
         self.run(link.listen())
         self._links.append(link)
         return link

@@ -11,15 +11,20 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
+from tests.chaos import lateness
 from tests.chaos.checker import awaits_operator, check
 from tests.chaos.environment import RATE, RECOVERY, SETTLING, Run
 from tests.chaos.history import History, Row
 from tests.chaos.processes import ROOT
+from tests.chaos.record import record
+
+IDLE = " of an idle machine"
 
 
 def main() -> None:
@@ -27,39 +32,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0, help="duration of load and faults")
     parser.add_argument("--seed", type=int, default=None, help="decides the load and the faults; random by default")
+    parser.add_argument("--faults", default="", help="parts of the names of faults, such as 'reads,budget'; only these")
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if arguments.seed is None else arguments.seed
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(0 if chaos(seed, arguments.minutes * 60) else 1)
+    wanted = [part.strip() for part in arguments.faults.split(",") if part.strip()]
+    sys.exit(0 if chaos(seed, arguments.minutes * 60, wanted) else 1)
 
 
-def chaos(seed: int, seconds: float) -> bool:
-    """Run once; return whether every promise was kept."""
+def chaos(seed: int, seconds: float, wanted: Collection[str] = ()) -> bool:
+    """Run once, with the wanted faults or else with all; return whether every promise was kept."""
     folder = ROOT / "var" / "chaos" / str(seed)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     print(f"seed {seed}: {seconds:.0f} s of load and faults, the clock runs {RATE:.0f} times as fast", flush=True)
     with ExitStack() as stack:
-        run = Run(seed, folder, stack)
-        print(f"{'gate':9} {run.gate}", flush=True)
+        run = Run(seed, folder, stack, wanted)
+        clocks = ", ".join(f"{carrier} {ahead:+.0f} s" for carrier, ahead in run.clocks_ahead.items())
+        print(f"{'gate':9} {run.gate}\n{'clocks':9} {clocks}", flush=True)
         run.disturb(seconds)
         recovered = run.recover()
         settled = run.settle()
         if recovered is None or not settled:
             run.dump_state()
-        history = run.history()
-        _keep(folder, run, history)
-    found = {"R9 recovers by itself": [] if recovered is not None else [f"no courier within {RECOVERY:.0f} s"]}
+        history = record(run)
+        _keep(folder, history)
+    found = {"R9 recovers by itself": [] if recovered is not None else [f"no courier within {RECOVERY:.0f} s{IDLE}"]}
     if not settled:
-        found["everything settles"] = [f"not within {SETTLING:.0f} s"]
+        found["everything settles"] = [f"not within {SETTLING:.0f} s{IDLE}"]
     found |= check(history)
     _print(run, history, recovered, found)
     return not any(found.values())
 
 
-def _keep(folder: Path, run: Run, history: History) -> None:
-    record = {**asdict(history), "logs": None, "private": None, "faults": run.injector.log}
-    (folder / "history.json").write_text(json.dumps(record, indent=1, ensure_ascii=False))
+def _keep(folder: Path, history: History) -> None:
+    kept = {**asdict(history), "logs": None, "private": None}
+    (folder / "history.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False))
 
 
 def _print(run: Run, history: History, recovered: float | None, found: dict[str, list[str]]) -> None:
@@ -67,7 +75,8 @@ def _print(run: Run, history: History, recovered: float | None, found: dict[str,
     carriers = Counter(f"{entry['carrier']} {entry['action']}" for entry in history.ledger)
     writes = Counter(f"{entry['action']} {_status(entry)}".strip() for entry in history.platform_ledger)
     counts = {
-        "load": f"{_counted(run.load.counts)}; {run.relay.received} callbacks, {run.relay.copied} copies of them",
+        "load": f"{_counted(run.load.counts)}; {run.relay.received} callbacks, {run.relay.copied} copies of them, "
+        f"{run.strangers.sent} of strangers",
         "faults": f"{run.injector.counts.total()}: {_counted(run.injector.counts)}",
         "exits": _counted(run.exits),
         "carriers": _counted(carriers),
@@ -75,6 +84,9 @@ def _print(run: Run, history: History, recovered: float | None, found: dict[str,
         "orders": f"{len(history.deliveries)}: {_counted(ends)}; {len(history.attempts)} attempts",
         "events": f"{len(history.outbox)} stored, {len(history.bus)} received, {len(history.on_bus)} on the bus",
         "recovery": "none" if recovered is None else f"{recovered:.1f} s",
+        "creates": _late(lateness.of_creates(history)),
+        "ends": _late(lateness.of_ends(history)),
+        "machine": f"{history.slowness:.1f} processes for each core",
     }
     for subject, text in counts.items():
         print(f"{subject:9} {text}")
@@ -83,6 +95,17 @@ def _print(run: Run, history: History, recovered: float | None, found: dict[str,
         for violation in violations[:10]:
             print(f"{'':9} {violation}")
     print(f"seed {run.seed}: the record is in var/chaos/{run.seed}/", flush=True)
+
+
+def _late(found: lateness.Lateness) -> str:
+    """Return the median and the longest lateness for each account, on the fast clock."""
+    each = {account: (sorted(waits)[len(waits) // 2], max(waits)) for account, waits in sorted(found.items())}
+    late = (f"{account} {_seconds(median)}, at most {_seconds(longest)}" for account, (median, longest) in each.items())
+    return f"late without a reason: {'; '.join(late)}"
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():.0f} s"
 
 
 def _status(entry: Row) -> str:

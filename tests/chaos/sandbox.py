@@ -1,8 +1,10 @@
 """The sandbox of a run, in a process of its own: its faults, its ledger and its orders over its control API."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -16,16 +18,25 @@ PICKUP_IN = 1800
 """Seconds of the fast clock until the pickup of a driver who is booked by hand."""
 START_SECONDS = 120.0
 REPLY_SECONDS = 60.0
+RIGHT: Mapping[str, float] = MappingProxyType({})
 
 
 class Sandbox:
     """The simulated carriers and platform."""
 
-    def __init__(self, supervisor: Supervisor, clock: FastClock, step: float, borzo_callback: str = "") -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        clock: FastClock,
+        step: float,
+        borzo_callback: str = "",
+        clocks_ahead: Mapping[str, float] = RIGHT,
+    ) -> None:
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         before, supervisor.environ = supervisor.environ, {**os.environ, **clock.variable, "PYTHONPATH": str(ROOT)}
-        supervisor.start("sandbox", command("sandbox", str(self.port), str(step), borzo_callback))
+        arguments = (str(self.port), str(step), borzo_callback, json.dumps(dict(clocks_ahead)))
+        supervisor.start("sandbox", command("sandbox", *arguments))
         supervisor.environ = before
         self._client = httpx.Client(base_url=f"{self.origin}/sandbox", trust_env=False, timeout=REPLY_SECONDS)
         self._await_start()

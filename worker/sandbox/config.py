@@ -1,8 +1,8 @@
 """Settings of a sandbox. Each one has a documented default, credentials included."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 DOCUMENTED_BORZO_LIMITS = ((100, 60.0), (5000, 86400.0))
@@ -24,6 +24,8 @@ class SandboxConfig:
     """The delay before every reply."""
     seed: int = 1
     """The seed of the tokens, and of the faults that have a `chance`."""
+    clocks_ahead: Mapping[str, float] = field(default_factory=dict)
+    """How far the clocks of `cervo`, `borzo` and `deliverit` are ahead, or behind if negative."""
 
     cervo_token: str = "sandbox-cervo-token"  # noqa: S105 - documented, protects nothing
     cervo_id_location: tuple[str, ...] = ("query", "path", "header")

@@ -10,6 +10,7 @@ from worker.sandbox.callbacks import BuildCallbacks, CallbackSender, StatusNotif
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.ledger import Ledger
 from worker.sandbox.scheduler import Scheduler
+from worker.sandbox.wall_clock import WallClock
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -25,6 +26,10 @@ class World:
     def now(self) -> datetime:
         """Return the current time in UTC."""
         return self.config.clock()
+
+    def wall_clock(self, carrier: str, zone: str) -> WallClock:
+        """Return the clock by which a carrier writes its times, in the zone of this IANA name."""
+        return WallClock.of(zone, self.config.clocks_ahead.get(carrier, 0))
 
     def new_number(self) -> int:
         """Return a number that was never returned before."""

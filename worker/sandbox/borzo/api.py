@@ -4,7 +4,6 @@ import base64
 import secrets
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,7 +61,7 @@ class Borzo:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._zone = ZoneInfo(world.config.borzo_timezone)
+        self._zone = world.wall_clock(self.name, world.config.borzo_timezone)
         self._limits = RequestLimits(world.config.borzo_limits)
         self._callbacks = BorzoCallbacks(world.config, self._zone)
         self.orders: dict[str, BorzoOrder] = {}

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -23,7 +22,7 @@ class Cervo:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._zone = ZoneInfo(world.config.cervo_timezone)
+        self._zone = world.wall_clock(self.name, world.config.cervo_timezone)
         self._used_ids: set[str] = set()
         self.orders: dict[str, CervoOrder] = {}
 

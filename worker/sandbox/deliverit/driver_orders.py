@@ -9,7 +9,6 @@ import secrets
 from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -47,7 +46,7 @@ class DriverOrders:
     def __init__(self, world: World) -> None:
         self._world = world
         self.company = world.config.deliverit_company
-        self.zone = ZoneInfo(world.config.deliverit_timezone)
+        self.zone = world.wall_clock(self.name, world.config.deliverit_timezone)
         self.orders: dict[str, Trip] = {}
         self._by_accept_token: dict[str, Trip] = {}
         self._by_day: defaultdict[str, list[Trip]] = defaultdict(list)

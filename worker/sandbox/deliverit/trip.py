@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from worker.sandbox.api import Order
+from worker.sandbox.wall_clock import WallClock
 
 CREATE_HOST, ACCEPT_HOST, INFO_HOST = (
     "http://butik.deliverit.dk",
@@ -42,12 +43,12 @@ def find_tag(form: dict[str, Any]) -> str:
     return found[0] if found else ""
 
 
-def parse_requested_time(text: str, now: datetime, zone: ZoneInfo) -> datetime | None:
+def parse_requested_time(text: str, now: datetime, zone: WallClock) -> datetime | None:
     """Return the time for `hh:mm`, which means today, or `yyyy-mm-dd hh:mm` (D-14); None for any other text."""
     today = now.astimezone(zone).date().isoformat()
     for written in (text, f"{today} {text}"):
         try:
-            return datetime.strptime(written, "%Y-%m-%d %H:%M").replace(tzinfo=zone)
+            return zone.instant(datetime.strptime(written, "%Y-%m-%d %H:%M").replace(tzinfo=zone))
         except ValueError:
             continue
     return None

@@ -1,0 +1,94 @@
+"""What is published of a courier must be what their carrier had, in the same order."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.history import History
+from tests.chaos.whole_history import EVENTS, WHOLE, broken, courier, event, stored
+
+STATUS_OF = {
+    "planned": "created",
+    "courier_assigned": "courier_assigned",
+    "courier_departed": "pickup_enroute",
+    "parcel_picked_up": "picked_up",
+    "finished": "delivered",
+}
+PLANNED = {"entity": "delivery", "code": "planned"}
+WORDS = (
+    "available/planned",
+    "active/courier_assigned",
+    "reactivated/planned",
+    "active/courier_assigned",
+    "active/courier_departed",
+    "active/parcel_picked_up",
+    "completed/finished",
+)
+
+
+def published(*codes: str, entity: str = "delivery", kind: str = "delivery.status_changed") -> History:
+    """Return a history of a courier with all words, in which these codes were published."""
+    history = [{"word": word, "at": f"2026-11-21T08:0{minute}:00+00:00"} for minute, word in enumerate(WORDS, 3)]
+    told = [
+        event(
+            number,
+            STATUS_OF.get(code, "created"),
+            kind,
+            carrier="borzo",
+            carrier_ref="99",
+            raw={"entity": entity, "code": code},
+        )
+        for number, code in enumerate(codes, start=1)
+    ]
+    on_bus = tuple(each["id"] for each in (*told, *EVENTS))
+    couriers = ({**courier("99"), "history": history},)
+    return replace(WHOLE, couriers=couriers, outbox=tuple(map(stored, told)), bus=tuple(told), on_bus=on_bus)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        ("planned", "courier_assigned", "planned", "courier_assigned", "parcel_picked_up", "finished"),
+        ("courier_assigned", "courier_assigned", "finished"),
+        ("planned", "planned", "parcel_picked_up"),
+    ],
+    ids=["all", "some unseen", "twice"],
+)
+def test_the_carriers_statuses_in_their_order_are_no_violation(codes: tuple[str, ...]) -> None:
+    assert broken(published(*codes)) == []
+
+
+@pytest.mark.parametrize(
+    "codes", [("courier_departed", "courier_assigned"), ("left_in_locker",)], ids=["an older one", "one it never had"]
+)
+def test_a_status_that_the_carrier_did_not_have_then_or_later_is_found(codes: tuple[str, ...]) -> None:
+    assert broken(published(*codes)) == ["R13"]
+
+
+def test_an_order_and_its_delivery_have_statuses_of_their_own() -> None:
+    histories = (published("completed", entity="order"), published("finished", entity="order"))
+    assert [broken(each) for each in histories] == [[], ["R13"]]
+
+
+def test_only_a_change_of_the_status_counts() -> None:
+    assert broken(published("courier_departed", "courier_assigned", kind="delivery.regression_seen")) == []
+
+
+def test_an_older_status_that_is_a_step_forward_is_only_late() -> None:
+    words = [{"word": word, "at": "2026-11-21T08:09:00+00:00"} for word in ("active/courier_departed", "active/active")]
+    fields = {"carrier": "borzo", "carrier_ref": "99"}
+    told = (
+        event(1, "courier_assigned", **fields, raw={"entity": "delivery", "code": "active"}),
+        event(2, "pickup_enroute", **fields, raw={"entity": "delivery", "code": "courier_departed"}),
+    )
+    history = replace(
+        published(), couriers=({**courier("99"), "history": words},), outbox=tuple(map(stored, told)), bus=told
+    )
+    assert broken(history) == []
+
+
+def test_a_delivery_that_an_older_status_reopens_is_found() -> None:
+    reopened = event(2, "created", "delivery.reopened", carrier="borzo", carrier_ref="99", raw=PLANNED)
+    history = published("finished")
+    outbox = (*history.outbox, stored(reopened))
+    assert broken(replace(history, outbox=outbox, bus=(*history.bus, reopened))) == ["R13"]
