@@ -260,6 +260,17 @@ def test_a_callback_about_a_second_order_with_our_reference_reveals_a_surplus_co
     assert (second.ref, second.surplus, second.carrier, second.live) == ("77", True, "borzo", True)
 
 
+@pytest.mark.fault("F-73")
+def test_a_callback_that_names_the_order_of_another_delivery_changes_nothing(tracked: Simulation) -> None:
+    tracked.inject_fault("error_before", "borzo", operation="create")
+    tracked.place(store_id="21", order_id="2012")
+    tracked.work()
+    before = tracked.delivery("2012")
+    reference = reference_of(before.attempts[0].id)
+    foreign = borzo_callback(tracked, "courier_assigned", tracked.now, client_order_id=reference)
+    assert (receive(tracked, foreign), tracked.delivery("2012")) == ("unreadable", before)
+
+
 @pytest.mark.quirk("B-60")
 @pytest.mark.parametrize(("status", "attempts"), [("canceled", 1), ("invalid", 1), ("finished", 2)])
 def test_a_second_order_with_our_reference_counts_unless_no_courier_comes(
