@@ -17,7 +17,8 @@ from schemas.events import NAMESPACE
 from schemas.fields import LENIENT, OPTIONAL, Attribute, Identifier, Instant, Text
 from schemas.json_reader import MalformedError, explain, read_object
 from schemas.order import Model, Order
-from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order, read_time_placed
+from schemas.ordering import NO_DEFAULTS, ORDERING_SCHEMA, ProjectDefaults, read_order
+from schemas.ordering_times import read_time_placed
 from schemas.status import CancelledBy
 
 DEFAULT_SOURCE = "platform"

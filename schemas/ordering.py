@@ -6,20 +6,18 @@ field.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import Any
 
-import phonenumbers
 from pydantic import ValidationError
 
-from schemas.fields import LENIENT
 from schemas.json_reader import MalformedError, explain
 from schemas.money import is_payable, rounded
 from schemas.order import DELIVERY_TYPE_BY_NUMBER, STAND_IN, DeliveryType, Order, point_at
-from schemas.ordering_wire import Raw, RawCustomer, RawOrder, RawProduct, RawTime
+from schemas.ordering_times import revision_of, time_wanted
+from schemas.ordering_wire import RawCustomer, RawOrder, RawProduct
+from schemas.phones import with_country
 from schemas.status import PlatformStatus as P
 
 ORDERING_SCHEMA = "urn:order-sync:ordering-order:1"
@@ -157,16 +155,6 @@ def read_order(
         raise MalformedError(explain(error)) from None
 
 
-def read_time_placed(raw: Mapping[str, Any]) -> datetime | None:
-    """Return when the customer placed the platform's order; None when it does not say."""
-    placed = _Placed.model_validate(raw).created_at
-    return placed and _in_utc(placed)
-
-
-class _Placed(Raw):
-    created_at: Annotated[RawTime, LENIENT] = None
-
-
 def _order(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> dict[str, Any]:
     _require({"id": raw.id, "business_id": raw.business_id, "delivery_type": raw.delivery_type})
     delivery_type = DELIVERY_TYPE_BY_NUMBER.get(raw.delivery_type)
@@ -175,7 +163,7 @@ def _order(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> dict[s
     for_courier = _for_courier(raw, project, ignored) if delivery_type is DeliveryType.DELIVERY else NO_COURIER
     return {
         "order_id": raw.id,
-        "revision": _revision(raw),
+        "revision": revision_of(raw),
         "store_id": raw.business_id,
         "delivery_type": delivery_type,
         "status": raw.status,
@@ -209,7 +197,7 @@ def _for_courier(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> 
     })  # fmt: skip
     due = _amount_due(amount or Decimal(0), currency, ignored)
     return {
-        "deliver_at": _deliver_at(raw, project),
+        "deliver_at": time_wanted(raw, project.timezone),
         "customer": {"name": _name(customer), "phone": phone},
         "dropoff": _dropoff(raw, project),
         "payment": {"amount": due, "currency": currency, **_payment(raw, project, due)},
@@ -229,45 +217,6 @@ def _require(fields: Mapping[str, object]) -> None:
         raise MalformedError("; ".join(f"{path}: missing" for path in missing))
 
 
-def _revision(raw: RawOrder) -> int:
-    """Return a revision, because the platform has none: the seconds from creation to the last change, plus 1."""
-    if raw.created_at is None or raw.updated_at is None:
-        return 1
-    return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _deliver_at(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
-    """Return the requested time; None (as soon as possible) when it is not later than the order itself (O-06).
-
-    `delivery_datetime` is in the shop's time; in the hour that occurs twice in autumn, it means the first.
-    `delivery_datetime_utc` and `created_at` are in UTC.
-    """
-    due = _due(raw, project)
-    asap = due is not None and raw.created_at is not None and due <= _in_utc(raw.created_at)
-    return None if asap else due
-
-
-def _due(raw: RawOrder, project: ProjectDefaults) -> datetime | None:
-    if raw.delivery_datetime_utc:
-        return _in_utc(raw.delivery_datetime_utc)
-    local = raw.delivery_datetime
-    if local is None or local.tzinfo:
-        return local
-    return local.replace(tzinfo=_zone(raw.business.timezone or project.timezone)).astimezone(UTC)
-
-
-def _zone(name: str) -> ZoneInfo:
-    _require({"delivery_datetime_utc": name, "business.timezone": name})
-    try:
-        return ZoneInfo(name)
-    except (KeyError, OSError, ValueError):
-        raise MalformedError("business.timezone: not an IANA time zone") from None
-
-
 def _name(customer: RawCustomer) -> str:
     # A guest may have given no name, and a courier needs only the address and the phone number.
     parts = (customer.name, customer.middle_name, customer.lastname, customer.second_lastname)
@@ -275,20 +224,7 @@ def _name(customer: RawCustomer) -> str:
 
 
 def _phone(customer: RawCustomer) -> str:
-    number = customer.cellphone or customer.guest_cellphone or customer.phone
-    code = customer.country_phone_code.lstrip("+")
-    if not number or not code or number.startswith(("+", "00")):
-        return number
-    national, complete = f"+{code} {number}", f"+{number}"
-    # Apps put the country code before the number as well; an area code may have the same digits.
-    return complete if number.startswith(code) and not _exists(national) and _exists(complete) else national
-
-
-def _exists(number: str) -> bool:
-    try:
-        return phonenumbers.is_possible_number(phonenumbers.parse(number))
-    except phonenumbers.NumberParseException:
-        return False
+    return with_country(customer.cellphone or customer.guest_cellphone or customer.phone, customer.country_phone_code)
 
 
 def _dropoff(raw: RawOrder, project: ProjectDefaults) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from schemas.ordering import (
     Reaction,
     reaction_to,
     read_order,
-    read_time_placed,
 )
+from schemas.ordering_times import read_time_placed
 from schemas.status import PlatformStatus
 from tests.schemas.samples import PLATFORM_ORDER, paths, with_field
 

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from schemas.json_reader import MalformedError
 from schemas.messages import Message
-from schemas.ordering import read_order, read_time_placed
+from schemas.ordering import read_order
+from schemas.ordering_times import read_time_placed
 from worker import log
 from worker.clock import Clock
 from worker.database import accounts, inbox

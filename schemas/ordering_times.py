@@ -1,0 +1,60 @@
+"""The times of an order of the Ordering platform: when it was placed, when it is wanted, and how often it changed."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from schemas.fields import LENIENT
+from schemas.json_reader import MalformedError
+from schemas.ordering_wire import Raw, RawOrder, RawTime
+
+
+def read_time_placed(raw: Mapping[str, Any]) -> datetime | None:
+    """Return when the customer placed the platform's order; None when it does not say."""
+    placed = _Placed.model_validate(raw).created_at
+    return placed and _in_utc(placed)
+
+
+class _Placed(Raw):
+    created_at: Annotated[RawTime, LENIENT] = None
+
+
+def revision_of(raw: RawOrder) -> int:
+    """Return the revision, which the platform lacks: the seconds from creation to the last change, plus 1."""
+    if raw.created_at is None or raw.updated_at is None:
+        return 1
+    return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def time_wanted(raw: RawOrder, timezone: str) -> datetime | None:
+    """Return the requested time; None (as soon as possible) when it is not later than the order itself (O-06).
+
+    `timezone` applies to an order that names none. `delivery_datetime` is in the shop's time; in the hour that occurs
+    twice in autumn, it means the first. `delivery_datetime_utc` and `created_at` are in UTC.
+    """
+    due = _due(raw, timezone)
+    asap = due is not None and raw.created_at is not None and due <= _in_utc(raw.created_at)
+    return None if asap else due
+
+
+def _due(raw: RawOrder, timezone: str) -> datetime | None:
+    if raw.delivery_datetime_utc:
+        return _in_utc(raw.delivery_datetime_utc)
+    local = raw.delivery_datetime
+    if local is None or local.tzinfo:
+        return local
+    return local.replace(tzinfo=_zone(raw.business.timezone or timezone)).astimezone(UTC)
+
+
+def _zone(name: str) -> ZoneInfo:
+    if not name:
+        raise MalformedError("delivery_datetime_utc: missing; business.timezone: missing")
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise MalformedError("business.timezone: not an IANA time zone") from None
