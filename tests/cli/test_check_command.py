@@ -79,8 +79,10 @@ def test_a_check_reports_callbacks_about_deliveries_that_are_not_enabled(command
     result = command_line("check")
     assert (result.code, result.lines[-1]) == (
         1,
-        "failed  callbacks borzo: LookupError no callback about a delivery came, but others did: "
-        "enable them at the carrier",
+        (
+            "failed  callbacks borzo: LookupError no callback about a delivery came, but others did: "
+            "enable them at the carrier"
+        ),
     )
 
 
