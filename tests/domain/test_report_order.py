@@ -120,10 +120,22 @@ def test_the_time_of_an_event_is_never_before_that_of_an_earlier_one(created: Ma
     scenario = created("borzo")
     scenario.wait(10)
     scenario.poll("courier_assigned")
-    scenario.now -= timedelta(seconds=3)  # another host, whose clock is behind
+    scenario.now -= timedelta(milliseconds=3)  # another host, whose clock is behind
     call_back(scenario, "pickup_enroute")
     times = [(event.at, event.data.observed_at) for event in scenario.events]
     assert times[-2:] == [(START + timedelta(seconds=10),) * 2] * 2
+
+
+@pytest.mark.fault("F-51", "F-75")
+def test_a_clock_that_is_set_back_makes_no_read_outdated_and_delays_none(created: Make) -> None:
+    scenario = created("borzo")
+    call_back(scenario, "courier_assigned")
+    scenario.apply(lifecycle.schedule_read_now(scenario.delivery, scenario.terms, scenario.now))
+    scenario.now -= timedelta(hours=1)
+    scenario.observe(observed("picked_up"), heard=scenario.now - timedelta(seconds=1))
+    assert scenario.delivery.status == "picked_up"
+    assert scenario.delivery.next_run_at is not None
+    assert scenario.delivery.next_run_at <= scenario.now + timedelta(minutes=6)
 
 
 # --- a requested read ---

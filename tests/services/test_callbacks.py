@@ -132,13 +132,16 @@ def test_callbacks_that_several_workers_take_at_once_are_applied_in_the_carrier_
 @pytest.mark.fault("F-76")
 @pytest.mark.parametrize("behind", [timedelta(minutes=10), 5 * SECOND, -timedelta(minutes=10)])
 def test_a_callback_counts_after_a_read_whatever_the_carrier_s_clock_says(
-    tracked: Simulation, behind: timedelta
+    simulation: Simulation, behind: timedelta
 ) -> None:
-    tracked.now += HOUR
-    tracked.decide(lambda it: _due(it, tracked.now))
-    tracked.work()  # the read has no time of Borzo's
-    receive(tracked, borzo_callback(tracked, "finished", tracked.now - behind))
-    assert tracked.status() == "delivered"
+    simulation.carrier_clock_lag = behind
+    simulation.place_at("borzo", "2011")
+    simulation.now += 20 * SECOND
+    simulation.decide(lambda it: _due(it, simulation.now))
+    simulation.container.tracking.track("borzo", [simulation.delivery().id])  # the read has no time of Borzo's
+    assert simulation.status() == "created"
+    receive(simulation, borzo_callback(simulation, "finished", simulation.now + SECOND - behind))
+    assert simulation.status() == "delivered"
 
 
 @pytest.mark.fault("F-77")

@@ -157,8 +157,9 @@ def test_a_driver_who_is_too_close_to_the_pickup_is_not_cancelled(simulation: Si
     simulation.ask("POST", path, {"pickup_in": 600})
     simulation.cancel(store_id="17")  # before the list was read: only DeliverIt's 202 shows it
     simulation.work()
-    refused = simulation.events()[-1]
+    refused, _, asked = simulation.events()[-3:]
     assert (refused["type"], refused["data"]["reason"]) == ("delivery.cancel_refused", "deadline_passed")
+    assert asked["data"]["reason_text"] == "cancel_refused"
     simulation.until(lambda it: it.status() == "delivered", step=30)
 
 

@@ -83,7 +83,7 @@ def test_a_regression_is_not_an_unmapped_status(simulation: Simulation) -> None:
     container = simulation.container
     simulation.decide(
         lambda each: lifecycle.apply_observations(
-            each, each.attempts[0].id, [regression], container.terms, container.clock(), Cause.CALLBACK
+            each, each.attempts[0].id, [regression], container.terms, container.clock(), Cause.POLL
         )
     )
     assert simulation.delivery().attempts[0].reported_anomalies == ("order:6", "regression:created")

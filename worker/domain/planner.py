@@ -56,9 +56,11 @@ def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Plann
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
+    at = max([at, *filter(None, waits)])
     if attempt is not None and attempt.prompted_at is not None and step in _MAY_FOLLOW_READ:
-        step, at, waits = Step.TRACK, attempt.prompted_at, (delivery.retry_at, None)
-    return PlannedStep(step, max([at, *filter(None, waits)]), attempt.id if attempt else None)
+        requested = max(attempt.prompted_at, delivery.retry_at or attempt.prompted_at)
+        step, at = (Step.TRACK, requested) if requested <= max(at, now) else (step, at)
+    return PlannedStep(step, at, attempt.id if attempt else None)
 
 
 def _next(delivery: Delivery, attempt: Attempt | None, terms: TermsByAccount, now: datetime) -> tuple[Step, datetime]:

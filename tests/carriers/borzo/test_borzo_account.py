@@ -147,5 +147,11 @@ def test_a_codec_takes_only_its_own_kind_of_account() -> None:
 )
 def test_polling_is_slower_with_callbacks(make: Callable[..., Borzo], secret: str | None, cadence: Cadence) -> None:
     assert make(callback_secret=secret).capabilities == Capabilities(
-        find=True, cadence=cadence, track_batch=50, max_creates=2, callbacks="signed", amends=True
+        find=True,
+        cadence=cadence,
+        track_batch=50,
+        max_creates=2,
+        callbacks="signed",
+        amends=True,
+        callback_entities=("order", "delivery"),
     )

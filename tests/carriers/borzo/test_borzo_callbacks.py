@@ -20,6 +20,7 @@ from worker.carriers.port import AttemptView, Callback, CallbackKey, Courier, Ob
 from worker.errors import Unreadable
 
 EVENT = datetime(2024, 11, 23, 12, 38, 35, tzinfo=UTC)
+SENT = datetime(2024, 11, 23, 13, tzinfo=UTC)
 SECRET = "CALLBACK_SECRET_KEY"
 
 
@@ -72,7 +73,7 @@ def follow(codec: Borzo, attempt: AttemptView, now: datetime) -> Callable[..., l
 
 def test_the_documented_callbacks_identify_their_order(codec: Borzo, document: Callable[[str], bytes]) -> None:
     keys = [codec.callback_key(_callback(document(name))) for name in ("order_callback", "delivery_callback")]
-    assert keys == [CallbackKey(ref="1250032")] * 2
+    assert keys == [CallbackKey(ref="1250032", reported_at=EVENT, entity=entity) for entity in ("order", "delivery")]
 
 
 @pytest.mark.quirk("B-86", "B-88")
@@ -82,16 +83,17 @@ def test_our_reference_identifies_the_attempt(
     referenced = delivery("planned", client_order_id=attempt.reference)
     unlinked = delivery("planned", client_order_id=attempt.reference, order_id=None)
     assert [codec.callback_key(callback) for callback in (order("new"), referenced, unlinked)] == [
-        CallbackKey(ref="1250032", attempt_id=attempt.id),
-        CallbackKey(ref="1250032", attempt_id=attempt.id),
-        CallbackKey(attempt_id=attempt.id),
+        CallbackKey(ref="1250032", attempt_id=attempt.id, reported_at=SENT, entity="order"),
+        CallbackKey(ref="1250032", attempt_id=attempt.id, reported_at=SENT, entity="delivery"),
+        CallbackKey(attempt_id=attempt.id, reported_at=SENT, entity="delivery"),
     ]
 
 
 def test_a_client_order_id_that_is_no_reference_identifies_no_attempt(
     codec: Borzo, delivery: Callable[..., Callback]
 ) -> None:
-    assert codec.callback_key(delivery("planned", client_order_id="2011")) == CallbackKey(ref="1250032")
+    key = codec.callback_key(delivery("planned", client_order_id="2011"))
+    assert (key.ref, key.attempt_id) == ("1250032", None)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"order": null}', b'{"order": {"order_id": "1"}}', b"\xff"])

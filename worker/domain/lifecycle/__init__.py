@@ -16,12 +16,7 @@ from worker.domain.lifecycle.call_outcomes import (
 from worker.domain.lifecycle.cancellation import apply_cancel_request
 from worker.domain.lifecycle.change import snapshot
 from worker.domain.lifecycle.creates import apply_create_outcome, apply_late_booking, begin_booking
-from worker.domain.lifecycle.observations import (
-    StatusMappings,
-    apply_mappings,
-    apply_observations,
-    reapply_mappings,
-)
+from worker.domain.lifecycle.observations import apply_observations
 from worker.domain.lifecycle.offers import apply_confirm_outcome, decide_offer
 from worker.domain.lifecycle.order_messages import (
     accept_order,
@@ -43,6 +38,7 @@ from worker.domain.lifecycle.reconciliation import (
 from worker.domain.lifecycle.reopening import record_duplicates
 from worker.domain.lifecycle.retry import retry, retry_blocker
 from worker.domain.lifecycle.routing import leave_busy_carrier, route, unable_carriers
+from worker.domain.lifecycle.status_mapping import StatusMappings, apply_mappings, reapply_mappings
 
 __all__ = [
     "StatusMappings",

@@ -65,7 +65,9 @@ class ChangeBuilder:
 
     def is_outdated(self, attempt: Attempt) -> bool:
         """Return whether the read behind this change began before the newest report about the attempt arrived."""
-        return self.cause in READ_CAUSES and attempt.heard_at is not None and self.heard < attempt.heard_at
+        if self.cause not in READ_CAUSES or attempt.heard_at is None:
+            return False
+        return self.heard < attempt.heard_at <= self.now  # a later arrival means that the clock was set back
 
     def update(self, delivery: Delivery) -> None:
         """Replace the delivery."""

@@ -1,10 +1,6 @@
-"""The changes that reads, look-ups and callbacks make to a delivery.
+"""The changes that reads, look-ups and callbacks make to a delivery."""
 
-An unmapped carrier status changes nothing. Once an operator has mapped it to one of our statuses, it is applied again
-(C-32, B-70).
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,7 +15,6 @@ from schemas.status import (
     Cause,
     DeliveryStatus,
     Detail,
-    Evidence,
 )
 from worker.carriers.port import Observation, Raw
 from worker.domain.carrier_terms import TermsByAccount
@@ -38,8 +33,6 @@ from worker.domain.lifecycle.reopening import (
 from worker.domain.lifecycle.rollup import end_attempt
 from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment, interrupts
 
-StatusMappings = Mapping[str, DeliveryStatus]
-"""Our status for each unmapped status of one account, as an operator mapped it, by `status_key`."""
 MAPPED = "mapped"
 """The note that marks an observation whose status comes from an operator's mapping."""
 MAX_ANOMALIES = 20
@@ -274,42 +267,6 @@ def _report_once(
     return attempt
 
 
-# --- statuses that an operator has mapped -----------------------------------------------------------------------------
-
-
 def status_key(raw: Raw) -> str:
     """Return a carrier status with its entity on one line. Operators see it and map it in this form."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())
-
-
-def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings) -> tuple[Observation, ...]:
-    """Return the observations; an unmapped status is replaced by the status that an operator mapped it to."""
-    return tuple(_mapped(each, mappings.get(status_key(each.raw))) if each.raw else each for each in observations)
-
-
-def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
-    """Return the observation with this status and weak evidence, because it comes from an operator."""
-    if observation.status is not None or status is None:
-        return observation
-    by = CancelledBy.UNKNOWN if status is DeliveryStatus.CANCELLED else None
-    notes = (*observation.notes, MAPPED)
-    return replace(observation, status=status, evidence=Evidence.WEAK, cancelled_by=by, notes=notes)
-
-
-def reapply_mappings(
-    delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
-) -> Change | None:
-    """Apply new mappings to the last unmapped statuses of a delivery's attempts; None when nothing changes."""
-    change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
-    for attempt in delivery.attempts:
-        if attempt.carrier != carrier or attempt.unmapped_status is None:
-            continue
-        (observation,) = apply_mappings([_as_observation(attempt.unmapped_status)], mappings)
-        if observation.status is not None:
-            apply_observation(change, change.latest(attempt), observation)
-    return change.build() if change.delivery != delivery else None
-
-
-def _as_observation(unmapped: UnmappedStatus) -> Observation:
-    raw = Raw(unmapped.entity, unmapped.code, unmapped.text)
-    return Observation(None, raw, carrier_time=unmapped.carrier_time, occurred_at=unmapped.carrier_time)

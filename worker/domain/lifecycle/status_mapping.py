@@ -1,0 +1,51 @@
+"""Carrier statuses that an operator has mapped to one of ours.
+
+An unmapped carrier status changes nothing. Once it is mapped, it is applied again (C-32, B-70).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from schemas.status import CancelledBy, Cause, DeliveryStatus, Evidence
+from worker.carriers.port import Observation, Raw
+from worker.domain.carrier_terms import TermsByAccount
+from worker.domain.delivery import Change, Delivery, UnmappedStatus
+from worker.domain.lifecycle.change import ChangeBuilder
+from worker.domain.lifecycle.observations import MAPPED, apply_observation, status_key
+
+StatusMappings = Mapping[str, DeliveryStatus]
+"""Our status for each unmapped status of one account, as an operator mapped it, by `status_key`."""
+
+
+def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings) -> tuple[Observation, ...]:
+    """Return the observations; an unmapped status is replaced by the status that an operator mapped it to."""
+    return tuple(_mapped(each, mappings.get(status_key(each.raw))) if each.raw else each for each in observations)
+
+
+def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
+    """Return the observation with this status and weak evidence, because it comes from an operator."""
+    if observation.status is not None or status is None:
+        return observation
+    by = CancelledBy.UNKNOWN if status is DeliveryStatus.CANCELLED else None
+    notes = (*observation.notes, MAPPED)
+    return replace(observation, status=status, evidence=Evidence.WEAK, cancelled_by=by, notes=notes)
+
+
+def reapply_mappings(
+    delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
+) -> Change | None:
+    """Apply new mappings to the last unmapped statuses of a delivery's attempts; None when nothing changes."""
+    change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
+    for attempt in delivery.attempts:
+        if attempt.carrier != carrier or attempt.unmapped_status is None:
+            continue
+        (observation,) = apply_mappings([_as_observation(attempt.unmapped_status)], mappings)
+        if observation.status is not None:
+            apply_observation(change, change.latest(attempt), observation)
+    return change.build() if change.delivery != delivery else None
+
+
+def _as_observation(unmapped: UnmappedStatus) -> Observation:
+    raw = Raw(unmapped.entity, unmapped.code, unmapped.text)
+    return Observation(None, raw, carrier_time=unmapped.carrier_time, occurred_at=unmapped.carrier_time)
