@@ -30,6 +30,7 @@ from worker.bus.streams import IDLE_MS, Bus
 from worker.clock import SharedClock, since_boot
 from worker.config.settings import load
 from worker.container import Container
+from worker.database import clock
 from worker.database.database import Database
 from worker.domain.lifecycle import TermsByAccount
 from worker.http.call import Operation
@@ -164,19 +165,24 @@ def operator(seed: str) -> None:
     Operator(container.container(), seed).work()
 
 
-def _database_clock() -> SharedClock:
+def _shared_clock(database: Database) -> SharedClock:
     """Return the clock of the product, with a database that goes by the fast clock, and that a fault may step."""
 
-    def read() -> datetime:
+    def read(_connection: Any) -> datetime:
         return CLOCK() + timedelta(seconds=float(CONDITIONS.read("clock", "0")))
 
-    return SharedClock(read, lambda: since_boot() * CLOCK.rate)
+    return SharedClock(
+        lambda: database.read(clock.shared_time, read),
+        lambda own: database.write(clock.agree, own, read),
+        lambda: since_boot() * CLOCK.rate,
+    )
 
 
 def _app() -> Any:
     _convert_real_seconds()
     settings = load()
-    ours = FastContainer(settings, clock=_database_clock())
+    ours = FastContainer(settings, clock=CLOCK)
+    ours.clock = _shared_clock(ours.database)
     ours.warm_up()
     container.override(ours)
     return create_app(settings)

@@ -181,7 +181,7 @@ def full(delivery: Delivery) -> Delivery:
         resume_to=AttemptState.PICKED_UP,
         carrier_time=NOW,
         heard_at=NOW,
-        shown_by_read=True,
+        shown_at=NOW,
         prompted_at=NOW,
         offered_at=LATER,
         lookups=3,

@@ -372,9 +372,10 @@ class AnyScenario(RuleBasedStateMachine):
             assert "order_changed_after_dispatch" in {event.data.reason_text for event in self.scenario.events}
         elif attempt.state not in {*OUTCOME_OPEN, "awaiting_confirmation"}:
             assert attempt.rank < GOODS_WITH_COURIER
+            first = Step.AMEND if attempt.prompted_at is None else Step.TRACK  # a requested read decides first
             assert (
                 attempt.pending_fingerprint is not None
-                or planner.main_step(delivery, scenario.terms, scenario.now).step is Step.AMEND
+                or planner.main_step(delivery, scenario.terms, scenario.now).step is first
             )
 
     @invariant()

@@ -221,3 +221,31 @@ def test_callbacks_of_one_second_are_applied_in_the_order_of_their_arrival(creat
     for status in ("pickup_enroute", "created", "courier_assigned"):
         call_back(scenario, status)
     assert [event.data.status for event in scenario.events[2:]] == ["pickup_enroute", "created", "courier_assigned"]
+
+
+# --- a callback that is applied late ---
+
+
+@pytest.mark.fault("F-75")
+@pytest.mark.parametrize("end", ["delivered", "cancelled", "failed"])
+def test_a_callback_that_arrived_before_the_read_of_the_end_began_reopens_nothing(created: Make, end: str) -> None:
+    scenario = created("borzo")
+    arrived = scenario.now
+    scenario.wait(300)
+    scenario.observe(observed(end), heard=scenario.now)
+    scenario.new_events()
+    late = observed("picked_up", carrier_time=arrived, reopens=True)
+    scenario.observe(late, cause=Cause.CALLBACK, heard=arrived)
+    assert (scenario.new_events(), scenario.delivery.status) == ([], end)
+
+
+@pytest.mark.fault("F-75")
+def test_a_callback_after_the_answer_to_a_change_takes_nothing_back_and_prompts_a_read(created: Make) -> None:
+    scenario = created("borzo")
+    arrived = scenario.now
+    scenario.wait(5)
+    scenario.observe(observed("pickup_enroute"), cause=Cause.RESPONSE)
+    scenario.new_events()
+    scenario.observe(observed("courier_assigned", carrier_time=arrived), cause=Cause.CALLBACK, heard=arrived)
+    assert (scenario.new_events(), scenario.delivery.status) == ([], "pickup_enroute")
+    assert (scenario.next_step, scenario.delivery.next_run_at) == ((Step.TRACK, 1), scenario.now)

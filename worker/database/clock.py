@@ -12,30 +12,33 @@ from worker.database.tables import CLOCK
 ID = 1
 
 
-def shared_time(connection: Connection) -> datetime:
+def read_clock(connection: Connection) -> datetime:
+    """Return the time of the database's clock."""
+    read: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return read
+
+
+def shared_time(connection: Connection, read: Callable[[Connection], datetime] = read_clock) -> datetime:
     """Return the shared time."""
-    return _correction(connection).shared(_database_time(connection))
+    return _correction(connection).shared(read(connection))
 
 
-def agree(connection: Connection, own: Callable[[], datetime]) -> timedelta | None:
+def agree(
+    connection: Connection, own: Callable[[], datetime], read: Callable[[Connection], datetime] = read_clock
+) -> timedelta | None:
     """Compare a host's own time with the database's clock; return the step of that clock if it was set.
 
     Two hosts never correct the same step twice, because the second one finds the correction of the first.
     """
     insert_new(connection, CLOCK, [{"id": ID, "ahead": 0.0}], "id")
     before = _correction(connection, lock=True)
-    earliest, now, latest = own(), _database_time(connection), own()
+    earliest, now, latest = own(), read(connection), own()
     if latest - earliest > STEP:  # the process was suspended meanwhile, so the comparison shows nothing
         return None
     after = before.agreed(now, earliest + (latest - earliest) / 2)
     values = {"ahead": after.ahead.total_seconds(), "since": after.since, "used": after.used}
     connection.execute(update(CLOCK).where(CLOCK.c.id == ID).values(values))
     return before.shared(now) - after.shared(now) if after.since != before.since else None
-
-
-def _database_time(connection: Connection) -> datetime:
-    read: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return read
 
 
 def _correction(connection: Connection, *, lock: bool = False) -> Correction:

@@ -97,8 +97,8 @@ class Attempt:
     """The carrier's own time of its newest report, by the carrier's clock."""
     heard_at: datetime | None = None
     """When the newest report arrived, by our clock. A read that began before it is outdated."""
-    shown_by_read: bool = False
-    """Whether a read was the last to report the state, so that its order relative to a callback is unknown."""
+    shown_at: datetime | None = None
+    """When the read that first showed `state` began; None while no read has shown it."""
     prompted_at: datetime | None = None
     """When a read was requested; None once a read has begun since."""
     offered_at: datetime | None = None

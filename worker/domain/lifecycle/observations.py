@@ -17,6 +17,7 @@ from schemas.status import (
     Detail,
 )
 from worker.carriers.port import Observation, Raw
+from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
@@ -35,6 +36,8 @@ from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment,
 
 MAPPED = "mapped"
 """The note that marks an observation whose status comes from an operator's mapping."""
+SEEN_ENDS = FINAL_STATES - {AttemptState.REJECTED}
+"""Ends of an order that the carrier had."""
 MAX_ANOMALIES = 20
 """The most unmapped statuses and backward steps that are published for one attempt."""
 REGRESSION = "regression:"
@@ -80,6 +83,9 @@ def apply_observations(
         _end_if_given_back(change, attempt_id, history[-1])
     if cause is not Cause.CALLBACK:
         record_read(change, before, shown=any(observation.status is not None for observation in history))
+    if cause is Cause.RECONCILE and change.latest(before).state == AttemptState.SUBMIT_UNKNOWN:
+        # The status of the order that was found has no mapping.
+        change.update(replace(change.delivery, retry_at=now + schedule.LOOKUPS_APART))
     return change.build()
 
 
@@ -108,8 +114,8 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
     if last or attempt.state not in FINAL_STATES:
         _apply_status(change, attempt, observation)
     after = change.latest(attempt)
-    if observation.status is not None and (by_read or after.state != attempt.state):
-        change.update_attempt(replace(after, shown_by_read=by_read))
+    if observation.status is not None:
+        change.update_attempt(replace(after, shown_at=_shown_at(change, attempt, after)))
 
 
 def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
@@ -130,11 +136,20 @@ def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) 
     A read that confirms the state as an earlier read showed it is left out, because most reads do and need no write.
     """
     reports = observation.status is not None or observation.raw is not None
-    confirms = change.cause in READ_CAUSES and attempt.shown_by_read and _shows(attempt, observation)
+    confirms = change.cause in READ_CAUSES and attempt.shown_at is not None and _shows(attempt, observation)
     if change.cause is Cause.OPERATOR or not reports or confirms:
         return attempt.heard_at
     arrived = change.heard if change.cause is Cause.CALLBACK else change.now
     return max(arrived, attempt.heard_at or arrived)
+
+
+def _shown_at(change: ChangeBuilder, before: Attempt, after: Attempt) -> datetime | None:
+    """Return when the read began that first showed the state; the answer to a later call counts like a read."""
+    same = after.state == before.state
+    answered = change.cause is Cause.RESPONSE and before.rank > 0
+    if change.cause in READ_CAUSES or answered:
+        return before.shown_at if same and before.shown_at else change.heard
+    return before.shown_at if same else None
 
 
 def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> None:
@@ -144,13 +159,15 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         _report_unrecognized(change, attempt, observation)
         return
     attempt, state = change.update_attempt(replace(attempt, unmapped_status=None)), AttemptState(status)
+    if called_back and attempt.state in SEEN_ENDS and attempt.shown_at is not None and change.heard < attempt.shown_at:
+        return  # it was applied late: the read that showed the end began after it had arrived
     if attempt.state in FINAL_STATES or attempt.state == AttemptState.QUEUED:
         apply_after_end(change, attempt, observation, status, newer=newer)
     elif attempt.surplus:
         follow_surplus(change, attempt, status, newer=newer)
     elif state == attempt.state:
         _confirm(change, attempt, observation)
-    elif called_back and attempt.shown_by_read and not _is_first_time(attempt, status):
+    elif called_back and attempt.shown_at is not None and not _is_first_time(attempt, status):
         change.prompt_read(attempt)
     elif allows(attempt.state, state, attempt.resume_to):
         _advance(change, attempt, observation, status)

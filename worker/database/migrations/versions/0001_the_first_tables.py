@@ -266,7 +266,7 @@ def upgrade() -> None:
         sa.Column("resume_to", sa.String(), nullable=True),
         sa.Column("carrier_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("heard_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("shown_by_read", sa.Boolean(), nullable=False),
+        sa.Column("shown_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("prompted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("offered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lookups", sa.Integer(), nullable=False),
