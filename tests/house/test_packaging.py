@@ -165,7 +165,7 @@ def test_the_scheduler_of_the_procfile_runs_in_an_empty_folder_and_writes_nothin
     command = [str(Path(sys.executable).parent / program), *arguments]
     with redis.Redis.from_url(own_redis) as client, subprocess.Popen(command, cwd=tmp_path, env=environ) as beat:
         assert client.blpop("osync:timers", 60)
-        beat.terminate()
+        beat.kill()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -185,7 +185,10 @@ def test_the_embedded_redis_asks_for_a_password_that_only_its_owner_can_read(
     url = start_redis(supervisor, folder)
     password = urlsplit(url).password
     assert password
-    with redis.Redis.from_url(url.replace(f":{password}@", "")) as stranger, pytest.raises(redis.AuthenticationError):
+    with (
+        redis.Redis.from_url(url.replace(f"default:{password}@", "")) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
         stranger.ping()
     assert [password in part for part in supervisor.processes[0].command] == [False, False]
     modes = [path.stat().st_mode & 0o777 for path in (folder.parent, folder, folder / "redis.conf")]

@@ -28,14 +28,15 @@ class Machine:
         self.supervisor, self.network = supervisor, network
         direct = start_redis(supervisor, folder / "redis")
         (self.server,) = supervisor.processes
-        self.link = network.link(urlsplit(direct).port or 0)
+        port = urlsplit(direct).port or 0
+        self.link = network.link(port)
         self.redis = redis.Redis.from_url(direct, socket_timeout=2, decode_responses=True)
         self.store = Database(database)
         supervisor.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("ORDER_SYNC_")},
             "ORDER_SYNC_CONFIG": os.devnull,
             "ORDER_SYNC_DATABASE_URL": database,
-            "ORDER_SYNC_REDIS_URL": f"redis://127.0.0.1:{self.link.port}/0",
+            "ORDER_SYNC_REDIS_URL": direct.replace(f":{port}/", f":{self.link.port}/"),
             "ORDER_SYNC_JOURNAL_FOLDER": str(folder / "journal"),
             "ORDER_SYNC_WORKER_CONCURRENCY": "4",
             **{f"ORDER_SYNC_{name}": value for name, value in settings.items()},

@@ -199,9 +199,10 @@ class Settings(_Section):
         """The Redis address, from the setting or from the file that `up` and `demo` write. Raises SettingsError."""
         if self.redis_url:
             return self.redis_url
-        if REDIS_URL_FILE.exists():
+        try:
             return str(RedisUrl.parse(REDIS_URL_FILE.read_text().strip()))
-        raise SettingsError(NO_REDIS)
+        except (OSError, ValueError):
+            raise SettingsError(NO_REDIS) from None
 
     @property
     def broker(self) -> str:

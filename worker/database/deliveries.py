@@ -329,7 +329,7 @@ def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -
     """
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
     statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
-    return connection.execute(statement).rowcount
+    return len(connection.execute(statement.returning(DELIVERY.c.id)).all())  # SQLite counts no rows after a WITH
 
 
 def unknown_steps(connection: Connection, now: datetime) -> list[str]:

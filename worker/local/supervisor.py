@@ -224,7 +224,7 @@ def start_redis(supervisor: Supervisor, folder: Path) -> str:
     configuration = folder / "redis.conf"
     write_private(configuration, "".join(f'{key} "{value}"\n' for key, value in options.items()))
     supervisor.start("redis", [program, str(configuration)])
-    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    url = f"redis://default:{password}@127.0.0.1:{port}/0"  # redis-cli cannot log in without the name of the user
     wait_for(url)
     return url
 
