@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +42,8 @@ AFTER_REPLY = {
 """The point after the reply to each operation, with nothing of it committed yet."""
 SENDING = "sending"
 """The connection of a create is open, its time was checked, and its first byte is next."""
+BEFORE_FIRST_BYTE = 2
+"""The number of the reading of the gateway's clock that is followed by the first byte of a process."""
 ONE_THREAD = frozenset({PUBLISHED, SENDING})
 """Points that one thread reaches for every carrier in turn, so it must not wait there for the others."""
 
@@ -108,14 +111,16 @@ class Instrumentation:
         self._thread = threading.local()
 
     def gateway_clock(self, clock: Callable[[], datetime]) -> Callable[[], datetime]:
-        """Return a clock for the gateway, which reads it once for each change: just before the first byte.
+        """Return a clock for the gateway, which reads it twice for each change: for its slot, and before its first byte.
 
         The create is the first change that a process sends.
         """
+        readings = count(1)
 
         def now() -> datetime:
             before = clock()
-            self._injection.reach(SENDING, self._injection.carriers)
+            if next(readings) == BEFORE_FIRST_BYTE:
+                self._injection.reach(SENDING, self._injection.carriers)
             return before
 
         return now

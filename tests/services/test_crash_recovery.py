@@ -226,9 +226,8 @@ def test_a_file_changes_nothing_of_an_attempt_that_was_begun_again_since(simulat
 
 
 @pytest.mark.fault("F-05")
-def test_a_reply_does_not_count_for_an_attempt_that_is_begun_again_while_the_reply_is_parsed(
-    simulation: Simulation,
-) -> None:
+def test_an_error_does_not_count_for_an_attempt_that_is_begun_again_while_it_is_parsed(simulation: Simulation) -> None:
+    simulation.inject_fault("error_before", "cervo", operation="create")
     crash(simulation, "34", after_the_reply)
     (before,) = simulation.delivery().attempts
     again = replace(before, journal_file="another file")

@@ -115,4 +115,4 @@ class _Exchange(httpx.AsyncByteStream):
         return event
 
     async def aclose(self) -> None:
-        self._writer.close()
+        self._writer.transport.abort()  # in TLS, close would wait for the server
