@@ -111,7 +111,7 @@ class Instrumentation:
         self._thread = threading.local()
 
     def gateway_clock(self, clock: Callable[[], datetime]) -> Callable[[], datetime]:
-        """Return a clock for the gateway, which reads it twice for each change: for its slot, and before its first byte.
+        """Return a clock for the gateway, which reads it twice for each change: for its slot and before its first byte.
 
         The create is the first change that a process sends.
         """
