@@ -14,6 +14,7 @@ from worker.errors import Forged
 from worker.web.callbacks import TOKEN
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+KEY = CallbackKey(ref="900000001", entity="order", reported_at=NOW)
 
 
 def received(callback: StrangeCallback) -> Callback:
@@ -24,12 +25,12 @@ def received(callback: StrangeCallback) -> Callback:
 def test_borzo_sends_a_signed_callback_about_another_systems_order() -> None:
     callback = received(of_borzo(900_000_001, NOW, SECRETS[2]))
     verify_signature(callback.body, callback.headers[SIGNATURE_HEADER], [SECRETS[2]])
-    assert read_key(callback) == CallbackKey(ref="900000001", attempt_id=None)
+    assert read_key(callback) == KEY
 
 
 def test_a_forged_callback_of_borzos_is_well_formed_and_has_another_signature() -> None:
     callback = received(of_borzo(900_000_001, NOW, "a guessed secret"))
-    assert read_key(callback) == CallbackKey(ref="900000001", attempt_id=None)
+    assert read_key(callback) == KEY
     with pytest.raises(Forged):
         verify_signature(callback.body, callback.headers[SIGNATURE_HEADER], [SECRETS[2]])
 
