@@ -124,5 +124,5 @@ def test_the_price_of_an_operators_quote_is_used_before_the_create(simulation: S
     assert waiting.store is not None
     booking = trial_booking(waiting.order, waiting.store, simulation.now)
     quote = simulation.container.quotes.quote(simulation.container.accounts.logged_in("toy"), booking)
-    simulation.until(lambda it: it.status() == "created")
+    simulation.until(lambda it: it.status() == "created", step=60)
     assert (quote, toy.prices) == (Quote(Price(Decimal("5.00"), "EUR", "included")), 1)
