@@ -12,6 +12,8 @@ from typing import Any, cast
 
 import pytest
 import redis
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from tests.database.samples import NOW, place
 from tests.database.test_outbox import tell
@@ -299,6 +301,7 @@ def test_relays_without_a_lease_publish_nothing_twice_and_nothing_out_of_order(
     harness: RelayHarness, embedded_redis: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "take", lambda *_: True)
+    monkeypatch.setattr(leases, "holds", lambda *_: True)
     monkeypatch.setattr(relay, "BATCH", 7)
     with embedded_redis() as url, harness.move_to(url) as client:
         ids = place(harness.database, "1", "2", "3", "4")
@@ -415,3 +418,47 @@ def test_events_wait_for_the_next_relay_while_the_bus_is_away(harness: RelayHarn
     with embedded_redis() as url, harness.move_to(url) as client:
         harness.relay()
         assert stream(client) == harness.outbox()
+
+
+# --- a commit without an answer ---
+
+
+def lose_next_commit(harness: RelayHarness, meanwhile: Callable[[], object]) -> None:
+    """Let the next commit succeed without an answer; something happens before the transaction is repeated."""
+    engine = harness.database.engine
+
+    def commit(connection: Any) -> None:
+        event.remove(engine, "commit", commit)
+        connection.connection.driver_connection.commit()
+        meanwhile()
+        raise OperationalError("COMMIT", None, Exception("the answer is lost"))
+
+    event.listen(engine, "commit", commit)
+
+
+@pytest.mark.fault("F-70")
+def test_events_that_the_bus_lost_are_not_marked_as_published_by_an_older_relay(
+    harness: RelayHarness, embedded_redis: Embedded
+) -> None:
+    with embedded_redis() as url, harness.move_to(url) as client:
+        (one,) = place(harness.database, "1")
+        harness.relay()
+        harness.add_events(one)
+        publisher = harness.container.bus.publisher
+
+        def lose_events_and_begin_another_relay() -> None:
+            client.flushall()
+            known = harness.database.read(outbox.newest_stream_id)
+            later = NOW + timedelta(seconds=relay.LEASE_SECONDS + 1)
+            assert harness.database.write(leases.take, relay.LEASE, "another", later, relay.LEASE_SECONDS)
+            assert harness.database.write(outbox.requeue_lost, "", known, 10) == 2
+
+        class Slow(Publisher):
+            def publish(self, *what: Any) -> Any:
+                published = publisher.publish(*what)
+                lose_next_commit(harness, lose_events_and_begin_another_relay)
+                return published
+
+        harness.container.bus.publisher = Slow(client, "deliveries")
+        harness.relay()
+        assert harness.database.read(outbox.count_unpublished) == 2

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, delete, select, update
 
 from worker.database.connection import insert_new
 from worker.database.tables import LEASE
@@ -16,6 +16,12 @@ def take(connection: Connection, name: str, holder: str, now: datetime, seconds:
     mine_or_free = (LEASE.c.holder == holder) | (LEASE.c.until < now)
     statement = update(LEASE).where(LEASE.c.name == name, mine_or_free).values(holder=holder, until=until)
     return connection.execute(statement).rowcount == 1
+
+
+def holds(connection: Connection, name: str, holder: str) -> bool:
+    """Return whether a holder has a lease, and lock the lease until the transaction ends."""
+    query = select(LEASE.c.holder).where(LEASE.c.name == name).with_for_update()
+    return connection.scalar(query) == holder
 
 
 def drop(connection: Connection, name: str, holder: str) -> None:

@@ -3,13 +3,16 @@
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from worker import log
 from worker.bus.publisher import StreamMoved, newest_of, unpublished_keys
 from worker.bus.streams import OUTAGES, Bus
 from worker.clock import Clock
 from worker.database import leases, outbox
+from worker.database.connection import Connection
 from worker.database.database import Database
 from worker.enqueue import SingleFlight
 from worker.services.lost_commits import LostCommits
@@ -69,7 +72,8 @@ class Relay:
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
             published = self.bus.publisher.publish(identity, waiting, newest)
-            self.database.persist(outbox.mark_published, published, self.clock())
+            if not self.database.persist(_mark_published, holder, published, self.clock()):
+                return False
             stuck |= unpublished_keys(waiting, published)
             if len(waiting) < BATCH or len(stuck) >= MAX_STUCK_KEYS:
                 break
@@ -95,3 +99,14 @@ class Relay:
             if lost:
                 logger.warning("events.lost_by_bus", count=lost)
         return newest
+
+
+def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]], now: datetime) -> bool:
+    """Record where events are on the bus, while this relay has the lease; return whether it has it.
+
+    Another relay may have found that the bus lost them, while the answer to the commit was lost and this is repeated.
+    """
+    if not leases.holds(connection, LEASE, holder):
+        return False
+    outbox.mark_published(connection, published, now)
+    return True
