@@ -76,7 +76,7 @@ class Reaction(StrEnum):
     OPERATOR = "operator"
     """It is unclear whether the order or only its driver was cancelled: an operator decides."""
     OUT_OF_SCOPE = "out_of_scope"
-    """An order that the customer picks up has ended."""
+    """A customer pickup has ended, collected or not: no courier is needed, so the delivery is closed."""
     IGNORE = "ignore"
     """No effect: the customer comes to pick up the order, or the status is unknown (O-25)."""
 

@@ -1,9 +1,11 @@
 """Notice callbacks that do not come, because we could not store them or the carrier does not send them.
 
-A carrier repeats a callback for a day at most, and some carriers never repeat one. So the web process records every
-minute that callbacks can be stored. After a gap, every delivery whose carrier sends callbacks is read soon (B-85).
+A carrier repeats a callback for a day at most, and some carriers never repeat one. So, once a
+minute, the web process records that callbacks can be stored. After a gap, every delivery whose carrier sends callbacks
+is read soon (B-85).
 
-A carrier may have callbacks about one kind of object enabled and those about another not (B-80).
+At a carrier, callbacks about orders may be enabled while those about deliveries are not. A kind that does not come is
+logged once, until it comes (B-80).
 """
 
 from dataclasses import dataclass

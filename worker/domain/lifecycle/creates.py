@@ -118,7 +118,11 @@ def apply_create_outcome(
 
 
 def _is_awaited(attempt: Attempt, outcome: Booked | CarrierError) -> bool:
-    """Return whether an outcome is new for an attempt: a certain outcome also settles an unknown one."""
+    """Return whether to apply an outcome.
+
+    While the create is running, any outcome is applied. After an unknown outcome, only a certain one is. A booking is
+    always applied, because it proves that the carrier has the order.
+    """
     if attempt.state == AttemptState.SUBMITTING or isinstance(outcome, Booked):
         return True
     return attempt.state == AttemptState.SUBMIT_UNKNOWN and isinstance(outcome, (Unavailable, Refused))

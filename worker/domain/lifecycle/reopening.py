@@ -111,7 +111,7 @@ def _goes_on(
 
 
 def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
-    """Return whether another courier was requested, or the delivery ended without this attempt."""
+    """Return whether another attempt is active, or the delivery has ended, but not with this attempt."""
     if delivery.active is not None:
         return True
     # By the time it was sent, not by its number: an attempt may be sent after attempts with higher numbers.
