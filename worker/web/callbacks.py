@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 
 from starlette.background import BackgroundTask
@@ -117,13 +118,15 @@ class CallbackEndpoint:
         if needs_token != (callback.token is not None):
             raise Forged("wrong form of address")
         key = CallbackKey(token=callback.token) if needs_token else _key(codec, callback)
-        if needs_token and await run_in_threadpool(self._find_attempt, account, key) is None:
+        attempt_id = await run_in_threadpool(self._find_attempt, account, key) if needs_token else None
+        if needs_token and attempt_id is None:
             raise Forged("unknown token")
         request.state.authentic = True  # from now on the server does not give its place to another connection
-        return await asyncio.get_running_loop().run_in_executor(self.writers, self._save, account, callback, key)
+        save = partial(self._save, account, callback, key, attempt_id)
+        return await asyncio.get_running_loop().run_in_executor(self.writers, save)
 
-    def _save(self, account: str, callback: Callback, key: CallbackKey) -> str | None:
-        attempt_id = self._find_attempt(account, key)
+    def _save(self, account: str, callback: Callback, key: CallbackKey, attempt_id: int | None) -> str | None:
+        attempt_id = attempt_id or self._find_attempt(account, key)
         stored = self.database.write(callbacks.save, account, callback, self.clock(), key, attempt_id)
         return None if attempt_id is None else stored
 
