@@ -29,6 +29,8 @@ from worker.services.write_back import WriteBack
 
 logger = log.get(__name__)
 CLAIM_LIMIT = 2000
+CALLBACKS = "callbacks"
+"""The queue of callbacks."""
 CALLBACKS_LIMIT = 200
 """The most callbacks on their queue. The sweep adds no more, because new callbacks would have to wait behind them."""
 FULL = 100
@@ -79,12 +81,13 @@ class Sweep:
 
     def _sweep(self) -> None:
         self.lost_commits.check()  # before anything is due, because a lost create would be due again
-        now, full = self.clock(), self._full_queues()
+        now, depths = self.clock(), self._depths()
+        free = CALLBACKS_LIMIT - depths.pop(CALLBACKS)
+        full = {queue for queue, depth in depths.items() if depth > FULL}
         due = self._claim(now, full)
         if not full and len(due) < CLAIM_LIMIT:
             for step in self.database.read(deliveries.unknown_steps, now):
                 _log_unknown_step(step)
-        free = CALLBACKS_LIMIT - self.queue.depths(["callbacks"]).get("callbacks", 0)
         waiting = self.database.write(callbacks.claim, now, free) if free > 0 else []
         groups = _by_step(due)
         tasks = self._step_tasks(groups)
@@ -130,10 +133,9 @@ class Sweep:
 
         self.updates.apply(ids, decide, now)
 
-    def _full_queues(self) -> set[str]:
-        """Return the queues that get no more tasks: those of the accounts and of the platform, if they are full."""
-        queues = [PLATFORM, *(queue for name in self.terms for queue in carrier_queues(name))]
-        return {queue for queue, depth in self.queue.depths(queues).items() if depth > FULL}
+    def _depths(self) -> dict[str, int]:
+        """Return how many tasks wait in each queue that may be full: of callbacks, the platform and the accounts."""
+        return self.queue.depths([CALLBACKS, PLATFORM, *(each for name in self.terms for each in carrier_queues(name))])
 
 
 @lru_cache(maxsize=100)
