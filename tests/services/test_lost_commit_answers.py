@@ -10,10 +10,9 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 
 from schemas.status import AttentionReason, Reason
+from tests.database.commits import lose_next_commit
 from tests.services.gateways import Meanwhile, ScriptedGateway
 from tests.services.simulation import Simulation
 from worker.container import new_attempt
@@ -35,19 +34,6 @@ def simulation(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Simul
         running.container.database.close()
         running.container.database = Database(url, retry_pauses=(0,))
         yield running
-
-
-def lose_next_commit(simulation: Simulation, meanwhile: Callable[[], object] = lambda: None) -> None:
-    """Let the next commit succeed without an answer; something happens before the transaction is repeated."""
-
-    def commit(connection: Any) -> None:
-        event.remove(simulation.container.database.engine, "commit", commit)
-        raw = connection.connection.driver_connection
-        raw.commit()
-        meanwhile()
-        raise OperationalError("COMMIT", None, Exception("the answer is lost"))
-
-    event.listen(simulation.container.database.engine, "commit", commit)
 
 
 def on_create(gateway: ScriptedGateway, *outcomes: Callable[[], Any]) -> None:
@@ -73,7 +59,7 @@ def test_a_create_under_way_is_not_queued_again_by_an_older_outcome(simulation: 
         under_way.wait(10)
 
     def not_sent() -> Any:
-        lose_next_commit(simulation, meanwhile)
+        lose_next_commit(simulation.container.database, meanwhile)
         return Unavailable("not sent: ConnectError")
 
     def wait_for_first() -> None:
@@ -108,7 +94,7 @@ def test_the_outcome_of_a_create_counts_once(simulation: Simulation, outcome: An
     gateway, stored = ScriptedGateway(simulation), list[Delivery]()
 
     def answer() -> Any:
-        lose_next_commit(simulation, lambda: stored.append(simulation.delivery()))
+        lose_next_commit(simulation.container.database, lambda: stored.append(simulation.delivery()))
         return outcome
 
     on_create(gateway, answer)
@@ -132,7 +118,7 @@ def test_the_outcome_of_a_cancel_counts_once(simulation: Simulation, outcome: An
 
     def answer(_account: str, call: Call) -> Any:
         if call.operation is Operation.CANCEL:
-            lose_next_commit(simulation, lambda: stored.append(simulation.delivery()))
+            lose_next_commit(simulation.container.database, lambda: stored.append(simulation.delivery()))
             return outcome
         return None
 
@@ -220,7 +206,7 @@ def test_an_operator_s_finding_is_not_applied_to_the_next_create(simulation: Sim
     simulation.inject_fault("error_before", "cervo", operation="create", times=2)
     simulation.place()
     simulation.until(lambda it: it.delivery().attention == "outcome_unknown")
-    lose_next_commit(simulation, simulation.pass_time)
+    lose_next_commit(simulation.container.database, simulation.pass_time)
     simulation.container.decisions.resolve(simulation.delivery().id, None)
     first, second = simulation.delivery().attempts
     assert (first.never_created, second.state, simulation.status()) == (True, "submit_unknown", "submit_unknown")
@@ -233,7 +219,7 @@ def test_an_operator_s_decision_is_not_applied_to_the_next_offer(simulation: Sim
     before = simulation.delivery()
     (attempt,) = before.attempts
     other = before.with_attempt(replace(attempt, offered_at=attempt.pickup_at + timedelta(hours=1)))
-    lose_next_commit(simulation, lambda: simulation.decide(lambda _: Change(other)))
+    lose_next_commit(simulation.container.database, lambda: simulation.decide(lambda _: Change(other)))
     simulation.container.decisions.decide_offer(before.id, OfferDecision.ACCEPT)
     assert simulation.delivery() == other
 
@@ -246,6 +232,6 @@ def test_what_an_operator_attended_to_does_not_end_a_later_alarm(simulation: Sim
         simulation.decide(lambda each: Change(replace(each, attention_reasons=(reason,))))
 
     need(AttentionReason.WENT_BACKWARDS)
-    lose_next_commit(simulation, lambda: need(AttentionReason.SURPLUS_COURIER))
+    lose_next_commit(simulation.container.database, lambda: need(AttentionReason.SURPLUS_COURIER))
     simulation.container.decisions.resolve_attention(simulation.delivery().id)
     assert simulation.delivery().attention == "surplus_courier"

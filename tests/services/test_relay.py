@@ -12,9 +12,8 @@ from typing import Any, cast
 
 import pytest
 import redis
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
 
+from tests.database.commits import lose_next_commit
 from tests.database.samples import NOW, place
 from tests.database.test_outbox import tell
 from tests.services.containers import ReplaceableContainer
@@ -423,19 +422,6 @@ def test_events_wait_for_the_next_relay_while_the_bus_is_away(harness: RelayHarn
 # --- a commit without an answer ---
 
 
-def lose_next_commit(harness: RelayHarness, meanwhile: Callable[[], object]) -> None:
-    """Let the next commit succeed without an answer; something happens before the transaction is repeated."""
-    engine = harness.database.engine
-
-    def commit(connection: Any) -> None:
-        event.remove(engine, "commit", commit)
-        connection.connection.driver_connection.commit()
-        meanwhile()
-        raise OperationalError("COMMIT", None, Exception("the answer is lost"))
-
-    event.listen(engine, "commit", commit)
-
-
 @pytest.mark.fault("F-70")
 def test_events_that_the_bus_lost_are_not_marked_as_published_by_an_older_relay(
     harness: RelayHarness, embedded_redis: Embedded
@@ -444,7 +430,6 @@ def test_events_that_the_bus_lost_are_not_marked_as_published_by_an_older_relay(
         (one,) = place(harness.database, "1")
         harness.relay()
         harness.add_events(one)
-        publisher = harness.container.bus.publisher
 
         def lose_events_and_begin_another_relay() -> None:
             client.flushall()
@@ -453,12 +438,6 @@ def test_events_that_the_bus_lost_are_not_marked_as_published_by_an_older_relay(
             assert harness.database.write(leases.take, relay.LEASE, "another", later, relay.LEASE_SECONDS)
             assert harness.database.write(outbox.requeue_lost, "", known, 10) == 2
 
-        class Slow(Publisher):
-            def publish(self, *what: Any) -> Any:
-                published = publisher.publish(*what)
-                lose_next_commit(harness, lose_events_and_begin_another_relay)
-                return published
-
-        harness.container.bus.publisher = Slow(client, "deliveries")
+        interrupt(harness, before=lambda: lose_next_commit(harness.database, lose_events_and_begin_another_relay))
         harness.relay()
         assert harness.database.read(outbox.count_unpublished) == 2
