@@ -80,7 +80,10 @@ def create_app(settings: Settings) -> Celery:
 
 
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
-    """Build an app. It has no effect until Celery needs a setting; then it calls `configuration`."""
+    """Build an app that calls `configuration` when Celery first needs a setting.
+
+    Variables of other programs are removed from the environment now, because Celery reads them before.
+    """
     for name in FOREIGN_VARIABLES:
         os.environ.pop(name, None)
     celery_app: Celery = Celery("order-sync", task_cls=WakeUpTask, set_as_current=False)
