@@ -162,7 +162,7 @@ def _may_follow(before: Row, after: Row, kind: str) -> bool:
     if old == new or kind == "delivery.reopened":
         return True
     if old in FINAL:
-        return kind == "delivery.conflict"
+        return False
     if after["attempt"] > before["attempt"] or new is DeliveryStatus.QUEUED or new in FINAL:
         return True
     forward = RANK.get(new, 0) >= RANK.get(old, 0)

@@ -241,17 +241,24 @@ class DeliveryScenario:
         self.wait_for(step)
         self.apply(lifecycle.begin_call(self.delivery, step, self.terms, self.now))
 
+    def make_call(self, step: Step) -> None:
+        """Wait until this step is due, make its call, and have its outcome: the test applies it next."""
+        self.begin_call(step)
+        closed = lifecycle.close_call(self.delivery, self.attempt)
+        assert closed is not None
+        self.delivery = closed
+
     def confirm(self, outcome: Observation | CarrierError) -> None:
-        self.begin_call(Step.CONFIRM)
+        self.make_call(Step.CONFIRM)
         self.apply(lifecycle.apply_confirm_outcome(self.delivery, self.attempt.id, outcome, self.terms, self.now))
 
     def amend(self, outcome: Observation | CarrierError | None = None) -> None:
-        self.begin_call(Step.AMEND)
+        self.make_call(Step.AMEND)
         self.apply(lifecycle.apply_amend_outcome(self.delivery, self.attempt.id, outcome, self.terms, self.now))
 
     def cancel(self, outcome: CarrierError | None = None) -> None:
         """Send the cancel request when it is due; None means that the carrier accepted it."""
-        self.begin_call(Step.CANCEL)
+        self.make_call(Step.CANCEL)
         self.apply(lifecycle.apply_cancel_outcome(self.delivery, self.attempt.id, outcome, self.terms, self.now))
 
     # --- reads ---

@@ -402,10 +402,18 @@ def test_the_order_of_a_withdrawn_courier_is_cancelled_after_the_grace() -> None
 
 
 @pytest.mark.quirk("C-34")
-@pytest.mark.parametrize("still", ["courier_withdrawn", "cancelled"])
-@pytest.mark.parametrize("answer", [None, Uncertain("timed out"), refused(Reason.UNKNOWN, "400")])
+@pytest.mark.parametrize(
+    ("answer", "still"),
+    [
+        (None, "courier_withdrawn"),
+        (None, "cancelled"),
+        (Uncertain("timed out"), "cancelled"),
+        (refused(Reason.UNKNOWN, "400"), "courier_withdrawn"),
+        (refused(Reason.UNKNOWN, "400"), "cancelled"),
+    ],
+)
 def test_a_withdrawn_order_that_still_has_no_courier_after_the_cancel_falls_back(
-    still: str, answer: CarrierError | None
+    answer: CarrierError | None, still: str
 ) -> None:
     scenario = withdrawn("cervo", "borzo")
     scenario.cancel(answer)
@@ -417,6 +425,33 @@ def test_a_withdrawn_order_that_still_has_no_courier_after_the_cancel_falls_back
         "status_changed courier_withdrawn>queued (fallback) [poll]",
     ]
     assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("C-34", "C-47")
+def test_a_withdrawn_order_whose_cancel_has_no_answer_ends_after_the_third_request_only() -> None:
+    scenario = withdrawn("cervo", "borzo")
+    for _ in range(2):
+        scenario.cancel(Uncertain("timed out"))
+        scenario.wait_for(Step.TRACK)
+        scenario.poll("courier_withdrawn")
+        assert scenario.state == ("courier_withdrawn", Step.CANCEL, "cervo")
+    scenario.cancel(Uncertain("timed out"))
+    scenario.wait_for(Step.TRACK)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("C-34", "C-47")
+def test_a_withdrawn_order_whose_cancel_was_lost_with_its_process_is_cancelled_again() -> None:
+    scenario = withdrawn("cervo", "borzo")
+    scenario.begin_call(Step.CANCEL)
+    scenario.wait_for(Step.TRACK)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("courier_withdrawn", Step.CANCEL, "cervo")
+    scenario.poll("courier_assigned", "picked_up", "delivered")
+    assert scenario.delivery.status == "delivered"
 
 
 @pytest.mark.quirk("C-34")

@@ -125,7 +125,7 @@ def test_a_cancelled_courier_can_deliver() -> None:
     scenario = ended("cervo")
     follow_up(scenario, "delivered")
     assert scenario.new_events() == [
-        "6 status_changed cancelled>delivered at cervo#1 [poll]",
+        "6 reopened cancelled>delivered at cervo#1 [poll]",
         "7 conflict cancelled>delivered 'cancelled_but_alive' at cervo#1 [poll]",
     ]
     assert follow_up(scenario) == 10 * MINUTE

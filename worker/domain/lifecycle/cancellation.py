@@ -84,6 +84,12 @@ def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
     )
 
 
+def is_cancel_settled(attempt: Attempt) -> bool:
+    """Return whether the carrier has answered the cancel, or left the last of `CANCEL_REQUESTS` requests unanswered."""
+    answered = attempt.cancel_accepted or attempt.cancel_refused
+    return answered or (attempt.cancel_requests >= schedule.CANCEL_REQUESTS and not attempt.call_open)
+
+
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
     """Check a cancel after a read of its live attempt; `shown` is whether the read showed the order.
 

@@ -21,7 +21,7 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.cancellation import refuse_cancel
+from worker.domain.lifecycle.cancellation import is_cancel_settled, refuse_cancel
 from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
@@ -195,12 +195,13 @@ def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
 
 
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation) -> None:
-    """End an attempt as cancelled when a cancel was requested and its courier has withdrawn (C-47).
+    """End an attempt as cancelled when its courier has withdrawn and the carrier has answered the cancel (C-47).
 
-    The attempt does not end while the cancel request is under way, because that request may not have been sent yet.
+    Without an answer the cancel may never have arrived, and the carrier may send another courier. The cancel is then
+    requested again. The attempt ends without an answer only after `CANCEL_REQUESTS` requests.
     """
     attempt = change.delivery.attempt(attempt_id)
-    if attempt is None or not attempt.cancel_requested or newest.status is not DeliveryStatus.COURIER_WITHDRAWN:
+    if attempt is None or newest.status is not DeliveryStatus.COURIER_WITHDRAWN or not is_cancel_settled(attempt):
         return
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return

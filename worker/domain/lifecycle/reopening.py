@@ -135,7 +135,7 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
     change.update(replace(change.delivery, carrier=attempt.carrier))
     change.reset_failures()
     update_details(change, observation)
-    if was_final and not ended:
+    if was_final:
         change.put_status(status, change.delivery.status, status_details(observation))
         change.add_event(EventType.REOPENED, attempt)
     else:
