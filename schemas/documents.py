@@ -1,4 +1,4 @@
-"""The published documents: a JSON Schema of every message and event, and both streams as AsyncAPI 3.0.
+"""The published documents: a JSON Schema of every message and event, and an AsyncAPI 3.0 document of both streams.
 
 They are generated from the models that read and write the messages, so they always agree with the code.
 """

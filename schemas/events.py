@@ -20,7 +20,7 @@ ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
 CARRIER_EVENT_SCHEMA = "urn:order-sync:carrier-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
-"""The namespace of the UUIDs that are derived: delivery ids from orders, and event ids from deliveries."""
+"""The namespace of all ids that are derived from other data, such as a delivery's id and an event's id."""
 
 
 class EventType(StrEnum):
@@ -144,8 +144,8 @@ class OrderEvent(_Model):
 class CarrierEvent(_Model):
     """The data of `carrier.paused` and `carrier.resumed`: the account, the reason and the time.
 
-    `by` is `carrier` (it refused our credentials), `probe` (it accepts them again), `operator`, or `database` (it lost
-    commits). The account `*` stands for the creates of every account.
+    `by` is `carrier` (the carrier refused our credentials), `probe` (the carrier accepts them again), `operator`, or
+    `database` (the database lost commits). The account `*` means the creates of every account.
     """
 
     carrier: str
@@ -177,7 +177,7 @@ def event_id(key: str, sequence: int) -> str:
 
 
 def skipped_key(delivery: str) -> str:
-    """Return the key of a skipped order's event, derived from the id that its delivery would have."""
+    """Return the key of the event of a skipped order. `delivery` is the id that the order's delivery would have."""
     return str(uuid5(UUID(delivery), "skipped"))
 
 

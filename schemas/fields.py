@@ -1,8 +1,8 @@
 """The types of the fields of incoming messages.
 
-A field that decides, such as the address or the amount, is strict: a value is read if it is unambiguous, and otherwise
-the message is refused with the field's name. A field that only decorates is `LENIENT`: an unreadable value counts as
-absent, and the field's name is noted.
+A field on which the delivery depends, such as the address or the amount, is strict. If its value is ambiguous, the
+message is refused, and the reason contains the field's name. Any other field is `LENIENT`. If its value is unreadable,
+the field counts as absent, and the field's name is noted.
 """
 
 import re
@@ -36,7 +36,7 @@ _MONEY = r"\d{1,10}(\.\d{1,6})?"
 _PRICE = f"-?{_MONEY}"
 _WHOLE = r"\d{1,10}(\.0{1,8})?"
 _INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)(\[[^\]]{1,64}\])?"
-"""RFC 3339 with an offset, and the spellings of Java and PHP: no seconds, `+0100`, `+01`, a zone's name at the end."""
+"""RFC 3339 with an offset, or a spelling of Java or PHP: no seconds, `+0100`, `+01`, a zone's name at the end."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 _LINE = r"^[^\x00-\x1f\x7f]+$"
 
@@ -45,14 +45,14 @@ _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 def note(info: ValidationInfo) -> None:
-    """Note a field in the validation's context, which is a set of the names of fields that were not read as sent."""
+    """Add a field's name to the validation's context, which is a set of the fields that were not read as sent."""
     if isinstance(info.context, set):
         info.context.add(info.field_name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Absent:
-    """Mark a field that counts as absent when it is null or empty, and if `lenient` also when it is unreadable."""
+    """Mark a field that counts as absent if it is null or empty. If `lenient`, an unreadable field is absent, too."""
 
     lenient: bool
     absent: type[Exception] = PydanticUseDefault
@@ -80,18 +80,18 @@ class _Absent:
 
 
 OPTIONAL = _Absent(lenient=False)
-"""The default is used for null and for an empty text."""
+"""Marks a field whose default is used for null and for an empty text."""
 LENIENT = _Absent(lenient=True)
-"""The default is used for null, for an empty text and for a value that cannot be read, which is noted."""
+"""Marks a field whose default is used for null, an empty text or an unreadable value. Unreadable values are noted."""
 LEFT_OUT = _Absent(lenient=True, absent=PydanticOmit)
-"""A member of a list that is left out where a field would be absent."""
+"""Marks the members of a list: a null, empty or unreadable member is left out of the list."""
 
 
 # --- texts and numbers ------------------------------------------------------------------------------------------------
 
 
 def is_number(value: object) -> bool:
-    """Return whether a JSON value is a number; a boolean is none."""
+    """Return whether a JSON value is a number. A boolean is not a number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -120,9 +120,9 @@ def _or_number(shape: dict[str, Any], number: str = "integer") -> WithJsonSchema
 
 
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
-"""A text that only people read; a number is read as text."""
+"""A text that only people read. A number is accepted and read as text."""
 Name = Annotated[Text, AfterValidator(_not_blank)]
-"""A text that shows something; a number is read as text."""
+"""A text with a visible character. A number is accepted and read as text."""
 Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64, pattern=_LINE),
@@ -149,9 +149,9 @@ Integer = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"type": "string", "pattern": f"^{_WHOLE}$"}]}
     ),
 ]
-"""A whole number, also as text or with a fraction of zero."""
+"""A whole number. Text and a fraction of zero, such as `3.0`, are accepted."""
 Degrees = Annotated[float, Field(allow_inf_nan=False), _or_number({}, "number")]
-"""A latitude or a longitude, also as text."""
+"""A latitude or a longitude. Text is accepted."""
 Currency = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Z]{3}$"),
@@ -190,7 +190,7 @@ Price = Annotated[
     AfterValidator(canonical),
     WithJsonSchema({"type": "string", "pattern": f"^{_PRICE}$", "examples": ["62.50", "-20.00"]}),
 ]
-"""The price of a line, which is negative for a discount."""
+"""The price of one line of an order. The price of a discount is negative."""
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Read JSON from outside, with limits of size and depth.
 
-The reason of a refusal names the field and contains no value.
+The reason for a refusal names the field and contains no value.
 """
 
 import json
@@ -100,5 +100,5 @@ def _fault(path: tuple[str | int, ...], why: str) -> str:
 
 
 def _shown(step: str | int) -> str:
-    # Only what looks like a field name is shown, because a key may contain anything.
+    # A key is shown only if it looks like the name of a field, because a key may contain anything.
     return str(step) if _FIELD.fullmatch(str(step)) else "?"

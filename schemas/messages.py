@@ -27,7 +27,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", 
 
 
 class OrderRef(Model):
-    """An order given by its id alone; the order itself is fetched from the platform."""
+    """Only the id of an order. The order itself is fetched from the platform."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ class Cancellation(Model):
     order_id: Identifier
     reason: Annotated[Text, LENIENT] = ""
     cancelled_by: Annotated[Annotated[Text, Field(max_length=64)], LENIENT] = "merchant"
-    """`merchant` or `customer`. Any other word is stored, and counts as the merchant."""
+    """`merchant` or `customer`. Any other text is stored, and counts as `merchant`."""
     allow_paid: Annotated[StrictBool, LENIENT] = False
 
     @property
@@ -88,19 +88,19 @@ class Message:
     type: str
     data: Order | OrderRef | Cancellation
     time: datetime | None = None
-    """When it happened. For an order of the Ordering platform this is the time at which the order was placed."""
+    """The time of what the message reports. For an order of the Ordering platform, it is when the order was placed."""
     traceparent: str | None = None
     ignored: frozenset[str] = frozenset()
     """The names of the fields that were not read as they were sent."""
 
     @property
     def is_backfilled(self) -> bool:
-        """Whether we made this message ourselves, for an order that was found on the platform."""
+        """Whether this message is our own, because back-fill found its order on the platform."""
         return self.id == found_order_message(self.source, self.data.order_id).id
 
 
 def found_order_message(source: str, order_id: str) -> Message:
-    """Return the message for an order that was found on the platform, because its own message never came.
+    """Return our own message for an order that back-fill found on the platform without a message.
 
     The message is the same every time, so that repeats have no effect.
     """
@@ -109,9 +109,9 @@ def found_order_message(source: str, order_id: str) -> Message:
 
 
 def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:
-    """Read one message: the bytes of a document, or the dict of a Celery task.
+    """Read one message from the bytes of a document or from the dict of a Celery task.
 
-    `project` supplies what an Ordering order does not contain. Raises MalformedError.
+    `project` supplies the values that an order of the Ordering platform lacks. Raises MalformedError.
     """
     ignored: set[str] = set()
     try:
@@ -134,7 +134,7 @@ def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFA
 def read_fields(fields: Mapping[bytes, bytes], project: ProjectDefaults = NO_DEFAULTS) -> Message:
     """Read one message from the fields of a stream entry: a document in `event`, or CloudEvents in binary mode.
 
-    In binary mode each attribute is a field with the prefix `ce_`, and `data` is the JSON document. Raises
+    In binary mode, each attribute is a field with the prefix `ce_`, and the field `data` is the JSON document. Raises
     MalformedError.
     """
     if b"event" in fields:
@@ -150,7 +150,7 @@ def read_fields(fields: Mapping[bytes, bytes], project: ProjectDefaults = NO_DEF
 
 
 def _with_data(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with the JSON of `data_base64` as its `data`."""
+    """Return the document. If it has `data_base64` and no `data`, decode the former into the latter."""
     encoded = document.get("data_base64")
     if not isinstance(encoded, str) or document.get("data") is not None:
         return document
@@ -173,7 +173,7 @@ def _read_data(envelope: Envelope, project: ProjectDefaults, ignored: set[str]) 
 
 
 def _model(envelope: Envelope) -> type[Order | OrderRef | Cancellation] | None:
-    """Return the model of `data`; None for an order in the Ordering platform's format."""
+    """Return the model of the message's data; None for an order in the Ordering platform's format."""
     if envelope.type == "order.cancelled":
         return Cancellation
     if envelope.data.keys() == {"order_id"}:

@@ -1,4 +1,4 @@
-"""Money: exact decimals, and how many of them each currency has (ISO 4217)."""
+"""Money: exact amounts, and the number of decimals of each currency (ISO 4217)."""
 
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -9,7 +9,7 @@ DECIMALS = {
     "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
     "CLF": 4, "UYW": 4,
 }  # fmt: skip
-"""The currencies of ISO 4217 that do not have two decimals."""
+"""The number of decimals of each currency of ISO 4217 that does not have two."""
 CENT = Decimal("0.01")
 
 
@@ -24,10 +24,10 @@ def is_payable(amount: Decimal, currency: str) -> bool:
 
 
 def written(amount: Decimal, currency: str) -> str:
-    """Return the exact amount as text with the decimals of its currency, or with more if the amount has more."""
+    """Return the exact amount as text with the decimals of its currency, or with more decimals if it has more."""
     return format(rounded(amount, currency) if is_payable(amount, currency) else amount, "f")
 
 
 def canonical(amount: Decimal) -> Decimal:
-    """Return the amount with two decimals, or with more if it has more, so that equal amounts are equal texts."""
+    """Return the amount with two decimals, or with more if it has more. So equal amounts give equal texts."""
     return amount.quantize(CENT) if amount == amount.quantize(CENT) else amount.normalize()

@@ -45,7 +45,7 @@ from schemas.money import is_payable
 
 ORDER_SCHEMA = "urn:order-sync:order:1"
 STAND_IN = "Guest"
-"""The name that a courier is given for a customer without one."""
+"""The name that a courier gets for a customer without a name."""
 DECIMAL = re.compile(r"\d{1,10}(\.\d{1,20})?", re.ASCII)
 
 
@@ -60,7 +60,7 @@ class DeliveryType(StrEnum):
 
 
 DELIVERY_TYPE_BY_NUMBER = dict(zip("12345", DeliveryType, strict=True))
-"""The Ordering platform's numbers 1 to 5 (Ordering, "Delivery types")."""
+"""The delivery type for each of the Ordering platform's numbers 1 to 5 (Ordering, "Delivery types")."""
 
 
 def _delivery_type(value: object) -> object:
@@ -81,7 +81,7 @@ class Model(BaseModel):
 
 
 def point_at(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
-    """Return a point in degrees; None when a half is missing, and for 0/0, which is in the sea and means "unknown"."""
+    """Return a point in degrees; None if a coordinate is missing, or for 0/0, which means that the point is unknown."""
     return None if latitude is None or longitude is None or latitude == longitude == 0 else (latitude, longitude)
 
 
@@ -156,12 +156,12 @@ class Item(Model):
 
     @property
     def is_package(self) -> bool:
-        """Whether the courier carries this line; a discount is none."""
+        """Whether the courier carries this line. A discount is not carried."""
         return self.quantity > 0 and (self.unit_price is None or self.unit_price >= 0)
 
 
 def _weight(quantity: object) -> Decimal | None:
-    """Return a quantity that is not whole; None for any other."""
+    """Return the quantity if it is positive and not whole; otherwise None."""
     text = str(quantity) if is_number(quantity) else quantity
     if not isinstance(text, str) or not DECIMAL.fullmatch(text):
         return None
@@ -198,8 +198,8 @@ class Order(Model):
 def fingerprint(order: Order) -> str:
     """Return the SHA-256 of an order's content in hex.
 
-    Equal orders have the same fingerprint, however their JSON is written and their letters are composed. `revision` and
-    `status` are left out, because they do not matter to a courier.
+    Equal orders have the same fingerprint, however their JSON is written and their Unicode letters are composed.
+    `revision` and `status` are left out, because they do not matter to a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,6 +1,6 @@
 """The Ordering platform's orders and statuses, translated into ours.
 
-No value is guessed: an order without a required field is refused, and the reason contains the platform's name of the
+No value is guessed. An order without a required field is refused, and the reason contains the platform's name of the
 field.
 """
 
@@ -34,7 +34,7 @@ class ProjectDefaults:
     timezone: str = ""
     """An IANA name."""
     paymethods: Mapping[str, bool] = field(default_factory=dict)
-    """Whether an order is prepaid, by gateway or by paymethod id; overrides PREPAID and AT_THE_DOOR (O-05)."""
+    """By gateway or paymethod id: whether an order is prepaid. Overrides `PREPAID` and `AT_THE_DOOR` (O-05)."""
 
 
 NO_DEFAULTS = ProjectDefaults()
@@ -47,7 +47,7 @@ PREPAID = frozenset({
     "global_google_pay", "google_pay", "interswitch", "paypal", "paypal_express", "square", "stripe", "stripe_checkout",
     "stripe_connect", "stripe_direct", "stripe_redirect",
 })  # fmt: skip
-"""The gateways that are paid before the order is placed. `stripe_link` is not listed, because it is paid later."""
+"""The gateways that are paid before the order is placed. `stripe_link` is paid later, so it is not listed."""
 
 
 class Reaction(StrEnum):
@@ -64,19 +64,19 @@ class Reaction(StrEnum):
     NOT_READY = "not_ready"
     """The food is late and a courier is waiting."""
     SEEKING = "seeking"
-    """A courier is being looked for; we wrote this status."""
+    """We wrote this status, because we are looking for a courier."""
     COURIER = "courier"
     """A courier is at work: the status is one that we wrote, or the platform's own driver has the order."""
     ENDED = "ended"
     """A courier has finished: the status is one that we wrote, or the platform has closed the order."""
     CLOSED = "closed"
-    """The platform has closed the order: send no courier, but do not cancel one that is at work."""
+    """The platform has closed the order: send no courier, but do not cancel a courier who is at work."""
     CANCEL = "cancel"
     """The order is cancelled: cancel the courier."""
     OPERATOR = "operator"
     """It is unclear whether the order or only its driver was cancelled: an operator decides."""
     OUT_OF_SCOPE = "out_of_scope"
-    """A customer pickup has ended, collected or not: no courier is needed, so the delivery is closed."""
+    """The customer collected the order or never came for it: no courier is needed, so the delivery is closed."""
     IGNORE = "ignore"
     """No effect: the customer comes to pick up the order, or the status is unknown (O-25)."""
 
@@ -131,7 +131,7 @@ OPEN = frozenset(
     for status, reaction in INBOUND.items()
     if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
 )
-"""The statuses of an order that still needs a courier. 14 is not one of them: a driver is already in the shop."""
+"""The statuses of an order that still needs a courier. Status 14 is left out, because a driver is in the shop."""
 
 
 def reaction_to(status: int | None) -> Reaction:
@@ -144,8 +144,8 @@ def read_order(
 ) -> Order:
     """Return our order for the platform's order; `raw` is the order itself, without the API's `{"error", "result"}`.
 
-    The names of fields that were not read as they were sent are added to `ignored`. Raises MalformedError, which gives
-    the platform's name of the field and no value.
+    The names of fields that were not read as they were sent are added to `ignored`. Raises MalformedError, whose text
+    contains the platform's name of the field and no value.
     """
     noted = set[str]() if ignored is None else ignored
     try:
@@ -205,7 +205,7 @@ def _for_courier(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> 
 
 
 def _amount_due(amount: Decimal, currency: str, ignored: set[str]) -> Decimal:
-    """Return the amount that can be paid in the currency; a rounded amount is noted, because it was not meant so."""
+    """Return the amount, rounded to what can be paid in the currency. If this changes it, note `summary.total`."""
     if not is_payable(amount, currency):
         ignored.add("summary.total")
     return rounded(amount, currency)

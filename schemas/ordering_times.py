@@ -1,4 +1,4 @@
-"""The times of an order of the Ordering platform: when it was placed, when it is wanted, and how often it changed."""
+"""The times of an order of the Ordering platform: when it was placed, when it is wanted, and its revision."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from schemas.ordering_wire import Raw, RawOrder, RawTime
 
 
 def read_time_placed(raw: Mapping[str, Any]) -> datetime | None:
-    """Return when the customer placed the platform's order; None when it does not say."""
+    """Return when the customer placed the platform's order; None if the order does not contain this time."""
     placed = _Placed.model_validate(raw).created_at
     return placed and _in_utc(placed)
 
@@ -21,7 +21,7 @@ class _Placed(Raw):
 
 
 def revision_of(raw: RawOrder) -> int:
-    """Return the revision, which the platform lacks: the seconds from creation to the last change, plus 1."""
+    """Return the seconds from the order's creation to its last change, plus 1. The platform has no revisions."""
     if raw.created_at is None or raw.updated_at is None:
         return 1
     return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))
@@ -32,10 +32,11 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def time_wanted(raw: RawOrder, timezone: str) -> datetime | None:
-    """Return the requested time; None (as soon as possible) when it is not later than the order itself (O-06).
+    """Return the requested time; None means as soon as possible.
 
-    `timezone` applies to an order that names none. `delivery_datetime` is in the shop's time; in the hour that occurs
-    twice in autumn, it means the first. `delivery_datetime_utc` and `created_at` are in UTC.
+    A requested time that is not later than `created_at` means as soon as possible (O-06). `delivery_datetime` is in the
+    shop's time; a time that occurs twice in autumn means its first occurrence. If the order names no time zone,
+    `timezone` is used. `delivery_datetime_utc` and `created_at` are in UTC.
     """
     due = _due(raw, timezone)
     asap = due is not None and raw.created_at is not None and due <= _in_utc(raw.created_at)

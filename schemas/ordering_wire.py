@@ -66,7 +66,7 @@ def _object(value: object) -> object:
 
 
 def _list(value: object) -> object:
-    # PHP writes a list from which a member was removed as an object.
+    # If a member was removed from a list, PHP writes the list as an object.
     return list(value.values()) if isinstance(value, dict) else () if value in (None, "") else value
 
 
@@ -136,7 +136,7 @@ class RawPaymethod(Raw):
 
 
 class RawPayment(Raw):
-    """One payment of the order; `wallet_event` is set when it came from a wallet."""
+    """One payment of the order. `wallet_event` is set if the payment came from a wallet."""
 
     wallet_event: Any = None
 

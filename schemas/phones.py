@@ -1,4 +1,4 @@
-"""Telephone numbers as people write them: with an extension, and with or without the code of their country."""
+"""Telephone numbers as people write them: with or without an extension and the calling code of a country."""
 
 import re
 
@@ -14,7 +14,7 @@ _EXTENSION = re.compile(
 def split_extension(text: str) -> tuple[str, str]:
     """Return a telephone number and its extension, which is empty when there is none.
 
-    It may follow a word in a language of our carriers' countries, or the commas with which a telephone waits.
+    The extension may follow a word such as `ext` or `ramal`, or commas, at which a telephone waits.
     """
     for found in _EXTENSION.finditer(text):
         if found.end() == len(text) and found.start():
@@ -28,18 +28,18 @@ def number_of(text: str) -> str:
 
 
 def extension_of(text: str) -> str:
-    """Return the extension of a telephone number as a courier reads it, such as `ext. 512`; empty without one."""
+    """Return the extension of a telephone number as text for a courier, such as `ext. 512`; empty if there is none."""
     extension = split_extension(text)[1]
     return f"ext. {extension}" if extension else ""
 
 
 def with_country(number: str, code: str) -> str:
-    """Return a number with the calling code of its country, which is empty when it is unknown."""
+    """Return a number with the calling code of its country. Return it unchanged if `code` is empty or not needed."""
     digits = code.lstrip("+")
     if not number or not digits or number.startswith(("+", "00")):
         return number
     national, complete = f"+{digits} {number}", f"+{number}"
-    # Apps put the code before the number as well; an area code may have the same digits.
+    # Some apps put the code before the number, but an area code may begin with the same digits.
     return complete if number.startswith(digits) and not _exists(national) and _exists(complete) else national
 
 

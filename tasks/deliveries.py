@@ -1,6 +1,6 @@
-"""The tasks that call a carrier, one for each action.
+"""The tasks that call a carrier, one for each step.
 
-A task says only that something may be due: the service skips a delivery for which nothing is due.
+A task says only that something may be due. The service skips a delivery for which nothing is due.
 """
 
 from celery import shared_task
@@ -31,7 +31,7 @@ def amend(carrier: str, delivery_ids: list[str]) -> None:
 
 @shared_task(name="deliveries.cancel")
 def cancel(carrier: str, delivery_ids: list[str]) -> None:
-    """Cancel these deliveries at the carrier; a later read confirms it."""
+    """Ask the carrier to cancel these deliveries. A later read confirms each cancel."""
     services = container()
     services.carrier_calls.execute(carrier, delivery_ids, services.carrier_actions.cancel)
 

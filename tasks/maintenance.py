@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="maintenance.purge")
 def purge() -> None:
-    """Trim the streams behind their slowest consumer group."""
+    """Trim each stream up to its slowest consumer group."""
     container().retention.purge()

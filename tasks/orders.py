@@ -34,18 +34,18 @@ class Private(Task):  # type: ignore[type-arg]
 def receive(event: Any) -> None:
     """Put a message on the orders stream, where it waits until it can be stored.
 
-    It is not stored here, because Celery would lose the task if the database were unreachable.
+    The task does not write to the database: Celery would lose the message if the database were unreachable.
     """
     container().bus.add_order(json.dumps(event, default=repr))
 
 
 @shared_task(name="orders.fetch")
 def fetch() -> None:
-    """Fetch the orders of messages that hold only an order id."""
+    """Fetch the orders of messages that contain only an order id."""
     container().order_fetch.fetch_due()
 
 
 @shared_task(name="orders.backfill")
 def backfill() -> None:
-    """Store the Ordering platform's open orders for which no message came."""
+    """Find the Ordering platform's open orders for which no message came, and store them to be fetched."""
     container().backfill.run()

@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="platform.write_back")
 def write_back(delivery_id: str) -> None:
-    """Compare a delivery with its order on the platform, and write the delivery's status there when it is due."""
+    """Compare a delivery with its order on the platform, and write the delivery's status there if necessary."""
     container().write_back.run(delivery_id)

@@ -1,7 +1,8 @@
 """The Celery app: queues, routes, beat table and process set-up. The only Celery configuration.
 
-A Celery message is only a wake-up task: Redis may lose it, and the sweep enqueues the work again. So there is no result
-backend, no ETA, no countdown and no Celery retry: the database stores the work to do later.
+Every Celery message except `orders.receive` is only a wake-up task. Redis may lose such a task, because the sweep
+enqueues the work again. The database stores the work to do later, so there is no result backend, no ETA, no
+countdown and no Celery retry.
 """
 
 import faulthandler
@@ -34,16 +35,16 @@ The sweep replaces a lost task much sooner.
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
-"""Tasks whose queue is not named after their family."""
+"""The queue of each task whose queue does not have the name before the dot."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
 TASK_MODULES = ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
 FOREIGN_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
-"""Variables with which Celery would override our settings; they are usually those of another program."""
+"""Environment variables with which Celery would override our settings. They usually belong to another program."""
 REDIS_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_SECONDS,
-    # The messages of a dead worker come back after 10 s; by default kombu looks every 100 s.
+    # Messages whose visibility timeout has passed are looked for every 10 s; by default every 100 s.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     # Without a socket timeout a half-open connection is never noticed.
@@ -51,7 +52,7 @@ REDIS_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 5,  # a silent connection is closed after twice this time
-    # No retry_on_timeout: it would send a write twice.
+    # There is no retry_on_timeout, because it might send a write twice.
     "global_keyprefix": KEY_PREFIX,
     "client_name": "osync",
     "max_connections": 20,
@@ -59,7 +60,7 @@ REDIS_OPTIONS: dict[str, Any] = {
 
 
 class WakeUpTask(Task[Any, Any]):
-    """A task that ends with one log line in an outage of the database or Redis; the sweep enqueues its work again."""
+    """A wake-up task. If the database or Redis is away, it logs one line, and the sweep enqueues its work again."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task."""
@@ -82,7 +83,7 @@ def create_app(settings: Settings) -> Celery:
 def _build(configuration: Callable[[], dict[str, Any]]) -> Celery:
     """Build an app that calls `configuration` when Celery first needs a setting.
 
-    Variables of other programs are removed from the environment now, because Celery reads them before.
+    `FOREIGN_VARIABLES` are removed from the environment now, because Celery reads them before the configuration.
     """
     for name in FOREIGN_VARIABLES:
         os.environ.pop(name, None)
@@ -103,7 +104,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": {} if settings.broker.startswith("amqp") else REDIS_OPTIONS,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # retries for ever; the default is 100 tries
-        "broker_channel_error_retry": True,  # otherwise READONLY in a fail-over ends the worker
+        "broker_channel_error_retry": True,  # otherwise, a READONLY error in a fail-over ends the worker
         "task_queues": _queues(settings),
         "task_routes": (_route,),
         "task_create_missing_queues": False,
@@ -124,7 +125,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
             "interval_step": 0.2,
             "interval_max": 0.5,
         },
-        # Threads: calls wait in the gateway's loop, engines and clients are shared, and there is no fork to survive.
+        # The pool uses threads: calls wait in the gateway's loop, threads share engines and clients, and nothing forks.
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_concurrency,
         "worker_prefetch_multiplier": 1,
@@ -145,7 +146,7 @@ def _queues(settings: Settings) -> list[Queue]:
 
 
 def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:
-    """Return a task's queue by its name; `deliveries.*` and `carriers.*` go to a queue of their account."""
+    """Return the queue of a task. The tasks `deliveries.*` and `carriers.*` go to a queue of their account."""
     family, _, action = name.partition(".")
     if family in {"deliveries", "carriers"}:
         changes, reads = carrier_queues(args[0])
@@ -155,10 +156,10 @@ def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> d
 
 
 def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return the schedule of beat. Two beats are harmless, because a sweep leases what it enqueues."""
+    """Return the schedule of beat. A second beat is harmless, because a sweep leases the work that it enqueues."""
     table = {
         "sweep": _every(SWEEP_SECONDS, "timers.sweep", expires=5),
-        # The relay also runs without new events, because it checks whether the bus has lost any.
+        # The relay also runs when there are no new events, because it checks whether the bus has lost events.
         "publish": _every(AUDIT_SECONDS, "events.publish", expires=AUDIT_SECONDS),
         "purge": _every(PURGE_SECONDS, "maintenance.purge", expires=PURGE_SECONDS),
     }
@@ -173,7 +174,7 @@ def _every(seconds: float, task: str, *, expires: float) -> dict[str, Any]:
 
 
 def _from_environment() -> dict[str, Any]:
-    """Return the configuration from the environment; end the process with one message when the settings are wrong."""
+    """Return the configuration from the environment. If the settings are wrong, end the process with one message."""
     try:
         return _configuration(load())
     except SettingsError as error:
@@ -199,7 +200,7 @@ def _set_up_logs(**_: Any) -> None:
 
 
 def _show_threads_on_signal(**_: Any) -> None:
-    """Let SIGUSR1 print the stack of every thread. Celery's own handler would also print variables with credentials."""
+    """Let SIGUSR1 print the stack of every thread. Celery's handler would also print variables with credentials."""
     faulthandler.register(signal.SIGUSR1)
 
 

@@ -1,9 +1,9 @@
-"""The time that all hosts share: the database's clock, without its steps.
+"""The time that all hosts share: the database's clock, but without a jump when that clock is set.
 
-Between two readings, this machine's monotonic clock measures the time. Leases are compared between hosts whose wall
-clocks differ and jump. A monotonic clock never jumps. When the database's clock is set, the shared time runs on as the
-monotonic clocks show it, and approaches the database's clock slowly: a wait lasts as long as it should, and nothing
-that is due is forgotten.
+Leases are compared between hosts whose wall clocks differ and jump. So each host reads the shared time from the
+database, and measures the time since then with its own monotonic clock, which never jumps. When the database's clock is
+set, the shared time continues at the speed of the monotonic clocks, and approaches the database's clock slowly. So
+every wait has its proper length, and no work that is due is forgotten.
 """
 
 import threading
@@ -19,7 +19,7 @@ Clock = Callable[[], datetime]
 FRESH = 10.0
 """Seconds between two readings of the database's clock."""
 STEP = timedelta(seconds=30)
-"""A larger difference between the database's clock and a monotonic clock is a step; a smaller one is followed."""
+"""A larger difference between the shared time and a host's own time means that the database's clock was set."""
 SLEW = 0.05
 """How fast the shared time approaches the database's clock after a step, in seconds for each second."""
 AGE = r"^\d{1,5}[smhd]$"
@@ -29,12 +29,12 @@ BOOT_TIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def parse_age(text: str) -> timedelta:
-    """Return an age, which is a number of seconds, minutes, hours or days."""
+    """Return the duration of an age such as `30m`. The text must match `AGE`."""
     return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
 def since_boot() -> float:
-    """Return the seconds since this machine started, including its suspensions where the system counts them."""
+    """Return the seconds since this machine started. Where the system allows it, times of suspension are included."""
     return time.clock_gettime(BOOT_TIME)
 
 
@@ -45,25 +45,27 @@ def aside(work: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """How far the shared time is ahead of the database's clock, as all hosts read it from the database."""
+    """The difference between the shared time and the database's clock. All hosts read it from the database."""
 
     ahead: timedelta = timedelta()
-    """The difference at `since`; negative when the shared time is behind."""
+    """How far the shared time was ahead of the database's clock at `since`; negative if it was behind."""
     since: datetime | None = None
-    """When the last step was noticed, by the database's clock."""
+    """The time of the database's clock when its last step was noticed."""
     used: datetime | None = None
-    """The shared time that a host has last read."""
+    """The shared time when a host last compared its own time with the database's clock."""
 
     def shared(self, database_time: datetime) -> datetime:
-        """Return the shared time."""
+        """Return the shared time for a time of the database's clock."""
         passed = max(database_time - (self.since or database_time), timedelta())
         left = max(abs(self.ahead) - SLEW * passed, timedelta())
         return database_time + (left if self.ahead > timedelta() else -left)
 
     def agreed(self, database_time: datetime, own: datetime) -> "Correction":
-        """Return the correction after a host whose own time is `own` has read the database's clock.
+        """Return the correction after a host has compared its own time `own` with the database's clock.
 
-        If another host has just used the time that the database shows now, its clock was not set: this host was paused.
+        A difference of more than `STEP` means that the database's clock was set; the shared time then continues from
+        `own`. But if another host has just used the current shared time, that clock was not set, and this host was
+        paused instead.
         """
         shared = self.shared(database_time)
         paused = self.used is not None and abs(shared - self.used) <= STEP
@@ -73,9 +75,10 @@ class Correction:
 
 
 class SharedClock:
-    """The shared time. Safe in many threads; only the first reading waits for the database.
+    """A clock that shows the shared time. Many threads may use it; only the first reading waits for the database.
 
-    `agree` compares this clock with the database's clock for all hosts, and returns the step that it found, if any.
+    `agree` compares this clock with the database's clock, and stores the correction for all hosts. It returns the step
+    of the database's clock, or None if that clock was not set.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class SharedClock:
         self._next = 0.0
 
     def __call__(self) -> datetime:
-        """Return the time. Until the first reading succeeds, raises what the database raises."""
+        """Return the shared time. Raises the errors of the database until the first reading succeeds."""
         if self._at_zero is None:
             return self._first() + timedelta(seconds=self._ticks())
         # `_refresh` runs in another thread and releases the lock.
@@ -117,7 +120,7 @@ class SharedClock:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Read the shared time; return the time when the monotonic clock was zero.
+        """Read the shared time; return the shared time at which the monotonic clock was zero.
 
         The database is assumed to read its clock half-way through the query.
         """

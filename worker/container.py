@@ -53,11 +53,14 @@ from worker.services.updates import Updates
 from worker.services.write_back import WriteBack
 
 ATTEMPT_BITS = 53
-"""The bits of a random attempt id: they fit a JSON number, and two databases never use the same id at an account."""
+"""The number of bits of a random attempt id.
+
+An id of this size fits into a JSON number. Two databases are very unlikely to use the same id at an account.
+"""
 
 
 def utc_now() -> datetime:
-    """Read the wall clock."""
+    """Return the time of the wall clock, in UTC."""
     return datetime.now(UTC)
 
 
@@ -72,12 +75,12 @@ class Container:
 
     settings: Settings
     clock: Clock = utc_now
-    """The wall clock, or the database's clock when several hosts share the database."""
+    """The wall clock, or the shared clock if other hosts may use the same database."""
     app: Celery = field(default_factory=lambda: current_app)
-    """The Celery app that tasks are sent through."""
+    """The Celery app that sends the tasks."""
 
     def __post_init__(self) -> None:
-        """Choose the clock."""
+        """Choose the shared clock if other hosts may use the same database."""
         if self.clock is utc_now and self.settings.shared:
             self.clock = SharedClock(
                 lambda: self.database.read(shared_clock.shared_time),
@@ -95,7 +98,7 @@ class Container:
 
     @cached_property
     def bus(self) -> Bus:
-        """The two streams."""
+        """The bus, with the stream of orders and the stream of events."""
         settings = self.settings
         return Bus(streams.connect(settings.bus), orders=settings.orders_stream, events=settings.events_stream)
 
@@ -122,7 +125,7 @@ class Container:
 
     @cached_property
     def proxies(self) -> dict[str, str]:
-        """The proxy of each account that is called through one."""
+        """The proxy of each account that is called through a proxy."""
         found = {name: self.settings.proxy_for(account.base_url) for name, account in self.api_accounts.items()}
         return {name: proxy for name, proxy in found.items() if proxy}
 
@@ -143,19 +146,19 @@ class Container:
 
     @cached_property
     def bulkhead(self) -> Bulkhead[WakeUp]:
-        """The share of this process's threads that each account may have."""
+        """The bulkhead, which limits the threads of this process that each account may use."""
         return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts), join_tasks)
 
     @cached_property
     def api_accounts(self) -> dict[str, ApiAccount]:
-        """Every account that may be called, the platform's included."""
+        """Every account that may be called, including the platform's account."""
         ordering = self.settings.ordering
         platform = {ordering_codec.ACCOUNT: ordering_codec.account(ordering)} if ordering.base_url else {}
         return {**platform, **self.settings.accounts}
 
     @cached_property
     def codecs(self) -> Mapping[str, Carrier]:
-        """The codec of each account, without the facts of a log-in."""
+        """The codec of each account, without the metadata that a log-in returns."""
         return {name: self._bind(name, {}) for name in self.settings.accounts}
 
     def _bind(self, name: str, metadata: Mapping[str, str]) -> Carrier:
@@ -164,12 +167,12 @@ class Container:
 
     @cached_property
     def terms(self) -> TermsByAccount:
-        """The terms of each account, which the domain uses."""
+        """The terms of each account, by which the domain decides."""
         return {name: _terms(codec) for name, codec in self.codecs.items()}
 
     @cached_property
     def file_shops(self) -> Mapping[str, Store]:
-        """The stores of the store directory's file, as it was at the start."""
+        """The stores of the store directory's file. The file is read once."""
         return self.settings.stores()
 
     # --- services -----------------------------------------------------------------------------------------------------
@@ -351,9 +354,9 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share before the threads start, or two threads might build one each.
+        """Build the objects that threads share, before the threads start. Two threads must not build the same object.
 
-        A new SQLite database gets its tables, because it belongs to this machine alone.
+        If the database is SQLite, its missing tables are created, because no other machine uses the database.
         """
         if not self.settings.shared:
             self.database.create()
@@ -363,7 +366,7 @@ class Container:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the gateway and the database, if they were built."""
         for name in ("gateway", "database"):
             if name in self.__dict__:
                 getattr(self, name).close()

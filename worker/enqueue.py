@@ -26,7 +26,7 @@ WakeUp = tuple[str, list[object]]
 
 
 class SingleFlight:
-    """Work that only one thread of a process does at a time. It runs once more if it is requested meanwhile."""
+    """Work that only one thread of a process does at a time. Work that is requested while it runs is run once more."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,9 +39,9 @@ class SingleFlight:
             return self._running
 
     def run(self, work: Callable[[], bool]) -> None:
-        """Run the work, and repeat it while another run is requested and the work returns True.
+        """Run the work. Repeat it as long as another run was requested meanwhile and the work returned True.
 
-        While another thread runs it, this is only a request.
+        If another thread is running the work, only request another run.
         """
         if not self._begin():
             return
@@ -66,7 +66,7 @@ class SingleFlight:
 
 @dataclass(frozen=True)
 class TaskQueue:
-    """The Celery queues for the sender of wake-up tasks."""
+    """Sends wake-up tasks to the Celery queues."""
 
     app: Celery
     relay: SingleFlight = field(default_factory=SingleFlight)
@@ -76,9 +76,9 @@ class TaskQueue:
     """
 
     def send(self, tasks: Iterable[WakeUp]) -> None:
-        """Send wake-up tasks. A relay that already runs in this process needs no message.
+        """Send wake-up tasks. If the broker is unreachable, only log that the tasks are lost.
 
-        An unreachable broker is only logged.
+        If the relay is running in this process, the relay is asked to run again, and its task is not sent.
         """
         wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
         if not wanted:
@@ -91,9 +91,9 @@ class TaskQueue:
             logger.warning("task.lost", error=type(error).__name__, count=len(wanted))
 
     def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
-        """Send the tasks that a change makes due at once: the next step of each delivery, and the relay of its events.
+        """Send the tasks that are due after a change: the next steps of the changed deliveries, and the relay.
 
-        With `events` the relay is enqueued even if these deliveries have no events.
+        Without any changed delivery, the relay is enqueued only if `events` is true.
         """
         due: dict[tuple[Step, str], list[str]] = {}
         for delivery in changed:
@@ -107,26 +107,26 @@ class TaskQueue:
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Return how many tasks wait in each queue. Raises OperationalError when the broker is unreachable."""
         with self.app.connection_or_acquire() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0)  # by default it retries for ever
+            connection.ensure_connection(max_retries=1, interval_start=0)  # by default, kombu retries for ever
             channel = connection.default_channel
             return {queue: self._depth(channel, queue) for queue in queues}
 
     def _depth(self, channel: Any, queue: str) -> int:
-        # Declared actively, because a passive declaration fails on Redis for an empty queue.
+        # The declaration is active, because a passive declaration fails on Redis for an empty queue.
         declared: Any = self.app.amqp.queues[queue](channel).queue_declare()
         return int(declared.message_count)
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the names of an account's two queues: for reads of statuses (the second), and for everything else.
+    """Return the names of an account's two queues: the second for reads of statuses, the first for all other tasks.
 
-    Calls that change something and reads never delay each other.
+    So calls that change something and reads of statuses never delay each other.
     """
     return f"carrier.{account}", f"carrier.{account}.reads"
 
 
 def publish_task() -> WakeUp:
-    """Return the task that relays events."""
+    """Return the wake-up task of the relay, which publishes the events."""
     return PUBLISH, []
 
 
@@ -137,7 +137,10 @@ def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int 
 
 
 def join_tasks(task: WakeUp, other: WakeUp) -> WakeUp | None:
-    """Return one task in place of two of the same step at the same account; None when they are not, or too large."""
+    """Return one task in place of two.
+
+    Return None if the two have different steps or accounts, or if the joined task would be too large.
+    """
     match (task, other):
         case (name, [account, list(ids)]), (other_name, [other_account, list(more)]):
             joined = list(dict.fromkeys([*ids, *more]))

@@ -9,7 +9,7 @@
     │       └── Held        the same, and no other carrier is asked instead
     ├── Uncertain           look the order up first: the call may have taken effect
     ├── Refused             never repeat it: the carrier, or its documented limits, said no
-    └── Unreadable          never repeat it: we do not understand the answer, and nothing depends on it
+    └── Unreadable          never repeat it: the answer is unreadable, and nothing depends on the answer
 
 A class exists only where some `except` treats it differently.
 """
@@ -32,8 +32,8 @@ class CarrierError(Exception):
 class Unavailable(CarrierError):
     """Nothing happened at the carrier; the same call may be made again.
 
-    `retry_after` is in seconds, None when the carrier gave no time. `account` is true when the carrier rejects the
-    whole account (credentials, contract): then the account is paused, and the delivery has not failed.
+    `retry_after` is in seconds; None if no time is given. `account` is true if the carrier rejects the whole account,
+    because of its credentials or contract. The account is then paused, and the delivery has not failed.
     """
 
     def __init__(self, text: str, *, retry_after: float | None = None, account: bool = False) -> None:
@@ -50,11 +50,11 @@ class Postponed(Unavailable):
 
 
 class Throttled(Postponed):
-    """The carrier rejected the call because there were too many calls; no call is sent to it for a while."""
+    """The carrier rejected the call because there were too many calls. The next calls have to wait for a while."""
 
 
 class Held(Postponed):
-    """The create has to wait for an operator, at whichever carrier."""
+    """The create has to wait for an operator. No other carrier is asked instead."""
 
 
 class Uncertain(CarrierError):

@@ -1,6 +1,7 @@
-"""Logs: one line for each event, named `noun.past_participle`, with all data as keys. JSON unless on a terminal.
+"""Logs: one line for each event. The event is named `noun.past_participle`, and its data are keys with values.
 
-Keys that may hold a credential or personal data are dropped by name before anything is written.
+Lines are JSON, except on a terminal. If the name of a key shows that it may hold a credential or personal data, the
+value is replaced before anything is written.
 """
 
 import logging
@@ -22,7 +23,7 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return a text of somebody else's that a terminal may show: control characters are written as JSON escapes.
+    """Return a text in a form that is safe to show on a terminal: control characters become JSON escapes.
 
     Characters in `keep` stay as they are.
     """
@@ -30,7 +31,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def make_printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Make every text of a log line printable. Only a traceback has several lines."""
+    """Make every text of a log line printable. Line breaks stay only in a traceback."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = printable(value, "\n" if name == "exception" else "")
@@ -46,7 +47,10 @@ def drop_private(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 
 def setup(level: str, form: Literal["console", "json", ""]) -> None:
-    """Write the logs of structlog and of the standard library to standard error in one form."""
+    """Write the logs of structlog and of the standard library to standard error.
+
+    An empty `form` means `console` on a terminal, and `json` anywhere else.
+    """
     console = form == "console" or (not form and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -60,7 +64,7 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=True,
     )
-    # A plain traceback: the coloured one prints local variables, which may be secrets and addresses.
+    # The traceback is plain, because a coloured one prints local variables, which may be secrets and addresses.
     coloured = structlog.dev.ConsoleRenderer(pad_event_to=28, exception_formatter=structlog.dev.plain_traceback)
     last: Any = coloured if console else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
@@ -78,7 +82,7 @@ def setup(level: str, form: Literal["console", "json", ""]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # These log every task or request; our own lines contain more.
+    # These loggers log every task or request; our own lines contain more.
     for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
@@ -88,7 +92,7 @@ def get(name: str) -> Any:
     return structlog.get_logger(name)
 
 
-# Commands never call `setup`. Their logs go to standard error as well, apart from their output.
+# Commands never call `setup`. Their logs go to standard error as well, so that standard output has only their output.
 structlog.configure(
     processors=[
         structlog.processors.add_log_level,

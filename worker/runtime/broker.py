@@ -1,7 +1,7 @@
 """Celery's broker on Redis, hardened against queue entries that are not Celery messages.
 
-In kombu an unreadable entry ends the worker, or makes it reconnect for ever. Here the entry is removed and logged, and
-the worker continues.
+In kombu, an unreadable entry ends the worker, or makes the worker reconnect for ever. Here, the entry is removed and
+logged, and the worker continues.
 """
 
 from typing import Any
@@ -25,13 +25,13 @@ class Channel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
-        except (ValueError, RecursionError) as error:  # the entry is no longer on the queue, and no other place has it
+        except (ValueError, RecursionError) as error:  # the entry is already removed, so it cannot come back
             transport: Any = self.connection
             transport.drop(None, error)
 
 
 class Transport(kombu_redis.Transport):
-    """kombu's transport, except that a message that cannot be delivered is dropped."""
+    """kombu's transport, changed so that a message that cannot be delivered is dropped."""
 
     Channel = Channel
     dropped = 0
@@ -67,6 +67,6 @@ def install() -> None:
 
 
 def ping(app: Any) -> None:
-    """Check that the broker responds. Raises what kombu raises."""
+    """Check that the broker responds. Raises the errors of kombu if it does not."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=PING_SECONDS)

@@ -1,4 +1,4 @@
-"""The queue of a worker whose broker or beat is away: it runs tasks in threads of the worker itself."""
+"""The queue that a worker uses while the broker or beat is away. Its tasks run in threads of the worker itself."""
 
 import threading
 from collections import Counter
@@ -34,7 +34,7 @@ class LocalQueue:
             return {queue: self._depths[queue] for queue in queues}
 
     def close(self) -> None:
-        """Drop the tasks that have not begun. Their deliveries are still due."""
+        """Drop the tasks that have not begun. Their work stays due in the database."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, queue: str, name: str, arguments: list[object]) -> None:

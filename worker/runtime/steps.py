@@ -18,9 +18,9 @@ from worker.services import ingest
 
 logger = log.get(__name__)
 PAUSE_SECONDS = 5.0
-"""Seconds between two checks of the journal."""
+"""Seconds between two searches for abandoned journal files."""
 SWEEP_CHECK_SECONDS = 5.0
-"""Seconds between two checks for a late sweep, longer than `sweep.OWN_SWEEP_SECONDS` so that beat can take over."""
+"""Seconds between two checks for a late sweep: more than `sweep.OWN_SWEEP_SECONDS`, so that beat can take over."""
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""
 
@@ -44,7 +44,7 @@ class Repeated:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Work until it is stopped."""
+        """Repeat the work until `stop` is called."""
         while True:
             try:
                 self._work()
@@ -59,12 +59,12 @@ class Repeated:
 
 
 class ThreadStep(bootsteps.StartStopStep):
-    """A loop in a thread of its own."""
+    """A bootstep that runs a loop in a thread of its own."""
 
     requires = ("celery.worker.components:Pool",)
     thread_name: ClassVar[str]
     join_seconds: ClassVar[float]
-    """How long a stopping worker waits for the thread. The next process repeats interrupted work."""
+    """Seconds that a stopping worker waits for the thread. The next process repeats work that is cut off."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -99,30 +99,30 @@ class OrdersReader(ThreadStep):
     join_seconds = ingest.BLOCK_MS / 1000 + ingest.PAUSE_SECONDS + 5
 
     def build(self) -> Loop:
-        """Return the reader of this process."""
+        """Return the loop that reads the stream."""
         services = container()
         return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}")
 
 
 class JournalReader(ThreadStep):
-    """Applies what dead processes left in the call journal of this host."""
+    """Settles the journal files that dead processes left on this host."""
 
     thread_name = "journal"
     join_seconds = 10.0
 
     def build(self) -> Loop:
-        """Return the recovery of this process."""
+        """Return the loop that settles the files."""
         return Repeated(container().crash_recovery.recover, PAUSE_SECONDS, "journal.recovery_failed")
 
 
 class Trimmer(ThreadStep):
-    """Trims the streams, also when the server is too full to accept the task that does so."""
+    """Trims the streams, even while Redis is too full to accept the task `maintenance.purge`."""
 
     thread_name = "trimmer"
     join_seconds = 10.0
 
     def build(self) -> Loop:
-        """Return the trimming of this process."""
+        """Return the loop that trims the streams."""
         return Repeated(container().retention.trim, TRIM_SECONDS, "streams.trimming_failed")
 
 
@@ -133,13 +133,13 @@ class Sweeper(ThreadStep):
     join_seconds = 10.0
 
     def build(self) -> Loop:
-        """Return the sweeps of this process."""
+        """Return the loop that sweeps whenever the last sweep is too old."""
         services = container()
         self._queue = LocalQueue(services.app, services.settings.worker_concurrency)
         return Repeated(lambda: services.sweep.run_if_late(self._queue), SWEEP_CHECK_SECONDS, "sweep.failed")
 
     def stop(self, parent: Any) -> None:
-        """Stop the sweeps, and drop their tasks that have not begun."""
+        """Stop the sweeps, and drop those of their tasks that have not begun."""
         super().stop(parent)
         if self._loop:
             self._queue.close()

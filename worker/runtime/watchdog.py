@@ -16,25 +16,25 @@ from worker.runtime import broker
 logger = log.get(__name__)
 CHECK_SECONDS = 5.0
 PATIENCE = 12
-"""The checks in a row without a heartbeat after which the worker ends, about a minute.
+"""The number of consecutive checks without a heartbeat after which the worker is ended: about a minute.
 
-Checks are counted and not seconds, because the machine may have been suspended.
+Checks are counted instead of seconds, because the machine may have been suspended.
 """
 WEDGED = 70
 """The exit status of a worker that the watchdog ended."""
 
 
 class HeartbeatCounter:
-    """The number of checks in a row that found no heartbeat of a consumer."""
+    """Counts the consecutive checks that found no heartbeat of the consumer."""
 
     def __init__(self) -> None:
         self.missed = 0
         self._seen = (0, 0, 0)
 
     def record(self, turns: int, restarts: int, tasks: int) -> None:
-        """Compare a consumer's counts with the previous ones.
+        """Compare the consumer's counts with the counts of the previous check.
 
-        A restart without a task does not count as a heartbeat.
+        A new task is a heartbeat. A turn of the event loop is a heartbeat only if the consumer has not restarted.
         """
         before, self._seen = self._seen, (turns, restarts, tasks)
         alive = tasks > before[2] or (turns > before[0] and restarts == before[1])
@@ -53,7 +53,7 @@ class Watchdog(bootsteps.StartStopStep):
         self._heartbeats = HeartbeatCounter()
 
     def include_if(self, parent: Any) -> bool:
-        """Include the watchdog where the consumer has an event loop."""
+        """Return whether the worker has an event loop. Without an event loop, there is no watchdog."""
         return bool(parent.use_eventloop)
 
     def start(self, parent: Any) -> None:

@@ -1,4 +1,5 @@
 """The use cases.
 
-Each service loads the state, asks the domain for a decision, and stores it. Its fields are its collaborators.
+Each service loads the state, asks the domain for a decision, and stores the decision. The fields of a service are its
+collaborators.
 """

@@ -1,6 +1,6 @@
 """Check whether an account may be called now, and record whether its calls succeed.
 
-A carrier that hangs, fails or rejects our credentials delays its own deliveries and no others.
+A carrier that hangs, fails or rejects our credentials delays only its own deliveries.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ PROBE_SECONDS = 300.0
 """Seconds between two probes of an account that rejected our credentials."""
 PROBE_MARGIN = 5.0
 HOLD_SECONDS = 60.0
-"""Seconds after which a held create is tried again; the end of the hold makes it due at once."""
+"""Seconds after which a held create is tried again. When the hold ends, the create is due at once."""
 CLIENT_ERRORS = range(400, 500)
 T = TypeVar("T")
 
@@ -62,9 +62,10 @@ class AccountHealth:
 
     @contextmanager
     def acquire_account(self, account: str, ids: Sequence[str], step: Step) -> Iterator[Carrier | None]:
-        """Yield the codec of an account that may be called now, and hold one of its slots until the context ends.
+        """Yield the codec of an account, and occupy one of the account's slots until the context ends.
 
-        Yield None when it may not be called. The deliveries are then postponed, queued for a slot, or released.
+        Yield None if the account may not be called now. The deliveries are then postponed, queued for a slot, or
+        released so that the sweep claims them again.
         """
         reading = CALL_CLASSES[step] is CallClass.READ
         admission = self.bulkhead.enter(account, (TASKS[step], [account, list(ids)]), reading=reading)
@@ -82,7 +83,7 @@ class AccountHealth:
             self.queue.send(self.bulkhead.leave(account, reading=reading))
 
     def _fail_over_late_orders(self, account: str, ids: Sequence[str]) -> None:
-        """Move the orders that have waited too long for a slot to another carrier."""
+        """Move orders to another carrier if they have waited too long for a slot."""
         now = self.clock()
 
         def decide(delivery: Delivery) -> Change | None:
@@ -100,7 +101,7 @@ class AccountHealth:
             return None
 
     def _check_available(self, account: str, call_class: CallClass) -> None:
-        """Raise Unavailable while the account is paused, held, throttled, or does not answer."""
+        """Raise Unavailable if the account is paused, throttled or not answering, or if the call is a held create."""
         paused = self.database.read(accounts.paused)
         if account in paused:
             raise Unavailable("the account is paused", account=True)
@@ -115,7 +116,7 @@ class AccountHealth:
             raise Unavailable("the carrier does not answer", retry_after=status.wait)
 
     def _answers_again(self, account: str, call_class: CallClass) -> bool:
-        """Probe the carrier with a harmless call, never with an order; return whether it answers again."""
+        """Probe the carrier with a harmless call, never with an order; return whether the carrier answers again."""
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
         if isinstance(error, Postponed) and not throttled:
@@ -129,7 +130,7 @@ class AccountHealth:
         return alive and not shut_out
 
     def _probe(self, account: str) -> tuple[Reply | None, CarrierError | None]:
-        """Send a harmless call; return its reply and its error."""
+        """Send a harmless call; return its reply and its error, each of which may be None."""
         codec, reply = self.accounts.codecs[account], None
         try:
             reply = self.gateway.send_one(account, codec.probe())
@@ -147,13 +148,14 @@ class AccountHealth:
             raise
 
     def postpone(self, account: str, ids: Sequence[str], step: Step, why: CarrierError) -> None:
-        """Postpone a step that is due at an account that cannot be called."""
+        """Postpone a due step of these deliveries, because their account cannot be called."""
         now = self.clock()
 
         def decide(delivery: Delivery) -> Change | None:
             if not lifecycle.is_due(delivery, step, account, now):
                 return None
-            lost = lifecycle.mark_outcome_unknown(delivery, self.terms, now)  # whether or not the account is available
+            # A create whose process died gets an unknown outcome even while its account cannot be called.
+            lost = lifecycle.mark_outcome_unknown(delivery, self.terms, now)
             return lost or lifecycle.postpone(delivery, why, self.terms, now)
 
         changes = self.updates.apply(ids, decide, now)
@@ -163,7 +165,7 @@ class AccountHealth:
     # --- results of calls ---------------------------------------------------------------------------------------------
 
     def query(self, codec: Carrier, call: Call, parse: Callable[[Reply], T]) -> T:
-        """Send a call whose answer the caller needs first, such as a price, and record its result for the account.
+        """Send one call and return its parsed reply; record for the account whether the call succeeded.
 
         Raises CarrierError.
         """
@@ -180,7 +182,7 @@ class AccountHealth:
     def record_results(self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]]) -> None:
         """Record whether calls succeeded, and pause an account that rejects our credentials.
 
-        `results` are pairs: an outcome, and the value or CarrierError to which it was parsed.
+        Each result is a pair: the outcome of a call, and the value or CarrierError that the outcome was parsed to.
         """
         failed = [_failed(*result) for result in results]
         if any(each is not None for each in failed):
@@ -201,7 +203,7 @@ class AccountHealth:
         try:
             paused = self.database.write(accounts.pause, account, "carrier", why, now)
             self.database.write(leases.take, probe_lease(account), uuid4().hex, now, PROBE_SECONDS)
-        except Exception:  # the answers of this batch must be stored; the next rejected call pauses the account
+        except Exception:  # the batch's outcomes must still be stored; the next rejected call pauses the account
             logger.exception("carrier.pausing_failed", carrier=account)
             return
         if paused:
@@ -209,7 +211,7 @@ class AccountHealth:
             self.queue.send([publish_task()])
 
     def due_probes(self) -> list[WakeUp]:
-        """Return the tasks that probe paused accounts now. An account that an operator paused is not probed."""
+        """Return a task for each paused account to probe now. An account that an operator paused is not probed."""
         paused = self.database.read(accounts.paused)
         shut_out = [name for name, pause in paused.items() if pause.by == "carrier" and name in self.terms]
         return [("carriers.probe", [name]) for name in shut_out if self._may_probe(name)]
@@ -218,7 +220,7 @@ class AccountHealth:
         return self.database.write(leases.take, probe_lease(account), uuid4().hex, self.clock(), PROBE_SECONDS)
 
     def probe_paused(self, account: str) -> None:
-        """Resume a paused account when it accepts our credentials."""
+        """Probe an account that rejected our credentials, and resume it if it accepts them again."""
         pause = self.database.read(accounts.paused).get(account)
         if pause is None or pause.by != "carrier":
             return
@@ -232,9 +234,9 @@ class AccountHealth:
 
 
 def _failed(outcome: object, parsed: object) -> bool | None:
-    """Return whether a call failed because of the network or the server; None when the result does not tell.
+    """Return whether a call failed because of the network or the server; None when the result does not show this.
 
-    A refusal is an answer, whatever its HTTP status: Cervo reports a missing field with a 500 (C-22).
+    A refusal never counts as a failure, whatever its HTTP status: Cervo reports a missing field with a 500 (C-22).
     """
     if isinstance(parsed, Postponed):
         return None

@@ -1,4 +1,4 @@
-"""The codec of every carrier account, and the mappings that operators made of its unmapped statuses."""
+"""Give the codec of each carrier account, and the mappings that operators made for its unmapped statuses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ MAPPINGS_FRESH = timedelta(seconds=5)
 
 @dataclass
 class CarrierAccounts:
-    """The codecs of the carrier accounts. The facts that a log-in returns are stored for all processes."""
+    """Give the codecs of the carrier accounts. The metadata that a log-in returns is stored for all processes."""
 
     codecs: Mapping[str, Carrier]
-    """The codec of each account, without the facts of a log-in."""
+    """The codec of each account, without the metadata that a log-in returns."""
     bind: Callable[[str, Mapping[str, str]], Carrier]
-    """Builds the codec of an account from the facts that its log-in returned."""
+    """Builds the codec of an account from the metadata that the log-in returned."""
     database: Database
     gateway: Gateway
     clock: Clock
@@ -31,7 +31,7 @@ class CarrierAccounts:
     _mappings: tuple[datetime | None, Mapping[str, StatusMappings]] = (None, MappingProxyType({}))
 
     def logged_in(self, account: str) -> Carrier:
-        """Return the codec of an account, after a log-in if it needs one.
+        """Return the codec of an account. If the carrier needs a log-in, log in first.
 
         Raises KeyError for an unknown account, and CarrierError when the log-in fails.
         """
@@ -50,7 +50,7 @@ class CarrierAccounts:
         return self.bind(account, metadata)
 
     def status_mappings(self, account: str) -> StatusMappings:
-        """Return the mappings of an account's unmapped statuses, at most five seconds old."""
+        """Return the mappings of an account's unmapped statuses, as they were at most five seconds ago."""
         now = self.clock()
         read_at, mappings = self._mappings
         if read_at is None or abs(now - read_at) >= MAPPINGS_FRESH:

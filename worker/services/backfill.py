@@ -1,4 +1,7 @@
-"""Find open orders on the platform whose message never came, and have them fetched like orders of a message."""
+"""Find open orders on the platform whose message never came.
+
+A message with the id of each such order is stored, so that the order is fetched.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,9 +30,9 @@ MAX_PAGES = 100
 """The most pages that one run reads. The orders of later pages are older; earlier runs have found them."""
 MAX_BODY = 5_000_000
 MESSAGE_TRAVEL = timedelta(minutes=2)
-"""The age up to which an order is left alone, because its own message may still come and contains more data."""
+"""Orders younger than this are left out, because their own message may still come and contains more data."""
 PAGE_TRIES = 5
-"""How often a page waits for the platform's rate limit, about a second each time, before the run ends."""
+"""How many times the read of a page waits for the rate limit, about a second each time, before the run ends."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,15 @@ class Backfill:
     gateway: Gateway
     ingest: Ingest
     stale_after: timedelta
-    """The age of orders that are left out: nobody wants them any more, but many stay open for ever."""
+    """Orders older than this are left out: nobody wants them any more, but many stay open for ever."""
     clock: Clock
     sleep: Callable[[float], None] = time.sleep
 
     def run(self) -> None:
-        """Find missed orders and store them, one process at a time, unless an operator paused the platform."""
+        """Find missed orders and store them. Only one process does this at a time.
+
+        Do nothing if an operator paused the platform.
+        """
         holder = uuid4().hex
         if is_paused_by_operator(self.database):
             return
@@ -60,10 +66,10 @@ class Backfill:
             self.database.write(leases.drop, LEASE, holder)
 
     def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
-        """Return the open orders without a delivery that were placed between these times, the oldest first.
+        """Return the open orders without a delivery that were placed between `since` and `until`, oldest first.
 
-        Without `since`, orders that were placed and wanted longer than `stale_after` ago are left out. The list is also
-        empty when the key may not see any orders (O-10). Raises Unavailable or Refused.
+        Without `since`, an order is left out if it was both placed and wanted longer than `stale_after` ago. If our key
+        may not see any orders, the list is empty, too (O-10). Raises Unavailable or Refused.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():
@@ -83,9 +89,9 @@ class Backfill:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
     def _pages(self) -> Iterator[list[Any]]:
-        """Yield pages until one contains nothing new, because a short page may not be the last one.
+        """Yield pages until a page contains no new order. A short page is not always the last page.
 
-        When a page cannot be read, the orders of the earlier pages are still used.
+        If a later page cannot be read, the orders of the earlier pages are still used.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)

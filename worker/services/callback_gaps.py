@@ -1,11 +1,11 @@
-"""Notice callbacks that do not come, because we could not store them or the carrier does not send them.
+"""Detect missing callbacks, which we could not store or which the carrier does not send.
 
-A carrier repeats a callback for a day at most, and some carriers never repeat one. So, once a
-minute, the web process records that callbacks can be stored. After a gap, every delivery whose carrier sends callbacks
-is read soon (B-85).
+A carrier repeats a callback for a day at most, and some carriers never repeat one. So the web process records once a
+minute that callbacks can be stored. After a gap in these records, every delivery whose carrier sends callbacks is read
+soon (B-85).
 
-At a carrier, callbacks about orders may be enabled while those about deliveries are not. A kind that does not come is
-logged once, until it comes (B-80).
+At a carrier, callbacks about orders may be enabled while callbacks about deliveries are disabled. A missing kind of
+callback is logged once. It is logged again only if it has come in the meantime (B-80).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,11 @@ SPREAD = timedelta(minutes=2)
 """The time over which the reads after a gap are spread, so that they do not all use the rate limit at once."""
 BATCH = 200
 MISSED_AFTER, MISSED_WITHIN = timedelta(hours=1), timedelta(days=1)
-"""How old a callback about one kind of object must be, and may be, to show that those about another are missing."""
+"""The ages that show whether a kind of callback is missing.
+
+A kind is missing if it did not come within `MISSED_WITHIN`, although another kind came within that time and more than
+`MISSED_AFTER` ago.
+"""
 
 logger = log.get(__name__)
 
@@ -39,9 +43,10 @@ class CallbackGaps:
     clock: Clock
 
     def heartbeat(self) -> int:
-        """Record that callbacks can be stored now; after a gap, schedule reads first. Return the number of reads.
+        """Record that callbacks can be stored now; return the number of reads that were scheduled.
 
-        If the process dies before the record, the next process still sees the gap.
+        Reads are scheduled only after a gap. They are scheduled before the record is written, so that the next process
+        still sees the gap if this process dies in between.
         """
         now = self.clock()
         last = self.database.read(callbacks.last_heartbeat)
@@ -51,7 +56,7 @@ class CallbackGaps:
         return scheduled
 
     def missing(self, account: str, now: datetime) -> list[str]:
-        """Return the kinds of objects about which an account gets no callbacks, although it gets others."""
+        """Return the kinds of objects about which an account gets no callbacks, although it gets other callbacks."""
         expected = self.terms[account].capabilities.callback_entities
         found = self.database.read(callbacks.entities_since, account, now - MISSED_WITHIN) if expected else {}
         if not any(oldest <= now - MISSED_AFTER for oldest in found.values()):
@@ -59,7 +64,7 @@ class CallbackGaps:
         return [entity for entity in expected if entity not in found]
 
     def _report_missing(self, now: datetime) -> None:
-        """Log each kind of callback that is missing once, until it has come."""
+        """Log each missing kind of callback once. Log it again only if it has come in the meantime."""
         for account, terms in self.terms.items():
             missing = self.missing(account, now)
             for entity in terms.capabilities.callback_entities:

@@ -1,4 +1,4 @@
-"""Callbacks. A stored callback is parsed once, outside any transaction, and applied in the same way as a poll."""
+"""Apply stored callbacks. A callback is parsed outside any transaction, and applied in the same way as a poll."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ ORPHANED_AFTER = timedelta(days=1)
 """The age after which a callback that belongs to no known attempt is given up."""
 REPLAYED_AFTER = timedelta(hours=26)
 TRIES = 5
-"""How often a callback is parsed again because its delivery changed meanwhile; after that the sweep claims it."""
+"""How many times a callback is parsed while its delivery keeps changing. After that, it waits for the sweep."""
 T = TypeVar("T")
 Seen = tuple[Observation, ...]
 
@@ -40,18 +40,18 @@ class _ChangedMeanwhile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """A parsed callback, with its attempt and the delivery as it was at that time."""
+    """A parsed callback, with its attempt, and with the delivery as it was when the callback was parsed."""
 
     delivery: Delivery
     attempt: Attempt
     seen: Seen
     other_ref: str | None = None
-    """The id of a second order with our reference, if the callback is about that one."""
+    """The carrier's id of a second order with our reference, if the callback is about that second order."""
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Apply stored callbacks, those of an attempt one after the other in its carrier's order."""
+    """Apply stored callbacks. The callbacks of one attempt are applied one by one, in the carrier's order."""
 
     database: Database
     accounts: CarrierAccounts
@@ -60,9 +60,9 @@ class Callbacks:
     clock: Clock
 
     def apply(self, callback_id: str) -> None:
-        """Apply a stored callback, after the earlier ones of its attempt that still wait.
+        """Apply a stored callback and all others of its attempt that still wait, in the carrier's order.
 
-        The sweep retries a callback whose order is not known yet.
+        If the attempt of the callback is not known yet, the sweep tries the callback again later.
         """
         stored = self.database.read(callbacks.load, callback_id)
         if stored is None or stored.result is not None:
@@ -77,10 +77,13 @@ class Callbacks:
             return
         for each in self.database.read(callbacks.waiting, found[1]):
             if not self._apply(each, *found):
-                return  # a later callback must not overtake it
+                return  # a later callback must not overtake this one
 
     def _find_attempt(self, stored: StoredCallback) -> tuple[str, int] | None:
-        """Return the delivery and attempt of a callback, and record the attempt if it was not known on arrival."""
+        """Return the ids of the delivery and the attempt of a callback; None while they are unknown.
+
+        If the attempt was unknown when the callback arrived, the attempt is now stored with the callback.
+        """
         if stored.attempt_id is not None:
             return self.database.read(callbacks.find_attempt, stored.carrier, CallbackKey(attempt_id=stored.attempt_id))
         codec = self._codec(stored.carrier)
@@ -101,13 +104,13 @@ class Callbacks:
         return self.accounts.logged_in(account)
 
     def _leave_orphan(self, stored: StoredCallback) -> None:
-        """Keep a callback that may have come before the reply to our create; give it up after a day."""
+        """Keep a callback, because it may have come before the reply to our create. Give it up after a day."""
         if self.clock() - stored.received_at > ORPHANED_AFTER:
             logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
             self.database.write(callbacks.settle, stored.id, "orphaned")
 
     def _apply(self, stored: StoredCallback, delivery_id: str, attempt_id: int) -> bool:
-        """Apply one callback; return False when it still waits, because its delivery keeps changing."""
+        """Apply one callback; return False if the callback still waits, because its delivery keeps changing."""
         try:
             codec = self._codec(stored.carrier)
             key = _run(codec, partial(codec.callback_key, stored.callback))
@@ -128,9 +131,9 @@ class Callbacks:
     def _parse(
         self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
     ) -> _Parsed | None:
-        """Parse a callback with the current state of its delivery; None when it cannot be about that delivery.
+        """Parse a callback for the current state of its delivery.
 
-        Raises Unreadable.
+        Return None if the delivery has no such attempt or no store. Raises Unreadable.
         """
         (delivery,) = self.database.read(deliveries.load, [delivery_id])
         attempt = delivery.attempt(attempt_id)
@@ -161,7 +164,11 @@ class Callbacks:
         return self._apply_observations(parsed, stored.received_at, replayed=replayed)
 
     def _apply_observations(self, parsed: _Parsed, received_at: datetime, *, replayed: bool) -> Change | None:
-        """Apply the observations; a callback without any status only prompts a read."""
+        """Apply the observations of a callback.
+
+        A callback that is replayed or has no observations only makes a read due. If the observations contain no status,
+        they are applied and a read is made due as well.
+        """
         now, delivery, attempt_id = self.clock(), parsed.delivery, parsed.attempt.id
         if not parsed.seen or replayed:
             return lifecycle.schedule_read_now(delivery, self.terms, now, attempt_id)
@@ -174,7 +181,10 @@ class Callbacks:
         return replace(change, delivery=read.delivery) if read else change
 
     def _apply_duplicate(self, parsed: _Parsed, ref: str, *, replayed: bool) -> Change | None:
-        """Record a further order with our reference as a surplus courier, unless it has ended already (B-60)."""
+        """Record a second order with our reference as a surplus courier (B-60).
+
+        Do nothing if that order ended without success, or if the callback is replayed or has no observations.
+        """
         if not parsed.seen or parsed.seen[-1].status in UNSUCCESSFUL_ENDS or replayed:
             return None
         now, cause = self.clock(), Cause.CALLBACK
@@ -182,7 +192,10 @@ class Callbacks:
 
 
 def _run(codec: Carrier, work: Callable[[], T]) -> T:
-    """Run a codec's function on a callback; a callback that makes it fail is not tried again. Raises CarrierError."""
+    """Run a codec's function on a callback. Raises CarrierError.
+
+    Any error of the function is raised as Unreadable, so the callback is not tried again.
+    """
     result = run_codec(codec.account.name, work, _unreadable)
     if isinstance(result, CarrierError):
         raise result
@@ -194,9 +207,10 @@ def _unreadable(error: Exception) -> CarrierError:
 
 
 def _is_replayed(stored: StoredCallback, seen: Seen) -> bool:
-    """Return whether all observations were old on arrival.
+    """Return whether all observations were already too old when the callback arrived.
 
-    Carriers repeat callbacks for a day, and do not sign the time of sending.
+    Carriers repeat a callback for a day at most. Their signature does not cover the time of sending, so an old callback
+    may be replayed by somebody else.
     """
     return all(
         each.carrier_time is not None and stored.received_at - each.carrier_time > REPLAYED_AFTER for each in seen

@@ -26,9 +26,9 @@ T = TypeVar("T")
 class CarrierAction(Generic[T]):
     """One action at a carrier for each delivery of a batch.
 
-    `claim` records the intent, `build_request` and `parse_response` are the codec's part, and `apply_outcome` applies
-    the response or the CarrierError. If `build_request` returns no Call, nothing is sent, and its result is the
-    response.
+    `claim` returns the change that records the intent. `build_request` and `parse_response` call the codec.
+    `apply_outcome` applies the response or the CarrierError. If `build_request` returns no Call, nothing is sent, and
+    the value that it returns is the response.
     """
 
     step: Step
@@ -54,7 +54,7 @@ class CarrierActions:
 
     @property
     def book(self) -> CarrierAction[Booked]:
-        """Create the carrier order."""
+        """The action that creates an order at a carrier."""
         return CarrierAction(
             Step.BOOK,
             claim=lambda each: lifecycle.begin_booking(each, *self.new_attempt(), self.terms, self.clock()),
@@ -79,7 +79,7 @@ class CarrierActions:
 
     @property
     def confirm(self) -> CarrierAction[Observation]:
-        """Accept or deny the pickup time that the carrier offers."""
+        """The action that accepts or denies the pickup time that a carrier offers."""
         return CarrierAction(
             Step.CONFIRM,
             claim=lambda each: lifecycle.begin_call(each, Step.CONFIRM, self.terms, self.clock()),
@@ -94,7 +94,7 @@ class CarrierActions:
 
     @property
     def amend(self) -> CarrierAction[Observation | None]:
-        """Send a change of the order to its carrier."""
+        """The action that sends a change of an order to its carrier."""
         return CarrierAction(
             Step.AMEND,
             claim=lambda each: lifecycle.begin_call(each, Step.AMEND, self.terms, self.clock()),
@@ -104,7 +104,7 @@ class CarrierActions:
         )
 
     def _build_amendment(self, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call | None:
-        """Build the amendment from the carrier's current order; None when nothing differs."""
+        """Build the amendment, after a read of the carrier's order if necessary; return None if nothing differs."""
         able, view = _amends(codec), attempt_view(delivery, attempt)
         before = able.before_amend(view, self.clock())
         if before is None:
@@ -119,7 +119,7 @@ class CarrierActions:
 
     @property
     def cancel(self) -> CarrierAction[Observation | None]:
-        """Ask the carrier to cancel; a later read confirms it."""
+        """The action that asks a carrier to cancel an order. A later read confirms the cancel."""
         return CarrierAction(
             Step.CANCEL,
             claim=lambda each: lifecycle.begin_call(each, Step.CANCEL, self.terms, self.clock()),

@@ -1,7 +1,7 @@
 """Calls that change something at a carrier: claim, send, record.
 
-An intent is committed before the first byte leaves, and each outcome is recorded for its own attempt, in groups as the
-replies come in.
+An intent is committed before the first byte leaves. Outcomes are stored in groups as the replies come in, each for its
+own attempt.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +30,7 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""The longest time from the intent to the start of the call, without any read before it.
+"""The longest time from the intent to the start of the call. A read that comes before the call is not included.
 
 This is half of `CALL_MARGIN`; the other half is for storing the outcome.
 """
@@ -50,7 +50,7 @@ class CarrierCalls:
     clock: Clock
 
     def execute(self, account: str, ids: Sequence[str], action: CarrierAction[T]) -> None:
-        """Execute the action for each of these deliveries for which it is due now.
+        """Execute the action for each given delivery for which the action is due now.
 
         The task says only that something may be due, so deliveries for which nothing is due are skipped.
         """
@@ -85,7 +85,7 @@ class CarrierCalls:
     def _claim(
         self, account: str, ids: Sequence[str], action: CarrierAction[T], file: JournalFile, now: datetime
     ) -> dict[int, PendingCall]:
-        """Commit the intents that are due; return the pending call of each attempt, by the attempt's id."""
+        """Commit the intents that are due; return the pending calls by the id of their attempt."""
 
         def decide(delivery: Delivery) -> Change | None:
             if not lifecycle.is_due(delivery, action.step, account, now):
@@ -100,7 +100,10 @@ class CarrierCalls:
     def _build(
         self, codec: Carrier, action: CarrierAction[T], call: PendingCall, until: datetime
     ) -> Call | T | CarrierError:
-        """Build a request, if necessary after a read. Return an error when it is too late for the call."""
+        """Return the request of a call, or its response if nothing is to be sent, or an error.
+
+        Building a request may need a read first. If it is too late to start the call, the error is Postponed.
+        """
         if self.clock() > until:
             return Postponed("the call could not start in time")
         build = partial(action.build_request, codec, call.delivery, call.attempt)
@@ -139,9 +142,9 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Return the responses by attempt, with Uncertain for a create whose carrier id belongs to another order.
+        """Return the responses by attempt. Replace a booking by Uncertain if its carrier id belongs to another order.
 
-        Only carriers without look-ups are checked, because nothing else links their order to us (C-21).
+        Only carriers without look-ups are checked, because only the carrier id links their orders to ours (C-21).
         """
         checked = dict(responses)
         if codec.capabilities.find:
@@ -164,9 +167,10 @@ class CarrierCalls:
 
 
 def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
-    """Return the meaning of a response: it counts once, and only for the call that it answers.
+    """Return the function that applies a response to its delivery.
 
-    A booking always counts, because it proves that the carrier has the order.
+    A response is applied only once, and only for the call that it answers. A late booking is applied nevertheless,
+    because it proves that the carrier has the order.
     """
 
     def decide(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:

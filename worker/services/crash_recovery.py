@@ -49,7 +49,7 @@ class CrashRecovery:
     def recover(self) -> None:
         """Settle each abandoned file, and remove it once all of its creates are settled.
 
-        Until then it is kept for the next run, because a reply in it may be the only proof of a courier.
+        Until then, the file is kept for the next run, because a reply in the file may be the only proof of a courier.
         """
         for file in self.journal.abandoned():
             try:
@@ -61,7 +61,7 @@ class CrashRecovery:
                 file.remove()
 
     def _settle(self, file: JournalFile) -> bool:
-        """Settle the creates of a file; return whether the file is not needed any more."""
+        """Settle the creates of a file; return whether the file may be removed."""
         try:
             entries = file.read()
         except Exception as error:  # noqa: BLE001 - a corrupt line may cause any error
@@ -96,7 +96,7 @@ class CrashRecovery:
             logger.info("journal.settled", delivery_id=delivery_id, carrier=account, status=status)
 
     def _report_kept(self, file: JournalFile, error: Exception) -> None:
-        """Log why a file is kept, once in each process."""
+        """Log why a file is kept. Each process logs this only once for each file."""
         if file.name not in self._kept:
             self._kept.add(file.name)
             logger.warning(
@@ -104,7 +104,7 @@ class CrashRecovery:
             )
 
     def _parse(self, account: str, delivery: Delivery, attempt_id: int, outcome: Outcome) -> Booked | CarrierError:
-        """Parse a reply before any row is locked.
+        """Parse the recorded outcome of a create, before any row is locked.
 
         Raises KeyError when the account is not in the settings, and CarrierError when the log-in fails.
         """
@@ -119,7 +119,10 @@ class CrashRecovery:
     def _decide(
         self, file: str, attempt_id: int, response: Booked | CarrierError, now: datetime, delivery: Delivery
     ) -> Change | None:
-        """Apply a response. If the create was sent again since, or its outcome is stored, only a new booking counts."""
+        """Return the change that a recorded response makes.
+
+        If the create was sent again meanwhile, or its outcome is stored already, only an unknown booking is applied.
+        """
         attempt = delivery.attempt(attempt_id)
         if attempt is not None and attempt.journal_file == file:
             return lifecycle.apply_create_outcome(delivery, attempt_id, response, self.terms, now)
@@ -129,5 +132,5 @@ class CrashRecovery:
 
 
 def _is_outage(error: Exception) -> bool:
-    """Return whether an error ends by itself, or once the settings have the account again."""
+    """Return whether an error is temporary: an outage, a failed log-in, or an account missing from the settings."""
     return is_transient(error) or isinstance(error, (CarrierError, KeyError))

@@ -1,4 +1,4 @@
-"""The decisions about one delivery that only an operator may make."""
+"""Apply the decisions that only an operator may make."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from worker.services.updates import Updates
 class Decisions:
     """Apply the decisions of an operator.
 
-    Each method returns the changed delivery, or None when there was nothing to do.
+    A method that returns a delivery returns the changed delivery, or None if there was nothing to do.
     """
 
     updates: Updates
@@ -29,7 +29,7 @@ class Decisions:
     clock: Clock
 
     def cancel(self, delivery_id: str, request: Cancellation) -> Delivery | None:
-        """Request a cancel; only the carrier can confirm it."""
+        """Request the cancel of a delivery. If a carrier has the order, only the carrier can confirm the cancel."""
         return self._apply(
             delivery_id,
             lambda each, now: lifecycle.apply_cancel_request(each, request, self.terms, now, Cause.OPERATOR),
@@ -49,15 +49,15 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.decide_offer(each, decision, self.terms, now))
 
     def retry_blocker(self, delivery: Delivery) -> str | None:
-        """Return why a delivery cannot be tried again, and what to do instead; None when it can."""
+        """Return why a delivery cannot be retried, and what to do instead; None if the delivery can be retried."""
         return lifecycle.retry_blocker(delivery, self.clock())
 
     def retry(self, delivery_id: str) -> Delivery | None:
-        """Request a courier again now."""
+        """Retry a delivery: request a courier again now."""
         return self._apply(delivery_id, lambda each, now: lifecycle.retry(each, self.terms, now))
 
     def resolve(self, delivery_id: str, ref: str | None) -> Delivery | None:
-        """Settle an unknown outcome: the carrier has the order under `ref`, or has no order if `ref` is None."""
+        """Settle an unknown outcome: the carrier has the order under the id `ref`, or no order if `ref` is None."""
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_unknown_outcome(each, ref, self.terms, now))
 
     def resolve_attention(self, delivery_id: str) -> Delivery | None:
@@ -65,7 +65,7 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_attention(each, self.terms, now))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
-        """Map a carrier status to one of ours, and apply it to the deliveries that have it now."""
+        """Map a carrier status to one of ours, and apply the mapping to the deliveries that now have that status."""
         now = self.clock()
         decide = partial(
             lifecycle.reapply_mappings, carrier=account, mappings={carrier_status: status}, terms=self.terms, now=now
@@ -75,7 +75,7 @@ class Decisions:
         return changes
 
     def _apply(self, delivery_id: str, decide: Callable[[Delivery, datetime], Change | None]) -> Delivery | None:
-        """Apply a decision, and enqueue the steps that it makes due now."""
+        """Apply a decision, and enqueue the steps that the decision makes due now."""
         now = self.clock()
         changes = self.updates.apply_once(delivery_id, lambda each: decide(each, now), now)
         return changes[0].delivery if changes else None

@@ -30,7 +30,7 @@ READ_COUNT = 100
 BLOCK_MS = 1000
 PAUSE_SECONDS = 1.0
 Document = bytes | Fields
-"""The document of a message, or all fields of an entry that has other fields than `event`."""
+"""The document of a message; or all fields of a stream entry, if it has other fields than `event`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Ingest:
     file_shops: Mapping[str, Store]
     """The stores of the directory's file. A store in the database takes precedence."""
     defaults: ProjectDefaults
-    """Values for what the platform's own orders do not contain."""
+    """Values for fields that the Ordering platform's orders lack."""
     gate: Gate
     """What the shop must have done before a courier is asked for a new order."""
     stale_after: timedelta
@@ -51,7 +51,7 @@ class Ingest:
     clock: Clock
 
     def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
-        """Store documents with their identities in one transaction. Raises what the database raises."""
+        """Parse and store documents, each with its identity, in one transaction. Raises the errors of the database."""
         messages, letters = self.parse(documents)
         changes = self.store(messages, letters)
         log_unread(messages)
@@ -62,9 +62,9 @@ class Ingest:
             logger.info("orders.accepted", messages=len(messages), changed=len(changes))
 
     def parse(self, documents: Sequence[tuple[str, Document]]) -> tuple[list[Message], list[DeadLetter]]:
-        """Parse documents; those that cannot be read become dead letters.
+        """Parse documents; return the messages, and a dead letter for each document that cannot be read.
 
-        A message that says no time was sent when the stream got it; an identity may be the id of an entry.
+        If a message has no time and its identity is the id of a stream entry, the time of the entry is used.
         """
         messages, letters = [], []
         for identity, document in documents:
@@ -84,7 +84,7 @@ class Ingest:
         return changes
 
     def store_fetched(self, source: str, message_id: str, message: Message) -> list[Change]:
-        """Store the order that was fetched for a message. A second run has no further effect."""
+        """Store the order that was fetched for a message. Storing it twice has no further effect."""
         now = self.clock()
         changes = self.database.persist(self._store_fetched, source, message_id, message, now)
         self.updates.follow_up(changes, now, events=True)
@@ -143,7 +143,7 @@ class Ingest:
 
     def _new_delivery(self, key: str, message: Message, order: Order, now: datetime) -> Delivery:
         if message.is_backfilled:
-            # Messages may count revisions from one. The API's revision is in seconds: with it, they would look old.
+            # Messages may count revisions from one. With the API's revision, a number of seconds, they would look old.
             order = order.model_copy(update={"revision": 1})
         return Delivery(
             id=key,
@@ -160,7 +160,11 @@ class Ingest:
     def _update(
         self, connection: Connection, again: Sequence[tuple[str, Message, Order]], now: datetime, *, fetched: bool
     ) -> list[Change]:
-        """Apply messages about known orders. An order from the platform's API changes only the status."""
+        """Apply messages about known orders.
+
+        A message from back-fill is a copy, and so is the late `order.placed` message of an order that back-fill found.
+        A copy changes only the status.
+        """
         backfilled = set() if fetched else inbox.backfilled(connection, [message for _, message, _ in again])
         changes: list[Change] = []
         for key, message, order in again:
@@ -200,7 +204,7 @@ def _dead_letter_fetch(connection: Connection, source: str, message_id: str, let
 
 
 def _skip_reason(order: Order) -> str | None:
-    """Return why an order is not ours to dispatch; None when it is."""
+    """Return why we do not dispatch an order; None when we dispatch it."""
     if order.delivery_type is not DeliveryType.DELIVERY:
         return order.delivery_type.value
     return reaction_to(order.status).skips
@@ -238,10 +242,10 @@ class OrdersReader:
     def __init__(self, bus: Bus, ingest: Ingest, consumer: str) -> None:
         self._bus, self._ingest, self._consumer = bus, ingest, consumer
         self._stop = threading.Event()
-        self._pending_first = True  # entries that this consumer read and never acknowledged come first
+        self._pending_first = True  # entries that this consumer read but did not acknowledge come first
 
     def run(self) -> None:
-        """Read until stopped. After a failure, pause and begin with the entries that were not acknowledged."""
+        """Read until stopped. After a failure, pause, then read the unacknowledged entries again."""
         while not self._stop.is_set():
             try:
                 self.step()
@@ -251,7 +255,7 @@ class OrdersReader:
                 self._stop.wait(PAUSE_SECONDS)
 
     def step(self, block_ms: int = BLOCK_MS) -> int:
-        """Read and store one batch; return how many entries it held."""
+        """Read and store one batch; return the number of its entries."""
         entries = self._bus.read(self._consumer, READ_COUNT, block_ms, mine=self._pending_first)
         self._pending_first = self._pending_first and bool(entries)
         if entries:
@@ -269,7 +273,7 @@ class OrdersReader:
             self._store_one_by_one(documents)
 
     def _store_one_by_one(self, documents: Sequence[tuple[str, Document]]) -> None:
-        """Store each document in its own transaction, so that only those that cannot be stored become dead letters."""
+        """Store each document in its own transaction. A document that cannot be stored becomes a dead letter."""
         for identity, document in documents:
             try:
                 self._ingest.store_documents([(identity, document)])

@@ -1,7 +1,7 @@
-"""Hold creates when the database has lost commits, as after a fail-over to a standby that was behind.
+"""Hold all creates when the database has lost commits, as in a fail-over to a standby that was behind.
 
-A lost commit may have been a create, whose courier the database then knows nothing about. Two places outside the
-database show the loss: the bus has events, and the call journal has attempts, that the database does not have.
+The database then may not know some couriers, because the commits of their creates are lost. A loss is detected outside
+the database: the bus has events that the database lacks, or the call journal has attempts that the database lacks.
 """
 
 import json
@@ -24,7 +24,7 @@ REPORTED = ("order_id", "status", "carrier", "carrier_ref")
 
 @dataclass(frozen=True)
 class LostCommits:
-    """Compare the database with the bus and the call journal."""
+    """Compare the database with the bus and the call journal, and hold all creates after a loss."""
 
     database: Database
     bus: Bus
@@ -32,14 +32,15 @@ class LostCommits:
     clock: Clock
 
     def check(self) -> None:
-        """Compare the database with the bus, if the bus is reachable."""
+        """Compare the database with the bus. Do nothing while the bus is unreachable."""
         with suppress(*OUTAGES):
             self.check_after(self.database.read(outbox.newest_stream_id))
 
     def check_after(self, place: str) -> None:
-        """Hold all creates if an event after this place on the bus was published from this database and is not in it.
+        """Hold all creates if the bus has an event that this database published and no longer contains.
 
-        `place` is the newest that the database knows. Events that were published and not yet marked are after it, too.
+        Only events after the stream id `place`, the newest id that the database knows, are compared. An event that is
+        published but not yet marked as published also comes after `place`. It is not lost, because the outbox has it.
         """
         published = {(e.key, e.sequence): e for e in self.bus.publisher.published_after(self.database.identity, place)}
         if not published:
@@ -48,11 +49,14 @@ class LostCommits:
         if lost and self.hold(f"events on the bus that the database has lost: {len(lost)}"):
             for each in sorted(lost):
                 self._report(published[each])
-        for key, sequence in lost:  # subscribers have these sequences already
+        for key, sequence in lost:  # subscribers have already received these sequences
             self.database.write(deliveries.advance_sequence, key, sequence)
 
     def check_attempts(self, database: str, attempts: Collection[int]) -> None:
-        """Hold all creates if this database, by its id, does not know all attempts that were committed to it."""
+        """Hold all creates if this database lacks one of the attempts that were committed to it.
+
+        `database` is the id of the database that they were committed to. For another database, nothing is checked.
+        """
         if database != self.database.identity:
             return
         lost = set(attempts) - self.database.read(deliveries.known_attempts, attempts)
@@ -61,7 +65,7 @@ class LostCommits:
             self.hold(f"attempts in the call journal that the database has lost: {len(lost)}")
 
     def hold(self, because: str) -> bool:
-        """Hold the creates of every account until an operator releases them; return False when they are held."""
+        """Hold the creates of every account until an operator releases them; return False if they were held already."""
         held = self.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "database", because, self.clock())
         if held:
             logger.error("carrier.creates_held", because=because)

@@ -26,11 +26,14 @@ from worker.services.ingest import Ingest, log_unread
 logger = log.get(__name__)
 TASK: WakeUp = ("orders.fetch", [])
 FETCH_LIMIT = 2
-"""Orders fetched at each sweep: the number of calls that the platform accepts in a second (O-01)."""
+"""The most orders that one run fetches: the number of calls that the platform accepts in a second (O-01)."""
 FETCH_TRIES = 10
 """The number of tries, over at least ten minutes, after which an order becomes a dead letter."""
 UNKNOWN_TRIES = 3
-"""The number of tries for an order unknown to the platform; a message may come before its order is committed."""
+"""The number of tries for an order that the platform does not know.
+
+A message may come before the platform has committed its order.
+"""
 RETRIED = "again later"
 """The start of the result text of an order that will be fetched again."""
 
@@ -58,7 +61,7 @@ class OrderFetch:
     clock: Clock
 
     def fetch_due(self) -> None:
-        """Fetch the orders that are due, unless an operator paused the platform or its slots are taken."""
+        """Fetch the orders that are due. Fetch none if an operator paused the platform, or if no slot is free."""
         if is_paused_by_operator(self.database):
             return
         account = ordering_codec.ACCOUNT
@@ -112,7 +115,7 @@ class OrderFetch:
         return f"{RETRIED}: {error}"
 
     def _postpone(self, fetch: Fetch, error: Postponed) -> str:
-        """Postpone a fetch until our own rate limit allows it; this does not count as a failure."""
+        """Postpone a fetch until our own rate limit allows it. The postponed try is not counted."""
         at = self.clock() + timedelta(seconds=error.retry_after or 1.0)
         self.database.write(inbox.postpone_fetch, fetch.source, fetch.message_id, fetch.tries - 1, at)
         return f"{RETRIED}: {error}"
@@ -120,7 +123,7 @@ class OrderFetch:
     def _dead_letter(self, fetch: Fetch, reason: str) -> str:
         """Store a dead letter that can be replayed.
 
-        The message in it has a new id, because a replay with the old id would have no effect.
+        The message in the dead letter has a new id, because a replay with the old id would have no effect.
         """
         document = {
             "specversion": "1.0",
@@ -135,6 +138,6 @@ class OrderFetch:
 
 
 def is_paused_by_operator(database: Database) -> bool:
-    """Return whether an operator paused the platform. A platform that rejected our key is still probed."""
+    """Return whether an operator paused the platform. A pause because of a rejected key does not count."""
     pause = database.read(accounts.paused).get(ordering_codec.ACCOUNT)
     return pause is not None and pause.by == "operator"

@@ -1,6 +1,6 @@
 """Store the outcomes of calls, each for its own attempt.
 
-An order that makes a codec fail or cannot be stored does not affect the other orders of its batch.
+If the codec fails for an order, or the outcome of an order cannot be stored, the rest of the batch is not affected.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,9 +43,9 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
-        When one of them cannot be stored, each is stored in its own transaction. An outcome that breaks a rule of the
-        database, because it names an order of another attempt, counts as unreadable. While the database is unreachable,
-        none is stored; after the leases expire, the calls are looked up.
+        If this transaction fails, each outcome is stored in a transaction of its own. If an outcome names an order that
+        belongs to another attempt, the database rejects it, and a conflict is recorded instead. If the database is
+        unreachable, no outcome is stored; the calls are looked up after their leases expire.
         """
         if not answers:
             return []
@@ -72,7 +72,7 @@ class Outcomes:
 
 
 def run_codec(account: str, work: Callable[[], T], on_bug: Callable[[Exception], CarrierError]) -> T | CarrierError:
-    """Run a codec's function; return a CarrierError instead of raising it.
+    """Run a codec's function and return its result. A CarrierError is returned and not raised.
 
     `on_bug` converts any other error into a CarrierError.
     """

@@ -1,6 +1,6 @@
-"""Prices of deliveries. A carrier is not asked for the same price twice within minutes.
+"""Ask carriers for the prices of deliveries. A carrier is not asked for the same price twice within minutes.
 
-A create does not depend on a price: when there is none, the create is sent anyway.
+A create does not depend on a price. If the carrier quotes no price, the create is sent anyway.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from worker.services.outcomes import run_codec, unreadable_reply
 
 logger = log.get(__name__)
 CREATE_WAITS = 3.0
-"""Seconds that a create waits for a price: few, because the lease of its intent is already running."""
+"""Seconds that a create waits for a price. The wait is short, because the lease of the intent is running."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Quotes:
     clock: Clock
 
     def quote(self, codec: Carrier, booking: Booking, *, within: float | None = None) -> Quote:
-        """Return what a delivery would cost at an account. Raises CarrierError when there is no price."""
+        """Return the quote of an account for a delivery. Raises CarrierError if the account gives no quote."""
         if not isinstance(codec, GivesQuotes):
             raise Unavailable(f"{codec.account.kind} gives no prices")
         key = _question(codec, booking)
@@ -42,12 +42,12 @@ class Quotes:
         call, max_body = codec.quote(booking, now), codec.capabilities.max_body
         reply = self.gateway.send_one(codec.account.name, call, max_body=max_body, within=within)
         quote = codec.read_quote(reply, now)
-        if quote.orderable:  # the cause may be temporary, so the refusal is not cached
+        if quote.orderable:  # a refusal is not cached, because its cause may be temporary
             self.cache.put(key, quote)
         return quote
 
     def check_orderable(self, codec: Carrier, booking: Booking) -> None:
-        """Raise Refused when the quote of an account with QUOTE_FIRST shows that the order would be refused."""
+        """Raise Refused if the account has `QUOTE_FIRST` and its quote shows that it would refuse the order."""
         name = codec.account.name
         if not isinstance(codec, GivesQuotes) or not codec.quotes_first or self.cache.is_backing_off(name):
             return
@@ -55,7 +55,7 @@ class Quotes:
         if isinstance(quote, Quote):
             if not quote.orderable:
                 raise Refused(quote.reason, ", ".join(quote.why))
-        elif not isinstance(quote, Refused):  # the create itself refuses an order for which no request can be built
+        elif not isinstance(quote, Refused):  # if no request can be built for an order, the create itself is refused
             self.cache.back_off(name)
             logger.warning("carrier.quote_failed", carrier=name, error=type(quote).__name__)
 

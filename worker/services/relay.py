@@ -1,4 +1,4 @@
-"""The relay publishes the outbox on the bus, in order. Events that the bus has lost come first."""
+"""Publish the outbox on the bus, in order. Events that the bus has lost are published again first."""
 
 import os
 import socket
@@ -21,19 +21,19 @@ logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
 BATCH = 500
 MAX_STUCK_KEYS = 1000
-"""When the bus has refused events of this many keys, the relay stops, because the fault is in the bus."""
+"""If the bus refuses events of this many keys, the relay stops, because the fault is then in the bus."""
 
 
 @dataclass(frozen=True)
 class Relay:
-    """Publish every waiting event; one relay at a time."""
+    """Publish every waiting event. Only one relay runs at a time."""
 
     database: Database
     bus: Bus
     lost_commits: LostCommits
     single_flight: SingleFlight
     events_keep: int
-    """How many of the newest events are published again after the bus was emptied."""
+    """How many of the newest events the bus keeps. If the bus was emptied, only these are published again."""
     clock: Clock
 
     def publish(self) -> None:
@@ -44,10 +44,10 @@ class Relay:
         self.single_flight.run(self._publish_alone)
 
     def _publish_alone(self) -> bool:
-        """Publish while this process holds the lease; return False when some events could not be published.
+        """Publish while this thread has the lease; return False if some events could not be published.
 
-        The sweep tries those again. After the lease is released, new events are looked for once more, because the task
-        that announced them may have found the lease taken.
+        The sweep later enqueues another relay for these events. After the lease is released, the outbox is checked once
+        more: the task for a new event may have found the lease taken, and ended without publishing.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:
@@ -67,7 +67,7 @@ class Relay:
         return self.database.write(leases.take, LEASE, holder, self.clock(), LEASE_SECONDS)
 
     def _drain(self, holder: str) -> bool:
-        """Publish until no event waits; return False when some events could not be published."""
+        """Publish until no event waits; return False if some events could not be published."""
         identity, newest = self.database.identity, self._requeue_lost()
         stuck: set[str] = set()
         while waiting := self.database.read(outbox.unpublished, BATCH, stuck):
@@ -82,13 +82,14 @@ class Relay:
             newest = newest_of(newest, published)
         if stuck:
             logger.warning("events.left_behind", keys=sorted(stuck)[:10], count=len(stuck))
-            self.bus.trim(self.events_keep)  # the server may be full; the next relay publishes what was left
+            self.bus.trim(self.events_keep)  # the server may be full; the next relay publishes the remaining events
         return not stuck
 
     def _requeue_lost(self) -> str:
-        """Mark the events that the bus lost as unpublished; return the newest stream id.
+        """Mark the events that the bus lost as unpublished; return the newest stream id on the bus.
 
-        Before anything is published, because afterwards the newest event on the bus is always one of the database.
+        If that id is unknown to the database, also check for lost commits. This must happen before anything is
+        published: afterwards the newest event on the bus is always one that the database knows.
         """
         known = self.database.read(outbox.newest_stream_id)
         surviving, newest = self.bus.publisher.last_surviving(known)
@@ -102,9 +103,10 @@ class Relay:
 
 
 def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]], now: datetime) -> bool:
-    """Record where events are on the bus, while this relay has the lease; return whether it has it.
+    """Record the places of published events on the bus; return False if this relay no longer has the lease.
 
-    Another relay may have found that the bus lost them, while the answer to the commit was lost and this is repeated.
+    Without the lease, nothing is recorded. A transaction is repeated if the answer to its commit was lost. Meanwhile,
+    another relay may have found that the bus lost the events, and a second record would hide this loss.
     """
     if not leases.holds(connection, LEASE, holder):
         return False

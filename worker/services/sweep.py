@@ -1,6 +1,6 @@
-"""The sweep enqueues a task for everything that is due. Any other task may be lost, because the sweep replaces it.
+"""Enqueue a task for everything that is due. A wake-up task may be lost, because the sweep replaces it.
 
-When no sweep has run for a while, because there is no broker or no beat, a worker sweeps into a queue of its own.
+If no sweep has run for a while, because the broker or beat is away, a worker sweeps into a queue of its own.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -32,18 +32,18 @@ CLAIM_LIMIT = 2000
 CALLBACKS = "callbacks"
 """The queue of callbacks."""
 CALLBACKS_LIMIT = 200
-"""The most callbacks on their queue. The sweep adds no more, because new callbacks would have to wait behind them."""
+"""The sweep adds callbacks to their queue only up to this number, because new callbacks have to wait behind them."""
 FULL = 100
-"""With more waiting tasks than this, a queue gets no more, because their leases would expire there."""
+"""If more tasks than this wait in a queue, the sweep adds none, because their leases would expire in the queue."""
 LEASE = "sweep"
 LATE_SECONDS = 15.0
-"""The time after the last sweep at which a worker sweeps by itself."""
+"""Seconds after the last sweep until a worker sweeps by itself."""
 OWN_SWEEP_SECONDS = 4.0
-"""The shortest time between two sweeps that workers make by themselves. Any other sweep ends that."""
+"""The shortest time, in seconds, between two sweeps that workers make by themselves while beat sends none."""
 
 
 class Queue(Protocol):
-    """Where a sweep enqueues tasks: the broker, or a queue within this process."""
+    """The queue into which a sweep sends tasks: the broker, or a queue within this process."""
 
     def send(self, tasks: Iterable[WakeUp]) -> None:
         """Enqueue tasks."""
@@ -54,7 +54,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True)
 class Sweep:
-    """Enqueue due deliveries, unpublished events, unapplied callbacks and orders to fetch."""
+    """Enqueue tasks for everything that is due: deliveries, callbacks, probes, write-backs, events and fetches."""
 
     database: Database
     lost_commits: LostCommits
@@ -72,7 +72,7 @@ class Sweep:
         self.database.write(leases.take, LEASE, LEASE, self.clock(), LATE_SECONDS)
 
     def run_if_late(self, queue: Queue) -> bool:
-        """Sweep into this queue when no sweep has run lately, here or elsewhere; return whether that was so."""
+        """Sweep into `queue` if no process has swept lately; return whether this call swept."""
         if not self.database.write(leases.take, LEASE, uuid4().hex, self.clock(), OWN_SWEEP_SECONDS):
             return False
         logger.warning("sweep.made_by_worker")
@@ -80,7 +80,7 @@ class Sweep:
         return True
 
     def _sweep(self) -> None:
-        self.lost_commits.check()  # before anything is due, because a lost create would be due again
+        self.lost_commits.check()  # before the claims, because a lost create would be due again
         now, depths = self.clock(), self._depths()
         free = CALLBACKS_LIMIT - depths.pop(CALLBACKS)
         full = {queue for queue, depth in depths.items() if depth > FULL}
@@ -102,16 +102,16 @@ class Sweep:
         self.queue.send(tasks)
         self._run_local_steps([each.id for each in due if each.step in LOCAL_STEPS], now)
         for (step, account), ids in groups.items():
-            if account not in self.terms:  # an account that is no longer in the settings: its step must not stay due
+            if account not in self.terms:  # the settings no longer have this account, and its steps must not stay due
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
     def _claim(self, now: datetime, full: Container[str]) -> list[Due]:
-        """Claim what is due, except the steps whose queue is full."""
+        """Claim the deliveries that are due, except those whose step has a full queue."""
         busy, busy_reading = ([name for name in self.terms if carrier_queues(name)[kind] in full] for kind in (0, 1))
         return self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=busy, except_reads=busy_reading)
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
-        """Return as few tasks as possible for each step: reads that share one request are in one task."""
+        """Return the tasks for each step, as few as possible. Reads that share one request are in one task."""
         tasks: list[WakeUp] = []
         for (step, account), ids in groups.items():
             if account in self.terms:
@@ -134,13 +134,13 @@ class Sweep:
         self.updates.apply(ids, decide, now)
 
     def _depths(self) -> dict[str, int]:
-        """Return how many tasks wait in each queue that may be full: of callbacks, the platform and the accounts."""
+        """Return how many tasks wait in the queues of the callbacks, the platform and the accounts."""
         return self.queue.depths([CALLBACKS, PLATFORM, *(each for name in self.terms for each in carrier_queues(name))])
 
 
 @lru_cache(maxsize=100)
 def _log_unknown_step(step: str) -> None:
-    """Log, once, a step that this version leaves to a newer one."""
+    """Log a step that only a newer version of the program knows. Each step is logged once."""
     logger.warning("delivery.step_unknown", step=step)
 
 

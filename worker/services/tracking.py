@@ -1,4 +1,4 @@
-"""Read a batch of deliveries at one carrier, in as few calls as possible, and follow every page of a reply."""
+"""Read a batch of deliveries at one carrier, with as few calls as possible. A reply may have several pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,11 +34,11 @@ class _Round:
     observations: dict[int, tuple[Observation, ...]] = field(default_factory=dict)
     failures: dict[int, CarrierError] = field(default_factory=dict)
     absences: dict[int, int] = field(default_factory=dict)
-    """The number of calls that did not find each attempt, by attempt id."""
+    """By attempt id: the number of calls that reported the attempt as absent."""
     duplicates: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def add(self, call: Call, reading: Reading | CarrierError) -> None:
-        """Add the content of one reply."""
+        """Add the reading of one reply, or the error of its call."""
         if isinstance(reading, CarrierError):
             self.failures.update(dict.fromkeys(call.attempt_ids, reading))
             return
@@ -56,7 +56,7 @@ class _Round:
 class Tracking:
     """Read deliveries at their carrier.
 
-    `track` reads statuses, `reconcile` looks up creates with an unknown outcome.
+    `track` reads statuses, and `reconcile` looks up creates with an unknown outcome.
     """
 
     database: Database
@@ -73,7 +73,7 @@ class Tracking:
         self._read(account, ids, Step.TRACK)
 
     def reconcile(self, account: str, ids: Sequence[str]) -> None:
-        """Look up creates with an unknown outcome, or leave them to an operator."""
+        """Look up creates with an unknown outcome. If the carrier has no look-ups, leave them to an operator."""
         self._decide_due(account, ids, lost=True)
         if self.terms[account].capabilities.find:
             self._read(account, ids, Step.RECONCILE)
@@ -125,7 +125,7 @@ class Tracking:
     def _read_pages(
         self, codec: Carrier, calls: Sequence[Call], views: Mapping[int, AttemptView]
     ) -> Iterator[tuple[Call, Reading | CarrierError]]:
-        """Send reads and follow their further pages."""
+        """Send reads, and then the reads of their further pages; yield each read with its parsed reply."""
         account, pages = codec.account.name, list(calls)
         for _ in range(MAX_PAGES):
             groups = self.gateway.send(account, dict(enumerate(pages)), max_body=codec.capabilities.max_body)
@@ -163,7 +163,7 @@ def _duplicates(refs: Sequence[str], cause: Cause) -> Meaning:
 
 
 def _meaning(attempt: Attempt, found: _Round, covered: int, cause: Cause, began: datetime) -> Meaning:
-    """Return what a round of reads means for one attempt."""
+    """Return the function that applies the results of a round to the delivery of one attempt."""
     if attempt.id in found.observations:
         seen = found.observations[attempt.id]
         return lambda each, key, terms, now: lifecycle.apply_observations(each, key, seen, terms, now, cause, began)

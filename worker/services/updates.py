@@ -1,4 +1,4 @@
-"""Change deliveries: lock, decide, store, then log and enqueue what follows."""
+"""Change deliveries: lock the rows, decide, store the changes, then log and enqueue the next steps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class Updates:
         return changes
 
     def apply_once(self, delivery_id: str, decide: Decision, now: datetime) -> list[Change]:
-        """Apply a decision that must not be made about any later state of its delivery.
+        """Apply a decision to the first state of the delivery that is read, and never to a later state.
 
-        A transaction is repeated when the answer to its commit is lost. By then the delivery may have moved on, because
-        of this very decision. Returns no change in that case.
+        A transaction is repeated when the answer to its commit is lost. By then, this decision may already have changed
+        the delivery. In that case, the decision is not made again, and no change is returned.
         """
         seen: list[Delivery] = []
 
@@ -42,9 +42,9 @@ class Updates:
         return self.apply([delivery_id], decide_once, now)
 
     def follow_up(self, changes: Sequence[Change], now: datetime, *, events: bool = False) -> None:
-        """Log committed changes and enqueue what follows.
+        """Log committed changes, and enqueue the next steps and the relay.
 
-        With `events` the relay is enqueued even if these changes have no events.
+        Without any change, the relay is enqueued only if `events` is true.
         """
         for change in changes:
             for each in change.passed_over:

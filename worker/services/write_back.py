@@ -1,6 +1,8 @@
-"""Compare an order with the platform: read its status there, apply it, and write ours if it is further along (O-18).
+"""Compare deliveries with their orders on the platform (O-18).
 
-No courier ever waits for the platform. Soon after a write, the order is read again to see the effect.
+The platform's status of an order is read and applied to the delivery. Our status is written to the platform if our
+status is further along. Soon after a write, the order is read again to see the effect. No courier ever waits for the
+platform.
 """
 
 from dataclasses import dataclass, replace
@@ -40,7 +42,7 @@ TASK = "platform.write_back"
 CLAIM_LIMIT = 10
 """The most comparisons that one sweep enqueues, which is more than the platform's rate limit allows (O-01)."""
 NOT_SHOWN_READS = 3
-"""How often an order that the platform does not show is soon read again, in case the answer was wrong."""
+"""How many times an order that the platform does not show is read again soon, in case the answer was wrong."""
 LEASE = timedelta(seconds=60)
 CALL_TIME = timedelta(seconds=DEADLINE)
 Next = tuple[WriteBackState, datetime | None]
@@ -62,9 +64,10 @@ class WriteBack:
     clock: Clock
 
     def due_tasks(self, now: datetime) -> list[WakeUp]:
-        """Return the tasks of the deliveries to compare now.
+        """Return a task for each delivery to compare now.
 
-        While the platform rejects our key, return only one task from time to time, as a probe.
+        While the platform rejects our key, return only one task from time to time, as a probe. While an operator has
+        paused the platform, return no task.
         """
         if not self.settings.base_url:
             return []
@@ -73,7 +76,10 @@ class WriteBack:
         return [(TASK, [each]) for each in due]
 
     def _claim_probe(self, pause: Pause, now: datetime) -> list[str]:
-        """Claim one comparison as the probe of a platform that rejected our key; when none is due, probe later."""
+        """Claim one comparison as the probe of a platform that rejected our key.
+
+        If no comparison is due, the lease of the probe is released, so that a later sweep can probe.
+        """
         name, holder = probe_lease(ACCOUNT), uuid4().hex
         if pause.by != "carrier" or not self.database.write(leases.take, name, holder, now, PROBE_SECONDS):
             return []
@@ -83,7 +89,10 @@ class WriteBack:
         return claimed
 
     def run(self, delivery_id: str) -> None:
-        """Compare a delivery, and write its status, if this is due and both its lease and a slot are free."""
+        """Compare a delivery with the platform, and write its status if necessary.
+
+        Do nothing if the comparison is not due, if another process has leased it, or if no slot is free.
+        """
         if self.bulkhead.enter(ACCOUNT, (TASK, [delivery_id]), reading=True) is not Admission.ADMITTED:
             return
         try:
@@ -120,7 +129,7 @@ class WriteBack:
         return state, next_read(delivery, self.clock())
 
     def _apply_status(self, delivery: Delivery, seen: int) -> Delivery:
-        """Apply the platform's status; return the current delivery, which may have changed during the read."""
+        """Apply the platform's status; return the delivery as it is now, because it may have changed meanwhile."""
         now = self.clock()
         self.updates.apply(
             [delivery.id], lambda each: lifecycle.apply_platform_status(each, seen, self.terms, now), now
@@ -142,13 +151,13 @@ class WriteBack:
         return replace(state, written=True), self.clock() + CHECK_AFTER_WRITE
 
     def _resume_platform(self) -> None:
-        """Resume a paused platform, because it accepts the key again."""
+        """Resume the platform if it is paused, because it has just accepted our key."""
         paused = ACCOUNT in self.database.read(accounts.paused)
         if paused and self.database.write(accounts.resume, ACCOUNT, "probe", self.clock()):
             self.queue.send([publish_task()])
 
     def _send(self, call: Call, until: datetime) -> Reply:
-        """Send a call only if it ends within the lease. Raises CarrierError."""
+        """Send a call if it can end within the lease, and return its reply. Raises CarrierError."""
         group = next(self.gateway.send(ACCOUNT, {0: call}, max_body=MAX_BODY, until=until - CALL_TIME))
         outcome = group[0]
         if isinstance(outcome, CarrierError):
@@ -156,7 +165,7 @@ class WriteBack:
         return outcome
 
     def _report_conflict(self, delivery: Delivery, state: WriteBackState, why: str) -> None:
-        """Publish that the platform's order and ours disagree; the platform's status is not overwritten."""
+        """Publish that the platform's order and our delivery disagree. The platform's status is not overwritten."""
         now = self.clock()
         logger.warning("platform.conflict", delivery_id=delivery.id, ours=state.status, seen=state.seen, why=why)
         self.updates.apply_once(
@@ -164,7 +173,7 @@ class WriteBack:
         )
 
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
-        """Return when to compare again after a call that failed (O-10)."""
+        """Return the state and the time of the next comparison after a failed call (O-10)."""
         now = self.clock()
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
@@ -181,9 +190,10 @@ class WriteBack:
 
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
-    """Return when to compare an order again that the platform does not show.
+    """Return the state and the time of the next comparison of an order that the platform does not show.
 
-    The first few times it is read again soon; after that, at its next planned read or when the delivery changes.
+    The first `NOT_SHOWN_READS` times, the order is read again soon. After that, the order is read at its next planned
+    read or when the delivery changes.
     """
     soon = now + GATE_READ_INTERVAL if state.failures < NOT_SHOWN_READS else None
     again = min(filter(None, (soon, next_read(delivery, now))), default=None)
