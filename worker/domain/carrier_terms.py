@@ -27,7 +27,7 @@ class CarrierTerms:
     poll_interval: float = 30
     """The shortest interval between reads; the other intervals of the cadence change in proportion."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
-    """A function that returns why the carrier cannot take an order, or None. It makes no call to the carrier."""
+    """A function that returns why the carrier cannot take an order; None when the carrier can. It makes no call."""
 
     @property
     def scale(self) -> float:

@@ -101,7 +101,7 @@ class Attempt:
     heard_at: datetime | None = None
     """When the newest report arrived, by our clock. A read that began before this time is outdated."""
     shown_at: datetime | None = None
-    """When the first read that showed the current `state` began; None while no read has shown this state."""
+    """The start of the first read that showed the current `state`; None while no read has shown this state."""
     prompted_at: datetime | None = None
     """When a requested read is due; None when no read is requested.
 
@@ -134,7 +134,7 @@ class Attempt:
     calls: int = 0
     """The number of creates, confirmations, amendments and cancels that were begun for this attempt."""
     call_open: bool = False
-    """Whether the newest of these calls has no stored outcome yet."""
+    """Whether the newest of these calls has no stored outcome yet (see `calls`)."""
     resubmitted: bool = False
     """Whether the create was sent again under the same id, because the first create has an unknown outcome."""
     cancel_accepted: bool = False
@@ -214,7 +214,7 @@ class Delivery:
     retry_at: datetime | None = None
     """The main step is not due before this time. Steps about surplus and ended attempts may be due earlier."""
     alarmed_at: datetime | None = None
-    """The time up to which every due alarm has been raised."""
+    """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
     """When the carrier is to be asked."""
     gate: Gate | None = None
@@ -285,7 +285,7 @@ class Delivery:
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
-        """Return the delivery with this attempt. It replaces the attempt with the same id, or is appended."""
+        """Return the delivery with this attempt, which is appended or replaces its earlier version with the same id."""
         attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
         return replace(self, attempts=attempts if attempt in attempts else (*attempts, attempt))
 

@@ -33,7 +33,7 @@ CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 CANCEL_REQUESTS = 3
 """The most times that a carrier is asked for the same cancel."""
 AMEND_REQUESTS = 3
-"""The most times that a carrier is asked for the same amendment. After the last time, an operator is needed."""
+"""The most times that a carrier is asked for the same amendment. After the last request, an operator is needed."""
 AMEND_RETRY = timedelta(seconds=30)
 """The shortest wait after a failed amendment. Then the order is read, and the amendment may be sent again."""
 OFFER_CHECK = timedelta(seconds=30)

@@ -18,7 +18,7 @@ NOT_CARRIED = AttentionReason.ORDER_CHANGED_AFTER_DISPATCH
 
 
 def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Plan the amendment for an order that has just changed, or request an operator if it cannot be amended."""
+    """Plan the amendment for an order that has just changed, or request an operator if no amendment is possible."""
     terms = change.terms.get(attempt.carrier)
     reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # the carrier has this version already
     if not reverted and (terms is None or not can_amend(change.delivery, attempt, terms)):

@@ -60,8 +60,9 @@ _BEGIN: Mapping[Step, Callable[[ChangeBuilder, Attempt], None]] = {
 def close_call(delivery: Delivery, begun: Attempt) -> Delivery | None:
     """Return the delivery with its call marked as closed. The caller applies the outcome of the call next.
 
-    `begun` is the attempt as it was when the call began. None when a newer call has begun since then. Also None when
-    the outcome is already stored, because a transaction is repeated if the answer to its commit is lost.
+    `begun` is the attempt as it was when the call began. None when a newer call has begun since then, or when the
+    outcome is already stored. An outcome can come twice, because a transaction is repeated if the answer to its commit
+    is lost.
     """
     attempt = delivery.attempt(begun.id)
     if attempt is None or not attempt.call_open or attempt.calls != begun.calls:

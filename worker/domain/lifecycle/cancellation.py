@@ -89,9 +89,9 @@ def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> Non
     """Check after a read of a live attempt whether its cancel took effect.
 
     `shown` is whether the read showed the order. If the carrier did not accept the cancel and the read shows the order,
-    the cancel is requested again. If the last check does not confirm the cancel, this is published. If the carrier
-    refused the cancel, the first read that shows the order requests an operator. A read that began before the end of
-    the attempt's wait is ignored.
+    the cancel is requested again. If the last check does not confirm the cancel, this fact is published. If the
+    carrier refused the cancel, the first read that shows the order requests an operator. A read that began before the
+    end of the attempt's wait is ignored.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return

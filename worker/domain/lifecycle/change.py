@@ -195,7 +195,7 @@ class ChangeBuilder:
 
 
 def snapshot(delivery: Delivery, attempt: Attempt | None, cause: Cause, now: datetime) -> DeliveryEvent:
-    """Return the data of a delivery as an event publishes them. They contain nothing about the customer."""
+    """Return the event data of a delivery. These data contain nothing about the customer."""
     platform = TO_PLATFORM[delivery.status]
     return DeliveryEvent.model_construct(
         delivery_id=delivery.id,

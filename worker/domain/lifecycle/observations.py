@@ -57,7 +57,7 @@ def apply_observations(
     cause: Cause,
     heard: datetime | None = None,
 ) -> Change:
-    """Apply observations of an attempt, which are in the order of their age, the oldest first.
+    """Apply observations of an attempt. The oldest observation is the first in the list.
 
     `heard` is the time when the read began or the callback arrived. Three rules decide which of two reports is newer,
     without a comparison of our clock with the carrier's clock:
@@ -65,7 +65,7 @@ def apply_observations(
     * Callbacks are ordered by the carrier's time, then by their arrival. An older callback does not change the state.
     * A read is outdated if it began before the newest report arrived. An outdated read changes nothing. If it shows
       another state than ours, another read is requested at once.
-    * After a read, a callback may change the state to an end, or to a higher rank than any before. Any other change may
+    * After a read, a callback may change the state to an end, or to a higher rank than any before. Any other status may
       be older than the read, so another read is requested.
     """
     change = ChangeBuilder(delivery, terms, now, cause, heard)
@@ -123,7 +123,7 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
 def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
     """Return the attempt that an observation is about.
 
-    This may be a duplicate: another order that has the same reference of ours, but its own `ref` at the carrier.
+    The observation may be about a duplicate, which has the same reference but another `ref` at the carrier.
     """
     if attempt.ref is None or observation.ref in {None, attempt.ref}:
         return attempt
@@ -150,7 +150,7 @@ def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) 
 
 
 def _shown_at(change: ChangeBuilder, before: Attempt, after: Attempt) -> datetime | None:
-    """Return when the first read that showed the state began. The answer to a later call counts as a read."""
+    """Return the start of the first read that showed the state. The answer to a later call also counts as a read."""
     same = after.state == before.state
     answered = change.cause is Cause.RESPONSE and before.rank > 0
     if change.cause in READ_CAUSES or answered:

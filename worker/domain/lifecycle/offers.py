@@ -17,7 +17,7 @@ from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""How long before the food is ready an offered pickup time may be."""
+"""A suitable pickup time is at most this long before the food is ready."""
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:

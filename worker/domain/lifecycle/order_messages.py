@@ -153,7 +153,7 @@ def closed_gate(gate: Gate, order: Order) -> Gate | None:
 
 
 def with_ready_time(order: Order, now: datetime) -> Order:
-    """Return the order. Set its `ready_at` to `now` if its status is that the food is ready and it names no time."""
+    """Return the order, with `ready_at` set to `now` if its status says that the food is ready and it names no time."""
     timed = order.ready_at is not None or order.deliver_at is not None
     ready = not timed and reaction_to(order.status) is Reaction.READY
     return order.model_copy(update={"ready_at": now}) if ready else order
@@ -205,7 +205,7 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 def _cancel(change: ChangeBuilder, status: int) -> None:
     """Request a cancel of the delivery, because the platform's order is cancelled (O-13).
 
-    An earlier request is kept, because it may contain more details. If the carrier refused it, it is sent again.
+    An earlier request is kept, because it may contain more details. It is sent again if the carrier refused it.
     """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):

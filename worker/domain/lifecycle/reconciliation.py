@@ -78,11 +78,11 @@ def record_conflict(delivery: Delivery, attempt_id: int, terms: TermsByAccount, 
 def record_not_found(
     delivery: Delivery, before: Attempt, terms: TermsByAccount, now: datetime, began: datetime | None = None
 ) -> Change | None:
-    """Record a complete look-up that did not find the order. Enough of them prove that the order was never created.
+    """Record a complete look-up that did not find the order. Enough such look-ups prove that there is no order.
 
-    `before` is the attempt as it was at the time `began`, when the look-up began. None if an overlapping look-up was
-    counted after that time, the create was sent again, or the carrier has reported the order. Two look-ups are at least
-    `LOOKUPS_APART` apart, even after an outage.
+    `before` is the attempt as it was at the time `began`, when the look-up began. None if one of three things
+    has happened since then: an overlapping look-up was counted, the create was sent again, or the carrier reported the
+    order. Two look-ups are at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(before.id)
     if attempt is None or (attempt.lookups, attempt.calls) != (before.lookups, before.calls):
@@ -120,8 +120,8 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
     """Apply an operator's finding: the carrier has the order under `ref`, or has no order if `ref` is None.
 
     `ref` also replaces a carrier's id that an operator mistyped, and supplies the missing id of an order that is known
-    only from a callback (C-24). If the attempt had ended as never created, the finding that its order exists is a
-    conflict. None when there is nothing to resolve.
+    only from a callback (C-24). A conflict is published if the attempt had already ended as never created. None when
+    there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)
     if attempt is None:
@@ -178,7 +178,7 @@ def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
 
 
 def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
-    """End an attempt as never created. Queue the delivery for the same carrier, or cancel it if that was requested.
+    """End an attempt as never created. Queue the delivery for the same carrier, or cancel the delivery as requested.
 
     If the carrier called the create a duplicate, it would refuse the create again, so the next carrier is asked.
     """

@@ -207,7 +207,7 @@ def mark_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus
 
 
 def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> None:
-    """Record the status of a surplus courier. It shows whether the cancel took effect or came too late."""
+    """Record the status of a surplus courier. The status shows whether the cancel took effect or came too late."""
     state = AttemptState(status)
     if state == attempt.state:
         return

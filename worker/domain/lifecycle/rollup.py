@@ -18,7 +18,7 @@ from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
 def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
-    """End an attempt with a final status of its order at the carrier, and apply the end to the delivery."""
+    """End an attempt with the final status of its order, and apply the end to the delivery."""
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
         # Only we requested this cancel, because the courier withdrew and no other courier came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
@@ -58,7 +58,7 @@ def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, detail
             unmapped_status=None,
         )
     )
-    # A change of the order that the carrier does not have still matters if the courier has the goods.
+    # A change of the order that was not sent still matters if the courier has the goods.
     still_needed = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
     change.clear_attention(CARRIER_ORDER_REASONS - still_needed)
     return ended

@@ -1,7 +1,7 @@
 """The choice of the next carrier: for a new delivery, after a refusal, and when a carrier is unavailable.
 
-Carriers are tried in the order of the order's or store's list. A carrier that has refused is not
-asked again. A carrier that cannot take the order is skipped without a call.
+The list of carriers comes from the order, or else from the store. The first carrier of the list is tried first. A
+carrier that has refused is not asked again. A carrier that cannot take the order is skipped without a call.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,7 +72,7 @@ def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver
 
 
 def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> None:
-    """End a delivery as rejected while no carrier has an order for it."""
+    """Reject a delivery for which no carrier has an order."""
     for each in change.delivery.attempts:
         if each.ended_at is None and not each.live:
             change.update_attempt(replace(each, state=AttemptState.REJECTED, ended_at=change.now, reason=reason))
