@@ -23,11 +23,11 @@ class CarrierTerms:
     deadline: float = 45
     """How long a call may take."""
     callback_wait: float = 0
-    """How long to wait for a callback after a create with an unknown outcome."""
+    """How long to wait, after the deadline of a create with an unknown outcome, for a callback about the order."""
     poll_interval: float = 30
-    """The shortest interval between reads; the other intervals of the cadence grow in proportion."""
+    """The shortest interval between reads; the other intervals of the cadence change in proportion."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
-    """Returns why the carrier cannot take an order from a store at a time; None when it can. It makes no call."""
+    """A function that returns why the carrier cannot take an order; None when the carrier can. It makes no call."""
 
     @property
     def scale(self) -> float:
@@ -36,7 +36,7 @@ class CarrierTerms:
 
 
 TermsByAccount = Mapping[str, CarrierTerms]
-"""The terms of every account in the settings, by its name."""
+"""The terms of every account in the settings, by the account's name."""
 
 
 def attempt_view(delivery: Delivery, attempt: Attempt) -> port.AttemptView:
@@ -59,7 +59,7 @@ def attempt_view(delivery: Delivery, attempt: Attempt) -> port.AttemptView:
 
 
 def build_booking(delivery: Delivery, attempt: Attempt, callback_url: str | None) -> port.Booking:
-    """Build what the codec needs to create the attempt's order."""
+    """Build the data that the codec needs to create the attempt's order."""
     assert delivery.store is not None  # noqa: S101 - no attempt begins without a store
     return port.Booking(
         attempt_id=attempt.id,

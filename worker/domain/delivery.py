@@ -1,6 +1,6 @@
 """The state of one delivery and of its attempts, and the change that a decision makes.
 
-All values are frozen: a change is a new value, and only `lifecycle` makes one.
+All values are frozen, so a change creates new values. Only `lifecycle` makes changes.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from schemas.status import (
 from schemas.stores import Store
 
 NEVER_CREATED = "never created"
-"""The reason text of an attempt with an unknown outcome that turned out to have no order at the carrier."""
+"""The reason text of an attempt whose create had an unknown outcome and was then found to have made no order."""
 
 
 class Step(StrEnum):
-    """The next thing to do for a delivery. Every step except those in `LOCAL_STEPS` is a task of its own."""
+    """The kinds of work on a delivery. Every step has its own Celery task, except the steps in `LOCAL_STEPS`."""
 
     ROUTE = "route"
     BOOK = "book"
@@ -41,7 +41,7 @@ class Step(StrEnum):
 
 
 LOCAL_STEPS = frozenset({Step.ROUTE, Step.ALARM})
-"""Steps that need no carrier; the sweep runs them itself."""
+"""Steps that call no carrier. The sweep runs these steps itself."""
 
 
 class Gate(StrEnum):
@@ -60,7 +60,7 @@ class OfferDecision(StrEnum):
 
 
 class UnmappedStatus(RawWord):
-    """A carrier status that has no mapping, and the time that the carrier gave for it, if any."""
+    """A carrier status without a mapping, and the carrier's own time of the report if the carrier gave a time."""
 
     carrier_time: datetime | None = None
 
@@ -70,12 +70,15 @@ class Attempt:
     """One create at a carrier and everything that followed from it."""
 
     id: int
-    """Random, positive, below 2**53 and unique for ever; the carrier knows it as our reference."""
+    """A random positive number below 2**53, unique for ever. The carrier stores it as our reference.
+
+    The id of an order that we did not create is a hash (`lifecycle.reopening.duplicate_id`).
+    """
     delivery_id: str
     number: int
-    """The attempt's place within its delivery, from 1."""
+    """The attempt's number within its delivery. The first attempt has the number 1."""
     carrier: str
-    """The carrier account."""
+    """The name of the carrier account."""
     state: AttemptState
     token: str
     """The secret in the attempt's callback address."""
@@ -88,70 +91,76 @@ class Attempt:
     ref: str | None = None
     """The carrier's id of the order."""
     codec_state: Mapping[str, str] = field(default_factory=dict)
-    """What the codec stores about this attempt. Only the codec reads it."""
+    """Data that the codec stores about this attempt. Only the codec reads these data."""
     rank: int = 0
-    """The highest rank reached (`schemas.status.RANK`)."""
+    """The highest rank (`schemas.status.RANK`) that the attempt has reached."""
     resume_to: AttemptState | None = None
-    """The state before `on_hold`, to which the attempt returns."""
+    """The state that `on_hold` interrupted, and to which the attempt returns."""
     carrier_time: datetime | None = None
-    """The carrier's own time of its newest report, by the carrier's clock."""
+    """The time of the newest report, by the carrier's clock."""
     heard_at: datetime | None = None
-    """When the newest report arrived, by our clock. A read that began before it is outdated."""
+    """When the newest report arrived, by our clock. A read that began before this time is outdated."""
     shown_at: datetime | None = None
-    """When the read that first showed `state` began; None while no read has shown it."""
+    """The start of the first read that showed the current `state`; None while no read has shown this state."""
     prompted_at: datetime | None = None
-    """When a read was requested; None once a read has begun since."""
+    """When a requested read is due; None when no read is requested.
+
+    A read that began before this time does not fulfil the request.
+    """
     offered_at: datetime | None = None
     """The pickup time that the carrier offers instead of `pickup_at`."""
     lookups: int = 0
-    """Complete look-ups that did not find the attempt."""
+    """The number of complete look-ups that did not find the attempt's order."""
     cancel_requested_at: datetime | None = None
-    """When the carrier was last asked to cancel; None before that, and when it has to be asked again."""
+    """When the carrier was last asked to cancel; None before the first request, and when another request is needed."""
     cancel_checks: int = 0
-    """The reads since the last cancel request that did not confirm the cancel."""
+    """The number of reads since the last cancel request that did not confirm the cancel."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
-    """When the call that answers an offer failed and left the state of the offer unclear."""
+    """When the carrier refused our answer to its offer. The outcome of the offer is unclear from then on."""
     awaiting_operator: bool = False
-    """Only an operator can settle the unknown outcome."""
+    """Whether an operator has been asked to settle the unknown outcome."""
     surplus: bool = False
-    """The attempt is a surplus courier: the delivery follows another attempt, or has ended."""
+    """Whether the attempt is a surplus courier. The delivery does not follow a surplus attempt."""
     ended_at: datetime | None = None
     reason: Reason | None = None
     """Why the attempt ended or was refused."""
     reason_text: str | None = None
     reported_anomalies: tuple[str, ...] = ()
-    """The unmapped statuses and backward steps that were already published."""
+    """The unmapped statuses and backward steps that were already published for this attempt."""
     last_error: str | None = None
     journal_file: str | None = None
-    """The journal file that holds the create whose outcome is not stored yet."""
+    """The journal file that contains the create, while the outcome of the create is not stored yet."""
     calls: int = 0
-    """How many calls that change something at the carrier were begun for this attempt."""
+    """The number of creates, confirmations, amendments and cancels that were begun for this attempt."""
     call_open: bool = False
-    """Whether the process that makes the newest of these calls has still to store its outcome."""
+    """Whether the newest of these calls has no stored outcome yet (see `calls`)."""
     resubmitted: bool = False
-    """The create was sent again under the same id, because the outcome of the first one is unknown."""
+    """Whether the create was sent again under the same id, because the first create has an unknown outcome."""
     cancel_accepted: bool = False
-    """The carrier accepted the cancel; a read still has to confirm it."""
+    """Whether the carrier accepted the cancel. A read still has to confirm the cancel."""
     cancel_requests: int = 0
-    """How often the carrier was asked to cancel."""
+    """How many times the carrier was asked to cancel."""
     contradicting_status: DeliveryStatus | None = None
-    """A status from a read that contradicts `state`; a second read must confirm it."""
+    """A status that a read showed and that contradicts `state`. A second read must confirm this contradiction."""
     contradicted_at: datetime | None = None
-    """The time of that read; None after a second read confirmed it."""
+    """When the read of `contradicting_status` was applied; None after a second read confirmed the contradiction."""
     follow_up_reads: int = 0
     """The number of planned follow-up reads made since the attempt ended."""
     wait_until: datetime | None = None
-    """No step about this attempt is due before this time."""
+    """No step about this attempt is due before this time, except a requested read (`prompted_at`)."""
     offer_decision: OfferDecision | None = None
     sent_fingerprint: str | None = None
-    """The fingerprint of the order as the carrier has it; empty while an amendment's outcome is unknown."""
+    """The fingerprint of the order as the carrier has it; None for an order that we did not create.
+
+    The text is empty while an amendment is under way, and while the outcome of an amendment is unknown.
+    """
     pending_fingerprint: str | None = None
-    """The fingerprint of the order in an amendment that is under way or has an unknown outcome."""
+    """The fingerprint of the order in an amendment that is under way, is postponed or has an unknown outcome."""
     amend_requests: int = 0
-    """How often the carrier was asked for the pending amendment."""
+    """How many times the carrier was asked for the pending amendment."""
     amend_refused: bool = False
-    """The carrier cannot amend its order; an operator is needed."""
+    """Whether the carrier's order cannot be amended. An operator is needed for the change of the order."""
     unmapped_status: UnmappedStatus | None = None
     """The carrier's last status if it has no mapping, otherwise None."""
 
@@ -183,13 +192,13 @@ class Delivery:
     """The platform that placed the order."""
     order: Order
     store: Store | None
-    """The store that the carriers were chosen for; None while the order's store is unknown."""
+    """The store for which the carriers were chosen; None while the order's store is unknown."""
     fingerprint: str
     """The fingerprint of `order`."""
     status: DeliveryStatus
     created_at: datetime
     changed_at: datetime
-    """When `status` or its details last changed."""
+    """When `status` was last set, possibly to the same status with another detail."""
     sequence: int = 0
     """The number of the last event."""
     last_event_at: datetime | None = None
@@ -199,25 +208,25 @@ class Delivery:
     step: Step | None = None
     """The next step; None when there is nothing left to do."""
     step_attempt_id: int | None = None
-    """The attempt that the next step is about; None when it is about no attempt."""
+    """The id of the attempt that the next step is about; None when the step is about no attempt."""
     next_run_at: datetime | None = None
-    """When the next step is due; None exactly when `step` is."""
+    """When the next step is due; None if and only if `step` is None."""
     retry_at: datetime | None = None
-    """The main step is not due before this time. Steps for surplus and ended attempts may be."""
+    """The main step is not due before this time. Steps about surplus and ended attempts may be due earlier."""
     alarmed_at: datetime | None = None
-    """Every alarm that was due by this time has been raised."""
+    """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
     """When the carrier is to be asked."""
     gate: Gate | None = None
-    """The gate that the order waits at; None when it is open."""
+    """The closed gate at which the order waits; None when the order waits at no gate."""
     carrier_since: datetime | None = None
-    """When `carrier` became the carrier to ask, or was first found to be unavailable."""
+    """When `carrier` was chosen, or when `carrier` was first found to be unavailable after that."""
     located_at: datetime | None = None
     """When the courier's position was last published."""
     retried_after_attempt: int = 0
-    """Attempts up to this number came before an operator's retry. Their refusals do not exclude a carrier."""
+    """The number of the last attempt before an operator's retry. Refusals up to that attempt exclude no carrier."""
     failures: int = 0
-    """Failed calls in a row."""
+    """The number of failed calls in a row."""
     cancel_request: Cancellation | None = None
     attention_reasons: tuple[AttentionReason, ...] = ()
     """Why an operator is needed, the oldest reason first."""
@@ -229,7 +238,7 @@ class Delivery:
     cancelled_by: CancelledBy | None = None
     evidence: Evidence = Evidence.OBSERVED
     raw: RawWord | None = None
-    """The carrier's own status behind `status`."""
+    """The carrier's own status from which `status` was derived."""
     courier: CourierInfo | None = None
     tracking_url: str | None = None
     pickup_eta: datetime | None = None
@@ -241,7 +250,7 @@ class Delivery:
 
     @property
     def active(self) -> Attempt | None:
-        """The attempt whose courier the delivery follows; never a surplus one."""
+        """The attempt that the delivery follows; None when there is none. A surplus attempt is never active."""
         return next((attempt for attempt in reversed(self.attempts) if attempt.live and not attempt.surplus), None)
 
     @property
@@ -251,12 +260,12 @@ class Delivery:
 
     @property
     def attention(self) -> str | None:
-        """The attention reasons in one text, as they are stored and shown; None when there are none."""
+        """The attention reasons in one text, as they are stored and shown; None without attention reasons."""
         return ", ".join(self.attention_reasons) or None
 
     @property
     def step_carrier(self) -> str | None:
-        """The carrier account that the next step calls; None for a step that calls none."""
+        """The carrier account that the next step calls; None when the step calls no carrier."""
         if self.step in LOCAL_STEPS:
             return None
         return self.step_attempt.carrier if self.step_attempt else self.carrier
@@ -276,7 +285,7 @@ class Delivery:
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
-        """Return the delivery with this attempt, which replaces the one with the same id or is appended."""
+        """Return the delivery with this attempt, which is appended or replaces its earlier version with the same id."""
         attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
         return replace(self, attempts=attempts if attempt in attempts else (*attempts, attempt))
 
@@ -308,7 +317,7 @@ class PassedOver:
     carrier: str
     reason: Reason
     text: str
-    """The text of the refusal; the name of its reason if it has no text."""
+    """The text of the refusal, or the name of its reason if the refusal has no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,13 +327,13 @@ class Change:
     delivery: Delivery
     events: tuple[Event, ...] = ()
     attempt_id: int | None = None
-    """The attempt for which a create, confirm, amend or cancel begins with this change."""
+    """The id of the attempt for which a create, confirm, amend or cancel begins with this change."""
     passed_over: tuple[PassedOver, ...] = ()
     """The carriers that routing did not choose, to be logged once the change is stored."""
 
     @property
     def begun(self) -> Attempt | None:
-        """The attempt whose call begins with this change."""
+        """The attempt whose call begins with this change; None when no call begins."""
         return None if self.attempt_id is None else self.delivery.attempt(self.attempt_id)
 
 

@@ -1,4 +1,7 @@
-"""Check without a call whether a carrier can take an order, using its codec and its account's settings."""
+"""Check whether a carrier can take an order.
+
+The check uses the carrier's codec and the settings of its account. It makes no call.
+"""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,9 +18,9 @@ NO_ATTEMPT = 1
 
 
 def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused | None:
-    """Return why the carrier cannot take an order that would be sent at this time; None when it can.
+    """Return why the carrier cannot take the order if it is sent at the time `at`; None when the carrier can take it.
 
-    When a bug makes the codec fail, the order is not refused here; the create then fails and shows the bug.
+    When a bug makes the codec fail, the result is also None. The create then fails and shows the bug.
     """
     booking = trial_booking(order, store, at)
     try:
@@ -25,13 +28,13 @@ def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused
         codec.check_order(booking, at)
     except Refused as refused:
         return refused
-    except Exception:  # noqa: BLE001 - see above
+    except Exception:  # noqa: BLE001 - see the docstring
         return None
     return None
 
 
 def trial_booking(order: Order, store: Store, at: datetime) -> Booking:
-    """Build the booking that a carrier would get if the order were sent at this time."""
+    """Build the booking that a carrier would get if the order were sent at the time `at`."""
     pickup_at = schedule.pickup_time(order, store, at)
     return Booking(NO_ATTEMPT, NO_ATTEMPT, order, store, pickup_at, order.deliver_at)
 

@@ -1,8 +1,8 @@
 """Plan the next step of a delivery: the step, its time and its attempt.
 
-Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so none
-is forgotten. The candidates are the delivery's main step and the steps for surplus couriers, ended attempts and alarms;
-the earliest one is next.
+Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so no
+delivery is forgotten. The candidates are the delivery's main step and the steps for surplus couriers, ended attempts
+and alarms. The earliest candidate is the next step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +16,14 @@ from worker.domain.carrier_terms import CarrierTerms, TermsByAccount
 from worker.domain.delivery import Attempt, Delivery, Step
 
 REVOCABLE_ENDS = frozenset({AttemptState.DELIVERED, AttemptState.CANCELLED, AttemptState.FAILED})
-"""Final states that a carrier may take back."""
+"""Final states of an attempt after which its carrier may still revive the order."""
 _MAY_FOLLOW_READ = frozenset({Step.TRACK, Step.AMEND})
-"""Steps of an attempt that a requested read may precede."""
+"""The steps of the active attempt that wait for a requested read."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step, its time, and the attempt that it is about."""
+    """A step, its time, and the id of the attempt that the step is about."""
 
     step: Step
     at: datetime
@@ -31,7 +31,7 @@ class PlannedStep:
 
 
 class Alarm(StrEnum):
-    """Something that should have happened by a certain time."""
+    """An alarm: something that should have happened by a certain time has not happened."""
 
     NOT_DISPATCHED = "not_dispatched_in_time"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -41,7 +41,7 @@ class Alarm(StrEnum):
 
 
 def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
-    """Return the earliest step of all; None when there is nothing left to do."""
+    """Return the earliest of all candidate steps; None when nothing is left to do."""
     steps = [] if delivery.final else [main_step(delivery, terms, now)]
     steps += [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]
     steps += [PlannedStep(Step.ALARM, max(at, now)) for at, _ in alarms(delivery)]
@@ -52,7 +52,10 @@ def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedSte
 
 
 def main_step(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep:
-    """Return the main step, which advances a delivery: a step of its active attempt, or the step that creates one."""
+    """Return the main step, which advances the delivery.
+
+    With an active attempt, the main step is about that attempt. Otherwise it is `route` or `book`.
+    """
     attempt = delivery.active
     step, at = _next(delivery, attempt, terms, now)
     waits = (delivery.retry_at, attempt.wait_until if attempt else None)
@@ -97,7 +100,7 @@ def _next_at_carrier(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, 
     if should_cancel(delivery, attempt, terms, now):
         return Step.CANCEL, now
     if should_amend(delivery, attempt, terms):
-        # After an amendment with an unknown outcome a read comes first, so repeated failures do not stop the tracking.
+        # A read precedes the repetition of an amendment, so the tracking continues even if the amendment keeps failing.
         return (Step.AMEND if attempt.pending_fingerprint is None else Step.TRACK), now
     return Step.TRACK, _next_read(delivery, attempt, terms, now)
 
@@ -113,7 +116,7 @@ def lease_end(attempt: Attempt, terms: CarrierTerms) -> datetime:
 
 
 def call_time(terms: CarrierTerms, step: Step | None = None) -> timedelta:
-    """Return how long a call may take; an amendment is two calls, because it reads the order first."""
+    """Return how long a call may take, including `CALL_MARGIN`. An amendment is two calls: a read and the change."""
     return timedelta(seconds=terms.deadline * (2 if step is Step.AMEND else 1)) + schedule.CALL_MARGIN
 
 
@@ -127,14 +130,17 @@ def _next_lookup(attempt: Attempt, terms: CarrierTerms, now: datetime) -> dateti
 
 
 def may_resubmit(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether to send a create with an unknown outcome once more: the same order, under the same id."""
+    """Return whether to send a create with an unknown outcome once more, with the same order and the same id."""
     in_doubt = attempt.state == AttemptState.SUBMIT_UNKNOWN and not attempt.awaiting_operator
     wanted = delivery.cancel_request is None and attempt.sent_fingerprint == delivery.fingerprint
     return terms.capabilities.resubmits and in_doubt and wanted and not attempt.resubmitted
 
 
 def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> bool:
-    """Return whether to ask the carrier to cancel: a surplus courier, a cancel request, or a withdrawn courier."""
+    """Return whether to ask the carrier to cancel an attempt.
+
+    The reason may be a surplus courier, a cancel request, or a courier who withdrew and was not replaced in time.
+    """
     if attempt.cancel_requested_at is not None or attempt.cancel_refused or attempt.state == AttemptState.SUBMITTING:
         return False
     if attempt.surplus or delivery.cancel_request is not None:
@@ -145,7 +151,7 @@ def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether to send an amendment, because the carrier has an outdated version of the order."""
+    """Return whether the carrier has an outdated version of the order that an amendment should correct."""
     return (
         attempt.sent_fingerprint != delivery.fingerprint
         and not attempt.amend_refused
@@ -154,7 +160,11 @@ def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> b
 
 
 def can_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether an attempt's order can be amended: its store is the same, and the goods have not left."""
+    """Return whether an attempt's order can be amended.
+
+    The carrier must accept amendments, the store must be the same, and the courier must not have the goods. No cancel
+    may have been requested.
+    """
     if (
         attempt.sent_fingerprint is None
         or delivery.store is None
@@ -192,7 +202,7 @@ def is_verifying_cancel(attempt: Attempt) -> bool:
 
 
 def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
-    """Return the step about a surplus courier or an ended attempt; None when there is none.
+    """Return the next step about a surplus courier or an ended attempt; None when no step is left.
 
     Times derive from stored timestamps, so replanning never postpones them.
     """
@@ -200,7 +210,7 @@ def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount,
     if account is not None:
         found = _surplus_step(delivery, attempt, account, now) if attempt.live else next_follow_up(attempt, account)
     elif attempt.live and attempt.surplus and AttentionReason.SURPLUS_COURIER not in delivery.attention_reasons:
-        # Without its account this step is postponed, and that requests an operator.
+        # The cancel cannot be sent without the account. It is postponed, and the postponement requests an operator.
         found = Step.CANCEL, attempt.changed_at, attempt.changed_at + schedule.DAY
     else:
         return None
@@ -214,7 +224,7 @@ def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount,
 
 
 _SecondaryStep = tuple[Step, datetime, datetime] | None
-"""A step, its time, and the time after which the step is given up."""
+"""A step, its time, and the time after which the step is given up; None without a step."""
 
 
 def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SecondaryStep:
@@ -225,7 +235,7 @@ def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SecondaryStep:
-    """Return the next read of an ended attempt; None when there are no more."""
+    """Return the next follow-up read or look-up of an ended attempt; None when no more are planned."""
     ended = attempt.ended_at
     if ended is None:
         return None
@@ -248,7 +258,10 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 
 
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
-    """Return whether an attempt may be read early: no other step about it has to come first."""
+    """Return whether an attempt may be read before its planned time.
+
+    The result is False if another step about the attempt has to come first.
+    """
     if attempt == delivery.active:
         return main_step(delivery, terms, now).step in _MAY_FOLLOW_READ
     if attempt.carrier not in terms or not _may_read_beside(attempt):
@@ -257,7 +270,10 @@ def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: d
 
 
 def _may_read_beside(attempt: Attempt) -> bool:
-    """Return whether an attempt that is not active may be read: a surplus courier, or an end that may be revoked."""
+    """Return whether an attempt that is not active may be read.
+
+    A live attempt must be a surplus courier. An ended attempt must have an end that its carrier may still revoke.
+    """
     if attempt.live:
         return attempt.surplus
     return attempt.state in REVOCABLE_ENDS and attempt.ref is not None
@@ -267,7 +283,7 @@ def _may_read_beside(attempt: Attempt) -> bool:
 
 
 def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
-    """Return the alarms that have not been raised yet, the earliest first, with their due times."""
+    """Return the alarms that have not been raised yet and their due times, in the order of these times."""
     if delivery.final:
         return []
     given = delivery.alarmed_at
@@ -277,7 +293,8 @@ def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
 def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     attempt = delivery.active
     begun = max(delivery.created_at, delivery.dispatch_at or delivery.created_at)
-    # The pickup time as first requested: for "as soon as possible", a time computed from now would never be late.
+    # Use the pickup time as first requested. For an order "as soon as possible", a pickup time computed from now would
+    # never pass.
     pickup = schedule.pickup_time(delivery.order, delivery.store, delivery.created_at)
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN

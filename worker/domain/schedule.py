@@ -1,7 +1,7 @@
 """Times and intervals: backoff, polling cadences, quarantines and deadlines.
 
-Pure: the current time is an argument, and jitter is a hash of a key. Therefore ten thousand restored rows do not become
-due at the same time, and every test is repeatable.
+All functions are pure. The current time is an argument, so every test is repeatable. Jitter is a hash of a key, so ten
+thousand restored rows do not become due at the same time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,70 +13,76 @@ from schemas.stores import Store
 from worker.carriers.port import Cadence
 
 LEASE = timedelta(seconds=30)
-"""How long a claimed delivery cannot be claimed again."""
+"""The time after a claim during which the delivery cannot be claimed again."""
 REMOVED_ACCOUNT_LEASE = timedelta(minutes=5)
-"""The time after which a create counts as lost if its account, which has the deadline, is not in the settings."""
+"""The time after which a create counts as lost if its account was removed from the settings.
+
+The settings of the account contained the deadline that would otherwise decide this.
+"""
 CALL_MARGIN = timedelta(seconds=30)
-"""The time after a call's deadline at which a call without a stored outcome counts as lost."""
+"""A call without a stored outcome counts as lost when this time has passed since its deadline."""
 QUARANTINE = (60.0, 90.0, 120.0)
-"""Seconds from a create's deadline to each of its look-ups. No earlier look-up counts as proof of absence."""
+"""Seconds from a create's deadline to its first, second and third look-up.
+
+All three are needed for a proof of absence. An earlier look-up would prove nothing.
+"""
 LOOKUPS_APART = timedelta(seconds=15)
-"""The shortest time between two look-ups that count."""
+"""The shortest time between two look-ups of the same create."""
 CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
-"""Seconds between the reads that confirm a cancel (C-47)."""
+"""Seconds from the answer to a cancel to the first read that checks the cancel, and between further checks (C-47)."""
 CANCEL_REQUESTS = 3
-"""The most cancel requests for one order."""
+"""The most times that a carrier is asked for the same cancel."""
 AMEND_REQUESTS = 3
-"""The most requests for one amendment; after them an operator is needed."""
+"""The most times that a carrier is asked for the same amendment. After the last request, an operator is needed."""
 AMEND_RETRY = timedelta(seconds=30)
-"""The wait after an amendment that got no answer, before the order is read and the amendment is sent again."""
+"""The shortest wait after a failed amendment. Then the order is read, and the amendment may be sent again."""
 OFFER_CHECK = timedelta(seconds=30)
-"""The interval between the two look-ups that show the outcome of an offer, at the default cadence (D-30)."""
+"""The interval between the look-ups of an offer with an unclear outcome, at the default `poll_interval` (D-30)."""
 ROUTE_RETRY = timedelta(minutes=1)
-"""The interval between two tries to find a store, an account or an open gate."""
+"""The interval between tries to route a delivery that lacks a known store, an account or an open gate."""
 FAILOVER_AFTER, FAILOVER_SOONEST = timedelta(minutes=2), timedelta(seconds=30)
-"""The longest and shortest wait for an unavailable carrier before another one is asked."""
+"""The longest and the shortest time to wait for an unavailable carrier before another carrier is asked."""
 ACCOUNT_RETRY = timedelta(minutes=5)
-"""The shortest wait after an error of the whole account."""
+"""The shortest wait after an error that affects the whole account, such as rejected credentials."""
 OPERATOR_WAIT = timedelta(minutes=10)
-"""The interval between look-ups of an unknown outcome that waits for an operator."""
+"""The interval between look-ups of a create with an unknown outcome after an operator was requested."""
 SURPLUS_READ_INTERVAL = timedelta(minutes=10)
-"""The interval between reads of a surplus courier who cannot be cancelled."""
+"""The interval between reads of a surplus courier who could not be cancelled."""
 SURPLUS_CANCEL_RETRY = timedelta(seconds=30)
 """The interval between tries to cancel a surplus courier while the carrier is unavailable."""
 SURPLUS_ESCALATION = timedelta(minutes=5)
-"""How long to try to cancel a surplus courier before an operator is also needed."""
+"""How long the cancel of a surplus courier may fail before an operator is also requested."""
 FOLLOW_UPS = (timedelta(minutes=10), timedelta(hours=2))
-"""The times after its end at which an ended attempt is read again, because carriers revive ended orders."""
+"""The times from an attempt's end to its follow-up reads. Carriers sometimes revive an ended order."""
 LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *FOLLOW_UPS)
-"""The times after its end at which a never-created attempt is looked up again, because a carrier may be slow."""
+"""The times from the end of a never-created attempt to its further look-ups. The carrier may create the order late."""
 FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
-"""The wait after a failed follow-up read, and the time after which there are no more follow-up reads."""
+"""The wait after a failed follow-up read, and the time after an attempt's end at which its follow-up reads stop."""
 CONTRADICTION_GAP = timedelta(seconds=60)
-"""The shortest time between two reads that together prove a contradiction of the current state."""
+"""A contradiction of the current state must be shown by two reads. This is the shortest time between them."""
 ALARM_BEFORE = timedelta(minutes=5)
-"""How long before the pickup an operator is needed if no carrier has confirmed a courier."""
+"""An operator is requested this long before the pickup if no carrier has confirmed the order by then."""
 ALARM_AFTER = timedelta(minutes=3)
-"""The shortest time from the acceptance of an order to that alarm."""
+"""The shortest time from the dispatch of a delivery to the alarm that `ALARM_BEFORE` describes."""
 GIVE_UP = timedelta(hours=3)
-"""How long after its pickup a delivery without a courier is rejected."""
+"""A delivery without an active attempt is rejected this long after its pickup time."""
 STALLED = timedelta(hours=3)
 """How long a courier may have the goods without a change before `delivery.stalled` is published."""
 DAY = timedelta(hours=24)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
 YOUNG = timedelta(minutes=10)
-"""An attempt younger than this is read at the `fresh` cadence.
+"""An attempt younger than this is read at the interval `Cadence.fresh`.
 
-It is also the time without a change after which the cadence `without_callbacks` applies.
+An attempt with a courier is read at the interval `Cadence.without_callbacks` after this time without a change.
 """
 QUIET = timedelta(hours=1)
 """The time without a change after which the intervals between reads grow."""
 FAR = timedelta(hours=1)
-"""A delivery whose pickup is farther ahead than this is read at the `ahead` cadence."""
+"""A delivery whose pickup is farther ahead than this is read at the interval `Cadence.ahead`."""
 
 
 def fraction(*key: object) -> float:
-    """Return a number in [0, 1) for a key, the same on every machine and in every process."""
+    """Return a number in [0, 1) for a key. The number is the same on every machine and in every process."""
     digest = blake2b("\n".join(map(str, key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
@@ -89,7 +95,7 @@ def backoff(failures: int, key: str, retry_after: float | None = None) -> timede
 
 
 def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
-    """Return when the courier should be at the store, in UTC: when the food is ready, never before `now`."""
+    """Return when the courier should be at the store, in UTC: when the food is ready, but not before `now`."""
     if order.ready_at is not None:
         pickup = order.ready_at
     elif order.deliver_at is not None:
@@ -100,16 +106,19 @@ def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
 
 
 def dispatch_time(order: Order, store: Store, now: datetime) -> datetime:
-    """Return when the carrier should be asked: at once, or the store's lead time before a later delivery."""
+    """Return when the carrier should be asked.
+
+    This is the store's lead time before `deliver_at`, but not before `now`. Without a `deliver_at` it is `now`.
+    """
     if order.deliver_at is None:
         return now
     return max(now, order.deliver_at.astimezone(UTC) - timedelta(minutes=store.lead_minutes))
 
 
 def failover_time(order: Order, store: Store, accepted_at: datetime, since: datetime) -> datetime:
-    """Return when another carrier is asked in place of one that has been unavailable since `since`.
+    """Return when another carrier is asked if the current carrier has been unavailable from the time `since` on.
 
-    The wait is `FAILOVER_AFTER`, or a sixth of the time to the pickup where that is shorter.
+    The wait is a sixth of the time to the pickup, but at least `FAILOVER_SOONEST` and at most `FAILOVER_AFTER`.
     """
     left = pickup_time(order, store, accepted_at) - since
     return since + min(FAILOVER_AFTER, max(FAILOVER_SOONEST, left / 6))
@@ -130,15 +139,15 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
     """Return when to read a delivery again (C-61, D-65, B-87).
 
     `scale` multiplies every interval, `since` is the time of the create, and `changed_at` is the time of the last
-    change. If one request covers many deliveries, all reads of an account are due at the same times; otherwise each
-    delivery has its own jitter of a fifth of the interval.
+    change. If the cadence is `aligned`, one request covers many deliveries, so all reads of an account are due at the
+    same times. Otherwise jitter changes the interval of each delivery by up to a fifth.
     """
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
     if not cadence.aligned:
         return now + timedelta(seconds=seconds * (0.8 + 0.4 * fraction(key, changed_at)))
     grid = cadence.shortest * scale
     phase = grid * fraction(account)
-    # The nearest slot and not the next one, because a read that starts slightly late would skip every second slot.
+    # Round to the nearest slot. With the next slot, a read that starts slightly late would skip every second slot.
     slot = max(round((now.timestamp() + seconds - phase) / grid), int((now.timestamp() - phase) // grid) + 1)
     return datetime.fromtimestamp(slot * grid + phase, UTC)
 

@@ -1,6 +1,6 @@
-"""The states that may follow a state of an attempt when its carrier reports something.
+"""The table of the states that an attempt may enter from each state when its carrier reports a status.
 
-Our own changes of an attempt (to send it, to give it up) are not in the table.
+State changes that we make ourselves, such as sending an attempt or giving it up, are not in the table.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ class Transitions:
     """The states that may follow one state."""
 
     forward: frozenset[AttemptState] = frozenset()
-    """Allowed by any report that is not stale."""
+    """States that any report may set, unless the report is stale."""
     reassigned: frozenset[AttemptState] = frozenset()
-    """A step back because of another courier; allowed only by a report that is certainly newer."""
+    """Earlier states that a report of another courier may set, if the report is certainly newer."""
 
 
 def _to(*, forward: set[AttemptState], reassigned: set[AttemptState] | None = None) -> Transitions:
@@ -27,7 +27,7 @@ def _to(*, forward: set[AttemptState], reassigned: set[AttemptState] | None = No
 
 NO_TRANSITIONS = Transitions()
 CARRIER_STATES = frozenset(S) - {S.SUBMITTING, S.QUEUED, S.SUBMIT_UNKNOWN, S.AWAITING_CONFIRMATION}
-"""The states of an order that a carrier has."""
+"""The states of an attempt after its carrier has accepted or rejected the order."""
 FINAL_STATES = frozenset(map(AttemptState, FINAL))
 
 TRANSITIONS: Mapping[AttemptState, Transitions] = {
@@ -109,9 +109,9 @@ TRANSITIONS: Mapping[AttemptState, Transitions] = {
             S.ON_HOLD, S.DELIVERED, S.RETURNED, S.CANCELLED, S.FAILED,
         },
     ),
-    # On hold, the transitions of the interrupted state apply (`resume_to`).
+    # An attempt on hold has the transitions of `resume_to`, the state that the hold interrupted.
     S.ON_HOLD: NO_TRANSITIONS,
-    # Only `reopening` revives an attempt that has ended.
+    # Only the module `reopening` revives an attempt that has ended.
     S.DELIVERED: NO_TRANSITIONS,
     S.RETURNED: NO_TRANSITIONS,
     S.CANCELLED: NO_TRANSITIONS,
@@ -122,18 +122,24 @@ TRANSITIONS: Mapping[AttemptState, Transitions] = {
 
 
 def allows(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
-    """Return whether `target` may follow `source` by any report; `resume_to` is the state before an `on_hold`."""
+    """Return whether a report may move an attempt forward from `source` to `target`.
+
+    `resume_to` is the state that `on_hold` interrupted.
+    """
     if source == S.ON_HOLD and resume_to is not None:
         return target == resume_to or allows(resume_to, target)
     return target in TRANSITIONS[source].forward
 
 
 def allows_reassignment(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
-    """Return whether `target` may follow `source` as a reassignment, by a report that is certainly newer."""
+    """Return whether a report of another courier may move an attempt back from `source` to `target`.
+
+    The caller checks that the report is certainly newer. `resume_to` is the state that `on_hold` interrupted.
+    """
     interrupted = resume_to if source == S.ON_HOLD and resume_to is not None else source
     return target in TRANSITIONS[interrupted].reassigned
 
 
 def interrupts(target: AttemptState, source: AttemptState) -> AttemptState | None:
-    """Return the state to resume after `target`: `source` when `target` is `on_hold`, otherwise None."""
+    """Return the state to resume later: `source` if `target` is `on_hold`, otherwise None."""
     return source if target == S.ON_HOLD else None

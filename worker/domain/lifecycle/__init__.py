@@ -1,7 +1,7 @@
 """The effects of messages, replies, observations and time on a delivery.
 
-Pure: every function gets a delivery and returns a `Change`, which is the new delivery and the events to publish. No
-function reads a clock, a database or a network.
+All functions are pure: none of them reads a clock, a database or a network. A decision about a delivery returns a
+`Change`, which contains the new delivery and the events to publish.
 """
 
 from worker.domain.carrier_terms import TermsByAccount

@@ -1,4 +1,4 @@
-"""Raise alarms for events that should have happened by now, and clear attention reasons."""
+"""Raise an alarm when something has not happened in time, and clear attention reasons for an operator."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ ATTENTION: Mapping[Alarm, AttentionReason] = {
 
 
 def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Raise the alarms that are due; None when the next step is no alarm, or is not due."""
+    """Raise the alarms that are due; None when the next step is not an alarm or is not due."""
     if delivery.step is not Step.ALARM or delivery.next_run_at is None or delivery.next_run_at > now:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
@@ -36,7 +36,7 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
     if alarm is Alarm.STALLED:
         change.add_event(EventType.STALLED)
     elif alarm is Alarm.GIVEN_UP:
-        reject(change, Reason.DEADLINE_PASSED)  # by now the food is cold
+        reject(change, Reason.DEADLINE_PASSED)  # the food is cold by now
     else:
         change.request_attention(ATTENTION[alarm])
 
@@ -44,7 +44,8 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
 def resolve_attention(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
     """Clear every attention reason, because an operator has dealt with them.
 
-    None when there are no reasons. Also None for an unknown outcome, which needs `resolve_unknown_outcome`.
+    None when there are no attention reasons. Also None while an unknown outcome needs an operator, because only
+    `resolve_unknown_outcome` clears its reasons.
     """
     attempt = delivery.active
     unknown = attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN

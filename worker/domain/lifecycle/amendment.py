@@ -1,7 +1,7 @@
 """Send changes of an order to the carrier that already has it, or leave them to an operator.
 
-The carrier's order is read before each amendment, so that it is safe to send an amendment again (B-95). While its
-outcome is unknown, we do not know which version of the order the carrier has.
+The carrier's order is read before each amendment, so that it is safe to send an amendment again (B-95). While the
+outcome of an amendment is unknown, we do not know which version of the order the carrier has.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ NOT_CARRIED = AttentionReason.ORDER_CHANGED_AFTER_DISPATCH
 
 
 def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Plan the amendment for an order that has just changed, or request an operator."""
+    """Plan the amendment for an order that has just changed, or request an operator if no amendment is possible."""
     terms = change.terms.get(attempt.carrier)
-    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # the change restores what the carrier has
+    reverted = attempt.sent_fingerprint == change.delivery.fingerprint  # the carrier has this version already
     if not reverted and (terms is None or not can_amend(change.delivery, attempt, terms)):
         change.update_attempt(replace(attempt, amend_refused=True))
         change.request_attention(NOT_CARRIED)
@@ -32,7 +32,7 @@ def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Record the version of the order that is sent to the carrier, and its requested pickup time."""
+    """Record the version of the order that is about to be sent to the carrier, and the requested pickup time."""
     order, store = change.delivery.order, change.delivery.store
     wanted = schedule.pickup_time(order, store, change.now)
     timed = (order.ready_at or order.deliver_at) is not None and wanted > change.now
@@ -68,9 +68,10 @@ def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 
 
 def record_read_between(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Record a read between two requests of an amendment, after which the amendment may be sent again.
+    """Record a read between two requests of an amendment. After the read, the amendment may be sent again.
 
-    A read that began before the end of the wait does not count.
+    A read that began before the end of the attempt's wait does not count. After `AMEND_REQUESTS` requests, the
+    amendment is given up.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
@@ -81,10 +82,10 @@ def record_read_between(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Give up a change that can no longer be sent, although the courier still comes.
+    """Give up a change of the order that can no longer be sent to the carrier of a live attempt.
 
-    There are three such cases: the courier has left with the goods, the courier was revived without the change, or the
-    carrier refused the cancel that the change waited for.
+    There are three such cases: the courier has the goods, the attempt was reopened and cannot be amended, or the change
+    waited for a cancel that the carrier refused.
     """
     delivery = change.delivery
     carried = attempt.sent_fingerprint in {None, delivery.fingerprint} or attempt.amend_refused

@@ -1,6 +1,6 @@
 """The intents and outcomes of calls that change something at a carrier.
 
-The intent is recorded before the first byte is sent.
+An intent is recorded before the first byte of its call is sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from worker.errors import CarrierError, Refused, Unavailable
 
 
 def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
-    """Return whether this step is due at this carrier now, by the state of the delivery."""
+    """Return whether this step is the delivery's next step, is due now, and calls this carrier."""
     if delivery.step is not step or delivery.next_run_at is None or delivery.next_run_at > now:
         return False
     return delivery.step_carrier == carrier
@@ -33,7 +33,10 @@ def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
 
 
 def begin_call(delivery: Delivery, step: Step, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Record the intent to confirm, amend or cancel, so that no other process makes the same call at the same time."""
+    """Record the intent to confirm, amend or cancel; None when the step has no attempt.
+
+    With the intent stored, no other process makes the same call at the same time.
+    """
     attempt = delivery.step_attempt
     if attempt is None:
         return None
@@ -55,10 +58,11 @@ _BEGIN: Mapping[Step, Callable[[ChangeBuilder, Attempt], None]] = {
 
 
 def close_call(delivery: Delivery, begun: Attempt) -> Delivery | None:
-    """Return the delivery with a call closed, whose outcome is applied next; `begun` is the attempt as the call began.
+    """Return the delivery with its call marked as closed. The caller applies the outcome of the call next.
 
-    None when a newer call was begun since, or when the outcome is stored already: a transaction is repeated when the
-    answer to its commit is lost.
+    `begun` is the attempt as it was when the call began. None when a newer call has begun since then, or when the
+    outcome is already stored. An outcome can come twice, because a transaction is repeated if the answer to its commit
+    is lost.
     """
     attempt = delivery.attempt(begun.id)
     if attempt is None or not attempt.call_open or attempt.calls != begun.calls:
@@ -73,10 +77,10 @@ def apply_amend_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the outcome of an amendment. None means that the carrier's order needed no change.
+    """Apply the outcome of an amendment. The outcome None means that the carrier's order needed no change.
 
-    A refused amendment is left to an operator. After an error the order is read, and the amendment may be sent again.
-    Only requests that may have reached the carrier are counted.
+    A refused amendment is left to an operator. After any other error, the order is read and the amendment may be
+    sent again. Only requests that may have reached the carrier are counted.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -102,10 +106,12 @@ def apply_cancel_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the outcome of a cancel request. None means that the carrier accepted it; a read still has to confirm it.
+    """Apply the outcome of a cancel request. The outcome None means that the carrier accepted the request.
+
+    A read still has to confirm an accepted cancel.
 
     An observation ends an attempt that awaits confirmation, because no later read would show the cancel (D-78). A
-    refusal is published, and the courier is still followed.
+    refusal of the first request is published, and the courier is still followed.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -120,7 +126,7 @@ def apply_cancel_outcome(
             unsent = replace(attempt, cancel_requested_at=None, cancel_requests=requests, wait_until=None)
             back_off(change, outcome, change.update_attempt(unsent))
         case Refused() if attempt.cancel_requested_at is None and not attempt.surplus:
-            request_again(change, attempt)  # a request that allows a fee came while this one was under way
+            request_again(change, attempt)  # a request that allows a fee came during this call
         case Refused() if attempt.cancel_requests <= 1:
             _report_refused_cancel(change, attempt, outcome)
         case _:
@@ -131,7 +137,7 @@ def apply_cancel_outcome(
 def _await_confirming_read(change: ChangeBuilder, attempt: Attempt, outcome: Observation | CarrierError | None) -> None:
     """Schedule the first read after a cancel request that the carrier accepted, or that has an unknown outcome.
 
-    If a repeated request is refused, the first request may have succeeded, so the carrier is not asked again.
+    If a repeated request is refused, an earlier request may have succeeded, so the carrier is not asked again.
     """
     failed, refused = isinstance(outcome, CarrierError), isinstance(outcome, Refused)
     change.update_attempt(

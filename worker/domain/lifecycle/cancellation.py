@@ -1,4 +1,4 @@
-"""Cancels: requested, sent to the carrier, and confirmed only by a read (C-47)."""
+"""Request, send and check cancels. A cancel has taken effect only when a read confirms it (C-47)."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from worker.domain.lifecycle.change import ChangeBuilder
 def apply_cancel_request(
     delivery: Delivery, request: Cancellation, terms: TermsByAccount, now: datetime, cause: Cause
 ) -> Change | None:
-    """Store a cancel request; a delivery without an order at a carrier is cancelled at once.
+    """Store a cancel request. A delivery without an order at a carrier is cancelled at once.
 
-    None when there is nothing to cancel. A repeated request is sent again if the carrier refused the first one, or if
-    only the new one allows a fee.
+    None when the request changes nothing. A repeated request is sent to the carrier again if the carrier refused the
+    earlier request, or if only the new request allows a fee.
     """
     attempt, known = delivery.active, delivery.cancel_request
     refused = attempt is not None and attempt.cancel_refused
@@ -46,25 +46,26 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
         request_again(change, attempt)
         change.clear_attention({AttentionReason.CANCEL_REFUSED})
     elif attempt.cancel_requested_at is not None and not attempt.cancel_accepted:
-        # The earlier request allows no fee. This one is sent after its outcome, or once its call counts as lost.
+        # The earlier request allows no fee. The new request is sent after the outcome of the earlier request, or when
+        # the earlier call counts as lost.
         change.update_attempt(replace(attempt, cancel_requested_at=None))
 
 
 def request_again(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Let the carrier be asked again to cancel, as if for the first time."""
+    """Reset the cancel of an attempt, so that the carrier is asked again as if for the first time."""
     again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
     change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
 
 
 def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Refuse to cancel an order that the courier already carries, and publish the refusal."""
+    """Refuse to cancel an order because the courier has the goods, and publish the refusal."""
     record_refusal(change, attempt, reason_text="the courier has the goods")
 
 
 def record_refusal(
     change: ChangeBuilder, attempt: Attempt, reason_text: str | None, reason: Reason | None = None
 ) -> None:
-    """Publish that a cancel was refused, and read at once whether the order continues."""
+    """Publish that a cancel was refused, and request a read at once to check whether the order continues."""
     attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=None))
     change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
     change.prompt_read(attempt)
@@ -91,11 +92,12 @@ def is_cancel_settled(attempt: Attempt) -> bool:
 
 
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
-    """Check a cancel after a read of its live attempt; `shown` is whether the read showed the order.
+    """Check after a read of a live attempt whether its cancel took effect.
 
-    If the carrier did not accept the cancel, and a read that began after the request shows the order, the cancel is
-    requested again. The last check publishes that the cancel is unconfirmed. If the carrier refused the cancel, the
-    first read that shows the order requests an operator.
+    `shown` is whether the read showed the order. If the carrier did not accept the cancel and the read shows the order,
+    the cancel is requested again. If the last check does not confirm the cancel, this fact is published. If the
+    carrier refused the cancel, the first read that shows the order requests an operator. A read that began before the
+    end of the attempt's wait is ignored.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return

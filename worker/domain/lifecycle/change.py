@@ -1,4 +1,4 @@
-"""The builder of a change: the delivery as changed so far, and the events to publish."""
+"""The builder of a change, which all decisions of the lifecycle use."""
 
 from collections.abc import Container
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ CARRIER_ORDER_REASONS = UNKNOWN_OUTCOME_REASONS | {
     AttentionReason.REFERENCE_MISSING,
     AttentionReason.CANCEL_REFUSED,
 }
-"""Attention reasons that no longer apply once the carrier has no order of the delivery."""
+"""Attention reasons that apply only while the carrier has, or may have, an order for the delivery."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusDetails:
-    """The details of a status, which are replaced as a whole when the status changes."""
+    """The details of a status. A new status replaces all of them."""
 
     detail: str | None = None
     reason: Reason | None = None
@@ -40,7 +40,7 @@ NO_DETAILS = StatusDetails()
 
 
 READ_CAUSES = frozenset({Cause.POLL, Cause.RECONCILE})
-"""The causes of changes by our own reads."""
+"""The causes of changes that come from our own reads and look-ups."""
 
 
 class _Keep(Enum):
@@ -48,18 +48,18 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""The default for a value of an event: use the delivery's own value. None would leave the value out."""
+"""The default of an argument of `add_event`: the event gets the delivery's own value. None would leave it empty."""
 
 
 class ChangeBuilder:
-    """A change under construction."""
+    """A change under construction: the delivery as changed so far, and the events to publish."""
 
     def __init__(
         self, delivery: Delivery, terms: TermsByAccount, now: datetime, cause: Cause, heard: datetime | None = None
     ) -> None:
         self.delivery, self.terms, self.now, self.cause = delivery, terms, now, cause
         self.heard = heard or now
-        """When the report behind this change was made as far as we know: a read's begin, or a callback's arrival."""
+        """When the report behind this change was made, as far as known: when its read began or its callback arrived."""
         self.events: list[Event] = []
         self.passed_over: list[PassedOver] = []
 
@@ -67,31 +67,31 @@ class ChangeBuilder:
         """Return whether the read behind this change began before the newest report about the attempt arrived."""
         if self.cause not in READ_CAUSES or attempt.heard_at is None:
             return False
-        return self.heard < attempt.heard_at <= self.now  # a later arrival means that the clock was set back
+        return self.heard < attempt.heard_at <= self.now  # an arrival after now means that the clock was set back
 
     def update(self, delivery: Delivery) -> None:
         """Replace the delivery."""
         self.delivery = delivery
 
     def update_attempt(self, attempt: Attempt) -> Attempt:
-        """Replace the attempt with the same id, or add it; return it."""
+        """Add the attempt, or replace the version with the same id. Return the given attempt."""
         self.delivery = self.delivery.with_attempt(attempt)
         return attempt
 
     def prompt_read(self, attempt: Attempt) -> None:
-        """Request a read of an attempt at once, because only a read can tell what its carrier shows now."""
+        """Request an immediate read of an attempt, because only a read shows the attempt's present state."""
         self.update_attempt(replace(self.latest(attempt), prompted_at=self.now))
 
     def latest(self, attempt: Attempt) -> Attempt:
-        """Return the current version of an attempt in this change."""
+        """Return an attempt as this change has updated it so far."""
         return self.delivery.attempt(attempt.id) or attempt
 
     def reset_failures(self) -> None:
-        """Reset the count of failures and the retry delay, because the carrier answered."""
+        """Reset the count of failures and remove the delay of the main step."""
         self.update(replace(self.delivery, failures=0, retry_at=None))
 
     def cancel_retry(self) -> None:
-        """Remove the delay of the next step."""
+        """Remove the delay of the main step."""
         self.update(replace(self.delivery, retry_at=None))
 
     def clear_courier(self) -> None:
@@ -109,12 +109,12 @@ class ChangeBuilder:
         reason_text: str | Literal[_Keep.KEEP] | None = KEEP,
         raw: RawWord | Literal[_Keep.KEEP] | None = KEEP,
     ) -> None:
-        """Add an event to the delivery's sequence: a snapshot of the delivery, with these values instead of its own."""
+        """Add an event with a snapshot of the delivery. Each given value replaces the delivery's own value."""
         given = {"reason": reason, "reason_text": reason_text, "raw": raw}
         self._add_event(kind, attempt, {name: value for name, value in given.items() if value is not KEEP})
 
     def add_end_of_attempt(self, attempt: Attempt, details: StatusDetails) -> None:
-        """Add the event of an attempt's end: a snapshot of the delivery, with these details instead of its own."""
+        """Add the event of an attempt's end. In its snapshot, the given details replace the delivery's own details."""
         given = {
             "detail": details.detail,
             "reason": details.reason,
@@ -135,7 +135,7 @@ class ChangeBuilder:
     def set_status(
         self, status: DeliveryStatus, attempt: Attempt | None = None, details: StatusDetails = NO_DETAILS
     ) -> None:
-        """Set the delivery's status and publish it; the same status with the same detail changes nothing."""
+        """Set and publish the delivery's status. If status and detail are the same as before, change nothing."""
         before = self.delivery
         same = status == before.status and before.sequence > 0
         if same and details.detail == before.detail:
@@ -145,7 +145,7 @@ class ChangeBuilder:
         self.add_event(EventType.UPDATED if same else EventType.STATUS_CHANGED, attempt)
 
     def put_status(self, status: DeliveryStatus, previous: DeliveryStatus | None, details: StatusDetails) -> None:
-        """Set the delivery's status without an event."""
+        """Set the delivery's status and its details without an event."""
         self.update(
             replace(
                 self.delivery,
@@ -181,11 +181,11 @@ class ChangeBuilder:
             self.update(replace(self.delivery, attention_reasons=left))
 
     def clear_all_attention(self) -> None:
-        """Remove every attention reason except `surplus_courier`, because that courier may still be under way."""
+        """Remove every attention reason except `surplus_courier`, because a surplus courier may still be under way."""
         self.clear_attention(frozenset(AttentionReason) - {AttentionReason.SURPLUS_COURIER})
 
     def build(self, attempt_id: int | None = None) -> Change:
-        """Plan the next step and return the change; `attempt_id` is the attempt whose call begins with it."""
+        """Plan the next step and return the change. `attempt_id` is the attempt for which a call begins, if any."""
         next_step = plan(self.delivery, self.terms, self.now)
         planned = (next_step.step, next_step.at, next_step.attempt) if next_step else (None, None, None)
         if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.step_attempt_id):
@@ -195,7 +195,7 @@ class ChangeBuilder:
 
 
 def snapshot(delivery: Delivery, attempt: Attempt | None, cause: Cause, now: datetime) -> DeliveryEvent:
-    """Return the data of a delivery for an event, without data of the customer."""
+    """Return the event data of a delivery. These data contain nothing about the customer."""
     platform = TO_PLATFORM[delivery.status]
     return DeliveryEvent.model_construct(
         delivery_id=delivery.id,

@@ -1,6 +1,6 @@
-"""Creates: the intent, which is recorded before the first byte is sent, and the outcome.
+"""The intents and outcomes of creates. An intent is recorded before the first byte of its create is sent.
 
-An order that is created twice leads to two couriers, so an attempt with an open outcome keeps every other create out.
+Two creates for one delivery could bring two couriers. While the outcome of an attempt is open, no other attempt begins.
 """
 
 from dataclasses import replace
@@ -32,10 +32,10 @@ from worker.errors import CarrierError, Refused, Unavailable
 def begin_booking(
     delivery: Delivery, attempt_id: int, token: str, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Record the intent to create at the delivery's carrier; None when there is nothing to create.
+    """Record the intent to create an order at the delivery's carrier; None when there is nothing to create.
 
     An attempt that was never sent is used again under the same id, because no carrier has received that id. An attempt
-    with an unknown outcome is used again where the carrier accepts an id only once.
+    with an unknown outcome is used again if its carrier accepts an id only once.
     """
     carrier, store, active = delivery.carrier, delivery.store, delivery.active
     if carrier is None or store is None or delivery.final:
@@ -62,7 +62,7 @@ def begin_booking(
         replace(
             attempt,
             state=AttemptState.SUBMITTING,
-            # The carrier should recognise a repeated create, so the requested time stays the same.
+            # The carrier should recognise a repeated create, so its pickup time stays the same.
             pickup_at=active.pickup_at if active else schedule.pickup_time(delivery.order, store, now),
             sent_fingerprint=delivery.fingerprint,
             submitted_at=now,
@@ -91,14 +91,14 @@ def apply_create_outcome(
 ) -> Change:
     """Apply the outcome of a create: created, offered, refused, not sent, or unknown.
 
-    An outcome may come late, from a journal file; a certain outcome then replaces an unknown one.
+    An outcome may come late, from a journal file. If this outcome is certain, it replaces an unknown outcome.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or not _is_awaited(attempt, outcome):
         return change.build()
     was_unknown = attempt.state == AttemptState.SUBMIT_UNKNOWN
-    attempt = change.update_attempt(replace(attempt, journal_file=None))  # its outcome is stored with this change
+    attempt = change.update_attempt(replace(attempt, journal_file=None))  # this change stores the outcome
     if was_unknown:
         attempt = end_unknown_outcome(change, attempt)
     match outcome:
@@ -120,8 +120,8 @@ def apply_create_outcome(
 def _is_awaited(attempt: Attempt, outcome: Booked | CarrierError) -> bool:
     """Return whether to apply an outcome.
 
-    While the create is running, any outcome is applied. After an unknown outcome, only a certain one is. A booking is
-    always applied, because it proves that the carrier has the order.
+    While the create is running, any outcome is applied. After an unknown outcome, only a certain outcome is
+    applied. A booking is always applied, because it proves that the carrier has the order.
     """
     if attempt.state == AttemptState.SUBMITTING or isinstance(outcome, Booked):
         return True
@@ -141,15 +141,15 @@ def _book(change: ChangeBuilder, attempt: Attempt, outcome: Booked) -> None:
 
 
 def _known_refs(delivery: Delivery, carrier: str) -> set[str | None]:
-    """Return the ids of the delivery's orders at a carrier, and None, which an answer without an id has."""
+    """Return a carrier's ids of the delivery's orders. None is among them, for an answer that contains no id."""
     return {None, *(each.ref for each in delivery.attempts if each.carrier == carrier)}
 
 
 def _book_second_order(change: ChangeBuilder, attempt: Attempt, second: Observation) -> None:
-    """Record an order that answers an attempt's create, although the attempt has another one, as surplus.
+    """Record a second order of an attempt as a surplus courier, because the create's answer names another order.
 
-    A reference that only an operator has typed may be a mistake, so nothing is cancelled: the order that the carrier
-    confirms is followed, and an operator looks for the other one.
+    If an operator typed the id of the first order, that id may be a mistake, so nothing is cancelled. Then the attempt
+    follows the second order, and an operator is requested to look for the first order.
     """
     assert second.ref is not None  # noqa: S101 - the caller's branch
     if is_typed_reference(change.delivery, attempt):
@@ -174,9 +174,10 @@ def _queue_again(change: ChangeBuilder, attempt: Attempt, error: Unavailable) ->
 
 
 def _apply_resubmit_error(change: ChangeBuilder, attempt: Attempt, error: CarrierError) -> None:
-    """Apply the error of a create that was sent again. Only a carrier that has the id proves anything about the first.
+    """Apply the error of a create that was sent again under the same id.
 
-    Any other refusal, which may come from our own checks, says nothing about the first create.
+    A refusal as a duplicate proves that the first create made the order. Any other refusal may come from our own
+    checks, and proves nothing about the first create.
     """
     if isinstance(error, Refused) and error.reason is Reason.DUPLICATE:
         apply_observation(
@@ -194,7 +195,7 @@ def _apply_resubmit_error(change: ChangeBuilder, attempt: Attempt, error: Carrie
 def apply_late_booking(
     delivery: Delivery, attempt_id: int, booked: Booked, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply a booking that answers an earlier call than the newest one; None when its order is known already."""
+    """Apply a booking that answers an earlier call than the attempt's newest call; None when its order is known."""
     attempt = delivery.attempt(attempt_id)
     if attempt is None or booked.observation.ref in _known_refs(delivery, attempt.carrier):
         return None

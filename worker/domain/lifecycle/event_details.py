@@ -1,4 +1,4 @@
-"""Store what an observation reports besides its status, such as the courier, times and price."""
+"""Store the data that an observation reports besides its status, such as the courier, times and price."""
 
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
@@ -10,18 +10,18 @@ from worker.domain.delivery import Delivery
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
 MAX_AMOUNT = 10_000_000
-"""A larger price is a mistake of the carrier, and may be too long to store."""
+"""The limit for prices. A larger price is a mistake of the carrier, and may be too long to store."""
 POSITION_INTERVAL = timedelta(minutes=1)
-"""The shortest time between two events that report nothing but the courier's position."""
+"""The shortest time between two events that report only a new position of the courier."""
 
 T = TypeVar("T")
 
 
 def update_details(change: ChangeBuilder, observation: Observation, *, by_itself: bool = False) -> bool:
-    """Store what an observation reports besides its status; return whether an event is needed.
+    """Store the data that an observation reports besides its status. Return whether an event is needed.
 
-    `by_itself` means that the status has not changed. A new position within `POSITION_INTERVAL` of the last one is then
-    not stored, so that a later read publishes it.
+    `by_itself` means that the status has not changed. A new position is then not stored within `POSITION_INTERVAL` of
+    the last published position, so that a later read publishes the new position.
     """
     before = change.delivery
     after = replace(
@@ -45,7 +45,7 @@ def _newest(known: T | None, given: T | None) -> T | None:
 
 
 def _courier(known: CourierInfo | None, given: Courier | None) -> CourierInfo | None:
-    """Return the courier with the new data; missing data keeps its old value if the courier is the same."""
+    """Return the courier with the new data. For the same courier, missing data keep their old values."""
     if given is None or known is None or _is_another(known, given):
         return CourierInfo(**asdict(given)) if given else None
     fresh = {name: value for name, value in asdict(given).items() if value is not None}
@@ -60,7 +60,7 @@ def _is_another(known: CourierInfo, given: Courier) -> bool:
 
 
 def _only_moved(before: Delivery, after: Delivery, now: datetime) -> bool:
-    """Return whether only the courier's position is new, less than `POSITION_INTERVAL` after the last one (B-76)."""
+    """Return whether only the position is new, less than `POSITION_INTERVAL` after the last position (B-76)."""
     if before.located_at is None or now - before.located_at >= POSITION_INTERVAL:
         return False
     same_courier = _without_position(before.courier) == _without_position(after.courier)
@@ -101,13 +101,13 @@ def status_details(observation: Observation) -> StatusDetails:
 
 
 def raw_word(observation: Observation) -> RawWord | None:
-    """Return the carrier's own status in the form of an event; None when the carrier reported none."""
+    """Return the carrier's own status as events publish it; None when the carrier reported no status."""
     raw = observation.raw
     return RawWord(entity=raw.entity, code=raw.code, text=raw.text) if raw else None
 
 
 def stamp_events(change: ChangeBuilder, observation: Observation, since: int) -> None:
-    """Set the carrier's own time on the events that this observation caused: those from index `since` on."""
+    """Set the carrier's own time on the events that this observation caused: the events from index `since` on."""
     times = {
         "occurred_at": observation.occurred_at,
         "occurred_at_assumed_zone": observation.occurred_at_assumed_zone,

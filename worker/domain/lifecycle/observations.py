@@ -37,7 +37,7 @@ from worker.domain.transitions import FINAL_STATES, allows, allows_reassignment,
 MAPPED = "mapped"
 """The note that marks an observation whose status comes from an operator's mapping."""
 SEEN_ENDS = FINAL_STATES - {AttemptState.REJECTED}
-"""Ends of an order that the carrier had."""
+"""Final states of an attempt whose order existed at the carrier."""
 MAX_ANOMALIES = 20
 """The most unmapped statuses and backward steps that are published for one attempt."""
 REGRESSION = "regression:"
@@ -57,15 +57,16 @@ def apply_observations(
     cause: Cause,
     heard: datetime | None = None,
 ) -> Change:
-    """Apply observations of an attempt, the oldest first; `heard` is when their read began or their callback arrived.
+    """Apply observations of an attempt. The oldest observation is the first in the list.
 
-    Which of two reports is newer is decided without comparing our clock with the carrier's:
+    `heard` is the time when the read began or the callback arrived. Three rules decide which of two reports is newer,
+    without a comparison of our clock with the carrier's clock:
 
-    * Callbacks are ordered by the carrier's time, then by arrival. An older one changes nothing.
-    * A read that began before the newest report arrived is outdated. It changes nothing; if it differs from the state,
-      another read follows at once.
-    * A callback after a read may report an end, or a higher rank than any before. Whatever else it reports may be older
-      than the read, so another read decides.
+    * Callbacks are ordered by the carrier's time, then by their arrival. An older callback does not change the state.
+    * A read is outdated if it began before the newest report arrived. An outdated read changes nothing. If it shows
+      another state than ours, another read is requested at once.
+    * After a read, a callback may change the state to an end, or to a higher rank than any before. Any other status may
+      be older than the read, so another read is requested.
     """
     change = ChangeBuilder(delivery, terms, now, cause, heard)
     before, history = delivery.attempt(attempt_id), list(observations)
@@ -84,16 +85,17 @@ def apply_observations(
     if cause is not Cause.CALLBACK:
         record_read(change, before, shown=any(observation.status is not None for observation in history))
     if cause is Cause.RECONCILE and change.latest(before).state == AttemptState.SUBMIT_UNKNOWN:
-        # The status of the order that was found has no mapping.
+        # The look-up found the order, but the status of the order has no mapping.
         change.update(replace(change.delivery, retry_at=now + schedule.LOOKUPS_APART))
     return change.build()
 
 
 def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
-    """Apply one observation. Its codec state is always stored; the rest is applied only if it is not stale.
+    """Apply one observation. If the observation is stale, store only its `ref` and codec state.
 
-    With several observations, only the `last` one may show that an ended attempt continues. The last one of a read
-    shows the present, so it is never stale.
+    An observation is stale if an observation with a later `carrier_time` was applied before. The last observation of a
+    read shows the present, so it is never stale. Of several observations, only the `last` may show that an ended
+    attempt continues.
     """
     attempt = _subject(change.delivery, attempt, observation)
     before, reported, by_read = attempt.carrier_time, observation.carrier_time, change.cause in READ_CAUSES
@@ -119,7 +121,10 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
 
 
 def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
-    """Return the attempt that an observation is about, because another order may have the reference of this attempt."""
+    """Return the attempt that an observation is about.
+
+    The observation may be about a duplicate, which has the same reference but another `ref` at the carrier.
+    """
     if attempt.ref is None or observation.ref in {None, attempt.ref}:
         return attempt
     same = (each for each in delivery.attempts if (each.carrier, each.ref) == (attempt.carrier, observation.ref))
@@ -131,9 +136,10 @@ def _shows(attempt: Attempt, observation: Observation) -> bool:
 
 
 def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> datetime | None:
-    """Return when the newest report arrived, this observation included if it reports a status.
+    """Return when the newest report about an attempt arrived. This observation counts if it reports a status.
 
-    A read that confirms the state as an earlier read showed it is left out, because most reads do and need no write.
+    A read does not count if it shows the same state as an earlier read. Most reads do, so this saves many writes. A
+    status that an operator supplied does not count either.
     """
     reports = observation.status is not None or observation.raw is not None
     confirms = change.cause in READ_CAUSES and attempt.shown_at is not None and _shows(attempt, observation)
@@ -144,7 +150,7 @@ def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) 
 
 
 def _shown_at(change: ChangeBuilder, before: Attempt, after: Attempt) -> datetime | None:
-    """Return when the read began that first showed the state; the answer to a later call counts like a read."""
+    """Return the start of the first read that showed the state. The answer to a later call also counts as a read."""
     same = after.state == before.state
     answered = change.cause is Cause.RESPONSE and before.rank > 0
     if change.cause in READ_CAUSES or answered:
@@ -160,7 +166,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
         return
     attempt, state = change.update_attempt(replace(attempt, unmapped_status=None)), AttemptState(status)
     if called_back and attempt.state in SEEN_ENDS and attempt.shown_at is not None and change.heard < attempt.shown_at:
-        return  # it was applied late: the read that showed the end began after it had arrived
+        return  # the callback is applied late: it arrived before the read that showed the end began
     if attempt.state in FINAL_STATES or attempt.state == AttemptState.QUEUED:
         apply_after_end(change, attempt, observation, status, newer=newer)
     elif attempt.surplus:
@@ -172,7 +178,7 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
     elif allows(attempt.state, state, attempt.resume_to):
         _advance(change, attempt, observation, status)
     elif change.cause is Cause.RESPONSE:
-        # A callback came before the answer to our own call (B-86): the status is old, the rest may be new.
+        # A callback came before the answer to our call (B-86). The answer's status is old, but its details may be new.
         _confirm(change, attempt, observation)
     elif allows_reassignment(attempt.state, state, attempt.resume_to) and newer:
         change.update(replace(change.delivery, courier=None))
@@ -183,13 +189,17 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_first_time(attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether a status must be new, however old its report is: an end, or the highest rank of one courier."""
+    """Return whether a status must be new, even if its report is old.
+
+    An end must be new. A rank above all earlier ranks must be new, unless the attempt has gone back from its highest
+    rank.
+    """
     current = RANK.get(DeliveryStatus(attempt.resume_to or attempt.state), 0)
     return status in FINAL or rank_of(status) > attempt.rank == current
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
-    """Return whether a mapped status would end a returning order as delivered: only a carrier may do that (I12)."""
+    """Return whether an operator's mapping would end a returning order as delivered. Only a carrier can do so (I12)."""
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 
@@ -277,7 +287,7 @@ def _report_regression(
 def _report_once(
     change: ChangeBuilder, attempt: Attempt, kind: EventType, anomaly: str, observation: Observation
 ) -> Attempt:
-    """Publish an anomaly once for each attempt, even if it alternates with other anomalies."""
+    """Publish an anomaly of an attempt only once, even if the anomaly alternates with others."""
     known = attempt.reported_anomalies
     if anomaly not in known and len(known) < MAX_ANOMALIES:
         attempt = change.update_attempt(replace(attempt, reported_anomalies=(*known, anomaly)))
@@ -286,5 +296,5 @@ def _report_once(
 
 
 def status_key(raw: Raw) -> str:
-    """Return a carrier status with its entity on one line. Operators see it and map it in this form."""
+    """Return a carrier's status and its entity as one line. Operators see and map the status in this form."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())

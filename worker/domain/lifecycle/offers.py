@@ -1,4 +1,4 @@
-"""Offers of a pickup time that differs from the requested one: the decision, and the carrier's answer to it.
+"""Offers of another pickup time than the requested one: our decision, and the carrier's answer to the decision.
 
 A suitable offer is accepted at once. Any other offer waits for an operator for a limited time and is then denied (D-30,
 D-31).
@@ -17,11 +17,11 @@ from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""How early a courier may arrive before the food is ready."""
+"""A suitable pickup time is at most this long before the food is ready."""
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
-    """Accept a new offer that is suitable; request an operator's decision about any other."""
+    """Accept a new offer if it is suitable; otherwise request an operator's decision."""
     attempt = change.delivery.attempt(attempt_id)
     if attempt is None or not _is_open(change.delivery, attempt):
         return
@@ -32,7 +32,7 @@ def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
 
 
 def decide_offer(delivery: Delivery, decision: OfferDecision, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Store an operator's decision on an offer, which is sent at once; None when no offer waits for one."""
+    """Store an operator's decision on an offer, to be sent at once; None when no offer waits for a decision."""
     attempt = delivery.active
     if attempt is None or not _is_open(delivery, attempt):
         return None
@@ -46,7 +46,7 @@ def decide_offer(delivery: Delivery, decision: OfferDecision, terms: TermsByAcco
 def begin_confirm(change: ChangeBuilder, attempt: Attempt) -> None:
     """Record the decision before it is sent.
 
-    A repeated call sends the same decision, unless a cancel was requested since.
+    A repeated call sends the same decision. After a cancel request, the decision is always to deny the offer.
     """
     change.clear_attention({AttentionReason.OFFER_WAITS})
     change.update_attempt(replace(attempt, offer_decision=_final_decision(change, attempt)))
@@ -67,7 +67,10 @@ def apply_confirm_outcome(
     terms: TermsByAccount,
     now: datetime,
 ) -> Change:
-    """Apply the answer to a decision on an offer. The call is repeatable, so after an error it is repeated (D-33)."""
+    """Apply the carrier's answer to our decision on an offer.
+
+    The call can be repeated without harm, so it is repeated after every error except a refusal (D-33).
+    """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or attempt.state != AttemptState.AWAITING_CONFIRMATION:
@@ -97,7 +100,7 @@ def _is_open(delivery: Delivery, attempt: Attempt) -> bool:
 
 
 def _is_suitable(change: ChangeBuilder, attempt: Attempt) -> bool:
-    """Return whether an offered time is within the account's limit, and not before the food is ready."""
+    """Return whether an offered time is within the account's limit, and at most `EARLY` before the food is ready."""
     assert attempt.offered_at is not None  # noqa: S101 - the callers' branch
     limit, ready = change.terms[attempt.carrier].capabilities.max_shift, change.delivery.order.ready_at
     within_limit = abs(attempt.offered_at - attempt.pickup_at) <= timedelta(minutes=limit)

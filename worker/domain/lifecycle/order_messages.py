@@ -1,7 +1,7 @@
-"""Apply the platform's messages and statuses: a new order, an update, and a status, which may open the dispatch gate.
+"""Apply the platform's messages and statuses. A status may open the dispatch gate.
 
-The order's `status` is the last platform status, so a repeated status has no effect, whether it comes from a message or
-from a read.
+`Order.status` is the last platform status that was applied. The same status has no effect when a message or a read
+repeats it.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,8 +44,8 @@ def accept_order(
 ) -> Change:
     """Queue a new delivery for its first carrier.
 
-    It is cancelled at once when its cancellation came first, and rejected when it is `stale`: heard of long after its
-    time.
+    If a cancellation came before the order, the delivery is cancelled at once. If the order is `stale`, because its
+    message came long after the time for which the order was wanted, the delivery is rejected.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
     waiting = StatusDetails(Detail.WAITING_FOR_SHOP if delivery.gate else None)
@@ -53,7 +53,7 @@ def accept_order(
     if cancellation is not None:
         request_cancel(change, cancellation)
     elif stale:
-        change.update(replace(change.delivery, store=store))  # an operator's retry needs it
+        change.update(replace(change.delivery, store=store))  # an operator's retry needs the store
         reject(change, Reason.DEADLINE_PASSED)
     else:
         choose_carrier(change, store)
@@ -63,7 +63,7 @@ def accept_order(
 def is_stale(order: Order, placed_at: datetime | None, oldest: datetime) -> bool:
     """Return whether an order was wanted before `oldest`.
 
-    An order for as soon as possible was wanted when it was placed, or when its food was ready.
+    An order "as soon as possible" was wanted when it was placed or when its food was ready, whichever was later.
     """
     wanted = [order.deliver_at] if order.deliver_at else [order.ready_at, placed_at]
     return max(filter(None, wanted), default=oldest) < oldest
@@ -72,9 +72,10 @@ def is_stale(order: Order, placed_at: datetime | None, oldest: datetime) -> bool
 def apply_order_message(
     delivery: Delivery, order: Order, fingerprint: str, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply a message about a known order: first its status, then its content; None when it changes nothing.
+    """Apply a message about a known order: first the status, then the content. None when the message changes nothing.
 
-    A late message is ignored, except for the status of a cancelled order (O-13).
+    A message with an older revision is ignored, unless its status cancels the order. Then only this status is applied
+    (O-13).
     """
     late = order.revision < delivery.order.revision
     status = None if late and reaction_to(order.status) is not Reaction.CANCEL else order.status
@@ -95,9 +96,9 @@ def apply_order_message(
 def _apply_content(
     delivery: Delivery, order: Order, fingerprint: str, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply the content of a known order; None when it changes nothing.
+    """Apply the content of a message about a known order; None when the content changes nothing.
 
-    Content that differs without a higher revision is not applied; an operator is needed.
+    If the content differs but the revision is the same, the content is not applied, and an operator is requested.
     """
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
@@ -105,7 +106,7 @@ def _apply_content(
     if order.revision == delivery.order.revision:
         change.request_attention(AttentionReason.ORDER_CHANGED_WITHOUT_REVISION)
         return None if change.delivery is delivery else change.build()
-    # Always stored, because the next carrier or an operator's retry gets the current order.
+    # Store the order in every case, because the next carrier or an operator's retry must get the current order.
     change.update(replace(delivery, order=order, fingerprint=fingerprint))
     if delivery.active is not None and not delivery.final:
         plan_amendment(change, delivery.active)
@@ -115,11 +116,11 @@ def _apply_content(
 
 
 def _route_again(change: ChangeBuilder) -> None:
-    """Choose a carrier again for a changed order; no carrier has an order for the delivery yet."""
+    """Choose a carrier again for a changed order that no carrier has yet."""
     delivery = change.delivery
     change.clear_all_attention()
     if delivery.store is None or delivery.store_changed:
-        # The old store stays until the new one is found: attempts made for the old one may still be read.
+        # Keep the old store until the new store is found, because attempts for the old store may still be read.
         change.update(replace(change.delivery, carrier=None))
     else:
         choose_carrier(change, delivery.store)
@@ -134,25 +135,25 @@ OPENED_BY: Mapping[Gate, frozenset[Reaction]] = {
     Gate.ACCEPTED: frozenset({Reaction.ACCEPTED, Reaction.READY, Reaction.NOT_READY, Reaction.SEEKING}),
     Gate.READY: frozenset({Reaction.READY}),
 }
-"""The reactions whose statuses open each gate: the shop has done at least what the gate requires."""
+"""The reactions that open each gate. Their statuses show that the shop has done at least what the gate requires."""
 
 
 def is_open(gate: Gate, status: int | None) -> bool:
-    """Return whether a status opens a gate; an order without a status opens only `placed`."""
+    """Return whether a platform status opens a gate. An order without a status opens only the gate `placed`."""
     return gate is Gate.PLACED if status is None else reaction_to(status) in OPENED_BY[gate]
 
 
 def closed_gate(gate: Gate, order: Order) -> Gate | None:
-    """Return the gate that a new order waits at; None when it is open.
+    """Return the gate at which a new order has to wait; None when the gate is open.
 
-    A preorder with a delivery time passes the gate `placed`, because it waits for that time anyway (O-19).
+    A preorder with a delivery time passes the gate `placed`, because the order waits for that time anyway (O-19).
     """
     timed = gate is Gate.PLACED and order.deliver_at is not None
     return None if timed or is_open(gate, order.status) else gate
 
 
 def with_ready_time(order: Order, now: datetime) -> Order:
-    """Return the order with `ready_at` set to `now` if the kitchen is ready and the order names no time."""
+    """Return the order, with `ready_at` set to `now` if its status says that the food is ready and it names no time."""
     timed = order.ready_at is not None or order.deliver_at is not None
     ready = not timed and reaction_to(order.status) is Reaction.READY
     return order.model_copy(update={"ready_at": now}) if ready else order
@@ -161,18 +162,18 @@ def with_ready_time(order: Order, now: datetime) -> Order:
 # --- the platform's statuses ------------------------------------------------------------------------------------------
 
 CLOSING = frozenset({Reaction.CLOSED, Reaction.ENDED, Reaction.OUT_OF_SCOPE})
-"""Reactions to a closed order that must not cancel a courier."""
+"""Reactions to an order that the platform has closed. None of them cancels a courier."""
 
 
 def apply_platform_status(
     delivery: Delivery, status: int | None, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply the status from a read of the platform's order; None when it has not changed."""
+    """Apply the status that a read of the platform's order showed; None when the status changes nothing."""
     return _apply_status(ChangeBuilder(delivery, terms, now, Cause.POLL), status, delivery.order.revision)
 
 
 def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccount, now: datetime) -> Change:
-    """Publish that the platform does not show the status that we wrote, or shows a different end (O-18)."""
+    """Publish a conflict: the platform does not show the status that we wrote, or shows a different end (O-18)."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind)
     return change.build()
@@ -194,7 +195,7 @@ def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> C
 
 
 def _open_gate(change: ChangeBuilder, status: int) -> None:
-    """Open the gate if the status allows it. The times of alarms then count from now."""
+    """Open the gate if the status allows it. Alarms then count from now, or from a later dispatch time."""
     gate, dispatch_at = change.delivery.gate, change.delivery.dispatch_at
     if gate is not None and is_open(gate, status):
         change.update(replace(change.delivery, gate=None, dispatch_at=dispatch_at and max(dispatch_at, change.now)))
@@ -202,9 +203,9 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 
 
 def _cancel(change: ChangeBuilder, status: int) -> None:
-    """Request a cancel, because the order is cancelled (O-13).
+    """Request a cancel of the delivery, because the platform's order is cancelled (O-13).
 
-    An earlier request is kept, because it may contain more details.
+    An earlier request is kept, because it may contain more details. It is sent again if the carrier refused it.
     """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):
@@ -215,9 +216,9 @@ def _cancel(change: ChangeBuilder, status: int) -> None:
 
 
 def _close(change: ChangeBuilder, status: int) -> None:
-    """Send no courier for a closed order.
+    """Cancel the delivery of a closed order if no carrier has an order for it.
 
-    A courier who is already under way continues, and a conflict is published (O-12).
+    Otherwise the courier continues. If the platform's status differs from ours, a conflict is published (O-12).
     """
     if change.delivery.active is None:
         _stop(change, Detail.PLATFORM_CLOSED)
@@ -226,16 +227,16 @@ def _close(change: ChangeBuilder, status: int) -> None:
 
 
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
-    """Send no courier, because the platform's own driver has the order.
+    """Cancel the delivery, because the platform's own driver has the order.
 
-    If the delivery has an attempt, we wrote this status ourselves, and nothing changes.
+    If the delivery has an attempt, we wrote this status ourselves, so nothing changes.
     """
     if not change.delivery.attempts:
         _stop(change, Detail.OWN_DRIVER)
 
 
 def _stop(change: ChangeBuilder, detail: Detail) -> None:
-    """Cancel a delivery that no carrier has an order for."""
+    """Cancel a delivery for which no carrier has an order."""
     delivery = change.delivery
     request = delivery.cancel_request or Cancellation(order_id=delivery.order.order_id, reason=detail.value)
     change.update(replace(delivery, cancel_request=request, retry_at=None))
@@ -244,7 +245,7 @@ def _stop(change: ChangeBuilder, detail: Detail) -> None:
 
 
 def _ask_operator(change: ChangeBuilder, status: int) -> None:
-    """Request an operator: it is unclear whether the order was cancelled, or only the platform's driver."""
+    """Request an operator, because it is unclear whether the order or only the platform's driver was cancelled."""
     if status == PlatformStatus.CANCELED_BY_DRIVER:
         change.request_attention(AttentionReason.PLATFORM_CANCELED_BY_DRIVER)
     else:
@@ -252,7 +253,7 @@ def _ask_operator(change: ChangeBuilder, status: int) -> None:
 
 
 def _report_not_ready(change: ChangeBuilder, _status: int) -> None:
-    """Publish that the kitchen keeps our courier waiting (O-14)."""
+    """Publish that the food is late and our courier has to wait (O-14)."""
     if change.delivery.active is not None:
         change.add_event(EventType.UPDATED, reason_text="order_not_ready")
 
@@ -266,4 +267,4 @@ _REACTIONS: Mapping[Reaction, Callable[[ChangeBuilder, int], None]] = {
     Reaction.OPERATOR: _ask_operator,
     Reaction.NOT_READY: _report_not_ready,
 }
-"""The effect of each reaction on a known delivery, besides opening its gate. Other reactions have no effect."""
+"""The effect of each reaction on a known delivery. Any other reaction can only open the gate."""

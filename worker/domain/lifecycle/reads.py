@@ -1,4 +1,7 @@
-"""Apply the results of reads: answered, failed, or without the order. A read without the order proves nothing (I13)."""
+"""Record the results of reads.
+
+A read may show the order, not show the order, or fail. A read that does not show the order proves nothing (I13).
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,13 +20,13 @@ from worker.domain.planner import may_read
 from worker.errors import CarrierError, Held, Throttled, Unavailable
 
 LOST_AFTER = 5
-"""Failed calls in a row after which `delivery.tracking_lost` is published."""
+"""The number of failed calls in a row after which `delivery.tracking_lost` is published."""
 
 
 def record_read(change: ChangeBuilder, before: Attempt, *, shown: bool) -> None:
-    """Record an answered read and advance the checks that wait for a read; `shown` is whether it showed the order.
+    """Record an answered read and advance the checks that wait for a read.
 
-    `before` is the attempt as it was before the read was applied.
+    `before` is the attempt as it was before the read was applied. `shown` is whether the read showed the order.
     """
     attempt = change.latest(before)
     if attempt.prompted_at is not None and change.heard >= attempt.prompted_at:
@@ -39,7 +42,7 @@ def record_read(change: ChangeBuilder, before: Attempt, *, shown: bool) -> None:
 def record_read_failure(
     delivery: Delivery, attempt_id: int, error: CarrierError, terms: TermsByAccount, now: datetime
 ) -> Change:
-    """Record a read that failed: the state stays, and the next read waits longer."""
+    """Record a failed read. The attempt keeps its state, and the next read is postponed."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     attempt = delivery.attempt(attempt_id)
     if attempt is None or (not attempt.live and attempt != delivery.step_attempt):
@@ -53,17 +56,17 @@ def record_read_failure(
 def record_missing(
     delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime, began: datetime | None = None
 ) -> Change:
-    """Record an answered read that did not show the attempt; `began` is when the read began (I13)."""
+    """Record an answered read that did not show the attempt's order (I13). `began` is when the read began."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL, began)
     before = delivery.attempt(attempt_id)
     if before is None or change.is_outdated(before):
         return change.build()
-    # No list shows a transfer before a driver is booked: it counts as shown, so that a lost cancel is repeated (D-70).
+    # No list shows a transfer before a driver is booked (D-70). Count it as shown, so that a lost cancel is repeated.
     record_read(change, before, shown=before.state == AttemptState.AWAITING_CONFIRMATION)
     if before == delivery.active:
         change.reset_failures()
         if before.ref is None:
-            # Only a callback proved that the order exists (C-24): without its id it can be neither read nor cancelled.
+            # Only a callback proved that the order exists (C-24). Without its `ref`, it cannot be read or cancelled.
             change.request_attention(AttentionReason.REFERENCE_MISSING, before)
     return change.build()
 
@@ -71,9 +74,10 @@ def record_missing(
 def schedule_read_now(
     delivery: Delivery, terms: TermsByAccount, now: datetime, attempt_id: int | None = None
 ) -> Change | None:
-    """Schedule a read at once, because something may have changed at the carrier; a running read does not count.
+    """Schedule a read at the time `now`, because something may have changed at the carrier.
 
-    The read is about the active attempt unless another one is given. None when no read is allowed.
+    A read that is already running does not count. The read is about the active attempt, or about the attempt with the
+    given id. None when no read is allowed.
     """
     attempt = delivery.active if attempt_id is None else delivery.attempt(attempt_id)
     if attempt is None or not may_read(delivery, attempt, terms, now):
@@ -103,10 +107,12 @@ def _report_lost_tracking(change: ChangeBuilder, before: Delivery, attempt: Atte
 
 
 def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None = None) -> None:
-    """Count a failure and postpone the next try, longer each time. Account-wide errors are not counted.
+    """Count a failure and postpone the next try, longer after each failure in a row.
 
-    A surplus or ended attempt backs off on its own and never delays the active one. A delivery without an order at a
-    carrier moves to another carrier after a while.
+    A rate limit at the carrier, a hold and an error of the whole account do not count as failures.
+
+    A surplus or ended attempt backs off on its own and never delays the active one. After some time, a delivery without
+    an order at a carrier moves to another carrier.
     """
     if attempt is not None and attempt != change.delivery.active and (attempt.surplus or attempt.ended_at is not None):
         _back_off_alone(change, error, attempt)
@@ -122,7 +128,7 @@ def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None
 
 
 def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Attempt) -> None:
-    """Postpone an amendment. The order is read meanwhile, so a carrier that takes no amendments is still tracked."""
+    """Postpone an amendment. The order is still read meanwhile, so failing amendments do not stop the tracking."""
     wait = min(max(schedule.AMEND_RETRY, _requested_wait(error)), schedule.ACCOUNT_RETRY)
     if isinstance(error, Unavailable) and error.account:
         back_off(change, error, attempt)  # reads would fail as well; all steps continue once the account is available
@@ -148,7 +154,7 @@ def _back_off_alone(change: ChangeBuilder, error: CarrierError, attempt: Attempt
 
 
 def _requested_wait(error: CarrierError) -> timedelta:
-    """Return the shortest wait that an error requires: by its Retry-After, or because the whole account failed."""
+    """Return the shortest wait that an error requires: its `retry_after`, or `ACCOUNT_RETRY` for the whole account."""
     if not isinstance(error, Unavailable):
         return timedelta()
     account = schedule.ACCOUNT_RETRY if error.account else timedelta()

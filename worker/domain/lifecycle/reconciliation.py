@@ -1,6 +1,6 @@
-"""Creates with an unknown outcome: the evidence that settles them, and the cases for an operator.
+"""Settle creates with an unknown outcome by evidence, or leave them to an operator.
 
-Such an attempt blocks every other carrier, because a second courier might come.
+An attempt with an unknown outcome blocks every other carrier, because otherwise two couriers might come.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from worker.domain.lifecycle.routing import set_carrier
 from worker.errors import Refused, Unreadable
 
 OFFER_LOOKUPS = 2
-"""The number of look-ups that do not show an offer after which the offer counts as lapsed."""
+"""An offer counts as lapsed after this number of look-ups that do not show the offer."""
 FOUND_BY_OPERATOR = Raw("operator", "exists")
 
 
@@ -34,7 +34,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a create that was answered as a duplicate to an operator: an unknown courier may come (B-31)."""
+    """Leave a create to an operator, because the carrier calls it a duplicate of an order unknown to us (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -42,14 +42,17 @@ def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> N
 
 
 def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Return the attempt without the marks of an unknown outcome, because the answer to its create came late."""
+    """Clear the marks of an unknown outcome, because the answer to the create came late. Return the attempt."""
     change.clear_attention(UNKNOWN_OUTCOME_REASONS)
     change.cancel_retry()
     return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
 
 
 def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Mark the outcome of a create as unknown because its process died without storing it; None for any other state."""
+    """Mark the outcome of a create as unknown, because the process of the call died without storing the outcome.
+
+    None when no create is under way.
+    """
     attempt = delivery.step_attempt
     if attempt is None or attempt.state != AttemptState.SUBMITTING:
         return None
@@ -59,9 +62,10 @@ def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetim
 
 
 def record_conflict(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Record that a carrier's answer names an order that another live attempt has (C-21).
+    """Record that a carrier's answer names an order that belongs to another live attempt (C-21).
 
-    The outcome of a running create is then unknown. Any other answer counts as a read that failed.
+    If the attempt's create is under way, the outcome of the create is now unknown. Otherwise the answer counts as a
+    failed read.
     """
     attempt, text = delivery.attempt(attempt_id), "the carrier's id belongs to another order"
     if attempt is None or attempt.state != AttemptState.SUBMITTING:
@@ -74,11 +78,11 @@ def record_conflict(delivery: Delivery, attempt_id: int, terms: TermsByAccount, 
 def record_not_found(
     delivery: Delivery, before: Attempt, terms: TermsByAccount, now: datetime, began: datetime | None = None
 ) -> Change | None:
-    """Record a complete look-up without a result; enough of them prove that the order was never created.
+    """Record a complete look-up that did not find the order. Enough such look-ups prove that there is no order.
 
-    `before` is the attempt when this look-up began, at the time `began`. The result is None if since then an
-    overlapping look-up was counted, the create was sent again, or the carrier has reported the order. Look-ups stay at
-    least `LOOKUPS_APART` apart, even after an outage.
+    `before` is the attempt as it was at the time `began`, when the look-up began. None if one of three things
+    has happened since then: an overlapping look-up was counted, the create was sent again, or the carrier reported the
+    order. Two look-ups are at least `LOOKUPS_APART` apart, even after an outage.
     """
     attempt = delivery.attempt(before.id)
     if attempt is None or (attempt.lookups, attempt.calls) != (before.lookups, before.calls):
@@ -99,15 +103,15 @@ def record_not_found(
 
 
 def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Leave an unknown outcome that no callback settled, at a carrier without look-ups, to an operator.
+    """Leave an unknown outcome to an operator, because the carrier has no look-up and no callback settled the outcome.
 
-    None for other states.
+    None when the attempt is in another state.
     """
     attempt = delivery.step_attempt
     if attempt is None or attempt.state != AttemptState.SUBMIT_UNKNOWN:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
-    # Also with a cancel request: without proof the delivery cannot be called cancelled.
+    # A cancel request makes no difference: without proof, the delivery cannot be called cancelled.
     leave_to_operator(change, attempt)
     return change.build()
 
@@ -115,8 +119,9 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
 def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
     """Apply an operator's finding: the carrier has the order under `ref`, or has no order if `ref` is None.
 
-    `ref` also replaces a mistyped reference, and sets the missing one of an order known only from a callback (C-24). An
-    order that exists after it was declared absent is a conflict. None when there is nothing to resolve.
+    `ref` also replaces a carrier's id that an operator mistyped, and supplies the missing id of an order that is known
+    only from a callback (C-24). A conflict is published if the attempt had already ended as never created. None when
+    there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)
     if attempt is None:
@@ -137,8 +142,8 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
     """Return the attempt that an operator's finding is about; None when there is none.
 
-    It is the active attempt if its outcome is unknown. With a `ref` it may also be the active attempt whose reference
-    is missing or came from an operator, or else the last attempt that was never created.
+    This is the active attempt if its outcome is unknown. If a `ref` is given, it may also be the active attempt whose
+    own `ref` is missing or was typed by an operator. Otherwise it is the last attempt that was never created.
     """
     attempt = delivery.active
     if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
@@ -151,14 +156,14 @@ def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
 
 
 def is_typed_reference(delivery: Delivery, attempt: Attempt) -> bool:
-    """Return whether an attempt's reference comes from an operator, and no answer of the carrier has confirmed it."""
+    """Return whether an operator typed the attempt's `ref`, and no answer of the carrier has confirmed this `ref`."""
     by_operator = RawWord(entity=FOUND_BY_OPERATOR.entity, code=FOUND_BY_OPERATOR.code)
     return attempt == delivery.active and delivery.raw == by_operator
 
 
 def _apply_proof_of_absence(change: ChangeBuilder, attempt: Attempt) -> None:
     if attempt.reason is Reason.DUPLICATE:
-        return  # the order that the carrier already has may lack our reference: only an operator can find it (B-31)
+        return  # the order at the carrier may lack our reference, so only an operator can find it (B-31)
     again = not attempt.awaiting_operator and _may_create_again(change, attempt)
     if change.delivery.cancel_request is not None or again:
         _create_again(change, attempt)
@@ -173,9 +178,9 @@ def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
 
 
 def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
-    """End an attempt as never created and queue the delivery for the same carrier, or cancel it as requested.
+    """End an attempt as never created. Queue the delivery for the same carrier, or cancel the delivery as requested.
 
-    A carrier that called the create a duplicate would refuse it again, so the next carrier is asked.
+    If the carrier called the create a duplicate, it would refuse the create again, so the next carrier is asked.
     """
     if attempt.reason is Reason.DUPLICATE:
         refuse_attempt(change, attempt, attempt.reason, attempt.reason_text)
@@ -200,7 +205,7 @@ def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def leave_to_operator(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Request an operator for an unknown outcome, once."""
+    """Request an operator for an unknown outcome, unless an operator was already requested."""
     if attempt.awaiting_operator:
         return
     change.update_attempt(replace(attempt, awaiting_operator=True))

@@ -1,7 +1,8 @@
 """Attempts that continue after their end, and surplus couriers.
 
-If a carrier shows that an ended attempt continues, the attempt is followed again. If another courier has taken its
-place, the attempt is a surplus courier: it is published and cancelled, and never changes the delivery's own status.
+If a carrier shows that an ended attempt continues, the attempt is followed again. If another attempt has taken its
+place, the ended attempt becomes a surplus courier. A surplus courier is published and cancelled, and never changes the
+delivery's status.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,11 +31,11 @@ _S = DeliveryStatus
 GOODS_IN_HAND = frozenset(
     {_S.PICKED_UP, _S.DROPOFF_ENROUTE, _S.DROPOFF_ARRIVED, _S.DELIVERY_FAILED, _S.REATTEMPTING, _S.DELIVERED}
 )
-"""Statuses which prove that a cancel came too late, because the courier has the goods."""
+"""Statuses that prove that a cancel came too late, because the courier had already picked up the goods."""
 
 
 class Conflict(StrEnum):
-    """The published kind of a conflict with an attempt."""
+    """The kind of a conflict about an attempt, as it is published."""
 
     ORPHAN_FOUND = "orphan_found"
     """The carrier has an order for an attempt that was refused, never created or never sent."""
@@ -47,7 +48,7 @@ class Conflict(StrEnum):
 
 
 def reset_on_reopen(attempt: Attempt) -> Attempt:
-    """Return the attempt without its cancels, amendments and contradictions, which do not apply once it is reopened."""
+    """Return the attempt without its cancels, amendments and contradictions. A reopened attempt starts without them."""
     return replace(
         attempt,
         cancel_requested_at=None,
@@ -71,9 +72,10 @@ def reset_on_reopen(attempt: Attempt) -> Attempt:
 def apply_after_end(
     change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus, *, newer: bool
 ) -> None:
-    """Apply an observation of an attempt that ended or was never sent; only its carrier can show that it continues.
+    """Apply an observation of an attempt that has ended or was never sent.
 
-    An attempt that continues is followed again if no other courier was requested; otherwise it is surplus.
+    If the observation shows that the attempt continues, the attempt is followed again. If another attempt has taken its
+    place, it becomes a surplus courier instead. `newer` means that the report is certainly newer than the end.
     """
     conflict = _conflict(attempt, status, newer=newer)
     if not _goes_on(change, attempt, observation, status, conflict):
@@ -89,7 +91,7 @@ def apply_after_end(
 
 
 def _conflict(attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> Conflict | None:
-    """Return the conflict that a status of an ended attempt shows; None when it is no conflict."""
+    """Return the conflict that a new status of an ended attempt shows; None when there is no conflict."""
     if attempt.state in NO_ORDER:
         return Conflict.ORPHAN_FOUND
     has_goods = attempt.state == AttemptState.CANCELLED and newer and status in GOODS_IN_HAND
@@ -111,10 +113,13 @@ def _goes_on(
 
 
 def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
-    """Return whether another attempt is active, or the delivery has ended, but not with this attempt."""
+    """Return whether the delivery no longer depends on this attempt.
+
+    Either another attempt is active, or the delivery has ended in another way than with this attempt's order.
+    """
     if delivery.active is not None:
         return True
-    # By the time it was sent, not by its number: an attempt may be sent after attempts with higher numbers.
+    # Compare the times of sending, because an attempt may be sent after attempts with higher numbers.
     _, last = max((each.submitted_at, each.number) for each in delivery.attempts if not each.surplus)
     return delivery.final and (attempt.state in NO_ORDER or last != attempt.number)
 
@@ -145,12 +150,11 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 
 
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether this read confirms the contradiction of the state that an earlier read showed.
+    """Return whether this read confirms an earlier read that contradicted the attempt's state.
 
-    The second read must begin `CONTRADICTION_GAP` after the first one was applied, or later.
-
-    A first read is recorded as the contradiction. For an ended attempt the two reads may show different live statuses,
-    because the courier may have moved on between them.
+    This read must have begun at least `CONTRADICTION_GAP` after the earlier read was applied. If there was no earlier
+    read, this read is recorded for a later one to confirm. For an ended attempt, the two reads may show different live
+    statuses, because the courier may have moved on between the reads.
     """
     if change.cause not in READ_CAUSES:
         return False
@@ -169,17 +173,17 @@ def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: De
 
 
 def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Clear an unconfirmed contradiction, because a read confirmed the current state."""
+    """Clear the recorded contradiction if this change comes from a read that does not show it. Return the attempt."""
     if change.cause not in READ_CAUSES or attempt.contradicting_status is None:
         return attempt
     return change.update_attempt(replace(attempt, contradicting_status=None, contradicted_at=None))
 
 
 def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
-    """Count a follow-up read; `before` is the ended attempt as it was before the read.
+    """Count a follow-up read. `before` is the ended attempt as it was before the read.
 
-    An early read (because of an operator, a callback or a contradiction) does not replace the planned one. A read that
-    should have confirmed a contradiction, but did not show the order, is repeated later.
+    A read that an operator, a callback or a contradiction has caused early does not count. If the read should have
+    confirmed a contradiction but left it undecided, the read is repeated later.
     """
     attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:
@@ -203,7 +207,7 @@ def mark_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus
 
 
 def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> None:
-    """Record the progress of a surplus courier, which shows whether the cancel took effect or came too late."""
+    """Record the status of a surplus courier. The status shows whether the cancel took effect or came too late."""
     state = AttemptState(status)
     if state == attempt.state:
         return
@@ -236,7 +240,7 @@ def _has_surplus(delivery: Delivery) -> bool:
 def record_duplicates(
     delivery: Delivery, attempt_id: int, refs: Iterable[str], terms: TermsByAccount, now: datetime, cause: Cause
 ) -> Change | None:
-    """Record further carrier orders with an attempt's reference as surplus; None when all of them are known."""
+    """Add a surplus attempt for each further order with an attempt's reference; None when all orders are known."""
     original = delivery.attempt(attempt_id)
     if original is None:
         return None
@@ -247,7 +251,7 @@ def record_duplicates(
 
 
 def add_duplicate(change: ChangeBuilder, original: Attempt, ref: str, codec_state: Mapping[str, str]) -> None:
-    """Record a further order that the carrier has for an attempt as surplus, unless it is known."""
+    """Add a surplus attempt for a further order that the carrier has for `original`, unless the order is known."""
     known = {each.ref for each in change.delivery.attempts if each.carrier == original.carrier}
     identity = duplicate_id(original.carrier, ref)
     if ref in known or change.delivery.attempt(identity) is not None:

@@ -1,4 +1,4 @@
-"""An operator's retry: a waiting step is due at once, and a delivery that ended before any pickup starts again."""
+"""An operator's retry. A waiting step becomes due at once, and a delivery that ended before any pickup starts again."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +17,7 @@ ORDERERS = frozenset({CancelledBy.MERCHANT, CancelledBy.CUSTOMER})
 def retry(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
     """Request a courier now; None when `retry_blocker` forbids it.
 
-    A waiting step is due at once. An ended delivery is queued again, and every carrier may be asked again.
+    A waiting step becomes due at once. An ended delivery is queued again, and every carrier may be asked again.
     """
     if retry_blocker(delivery, now) is not None:
         return None
@@ -32,7 +32,7 @@ def retry(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | 
 
 
 def retry_blocker(delivery: Delivery, now: datetime) -> str | None:
-    """Return why a delivery cannot be retried, and what to do instead; None when it can.
+    """Return why a delivery cannot be retried, and what to do instead; None when a retry is allowed.
 
     A retry is forbidden while a carrier has the order or may have it, so that there is never a second courier.
     """
@@ -70,7 +70,7 @@ def _blocked_by_attempt(attempt: Attempt) -> str:
 
 
 def _reopen(change: ChangeBuilder) -> None:
-    """Queue an ended delivery again; the times of its alarms are counted from now."""
+    """Queue an ended delivery again. Its alarms then count from now, or from a later dispatch time."""
     before = change.delivery
     change.clear_all_attention()
     last = max((each.number for each in before.attempts), default=0)

@@ -1,4 +1,4 @@
-"""The end of an attempt, after which its delivery is final or goes to the next carrier."""
+"""End attempts. The delivery of an ended attempt ends as well, or goes to the next carrier."""
 
 from dataclasses import replace
 
@@ -18,9 +18,9 @@ from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
 def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
-    """End an attempt as its carrier shows it, and apply the end to the delivery."""
+    """End an attempt with the final status of its order, and apply the end to the delivery."""
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
-        # Only we requested this cancel, because the courier withdrew and no other one came (C-34).
+        # Only we requested this cancel, because the courier withdrew and no other courier came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
     ended = _end(change, attempt, status, details)
     if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
@@ -40,7 +40,7 @@ def refuse_attempt(change: ChangeBuilder, attempt: Attempt, reason: Reason, reas
 
 
 def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> Attempt:
-    # The report of the end may be the first one to show the pickup.
+    # The report of the end may be the first report that shows the pickup.
     had_goods = GOODS_WITH_COURIER if details.detail == Detail.WITH_ITEMS else 0
     ended = change.update_attempt(
         replace(
@@ -58,7 +58,7 @@ def _end(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, detail
             unmapped_status=None,
         )
     )
-    # A change that was not sent still matters while the courier has the goods.
+    # A change of the order that was not sent still matters if the courier has the goods.
     still_needed = {AttentionReason.ORDER_CHANGED_AFTER_DISPATCH} if ended.rank >= GOODS_WITH_COURIER else set()
     change.clear_attention(CARRIER_ORDER_REASONS - still_needed)
     return ended

@@ -1,7 +1,7 @@
 """The choice of the next carrier: for a new delivery, after a refusal, and when a carrier is unavailable.
 
-Carriers are tried in the order of the list. A carrier that has refused is not asked again, and a carrier that cannot
-take the order is skipped without a call.
+The list of carriers comes from the order, or else from the store. The first carrier of the list is tried first. A
+carrier that has refused is not asked again. A carrier that cannot take the order is skipped without a call.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,10 @@ from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
 
 def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: datetime) -> Change:
-    """Choose a carrier for a waiting delivery again; `store` is the store of the order, None while it is unknown."""
+    """Choose a carrier again for a delivery that waits without an attempt.
+
+    `store` is the store of the order; None while the store is unknown.
+    """
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     change.cancel_retry()
     if delivery.gate is None or delivery.store_changed or delivery.carrier not in terms:
@@ -27,9 +30,9 @@ def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: d
 
 
 def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
-    """Set the delivery's store, its dispatch time and the first carrier that can take it.
+    """Set the delivery's store, its dispatch time and its carrier, which is the first that can take the order.
 
-    If no carrier can take it, the delivery is rejected or an operator is needed.
+    If no carrier can take the order, the delivery is rejected or an operator is requested.
     """
     if store is None:
         change.request_attention(AttentionReason.UNKNOWN_STORE)
@@ -38,10 +41,10 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
     dispatch_at = schedule.dispatch_time(delivery.order, store, _first_dispatch(delivery, change.now))
     change.update(replace(delivery, store=store, dispatch_at=dispatch_at))
     candidates = _candidates(change.delivery, change.terms)
-    # Only these two are cleared, because a delivery behind a closed gate may have others and is routed every minute.
+    # Clear only these two. A delivery behind a closed gate is routed every minute, and must keep its other reasons.
     settled = {AttentionReason.UNKNOWN_STORE, AttentionReason.NO_CONFIGURED_CARRIER}
     change.clear_attention(settled if candidates else {AttentionReason.UNKNOWN_STORE})
-    # After a failover the current carrier is tried first: the carrier before it may still be unavailable.
+    # After a failover, try the current carrier first, because the carrier that it replaced may still be unavailable.
     current = [delivery.carrier] if delivery.detail == Detail.FALLBACK else []
     passed_over = len(change.passed_over)
     chosen = _first_able(change, sorted(candidates, key=lambda name: name not in current))
@@ -53,15 +56,15 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
 
 
 def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
-    """Return when a courier could first be requested.
+    """Return the earliest time at which a courier could be requested.
 
-    Repeated routing must not move this time, or alarms would never be due.
+    Repeated routing must not postpone this time. Alarms count from it, and would otherwise never be due.
     """
     return max(delivery.created_at, min(delivery.dispatch_at or delivery.created_at, now))
 
 
 def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver]) -> None:
-    """Reject a delivery that no carrier can take. If no carrier of the list has an account, request an operator."""
+    """Reject a delivery that no carrier can take. If there was no carrier to check, request an operator instead."""
     if not passed_over:
         change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
     elif change.delivery.gate is None:  # a carrier that is closed now may be open when the gate opens
@@ -69,7 +72,7 @@ def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver
 
 
 def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> None:
-    """End a delivery without an order at a carrier as rejected."""
+    """Reject a delivery for which no carrier has an order."""
     for each in change.delivery.attempts:
         if each.ended_at is None and not each.live:
             change.update_attempt(replace(each, state=AttemptState.REJECTED, ended_at=change.now, reason=reason))
@@ -78,13 +81,13 @@ def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> No
 
 
 def set_carrier(change: ChangeBuilder, carrier: str | None) -> None:
-    """Set the carrier to ask from now on; None when one has to be chosen first."""
+    """Set the carrier to ask from now on; None when a carrier has to be chosen first."""
     change.update(replace(change.delivery, carrier=carrier, carrier_since=change.now))
     change.reset_failures()
 
 
 def next_carrier(change: ChangeBuilder) -> str | None:
-    """Return the next carrier that can take the order, after another one refused it; None when none is left."""
+    """Return the next carrier that can take the order after an attempt has ended; None when no carrier is left."""
     return _first_able(change, _candidates(change.delivery, change.terms))
 
 
@@ -94,10 +97,9 @@ def next_carrier(change: ChangeBuilder) -> str | None:
 def fail_over(change: ChangeBuilder, *, first: bool) -> None:
     """Move to another carrier when the current one has been unavailable for too long.
 
-    `first` means that this is the first failure; the time counts from it.
-
-    No carrier has the order yet, so there is no second courier. An attempt that was never sent waits until its carrier
-    is asked again.
+    The time counts from the first failure; `first` means that this failure is the first. A delivery with an active
+    attempt stays at its carrier, so a second courier is impossible. An attempt that was never sent is kept, and is used
+    when its carrier is asked again.
     """
     delivery = change.delivery
     if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED:
@@ -118,9 +120,9 @@ def fail_over(change: ChangeBuilder, *, first: bool) -> None:
 
 
 def leave_busy_carrier(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Move to another carrier when the create has been due for too long, because it got no turn at its carrier.
+    """Move a delivery to another carrier when its create has been due for too long at a busy carrier.
 
-    None while the delivery keeps waiting.
+    None while the delivery has to keep waiting.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     if not delivery.failures and delivery.retry_at is None:
@@ -136,7 +138,7 @@ def _failover_at(delivery: Delivery) -> datetime:
 
 
 def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
-    """Return the carriers to ask instead of the current one: those after it in the list, then those before it."""
+    """Return the carriers to ask instead of the current carrier: those after it in the list, then those before it."""
     candidates = _candidates(delivery, terms)
     if delivery.carrier not in candidates:
         return candidates
@@ -145,10 +147,13 @@ def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
 
 
 def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
-    """Return the order's or store's carriers that have an account and have not refused."""
+    """Return the carriers of the order's or store's list that have an account and have not refused.
+
+    An attempt that has ended or is surplus counts as a refusal by its carrier.
+    """
     assert delivery.store is not None  # noqa: S101 - routed first
     asked = [each for each in delivery.attempts if each.ended_at is not None or each.surplus]
-    # An attempt that was never created is no refusal.
+    # An attempt whose order was never created is no refusal.
     refused = {
         each.carrier for each in asked if each.number > delivery.retried_after_attempt and not each.never_created
     }
@@ -157,7 +162,7 @@ def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
 
 
 def unable_carriers(delivery: Delivery, terms: TermsByAccount) -> list[PassedOver]:
-    """Return the carriers of a delivery's list that are passed over, because they cannot take the order."""
+    """Return the carriers of a delivery's list that routing passes over, because they cannot take the order."""
     if delivery.store is None:
         return []
     at = delivery.dispatch_at or delivery.created_at
@@ -167,7 +172,7 @@ def unable_carriers(delivery: Delivery, terms: TermsByAccount) -> list[PassedOve
 
 
 def _first_able(change: ChangeBuilder, carriers: Iterable[str]) -> str | None:
-    """Return the first carrier that can take the order at its dispatch; record those passed over."""
+    """Return the first carrier that can take the order at its dispatch time. Record the carriers passed over."""
     delivery, order, store = change.delivery, change.delivery.order, change.delivery.store
     assert store is not None  # noqa: S101 - routed first
     at = max(change.now, delivery.dispatch_at or change.now)

@@ -1,6 +1,6 @@
-"""Carrier statuses that an operator has mapped to one of ours.
+"""Carrier statuses that an operator has mapped to our statuses.
 
-An unmapped carrier status changes nothing. Once it is mapped, it is applied again (C-32, B-70).
+A carrier status without a mapping changes nothing. When an operator maps the status, it is applied again (C-32, B-70).
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,16 +15,16 @@ from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.observations import MAPPED, apply_observation, status_key
 
 StatusMappings = Mapping[str, DeliveryStatus]
-"""Our status for each unmapped status of one account, as an operator mapped it, by `status_key`."""
+"""The mappings of one account: the key is the `status_key` of a carrier status, the value is our status."""
 
 
 def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings) -> tuple[Observation, ...]:
-    """Return the observations; an unmapped status is replaced by the status that an operator mapped it to."""
+    """Return the observations. An observation without a status gets the status of the operator's mapping, if any."""
     return tuple(_mapped(each, mappings.get(status_key(each.raw))) if each.raw else each for each in observations)
 
 
 def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
-    """Return the observation with this status and weak evidence, because it comes from an operator."""
+    """Return the observation with this status and weak evidence, unless the observation has a status of its own."""
     if observation.status is not None or status is None:
         return observation
     by = CancelledBy.UNKNOWN if status is DeliveryStatus.CANCELLED else None
@@ -35,7 +35,7 @@ def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observat
 def reapply_mappings(
     delivery: Delivery, carrier: str, mappings: StatusMappings, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply new mappings to the last unmapped statuses of a delivery's attempts; None when nothing changes."""
+    """Apply new mappings to the last unmapped status of each attempt at a carrier; None when nothing changes."""
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     for attempt in delivery.attempts:
         if attempt.carrier != carrier or attempt.unmapped_status is None:
