@@ -97,7 +97,7 @@ def map_status(
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Map a carrier status to one of our statuses, and apply the mapping to the deliveries that have it now."""
+    """Map a carrier status to one of our statuses, and apply the mapping to deliveries with this status."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)

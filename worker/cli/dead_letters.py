@@ -1,4 +1,4 @@
-"""Commands about dead letters and the store directory, which an operator corrects."""
+"""Commands about dead letters and about the store directory."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def show_letter(letter_id: str) -> None:
 
 @dead_letters.command("replay")
 def replay_letter(letter_id: str) -> None:
-    """Put the message of a dead letter on the bus again, for example after its store was added."""
+    """Put the message of a dead letter on the bus again, for example after a missing setting was added."""
     from worker.bus.streams import load_fields
 
     services = open_container()

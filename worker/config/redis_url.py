@@ -85,7 +85,7 @@ class RedisUrl:
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
-    """Return the options of an address. Raises ValueError for an option that the two libraries would not read alike."""
+    """Return the options of an address. Raises ValueError for an option or a value that is not allowed."""
     options = dict(parse_qsl(query, keep_blank_values=True))
     allowed = OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS
     if unknown := sorted(options.keys() - allowed):

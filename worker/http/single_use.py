@@ -1,4 +1,4 @@
-"""A connection for one request, for calls that must never be sent twice."""
+"""Connections that carry only one request, for calls that must never be sent twice."""
 
 import asyncio
 import base64

@@ -63,7 +63,7 @@ local function open()
   redis.call('HDEL', key, 'window_start', 'good', 'bad', 'previous_good', 'previous_bad')
 end
 """
-"""The first lines of every script. The last argument is the time, or empty for the time of the server.
+"""The first lines of every script. The last argument is the time; if it is empty, the Redis server's time is used.
 
 Times are in milliseconds, because Lua prints larger numbers, such as microseconds, with too few digits.
 """

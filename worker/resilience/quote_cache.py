@@ -33,7 +33,7 @@ class QuoteCache:
         self._backing_off: dict[str, float] = {}
 
     def get(self, key: str) -> Quote | None:
-        """Return the cached quote; None when there is none or Redis is unreachable."""
+        """Return the cached quote; None when no quote is cached or Redis is unreachable."""
         if self._outage.ongoing:
             return None
         try:
