@@ -1,1 +1,1 @@
-"""Streams of messages in and events out: the only package that reads or writes a stream."""
+"""The streams of incoming messages and outgoing events. Only this package reads or writes a stream."""

@@ -1,7 +1,7 @@
-"""The publisher of events on the stream `deliveries`: each event once, in the order of its key.
+"""The publisher of the stream `deliveries`. Each event is published once, and the events of a key in their order.
 
-The stream may lose its newest entries, or all entries, at any moment. So nothing is published unless the newest entry
-is the expected one, and a guard counts only while the entry that it refers to exists.
+The stream may lose its newest entries, or all entries, at any moment. So events are published only while the newest
+entry is the expected one. A guard is trusted only while the entry that the guard names exists.
 """
 
 import json
@@ -47,11 +47,13 @@ return places
 """
 """Publish a batch.
 
-The sequences of a key only grow; after the first failure of a key, none of its later events is published. KEYS: the
-stream, and the guard of each event, which holds the last sequence of its key and the id of that entry. The script
-checks that this entry contains the key, because another entry may have its id on a stream that was emptied and
-refilled. ARGV: the id that the newest entry must have, the lifetime of a guard in seconds, then the sequence and the
-body of each event.
+An event is skipped when its sequence is not higher than the last published sequence of its key. After the first failure
+of a key, none of its later events is published.
+
+KEYS: the stream, then the guard of each event. A guard holds the last published sequence of its key, and the id of the
+entry with that event. The script checks that the entry contains the key, because a stream that was emptied and refilled
+may have another entry with the same id. ARGV: the id that the newest entry must have, the lifetime of a guard in
+seconds, then the sequence and the body of each event.
 """
 
 
@@ -69,7 +71,7 @@ class StreamMoved(Exception):
 
 
 class Publisher:
-    """Publishes events on a stream, with a guard for each key.
+    """Publish events on a stream, with a guard for each key.
 
     A place is an entry's id with leading zeros, so that places sort as text.
     """
@@ -79,10 +81,10 @@ class Publisher:
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Return two places on the stream, empty if there is none: the newest one up to `place`, and the newest of all.
+        """Return the newest place that is not after `place`, and the newest place of all; each is empty if none exists.
 
-        When the first one differs from `place`, the stream has lost that entry. A deleted entry does not count as lost,
-        because a subscriber deleted it after it was published.
+        If the first result differs from `place`, the stream has lost the entry at `place`. An entry that a subscriber
+        has deleted does not count as lost: the first result is then `place` as well.
         """
         pipe = self._redis.pipeline(transaction=True)
         pipe.xrevrange(self._stream, max=_entry_id(place), count=1)
@@ -91,7 +93,10 @@ class Publisher:
         return (place if upto < place <= self._deleted() else upto), newest
 
     def _deleted(self) -> str:
-        """Return the newest place whose entry was ever deleted; empty before Redis 7, which does not record it."""
+        """Return the newest place whose entry was ever deleted; empty when the stream does not exist.
+
+        Redis records deletions since version 7. For an older version, the result is the place of the id `0-0`.
+        """
         try:
             info: Any = self._redis.xinfo_stream(self._stream)
         except ResponseError:
@@ -99,9 +104,9 @@ class Publisher:
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
     def published_after(self, database: str, place: str) -> list[PublishedEvent]:
-        """Return the events after a place that are the last of their keys that this database has published.
+        """Return the events after a place; of each key, return only the last event that this database has published.
 
-        Only the newest entries are examined.
+        Only the newest `EXAMINED` entries are examined.
         """
         entries: Any = self._redis.xrevrange(self._stream, min=_entry_id(place), count=EXAMINED)
         found = {identity: event for identity, fields in entries if (event := _read_event(fields))}
@@ -116,19 +121,19 @@ class Publisher:
         ]
 
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        """Publish events of a database in this order; return the position and place of each that is on the stream.
+        """Publish events of a database in this order; return the position and place of each event on the stream.
 
-        A repeated event gets no second entry; the place returned for it is that of the last event of its key. After the
-        first failure of a key, its later events are left for the next call. Raises StreamMoved when `newest` is no
-        longer the newest place. This detects a relay that slept through its lease, and a stream that lost its newest
-        entries.
+        An event that was published before gets no second entry. Its returned place is that of the last event of its
+        key. After the first failure of a key, its later events are left for the next call. Raises StreamMoved when
+        `newest` is no longer the newest place. This happens when this relay was suspended beyond its lease and another
+        relay has published, or when the stream has lost its newest entries.
         """
         if not events:
             return []
         try:
             return self._run(database, events, newest)
         except (redis.ConnectionError, ResponseError):
-            self._redis.ping()  # raises if the server is unreachable; if not, an event caused the error
+            self._redis.ping()  # raises if the server is unreachable; otherwise an event caused the error
             return self._publish_halves(database, events, newest)
 
     def _run(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
@@ -143,11 +148,11 @@ class Publisher:
         return [(event.position, _place(identity)) for event, identity in zip(events, ids, strict=True) if identity]
 
     def _guard(self, database: str, key: str) -> str:
-        # Each database has its own guards: with the guards of an older database its events would count as repeats.
+        # Each database has its own guards. With the guards of an older database, new events would count as repeats.
         return f"{self._stream}:sequence:{database}:{key}"
 
     def _publish_halves(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        """Publish a batch in halves, so that only the failing event and the later ones of its key are left behind."""
+        """Publish a batch in halves, so that only a failing event and the later events of its key stay unpublished."""
         if len(events) == 1:
             return []
         front, back = events[: len(events) // 2], events[len(events) // 2 :]
@@ -158,23 +163,23 @@ class Publisher:
 
 
 def unpublished_keys(events: Sequence[OutgoingEvent], published: Sequence[tuple[int, str]]) -> set[str]:
-    """Return the keys of which not every event was published."""
+    """Return the keys that have an unpublished event among these events."""
     positions = {position for position, _ in published}
     return {event.key for event in events if event.position not in positions}
 
 
 def newest_of(newest: str, published: Sequence[tuple[int, str]]) -> str:
-    """Return the newest place after these events were published."""
+    """Return the place that is the newest on the stream once these events are published."""
     return max([newest, *(place for _, place in published)])
 
 
 def _read_event(fields: Mapping[bytes, bytes]) -> PublishedEvent | None:
-    """Read an entry; None for one that is no event of ours, because anybody can write on the stream."""
+    """Return the event in an entry; None when the entry is not ours, because other programs may write to the stream."""
     try:
         body = fields[b"event"].decode()
         event = json.loads(body)
         key = event["partitionkey"]
-        key.encode()  # not every text can be a part of a key
+        key.encode()  # a text with a lone surrogate cannot be a part of a key
         return PublishedEvent(key, int(event["sequence"]), body)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None

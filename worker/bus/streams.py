@@ -1,7 +1,7 @@
-"""The bus: messages come in on the stream `orders`, events leave on the stream `deliveries`, both in Redis.
+"""The bus: two streams in Redis, `orders` for incoming messages and `deliveries` for outgoing events.
 
-The bus is disposable. Messages are acknowledged only once they are stored, and events are published from the outbox,
-and again if the bus has lost them (`publisher`).
+The bus may lose its entries. A message is acknowledged only after it is stored. Events are published from the outbox,
+and published again if the bus has lost them (`publisher.py`).
 """
 
 import json
@@ -21,12 +21,12 @@ from worker.bus.publisher import Publisher
 
 GROUP = "order-sync"
 IDLE_MS = 60_000
-"""A reader that has not acknowledged for this long counts as dead, and another one claims its entries."""
+"""A reader that has not acknowledged an entry for this long counts as dead, and another reader claims the entry."""
 SOCKET_SECONDS = 5
 OUTAGES = (RedisError, OSError)
-"""Errors of a server that is unreachable or cannot work at present."""
+"""The errors that are raised while Redis is unreachable or cannot work."""
 PAGE_SIZE = 1000
-"""Entries that trimming reads in one call."""
+"""How many entries one call of trimming reads."""
 
 
 Fields = Mapping[bytes, bytes]
@@ -40,7 +40,7 @@ class Entry:
     id: str
     document: bytes
     fields: Fields | None = None
-    """All fields of an entry that has others than `event`."""
+    """All fields of the entry; None if `event` is the only field."""
 
 
 class Bus:
@@ -62,14 +62,15 @@ class Bus:
         return self.add_entry({b"event": document})
 
     def add_entry(self, fields: Mapping[Any, Any]) -> str:
-        """Append an entry with any fields to the orders stream; return its id."""
+        """Append an entry with any fields to the orders stream; return the id of the entry."""
         return _text(self._redis.xadd(self.orders, dict(fields)))
 
     def read(self, consumer: str, count: int, block_ms: int, *, mine: bool = False) -> list[Entry]:
-        """Read the next entries of the group, or with `mine` the entries that this consumer has not acknowledged.
+        """Read the next entries of the group; with `mine`, read the entries that this consumer has not acknowledged.
 
-        The entries of a dead reader come first. A missing group is created and reads from the start of the stream, so
-        that it misses no message after Redis was emptied.
+        Without `mine`, the entries of a dead reader come first. If the group is missing because Redis was emptied, the
+        group is created and nothing is returned. A new group reads from the start of the stream, so it misses no
+        message.
         """
         try:
             claimed = [] if mine else self._claim(consumer, count)
@@ -105,7 +106,10 @@ class Bus:
     # --- events out ---
 
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
-        """Yield the id and the document of each event after an entry, for ever; an empty pair marks a pause."""
+        """Yield the id and the document of each event after an entry, for ever.
+
+        After `block_ms` without an event, yield a pair of empty values.
+        """
         if after == "$":  # `$` again after a pause would skip the events published meanwhile
             after = self.last_id()
         while True:
@@ -125,9 +129,9 @@ class Bus:
     # --- upkeep ---
 
     def trim(self, keep: int) -> dict[str, int]:
-        """Remove acknowledged orders, and all events but the `keep` newest; return how many, by stream.
+        """Remove acknowledged messages, and all events but the newest `keep`; return the numbers removed, by stream.
 
-        Entries that a group still needs stay: MAXLEN would ignore the groups and remove unread entries.
+        Entries that a consumer group still needs are kept. MAXLEN is not used, because it would also remove them.
         """
         removed = {self.events: sum(iter(lambda: self._trim(self.events, keep), 0)), self.orders: 0}
         if self._redis.exists(self.orders) and self._redis.xinfo_groups(self.orders):
@@ -135,7 +139,7 @@ class Bus:
         return removed
 
     def _trim(self, stream: str, keep: int) -> int:
-        """Remove up to a page of entries that no group needs; return how many."""
+        """Remove up to a page of entries that no group needs; return the number removed."""
         excess = self._redis.xlen(stream) - keep
         if excess <= 0:
             return 0
@@ -152,7 +156,7 @@ class Bus:
     def lags(self, now: datetime) -> dict[tuple[str, str], float]:
         """Return the age in seconds of the oldest entry that each group has not acknowledged, by stream and group.
 
-        Such entries are never trimmed: a group that never reads lets its stream grow.
+        Unacknowledged entries are never trimmed, so a group that never reads makes its stream grow.
         """
         return {
             (stream, _text(group["name"])): self._lag(stream, group, now)
@@ -169,9 +173,9 @@ class Bus:
         return max(0.0, now.timestamp() - _order(waiting[0])[0] / 1000) if waiting else 0.0
 
     def faults(self) -> list[str]:
-        """Return the faults in the settings of the Redis server, worst first.
+        """Return the faults in the settings of the Redis server, the worst first.
 
-        A server that evicts keys loses queues and streams.
+        The worst fault is the eviction of keys, which loses queues and streams.
         """
         try:
             config = {**self._redis.config_get("maxmemory-policy"), **self._redis.config_get("appendonly")}
@@ -186,7 +190,7 @@ class Bus:
 
 
 def connect(url: str) -> redis.Redis:
-    """Return a client with timeouts everywhere: a half-open connection would otherwise hang for ever."""
+    """Return a client in which every operation has a timeout; a half-open connection would otherwise hang for ever."""
     tcp: dict[str, Any] = {"socket_connect_timeout": 5, "socket_keepalive": True}
     return redis.Redis.from_url(
         url,
@@ -228,7 +232,7 @@ def _text_of(raw: bytes) -> str:
 
 
 def time_of(identity: str) -> datetime | None:
-    """Return when an entry was added to its stream; None for any other text, and for an id without a real time."""
+    """Return when the entry with this id was added; None when the text is no id or contains an implausible time."""
     if not re.fullmatch(r"\d{12,13}-\d{1,20}", identity, re.ASCII):
         return None
     added = datetime.fromtimestamp(_order(identity)[0] / 1000, UTC)

@@ -1,4 +1,4 @@
-"""What an operator can do about a delivery, and the commands for it. docs/reliability.md explains each reason."""
+"""Advice to an operator about a delivery, with the commands to use. docs/reliability.md explains each reason."""
 
 from collections.abc import Iterator, Mapping
 from shlex import quote
@@ -28,11 +28,11 @@ ADVICE: Mapping[str, str] = {
     "cancel_refused": "phone {carrier}: it refused to cancel the order, and the courier still comes; then {attended}",
     "order_changed_without_revision": "a change without a new revision was not applied; if that is right, {attended}",
 }
-"""What an operator does about each attention reason."""
+"""The advice for each attention reason."""
 
 
 def advice(delivery: Delivery) -> list[str]:
-    """Return what an operator can do about a delivery, one line each; none when nothing is needed."""
+    """Return one line of advice for each thing that an operator can do about a delivery."""
     return [
         *_attention(delivery),
         *_gate(delivery),
@@ -78,7 +78,7 @@ def _unmapped_statuses(delivery: Delivery) -> Iterator[str]:
 
 
 def change_of(delivery: Delivery, attempt: Attempt) -> str | None:
-    """Return the state of an amendment; None when the carrier has the current order or the attempt has ended."""
+    """Return the state of an attempt's amendment: `waits`, `asked` or `refused`; None when there is none."""
     if attempt.amend_refused:
         return "refused"
     if attempt.pending_fingerprint is not None:
@@ -87,7 +87,7 @@ def change_of(delivery: Delivery, attempt: Attempt) -> str | None:
 
 
 def cancel_of(attempt: Attempt) -> str | None:
-    """Return the state of a cancel at the carrier; None when it was never requested."""
+    """Return the state of an attempt's cancel: `asked`, `taken` or `refused`; None when the carrier was never asked."""
     if attempt.cancel_refused:
         return "refused"
     if attempt.cancel_accepted:

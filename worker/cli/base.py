@@ -1,6 +1,6 @@
-"""What the commands share: the app, the container, and how a result or an error is written.
+"""The parts that all commands share: the app, the container, and the output of results and errors.
 
-A command imports what it needs when it runs, so that `--help` does not wait seconds for Celery and SQLAlchemy.
+A command imports other modules only when it runs, so that `--help` does not wait seconds for Celery and SQLAlchemy.
 """
 
 import json
@@ -29,19 +29,19 @@ PIPED_WIDTH = 1000
 
 
 class ForeignTextConsole(Console):
-    """A console for texts that platforms and carriers wrote: they have no markup and cannot control the terminal."""
+    """A console for texts from platforms and carriers. It interprets neither markup nor control characters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, soft_wrap=True, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Render a text, with its control characters visible, on one line."""
+        """Render a text on one line, with visible control characters."""
         from worker.log import printable  # noqa: PLC0415
 
         return super().render_str(printable(text), **options)
 
 
-# No wrapping, so that a piped line or row stays one line.
+# When the output is piped, the width is large, so that each line or row stays one line.
 console = ForeignTextConsole(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 LOOK, DECIDE, ASK, RUN = "Look", "Decide about one delivery", "Ask a carrier", "Run and set up"
 """The sections of the help."""
@@ -91,11 +91,11 @@ ADVICE = {
     "redis": "check ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
     "kombu": "check ORDER_SYNC_BROKER_URL, or ORDER_SYNC_REDIS_URL without it",
 }
-"""What an operator does about an error, by the library that raised it."""
+"""The advice for an error, by the library that raised it."""
 
 
 def advice_on(error: Exception) -> str | None:
-    """Return what an operator does about an error; None when `ADVICE` does not list the library that raised it."""
+    """Return the advice for an error; None when `ADVICE` does not list the library that raised the error."""
     return ADVICE.get(type(error).__module__.partition(".")[0])
 
 
@@ -122,7 +122,7 @@ def complain(text: str) -> None:
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
-    """End the command with one readable line; the code is 2 for wrong usage."""
+    """End the command with one readable line. Exit code 2 means wrong usage."""
     complain(text)
     raise typer.Exit(code)
 
@@ -133,7 +133,7 @@ def write_json(document: Any) -> None:
 
 
 def write_text(text: str) -> None:
-    """Write JSON or other text as it is, only with escapes for control characters, which mean the same in JSON."""
+    """Write a text with escapes instead of control characters. In JSON, the escapes mean the same characters."""
     from worker.log import printable  # noqa: PLC0415
 
     print(printable(text, "\n\t"), flush=True)  # noqa: T201 - rich would wrap it

@@ -1,4 +1,4 @@
-"""Commands about accounts: their state, pausing and resuming one, and mapping carrier statuses."""
+"""Commands about accounts: show their state, pause and resume an account, and map carrier statuses."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from dataclasses import asdict
@@ -80,7 +80,7 @@ def hold(*, reason: str = typer.Option("", help="Published with the event and sh
 
 @carriers.command("release")
 def release() -> None:
-    """Send creates again, also after the database lost commits: first look for their couriers (docs/reliability.md)."""
+    """Send creates again. If the database lost commits, first look for lost couriers (docs/reliability.md)."""
     from worker.database import accounts
 
     services = open_container()
@@ -97,7 +97,7 @@ def map_status(
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Map a carrier status to one of our statuses, and apply the mapping to the deliveries that have it now."""
+    """Map a carrier status to one of our statuses, and apply the mapping to deliveries with this status."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)

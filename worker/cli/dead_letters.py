@@ -1,4 +1,4 @@
-"""Commands about dead letters and the store directory, which an operator corrects."""
+"""Commands about dead letters and about the store directory."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 from pathlib import Path
@@ -44,14 +44,14 @@ def show_letter(letter_id: str) -> None:
 
 @dead_letters.command("replay")
 def replay_letter(letter_id: str) -> None:
-    """Put the message of a dead letter on the bus again, for example after its store was added."""
+    """Put the message of a dead letter on the bus again, for example after a missing setting was added."""
     from worker.bus.streams import load_fields
 
     services = open_container()
     letter = _waiting(services, letter_id)
     bus = services.bus
     stream_id = bus.add_entry(load_fields(letter.raw)) if letter.has_fields else bus.add_order(letter.raw)
-    _settle(services, letter_id)  # afterwards, so that a crash between the two loses nothing
+    _settle(services, letter_id)  # after the message is on the bus, so that a crash loses nothing
     console.print(stream_id)
 
 
@@ -92,7 +92,7 @@ def load_stores(file: Path) -> None:
 
 
 def without_account(known: "Mapping[str, Store]", accounts: "Collection[str]") -> list[str]:
-    """Return which stores name carriers for which there is no account, a line for each store."""
+    """Return one line for each store that names carriers without an account."""
     missing = {key: [name for name in shop.carriers if name not in accounts] for key, shop in sorted(known.items())}
     return [
         f"store {key} names carriers without an account: {', '.join(names)}" for key, names in missing.items() if names

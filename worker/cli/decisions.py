@@ -41,7 +41,7 @@ def refresh(name: str = Name, *, as_json: bool = Json) -> None:
 
 @app.command(rich_help_panel=DECIDE)
 def accept(name: str = Name, *, as_json: bool = Json) -> None:
-    """Accept the pickup time that the carrier offers; `show ID` shows the time and until when it can be accepted."""
+    """Accept the pickup time that the carrier offers; `show ID` shows this time and the deadline of the decision."""
     _decide_offer(name, "accept", as_json=as_json)
 
 
@@ -64,7 +64,7 @@ def _decide_offer(name: str, decision: str, *, as_json: bool) -> None:
 
 @app.command(rich_help_panel=DECIDE)
 def retry(name: str = Name, *, as_json: bool = Json) -> None:
-    """Request a courier now for a delivery that is waiting, or that ended without a courier."""
+    """Request a courier now for a delivery that waits, or that ended without a courier."""
     services = open_container()
     delivery = one_delivery(services, name)
     if (blocker := services.decisions.retry_blocker(delivery)) is not None:

@@ -46,7 +46,7 @@ def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - r
 
 
 def message_in(file: str) -> dict[str, Any]:
-    """Read a CloudEvent from a file, or wrap its order in one; end the command when the file holds neither."""
+    """Return the CloudEvent in a file, or wrap its order in one; end the command if the file is no JSON object."""
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         document = json.loads(raw)
@@ -178,14 +178,14 @@ def _blockers(delivery: "Delivery", pause: "Pause | None") -> dict[str, Any]:
 
 
 def _passed_over(delivery: "Delivery", services: "Container") -> list[str]:
-    """Return the carriers that are passed over, each with the reason why it cannot take the order."""
+    """Return the carriers that cannot take the order, each with the reason."""
     from worker.domain import lifecycle
 
     return [f"{each.carrier}: {each.text}" for each in lifecycle.unable_carriers(delivery, services.terms)]
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
-    """Return the status on the Ordering platform at the last comparison, and the status we wrote there."""
+    """Return the status that the Ordering platform had at the last comparison, and the status that we wrote there."""
     if known is None:
         return {}
     return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}
@@ -216,7 +216,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
 
 
 def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
-    """Return the requested and the offered pickup time, and until when an operator may decide."""
+    """Return the requested and the offered pickup time, the deadline of an operator's decision, and the decision."""
     from schemas.status import AttemptState
     from worker.domain.planner import offer_ends
 

@@ -1,4 +1,4 @@
-"""The command that fetches the Ordering platform's open orders for which no message came."""
+"""The command that fetches those open orders of the Ordering platform for which no message came."""
 # ruff: noqa: PLC0415 - a command imports what it needs when it runs, see base.py
 
 import time
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROUND_SECONDS = 1.0
 """The pause between two rounds of fetching, long enough for the platform's rate limit."""
 ROUNDS = 3
-"""The most rounds for each order; the workers fetch the orders that the platform has not returned by then."""
+"""The most rounds of fetching per missing order. Afterwards the workers fetch the orders that are left."""
 
 
 @app.command(rich_help_panel=RUN)
@@ -64,7 +64,7 @@ def _describe(missing: "list[OpenOrder]") -> "Iterator[tuple[str, str]]":
 def _store_and_fetch(
     services: "Container", missing: "list[OpenOrder]", pause: "Callable[[float], None]"
 ) -> "Iterator[tuple[str, str]]":
-    """Store missing orders and fetch them; a running worker may fetch some of them first."""
+    """Store missing orders and fetch them; yield the id and the result of each. Workers may fetch some orders first."""
     from worker.database import deliveries
     from worker.services.order_fetch import RETRIED
 

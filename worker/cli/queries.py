@@ -129,7 +129,7 @@ def labels(
 
 
 def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":
-    """Return a path for each label, with only the letters and digits of the order id, which is untrusted text."""
+    """Return a path for each label. Of the order id, only letters and digits are used, because it is untrusted text."""
     if out.suffix and not out.is_dir():
         if count > 1:
             fail(f"there are {count} labels: give a folder", code=2)
@@ -170,7 +170,11 @@ def _courier(found: "Courier | None") -> dict[str, Any] | None:
 def _at_carrier(
     services: "Container", delivery: "Delivery", ability: type[Ability], otherwise: str
 ) -> "tuple[Attempt, Ability]":
-    """Return the attempt that a carrier has or last had, and its codec; end the command when one of them is missing."""
+    """Return the attempt that a carrier has or last had, and its codec; surplus couriers do not count.
+
+    End the command when there is no such attempt, when its account cannot be called, or when its codec lacks the
+    ability.
+    """
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None
     if attempt is None:
@@ -186,7 +190,7 @@ def _at_carrier(
 
 @contextmanager
 def _failing_in_one_line(carrier: str) -> "Iterator[None]":
-    """End the command with the carrier's name and the error when a call fails."""
+    """When a call fails, end the command with the carrier's name and the error."""
     from worker.errors import CarrierError
 
     try:

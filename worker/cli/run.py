@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from worker.local.supervisor import Supervisor
 
 CALL_GRACE_SECONDS = 15.0
-"""Seconds that a worker may need after the deadline of its last call."""
+"""Seconds that a worker may need to end after the deadline of its last call."""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)
@@ -202,7 +202,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_stores(services: "Container") -> str:
-    """Return which stores name carriers without an account. Raises SettingsError when a store has no other carrier."""
+    """Return which stores name carriers without an account. Raises SettingsError if a store names no other carriers."""
     from worker.cli.dead_letters import without_account
     from worker.database import shops
 
@@ -243,7 +243,7 @@ def _check_platform(services: "Container") -> str:
 
 
 def _way(services: "Container", account: str) -> str:
-    """Return through which proxy an account is called, without the proxy's password; empty when through none."""
+    """Return a text with the proxy of an account, without the proxy's password; empty if there is no proxy."""
     proxy = services.proxies.get(account)
     return f" through the proxy {proxy.rpartition('@')[2].removeprefix('http://')}" if proxy else ""
 

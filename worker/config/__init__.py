@@ -1,1 +1,1 @@
-"""Settings: their sources, and their models."""
+"""Settings: their sources and their models."""

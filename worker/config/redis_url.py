@@ -1,8 +1,8 @@
-"""Addresses of Redis servers, in the one form that redis-py and kombu read alike.
+"""Addresses of Redis servers, written so that redis-py and kombu understand them in the same way.
 
-The two libraries disagree about the query of an address: an option that one of them honours, the other ignores or
-rejects. So only the options below are allowed, and each is written where both look for it. Timeouts, health checks and
-the name of a client are not options, because the code sets them.
+Some options in the query of an address are honoured by only one of the two libraries; the other ignores or rejects
+them. So only the options below are allowed, and each is written where both libraries read it. Timeouts, health checks
+and the name of a client are not options, because the code sets them.
 """
 
 from dataclasses import dataclass, field
@@ -34,11 +34,11 @@ class RedisUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Parse an address. Raises ValueError, whose text contains no part that may be secret."""
+        """Parse an address. Raises ValueError; the error's text contains no secret part of the address."""
         try:
             parts = urlsplit(url)
             port = parts.port or DEFAULT_PORT
-        except ValueError:  # its text contains a part of the address
+        except ValueError:  # the text of this error contains a part of the address
             raise ValueError(UNREADABLE) from None
         is_socket = parts.scheme == "unix"
         if parts.scheme not in SCHEMES:
@@ -85,7 +85,7 @@ class RedisUrl:
 
 
 def _options(scheme: str, query: str) -> dict[str, str]:
-    """Return the options of an address. Raises ValueError for an option that the two libraries would not read alike."""
+    """Return the options of an address. Raises ValueError for an option or a value that is not allowed."""
     options = dict(parse_qsl(query, keep_blank_values=True))
     allowed = OPTIONS | TLS_OPTIONS if scheme == "rediss" else OPTIONS
     if unknown := sorted(options.keys() - allowed):

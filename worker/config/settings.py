@@ -1,4 +1,7 @@
-"""The settings. A process reads them once, at its start. An error lists every fault and contains no values."""
+"""The settings. A process reads them once, at its start.
+
+The error for wrong settings lists every fault and contains no values.
+"""
 
 import os
 import re
@@ -33,7 +36,7 @@ from worker.ordering_api.account import Ordering
 
 REDIS_URL_FILE = Path("var/redis.url")
 ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-"""The pattern of an account's name, which is part of paths, queues and variables. `ordering` is for the platform."""
+"""The pattern of an account's name, which is part of paths, queues and variables; `ordering` is the platform's."""
 TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
@@ -66,14 +69,14 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(_Section):
-    """The settings of a deployment. Secrets are `SecretStr`; an address that may contain one is not in the repr."""
+    """The settings of a deployment. Secrets are `SecretStr`; addresses that may contain secrets are not in the repr."""
 
     database_url: str = Field(default="sqlite:///var/order-sync.db", repr=False)
     """SQLite or PostgreSQL (`postgresql://user:password@host/name`)."""
     redis_url: str = Field(default="", repr=False)
     """Redis or Valkey: `redis://[[USER]:PASSWORD@]HOST:PORT/DB`, `rediss://` for TLS, or `unix:///PATH?db=DB`. With
     TLS, the options `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`, `ssl_check_hostname=false` and `ssl_cert_reqs=none`
-    are allowed. Without an address `up` and `demo` start a server and write its address to `var/redis.url`."""
+    are allowed. Without an address, `up` and `demo` start a server and write its address to `var/redis.url`."""
     broker_url: str = Field(default="", repr=False)
     """Celery's broker, if it is not the Redis above (`amqp://` for RabbitMQ)."""
     bus_url: str = Field(default="", repr=False)
@@ -91,15 +94,15 @@ class Settings(_Section):
     flower_address: Address = "127.0.0.1:5555"
     """The address of Flower; any address but loopback needs the password."""
     public_url: str = ""
-    """The public address of the callbacks. Without it no carrier gets a callback address, and all are polled."""
+    """The public address of the callbacks. Without it, carriers get no callback address, and all are polled."""
     https_proxy: SecretStr = SecretStr("")
-    """The HTTP proxy of calls over https (`http://[USER:PASSWORD@]HOST:PORT`), by default that of the variable
-    `HTTPS_PROXY`. A call over plain http, or to this machine, never uses a proxy."""
+    """The HTTP proxy of calls over https (`http://[USER:PASSWORD@]HOST:PORT`); by default the proxy in the variable
+    `HTTPS_PROXY`. A call over plain http or to this machine never uses a proxy."""
     no_proxy: str = ""
-    """The hosts that are called without that proxy, separated by commas; by default those of `NO_PROXY`."""
+    """The hosts that are called without the proxy, separated by commas; by default the hosts in `NO_PROXY`."""
     ca_bundle: str = ""
-    """The file of the certificates that calls over https trust, by default that of `SSL_CERT_FILE`. Without any, the
-    certificates of certifi are trusted."""
+    """The file of the certificates that calls over https trust; by default the file in `SSL_CERT_FILE`. Without a file,
+    the certificates of certifi are trusted."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     journal_folder: Path = Path("var/journal")
@@ -107,8 +110,9 @@ class Settings(_Section):
     stores_file: Path = Path("stores.toml")
     """The store directory. A store that `order-sync stores load` put into the database takes precedence."""
     stale_order: str = Field(default="12h", pattern=AGE)
-    """The age from which a new order is rejected (`deadline_passed`): its time, or for "as soon as possible" the time
-    it was placed, is longer ago. A number and `s`, `m`, `h` or `d`."""
+    """The age above which a new order is rejected (`deadline_passed`), as a number and `s`, `m`, `h` or `d`. The age is
+    counted from the requested delivery time; without such a time, from the placing of the order or from the time at
+    which its food was ready, if that is later."""
     log_format: Literal["console", "json", ""] = ""
     """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -181,7 +185,7 @@ class Settings(_Section):
 
     @property
     def stale_after(self) -> timedelta:
-        """The age from which a new order is rejected."""
+        """The age above which a new order is rejected."""
         return parse_age(self.stale_order)
 
     @property
@@ -216,7 +220,7 @@ class Settings(_Section):
         return self.bus_url or self.redis
 
     def proxy_for(self, url: str) -> str:
-        """Return the proxy for calls to this origin; empty when it is called without one."""
+        """Return the proxy for calls to this origin; empty for an origin that is called without a proxy."""
         parts = urlsplit(url)
         host = f".{parts.hostname}"
         direct = [part.strip().lstrip(".").lower() for part in self.no_proxy.split(",") if part.strip()]

@@ -1,7 +1,7 @@
 """The sources of settings. The environment takes precedence over `order-sync.toml`.
 
-A key that ends in `_FILE` names a file with the value. White space and a byte order mark around a value are removed,
-because editors and `echo` add them.
+The value of a key that ends in `_FILE` is the path of a file with the real value. White space and a byte order mark
+around a value are removed, because editors and `echo` add them.
 """
 
 import re
@@ -19,12 +19,12 @@ STANDARD_VARIABLES = {
     "no_proxy": ("no_proxy", "NO_PROXY"),
     "ca_bundle": ("SSL_CERT_FILE",),
 }
-"""Variables of other programs that are the defaults of settings."""
+"""Standard variables of the environment. Their values are the defaults of these settings."""
 KUBERNETES = re.compile(
     rf"{PREFIX}([A-Z0-9]+_)*(SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9]+)*=\d|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://"
     r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)"
 )
-"""The variables, as NAME=VALUE, that Kubernetes sets for a Service whose name begins with `order-sync`."""
+"""Variables to ignore, as NAME=VALUE. Kubernetes sets them for a Service whose name begins with `order-sync`."""
 
 
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -78,7 +78,7 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
 
 
 def _open(tree: Mapping[str, Any], above: tuple[str, ...], faults: list[str]) -> dict[str, Any]:
-    """Replace each `..._file` by the content of that file."""
+    """Replace each key `..._file`, except `stores_file`, by the key without `_file` and the content of the file."""
     opened: dict[str, Any] = {}
     for key, value in tree.items():
         where = (*above, key)
@@ -99,7 +99,7 @@ def _read_secret(where: str, path: Any, faults: list[str]) -> str:
     try:
         return _bare(Path(_bare(str(path))).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        # Never the path: it may be the secret itself.
+        # The path is not reported, because an operator may have set the secret itself instead of a path.
         faults.append(f"{where}: the file cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})")
         return "?"
 

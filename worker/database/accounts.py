@@ -1,6 +1,6 @@
-"""Carrier accounts: their metadata, their pauses and the mappings of their unmapped statuses.
+"""Carrier accounts: the metadata from their log-ins, their pauses, and the mappings of their carrier statuses.
 
-Each account has a sequence of events of its own.
+The events of each account have their own sequence numbers.
 """
 
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ from worker.domain.lifecycle.observations import REGRESSION
 OPERATOR = "operator"
 KNOWN_STATUSES = frozenset(DeliveryStatus)
 EVERY_ACCOUNT = "*"
-"""The name under which the creates of every account are held; `pause` and `resume` take it like an account's name."""
+"""A name that means every account: `pause` with this name holds all creates, and `resume` ends the hold."""
 RESUMED_STEPS = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
-"""Steps that are due at once when their account is resumed; look-ups of unknown outcomes keep their times."""
+"""Steps that become due at once when their account is resumed. Look-ups of unknown outcomes keep their times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why an account is not called, since when, and who decided it (`carrier`, `operator` or `database`)."""
+    """The pause of an account: when it began, who paused the account (`carrier`, `operator` or `database`), and why."""
 
     since: datetime
     by: str
@@ -36,27 +36,28 @@ class Pause:
 
 
 def account_metadata(connection: Connection, account: str) -> dict[str, str]:
-    """Return the facts that the last log-in returned about an account."""
+    """Return the metadata that the last log-in of an account returned."""
     return dict(connection.scalar(select(ACCOUNT.c.account_metadata).where(ACCOUNT.c.name == account)) or {})
 
 
 def put_account_metadata(connection: Connection, account: str, metadata: Mapping[str, str]) -> None:
-    """Store the facts that a log-in returned about an account."""
+    """Store the metadata that a log-in of an account returned."""
     row = {"name": account, "account_metadata": dict(metadata)}
     if not insert_new(connection, ACCOUNT, [row], "name"):
         connection.execute(update(ACCOUNT).where(ACCOUNT.c.name == account).values(account_metadata=dict(metadata)))
 
 
 def paused(connection: Connection) -> dict[str, Pause]:
-    """Return the paused accounts."""
+    """Return the pauses by account; `EVERY_ACCOUNT` is one of these names while creates are held."""
     found = connection.execute(select(ACCOUNT).where(ACCOUNT.c.paused_at.is_not(None)))
     return {row.name: _pause(row) for row in found}
 
 
 def pause(connection: Connection, account: str, by: str, because: str, now: datetime) -> bool:
-    """Pause an account and publish the pause; return False when it is paused already.
+    """Pause an account and add its event; return False when the account was paused already.
 
-    An operator's pause replaces a pause by the carrier.
+    An operator's pause replaces a pause that the carrier or the database caused. The result is then True, but no event
+    is added.
     """
     insert_new(connection, ACCOUNT, [{"name": account}], "name")
     row = _locked(connection, account)
@@ -72,9 +73,9 @@ def pause(connection: Connection, account: str, by: str, because: str, now: date
 
 
 def resume(connection: Connection, account: str, by: str, now: datetime) -> bool:
-    """Resume an account and its waiting deliveries, and publish this; return False when it was not paused.
+    """Resume an account, make its waiting deliveries due and add its event; return False when nothing was resumed.
 
-    Only an operator resumes an account that an operator paused.
+    Nothing is resumed when the account is not paused. Only an operator can resume an account that an operator paused.
     """
     row = _locked(connection, account)
     if row is None or row.paused_at is None or (row.paused_by == OPERATOR and by != OPERATOR):
@@ -87,7 +88,10 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 
 
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
-    """Make the postponed steps of an account due now, except those of later orders and regular reads."""
+    """Make the postponed steps of an account due now.
+
+    A step that was planned for a time after `retry_at`, such as a scheduled order or a regular read, keeps this time.
+    """
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     its_own = queued if account == EVERY_ACCOUNT else DELIVERY.c.carrier == account
     resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
@@ -97,7 +101,7 @@ def _make_due(connection: Connection, account: str, now: datetime) -> None:
 
 
 def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
-    """Return the unmapped statuses of each account."""
+    """Return the carrier statuses that were unmapped when they were seen, by account; some may be mapped by now."""
     query = (
         select(ATTEMPT.c.carrier, ATTEMPT.c.reported_anomalies)
         .where(ATTEMPT.c.reported_anomalies.is_not(None))
@@ -111,12 +115,12 @@ def unmapped_statuses(connection: Connection) -> dict[str, list[str]]:
 
 
 def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatus]]:
-    """Return the mappings that operators made of carrier statuses, by account."""
+    """Return the operators' mappings of carrier statuses to our statuses, by account."""
     mappings: dict[str, dict[str, DeliveryStatus]] = {}
     for row in connection.execute(
         select(STATUS_MAPPING).order_by(STATUS_MAPPING.c.account, STATUS_MAPPING.c.carrier_status)
     ):
-        if row.status in KNOWN_STATUSES:  # a newer version may know more
+        if row.status in KNOWN_STATUSES:  # a newer version may have stored a status that is unknown here
             mappings.setdefault(row.account, {})[row.carrier_status] = DeliveryStatus(row.status)
     return mappings
 
@@ -124,7 +128,7 @@ def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatu
 def put_mapping(
     connection: Connection, account: str, carrier_status: str, status: DeliveryStatus, now: datetime
 ) -> list[str]:
-    """Map an account's carrier status to one of ours; return the deliveries for which it was reported."""
+    """Map an account's carrier status to one of our statuses; return the ids of the deliveries in which it was seen."""
     drop_mapping(connection, account, carrier_status)
     meaning = {"account": account, "carrier_status": carrier_status, "status": status.value, "mapped_at": now}
     connection.execute(insert(STATUS_MAPPING), [meaning])
@@ -133,7 +137,7 @@ def put_mapping(
 
 
 def drop_mapping(connection: Connection, account: str, carrier_status: str) -> bool:
-    """Remove the mapping of a carrier status; return False when it had none."""
+    """Remove the mapping of a carrier status; return False when there was no mapping."""
     this = (STATUS_MAPPING.c.account == account) & (STATUS_MAPPING.c.carrier_status == carrier_status)
     return bool(connection.execute(delete(STATUS_MAPPING).where(this)).rowcount)
 
@@ -151,7 +155,7 @@ def _write(connection: Connection, account: str, **values: object) -> None:
 
 
 def _add_event(connection: Connection, kind: EventType, data: CarrierEvent, now: datetime) -> None:
-    """Add an event of an account. The account's row must be locked, so that its sequence has no gap."""
+    """Add an event of an account. The account's row must be locked, so that no two events get the same sequence."""
     key = carrier_key(data.carrier)
     last = connection.scalar(select(func.max(EVENT.c.sequence)).where(EVENT.c.key == key)) or 0
     connection.execute(insert(EVENT), [event_row(kind, key, last + 1, data.carrier, data, now)])

@@ -1,4 +1,4 @@
-"""Callbacks: stored unparsed before they are answered, and applied afterwards."""
+"""Callbacks. Each is stored unparsed before it is answered, and applied later."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 from worker.domain.delivery import Change, Step
 
 WAKE_UP_WAIT = timedelta(seconds=2)
-"""How long the sweep leaves a new callback to its own wake-up task."""
+"""The sweep does not claim a new callback for this long, because the callback's own wake-up task should apply it."""
 APPLIED_AT_ONCE = 100
 """The most callbacks of one attempt that one task applies."""
 HEARTBEAT = "callbacks"
-"""The name of a lease that only stores when callbacks could last be stored."""
+"""The name of a row in the table of leases. The row is no lease: it stores when callbacks could last be stored."""
 MISSING = "callbacks.missing"
-"""The start of the names of leases that only store which callbacks are missing."""
+"""The prefix of names in the table of leases. These rows are no leases: each records a missing kind of callback."""
 NEWEST = 1000
-"""The number of newest callbacks in which a kind of callback is missed."""
+"""How many of an account's newest callbacks are examined to find the kinds of callbacks that are missing."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCallback:
-    """A callback as it was stored; `result` is None until it was applied."""
+    """A stored callback. `result` is None while the callback waits."""
 
     id: str
     carrier: str
@@ -38,7 +38,7 @@ class StoredCallback:
     received_at: datetime
     result: str | None
     attempt_id: int | None = None
-    """The attempt that it is about; None while that is unknown."""
+    """The attempt that the callback is about; None while the attempt is unknown."""
 
 
 NO_KEY = CallbackKey()
@@ -52,9 +52,10 @@ def save(
     key: CallbackKey = NO_KEY,
     attempt_id: int | None = None,
 ) -> str | None:
-    """Store a callback and return its id; None when an equal signed one is stored already (B-83, B-92).
+    """Store a callback and return its id; return None when the same signed callback is stored already (B-83, B-92).
 
-    An unsigned callback has no time, so an equal one may report a change back to an earlier status (C-53).
+    An unsigned callback is always stored. It contains no time, so an identical callback may report a return to an
+    earlier status (C-53).
     """
     identity = str(uuid4())
     signed = callback.token is None
@@ -81,7 +82,7 @@ def save(
 
 
 def load(connection: Connection, callback_id: str) -> StoredCallback | None:
-    """Load a callback."""
+    """Load a callback; None when the id is unknown."""
     return next(iter(_load(connection, select(CALLBACK).where(CALLBACK.c.id == callback_id))), None)
 
 
@@ -106,14 +107,20 @@ def _load(connection: Connection, query: Select[Any]) -> list[StoredCallback]:
 
 
 def waiting(connection: Connection, attempt_id: int) -> list[StoredCallback]:
-    """Load the waiting callbacks of an attempt in the carrier's order, and by their arrival where it gave no time."""
+    """Load at most `APPLIED_AT_ONCE` waiting callbacks of an attempt, ordered by the carrier's times.
+
+    Callbacks without a time come first, in the order of their arrival.
+    """
     query = select(CALLBACK).where(CALLBACK.c.attempt_id == attempt_id, CALLBACK.c.result.is_(None))
     in_order = query.order_by(CALLBACK.c.reported_at.asc().nulls_first(), CALLBACK.c.position)
     return _load(connection, in_order.limit(APPLIED_AT_ONCE))
 
 
 def attach(connection: Connection, callback_id: str, attempt_id: int) -> None:
-    """Record the attempt of a callback that arrived before its attempt was known, and of all with the same order."""
+    """Record the attempt of a callback that arrived before the attempt was known.
+
+    The attempt is also recorded for all other waiting callbacks without an attempt that name the same carrier's order.
+    """
     this = select(CALLBACK.c.carrier, CALLBACK.c.ref).where(CALLBACK.c.id == callback_id).cte()
     same = (CALLBACK.c.carrier == select(this.c.carrier).scalar_subquery()) & (
         CALLBACK.c.ref == select(this.c.ref).scalar_subquery()
@@ -129,10 +136,10 @@ def settle(connection: Connection, callback_id: str, result: str) -> bool:
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Claim callbacks to apply: their wake-up task was lost, or their attempt was not known yet.
+    """Claim waiting callbacks whose wake-up task was lost or whose attempt was not known yet; return their ids.
 
-    Callbacks of our attempts come first. Older callbacks are claimed less often, and seldom if their attempt is still
-    unknown, because the attempt makes them due as soon as it gets their reference.
+    Callbacks of known attempts come first. The older a callback is, the less often it is claimed. A callback of an
+    unknown attempt is claimed even less often, because it becomes due when an attempt gets the carrier's order id.
     """
     columns = select(CALLBACK.c.id, CALLBACK.c.received_at, CALLBACK.c.attempt_id)
     due = columns.where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
@@ -155,7 +162,10 @@ def _next_wait(age: timedelta, *, known: bool) -> timedelta:
 
 
 def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tuple[str, int] | None:
-    """Find the delivery and attempt of a callback: by our reference, by its token, or by the carrier's id."""
+    """Find the delivery and attempt of a callback by our reference, else by the token, else by the carrier's order id.
+
+    Return None when no attempt is found.
+    """
     known = (
         (ATTEMPT.c.id, key.attempt_id),
         (ATTEMPT.c.token, key.token),
@@ -172,13 +182,13 @@ def find_attempt(connection: Connection, carrier: str, key: CallbackKey) -> tupl
 
 
 def attempts_by_ref(connection: Connection, carrier: str, refs: Collection[str]) -> dict[str, int]:
-    """Return the attempts that have these ids at a carrier, by the carrier's id."""
+    """Return the ids of the attempts with these order ids of a carrier, by the order id."""
     query = select(ATTEMPT.c.ref, ATTEMPT.c.id).where(ATTEMPT.c.carrier == carrier, ATTEMPT.c.ref.in_(refs))
     return {row.ref: row.id for row in connection.execute(query)}
 
 
 def last_heartbeat(connection: Connection) -> datetime | None:
-    """Return when callbacks could last be stored; None when they never could."""
+    """Return the time of the last heartbeat, at which callbacks could be stored; None before the first heartbeat."""
     return connection.scalar(select(LEASE.c.until).where(LEASE.c.name == HEARTBEAT))
 
 
@@ -190,7 +200,10 @@ def heartbeat(connection: Connection, now: datetime) -> None:
 
 
 def entities_since(connection: Connection, carrier: str, since: datetime) -> dict[str, datetime]:
-    """Return the entities of an account's newest callbacks, each with the time of the oldest of these callbacks."""
+    """Return the kinds of objects (entities) of an account's callbacks, each with the time of its oldest callback.
+
+    Only the `NEWEST` callbacks are examined, and of these only the callbacks that arrived after `since`.
+    """
     mine = select(CALLBACK.c.entity, CALLBACK.c.received_at).where(CALLBACK.c.carrier == carrier)
     newest = mine.order_by(CALLBACK.c.position.desc()).limit(NEWEST).subquery()
     query = select(newest.c.entity, func.min(newest.c.received_at).label("oldest")).group_by(newest.c.entity)
@@ -199,18 +212,18 @@ def entities_since(connection: Connection, carrier: str, since: datetime) -> dic
 
 
 def mark_missing(connection: Connection, carrier: str, entity: str, now: datetime) -> bool:
-    """Record that an account gets no callbacks about an entity; return False when that is recorded already."""
+    """Record that an account gets no callbacks about a kind of object; return False when this is recorded already."""
     row = {"name": f"{MISSING}.{carrier}.{entity}", "holder": "", "until": now}
     return bool(insert_new(connection, LEASE, [row], "name"))
 
 
 def unmark_missing(connection: Connection, carrier: str, entity: str) -> None:
-    """Record that an account gets callbacks about an entity again."""
+    """Record that an account gets callbacks about a kind of object again."""
     connection.execute(delete(LEASE).where(LEASE.c.name == f"{MISSING}.{carrier}.{entity}"))
 
 
 def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
-    """Return the deliveries that are followed at these carriers."""
+    """Return the ids of the deliveries at these carriers whose next step is a read."""
     followed = select(DELIVERY.c.id).where(DELIVERY.c.step == Step.TRACK, DELIVERY.c.next_run_at.is_not(None))
     return list(connection.scalars(followed.where(DELIVERY.c.carrier.in_(carriers))))
 
@@ -218,7 +231,7 @@ def tracked_at(connection: Connection, carriers: Sequence[str]) -> list[str]:
 def apply(
     connection: Connection, callback_id: str, result: str, delivery_id: str, decide: deliveries.Decision
 ) -> list[Change]:
-    """Record the result of a callback and its effect in one transaction."""
+    """Record the result of a callback and save the decided change; do nothing if the callback has a result already."""
     if not settle(connection, callback_id, result):
         return []
     return deliveries.update(connection, [delivery_id], decide)

@@ -19,16 +19,17 @@ def read_clock(connection: Connection) -> datetime:
 
 
 def shared_time(connection: Connection, read: Callable[[Connection], datetime] = read_clock) -> datetime:
-    """Return the shared time."""
+    """Return the shared time: the database's time with the agreed correction."""
     return _correction(connection).shared(read(connection))
 
 
 def agree(
     connection: Connection, own: Callable[[], datetime], read: Callable[[Connection], datetime] = read_clock
 ) -> timedelta | None:
-    """Compare a host's own time with the database's clock; return the step of that clock if it was set.
+    """Compare a host's own time with the database's clock, and store a new correction if that clock was set.
 
-    Two hosts never correct the same step twice, because the second one finds the correction of the first.
+    Return the step of the database's clock, or None if it made no step. A step is never corrected twice, because the
+    second host that notices the step finds the correction of the first host.
     """
     insert_new(connection, CLOCK, [{"id": ID, "ahead": 0.0}], "id")
     before = _correction(connection, lock=True)

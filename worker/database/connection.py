@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 BUSY_SECONDS = 20
-"""Seconds to wait for a lock, a statement's end or a free connection."""
+"""The longest wait, in seconds, for a lock, for the end of a statement, or for a free connection of the pool."""
 LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout")
 ALIVE = {
     "connect_timeout": 5,
@@ -44,17 +44,17 @@ ALIVE = {
     "tcp_user_timeout": 15_000,
 }
 DatabaseError = SQLAlchemyError
-"""The database's errors, for the packages that must not import SQLAlchemy."""
+"""The base class of the database's errors, for the packages that must not import SQLAlchemy."""
 READING = "reading"
 UPGRADE_LOCK = 4_670_235
-"""The number of the advisory lock of an upgrade; the locks of orders are random numbers of 63 bits."""
+"""The advisory lock of an upgrade. The locks of orders are random numbers of 63 bits, so a collision is improbable."""
 TRANSIENT = (OperationalError, InterfaceError, TimeoutError)
 READ_ONLY = "25006"
-"""PostgreSQL's code for a write to a read-only server, as after a fail-over."""
+"""PostgreSQL's error code for a write to a read-only server, which can happen after a fail-over."""
 
 
 def connect(url: str, *, pool_size: int = 16) -> Engine:
-    """Create the engine of this process; it must not survive a fork."""
+    """Create the engine of this process. A forked process must create its own engine."""
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
         return _sqlite(url, address.database, pool_size)
@@ -66,7 +66,7 @@ def connect(url: str, *, pool_size: int = 16) -> Engine:
         max_overflow=pool_size,
         pool_timeout=BUSY_SECONDS,
         pool_pre_ping=True,
-        hide_parameters=True,  # an error must not bring a customer's data into the log
+        hide_parameters=True,  # keeps customers' data in failed statements out of the log
         connect_args=dict(ALIVE),
     )
     _work_behind_a_pooler(engine)
@@ -74,10 +74,10 @@ def connect(url: str, *, pool_size: int = 16) -> Engine:
 
 
 def _work_behind_a_pooler(engine: Engine) -> None:
-    """Find out whether a pooler such as PgBouncer is in between, whose server connections change between transactions.
+    """Find out whether a pooler such as PgBouncer is between this process and the server, and adapt to it.
 
-    Without one, the limits are set once for each connection. Through a pooler, each transaction sets them again and
-    nothing is prepared, because a later transaction may be on another connection of the server.
+    Without a pooler, `LIMITS` are set once for each connection. A pooler may run each transaction on another connection
+    to the server. So behind a pooler, each transaction sets `LIMITS` again, and no statement is prepared.
     """
     pooled = False
 
@@ -97,7 +97,7 @@ def _work_behind_a_pooler(engine: Engine) -> None:
 
 
 def _open_directly(*arguments: Any, **options: Any) -> tuple[bool, Any]:
-    """Return whether a pooler is in between, and a connection with our limits if none is."""
+    """Return whether a pooler is in between, and a new connection with `LIMITS` set (None behind a pooler)."""
     wanted = [options.get("options", ""), *(f"-c {name}={BUSY_SECONDS}s" for name in LIMITS)]
     try:
         connection = psycopg.connect(*arguments, **{**options, "options": " ".join(wanted)})
@@ -105,7 +105,7 @@ def _open_directly(*arguments: Any, **options: Any) -> tuple[bool, Any]:
         if "options" not in str(error):
             raise
         return True, None  # the pooler refuses the parameter `options`
-    # A pooler that ignores the parameter is recognised by the number of the server process, which it makes up.
+    # A pooler that ignores the parameter reports an invented process number, so the two numbers differ.
     (process,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (None,)
     connection.rollback()
     if process == connection.info.backend_pid:
@@ -132,14 +132,14 @@ def _sqlite(url: str, database: str | None, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that reads first and writes later would fail when another wrote in between.
+        # After a plain BEGIN, a transaction that reads first fails at its first write if another one wrote meanwhile.
         connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READING) else "BEGIN IMMEDIATE")
 
     return engine
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether a retry may succeed: the database was unreachable or busy, or ended this transaction."""
+    """Return whether a retry may succeed: the database was unreachable, busy or read-only, or ended the transaction."""
     if isinstance(error, TRANSIENT):
         return True
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -147,7 +147,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def without_limit(connection: Connection) -> None:
-    """Lift the time limit of this transaction's statements."""
+    """Remove the time limit of the statements in this transaction."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 

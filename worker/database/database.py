@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """The database of this process, constructed after any fork.
+    """The database of this process. Construct it after any fork.
 
     `read`, `write` and `persist` call a function of this package with a connection and the given arguments.
     """
@@ -31,7 +31,7 @@ class Database:
         retry_pauses: Sequence[float] = RETRY_PAUSES,
         write_back_source: str | None = None,
     ) -> None:
-        """Connect; `write_back_source` is the source whose orders are written back, or None."""
+        """Create the engine. Write-backs are made only for orders of `write_back_source`; None means no write-backs."""
         engine = connect(url, pool_size=pool_size)
         options = {write_backs.SOURCE: write_back_source} if write_back_source else {}
         self.engine = engine.execution_options(**options)
@@ -48,9 +48,10 @@ class Database:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change in one transaction; repeat it while the database is unreachable.
+        """Run a change in one transaction; after a transient error, wait for the next retry pause and run it again.
 
-        A second run of the change must be harmless.
+        The error of the last run is raised. A commit may have succeeded in spite of an error, so a second run of the
+        change must be harmless.
         """
         for pause in self._retry_pauses:
             try:
@@ -80,7 +81,7 @@ class Database:
             connection.commit()
 
     def create(self) -> None:
-        """Create our tables in a database that has none."""
+        """Create our tables if the database does not have them."""
         try:
             self.ping()
         except DatabaseError:
@@ -93,5 +94,5 @@ class Database:
 
     @cached_property
     def identity(self) -> str:
-        """The id of this database, which is part of its keys on the bus."""
+        """The id of this database, which is part of the names of its keys on the bus."""
         return self.write(outbox.identity)

@@ -1,4 +1,4 @@
-"""Deliveries and their attempts: load under lock, save changes, claim what is due."""
+"""Deliveries and their attempts: load and lock them, save their changes, claim the due ones."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Step
 
 logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
-"""States of an attempt that may or may not have reached its carrier."""
+"""The states of an attempt whose create may or may not have reached the carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 _STEP_ATTEMPT_CARRIER = (
     select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.step_attempt_id).correlate(DELIVERY).scalar_subquery()
@@ -42,7 +42,7 @@ _STEP_ATTEMPT_CARRIER = (
 _STEP_CARRIER = case(
     (DELIVERY.c.step.in_(LOCAL_STEPS), null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
 )
-"""The carrier that the next step calls: the attempt's carrier, or the carrier to ask next; NULL for a local step."""
+"""The carrier of the step's attempt, or else the carrier of the delivery; NULL for a local step."""
 NO_COLUMNS: Mapping[str, Any] = {}
 STEPS = tuple(step.value for step in Step)
 T = TypeVar("T", bound=Delivery | Attempt)
@@ -51,7 +51,7 @@ Decision = Callable[[Delivery], Change | None]
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A claimed delivery, its step, and the carrier to call; None when the step calls no carrier."""
+    """A claimed delivery and its next step; `carrier` is None when the step calls no carrier."""
 
     id: str
     step: Step
@@ -62,9 +62,9 @@ class Due:
 
 
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
-    """Load deliveries with their attempts. Rows are always locked in the same order, so that loads never deadlock.
+    """Load deliveries with their attempts; with `lock`, lock the rows in the order of their ids to avoid deadlocks.
 
-    A delivery with a value that only a newer version knows is left out, and logged once.
+    A delivery that contains a value of a newer version is left out and logged once.
     """
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
@@ -90,7 +90,7 @@ def _readable(row: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | Non
 
 @lru_cache(maxsize=10_000)
 def _log_unreadable(delivery_id: str) -> None:
-    """Log, once, a delivery that this version cannot read. The values may be personal data, so they are not logged."""
+    """Log once that this version cannot read a delivery; log only the id, because the values may be personal data."""
     logger.error("delivery.unreadable", delivery_id=delivery_id)
 
 
@@ -102,7 +102,10 @@ def find(connection: Connection, name: str) -> list[Delivery]:
 
 
 def recent(connection: Connection, limit: int, *, unfinished: bool = False) -> list[Delivery]:
-    """Return deliveries, newest first. An unfinished delivery is not final, or still waits for an operator."""
+    """Return the newest deliveries, newest first.
+
+    With `unfinished`, return only deliveries that are not final or that wait for an operator.
+    """
     query = select(DELIVERY.c.id).order_by(DELIVERY.c.created_at.desc()).limit(limit)
     waits = DELIVERY.c.status.not_in(FINAL) | DELIVERY.c.attention_reasons.is_not(None)
     wanted = query.where(waits) if unfinished else query
@@ -116,7 +119,7 @@ def _load_in_order(connection: Connection, ids: Sequence[str]) -> list[Delivery]
 
 def status_counts(connection: Connection) -> dict[str, int]:
     """Count the deliveries that are not final, by status."""
-    # Selected by the time of the next step, because only the time has an index.
+    # The condition on the time of the next step lets the query use an index; the status has none.
     waiting = select(DELIVERY.c.status, func.count()).where(
         DELIVERY.c.next_run_at.is_not(None), DELIVERY.c.status.not_in(FINAL)
     )
@@ -124,7 +127,7 @@ def status_counts(connection: Connection) -> dict[str, int]:
 
 
 def rejected_counts(connection: Connection, since: datetime) -> dict[str, int]:
-    """Count the deliveries accepted since a time that ended rejected, by reason."""
+    """Count the rejected deliveries that were created since a time, by reason."""
     rejected = (DELIVERY.c.created_at >= since) & (DELIVERY.c.status == DeliveryStatus.REJECTED)
     query = select(DELIVERY.c.reason, func.count()).where(rejected).group_by(DELIVERY.c.reason)
     return {row[0]: row[1] for row in connection.execute(query)}
@@ -142,7 +145,10 @@ def attention_counts(connection: Connection) -> dict[str, int]:
 def journalled_attempts(
     connection: Connection, journal_file: str, attempts: Iterable[int]
 ) -> list[tuple[str, int, str]]:
-    """Return the delivery, attempt and carrier of `attempts`, and of attempts whose open outcome is in this file."""
+    """Return the delivery id, attempt id and carrier of each attempt that a journal file concerns.
+
+    These are the attempts in `attempts`, and all active attempts that name the file and have no known outcome yet.
+    """
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     named = (ATTEMPT.c.journal_file == journal_file) & open_
     query = select(ATTEMPT.c.delivery_id, ATTEMPT.c.id, ATTEMPT.c.carrier).where(
@@ -160,10 +166,10 @@ def known_attempts(connection: Connection, attempts: Collection[int]) -> set[int
 
 
 def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Block other transactions about these orders, whether or not they exist; return the ids that exist.
+    """Lock the deliveries with these ids, even those that do not exist yet; return the ids that exist.
 
-    Two readers may store an order and its cancellation at once; without the lock, neither would see the other's
-    message.
+    Two readers may store an order and its cancellation at the same time. Without the lock, neither reader would see the
+    message of the other.
     """
     wanted = sorted(set(ids))
     if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
@@ -173,13 +179,13 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
 
 
 def advance_sequence(connection: Connection, delivery_id: str, sequence: int) -> None:
-    """Let the next event of a delivery follow this sequence, unless a later one is stored; nothing if it is unknown."""
+    """Set the stored sequence of a delivery to `sequence` if the stored one is lower; ignore an unknown delivery."""
     behind = (DELIVERY.c.id == delivery_id) & (DELIVERY.c.sequence < sequence)
     connection.execute(update_rows(DELIVERY).where(behind).values(sequence=sequence))
 
 
 def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Change]:
-    """Lock deliveries, decide about each, and save the decisions; return the changes."""
+    """Lock deliveries, call `decide` for each, and save the changes; return the changes."""
     wanted = list(ids)
     if not wanted:
         return []
@@ -206,7 +212,7 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> No
 def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
     known = {attempt.id: attempt for before, _ in pairs for attempt in before.attempts}
     after = [attempt for _, change in pairs for attempt in change.delivery.attempts]
-    # Ended attempts are written before new ones, because the index of live attempts is checked row by row.
+    # Attempts that have ended are written first, because the index of live attempts is checked row by row.
     changed = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
     changed.sort(key=lambda attempt: attempt.live)
     _update(connection, ATTEMPT, [(known[each.id], each) for each in changed])
@@ -222,7 +228,7 @@ def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Chang
 
 
 def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str]) -> None:
-    """Make the callbacks due that arrived before an attempt had their reference."""
+    """Make due the waiting callbacks that name one of these order ids, because an attempt now has the id."""
     early = update_rows(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
     due = early.where(CALLBACK.c.carrier == carrier, CALLBACK.c.ref.in_(refs))
     connection.execute(due.values(try_at=CALLBACK.c.received_at))
@@ -231,7 +237,7 @@ def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str
 def _update(
     connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NO_COLUMNS
 ) -> None:
-    """Write the columns that have changed in any of these rows, with one statement for all rows."""
+    """Write changed rows with one statement: the columns that differ in any of the rows, and the columns `always`."""
     if not changed:
         return
     columns = mapping.differing(changed)
@@ -241,9 +247,9 @@ def _update(
 
 
 def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    """Insert new deliveries, whose orders are locked, with their first events.
+    """Insert new deliveries with their first events. The caller has locked their orders.
 
-    A delivery that is due at once counts as claimed, because its wake-up task is sent afterwards.
+    A delivery that is due at once gets a lease, because its wake-up task is sent after the transaction.
     """
     if not changes:
         return
@@ -281,11 +287,11 @@ def claim(
     except_carriers: Sequence[str] = (),
     except_reads: Sequence[str] = (),
 ) -> list[Due]:
-    """Claim the due deliveries: first those with another step than a read, then the reads, at most `limit` of each.
+    """Claim due deliveries: at most `limit` whose step is not a read, then at most `limit` whose step is a read.
 
-    Steps that only a newer version knows are left alone. No step but a read is claimed for `except_carriers`, and no
-    read for `except_reads`. A claimed delivery is not claimed again during its lease. Concurrent claims never return
-    the same delivery.
+    At the carriers in `except_reads`, reads are not claimed. At the carriers in `except_carriers`, other steps are not
+    claimed. Steps that only a newer version knows are never claimed. A claimed delivery is not claimed again during its
+    lease. Concurrent claims never return the same delivery.
     """
     is_read = DELIVERY.c.step == Step.TRACK
     return [
@@ -323,9 +329,10 @@ def release(connection: Connection, ids: Iterable[str], now: datetime, until: da
 
 
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:
-    """Write these values to some deliveries; return their number.
+    """Write values to the deliveries that match `which`; return the number of deliveries.
 
-    The rows are locked in the order of their ids, as `load` does. Rows of other tables must be locked before.
+    The rows are locked in the order of their ids, as in `load`. A transaction that also locks rows of other tables must
+    lock those rows first.
     """
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
     statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)

@@ -1,4 +1,4 @@
-"""The inbox: every message that was read, orders to fetch, early cancellations and dead letters."""
+"""The inbox: all messages that were read, the orders to fetch, early cancellations and dead letters."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ class DeadLetter:
     raw: bytes
     reason: str
     identity: str
-    """The key of the dead letter: its stream id or message id, which stays the same when the message is read again."""
+    """The stream id or message id. It is the same when the message is read again, so the letter is stored only once."""
     has_fields: bool = False
-    """Whether `raw` holds all fields of an entry as JSON, and not only the document of its field `event`."""
+    """True if `raw` is JSON with all fields of a stream entry; False if `raw` is only the content of `event`."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
 def add_messages(connection: Connection, messages: Iterable[Message], now: datetime) -> list[Message]:
-    """Store messages; return those that had not been stored before, each once."""
+    """Store messages; return the new ones without duplicates."""
     known: dict[tuple[str, str], Message] = {}
     for message in messages:
         known.setdefault((message.source, message.id), message)
@@ -53,7 +53,7 @@ def add_messages(connection: Connection, messages: Iterable[Message], now: datet
 
 
 def backfilled(connection: Connection, messages: Sequence[Message]) -> set[str]:
-    """Return the ids of the deliveries whose order was found at the platform before its message came."""
+    """Return the delivery ids of those messages whose order a back-fill has already found."""
     keys = {
         found_order_message(each.source, each.data.order_id).id: delivery_id(each.source, each.data.order_id)
         for each in messages
@@ -63,7 +63,7 @@ def backfilled(connection: Connection, messages: Sequence[Message]) -> set[str]:
 
 
 def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]) -> set[str]:
-    """Return the orders that have no delivery from any source and that no earlier back-fill has found."""
+    """Return the order ids that no delivery of any source has and that no earlier back-fill has found."""
     wanted = {found_order_message(source, each).id: each for each in order_ids}
     delivered = select(DELIVERY.c.order_id).where(DELIVERY.c.order_id.in_(wanted.values()))
     found = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(wanted))
@@ -75,7 +75,10 @@ def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]
 
 
 def claim_fetches(connection: Connection, now: datetime, limit: int) -> list[tuple[str, str, str, int]]:
-    """Claim messages whose order must be fetched; return their source, id, order id and number of tries."""
+    """Claim messages whose order must be fetched; return their source, message id, order id and number of tries.
+
+    The number of tries includes the try for which the message is claimed now.
+    """
     due = select(MESSAGE).where(MESSAGE.c.fetch_at <= now).order_by(MESSAGE.c.fetch_at).limit(limit)
     found = connection.execute(due.with_for_update(skip_locked=True)).all()
     for row in found:
@@ -95,7 +98,7 @@ def has_due_fetch(connection: Connection, now: datetime) -> bool:
 
 
 def mark_fetched(connection: Connection, source: str, message_id: str) -> None:
-    """Record that an order has been fetched or given up."""
+    """Record that an order was fetched, or that its fetch was given up."""
     _set_fetch(connection, source, message_id, fetch_at=None)
 
 
@@ -108,13 +111,13 @@ def _set_fetch(connection: Connection, source: str, message_id: str, **values: d
 
 
 def add_cancellation(connection: Connection, key: str, cancellation: Cancellation, now: datetime) -> None:
-    """Store a delivery's first cancellation, which may have come before its order."""
+    """Store the first cancellation of a delivery, even if its order has not come yet; ignore later cancellations."""
     row = {"delivery_id": key, "body": cancellation.model_dump_json(), "received_at": now}
     insert_new(connection, EARLY_CANCELLATION, [row], "delivery_id")
 
 
 def cancellations(connection: Connection, keys: Sequence[str]) -> dict[str, Cancellation]:
-    """Return the stored cancellations of deliveries, by delivery."""
+    """Return the stored cancellations of deliveries, by delivery id."""
     columns = (EARLY_CANCELLATION.c.delivery_id, EARLY_CANCELLATION.c.body)
     found = connection.execute(select(*columns).where(EARLY_CANCELLATION.c.delivery_id.in_(keys)))
     return {row.delivery_id: Cancellation.model_validate_json(row.body) for row in found}
@@ -124,7 +127,7 @@ def cancellations(connection: Connection, keys: Sequence[str]) -> dict[str, Canc
 
 
 def save_dead_letters(connection: Connection, letters: Iterable[DeadLetter], now: datetime) -> None:
-    """Store unreadable messages with their reasons, each with one event."""
+    """Store dead letters, and add one event for each new one."""
     for letter in letters:
         key = str(uuid5(NAMESPACE, f"dead letter\n{letter.identity}"))
         row = {
@@ -147,7 +150,7 @@ def dead_letters(connection: Connection, limit: int) -> list[RowMapping]:
 
 
 def dead_letter(connection: Connection, identity: str) -> DeadLetter | None:
-    """Return a dead letter; None when no such letter waits for an operator."""
+    """Return a dead letter; None when the id is unknown or an operator has dealt with the letter."""
     waiting = (DEAD_LETTER.c.id == identity) & DEAD_LETTER.c.settled_at.is_(None)
     row = connection.execute(select(DEAD_LETTER).where(waiting)).one_or_none()
     return DeadLetter(row.raw, row.reason, row.id, has_fields=row.has_fields) if row else None

@@ -1,4 +1,7 @@
-"""The conversion between rows and the frozen values of the domain. Names are equal; a few types are converted."""
+"""The conversion between rows and the frozen values of the domain.
+
+A column and its field have the same name. A few types are converted.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -49,9 +52,9 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "unmapped_status": _model(UnmappedStatus),
 }
 _EMPTY: dict[str, Any] = {"attention_reasons": (), "reported_anomalies": (), "codec_state": {}}
-"""The values of columns that hold NULL when they are empty."""
+"""The values that are loaded for NULL in these columns. In all other columns, NULL is loaded as None."""
 LARGE_COLUMNS = frozenset({"order", "store", "fingerprint"})
-"""Large columns, which are written only for the row in which they change."""
+"""Large columns. They are written only for the rows in which they have changed."""
 
 
 def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
@@ -62,7 +65,7 @@ _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery,
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return the columns in which any of these pairs differs, except `LARGE_COLUMNS`."""
+    """Return the columns that differ in at least one of these pairs, except `LARGE_COLUMNS`."""
     changed = {
         name
         for before, after in pairs
@@ -73,7 +76,7 @@ def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
 
 
 def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Return a value as columns of its row: the named ones, by default all."""
+    """Return the row of a delivery or attempt: the columns in `names`, or by default all columns."""
     row = {}
     for name in _NAMES[type(value)] if names is None else names:
         field = getattr(value, name)
@@ -83,7 +86,7 @@ def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[
 
 
 def _storable(value: Any) -> Any:
-    # PostgreSQL stores no NUL in a text, and a carrier's unexpected text must not stop its delivery.
+    # PostgreSQL rejects a text with a NUL. A carrier that sends such a text must not block the delivery.
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 

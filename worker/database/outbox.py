@@ -1,4 +1,4 @@
-"""The outbox: every event, in order, with its place on the bus after it was published."""
+"""The outbox: every event in order. A published event also has the id of its entry on the bus."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -32,7 +32,7 @@ SCHEMAS: dict[type[Data], str] = {
 
 
 def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime) -> dict[str, Any]:
-    """Build the row of an event, with the CloudEvent that goes to the bus."""
+    """Build the row of an event; its body is the CloudEvent that is published."""
     event = CloudEvent.model_construct(
         id=event_id(key, sequence),
         type=kind,
@@ -48,7 +48,7 @@ def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data
 
 
 def add_once(connection: Connection, kind: EventType, key: str, subject: str, data: OrderEvent, now: datetime) -> None:
-    """Add the only event of a key, unless it is there already."""
+    """Add the only event that a key ever has, unless the event exists already."""
     insert_new(connection, EVENT, [event_row(kind, key, 1, subject, data, now)], "key")
 
 
@@ -59,10 +59,10 @@ def identity(connection: Connection) -> str:
 
 
 def unpublished(connection: Connection, limit: int, except_keys: Collection[str] = ()) -> list[OutgoingEvent]:
-    """Return the oldest unpublished events, except those of some keys.
+    """Return the oldest unpublished events, except the events of `except_keys`.
 
-    The events of a key are in the order of its sequence. The query has no start position, because it would then skip
-    the events of a transaction that commits late. A partial index keeps it cheap.
+    The events of each key are in the order of their sequence. The query has no start position, because a transaction
+    that commits late may add events before that position. A partial index keeps the query fast.
     """
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     waiting = EVENT.c.published_at.is_(None) & EVENT.c.key.not_in(list(except_keys))
@@ -71,7 +71,7 @@ def unpublished(connection: Connection, limit: int, except_keys: Collection[str]
 
 
 def mark_published(connection: Connection, published: Sequence[tuple[int, str]], now: datetime) -> None:
-    """Record where events are on the bus: pairs of position and stream id."""
+    """Record that events were published. `published` contains the position and the stream id of each event."""
     if not published:
         return
     statement = update(EVENT).where(EVENT.c.position == bindparam("at"))
@@ -80,14 +80,15 @@ def mark_published(connection: Connection, published: Sequence[tuple[int, str]],
 
 
 def newest_stream_id(connection: Connection) -> str:
-    """Return the newest stream id that is known; empty while nothing was published."""
+    """Return the newest stream id of all events; empty when no event has a stream id."""
     return connection.scalar(select(func.max(EVENT.c.stream_id))) or ""
 
 
 def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) -> int:
-    """Mark the events after the stream id `surviving` up to `known` as unpublished; return how many there are.
+    """Mark the events with stream ids after `surviving`, up to `known`, as unpublished; return their number.
 
-    When the stream is empty, only the newest `keep` events are marked, because the stream is trimmed to that number.
+    An empty `surviving` means that the stream lost everything. Then only the newest `keep` events are marked, because
+    the stream is trimmed to that number.
     """
     without_limit(connection)
     lost = (EVENT.c.stream_id > surviving) & (EVENT.c.stream_id <= known)
@@ -98,14 +99,14 @@ def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) 
 
 
 def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> set[tuple[str, int]]:
-    """Return which of these events, by key and sequence, are not in the outbox with this body."""
+    """Return the key and sequence of each published event that the outbox does not contain with the same body."""
     events = select(EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     found = connection.execute(events.where(tuple_(EVENT.c.key, EVENT.c.sequence).in_(list(published))))
     return set(published) - {(row.key, row.sequence) for row in found if published[row.key, row.sequence] == row.body}
 
 
 def has_unpublished(connection: Connection) -> bool:
-    """Return whether an event is unpublished."""
+    """Return whether any event is unpublished."""
     query = select(EVENT.c.position).where(EVENT.c.published_at.is_(None)).limit(1)
     return connection.scalar(query) is not None
 
@@ -116,7 +117,7 @@ def count_unpublished(connection: Connection) -> int:
 
 
 def event_keys(connection: Connection, order_id: str) -> list[str]:
-    """Return the keys of an order's events. For an order without a delivery, all events are read."""
+    """Return the keys of an order's events. For an order without a delivery, the query scans the whole outbox."""
     ids = list(connection.scalars(select(DELIVERY.c.id).where(DELIVERY.c.order_id == order_id)))
     if ids:
         return [*ids, *map(skipped_key, ids)]
@@ -126,7 +127,7 @@ def event_keys(connection: Connection, order_id: str) -> list[str]:
 def events(
     connection: Connection, *, keys: Sequence[str] | None = None, after: int = 0, limit: int = 1000
 ) -> list[tuple[int, str]]:
-    """Return events after a position, oldest first, as pairs of position and body; `keys` selects some of them."""
+    """Return the events after a position, oldest first, as pairs of position and body; `keys` selects events."""
     query = select(EVENT.c.position, EVENT.c.body).where(EVENT.c.position > after)
     if keys is not None:
         query = query.where(EVENT.c.key.in_(keys))

@@ -12,14 +12,14 @@ from worker.database.tables import DELIVERY, SHOP
 
 
 def load_shops(connection: Connection, ids: Iterable[str] | None = None) -> dict[str, Store]:
-    """Return the directory, or the named shops of it."""
+    """Return shops by their ids: the shops in `ids`, or by default all."""
     query = select(SHOP.c.store_id, SHOP.c.body)
     found = connection.execute(query if ids is None else query.where(SHOP.c.store_id.in_(list(ids))))
     return {row.store_id: Store.model_validate_json(row.body) for row in found}
 
 
 def save_shops(connection: Connection, shops: Mapping[str, Store], now: datetime) -> int:
-    """Store shops, and make the orders that wait for them due; return the number of these orders."""
+    """Store shops, and make due the orders that wait for these shops; return the number of these orders."""
     for key, shop in sorted(shops.items()):  # always in the same order, so that two writers never deadlock
         row = {"store_id": key, "body": shop.model_dump_json(), "updated_at": now}
         if not insert_new(connection, SHOP, [row], "store_id"):

@@ -21,27 +21,27 @@ from sqlmodel import Field, SQLModel
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time on every database; SQLite would drop the zone."""
+    """A column of aware UTC times. SQLite stores no zone, so UTC is added when a value is read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store UTC, without the zone where the database has none."""
+        """Convert a time to UTC; on SQLite, remove the zone."""
         if value is None:
             return None
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return an aware time."""
+        """Return an aware UTC time."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
-"""An integer key. SQLite numbers rows by itself only if the type of the key is INTEGER."""
+"""A big integer key. On SQLite it is an INTEGER, because SQLite generates keys only for this type."""
 
 
 def _time(*, nullable: bool = True) -> Any:
@@ -57,7 +57,7 @@ def _json() -> Any:
 
 
 class DeliveryRow(SQLModel, table=True):
-    """One platform order. Until `lease_until` a claimed row is not claimed again."""
+    """A delivery. A claimed row is not claimed again before `lease_until`."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -120,13 +120,13 @@ class DeliveryRow(SQLModel, table=True):
 
 
 class AttemptRow(SQLModel, table=True):
-    """One carrier create: committed before the first byte is sent."""
+    """An attempt. Its row is committed before the first byte of its create is sent."""
 
     __tablename__ = "attempt"
     __table_args__ = (
         Index("attempt_delivery", "delivery_id"),
         Index("attempt_ref", "carrier", "ref"),
-        # The database itself guarantees at most one live attempt for an order, over all carriers (I1).
+        # This index allows at most one active attempt of a delivery, over all carriers (I1).
         Index(
             "attempt_live",
             "delivery_id",
@@ -134,7 +134,7 @@ class AttemptRow(SQLModel, table=True):
             postgresql_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
             sqlite_where=text("ended_at IS NULL AND NOT surplus AND state <> 'queued'"),
         ),
-        # Two live attempts never share one order of a carrier, even if the carrier gives both the same id (C-21).
+        # Two live attempts never have the same carrier's order, even if the carrier returns its id twice (C-21).
         Index(
             "attempt_live_ref",
             "carrier",
@@ -194,10 +194,10 @@ class AttemptRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """The outbox: every event, in order.
+    """An event of the outbox; `position` is the order of the events.
 
-    `stream_id` is the place on the bus. It shows which events to publish again after the bus has lost its newest
-    entries.
+    `stream_id` is the id of the event's entry on the bus. After the bus has lost its newest entries, the events with
+    later stream ids than the surviving entries are published again.
     """
 
     __tablename__ = "event"
@@ -223,7 +223,7 @@ class EventRow(SQLModel, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """The inbox: every message ever read. `fetch_at` is set until its order has been fetched."""
+    """A message that was read. If its order must be fetched, `fetch_at` is the time of the next try."""
 
     __tablename__ = "message"
     __table_args__ = (
@@ -244,7 +244,7 @@ class MessageRow(SQLModel, table=True):
 
 
 class EarlyCancellationRow(SQLModel, table=True):
-    """A cancellation, which may have come before its order."""
+    """The first cancellation of a delivery, which may have come before the order."""
 
     __tablename__ = "early_cancellation"
 
@@ -269,7 +269,7 @@ class DeadLetterRow(SQLModel, table=True):
 class CallbackRow(SQLModel, table=True):
     """A carrier's callback in its original form. While `result` is NULL, `try_at` is the time of the next try.
 
-    `position` is the order of arrival. Without an `attempt_id` it is about no attempt that was known when it arrived.
+    `position` is the order of arrival. `attempt_id` is NULL while the attempt of the callback is unknown.
     """
 
     __tablename__ = "callback"
@@ -315,7 +315,7 @@ class CallbackRow(SQLModel, table=True):
 
 
 class ShopRow(SQLModel, table=True):
-    """A shop of the directory; it wins over the directory's file."""
+    """A store of the store directory. It takes precedence over the same store in the directory's file."""
 
     __tablename__ = "shop"
 
@@ -325,7 +325,7 @@ class ShopRow(SQLModel, table=True):
 
 
 class AccountRow(SQLModel, table=True):
-    """A carrier account: what its log-in returned, and whether it is paused."""
+    """A carrier account: the metadata that its log-in returned, and its pause."""
 
     __tablename__ = "account"
 
@@ -337,7 +337,7 @@ class AccountRow(SQLModel, table=True):
 
 
 class StatusMappingRow(SQLModel, table=True):
-    """An operator's mapping of a carrier status (entity and code) to one of ours."""
+    """An operator's mapping of a carrier status (entity and code) to one of our statuses."""
 
     __tablename__ = "status_mapping"
 
@@ -348,7 +348,7 @@ class StatusMappingRow(SQLModel, table=True):
 
 
 class WriteBackRow(SQLModel, table=True):
-    """The time of a delivery's next comparison with the platform, and the last known state of its order there."""
+    """When a delivery is next compared with the platform, and the last known state of its order on the platform."""
 
     __tablename__ = "write_back"
     __table_args__ = (
@@ -378,7 +378,7 @@ class WriteBackRow(SQLModel, table=True):
 
 
 class IdentityRow(SQLModel, table=True):
-    """The id of this database, which distinguishes its entries on a bus from those of an older database."""
+    """The id of this database. It distinguishes the keys of this database on the bus from those of an older one."""
 
     __tablename__ = "identity"
 
@@ -387,7 +387,7 @@ class IdentityRow(SQLModel, table=True):
 
 
 class ClockRow(SQLModel, table=True):
-    """The seconds by which the shared time is ahead of the database's clock; the only row (`worker.clock`)."""
+    """The correction of the database's clock (`worker.clock.Correction`). The table has only one row."""
 
     __tablename__ = "clock"
 

@@ -1,7 +1,7 @@
-"""The schedule of the comparisons of deliveries with the platform.
+"""The schedule of comparisons: when each delivery is compared with its order on the platform.
 
-During a comparison `due_at` is NULL and the row is leased to its process. A change during the comparison sets `due_at`
-again, so that another comparison follows. If a lease expires, its process died, and the row is due again.
+During a comparison, `due_at` is NULL and a process has a lease of the row. If the delivery changes meanwhile, `due_at`
+is set again and another comparison follows. If the process dies, its lease expires and the row becomes due again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ from worker.domain.delivery import Delivery
 from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
 
 SOURCE = "write_back_source"
-"""The engine option with the source whose orders are written back; without it, no order is."""
+"""The engine option that names the source whose orders are written back. Without it, nothing is written back."""
 _STATE = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
 
 
 def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | None, Delivery]]) -> None:
-    """Schedule a comparison for changed deliveries.
+    """Schedule a comparison for each changed delivery that may need one.
 
-    A pair is a delivery before the change (None when it is new) and after it.
+    Each pair is a delivery before and after its change; the first value is None for a new delivery.
     """
     source = connection.get_execution_options().get(SOURCE)
     due = [
@@ -42,7 +42,10 @@ def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | 
 
 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Claim the deliveries that have waited longest, and those whose process died, each for one lease."""
+    """Claim the deliveries that have waited longest for a comparison; return their ids.
+
+    First, the deliveries whose lease has expired become due again. A claim postpones `due_at` by `schedule.LEASE`.
+    """
     lost = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= now)
     requeued = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
     _change(connection, lost, requeued)
@@ -51,16 +54,16 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
 
 
 def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[str, Any]) -> list[str]:
-    """Change rows that no other transaction has locked; return their deliveries."""
+    """Change the selected rows that no other transaction has locked; return the ids of their deliveries."""
     these = which.with_for_update(skip_locked=True).cte()
     changed = update(WRITE_BACK).where(WRITE_BACK.c.delivery_id.in_(select(these.c.delivery_id))).values(values)
     return list(connection.scalars(changed.returning(WRITE_BACK.c.delivery_id)))
 
 
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
-    """Lease a delivery for one comparison and return its known state; None when it is not due, or leased already.
+    """Lease a delivery for one comparison and return its known state; None when it is not due or already leased.
 
-    A claim sets `due_at` to its own end. A later `due_at` means that the comparison was already made.
+    A claim sets `due_at` to the end of the claim. A later `due_at` means that the comparison has been made since.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
@@ -72,7 +75,10 @@ def lease(connection: Connection, delivery_id: str, now: datetime, until: dateti
 def release(
     connection: Connection, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None
 ) -> bool:
-    """Release a lease with the known state and the time of the next comparison; return False if the lease was lost."""
+    """Release a lease; store the known state and the time of the next comparison. Return False if the lease was lost.
+
+    An earlier time that is already stored is kept.
+    """
     mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
     given = {**asdict(known), "lease_until": None}
     if due_at is not None:

@@ -1,1 +1,1 @@
-"""HTTP to carriers and the platform: the described call, the account, and the gateway that sends it."""
+"""HTTP to carriers and the platform: descriptions of calls, accounts, and the gateway that sends the calls."""

@@ -9,14 +9,14 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def origin(url: str, *, allow_http: bool) -> str:
-    """Return the URL if it is only an origin.
+    """Return the URL if it is an origin and nothing else.
 
-    Raises ValueError. Its text does not contain the URL, because a URL may contain a password.
+    Raises ValueError otherwise. The error's text does not contain the URL, because a URL may contain a password.
     """
     parts = urlsplit(url)
     try:
         port = parts.port
-    except ValueError:  # its text contains a part of the URL
+    except ValueError:  # the text of this error contains a part of the URL
         raise ValueError("must have a port from 1 to 65535") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or url != "".join(url.split()):
         raise ValueError("must be an origin, such as https://example.com")
@@ -31,7 +31,7 @@ def origin(url: str, *, allow_http: bool) -> str:
 
 RATE = r"^$|^[1-9]\d*/(second|minute|hour|day)(;[1-9]\d*/(second|minute|hour|day))*$"
 Rate = Annotated[str, Field(pattern=RATE)]
-"""At most so many calls in every sliding window, such as `80/minute;4500/day`; empty means no limit."""
+"""A rate limit: the most calls in every sliding window, such as `80/minute;4500/day`; empty means no limit."""
 
 
 class ApiAccount(BaseModel):
@@ -47,11 +47,11 @@ class ApiAccount(BaseModel):
     base_url: str
     """The origin of the API, without a path."""
     connect_timeout: float = Field(default=5, gt=0)
-    """Seconds to connect."""
+    """The longest time in seconds to connect."""
     read_timeout: float = Field(default=30, gt=0)
-    """Seconds between two parts of a response."""
+    """The longest wait in seconds for the next part of a response."""
     deadline: float = Field(default=45, gt=0)
-    """Seconds for a whole call."""
+    """The longest time in seconds for a whole call."""
     rate: Rate = ""
     """The rate limit of all processes together, such as `80/minute;4500/day`."""
 

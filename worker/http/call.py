@@ -1,4 +1,4 @@
-"""One request and its reply, described as data. Pure: nothing here sends anything."""
+"""Descriptions of requests and replies as data. Pure: nothing here sends anything."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,17 +21,20 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A query for an operator, or one that a setting requires: a price, labels, the courier's position."""
+    """A call for a price, labels or the courier's position, which an operator or a setting asks for."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})
 """Operations that change nothing at a carrier, even if the outcome of the call is unknown."""
 ELASTIC = frozenset({Operation.READ, Operation.QUERY})
-"""Operations that can wait when creates and cancels need the rate limit."""
+"""Operations that can wait when creates and cancels need the rest of the rate limit."""
 
 
 class CallClass(StrEnum):
-    """The classes of calls that fail together. The values are keys in Redis and labels of metrics."""
+    """The classes of calls. Each class has its own circuit breaker.
+
+    The values are parts of keys in Redis and labels of metrics.
+    """
 
     CREATE = "create"
     CHANGE = "cancel"
@@ -41,7 +44,7 @@ class CallClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, described."""
+    """The description of one request."""
 
     operation: Operation
     method: Literal["GET", "POST", "PUT"]
@@ -71,7 +74,8 @@ class Reply:
     def retry_after(self, now: datetime | None) -> float | None:
         """Return Retry-After in seconds, at most an hour; None when it is missing or unreadable.
 
-        A Retry-After date is compared with the reply's Date header, or else with `now`; None when both are missing.
+        If Retry-After is a date, the wait is counted from the reply's Date header, or from `now` without that header.
+        When both are missing, the result is None.
         """
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():

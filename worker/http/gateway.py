@@ -1,8 +1,9 @@
 """All outgoing HTTP.
 
-A call ends as a `Reply`, as `Unavailable` (nothing happened) or as `Uncertain` (the call may have taken effect). One
-event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total deadline and
-a size limit, and is bound to its account's origin and rate limit. The gateway repeats no call and follows no redirect.
+The outcome of a call is a `Reply`, `Unavailable` (the call had no effect) or `Uncertain` (the call may have had an
+effect). One event loop in its own thread sends many calls at once behind a synchronous interface. Each call has a total
+deadline and a size limit, and is bound to its account's origin and rate limit. The gateway repeats no call and follows
+no redirect.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from worker.http.single_use import SingleUseTransport, Trace
 
 logger = log.get(__name__)
 LINGER = 0.03
-"""Seconds to wait for more outcomes before a group is yielded; the caller stores each group in one transaction."""
+"""Seconds for which `send` waits for more outcomes of a group. The caller stores each group in one transaction."""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -36,10 +37,10 @@ NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,  # h11 refuses a malformed request before its first byte
 )
-"""Errors that end a call before its first byte has left."""
+"""The errors of a call that ended before its first byte was sent."""
 TOO_LATE = "the call could not start in time"
 AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
-"""Returns how many of the wanted calls an account's rate allows now, and the seconds until the next call may go."""
+"""Returns how many of the wanted calls an account may send now, and the seconds until the next call may be sent."""
 Clock = Callable[[], datetime]
 NO_PROXIES: Mapping[str, str] = {}
 K = TypeVar("K", bound=Hashable)
@@ -47,7 +48,7 @@ K = TypeVar("K", bound=Hashable)
 
 @cache
 def _tls(ca_bundle: str) -> ssl.SSLContext:
-    """Return the TLS context of every connection of the process."""
+    """Return the TLS context that all connections of the process share."""
     return ssl.create_default_context(cafile=ca_bundle) if ca_bundle else httpx.create_ssl_context(trust_env=False)
 
 
@@ -66,7 +67,7 @@ class Gateway:
         concurrency: int = 64,
         look_up: LookUp = socket.getaddrinfo,
     ) -> None:
-        """`proxies` are the HTTP proxies of accounts; variables of the environment such as HTTPS_PROXY are not read."""
+        """`proxies` are the HTTP proxies by account; environment variables such as HTTPS_PROXY are not read."""
         self._proxies, self._ca_bundle = proxies, ca_bundle
         self._accounts, self._acquire, self._now = accounts, acquire, now
         self._fixed, self._concurrency, self._look_up = transport, concurrency, look_up
@@ -101,9 +102,9 @@ class Gateway:
         loop.close()
 
     def send_one(self, account: str, call: Call, *, max_body: int = 1_000_000, within: float | None = None) -> Reply:
-        """Send one call and return its reply, within the account's deadline or `within` seconds if that is sooner.
+        """Send one call and return its reply. Raises Unavailable or Uncertain.
 
-        Raises Unavailable or Uncertain.
+        The deadline is `within` seconds or the account's own deadline, whichever is shorter.
         """
         ((outcome,),) = (group.values() for group in self.send(account, {None: call}, max_body=max_body, within=within))
         if isinstance(outcome, CarrierError):
@@ -119,11 +120,12 @@ class Gateway:
         until: datetime | None = None,
         within: float | None = None,
     ) -> Iterator[dict[K, Outcome]]:
-        """Send calls at once and yield their outcomes by key, in groups as they come in.
+        """Send calls concurrently and yield their outcomes by key, in groups as the outcomes come in.
 
-        A call is not sent if it finds no free slot before `until`, or if its first byte has not left by then, because
-        its lease could expire during the call, and another process would repeat it. The time is checked once the
-        connection is open, because the process may have been suspended. The gateway must use the clock of the leases.
+        `until` is the latest time to start a call. A call that cannot start by then is not sent, because its lease
+        could expire before the reply, and another process would repeat the call. The time is checked while the call
+        waits for a free slot. It is checked again when the connection is open, because the process may have been
+        suspended meanwhile. The gateway must use the same clock as the leases.
         """
         settings = self._accounts[account]
         if within is not None:
@@ -139,7 +141,7 @@ class Gateway:
         yield from _groups(outcomes, len(calls))
 
     def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
-        """Return how many of the calls may go now, and the seconds until the next one may."""
+        """Return how many of the calls may be sent now, and the seconds until the next one may be sent."""
         if not calls or not account.rate:
             return len(calls), 0.0
         first = next(iter(calls.values()))
@@ -236,7 +238,7 @@ async def _read(response: httpx.Response, max_body: int) -> bytes:
 
 
 def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
-    """Build the request of a call on the account's origin, and on no other."""
+    """Build the request of a call. The request always goes to the account's origin."""
     target = quote(call.path, safe="/%")
     if call.query:
         target += "?" + urlencode(call.query)

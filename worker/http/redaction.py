@@ -1,7 +1,7 @@
 """Redaction of carriers' texts before they are stored and published. Pure.
 
-JSON can contain characters that no database stores, and people write names and telephone numbers in any text (X-11,
-X-15).
+JSON can contain characters that a database cannot store, and people write names and telephone numbers in any text
+(X-11, X-15).
 """
 
 import re
@@ -16,7 +16,7 @@ UNPRINTABLE = frozenset({"Cc", "Cs"})
 """Unicode categories of characters to remove: control characters, and lone surrogates, which JSON can contain."""
 HIDDEN = "***"
 SHORTEST = 3
-"""The length below which names and words are not redacted, because they occur inside too many other words."""
+"""Names and words with fewer letters are not redacted, because they occur inside too many other words."""
 SAME_DIGITS = 7
 """The number of last digits that identify a telephone number, whatever its prefix."""
 NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")
@@ -24,7 +24,7 @@ ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 
 
 def single_line(text: str, limit: int = LONGEST) -> str:
-    """Return the text on one line of limited length, without control characters and lone surrogates."""
+    """Return the text as one line of limited length, without control characters and lone surrogates."""
     spaced = (" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in text[: 4 * limit])
     return " ".join("".join(spaced).split())[:limit].strip()
 

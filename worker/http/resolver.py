@@ -1,6 +1,7 @@
-"""The look-up of host names: each name in a thread of its own, so that a silent name server delays only its own names.
+"""The look-up of host names. Each name has its own thread, so that a silent name server delays only its own names.
 
-asyncio would look up every name in the same few threads, where one silent name server stops the calls to all accounts.
+asyncio would look up all names in the same few threads. One silent name server could then stop the calls to all
+accounts.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ LookUp = Callable[..., list[tuple[Any, ...]]]
 
 
 class ResolvingLoop(asyncio.SelectorEventLoop):
-    """An event loop that looks up each host name at most once at a time; all callers of that name share the answer.
+    """An event loop with at most one running look-up for each host name; all callers for that name share the answer.
 
-    So the number of threads is limited by the number of names. A caller that gives up leaves the look-up running for
-    the next one. The threads never delay the end of the process.
+    So there are never more threads than names. When a caller gives up, the look-up goes on for the next caller. The
+    threads never delay the end of the process.
     """
 
     def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
@@ -42,7 +43,7 @@ class ResolvingLoop(asyncio.SelectorEventLoop):
                 found.set_result(answer)
             else:
                 found.set_exception(error)
-                found.exception()  # no caller may be left to retrieve it
+                found.exception()  # marks the error as retrieved, because all callers may have given up
 
         def run() -> None:
             answer, error = None, None

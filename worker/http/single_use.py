@@ -1,4 +1,4 @@
-"""A connection for one request, for calls that must never be sent twice."""
+"""Connections that carry only one request, for calls that must never be sent twice."""
 
 import asyncio
 import base64
@@ -13,19 +13,19 @@ MAX_HEAD = 100_000
 CHUNK = 65_536
 SUCCESS = range(200, 300)
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Receives the progress of a request; the names are those of httpcore's trace extension."""
+"""Receives the progress of a request, as events with the names of httpcore's trace extension."""
 
 
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
-    A carrier may close a kept connection just as a request leaves, and the outcome of the request is then unknown. A
+    A carrier may close a kept connection just when a request is sent, and the outcome of the request is then unknown. A
     connection pool may repeat a request by itself. Neither may happen to a create or a cancel. This transport uses
-    asyncio and h11, because a connection of httpcore takes more than twice the CPU time.
+    asyncio and h11, because a connection of httpcore needs more than twice the CPU time.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
-        """With `proxy`, the address of an HTTP proxy, the connection is a tunnel through it."""
+        """`proxy` is the address of an HTTP proxy; the connection is then a tunnel through this proxy."""
         self._tls, self._proxy = tls, httpx.URL(proxy) if proxy else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -85,7 +85,7 @@ async def _open_tunnel(
 
 
 class _Exchange(httpx.AsyncByteStream):
-    """A request and its response on a connection; afterwards the connection is closed."""
+    """One request and its response on a connection, which is closed afterwards."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
         self._reader, self._writer, self._seconds = reader, writer, seconds

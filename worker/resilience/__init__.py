@@ -1,1 +1,1 @@
-"""Protection of accounts and of this process: limits, breakers, shares of the threads, cached prices, the journal."""
+"""Protection of accounts and of this process: rate limits, circuit breakers, bulkhead, cached prices, call journal."""

@@ -1,8 +1,8 @@
 """The bulkhead divides a worker's threads among the accounts, so that an account that hangs cannot occupy all of them.
 
-A task without a free slot does not wait in its thread. It adds its wake-up task to a queue in memory, and the next task
-that frees a slot sends it again. Queued tasks of one kind are joined, so that a carrier that answers slowly gets a
-batch of calls for each slot, and not one call.
+A task that finds no free slot does not wait in its thread. Its wake-up task is added to a queue in memory, and a task
+that frees a slot sends the wake-up task again. Queued wake-up tasks of one kind are joined. So a slot at a slow carrier
+is used for a batch of calls, and not for a single call.
 """
 
 import threading
@@ -16,7 +16,7 @@ Waiting = TypeVar("Waiting")
 
 
 class Admission(Enum):
-    """The answer to a request for a slot: a slot, a place in the queue for its wake-up task, or neither."""
+    """The answer to a request for a slot: admitted, wake-up task queued, or rejected because the queue is full."""
 
     ADMITTED = "admitted"
     QUEUED = "queued"
@@ -24,7 +24,7 @@ class Admission(Enum):
 
 
 class Bulkhead(Generic[Waiting]):
-    """The slots of each account in this process: an equal share of the threads, at most half of it for reads.
+    """The slots of each account in this process: an equal share of the threads. Reads use at most half of a share.
 
     `join` returns one wake-up task in place of two, or None when they cannot be joined.
     """
@@ -38,7 +38,7 @@ class Bulkhead(Generic[Waiting]):
         self._lock = threading.Lock()
 
     def enter(self, account: str, waiting: Waiting, *, reading: bool) -> Admission:
-        """Occupy a slot, or queue the wake-up task, if possible joined to one that is queued."""
+        """Occupy a slot. If none is free, queue the wake-up task, joined to a queued one if possible."""
         with self._lock:
             if self._has_slot(account, reading=reading):
                 self._used[account, reading] += 1
@@ -54,7 +54,7 @@ class Bulkhead(Generic[Waiting]):
             return Admission.QUEUED
 
     def leave(self, account: str, *, reading: bool) -> list[Waiting]:
-        """Free a slot and return the queued wake-up tasks to send again. Reads come last."""
+        """Free a slot; return at most one queued wake-up task, which the caller sends again. Reads come last."""
         with self._lock:
             self._used[account, reading] -= 1
             for waits_to_read in (False, True):

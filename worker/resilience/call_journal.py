@@ -1,8 +1,8 @@
 """The call journal: files that survive a process that dies while it creates orders.
 
-Each batch has a file in a folder of its host, and an attempt stores the name of its file in the transaction that begins
-it. A line about a call is on the disk before the call is sent, so an attempt that its file does not list was never
-sent. The writer holds a lock on the file: a file without a lock was abandoned.
+Each batch of creates has a file in a folder of its host. The transaction that commits an attempt also stores the name
+of its file. A line about a create is on the disk before the create is sent, so an attempt that is not in its file was
+never sent. The process that writes a file holds a lock on it, so a file without a lock was abandoned.
 """
 
 import base64
@@ -26,16 +26,16 @@ from worker.http.call import Outcome, Reply
 
 logger = log.get(__name__)
 MAX_BODY = 64_000
-"""The largest body, in bytes, that is recorded. A create with a larger one is treated as if it had no journal."""
+"""The largest reply, in bytes, that is recorded. After a crash, a create with a larger reply has an unknown outcome."""
 HEADERS = ("date", "retry-after")
-"""The headers that a codec may read in a reply to a create."""
+"""The headers that are recorded; a codec may read no others in the reply to a create."""
 FILE_NAMES = "[0-9a-f]" * 16
 """The glob pattern of the journal's file names; the folder may contain other files."""
 
 
 @dataclass(slots=True)
 class JournalEntries:
-    """The content of a file: the attempts that may have been sent, and the outcomes of those that ended."""
+    """The content of a file: the attempts whose creates may have been sent, and the recorded outcomes."""
 
     sent: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class JournalFile:
 
     @property
     def name(self) -> str:
-        """The name that an attempt stores; empty when nothing is recorded."""
+        """The name of the file, which attempts store; empty when nothing is recorded."""
         return self._path.name if self._path else ""
 
     def __enter__(self) -> Self:
@@ -82,7 +82,10 @@ class JournalFile:
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
-        """Return the change that removes this file's name from an attempt whose create is not recorded in it."""
+        """Return the change that removes this file's name from the active attempt; None if it has another name.
+
+        Without this change, a create that the file could not record would count as never sent after a crash.
+        """
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:
             return None
@@ -98,18 +101,18 @@ class JournalFile:
         return not self._expected
 
     def log_sent(self, attempt_ids: Iterable[int], database: str = "") -> bool:
-        """Record that these attempts of a database are about to be sent; return False when the disk fails."""
+        """Record that the creates of these attempts are about to be sent; return False when the disk fails."""
         sending = list(attempt_ids)
         return not sending or self._write({"sending": sending, "database": database})
 
     def log_replies(self, outcomes: Iterable[tuple[int, Outcome]]) -> None:
-        """Record these outcomes before any codec parses them."""
+        """Record outcomes. They must be recorded before a codec parses them."""
         written = [(attempt, line) for attempt, outcome in outcomes if (line := _write_outcome(outcome))]
         if written:
             self._write({"outcomes": written})
 
     def read(self) -> JournalEntries:
-        """Read the file. An incomplete line is ignored, because its call was never made."""
+        """Read the file. An incomplete line is ignored: its creates were never sent, or its outcomes are unknown."""
         entries = JournalEntries()
         for line in self._path.read_bytes().splitlines() if self._path else ():
             with suppress(json.JSONDecodeError):
@@ -129,7 +132,7 @@ class JournalFile:
 class CallJournal:
     """The journal files of this host.
 
-    Creates continue without a working disk, but their outcomes may be lost in a crash.
+    Creates are sent even if the disk fails, but a crash may then lose their outcomes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -137,9 +140,9 @@ class CallJournal:
 
     @contextmanager
     def open(self, step: Step) -> Iterator[JournalFile]:
-        """Open a file for a batch, and remove it at the end unless an outcome is still to be stored.
+        """Open a file for a batch. At the end, remove the file unless an outcome is still to be stored.
 
-        Only creates have a file: every other call to a carrier may be repeated.
+        Only a batch of creates has a file, because every other call to a carrier may be repeated.
         """
         opened: list[JournalFile] = []
         if step is Step.BOOK:
@@ -186,7 +189,7 @@ def _locked(descriptor: int) -> bool:
 
 
 def _attempt(work: Callable[[], object]) -> bool:
-    """Run work on the disk; log a failure and continue without it."""
+    """Run work on the disk; when it fails, log the failure and return False."""
     try:
         work()
     except OSError as error:
@@ -203,7 +206,7 @@ def _append(descriptor: int, line: Mapping[str, Any]) -> None:
 
 
 def _write_outcome(outcome: Outcome) -> dict[str, Any] | None:
-    """Return an outcome as JSON; None when it is uncertain or too large."""
+    """Return an outcome as JSON data; None for a reply that is too large, and for any error but Unavailable."""
     if isinstance(outcome, Unavailable):
         return {"unsent": str(outcome)}
     if isinstance(outcome, CarrierError) or len(outcome.body) > MAX_BODY:

@@ -1,7 +1,8 @@
-"""Circuit breakers that every process shares. They block calls to an account that fails or asked for fewer calls.
+"""Circuit breakers that all processes share.
 
-The state of a breaker is one hash in Redis for each account and class of calls. Times are those of the server's clock.
-While Redis is unreachable, every call is allowed.
+They block the calls to an account that fails, or whose carrier asked for fewer calls. The state of a breaker is one
+hash in Redis for each account and class of calls. Times are those of Redis's clock. While Redis is unreachable, every
+call is allowed.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from worker.http.call import CallClass
 from worker.resilience.rate_limiter import Outage
 
 FAILURES = 5
-"""The number of failed calls within the window that opens a breaker, if they are at least half of all calls."""
+"""A breaker opens after this many failed calls within the window, if at least half of all calls in it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,16 @@ class BreakerTimings:
     """How long a breaker stays open at first. The time doubles whenever the breaker opens again within `memory`."""
     max_open: float = 300
     memory: float = 600
-    """How long a breaker remembers an open time or a throttling after its end, to make the next one longer."""
+    """How long after its end an open time or a throttling is remembered, to make the next one longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
     """How long an account is not called after "too many requests": the first time, the second time, and later."""
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads. The last time is longer, to leave the rest of a day's limit to creates and cancels (B-06)."""
+    """The same for reads. The last value is larger, to save a day's limit for creates and cancels (B-06)."""
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
-        """Return how long calls of this class are held back."""
+        """Return the three durations of a throttling for calls of this class."""
         return self.throttle_reads if kind is CallClass.READ else self.throttle
 
 
@@ -62,7 +63,7 @@ local function open()
   redis.call('HDEL', key, 'window_start', 'good', 'bad', 'previous_good', 'previous_bad')
 end
 """
-"""The first lines of every script. The last argument is the time, or empty for the time of the server.
+"""The first lines of every script. The last argument is the time; if it is empty, the Redis server's time is used.
 
 Times are in milliseconds, because Lua prints larger numbers, such as microseconds, with too few digits.
 """
@@ -98,16 +99,17 @@ set('good', get('good') + ARGV[1], 'bad', get('bad') + ARGV[2])
 local good, bad = get('good') + get('previous_good'), get('bad') + get('previous_bad')
 if bad >= FAILURES and bad >= good then open() end
 """
-"""Count calls that succeeded and calls that failed, in two halves of the window, and open when too many failed.
+"""Count calls that succeeded and calls that failed, and open the breaker when too many failed.
 
-A call that was under way when the breaker opened does not count. Arguments: the two numbers.
+The calls are counted in two halves of the window. A result that comes while the breaker is open does not count.
+Arguments: the number of calls that succeeded, and the number that failed.
 """
 
 _PROBED = """
 if get('open_until') == 0 then return end
 if ARGV[1] == '1' then redis.call('HDEL', key, 'open_until', 'probe_until') else open() end
 """
-"""Close the breaker after a probe that succeeded, else open it again. Arguments: 1 or 0."""
+"""Close the breaker after a probe that succeeded, else open it again. Arguments: 1 for success, 0 for failure."""
 
 _THROTTLE = """
 if get('throttled_until') > now then return end
@@ -115,9 +117,9 @@ local times = now < get('throttlings_until') and math.min(get('throttlings') + 1
 local length = math.max(tonumber(ARGV[times]), tonumber(ARGV[4]))
 set('throttled_until', now + length, 'throttlings', times, 'throttlings_until', now + length + MEMORY)
 """
-"""Allow no call for a while. Rejections that come while it lasts count once.
+"""Throttle: allow no call for a while. Further rejections during a throttling change nothing.
 
-Arguments: the three lengths, and the wait that the carrier asked for.
+Arguments: the three durations, and the wait that the carrier asked for, in milliseconds.
 """
 
 _SCRIPTS = (_SHOW, _CHECK, _RECORD, _PROBED, _THROTTLE)
@@ -127,9 +129,9 @@ class BreakerState(StrEnum):
     """The answer of a breaker to a caller."""
 
     CLOSED = "closed"
-    """The call may go."""
+    """The call may be sent."""
     OPEN = "open"
-    """Do not call: the account has failed."""
+    """Do not call: too many calls have failed."""
     THROTTLED = "throttled"
     """Do not call: the carrier asked for fewer calls."""
     HALF_OPEN = "half_open"
@@ -138,7 +140,7 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerStatus:
-    """The state of a breaker, and the seconds to wait."""
+    """The state of a breaker, and the seconds to wait until the next call or probe."""
 
     state: BreakerState
     wait: float = 0.0
@@ -148,7 +150,7 @@ CLOSED = BreakerStatus(BreakerState.CLOSED)
 
 
 class CircuitBreaker:
-    """The breakers of every account. They use the clock of Redis unless another clock is given."""
+    """The breakers of all accounts. They use the clock of Redis unless another clock is given."""
 
     def __init__(
         self,
@@ -162,15 +164,15 @@ class CircuitBreaker:
         self._scripts = {each: client.register_script(_with_numbers(_PREAMBLE + each, numbers)) for each in _SCRIPTS}
 
     def check(self, account: str, kind: CallClass, probe_seconds: float) -> BreakerStatus:
-        """Return whether a call may go.
+        """Return whether a call may be sent.
 
-        A caller that gets HALF_OPEN probes the account within `probe_seconds` and calls `record_probe`.
+        A caller that gets HALF_OPEN must probe the account within `probe_seconds` and then call `record_probe`.
         """
         found = self._run(_CHECK, account, kind, int(probe_seconds * 1000))
         return _status(found) if found else CLOSED
 
     def record(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
-        """Record how many calls got a response, whatever it said, and how many failed."""
+        """Record how many calls got a response of any content, and how many failed."""
         self._run(_RECORD, account, kind, good, bad)
 
     def record_probe(self, account: str, kind: CallClass, *, alive: bool) -> None:

@@ -1,6 +1,6 @@
-"""A cache of quoted prices that every process shares.
+"""A cache of quoted prices that all processes share.
 
-A lost price only costs one more call, so this module raises no errors.
+A lost price only costs one more call, so errors of Redis are not raised.
 """
 
 import json
@@ -17,13 +17,13 @@ from worker.carriers.port import Price
 from worker.resilience.rate_limiter import Outage
 
 CACHE_SECONDS = 300
-"""How long a price counts as current; no carrier promises one (B-22)."""
+"""How long a price is cached. No carrier promises that a quoted price stays valid (B-22)."""
 BACK_OFF_SECONDS = 60.0
-"""How long creates ask an account for no price after it failed to quote one."""
+"""How long creates do not ask an account for prices after the account failed to quote a price."""
 
 
 class QuoteCache:
-    """Quotes by a hash of what the price depends on, and the accounts that are not asked at present."""
+    """Cached quotes by a hash of everything that the price depends on, and the accounts that creates do not ask now."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic
@@ -33,7 +33,7 @@ class QuoteCache:
         self._backing_off: dict[str, float] = {}
 
     def get(self, key: str) -> Quote | None:
-        """Return the cached quote; None when there is none or Redis is unreachable."""
+        """Return the cached quote; None when no quote is cached or Redis is unreachable."""
         if self._outage.ongoing:
             return None
         try:
@@ -53,11 +53,11 @@ class QuoteCache:
             self._outage.record()
 
     def is_backing_off(self, account: str) -> bool:
-        """Return whether an account has quoted no price to this process in the last minute."""
+        """Return whether an account failed to quote a price to this process in the last minute."""
         return self._clock() < self._backing_off.get(account, -math.inf)
 
     def back_off(self, account: str) -> None:
-        """Record that an account quoted no price, so that the next creates do not wait for a price."""
+        """Record that an account failed to quote a price, so that the next creates do not wait for a price."""
         self._backing_off[account] = self._clock() + BACK_OFF_SECONDS
 
 

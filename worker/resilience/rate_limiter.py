@@ -1,7 +1,7 @@
-"""Rate limits that every process shares: at most so many calls in every sliding window.
+"""Rate limits that all processes share. Each limits the number of calls in every sliding window.
 
-Redis counts them by its own clock. While it is unreachable, reads stop and each process uses a fixed share of the
-limit.
+Redis counts the calls by its own clock. While Redis is unreachable, reads and queries (`ELASTIC`) are not sent, and
+each process may use a fixed share of the limit for its other calls.
 """
 
 import math
@@ -26,7 +26,7 @@ SHORT_READ_SHARE = 0.75
 LOCAL_SHARE = 0.25
 """The share of a limit that each process may use while Redis is unreachable, for calls that cannot wait."""
 OUTAGE_SECONDS = 5.0
-"""How long a server that did not respond is not called again."""
+"""How long Redis is not called after a failure."""
 
 ACQUIRE = """
 local time = redis.call('TIME')
@@ -48,10 +48,11 @@ for i = 1, #KEYS do
 end
 return {granted, tostring(wait / 1000000)}
 """
-"""Count up to `wanted` calls in every window at once; return how many, and the seconds until the next one may go.
+"""Count up to `wanted` calls in all windows; return how many may be sent, and the seconds until the next may be sent.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
-window. The name keeps the members of the set unique, because Lua prints a time in microseconds with too few digits.
+window. The members of a set contain the unique name, and not the time, because Lua prints a time in microseconds with
+too few digits.
 """
 
 
@@ -63,7 +64,7 @@ class Window:
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this limit: fewer calls, or a longer time for one call if the share is less than one."""
+        """Return a share of this limit: fewer calls in the same time, or one call in a longer time."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 
@@ -80,7 +81,7 @@ def parse(rate: str) -> tuple[Window, ...]:
 
 
 class Outage:
-    """Remembers that Redis failed in the last seconds, so that not every call waits for a server that hangs."""
+    """Remember for some seconds that Redis failed, so that not every call waits for a server that hangs."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._until = clock, -math.inf
@@ -96,7 +97,7 @@ class Outage:
 
 
 class LocalShare:
-    """Counts the calls of this process against a share of every limit while Redis is unreachable."""
+    """Count the calls of this process against a share of every limit while Redis is unreachable."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -121,7 +122,7 @@ def _wait(calls: Sequence[float], window: Window, now: float) -> float:
 
 
 class RateLimiter:
-    """The shared counters. An account without a rate costs no call to Redis."""
+    """The shared counters. For an account without a rate limit, Redis is not called."""
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:budget:", clock: Callable[[], float] = time.monotonic
@@ -130,9 +131,10 @@ class RateLimiter:
         self._outage, self._local = Outage(clock), LocalShare(clock)
 
     def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
-        """Count up to `wanted` calls; return how many may go now, and the seconds until the next one may.
+        """Count up to `wanted` calls; return how many may be sent now, and the seconds until the next may be sent.
 
-        While the counters are unreachable, reads stop and all other calls share a quarter of the rate in this process.
+        While Redis is unreachable, no read or query may be sent, and the other calls of this process share a quarter of
+        the rate.
         """
         windows = parse(rate)
         if not windows:
@@ -147,7 +149,7 @@ class RateLimiter:
         return (0, OUTAGE_SECONDS) if operation in ELASTIC else self._local.acquire(account, windows, wanted)
 
     def used(self, account: str, rate: str) -> dict[Window, int] | None:
-        """Return how many calls each window holds; None while the counters are unreachable."""
+        """Return the number of calls in each window; None while Redis is unreachable."""
         try:
             now = self._now()
             return {
@@ -162,7 +164,7 @@ class RateLimiter:
         return int(seconds) * 10**6 + int(micros)
 
     def _counted(self, account: str, windows: Sequence[Window], *, reading: bool) -> dict[str, Window]:
-        """Return the windows in which a call counts, by their keys; reads count in windows of their own as well."""
+        """Return the windows in which a call counts, by their keys; reads also count in the windows for reads."""
         counted = {self._key(account, window): window for window in windows}
         if reading:
             counted |= {f"{self._key(account, window)}:reads": window.for_reads for window in windows}

@@ -1,6 +1,7 @@
 """The HTTP edge: callbacks, health and metrics.
 
-A callback is stored before it is answered, and everything else happens afterwards, so a carrier never waits for Redis.
+A callback is stored before it is answered. Everything else happens after the answer, so a carrier never waits for
+Redis.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ async def _livez(_request: Request) -> Response:
 
 
 async def _readyz(checks: Mapping[str, Callable[[], object]], _request: Request) -> Response:
-    """Answer whether the database, the bus and the broker respond; a failure names those that do not."""
+    """Answer whether the database, the bus and the broker respond; name the parts that do not respond."""
     broken = [name for name, check in checks.items() if not await _responds(check)]
     return PlainTextResponse(f"not ready: {', '.join(broken)}", 503) if broken else PlainTextResponse("ok")
 
@@ -88,7 +89,7 @@ async def _metrics(metrics: Metrics, _request: Request) -> Response:
 
 @asynccontextmanager
 async def _heartbeat(heartbeat: Callable[[], int], _app: Starlette) -> AsyncIterator[None]:
-    """Record every minute, for as long as the app serves, that callbacks can be stored."""
+    """While the app serves, record every minute that callbacks can be stored."""
     recording = asyncio.create_task(_record(heartbeat))
     yield
     recording.cancel()

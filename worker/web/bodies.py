@@ -1,4 +1,4 @@
-"""The bodies of requests: a limit of size and time for each, and a limit for the sum of all that are held."""
+"""The bodies of requests: a limit of size and time for each body, and a limit for the total size of all bodies."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ SECONDS = 10.0
 MAX_HELD = 32_000_000
 """The most bytes that all bodies of a process may have together: 64 KB for each of its connections."""
 CLOSE = {"Connection": "close"}
-"""Closes a connection whose request body was not read to its end."""
+"""The header that closes a connection whose request body was not read to its end."""
 
 
 @dataclass(eq=False, slots=True)
@@ -26,8 +26,8 @@ class _Body:
 class RequestBodies:
     """The bodies of all requests that are being received or answered.
 
-    When they exceed the limit together, the largest unfinished one is dropped. So a body that is no larger than the
-    limit divided by the number of connections is accepted, however many larger ones strangers begin.
+    When the total size exceeds the limit, the largest unfinished body is dropped. So a body that is no larger than the
+    limit divided by the number of connections is always accepted, even if strangers begin many larger bodies.
     """
 
     def __init__(self, limit: int = MAX_HELD, seconds: float = SECONDS) -> None:
@@ -36,15 +36,15 @@ class RequestBodies:
 
     @property
     def held(self) -> int:
-        """The bytes of all bodies."""
+        """The total size of all bodies in bytes."""
         return sum(len(body.content) for body in self._bodies)
 
     @asynccontextmanager
     async def receive(self, request: Request, limit: int) -> AsyncIterator[bytes]:
-        """Yield the body of a request, which counts until the context ends.
+        """Yield the body of a request. The body counts towards the total size until the context ends.
 
-        Raises HTTPException when it is too slow or was dropped, or as soon as it exceeds `limit` bytes; and
-        ClientDisconnect.
+        Raises HTTPException when the body is too slow, is larger than `limit` bytes, or was dropped. Raises
+        ClientDisconnect when the client closes the connection.
         """
         body = _Body()
         self._bodies.add(body)
@@ -69,6 +69,6 @@ class RequestBodies:
         body.complete = True
 
     def _drop_largest(self) -> None:
-        while self.held > self._limit:  # at least the body that has just grown is unfinished
+        while self.held > self._limit:  # at least one is unfinished: the body that has just grown
             largest = max((each for each in self._bodies if not each.complete), key=lambda each: len(each.content))
             largest.content, largest.dropped = bytearray(), True

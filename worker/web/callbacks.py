@@ -1,4 +1,4 @@
-"""The endpoint that carriers call. It authenticates and stores; a task reads the stored callback later."""
+"""The endpoint that carriers call. It authenticates and stores a callback; a task applies the callback later."""
 
 import asyncio
 import re
@@ -31,14 +31,14 @@ MAX_BODY = {"signed": 1_000_000, "token": 64_000}
 FOLDER = "callbacks"
 """The first part of every callback address."""
 UNKNOWN = "unknown"
-"""The account under which requests without an endpoint are counted."""
+"""The account name under which requests to an unknown callback address are counted."""
 MAX_LOGGED = 100
 WRITERS = 8
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class LenientAddresses:
-    """Read a callback address as it was meant: with a slash too many, or in the wrong case."""
+    """Accept callback addresses that have extra slashes or letters in the wrong case."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,7 +61,7 @@ class CallbackEndpoint:
     queue: TaskQueue
     clock: Callable[[], datetime]
     count: Callable[[str, int], None]
-    """Counts an answer: the account and the HTTP status."""
+    """Counts an answer. The arguments are the account and the HTTP status."""
     bodies: RequestBodies
     writers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "callbacks"))
     """Threads that store authentic callbacks and do nothing else, so that no stranger can occupy them."""
@@ -89,7 +89,7 @@ class CallbackEndpoint:
         """Answer a request that has no endpoint. Log and count it if a carrier may have sent it."""
         status = error.status_code if isinstance(error, HTTPException) else 404
         if request.scope["path"].startswith(f"/{FOLDER}"):
-            # Without the third part of the address, which may be a token.
+            # The part of the address after the account is left out, because it may be a token.
             address = "/".join(request.scope["path"].split("/")[:3])[:MAX_LOGGED]
             logger.warning("callback.refused", address=address, method=request.method[:MAX_LOGGED], answer=status)
             self.count(UNKNOWN, status)
@@ -111,7 +111,8 @@ class CallbackEndpoint:
     async def _store(self, request: Request, account: str, codec: Carrier, callback: Callback) -> str | None:
         """Authenticate and store a callback; return its id if it can be applied now. Raises Forged.
 
-        A repeated callback has been stored before, and one about an unknown order is left to the sweep.
+        Return None for a repeated callback, which is stored already, and for a callback about an unknown order, which
+        is left to the sweep.
         """
         codec.authenticate(callback)
         needs_token = codec.capabilities.callbacks == "token"
@@ -121,7 +122,7 @@ class CallbackEndpoint:
         attempt_id = await run_in_threadpool(self._find_attempt, account, key) if needs_token else None
         if needs_token and attempt_id is None:
             raise Forged("unknown token")
-        request.state.authentic = True  # from now on the server does not give its place to another connection
+        request.state.authentic = True  # from now on the server does not close this connection to make room
         save = partial(self._save, account, callback, key, attempt_id)
         return await asyncio.get_running_loop().run_in_executor(self.writers, save)
 
@@ -139,7 +140,7 @@ class CallbackEndpoint:
 
 
 def _key(codec: Carrier, callback: Callback) -> CallbackKey:
-    """Return the key of an authentic callback; an empty one for a callback that the task will find unreadable."""
+    """Return the key of an authentic callback; an empty key if the callback is unreadable, which the task reports."""
     key = run_codec(codec.account.name, lambda: codec.callback_key(callback), lambda _: Unreadable("no key"))
     return CallbackKey() if isinstance(key, CarrierError) else key
 

@@ -58,9 +58,9 @@ class Metrics:
         self._callbacks.labels(account, status).inc()
 
     def measure(self) -> bytes:
-        """Return every metric. Raises what the database raises.
+        """Return all metrics. Raises DatabaseError.
 
-        While the bus is unreachable, its metrics are missing.
+        While the bus is unreachable, the metrics of the streams are missing.
         """
         read, now = self._database.read, self._clock()
         self._unsent.set(read(outbox.count_unpublished))
@@ -86,7 +86,7 @@ class Metrics:
 
 
 def _fill(gauge: Gauge, values: Mapping[Any, float]) -> None:
-    """Set the gauge for these groups of labels, and remove all others."""
+    """Set the values of a gauge by their labels, and remove its values for all other labels."""
     gauge.clear()
     for labels, value in values.items():
         gauge.labels(*labels).set(value)

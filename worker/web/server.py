@@ -1,6 +1,6 @@
-"""The HTTP server under the edge: uvicorn, with limits that idle clients cannot turn against a carrier.
+"""The HTTP server: uvicorn, with limits that keep idle clients from shutting out a carrier.
 
-uvicorn itself counts requests. It waits for ever for a head that does not come, and accepts connections until no file
+uvicorn itself limits only requests. It waits for ever for a request head, and accepts connections until no file
 descriptor is left.
 """
 
@@ -21,16 +21,16 @@ REPORT_SECONDS = 10.0
 
 
 class LimitedProtocol(H11Protocol):
-    """A connection that has a time limit for each request head, and one of a limited number of places.
+    """A connection with a time limit for each request head. The number of connections is limited too.
 
-    When all places are taken, a new connection takes the place of the oldest one that serves no authentic callback. A
-    carrier sends its request as soon as it is connected, so idle and forged connections take the places of each other.
-    The number of places is uvicorn's setting `limit_concurrency`. h11 limits a head to 16 KiB, and the endpoints limit
-    the time and the size of a body.
+    When there are too many connections, the server closes one of them. It never closes a connection that serves an
+    authentic callback; of the others, it closes the connection with the oldest `waiting_since`. A carrier sends its
+    request as soon as it is connected, so idle and forged connections only displace each other. The limit is uvicorn's
+    setting `limit_concurrency`. h11 limits a head to 16 KiB, and the endpoints limit the time and the size of a body.
     """
 
     idle_seconds: ClassVar[float] = 10.0
-    """The longest time from the connection, or from the last answer, to the end of the next request head."""
+    """The longest time from the start of the connection, or from the last answer, to the end of the next head."""
     waiting_since = 0.0
     """When the connection was made, or last got an answer."""
     _closing: asyncio.TimerHandle | None = None
@@ -49,11 +49,11 @@ class LimitedProtocol(H11Protocol):
         places = self.config.limit_concurrency
         if places is not None and len(self.connections) > places:
             self._make_room()
-        # uvicorn counts tasks as well. Those of closed connections may still wait for a thread, so they get some room.
+        # uvicorn applies the limit to tasks too. It is doubled, because tasks of closed connections may still run.
         self.limit_concurrency = places and 2 * places
 
     def on_response_complete(self) -> None:
-        """Start the timeout for the next head, or for the rest of a body that was not read."""
+        """Start the timeout for the next request head, or for the rest of a body that was not read."""
         super().on_response_complete()
         self._start_timeout()
 
@@ -77,8 +77,8 @@ class LimitedProtocol(H11Protocol):
 
     def _make_room(self) -> None:
         strangers = [each for each in self.connections if isinstance(each, LimitedProtocol) and not each.is_authentic]
-        oldest = min(strangers, key=lambda each: each.waiting_since)  # at least this one, which has sent nothing yet
-        self.connections.discard(oldest)  # now, because uvicorn does it only in the next turn of the loop
+        oldest = min(strangers, key=lambda each: each.waiting_since)  # never empty: this one has sent nothing yet
+        self.connections.discard(oldest)  # uvicorn does this only in the next turn of the loop
         oldest.transport.abort()
         if self.loop.time() - LimitedProtocol._reported_at > REPORT_SECONDS:
             LimitedProtocol._reported_at = self.loop.time()
@@ -95,7 +95,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def limits() -> dict[str, int]:
-    """Return the options that limit connections, so that files are left for the database and Redis."""
+    """Return the options that limit connections, so that file descriptors are left for the database and Redis."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     places = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
     # asyncio accepts as many connections as the backlog holds before it looks at the first of them.
@@ -103,6 +103,6 @@ def limits() -> dict[str, int]:
 
 
 def serve(app: ASGIApp, address: str) -> None:
-    """Serve until a signal ends the process; `address` is HOST:PORT, an IPv6 host in brackets."""
+    """Serve until a signal ends the process; `address` is HOST:PORT, with an IPv6 host in brackets."""
     host, _, port = address.rpartition(":")
     uvicorn.run(app, host=host.strip("[]"), port=int(port), **{**OPTIONS, **limits()})
