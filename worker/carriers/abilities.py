@@ -22,7 +22,7 @@ class Quote:
     why: tuple[str, ...] = ()
     """Why the carrier would refuse the order, in its own codes or texts."""
     reason: Reason = Reason.VALIDATION
-    """Our `Reason` for that refusal."""
+    """Our `Reason` for the carrier's refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,13 @@ class Quotes(Protocol):
     """A carrier that quotes a price before an order is created."""
 
     quotes_first: bool
-    """Whether a price is requested before every create; the create is not sent when the carrier would refuse it."""
+    """Whether a price is requested before every create. If the carrier would refuse the order, no create is sent."""
 
     def quote(self, booking: Booking, now: datetime) -> Call:
         """Build the request for a price, which creates nothing. Raises Refused if the order cannot be delivered."""
 
     def read_quote(self, reply: Reply, now: datetime) -> Quote:
-        """Return the price."""
+        """Return the price, and whether the carrier would accept the order."""
 
 
 @runtime_checkable
@@ -94,13 +94,13 @@ class VerifiesAccount(Protocol):
     """A carrier at which the settings of an account can be checked."""
 
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
-        """Check the settings against the facts of a probe; return another call if the check needs one.
+        """Check the account's settings against the facts that a probe has read.
 
-        Raises Refused when the settings do not fit.
+        Return another call if the check needs one, else None. Raises Refused when the settings do not fit the facts.
         """
 
     def read_verification(self, reply: Reply) -> None:
-        """Check the settings against the answer to the call of `verify_account`.
+        """Check the account's settings against the answer to the call from `verify_account`.
 
-        Raises Refused when they do not fit.
+        Raises Refused when the settings do not fit the answer.
         """

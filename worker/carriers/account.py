@@ -18,7 +18,7 @@ class CarrierAccount(ApiAccount):
     """One account at a carrier. Times are in seconds."""
 
     poll_interval: float = Field(gt=0)
-    """The shortest time in seconds between two reads; all other intervals between reads grow in proportion."""
+    """The shortest interval between two reads, in seconds. If this value doubles, all longer intervals double too."""
     callback_wait: float = Field(default=0, ge=0)
     """Seconds to wait for a callback before an operator is asked about a create whose outcome is unknown."""
     postal_codes: str = ""
@@ -44,12 +44,15 @@ class CarrierAccount(ApiAccount):
 
 
 def without_country(postal_code: str) -> str:
-    """Return a postal code without the code of the country in front of its digits, such as `DK-`."""
+    """Return a postal code without its country code: `DK-5000` becomes `5000`."""
     return _COUNTRY.sub("", postal_code.strip())
 
 
 def _spellings(code: str) -> set[str]:
-    """Return a postal code with and without its country, because some countries write it as a part of the code."""
+    """Return a postal code with and without its country code.
+
+    Some countries write the country code as a part of every postal code.
+    """
     return {bare for each in (code, without_country(code)) if (bare := _bare(each))}
 
 

@@ -79,7 +79,7 @@ class AttemptView:
     codec_state: Mapping[str, str] = field(default_factory=dict)
     """What the codec stores about this attempt; only the codec reads it."""
     rank: int = 0
-    """The highest rank that a status of this attempt has reached."""
+    """The highest rank (`schemas.status.RANK`) that this attempt has reached; a reopened attempt starts again."""
     cancel_requested: bool = False
     """Whether we have asked the carrier for a cancel."""
 
@@ -141,11 +141,11 @@ class Observation:
     """The carrier's own status; None when the carrier reported no status."""
     evidence: Evidence = Evidence.OBSERVED
     carrier_time: datetime | None = None
-    """The carrier's own time of the report, in UTC; callbacks are ordered by it."""
+    """The carrier's own time of the report, in UTC. Callbacks are ordered by this time."""
     occurred_at: datetime | None = None
     """The time of the event itself, in UTC. It is published."""
     occurred_at_assumed_zone: str | None = None
-    """The zone that had to be assumed for `occurred_at`."""
+    """The zone that was assumed for `occurred_at`; None when no zone had to be assumed."""
     detail: str | None = None
     reason: Reason | None = None
     reason_text: str | None = None
@@ -191,7 +191,10 @@ class Reading:
     observations: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
     """The observations of each attempt, oldest first."""
     absent: frozenset[int] = frozenset()
-    """The attempts that have no order at the carrier, as a `find` proves; complete only on the last page."""
+    """The attempts for which a `find` call certainly found no order; empty before its last page, and for `track`.
+
+    If several calls look up an attempt, its order is absent only if each of these calls reports the attempt here.
+    """
     next_page: Call | None = None
     """The request for the next page; None on the last page."""
     duplicates: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -213,7 +216,7 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class CallbackKey:
-    """What identifies the attempt of a callback, and its order among the callbacks of that attempt."""
+    """What identifies the attempt of a callback, and the time by which the attempt's callbacks are ordered."""
 
     ref: str | None = None
     """The carrier's id of the order."""
@@ -222,7 +225,10 @@ class CallbackKey:
     token: str | None = None
     """The token of the callback's path."""
     reported_at: datetime | None = None
-    """The carrier's own time of the callback, in UTC; the callbacks of an attempt are applied in this order."""
+    """The carrier's own time of the callback, in UTC.
+
+    The callbacks of an attempt are applied in the order of this time; callbacks without a time come first.
+    """
     entity: str | None = None
     """The kind of the carrier's object that the callback is about; one of `Capabilities.callback_entities`."""
 
@@ -232,24 +238,27 @@ class Cadence:
     """The intervals between two reads, in seconds at the default `poll_interval`."""
 
     fresh: float
-    """The interval while the order has no courier, and in its first ten minutes."""
+    """The interval while no courier is assigned, and for every order in the first ten minutes after its create."""
     moving: float
-    """The interval while a courier has the order."""
+    """The interval once a courier is assigned."""
     ahead: float
-    """The interval while the pickup is more than an hour away."""
+    """While the pickup is more than an hour away, this interval replaces all others."""
     ceiling: float
-    """The longest interval, for an unchanged delivery."""
+    """The longest interval. Once a status has not changed for an hour, the intervals grow up to this one."""
     without_callbacks: float | None = None
-    """The interval while a courier has the order and no callback has come for ten minutes.
+    """The interval once a courier is assigned and the status has not changed for ten minutes.
 
-    None for a carrier without callbacks.
+    By then, a callback may have been lost. None for a carrier without callbacks.
     """
     aligned: bool = False
     """Whether one request covers many orders. If so, the reads of an account's orders are due at the same times."""
 
     @property
     def shortest(self) -> float:
-        """The shortest interval. The setting `poll_interval` replaces it, and the others change in proportion."""
+        """The shortest interval. The setting `poll_interval` replaces it.
+
+        Every other interval is multiplied by the same factor.
+        """
         return min(self.fresh, self.moving, self.without_callbacks or self.fresh)
 
 
@@ -268,15 +277,21 @@ class Capabilities:
     A further create needs proof that the earlier order does not exist.
     """
     resubmits: bool = False
-    """Whether a create with an unknown outcome is sent once more under the same id, which the carrier accepts once."""
+    """Whether a create with an unknown outcome is sent once more with the same id.
+
+    This needs a carrier that accepts an id only once.
+    """
     withdrawal_grace: float | None = None
-    """Seconds without a new courier after which a withdrawal is final; None where the carrier reports that itself."""
+    """Seconds to wait for another courier after a courier has withdrawn. After this time the order is cancelled.
+
+    None where the carrier itself reports that no other courier will come.
+    """
     max_shift: int = 0
-    """Minutes by which an offered pickup time may differ and still be accepted without an operator."""
+    """Minutes by which an offered pickup time may differ from the requested one. A larger offer needs an operator."""
     callbacks: Literal["signed", "token", "none"] = "none"
     """How a callback is authenticated; "none" for a carrier without callbacks."""
     callback_entities: tuple[str, ...] = ()
-    """The kinds of objects whose callbacks are enabled apart, such as "order" and "delivery"."""
+    """The kinds of objects, such as "order" and "delivery", whose callbacks the carrier enables separately."""
     max_body: int = 5_000_000
     """The most bytes that a reply may have."""
     amends: bool = False
@@ -312,20 +327,20 @@ class Carrier(Protocol):
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Return what the answer to a create shows.
 
-        For a `resubmitted` create, Refused with `Reason.DUPLICATE` proves that the carrier has the order of the first.
+        If the create is `resubmitted`, Refused with `Reason.DUPLICATE` proves that the earlier create succeeded.
         """
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the fewest requests that cover these attempts.
 
-        An attempt that cannot be read without a `ref` is left out.
+        An attempt without a `ref` is left out, unless its order can be recognised in a reply without a `ref`.
         """
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the look-up of attempts by our reference; return an empty list where the carrier has no look-up.
 
-        The calls may be sent any number of times. A call may repeat the create if the carrier accepts a reference only
-        once.
+        Sending a call again has no further effect. Where the carrier accepts a reference only once, a codec may send
+        the create again as its look-up.
         """
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
@@ -350,7 +365,10 @@ class Carrier(Protocol):
         """
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged unless the carrier sent this callback. The caller looks up a token in the path."""
+        """Raise Forged unless the carrier sent this callback.
+
+        Where callbacks are authenticated by a token in the path, only the caller can check that the token is known.
+        """
 
     def callback_key(self, callback: Callback) -> CallbackKey:
         """Return what identifies the attempt of an authentic callback. Raises Unreadable."""

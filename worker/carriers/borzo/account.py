@@ -63,7 +63,7 @@ class BorzoAccount(CarrierAccount):
 
     @property
     def callback_secrets(self) -> tuple[str, ...]:
-        """The one or two secrets that are valid now."""
+        """The callback secrets that are valid now: none, one or two."""
         text = self.callback_secret.get_secret_value() if self.callback_secret else ""
         return tuple(part.strip() for part in text.split(",") if part.strip())
 

@@ -38,9 +38,9 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""An order whose start is more than this after its creation was booked for a later time.
+"""If an order starts later than this after its creation, it was booked for a later time.
 
-In the document's samples, an order without a requested time starts half of this after its creation.
+In the document's samples, an order without a requested time starts half an hour after its creation.
 """
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
@@ -57,7 +57,7 @@ _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "
 """The values that remove an earlier value of a field. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""The value that removes a line's price.
+"""The value that removes the price of a package.
 
 It is sent when the new price is unknown, because the old price was for other goods.
 """
@@ -96,10 +96,10 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that make an order equal to the one that a create would make now.
+    """Return the parameters of edit-order that give an order the values that a create would send now.
 
-    None when nothing differs (Borzo, "Order editing"). Raises Refused when it is too late for a change, or when an edit
-    cannot make it.
+    None when no value differs (Borzo, "Order editing"). Raises Refused when it is too late for a change, or when an
+    edit cannot make the change.
     """
     memory, wanted = AttemptMemory.from_attempt(attempt), create_order(_booking(attempt), account, now)
     order, current = parse_order(raw_order), _Order.parse(raw_order)
@@ -158,7 +158,10 @@ def _points(
 
 
 def _listed(point: _Point, package_changes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a point and its packages by their ids; a package without an entry in the changes is removed."""
+    """Return what an edit lists for a point: its id, and the ids and changes of its packages.
+
+    If there are fewer changes than packages, the last packages are not listed, and Borzo removes them.
+    """
     packages = [
         {"order_package_id": package.order_package_id, **changes}
         for package, changes in zip(point.packages, package_changes, strict=False)

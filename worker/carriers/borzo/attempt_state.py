@@ -23,7 +23,10 @@ class ReportedStatus:
 
     code: str
     reported_at: datetime | None = None
-    """The time of the newest message about it, in UTC, by Borzo's clock; None while no message had a time."""
+    """The time of the newest message about the order or delivery, by Borzo's clock, in UTC.
+
+    None while no message had a time.
+    """
     changed_at: datetime | None = None
     """When the status changed, in UTC; None where Borzo did not say."""
     text: str | None = None

@@ -80,7 +80,11 @@ def _key(event: RawEvent) -> CallbackKey:
 
 
 def _is_about(attempt: AttemptView, order_id: int | None, attempt_ids: frozenset[int]) -> bool:
-    """Return whether a message is about the attempt, by Borzo's order id if both have it, else by our reference."""
+    """Return whether a message is about the attempt.
+
+    If both the attempt and the message have Borzo's order id, compare the two ids. If only the attempt has one, return
+    True. Otherwise compare our reference.
+    """
     if attempt.ref is not None and order_id is not None:
         return attempt.ref == str(order_id)
     return attempt.id in attempt_ids or (attempt.ref is not None and order_id is None)

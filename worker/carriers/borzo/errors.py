@@ -19,7 +19,7 @@ MAX_TEXT = 300
 RATE_PAUSE = 60.0
 """Seconds for which nothing is sent after Borzo has answered that there were too many calls.
 
-Borzo sends no Retry-After, and the shorter of its two limits is for a minute (B-06).
+Borzo sends no Retry-After. The shorter of its two limits counts the calls of one minute (B-06).
 """
 _HTTP_BAD_REQUEST = 400
 _HTTP_TOO_MANY = 429
@@ -132,9 +132,10 @@ def parse_refusal(reply: Reply) -> Problem | None:
 
 
 def parse_warnings(document: Mapping[str, object]) -> Problem | None:
-    """Return the faults for which a calculated order would be refused, although it has a price (B-21).
+    """Return the problem for which Borzo would refuse a create, although it has calculated a price (B-21).
 
-    Warnings about the contacts, which the request leaves out, are ignored.
+    None when there is no problem. The request for a price leaves the contacts out, so warnings that they are missing
+    are ignored.
     """
     raw_codes = document.get("warnings")
     codes = [code for code in raw_codes if isinstance(code, str)] if isinstance(raw_codes, list) else []
@@ -209,8 +210,8 @@ def _problem(codes: Sequence[str], by_pointer: Mapping[str, list[str]]) -> Probl
 def _parameter_reason(codes: set[str]) -> Reason:
     """Return the most important reason.
 
-    An unserviceable place comes first, because another carrier may serve it, and a wrong setting second, because it
-    affects every order.
+    An address that Borzo does not serve comes first, because another carrier may serve the address. A wrong setting
+    comes second, because it affects every order.
     """
     reasons = {PARAMETER_CODES.get(code, Reason.VALIDATION) for code in codes}
     return next((reason for reason in (Reason.UNSERVICEABLE, Reason.CONFIG) if reason in reasons), Reason.VALIDATION)

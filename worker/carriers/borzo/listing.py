@@ -92,7 +92,7 @@ class Position:
 
     @classmethod
     def load(cls, context: str) -> Self:
-        """Read a position that `dump` has written; the first page has none."""
+        """Read a position that `dump` has written; an empty context is the start of the list."""
         return cls(**json.loads(context)) if context else cls()
 
 
@@ -101,7 +101,7 @@ class SearchResult:
     """What a search found on one page."""
 
     hits: dict[int, list[RawOrder]]
-    """The orders of each attempt that has some."""
+    """The orders on the page by attempt id, only for attempts with at least one order."""
     next_position: Position | None
     """The position at which the search continues; None at its end."""
     proves_absence: bool
@@ -159,8 +159,9 @@ def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrde
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
     """Return whether every order on the following pages is older than `horizon`.
 
-    The list descends by id, and usually by time. But an order made from a draft may be older than its id suggests. So
-    if the page does not descend by both id and time, every order on it must be older than `horizon` (B-50).
+    The list descends by id, and usually by time, so the oldest order of this page usually decides. But an order made
+    from a draft may be older than its id suggests. If the page does not descend by both id and time, the result is True
+    only if every order on the page is older than `horizon` (B-50).
     """
     times = [order.created_datetime for order in orders if order.created_datetime]
     ids = [order.order_id for order in orders]

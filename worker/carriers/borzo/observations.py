@@ -55,7 +55,7 @@ def observe_tracked(
 
 
 def observe_found(raw_order: RawOrder, attempt: AttemptView) -> Observation:
-    """Return what an order shows after a look-up by our reference; it proves that the create succeeded."""
+    """Return what an order shows that a look-up by our reference found. The order proves that the create succeeded."""
     seen = observe_order(raw_order, AttemptMemory.from_attempt(attempt), polled=True)
     return at_least_created(seen or _without_status(raw_order))
 
@@ -88,7 +88,7 @@ def observe_delivery(raw_delivery: RawDelivery, memory: AttemptMemory, event_at:
 
 
 def at_least_created(seen: Observation) -> Observation:
-    """Return the observation of an order that certainly exists; if it has no status, it gets `created`."""
+    """Return the observation of an order that certainly exists. An observation without a status gets `created`."""
     if seen.status is not None:
         return seen
     return replace(seen, status=DeliveryStatus.CREATED, evidence=Evidence.ORDER_LEVEL)

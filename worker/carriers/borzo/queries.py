@@ -138,7 +138,7 @@ def _quote(amount: Decimal | None, problem: Problem | None) -> Quote:
 
 
 def _label(raw: RawLabel) -> Label:
-    """Return a label; ZPL is text, PDF is in base 64 in another field (B-54)."""
+    """Return a label. Borzo sends ZPL as plain text, and PDF as base 64 in another field (B-54)."""
     media, point = MEDIA_TYPES.get(raw.type or ""), str(raw.point_id or "")
     if raw.type == "zpl" and raw.content and media:
         return Label(media, raw.content.encode(), point)

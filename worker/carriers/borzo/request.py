@@ -30,7 +30,7 @@ MAX_NOTE = 500
 """Our own limit; the document gives none."""
 MAX_DESCRIPTION = 1000
 SOON = timedelta(minutes=5)
-"""A pickup sooner than this is ordered as soon as possible, because its time could be past when the request arrives."""
+"""A pickup sooner than this is ordered without a time, because the time could be past when the request arrives."""
 WINDOW = timedelta(minutes=30)
 """How long after the requested time a courier may arrive; the document's samples have windows of this length."""
 NOT_NEEDED_FOR_PRICE = frozenset({"client_order_id", "contact_person", "note"})
@@ -221,7 +221,7 @@ def _collection(order: Order, account: BorzoAccount) -> dict[str, Any]:
 
 
 def _packages(order: Order, account: BorzoAccount) -> dict[str, list[dict[str, Any]]]:
-    """Return the order's lines if the account's settings or a receipt require them (B-35)."""
+    """Return the order's items as packages, if the account's setting `packages` or a receipt requires them (B-35)."""
     lines = _lines(order)
     wanted = account.packages or _needs_receipt(order, account)
     return {"packages": [_package(item, order) for item in lines]} if lines and wanted else {}
@@ -232,13 +232,13 @@ def _lines(order: Order) -> list[Item]:
 
 
 def _price(item: Item, order: Order) -> Decimal | None:
-    """Return the price of an item; None when it has none that Borzo's currency can express."""
+    """Return the price of an item; None when the price is unknown or cannot be paid in Borzo's currency."""
     known = item.unit_price is not None and order.payment.currency == CURRENCY and is_payable(item.unit_price, CURRENCY)
     return item.unit_price if known else None
 
 
 def _package(item: Item, order: Order) -> dict[str, Any]:
-    """Return one line of the order, without Borzo's code for the goods, which our orders do not have (B-39)."""
+    """Return an item as a package. Borzo's code for the goods is left out, because our orders have none (B-39)."""
     amount = _price(item, order)
     price = {} if amount is None else {"item_payment_amount": money(amount)}
     return {"description": item.name[:MAX_DESCRIPTION], "items_count": item.quantity, **price}
@@ -251,7 +251,11 @@ def _change(order: Order) -> str:
 
 
 def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datetime) -> dict[str, str]:
-    """Return the requested time if it is far enough ahead, because Borzo refuses a past time (B-40)."""
+    """Return the times to request from Borzo.
+
+    Return no times if the customer wants the order as soon as possible, or if the pickup is sooner than `SOON`, because
+    Borzo refuses a past time (B-40).
+    """
     if booking.deliver_at is None or booking.pickup_at <= now + SOON:
         return {}
     zone = ZoneInfo(account.timezone)
@@ -262,7 +266,7 @@ def _window(booking: Booking, start: datetime, account: BorzoAccount, now: datet
 
 
 def _coordinates(point: tuple[float, float] | None) -> dict[str, str]:
-    """Write coordinates as strings, both or none (B-09)."""
+    """Return latitude and longitude as strings, or no parameters when the coordinates are unknown (B-09)."""
     if point is None:
         return {}
     latitude, longitude = point

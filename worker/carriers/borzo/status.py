@@ -125,7 +125,7 @@ class _Situation:
     report: StatusReport
     memory: AttemptMemory
     reported_at: datetime | None
-    """The newest time of what is reported, by Borzo's clock; for a late message its own time."""
+    """The time by which the observation is ordered among callbacks, by Borzo's clock; None when it has no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,11 @@ def _situation(report: StatusReport, memory: AttemptMemory) -> _Situation:
 def _reported_at(
     report: StatusReport, order: ReportedStatus | None, delivery: ReportedStatus | None, *, late: bool
 ) -> datetime | None:
-    """Return the time by which an observation is ordered among callbacks; None when it has none."""
+    """Return the time by which an observation is ordered among callbacks.
+
+    None for a poll and for a message without a time. A late message keeps its own time. Any other message gets the
+    newer time of the two statuses.
+    """
     if report.polled or report.reported_at is None or late:
         return report.reported_at
     known = (status.reported_at for status in (order, delivery) if status)
@@ -187,9 +191,13 @@ def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> Reporte
 def _newest(
     reported: ReportedStatus | None, remembered: ReportedStatus | None, report: StatusReport
 ) -> ReportedStatus | None:
-    """Return the newest status: a polled one, else by Borzo's own times, else the one that arrived last (B-84).
+    """Return the newer of the reported and the remembered status (B-84).
 
-    A poll has no time of Borzo's. It keeps the time of the last callback, so that an older callback stays older.
+    A polled status is always the newer one. Otherwise Borzo's own times decide. Without times to compare, the reported
+    status is the newer one.
+
+    A poll has no time by Borzo's clock. Its status keeps the time of the last callback, so that a callback from before
+    that time still counts as older.
     """
     if reported is None or remembered is None:
         return reported or remembered

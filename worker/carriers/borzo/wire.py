@@ -56,7 +56,7 @@ def _single_line(value: object) -> object:
 
 
 def _link(value: object) -> object:
-    """Keep a URL only if it is https without credentials; it is never fetched (X-10)."""
+    """Keep a URL only if it is https and has no credentials. A link is never fetched (X-10)."""
     text = value if isinstance(value, str) and len(value) <= MAX_URL and not _has_unsafe_characters(value) else ""
     parts = urlsplit(text)
     return text if parts.scheme == "https" and parts.hostname and parts.username is None else None
