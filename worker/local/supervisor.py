@@ -29,7 +29,7 @@ GRACE = 12.0
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
 """The wait before the first restart, and the longest wait; the wait doubles after each failure."""
 STABLE_SECONDS = 30.0
-"""If a process ran for longer than this, its end counts as the first failure."""
+"""If a process ran for longer than this before it ended, it restarts after the shortest wait."""
 PR_SET_PDEATHSIG = 1
 NO_SERVER = (
     "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
@@ -60,7 +60,7 @@ def lock_file(lock: Path) -> IO[str]:
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
-    """Return the wanted port if it is free, or else the next free port; for 0, any free port."""
+    """Return the first free port from the wanted one on. If 0 is wanted, return any free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
         with socket.socket(family) as probe:
@@ -113,7 +113,10 @@ class Process:
 
 
 def _with_path(command: Sequence[str]) -> list[str]:
-    """Return the command with the full path of a program of this Python environment, which may not be active."""
+    """Return the command with the full path of its program, if this Python environment contains the program.
+
+    Without the path, the program would not be found in an environment that is not active.
+    """
     program, *arguments = command
     beside = Path(sys.executable).parent / program
     return [str(beside) if beside.exists() else program, *arguments]

@@ -34,7 +34,7 @@ CHANGE_NOT_SENT = "order_changed_after_dispatch"
 
 
 def environment(redis_url: str, sandbox: int, web: int, flower: int) -> dict[str, str]:
-    """Return the environment of the demo: the settings of a deployment, for the sandbox and with shorter intervals."""
+    """Return the environment of the demo. Its settings call the sandbox, and its intervals are short."""
     origin = f"http://127.0.0.1:{sandbox}"
     settings = {
         "CONFIG": os.devnull,  # an order-sync.toml here is for real accounts

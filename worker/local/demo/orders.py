@@ -141,7 +141,7 @@ def order(order_id: str, store_id: str, notes: str, *, prepaid: bool = True) -> 
 
 
 def first_message(sample: Sample) -> str:
-    """Return the first message of a sample: `order.placed`, with the status of its shop."""
+    """Return the first message of a sample: `order.placed`, with the status `PENDING` if the sample is `early`."""
     return placed(sample, status=PENDING if sample.early else ACCEPTED)
 
 

@@ -145,7 +145,7 @@ class Borzo:
         return {"order": price, "warnings": list(dict.fromkeys(codes)), "parameter_warnings": tree}
 
     async def list_orders(self, request: Request) -> Any:
-        """Return a page of orders, newest first and without `type` (borzo.txt, "List of orders"; B-50, B-51)."""
+        """Return a page of orders, newest first (borzo.txt, "List of orders"; B-50). No order has a `type` (B-51)."""
         query = read_query(request, {"order_id", "status", "count", "offset"})
         count = read_integer(query, "count", PAGE_SIZE, highest=MAX_PAGE_SIZE)
         offset = read_integer(query, "offset", 0)

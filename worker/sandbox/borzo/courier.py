@@ -24,7 +24,10 @@ In any other status, the courier is at the customer's door.
 
 
 def describe_courier(order: BorzoOrder, at: datetime) -> dict[str, Any] | None:
-    """Return the courier, with a position while they are moving (borzo.txt, "Courier info and courier location")."""
+    """Return the courier (borzo.txt, "Courier info and courier location"); None while the order has none.
+
+    The courier of an active order has a position, except in the statuses `NO_POSITION`.
+    """
     status, delivery = statuses_of(order.scenario.history(at)[-1])
     if status not in ("active", "completed", "delayed") or delivery in NO_COURIER:
         return None

@@ -56,7 +56,10 @@ class RequestError(Exception):
 
 
 def free_texts(sent: Mapping[str, Any]) -> list[Any]:
-    """Return the texts that may contain a script, also the addresses, because a request for a price has no notes."""
+    """Return the texts that may contain a script.
+
+    The addresses are among them, because a request for a price has no notes.
+    """
     points = sent.get("points") or []
     return [sent.get("matter"), *(point.get(name) for point in points for name in ("note", "address"))]
 
@@ -83,4 +86,4 @@ ERROR_REPLIES: ErrorReplies = {
     "rate_limited": lambda _: RequestError("requests_limit_exceeded").reply(),
     "refused": lambda code: error_for(str(code or "order_cannot_be_edited")).reply(),
 }
-"""Borzo's replies to these kinds of fault."""
+"""Borzo's reply to each kind of fault for which Borzo has a format of its own."""

@@ -135,7 +135,10 @@ def _point_conflicts(points: list[dict[str, Any]], now: datetime) -> list[dict[s
 
 
 def _money_error(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the errors in the money of a point; a cash voucher needs packages, because it lists them."""
+    """Return the errors in the amounts of a point.
+
+    A new point with a cash voucher needs packages, because the voucher lists them.
+    """
     is_new = "point_id" not in point
     no_packages = is_new and point.get("is_cod_cash_voucher_required") and not point.get("packages")
     both = _amount(point, "taking_amount") and _amount(point, "buyout_amount")

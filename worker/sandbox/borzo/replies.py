@@ -31,7 +31,7 @@ HANDED_OVER = frozenset({"finished", "reattempt_finished"})
 
 
 def write_order(order: BorzoOrder, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    """Return the whole order as it is at `at` (borzo.txt, "Placing an order")."""
+    """Return the whole order in its state at the time `at` (borzo.txt, "Placing an order")."""
     last = order.scenario.history(at)[-1]
     status, _ = statuses_of(last)
     own = {

@@ -102,7 +102,7 @@ class Shape:
     nullable: frozenset[str] = frozenset()
 
     def __call__(self, value: Any) -> Any:
-        """Return the error tree of an object, or None."""
+        """Return the error tree of an object; None when the object is valid."""
         if not isinstance(value, dict):
             return ["invalid_object"]
         missing = {name: self._check_missing(name) for name in sorted(self.required - value.keys())}

@@ -142,7 +142,10 @@ class Ordering:
 
 
 def _parse_where(where: str | None) -> dict[str, list[Any]] | None:
-    """Return the wanted values by attribute of `where=[{"attribute": ..., "value": ...}]`; None when it is invalid."""
+    """Parse `where=[{"attribute": ..., "value": ...}]` and return the wanted values by attribute.
+
+    None when the text is malformed, or when it has an attribute that is not in `FILTERABLE`.
+    """
     try:
         conditions = json.loads(where or "[]")
         wanted = {each["attribute"]: each["value"] for each in conditions}
@@ -154,7 +157,7 @@ def _parse_where(where: str | None) -> dict[str, list[Any]] | None:
 
 
 def _parse_number(text: str | None, default: int) -> int:
-    """Return the number; 0 when it is invalid."""
+    """Return the number in a text: `default` without a text, 0 when the text is not a number."""
     return default if text is None else int(text) if text.isdecimal() else 0
 
 

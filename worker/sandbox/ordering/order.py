@@ -58,7 +58,7 @@ SCRIPTS: Mapping[str, Script] = {
 }
 """The statuses that the shop, the customer and the platform's driver set, one in each step of a script."""
 AUTOMATIC_STATUSES: Mapping[str, Script] = {"8": ("18",), "3": ("23",), "9": ("23", "19")}
-"""The statuses that the platform sets itself after each of these, because it follows the courier's position (O-15)."""
+"""The statuses that the platform itself sets after each key, because it follows the courier's position (O-15)."""
 FINAL_STATUSES = frozenset({"1", "2", "5", "11", "12", "15", "16", "17"})
 
 _MARKER = re.compile(r"sandbox:ordering=([a-z_]+)")
