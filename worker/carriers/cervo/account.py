@@ -45,11 +45,11 @@ class CervoAccount(CarrierAccount):
     resubmit_in_doubt: bool = False
     """After an unknown outcome, send the same create once more, under the same id.
 
-    Only for an account at which Cervo refuses a repeated id: a refusal proves that the first order exists. Anywhere
-    else, two couriers may come.
+    Set this only if Cervo refuses repeated ids for the account: the refusal proves that the first order exists. If
+    Cervo accepts a repeated id, two couriers may come.
     """
     payment_tokens: dict[str, Token] = Field(default=COLLECTION_TOKENS)
-    """Cervo's token for each way to pay at the door, one variable each: `...__PAYMENT_TOKENS__<METHOD>`."""
+    """Cervo's token for each way to pay the courier. Each has its own variable: `...__PAYMENT_TOKENS__<METHOD>`."""
     prepaid_token: Token = "ONLINE"  # noqa: S105 - a value of the API, not a secret
     """Cervo's payment token for an order that is already paid."""
     paid_token: Token = "PAID"  # noqa: S105 - the same
@@ -57,7 +57,7 @@ class CervoAccount(CarrierAccount):
     unpaid_token: Token = "NO PAID"  # noqa: S105 - the same
     """The value of `ispaid` when the courier must collect the money."""
     bounds: Bounds | None = None
-    """South, west, north, east. Coordinates outside are refused, because usually latitude and longitude are swapped."""
+    """South, west, north, east. A drop-off outside is refused: its latitude and longitude are probably swapped."""
 
     @field_validator("bounds", mode="before")
     @classmethod

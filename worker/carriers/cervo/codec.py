@@ -41,7 +41,7 @@ TRACK_BATCH = 25
 
 
 class Cervo:
-    """One account at Cervo."""
+    """The codec of one Cervo account."""
 
     kind: ClassVar[str] = "cervo"
     account_type: ClassVar[type[CarrierAccount]] = CervoAccount
@@ -99,7 +99,10 @@ class Cervo:
         return []
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        """Read the answer to GET /order. Raises Unavailable, and Unreadable when it has no Status (C-33, C-40)."""
+        """Read the answer to GET /order.
+
+        Raises Unavailable, and Unreadable for an unexpected HTTP status or an answer without `Status` (C-33, C-40).
+        """
         check_read(reply, now)
         order = parse_order(reply.body)
         if order is None or order.code is None:
@@ -146,12 +149,15 @@ class Cervo:
         check_cancel(reply, attempt.order)
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged for a callback without a token; the caller looks the token up in the database (C-50)."""
+        """Raise Forged for a callback without a token. The caller then searches the database for the token (C-50)."""
         if not callback.token:
             raise Forged("the callback has no token")
 
     def callback_key(self, callback: Callback) -> CallbackKey:
-        """Return the path's token, because the body's order_id is not authentic (C-51). Raises Unreadable (C-50)."""
+        """Return the path's token, because the body's `order_id` is not authentic (C-51).
+
+        Raises Unreadable for a callback without a documented field (C-50).
+        """
         _fields_of(callback)
         return CallbackKey(token=callback.token)
 
@@ -163,9 +169,9 @@ class Cervo:
     ) -> tuple[Observation, ...]:
         """Return the observations of a callback.
 
-        They have a status only if the attempt cannot be read, because its order id at Cervo is unknown (C-24). For any
-        other attempt, a callback only prompts a read and records the reason of a cancellation (C-41, C-50). Raises
-        Unreadable.
+        While Cervo's order id is unknown (C-24), no read is possible, so the observations have the callback's status.
+        Once the id is known, a callback only prompts a read and records the reason of a cancellation (C-41, C-50).
+        Raises Unreadable.
         """
         fields = _fields_of(callback)
         return observe_callback(fields, attempt) if attempt.ref is None else record_cancel_reason(fields, attempt)
@@ -175,7 +181,7 @@ class Cervo:
         return self._get(Operation.PROBE, ORDER_PATH, NO_ORDER)
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
-        """Check the answer to a probe, which has no facts about the account. Raises Unavailable."""
+        """Return an empty mapping, because the answer to a probe has no facts about the account. Raises Unavailable."""
         check_probe(reply)
         return {}
 

@@ -26,8 +26,8 @@ IS_REPEATED = re.compile(r"duplicat|\b(already|exists|unique)\b", re.IGNORECASE)
 def check_create(reply: Reply, booking: Booking, now: datetime) -> None:
     """Check the status of the answer to a create.
 
-    Raises Unavailable (C-02), Refused for a recognised validation error (C-22) or for an id that was sent before, and
-    Uncertain for every other status, because the order may exist (C-23).
+    Raises Unavailable (C-02), Refused for a recognised validation error (C-22) or for the repeated id of a resubmitted
+    create, and Uncertain for every other status, because the order may exist (C-23).
     """
     _check_access(reply, now)
     if reply.status != HTTPStatus.OK:
@@ -88,7 +88,7 @@ def _validation_error(reply: Reply, order: Order) -> Refused | None:
 
 
 def _repetition(reply: Reply, booking: Booking) -> Refused | None:
-    """Return the refusal of a resubmitted create when its text says that the order of the first one exists."""
+    """Return the refusal of a resubmitted create if the error's text says that the id exists already; else None."""
     text = body_text(reply.body)
     if not booking.resubmitted or reply.status < HTTPStatus.BAD_REQUEST or _is_html(text):
         return None
@@ -96,7 +96,7 @@ def _repetition(reply: Reply, booking: Booking) -> Refused | None:
 
 
 def _error_text(reply: Reply, order: Order) -> str:
-    """Return an error's text without the customer's data; empty for a page of HTML."""
+    """Return an error's text without the customer's data, or an empty string for a page of HTML."""
     text = body_text(reply.body)
     if _is_html(text):
         return ""

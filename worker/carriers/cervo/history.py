@@ -1,4 +1,4 @@
-"""The status history of an order: the time of each entry, and the entries that were not reported before (C-37).
+"""The status history of an order: the time of each entry, and the entries that are new since the last read (C-37).
 
 The codec keeps a `TrackingState` for each attempt. A history that is out of order or was rewritten has no new entries.
 """
@@ -28,7 +28,7 @@ TIME_UNREADABLE = "time_unreadable"
 
 @dataclass(frozen=True, slots=True)
 class EventTime:
-    """The time of an entry, to the minute, and the zone that was assumed for it (C-37)."""
+    """The time of an entry, if it is known, and the zone, if one had to be assumed (C-37)."""
 
     at: datetime | None = None
     assumed_zone: str | None = None
@@ -39,7 +39,10 @@ UNKNOWN_TIME = EventTime()
 
 
 def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
-    """Parse a `Date` in the account's zone; an unreadable or future time is left out and noted (C-37, X-01)."""
+    """Parse a `Date`; a text without a zone is in the account's zone (C-37, X-01).
+
+    An unreadable or future `Date` gives an EventTime with a note and without a time.
+    """
     if text is None or len(text) < SHORTEST_DATE:
         return EventTime(notes=(TIME_UNREADABLE,))
     try:
@@ -73,22 +76,22 @@ def are_in_order(times: Sequence[EventTime]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TrackingState:
-    """What was already reported about an attempt."""
+    """What the codec has already returned in observations of an attempt."""
 
     history: tuple[str, ...] = ()
-    """The codes of the history."""
+    """The codes of the history entries that earlier reads contained, oldest first."""
     last_code: str | None = None
-    """The last reported code, which may not be in the history yet (C-38)."""
+    """The code of the last observation. The history may not contain this code yet (C-38)."""
     goods_collected: bool = False
 
     @classmethod
     def load(cls, codec_state: Mapping[str, str]) -> "TrackingState":
-        """Read the state of an attempt."""
+        """Return the tracking state that an attempt's `codec_state` contains."""
         history = tuple(codec_state[HISTORY].split(",")) if codec_state.get(HISTORY) else ()
         return cls(history, codec_state.get(LAST_CODE) or None, GOODS_COLLECTED in codec_state)
 
     def dump(self) -> dict[str, str]:
-        """Return the whole state as `codec_state`, because each observation is merged on its own."""
+        """Return the whole state as `codec_state`, because the observations of one read are merged one by one."""
         values = {
             HISTORY: ",".join(self.history),
             LAST_CODE: self.last_code or "",
@@ -97,12 +100,12 @@ class TrackingState:
         return {key: value for key, value in values.items() if value}
 
     def after(self, code: str, history: tuple[str, ...], *, collected: bool) -> "TrackingState":
-        """Return the state after another code was reported; `history` is the part that has been reported by then."""
+        """Return the state after an observation of `code`; `history` contains the entries up to that observation."""
         return TrackingState(history, code, self.goods_collected or collected or code in CODES_AFTER_PICKUP)
 
     @property
     def early_code(self) -> str | None:
-        """A code that `Status` reported before the history contained it; None when there is none (C-38)."""
+        """The code that `Status` showed before the history did; None if the history has caught up (C-38)."""
         return None if self.history[-1:] == (self.last_code,) else self.last_code
 
 
@@ -113,7 +116,7 @@ def recordable(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewEntries:
-    """The positions of the new entries, the history to store with them, and notes on what is unusual in it."""
+    """The positions of the new entries, the history to store, and notes on anything unusual in that history."""
 
     positions: range
     history: tuple[str, ...]
@@ -121,7 +124,7 @@ class NewEntries:
 
 
 def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool) -> NewEntries:
-    """Return the entries of a history that were not reported before; none when it is out of order or rewritten."""
+    """Return the entries that are new since the last read; none if the history is out of order or was rewritten."""
     reported = len(state.history)
     if codes == state.history[: len(codes)]:
         return NewEntries(range(0), state.history)
@@ -133,7 +136,10 @@ def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool)
 
 
 def _late_entries(codes: Sequence[str], early_code: str | None) -> int:
-    """Return how many of these entries are old: those before `early_code`, and that code itself."""
+    """Return how many of the first entries are old because `Status` has already shown `early_code`.
+
+    These are the entries with a lower rank than `early_code`, and then the entry of `early_code` itself.
+    """
     if early_code is None:
         return 0
     earlier = sum(1 for _ in takewhile(lambda code: _precedes(code, early_code), codes))

@@ -37,9 +37,9 @@ TRACKING_REFUSED = "tracking_refused"
 
 @dataclass(frozen=True, slots=True)
 class _OrderRead:
-    """One answer to GET /order, with the entries that were reported before.
+    """One answer to GET /order, with the tracking state from before this answer.
 
-    `code` is `Status`, which takes precedence over the history (C-38). `codes` and `times` are those of the history.
+    `code` is `Status`, which takes precedence over the history (C-38). `codes` and `times` come from the history.
     """
 
     order: OrderReply
@@ -58,7 +58,10 @@ class _OrderRead:
 def observe_order(
     order: OrderReply, code: str, attempt: AttemptView, zone: str, now: datetime
 ) -> tuple[Observation, ...]:
-    """Return one observation for each new entry of the history, and a last one for `Status` (C-37, C-38)."""
+    """Return one observation for each new entry of the history, and a last one for `Status` (C-37, C-38).
+
+    Unreadable entries, and final statuses that `Status` contradicts, are left out.
+    """
     codes = tuple(recordable(entry.code or UNREADABLE) for entry in order.history)
     times = tuple(parse_time(entry.date, zone, now) for entry in order.history)
     read = _OrderRead(order, code, attempt, TrackingState.load(attempt.codec_state), codes, times)
@@ -68,10 +71,10 @@ def observe_order(
 
 
 def observe_callback(callback: CallbackFields, attempt: AttemptView) -> tuple[Observation, ...]:
-    """Return the observations of a callback about an attempt that cannot be read, because Cervo's id is unknown (C-24).
+    """Return the observations of a callback about an attempt whose order id at Cervo is unknown (C-24).
 
-    A callback has no time, so it never moves an attempt back (C-53). A callback with the id of another order is ignored
-    (C-51).
+    A callback has no time, so a code that would move the attempt back is ignored, unless the courier withdraws or has
+    withdrawn (C-53). A callback with the id of another order is ignored too (C-51).
     """
     if not _is_about(callback, attempt):
         return ()
@@ -101,10 +104,10 @@ def _past(read: _OrderRead, position: int) -> Observation:
 
 
 def _is_contradicted(past: Observation, code: str) -> bool:
-    """Return whether the current `Status` contradicts a final status in the history (C-38).
+    """Return whether a past observation is final and must be left out, because `Status` contradicts it (C-38).
 
-    A cancellation in the history is always contradicted, because otherwise a second courier might be sent. A completion
-    is contradicted only if the code of `Status` is known.
+    A past cancellation is always left out, because it could cause a second courier to be sent. A past completion is
+    left out only if the code of `Status` is known.
     """
     if past.status not in FINAL:
         return False
@@ -123,7 +126,10 @@ def _present(read: _OrderRead, new: NewEntries) -> Observation:
 
 
 def _with_recorded_reason(observation: Observation, attempt: AttemptView) -> Observation:
-    """Add the recorded cancellation reason if the order was cancelled or its courier withdrew; otherwise clear it."""
+    """Add the recorded cancellation reason if the order was cancelled or its courier withdrew.
+
+    Any other known status clears the recorded reason.
+    """
     reason = attempt.codec_state.get(CANCEL_REASON)
     if observation.status in GIVEN_UP:
         return replace(observation, reason_text=reason or None)
@@ -160,7 +166,10 @@ def _moves_forward(status: DeliveryStatus | None, attempt: AttemptView) -> bool:
 
 
 def _is_about(callback: CallbackFields, attempt: AttemptView) -> bool:
-    """Return whether a callback's order id, if any, is one of our ids; the document does not say which one (C-51)."""
+    """Return whether a callback has no order id, or one of ours.
+
+    The document does not say which id a callback contains, so every id that is ours is accepted (C-51).
+    """
     order = attempt.order
     ours = {str(attempt.id), attempt.reference, order.order_id, order.number, printed_number(order, attempt.number)}
     return callback.order_id is None or callback.order_id in ours
@@ -190,7 +199,10 @@ def _with_courier(observation: Observation, source: OrderReply | CallbackFields,
 
 
 def _courier(name: str | None, mobile: str | None, country: str) -> Courier | None:
-    """Return the courier; a national phone number is read with the store's country and marked as guessed (C-14)."""
+    """Return the courier, or None without a name and a phone number.
+
+    A national phone number gets the country code of the store, and is marked as guessed (C-14).
+    """
     if name is None and mobile is None:
         return None
     phone = _e164(mobile, country)
@@ -208,7 +220,7 @@ def _e164(mobile: str | None, country: str) -> str | None:
 
 
 def _tracking_url(text: str | None) -> str | None:
-    """Return a tracking link that is https and has a host; it is never fetched (C-39)."""
+    """Return a tracking link if it is https and has a host, else None. The link is never fetched (C-39)."""
     link = _split_url(text or "")
     if link is None or link.scheme != "https" or link.username is not None:
         return None

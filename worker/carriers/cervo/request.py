@@ -28,9 +28,9 @@ MAX_ADDRESS = 500
 
 @dataclass(frozen=True, slots=True)
 class CheckedFields:
-    """The required fields of a create that an order may lack, in Cervo's form.
+    """The required fields of a create, in Cervo's form, for which an order or a store may lack the data.
 
-    Points are latitude and longitude in degrees.
+    `dropoff` and `store` are latitude and longitude in degrees.
     """
 
     payment: str

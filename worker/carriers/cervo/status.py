@@ -49,9 +49,9 @@ def meaning_of(code: str, attempt: AttemptView, *, collected: bool) -> Meaning:
 
 
 def goods_collected(attempt: AttemptView, earlier_codes: Iterable[str], *, recorded: bool) -> bool:
-    """Return whether the goods have left the shop, by the attempt's rank, its record and the earlier codes.
+    """Return whether the goods have left the shop: `recorded`, the attempt's rank or an earlier code may prove it.
 
-    The rank of a final status proves nothing, because a cancelled attempt has it too.
+    The rank of a final status proves nothing, because delivered and cancelled attempts have the same rank.
     """
     by_rank = GOODS_WITH_COURIER <= attempt.rank < RANK[S.DELIVERED]
     return recorded or by_rank or not CODES_AFTER_PICKUP.isdisjoint(earlier_codes)

@@ -49,7 +49,7 @@ class CreateBody:
     storelng: float
 
     def to_json(self) -> bytes:
-        """Return the body as JSON. The price is exact, which `json` cannot write for a Decimal."""
+        """Return the body as JSON. The price is formatted exactly, without `json`, which cannot write a Decimal."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         text = ", ".join(f"{json.dumps(name)}: {_literal(value)}" for name, value in pairs)
         return f"{{{text}}}".encode("utf-8", "replace")
@@ -140,7 +140,10 @@ def parse_callback(callback: Callback) -> CallbackFields | None:
 
 
 def clean_line(value: object, limit: int = MAX_TEXT) -> str | None:
-    """Return a carrier's text as one line of limited length without control characters; None when empty."""
+    """Return a text as one line of limited length without control characters.
+
+    Return None for an empty text, or a value that is no text.
+    """
     if not isinstance(value, str):
         return None
     return single_line(value, limit) or None

@@ -29,7 +29,7 @@ class DeliverItAccount(CarrierAccount):
     timezone: Zone = "Europe/Copenhagen"
     """The time zone of DeliverIt's clock times."""
     max_push: int = Field(default=15, ge=0)
-    """Minutes by which an offered pickup may differ and still be accepted automatically."""
+    """Minutes by which an offered pickup may differ from the requested one and still be accepted automatically."""
     offer_wait: float = Field(default=180, gt=0, le=180)
     """Seconds that an offer beyond `max_push` waits for an operator before it is denied."""
     mode: Literal["book", "transfer"] = "book"

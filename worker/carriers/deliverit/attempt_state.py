@@ -16,7 +16,7 @@ from worker.carriers.port import AttemptView, Observation
 
 ACCEPT_TOKEN, CANCEL_TOKEN = "accept_token", "cancel_token"
 TOKENS = {"accept": ACCEPT_TOKEN, "deny": "deny_token", "cancel": CANCEL_TOKEN}
-"""The `codec_state` key of the token for each action; the tokens come from the links in the replies (D-28)."""
+"""The `codec_state` keys of the tokens, by action. The tokens come from the links in the replies (D-28)."""
 EARLIER_CANCEL_TOKENS = "earlier_cancel_tokens"
 """The `codec_state` key of replaced cancel tokens, oldest first; a row may still show one of them (D-32)."""
 AGREED_PICKUP = "agreed_pickup"
@@ -25,7 +25,7 @@ LISTED_ON = "listed_on"
 """The `codec_state` key of the day whose list last showed the order's row."""
 FINGERPRINT = "row_fingerprint"
 ORDER_ID, PRICE = "order_id", "price"
-"""The `codec_state` keys of the order's id, for DeliverIt's support (D-27), and the last known price (D-24)."""
+"""The `codec_state` keys of two values: the order's id, for DeliverIt's support (D-27), and the last price (D-24)."""
 NUMBER = "order_number"
 """The `codec_state` key of DeliverIt's order number.
 
@@ -33,7 +33,7 @@ Only a transferred order has it; the value is empty when no reply contained the 
 """
 
 MIDNIGHT_MARGIN = timedelta(minutes=5)
-"""The largest expected difference between our time of a create and the time in the day list (D-53)."""
+"""The largest expected difference between our time and DeliverIt's time of the same create (D-53)."""
 
 
 def placeholder_ref(reference: str) -> str:
@@ -42,13 +42,16 @@ def placeholder_ref(reference: str) -> str:
 
 
 def agreed_pickup(attempt: AttemptView) -> datetime:
-    """Return the pickup time that DeliverIt confirmed, or else the one that was requested."""
+    """Return the pickup time that DeliverIt confirmed or offered. Without such a time, return the requested time."""
     agreed = attempt.codec_state.get(AGREED_PICKUP)
     return datetime.fromisoformat(agreed) if agreed else round_up_to_minute(attempt.pickup_at)
 
 
 def latest_pickup(attempt: AttemptView) -> datetime:
-    """Return the pickup time that the day list showed last, or else the agreed one; cut-offs relate to it (D-40)."""
+    """Return the last pickup time from the day list or an accepted offer. Without such a time, return the agreed time.
+
+    The cut-offs of a cancel are counted from the returned time (D-40).
+    """
     listed = attempt.codec_state.get(LISTED_PICKUP)
     return datetime.fromisoformat(listed) if listed else agreed_pickup(attempt)
 
@@ -63,14 +66,14 @@ def recorded_milestones(attempt: AttemptView) -> dict[str, datetime]:
 
 
 def cancel_tokens(attempt: AttemptView) -> list[str]:
-    """Return every cancel token that the attempt ever had, newest first (D-32)."""
+    """Return every cancel token that the attempt ever had: first its `ref`, then the others, newest first (D-32)."""
     earlier = attempt.codec_state.get(EARLIER_CANCEL_TOKENS, "").split()
     latest = (attempt.ref, attempt.codec_state.get(CANCEL_TOKEN))
     return [token for token in (*latest, *reversed(earlier)) if token and is_token(token)]
 
 
 def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]:
-    """Return the state to merge for a new cancel token; empty when it is already known (D-32)."""
+    """Return the state to merge for a new cancel token; an empty state for None or a known token (D-32)."""
     known = cancel_tokens(attempt)
     if token is None or token in known:
         return {}
@@ -80,8 +83,9 @@ def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]
 def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[date]:
     """Return the days whose lists may show the attempt.
 
-    The document does not say whether an order is listed on the day of its creation or of its pickup (D-53). A driver
-    who is booked by hand may be listed on any day between those two, so the day of the last row is included.
+    The document does not say whether an order is listed on the day of its creation or of its pickup (D-53), so both
+    days are returned. An operator may book a driver on any day between them, so today and the day whose list last
+    showed the attempt are returned too.
     """
     created = attempt.submitted_at
     instants = (created - MIDNIGHT_MARGIN, created + MIDNIGHT_MARGIN, attempt.pickup_at, agreed_pickup(attempt), now)
@@ -90,7 +94,7 @@ def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[dat
 
 
 def has_row(attempt: AttemptView) -> bool:
-    """Return whether the day list ever showed the attempt; for a transferred order this means a booked driver."""
+    """Return whether the day list ever showed the attempt. A transferred order is listed once a driver is booked."""
     return LISTED_ON in attempt.codec_state
 
 
@@ -114,7 +118,10 @@ def as_driver_order(attempt: AttemptView) -> AttemptView:
 
 
 def with_transferred_ref(attempt: AttemptView, observations: Sequence[Observation]) -> tuple[Observation, ...]:
-    """Return the observations with the transferred order's own ref, if it has one, in place of a cancel token."""
+    """Replace the cancel token in each observation's `ref` with the `ref` of the transferred order.
+
+    The observations stay unchanged if the attempt has no `ref`, or was not transferred.
+    """
     if not is_transferred(attempt):
         return tuple(observations)
     return tuple(replace(each, ref=attempt.ref or each.ref) for each in observations)

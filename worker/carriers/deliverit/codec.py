@@ -94,8 +94,8 @@ class DeliverIt:
     def book(self, booking: Booking, now: datetime) -> Call:  # noqa: ARG002 - the port's signature
         """Build POST orderdriver/create, with our reference at the start of the remarks (D-10).
 
-        In transfer mode build POST orderinfo/create; no driver comes until an operator books one (D-70). Raises
-        Refused, and Unavailable while the company is unknown.
+        In transfer mode, build POST orderinfo/create. Then no driver comes until an operator books one (D-70).
+        Raises Refused, and Unavailable while the company is unknown.
         """
         if self._transfer_mode:
             return self._requests.transfer(Operation.CREATE, booking, booking.attempt_id)
@@ -109,7 +109,7 @@ class DeliverIt:
         return self._driver_orders.read_create(booking, reply)
 
     def track(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Build one day list for each day that may show these attempts.
+        """Build a request for the list of each day that may show these attempts.
 
         A driver order without a `ref` is left out. A transferred order needs no `ref`: when an operator books a driver
         for it, the list gets a row with our reference.
@@ -118,12 +118,13 @@ class DeliverIt:
         return self._requests.day_lists(Operation.READ, known, now)
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Build the day lists that show an attempt's reference if its create succeeded (D-60).
+        """Build the requests that show whether the creates of these attempts succeeded (D-60).
 
-        No list shows a transferred order without a driver, so a transfer with an unknown outcome is repeated instead.
-        DeliverIt accepts our order number only once, so exactly one order exists afterwards, whatever happened to the
-        first call (D-74). A transfer in any other state than `submit_unknown` is not repeated, because an operator may
-        have decided that it does not exist.
+        For a driver order, these are the day lists, in which our reference is searched for. No list shows a
+        transferred order without a driver, so a transfer in the state `submit_unknown` is repeated instead. DeliverIt
+        accepts our order number only once, so exactly one order exists afterwards, whether or not the first call
+        succeeded (D-74). A transfer in any other state is not repeated, because an operator may have decided that the
+        order does not exist. Its day lists are read instead.
         """
         lost = [each for each in attempts if self._transfer_mode and each.state == DeliveryStatus.SUBMIT_UNKNOWN]
         listed = [each for each in attempts if each not in lost]
@@ -131,7 +132,7 @@ class DeliverIt:
         return repeated + self._requests.day_lists(Operation.FIND, listed, now)
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
-        """Read a day list or a repeated transfer about these attempts. Raises Unavailable or Unreadable."""
+        """Read the reply to a request for a day list or to a repeated transfer. Raises Unavailable or Unreadable."""
         check_read(reply, now)
         if call.context == TRANSFER:
             return Reading({attempt.id: (self._transfers.read_repeated_create(reply),) for attempt in attempts})
@@ -139,9 +140,9 @@ class DeliverIt:
         return read_day_list(call, day, attempts, now, self._zone)
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the accept or the deny of an offered time; either may be repeated ("Accept push", "Deny push").
+        """Build the accept or the deny of an offered time. Both calls may be repeated ("Accept push", "Deny push").
 
-        Raises Refused when the reply to the create contained no link for it.
+        Raises Refused when the reply to the create contained no link for this call.
         """
         action = "accept" if accept else "deny"
         token = attempt.codec_state.get(state.TOKENS[action])
@@ -159,7 +160,7 @@ class DeliverIt:
     ) -> Observation:
         """Read the reply to an accept or a deny (D-30 to D-34).
 
-        A 401 raises Unreadable, because it is about this order and not about the account (D-09).
+        A 401 raises Unreadable, because a 401 to these calls is about the order and not about the account (D-09).
         """
         check_order_access(reply, now)
         reader = self._driver_orders
@@ -190,8 +191,9 @@ class DeliverIt:
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Build POST cancel: free until 20 minutes before the pickup, charged until 15, then impossible (D-40).
 
-        A transferred order is cancelled by its order number, together with its driver; while it has no driver, there is
-        no cut-off. Raises Refused from a minute before a cut-off on, and when neither a link nor a number is known.
+        A transferred order is cancelled by its order number, together with its driver. Without a driver, there is no
+        cut-off. Raises Refused from one minute before the last cut-off on, and without `allow_paid` from one minute
+        before the first cut-off on. Raises Refused also when neither a link nor a number is known.
         """
         number = state.order_number(attempt)
         # a row may show a newer link than the last reply (D-32)
@@ -239,7 +241,8 @@ class DeliverIt:
     def read_probe(self, reply: Reply) -> dict[str, str]:
         """Return the company from the login (D-04).
 
-        Raises Unavailable when the login failed, Refused when the company is not the configured one.
+        Raises Unavailable when the login failed, Refused when the company is not the configured one, and Unreadable for
+        an undocumented reply.
         """
         check_read(reply, None)
         answer = parse_answer(reply)
@@ -268,7 +271,10 @@ def _check_cut_offs(attempt: AttemptView, now: datetime, *, allow_paid: bool) ->
 
 
 def _confirm_company(stated: str | None, configured: str | None) -> str | None:
-    """Return the company of the login, or else the configured one. Raises Refused when the two differ."""
+    """Return the company that the login states. If the login states none, return the configured company.
+
+    Raises Refused when the two companies differ.
+    """
     company = stated if stated and COMPANY.fullmatch(stated) else None
     if company and configured and company != configured:
         raise Refused(Reason.CONFIG, f"the login belongs to company {company}, the setting says {configured}")

@@ -1,8 +1,8 @@
-"""The day list ("Get orders period"): match its rows with attempts, and read the observations of many attempts.
+"""The day list ("Get orders period"): match its rows with attempts, and return the observations of these attempts.
 
 A row has no order id (D-51), so it is matched by its cancel token, then by our reference in its remarks, then by the
-fingerprint that was stored at its first match (D-52). Any other row belongs to another customer of the company and is
-dropped at once (D-61).
+fingerprint that was stored at its first match (D-52). A row that matches no attempt may belong to another customer of
+the company, and is not stored (D-61).
 """
 
 from collections import defaultdict
@@ -23,10 +23,10 @@ from worker.errors import Unreadable
 from worker.http.call import Call, Operation, Reply
 
 SIMILAR_WITHIN = timedelta(minutes=10)
-"""The largest difference in time at which a row without a reference may belong to our create."""
+"""A row without a reference may belong to our create if their creation times differ by at most this (D-61)."""
 
 VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
-"""The observation when the row of an attempt has disappeared from the list, which changes nothing (D-54)."""
+"""The observation of an attempt whose row has disappeared from the list. It changes no status (D-54)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class DayList:
         return Match(row, _duplicates(row, with_reference, attempt)) if row else None
 
     def may_contain(self, attempt: AttemptView) -> bool:
-        """Return whether a row may belong to this attempt.
+        """Return whether a row may belong to this attempt although no row matches the attempt.
 
-        Such a row is never matched, but the attempt is not absent (D-61).
+        If so, the attempt does not count as absent (D-61).
         """
         phone = national_phone(attempt.order, attempt.store)
         similar = (*self._rows(f"no_reference:{phone}"), *self._rows("no_reference:"))
@@ -75,7 +75,7 @@ class DayList:
 
 
 def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
-    """Return the rows of one day; a 404 with its documented message is an empty day (D-54). Raises Unreadable."""
+    """Return the rows of one day; a 404 with the documented message means an empty day (D-54). Raises Unreadable."""
     document = decode_json(reply.body)
     answer = RawAnswer.parse(document)
     if reply.status == HTTPStatus.NOT_FOUND and answer and answer.error:
@@ -92,8 +92,8 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
     """Return what the list of one day shows of these attempts.
 
-    Only a `find` reports absence. An attempt is absent if the call covers it, the list is complete, and no row might
-    belong to it (D-60, D-61).
+    Only the reply to a `find` proves absence. An attempt of that call is absent if the list is complete, and no row
+    belongs or may belong to the attempt (D-60, D-61). An attempt whose row has disappeared is not absent (D-54).
     """
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}
@@ -114,9 +114,9 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
 
 
 def _match(day: DayList, attempt: AttemptView) -> Match | None:
-    """Return the row of an attempt.
+    """Return the row of an attempt; None when no row matches.
 
-    If its driver was cancelled and another was booked by hand, return the row of the other.
+    If a transferred order's driver was cancelled and an operator booked a second driver, return the second row.
     """
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
@@ -143,7 +143,7 @@ def _index_keys(row: Row) -> tuple[str, ...]:
 
 
 def _oldest_live(rows: Sequence[Row]) -> Row | None:
-    """Return the oldest row that is not cancelled, or else the oldest row of all (D-60)."""
+    """Return the oldest row that is not cancelled. If all rows are cancelled, return the oldest of them (D-60)."""
     return min(rows, key=_liveness_and_age, default=None)
 
 

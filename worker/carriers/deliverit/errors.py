@@ -33,7 +33,7 @@ def check_order_access(reply: Reply, now: datetime | None) -> None:
 
 
 def check_read(reply: Reply, now: datetime | None) -> None:
-    """Raise Unavailable when a call that changes nothing has to be repeated later."""
+    """Raise Unavailable when the reply rejects the account, limits its rate or is a server error."""
     check_account(reply, now)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Unavailable(f"status {reply.status}", retry_after=reply.retry_after(now))
@@ -49,14 +49,14 @@ def check_success(reply: Reply, refusals: MessageTable, order: Order) -> None:
 
 
 def parse_answer(reply: Reply) -> RawAnswer | None:
-    """Return the content of a reply about one order; None when the body is no JSON object."""
+    """Return the content of a reply to a login or about one order; None when the body is no JSON object."""
     return RawAnswer.parse(decode_json(reply.body))
 
 
 def refusal(answer: RawAnswer | None, refusals: MessageTable, order: Order) -> Refused | Uncertain:
-    """Return the error for a refusal with this message; Uncertain without a message.
+    """Return Refused with the reason that the message means, or Uncertain if the reply has no message.
 
-    The text holds no data of the customer, but keeps DeliverIt's own telephone number (D-42).
+    The text of Refused holds no data of the customer, but keeps DeliverIt's own telephone number (D-42).
     """
     if answer is None or answer.message is None:
         return Uncertain("the reply has no readable message")
@@ -74,7 +74,7 @@ def uncertain(reply: Reply) -> Uncertain:
 
 
 def unreadable(reply: Reply) -> Unreadable:
-    """Return the error for an undocumented reply to a call that changes nothing."""
+    """Return the error for an undocumented reply to a harmless call: a login, a day list or a repeated transfer."""
     return Unreadable(f"status {reply.status} with an undocumented body")
 
 

@@ -1,7 +1,8 @@
 """The observations of one driver order from a reply or from a row of the day list.
 
 A 201 alone confirms nothing, because it may be an offer of another time (D-20). The clock times of a row may be
-estimates, may change and may disappear. A time counts once it has passed, and is then kept (D-56, D-57).
+estimates, may change and may disappear. A clock time counts only once it has passed. From then on, it stays recorded
+(D-56, D-57).
 """
 
 from collections.abc import Mapping
@@ -53,8 +54,8 @@ ZERO_DATE = "0000-"
 class DriverOrderReader:
     """Reads the replies about one company's driver orders.
 
-    If a link has another host than `base_url`, the observation gets a note. While the company is unknown, no link can
-    be verified, so a create whose reply must contain a link has an unknown outcome.
+    If the cancel link is missing or has another host than `base_url`, the observation gets a note. While the company is
+    unknown, no link can be verified, so every create that is not refused has an unknown outcome.
     """
 
     company: str | None
@@ -148,13 +149,13 @@ class DriverOrderReader:
         return parse_link(url, action, self.company)
 
     def _arrival(self, answer: RawAnswer, pickup: datetime) -> datetime | None:
-        """Return the arrival as the instant nearest to the pickup; None when that is before the pickup (D-26)."""
+        """Return the arrival as the instant nearest to the pickup; None for an arrival before the pickup (D-26)."""
         arrival = resolve_time(answer.arrive_at_customer, pickup, self.zone)
         return arrival if arrival and arrival >= pickup else None
 
 
 def link_notes(link: Link | None, base_url: str, missing: str) -> tuple[str, ...]:
-    """Return a note on a link: `missing` when there is none, or a note that its host is not the account's (D-01)."""
+    """Return the note `missing` without a link, a note on a host that is not the account's, or no note (D-01)."""
     if link is None:
         return (missing,)
     return ("link_host_differs",) if link.host != urlsplit(base_url).hostname else ()
@@ -183,7 +184,7 @@ class RowTimes:
     pickup: datetime
     listed_pickup: datetime | None
     happened: Mapping[str, datetime]
-    """The milestones that have passed, by this row or by an earlier read."""
+    """The milestones that have passed according to this row or an earlier read."""
     expected: Mapping[str, datetime]
     """The milestones that are still estimates."""
     reverted: bool
@@ -233,7 +234,11 @@ def _resolve_times(attempt: AttemptView, content: RawRow, now: datetime, zone: Z
 
 
 def _resolve_in_order(content: RawRow, pickup: datetime, zone: ZoneInfo) -> dict[str, datetime]:
-    """Resolve each clock time to the instant nearest to the previous one, so that a trip may cross midnight."""
+    """Resolve the clock time of each milestone, for a trip that may cross midnight.
+
+    The first time becomes the instant nearest to the pickup, and each later time the instant nearest to the milestone
+    before it.
+    """
     shown, anchor = {}, pickup
     for name, text in content.milestones.items():
         instant = resolve_time(text, anchor, zone)
@@ -262,9 +267,9 @@ def _pickup_eta(times: RowTimes, rule: StatusRule) -> datetime | None:
 
 
 def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
-    """Return the price if it has changed, else None.
+    """Return the row's price if it differs from the last known price, else None.
 
-    An unchanged price would replace the create's price, which alone says that VAT is excluded (D-24).
+    An unchanged price would replace the create's price. Only the create's price says that VAT is excluded (D-24).
     """
     known = attempt.codec_state.get(state.PRICE)
     if content.delivery_price is None or (known and Decimal(known) == content.delivery_price):

@@ -39,12 +39,12 @@ MAX_STREET = 200
 
 Types = Mapping[str, Callable[[str], int | float]]
 NUMBERS: Types = {"zip": int, "telephone": int, "latitude": float, "longitude": float}
-"""The fields that the document types as numbers in a driver order, for the JSON encoding (D-06)."""
+"""The fields of a driver order that are numbers in the document, with their types in JSON (D-06)."""
 TEXTS: Types = {}
-"""All fields of a transferred order are texts, because the document types some of them in two ways (D-13, D-73)."""
+"""All fields of a transferred order are texts, because the document gives two types for some of them (D-13, D-73)."""
 
 TRANSFER = "transfer"
-"""The `Call.context` of a transfer, which distinguishes its reply from a day list."""
+"""The `Call.context` of a transfer. With it, the reply to a transfer is distinguished from a day list."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"
@@ -58,7 +58,7 @@ UNIT = re.compile(
 class Requests:
     """Builds the calls of one account.
 
-    While the company is unknown, the calls with the company in their path raise Unavailable.
+    While the company is unknown, only the login can be built. Every other call raises Unavailable.
     """
 
     def __init__(self, account: DeliverItAccount, company: str | None, zone: ZoneInfo) -> None:
@@ -66,7 +66,7 @@ class Requests:
 
     @property
     def company(self) -> str:
-        """Return the company number. Raises Unavailable."""
+        """Return the company number. Raises Unavailable while the number is unknown."""
         if self._known_company is None:
             raise Unavailable("the company is not known before the first login")
         return self._known_company
@@ -77,7 +77,11 @@ class Requests:
         return self._post(Operation.PROBE, "/api/v1/login", fields)
 
     def day_lists(self, operation: Operation, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
-        """Build one call for each day, because the document contradicts itself on the order of start and end (D-50)."""
+        """Build one call for each day on which the attempts may be listed.
+
+        No call has a period of several days, because the document contradicts itself about whether the start or the end
+        of a period comes first (D-50).
+        """
         attempt_ids = defaultdict(list)
         for attempt in attempts:
             for day in listing_days(attempt, now, self._zone):
@@ -180,9 +184,10 @@ def check_transfer(subject: Booking | AttemptView) -> dict[str, str]:
 
 
 def transfer_fields(subject: Booking | AttemptView, zone: ZoneInfo) -> dict[str, str]:
-    """Return all fields of a transferred order or of its update, which replaces the whole order (D-77).
+    """Return all fields of a transferred order.
 
-    There is no field for the pickup time, so it is in the remarks. Raises Refused as `check_transfer` does.
+    An update has the same fields, because it replaces the whole order (D-77). There is no field for the pickup time, so
+    the remarks contain the pickup time. Raises Refused as `check_transfer` does.
     """
     return check_transfer(subject) | {
         "ordernumber": subject.reference,

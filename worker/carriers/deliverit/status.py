@@ -66,7 +66,10 @@ CREATED: dict[tuple[bool, bool], DeliveryStatus] = {
     (False, False): S.CREATED,
     (True, True): S.AWAITING_CONFIRMATION,
 }
-"""The status after a create with 201, by (`push`, has an `acceptUrl`). Other pairs are contradictory (D-20, D-21)."""
+"""The status after a create with 201. The key says whether `push` is true, and whether there is an `acceptUrl`.
+
+Any other pair is contradictory (D-20, D-21).
+"""
 
 MessageTable = tuple[tuple[str, Reason], ...]
 
@@ -75,30 +78,33 @@ CREATE_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("missing", Reason.VALIDATION),
 )
-"""The reason why a create was answered with 400, by part of the message.
+"""Parts of the message of a 400 to a create, each with the reason that it means.
 
 `DeliverItOpen` is not used, because it is true even when DeliverIt is closed (D-23).
 """
 
 ACCEPT_REFUSALS: MessageTable = (("time limit", Reason.OFFER_LAPSED), ("does not exist", Reason.OFFER_LAPSED))
-"""The reason why an accept was answered with 400, by part of the message (D-30)."""
+"""Parts of the message of a 400 to an accept, each with the reason that it means (D-30)."""
 
 DENY_REFUSALS: MessageTable = ()
-"""The reasons why a deny was answered with 400.
+"""Parts of the message of a 400 to a deny, each with the reason that it means.
 
-There are none: the only documented message says nothing about the order (D-34).
+The table is empty, because the only documented message says nothing about the order (D-34).
 """
 
 CANCEL_REFUSALS: MessageTable = (("on the way", Reason.DEADLINE_PASSED),)
-"""The reason why a cancel was answered with 400, or with 200 and `error` true, by part of the message (D-41, D-42)."""
+"""Parts of the message of a refused cancel, each with the reason that it means (D-42).
+
+A cancel is refused with 400, or with 200 and `error` true (D-41).
+"""
 
 TRANSFER_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("too messy", Reason.ADDRESS_PROBLEM),
 )
-"""The reason why a transfer or an update was answered with 400, by part of the message.
+"""Parts of the message of a 400 to a transfer or an update, each with the reason that it means.
 
-"Order with that number does not exist" has no reason of its own.
+"Order with that number does not exist" is not in the table, so its reason is UNKNOWN.
 """
 
 NOT_SAVED = "strange error"
@@ -111,16 +117,16 @@ NUMBER_EXISTS = "order with that number exist."
 """Part of the message of a 400 to a transfer when an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
-"""Part of the message of a transfer or update of an order for delivery, rather than for collection (D-79)."""
+"""Part of the message after a transfer or update, if the order is to be delivered and not collected (D-79)."""
 
 UPDATED = "update ok"
 """The start of the message of a successful update, whatever `error` says (D-76)."""
 
 ALREADY_ACCEPTED = "already accepted"
-"""Part of the message of a repeated accept, which is a 200 (D-33)."""
+"""Part of the message of the 200 that answers a repeated accept (D-33)."""
 
 NO_ORDERS = "no order is found"
-"""Part of the message of an empty day list, which is a 404 (D-54)."""
+"""Part of the message of the 404 that means an empty day list (D-54)."""
 
 
 def rule_for(progress: Progress) -> StatusRule:

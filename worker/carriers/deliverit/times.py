@@ -1,8 +1,8 @@
 """DeliverIt's times: clock times (`HH:MM`) without a date, in the account's zone (D-14, D-26, D-56).
 
-Datetimes are aware, and every result is UTC. In autumn one hour occurs twice: a clock time then means the instant
-nearer to its anchor, and a full date and time means the first instant. In spring one hour is skipped: 02:30 then means
-03:30.
+Datetimes are aware, and every result is UTC. In autumn one hour occurs twice. For a clock time in that hour,
+`resolve_time` returns the instant nearer to its anchor, and `resolve_past_time` the later instant that has passed. A
+full date and time in that hour means the first instant. In spring one hour is skipped: 02:30 then means 03:30.
 """
 
 import re
@@ -38,7 +38,10 @@ def is_ambiguous(instant: datetime, zone: ZoneInfo) -> bool:
 
 
 def resolve_time(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return the instant of `HH:MM` nearest to `anchor`, or of a full date and time; None for other texts (D-26)."""
+    """Return the instant that a text means: for `HH:MM`, the instant nearest to `anchor` (D-26).
+
+    A full date and time needs no anchor. Return None for any other text.
+    """
     if text is None:
         return None
     clock = _parse_clock_time(text)
@@ -48,7 +51,10 @@ def resolve_time(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime
 
 
 def resolve_past_time(text: str | None, now: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return the latest instant of `HH:MM` that is not in the future, or of a full date and time (D-59)."""
+    """Return the instant that a text means: for `HH:MM`, the latest instant that is not in the future (D-59).
+
+    A full date and time may be in the future. Return None for any other text.
+    """
     clock = _parse_clock_time(text) if text else None
     if clock is None:
         return parse_date_time(text, zone)

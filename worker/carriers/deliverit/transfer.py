@@ -82,8 +82,8 @@ class TransferReader:
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
         """Read the reply to a cancel; only `canceled` true means success (D-78).
 
-        Return an observation if the day list never showed a driver, because then no read will confirm the cancel;
-        otherwise None. Raises Refused, Unavailable or Uncertain.
+        If the day list never showed a driver, no read will confirm the cancel, so return an observation. Otherwise
+        return None. Raises Refused, Unavailable or Uncertain.
         """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and _message(answer):

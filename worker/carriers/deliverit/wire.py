@@ -2,8 +2,8 @@
 
 The parser accepts different spellings and types, and reads only the fields that are needed. Keys are compared without
 case and underscores, because the document spells the same key in four ways (D-07). Names and cities are not read at
-all, because the day list holds all customers of the company (D-61). Links are read for their token and never followed:
-following one would send the password in clear or to another host (D-01, D-02).
+all, because the day list holds all customers of the company (D-61). Links are read for their token and never
+followed. A followed link would send the password in clear or to another host (D-01, D-02).
 """
 
 import hashlib
@@ -30,7 +30,7 @@ FLAGS = {"true": True, "1": True, "false": False, "0": False}
 """Every spelling of a boolean; "0" is false, although Python finds it truthy (D-58)."""
 
 ABBREVIATIONS = {"CEST": 2, "CET": 1, "GMT": 0, "UTC": 0, "Z": 0}
-"""Hours ahead of UTC of the zone abbreviations that PHP writes (D-55)."""
+"""The zone abbreviations that PHP writes, each with its hours ahead of UTC (D-55)."""
 
 OFFSET = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})")
 PRICE = re.compile(r"[0-9]{1,6}(?:[.,][0-9]{1,2})?")
@@ -47,7 +47,8 @@ REFERENCE = re.compile(r"#([0-9A-Za-z]{11})(?![0-9A-Za-z])")
 def plain(text: str) -> str:
     """Return text on one line, without control characters and lone surrogates, which a database would refuse.
 
-    Format characters stay because they join emoji, and unassigned ones because an emoji may be newer than Python.
+    Format characters stay, because they join emoji. Unassigned characters stay, because an emoji may be newer than
+    Python.
     """
     encodable = text.encode("utf-8", "replace").decode()
     return " ".join("".join(" " if unicodedata.category(char) == "Cc" else char for char in encodable).split())
@@ -106,7 +107,7 @@ class _Wire(BaseModel):
 
 
 class RawAnswer(_Wire):
-    """Any reply about one order: login, create, accept, deny, cancel, transfer and update ("Responses" of each)."""
+    """The fields of every reply except the rows of a day list ("Responses" of each call)."""
 
     login: Flag = None
     company: Text = None
@@ -157,7 +158,7 @@ class RawRow(_Wire):
     cancel_url: Annotated[Text, Field(validation_alias=AliasChoices("canceurl", "cancelurl"))] = None
     cancel: Flag = None
     cancel_text: Annotated[Text, Field(validation_alias="cancel")] = None
-    """The same value as text, to report a value that is not a flag."""
+    """The value of `cancel` as text, to report a value that is not a flag."""
     canceled_at: Text = None
 
     @property
@@ -172,9 +173,9 @@ class RawRow(_Wire):
 
 
 def decode_json(body: bytes) -> object:
-    """Return decoded JSON; it may have a byte order mark or be in Latin-1, as from a PHP server.
+    """Return the decoded JSON of a body; None for a body that is not JSON (X-11).
 
-    None for other bytes (X-11).
+    The body may have a byte order mark or be in Latin-1, as from a PHP server.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -198,7 +199,10 @@ class Link:
 def parse_link(
     url: str | None, action: str, company: str | None, path: re.Pattern[str] = DRIVER_ORDER_LINK
 ) -> Link | None:
-    """Return the link of one action when it belongs to our company; None for any other text (D-02)."""
+    """Return the link of one action if the link belongs to our company (D-02).
+
+    Return None for any other text, and while our company is unknown.
+    """
     try:
         parts = urlsplit(url or "")
         host = parts.hostname or ""
@@ -232,16 +236,19 @@ class Row:
     content: RawRow
     cancel_token: str | None
     attempt_id: int | None
-    """The attempt of the first reference in the remarks, which is the order's own."""
+    """The attempt of the first reference in the remarks: a create puts its own reference there. None without one."""
     other_attempt_ids: tuple[int, ...]
-    """The attempts of further references in the remarks; any of them may be the right one."""
+    """The attempts of further references in the remarks. These references match no row, but prevent absence (D-61)."""
     created_at: datetime | None
     phone: str
     """The last eight digits of the customer's telephone number."""
 
     @property
     def fingerprint(self) -> str | None:
-        """Return a digest of the fields of a row that never change, unlike its cancel link (D-52)."""
+        """Return a digest of the row's creation time, telephone number and street, which never change (D-52).
+
+        Return None without a creation time or a telephone number.
+        """
         if self.created_at is None or not self.phone:
             return None
         street = "".join((self.content.address or "").lower().split())
