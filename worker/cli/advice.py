@@ -78,7 +78,7 @@ def _unmapped_statuses(delivery: Delivery) -> Iterator[str]:
 
 
 def change_of(delivery: Delivery, attempt: Attempt) -> str | None:
-    """Return the state of an attempt's amendment: `waits`, `asked` or `refused`; None when there is none."""
+    """Return the state of an attempt's amendment: `waits`, `asked` or `refused`; None when no amendment is needed."""
     if attempt.amend_refused:
         return "refused"
     if attempt.pending_fingerprint is not None:
@@ -87,7 +87,10 @@ def change_of(delivery: Delivery, attempt: Attempt) -> str | None:
 
 
 def cancel_of(attempt: Attempt) -> str | None:
-    """Return the state of an attempt's cancel: `asked`, `taken` or `refused`; None when the carrier was never asked."""
+    """Return the state of an attempt's cancel at the carrier; None when the carrier was never asked.
+
+    The states are `asked`, `taken` (the carrier accepted the cancel) and `refused`.
+    """
     if attempt.cancel_refused:
         return "refused"
     if attempt.cancel_accepted:

@@ -66,7 +66,7 @@ def common(
 
 
 def open_container() -> "Container":
-    """Build the container of this command from the settings; it is closed when the command ends."""
+    """Build this command's container from the settings. The container is closed when the command ends."""
     from worker.app import create_app  # noqa: PLC0415
     from worker.config.settings import load  # noqa: PLC0415
     from worker.container import Container, override  # noqa: PLC0415
@@ -91,7 +91,7 @@ ADVICE = {
     "redis": "check ORDER_SYNC_REDIS_URL and ORDER_SYNC_BUS_URL",
     "kombu": "check ORDER_SYNC_BROKER_URL, or ORDER_SYNC_REDIS_URL without it",
 }
-"""The advice for an error, by the library that raised it."""
+"""Advice for errors. The key is the library that raises the error."""
 
 
 def advice_on(error: Exception) -> str | None:
@@ -100,7 +100,10 @@ def advice_on(error: Exception) -> str | None:
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Parse a time in RFC 3339 or an age such as 30m; end the command when the text is neither."""
+    """Return the time that a text gives: a time in RFC 3339, or an age such as 30m, counted back from `now`.
+
+    End the command when the text is neither, or when the time has no offset from UTC.
+    """
     from worker.clock import AGE, parse_age  # noqa: PLC0415
 
     if re.fullmatch(AGE, text, re.ASCII):
@@ -133,7 +136,7 @@ def write_json(document: Any) -> None:
 
 
 def write_text(text: str) -> None:
-    """Write a text with escapes instead of control characters. In JSON, the escapes mean the same characters."""
+    """Write a text, with its control characters as JSON escapes. Line breaks and tabs stay as they are."""
     from worker.log import printable  # noqa: PLC0415
 
     print(printable(text, "\n\t"), flush=True)  # noqa: T201 - rich would wrap it

@@ -80,7 +80,7 @@ def hold(*, reason: str = typer.Option("", help="Published with the event and sh
 
 @carriers.command("release")
 def release() -> None:
-    """Send creates again. If the database lost commits, first look for lost couriers (docs/reliability.md)."""
+    """Send creates again. Before you release after lost commits, look for lost couriers (docs/reliability.md)."""
     from worker.database import accounts
 
     services = open_container()
@@ -97,7 +97,7 @@ def map_status(
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Map a carrier status to one of our statuses, and apply the mapping to deliveries with this status."""
+    """Map a carrier status to one of our statuses, and update the deliveries that have the carrier status now."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)

@@ -92,7 +92,7 @@ def load_stores(file: Path) -> None:
 
 
 def without_account(known: "Mapping[str, Store]", accounts: "Collection[str]") -> list[str]:
-    """Return one line for each store that names carriers without an account."""
+    """Return one line for each store that lists a carrier for which no account is configured."""
     missing = {key: [name for name in shop.carriers if name not in accounts] for key, shop in sorted(known.items())}
     return [
         f"store {key} names carriers without an account: {', '.join(names)}" for key, names in missing.items() if names
@@ -101,7 +101,7 @@ def without_account(known: "Mapping[str, Store]", accounts: "Collection[str]") -
 
 @stores.command("list")
 def list_stores(*, as_json: bool = Json) -> None:
-    """List the stores of the file and of the database; a store in both is shown as in the database."""
+    """List the stores of the file and of the database. If both have a store, the database's version is shown."""
     from worker.database import shops
 
     services = open_container()

@@ -96,7 +96,7 @@ def resolve(
 
 @app.command(rich_help_panel=DECIDE)
 def attended(name: str = Name, *, as_json: bool = Json) -> None:
-    """Report that an operator did what the delivery needed."""
+    """Clear a delivery's attention reasons after you have done what they ask for."""
     services = open_container()
     delivery = one_delivery(services, name)
     if delivery.active is not None and delivery.active.awaiting_operator:
@@ -105,7 +105,7 @@ def attended(name: str = Name, *, as_json: bool = Json) -> None:
 
 
 def _show(services: "Container", before: "Delivery", after: "Delivery | None", *, as_json: bool) -> None:
-    """Write a delivery after a decision; end the command when there was nothing to do."""
+    """Write a delivery after a decision. If the decision changed nothing, end the command with an error."""
     if after is None:
         fail(f"nothing to do: the delivery is {before.status.value}, its next step is {before.step or 'none'}")
     if as_json:

@@ -46,7 +46,10 @@ def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - r
 
 
 def message_in(file: str) -> dict[str, Any]:
-    """Return the CloudEvent in a file, or wrap its order in one; end the command if the file is no JSON object."""
+    """Return the CloudEvent in a file. If the file has an order instead, wrap the order in a CloudEvent.
+
+    End the command if the file is no JSON object.
+    """
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         document = json.loads(raw)
@@ -185,7 +188,7 @@ def _passed_over(delivery: "Delivery", services: "Container") -> list[str]:
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
-    """Return the status that the Ordering platform had at the last comparison, and the status that we wrote there."""
+    """Return the platform's status at the last read, and our status once it needs no further write."""
     if known is None:
         return {}
     return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 ROUND_SECONDS = 1.0
 """The pause between two rounds of fetching, long enough for the platform's rate limit."""
 ROUNDS = 3
-"""The most rounds of fetching per missing order. Afterwards the workers fetch the orders that are left."""
+"""The most rounds of fetching, as a multiple of the number of missing orders.
+
+After these rounds, the workers fetch the orders that are left.
+"""
 
 
 @app.command(rich_help_panel=RUN)
@@ -64,7 +67,10 @@ def _describe(missing: "list[OpenOrder]") -> "Iterator[tuple[str, str]]":
 def _store_and_fetch(
     services: "Container", missing: "list[OpenOrder]", pause: "Callable[[float], None]"
 ) -> "Iterator[tuple[str, str]]":
-    """Store missing orders and fetch them; yield the id and the result of each. Workers may fetch some orders first."""
+    """Store missing orders and fetch them; yield the id and the result of each order.
+
+    Workers fetch at the same time, so this command may find some orders already stored.
+    """
     from worker.database import deliveries
     from worker.services.order_fetch import RETRIED
 

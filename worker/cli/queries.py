@@ -129,7 +129,7 @@ def labels(
 
 
 def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":
-    """Return a path for each label. Of the order id, only letters and digits are used, because it is untrusted text."""
+    """Return a path for each label. A path contains only the letters and digits of the order id, which is untrusted."""
     if out.suffix and not out.is_dir():
         if count > 1:
             fail(f"there are {count} labels: give a folder", code=2)
@@ -170,10 +170,10 @@ def _courier(found: "Courier | None") -> dict[str, Any] | None:
 def _at_carrier(
     services: "Container", delivery: "Delivery", ability: type[Ability], otherwise: str
 ) -> "tuple[Attempt, Ability]":
-    """Return the attempt that a carrier has or last had, and its codec; surplus couriers do not count.
+    """Return an attempt with an order at a carrier, and the codec of the attempt's account.
 
-    End the command when there is no such attempt, when its account cannot be called, or when its codec lacks the
-    ability.
+    The active attempt is preferred to the last one; surplus couriers do not count. End the command when there is no
+    such attempt, when its account cannot be called, or when the codec lacks the ability.
     """
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None

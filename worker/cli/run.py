@@ -134,7 +134,7 @@ def _wait_and_check_redis(url: str) -> None:
 
 
 def _check_redis(bus: "Bus") -> str:
-    """Return the faults in the settings of Redis. Raises SettingsError when it evicts keys."""
+    """Return the faults in the settings of Redis as text. Raises SettingsError if Redis evicts keys."""
     bus.ping()
     faults = bus.faults()
     if any("noeviction" in fault for fault in faults):
@@ -202,7 +202,10 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_stores(services: "Container") -> str:
-    """Return which stores name carriers without an account. Raises SettingsError if a store names no other carriers."""
+    """Return the stores that list carriers without an account, as text.
+
+    Raises SettingsError if none of a store's carriers has an account.
+    """
     from worker.cli.dead_letters import without_account
     from worker.database import shops
 
@@ -250,7 +253,7 @@ def _way(services: "Container", account: str) -> str:
 
 @app.command(rich_help_panel=RUN)
 def trim() -> None:
-    """Trim the streams now: remove acknowledged orders and old events that no consumer group needs."""
+    """Trim the streams now. The newest events, and all entries that a consumer group still needs, are kept."""
     for stream, removed in open_container().retention.trim().items():
         console.print(f"{stream}: {removed} removed")
 

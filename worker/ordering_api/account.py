@@ -25,7 +25,7 @@ class Ordering(BaseModel):
     path: str = Field(default="", pattern=r"^(/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*$")
     """The part of the API's paths before `/orders`, such as version, language and project.
 
-    The API document does not state it.
+    The API document does not state this part.
     """
     api_key: SecretStr = SecretStr("")
     """The key of the platform's API."""
@@ -38,9 +38,9 @@ class Ordering(BaseModel):
     rate: Rate = "2/second"
     """The rate limit of calls to the platform, for all processes together."""
     write: frozenset[int] = frozenset({22, 25, 8, 3, 9, 11, 12})
-    """The statuses that are written back; 23, 19, 6 and 10 may be added. If it is empty, none is written."""
+    """The statuses that are written back; 23, 19, 6 and 10 may be added. If the list is empty, no status is written."""
     write_weak_terminal: bool = True
-    """Write 11 back also when the evidence of the delivery is weak."""
+    """Write 11 (delivered) back even if the evidence of the delivery is weak."""
     backfill: bool = False
     """Search every five minutes for open orders whose message never came, and fetch them."""
     source: str = Field(default=DEFAULT_SOURCE, min_length=1, max_length=255)

@@ -1,4 +1,4 @@
-"""The calls of the Ordering API and their replies, which are `{"error", "result"}` (Ordering, "Orders Model").
+"""The calls of the Ordering API, and its replies of the form `{"error", "result"}` (Ordering, "Orders Model").
 
 Pure: it builds calls and reads replies; the gateway sends them.
 """
@@ -45,7 +45,7 @@ def account(settings: Ordering) -> ApiAccount:
 
 
 def fetch(settings: Ordering, order_id: str, operation: Operation = Operation.FIND) -> Call:
-    """Return the call GET /orders/:order_id. The id is one segment of the path, whatever it contains."""
+    """Return the call GET /orders/:order_id. Special characters of the id, such as slashes, are escaped."""
     return Call(operation, "GET", _path(settings, order_id), headers=headers(settings))
 
 
@@ -57,7 +57,7 @@ def write(settings: Ordering, order_id: str, status: int) -> Call:
 
 
 def probe(settings: Ordering) -> Call:
-    """Return the call GET /orders for one order (`mode=dashboard`), which shows whether the key may see orders."""
+    """Return the call GET /orders for a page of one order (`mode=dashboard`), to see whether the key may see orders."""
     query = (("mode", "dashboard"), ("page", "1"), ("page_size", "1"))
     return Call(Operation.PROBE, "GET", f"{settings.path}/orders", query=query, headers=headers(settings))
 
@@ -113,7 +113,7 @@ def read_written(reply: Reply) -> None:
 
 
 def read_probe(reply: Reply) -> str:
-    """Return a warning when the list is empty: a key without access to orders gets no error (O-10)."""
+    """Return a warning if the list is empty, because a key without access gets no error (O-10); otherwise no text."""
     return (
         "" if read_list(reply) else "no order is visible to this key: is it an administrator's or a business owner's?"
     )

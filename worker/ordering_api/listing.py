@@ -1,7 +1,7 @@
 """The platform's list of orders (Ordering, "Orders Model": GET /orders), to find open orders whose message never came.
 
 The parameters `where`, `page` and `orderBy` come from Ordering's public apps; the API document does not describe them.
-So every entry is checked again here, and no page is assumed to be the last.
+So the status and the type of every entry are checked again, and a short page is not taken for the last one.
 """
 
 import json

@@ -16,7 +16,7 @@ from worker.domain.delivery import Delivery
 S, P = DeliveryStatus, PlatformStatus
 
 WRITABLE = frozenset({3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25})
-"""The statuses that settings may allow to be written.
+"""The statuses that the setting `write` may contain.
 
 The others cancel the order, or are set by the shop, the customer or the platform.
 """
@@ -30,7 +30,7 @@ PROGRESS: Mapping[int, int] = {
     P.PICK_UP_COMPLETED_BY_DRIVER: 60, P.DRIVER_ON_WAY: 60,
     P.DRIVER_ALMOST_ARRIVED_TO_CUSTOMER: 70,
 }  # fmt: skip
-"""The progress of an open order.
+"""The progress of an open order at each of its statuses.
 
 Statuses that are not listed are closed, ambiguous (6, 10), for pick-up, or unknown (O-25).
 """
@@ -50,26 +50,26 @@ EQUIVALENT_ENDS: Mapping[int, frozenset[int]] = {
     P.DELIVERY_COMPLETED_BY_DRIVER: COMPLETED,
     P.DELIVERY_FAILED_BY_DRIVER: CANCELLED,
 }
-"""The platform's final statuses that agree with each final status that we would write."""
+"""For each final status of ours, the final statuses of the platform that agree with it."""
 DETAILED: Mapping[DeliveryStatus, PlatformStatus] = {
     S.DROPOFF_ENROUTE: P.DRIVER_ON_WAY,
     S.REATTEMPTING: P.DRIVER_ON_WAY,
     S.DROPOFF_ARRIVED: P.DRIVER_ALMOST_ARRIVED_TO_CUSTOMER,
 }
-"""Statuses that the platform usually sets by itself; they are written only where a deployment's settings list them."""
+"""Detailed statuses that the platform usually sets by itself. They are written only if the settings list them."""
 NO_COURIER = (P.CANCELED_BY_DRIVER, P.PICK_UP_FAILED_BY_DRIVER)
-"""The statuses that may be written when no courier came; the first one that the settings list is written."""
+"""The statuses for an order to which no courier came. Only the first one that the settings allow is written."""
 COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENROUTE, S.PICKUP_ARRIVED})
-"""If `created` follows one of these, the carrier is looking for another courier."""
+"""When a delivery changes from one of these statuses to `created`, the carrier is looking for another courier."""
 
 BEFORE_DISPATCH = timedelta(minutes=1)
 """How long before its dispatch a scheduled order is read again, because it may have been cancelled (O-20)."""
 GATE_READ_INTERVAL = timedelta(seconds=30)
 """The shortest interval between reads of an order that waits at its gate."""
 AFTER_THE_END = timedelta(minutes=2)
-"""How long after its end an order is read again.
+"""How long after its end an order is read once more.
 
-An earlier write that got no answer may have replaced the last one.
+An earlier write without an answer may have reached the platform late and replaced the final status.
 """
 CHECK_AFTER_WRITE = timedelta(seconds=2)
 """How long after a write the order is read to see its effect."""
@@ -85,9 +85,9 @@ class WritePolicy:
     codes: frozenset[int]
     """The statuses that may be written."""
     weak_ends: bool = True
-    """Write 11 also when the evidence of the delivery is weak."""
+    """Write 11 (delivered) even if the evidence of the delivery is weak."""
     gate: str = "placed"
-    """The gate of its orders: `placed`, `accepted` or `ready`."""
+    """The gate of the platform's orders: `placed`, `accepted` or `ready`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +95,17 @@ class WriteBackState:
     """What is known about the status of a delivery's order on the platform."""
 
     status: int | None = None
-    """The last status that we tried to write; None when there was none."""
+    """The last status that `desired_status` returned, whether or not it was written; None before the first."""
     replaced: int | None = None
-    """The platform's status that the write replaced."""
+    """The platform's status just before we tried to write `status`."""
     written: bool = False
-    """Whether the platform has accepted the status."""
+    """Whether `status` needs no further write, because the platform has had it or has refused it."""
     reported: bool = False
-    """Whether a disagreement about the status has been published."""
+    """Whether a disagreement about `status` has been published."""
     seen: int | None = None
     """The platform's status at the last read."""
     failures: int = 0
-    """The number of consecutive reads and writes without an answer."""
+    """The number of calls that have failed since the last successful read."""
 
 
 class Verdict(Enum):
@@ -177,7 +177,7 @@ def decide(
 
 
 def _may_replace(delivery: Delivery, code: int, seen: int, gate: str) -> bool:
-    """Return whether a status may replace the status of an open order."""
+    """Return whether our status `code` may replace the status `seen` of an open order."""
     if code == P.LOOKING_FOR_DRIVER and (seen == P.PREORDER or (seen == P.PENDING and gate == "accepted")):
         return False
     if code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH:
@@ -199,7 +199,7 @@ def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
 
 
 def _is_other_end(code: int, seen: int) -> bool:
-    """Return whether the delivery has ended, but the platform's order is neither open nor has an equivalent end."""
+    """Return whether our status `code` is final, and the platform's status is neither open nor an equivalent end."""
     return code in EQUIVALENT_ENDS and seen not in PROGRESS and seen not in EQUIVALENT_ENDS[code]
 
 
@@ -209,9 +209,9 @@ def _is_other_end(code: int, seen: int) -> bool:
 def next_read(delivery: Delivery, now: datetime) -> datetime | None:
     """Return when to read the order again even if the delivery does not change; None when that is not needed.
 
-    A waiting order is read, because it may be released or cancelled on the platform without a message: every half
-    minute while its gate is closed, and less often while its dispatch is far away. A delivered or returned order is
-    read once more after its end.
+    A waiting order is read, because it may be released or cancelled on the platform without a message. While its gate
+    is closed, it is read every half minute, or less often if its dispatch is far away. An order that waits only for its
+    dispatch time is read a minute before that time. A delivered or returned order is read once more after its end.
     """
     if delivery.status in {S.DELIVERED, S.RETURNED} and now < delivery.changed_at + AFTER_THE_END:
         return delivery.changed_at + AFTER_THE_END

@@ -17,7 +17,7 @@ from worker.sandbox.scenarios import Scenario
 
 Handler = Callable[[Request], Awaitable[Response]]
 ErrorReplies = Mapping[str, Callable[[Any], Response]]
-"""The reply to each kind of fault for which the API has a format of its own; the argument is the fault's body."""
+"""For some kinds of fault, a function that builds an error reply in the API's own format from the fault's body."""
 PLAIN_ERRORS: ErrorReplies = MappingProxyType({})
 
 
@@ -56,18 +56,18 @@ class Api(Protocol):
 
     @property
     def inactive_statuses(self) -> frozenset[str]:
-        """Return the statuses in which an order has no courier booked."""
+        """Return the statuses in which no courier is booked for an order."""
 
     @property
     def error_replies(self) -> ErrorReplies:
-        """Return the error replies that have a format of this API."""
+        """Return the error replies that the API writes in its own format."""
 
     @property
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations in the order in which their paths are matched."""
 
     def authorize(self, request: Request) -> Response | None:
-        """Return the error reply to a request that is not authorised, or None."""
+        """Return an error reply if a request is not authorised; None if it is authorised."""
 
 
 dumps = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
@@ -83,7 +83,7 @@ class Json(Response):
 
 
 async def read_fields(request: Request) -> dict[str, Any]:
-    """Return the fields of a JSON or form body; an unreadable body has none."""
+    """Return the fields of a JSON or form body. A JSON body that is invalid or no object has no fields."""
     body = await request.body()
     if "json" not in request.headers.get("content-type", ""):
         return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))

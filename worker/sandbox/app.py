@@ -53,7 +53,7 @@ class Sandbox:
         self.app.router.routes[:] = [*_routes(self, apis), *control.routes]
 
     async def handle(self, api: Api, operation: Operation, request: Request) -> Response:
-        """Return the reply to a request; if a fault applies to it, the fault decides what happens."""
+        """Return the reply to a request. If a fault applies to the request, the fault decides what happens."""
 
         async def execute() -> Response:
             refused = api.authorize(request)
@@ -83,7 +83,7 @@ def create_app(config: SandboxConfig | None = None, transport: httpx.AsyncBaseTr
 
 
 def server(host: str = "127.0.0.1", port: int = 8100, config: SandboxConfig | None = None) -> uvicorn.Server:
-    """Return a server of a new sandbox that is not yet started; port 0 means any free port."""
+    """Return a server of a new sandbox, without starting the server. Port 0 means any free port."""
     app = create_app(config)
     settings = uvicorn.Config(
         app, host, port, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1

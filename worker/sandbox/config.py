@@ -1,4 +1,4 @@
-"""Settings of a sandbox. Each one has a documented default, credentials included."""
+"""Settings of a sandbox. Every setting has a default, even the credentials, which docs/sandbox.md lists."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

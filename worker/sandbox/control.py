@@ -53,7 +53,7 @@ class Step(BaseModel):
 
 
 class ManualBooking(BaseModel):
-    """A driver booked by hand, with the pickup in seconds from now."""
+    """A driver booked by hand; `pickup_in` is the time until the pickup in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

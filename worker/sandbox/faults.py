@@ -28,7 +28,10 @@ OTHER_HOST = "http://elsewhere.invalid/"
 
 
 class Fault(BaseModel):
-    """One fault; `times` null means always, `match` is a reference or id that the request must contain."""
+    """One fault. It applies to the next `times` requests, or to every request if `times` is null.
+
+    If `match` is set, the fault applies only to requests that contain this reference or id.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -94,17 +97,17 @@ class FaultyCall:
     execute: Callable[[], Awaitable[Response]]
 
     async def pause(self, default: float) -> None:
-        """Wait for the fault's delay, in seconds."""
+        """Wait for the fault's delay, or for `default` seconds if the fault has no delay."""
         await self.world.config.sleep(default if self.fault.delay is None else self.fault.delay)
 
     def reply(self, status: int, body: Any) -> Response:
-        """Return a reply with the fault's status and body; an argument is used where the fault has no such value."""
+        """Return a reply with the fault's status and body. The arguments replace values that the fault does not set."""
         status = self.fault.status or status
         body = body if self.fault.body is None else self.fault.body
         return Response(body, status) if isinstance(body, str | bytes) else Json(body, status)
 
     def error(self, status: int, text: str) -> Response:
-        """Return an error in the API's format, or a plain reply when the API has no format for this fault."""
+        """Return an error in the API's own format, or a plain reply if the API has no format for this kind of fault."""
         written = self.api.error_replies.get(self.fault.kind)
         return written(self.fault.body) if written else self.reply(status, text)
 

@@ -1,6 +1,7 @@
 """The scripted scenarios of orders: for each carrier, the statuses that an order passes through.
 
-The status of an order depends only on the time since its scenario started, unless a request or an operator changes it.
+The status of an order depends only on the time since its scenario started, unless a request to an API or to a
+control endpoint changes it.
 """
 
 import re
@@ -73,7 +74,7 @@ SCRIPT_NAMES = tuple(dict.fromkeys([*CERVO, *BORZO, *DELIVERIT, *OFFER_DELAYS, *
 
 
 def find_script(carrier: str, *texts: object) -> str:
-    """Return the script that the texts request with `sandbox:SCRIPT` or `sandbox:CARRIER=SCRIPT`, or `happy`."""
+    """Return the script requested in the texts by `sandbox:SCRIPT` or `sandbox:CARRIER=SCRIPT`; by default `happy`."""
     found = _MARKER.findall(" ".join(str(text) for text in texts if text))
     return next((name for only, name in found if only in {"", carrier} and name in SCRIPT_NAMES), "happy")
 
@@ -118,7 +119,8 @@ class Scenario:
     def insert(self, now: datetime, status: str, followed_by: Script = ()) -> None:
         """Set `status` now, run the statuses `followed_by`, and then continue the script.
 
-        If `followed_by` is empty, the times of the script's further statuses do not change.
+        If `followed_by` is empty, the script's further statuses keep their times. Otherwise they begin later, after the
+        inserted statuses.
         """
         resumed_at = None if followed_by else self.next_change(now)
         self.past, self.upcoming = (

@@ -15,7 +15,7 @@ class WallClock(ZoneInfo):
 
     @classmethod
     def of(cls, zone: str, seconds_ahead: float) -> Self:
-        """Return a clock in the zone of this IANA name; negative seconds mean that it is behind."""
+        """Return a clock in the zone of this IANA name; negative seconds mean that the clock is behind."""
         clock = cls.no_cache(zone)
         clock.ahead = timedelta(seconds=seconds_ahead)
         return clock
@@ -25,5 +25,5 @@ class WallClock(ZoneInfo):
         return super().fromutc(at + self.ahead)
 
     def instant(self, shown: datetime) -> datetime:
-        """Return the true time, in UTC, at which the clock shows this time of its own."""
+        """Return the true time, in UTC, at which the clock shows the time `shown`."""
         return shown.astimezone(UTC) - self.ahead

@@ -89,7 +89,7 @@ async def _metrics(metrics: Metrics, _request: Request) -> Response:
 
 @asynccontextmanager
 async def _heartbeat(heartbeat: Callable[[], int], _app: Starlette) -> AsyncIterator[None]:
-    """While the app serves, record every minute that callbacks can be stored."""
+    """Record once a minute that callbacks can be stored, as long as the app serves."""
     recording = asyncio.create_task(_record(heartbeat))
     yield
     recording.cancel()

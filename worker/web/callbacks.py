@@ -31,14 +31,14 @@ MAX_BODY = {"signed": 1_000_000, "token": 64_000}
 FOLDER = "callbacks"
 """The first part of every callback address."""
 UNKNOWN = "unknown"
-"""The account name under which requests to an unknown callback address are counted."""
+"""The account name under which requests with an unknown callback address or a wrong method are counted."""
 MAX_LOGGED = 100
 WRITERS = 8
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class LenientAddresses:
-    """Accept callback addresses that have extra slashes or letters in the wrong case."""
+    """Accept callback addresses with extra slashes, or with capital letters in the folder or the account."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,7 +86,7 @@ class CallbackEndpoint:
         return response
 
     async def refuse(self, request: Request, error: Exception) -> Response:
-        """Answer a request that has no endpoint. Log and count it if a carrier may have sent it."""
+        """Answer a request with an unknown address or a wrong method. Log and count requests under /callbacks."""
         status = error.status_code if isinstance(error, HTTPException) else 404
         if request.scope["path"].startswith(f"/{FOLDER}"):
             # The part of the address after the account is left out, because it may be a token.
@@ -140,7 +140,10 @@ class CallbackEndpoint:
 
 
 def _key(codec: Carrier, callback: Callback) -> CallbackKey:
-    """Return the key of an authentic callback; an empty key if the callback is unreadable, which the task reports."""
+    """Return the key of an authentic callback.
+
+    If the callback is unreadable, return an empty key. The task reports the unreadable callback later.
+    """
     key = run_codec(codec.account.name, lambda: codec.callback_key(callback), lambda _: Unreadable("no key"))
     return CallbackKey() if isinstance(key, CarrierError) else key
 

@@ -25,12 +25,13 @@ class LimitedProtocol(H11Protocol):
 
     When there are too many connections, the server closes one of them. It never closes a connection that serves an
     authentic callback; of the others, it closes the connection with the oldest `waiting_since`. A carrier sends its
-    request as soon as it is connected, so idle and forged connections only displace each other. The limit is uvicorn's
-    setting `limit_concurrency`. h11 limits a head to 16 KiB, and the endpoints limit the time and the size of a body.
+    request as soon as it is connected, so idle and forged connections only displace each other. uvicorn's
+    setting `limit_concurrency` is the limit of connections. h11 limits a head to 16 KiB, and the endpoints limit the
+    time and the size of a body.
     """
 
     idle_seconds: ClassVar[float] = 10.0
-    """The longest time from the start of the connection, or from the last answer, to the end of the next head."""
+    """Seconds within which a request head must be complete, from the start of the connection or the last answer."""
     waiting_since = 0.0
     """When the connection was made, or last got an answer."""
     _closing: asyncio.TimerHandle | None = None
@@ -95,7 +96,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def limits() -> dict[str, int]:
-    """Return the options that limit connections, so that file descriptors are left for the database and Redis."""
+    """Return the options that limit connections. Half of the file descriptors stay free for the database and Redis."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     places = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
     # asyncio accepts as many connections as the backlog holds before it looks at the first of them.

@@ -1,6 +1,6 @@
 """DeliverIt's driver orders: Basic authentication, offers of another pickup time, a day list of display strings.
 
-Links are written as in the document's examples, with hosts other than the sandbox's; a client must not follow them.
+Links have the hosts of the document's examples, not the sandbox's host, so a client must not follow the links.
 """
 
 import base64
@@ -22,7 +22,7 @@ from worker.sandbox.world import World
 
 REQUIRED = ["firstname", "street", "zip", "time", "telephone", "latitude", "longitude"]
 CANCEL_LIMIT, FREE_CANCEL_LIMIT = timedelta(minutes=15), timedelta(minutes=20)
-"""The shortest time before the pickup at which a cancel is possible, and at which it is free of charge."""
+"""A cancel is possible until the first of these times before the pickup, and free of charge until the second."""
 REFUSALS = {"closed": "Sorry. DeliverIt is closed.", "refused": "Street cannot be empty"}
 
 NOT_ALLOWED = "You should not be here"
@@ -65,7 +65,7 @@ class DriverOrders:
         )
 
     def authorize(self, request: Request) -> Response | None:
-        """Return a 401 for wrong Basic credentials; a login has them in its body (D-03, D-05)."""
+        """Return a 401 for wrong Basic credentials. A login is checked by `login`, from its body (D-03, D-05)."""
         if request.url.path.endswith("/login") or self._is_authenticated(request.headers.get("authorization", "")):
             return None
         return Json({"error": True, "message": NOT_ALLOWED}, 401)
@@ -124,7 +124,10 @@ class DriverOrders:
         return Json({"error": False, "message": CANCELLED})
 
     async def list(self, request: Request) -> Response:
-        """Return the rows from `end` to `start`; in the document `start` "has to be bigger" (D-50 to D-61)."""
+        """Return the rows of the days from `end` to `start`.
+
+        As one sentence of the document says, `start` is the later day: it "has to be bigger" (D-50 to D-61).
+        """
         if not self.is_own_company(request):
             return Json({"error": True, "message": NOT_ALLOWED}, 401)
         start, end = request.path_params["start"], request.path_params["end"]
@@ -160,7 +163,7 @@ class DriverOrders:
         return trip
 
     def accept_offer(self, trip: Trip, now: datetime) -> None:
-        """Book an offered trip, which changes its cancel link (D-32)."""
+        """Book an offered trip. The trip gets a new cancel link (D-32)."""
         del self.orders[trip.id]
         trip.id = self._world.new_token(20)
         self.orders[trip.id] = trip
@@ -193,7 +196,10 @@ class DriverOrders:
 
 
 def _validate(form: dict[str, Any]) -> str | None:
-    """Return the message about the first faulty field, in the document's words if it has any."""
+    """Return an error message about the first faulty field; None if every field is valid.
+
+    Where the document has a message for a fault, that message is used.
+    """
     for name in REQUIRED:
         if form.get(name) in ("", None):
             return f"{name.capitalize()} cannot be empty"

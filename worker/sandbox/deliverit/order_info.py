@@ -1,7 +1,7 @@
 """DeliverIt's customer details (orderinfo). They are stored for the merchant, who books a driver on the website.
 
 No request reads the details back, and the website does not show unpaid ones (D-71). The script `booked` books the
-driver at once; without it, an operator books through the control endpoints.
+driver at once. Without that script, a driver is booked only through the control endpoints.
 """
 
 import re
@@ -22,7 +22,7 @@ from worker.sandbox.world import World
 REQUIRED_TO_CREATE = ["ordernumber", "name", "telephone", "street", "city", "zip", "paid"]
 REQUIRED_TO_UPDATE = [*REQUIRED_TO_CREATE, "delivery"]
 BOOKED_PICKUP = timedelta(minutes=30)
-"""How long after a booking by hand the driver picks up, unless the operator says otherwise."""
+"""The time from a booking by hand to the pickup, unless the booking gives another time."""
 
 _EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 
@@ -108,7 +108,7 @@ class OrderInfo:
         return Json({**self._confirm(details, "Update ok,"), "error": True})
 
     async def cancel(self, request: Request) -> Response:
-        """Cancel the details and their driver, unless the pickup is within 15 minutes (D-78)."""
+        """Cancel the details and their driver, unless the driver is on the way or due within 15 minutes (D-78)."""
         details, now = self.orders.get(request.path_params["id"]), self._world.now()
         if details is None:
             return _error(NUMBER_UNKNOWN)

@@ -29,7 +29,7 @@ _OTHER_CUSTOMERS = (
 
 @dataclass(slots=True, kw_only=True)
 class Trip(Order):
-    """A driver order; `id` is the token of its cancel link, `offer` is the token of its accept and deny links."""
+    """A driver order; `id` is the token of the cancel link, `offer` is the token of the accept and deny links."""
 
     number: int
     form: dict[str, Any]
