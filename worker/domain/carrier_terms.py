@@ -25,7 +25,7 @@ class CarrierTerms:
     callback_wait: float = 0
     """How long to wait, after the deadline of a create with an unknown outcome, for a callback about the order."""
     poll_interval: float = 30
-    """The shortest interval between reads; the other intervals of the cadence change in proportion."""
+    """The shortest interval between reads. The other intervals of the cadence are multiplied by the same `scale`."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
     """A function that returns why the carrier cannot take an order; None when the carrier can. It makes no call."""
 

@@ -112,7 +112,7 @@ class Attempt:
     lookups: int = 0
     """The number of complete look-ups that did not find the attempt's order."""
     cancel_requested_at: datetime | None = None
-    """When the carrier was last asked to cancel; None before the first request, and when another request is needed."""
+    """When the carrier was last asked to cancel. None before the first request, and while another request is needed."""
     cancel_checks: int = 0
     """The number of reads since the last cancel request that did not confirm the cancel."""
     cancel_refused: bool = False
@@ -134,7 +134,7 @@ class Attempt:
     calls: int = 0
     """The number of creates, confirmations, amendments and cancels that were begun for this attempt."""
     call_open: bool = False
-    """Whether the newest of these calls has no stored outcome yet (see `calls`)."""
+    """Whether the outcome of the newest call that `calls` counts is not stored yet."""
     resubmitted: bool = False
     """Whether the create was sent again under the same id, because the first create has an unknown outcome."""
     cancel_accepted: bool = False
@@ -153,7 +153,8 @@ class Attempt:
     sent_fingerprint: str | None = None
     """The fingerprint of the order as the carrier has it; None for an order that we did not create.
 
-    The text is empty while an amendment is under way, and while the outcome of an amendment is unknown.
+    The text is empty from the start of an amendment until an amendment succeeds. In this time, the carrier may have the
+    old or the new version.
     """
     pending_fingerprint: str | None = None
     """The fingerprint of the order in an amendment that is under way, is postponed or has an unknown outcome."""
@@ -212,7 +213,7 @@ class Delivery:
     next_run_at: datetime | None = None
     """When the next step is due; None if and only if `step` is None."""
     retry_at: datetime | None = None
-    """The main step is not due before this time. Steps about surplus and ended attempts may be due earlier."""
+    """The main step (`planner.main_step`) is not due before this time. Other steps may be due earlier."""
     alarmed_at: datetime | None = None
     """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
@@ -220,11 +221,14 @@ class Delivery:
     gate: Gate | None = None
     """The closed gate at which the order waits; None when the order waits at no gate."""
     carrier_since: datetime | None = None
-    """When `carrier` was chosen, or when `carrier` was first found to be unavailable after that."""
+    """The start of the wait for a failover: when `carrier` was chosen, or the first failed call after that."""
     located_at: datetime | None = None
     """When the courier's position was last published."""
     retried_after_attempt: int = 0
-    """The number of the last attempt before an operator's retry. Refusals up to that attempt exclude no carrier."""
+    """The number of the last attempt before an operator's retry; 0 without a retry.
+
+    A carrier that refused this attempt or an earlier attempt may be asked again.
+    """
     failures: int = 0
     """The number of failed calls in a row."""
     cancel_request: Cancellation | None = None
@@ -285,14 +289,14 @@ class Delivery:
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
-        """Return the delivery with this attempt, which is appended or replaces its earlier version with the same id."""
+        """Return the delivery with this attempt. An earlier version with the same id is replaced."""
         attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
         return replace(self, attempts=attempts if attempt in attempts else (*attempts, attempt))
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event to publish, with its place in the delivery's sequence."""
+    """An event to publish. `sequence` numbers the events of one delivery."""
 
     type: EventType
     sequence: int
@@ -302,7 +306,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingEvent:
-    """A stored event on its way to the bus: its place in the outbox, its key and sequence, and its document."""
+    """A stored event to publish.
+
+    `position` orders all events of the outbox, `sequence` numbers the events of one key, and `body` is a JSON document.
+    """
 
     position: int
     key: str

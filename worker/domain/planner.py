@@ -18,7 +18,7 @@ from worker.domain.delivery import Attempt, Delivery, Step
 REVOCABLE_ENDS = frozenset({AttemptState.DELIVERED, AttemptState.CANCELLED, AttemptState.FAILED})
 """Final states of an attempt after which its carrier may still revive the order."""
 _MAY_FOLLOW_READ = frozenset({Step.TRACK, Step.AMEND})
-"""The steps of the active attempt that wait for a requested read."""
+"""The steps of the active attempt that a requested read may precede."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,8 @@ def may_resubmit(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> b
 def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> bool:
     """Return whether to ask the carrier to cancel an attempt.
 
-    The reason may be a surplus courier, a cancel request, or a courier who withdrew and was not replaced in time.
+    There are three reasons: the attempt is a surplus courier, the delivery has a cancel request, or the courier
+    withdrew and the carrier sent no other courier within `withdrawal_grace`.
     """
     if attempt.cancel_requested_at is not None or attempt.cancel_refused or attempt.state == AttemptState.SUBMITTING:
         return False
@@ -162,8 +163,8 @@ def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> b
 def can_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
     """Return whether an attempt's order can be amended.
 
-    The carrier must accept amendments, the store must be the same, and the courier must not have the goods. No cancel
-    may have been requested.
+    This needs a carrier that accepts amendments and an active attempt that we created. An order cannot be amended after
+    the courier picked up the goods, after a cancel request, or after the order moved to another store.
     """
     if (
         attempt.sent_fingerprint is None
@@ -224,7 +225,7 @@ def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount,
 
 
 _SecondaryStep = tuple[Step, datetime, datetime] | None
-"""A step, its time, and the time after which the step is given up; None without a step."""
+"""A step, its time, and the time after which the step is given up; None when no step is planned."""
 
 
 def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now: datetime) -> _SecondaryStep:
@@ -258,9 +259,9 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 
 
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
-    """Return whether an attempt may be read before its planned time.
+    """Return whether an attempt may be read now, before its next planned read.
 
-    The result is False if another step about the attempt has to come first.
+    False if another step about the attempt has to come first, or if the attempt is not read at all any more.
     """
     if attempt == delivery.active:
         return main_step(delivery, terms, now).step in _MAY_FOLLOW_READ
@@ -272,7 +273,8 @@ def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: d
 def _may_read_beside(attempt: Attempt) -> bool:
     """Return whether an attempt that is not active may be read.
 
-    A live attempt must be a surplus courier. An ended attempt must have an end that its carrier may still revoke.
+    A surplus courier may be read. An ended attempt may be read if the carrier may still revive the order and the
+    attempt's `ref` is known.
     """
     if attempt.live:
         return attempt.surplus

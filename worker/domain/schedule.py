@@ -39,7 +39,7 @@ AMEND_RETRY = timedelta(seconds=30)
 OFFER_CHECK = timedelta(seconds=30)
 """The interval between the look-ups of an offer with an unclear outcome, at the default `poll_interval` (D-30)."""
 ROUTE_RETRY = timedelta(minutes=1)
-"""The interval between tries to route a delivery that lacks a known store, an account or an open gate."""
+"""The interval between tries to route a delivery with an unknown store, a closed gate or no carrier."""
 FAILOVER_AFTER, FAILOVER_SOONEST = timedelta(minutes=2), timedelta(seconds=30)
 """The longest and the shortest time to wait for an unavailable carrier before another carrier is asked."""
 ACCOUNT_RETRY = timedelta(minutes=5)
@@ -59,7 +59,7 @@ LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *FOLLOW_UPS)
 FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
 """The wait after a failed follow-up read, and the time after an attempt's end at which its follow-up reads stop."""
 CONTRADICTION_GAP = timedelta(seconds=60)
-"""A contradiction of the current state must be shown by two reads. This is the shortest time between them."""
+"""The shortest time between the two reads that are needed to confirm a contradiction of the current state."""
 ALARM_BEFORE = timedelta(minutes=5)
 """An operator is requested this long before the pickup if no carrier has confirmed the order by then."""
 ALARM_AFTER = timedelta(minutes=3)
@@ -71,9 +71,9 @@ STALLED = timedelta(hours=3)
 DAY = timedelta(hours=24)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
 YOUNG = timedelta(minutes=10)
-"""An attempt younger than this is read at the interval `Cadence.fresh`.
+"""For this time after its create, an attempt is read at the interval `Cadence.fresh`.
 
-An attempt with a courier is read at the interval `Cadence.without_callbacks` after this time without a change.
+When nothing has changed for this time, an attempt with a courier is read at the interval `Cadence.without_callbacks`.
 """
 QUIET = timedelta(hours=1)
 """The time without a change after which the intervals between reads grow."""
@@ -108,7 +108,7 @@ def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
 def dispatch_time(order: Order, store: Store, now: datetime) -> datetime:
     """Return when the carrier should be asked.
 
-    This is the store's lead time before `deliver_at`, but not before `now`. Without a `deliver_at` it is `now`.
+    The result is `deliver_at` minus the store's lead time, but not before `now`. Without a `deliver_at`, it is `now`.
     """
     if order.deliver_at is None:
         return now
@@ -139,8 +139,8 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
     """Return when to read a delivery again (C-61, D-65, B-87).
 
     `scale` multiplies every interval, `since` is the time of the create, and `changed_at` is the time of the last
-    change. If the cadence is `aligned`, one request covers many deliveries, so all reads of an account are due at the
-    same times. Otherwise jitter changes the interval of each delivery by up to a fifth.
+    change. If the cadence is `aligned`, one request reads many deliveries, so all deliveries of an account are due at
+    the same times. Otherwise jitter changes the interval of each delivery by up to a fifth.
     """
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
     if not cadence.aligned:

@@ -18,7 +18,7 @@ class Transitions:
     forward: frozenset[AttemptState] = frozenset()
     """States that any report may set, unless the report is stale."""
     reassigned: frozenset[AttemptState] = frozenset()
-    """Earlier states that a report of another courier may set, if the report is certainly newer."""
+    """Earlier states that a certainly newer report may set, because another courier has taken over the order."""
 
 
 def _to(*, forward: set[AttemptState], reassigned: set[AttemptState] | None = None) -> Transitions:
@@ -132,9 +132,10 @@ def allows(source: AttemptState, target: AttemptState, resume_to: AttemptState |
 
 
 def allows_reassignment(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
-    """Return whether a report of another courier may move an attempt back from `source` to `target`.
+    """Return whether a report may move an attempt back from `source` to `target`, because another courier took over.
 
-    The caller checks that the report is certainly newer. `resume_to` is the state that `on_hold` interrupted.
+    The caller checks that this report is certainly newer than the report of `source`. `resume_to` is the state that
+    `on_hold` interrupted.
     """
     interrupted = resume_to if source == S.ON_HOLD and resume_to is not None else source
     return target in TRANSITIONS[interrupted].reassigned

@@ -44,8 +44,8 @@ def _give(change: ChangeBuilder, alarm: Alarm) -> None:
 def resolve_attention(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
     """Clear every attention reason, because an operator has dealt with them.
 
-    None when there are no attention reasons. Also None while an unknown outcome needs an operator, because only
-    `resolve_unknown_outcome` clears its reasons.
+    None when there are no attention reasons. Also None while an unknown outcome needs an operator, who has to settle
+    the outcome with `resolve_unknown_outcome` instead.
     """
     attempt = delivery.active
     unknown = attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN

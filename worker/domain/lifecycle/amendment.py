@@ -70,8 +70,8 @@ def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def record_read_between(change: ChangeBuilder, attempt: Attempt) -> None:
     """Record a read between two requests of an amendment. After the read, the amendment may be sent again.
 
-    A read that began before the end of the attempt's wait does not count. After `AMEND_REQUESTS` requests, the
-    amendment is given up.
+    A read that began before the attempt's `wait_until` does not count. After `AMEND_REQUESTS` requests, the amendment
+    is given up.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
@@ -85,7 +85,7 @@ def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
     """Give up a change of the order that can no longer be sent to the carrier of a live attempt.
 
     There are three such cases: the courier has the goods, the attempt was reopened and cannot be amended, or the change
-    waited for a cancel that the carrier refused.
+    came during a cancel and the carrier refused that cancel.
     """
     delivery = change.delivery
     carried = attempt.sent_fingerprint in {None, delivery.fingerprint} or attempt.amend_refused

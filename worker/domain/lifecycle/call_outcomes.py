@@ -108,10 +108,10 @@ def apply_cancel_outcome(
 ) -> Change:
     """Apply the outcome of a cancel request. The outcome None means that the carrier accepted the request.
 
-    A read still has to confirm an accepted cancel.
+    A read still has to confirm an accepted cancel. The exception is an attempt in the state `awaiting_confirmation`: an
+    observation in the carrier's answer is applied at once, because no later read would show the cancel (D-78).
 
-    An observation ends an attempt that awaits confirmation, because no later read would show the cancel (D-78). A
-    refusal of the first request is published, and the courier is still followed.
+    If the carrier refuses the first request, the refusal is published, and the courier is still followed.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)

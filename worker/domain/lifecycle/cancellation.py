@@ -94,10 +94,12 @@ def is_cancel_settled(attempt: Attempt) -> bool:
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
     """Check after a read of a live attempt whether its cancel took effect.
 
-    `shown` is whether the read showed the order. If the carrier did not accept the cancel and the read shows the order,
-    the cancel is requested again. If the last check does not confirm the cancel, this fact is published. If the
-    carrier refused the cancel, the first read that shows the order requests an operator. A read that began before the
-    end of the attempt's wait is ignored.
+    `shown` is whether the read showed the order. A read that began before the attempt's `wait_until` is ignored.
+
+    * After a refused cancel, the first read that shows the order requests an operator.
+    * After an unanswered cancel, a read that shows the order causes another request, up to `CANCEL_REQUESTS` requests.
+    * Any other cancel is checked again at later reads (`CANCEL_CHECKS`). If the last check does not confirm the cancel,
+      `delivery.cancel_unconfirmed` is published. For a surplus courier, an operator is requested instead.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return

@@ -48,7 +48,7 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""The default of an argument of `add_event`: the event gets the delivery's own value. None would leave it empty."""
+"""The default of arguments of `add_event`: the event gets the delivery's own value. None leaves the field empty."""
 
 
 class ChangeBuilder:
@@ -59,7 +59,7 @@ class ChangeBuilder:
     ) -> None:
         self.delivery, self.terms, self.now, self.cause = delivery, terms, now, cause
         self.heard = heard or now
-        """When the report behind this change was made, as far as known: when its read began or its callback arrived."""
+        """When the read that caused this change began, or the callback arrived; `now` for other changes."""
         self.events: list[Event] = []
         self.passed_over: list[PassedOver] = []
 

@@ -35,7 +35,7 @@ def begin_booking(
     """Record the intent to create an order at the delivery's carrier; None when there is nothing to create.
 
     An attempt that was never sent is used again under the same id, because no carrier has received that id. An attempt
-    with an unknown outcome is used again if its carrier accepts an id only once.
+    with an unknown outcome is sent again under the same id if `may_resubmit` allows it.
     """
     carrier, store, active = delivery.carrier, delivery.store, delivery.active
     if carrier is None or store is None or delivery.final:
@@ -141,15 +141,19 @@ def _book(change: ChangeBuilder, attempt: Attempt, outcome: Booked) -> None:
 
 
 def _known_refs(delivery: Delivery, carrier: str) -> set[str | None]:
-    """Return a carrier's ids of the delivery's orders. None is among them, for an answer that contains no id."""
+    """Return a carrier's ids of the delivery's orders.
+
+    The set also contains None. An answer without an id therefore counts as an answer about a known order.
+    """
     return {None, *(each.ref for each in delivery.attempts if each.carrier == carrier)}
 
 
 def _book_second_order(change: ChangeBuilder, attempt: Attempt, second: Observation) -> None:
-    """Record a second order of an attempt as a surplus courier, because the create's answer names another order.
+    """Record a second order of an attempt: the answer to the create contains another id than the attempt's `ref`.
 
-    If an operator typed the id of the first order, that id may be a mistake, so nothing is cancelled. Then the attempt
-    follows the second order, and an operator is requested to look for the first order.
+    The second order becomes a surplus courier. The exception is a `ref` that an operator typed, because this `ref` may
+    be a mistake. In this case nothing is cancelled, the attempt follows the second order, and an operator is requested
+    to look for the first order.
     """
     assert second.ref is not None  # noqa: S101 - the caller's branch
     if is_typed_reference(change.delivery, attempt):
@@ -195,7 +199,10 @@ def _apply_resubmit_error(change: ChangeBuilder, attempt: Attempt, error: Carrie
 def apply_late_booking(
     delivery: Delivery, attempt_id: int, booked: Booked, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply a booking that answers an earlier call than the attempt's newest call; None when its order is known."""
+    """Apply a booking that arrived after a newer call began, or after the create's outcome was stored.
+
+    None when the delivery already has the booked order.
+    """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or booked.observation.ref in _known_refs(delivery, attempt.carrier):
         return None

@@ -45,7 +45,10 @@ def _newest(known: T | None, given: T | None) -> T | None:
 
 
 def _courier(known: CourierInfo | None, given: Courier | None) -> CourierInfo | None:
-    """Return the courier with the new data. For the same courier, missing data keep their old values."""
+    """Return the courier with the new data; None without new data.
+
+    For the same courier, the old values of missing data are kept. For another courier, no old value is kept.
+    """
     if given is None or known is None or _is_another(known, given):
         return CourierInfo(**asdict(given)) if given else None
     fresh = {name: value for name, value in asdict(given).items() if value is not None}
@@ -60,7 +63,10 @@ def _is_another(known: CourierInfo, given: Courier) -> bool:
 
 
 def _only_moved(before: Delivery, after: Delivery, now: datetime) -> bool:
-    """Return whether only the position is new, less than `POSITION_INTERVAL` after the last position (B-76)."""
+    """Return whether only the courier's position has changed, and a position was published recently (B-76).
+
+    Recently means less than `POSITION_INTERVAL` ago.
+    """
     if before.located_at is None or now - before.located_at >= POSITION_INTERVAL:
         return False
     same_courier = _without_position(before.courier) == _without_position(after.courier)

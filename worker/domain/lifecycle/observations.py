@@ -65,8 +65,8 @@ def apply_observations(
     * Callbacks are ordered by the carrier's time, then by their arrival. An older callback does not change the state.
     * A read is outdated if it began before the newest report arrived. An outdated read changes nothing. If it shows
       another state than ours, another read is requested at once.
-    * After a read, a callback may change the state to an end, or to a higher rank than any before. Any other status may
-      be older than the read, so another read is requested.
+    * After a read, a callback may set a final state, or a state with a higher rank than all states before. Any other
+      state in a callback may be older than the read, so another read is requested.
     """
     change = ChangeBuilder(delivery, terms, now, cause, heard)
     before, history = delivery.attempt(attempt_id), list(observations)
@@ -94,8 +94,10 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
     """Apply one observation. If the observation is stale, store only its `ref` and codec state.
 
     An observation is stale if an observation with a later `carrier_time` was applied before. The last observation of a
-    read shows the present, so it is never stale. Of several observations, only the `last` may show that an ended
-    attempt continues.
+    read shows the present, so it is never stale.
+
+    `last` is whether this is the last of several observations. Only the last observation may show that an ended attempt
+    continues.
     """
     attempt = _subject(change.delivery, attempt, observation)
     before, reported, by_read = attempt.carrier_time, observation.carrier_time, change.cause in READ_CAUSES
@@ -136,10 +138,11 @@ def _shows(attempt: Attempt, observation: Observation) -> bool:
 
 
 def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> datetime | None:
-    """Return when the newest report about an attempt arrived. This observation counts if it reports a status.
+    """Return when the newest report about an attempt arrived: this observation, or an earlier report.
 
-    A read does not count if it shows the same state as an earlier read. Most reads do, so this saves many writes. A
-    status that an operator supplied does not count either.
+    An observation counts as a report if it contains a status. There are two exceptions: a status that an operator
+    supplied, and a read that shows the same state as an earlier read. Most reads show the same state, so the second
+    exception saves many writes.
     """
     reports = observation.status is not None or observation.raw is not None
     confirms = change.cause in READ_CAUSES and attempt.shown_at is not None and _shows(attempt, observation)
@@ -150,7 +153,10 @@ def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) 
 
 
 def _shown_at(change: ChangeBuilder, before: Attempt, after: Attempt) -> datetime | None:
-    """Return the start of the first read that showed the state. The answer to a later call also counts as a read."""
+    """Return the start of the first read that showed the state; None while no read has shown this state.
+
+    If the carrier has shown the order before, the answer to a call also counts as a read.
+    """
     same = after.state == before.state
     answered = change.cause is Cause.RESPONSE and before.rank > 0
     if change.cause in READ_CAUSES or answered:
@@ -189,17 +195,20 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_first_time(attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether a status must be new, even if its report is old.
+    """Return whether a status is certainly reported for the first time, so that an old report may set this status too.
 
-    An end must be new. A rank above all earlier ranks must be new, unless the attempt has gone back from its highest
-    rank.
+    True for a final status. Also True for a rank above the attempt's highest rank, unless the attempt has gone back
+    from its highest rank. False for any other status.
     """
     current = RANK.get(DeliveryStatus(attempt.resume_to or attempt.state), 0)
     return status in FINAL or rank_of(status) > attempt.rank == current
 
 
 def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
-    """Return whether an operator's mapping would end a returning order as delivered. Only a carrier can do so (I12)."""
+    """Return whether an operator's mapping would end a returning order as delivered.
+
+    Only the carrier's own report of the status `delivered` may do this (I12).
+    """
     returning = AttemptState.RETURNING in {attempt.state, attempt.resume_to}
     return MAPPED in observation.notes and observation.status is DeliveryStatus.DELIVERED and returning
 

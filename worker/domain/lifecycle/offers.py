@@ -17,7 +17,7 @@ from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""A suitable pickup time is at most this long before the food is ready."""
+"""How much earlier than the ready time of the food a suitable pickup time may be."""
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
@@ -100,7 +100,11 @@ def _is_open(delivery: Delivery, attempt: Attempt) -> bool:
 
 
 def _is_suitable(change: ChangeBuilder, attempt: Attempt) -> bool:
-    """Return whether an offered time is within the account's limit, and at most `EARLY` before the food is ready."""
+    """Return whether an offered pickup time is suitable.
+
+    A suitable time differs from the requested time by at most `max_shift` minutes, and is not more than `EARLY` before
+    the ready time of the food.
+    """
     assert attempt.offered_at is not None  # noqa: S101 - the callers' branch
     limit, ready = change.terms[attempt.carrier].capabilities.max_shift, change.delivery.order.ready_at
     within_limit = abs(attempt.offered_at - attempt.pickup_at) <= timedelta(minutes=limit)

@@ -44,8 +44,8 @@ def accept_order(
 ) -> Change:
     """Queue a new delivery for its first carrier.
 
-    If a cancellation came before the order, the delivery is cancelled at once. If the order is `stale`, because its
-    message came long after the time for which the order was wanted, the delivery is rejected.
+    If a cancellation came before the order, the delivery is cancelled at once. Otherwise, if the order is `stale`, the
+    delivery is rejected. The message of a stale order came long after the time for which the order was wanted.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
     waiting = StatusDetails(Detail.WAITING_FOR_SHOP if delivery.gate else None)
@@ -135,7 +135,10 @@ OPENED_BY: Mapping[Gate, frozenset[Reaction]] = {
     Gate.ACCEPTED: frozenset({Reaction.ACCEPTED, Reaction.READY, Reaction.NOT_READY, Reaction.SEEKING}),
     Gate.READY: frozenset({Reaction.READY}),
 }
-"""The reactions that open each gate. Their statuses show that the shop has done at least what the gate requires."""
+"""The reactions that open each gate.
+
+A status with one of these reactions shows that the shop has done at least what the gate requires.
+"""
 
 
 def is_open(gate: Gate, status: int | None) -> bool:
@@ -153,7 +156,10 @@ def closed_gate(gate: Gate, order: Order) -> Gate | None:
 
 
 def with_ready_time(order: Order, now: datetime) -> Order:
-    """Return the order, with `ready_at` set to `now` if its status says that the food is ready and it names no time."""
+    """Return the order. If the food is ready and the order contains no time, set `ready_at` to `now`.
+
+    The status of the order shows whether the food is ready. The times of an order are `ready_at` and `deliver_at`.
+    """
     timed = order.ready_at is not None or order.deliver_at is not None
     ready = not timed and reaction_to(order.status) is Reaction.READY
     return order.model_copy(update={"ready_at": now}) if ready else order
@@ -195,7 +201,10 @@ def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> C
 
 
 def _open_gate(change: ChangeBuilder, status: int) -> None:
-    """Open the gate if the status allows it. Alarms then count from now, or from a later dispatch time."""
+    """Open the gate if the status allows it.
+
+    If the dispatch time has passed, the dispatch time becomes now, because alarms count from the dispatch time.
+    """
     gate, dispatch_at = change.delivery.gate, change.delivery.dispatch_at
     if gate is not None and is_open(gate, status):
         change.update(replace(change.delivery, gate=None, dispatch_at=dispatch_at and max(dispatch_at, change.now)))
@@ -205,7 +214,8 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 def _cancel(change: ChangeBuilder, status: int) -> None:
     """Request a cancel of the delivery, because the platform's order is cancelled (O-13).
 
-    An earlier request is kept, because it may contain more details. It is sent again if the carrier refused it.
+    An earlier request is kept, because it may contain more details. If the carrier refused the earlier request, the
+    earlier request is sent again.
     """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):

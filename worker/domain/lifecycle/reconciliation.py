@@ -142,8 +142,9 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
     """Return the attempt that an operator's finding is about; None when there is none.
 
-    This is the active attempt if its outcome is unknown. If a `ref` is given, it may also be the active attempt whose
-    own `ref` is missing or was typed by an operator. Otherwise it is the last attempt that was never created.
+    If the outcome of the active attempt is unknown, the finding is about the active attempt. Any other finding needs a
+    `ref`. Such a finding is about the active attempt if the attempt's own `ref` is missing or was typed by an operator.
+    Otherwise the finding is about the last attempt that was never created.
     """
     attempt = delivery.active
     if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
@@ -178,9 +179,10 @@ def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
 
 
 def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
-    """End an attempt as never created. Queue the delivery for the same carrier, or cancel the delivery as requested.
+    """End an attempt as never created, and queue the delivery for the same carrier.
 
-    If the carrier called the create a duplicate, it would refuse the create again, so the next carrier is asked.
+    If a cancel was requested, the delivery is cancelled instead. If the carrier called the create a duplicate, the
+    attempt ends as refused and the next carrier is asked, because this carrier would refuse another create as well.
     """
     if attempt.reason is Reason.DUPLICATE:
         refuse_attempt(change, attempt, attempt.reason, attempt.reason_text)

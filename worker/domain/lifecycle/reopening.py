@@ -1,8 +1,8 @@
 """Attempts that continue after their end, and surplus couriers.
 
-If a carrier shows that an ended attempt continues, the attempt is followed again. If another attempt has taken its
-place, the ended attempt becomes a surplus courier. A surplus courier is published and cancelled, and never changes the
-delivery's status.
+If a carrier shows that an ended attempt continues, the attempt is followed again. If the delivery no longer depends on
+the attempt, the attempt becomes a surplus courier instead. A surplus courier is published and cancelled, and never
+changes the delivery's status.
 """
 
 from collections.abc import Iterable, Mapping
@@ -74,8 +74,9 @@ def apply_after_end(
 ) -> None:
     """Apply an observation of an attempt that has ended or was never sent.
 
-    If the observation shows that the attempt continues, the attempt is followed again. If another attempt has taken its
-    place, it becomes a surplus courier instead. `newer` means that the report is certainly newer than the end.
+    If the observation shows that the attempt continues, the attempt is followed again. If the delivery no longer
+    depends on the attempt, the attempt becomes a surplus courier instead. `newer` means that the observation is
+    certainly newer than the attempt's end.
     """
     conflict = _conflict(attempt, status, newer=newer)
     if not _goes_on(change, attempt, observation, status, conflict):
@@ -115,7 +116,8 @@ def _goes_on(
 def _has_successor(delivery: Delivery, attempt: Attempt) -> bool:
     """Return whether the delivery no longer depends on this attempt.
 
-    Either another attempt is active, or the delivery has ended in another way than with this attempt's order.
+    True if another attempt is active. In a delivery that has ended, also True if another attempt was sent later, or if
+    this attempt's state is in `NO_ORDER`.
     """
     if delivery.active is not None:
         return True
@@ -152,9 +154,9 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
     """Return whether this read confirms an earlier read that contradicted the attempt's state.
 
-    This read must have begun at least `CONTRADICTION_GAP` after the earlier read was applied. If there was no earlier
-    read, this read is recorded for a later one to confirm. For an ended attempt, the two reads may show different live
-    statuses, because the courier may have moved on between the reads.
+    False if this read began less than `CONTRADICTION_GAP` after the earlier read was applied. If no earlier read
+    contradicted the state, this read is recorded, so that a later read can confirm it. For an ended attempt, the two
+    reads may show different live statuses, because the courier may have moved on between the reads.
     """
     if change.cause not in READ_CAUSES:
         return False
@@ -182,8 +184,9 @@ def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
     """Count a follow-up read. `before` is the ended attempt as it was before the read.
 
-    A read that an operator, a callback or a contradiction has caused early does not count. If the read should have
-    confirmed a contradiction but left it undecided, the read is repeated later.
+    A read that began before the next follow-up read was due does not count, because something else requested it. A read
+    that checks a contradiction does not count either. If such a read leaves the contradiction undecided, it is repeated
+    after `FOLLOW_UP_RETRY`.
     """
     attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:

@@ -70,7 +70,10 @@ def _blocked_by_attempt(attempt: Attempt) -> str:
 
 
 def _reopen(change: ChangeBuilder) -> None:
-    """Queue an ended delivery again. Its alarms then count from now, or from a later dispatch time."""
+    """Queue an ended delivery again.
+
+    If the dispatch time has passed, the dispatch time becomes now, because alarms count from the dispatch time.
+    """
     before = change.delivery
     change.clear_all_attention()
     last = max((each.number for each in before.attempts), default=0)

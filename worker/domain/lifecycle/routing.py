@@ -1,7 +1,8 @@
 """The choice of the next carrier: for a new delivery, after a refusal, and when a carrier is unavailable.
 
-The list of carriers comes from the order, or else from the store. The first carrier of the list is tried first. A
-carrier that has refused is not asked again. A carrier that cannot take the order is skipped without a call.
+The list of carriers comes from the order. If the order has no list, the store's list is used. The first carrier of the
+list is tried first. A carrier that has refused is not asked again. A carrier that cannot take the order is skipped
+without a call.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +59,7 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
 def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
     """Return the earliest time at which a courier could be requested.
 
-    Repeated routing must not postpone this time. Alarms count from it, and would otherwise never be due.
+    Repeated routing never postpones this time. Alarms count from the dispatch time, and would otherwise never be due.
     """
     return max(delivery.created_at, min(delivery.dispatch_at or delivery.created_at, now))
 
@@ -149,7 +150,8 @@ def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
 def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
     """Return the carriers of the order's or store's list that have an account and have not refused.
 
-    An attempt that has ended or is surplus counts as a refusal by its carrier.
+    An attempt that has ended or is surplus counts as a refusal by its carrier. A never-created attempt and an attempt
+    before an operator's retry do not count.
     """
     assert delivery.store is not None  # noqa: S101 - routed first
     asked = [each for each in delivery.attempts if each.ended_at is not None or each.surplus]

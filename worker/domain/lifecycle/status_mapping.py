@@ -24,7 +24,10 @@ def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings
 
 
 def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
-    """Return the observation with this status and weak evidence, unless the observation has a status of its own."""
+    """Return the observation with this status and weak evidence.
+
+    The observation stays as it is if it has a status of its own, or if `status` is None.
+    """
     if observation.status is not None or status is None:
         return observation
     by = CancelledBy.UNKNOWN if status is DeliveryStatus.CANCELLED else None
