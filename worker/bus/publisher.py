@@ -1,7 +1,7 @@
-"""The publisher of the stream `deliveries`. Each event is published once, and the events of a key in their order.
+"""The publisher of the stream `deliveries`. Each event is published once; events of one key keep their order.
 
 The stream may lose its newest entries, or all entries, at any moment. So events are published only while the newest
-entry is the expected one. A guard is trusted only while the entry that the guard names exists.
+entry is the expected one. A guard contains the id of an entry, and is used only while that entry exists.
 """
 
 import json
@@ -50,10 +50,10 @@ return places
 An event is skipped when its sequence is not higher than the last published sequence of its key. After the first failure
 of a key, none of its later events is published.
 
-KEYS: the stream, then the guard of each event. A guard holds the last published sequence of its key, and the id of the
-entry with that event. The script checks that the entry contains the key, because a stream that was emptied and refilled
-may have another entry with the same id. ARGV: the id that the newest entry must have, the lifetime of a guard in
-seconds, then the sequence and the body of each event.
+KEYS: the stream, then the guard of each event. A guard contains the sequence and the entry's id of the last published
+event of its key. The script checks that this entry contains the key, because a stream that was emptied and refilled may
+have another entry with the same id. ARGV: the expected id of the newest entry, the lifetime of a guard in seconds, then
+the sequence and the body of each event.
 """
 
 
@@ -73,7 +73,7 @@ class StreamMoved(Exception):
 class Publisher:
     """Publish events on a stream, with a guard for each key.
 
-    A place is an entry's id with leading zeros, so that places sort as text.
+    The methods take and return stream ids with leading zeros, so that the ids sort as text.
     """
 
     def __init__(self, client: redis.Redis, stream: str) -> None:
@@ -81,10 +81,10 @@ class Publisher:
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Return the newest place that is not after `place`, and the newest place of all; each is empty if none exists.
+        """Return the id of the newest entry up to the id `place`, and the id of the newest entry of the stream.
 
-        If the first result differs from `place`, the stream has lost the entry at `place`. An entry that a subscriber
-        has deleted does not count as lost: the first result is then `place` as well.
+        If the first result differs from `place`, the stream has lost the entry `place`. An entry that a subscriber has
+        deleted does not count as lost; the first result is then `place`, too. An id is empty if there is no such entry.
         """
         pipe = self._redis.pipeline(transaction=True)
         pipe.xrevrange(self._stream, max=_entry_id(place), count=1)
@@ -93,9 +93,9 @@ class Publisher:
         return (place if upto < place <= self._deleted() else upto), newest
 
     def _deleted(self) -> str:
-        """Return the newest place whose entry was ever deleted; empty when the stream does not exist.
+        """Return the highest id of all deleted entries; empty when the stream does not exist.
 
-        Redis records deletions since version 7. For an older version, the result is the place of the id `0-0`.
+        Redis before version 7 does not record deletions; the result is then the id `0-0`.
         """
         try:
             info: Any = self._redis.xinfo_stream(self._stream)
@@ -104,7 +104,7 @@ class Publisher:
         return _place(info.get("max-deleted-entry-id", b"0-0"))
 
     def published_after(self, database: str, place: str) -> list[PublishedEvent]:
-        """Return the events after a place; of each key, return only the last event that this database has published.
+        """Return the events after the id `place`: for each key, only the last event that this database has published.
 
         Only the newest `EXAMINED` entries are examined.
         """
@@ -121,12 +121,12 @@ class Publisher:
         ]
 
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
-        """Publish events of a database in this order; return the position and place of each event on the stream.
+        """Publish events of a database in this order; return the outbox position and the stream id of each event.
 
-        An event that was published before gets no second entry. Its returned place is that of the last event of its
+        An event that was published before gets no second entry; its stream id is then the id of the newest entry of its
         key. After the first failure of a key, its later events are left for the next call. Raises StreamMoved when
-        `newest` is no longer the newest place. This happens when this relay was suspended beyond its lease and another
-        relay has published, or when the stream has lost its newest entries.
+        `newest` is no longer the id of the newest entry. This happens when this relay was suspended beyond its lease
+        and another relay has published, or when the stream has lost its newest entries.
         """
         if not events:
             return []
@@ -169,7 +169,7 @@ def unpublished_keys(events: Sequence[OutgoingEvent], published: Sequence[tuple[
 
 
 def newest_of(newest: str, published: Sequence[tuple[int, str]]) -> str:
-    """Return the place that is the newest on the stream once these events are published."""
+    """Return the id of the newest entry after these events were published; `newest` was its id before."""
     return max([newest, *(place for _, place in published)])
 
 

@@ -90,7 +90,8 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
     """Make the postponed steps of an account due now.
 
-    A step that was planned for a time after `retry_at`, such as a scheduled order or a regular read, keeps this time.
+    A step is postponed until `retry_at`. A step that is due later for another reason keeps its time, for example the
+    create of a scheduled order, or a regular read.
     """
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     its_own = queued if account == EVERY_ACCOUNT else DELIVERY.c.carrier == account
@@ -128,7 +129,7 @@ def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatu
 def put_mapping(
     connection: Connection, account: str, carrier_status: str, status: DeliveryStatus, now: datetime
 ) -> list[str]:
-    """Map an account's carrier status to one of our statuses; return the ids of the deliveries in which it was seen."""
+    """Map an account's carrier status to one of ours; return the ids of the deliveries that had the carrier status."""
     drop_mapping(connection, account, carrier_status)
     meaning = {"account": account, "carrier_status": carrier_status, "status": status.value, "mapped_at": now}
     connection.execute(insert(STATUS_MAPPING), [meaning])

@@ -119,7 +119,7 @@ def waiting(connection: Connection, attempt_id: int) -> list[StoredCallback]:
 def attach(connection: Connection, callback_id: str, attempt_id: int) -> None:
     """Record the attempt of a callback that arrived before the attempt was known.
 
-    The attempt is also recorded for all other waiting callbacks without an attempt that name the same carrier's order.
+    The attempt is also recorded for all other callbacks that wait without an attempt and contain the same order id.
     """
     this = select(CALLBACK.c.carrier, CALLBACK.c.ref).where(CALLBACK.c.id == callback_id).cte()
     same = (CALLBACK.c.carrier == select(this.c.carrier).scalar_subquery()) & (
@@ -200,9 +200,9 @@ def heartbeat(connection: Connection, now: datetime) -> None:
 
 
 def entities_since(connection: Connection, carrier: str, since: datetime) -> dict[str, datetime]:
-    """Return the kinds of objects (entities) of an account's callbacks, each with the time of its oldest callback.
+    """Return the kinds of objects (entities) in an account's callbacks, each with the time of its oldest callback.
 
-    Only the `NEWEST` callbacks are examined, and of these only the callbacks that arrived after `since`.
+    Of the account's newest `NEWEST` callbacks, only those that arrived after `since` are examined.
     """
     mine = select(CALLBACK.c.entity, CALLBACK.c.received_at).where(CALLBACK.c.carrier == carrier)
     newest = mine.order_by(CALLBACK.c.position.desc()).limit(NEWEST).subquery()

@@ -28,8 +28,8 @@ def agree(
 ) -> timedelta | None:
     """Compare a host's own time with the database's clock, and store a new correction if that clock was set.
 
-    Return the step of the database's clock, or None if it made no step. A step is never corrected twice, because the
-    second host that notices the step finds the correction of the first host.
+    Return by how much the database's clock was set, or None if it was not set. Two hosts never correct the same step of
+    that clock: the second host reads the correction that the first host has stored.
     """
     insert_new(connection, CLOCK, [{"id": ID, "ahead": 0.0}], "id")
     before = _correction(connection, lock=True)

@@ -42,7 +42,7 @@ _STEP_ATTEMPT_CARRIER = (
 _STEP_CARRIER = case(
     (DELIVERY.c.step.in_(LOCAL_STEPS), null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
 )
-"""The carrier of the step's attempt, or else the carrier of the delivery; NULL for a local step."""
+"""The carrier of the step's attempt; if the step has no attempt, the carrier of the delivery. NULL for a local step."""
 NO_COLUMNS: Mapping[str, Any] = {}
 STEPS = tuple(step.value for step in Step)
 T = TypeVar("T", bound=Delivery | Attempt)
@@ -237,7 +237,7 @@ def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str
 def _update(
     connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NO_COLUMNS
 ) -> None:
-    """Write changed rows with one statement: the columns that differ in any of the rows, and the columns `always`."""
+    """Write changed rows with one statement: the columns that differ in any of the rows, and the values `always`."""
     if not changed:
         return
     columns = mapping.differing(changed)
@@ -331,8 +331,8 @@ def release(connection: Connection, ids: Iterable[str], now: datetime, until: da
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:
     """Write values to the deliveries that match `which`; return the number of deliveries.
 
-    The rows are locked in the order of their ids, as in `load`. A transaction that also locks rows of other tables must
-    lock those rows first.
+    The rows are locked in the order of their ids, as in `load`. To avoid deadlocks, a transaction that also locks rows
+    of other tables must lock those rows first.
     """
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
     statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)

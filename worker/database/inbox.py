@@ -63,7 +63,7 @@ def backfilled(connection: Connection, messages: Sequence[Message]) -> set[str]:
 
 
 def unknown_orders(connection: Connection, source: str, order_ids: Iterable[str]) -> set[str]:
-    """Return the order ids that no delivery of any source has and that no earlier back-fill has found."""
+    """Return the order ids that are new: no delivery of any source has them, and no earlier back-fill found them."""
     wanted = {found_order_message(source, each).id: each for each in order_ids}
     delivered = select(DELIVERY.c.order_id).where(DELIVERY.c.order_id.in_(wanted.values()))
     found = select(MESSAGE.c.message_id).where(MESSAGE.c.message_id.in_(wanted))

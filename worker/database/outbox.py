@@ -127,7 +127,10 @@ def event_keys(connection: Connection, order_id: str) -> list[str]:
 def events(
     connection: Connection, *, keys: Sequence[str] | None = None, after: int = 0, limit: int = 1000
 ) -> list[tuple[int, str]]:
-    """Return the events after a position, oldest first, as pairs of position and body; `keys` selects events."""
+    """Return the events after a position, oldest first, as pairs of position and body.
+
+    With `keys`, return only the events of these keys.
+    """
     query = select(EVENT.c.position, EVENT.c.body).where(EVENT.c.position > after)
     if keys is not None:
         query = query.where(EVENT.c.key.in_(keys))

@@ -61,9 +61,10 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 
 
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
-    """Lease a delivery for one comparison and return its known state; None when it is not due or already leased.
+    """Lease a delivery for one comparison and return its known state.
 
-    A claim sets `due_at` to the end of the claim. A later `due_at` means that the comparison has been made since.
+    Return None when the delivery is already leased or is not due. A claimed delivery is due, although its claim has
+    postponed `due_at` by `schedule.LEASE`. A later `due_at` shows that a comparison was made after the claim.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)
@@ -75,9 +76,9 @@ def lease(connection: Connection, delivery_id: str, now: datetime, until: dateti
 def release(
     connection: Connection, delivery_id: str, until: datetime, known: WriteBackState, due_at: datetime | None
 ) -> bool:
-    """Release a lease; store the known state and the time of the next comparison. Return False if the lease was lost.
+    """Release a lease; store the known state and the time of the next comparison.
 
-    An earlier time that is already stored is kept.
+    If the row already has an earlier time, this time is kept. If the lease was lost, store nothing and return False.
     """
     mine = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.lease_until == until)
     given = {**asdict(known), "lease_until": None}

@@ -28,7 +28,7 @@ logger = log.get(__name__)
 MAX_BODY = 64_000
 """The largest reply, in bytes, that is recorded. After a crash, a create with a larger reply has an unknown outcome."""
 HEADERS = ("date", "retry-after")
-"""The headers that are recorded; a codec may read no others in the reply to a create."""
+"""The headers that are recorded. In the reply to a create, a codec must not read any other header."""
 FILE_NAMES = "[0-9a-f]" * 16
 """The glob pattern of the journal's file names; the folder may contain other files."""
 
@@ -82,9 +82,10 @@ class JournalFile:
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
-        """Return the change that removes this file's name from the active attempt; None if it has another name.
+        """Return the change that removes this file's name from the active attempt; None if it does not name this file.
 
-        Without this change, a create that the file could not record would count as never sent after a crash.
+        The change is needed when the disk fails before the creates are sent. After a crash, an attempt that names a
+        file but is not recorded in the file would count as never sent.
         """
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:

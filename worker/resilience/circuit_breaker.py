@@ -30,13 +30,13 @@ class BreakerTimings:
     """How long a breaker stays open at first. The time doubles whenever the breaker opens again within `memory`."""
     max_open: float = 300
     memory: float = 600
-    """How long after its end an open time or a throttling is remembered, to make the next one longer."""
+    """How long after the end of an open time or a throttling the next one is made longer."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
     """How long an account is not called after "too many requests": the first time, the second time, and later."""
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads. The last value is larger, to save a day's limit for creates and cancels (B-06)."""
+    """The same for reads. The last is longer than in `throttle`, to save a day's limit for other calls (B-06)."""
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
         """Return the three durations of a throttling for calls of this class."""

@@ -23,7 +23,10 @@ BACK_OFF_SECONDS = 60.0
 
 
 class QuoteCache:
-    """Cached quotes by a hash of everything that the price depends on, and the accounts that creates do not ask now."""
+    """The cached quotes, and the accounts that recently failed to quote a price.
+
+    The key of a quote is a hash of everything that the price depends on.
+    """
 
     def __init__(
         self, client: redis.Redis, prefix: str = "osync:quote:", clock: Callable[[], float] = time.monotonic

@@ -48,7 +48,7 @@ for i = 1, #KEYS do
 end
 return {granted, tostring(wait / 1000000)}
 """
-"""Count up to `wanted` calls in all windows; return how many may be sent, and the seconds until the next may be sent.
+"""Reserve up to `wanted` calls in all windows; return the number reserved, and the seconds until one more is possible.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
 window. The members of a set contain the unique name, and not the time, because Lua prints a time in microseconds with
@@ -64,7 +64,7 @@ class Window:
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this limit: fewer calls in the same time, or one call in a longer time."""
+        """Return a share of this limit; if the share is less than one call, allow one call in a longer time."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 
@@ -104,7 +104,7 @@ class LocalShare:
         self._calls: dict[str, deque[float]] = {}
 
     def acquire(self, account: str, windows: Sequence[Window], wanted: int) -> tuple[int, float]:
-        """Count up to `wanted` calls, as `RateLimiter.acquire` does."""
+        """Reserve up to `wanted` calls; return the same values as `RateLimiter.acquire`."""
         with self._lock:
             calls, now, granted = self._calls.setdefault(account, deque()), self._clock(), 0
             shares = [window.share(LOCAL_SHARE) for window in windows]
@@ -131,10 +131,10 @@ class RateLimiter:
         self._outage, self._local = Outage(clock), LocalShare(clock)
 
     def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
-        """Count up to `wanted` calls; return how many may be sent now, and the seconds until the next may be sent.
+        """Reserve up to `wanted` calls; return the number reserved, and the seconds until one more is possible.
 
-        While Redis is unreachable, no read or query may be sent, and the other calls of this process share a quarter of
-        the rate.
+        The caller may send only the reserved calls. While Redis is unreachable, no read or query is reserved, and the
+        other calls of this process share a quarter of the rate.
         """
         windows = parse(rate)
         if not windows:

@@ -61,7 +61,7 @@ class Transport(kombu_redis.Transport):
 
 
 def install() -> None:
-    """Use this transport for every URL of a broker on Redis."""
+    """Use this transport for every broker URL with the scheme `redis` or `rediss`."""
     for name in ("redis", "rediss"):
         transport.TRANSPORT_ALIASES[name] = f"{__name__}:{Transport.__name__}"
 

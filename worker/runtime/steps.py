@@ -20,7 +20,11 @@ logger = log.get(__name__)
 PAUSE_SECONDS = 5.0
 """Seconds between two searches for abandoned journal files."""
 SWEEP_CHECK_SECONDS = 5.0
-"""Seconds between two checks for a late sweep: more than `sweep.OWN_SWEEP_SECONDS`, so that beat can take over."""
+"""Seconds between two checks for a late sweep.
+
+This is longer than `sweep.OWN_SWEEP_SECONDS`, the lease of a worker's own sweep. Between the end of this lease and the
+next check, a sweep of beat can take the lease.
+"""
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""
 
@@ -39,7 +43,7 @@ class Repeated:
     """Work that runs at once and then every few seconds; a failure does not end it."""
 
     def __init__(self, work: Callable[[], object], pause: float, failed: str) -> None:
-        """Repeat `work` after each `pause`; `failed` is the event to log when it fails."""
+        """Repeat `work`, with `pause` seconds in between; `failed` is the event to log after an error of `work`."""
         self._work, self._pause, self._failed = work, pause, failed
         self._stop = threading.Event()
 
@@ -139,7 +143,7 @@ class Sweeper(ThreadStep):
         return Repeated(lambda: services.sweep.run_if_late(self._queue), SWEEP_CHECK_SECONDS, "sweep.failed")
 
     def stop(self, parent: Any) -> None:
-        """Stop the sweeps, and drop those of their tasks that have not begun."""
+        """Stop sweeping, and drop the tasks of earlier sweeps that have not begun."""
         super().stop(parent)
         if self._loop:
             self._queue.close()

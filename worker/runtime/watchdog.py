@@ -34,7 +34,8 @@ class HeartbeatCounter:
     def record(self, turns: int, restarts: int, tasks: int) -> None:
         """Compare the consumer's counts with the counts of the previous check.
 
-        A new task is a heartbeat. A turn of the event loop is a heartbeat only if the consumer has not restarted.
+        A new task is a heartbeat. A turn of the event loop is a heartbeat only if the consumer has not restarted since
+        the previous check.
         """
         before, self._seen = self._seen, (turns, restarts, tasks)
         alive = tasks > before[2] or (turns > before[0] and restarts == before[1])

@@ -130,7 +130,7 @@ class AccountHealth:
         return alive and not shut_out
 
     def _probe(self, account: str) -> tuple[Reply | None, CarrierError | None]:
-        """Send a harmless call; return its reply and its error, each of which may be None."""
+        """Send a harmless call; return its reply (None if none came) and its error (None if the call succeeded)."""
         codec, reply = self.accounts.codecs[account], None
         try:
             reply = self.gateway.send_one(account, codec.probe())
@@ -211,7 +211,7 @@ class AccountHealth:
             self.queue.send([publish_task()])
 
     def due_probes(self) -> list[WakeUp]:
-        """Return a task for each paused account to probe now. An account that an operator paused is not probed."""
+        """Return a task for each account that is paused because of rejected credentials and is due for a probe."""
         paused = self.database.read(accounts.paused)
         shut_out = [name for name, pause in paused.items() if pause.by == "carrier" and name in self.terms]
         return [("carriers.probe", [name]) for name in shut_out if self._may_probe(name)]
@@ -234,7 +234,7 @@ class AccountHealth:
 
 
 def _failed(outcome: object, parsed: object) -> bool | None:
-    """Return whether a call failed because of the network or the server; None when the result does not show this.
+    """Return whether a call failed because of the network or the server; None if `parsed` is Postponed.
 
     A refusal never counts as a failure, whatever its HTTP status: Cervo reports a missing field with a 500 (C-22).
     """

@@ -1,6 +1,6 @@
-"""Find open orders on the platform whose message never came.
+"""Find open orders on the platform for which no message came.
 
-A message with the id of each such order is stored, so that the order is fetched.
+For each of these orders, a message that contains only the order id is stored. The order is then fetched.
 """
 
 import time
@@ -32,7 +32,10 @@ MAX_BODY = 5_000_000
 MESSAGE_TRAVEL = timedelta(minutes=2)
 """Orders younger than this are left out, because their own message may still come and contains more data."""
 PAGE_TRIES = 5
-"""How many times the read of a page waits for the rate limit, about a second each time, before the run ends."""
+"""How many times the read of a page may be postponed by the rate limit, about a second each time.
+
+If it is postponed once more, the run reads no further page.
+"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Backfill:
         """Return the open orders without a delivery that were placed between `since` and `until`, oldest first.
 
         Without `since`, an order is left out if it was both placed and wanted longer than `stale_after` ago. If our key
-        may not see any orders, the list is empty, too (O-10). Raises Unavailable or Refused.
+        has no permission to see orders, the list is empty, too (O-10). Raises CarrierError.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():
@@ -89,9 +92,10 @@ class Backfill:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
     def _pages(self) -> Iterator[list[Any]]:
-        """Yield pages until a page contains no new order. A short page is not always the last page.
+        """Yield pages until all orders of a page were on earlier pages. A short page is not always the last page.
 
-        If a later page cannot be read, the orders of the earlier pages are still used.
+        Stop after `MAX_PAGES` pages or `LEASE_SECONDS`. If the first page cannot be read, raise the error; if a later
+        page cannot be read, stop.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)

@@ -1,11 +1,11 @@
-"""Detect missing callbacks, which we could not store or which the carrier does not send.
+"""Detect missing callbacks: we could not store them, or the carrier does not send them.
 
 A carrier repeats a callback for a day at most, and some carriers never repeat one. So the web process records once a
 minute that callbacks can be stored. After a gap in these records, every delivery whose carrier sends callbacks is read
 soon (B-85).
 
 At a carrier, callbacks about orders may be enabled while callbacks about deliveries are disabled. A missing kind of
-callback is logged once. It is logged again only if it has come in the meantime (B-80).
+callback is logged once. If callbacks of this kind come again and then go missing again, this is logged again (B-80).
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class CallbackGaps:
         return [entity for entity in expected if entity not in found]
 
     def _report_missing(self, now: datetime) -> None:
-        """Log each missing kind of callback once. Log it again only if it has come in the meantime."""
+        """Log a kind of callback once when it goes missing. Forget this when a callback of the kind comes again."""
         for account, terms in self.terms.items():
             missing = self.missing(account, now)
             for entity in terms.capabilities.callback_entities:

@@ -29,7 +29,7 @@ ORPHANED_AFTER = timedelta(days=1)
 """The age after which a callback that belongs to no known attempt is given up."""
 REPLAYED_AFTER = timedelta(hours=26)
 TRIES = 5
-"""How many times a callback is parsed while its delivery keeps changing. After that, it waits for the sweep."""
+"""How many times a callback is parsed while its delivery keeps changing. Then the callback waits for the sweep."""
 T = TypeVar("T")
 Seen = tuple[Observation, ...]
 
@@ -104,7 +104,10 @@ class Callbacks:
         return self.accounts.logged_in(account)
 
     def _leave_orphan(self, stored: StoredCallback) -> None:
-        """Keep a callback, because it may have come before the reply to our create. Give it up after a day."""
+        """Let a callback of an unknown attempt wait, but give the callback up after a day.
+
+        A callback may come before the reply to our create. The reply then makes the attempt of the callback known.
+        """
         if self.clock() - stored.received_at > ORPHANED_AFTER:
             logger.warning("callback.orphaned", callback_id=stored.id, carrier=stored.carrier)
             self.database.write(callbacks.settle, stored.id, "orphaned")
@@ -192,9 +195,10 @@ class Callbacks:
 
 
 def _run(codec: Carrier, work: Callable[[], T]) -> T:
-    """Run a codec's function on a callback. Raises CarrierError.
+    """Run a codec's function on a callback and return its result. Raises CarrierError.
 
-    Any error of the function is raised as Unreadable, so the callback is not tried again.
+    A CarrierError of the function is raised unchanged, and any other error is raised as Unreadable. In both cases, the
+    callback is not tried again.
     """
     result = run_codec(codec.account.name, work, _unreadable)
     if isinstance(result, CarrierError):

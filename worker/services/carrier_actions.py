@@ -104,7 +104,10 @@ class CarrierActions:
         )
 
     def _build_amendment(self, codec: Carrier, delivery: Delivery, attempt: Attempt) -> Call | None:
-        """Build the amendment, after a read of the carrier's order if necessary; return None if nothing differs."""
+        """Build the amendment; return None if the carrier's order is already as it should be.
+
+        Some carriers need a read of the order first; this method sends that read.
+        """
         able, view = _amends(codec), attempt_view(delivery, attempt)
         before = able.before_amend(view, self.clock())
         if before is None:

@@ -30,7 +30,7 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""The longest time from the intent to the start of the call. A read that comes before the call is not included.
+"""The longest time from the intent to the start of the call. An amendment may take longer, because it reads first.
 
 This is half of `CALL_MARGIN`; the other half is for storing the outcome.
 """
@@ -169,8 +169,8 @@ class CarrierCalls:
 def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
     """Return the function that applies a response to its delivery.
 
-    A response is applied only once, and only for the call that it answers. A late booking is applied nevertheless,
-    because it proves that the carrier has the order.
+    A response is ignored if it is already stored, or if a newer call of the attempt has begun. A booking with an order
+    that we do not know is applied nevertheless, because it proves that the carrier has the order.
     """
 
     def decide(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:

@@ -1,6 +1,6 @@
 """Settle the journal files that dead processes left on this host.
 
-A recorded reply is parsed as if it had just come, and a create that was never sent is sent again. Every other create
+A recorded reply is parsed as if it had just come. A create that was not sent becomes due again. Every other create
 keeps its unknown outcome. Two processes may recover at the same time.
 """
 
@@ -47,9 +47,10 @@ class CrashRecovery:
     _kept: set[str] = field(default_factory=set)
 
     def recover(self) -> None:
-        """Settle each abandoned file, and remove it once all of its creates are settled.
+        """Settle each abandoned file, and then remove the file.
 
-        Until then, the file is kept for the next run, because a reply in the file may be the only proof of a courier.
+        If a create cannot be settled, the file is kept for the next run, because a reply in the file may be the only
+        proof of a courier.
         """
         for file in self.journal.abandoned():
             try:
@@ -121,7 +122,8 @@ class CrashRecovery:
     ) -> Change | None:
         """Return the change that a recorded response makes.
 
-        If the create was sent again meanwhile, or its outcome is stored already, only an unknown booking is applied.
+        If the attempt does not name the file, its create was sent again meanwhile, or its outcome is stored already.
+        The response is then applied only if it is a booking with an order that we do not know.
         """
         attempt = delivery.attempt(attempt_id)
         if attempt is not None and attempt.journal_file == file:

@@ -30,7 +30,7 @@ READ_COUNT = 100
 BLOCK_MS = 1000
 PAUSE_SECONDS = 1.0
 Document = bytes | Fields
-"""The document of a message; or all fields of a stream entry, if it has other fields than `event`."""
+"""The document of a message; or all fields of a stream entry, if the entry has fields besides `event`."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Ingest:
     clock: Clock
 
     def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
-        """Parse and store documents, each with its identity, in one transaction. Raises the errors of the database."""
+        """Parse and store documents in one transaction. Raises the errors of the database.
+
+        Each document is paired with its identity, the id of its stream entry or of its message.
+        """
         messages, letters = self.parse(documents)
         changes = self.store(messages, letters)
         log_unread(messages)
@@ -162,8 +165,8 @@ class Ingest:
     ) -> list[Change]:
         """Apply messages about known orders.
 
-        A message from back-fill is a copy, and so is the late `order.placed` message of an order that back-fill found.
-        A copy changes only the status.
+        A message from back-fill repeats an order that we already have. So does the late `order.placed` message of an
+        order that back-fill has found. Of such a message, only the status is applied.
         """
         backfilled = set() if fetched else inbox.backfilled(connection, [message for _, message, _ in again])
         changes: list[Change] = []
@@ -227,7 +230,7 @@ def _dead_letter(document: Document, reason: str, identity: str) -> DeadLetter:
 
 
 def log_unread(messages: Sequence[Message]) -> None:
-    """Log the fields that were not read as they were sent, and the statuses that no document explains (O-25)."""
+    """Log the fields that were ignored or changed at reading, and the statuses that no document explains (O-25)."""
     for message in messages:
         if message.ignored:
             logger.warning("order.fields_ignored", order_id=message.data.order_id, fields=sorted(message.ignored))

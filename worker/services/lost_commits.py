@@ -1,7 +1,7 @@
-"""Hold all creates when the database has lost commits, as in a fail-over to a standby that was behind.
+"""Hold all creates when the database has lost commits, for example in a fail-over to a standby that lagged behind.
 
-The database then may not know some couriers, because the commits of their creates are lost. A loss is detected outside
-the database: the bus has events that the database lacks, or the call journal has attempts that the database lacks.
+If creates are among the lost commits, the database does not know their couriers. A loss is detected outside the
+database: the bus has events that the database lacks, or the call journal has attempts that the database lacks.
 """
 
 import json
@@ -39,8 +39,8 @@ class LostCommits:
     def check_after(self, place: str) -> None:
         """Hold all creates if the bus has an event that this database published and no longer contains.
 
-        Only events after the stream id `place`, the newest id that the database knows, are compared. An event that is
-        published but not yet marked as published also comes after `place`. It is not lost, because the outbox has it.
+        `place` is the newest stream id that the database knows. Only events with later ids are compared. If such an
+        event is published but not yet marked as published, it is not lost, because the outbox contains it.
         """
         published = {(e.key, e.sequence): e for e in self.bus.publisher.published_after(self.database.identity, place)}
         if not published:
@@ -53,9 +53,10 @@ class LostCommits:
             self.database.write(deliveries.advance_sequence, key, sequence)
 
     def check_attempts(self, database: str, attempts: Collection[int]) -> None:
-        """Hold all creates if this database lacks one of the attempts that were committed to it.
+        """Hold all creates if this database lacks one of these attempts, although it was committed here.
 
-        `database` is the id of the database that they were committed to. For another database, nothing is checked.
+        `database` is the id of the database in which the attempts were committed. If it is not the id of this database,
+        do nothing.
         """
         if database != self.database.identity:
             return

@@ -28,7 +28,7 @@ TASK: WakeUp = ("orders.fetch", [])
 FETCH_LIMIT = 2
 """The most orders that one run fetches: the number of calls that the platform accepts in a second (O-01)."""
 FETCH_TRIES = 10
-"""The number of tries, over at least ten minutes, after which an order becomes a dead letter."""
+"""The number of tries, over at least nine minutes, after which an order becomes a dead letter."""
 UNKNOWN_TRIES = 3
 """The number of tries for an order that the platform does not know.
 

@@ -43,9 +43,9 @@ class Outcomes:
     def record(self, answers: Sequence[tuple[PendingCall, Meaning]]) -> list[Delivery]:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
-        If this transaction fails, each outcome is stored in a transaction of its own. If an outcome names an order that
-        belongs to another attempt, the database rejects it, and a conflict is recorded instead. If the database is
-        unreachable, no outcome is stored; the calls are looked up after their leases expire.
+        If this transaction fails, each outcome is stored in a transaction of its own. The database rejects an outcome
+        whose carrier's order belongs to another attempt; a conflict is then recorded instead. If the database is
+        unreachable, no outcome is stored, and the calls count as lost after their leases expire.
         """
         if not answers:
             return []

@@ -21,7 +21,7 @@ logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "relay", 10.0
 BATCH = 500
 MAX_STUCK_KEYS = 1000
-"""If the bus refuses events of this many keys, the relay stops, because the fault is then in the bus."""
+"""If the bus refuses events of this many keys, the relay ends its run, because the fault is then in the bus."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Relay:
         """Publish while this thread has the lease; return False if some events could not be published.
 
         The sweep later enqueues another relay for these events. After the lease is released, the outbox is checked once
-        more: the task for a new event may have found the lease taken, and ended without publishing.
+        more. While the lease was taken, the task for a new event would have ended without publishing the event.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:
@@ -103,10 +103,10 @@ class Relay:
 
 
 def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]], now: datetime) -> bool:
-    """Record the places of published events on the bus; return False if this relay no longer has the lease.
+    """Record the stream ids of published events; return False if this relay no longer has the lease.
 
-    Without the lease, nothing is recorded. A transaction is repeated if the answer to its commit was lost. Meanwhile,
-    another relay may have found that the bus lost the events, and a second record would hide this loss.
+    Without the lease, nothing is recorded. This transaction is repeated if the answer to its commit was lost. By then,
+    another relay may have found that the bus lost the events, and recording them again would hide this loss.
     """
     if not leases.holds(connection, LEASE, holder):
         return False

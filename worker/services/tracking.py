@@ -98,7 +98,7 @@ class Tracking:
     def _read_due(self, codec: Carrier, ids: Sequence[str], step: Step) -> None:
         """Read the deliveries that are due.
 
-        An attempt is absent only if every call that covered it reports it absent.
+        A look-up may need several calls. An attempt is absent only if each of its calls reports the attempt as absent.
         """
         account, now = codec.account.name, self.clock()
         mappings = self.accounts.status_mappings(account)

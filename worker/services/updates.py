@@ -28,10 +28,10 @@ class Updates:
         return changes
 
     def apply_once(self, delivery_id: str, decide: Decision, now: datetime) -> list[Change]:
-        """Apply a decision to the first state of the delivery that is read, and never to a later state.
+        """Apply a decision at most once, even if its transaction is repeated; return the changes.
 
-        A transaction is repeated when the answer to its commit is lost. By then, this decision may already have changed
-        the delivery. In that case, the decision is not made again, and no change is returned.
+        A transaction is repeated when the answer to its commit is lost. If the delivery has changed since the first
+        try, the decision is not made again, because the first commit may have succeeded. No change is then returned.
         """
         seen: list[Delivery] = []
 

@@ -40,7 +40,7 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 TASK = "platform.write_back"
 CLAIM_LIMIT = 10
-"""The most comparisons that one sweep enqueues, which is more than the platform's rate limit allows (O-01)."""
+"""The most comparisons that one sweep enqueues. The platform's rate limit allows fewer in a second (O-01)."""
 NOT_SHOWN_READS = 3
 """How many times an order that the platform does not show is read again soon, in case the answer was wrong."""
 LEASE = timedelta(seconds=60)
@@ -64,7 +64,7 @@ class WriteBack:
     clock: Clock
 
     def due_tasks(self, now: datetime) -> list[WakeUp]:
-        """Return a task for each delivery to compare now.
+        """Return a task for each delivery whose comparison is due.
 
         While the platform rejects our key, return only one task from time to time, as a probe. While an operator has
         paused the platform, return no task.
@@ -173,7 +173,7 @@ class WriteBack:
         )
 
     def _after_failure(self, delivery: Delivery, state: WriteBackState, error: CarrierError | MalformedError) -> Next:
-        """Return the state and the time of the next comparison after a failed call (O-10)."""
+        """Return the new state and the time of the next comparison, after a failed call (O-10)."""
         now = self.clock()
         if isinstance(error, Postponed) and not isinstance(error, Throttled):
             return state, now + timedelta(seconds=error.retry_after or 1)
@@ -190,7 +190,7 @@ class WriteBack:
 
 
 def _after_not_shown(delivery: Delivery, state: WriteBackState, now: datetime) -> Next:
-    """Return the state and the time of the next comparison of an order that the platform does not show.
+    """Return the new state and the time of the next comparison, for an order that the platform does not show.
 
     The first `NOT_SHOWN_READS` times, the order is read again soon. After that, the order is read at its next planned
     read or when the delivery changes.
