@@ -111,7 +111,7 @@ class DeliveryEvent(_Model):
     final: bool = False
     reason: Reason | None = None
     reason_text: str | None = None
-    """The carrier's own text, a `schemas.status.AttentionReason`, or the kind of a conflict."""
+    """The carrier's own text or a short text of ours, such as an `AttentionReason` or the kind of a conflict."""
     cancelled_by: CancelledBy | None = None
     carrier: str | None = None
     carrier_ref: str | None = None
@@ -177,7 +177,7 @@ def event_id(key: str, sequence: int) -> str:
 
 
 def skipped_key(delivery: str) -> str:
-    """Return the key of the event of a skipped order. `delivery` is the id that the order's delivery would have."""
+    """Return the key of a skipped order's event. `delivery` is the id that a delivery of this order would have."""
     return str(uuid5(UUID(delivery), "skipped"))
 
 

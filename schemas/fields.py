@@ -36,7 +36,10 @@ _MONEY = r"\d{1,10}(\.\d{1,6})?"
 _PRICE = f"-?{_MONEY}"
 _WHOLE = r"\d{1,10}(\.0{1,8})?"
 _INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)(\[[^\]]{1,64}\])?"
-"""RFC 3339 with an offset, or a spelling of Java or PHP: no seconds, `+0100`, `+01`, a zone's name at the end."""
+"""RFC 3339 with an offset, or a spelling of Java or PHP.
+
+Such a spelling lacks the seconds, has an offset such as `+0100` or `+01`, or ends in a zone's name in brackets.
+"""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 _LINE = r"^[^\x00-\x1f\x7f]+$"
 
@@ -45,14 +48,14 @@ _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 def note(info: ValidationInfo) -> None:
-    """Add a field's name to the validation's context, which is a set of the fields that were not read as sent."""
+    """Add a field's name to the validation's context: the set of fields whose values were ignored or changed."""
     if isinstance(info.context, set):
         info.context.add(info.field_name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Absent:
-    """Mark a field that counts as absent if it is null or empty. If `lenient`, an unreadable field is absent, too."""
+    """Mark a field that counts as absent if its value is null or empty. If `lenient`, an unreadable value does, too."""
 
     lenient: bool
     absent: type[Exception] = PydanticUseDefault
@@ -149,9 +152,9 @@ Integer = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST}, {"type": "string", "pattern": f"^{_WHOLE}$"}]}
     ),
 ]
-"""A whole number. Text and a fraction of zero, such as `3.0`, are accepted."""
+"""A whole number, as a JSON number or as text. `3.0` is read as 3."""
 Degrees = Annotated[float, Field(allow_inf_nan=False), _or_number({}, "number")]
-"""A latitude or a longitude. Text is accepted."""
+"""A latitude or a longitude, as a JSON number or as text."""
 Currency = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Z]{3}$"),

@@ -25,8 +25,9 @@ class MalformedError(Exception):
 def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:
     """Read one JSON object (RFC 8259) in which every text can be stored and every number is finite.
 
-    A dict is serialised first, so that both kinds of input follow the same rules. Raises MalformedError. pydantic's
-    `from_json` is not used, because it keeps the last of two equal keys, reads 1e400 as infinity, and accepts NUL.
+    Raises MalformedError for any other input. A dict is serialised first, so that both kinds of input follow the same
+    rules. pydantic's `from_json` is not used: it keeps the last of two equal keys, reads 1e400 as infinity, and accepts
+    NUL characters.
     """
     found = _parse(_as_text(raw))
     if not isinstance(found, dict):

@@ -88,10 +88,13 @@ class Message:
     type: str
     data: Order | OrderRef | Cancellation
     time: datetime | None = None
-    """The time of what the message reports. For an order of the Ordering platform, it is when the order was placed."""
+    """The time at which an order in the Ordering platform's format was placed.
+
+    For any other message, and for an order without this time, this field is the envelope's `time`.
+    """
     traceparent: str | None = None
     ignored: frozenset[str] = frozenset()
-    """The names of the fields that were not read as they were sent."""
+    """The names of the fields whose values were ignored or changed."""
 
     @property
     def is_backfilled(self) -> bool:
@@ -150,7 +153,7 @@ def read_fields(fields: Mapping[bytes, bytes], project: ProjectDefaults = NO_DEF
 
 
 def _with_data(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document. If it has `data_base64` and no `data`, decode the former into the latter."""
+    """Return the document. If it has no `data`, set `data` to the decoded `data_base64`. Raises MalformedError."""
     encoded = document.get("data_base64")
     if not isinstance(encoded, str) or document.get("data") is not None:
         return document

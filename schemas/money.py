@@ -9,7 +9,7 @@ DECIMALS = {
     "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "LYD": 3, "OMR": 3, "TND": 3,
     "CLF": 4, "UYW": 4,
 }  # fmt: skip
-"""The number of decimals of each currency of ISO 4217 that does not have two."""
+"""The number of decimals of each ISO 4217 currency, except the currencies with two decimals."""
 CENT = Decimal("0.01")
 
 
@@ -24,10 +24,10 @@ def is_payable(amount: Decimal, currency: str) -> bool:
 
 
 def written(amount: Decimal, currency: str) -> str:
-    """Return the exact amount as text with the decimals of its currency, or with more decimals if it has more."""
+    """Return the exact amount as text. It has the decimals of its currency, or more if the amount needs more."""
     return format(rounded(amount, currency) if is_payable(amount, currency) else amount, "f")
 
 
 def canonical(amount: Decimal) -> Decimal:
-    """Return the amount with two decimals, or with more if it has more. So equal amounts give equal texts."""
+    """Return the amount with the fewest decimals possible, but at least two. So equal amounts give equal texts."""
     return amount.quantize(CENT) if amount == amount.quantize(CENT) else amount.normalize()

@@ -1,7 +1,7 @@
 """The order in our format (`urn:order-sync:order:1`), whatever platform it comes from.
 
-Money is an exact Decimal, times are UTC. `fields` says which spellings of a value are read, and what makes a field
-optional or lenient.
+Money is an exact Decimal, times are UTC. The module `schemas.fields` defines which spellings of a value are read, and
+what makes a field optional or lenient.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ from schemas.money import is_payable
 
 ORDER_SCHEMA = "urn:order-sync:order:1"
 STAND_IN = "Guest"
-"""The name that a courier gets for a customer without a name."""
+"""The name that we give a customer who gave no name. The courier sees this name."""
 DECIMAL = re.compile(r"\d{1,10}(\.\d{1,20})?", re.ASCII)
 
 
@@ -137,7 +137,7 @@ _QUANTITY_SCHEMA = WithJsonSchema(
 
 
 class Item(Model):
-    """One line of the order; carriers get it as part of the parcel's description."""
+    """One line of the order. Carriers get each line as part of the parcel's description."""
 
     name: Name
     quantity: Annotated[Integer, _QUANTITY_SCHEMA, LENIENT] = 1
@@ -146,7 +146,7 @@ class Item(Model):
     @model_validator(mode="before")
     @classmethod
     def _weighed(cls, raw: Any) -> Any:
-        """Read a weighed line, such as 0.75 kg, as one package at the price of the line."""
+        """Read a line with a fraction as quantity, such as 0.75 kg, as one package at the price of the whole line."""
         weight = _weight(raw.get("quantity")) if isinstance(raw, dict) else None
         if weight is None:
             return raw
@@ -198,7 +198,8 @@ class Order(Model):
 def fingerprint(order: Order) -> str:
     """Return the SHA-256 of an order's content in hex.
 
-    Equal orders have the same fingerprint, however their JSON is written and their Unicode letters are composed.
+    Equal orders have the same fingerprint. The spelling of their JSON and the composition of Unicode letters make no
+    difference.
     `revision` and `status` are left out, because they do not matter to a courier.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})

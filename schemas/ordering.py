@@ -34,20 +34,20 @@ class ProjectDefaults:
     timezone: str = ""
     """An IANA name."""
     paymethods: Mapping[str, bool] = field(default_factory=dict)
-    """By gateway or paymethod id: whether an order is prepaid. Overrides `PREPAID` and `AT_THE_DOOR` (O-05)."""
+    """Whether an order is prepaid, by paymethod id or payment gateway. Overrides `PREPAID` and `AT_THE_DOOR` (O-05)."""
 
 
 NO_DEFAULTS = ProjectDefaults()
 
 AT_THE_DOOR = {"cash": "cash", "card_delivery": "card"}
-"""Our payment method for each gateway with which the customer pays the courier."""
+"""The payment gateways with which the customer pays the courier, and our payment method for each of them."""
 
 PREPAID = frozenset({
     "apple_pay", "authorize", "checkout_pro_mercadopago", "credomatic", "epayco", "global_apple_pay",
     "global_google_pay", "google_pay", "interswitch", "paypal", "paypal_express", "square", "stripe", "stripe_checkout",
     "stripe_connect", "stripe_direct", "stripe_redirect",
 })  # fmt: skip
-"""The gateways that are paid before the order is placed. `stripe_link` is paid later, so it is not listed."""
+"""The payment gateways of prepaid orders. `stripe_link` is not listed, because the customer pays it later."""
 
 
 class Reaction(StrEnum):
@@ -76,7 +76,7 @@ class Reaction(StrEnum):
     OPERATOR = "operator"
     """It is unclear whether the order or only its driver was cancelled: an operator decides."""
     OUT_OF_SCOPE = "out_of_scope"
-    """The customer collected the order or never came for it: no courier is needed, so the delivery is closed."""
+    """The customer collected the order or never came for it: no courier is needed. The effect is that of `CLOSED`."""
     IGNORE = "ignore"
     """No effect: the customer comes to pick up the order, or the status is unknown (O-25)."""
 
@@ -144,8 +144,8 @@ def read_order(
 ) -> Order:
     """Return our order for the platform's order; `raw` is the order itself, without the API's `{"error", "result"}`.
 
-    The names of fields that were not read as they were sent are added to `ignored`. Raises MalformedError, whose text
-    contains the platform's name of the field and no value.
+    The names of fields whose values were ignored or changed are added to `ignored`. Raises MalformedError. The error's
+    text contains the platform's name of the field and no value.
     """
     noted = set[str]() if ignored is None else ignored
     try:
@@ -178,9 +178,9 @@ NO_COURIER: dict[str, Any] = {
     "dropoff": {"street": "-"},
     "payment": {"prepaid": True, "amount": "0.00", "currency": "XXX", "method": "none"},
 }
-"""Placeholders of an order that is not delivered: it is skipped, so it needs neither an address nor a payment.
+"""Placeholders in an order that needs no courier. Such an order is skipped, so its real values are not required.
 
-`XXX` is ISO 4217 for "no currency".
+`XXX` is the ISO 4217 code for "no currency".
 """
 
 
@@ -205,7 +205,7 @@ def _for_courier(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> 
 
 
 def _amount_due(amount: Decimal, currency: str, ignored: set[str]) -> Decimal:
-    """Return the amount, rounded to what can be paid in the currency. If this changes it, note `summary.total`."""
+    """Return the nearest amount that can be paid in the currency. If it differs, add `summary.total` to `ignored`."""
     if not is_payable(amount, currency):
         ignored.add("summary.total")
     return rounded(amount, currency)

@@ -2,7 +2,7 @@
 
 The API document lists attributes but shows no body. The names come from Ordering-Inc's ordering-components and from the
 sample orders of Ordering-UI-Native. Any field may be missing. PHP writes an empty object as `[]`, which counts as
-missing. `fields` says what makes a field optional or lenient.
+missing. The module `schemas.fields` defines what makes a field lenient.
 """
 
 import re
@@ -16,7 +16,7 @@ from schemas.fields import CENTURY, LEFT_OUT, LENIENT, Degrees, is_number
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _NEVER = "0000-00-00"
-"""The beginning of the time that MySQL writes for "none"."""
+"""The date in the text that MySQL writes for "no time"."""
 _LARGEST = Decimal(10) ** 10
 
 

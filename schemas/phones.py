@@ -12,9 +12,9 @@ _EXTENSION = re.compile(
 
 
 def split_extension(text: str) -> tuple[str, str]:
-    """Return a telephone number and its extension, which is empty when there is none.
+    """Return a telephone number and its extension. The extension is empty if the text has none.
 
-    The extension may follow a word such as `ext` or `ramal`, or commas, at which a telephone waits.
+    An extension follows a word such as `ext` or `ramal`, the sign `#`, or commas or semicolons.
     """
     for found in _EXTENSION.finditer(text):
         if found.end() == len(text) and found.start():
@@ -34,7 +34,10 @@ def extension_of(text: str) -> str:
 
 
 def with_country(number: str, code: str) -> str:
-    """Return a number with the calling code of its country. Return it unchanged if `code` is empty or not needed."""
+    """Return a number with the calling code of its country.
+
+    The number stays unchanged if it begins with `+` or `00`, or if `code` is empty.
+    """
     digits = code.lstrip("+")
     if not number or not digits or number.startswith(("+", "00")):
         return number

@@ -10,11 +10,17 @@ class DeliveryStatus(StrEnum):
     """The status of a delivery; five of the twenty are final."""
 
     QUEUED = "queued"
-    """We accepted the order; it waits for its time, a retry or the next carrier. No carrier is known to have it."""
+    """The order waits for its time, a retry or the next carrier, or its create is in flight.
+
+    No carrier is known to have the order.
+    """
     SUBMIT_UNKNOWN = "submit_unknown"
     """The outcome of a create is unknown. Until it is reconciled, no other carrier is asked."""
     AWAITING_CONFIRMATION = "awaiting_confirmation"
-    """The carrier offers another time, and it must be accepted or denied."""
+    """The carrier offers another pickup time, and we must accept or deny the offer.
+
+    With the detail `manual_dispatch`, an operator must book the courier instead.
+    """
     CREATED = "created"
     """The carrier has accepted the order; no courier is assigned yet."""
     COURIER_WITHDRAWN = "courier_withdrawn"
@@ -108,7 +114,7 @@ RANK: dict[DeliveryStatus, int] = {
 FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
 GOODS_WITH_COURIER = RANK[S.PICKED_UP]
-"""From this rank on the courier has the goods, so only an operator can have another courier sent."""
+"""The lowest rank at which the courier has the goods. From here on, only an operator sends another courier."""
 
 
 class Detail(StrEnum):
@@ -117,7 +123,10 @@ class Detail(StrEnum):
     FALLBACK = "fallback"
     """`queued`: another carrier is asked next."""
     RESUBMIT = "resubmit"
-    """`queued`: the create is sent again: it made no order, or the account allows a repeat after an unknown outcome."""
+    """`queued`: the create is sent again.
+
+    The first create made no order, or its outcome is unknown and the account allows a repeat.
+    """
     RETRY = "retry"
     """`queued`: an operator retried an ended delivery."""
     WAITING_FOR_SHOP = "waiting_for_shop"
@@ -127,7 +136,7 @@ class Detail(StrEnum):
     MANUAL_DISPATCH = "manual_dispatch"
     """`awaiting_confirmation`: an operator books the courier on the carrier's own pages."""
     REASSIGNED = "reassigned"
-    """The carrier gave the order to another courier, so the status went back."""
+    """The carrier gave the order to another courier, so the delivery went back to an earlier status."""
     IN_PROCESS = "in_process"
     """`courier_assigned`: the carrier does not say how far the courier is."""
     DELAYED = "delayed"
@@ -143,9 +152,9 @@ class Detail(StrEnum):
     PICKED_UP = "picked_up"
     """`returning`, `reattempting`: the courier has the goods."""
     WITH_ITEMS = "with_items"
-    """A final status that was reached while the courier had the goods."""
+    """A final status: the delivery ended while the courier had the goods."""
     PLATFORM_CLOSED = "platform_closed"
-    """`cancelled`: the platform closed the order before a courier was sent."""
+    """`cancelled`: the platform closed the order while no carrier had it."""
     OWN_DRIVER = "own_driver"
     """`cancelled`: the platform's own driver has the order."""
 
@@ -154,13 +163,13 @@ class AttentionReason(StrEnum):
     """Why an operator is needed (`delivery.attention_required`); a delivery may have several."""
 
     UNKNOWN_STORE = "unknown_store"
-    """The store directory has no such store."""
+    """The store directory does not contain the order's store."""
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
-    """No carrier of the order's list has an account."""
+    """No carrier of the order's or the store's list has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
-    """The carrier calls the create a duplicate; an operator must find the order that it already has (B-31)."""
+    """The carrier calls the create a duplicate. An operator must find the order that the carrier already has (B-31)."""
     OUTCOME_UNKNOWN = "outcome_unknown"
-    """No look-up has settled a create with an unknown outcome."""
+    """The outcome of a create is still unknown near the pickup time, or an operator must settle it."""
     NOT_DISPATCHED_IN_TIME = "not_dispatched_in_time"
     """The pickup is near and no carrier has confirmed a courier."""
     REFERENCE_MISSING = "reference_missing"
@@ -170,7 +179,7 @@ class AttentionReason(StrEnum):
     WENT_BACKWARDS = "went_backwards"
     """Two reads show a status that the delivery has already passed."""
     STILL_OPEN_AFTER_A_DAY = "still_open_after_a_day"
-    """The delivery is not final a day after its dispatch."""
+    """The delivery is not final a day after its dispatch time."""
     GOODS_WITH_COURIER = "goods_with_courier"
     """The delivery ended while the courier had the goods."""
     PLATFORM_CANCELED_BY_DRIVER = "platform_canceled_by_driver"
@@ -178,13 +187,13 @@ class AttentionReason(StrEnum):
     PLATFORM_PICKUP_FAILED = "platform_pickup_failed"
     """The platform says that a driver could not pick the order up; the order may still be wanted."""
     OFFER_WAITS = "offer_waits"
-    """The carrier offers a pickup time outside the account's limit."""
+    """The carrier offers a pickup time that is outside the account's limit, or too early for the food."""
     ORDER_CHANGED_AFTER_DISPATCH = "order_changed_after_dispatch"
-    """The carrier has the order as it was before a change, and cannot amend it."""
+    """The order was changed after the carrier got it, and the change cannot be sent to the carrier."""
     ORDER_CHANGED_WITHOUT_REVISION = "order_changed_without_revision"
-    """A message has other content under the same revision; the message was not applied."""
+    """A message has the revision of the known order but different content. This content was not applied."""
     CANCEL_REFUSED = "cancel_refused"
-    """The carrier refused a cancel, and a read showed that the order continues."""
+    """A cancel was refused, and a later read showed that the order continues."""
 
 
 class Reason(StrEnum):
@@ -219,11 +228,11 @@ class Evidence(StrEnum):
     """How well a status is proven."""
 
     OBSERVED = "observed"
-    """The carrier reported it for this parcel."""
+    """The carrier reported the status for this parcel."""
     ORDER_LEVEL = "order_level"
-    """The carrier reported it for the order, not for the parcel."""
+    """The carrier reported the status for its whole order, not for this parcel."""
     WEAK = "weak"
-    """The carrier's report suggests it, but does not prove it."""
+    """The carrier's report suggests the status but does not prove it."""
 
 
 class CancelledBy(StrEnum):
@@ -303,4 +312,7 @@ TO_PLATFORM: dict[DeliveryStatus, PlatformStatus | None] = {
     S.REJECTED: None,
     S.FAILED: None,
 }
-"""The platform's status for each of our statuses; None when nothing is written back."""
+"""The platform's status that an event suggests for each of our statuses; None if it suggests no status.
+
+The status that is written back also depends on details of the delivery and on settings.
+"""

@@ -9,7 +9,7 @@ from schemas.order import point_at
 
 
 def known_zone(name: str) -> str:
-    """Return the name of an IANA time zone. Raises ValueError for an unknown one."""
+    """Return the name of an IANA time zone. Raises ValueError for an unknown zone."""
     try:
         return ZoneInfo(name).key
     except (OSError, ValueError, KeyError):

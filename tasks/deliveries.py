@@ -44,5 +44,5 @@ def track(carrier: str, delivery_ids: list[str]) -> None:
 
 @shared_task(name="deliveries.reconcile")
 def reconcile(carrier: str, delivery_ids: list[str]) -> None:
-    """Look up creates with an unknown outcome."""
+    """Search the carrier for the orders of creates whose outcome is unknown."""
     container().tracking.reconcile(carrier, delivery_ids)

@@ -25,7 +25,7 @@ class Redacted(Request):
 
 
 class Private(Task):  # type: ignore[type-arg]
-    """A task whose requests hide their arguments, in every app that runs it."""
+    """A task with `Redacted` requests. Its arguments are hidden in every Celery app that runs the task."""
 
     Request = f"{__name__}:{Redacted.__name__}"
 

@@ -1,4 +1,4 @@
-"""The task that beat sends every second."""
+"""The task of the sweep. Beat enqueues this task every second."""
 
 from celery import shared_task
 

@@ -1,8 +1,8 @@
 """The Celery app: queues, routes, beat table and process set-up. The only Celery configuration.
 
-Every Celery message except `orders.receive` is only a wake-up task. Redis may lose such a task, because the sweep
-enqueues the work again. The database stores the work to do later, so there is no result backend, no ETA, no
-countdown and no Celery retry.
+Every Celery message except `orders.receive` is only a wake-up task. The loss of such a task does no harm, because
+the sweep enqueues the work again. The database stores all work that is due later, so there is no result backend, no
+ETA, no countdown and no Celery retry.
 """
 
 import faulthandler
@@ -35,13 +35,13 @@ The sweep replaces a lost task much sooner.
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
-"""The queue of each task whose queue does not have the name before the dot."""
+"""Tasks with an unusual queue. The usual queue of a task is the part of its name before the dot."""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
 TASK_MODULES = ("callbacks", "carriers", "deliveries", "events", "maintenance", "orders", "platform", "timers")
 FOREIGN_VARIABLES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
-"""Environment variables with which Celery would override our settings. They usually belong to another program."""
+"""Environment variables that usually belong to another program. Celery would use them instead of our settings."""
 REDIS_OPTIONS: dict[str, Any] = {
     "visibility_timeout": VISIBILITY_SECONDS,
     # Messages whose visibility timeout has passed are looked for every 10 s; by default every 100 s.
@@ -60,7 +60,7 @@ REDIS_OPTIONS: dict[str, Any] = {
 
 
 class WakeUpTask(Task[Any, Any]):
-    """A wake-up task. If the database or Redis is away, it logs one line, and the sweep enqueues its work again."""
+    """A wake-up task. If the database or Redis is unreachable, the task logs one line. The sweep repeats the work."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task."""
@@ -108,7 +108,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_queues": _queues(settings),
         "task_routes": (_route,),
         "task_create_missing_queues": False,
-        # A message is acknowledged however its task ends, because the database stores the work that is left.
+        # A message is acknowledged however its task ends, because the database stores the remaining work.
         "task_acks_late": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
@@ -205,7 +205,7 @@ def _show_threads_on_signal(**_: Any) -> None:
 
 
 def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - Celery passes itself
-    """Log a message of another program on our queues. Celery has already removed it."""
+    """Log a message that another program sent to one of our queues. Celery has already removed the message."""
     log.get(__name__).error("task.unusable", name=found.get("name"), error=type(found.get("exc")).__name__)
 
 

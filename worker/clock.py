@@ -3,7 +3,7 @@
 Leases are compared between hosts whose wall clocks differ and jump. So each host reads the shared time from the
 database, and measures the time since then with its own monotonic clock, which never jumps. When the database's clock is
 set, the shared time continues at the speed of the monotonic clocks, and approaches the database's clock slowly. So
-every wait has its proper length, and no work that is due is forgotten.
+a jump of the database's clock neither shortens nor prolongs a wait by much.
 """
 
 import threading
@@ -19,9 +19,12 @@ Clock = Callable[[], datetime]
 FRESH = 10.0
 """Seconds between two readings of the database's clock."""
 STEP = timedelta(seconds=30)
-"""A larger difference between the shared time and a host's own time means that the database's clock was set."""
+"""The largest normal difference between the shared time and a host's own time.
+
+A difference of more than `STEP` means that the database's clock was set, or that the host was paused.
+"""
 SLEW = 0.05
-"""How fast the shared time approaches the database's clock after a step, in seconds for each second."""
+"""How fast the shared time approaches the database's clock after that clock was set, in seconds for each second."""
 AGE = r"^\d{1,5}[smhd]$"
 """The pattern of an age, such as 30m or 12h."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -50,7 +53,7 @@ class Correction:
     ahead: timedelta = timedelta()
     """How far the shared time was ahead of the database's clock at `since`; negative if it was behind."""
     since: datetime | None = None
-    """The time of the database's clock when its last step was noticed."""
+    """The time of the database's clock when a host last noticed that this clock was set; None before the first time."""
     used: datetime | None = None
     """The shared time when a host last compared its own time with the database's clock."""
 
@@ -63,9 +66,9 @@ class Correction:
     def agreed(self, database_time: datetime, own: datetime) -> "Correction":
         """Return the correction after a host has compared its own time `own` with the database's clock.
 
-        A difference of more than `STEP` means that the database's clock was set; the shared time then continues from
-        `own`. But if another host has just used the current shared time, that clock was not set, and this host was
-        paused instead.
+        If `own` and the shared time differ by more than `STEP`, the database's clock was set. The shared time then
+        continues from `own`. There is one exception: if `used` is at most `STEP` away from the shared time, the
+        database's clock was not set. Then this host was paused, and `own` has no effect.
         """
         shared = self.shared(database_time)
         paused = self.used is not None and abs(shared - self.used) <= STEP
@@ -77,8 +80,8 @@ class Correction:
 class SharedClock:
     """A clock that shows the shared time. Many threads may use it; only the first reading waits for the database.
 
-    `agree` compares this clock with the database's clock, and stores the correction for all hosts. It returns the step
-    of the database's clock, or None if that clock was not set.
+    `agree` compares this clock with the database's clock, and stores the correction for all hosts. If the database's
+    clock was set, `agree` returns by how much; otherwise it returns None.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class SharedClock:
             return self._at_zero
 
     def _refresh(self) -> None:
-        """Read the shared time again; during an outage the last reading stays in use."""
+        """Read the shared time again. If the database is unreachable, the last reading stays in use."""
         self._next = self._ticks() + FRESH  # set first, so that a failed reading is not repeated at once
         try:
             if step := self._agree(self):

@@ -26,20 +26,20 @@ WakeUp = tuple[str, list[object]]
 
 
 class SingleFlight:
-    """Work that only one thread of a process does at a time. Work that is requested while it runs is run once more."""
+    """Work that only one thread of a process does at a time. A request during a run makes the work run once more."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._requested = False
 
     def request(self) -> bool:
-        """Request another run after the current run; return False when the work is not running."""
+        """Request another run after the current run. If the work is not running, request nothing and return False."""
         with self._lock:
             self._requested = self._running
             return self._running
 
     def run(self, work: Callable[[], bool]) -> None:
-        """Run the work. Repeat it as long as another run was requested meanwhile and the work returned True.
+        """Run the work. Repeat the work if it returned True and another run was requested meanwhile.
 
         If another thread is running the work, only request another run.
         """
@@ -72,7 +72,7 @@ class TaskQueue:
     relay: SingleFlight = field(default_factory=SingleFlight)
     """The relay of this process.
 
-    Many changes need the relay at once, and one message for each would cost more than the relay itself.
+    Many changes need the relay at the same time. One message for each change would cost more than the relay itself.
     """
 
     def send(self, tasks: Iterable[WakeUp]) -> None:
@@ -118,9 +118,9 @@ class TaskQueue:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the names of an account's two queues: the second for reads of statuses, the first for all other tasks.
+    """Return the names of an account's two queues: first for all tasks but `track`, then for `track`.
 
-    So calls that change something and reads of statuses never delay each other.
+    With two queues, calls that change something and reads of statuses never delay each other.
     """
     return f"carrier.{account}", f"carrier.{account}.reads"
 

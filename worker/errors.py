@@ -1,17 +1,17 @@
-"""Few errors, named after what the caller must do.
+"""Few errors, distinguished by what the caller must do.
 
     SettingsError           stop at the start and report every fault
     Forged                  answer 401 and change nothing
     CarrierError
     ├── Unavailable         repeat the call later: nothing happened at the carrier
-    │   └── Postponed       the same, but not counted as a failure
+    │   └── Postponed       the same, but not counted by the circuit breaker
     │       ├── Throttled   the same, and the carrier asked for fewer calls
     │       └── Held        the same, and no other carrier is asked instead
     ├── Uncertain           look the order up first: the call may have taken effect
     ├── Refused             never repeat it: the carrier, or its documented limits, said no
     └── Unreadable          never repeat it: the answer is unreadable, and nothing depends on the answer
 
-A class exists only where some `except` treats it differently.
+A class exists only if some caller treats it differently from the other classes.
 """
 
 from schemas.status import Reason
@@ -33,7 +33,7 @@ class Unavailable(CarrierError):
     """Nothing happened at the carrier; the same call may be made again.
 
     `retry_after` is in seconds; None if no time is given. `account` is true if the carrier rejects the whole account,
-    because of its credentials or contract. The account is then paused, and the delivery has not failed.
+    because of its credentials or contract. Then the account is paused, and the delivery counts no failure.
     """
 
     def __init__(self, text: str, *, retry_after: float | None = None, account: bool = False) -> None:
@@ -45,7 +45,7 @@ class Unavailable(CarrierError):
 class Postponed(Unavailable):
     """The call has to wait, because of a rate limit or because it could not start in time.
 
-    This does not count as a failure.
+    The circuit breaker does not count this as a failure.
     """
 
 
@@ -62,7 +62,7 @@ class Uncertain(CarrierError):
 
 
 class Refused(CarrierError):
-    """The carrier refused the call, or certainly would. Nothing happened, and the same call would be refused again."""
+    """The carrier refused the call, or certainly would refuse it. Nothing happened; a repeat would be refused too."""
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(text or reason.value)
@@ -71,4 +71,4 @@ class Refused(CarrierError):
 
 
 class Unreadable(CarrierError):
-    """An unreadable answer to a harmless call; the state stays as it was."""
+    """An unreadable answer to a harmless call. The answer changes nothing."""

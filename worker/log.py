@@ -1,7 +1,7 @@
 """Logs: one line for each event. The event is named `noun.past_participle`, and its data are keys with values.
 
-Lines are JSON, except on a terminal. If the name of a key shows that it may hold a credential or personal data, the
-value is replaced before anything is written.
+By default, lines are JSON except on a terminal. The values of the keys in `PRIVATE` are replaced before anything is
+written, because they may be credentials or personal data.
 """
 
 import logging
@@ -39,7 +39,7 @@ def make_printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
 
 
 def drop_private(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the values of private keys."""
+    """Replace the values of the keys in `PRIVATE`."""
     for name in event:
         if name.lower() in PRIVATE:
             event[name] = "<dropped>"

@@ -1,8 +1,8 @@
 """Addresses of Redis servers, written so that redis-py and kombu understand them in the same way.
 
-Some options in the query of an address are honoured by only one of the two libraries; the other ignores or rejects
-them. So only the options below are allowed, and each is written where both libraries read it. Timeouts, health checks
-and the name of a client are not options, because the code sets them.
+Some options in the query of an address are honoured by only one of the two libraries; the other library ignores or
+rejects these options. So only the options below are allowed. Each option is written into the part of the address in
+which both libraries read it. Timeouts, health checks and the client's name are not options, because the code sets them.
 """
 
 from dataclasses import dataclass, field

@@ -36,7 +36,10 @@ from worker.ordering_api.account import Ordering
 
 REDIS_URL_FILE = Path("var/redis.url")
 ACCOUNT_NAME = r"^(?!ordering$)[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-"""The pattern of an account's name, which is part of paths, queues and variables; `ordering` is the platform's."""
+"""The pattern of a carrier account's name, which becomes part of paths, queues and variables.
+
+The name `ordering` is excluded, because it belongs to the platform's account.
+"""
 TEXTS = {"missing": "must be set", "extra_forbidden": "there is no such setting"}
 NO_REDIS = (
     "ORDER_SYNC_REDIS_URL is not set and no embedded server is running: set it, or start everything with "
@@ -108,17 +111,18 @@ class Settings(_Section):
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
     stores_file: Path = Path("stores.toml")
-    """The store directory. A store that `order-sync stores load` put into the database takes precedence."""
+    """The file of the store directory. A store that `order-sync stores load` put into the database overrides the store
+    with the same id in the file."""
     stale_order: str = Field(default="12h", pattern=AGE)
-    """The age above which a new order is rejected (`deadline_passed`), as a number and `s`, `m`, `h` or `d`. The age is
-    counted from the requested delivery time; without such a time, from the placing of the order or from the time at
-    which its food was ready, if that is later."""
+    """The age above which a new order is rejected (`deadline_passed`): a number and `s`, `m`, `h` or `d`. The age is
+    counted from the requested delivery time. For an order without such a time, the age is counted from the
+    time at which it was placed or its food was ready, whichever is later."""
     log_format: Literal["console", "json", ""] = ""
     """The format of the logs; by default `console` on a terminal and `json` elsewhere."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe level that is logged."""
     worker_concurrency: int = Field(default=16, ge=1)
-    """The number of threads of a worker process, which is also the number of tasks that run at once."""
+    """The number of threads of a worker process. Each thread runs one task at a time."""
 
     @field_validator("carriers", mode="before")
     @classmethod

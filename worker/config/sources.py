@@ -19,7 +19,7 @@ STANDARD_VARIABLES = {
     "no_proxy": ("no_proxy", "NO_PROXY"),
     "ca_bundle": ("SSL_CERT_FILE",),
 }
-"""Standard variables of the environment. Their values are the defaults of these settings."""
+"""Some settings and their standard environment variables. The first variable with a value sets the default."""
 KUBERNETES = re.compile(
     rf"{PREFIX}([A-Z0-9]+_)*(SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9]+)*=\d|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://"
     r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)"
@@ -28,7 +28,7 @@ KUBERNETES = re.compile(
 
 
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the tree of settings and the faults in it. Raises SettingsError for an unreadable settings file."""
+    """Return the tree of settings and a list of its faults. Raises SettingsError if a settings file is unreadable."""
     faults: list[str] = []
     under, over = _from_file(environ), _from_environment(environ, faults)
     trees = (_normalised(_open(tree, (), faults)) for tree in (_from_standard_variables(environ), under, over))
@@ -78,7 +78,7 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
 
 
 def _open(tree: Mapping[str, Any], above: tuple[str, ...], faults: list[str]) -> dict[str, Any]:
-    """Replace each key `..._file`, except `stores_file`, by the key without `_file` and the content of the file."""
+    """Replace each key that ends in `_file`, except `stores_file`: remove `_file`, and read the value from the file."""
     opened: dict[str, Any] = {}
     for key, value in tree.items():
         where = (*above, key)

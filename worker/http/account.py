@@ -31,7 +31,7 @@ def origin(url: str, *, allow_http: bool) -> str:
 
 RATE = r"^$|^[1-9]\d*/(second|minute|hour|day)(;[1-9]\d*/(second|minute|hour|day))*$"
 Rate = Annotated[str, Field(pattern=RATE)]
-"""A rate limit: the most calls in every sliding window, such as `80/minute;4500/day`; empty means no limit."""
+"""A rate limit such as `80/minute;4500/day`: the most calls in each sliding window. An empty text means no limit."""
 
 
 class ApiAccount(BaseModel):

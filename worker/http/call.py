@@ -11,7 +11,10 @@ from worker.errors import CarrierError
 
 
 class Operation(StrEnum):
-    """The kind of a call, which decides the connection, the share of the rate limit and who may repeat the call."""
+    """The kind of a call.
+
+    The kind decides three things: the connection, the share of the rate limit, and who may repeat the call.
+    """
 
     CREATE = "create"
     CONFIRM = "confirm"
@@ -21,11 +24,11 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A call for a price, labels or the courier's position, which an operator or a setting asks for."""
+    """A call for a price, labels or the courier's position. It is made for an operator, or if a setting demands it."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})
-"""Operations that change nothing at a carrier, even if the outcome of the call is unknown."""
+"""Operations that change nothing at a carrier. A lost reply to such a call leaves no unknown outcome."""
 ELASTIC = frozenset({Operation.READ, Operation.QUERY})
 """Operations that can wait when creates and cancels need the rest of the rate limit."""
 
@@ -74,8 +77,8 @@ class Reply:
     def retry_after(self, now: datetime | None) -> float | None:
         """Return Retry-After in seconds, at most an hour; None when it is missing or unreadable.
 
-        If Retry-After is a date, the wait is counted from the reply's Date header, or from `now` without that header.
-        When both are missing, the result is None.
+        If Retry-After is a date, the wait is counted from the reply's Date header. Without a Date header, it is counted
+        from `now`. If `now` is None as well, the result is None.
         """
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():

@@ -29,7 +29,10 @@ from worker.http.single_use import SingleUseTransport, Trace
 
 logger = log.get(__name__)
 LINGER = 0.03
-"""Seconds for which `send` waits for more outcomes of a group. The caller stores each group in one transaction."""
+"""Seconds for which `send` waits for one more outcome before it yields a group.
+
+The caller stores each group in one transaction.
+"""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -122,10 +125,10 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls concurrently and yield their outcomes by key, in groups as the outcomes come in.
 
-        `until` is the latest time to start a call. A call that cannot start by then is not sent, because its lease
-        could expire before the reply, and another process would repeat the call. The time is checked while the call
-        waits for a free slot. It is checked again when the connection is open, because the process may have been
-        suspended meanwhile. The gateway must use the same clock as the leases.
+        `until` is the latest time to start a call. A call that cannot start by then is not sent: its lease could expire
+        before the reply, and another process would then repeat the call. The time is checked while the call waits for a
+        free slot. It is checked again when the connection is open, because the process could have been suspended
+        meanwhile. The gateway must use the same clock as the leases.
         """
         settings = self._accounts[account]
         if within is not None:

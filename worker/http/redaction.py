@@ -16,7 +16,7 @@ UNPRINTABLE = frozenset({"Cc", "Cs"})
 """Unicode categories of characters to remove: control characters, and lone surrogates, which JSON can contain."""
 HIDDEN = "***"
 SHORTEST = 3
-"""Names and words with fewer letters are not redacted, because they occur inside too many other words."""
+"""The fewest letters of a text that is redacted. Shorter texts occur inside too many other words."""
 SAME_DIGITS = 7
 """The number of last digits that identify a telephone number, whatever its prefix."""
 NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")

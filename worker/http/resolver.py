@@ -1,4 +1,4 @@
-"""The look-up of host names. Each name has its own thread, so that a silent name server delays only its own names.
+"""The look-up of host names. Each look-up has its own thread, so a silent name server delays only its own names.
 
 asyncio would look up all names in the same few threads. One silent name server could then stop the calls to all
 accounts.
@@ -16,10 +16,11 @@ LookUp = Callable[..., list[tuple[Any, ...]]]
 
 
 class ResolvingLoop(asyncio.SelectorEventLoop):
-    """An event loop with at most one running look-up for each host name; all callers for that name share the answer.
+    """An event loop that never runs the same look-up twice at once. All callers of a look-up share its answer.
 
-    So there are never more threads than names. When a caller gives up, the look-up goes on for the next caller. The
-    threads never delay the end of the process.
+    Two look-ups are the same if host name, port and options are equal. So the number of threads does not grow with the
+    number of callers. If a caller gives up, the look-up continues for the other callers. The threads never delay the
+    end of the process.
     """
 
     def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:

@@ -19,13 +19,13 @@ Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 class SingleUseTransport(httpx.AsyncBaseTransport):
     """One connection for one request.
 
-    A carrier may close a kept connection just when a request is sent, and the outcome of the request is then unknown. A
-    connection pool may repeat a request by itself. Neither may happen to a create or a cancel. This transport uses
-    asyncio and h11, because a connection of httpcore needs more than twice the CPU time.
+    A create or a cancel must not use a connection pool, for two reasons. The carrier could close a pooled connection
+    just when a request is sent, and the outcome would be unknown. The pool could also repeat a request by itself. This
+    transport uses asyncio and h11, because a connection of httpcore needs more than twice the CPU time.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
-        """`proxy` is the address of an HTTP proxy; the connection is then a tunnel through this proxy."""
+        """`proxy` is the address of an HTTP proxy. If it is given, the connection is a tunnel through this proxy."""
         self._tls, self._proxy = tls, httpx.URL(proxy) if proxy else None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
