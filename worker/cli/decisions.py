@@ -105,7 +105,7 @@ def attended(name: str = Name, *, as_json: bool = Json) -> None:
 
 
 def _show(services: "Container", before: "Delivery", after: "Delivery | None", *, as_json: bool) -> None:
-    """Write a delivery after a decision. If the decision changed nothing, end the command with an error."""
+    """Print a delivery after an operator's decision. If the decision changed nothing, end the command with an error."""
     if after is None:
         fail(f"nothing to do: the delivery is {before.status.value}, its next step is {before.step or 'none'}")
     if as_json:

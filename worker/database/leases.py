@@ -19,7 +19,7 @@ def take(connection: Connection, name: str, holder: str, now: datetime, seconds:
 
 
 def holds(connection: Connection, name: str, holder: str) -> bool:
-    """Return whether a holder has a lease, and lock the lease until the transaction ends."""
+    """Lock a lease until the transaction ends, and return whether this holder has it."""
     query = select(LEASE.c.holder).where(LEASE.c.name == name).with_for_update()
     return connection.scalar(query) == holder
 

@@ -78,7 +78,7 @@ When nothing has changed for this time, an attempt with a courier is read at the
 QUIET = timedelta(hours=1)
 """The time without a change after which the intervals between reads grow."""
 FAR = timedelta(hours=1)
-"""A delivery whose pickup is farther ahead than this is read at the interval `Cadence.ahead`."""
+"""If the pickup is more than this time away, the delivery is read at the interval `Cadence.ahead`."""
 
 
 def fraction(*key: object) -> float:

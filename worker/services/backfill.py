@@ -71,8 +71,9 @@ class Backfill:
     def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
         """Return the open orders without a delivery that were placed between `since` and `until`, oldest first.
 
-        Without `since`, an order is left out if it was both placed and wanted longer than `stale_after` ago. If our key
-        has no permission to see orders, the list is empty, too (O-10). Raises CarrierError.
+        Without `since`, an order is left out if the time at which it was placed and the time for which it was wanted
+        are both more than `stale_after` ago. If our key may not see orders, the list is empty (O-10). Raises
+        CarrierError.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():

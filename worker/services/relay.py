@@ -47,7 +47,7 @@ class Relay:
         """Publish while this thread has the lease; return False if some events could not be published.
 
         The sweep later enqueues another relay for these events. After the lease is released, the outbox is checked once
-        more. While the lease was taken, the task for a new event would have ended without publishing the event.
+        more. A task that was started while this lease was held has ended without publishing its event.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:

@@ -46,7 +46,7 @@ NOT_SHOWN_READS = 3
 LEASE = timedelta(seconds=60)
 CALL_TIME = timedelta(seconds=DEADLINE)
 Next = tuple[WriteBackState, datetime | None]
-"""The state after a comparison, and the time of the next one."""
+"""The state of a write-back after a comparison with the platform, and the time of the next comparison."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ _DROPOFF_FIELDS = (
 )  # fmt: skip
 """The fields that an edit may change, in groups that are written together. An edit never changes the shop's address."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
-"""The values that remove an earlier value of a field. Null is sent only to remove a value (B-97)."""
+"""What an edit sends for a field to clear the text that Borzo has in it. Null is sent only to remove a value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
 """The value that removes the price of a package.

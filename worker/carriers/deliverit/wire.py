@@ -39,7 +39,7 @@ TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
 _COMPANY, _TOKEN = r"(?P<company>[0-9]{1,18})", rf"(?P<token>{TOKEN.pattern})"
 DRIVER_ORDER_LINK = re.compile(rf"/api/v1/orderdriver/(?P<action>accept|deny|cancel)/{_COMPANY}/{_TOKEN}")
 TRANSFER_LINK = re.compile(rf"/api/v1/orderinfo/{_COMPANY}/{_TOKEN}/(?P<action>update|cancel)")
-"""The path of a transferred order's link; its token is DeliverIt's order number (D-72)."""
+"""The path of the link to a transferred order. The token in this path is DeliverIt's order number (D-72)."""
 
 REFERENCE = re.compile(r"#([0-9A-Za-z]{11})(?![0-9A-Za-z])")
 
