@@ -53,7 +53,7 @@ class Correction:
     ahead: timedelta = timedelta()
     """How far the shared time was ahead of the database's clock at `since`; negative if it was behind."""
     since: datetime | None = None
-    """The time by the database's clock when a host last noticed a jump of that clock. None if none has noticed a jump."""
+    """The time by the database's clock when a host last noticed a jump of that clock; None before the first jump."""
     used: datetime | None = None
     """The shared time when a host last compared its own time with the database's clock."""
 
