@@ -38,7 +38,7 @@ def due(*ids: str, **changes: Any) -> list[Delivery]:
 
 
 def test_deliveries_with_the_same_next_step_share_a_task(app: Celery) -> None:
-    changed = [*due("a", "b"), *due("c", carrier="borzo"), *due("d", step=Step.ALARM)]
+    changed = [*due("a", "b"), *due("c", carrier="borzo"), *due("d", step=Step.ROUTE)]
     TaskQueue(app).enqueue_next_steps(changed, START)
     assert sent(app) == [
         ("deliveries.book", ["cervo", ["a", "b"]]),

@@ -13,11 +13,11 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker import log
-from worker.domain.delivery import LOCAL_STEPS, Delivery, Step
+from worker.domain.delivery import Delivery, Step
 
 logger = log.get(__name__)
 BATCH = 25
-TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step not in LOCAL_STEPS}
+TASKS: dict[Step, str] = {step: f"deliveries.{step.value}" for step in Step if step is not Step.ROUTE}
 PUBLISH = "events.publish"
 PLATFORM = "platform"
 """The queue of the tasks that call the Ordering platform."""

@@ -220,6 +220,7 @@ def full(delivery: Delivery) -> Delivery:
         step_attempt_id=1,
         next_run_at=LATER,
         retry_at=LATER,
+        alarm_at=LATER,
         alarmed_at=NOW,
         dispatch_at=NOW,
         gate=Gate.ACCEPTED,

@@ -75,14 +75,10 @@ def test_postponed_steps_are_due_when_their_account_is_resumed(database: Databas
     ids = place(database, *steps)
     for each, step in zip(ids, steps.values(), strict=True):
         database.persist(deliveries.update, [each], postpone(step))
-    database.persist(
-        deliveries.update, place(database, "4"), postpone(Step.ALARM, next_run_at=LATER - timedelta(minutes=1))
-    )
     database.write(accounts.pause, "borzo", "carrier", "", NOW)
     assert database.write(deliveries.claim, NOW, 10) == []
     database.write(accounts.resume, "borzo", "probe", NOW)
     assert sorted(each.step for each in database.write(deliveries.claim, NOW, 10)) == [
-        "alarm",
         "amend",
         "book",
         "cancel",

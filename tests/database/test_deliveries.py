@@ -17,7 +17,7 @@ from worker.database import accounts, deliveries, shops
 from worker.database.connection import IntegrityError
 from worker.database.database import Database
 from worker.database.deliveries import Due
-from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Event, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
 from worker.domain.schedule import LEASE
 
@@ -240,13 +240,13 @@ def test_deliveries_of_a_busy_carrier_are_not_claimed(database: Database) -> Non
 def test_a_carrier_that_is_busy_with_reads_is_not_read_and_everything_else_is_claimed(
     database: Database, except_reads: list[str], claimed: set[Step]
 ) -> None:
-    for step in Step:
-        if step not in LOCAL_STEPS:
-            due(database, step.value, carrier="borzo", step=step)
+    at_carrier = set(Step) - {Step.ROUTE}
+    for step in at_carrier:
+        due(database, step.value, carrier="borzo", step=step)
     found = database.write(deliveries.claim, NOW, 10, except_reads=except_reads)
     assert {each.step for each in found} == claimed
     left = database.write(deliveries.claim, NOW, 10)
-    assert {each.step for each in found + left} == {step for step in Step if step not in LOCAL_STEPS}
+    assert {each.step for each in found + left} == at_carrier
 
 
 def test_a_carrier_that_is_busy_with_calls_is_still_read(database: Database) -> None:
@@ -283,10 +283,23 @@ def test_a_step_about_a_surplus_courier_is_claimed_for_their_own_carrier(databas
     assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.CANCEL, "deliverit")]
 
 
-@pytest.mark.parametrize("step", [Step.ALARM, Step.ROUTE])
-def test_a_local_step_is_claimed_while_its_carrier_is_busy(database: Database, step: Step) -> None:
-    due(database, carrier="borzo", step=step)
-    assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, step, None)]
+def test_a_delivery_is_routed_while_its_carrier_is_busy(database: Database) -> None:
+    due(database, carrier="borzo", step=Step.ROUTE)
+    assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.ROUTE, None)]
+
+
+def test_due_alarms_are_decided_about_oldest_first_and_leave_leases_alone(database: Database) -> None:
+    due(database, "1", alarm_at=NOW + SECOND)
+    late, early = (due(database, each, alarm_at=NOW - int(each) * SECOND)[0] for each in ("2", "3"))
+    database.write(deliveries.claim, NOW, 10)
+
+    def decide(delivery: Delivery) -> Change:
+        return Change(replace(delivery, alarm_at=None))
+
+    for fired in ([early], [late], []):
+        changes = database.write(deliveries.update_alarmed, NOW, 1, decide)
+        assert [each.delivery.id for each in changes] == fired
+    assert database.write(deliveries.claim, NOW, 10) == []
 
 
 @pytest.mark.fault("F-62")

@@ -148,42 +148,37 @@ class DeliveryScenario:
 
     # --- time ---
 
+    @property
+    def due_at(self) -> datetime | None:
+        """When the next step or the next alarm is due, whichever is earlier."""
+        return min(filter(None, (self.delivery.next_run_at, self.delivery.alarm_at)), default=None)
+
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
     def wait_for(self, step: Step) -> timedelta:
         """Wait until this step of the main line is due; return how long that took.
 
-        Alarms that are due before are given, and reads of ended attempts show nothing new.
+        Reads of ended attempts that are due before show nothing new, and no alarm is given.
         """
         since = self.now
-        while self.do_secondary_step(step):
-            pass
-        assert (self.delivery.step, self.delivery.next_run_at is not None) == (step, True)
         self.wait_for_next_step()
+        while (attempt := self.delivery.step_attempt) is not None and attempt.ended_at is not None:
+            self.apply(lifecycle.record_missing(self.delivery, attempt.id, self.terms, self.now))
+            self.wait_for_next_step()
+        assert self.delivery.step is step
         return self.now - since
 
     def wait_for_next_step(self) -> None:
         assert self.delivery.next_run_at is not None
         self.now = max(self.now, self.delivery.next_run_at)
 
-    def do_secondary_step(self, wanted: Step) -> bool:
-        """Do the next step if it is an alarm or a read of an ended attempt; return whether it was."""
-        attempt = self.delivery.attempt(self.delivery.step_attempt_id or 0)
-        if self.delivery.step is Step.ALARM and wanted is not Step.ALARM:
-            self.fire_alarms()
-        elif attempt is not None and attempt.ended_at is not None:
-            self.wait_for_next_step()
-            self.apply(lifecycle.record_missing(self.delivery, attempt.id, self.terms, self.now))
-        else:
-            return False
-        return True
-
     def fire_alarms(self) -> None:
-        """Wait for the next alarm and give it."""
-        assert self.delivery.step is Step.ALARM
-        self.wait_for_next_step()
+        """Wait for the next alarm and give it; the alarm after it is later, or given in vain for ever."""
+        assert self.delivery.alarm_at is not None
+        self.now = max(self.now, self.delivery.alarm_at)
         self.apply(lifecycle.fire_alarms(self.delivery, self.terms, self.now))
+        assert self.delivery.alarm_at is None or self.delivery.alarm_at > self.now
 
     # --- the platform ---
 
@@ -325,6 +320,7 @@ def check(before: Delivery, change: Change) -> None:
     assert (after.step is None) == (after.next_run_at is None)
     assert after.step is not None or after.final
     if after.final:
+        assert after.alarm_at is None
         assert after.step in {None, Step.TRACK, Step.RECONCILE, Step.CANCEL}
         assert after.step_attempt is None or after.step_attempt.surplus or after.step_attempt.ended_at is not None
     if before.final and not after.final:

@@ -28,8 +28,8 @@ def alarms_given(scenario: DeliveryScenario) -> list[tuple[float, str]]:
 
 def run_until(scenario: DeliveryScenario, until: timedelta, do: Callable[[DeliveryScenario], object]) -> None:
     """Do what is due: alarms are given, and every other step is `do`."""
-    while scenario.delivery.next_run_at is not None and scenario.delivery.next_run_at < START + until:
-        if scenario.delivery.step is Step.ALARM:
+    while scenario.due_at is not None and scenario.due_at < START + until:
+        if scenario.delivery.alarm_at == scenario.due_at:
             scenario.fire_alarms()
         else:
             do(scenario)
@@ -70,9 +70,10 @@ def test_an_alarm_does_not_change_when_the_carrier_is_asked_again() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
     scenario.book(DOWN)
-    assert scenario.next_step == (Step.ALARM, None)
+    planned = scenario.next_step, scenario.delivery.next_run_at
+    assert planned == ((Step.BOOK, None), scenario.delivery.retry_at)
     scenario.fire_alarms()
-    assert (scenario.next_step, scenario.delivery.next_run_at) == ((Step.BOOK, None), scenario.delivery.retry_at)
+    assert (scenario.next_step, scenario.delivery.next_run_at) == planned
 
 
 @pytest.mark.quirk("D-31")
@@ -193,7 +194,9 @@ def test_a_delivery_that_is_open_after_a_day_asks_for_an_operator_and_keeps_its_
 def test_an_alarm_that_is_not_due_is_not_given() -> None:
     scenario = DeliveryScenario("borzo")
     scenario.place()
-    assert lifecycle.fire_alarms(scenario.delivery, scenario.terms, scenario.now + 5 * HOUR) is None
+    alarm_at = scenario.delivery.alarm_at
+    assert alarm_at == START + 10 * MINUTE
+    assert lifecycle.fire_alarms(scenario.delivery, scenario.terms, alarm_at - MINUTE / 60) is None
 
 
 def test_a_step_back_that_two_reads_show_asks_for_an_operator_and_changes_nothing(created: Make) -> None:

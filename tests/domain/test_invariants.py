@@ -118,6 +118,11 @@ class AnyScenario(RuleBasedStateMachine):
     def is_due(self, *steps: Step) -> bool:
         return self.scenario.delivery.step in steps
 
+    def is_alarm_due(self) -> bool:
+        """Return whether an alarm is due already or before the next step."""
+        alarm_at = self.scenario.delivery.alarm_at
+        return alarm_at is not None and (alarm_at <= self.scenario.now or alarm_at == self.scenario.due_at)
+
     @property
     def step_attempt(self) -> Attempt:
         found = self.scenario.delivery.step_attempt
@@ -251,7 +256,7 @@ class AnyScenario(RuleBasedStateMachine):
         with self.progress():
             self.apply(lifecycle.postpone(self.scenario.delivery, error, self.scenario.terms, self.scenario.now))
 
-    @precondition(lambda self: self.is_due(Step.ALARM))
+    @precondition(lambda self: self.is_alarm_due())
     @rule()
     def fire_alarms(self) -> None:
         self.scenario.fire_alarms()
@@ -409,13 +414,13 @@ class AnyScenario(RuleBasedStateMachine):
     def succeed(self) -> None:
         scenario, attempt = self.scenario, self.scenario.delivery.step_attempt
         match scenario.delivery.step:
+            case _ if scenario.delivery.alarm_at == scenario.due_at:
+                scenario.fire_alarms()
             case Step.ROUTE:
                 scenario.wait(3 * 3600)  # no carrier is left to ask
                 self.route()
             case Step.BOOK:
                 scenario.book()
-            case Step.ALARM:
-                scenario.fire_alarms()
             case Step.CONFIRM:
                 scenario.confirm(observed("created"))
             case Step.AMEND:

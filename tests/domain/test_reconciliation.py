@@ -275,6 +275,7 @@ def test_a_resubmitted_create_that_was_not_sent_is_tried_again_and_no_other_carr
     for _ in range(20):
         scenario.book(error)
         assert scenario.state == ("submit_unknown", Step.BOOK, "cervo")
+    scenario.fire_alarms()
     assert scenario.delivery.attention == "outcome_unknown"
     scenario.book()
     assert (scenario.state, len(scenario.delivery.attempts)) == (("created", Step.TRACK, "cervo"), 1)

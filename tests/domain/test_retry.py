@@ -79,7 +79,7 @@ def _fail_until_rejected(scenario: DeliveryScenario) -> timedelta:
     """Fail every create until the delivery is rejected; return how long that took."""
     since = scenario.now
     while not scenario.delivery.final:
-        if scenario.delivery.step is Step.ALARM:
+        if scenario.delivery.alarm_at == scenario.due_at:
             scenario.fire_alarms()
         else:
             scenario.begin_booking()

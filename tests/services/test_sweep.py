@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from tests.services.simulation import Simulation
+from tests.services.simulation import START, Simulation
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import callbacks
 from worker.database.callbacks import WAKE_UP_WAIT
@@ -117,6 +117,24 @@ def test_a_full_queue_holds_back_its_own_steps_and_no_others(
     assert found + Counter(name for name, deliveries in waiting(simulation) if deliveries) == ALL_DUE
 
 
+@pytest.mark.fault("F-98")
+@pytest.mark.parametrize("others", [0, FULL + 1])
+def test_an_order_that_no_worker_books_has_its_alarm_and_its_end_in_time(simulation: Simulation, others: int) -> None:
+    simulation.place(store_id=STORE)
+    list(waiting(simulation))
+    fill(simulation, "carrier.borzo", "deliveries.cancel", "borzo", [], count=others)
+    published = {}
+    for minutes in (0, 9, 10, 11, 194, 195, 196):
+        simulation.now = START + timedelta(minutes=minutes)
+        tick(simulation, schedulers=1)
+        published[minutes] = simulation.published()
+    asked = ["queued", "delivery.attention_required"]
+    ended = [*asked, "rejected", "delivery.dispatch_failed"]
+    assert published == {0: ["queued"], 9: ["queued"], 10: asked, 11: asked, 194: asked, 195: ended, 196: ended}
+    _, alarm, end, _ = simulation.events()
+    assert (alarm["data"]["reason_text"], end["data"]["reason"]) == ("not_dispatched_in_time", "deadline_passed")
+
+
 def write_backs(simulation: Simulation) -> int:
     return sum(name == "platform.write_back" for name, _ in waiting(simulation))
 
@@ -199,16 +217,18 @@ def test_a_task_raises_its_programming_errors(simulation: Simulation) -> None:
 def test_a_step_of_a_newer_version_is_told_once_and_stops_no_sweep(simulation: Simulation) -> None:
     simulation.place(store_id=STORE, order_id="1")
     simulation.place(store_id=STORE, order_id="2")
+    newer = simulation.delivery("1").id
     list(waiting(simulation))
     with simulation.container.database.engine.begin() as connection:
-        connection.execute(text("UPDATE delivery SET step = 'weigh' WHERE order_id = '1'"))
+        connection.execute(text("UPDATE delivery SET step = 'weigh', alarm_at = created_at WHERE order_id = '1'"))
     simulation.now += timedelta(minutes=1)
     with capture_logs() as logs:
         for _ in range(3):
             simulation.app.tasks["timers.sweep"]()
     assert [task for task in waiting(simulation) if task[0] != "events.publish"] == [("deliveries.book", 1)]
     assert [each for each in logs if each["event"].startswith("delivery.")] == [
-        {"event": "delivery.step_unknown", "log_level": "warning", "step": "weigh"}
+        {"event": "delivery.step_unknown", "log_level": "warning", "step": "weigh"},
+        {"event": "delivery.unreadable", "log_level": "error", "delivery_id": newer},  # its alarm is due
     ]
 
 

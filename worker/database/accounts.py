@@ -95,9 +95,8 @@ def _make_due(connection: Connection, account: str, now: datetime) -> None:
     """
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     its_own = queued if account == EVERY_ACCOUNT else DELIVERY.c.carrier == account
-    resumed = DELIVERY.c.step.in_(RESUMED_STEPS) | ((DELIVERY.c.step == Step.ALARM.value) & queued)
     postponed = (DELIVERY.c.retry_at > now) & (DELIVERY.c.next_run_at <= DELIVERY.c.retry_at)
-    these = its_own & resumed & postponed
+    these = its_own & DELIVERY.c.step.in_(RESUMED_STEPS) & postponed
     deliveries.set_all(connection, these, retry_at=None, next_run_at=now, lease_until=None)
 
 

@@ -30,7 +30,7 @@ from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT
 from worker.domain import schedule
-from worker.domain.delivery import LOCAL_STEPS, Attempt, Change, Delivery, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Step
 
 logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
@@ -40,9 +40,9 @@ _STEP_ATTEMPT_CARRIER = (
     select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.step_attempt_id).correlate(DELIVERY).scalar_subquery()
 )
 _STEP_CARRIER = case(
-    (DELIVERY.c.step.in_(LOCAL_STEPS), null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
+    (DELIVERY.c.step == Step.ROUTE, null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
 )
-"""The carrier of the step's attempt; if the step has no attempt, the carrier of the delivery. NULL for a local step."""
+"""The carrier of the step's attempt; if the step has no attempt, the carrier of the delivery. NULL for `ROUTE`."""
 NO_COLUMNS: Mapping[str, Any] = {}
 STEPS = tuple(step.value for step in Step)
 T = TypeVar("T", bound=Delivery | Attempt)
@@ -190,15 +190,29 @@ def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list
     if not wanted:
         return []
     pairs = [(before, change) for before in load(connection, wanted, lock=True) if (change := decide(before))]
+    save(connection, pairs, {"lease_until": None})
+    return [change for _, change in pairs]
+
+
+def update_alarmed(connection: Connection, now: datetime, limit: int, decide: Decision) -> list[Change]:
+    """Decide about the deliveries with a due alarm, the oldest alarm first, and save the decisions; return the changes.
+
+    Their leases go on. A delivery that another transaction has locked is left for the next time.
+    """
+    due = select(DELIVERY.c.id).where(DELIVERY.c.alarm_at <= now).order_by(DELIVERY.c.alarm_at).limit(limit)
+    ids = connection.scalars(due.with_for_update(skip_locked=True)).all()
+    pairs = [(before, change) for before in load(connection, ids) if (change := decide(before))]
     save(connection, pairs)
     return [change for _, change in pairs]
 
 
-def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
-    """Write changed deliveries, their attempts and their events."""
+def save(
+    connection: Connection, pairs: Sequence[tuple[Delivery, Change]], always: Mapping[str, Any] = NO_COLUMNS
+) -> None:
+    """Write changed deliveries, with `always` in their rows, their attempts and their events."""
     if not pairs:
         return
-    _update(connection, DELIVERY, [(before, change.delivery) for before, change in pairs], {"lease_until": None})
+    _update(connection, DELIVERY, [(before, change.delivery) for before, change in pairs], always)
     for before, change in pairs:
         after = change.delivery
         if after.order is not before.order or after.store is not before.store:

@@ -67,6 +67,12 @@ class DeliveryRow(SQLModel, table=True):
             postgresql_where=text("next_run_at IS NOT NULL"),
             sqlite_where=text("next_run_at IS NOT NULL"),
         ),
+        Index(
+            "delivery_alarm",
+            "alarm_at",
+            postgresql_where=text("alarm_at IS NOT NULL"),
+            sqlite_where=text("alarm_at IS NOT NULL"),
+        ),
         Index("delivery_order", "order_id"),
         Index("delivery_created", "created_at"),
         Index(
@@ -95,6 +101,7 @@ class DeliveryRow(SQLModel, table=True):
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
+    alarm_at: datetime | None = _time()
     alarmed_at: datetime | None = _time()
     dispatch_at: datetime | None = _time()
     gate: str | None = None

@@ -28,7 +28,7 @@ NEVER_CREATED = "never created"
 
 
 class Step(StrEnum):
-    """The kinds of work on a delivery. Every step has its own Celery task, except the steps in `LOCAL_STEPS`."""
+    """The kinds of work on a delivery. Every step has its own Celery task, except `ROUTE`, which the sweep runs."""
 
     ROUTE = "route"
     BOOK = "book"
@@ -37,11 +37,6 @@ class Step(StrEnum):
     TRACK = "track"
     AMEND = "amend"
     CANCEL = "cancel"
-    ALARM = "alarm"
-
-
-LOCAL_STEPS = frozenset({Step.ROUTE, Step.ALARM})
-"""Steps that call no carrier. The sweep runs these steps itself."""
 
 
 class Gate(StrEnum):
@@ -214,6 +209,8 @@ class Delivery:
     """When the next step is due; None if and only if `step` is None."""
     retry_at: datetime | None = None
     """The main step (`planner.main_step`) is not due before this time. Other steps may be due earlier."""
+    alarm_at: datetime | None = None
+    """When the earliest alarm that has not been raised is due, whatever the next step is; None when there is none."""
     alarmed_at: datetime | None = None
     """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
@@ -270,7 +267,7 @@ class Delivery:
     @property
     def step_carrier(self) -> str | None:
         """The carrier account that the next step calls; None when the step calls no carrier."""
-        if self.step in LOCAL_STEPS:
+        if self.step is Step.ROUTE:
             return None
         return self.step_attempt.carrier if self.step_attempt else self.carrier
 

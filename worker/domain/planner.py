@@ -1,8 +1,9 @@
-"""Plan the next step of a delivery: the step, its time and its attempt.
+"""Plan the next step of a delivery (the step, its time and its attempt) and its alarms.
 
 Planning is a pure function of the delivery's state. Every delivery that is not final has exactly one next step, so no
-delivery is forgotten. The candidates are the delivery's main step and the steps for surplus couriers, ended attempts
-and alarms. The earliest candidate is the next step.
+delivery is forgotten. The candidates are the delivery's main step and the steps for surplus couriers and ended
+attempts. The earliest candidate is the next step. An alarm is not a step, because it is raised even if nobody runs the
+next step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,7 +45,6 @@ def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedSte
     """Return the earliest of all candidate steps; None when nothing is left to do."""
     steps = [] if delivery.final else [main_step(delivery, terms, now)]
     steps += [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]
-    steps += [PlannedStep(Step.ALARM, max(at, now)) for at, _ in alarms(delivery)]
     return min(steps, key=lambda step: step.at, default=None)
 
 

@@ -17,7 +17,7 @@ from worker.database import callbacks, deliveries, inbox, leases, outbox, shops
 from worker.database.database import Database
 from worker.database.deliveries import Due
 from worker.domain import lifecycle
-from worker.domain.delivery import LOCAL_STEPS, Change, Delivery, Step
+from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
@@ -67,7 +67,7 @@ class Sweep:
     clock: Clock
 
     def run(self) -> None:
-        """Enqueue a task for everything that is due, and run the steps that need no carrier."""
+        """Enqueue a task for everything that is due, and do what needs no carrier."""
         self._sweep()
         self.database.write(leases.take, LEASE, LEASE, self.clock(), LATE_SECONDS)
 
@@ -100,7 +100,8 @@ class Sweep:
         if self.database.read(inbox.has_due_fetch, now):
             tasks.append(order_fetch.TASK)
         self.queue.send(tasks)
-        self._run_local_steps([each.id for each in due if each.step in LOCAL_STEPS], now)
+        self._fire_alarms(now)
+        self._route([each.id for each in due if each.step is Step.ROUTE], now)
         for (step, account), ids in groups.items():
             if account not in self.terms:  # the settings no longer have this account, and its steps must not stay due
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
@@ -119,8 +120,8 @@ class Sweep:
                 tasks += step_tasks(step, account, ids, size)
         return tasks
 
-    def _run_local_steps(self, ids: Sequence[str], now: datetime) -> None:
-        """Route deliveries that wait for a store or a carrier, and fire alarms."""
+    def _route(self, ids: Sequence[str], now: datetime) -> None:
+        """Route deliveries that wait for a store or a carrier."""
         if not ids:
             return
         waiting = {each.order.store_id for each in self.database.read(deliveries.load, ids)}
@@ -128,10 +129,19 @@ class Sweep:
 
         def decide(delivery: Delivery) -> Change | None:
             if delivery.step is not Step.ROUTE:
-                return lifecycle.fire_alarms(delivery, self.terms, now)
+                return None
             return lifecycle.route(delivery, known_shops.get(delivery.order.store_id), self.terms, now)
 
         self.updates.apply(ids, decide, now)
+
+    def _fire_alarms(self, now: datetime) -> None:
+        """Fire the due alarms, whatever the next steps are and whether or not anybody runs them."""
+
+        def decide(delivery: Delivery) -> Change | None:
+            return lifecycle.fire_alarms(delivery, self.terms, now)
+
+        if self.database.write(deliveries.update_alarmed, now, CLAIM_LIMIT, decide):
+            self.queue.send([publish_task()])
 
     def _depths(self) -> dict[str, int]:
         """Return how many tasks wait in the queues of the callbacks, the platform and the accounts."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause, Reason
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Change, Delivery, Step
+from worker.domain.delivery import Change, Delivery
 from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
 from worker.domain.planner import Alarm, alarms
@@ -21,8 +21,8 @@ ATTENTION: Mapping[Alarm, AttentionReason] = {
 
 
 def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Raise the alarms that are due; None when the next step is not an alarm or is not due."""
-    if delivery.step is not Step.ALARM or delivery.next_run_at is None or delivery.next_run_at > now:
+    """Raise the alarms that are due; None when no alarm is due."""
+    if delivery.alarm_at is None or delivery.alarm_at > now:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     for at, alarm in alarms(delivery):

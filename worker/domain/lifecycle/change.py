@@ -10,7 +10,7 @@ from schemas.events import DeliveryEvent, EventType, RawWord
 from schemas.status import TO_PLATFORM, AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver
-from worker.domain.planner import plan
+from worker.domain.planner import alarms, plan
 
 UNKNOWN_OUTCOME_REASONS = frozenset(
     {AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER, AttentionReason.OFFER_WAITS}
@@ -185,12 +185,13 @@ class ChangeBuilder:
         self.clear_attention(frozenset(AttentionReason) - {AttentionReason.SURPLUS_COURIER})
 
     def build(self, attempt_id: int | None = None) -> Change:
-        """Plan the next step and return the change. `attempt_id` is the attempt for which a call begins, if any."""
+        """Plan the next step and the next alarm. `attempt_id` is the attempt for which a call begins, if any."""
         next_step = plan(self.delivery, self.terms, self.now)
-        planned = (next_step.step, next_step.at, next_step.attempt) if next_step else (None, None, None)
-        if planned != (self.delivery.step, self.delivery.next_run_at, self.delivery.step_attempt_id):
-            step, at, about = planned
-            self.update(replace(self.delivery, step=step, next_run_at=at, step_attempt_id=about))
+        step, at, about = (next_step.step, next_step.at, next_step.attempt) if next_step else (None, None, None)
+        alarm_at = next((due for due, _ in alarms(self.delivery)), None)
+        planned = replace(self.delivery, step=step, next_run_at=at, step_attempt_id=about, alarm_at=alarm_at)
+        if planned != self.delivery:
+            self.update(planned)
         return Change(self.delivery, tuple(self.events), attempt_id, tuple(self.passed_over))
 
 

@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("next_run_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retry_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("alarm_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("alarmed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("dispatch_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("gate", sa.String(), nullable=True),
@@ -126,6 +127,14 @@ def upgrade() -> None:
         sa.Column("price", sa.JSON(), nullable=True),
         sa.Column("proof", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "delivery_alarm",
+        "delivery",
+        ["alarm_at"],
+        unique=False,
+        postgresql_where=sa.text("alarm_at IS NOT NULL"),
+        sqlite_where=sa.text("alarm_at IS NOT NULL"),
     )
     op.create_index(
         "delivery_asking",
