@@ -8,6 +8,7 @@ import pytest
 
 from schemas.status import Cause
 from tests.domain.scenario import START, DeliveryScenario, observed
+from worker.carriers.port import Booked
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
 from worker.errors import Unavailable, Uncertain
@@ -189,6 +190,18 @@ def test_a_delivery_that_is_open_after_a_day_asks_for_an_operator_and_keeps_its_
     run_until(scenario, 60 * HOUR, poll_as("created"))
     assert alarms_given(scenario) == [(24 * 60, "still_open_after_a_day")]
     assert scenario.delivery.status == "created"
+
+
+@pytest.mark.fault("F-98")
+def test_a_lost_create_that_nobody_looks_for_asks_for_an_operator_before_the_pickup() -> None:
+    scenario = DeliveryScenario("borzo", ready_at="2026-11-21T17:30:00Z")
+    scenario.place()
+    scenario.begin_booking()
+    scenario.fire_alarms()
+    assert alarms_given(scenario) == [(25, "outcome_unknown")]
+    assert scenario.next_step == (Step.RECONCILE, 1)
+    scenario.answer_create(Booked(observed("created", ref="R-1")))
+    assert scenario.delivery.attention is None
 
 
 def test_an_alarm_that_is_not_due_is_not_given() -> None:

@@ -107,6 +107,15 @@ def test_a_surplus_courier_whose_cancel_is_unconfirmed_asks_for_an_operator(doub
     assert surplus(doubled).cancel_requested_at == asked
 
 
+@pytest.mark.fault("F-98")
+def test_a_surplus_courier_whose_cancel_is_first_sent_after_a_day_is_read_all_the_same(
+    doubled: DeliveryScenario,
+) -> None:
+    doubled.wait(25 * 3600)
+    cancel(doubled)
+    assert read(doubled, "courier_assigned") == 5
+
+
 def test_a_surplus_courier_whose_cancel_was_not_sent_backs_off_on_its_own(
     doubled: DeliveryScenario,
 ) -> None:

@@ -74,7 +74,7 @@ def _next(delivery: Delivery, attempt: Attempt | None, terms: TermsByAccount, no
     if attempt.carrier not in terms:
         # The account was removed from the settings while it had an order: the delivery waits until the account is back.
         if attempt.state == AttemptState.SUBMITTING:
-            return Step.RECONCILE, attempt.submitted_at + schedule.REMOVED_ACCOUNT_LEASE
+            return Step.RECONCILE, attempt.submitted_at + schedule.LONGEST_LEASE
         return Step.TRACK, now + schedule.ROUTE_RETRY
     return _next_of_attempt(delivery, attempt, terms[attempt.carrier], now)
 
@@ -232,7 +232,8 @@ def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
     if not attempt.surplus:
         return None
     step = Step.CANCEL if should_cancel(delivery, attempt, terms, now) else Step.TRACK
-    return step, attempt.changed_at, attempt.changed_at + schedule.DAY
+    last_act = max(attempt.changed_at, attempt.cancel_requested_at or attempt.changed_at)
+    return step, attempt.changed_at, last_act + schedule.DAY
 
 
 def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SecondaryStep:
@@ -308,5 +309,7 @@ def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
         yield max(late, attempt.changed_at), Alarm.NOT_DISPATCHED
     elif attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN and not attempt.awaiting_operator:
         yield max(late, attempt.changed_at), Alarm.OUTCOME_UNKNOWN
+    elif attempt is not None and attempt.state == AttemptState.SUBMITTING:
+        yield max(late, attempt.submitted_at + schedule.LONGEST_LEASE), Alarm.OUTCOME_UNKNOWN
     elif attempt is not None and attempt.rank >= GOODS_WITH_COURIER:
         yield attempt.changed_at + schedule.STALLED, Alarm.STALLED

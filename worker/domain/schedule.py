@@ -14,11 +14,8 @@ from worker.carriers.port import Cadence
 
 LEASE = timedelta(seconds=30)
 """The time after a claim during which the delivery cannot be claimed again."""
-REMOVED_ACCOUNT_LEASE = timedelta(minutes=5)
-"""The time after which a create counts as lost if its account was removed from the settings.
-
-The settings of the account contained the deadline that would otherwise decide this.
-"""
+LONGEST_LEASE = timedelta(minutes=5)
+"""The time after which a create without a stored outcome counts as lost, whatever its account's deadline is."""
 CALL_MARGIN = timedelta(seconds=30)
 """A call without a stored outcome counts as lost when this time has passed since its deadline."""
 QUARANTINE = (60.0, 90.0, 120.0)
