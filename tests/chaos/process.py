@@ -22,6 +22,7 @@ import uvicorn
 from tests.chaos.clock import FastClock
 from tests.chaos.conditions import Conditions
 from tests.chaos.injection_points import Injection, Instrumentation
+from tests.chaos.names import NameServers
 from tests.chaos.operator import Operator
 from worker import container, log
 from worker.app import create_app
@@ -81,12 +82,11 @@ class FastContainer(Container):
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The real gateway."""
-        if not INSTRUMENTATION:
-            return super().gateway
-        clock = INSTRUMENTATION.gateway_clock(self.clock)
-        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.acquire, clock))
-        return gateway
+        """The real gateway, whose look-ups of host names a fault may delay or fail."""
+        clock = INSTRUMENTATION.gateway_clock(self.clock) if INSTRUMENTATION else self.clock
+        look_up = NameServers(CONDITIONS).look_up
+        gateway = Gateway(self.api_accounts, self.rate_limiter.acquire, clock, look_up=look_up)
+        return INSTRUMENTATION.gateway(gateway) if INSTRUMENTATION else gateway
 
     @cached_property
     def database(self) -> Database:
