@@ -25,6 +25,8 @@ BOOKED = frozenset({"create", "accept"})
 REQUESTED = frozenset({"create", "offer"})
 GOODS = re.compile(r"^(3|driverLeft|arriveAtCustomer|done|active/parcel_picked_up|completed/.*)$")
 """The carriers' statuses of a courier who has, or had, the goods."""
+IMPRECISION = timedelta(seconds=1)
+"""How far ahead of the carriers a process may see the fast clock: it reads the clock over its database connection."""
 NO_COURIER: Row = {"history": ()}
 """The state of an offer that was denied: the carrier lists no courier."""
 
@@ -187,7 +189,7 @@ def _before(text: str, private: str) -> str:
 def intent_before_effect(history: History) -> Iterator[str]:
     """R10: every order at a carrier was committed as an intent before."""
     intents = {row["id"]: row for row in history.attempts}
-    ahead = timedelta(seconds=max((each["clock_ahead"] for each in history.troubles), default=0.0))
+    ahead = IMPRECISION + timedelta(seconds=max((each["clock_ahead"] for each in history.troubles), default=0.0))
     for entry in history.ledger:
         if entry["action"] not in REQUESTED:
             continue

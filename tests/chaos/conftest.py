@@ -58,7 +58,7 @@ def build_scenarios(
                 clock,
                 database=database,
                 redis_url=url.replace("/0", f"/{number}"),
-                origin=sandbox.origin,
+                sandbox=sandbox.port,
                 journal=tmp_path / f"journal-{number}",
                 web=0 if number else web,
                 deadline=DEADLINE,

@@ -93,18 +93,18 @@ class Run:
     def _start(self, web: int, relay: int, redis_url: str) -> None:
         """Start the processes; they reach every server through its link."""
         at = {name: f"127.0.0.1:{link.port}" for name, link in self.links.items()}
-        origin = f"http://{at['carriers']}"
+        carriers = self.links["carriers"].port
         settings = environment(
             self.clock,
             database=f"postgresql://postgres@{at['database']}/postgres",
             redis_url=redis_url.replace(f":{_port(redis_url)}/", f":{self.links['redis'].port}/"),
-            origin=origin,
+            sandbox=carriers,
             journal=self.folder / "journal",
             web=web,
             more={
                 "STORES_FILE": write_stores(self.folder / "stores.toml"),
-                **platform(origin, GATE=self.gate, BACKFILL="true"),
-                **transfer_account(origin),
+                **platform(carriers, GATE=self.gate, BACKFILL="true"),
+                **transfer_account(carriers),
                 "CARRIERS__BORZO__POLL_INTERVAL": POLL_INTERVAL,
             },
         )

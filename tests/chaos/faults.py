@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import redis
 
+from tests.chaos.names import FAILED
 from tests.chaos.processes import ACCOUNTS
 from tests.chaos.proxy import Mode
 from worker.local.supervisor import Process
@@ -51,6 +52,8 @@ READ_DELAY = 0.7
 """Real seconds from the moment that a read shows to its arrival: a third of the time that a status lasts."""
 SCARCE = "2/second"
 """A rate limit that the reads of a busy account reach, while its creates have enough in the rest."""
+LOOK_UPS = {"slow": "1.5", "failed": FAILED}
+"""The conditions of a host name. A slow look-up is longer than the CONNECT_TIMEOUT, so only a later call uses it."""
 CHANCE = 0.4
 """The share of calls that a fault of the carriers hits."""
 STEP_AHEAD = 120.0
@@ -186,8 +189,7 @@ def _of_links(run: "Run") -> Iterator[Fault]:
         yield Fault(f"{name} link cut", name, partial(run.network.cut, link))
     begin, end = (partial(run.network.turn, run.links["database"], mode) for mode in (Mode.UNCONFIRMED, Mode.PASS))
     yield Fault("database commits unconfirmed", "database", begin, end)
-    begin, end = partial(run.conditions.begin, "clock", f"{STEP_AHEAD}"), partial(run.conditions.end, "clock")
-    yield Fault("database clock steps", "clock", begin, end, LONG)
+    yield Fault("database clock steps", "clock", *_condition(run, "clock", f"{STEP_AHEAD}"), LONG)
 
 
 def _of_carriers(run: "Run") -> Iterator[Fault]:
@@ -209,9 +211,17 @@ def _of_carriers(run: "Run") -> Iterator[Fault]:
 
 def _of_accounts(run: "Run") -> Iterator[Fault]:
     for account in (*sorted(ACCOUNTS), "ordering"):
-        condition = f"rate.{account}"
-        begin, end = partial(run.conditions.begin, condition, SCARCE), partial(run.conditions.end, condition)
-        yield Fault(f"{account} budget scarce", "budget", begin, end, LONG, NONE, frozenset({account}))
+        own = frozenset({account})
+        scarce = _condition(run, f"rate.{account}", SCARCE)
+        yield Fault(f"{account} budget scarce", "budget", *scarce, LONG, NONE, own)
+        for kind, value in LOOK_UPS.items():
+            look_ups = _condition(run, f"names.{account}", value)
+            yield Fault(f"{account} look-ups {kind}", "names", *look_ups, LONG, own, own)
+
+
+def _condition(run: "Run", name: str, value: str) -> tuple[Act, Act]:
+    """Return how a fault that sets a condition begins and ends."""
+    return partial(run.conditions.begin, name, value), partial(run.conditions.end, name)
 
 
 def _stopped(name: str, target: str, process: Process, seconds: tuple[float, float]) -> Fault:

@@ -40,9 +40,10 @@ def _out_of_order(published: Sequence[Row], carrier: str, words: Sequence[str]) 
         if part is None:
             continue
         places = [place for place, word in enumerate(words) if part(word) == code]
-        later = [place for place in places if place >= at]
         before, rank = rank, RANK.get(DeliveryStatus(data["status"]), 0)
-        if not places or (not later and rank <= before):
+        earliest = 0 if rank > before else at  # a step forward may be late
+        possible = [place for place in places if place >= earliest]
+        if not possible:
             return code
-        at = min(later, default=at)
+        at = max(at, min(possible))
     return None

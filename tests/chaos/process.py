@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ import uvicorn
 from tests.chaos.clock import FastClock
 from tests.chaos.conditions import Conditions
 from tests.chaos.injection_points import Injection, Instrumentation
+from tests.chaos.names import NameServers
 from tests.chaos.operator import Operator
 from worker import container, log
 from worker.app import create_app
@@ -36,7 +37,7 @@ from worker.domain.lifecycle import TermsByAccount
 from worker.http.call import Operation
 from worker.http.gateway import Gateway
 from worker.ordering_api import codec as ordering_codec
-from worker.resilience.circuit_breaker import TIMINGS, BreakerTimings, CircuitBreaker
+from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.rate_limiter import RateLimiter
 from worker.sandbox import SandboxConfig, serve
 from worker.web import create_web_app
@@ -70,9 +71,8 @@ class FastContainer(Container):
 
     @cached_property
     def breaker(self) -> CircuitBreaker:
-        """The real breakers, which go by the clock of Redis, with shorter durations."""
-        shorter = {name: _shorter(seconds) for name, seconds in asdict(TIMINGS).items()}
-        return CircuitBreaker(streams.connect(self.settings.redis), timings=BreakerTimings(**shorter))
+        """The real breakers, on the fast clock in place of the clock of Redis."""
+        return CircuitBreaker(streams.connect(self.settings.redis), clock=CLOCK)
 
     @cached_property
     def rate_limiter(self) -> RateLimiter:
@@ -81,12 +81,11 @@ class FastContainer(Container):
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The real gateway."""
-        if not INSTRUMENTATION:
-            return super().gateway
-        clock = INSTRUMENTATION.gateway_clock(self.clock)
-        gateway: Gateway = INSTRUMENTATION.gateway(Gateway(self.api_accounts, self.rate_limiter.acquire, clock))
-        return gateway
+        """The real gateway, whose look-ups of host names a fault may delay or fail."""
+        clock = INSTRUMENTATION.gateway_clock(self.clock) if INSTRUMENTATION else self.clock
+        look_up = NameServers(CONDITIONS).look_up
+        gateway = Gateway(self.api_accounts, self.rate_limiter.acquire, clock, look_up=look_up)
+        return INSTRUMENTATION.gateway(gateway) if INSTRUMENTATION else gateway
 
     @cached_property
     def database(self) -> Database:
@@ -101,10 +100,6 @@ class ChangingRateLimiter(RateLimiter):
     def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
         """Count up to `wanted` calls against the rate that the account has now."""
         return super().acquire(account, CONDITIONS.read(f"rate.{account}", rate), operation, wanted)
-
-
-def _shorter(seconds: Any) -> Any:
-    return tuple(map(_shorter, seconds)) if isinstance(seconds, tuple) else seconds / CLOCK.rate
 
 
 def _convert_real_seconds() -> None:

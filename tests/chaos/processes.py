@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.clock import FastClock
+from tests.chaos.names import host_of
 from worker import container
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def environment(
     *,
     database: str,
     redis_url: str,
-    origin: str,
+    sandbox: int,
     journal: Path,
     web: int = 0,
     deadline: float = DEADLINE,
@@ -44,7 +45,7 @@ def environment(
 ) -> dict[str, str]:
     """Return the environment of the processes: the settings of a deployment, with a deadline for the fast clock.
 
-    `more` has the other settings, at least the STORES_FILE.
+    `sandbox` and `web` are ports. `more` has the other settings, at least the STORES_FILE.
     """
     carriers = {
         "CERVO": {"TOKEN": SECRETS[0], "CALLBACK_WAIT": "60", "POLL_INTERVAL": "60"},
@@ -62,7 +63,7 @@ def environment(
         **{
             f"CARRIERS__{name}__{key}": value
             for name, own in carriers.items()
-            for key, value in {**_calls(origin, deadline), **own}.items()
+            for key, value in {**_calls(name.lower(), sandbox, deadline), **own}.items()
         },
         **more,
     }
@@ -71,19 +72,23 @@ def environment(
     return {**others, **ours, **clock.variable, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
 
 
-def _calls(origin: str, deadline: float) -> dict[str, str]:
+def _calls(account: str, sandbox: int, deadline: float) -> dict[str, str]:
     connect = str(max(1.0, deadline / 2))
     times = {"DEADLINE": str(deadline), "READ_TIMEOUT": str(deadline), "CONNECT_TIMEOUT": connect}
-    return {"BASE_URL": origin, "RATE": PLENTY, **times}
+    return {**_at(account, sandbox), "RATE": PLENTY, **times}
 
 
-def platform(origin: str, **more: str) -> dict[str, str]:
+def _at(account: str, sandbox: int) -> dict[str, str]:
+    return {"BASE_URL": f"http://{host_of(account)}:{sandbox}", "ALLOW_HTTP": "true"}
+
+
+def platform(sandbox: int, **more: str) -> dict[str, str]:
     """Return the settings of the Ordering platform; its orders have the same source as messages on the bus."""
-    settings = {"BASE_URL": origin, "API_KEY": SECRETS[4], "SOURCE": "demo", "RATE": PLENTY, **more}
+    settings = {**_at("ordering", sandbox), "API_KEY": SECRETS[4], "SOURCE": "demo", "RATE": PLENTY, **more}
     return {f"ORDERING__{key}": value for key, value in settings.items()}
 
 
-def transfer_account(origin: str) -> dict[str, str]:
+def transfer_account(sandbox: int) -> dict[str, str]:
     """Return the settings of the account whose drivers are booked by hand."""
     settings = {
         "KIND": "deliverit",
@@ -91,7 +96,7 @@ def transfer_account(origin: str) -> dict[str, str]:
         "USERNAME": "sandbox@deliverit.example",
         "PASSWORD": SECRETS[3],
         "POLL_INTERVAL": "60",
-        **_calls(origin, DEADLINE),
+        **_calls(TRANSFER, sandbox, DEADLINE),
     }
     return {f"CARRIERS__{TRANSFER.upper()}__{key}": value for key, value in settings.items()}
 

@@ -85,7 +85,7 @@ class Scenario:
         self._injection = (
             Injection(case.point, case.reached_by or case.carriers, marker, case.signal) if case.point else None
         )
-        ordering = platform(sandbox.origin) if case.on_platform else {}
+        ordering = platform(sandbox.port) if case.on_platform else {}
         environ = {**environ, **{f"ORDER_SYNC_{key}": value for key, value in ordering.items()}}
         self._environ = {**environ, **(self._injection.variable if self._injection else {}), "CHAOS_TICK": "1"}
         self.server = redis.Redis.from_url(environ["ORDER_SYNC_REDIS_URL"])

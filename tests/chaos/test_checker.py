@@ -154,6 +154,11 @@ def test_an_intent_that_a_stepped_clock_dates_after_its_effect_is_no_violation()
     assert broken(replace(WHOLE, attempts=(attempt(minute=4),), troubles=(fault,))) == ["R10"]
 
 
+def test_an_intent_that_an_imprecise_clock_dates_just_after_its_effect_is_no_violation() -> None:
+    at = "2026-11-21T08:01:00.500+00:00"
+    assert broken(replace(WHOLE, attempts=({**attempt(), "submitted_at": at},))) == []
+
+
 def test_a_courier_after_one_that_the_carrier_cancelled_is_no_violation() -> None:
     history = replace(
         WHOLE,

@@ -1,11 +1,15 @@
 """Faults begin and end in two lanes, and change the conditions in running processes."""
 
 import random
+import socket
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.conditions import Conditions
 from tests.chaos.faults import Fault, FaultInjector
+from tests.chaos.names import FAILED, NameServers
 
 
 def test_two_faults_at_once_never_have_the_same_target() -> None:
@@ -42,3 +46,15 @@ def test_a_condition_lasts_from_its_begin_to_its_end_in_every_process(tmp_path: 
 
 def test_without_a_folder_every_condition_is_the_ordinary_one() -> None:
     assert Conditions.inherited({}).read("rate.borzo", "1000/second") == "1000/second"
+
+
+def test_a_condition_delays_or_fails_the_look_ups_of_one_host_alone(tmp_path: Path) -> None:
+    conditions, slept = Conditions(tmp_path), list[float]()
+    servers = NameServers(conditions, slept.append)
+    conditions.begin("names.borzo", "1.5")
+    conditions.begin("names.cervo", FAILED)
+    found = [servers.look_up(host, 80, type=socket.SOCK_STREAM) for host in ("deliverit.localhost", b"borzo.localhost")]
+    with pytest.raises(socket.gaierror):
+        servers.look_up("cervo.localhost", 80)
+    here = [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80))]
+    assert (found, slept) == ([here, here], [0.0, 1.5])

@@ -1,5 +1,6 @@
 """What is published of a courier must be what their carrier had, in the same order."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -74,15 +75,27 @@ def test_only_a_change_of_the_status_counts() -> None:
     assert broken(published("courier_departed", "courier_assigned", kind="delivery.regression_seen")) == []
 
 
-def test_an_older_status_that_is_a_step_forward_is_only_late() -> None:
-    words = [{"word": word, "at": "2026-11-21T08:09:00+00:00"} for word in ("active/courier_departed", "active/active")]
-    fields = {"carrier": "borzo", "carrier_ref": "99"}
-    told = (
-        event(1, "courier_assigned", **fields, raw={"entity": "delivery", "code": "active"}),
-        event(2, "pickup_enroute", **fields, raw={"entity": "delivery", "code": "courier_departed"}),
+@pytest.mark.parametrize(
+    ("had", "told"),
+    [
+        (("courier_departed", "active"), (("active", "courier_assigned"), ("courier_departed", "pickup_enroute"))),
+        (
+            ("courier_assigned", "delayed", "courier_assigned"),
+            (("delayed", "on_hold"), ("courier_assigned", "courier_assigned"), ("delayed", "on_hold")),
+        ),
+    ],
+    ids=["than a vague one", "than a hold, and the courier has it again later"],
+)
+def test_an_older_status_that_is_a_step_forward_is_only_late(
+    had: Sequence[str], told: Sequence[tuple[str, str]]
+) -> None:
+    words = [{"word": f"active/{code}", "at": "2026-11-21T08:09:00+00:00"} for code in had]
+    events = tuple(
+        event(number, status, carrier="borzo", carrier_ref="99", raw={"entity": "delivery", "code": code})
+        for number, (code, status) in enumerate(told, start=1)
     )
     history = replace(
-        published(), couriers=({**courier("99"), "history": words},), outbox=tuple(map(stored, told)), bus=told
+        published(), couriers=({**courier("99"), "history": words},), outbox=tuple(map(stored, events)), bus=events
     )
     assert broken(history) == []
 
