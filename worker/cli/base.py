@@ -35,7 +35,7 @@ class ForeignTextConsole(Console):
         super().__init__(markup=False, highlight=False, soft_wrap=True, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Render a text on one line, with visible control characters."""
+        """Render a text on one line. Control characters are shown as escapes."""
         from worker.log import printable  # noqa: PLC0415
 
         return super().render_str(printable(text), **options)
@@ -62,7 +62,7 @@ def common(
     *,
     _version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Read the options that belong to no command."""
+    """Accept the options of `order-sync` itself, which come before the name of a command."""
 
 
 def open_container() -> "Container":
@@ -102,7 +102,7 @@ def advice_on(error: Exception) -> str | None:
 def moment(text: str, now: datetime) -> datetime:
     """Return the time that a text gives: a time in RFC 3339, or an age such as 30m, counted back from `now`.
 
-    End the command when the text is neither, or when the time has no offset from UTC.
+    End the command with an error when the text is neither, or when the time has no offset from UTC.
     """
     from worker.clock import AGE, parse_age  # noqa: PLC0415
 
@@ -118,14 +118,14 @@ def moment(text: str, now: datetime) -> datetime:
 
 
 def complain(text: str) -> None:
-    """Write a readable line, or several, to standard error."""
+    """Write an error message of one or more lines to standard error."""
     errors = ForeignTextConsole(stderr=True)
     for line in f"order-sync: {text}".splitlines():
         errors.print(line, style="red")
 
 
 def fail(text: str, code: int = 1) -> NoReturn:
-    """End the command with one readable line. Exit code 2 means wrong usage."""
+    """Write an error message and end the command. Exit code 2 means wrong usage."""
     complain(text)
     raise typer.Exit(code)
 
@@ -136,7 +136,7 @@ def write_json(document: Any) -> None:
 
 
 def write_text(text: str) -> None:
-    """Write a text, with its control characters as JSON escapes. Line breaks and tabs stay as they are."""
+    """Write a text. Control characters are written as JSON escapes, except line breaks and tabs."""
     from worker.log import printable  # noqa: PLC0415
 
     print(printable(text, "\n\t"), flush=True)  # noqa: T201 - rich would wrap it

@@ -22,7 +22,10 @@ carriers = typer.Typer(
 app.add_typer(carriers, name="carriers", rich_help_panel=LOOK)
 UNKNOWN = "unknown (Redis is unavailable)"
 MEANINGS = tuple(each.value for each in DeliveryStatus if each not in {"queued", "submit_unknown"})
-"""The statuses to which a carrier status can be mapped; no carrier reports `queued` or `submit_unknown`."""
+"""Our statuses to which a carrier status can be mapped: all except `queued` and `submit_unknown`.
+
+These two describe our own work, not what a carrier reports.
+"""
 
 
 @carriers.callback()
@@ -80,7 +83,7 @@ def hold(*, reason: str = typer.Option("", help="Published with the event and sh
 
 @carriers.command("release")
 def release() -> None:
-    """Send creates again. Before you release after lost commits, look for lost couriers (docs/reliability.md)."""
+    """Send creates again. If the database has lost commits, look for lost couriers first (docs/reliability.md)."""
     from worker.database import accounts
 
     services = open_container()
@@ -97,7 +100,7 @@ def map_status(
     *,
     remove: bool = typer.Option(False, "--remove", help="Remove the mapping."),
 ) -> None:
-    """Map a carrier status to one of our statuses, and update the deliveries that have the carrier status now."""
+    """Map a carrier status to one of ours, and apply the mapping to deliveries that now have that carrier status."""
     services = _with_account(name)
     if bool(status) is remove:
         fail("give one of our statuses or --remove", 2)

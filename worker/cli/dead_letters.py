@@ -24,7 +24,7 @@ LIST_LIMIT = 200
 
 @dead_letters.callback()
 def list_letters(context: typer.Context, *, as_json: bool = Json) -> None:
-    """List the dead letters, newest first."""
+    """List the 200 newest dead letters, newest first."""
     if context.invoked_subcommand is not None:
         return
     from worker.database import inbox
@@ -101,7 +101,7 @@ def without_account(known: "Mapping[str, Store]", accounts: "Collection[str]") -
 
 @stores.command("list")
 def list_stores(*, as_json: bool = Json) -> None:
-    """List the stores of the file and of the database. If both have a store, the database's version is shown."""
+    """List the stores of the file and of the database. A store that is in both is shown as in the database."""
     from worker.database import shops
 
     services = open_container()

@@ -41,7 +41,7 @@ def refresh(name: str = Name, *, as_json: bool = Json) -> None:
 
 @app.command(rich_help_panel=DECIDE)
 def accept(name: str = Name, *, as_json: bool = Json) -> None:
-    """Accept the pickup time that the carrier offers; `show ID` shows this time and the deadline of the decision."""
+    """Accept the pickup time that the carrier offers. `show ID` shows this time and how long it can be accepted."""
     _decide_offer(name, "accept", as_json=as_json)
 
 

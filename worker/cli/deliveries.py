@@ -48,7 +48,7 @@ def place(file: str = typer.Argument(help="A CloudEvent or an order as JSON; - r
 def message_in(file: str) -> dict[str, Any]:
     """Return the CloudEvent in a file. If the file has an order instead, wrap the order in a CloudEvent.
 
-    End the command if the file is no JSON object.
+    End the command with an error if the file is no JSON object.
     """
     raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
@@ -161,7 +161,7 @@ def show(name: str = Name, *, as_json: bool = Json) -> None:
 
 
 def _described(event: dict[str, Any]) -> "Iterator[str]":
-    """Yield the status of an event, its reasons, and the carrier's status when it is unmapped."""
+    """Yield the status of an event and the event's reasons. For an unmapped status, also yield the carrier's status."""
     from schemas.events import EventType
 
     data = event["data"]
@@ -188,7 +188,7 @@ def _passed_over(delivery: "Delivery", services: "Container") -> list[str]:
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
-    """Return the platform's status at the last read, and our status once it needs no further write."""
+    """Return the platform's status at the last read. Add our status if the platform has accepted or refused it."""
     if known is None:
         return {}
     return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}
@@ -219,7 +219,7 @@ def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | No
 
 
 def _offer(attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:
-    """Return the requested and the offered pickup time, the deadline of an operator's decision, and the decision."""
+    """Return the requested and the offered pickup time, the deadline for a decision on the offer, and the decision."""
     from schemas.status import AttemptState
     from worker.domain.planner import offer_ends
 

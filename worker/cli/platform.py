@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 ROUND_SECONDS = 1.0
 """The pause between two rounds of fetching, long enough for the platform's rate limit."""
 ROUNDS = 3
-"""The most rounds of fetching, as a multiple of the number of missing orders.
+"""The limit of the rounds of fetching is this number times the number of missing orders.
 
-After these rounds, the workers fetch the orders that are left.
+The workers fetch the orders that are still missing after the last round.
 """
 
 

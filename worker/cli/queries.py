@@ -34,7 +34,7 @@ def quote(
     carrier: str = typer.Option("", help="Only this account; by default every account that gives prices."),
     as_json: bool = Json,
 ) -> None:
-    """Ask carriers for the price of an order, without creating it."""
+    """Ask carriers for the price of an order. No order is created."""
     from worker.errors import CarrierError
 
     services = open_container()
@@ -129,7 +129,7 @@ def labels(
 
 
 def _paths(out: Path, delivery: "Delivery", ending: str, count: int) -> "Sequence[Path]":
-    """Return a path for each label. A path contains only the letters and digits of the order id, which is untrusted."""
+    """Return a path for each label. The order id is untrusted: only its letters and digits go into a file name."""
     if out.suffix and not out.is_dir():
         if count > 1:
             fail(f"there are {count} labels: give a folder", code=2)
@@ -172,8 +172,9 @@ def _at_carrier(
 ) -> "tuple[Attempt, Ability]":
     """Return an attempt with an order at a carrier, and the codec of the attempt's account.
 
-    The active attempt is preferred to the last one; surplus couriers do not count. End the command when there is no
-    such attempt, when its account cannot be called, or when the codec lacks the ability.
+    Choose the active attempt if it has an order, and otherwise the last attempt that has one. Surplus couriers do not
+    count. End the command with an error when there is no such attempt, when the attempt's account cannot be called, or
+    when the codec lacks the ability.
     """
     known = [each for each in delivery.attempts if each.ref and not each.surplus]
     attempt = delivery.active if delivery.active in known else known[-1] if known else None

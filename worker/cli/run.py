@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from worker.local.supervisor import Supervisor
 
 CALL_GRACE_SECONDS = 15.0
-"""Seconds that a worker may need to end after the deadline of its last call."""
+"""Seconds that `up` waits for a worker to end, in addition to the longest deadline of a call.
+
+Then `up` kills the worker.
+"""
 
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(database, name="db", rich_help_panel=RUN)
@@ -161,7 +164,7 @@ def sandbox(
 
 @app.command(rich_help_panel=RUN)
 def check() -> None:
-    """Check the settings, database, Redis, broker, journal folder and every account's credentials, one line each."""
+    """Check the settings, database, Redis, broker, journal folder, stores, accounts, callbacks and the platform."""
     from worker.runtime import broker
 
     services = open_container()

@@ -1,4 +1,4 @@
-"""The Ordering platform: its API as a codec, and the policy of the statuses to write back.
+"""The Ordering platform: its API as a codec, and the policy of writing statuses back.
 
 Pure, like a carrier's codec.
 """

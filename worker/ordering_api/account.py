@@ -38,7 +38,8 @@ class Ordering(BaseModel):
     rate: Rate = "2/second"
     """The rate limit of calls to the platform, for all processes together."""
     write: frozenset[int] = frozenset({22, 25, 8, 3, 9, 11, 12})
-    """The statuses that are written back; 23, 19, 6 and 10 may be added. If the list is empty, no status is written."""
+    """The statuses that are written back. Only 23, 19, 6 and 10 may be added. If the list is empty, no status is
+    written."""
     write_weak_terminal: bool = True
     """Write 11 (delivered) back even if the evidence of the delivery is weak."""
     backfill: bool = False
@@ -46,7 +47,7 @@ class Ordering(BaseModel):
     source: str = Field(default=DEFAULT_SOURCE, min_length=1, max_length=255)
     """The `source` of the platform's messages. Statuses are written back only for the orders of these messages.
 
-    With a wrong value here, a back-filled order could become a second delivery.
+    With a wrong value here, an order that is back-filled and also comes as a message becomes two deliveries.
     """
     country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
     """The country of the addresses and of national telephone numbers. The platform's orders contain no country."""
@@ -55,7 +56,7 @@ class Ordering(BaseModel):
     timezone: str = ""
     """The zone of an order's local times, if the order does not contain it."""
     paymethods: Mapping[str, bool] = Field(default_factory=dict)
-    """Whether a payment method is prepaid; one variable for each: `...__PAYMETHODS__<ID>=true`."""
+    """Whether a payment method is prepaid. Each method has its own variable: `...__PAYMETHODS__<ID>=true`."""
 
     @model_validator(mode="after")
     def _has_address_for_backfill(self) -> Self:
@@ -70,7 +71,7 @@ class Ordering(BaseModel):
 
     @property
     def write_policy(self) -> WritePolicy:
-        """The policy of the statuses to write back."""
+        """The policy of writing statuses back."""
         return WritePolicy(self.write, self.write_weak_terminal, self.gate)
 
     @field_validator("base_url")

@@ -63,7 +63,7 @@ def probe(settings: Ordering) -> Call:
 
 
 def headers(settings: Ordering) -> tuple[tuple[str, str], ...]:
-    """Return the headers with the key and with our name, by which our writes can be recognised (O-23)."""
+    """Return the headers with the key and with our name. The name shows which writes are ours (O-23)."""
     return (settings.api_key_header, settings.api_key.get_secret_value()), ("X-APP-X", settings.app_id)
 
 
@@ -72,9 +72,10 @@ def _path(settings: Ordering, order_id: str) -> str:
 
 
 def read_order(reply: Reply, order_id: str) -> dict[str, Any]:
-    """Return the JSON of a fetched order. Raises Unavailable, Refused (there is no such order) or MalformedError.
+    """Return the JSON of a fetched order. Raises Unavailable, Refused or MalformedError.
 
-    An order with another id than the requested one is malformed: a courier would go to the wrong customer.
+    Refused means that there is no such order, or that the platform reported an error. An order with another id than the
+    requested one is malformed: a courier would go to the wrong customer.
     """
     order = read_result(reply)
     if not isinstance(order, dict):
@@ -113,7 +114,10 @@ def read_written(reply: Reply) -> None:
 
 
 def read_probe(reply: Reply) -> str:
-    """Return a warning if the list is empty, because a key without access gets no error (O-10); otherwise no text."""
+    """Return a warning if the list of orders is empty, and otherwise an empty text.
+
+    A key without access gets an empty list instead of an error (O-10).
+    """
     return (
         "" if read_list(reply) else "no order is visible to this key: is it an administrator's or a business owner's?"
     )

@@ -1,7 +1,8 @@
 """The platform's list of orders (Ordering, "Orders Model": GET /orders), to find open orders whose message never came.
 
 The parameters `where`, `page` and `orderBy` come from Ordering's public apps; the API document does not describe them.
-So the status and the type of every entry are checked again, and a short page is not taken for the last one.
+So the platform may ignore these parameters: the status and the type of every entry are checked here, and a page with
+fewer entries than requested is not taken for the last page.
 """
 
 import json
@@ -57,7 +58,7 @@ class OpenOrder:
     created_at: datetime | None = None
     """When the order was placed; None when the list does not contain that time."""
     last_time: datetime | None = None
-    """The later of two times: when the order was placed, and when it is wanted."""
+    """The later of two times: when the order was placed, and when it is wanted. None when the list contains neither."""
 
 
 def list_open(settings: Ordering, page: int) -> Call:

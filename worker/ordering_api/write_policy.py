@@ -1,8 +1,9 @@
 """The policy of writing statuses back: which status the platform should have, and whether it may be written (O-18).
 
-Pure. The kitchen, the courier and the customer all write the same status of an order, and it has no version. So every
-write is decided by a read just before it: a status is written only when it is further along than the platform's, and
-never twice for the same state of a delivery.
+Pure. The kitchen, the courier and the customer all write the same status of an order, and the status has no version. So
+every write is decided by a read just before the write. A status is written only if it is further along than the
+platform's status, or if it is 22 and replaces the status of a courier who gave the order back. A status that the
+platform has accepted or refused is not written again until our status has changed.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ S, P = DeliveryStatus, PlatformStatus
 WRITABLE = frozenset({3, 6, 8, 9, 10, 11, 12, 19, 22, 23, 25})
 """The statuses that the setting `write` may contain.
 
-The others cancel the order, or are set by the shop, the customer or the platform.
+The other statuses cancel the order, or are set by the shop, the customer or the platform.
 """
 PROGRESS: Mapping[int, int] = {
     P.PENDING: 0, P.PREORDER: 0, P.ACCEPTED_BY_BUSINESS: 0, P.PREPARATION_COMPLETED: 0,
@@ -30,20 +31,26 @@ PROGRESS: Mapping[int, int] = {
     P.PICK_UP_COMPLETED_BY_DRIVER: 60, P.DRIVER_ON_WAY: 60,
     P.DRIVER_ALMOST_ARRIVED_TO_CUSTOMER: 70,
 }  # fmt: skip
-"""The progress of an open order at each of its statuses.
+"""How far along an order is, for each open status of the platform.
 
-Statuses that are not listed are closed, ambiguous (6, 10), for pick-up, or unknown (O-25).
+A status that is not listed is final, ambiguous (6, 10), for pick-up, or unknown (O-25).
 """
 WRITTEN_PROGRESS: Mapping[int, int] = {
     **PROGRESS,
     P.CANCELED_BY_DRIVER: 55, P.PICK_UP_FAILED_BY_DRIVER: 55,
     P.DELIVERY_COMPLETED_BY_DRIVER: 80, P.DELIVERY_FAILED_BY_DRIVER: 80,
 }  # fmt: skip
-"""The progress of each status that we write: 6 and 10 come before a pickup, 11 and 12 after everything."""
+"""How far along an order is, for each status that we write.
+
+6 and 10 (no courier) come just before the pickup; 11 and 12 (the end) come last.
+"""
 REPLACED_BY_SEARCH = frozenset({25, 8, 18, 3})
 """The statuses that 22 (looking for a driver) may replace after our courier gave the order back."""
 KITCHEN = frozenset({4, 7, 14, 24})
-"""The shop's own statuses. It is no disagreement if one of them replaces our status (O-17)."""
+"""The shop's own statuses. If one of them replaces ours, this is no disagreement (O-17).
+
+A return to the status that ours had replaced is a disagreement, even if it is the shop's.
+"""
 COMPLETED, CANCELLED = frozenset({1, 11, 15}), frozenset({2, 5, 12, 16, 17})
 CLOSED = COMPLETED | CANCELLED
 EQUIVALENT_ENDS: Mapping[int, frozenset[int]] = {
@@ -65,17 +72,17 @@ COURIER_LOST = frozenset({S.COURIER_WITHDRAWN, S.COURIER_ASSIGNED, S.PICKUP_ENRO
 BEFORE_DISPATCH = timedelta(minutes=1)
 """How long before its dispatch a scheduled order is read again, because it may have been cancelled (O-20)."""
 GATE_READ_INTERVAL = timedelta(seconds=30)
-"""The shortest interval between reads of an order that waits at its gate."""
+"""The interval between reads of an order that waits at its gate. It is longer while the dispatch is far away."""
 AFTER_THE_END = timedelta(minutes=2)
-"""How long after its end an order is read once more.
+"""How long after its delivery or return an order is read once more.
 
-An earlier write without an answer may have reached the platform late and replaced the final status.
+An earlier write that got no answer may reach the platform late and replace the final status.
 """
 CHECK_AFTER_WRITE = timedelta(seconds=2)
 """How long after a write the order is read to see its effect."""
 
 _RELEVANT = ("status", "detail", "evidence", "gate", "dispatch_at")
-"""The fields of a delivery that decide what is written and when the order is read."""
+"""The fields of a delivery whose change may require a write or a read of the order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ class WriteBackState:
     """What is known about the status of a delivery's order on the platform."""
 
     status: int | None = None
-    """The last status that `desired_status` returned, whether or not it was written; None before the first."""
+    """The last status that `desired_status` returned, whether or not it was written. None if there was none yet."""
     replaced: int | None = None
     """The platform's status just before we tried to write `status`."""
     written: bool = False
@@ -114,7 +121,7 @@ class Verdict(Enum):
     WRITE = "write"
     SKIP = "skip"
     REPORT = "report"
-    """Publish that the platform's status or end differs from ours, and do not overwrite it."""
+    """Publish that the platform's status disagrees with ours, and do not overwrite it."""
 
 
 # --- which status the platform should have ----------------------------------------------------------------------------
@@ -141,7 +148,11 @@ def _candidates(delivery: Delivery, policy: WritePolicy, now: datetime) -> tuple
 
 
 def _candidates_without_delivery(delivery: Delivery) -> tuple[PlatformStatus, ...]:
-    """Return the statuses for an order that was not delivered; none when the shop or the customer cancelled it."""
+    """Return the statuses for an order that was not delivered, the best first.
+
+    If the courier had the goods, return 12. Otherwise return none after a cancel request, or when the shop or the
+    customer cancelled the order.
+    """
     if delivery.detail == Detail.WITH_ITEMS:
         return (P.DELIVERY_FAILED_BY_DRIVER,)
     by_owner = delivery.cancelled_by in {CancelledBy.MERCHANT, CancelledBy.CUSTOMER}
@@ -190,7 +201,12 @@ def _disagrees(code: int, seen: int, known: WriteBackState) -> bool:
 
 
 def _is_undone(code: int, seen: int, replaced: int | None) -> bool:
-    """Return whether our status was reverted or replaced. A status that is further along is no disagreement."""
+    """Return whether the platform's status `seen` undoes our status `code`, which replaced the status `replaced`.
+
+    Ours is undone if the platform has `replaced` again, a status that is less far along, or one that `PROGRESS` does
+    not list. If ours is 22, a status of `REPLACED_BY_SEARCH` undoes it too. A final status never undoes ours, nor does
+    another status of the shop.
+    """
     if seen in CLOSED:
         return False
     if seen == replaced or (code == P.LOOKING_FOR_DRIVER and seen in REPLACED_BY_SEARCH):
@@ -210,8 +226,8 @@ def next_read(delivery: Delivery, now: datetime) -> datetime | None:
     """Return when to read the order again even if the delivery does not change; None when that is not needed.
 
     A waiting order is read, because it may be released or cancelled on the platform without a message. While its gate
-    is closed, it is read every half minute, or less often if its dispatch is far away. An order that waits only for its
-    dispatch time is read a minute before that time. A delivered or returned order is read once more after its end.
+    is closed, it is read every half minute, or less often if its dispatch is far away. It is also read a minute before
+    its dispatch. A delivered or returned order is read once more, two minutes after its delivery or return.
     """
     if delivery.status in {S.DELIVERED, S.RETURNED} and now < delivery.changed_at + AFTER_THE_END:
         return delivery.changed_at + AFTER_THE_END

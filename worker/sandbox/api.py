@@ -17,7 +17,7 @@ from worker.sandbox.scenarios import Scenario
 
 Handler = Callable[[Request], Awaitable[Response]]
 ErrorReplies = Mapping[str, Callable[[Any], Response]]
-"""For some kinds of fault, a function that builds an error reply in the API's own format from the fault's body."""
+"""Functions by kind of fault. Each builds an error reply in the API's own format from the body of the fault."""
 PLAIN_ERRORS: ErrorReplies = MappingProxyType({})
 
 
@@ -60,7 +60,7 @@ class Api(Protocol):
 
     @property
     def error_replies(self) -> ErrorReplies:
-        """Return the error replies that the API writes in its own format."""
+        """Return the functions that build error replies in the API's own format, by kind of fault."""
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -83,7 +83,7 @@ class Json(Response):
 
 
 async def read_fields(request: Request) -> dict[str, Any]:
-    """Return the fields of a JSON or form body. A JSON body that is invalid or no object has no fields."""
+    """Return the fields of a JSON or form body; no fields if a JSON body is invalid or is no object."""
     body = await request.body()
     if "json" not in request.headers.get("content-type", ""):
         return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))

@@ -40,7 +40,7 @@ class Sandbox:
         self.reset()
 
     def reset(self) -> None:
-        """Remove every order, fault and callback; numbers continue, so that no id is used twice."""
+        """Remove every order, fault, ledger entry and pending event. Ids continue, so that none is used twice."""
         self.scheduler.clear()
         self.faults.clear()
         self.world.ledger = Ledger()

@@ -29,10 +29,10 @@ BuildCallbacks = Callable[[int, StatusChange], Iterable[Callback]]
 
 
 class CallbackSender:
-    """Sends callbacks, and repeats those that are marked `retried`.
+    """Sends callbacks.
 
-    Such a callback is sent again until it is answered with a 2xx, for at most a day (borzo.txt, "Notification about
-    order changes").
+    A callback that is marked `retried` is sent again until it is answered with a 2xx, for at most a day (borzo.txt,
+    "Notification about order changes").
     """
 
     def __init__(self, scheduler: Scheduler, transport: httpx.AsyncBaseTransport | None = None) -> None:

@@ -45,7 +45,7 @@ class SandboxConfig:
     deliverit_company: int = 14
     deliverit_timezone: str = "Europe/Copenhagen"
     deliverit_offer_limit: float = 300.0
-    """How long an offered time can be accepted."""
+    """How long after an offer its pickup time can be accepted."""
 
     ordering_api_key: str = "sandbox-ordering-key"
     ordering_automatic: bool = False

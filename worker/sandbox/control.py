@@ -106,7 +106,7 @@ class Control:
         return PlainTextResponse(text)
 
     async def ledger(self, request: Request) -> Response:
-        """Return the ledger, oldest entry first."""
+        """Return the ledger entries that the query selects, oldest first."""
         query = request.query_params
         since = query.get("since", "0")
         if not since.isdecimal():
@@ -115,7 +115,7 @@ class Control:
         return Json({"ledger": _filter(entries, query)})
 
     async def orders(self, request: Request) -> Response:
-        """Return every order with its history; `live` means that a courier is booked."""
+        """Return the orders that the query selects, with their histories; `live` means that a courier is booked."""
         orders = [self._describe(api, order) for api in self._apis.values() for order in api.orders.values()]
         return Json({"orders": _filter(orders, request.query_params)})
 

@@ -130,7 +130,7 @@ class Scenario:
         self.since = resumed_at or now + self.step
 
     def restart(self, now: datetime, script: Script, step: timedelta) -> None:
-        """Continue with another script from now on."""
+        """End the script and start another one now, with `step` between its statuses."""
         self.past, self.upcoming, self.since, self.step = self.history(now), script, now, step
 
     def advance(self, now: datetime) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 
 class WallClock(ZoneInfo):
-    """A time zone whose clocks are `ahead` of the true time.
+    """A time zone with a wrong clock, which is ahead of the true time by `ahead`.
 
     `at.astimezone(clock)` is the time that the carrier writes for `at`, with the right offset from UTC.
     """
@@ -21,7 +21,7 @@ class WallClock(ZoneInfo):
         return clock
 
     def fromutc(self, at: datetime, /) -> datetime:
-        """Return the time that the clock shows."""
+        """Return the time that the clock shows at the true time `at`."""
         return super().fromutc(at + self.ahead)
 
     def instant(self, shown: datetime) -> datetime:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 SECONDS = 10.0
 """Seconds within which a whole body must arrive, so that a slow sender cannot hold a connection for ever."""
 MAX_HELD = 32_000_000
-"""The most bytes that all bodies of a process may have together: 64 KB for each of its connections."""
+"""The maximum total size in bytes of all bodies in a process: 64 KB for each of its connections."""
 CLOSE = {"Connection": "close"}
 """The header that closes a connection whose request body was not read to its end."""
 

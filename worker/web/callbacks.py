@@ -109,7 +109,9 @@ class CallbackEndpoint:
         return PlainTextResponse("ok", background=task)
 
     async def _store(self, request: Request, account: str, codec: Carrier, callback: Callback) -> str | None:
-        """Authenticate and store a callback; return its id if it can be applied now. Raises Forged.
+        """Authenticate and store a callback; return its id if it can be applied now.
+
+        Raises Forged if the callback is not authentic.
 
         Return None for a repeated callback, which is stored already, and for a callback about an unknown order, which
         is left to the sweep.
@@ -140,7 +142,7 @@ class CallbackEndpoint:
 
 
 def _key(codec: Carrier, callback: Callback) -> CallbackKey:
-    """Return the key of an authentic callback.
+    """Return what identifies the attempt of an authentic callback.
 
     If the callback is unreadable, return an empty key. The task reports the unreadable callback later.
     """

@@ -96,7 +96,10 @@ OPTIONS: dict[str, Any] = {
 
 
 def limits() -> dict[str, int]:
-    """Return the options that limit connections. Half of the file descriptors stay free for the database and Redis."""
+    """Return the options that limit connections.
+
+    At least half of the file descriptors stay free for the database and Redis.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     places = MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
     # asyncio accepts as many connections as the backlog holds before it looks at the first of them.

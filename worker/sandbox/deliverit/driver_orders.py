@@ -1,4 +1,4 @@
-"""DeliverIt's driver orders: Basic authentication, offers of another pickup time, a day list of display strings.
+"""DeliverIt's driver orders: Basic authentication, offers of another pickup time, a day list whose values are texts.
 
 Links have the hosts of the document's examples, not the sandbox's host, so a client must not follow the links.
 """
@@ -22,7 +22,7 @@ from worker.sandbox.world import World
 
 REQUIRED = ["firstname", "street", "zip", "time", "telephone", "latitude", "longitude"]
 CANCEL_LIMIT, FREE_CANCEL_LIMIT = timedelta(minutes=15), timedelta(minutes=20)
-"""A cancel is possible until the first of these times before the pickup, and free of charge until the second."""
+"""A driver can be cancelled until 15 minutes before the pickup, and free of charge until 20 minutes before it."""
 REFUSALS = {"closed": "Sorry. DeliverIt is closed.", "refused": "Street cannot be empty"}
 
 NOT_ALLOWED = "You should not be here"
@@ -65,7 +65,7 @@ class DriverOrders:
         )
 
     def authorize(self, request: Request) -> Response | None:
-        """Return a 401 for wrong Basic credentials. A login is checked by `login`, from its body (D-03, D-05)."""
+        """Return a 401 for wrong Basic credentials. `login` checks the credentials in a login's body (D-03, D-05)."""
         if request.url.path.endswith("/login") or self._is_authenticated(request.headers.get("authorization", "")):
             return None
         return Json({"error": True, "message": NOT_ALLOWED}, 401)
@@ -126,7 +126,7 @@ class DriverOrders:
     async def list(self, request: Request) -> Response:
         """Return the rows of the days from `end` to `start`.
 
-        As one sentence of the document says, `start` is the later day: it "has to be bigger" (D-50 to D-61).
+        `start` is the later day, because one sentence of the document says that it "has to be bigger" (D-50 to D-61).
         """
         if not self.is_own_company(request):
             return Json({"error": True, "message": NOT_ALLOWED}, 401)
@@ -142,7 +142,7 @@ class DriverOrders:
         return bool(request.path_params["company"] == str(self.company))
 
     def book(self, form: dict[str, Any], requested: datetime) -> Trip:
-        """Create the trip that a form requests; its script may offer a later pickup time."""
+        """Create the trip that a form requests. A script of `OFFER_DELAYS` offers a later pickup time."""
         world, now = self._world, self._world.now()
         script = scenarios.find_script(self.name, form.get("remarks"))
         trip = Trip(

@@ -1,7 +1,7 @@
 """DeliverIt's customer details (orderinfo). They are stored for the merchant, who books a driver on the website.
 
-No request reads the details back, and the website does not show unpaid ones (D-71). The script `booked` books the
-driver at once. Without that script, a driver is booked only through the control endpoints.
+No request returns the details, and the website does not show the details of unpaid orders (D-71). The script
+`booked` books the driver at once. Without that script, a driver is booked only through the control endpoints.
 """
 
 import re
