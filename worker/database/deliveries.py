@@ -42,7 +42,7 @@ _STEP_ATTEMPT_CARRIER = (
 _STEP_CARRIER = case(
     (DELIVERY.c.step.in_(LOCAL_STEPS), null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
 )
-"""The carrier of the step's attempt; if the step has no attempt, the carrier of the delivery. NULL for a local step."""
+"""The carrier of the step's attempt, or of the delivery if the step has no attempt. NULL for the `LOCAL_STEPS`."""
 NO_COLUMNS: Mapping[str, Any] = {}
 STEPS = tuple(step.value for step in Step)
 T = TypeVar("T", bound=Delivery | Attempt)
@@ -64,7 +64,7 @@ class Due:
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
     """Load deliveries with their attempts; with `lock`, lock the rows in the order of their ids to avoid deadlocks.
 
-    A delivery that contains a value of a newer version is left out and logged once.
+    A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
