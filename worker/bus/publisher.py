@@ -1,7 +1,8 @@
 """The publisher of the stream `deliveries`. Each event is published once; events of one key keep their order.
 
 The stream may lose its newest entries, or all entries, at any moment. So events are published only while the newest
-entry is the expected one. A guard contains the id of an entry, and is used only while that entry exists.
+entry is the expected one. A guard contains the id of the last published entry of its key. If the stream no longer has
+this entry, the guard is ignored.
 """
 
 import json
@@ -47,13 +48,13 @@ return places
 """
 """Publish a batch.
 
-An event is skipped when its sequence is not higher than the last published sequence of its key. After the first failure
-of a key, none of its later events is published.
+An event is skipped when its sequence is not higher than the last published sequence of its key. If an event cannot be
+published, the later events of its key are not published either.
 
-KEYS: the stream, then the guard of each event. A guard contains the sequence and the entry's id of the last published
-event of its key. The script checks that this entry contains the key, because a stream that was emptied and refilled may
-have another entry with the same id. ARGV: the expected id of the newest entry, the lifetime of a guard in seconds, then
-the sequence and the body of each event.
+KEYS: the stream, then the guard of each event. A guard describes the last published event of its key: the event's
+sequence, and the id of the event's entry. The script checks that this entry contains the key, because a stream that was
+emptied and refilled may have another entry with the same id. ARGV: the expected id of the newest entry, the lifetime of
+a guard in seconds, then the sequence and the body of each event.
 """
 
 
@@ -81,10 +82,10 @@ class Publisher:
         self._publish = client.register_script(_PUBLISH)
 
     def last_surviving(self, place: str) -> tuple[str, str]:
-        """Return the id of the newest entry up to the id `place`, and the id of the newest entry of the stream.
+        """Return two ids: of the newest entry whose id is not after `place`, and of the newest entry of the stream.
 
-        If the first result differs from `place`, the stream has lost the entry `place`. An entry that a subscriber has
-        deleted does not count as lost; the first result is then `place`, too. An id is empty if there is no such entry.
+        If the first id is not `place`, the stream has lost the entry `place`. An entry that a subscriber has deleted
+        does not count as lost: then the first id is `place`, too. An id is empty if there is no such entry.
         """
         pipe = self._redis.pipeline(transaction=True)
         pipe.xrevrange(self._stream, max=_entry_id(place), count=1)
@@ -124,9 +125,9 @@ class Publisher:
         """Publish events of a database in this order; return the outbox position and the stream id of each event.
 
         An event that was published before gets no second entry; its stream id is then the id of the newest entry of its
-        key. After the first failure of a key, its later events are left for the next call. Raises StreamMoved when
-        `newest` is no longer the id of the newest entry. This happens when this relay was suspended beyond its lease
-        and another relay has published, or when the stream has lost its newest entries.
+        key. If an event cannot be published, the later events of its key are left for the next call. Raises StreamMoved
+        when `newest` is no longer the id of the newest entry. Either this relay was suspended beyond its lease and
+        another relay has published, or the stream has lost its newest entries.
         """
         if not events:
             return []
@@ -163,7 +164,7 @@ class Publisher:
 
 
 def unpublished_keys(events: Sequence[OutgoingEvent], published: Sequence[tuple[int, str]]) -> set[str]:
-    """Return the keys that have an unpublished event among these events."""
+    """Return the keys of those events whose position is not in `published`."""
     positions = {position for position, _ in published}
     return {event.key for event in events if event.position not in positions}
 

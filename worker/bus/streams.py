@@ -129,9 +129,9 @@ class Bus:
     # --- upkeep ---
 
     def trim(self, keep: int) -> dict[str, int]:
-        """Remove acknowledged messages, and all events but the newest `keep`; return the numbers removed, by stream.
+        """Remove acknowledged messages, and all events but the newest `keep`; return the number removed, by stream.
 
-        Entries that a consumer group still needs are kept. MAXLEN is not used, because it would also remove them.
+        Entries that a consumer group still needs are kept. MAXLEN is not used, because it would remove such entries.
         """
         removed = {self.events: sum(iter(lambda: self._trim(self.events, keep), 0)), self.orders: 0}
         if self._redis.exists(self.orders) and self._redis.xinfo_groups(self.orders):

@@ -90,8 +90,8 @@ def resume(connection: Connection, account: str, by: str, now: datetime) -> bool
 def _make_due(connection: Connection, account: str, now: datetime) -> None:
     """Make the postponed steps of an account due now.
 
-    A step is postponed until `retry_at`. A step that is due later for another reason keeps its time, for example the
-    create of a scheduled order, or a regular read.
+    A step is postponed if `retry_at` is in the future and the step is due no later than `retry_at`. A step that is due
+    after `retry_at` waits for another reason and keeps its time: the create of a scheduled order, or a regular read.
     """
     queued = DELIVERY.c.status == DeliveryStatus.QUEUED.value
     its_own = queued if account == EVERY_ACCOUNT else DELIVERY.c.carrier == account
@@ -128,7 +128,10 @@ def status_mappings(connection: Connection) -> dict[str, dict[str, DeliveryStatu
 def put_mapping(
     connection: Connection, account: str, carrier_status: str, status: DeliveryStatus, now: datetime
 ) -> list[str]:
-    """Map an account's carrier status to one of ours; return the ids of the deliveries that had the carrier status."""
+    """Map an account's carrier status to one of ours; return the ids of the deliveries that may have this status.
+
+    These are all deliveries for which the carrier status was ever recorded as unmapped, and possibly some others.
+    """
     drop_mapping(connection, account, carrier_status)
     meaning = {"account": account, "carrier_status": carrier_status, "status": status.value, "mapped_at": now}
     connection.execute(insert(STATUS_MAPPING), [meaning])

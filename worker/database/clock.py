@@ -26,10 +26,10 @@ def shared_time(connection: Connection, read: Callable[[Connection], datetime] =
 def agree(
     connection: Connection, own: Callable[[], datetime], read: Callable[[Connection], datetime] = read_clock
 ) -> timedelta | None:
-    """Compare a host's own time with the database's clock, and store a new correction if that clock was set.
+    """Compare a host's own time with the database's clock, and store a new correction if the database's clock jumped.
 
-    Return by how much the database's clock was set, or None if it was not set. Two hosts never correct the same step of
-    that clock: the second host reads the correction that the first host has stored.
+    Return the length of the jump; None if the clock did not jump, or if this process was suspended meanwhile. Two hosts
+    never correct the same jump, because the second host reads the correction that the first host has stored.
     """
     insert_new(connection, CLOCK, [{"id": ID, "ahead": 0.0}], "id")
     before = _correction(connection, lock=True)

@@ -97,7 +97,7 @@ def _work_behind_a_pooler(engine: Engine) -> None:
 
 
 def _open_directly(*arguments: Any, **options: Any) -> tuple[bool, Any]:
-    """Return whether a pooler is in between, and a new connection with `LIMITS` set (None behind a pooler)."""
+    """Return whether a pooler is in use, and a new connection with `LIMITS` (None if a pooler is in use)."""
     wanted = [options.get("options", ""), *(f"-c {name}={BUSY_SECONDS}s" for name in LIMITS)]
     try:
         connection = psycopg.connect(*arguments, **{**options, "options": " ".join(wanted)})
@@ -153,7 +153,7 @@ def without_limit(connection: Connection) -> None:
 
 
 def alone(connection: Connection) -> None:
-    """Wait until no other upgrade runs, and keep others waiting until this transaction ends."""
+    """Wait until no other upgrade runs, and make other upgrades wait until this transaction ends."""
     without_limit(connection)
     if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
         connection.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))

@@ -64,7 +64,7 @@ class Due:
 def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> list[Delivery]:
     """Load deliveries with their attempts; with `lock`, lock the rows in the order of their ids to avoid deadlocks.
 
-    A delivery that contains a value of a newer version is left out and logged once.
+    A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
     wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
     found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()

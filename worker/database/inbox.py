@@ -33,7 +33,7 @@ class DeadLetter:
 
 
 def add_messages(connection: Connection, messages: Iterable[Message], now: datetime) -> list[Message]:
-    """Store messages; return the new ones without duplicates."""
+    """Store the messages that are not stored yet; return these messages without duplicates."""
     known: dict[tuple[str, str], Message] = {}
     for message in messages:
         known.setdefault((message.source, message.id), message)

@@ -52,7 +52,7 @@ _IN_AND_OUT: dict[str, tuple[Convert, Convert]] = {
     "unmapped_status": _model(UnmappedStatus),
 }
 _EMPTY: dict[str, Any] = {"attention_reasons": (), "reported_anomalies": (), "codec_state": {}}
-"""The values that are loaded for NULL in these columns. In all other columns, NULL is loaded as None."""
+"""The value to load for each of these columns if the column is NULL. In every other column, NULL is loaded as None."""
 LARGE_COLUMNS = frozenset({"order", "store", "fingerprint"})
 """Large columns. They are written only for the rows in which they have changed."""
 

@@ -61,8 +61,9 @@ def identity(connection: Connection) -> str:
 def unpublished(connection: Connection, limit: int, except_keys: Collection[str] = ()) -> list[OutgoingEvent]:
     """Return the oldest unpublished events, except the events of `except_keys`.
 
-    The events of each key are in the order of their sequence. The query has no start position, because a transaction
-    that commits late may add events before that position. A partial index keeps the query fast.
+    The events of each key are in the order of their sequence. The query searches the whole outbox, because a
+    transaction that commits late may add an event whose position is below those of published events. A partial index
+    keeps the query fast.
     """
     columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     waiting = EVENT.c.published_at.is_(None) & EVENT.c.key.not_in(list(except_keys))

@@ -203,8 +203,8 @@ class AttemptRow(SQLModel, table=True):
 class EventRow(SQLModel, table=True):
     """An event of the outbox; `position` is the order of the events.
 
-    `stream_id` is the id of the event's entry on the bus. After the bus has lost its newest entries, the events with
-    later stream ids than the surviving entries are published again.
+    `stream_id` is the id of the event's entry on the bus. If the bus loses its newest entries, the events of the lost
+    entries are published again: those with a later stream id than the newest surviving entry.
     """
 
     __tablename__ = "event"
@@ -385,7 +385,7 @@ class WriteBackRow(SQLModel, table=True):
 
 
 class IdentityRow(SQLModel, table=True):
-    """The id of this database. It distinguishes the keys of this database on the bus from those of an older one."""
+    """The id of this database. It is part of the Redis keys of this database, so an older database has other keys."""
 
     __tablename__ = "identity"
 

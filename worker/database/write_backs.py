@@ -63,8 +63,8 @@ def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[s
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
     """Lease a delivery for one comparison and return its known state.
 
-    Return None when the delivery is already leased or is not due. A claimed delivery is due, although its claim has
-    postponed `due_at` by `schedule.LEASE`. A later `due_at` shows that a comparison was made after the claim.
+    Return None when the delivery is already leased or is not due. A claimed delivery is still due, although the claim
+    has postponed `due_at` by `schedule.LEASE`. If `due_at` is later than that, a comparison was made after the claim.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)

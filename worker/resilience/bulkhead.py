@@ -54,7 +54,10 @@ class Bulkhead(Generic[Waiting]):
             return Admission.QUEUED
 
     def leave(self, account: str, *, reading: bool) -> list[Waiting]:
-        """Free a slot; return at most one queued wake-up task, which the caller sends again. Reads come last."""
+        """Free a slot; return at most one queued wake-up task, which the caller sends again.
+
+        A task that reads is returned only if no other queued task can get a slot.
+        """
         with self._lock:
             self._used[account, reading] -= 1
             for waits_to_read in (False, True):

@@ -1,8 +1,9 @@
 """The call journal: files that survive a process that dies while it creates orders.
 
 Each batch of creates has a file in a folder of its host. The transaction that commits an attempt also stores the name
-of its file. A line about a create is on the disk before the create is sent, so an attempt that is not in its file was
-never sent. The process that writes a file holds a lock on it, so a file without a lock was abandoned.
+of its file. The file records each create on the disk before the create is sent. So if an attempt names a file that does
+not contain the attempt, its create was never sent. The process that writes a file holds a lock on the file, so a file
+without a lock was abandoned.
 """
 
 import base64
@@ -43,7 +44,7 @@ class JournalEntries:
     """The id of the database in which the attempts were committed."""
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Add one line."""
+        """Add the content of one line of the file."""
         self.sent.update(line.get("sending", ()))
         self.database = line.get("database", self.database)
         for attempt, outcome in line.get("outcomes", ()):
@@ -82,10 +83,11 @@ class JournalFile:
         return replace(change, delivery=change.delivery.with_attempt(replace(attempt, journal_file=self.name)))
 
     def detach(self, delivery: Delivery) -> Change | None:
-        """Return the change that removes this file's name from the active attempt; None if it does not name this file.
+        """Return the change that removes the name of this file from the active attempt.
 
-        The change is needed when the disk fails before the creates are sent. After a crash, an attempt that names a
-        file but is not recorded in the file would count as never sent.
+        None if there is no active attempt, or if the attempt does not name this file. The change is needed when the
+        disk fails before the creates are sent: after a crash, an attempt counts as never sent if it names a file that
+        does not contain the attempt.
         """
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:
@@ -113,7 +115,10 @@ class JournalFile:
             self._write({"outcomes": written})
 
     def read(self) -> JournalEntries:
-        """Read the file. An incomplete line is ignored: its creates were never sent, or its outcomes are unknown."""
+        """Read the file. An incomplete line is ignored.
+
+        The creates in such a line were never sent, and the outcomes in such a line stay unknown.
+        """
         entries = JournalEntries()
         for line in self._path.read_bytes().splitlines() if self._path else ():
             with suppress(json.JSONDecodeError):
@@ -154,7 +159,7 @@ class CallJournal:
                 file.remove()
 
     def abandoned(self) -> Iterator[JournalFile]:
-        """Yield each file that no process writes any more; each is locked while the caller handles it."""
+        """Yield each file that no process writes any more. The file is locked while the caller handles it."""
         for path in sorted(self._folder.glob(FILE_NAMES)):
             if file := _lock(path):
                 with file:

@@ -27,16 +27,25 @@ class BreakerTimings:
     window: float = 30
     """How long a failed call counts."""
     open: float = 30
-    """How long a breaker stays open at first. The time doubles whenever the breaker opens again within `memory`."""
+    """How long a breaker stays open at first.
+
+    The time doubles, up to `max_open`, whenever the breaker opens again within `memory` after its last open time.
+    """
     max_open: float = 300
     memory: float = 600
-    """How long after the end of an open time or a throttling the next one is made longer."""
+    """An open time or a throttling is longer if it begins within this time after the end of the last one."""
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
-    """How long an account is not called after "too many requests": the first time, the second time, and later."""
+    """How long an account is not called after its carrier answered "too many requests".
+
+    The three values are for the first, the second, and every later throttling that follows within `memory`.
+    """
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
-    """The same for reads. The last is longer than in `throttle`, to save a day's limit for other calls (B-06)."""
+    """The same as `throttle`, but for reads.
+
+    The third value is longer than in `throttle`, so that reads leave more of a day's limit to other calls (B-06).
+    """
 
     def throttled(self, kind: CallClass) -> tuple[float, float, float]:
         """Return the three durations of a throttling for calls of this class."""
@@ -101,7 +110,8 @@ if bad >= FAILURES and bad >= good then open() end
 """
 """Count calls that succeeded and calls that failed, and open the breaker when too many failed.
 
-The calls are counted in two halves of the window. A result that comes while the breaker is open does not count.
+Each half of the window has its own counts. When a new half begins, the counts of the older half are dropped. A result
+that comes while the breaker is open does not count.
 Arguments: the number of calls that succeeded, and the number that failed.
 """
 
@@ -117,7 +127,7 @@ local times = now < get('throttlings_until') and math.min(get('throttlings') + 1
 local length = math.max(tonumber(ARGV[times]), tonumber(ARGV[4]))
 set('throttled_until', now + length, 'throttlings', times, 'throttlings_until', now + length + MEMORY)
 """
-"""Throttle: allow no call for a while. Further rejections during a throttling change nothing.
+"""Throttle an account: allow no call for a while. If the account is throttled already, change nothing.
 
 Arguments: the three durations, and the wait that the carrier asked for, in milliseconds.
 """

@@ -19,7 +19,7 @@ from worker.resilience.rate_limiter import Outage
 CACHE_SECONDS = 300
 """How long a price is cached. No carrier promises that a quoted price stays valid (B-22)."""
 BACK_OFF_SECONDS = 60.0
-"""How long creates do not ask an account for prices after the account failed to quote a price."""
+"""After an account failed to quote a price, creates do not ask the account for a price for this long."""
 
 
 class QuoteCache:

@@ -48,7 +48,9 @@ for i = 1, #KEYS do
 end
 return {granted, tostring(wait / 1000000)}
 """
-"""Reserve up to `wanted` calls in all windows; return the number reserved, and the seconds until one more is possible.
+"""Reserve up to `wanted` calls in all windows; return the number of reserved calls, and the seconds to wait.
+
+After this wait, another call can be reserved. The wait is 0 if all `wanted` calls are reserved.
 
 KEYS: a sorted set of calls for each window. ARGV: a unique name, `wanted`, then the seconds and the limit of each
 window. The members of a set contain the unique name, and not the time, because Lua prints a time in microseconds with
@@ -64,7 +66,7 @@ class Window:
     seconds: float
 
     def share(self, share: float) -> "Window":
-        """Return a share of this limit; if the share is less than one call, allow one call in a longer time."""
+        """Return a share of this limit. If the share is less than one call, return one call in a longer window."""
         limit = int(self.limit * share)
         return Window(limit, self.seconds) if limit else Window(1, self.seconds / (self.limit * share))
 
@@ -131,10 +133,10 @@ class RateLimiter:
         self._outage, self._local = Outage(clock), LocalShare(clock)
 
     def acquire(self, account: str, rate: str, operation: Operation, wanted: int) -> tuple[int, float]:
-        """Reserve up to `wanted` calls; return the number reserved, and the seconds until one more is possible.
+        """Reserve up to `wanted` calls; return the number of reserved calls, and the seconds to wait.
 
-        The caller may send only the reserved calls. While Redis is unreachable, no read or query is reserved, and the
-        other calls of this process share a quarter of the rate.
+        After this wait, another call can be reserved. The wait is 0 if all `wanted` calls are reserved. While Redis is
+        unreachable, no read or query is reserved, and the other calls of this process share a quarter of the rate.
         """
         windows = parse(rate)
         if not windows:

@@ -16,7 +16,7 @@ from worker.bus.streams import OUTAGES
 logger = log.get(__name__)
 PING_SECONDS = 3
 CONNECTION_ERRORS = (*OUTAGES, InconsistencyError)
-"""Errors of the connection, which kombu handles itself."""
+"""Errors of the connection to Redis. `Transport` raises them unchanged, because kombu handles them."""
 
 
 class Channel(kombu_redis.Channel):
@@ -31,7 +31,7 @@ class Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """kombu's transport, changed so that a message that cannot be delivered is dropped."""
+    """kombu's transport, except that it drops a message that cannot be delivered."""
 
     Channel = Channel
     dropped = 0

@@ -1,4 +1,4 @@
-"""The queue that a worker uses while the broker or beat is away. Its tasks run in threads of the worker itself."""
+"""The queue that a worker uses while the broker or beat is away. The worker runs the tasks in its own threads."""
 
 import threading
 from collections import Counter
@@ -13,7 +13,7 @@ logger = log.get(__name__)
 
 
 class LocalQueue:
-    """Runs wake-up tasks in threads of this process, in place of the broker."""
+    """A queue within this process that replaces the broker. The wake-up tasks run in threads of this process."""
 
     def __init__(self, app: Any, threads: int) -> None:
         self._app = app
@@ -29,7 +29,7 @@ class LocalQueue:
             self._executor.submit(self._run, queue, name, arguments)
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
-        """Return how many tasks of each queue have not ended."""
+        """Return how many tasks of each queue wait or run."""
         with self._lock:
             return {queue: self._depths[queue] for queue in queues}
 

@@ -22,8 +22,8 @@ PAUSE_SECONDS = 5.0
 SWEEP_CHECK_SECONDS = 5.0
 """Seconds between two checks for a late sweep.
 
-This is longer than `sweep.OWN_SWEEP_SECONDS`, the lease of a worker's own sweep. Between the end of this lease and the
-next check, a sweep of beat can take the lease.
+This is longer than `sweep.OWN_SWEEP_SECONDS`, the lease of a worker's own sweep. So this lease ends before the next
+check, and a sweep that beat enqueued can take the lease in between.
 """
 TRIM_SECONDS = 60.0
 """Seconds between two trimmings of the streams."""

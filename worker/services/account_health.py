@@ -41,7 +41,7 @@ PROBE_SECONDS = 300.0
 """Seconds between two probes of an account that rejected our credentials."""
 PROBE_MARGIN = 5.0
 HOLD_SECONDS = 60.0
-"""Seconds after which a held create is tried again. When the hold ends, the create is due at once."""
+"""Seconds after which a held create is tried again. If the hold ends earlier, the create is due at once."""
 CLIENT_ERRORS = range(400, 500)
 T = TypeVar("T")
 
@@ -116,7 +116,10 @@ class AccountHealth:
             raise Unavailable("the carrier does not answer", retry_after=status.wait)
 
     def _answers_again(self, account: str, call_class: CallClass) -> bool:
-        """Probe the carrier with a harmless call, never with an order; return whether the carrier answers again."""
+        """Probe the carrier with a harmless call, never with an order; return whether the account may be called again.
+
+        If the carrier rejects our credentials, pause the account.
+        """
         outcome, error = self._probe(account)
         throttled = isinstance(error, Throttled)
         if isinstance(error, Postponed) and not throttled:
@@ -130,7 +133,7 @@ class AccountHealth:
         return alive and not shut_out
 
     def _probe(self, account: str) -> tuple[Reply | None, CarrierError | None]:
-        """Send a harmless call; return its reply (None if none came) and its error (None if the call succeeded)."""
+        """Send a harmless call; return the reply (None if no reply came) and the error (None if the call succeeded)."""
         codec, reply = self.accounts.codecs[account], None
         try:
             reply = self.gateway.send_one(account, codec.probe())
@@ -182,7 +185,8 @@ class AccountHealth:
     def record_results(self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]]) -> None:
         """Record whether calls succeeded, and pause an account that rejects our credentials.
 
-        Each result is a pair: the outcome of a call, and the value or CarrierError that the outcome was parsed to.
+        Each result is a pair: the outcome of a call, and the parsed outcome. The parsed outcome is a value or a
+        CarrierError.
         """
         failed = [_failed(*result) for result in results]
         if any(each is not None for each in failed):
@@ -220,7 +224,7 @@ class AccountHealth:
         return self.database.write(leases.take, probe_lease(account), uuid4().hex, self.clock(), PROBE_SECONDS)
 
     def probe_paused(self, account: str) -> None:
-        """Probe an account that rejected our credentials, and resume it if it accepts them again."""
+        """Probe an account that rejected our credentials; resume the account if the probe succeeds."""
         pause = self.database.read(accounts.paused).get(account)
         if pause is None or pause.by != "carrier":
             return

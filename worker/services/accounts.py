@@ -50,7 +50,7 @@ class CarrierAccounts:
         return self.bind(account, metadata)
 
     def status_mappings(self, account: str) -> StatusMappings:
-        """Return the mappings of an account's unmapped statuses, as they were at most five seconds ago."""
+        """Return the mappings of an account's unmapped statuses. A change takes effect within `MAPPINGS_FRESH`."""
         now = self.clock()
         read_at, mappings = self._mappings
         if read_at is None or abs(now - read_at) >= MAPPINGS_FRESH:

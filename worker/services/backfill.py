@@ -27,14 +27,14 @@ from worker.services.order_fetch import is_paused_by_operator
 logger = log.get(__name__)
 LEASE, LEASE_SECONDS = "backfill", 120.0
 MAX_PAGES = 100
-"""The most pages that one run reads. The orders of later pages are older; earlier runs have found them."""
+"""The most pages that one run reads. The orders on later pages are older, so earlier runs have found these orders."""
 MAX_BODY = 5_000_000
 MESSAGE_TRAVEL = timedelta(minutes=2)
 """Orders younger than this are left out, because their own message may still come and contains more data."""
 PAGE_TRIES = 5
-"""How many times the read of a page may be postponed by the rate limit, about a second each time.
+"""How many times the rate limit may postpone the read of a page, about a second each time.
 
-If it is postponed once more, the run reads no further page.
+If the rate limit postpones the read once more, the run reads no further page.
 """
 
 
@@ -71,9 +71,9 @@ class Backfill:
     def find(self, *, since: datetime | None = None, until: datetime | None = None) -> list[OpenOrder]:
         """Return the open orders without a delivery that were placed between `since` and `until`, oldest first.
 
-        Without `since`, an order is left out if the time at which it was placed and the time for which it was wanted
-        are both more than `stale_after` ago. If our key may not see orders, the list is empty (O-10). Raises
-        CarrierError.
+        An order without a known time is returned, too. Without `since`, an order is left out if it was placed more than
+        `stale_after` ago and its delivery time is also more than `stale_after` ago. If our key may not see orders, the
+        list is empty (O-10). Raises CarrierError.
         """
         found: dict[str, OpenOrder] = {}
         for page in self._pages():
@@ -93,10 +93,10 @@ class Backfill:
             logger.warning("orders.missed", count=len(found), order_ids=[each.order_id for each in found][:10])
 
     def _pages(self) -> Iterator[list[Any]]:
-        """Yield pages until all orders of a page were on earlier pages. A short page is not always the last page.
+        """Yield pages. Stop at the first page that contains only orders of earlier pages.
 
-        Stop after `MAX_PAGES` pages or `LEASE_SECONDS`. If the first page cannot be read, raise the error; if a later
-        page cannot be read, stop.
+        A short page is not always the last page. Stop also after `MAX_PAGES` pages or `LEASE_SECONDS`. If the first
+        page cannot be read, raise the error. If a later page cannot be read, stop.
         """
         seen: set[str] = set()
         until = self.clock() + timedelta(seconds=LEASE_SECONDS)

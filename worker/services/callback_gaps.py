@@ -27,8 +27,8 @@ BATCH = 200
 MISSED_AFTER, MISSED_WITHIN = timedelta(hours=1), timedelta(days=1)
 """The ages that show whether a kind of callback is missing.
 
-A kind is missing if it did not come within `MISSED_WITHIN`, although another kind came within that time and more than
-`MISSED_AFTER` ago.
+A kind is missing if both are true for the last `MISSED_WITHIN`: no callback of this kind came, and a callback of
+another kind came at least `MISSED_AFTER` ago.
 """
 
 logger = log.get(__name__)
@@ -64,7 +64,7 @@ class CallbackGaps:
         return [entity for entity in expected if entity not in found]
 
     def _report_missing(self, now: datetime) -> None:
-        """Log a kind of callback once when it goes missing. Forget this when a callback of the kind comes again."""
+        """Log each missing kind of callback once. If the kind comes again and then goes missing, log this again."""
         for account, terms in self.terms.items():
             missing = self.missing(account, now)
             for entity in terms.capabilities.callback_entities:

@@ -211,10 +211,10 @@ def _unreadable(error: Exception) -> CarrierError:
 
 
 def _is_replayed(stored: StoredCallback, seen: Seen) -> bool:
-    """Return whether all observations were already too old when the callback arrived.
+    """Return whether all observations were older than `REPLAYED_AFTER` when the callback arrived.
 
-    Carriers repeat a callback for a day at most. Their signature does not cover the time of sending, so an old callback
-    may be replayed by somebody else.
+    Carriers repeat a callback for a day at most. Their signature does not cover the time of sending, so somebody else
+    may replay an old callback.
     """
     return all(
         each.carrier_time is not None and stored.received_at - each.carrier_time > REPLAYED_AFTER for each in seen

@@ -30,9 +30,9 @@ from worker.services.outcomes import Meaning, Outcomes, PendingCall, run_codec, 
 
 logger = log.get(__name__)
 START_WITHIN = schedule.CALL_MARGIN / 2
-"""The longest time from the intent to the start of the call. An amendment may take longer, because it reads first.
+"""The longest time from the intent to the start of the call. An amendment has more time, because it reads first.
 
-This is half of `CALL_MARGIN`; the other half is for storing the outcome.
+This is half of `CALL_MARGIN`. The other half is for storing the outcome.
 """
 T = TypeVar("T")
 
@@ -142,9 +142,9 @@ class CarrierCalls:
     def reject_reused_ids(
         self, codec: Carrier, responses: Mapping[int, T | CarrierError]
     ) -> dict[int, T | CarrierError]:
-        """Return the responses by attempt. Replace a booking by Uncertain if its carrier id belongs to another order.
+        """Return the responses by attempt, with Uncertain in place of each booking whose id belongs to another order.
 
-        Only carriers without look-ups are checked, because only the carrier id links their orders to ours (C-21).
+        Only carriers without look-ups are checked, because only the carrier's id links their orders to ours (C-21).
         """
         checked = dict(responses)
         if codec.capabilities.find:
@@ -169,8 +169,9 @@ class CarrierCalls:
 def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:
     """Return the function that applies a response to its delivery.
 
-    A response is ignored if it is already stored, or if a newer call of the attempt has begun. A booking with an order
-    that we do not know is applied nevertheless, because it proves that the carrier has the order.
+    A response is ignored if it is already stored, or if a newer call of the attempt has begun. There is one exception:
+    a booking is applied if the delivery does not have the carrier's order yet, because the booking proves that the
+    order exists.
     """
 
     def decide(delivery: Delivery, attempt_id: int, terms: TermsByAccount, now: datetime) -> Change | None:

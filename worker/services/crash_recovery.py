@@ -122,8 +122,8 @@ class CrashRecovery:
     ) -> Change | None:
         """Return the change that a recorded response makes.
 
-        If the attempt does not name the file, its create was sent again meanwhile, or its outcome is stored already.
-        The response is then applied only if it is a booking with an order that we do not know.
+        An attempt names the file until its outcome is stored or its create is sent again. If the attempt no longer
+        names the file, only a booking is applied, and only if the delivery does not have the carrier's order yet.
         """
         attempt = delivery.attempt(attempt_id)
         if attempt is not None and attempt.journal_file == file:

@@ -65,7 +65,7 @@ class Decisions:
         return self._apply(delivery_id, lambda each, now: lifecycle.resolve_attention(each, self.terms, now))
 
     def map_status(self, account: str, carrier_status: str, status: DeliveryStatus) -> list[Change]:
-        """Map a carrier status to one of ours, and apply the mapping to the deliveries that now have that status."""
+        """Map a carrier status to one of ours, and apply the mapping to the deliveries with this carrier status."""
         now = self.clock()
         decide = partial(
             lifecycle.reapply_mappings, carrier=account, mappings={carrier_status: status}, terms=self.terms, now=now

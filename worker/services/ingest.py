@@ -30,7 +30,7 @@ READ_COUNT = 100
 BLOCK_MS = 1000
 PAUSE_SECONDS = 1.0
 Document = bytes | Fields
-"""The document of a message; or all fields of a stream entry, if the entry has fields besides `event`."""
+"""The unparsed message: the content of the field `event`, or all fields if the stream entry has other fields, too."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Ingest:
     file_shops: Mapping[str, Store]
     """The stores of the directory's file. A store in the database takes precedence."""
     defaults: ProjectDefaults
-    """Values for fields that the Ordering platform's orders lack."""
+    """Values for fields that orders of the Ordering platform do not have."""
     gate: Gate
-    """What the shop must have done before a courier is asked for a new order."""
+    """The gate of new orders: what the shop must have done before a carrier is asked."""
     stale_after: timedelta
-    """The age at which a new order is rejected."""
+    """A new order is rejected if it was wanted longer ago than this."""
     clock: Clock
 
     def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
@@ -165,8 +165,8 @@ class Ingest:
     ) -> list[Change]:
         """Apply messages about known orders.
 
-        A message from back-fill repeats an order that we already have. So does the late `order.placed` message of an
-        order that back-fill has found. Of such a message, only the status is applied.
+        Two kinds of messages only repeat an order that we already have: a message from back-fill, and the late
+        `order.placed` message of an order that back-fill has found. Only the status of such a message is applied.
         """
         backfilled = set() if fetched else inbox.backfilled(connection, [message for _, message, _ in again])
         changes: list[Change] = []
@@ -230,7 +230,7 @@ def _dead_letter(document: Document, reason: str, identity: str) -> DeadLetter:
 
 
 def log_unread(messages: Sequence[Message]) -> None:
-    """Log the fields that were ignored or changed at reading, and the statuses that no document explains (O-25)."""
+    """Log the fields that the parser ignored or changed, and the undocumented statuses of the platform (O-25)."""
     for message in messages:
         if message.ignored:
             logger.warning("order.fields_ignored", order_id=message.data.order_id, fields=sorted(message.ignored))

@@ -39,8 +39,8 @@ class LostCommits:
     def check_after(self, place: str) -> None:
         """Hold all creates if the bus has an event that this database published and no longer contains.
 
-        `place` is the newest stream id that the database knows. Only events with later ids are compared. If such an
-        event is published but not yet marked as published, it is not lost, because the outbox contains it.
+        Only the events after the stream id `place` are compared, because `place` is the newest stream id in the outbox.
+        An event may be in the outbox although its stream id is not recorded yet. Such an event is not lost.
         """
         published = {(e.key, e.sequence): e for e in self.bus.publisher.published_after(self.database.identity, place)}
         if not published:
@@ -53,10 +53,10 @@ class LostCommits:
             self.database.write(deliveries.advance_sequence, key, sequence)
 
     def check_attempts(self, database: str, attempts: Collection[int]) -> None:
-        """Hold all creates if this database lacks one of these attempts, although it was committed here.
+        """Hold all creates if this database lacks one of these attempts.
 
-        `database` is the id of the database in which the attempts were committed. If it is not the id of this database,
-        do nothing.
+        `database` is the id of the database in which the attempts were committed. Do nothing if it is the id of another
+        database.
         """
         if database != self.database.identity:
             return

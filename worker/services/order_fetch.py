@@ -35,7 +35,7 @@ UNKNOWN_TRIES = 3
 A message may come before the platform has committed its order.
 """
 RETRIED = "again later"
-"""The start of the result text of an order that will be fetched again."""
+"""If an order will be fetched again, its result text starts with this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ class Outcomes:
         """Store outcomes in one transaction and enqueue what follows; return the deliveries that changed.
 
         If this transaction fails, each outcome is stored in a transaction of its own. The database rejects an outcome
-        whose carrier's order belongs to another attempt; a conflict is then recorded instead. If the database is
-        unreachable, no outcome is stored, and the calls count as lost after their leases expire.
+        if the carrier's order in it belongs to another attempt. Then a conflict is recorded instead of the outcome. If
+        the database is unreachable, no outcome is stored, and the calls count as lost after their leases expire.
         """
         if not answers:
             return []

@@ -47,7 +47,7 @@ class Quotes:
         return quote
 
     def check_orderable(self, codec: Carrier, booking: Booking) -> None:
-        """Raise Refused if the account has `QUOTE_FIRST` and its quote shows that it would refuse the order."""
+        """Raise Refused if the account has `QUOTE_FIRST` and its quote shows that the carrier will refuse the order."""
         name = codec.account.name
         if not isinstance(codec, GivesQuotes) or not codec.quotes_first or self.cache.is_backing_off(name):
             return

@@ -46,8 +46,8 @@ class Relay:
     def _publish_alone(self) -> bool:
         """Publish while this thread has the lease; return False if some events could not be published.
 
-        The sweep later enqueues another relay for these events. After the lease is released, the outbox is checked once
-        more. A task that was started while this lease was held has ended without publishing its event.
+        The sweep later enqueues another relay for these events. While this thread has the lease, other relays end
+        without publishing. So after the lease is released, the outbox is checked once more.
         """
         holder = f"{socket.gethostname()}.{os.getpid()}.{threading.get_ident()}"
         try:
@@ -88,8 +88,8 @@ class Relay:
     def _requeue_lost(self) -> str:
         """Mark the events that the bus lost as unpublished; return the newest stream id on the bus.
 
-        If that id is unknown to the database, also check for lost commits. This must happen before anything is
-        published: afterwards the newest event on the bus is always one that the database knows.
+        If the database does not know that id, also check for lost commits. This check must precede all publishing:
+        after an event is published, the database always knows the newest stream id.
         """
         known = self.database.read(outbox.newest_stream_id)
         surviving, newest = self.bus.publisher.last_surviving(known)
@@ -105,8 +105,9 @@ class Relay:
 def _mark_published(connection: Connection, holder: str, published: Sequence[tuple[int, str]], now: datetime) -> bool:
     """Record the stream ids of published events; return False if this relay no longer has the lease.
 
-    Without the lease, nothing is recorded. This transaction is repeated if the answer to its commit was lost. By then,
-    another relay may have found that the bus lost the events, and recording them again would hide this loss.
+    Without the lease, nothing is recorded. If the answer to the commit is lost, this transaction is repeated. By then,
+    another relay may have the lease and may have found that the bus lost the events. To record the stream ids again
+    would hide this loss.
     """
     if not leases.holds(connection, LEASE, holder):
         return False

@@ -125,7 +125,7 @@ class Tracking:
     def _read_pages(
         self, codec: Carrier, calls: Sequence[Call], views: Mapping[int, AttemptView]
     ) -> Iterator[tuple[Call, Reading | CarrierError]]:
-        """Send reads, and then the reads of their further pages; yield each read with its parsed reply."""
+        """Send reads, and then a read for each further page of a reply; yield each read with its parsed reply."""
         account, pages = codec.account.name, list(calls)
         for _ in range(MAX_PAGES):
             groups = self.gateway.send(account, dict(enumerate(pages)), max_body=codec.capabilities.max_body)

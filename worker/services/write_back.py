@@ -40,7 +40,7 @@ from worker.services.updates import Updates
 logger = log.get(__name__)
 TASK = "platform.write_back"
 CLAIM_LIMIT = 10
-"""The most comparisons that one sweep enqueues. The platform's rate limit allows fewer in a second (O-01)."""
+"""The most comparisons that one sweep enqueues: more than the platform's rate limit allows in a second (O-01)."""
 NOT_SHOWN_READS = 3
 """How many times an order that the platform does not show is read again soon, in case the answer was wrong."""
 LEASE = timedelta(seconds=60)
@@ -129,7 +129,7 @@ class WriteBack:
         return state, next_read(delivery, self.clock())
 
     def _apply_status(self, delivery: Delivery, seen: int) -> Delivery:
-        """Apply the platform's status; return the delivery as it is now, because it may have changed meanwhile."""
+        """Apply the platform's status to the delivery; return the current delivery, with all changes made meanwhile."""
         now = self.clock()
         self.updates.apply(
             [delivery.id], lambda each: lifecycle.apply_platform_status(each, seen, self.terms, now), now
