@@ -20,9 +20,9 @@ class Quote:
     price: Price | None
     orderable: bool = True
     why: tuple[str, ...] = ()
-    """Why the carrier would refuse the order, in its own codes or texts."""
+    """The carrier's own codes or texts for its refusal; empty if the carrier would accept the order."""
     reason: Reason = Reason.VALIDATION
-    """Our `Reason` for the carrier's refusal."""
+    """Our `Reason` for the carrier's refusal; without meaning if `orderable` is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Label:
 
     media_type: str
     content: bytes = field(repr=False)
-    """The file."""
+    """The content of the label's file."""
     point: str = ""
     """The carrier's id of the address that the label is for."""
 
 
 @runtime_checkable
 class Amends(Protocol):
-    """A carrier whose orders can be amended: the current order is read first, then the amendment is sent."""
+    """A carrier whose orders can be amended. If an amendment needs the current order, the order is read first."""
 
     def before_amend(self, attempt: AttemptView, now: datetime) -> Call | None:
         """Build the read of the current order; None when the amendment needs no read."""
@@ -46,11 +46,14 @@ class Amends(Protocol):
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
         """Build the call that makes the carrier's order match `attempt.order`; None when nothing differs.
 
-        Raises Refused. The call may be repeated without further effect.
+        Raises Refused when the order can no longer be changed. The call may be repeated without further effect.
         """
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Return what the answer shows of the order, if anything. Raises Refused when it is too late for a change."""
+        """Return what the answer shows of the order; None when it does not show the order.
+
+        Raises Refused when it is too late for a change.
+        """
 
 
 @runtime_checkable
@@ -58,7 +61,10 @@ class Quotes(Protocol):
     """A carrier that quotes a price before an order is created."""
 
     quotes_first: bool
-    """Whether a price is requested before every create. If the carrier would refuse the order, no create is sent."""
+    """Whether a price is requested before every create.
+
+    If the answer shows that the carrier would refuse the order, no create is sent.
+    """
 
     def quote(self, booking: Booking, now: datetime) -> Call:
         """Build the request for a price, which creates nothing. Raises Refused if the order cannot be delivered."""
@@ -96,7 +102,8 @@ class VerifiesAccount(Protocol):
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
         """Check the account's settings against the facts that a probe has read.
 
-        Return another call if the check needs one, else None. Raises Refused when the settings do not fit the facts.
+        Return a call to the carrier if the facts are not enough for the check, else None. Raises Refused when the
+        settings do not fit the facts.
         """
 
     def read_verification(self, reply: Reply) -> None:

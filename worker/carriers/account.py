@@ -11,7 +11,7 @@ from worker.http.account import ApiAccount
 _COUNTRY = re.compile(r"^[A-Za-z]{2}(?:[-\s]+(?=\d)|(?=\d{4,}$))")
 HOUR = r"([01]\d|2[0-3]):[0-5]\d"
 Hours = Annotated[str, Field(pattern=rf"^$|^{HOUR}-{HOUR}$")]
-"""The hours in which a courier comes, such as `11:00-22:00`. They may cross midnight; empty means always."""
+"""Hours of the day, such as `11:00-22:00`. They may cross midnight; an empty text means the whole day."""
 
 
 class CarrierAccount(ApiAccount):
@@ -22,14 +22,14 @@ class CarrierAccount(ApiAccount):
     callback_wait: float = Field(default=0, ge=0)
     """Seconds to wait for a callback before an operator is asked about a create whose outcome is unknown."""
     postal_codes: str = ""
-    """Prefixes of the postal codes that the couriers serve, such as `50,51`; empty means unknown."""
+    """Prefixes of the postal codes that the couriers serve, such as `50,51`; empty excludes no address."""
     hours: Hours = ""
-    """When couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means always."""
+    """When couriers come for a pickup, by the store's clock, such as `11:00-22:00`; empty means at any time."""
 
     def reaches(self, postal_code: str) -> bool:
         """Return whether the couriers serve a postal code.
 
-        True when the settings list no postal codes, or when the address has none.
+        True when the settings list no postal codes, or when the address has no postal code.
         """
         prefixes = tuple(spelling for code in self.postal_codes.split(",") for spelling in _spellings(code))
         spellings = _spellings(postal_code)

@@ -27,7 +27,7 @@ def reference_of(attempt_id: int) -> str:
 
 
 def attempt_id_of(reference: str) -> int | None:
-    """Return the attempt's id of a reference; None when the text is no reference."""
+    """Return the id of the attempt that a reference belongs to; None when the text is no reference."""
     if len(reference) != REFERENCE_LENGTH or any(letter not in REFERENCE_DIGITS for letter in reference):
         return None
     value = 0
@@ -79,7 +79,7 @@ class AttemptView:
     codec_state: Mapping[str, str] = field(default_factory=dict)
     """What the codec stores about this attempt; only the codec reads it."""
     rank: int = 0
-    """The highest rank (`schemas.status.RANK`) that this attempt has reached; a reopened attempt starts again."""
+    """The highest rank (`schemas.status.RANK`) that this attempt has reached since it was created or reopened."""
     cancel_requested: bool = False
     """Whether we have asked the carrier for a cancel."""
 
@@ -191,9 +191,10 @@ class Reading:
     observations: Mapping[int, tuple[Observation, ...]] = field(default_factory=dict)
     """The observations of each attempt, oldest first."""
     absent: frozenset[int] = frozenset()
-    """The attempts for which a `find` call certainly found no order; empty before its last page, and for `track`.
+    """The ids of the attempts for which a `find` call has certainly found no order.
 
-    If several calls look up an attempt, its order is absent only if each of these calls reports the attempt here.
+    Empty before the last page of the call, and for a `track` call. If several calls look up an attempt, its order is
+    absent only if each of these calls reports the attempt here.
     """
     next_page: Call | None = None
     """The request for the next page; None on the last page."""
@@ -246,18 +247,19 @@ class Cadence:
     ceiling: float
     """The longest interval. Once a status has not changed for an hour, the intervals grow up to this one."""
     without_callbacks: float | None = None
-    """The interval once a courier is assigned and the status has not changed for ten minutes.
+    """The interval once a courier is assigned and nothing has changed for ten minutes.
 
-    By then, a callback may have been lost. None for a carrier without callbacks.
+    After this time, a callback may have been lost. None if the account has no callbacks, or is read as often as without
+    them. Then `moving` remains the interval.
     """
     aligned: bool = False
     """Whether one request covers many orders. If so, the reads of an account's orders are due at the same times."""
 
     @property
     def shortest(self) -> float:
-        """The shortest interval. The setting `poll_interval` replaces it.
+        """The shortest interval, and the default of `poll_interval`.
 
-        Every other interval is multiplied by the same factor.
+        Every interval is multiplied by `poll_interval` divided by this default.
         """
         return min(self.fresh, self.moving, self.without_callbacks or self.fresh)
 
@@ -270,16 +272,16 @@ class Capabilities:
     """Whether an order can be looked up by our reference."""
     cadence: Cadence
     track_batch: int
-    """How many attempts one `track` task may cover."""
+    """The most attempts that one `track` task may read."""
     max_creates: int = 1
     """The most creates for one delivery at this carrier.
 
-    A further create needs proof that the earlier order does not exist.
+    After an unknown outcome, a second create needs proof that the first one created no order.
     """
     resubmits: bool = False
-    """Whether a create with an unknown outcome is sent once more with the same id.
+    """Whether a create with an unknown outcome is sent once more with the same reference.
 
-    This needs a carrier that accepts an id only once.
+    This needs a carrier that accepts each reference only once.
     """
     withdrawal_grace: float | None = None
     """Seconds to wait for another courier after a courier has withdrawn. After this time the order is cancelled.
@@ -287,7 +289,7 @@ class Capabilities:
     None where the carrier itself reports that no other courier will come.
     """
     max_shift: int = 0
-    """Minutes by which an offered pickup time may differ from the requested one. A larger offer needs an operator."""
+    """Minutes by which an offered pickup time may differ from the requested one. A larger shift needs an operator."""
     callbacks: Literal["signed", "token", "none"] = "none"
     """How a callback is authenticated; "none" for a carrier without callbacks."""
     callback_entities: tuple[str, ...] = ()
@@ -303,8 +305,8 @@ class Capabilities:
 class Carrier(Protocol):
     """One account at one carrier.
 
-    Every `read_*` raises `Unavailable`, `Uncertain`, `Refused` or `Unreadable` as worker.errors defines them. For a
-    create, everything but a documented success and a documented refusal is `Uncertain`.
+    Every `read_*` raises `Unavailable`, `Uncertain`, `Refused` or `Unreadable` as worker.errors defines them. The
+    answer to a create is `Uncertain` unless it proves that the create succeeded or that it had no effect.
     """
 
     kind: ClassVar[str]
@@ -339,8 +341,8 @@ class Carrier(Protocol):
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the look-up of attempts by our reference; return an empty list where the carrier has no look-up.
 
-        Sending a call again has no further effect. Where the carrier accepts a reference only once, a codec may send
-        the create again as its look-up.
+        A repeated look-up has no further effect. Where the carrier accepts each reference only once, the look-up may
+        be the create, sent again.
         """
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
@@ -350,7 +352,10 @@ class Carrier(Protocol):
         """Build the answer to the carrier's offer. Raises Refused when there is no offer."""
 
     def read_confirmation(self, reply: Reply, attempt: AttemptView, *, accept: bool, now: datetime) -> Observation:
-        """Return whether the order is `created` or `rejected`. Raises Refused when only a look-up can find that out."""
+        """Return an observation with the status `created` or `rejected`.
+
+        Raises Refused when only a look-up can find the status.
+        """
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
         """Build the cancel; `allow_paid` permits a cancel that costs money.
@@ -359,25 +364,27 @@ class Carrier(Protocol):
         """
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Check that the carrier accepted the cancel; a later read confirms it. Raises Refused.
+        """Check that the carrier accepted the cancel. Raises Refused when it did not.
 
-        An observation is returned only where no later read will show the cancel.
+        Usually, a later read confirms the cancel, and the result is None. Where no read will show the cancel, return an
+        observation.
         """
 
     def authenticate(self, callback: Callback) -> None:
         """Raise Forged unless the carrier sent this callback.
 
-        Where callbacks are authenticated by a token in the path, only the caller can check that the token is known.
+        If a token in the path authenticates callbacks, this checks only that there is a token. The caller then searches
+        the database for the token.
         """
 
     def callback_key(self, callback: Callback) -> CallbackKey:
-        """Return what identifies the attempt of an authentic callback. Raises Unreadable."""
+        """Return what identifies the attempt of an authentic callback. Raises Unreadable for a malformed one."""
 
     def read_callback(self, callback: Callback, attempt: AttemptView, now: datetime) -> tuple[Observation, ...]:
         """Return the observations of a callback. If none of them has a status, the callback only prompts a read."""
 
     def probe(self) -> Call:
-        """Build a harmless call that shows whether the carrier answers and, if possible, accepts the credentials."""
+        """Build a harmless call, to check whether the carrier answers and, if possible, accepts the credentials."""
 
     def read_probe(self, reply: Reply) -> dict[str, str]:
         """Return facts about the account from the probe's answer. Raises Refused, Unavailable or Unreadable."""

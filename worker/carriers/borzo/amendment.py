@@ -38,9 +38,9 @@ from worker.carriers.port import AttemptView, Booking
 from worker.errors import Refused
 
 LATEST_START = timedelta(hours=1)
-"""If an order starts later than this after its creation, it was booked for a later time.
+"""The longest time between the creation and the start of an order that was placed for as soon as possible.
 
-In the document's samples, an order without a requested time starts half an hour after its creation.
+In the document's samples, such an order starts half an hour after its creation.
 """
 EDITABLE = frozenset({"new", "available", "active", "delayed"})
 """Order statuses in which Borzo accepts a change (Borzo, "Order editing", B-98)."""
@@ -52,15 +52,12 @@ _PICKUP_FIELDS = (_TIMES,)
 _DROPOFF_FIELDS = (
     ("address",), ("contact_person",), _PLACE, _TIMES, ("note",), ("taking_amount",), ("is_cod_cash_voucher_required",)
 )  # fmt: skip
-"""The fields that an edit may change, in groups that are written together. An edit never changes the shop's address."""
+"""The fields of the customer's point that an edit may change. If one field of a group differs, the group is sent."""
 _DROPOFF_DEFAULTS: Mapping[str, Any] = {"note": None, "taking_amount": "0.00", "is_cod_cash_voucher_required": False}
-"""What an edit sends for a field to clear the text that Borzo has in it. Null is sent only to remove a value (B-97)."""
+"""What an edit sends for a field that a create would leave out. Null is sent only to remove Borzo's value (B-97)."""
 _PACKAGE_FIELDS = (("description",), ("items_count",), ("item_payment_amount",))
 _PACKAGE_DEFAULTS: Mapping[str, Any] = {"item_payment_amount": "0.00"}
-"""The value that removes the price of a package.
-
-It is sent when the new price is unknown, because the old price was for other goods.
-"""
+"""What an edit sends as the price of a package if the new price is unknown: the old price was for other goods."""
 
 
 class _Contact(Wire):
@@ -96,7 +93,7 @@ class _Order(Wire):
 
 
 def edit_order(raw_order: object, attempt: AttemptView, account: BorzoAccount, now: datetime) -> dict[str, Any] | None:
-    """Return the parameters of edit-order that give an order the values that a create would send now.
+    """Return the parameters with which edit-order gives an order the values that a create would send now.
 
     None when no value differs (Borzo, "Order editing"). Raises Refused when it is too late for a change, or when an
     edit cannot make the change.
@@ -145,7 +142,7 @@ def _goods_left_shop(dropoff: _Point, memory: AttemptMemory) -> bool:
 def _points(
     current: Sequence[_Point], dropoff: _Point, wanted: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield every point of the order. Only the first point and the customer's point may have changes."""
+    """Yield every point as an edit lists it. Only the first point and the customer's point may have changes."""
     wanted_pickup, wanted_dropoff = wanted
     for index, point in enumerate(current):
         unchanged: list[dict[str, Any]] = [{} for _ in point.packages]
@@ -170,10 +167,10 @@ def _listed(point: _Point, package_changes: Sequence[Mapping[str, Any]]) -> dict
 
 
 def _package_changes(point: _Point, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the changes of each package that stays.
+    """Return the changes of each package that the edit keeps.
 
-    A new package is never sent, because a repeat would add it twice (B-95). Raises Refused when a receipt needs a
-    new package.
+    If the wanted point has no packages, all packages are kept unchanged. A new package is never sent, because a repeat
+    would add it twice (B-95). Raises Refused when a receipt needs a new package.
     """
     lines = wanted.get("packages")
     if lines is None:
@@ -192,9 +189,9 @@ def _dropoff_changes(point: _Point, wanted: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _changed(current: Wire, wanted: Mapping[str, Any], groups: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Return the wanted values that differ from the current ones.
+    """Return the wanted values of each group in which at least one value differs from the current one.
 
-    Parsed values are compared, so the format of a value does not matter.
+    A group is left out if `wanted` lacks one of its fields. Parsed values are compared, so formats do not matter.
     """
     parsed = type(current).parse(dict(wanted))
     complete = [group for group in groups if set(group) <= wanted.keys()]

@@ -1,8 +1,8 @@
-"""The state that the codec keeps of an attempt between two messages, as strings in its `codec_state`.
+"""The state that the codec stores between two messages about an attempt, as strings in the attempt's `codec_state`.
 
-The keys are `point_id` and `delivery_id` of the customer's point; `order_status` and `delivery_status`, the newest
-status of each with its time; and the marks `picked_up_seen`, `return_seen` and `completed_seen` ("1", or "" once
-cleared).
+`point_id` and `delivery_id` are Borzo's ids for the customer's point. `order_status` and `delivery_status` contain the
+newest status of the order and of the delivery, with its times. The marks `picked_up_seen`, `return_seen` and
+`completed_seen` are "1" while they are set, and "" after they were cleared.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class ReportedStatus:
     text: str | None = None
 
     def is_older_than(self, other: Self) -> bool:
-        """Return whether Borzo's own times show that this status was replaced by the other one (B-84)."""
+        """Return whether Borzo's own times show that this status is the older one; False without such times (B-84)."""
         pairs = ((self.reported_at, other.reported_at), (self.changed_at, other.changed_at))
         known = ((own, others) for own, others in pairs if own is not None and others is not None and own != others)
         return next((own < others for own, others in known), False)
@@ -58,7 +58,7 @@ class ReportedStatus:
 
 @dataclass(frozen=True, slots=True)
 class AttemptMemory:
-    """The known state of an attempt before the message that is being read."""
+    """What is known about an attempt before the current message is read."""
 
     reference: str
     country: str
@@ -71,7 +71,7 @@ class AttemptMemory:
 
     @classmethod
     def from_attempt(cls, attempt: AttemptView) -> Self:
-        """Return the known state of an attempt."""
+        """Return what is known about an attempt."""
         return cls(
             reference=attempt.reference,
             country=attempt.store.country,
@@ -84,11 +84,11 @@ class AttemptMemory:
 
     @classmethod
     def from_booking(cls, booking: Booking, codec_state: Mapping[str, str]) -> Self:
-        """Return the known state of an attempt when its create is answered."""
+        """Return what is known about an attempt when the answer to its create is read."""
         return cls(booking.reference, booking.store.country, codec_state, order=booking.order)
 
     def redact(self, text: str | None) -> str | None:
-        """Remove the customer from a free text about the order (X-15)."""
+        """Return a free text about the order without the customer's data (X-15)."""
         return redact_all(text, self.order) if text and self.order else text
 
     def has_mark(self, mark: str) -> bool:

@@ -1,4 +1,4 @@
-"""Check that Borzo sent a callback, find the attempt that it is about, and read its observations.
+"""Check that Borzo sent a callback, find the callback's attempt, and read the callback's observations.
 
 The signature is HMAC-SHA256 over the body as it arrived. It is checked before anything reads the body (B-81).
 """
@@ -40,7 +40,10 @@ def verify_signature(body: bytes, signature: str | None, secrets: Sequence[str])
 
 
 def read_key(callback: Callback) -> CallbackKey:
-    """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88). Raises Unreadable."""
+    """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88).
+
+    Raises Unreadable for a callback that has neither.
+    """
     event = _event(callback)
     key = _key(event)
     if key == CallbackKey():
@@ -49,9 +52,9 @@ def read_key(callback: Callback) -> CallbackKey:
 
 
 def read_event(callback: Callback, attempt: AttemptView) -> Observation | None:
-    """Return what a callback reports; None when it is about another order or another point (B-88).
+    """Return what a callback reports; None when it has no status, or is about another order or point (B-88).
 
-    Raises Unreadable.
+    Raises Unreadable for a callback that contains neither an order nor a delivery.
     """
     event, memory = _event(callback), AttemptMemory.from_attempt(attempt)
     seen = None
@@ -82,8 +85,8 @@ def _key(event: RawEvent) -> CallbackKey:
 def _is_about(attempt: AttemptView, order_id: int | None, attempt_ids: frozenset[int]) -> bool:
     """Return whether a message is about the attempt.
 
-    If both the attempt and the message have Borzo's order id, compare the two ids. If only the attempt has one, return
-    True. Otherwise compare our reference.
+    If Borzo's order id is known for both, these two ids decide. If it is known only for the attempt, the result is
+    True. If it is not known for the attempt, our reference decides.
     """
     if attempt.ref is not None and order_id is not None:
         return attempt.ref == str(order_id)

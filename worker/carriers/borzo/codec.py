@@ -98,7 +98,7 @@ class Borzo(Queries):
         return [self._list_by_id(group, [], attempts) for group in chunks(refs)]
 
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:  # noqa: ARG002 - the port's signature
-        """Build the first page of the newest-first list, which is searched for all these attempts at once (B-60)."""
+        """Build the request for the newest orders. The reply is searched for all these attempts at once (B-60)."""
         return [self._list_newest(attempts, Position())] if attempts else []
 
     def read(self, call: Call, reply: Reply, attempts: Sequence[AttemptView], now: datetime) -> Reading:
@@ -152,7 +152,8 @@ class Borzo(Queries):
     def amend(self, attempt: AttemptView, current: Reply | None, now: datetime) -> Call | None:
         """Build edit-order (Borzo, "Order editing"), which lists points and packages by their ids, with their changes.
 
-        None when nothing differs. Raises Refused, and Unreadable when the reply does not show the current order.
+        None when nothing differs. Raises Refused when the order cannot be changed, and Unreadable when `current` does
+        not show the order.
         """
         if current is None:
             raise Unreadable("the current order was not read")
@@ -163,7 +164,10 @@ class Borzo(Queries):
         return self.post(Operation.AMEND, "edit-order", parameters, (attempt.id,)) if parameters else None
 
     def read_amended(self, attempt: AttemptView, reply: Reply, now: datetime) -> Observation | None:
-        """Return what the reply shows of the changed order. Raises Refused on `order_cannot_be_edited` (B-98)."""
+        """Return what the reply shows of the changed order; None when it does not show the order's status.
+
+        Raises Refused on `order_cannot_be_edited` (B-98).
+        """
         document = parse_success(reply)
         if document is None:
             raise write_error(reply, now)
@@ -177,7 +181,10 @@ class Borzo(Queries):
         verify_signature(callback.body, callback.headers.get(SIGNATURE_HEADER), self.settings.callback_secrets)
 
     def callback_key(self, callback: Callback) -> CallbackKey:
-        """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88). Raises Unreadable."""
+        """Return Borzo's order id and, from our reference, the attempt's id (B-86, B-88).
+
+        Raises Unreadable for a callback that has neither.
+        """
         return read_key(callback)
 
     def read_callback(
@@ -186,7 +193,7 @@ class Borzo(Queries):
         attempt: AttemptView,
         now: datetime,  # noqa: ARG002 - callbacks are ordered by Borzo's clock alone
     ) -> tuple[Observation, ...]:
-        """Return what a callback reports; empty when it is about another order or another point (B-88)."""
+        """Return what a callback reports; empty when it has no status, or is about another order or point (B-88)."""
         seen = read_event(callback, attempt)
         return (seen,) if seen else ()
 
@@ -218,7 +225,7 @@ class Borzo(Queries):
     def _list_newest(self, attempts: Sequence[AttemptView], position: Position) -> Call:
         """Build the request for one page.
 
-        The document lacks the parameters for further pages, which public integrations use.
+        Further pages need `offset` and `count`. The document lacks them, but public integrations use them.
         """
         window = (("offset", str(position.offset)), ("count", str(PAGE))) if position.offset else ()
         call = self.get(Operation.FIND, "orders", window)

@@ -17,9 +17,9 @@ from worker.http.call import Reply
 
 MAX_TEXT = 300
 RATE_PAUSE = 60.0
-"""Seconds for which nothing is sent after Borzo has answered that there were too many calls.
+"""Seconds to send nothing after Borzo has answered that there were too many calls, unless Retry-After gives a time.
 
-Borzo sends no Retry-After. The shorter of its two limits counts the calls of one minute (B-06).
+Borzo documents no Retry-After. The shorter of Borzo's two limits counts the calls of one minute (B-06).
 """
 _HTTP_BAD_REQUEST = 400
 _HTTP_TOO_MANY = 429
@@ -29,7 +29,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class ErrorClass(IntEnum):
-    """The classes of error codes. If an answer has several codes, the code of the lowest class decides (B-05)."""
+    """The classes of error codes. If an answer has codes of several classes, the lowest number decides (B-05)."""
 
     ACCOUNT = 1
     RATE = 2
@@ -75,7 +75,7 @@ REQUEST_CODES: dict[str, tuple[ErrorClass, Reason]] = {
     "order_cannot_be_canceled": _STATE,
     "order_is_duplicate": (ErrorClass.DUPLICATE, Reason.DUPLICATE),
 }
-"""All request error codes (Borzo, "Request error codes"): the class of each, and the reason if it is a refusal."""
+"""All request error codes (Borzo, "Request error codes"): the class of each, and the reason of a refusal."""
 
 _ORDER_CODES = (
     "required", "unknown", "invalid_list", "invalid_object", "invalid_boolean", "invalid_date", "invalid_date_format",
@@ -114,7 +114,7 @@ class Problem:
 
 
 def parse_problem(reply: Reply) -> Problem | None:
-    """Read an error answer (Borzo, "Responses"); None when it is not of the documented shape."""
+    """Read an error answer (Borzo, "Responses"); None for an answer without the documented shape."""
     document = decode_json(reply.body) if reply.status == _HTTP_BAD_REQUEST else None
     if document is None or document.get("is_successful") is not False:
         return None
@@ -152,10 +152,10 @@ def parse_warnings(document: Mapping[str, object]) -> Problem | None:
 
 
 def write_error(reply: Reply, now: datetime | None = None, *, repeated: bool = False) -> CarrierError:
-    """Return the error of an unsuccessful create, change or cancel; an undocumented answer is Uncertain (B-03, B-13).
+    """Return the error of an unsuccessful create, change or cancel (B-03, B-13).
 
-    `repeated` means that an earlier create of the same delivery may have succeeded. The answer "duplicate" then proves
-    nothing (B-31).
+    An answer that leaves open whether the call took effect is Uncertain. `repeated` means that an earlier create of the
+    same delivery may have succeeded. If so, the answer "duplicate" proves nothing and is Uncertain too (B-31).
     """
     shared = _rejected_unprocessed(reply, now)
     if shared:
@@ -171,7 +171,7 @@ def write_error(reply: Reply, now: datetime | None = None, *, repeated: bool = F
 
 
 def read_error(reply: Reply, now: datetime | None = None) -> CarrierError:
-    """Return the error of an unsuccessful read; an unknown code counts as temporary."""
+    """Return the error of an unsuccessful read. An unknown error code counts as a temporary failure."""
     shared = _rejected_unprocessed(reply, now)
     if shared:
         return shared
@@ -208,7 +208,7 @@ def _problem(codes: Sequence[str], by_pointer: Mapping[str, list[str]]) -> Probl
 
 
 def _parameter_reason(codes: set[str]) -> Reason:
-    """Return the most important reason.
+    """Return the most important reason of the parameter error codes.
 
     An address that Borzo does not serve comes first, because another carrier may serve the address. A wrong setting
     comes second, because it affects every order.

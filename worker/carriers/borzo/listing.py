@@ -1,4 +1,4 @@
-"""The list of orders: read by ids to track orders, and newest first to find one by our reference.
+"""The list of orders. It is read by ids to track orders, and newest first to find an order by our reference.
 
 The document gives no page size, and does not say how a request with one bad id is answered. Therefore orders that a
 reply leaves out are requested again, and a refused request is split in halves. An order counts as absent only if the
@@ -41,7 +41,7 @@ def orders_in(reply: Reply, now: datetime) -> list[object]:
 
 
 def total_in(reply: Reply) -> int | None:
-    """Return the number of all orders that a reply reports; None when it reports none."""
+    """Return the number of all orders, as a reply reports it; None when the reply has no number."""
     total = (parse_success(reply) or {}).get("orders_count")
     return total if isinstance(total, int) else None
 
@@ -52,13 +52,13 @@ def chunks(refs: Sequence[str]) -> list[Group]:
 
 
 def left_out(requested: Group, listed: Collection[str]) -> list[Group]:
-    """Return the ids to request again: those missing from a reply that listed some of the requested ids (B-50)."""
+    """Return the requested ids that a reply does not list; none if it lists no requested id at all (B-50)."""
     rest = tuple(ref for ref in requested if ref not in listed)
     return [rest] if rest and len(rest) < len(requested) else []
 
 
 def halves(requested: Group) -> list[Group]:
-    """Split a refused group, so that one bad id does not hide the others (X-14)."""
+    """Split a refused group, so that one bad id does not hide the others (X-14). Drop a group of one id."""
     middle = len(requested) // 2
     return [requested[:middle], requested[middle:]] if middle else []
 
@@ -80,11 +80,11 @@ class Position:
     offset: int = 0
     """The number of orders that the search has read."""
     lowest: int = 0
-    """The lowest order id that the search has read; 0 before the first order."""
+    """The lowest order id that the search has read; 0 while it has read no order."""
     flawed: bool = False
     """Whether the search has found an unreadable order."""
     found: list[int] = field(default_factory=list)
-    """The attempts whose orders the search has found."""
+    """The ids of the attempts whose orders the search has found."""
 
     def dump(self) -> str:
         """Write the position into a call's context."""
@@ -103,7 +103,7 @@ class SearchResult:
     hits: dict[int, list[RawOrder]]
     """The orders on the page by attempt id, only for attempts with at least one order."""
     next_position: Position | None
-    """The position at which the search continues; None at its end."""
+    """The position at which the search continues; None when the search has ended."""
     proves_absence: bool
 
 
@@ -129,12 +129,15 @@ def search(
 
 
 def absent(searched: Sequence[AttemptView], found: Sequence[int], hits: Mapping[int, object]) -> frozenset[int]:
-    """Return the ids of the attempts that no page of a search has shown."""
+    """Return the ids of the attempts for which no page of a search has shown an order."""
     return frozenset(attempt.id for attempt in searched) - frozenset(found) - frozenset(hits)
 
 
 def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Return the further live orders of each attempt; its first order may be on an earlier page (B-60)."""
+    """Return the ids of the live orders of each attempt, except the first order that the search found (B-60).
+
+    For an attempt in `found`, the first order is on an earlier page.
+    """
     further = {attempt_id: orders if attempt_id in found else orders[1:] for attempt_id, orders in hits.items()}
     alive = {key: tuple(str(o.order_id) for o in orders if o.status != "canceled") for key, orders in further.items()}
     return {attempt_id: refs for attempt_id, refs in alive.items() if refs}

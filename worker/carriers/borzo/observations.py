@@ -1,4 +1,4 @@
-"""Observations with everything that Borzo reports beside the status: courier, link, times, price and proof of delivery.
+"""Complete observations: the status, and Borzo's data about courier, link, times, price and proof of delivery.
 
 The customer's point is found by its remembered `point_id` or by our reference, never by its position (B-74).
 """
@@ -26,8 +26,8 @@ Point = TypeVar("Point", bound=RawPoint)
 def observe_created(raw_order: RawOrder, booking: Booking) -> Observation:
     """Return what the answer to a create shows.
 
-    The customer's point is the one with our reference; if no point has it, the second of the two points that we sent
-    (B-74).
+    The customer's point is the one with our reference. If no point has our reference, it is the second of the two
+    points that we sent (B-74).
     """
     second = next(iter(raw_order.points[1:2]), None)
     dropoff = find_dropoff(raw_order.points, AttemptMemory.from_booking(booking, {})) or second
@@ -55,7 +55,7 @@ def observe_tracked(
 
 
 def observe_found(raw_order: RawOrder, attempt: AttemptView) -> Observation:
-    """Return what an order shows that a look-up by our reference found. The order proves that the create succeeded."""
+    """Return what an order shows. A look-up by our reference has found it, which proves that the create succeeded."""
     seen = observe_order(raw_order, AttemptMemory.from_attempt(attempt), polled=True)
     return at_least_created(seen or _without_status(raw_order))
 
@@ -63,7 +63,10 @@ def observe_found(raw_order: RawOrder, attempt: AttemptView) -> Observation:
 def observe_order(
     raw_order: RawOrder, memory: AttemptMemory, *, polled: bool, event_at: datetime | None = None
 ) -> Observation | None:
-    """Return what an order shows, in a poll or in a message of the time `event_at`; None when it has no status."""
+    """Return what an order shows; None when it shows no status.
+
+    `event_at` is the time of the message that contains the order; None for a poll.
+    """
     dropoff = find_dropoff(raw_order.points, memory)
     delivery = dropoff.delivery if dropoff else None
     report = StatusReport(
@@ -78,7 +81,7 @@ def observe_order(
 
 
 def observe_delivery(raw_delivery: RawDelivery, memory: AttemptMemory, event_at: datetime | None) -> Observation | None:
-    """Return what the delivery of a callback shows; None when it belongs to another point (B-88)."""
+    """Return what the delivery of a callback shows; None when it has no status or belongs to another point (B-88)."""
     if not _is_own_point(raw_delivery, memory):
         return None
     reported_at = event_at or raw_delivery.status_datetime
@@ -95,9 +98,9 @@ def at_least_created(seen: Observation) -> Observation:
 
 
 def find_dropoff(points: Sequence[Point], memory: AttemptMemory) -> Point | None:
-    """Return the customer's point: the one with the stored id, or else the one with our reference (B-74).
+    """Return the customer's point: the one with the stored id, otherwise the one with our reference (B-74).
 
-    A return point is never the customer's, even if it has our reference.
+    A return point with our reference is not the customer's point. None when no point fits.
     """
     remembered = memory.codec_state.get("point_id")
     by_id = (point for point in points if remembered and str(point.point_id) == remembered)
@@ -114,7 +117,7 @@ def referenced_attempts(points: Sequence[RawPoint]) -> frozenset[int]:
 
 
 def parse_courier(raw_courier: RawCourier | None, country: str) -> Courier | None:
-    """Return the courier. Their position is never used to derive a status (B-76)."""
+    """Return the courier; None when Borzo reports no courier. No status is derived from their position (B-76)."""
     if raw_courier is None:
         return None
     names = (raw_courier.name, raw_courier.middlename, raw_courier.surname)
@@ -195,7 +198,10 @@ def _proof(raw: RawPoint | RawDelivery, memory: AttemptMemory) -> Proof | None:
 
 
 def _parse_phone(raw_phone: str | None, country: str) -> tuple[str | None, bool]:
-    """Return a number in E.164 and whether its country code was guessed from the store's country (B-09)."""
+    """Return a number in E.164, and whether its country code was guessed from the store's country (B-09).
+
+    A text that is no telephone number is returned unchanged.
+    """
     text = raw_phone or ""
     complete = _DIGITS.fullmatch(text) is not None
     try:

@@ -1,6 +1,6 @@
 """Queries that are not part of tracking: price, labels, courier position, account check.
 
-No call here changes anything at Borzo, and no personal data of an answer is kept (B-55).
+No query changes anything at Borzo. The client's personal data in the answers is not kept (B-55).
 """
 
 from base64 import b64decode
@@ -72,12 +72,12 @@ class Queries:
     def locate(self, attempt: AttemptView) -> Call:
         """Build the request `courier` (Borzo, "Courier info and courier location").
 
-        Raises Refused without the order's id.
+        Raises Refused while the order's id is not known.
         """
         return self.get(Operation.QUERY, "courier", (("order_id", str(order_id_of(attempt))),))
 
     def read_location(self, reply: Reply, attempt: AttemptView) -> Courier | None:
-        """Return the courier's position; None while they are not on the way (B-53)."""
+        """Return the courier with their position; None while Borzo reports no position (B-53)."""
         raw_courier = _document(reply).get("courier")
         courier = parse_courier(RawCourier.parse(raw_courier), attempt.store.country) if raw_courier else None
         return courier if courier and courier.latitude is not None else None
@@ -92,7 +92,10 @@ class Queries:
         return {"allowed_payment_methods": ",".join(sorted(methods))}
 
     def verify_account(self, facts: Mapping[str, str]) -> Call | None:
-        """Check the payment method; if a bank card pays, build the request `bank-cards` (B-34). Raises Refused."""
+        """Check that the account may use the payment method. Raises Refused if it may not.
+
+        If a bank card pays, return the request `bank-cards`, otherwise None (B-34).
+        """
         allowed = [method for method in facts.get("allowed_payment_methods", "").split(",") if method]
         if allowed and self.settings.payment_method not in allowed:
             raise Refused(Reason.CONFIG, f"payment_method: Borzo allows this account {', '.join(allowed)}")
@@ -100,7 +103,7 @@ class Queries:
         return self.get(Operation.PROBE, "bank-cards") if by_card else None
 
     def read_verification(self, reply: Reply) -> None:
-        """Check that the account has the configured card (Borzo, "Available bank cards", B-55). Raises Refused."""
+        """Raise Refused unless the account has the configured card (Borzo, "Available bank cards", B-55)."""
         cards = [card.get("bank_card_id") for card in objects_in(_document(reply).get("bank_cards"))]
         if self.settings.bank_card_id not in cards:
             raise Refused(Reason.CONFIG, "bank_card_id: the account has no such card")
@@ -118,7 +121,7 @@ class Queries:
 
 
 def order_id_of(attempt: AttemptView) -> int:
-    """Return the order's id at Borzo. Raises Refused while it is not known."""
+    """Return the order's id at Borzo. Raises Refused while the id is not known."""
     ref = attempt.ref or ""
     if not (ref.isascii() and ref.isdigit()):
         raise Refused(Reason.UNKNOWN, "the order's id at Borzo is not known")

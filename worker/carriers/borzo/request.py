@@ -27,12 +27,12 @@ from worker.errors import Refused
 MAX_MATTER = 5000
 MAX_ADDRESS = 350
 MAX_NOTE = 500
-"""Our own limit; the document gives none."""
+"""The most characters of a note to the courier. The limit is ours, because the document gives none."""
 MAX_DESCRIPTION = 1000
 SOON = timedelta(minutes=5)
-"""A pickup sooner than this is ordered without a time, because the time could be past when the request arrives."""
+"""A pickup sooner than this is requested without a time, because Borzo might receive a time that has passed."""
 WINDOW = timedelta(minutes=30)
-"""How long after the requested time a courier may arrive; the document's samples have windows of this length."""
+"""How long after the requested time a courier may arrive. The document's samples have windows of this length."""
 NOT_NEEDED_FOR_PRICE = frozenset({"client_order_id", "contact_person", "note"})
 
 
@@ -207,13 +207,13 @@ def _dropoff(booking: Booking, checked: CheckedOrder, account: BorzoAccount, now
 
 
 def _courier_payment(account: BorzoAccount, point: str) -> dict[str, bool]:
-    """Mark the one point at which the courier is paid in cash (B-34)."""
+    """Return the parameter for the point at which the courier is paid in cash; empty for any other point (B-34)."""
     paid_here = account.payment_method == "cash" and account.cash_paid_at == point
     return {"is_order_payment_here": True} if paid_here else {}
 
 
 def _collection(order: Order, account: BorzoAccount) -> dict[str, Any]:
-    """Return the amount that is still owed, for the customer's point only (B-35)."""
+    """Return the parameters of the customer's point for the amount to collect; empty when nothing is owed (B-35)."""
     if not _is_owed(order):
         return {}
     receipt = {"is_cod_cash_voucher_required": True} if _needs_receipt(order, account) else {}
@@ -245,7 +245,7 @@ def _package(item: Item, order: Order) -> dict[str, Any]:
 
 
 def _change(order: Order) -> str:
-    """Return a note for the courier about the banknote with which the customer will pay (O-04)."""
+    """Return a note for the courier: the amount for which the customer needs change, or an empty text (O-04)."""
     owed = not order.payment.prepaid and order.payment.change_for
     return f"Change for {money(order.payment.change_for)}" if owed and order.payment.change_for else ""
 

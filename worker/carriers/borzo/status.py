@@ -70,13 +70,13 @@ STATUS_TABLE: dict[str, StatusMeaning] = {
 }
 
 _ONCE_PICKED_UP = {"delivery:active": StatusMeaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
-"""Meanings that replace those of the table once a report has shown that the courier has the goods."""
+"""Meanings that replace those of `STATUS_TABLE` once a message has shown that the courier has the goods."""
 _ONCE_CANCEL_REQUESTED = {"delivery:deleted": StatusMeaning(S.CANCELLED)}
-"""Meanings that replace those of the table once we have requested a cancel (B-72)."""
+"""Meanings that replace those of `STATUS_TABLE` once we have requested a cancel (B-72)."""
 _HOLD = frozenset({"delayed", "draft"})
-"""Order statuses that put a delivery on hold while it has no courier (B-72, B-73)."""
+"""Order statuses that mean `on_hold` while the order has no courier (B-72, B-73)."""
 _FINISHED = frozenset({"finished", "reattempt_finished", "return_finished"})
-"""Delivery statuses that count even if their order is cancelled."""
+"""Delivery statuses that decide even if the order is cancelled."""
 _LAST = _FINISHED | {"canceled", "deleted", "invalid"}
 """Delivery statuses after which no other status is expected."""
 _EXPLAINED = frozenset({S.CANCELLED, S.FAILED, S.DELIVERY_FAILED, S.RETURNING, S.RETURNED, S.REATTEMPTING, S.ON_HOLD})
@@ -87,13 +87,13 @@ GOODS_LEFT_SHOP = frozenset(
 )
 """Statuses that prove that the goods left the shop."""
 SECOND_READ = "completed_needs_second_read"
-"""The note on an order whose completion a second read must confirm before the status is published."""
+"""The note on a completed order that is not `delivered` yet, because a second read has to confirm its completion."""
 
 
 def map_status(
     entity: str, code: str | None, *, picked_up: bool = False, cancel_requested: bool = False
 ) -> StatusMeaning | None:
-    """Return what a status of an "order" or a "delivery" means; None for one that is not in the table."""
+    """Return what a status of an "order" or a "delivery" means; None for a status that `STATUS_TABLE` lacks."""
     key = f"{entity}:{code}"
     overrides = (_ONCE_PICKED_UP if picked_up else {}) | (_ONCE_CANCEL_REQUESTED if cancel_requested else {})
     return overrides.get(key) or STATUS_TABLE.get(key)
@@ -112,7 +112,7 @@ class StatusReport:
     return_required: bool = False
 
     def is_order(self, code: str) -> bool:
-        """Return whether the message reports this order status."""
+        """Return whether the message reports the order status `code`."""
         return self.order is not None and self.order.code == code
 
 
@@ -125,7 +125,7 @@ class _Situation:
     report: StatusReport
     memory: AttemptMemory
     reported_at: datetime | None
-    """The time by which the observation is ordered among callbacks, by Borzo's clock; None when it has no time."""
+    """The time by which the observation is ordered among callbacks, by Borzo's clock; None without such a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,11 @@ def _reported_at(
 
 
 def _remembered_delivery(report: StatusReport, memory: AttemptMemory) -> ReportedStatus | None:
-    """Return the stored delivery status, unless the order status is newer and replaces it (B-65, B-67)."""
+    """Return the stored delivery status, unless the message's order status replaces it (B-65, B-67).
+
+    In a message without a delivery status, `reactivated` replaces every stored one. `completed` replaces a stored one
+    that is not in `_LAST`.
+    """
     status = ReportedStatus.load(memory.codec_state.get("delivery_status"))
     if report.delivery is not None or status is None:
         return status
@@ -242,7 +246,10 @@ def _any_delivery(it: _Situation) -> _Resolution | None:
 
 
 def _completed_order(it: _Situation) -> _Resolution | None:
-    """Resolve a completed order without a delivery status as delivered, unless it may be a return (B-65, I12)."""
+    """Resolve a completed order without a delivery status as delivered, once a second read confirms it (B-65, I12).
+
+    If the goods may have gone back to the shop, the order gets no status.
+    """
     if it.order is None or it.order.code != "completed":
         return None
     if it.report.return_required or it.memory.has_mark("return_seen"):
@@ -290,7 +297,10 @@ def _with_meaning(seen: Observation, meaning: StatusMeaning, it: _Situation) -> 
 
 
 def _not_before_shop(meaning: StatusMeaning, memory: AttemptMemory) -> S:
-    """Return the stored status instead of a vague "in process" if the courier was at the shop or on the way to it."""
+    """Return the status of a meaning, or the stored status if it is more exact.
+
+    It is more exact if Borzo says only "in process" and the courier is known to be at the shop or on the way there.
+    """
     vague = meaning.evidence is Evidence.WEAK and meaning.status is S.COURIER_ASSIGNED
     return S(memory.state) if vague and memory.state in _ON_THE_WAY_TO_SHOP else meaning.status
 
@@ -306,10 +316,10 @@ def _codec_state(it: _Situation) -> dict[str, str]:
 
 
 def _marks(report: StatusReport, memory: AttemptMemory) -> dict[str, str]:
-    """Return the marks to set and to clear.
+    """Return the marks to set ("1") and to clear ("").
 
-    The mark of a return is never cleared (I12). A reactivated order gets a new courier, who starts without the goods
-    (B-67).
+    `return_seen` is never cleared (I12). A reactivated order clears `picked_up_seen`, because a new courier starts
+    without the goods (B-67).
     """
     code = report.delivery.code if report.delivery else ""
     meaning = map_status("delivery", code)

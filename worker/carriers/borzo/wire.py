@@ -22,7 +22,7 @@ CURRENCY = "BRL"
 """The currency of every amount."""
 MAX_URL = 2000
 MAX_AMOUNT = 10**9
-"""The largest accepted amount. A larger one is a mistake, and may be too long to be stored."""
+"""Amounts from this one on count as malformed. They are mistakes, and may be too long to be stored."""
 HTTP_OK = 200
 
 
@@ -40,7 +40,7 @@ def _timestamp(value: object) -> object:
 
 
 def _amount(value: object) -> object:
-    """Read an amount, which is documented as a string and shown as a number too (B-08)."""
+    """Read an amount: a string as documented, or a number as in some samples (B-08)."""
     readable = isinstance(value, (str, int, Decimal)) and not isinstance(value, bool)
     return Decimal(value) if readable else None  # type: ignore[arg-type]
 
@@ -67,7 +67,7 @@ def _has_unsafe_characters(text: str) -> bool:
 
 
 def objects_in(value: object) -> list[dict[str, Any]]:
-    """Return the JSON objects in a list; anything else in it is left out (X-14)."""
+    """Return the JSON objects in a list without its other values; empty when the value is no list (X-14)."""
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
@@ -97,13 +97,13 @@ def _texts(value: object) -> object:
 
 
 class Wire(BaseModel):
-    """The base of every model here."""
+    """The base class of every model in this module."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     @classmethod
     def parse(cls, raw: object) -> Self:
-        """Read an object; anything else counts as an empty one."""
+        """Read a JSON object. Any other value counts as an empty object."""
         return cls.model_validate(raw if isinstance(raw, dict) else {})
 
 
@@ -239,13 +239,16 @@ def parse_event(body: bytes) -> RawEvent | None:
 
 
 def has_readable_points(raw_order: object) -> bool:
-    """Return whether every point of an order is readable. An unreadable point may contain the wanted reference."""
+    """Return whether an order and all its points are readable. An unreadable point may contain our reference."""
     points = raw_order.get("points") if isinstance(raw_order, dict) else None
     return parse_order(raw_order) is not None and _are_objects(points)
 
 
 def has_readable_packages(raw_order: dict[str, Any]) -> bool:
-    """Return whether every package of an order with readable points is readable, so that an edit can list it (B-96)."""
+    """Return whether every package of an order is readable, so that an edit can list all packages (B-96).
+
+    The order's points must be readable.
+    """
     return all(_are_objects(point.get("packages")) for point in raw_order["points"])
 
 

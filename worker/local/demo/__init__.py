@@ -88,7 +88,7 @@ def run(console: Console, *, keep: bool) -> bool:
 
 
 def _write_settings(environ: Mapping[str, str]) -> None:
-    """Write the settings for another shell, whose commands then operate the demo."""
+    """Write the settings to a file, with which commands in another shell can operate the demo."""
     ours = (f"export {key}={quote(value)}\n" for key, value in environ.items() if key.startswith("ORDER_SYNC_"))
     write_private(SETTINGS, "".join(ours))
 
@@ -123,7 +123,10 @@ def _events(bus: Bus) -> Iterator[dict[str, Any]]:
 def apply_event(
     orders: Mapping[str, OrderView], event: Mapping[str, Any], publish: Callable[[str], object]
 ) -> OrderView | None:
-    """Apply one event and publish the next message of its sample, if one is due; return the order if it changed."""
+    """Apply one event to its order, and return the order if it changed, else None.
+
+    If the sample's next message is due, publish it.
+    """
     order = orders.get(event.get("subject", ""))
     if order is None or not event["type"].startswith("delivery."):
         return None

@@ -93,18 +93,18 @@ MALFORMED = (
 
 
 def message(kind: str, identity: str, data: dict[str, Any], **attributes: str) -> str:
-    """Return a message as a CloudEvent with these further attributes, as the bus carries it."""
+    """Return a message in the format of the bus: a CloudEvent, here with additional attributes."""
     envelope = {"specversion": "1.0", "id": identity, "source": "demo", "type": kind, **attributes, "data": data}
     return json.dumps(envelope, ensure_ascii=False)
 
 
 def placed(sample: Sample, **more: Any) -> str:
-    """Return the `order.placed` message of a sample, with more fields of the order."""
+    """Return the `order.placed` message of a sample; `more` adds fields to the order."""
     return message("order.placed", f"demo-{sample.order_id}", _order(sample) | more)
 
 
 def updated(sample: Sample, **more: Any) -> str:
-    """Return an `order.updated` message of a sample, with the new values of its fields."""
+    """Return the `order.updated` message of a sample; `more` contains the new values of the order's fields."""
     return message("order.updated", f"demo-{sample.order_id}-update", _order(sample) | {"revision": 2} | more)
 
 
@@ -146,7 +146,7 @@ def first_message(sample: Sample) -> str:
 
 
 def next_message(sample: Sample, status: DeliveryStatus, detail: str | None) -> str | None:
-    """Return the message to send once a sample's delivery has this status; None when there is none."""
+    """Return the message to send once a sample's delivery has this status; None when no message is due."""
     if sample.early and detail == "waiting_for_shop":
         return updated(sample, status=ACCEPTED)
     if sample.changed and status is DeliveryStatus.CREATED:

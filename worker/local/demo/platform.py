@@ -55,7 +55,10 @@ def _place(container: Container) -> None:
 
 
 def final_status(environ: Mapping[str, str]) -> int | None:
-    """Return the last status of the missed order on the platform; None when the platform returns no status."""
+    """Wait for the final status of the missed order on the platform, and return the status that was read last.
+
+    None when the last read failed.
+    """
     with closing(Container(load(environ))) as container:
         deadline, status = time.monotonic() + PATIENCE, None
         while status != DELIVERED and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The display of the demo: a live table on a terminal, one plain line for each change anywhere else."""
+"""The display of the demo: a live table on a terminal. On any other output, every change is one plain line."""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,7 +28,7 @@ WIDTHS = (
     (95, ("order", "what happens", "carrier", "status")),
     (0, ("order", "carrier", "status")),
 )
-"""The columns of the table, by the smallest width of a terminal that they need."""
+"""Pairs of a terminal's smallest width and the columns of its table. The first pair that fits the terminal is used."""
 
 
 @dataclass
@@ -65,13 +65,13 @@ class OrderView:
 
     @property
     def as_scripted(self) -> bool:
-        """Whether the delivery ended as the script of its sample says."""
+        """Whether the delivery has the expected final status and carrier, and every change reached the carrier."""
         expected = (self.sample.ends, self.sample.carrier)
         return (self.status, self.carrier) == expected and not self.change_not_sent
 
 
 Refresh = Callable[[OrderView | None], None]
-"""Refreshes the display; its argument is the order that changed, None when only time has passed."""
+"""A function that refreshes the display. Its argument is the order that changed, or None when none changed."""
 
 
 @contextmanager
@@ -97,12 +97,12 @@ def _line_by_line(console: Console) -> Refresh:
 
 
 def print_line(console: Console, text: object) -> None:
-    """Print one line unchanged, however narrow the terminal."""
+    """Print one line that is never wrapped, even on a narrow terminal."""
     console.print(text, soft_wrap=True, highlight=False)
 
 
 def table(orders: Collection[OrderView], width: int) -> Table:
-    """Return the table of the orders for a terminal of this many characters."""
+    """Return the table of the orders for a terminal that is `width` characters wide."""
     columns = next(names for least, names in WIDTHS if width >= least)
     drawn = Table(title="Order Sync", title_style="bold", expand=False)
     for heading in columns:

@@ -68,7 +68,7 @@ class Borzo:
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Return the methods, and after them `unknown` for every other method, HTTP verb and API version."""
+        """Return the methods. The last ones, `unknown`, match every other method, HTTP verb and API version."""
         return (
             Operation("orders", "GET", f"{ROOT}/orders", handler(self.list_orders)),
             Operation("create", "POST", f"{ROOT}/create-order", handler(self.create)),
@@ -102,7 +102,10 @@ class Borzo:
         return {"order": self._write(self._place(sent, script))}
 
     async def edit(self, request: Request) -> Any:
-        """Change an order; points that are not mentioned are deleted (borzo.txt, "Order editing"; B-95 to B-98)."""
+        """Change an order (borzo.txt, "Order editing"; B-95 to B-98).
+
+        If the edit lists points, all other points are deleted.
+        """
         sent = await self._read(request, parameters.EDIT)
         order, now = self._find(sent.pop("order_id")), self._world.now()
         if self._status(order) not in CHANGEABLE:
@@ -155,7 +158,7 @@ class Borzo:
         return {"orders": listed, "orders_count": len(found)}
 
     async def courier(self, request: Request) -> Any:
-        """Return the courier of an order, or null (borzo.txt, "Courier info and courier location")."""
+        """Return the courier of an order, or null without one (borzo.txt, "Courier info and courier location")."""
         query = read_query(request, {"order_id"})
         if "order_id" not in query:
             raise RequestError(code="invalid_parameters", parameters={"order_id": ["required"]})

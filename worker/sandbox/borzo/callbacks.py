@@ -21,7 +21,7 @@ class BorzoCallbacks:
         self._config, self._zone = config, zone
 
     def for_status(self, order: BorzoOrder, index: int, change: StatusChange) -> list[Callback]:
-        """Return the callbacks for the status at `index` of the order's history."""
+        """Return the callbacks that Borzo sends for the status change at `index` of the order's history."""
         before = statuses_of(order.scenario.history(change.at)[index - 1]) if index else ("", "")
         status, delivery = statuses_of(change)
         suffix = "changed" if index else "created"

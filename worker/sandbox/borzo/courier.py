@@ -17,16 +17,16 @@ ROUTES: Mapping[str, tuple[int, int]] = {
     "active": (PICKUP, DROP),
     "return_courier_picked_up": (DROP, PICKUP),
 }
-"""Where the courier starts and ends during each delivery status.
+"""Where the courier's way starts and ends, by delivery status.
 
-In any other status, the courier is at the customer's door.
+In any other status, the courier stays at the customer's door.
 """
 
 
 def describe_courier(order: BorzoOrder, at: datetime) -> dict[str, Any] | None:
     """Return the courier (borzo.txt, "Courier info and courier location"); None while the order has none.
 
-    The courier of an active order has a position, except in the statuses `NO_POSITION`.
+    The courier has a position only if the order is `active` and the delivery status is not in `NO_POSITION`.
     """
     status, delivery = statuses_of(order.scenario.history(at)[-1])
     if status not in ("active", "completed", "delayed") or delivery in NO_COURIER:

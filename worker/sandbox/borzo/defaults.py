@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 COORDINATES = (("-23.5962988", "-46.5858049"), ("-23.562747", "-46.6576753"))
-"""Latitude and longitude of the first point and of every other point, as if geocoded from the addresses."""
+"""The coordinates of the first point, and those of all other points, as if geocoded from their addresses."""
 CLIENT_ID = 180198
 PRICE = "18.00"
 CANCEL_REASON = "O cliente não está respondendo"
@@ -112,4 +112,4 @@ POINT_FIELDS_OF_DELIVERY = [
     "packages",
     "tracking_url",
 ]
-"""The fields of a point that the callback about its delivery repeats."""
+"""The fields of a point that the callbacks about its delivery contain too."""

@@ -35,16 +35,16 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "min_date": TIME,
     "max_date": TIME,
 }
-"""The parameter that each code is reported for (borzo.txt, "Parameter error codes").
+"""The path of the parameter to which each code belongs (borzo.txt, "Parameter error codes").
 
-Any other code is reported for the customer's address.
+Any other code belongs to the customer's address.
 """
 SCRIPTED = {"closed": "route_not_found", "refused": "invalid_phone"}
 _REQUESTED = re.compile(r"sandbox:(?:borzo=)?refused=([a-z_]+)")
 
 
 class RequestError(Exception):
-    """A request answered with an error code and, for `invalid_parameters`, a tree of parameter errors."""
+    """An error answer: an error code and, for `invalid_parameters`, a tree of parameter errors."""
 
     def __init__(self, code: str, parameters: Any = None) -> None:
         super().__init__(code)
@@ -56,23 +56,23 @@ class RequestError(Exception):
 
 
 def free_texts(sent: Mapping[str, Any]) -> list[Any]:
-    """Return the texts that may contain a script.
+    """Return the texts in which an order may request a script or an error.
 
-    The addresses are among them, because a request for a price has no notes.
+    The addresses are included, because our requests for a price contain no notes.
     """
     points = sent.get("points") or []
     return [sent.get("matter"), *(point.get(name) for point in points for name in ("note", "address"))]
 
 
 def requested_error(sent: Mapping[str, Any], script: str = "") -> RequestError | None:
-    """Return the error that an order requests with `sandbox:refused=CODE` or by its script."""
+    """Return the error that an order requests with `sandbox:refused=CODE` or by its script, else None."""
     requested = _REQUESTED.search(" ".join(str(text) for text in free_texts(sent) if text))
     code = requested[1] if requested else SCRIPTED.get(script)
     return error_for(code) if code else None
 
 
 def error_for(code: str) -> RequestError:
-    """Return the error for a documented code; a parameter's code is placed in the error tree."""
+    """Return the error for a documented code. The code of a parameter gets a tree of parameter errors."""
     if code in REQUEST_CODES:
         return RequestError(code)
     tree: Any = [code]

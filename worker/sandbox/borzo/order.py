@@ -23,7 +23,10 @@ PointErrors = list[dict[str, Any] | None]
 
 @dataclass(slots=True, kw_only=True)
 class BorzoOrder(Order):
-    """An order; `points` ends with the return point if one is required, `deliveries` maps point ids to delivery ids."""
+    """An order, with the delivery id of each point id in `deliveries`.
+
+    If a return is required, the last of the points is the return point.
+    """
 
     number: int
     sent: dict[str, Any]
@@ -38,12 +41,12 @@ def statuses_of(change: StatusChange) -> tuple[str, str]:
 
 
 def has_visited(history: tuple[StatusChange, ...]) -> bool:
-    """Return whether the courier has visited any address, after which the order cannot be cancelled."""
+    """Return whether the courier has visited any address. If so, the order can no longer be cancelled."""
     return any(statuses_of(change)[1] in VISITED_PICKUP + VISITED_DROP for change in history)
 
 
 def is_drop(point: Mapping[str, Any], index: int) -> bool:
-    """Return whether the point has a delivery, unlike the pickup point and the return point (B-74)."""
+    """Return whether the point is a customer's: neither the pickup point nor the return point (B-74)."""
     return index > 0 and not point["is_return_point"]
 
 
@@ -58,14 +61,14 @@ def format_amount(value: Any) -> str:
 
 
 def complete_parameters(sent: dict[str, Any]) -> dict[str, Any]:
-    """Return the order's own parameters with defaults; null means the default (borzo.txt, "Order editing")."""
+    """Return all parameters but the points, with defaults; null means the default (borzo.txt, "Order editing")."""
     given = {name: value for name, value in sent.items() if name != "points" and value is not None}
     complete = {**ORDER_DEFAULTS, **given}
     return {**complete, "insurance_amount": format_amount(complete["insurance_amount"])}
 
 
 def complete_point(sent: Mapping[str, Any], index: int, created: datetime, zone: ZoneInfo) -> Point:
-    """Return a point with defaults, coordinates as if geocoded and an interval of half an hour."""
+    """Return a point with defaults, such as coordinates as if geocoded and an interval of half an hour."""
     given = {name: value for name, value in sent.items() if value is not None}
     latitude, longitude = COORDINATES[min(index, 1)]
     start = created + timedelta(minutes=30 + 60 * index)
@@ -81,10 +84,10 @@ def complete_point(sent: Mapping[str, Any], index: int, created: datetime, zone:
 def edit_points(
     points: list[Point], sent: list[Point], created: datetime, zone: ZoneInfo, *, pickup_visited: bool
 ) -> tuple[PointErrors | None, list[Point]]:
-    """Return the errors, if any, and the points after an edit (borzo.txt, "Order editing"; B-95).
+    """Return None and the points after an edit, or errors and no points (borzo.txt, "Order editing"; B-95).
 
-    Points and packages without an id are added, and those that are not mentioned are deleted. The address of the
-    first point is not editable after the courier has visited it.
+    Points and packages without an id are added, and those that the edit does not contain are deleted. The address of
+    the first point is not editable after the courier has visited this point.
     """
     known = {point["point_id"]: point for point in points}
     visited = points[:1] if pickup_visited else []

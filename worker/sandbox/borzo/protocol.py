@@ -13,12 +13,12 @@ from worker.sandbox.api import Handler, Json
 from worker.sandbox.borzo.errors import RequestError
 
 Method = Callable[[Request], Awaitable[dict[str, Any]]]
-"""Return the content of a successful reply, or raise RequestError."""
+"""A function that returns the content of a successful reply, or raises RequestError."""
 Query = dict[str, list[str]]
 
 
 def handler(method: Method) -> Handler:
-    """Return the handler that sends what `method` returns, or the error that it raises."""
+    """Return the handler that answers with the content that `method` returns, or with the error that it raises."""
 
     async def handle(request: Request) -> Response:
         try:
@@ -39,7 +39,7 @@ def constant(**content: Any) -> Method:
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a POST; the Content-Type is ignored, as the document's samples require."""
+    """Return the JSON object of a POST. The Content-Type is ignored, because the document's samples set none."""
     try:
         sent = json.loads(await request.body())
     except ValueError:
@@ -71,13 +71,13 @@ def read_integer(query: Query, name: str, default: int, highest: int | None = No
 
 
 class RequestLimits:
-    """Request limits (B-06): at most so many requests in each sliding window of so many seconds."""
+    """Request limits (B-06). Each limit is a number of requests, and the seconds of its sliding window."""
 
     def __init__(self, limits: Iterable[tuple[int, float]]) -> None:
         self._windows = [(most, timedelta(seconds=span), deque[datetime]()) for most, span in limits]
 
     def admit(self, now: datetime) -> bool:
-        """Count a request and return True, or return False when a window is full."""
+        """Count a request and return True. If a window is full, count nothing and return False."""
         for _, span, times in self._windows:
             while times and times[0] <= now - span:
                 times.popleft()

@@ -1,4 +1,4 @@
-"""The written forms of a Borzo order: in replies and lists, as a price, and as the delivery of one point."""
+"""Borzo's JSON for an order: a whole order, a calculated order, and the delivery of one point."""
 
 from datetime import datetime
 from typing import Any
@@ -31,7 +31,7 @@ HANDED_OVER = frozenset({"finished", "reattempt_finished"})
 
 
 def write_order(order: BorzoOrder, at: datetime, zone: ZoneInfo) -> dict[str, Any]:
-    """Return the whole order in its state at the time `at` (borzo.txt, "Placing an order")."""
+    """Return the whole order as it is at the time `at` (borzo.txt, "Placing an order")."""
     last = order.scenario.history(at)[-1]
     status, _ = statuses_of(last)
     own = {

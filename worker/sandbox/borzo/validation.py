@@ -1,7 +1,7 @@
 """Validation of Borzo's parameters: rules for values, and trees of parameter error codes.
 
-A rule returns None for a valid value, otherwise a list of codes or a tree in the shape of the value
-(borzo.txt, "Parameter data types" and "Parameter error codes").
+A rule returns None for a valid value. For an invalid value, it returns a list of error codes, or a tree of such lists
+in the shape of the value (borzo.txt, "Parameter data types" and "Parameter error codes").
 """
 
 import re
@@ -30,7 +30,7 @@ def text(limit: int) -> Rule:
 
 
 def integer(highest: int | None = None) -> Rule:
-    """Accept an integer from 0 to `highest`."""
+    """Accept an integer from 0 to `highest`, or any integer from 0 on if `highest` is None."""
 
     def rule(value: Any) -> Any:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -43,7 +43,7 @@ def integer(highest: int | None = None) -> Rule:
 
 
 def choice(options: Iterable[Any], code: str) -> Rule:
-    """Accept one of `options`; return `code` for any other value."""
+    """Accept one of `options`; any other value gets the error `code`."""
     allowed = list(options)
     return lambda value: None if value in allowed else [code]
 
@@ -136,7 +136,7 @@ def list_of(rule: Rule, fewest: int = 0, most: int = 10**6) -> Rule:
 
 
 def without_errors(value: Any, errors: Any) -> Any:
-    """Return the value without its invalid parts, because a price is calculated even for an invalid order (B-21)."""
+    """Return the value without the parts that have errors. Even an invalid order has a price (B-21)."""
     if isinstance(value, dict) and isinstance(errors, dict):
         return {
             name: without_errors(part, errors.get(name))

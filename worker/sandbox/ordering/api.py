@@ -43,7 +43,7 @@ class Ordering:
 
     @property
     def operations(self) -> tuple[Operation, ...]:
-        """Return the operations."""
+        """Return the operations of the API."""
         return (
             Operation("get", "GET", "/orders/{id}", self.get),
             Operation("update", "PUT", "/orders/{id}", self.update),
@@ -63,7 +63,7 @@ class Ordering:
         return _error("Order not found", 404) if order is None else self._reply(order)
 
     async def list_orders(self, request: Request) -> Response:
-        """Return a page of orders, newest first; without `mode=dashboard` an empty page (O-10)."""
+        """Return a page of orders, by default newest first. Without `mode=dashboard`, the page is empty (O-10)."""
         query = request.query_params
         wanted = _parse_where(query.get("where"))
         page, size = _parse_number(query.get("page"), 1), _parse_number(query.get("page_size"), PAGE_SIZE)
@@ -79,7 +79,7 @@ class Ordering:
         return Json({"error": False, "result": shown, "pagination": pages})
 
     async def create(self, request: Request) -> Response:
-        """Create an order from the attributes that are "required to create"."""
+        """Create an order. Every attribute that is "required to create" must be sent."""
         sent = await read_fields(request)
         missing = [f"The {name} field is required." for name in REQUIRED if sent.get(name) in ("", None)]
         return Json({"error": True, "result": missing}, 400) if missing else _result(self.seed(sent).model)
@@ -128,7 +128,7 @@ class Ordering:
         self._record("update", order, app=app, **changes)
 
     def _set_status(self, order: PlatformOrder, status: str) -> None:
-        """Set a status; after a final status the script stops, after any other status it continues."""
+        """Set a status. After a final status the script stops; after any other status the script continues."""
         now = self._world.now()
         if status in FINAL_STATUSES:
             order.scenario.hold(now, status)
@@ -157,7 +157,7 @@ def _parse_where(where: str | None) -> dict[str, list[Any]] | None:
 
 
 def _parse_number(text: str | None, default: int) -> int:
-    """Return the number in a text: `default` without a text, 0 when the text is not a number."""
+    """Return the number in a text; `default` when there is no text, and 0 when the text is not a number."""
     return default if text is None else int(text) if text.isdecimal() else 0
 
 

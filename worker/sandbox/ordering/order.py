@@ -56,9 +56,9 @@ SCRIPTS: Mapping[str, Script] = {
     "preorder_cancelled": ("13", "16"),
     "own_driver": ("0", "7", "8", "3", "9", "11"),
 }
-"""The statuses that the shop, the customer and the platform's driver set, one in each step of a script."""
+"""By script: the statuses that the shop, the customer and the platform's driver set, one after another."""
 AUTOMATIC_STATUSES: Mapping[str, Script] = {"8": ("18",), "3": ("23",), "9": ("23", "19")}
-"""The statuses that the platform itself sets after each key, because it follows the courier's position (O-15)."""
+"""By status: the statuses that the platform then sets by itself, because it follows the courier's position (O-15)."""
 FINAL_STATUSES = frozenset({"1", "2", "5", "11", "12", "15", "16", "17"})
 
 _MARKER = re.compile(r"sandbox:ordering=([a-z_]+)")
@@ -128,7 +128,7 @@ def find_script(sent: Mapping[str, Any]) -> str:
 
 
 def start(script: str, status: object, now: datetime, step: float) -> Scenario:
-    """Return the scenario of an order: its script, or the one status that it was created with."""
+    """Return the scenario of an order. Without a script, the order keeps the status that it was created with."""
     return Scenario(SCRIPTS.get(script, (str(status),)), now, timedelta(seconds=step))
 
 
