@@ -1,4 +1,4 @@
-"""The settings of one Cervo account. A setting that could cost money later is refused at the start."""
+"""The settings of one Cervo account. Contradictory payment tokens or bounds are refused at the start."""
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -19,7 +19,7 @@ Token = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 class Bounds(NamedTuple):
-    """The area that an account serves, in degrees."""
+    """The four limits of an account's delivery area, as latitudes and longitudes in degrees."""
 
     south: Degrees
     west: Degrees
@@ -28,7 +28,7 @@ class Bounds(NamedTuple):
 
 
 class CervoAccount(CarrierAccount):
-    """One account at Cervo, with its payment tokens (C-16) and the bounds of its coordinates (C-15)."""
+    """One account at Cervo, with its payment tokens (C-16) and the bounds of its delivery area (C-15)."""
 
     base_url: str = "https://carvo.isoft4is.com"
     rate: Rate = Field(default="1/second", min_length=1)
@@ -43,10 +43,10 @@ class CervoAccount(CarrierAccount):
     id_location: Literal["query", "path", "header"] = "query"
     """Where a read and a cancel contain the order id; the API document is ambiguous."""
     resubmit_in_doubt: bool = False
-    """After an unknown outcome, send the same create once more, under the same id.
+    """After an unknown outcome, send the same create once more, with the same `id`.
 
-    Set this only if Cervo refuses repeated ids for the account: the refusal proves that the first order exists. If
-    Cervo accepts a repeated id, two couriers may come.
+    Use this only if Cervo refuses a repeated `id` for this account: such a refusal proves that the first order exists.
+    If Cervo accepts a repeated `id`, two couriers may come.
     """
     payment_tokens: dict[str, Token] = Field(default=COLLECTION_TOKENS)
     """Cervo's token for each way to pay the courier. Each has its own variable: `...__PAYMENT_TOKENS__<METHOD>`."""
@@ -57,7 +57,7 @@ class CervoAccount(CarrierAccount):
     unpaid_token: Token = "NO PAID"  # noqa: S105 - the same
     """The value of `ispaid` when the courier must collect the money."""
     bounds: Bounds | None = None
-    """South, west, north, east. A drop-off outside is refused: its latitude and longitude are probably swapped."""
+    """South, west, north, east. A drop-off outside these bounds is refused, to catch swapped coordinates."""
 
     @field_validator("bounds", mode="before")
     @classmethod
@@ -84,7 +84,7 @@ class CervoAccount(CarrierAccount):
 
 
 def are_opposite(paid: str, unpaid: str) -> bool:
-    """Return whether a courier can distinguish paid from unpaid orders by these values of `ispaid` (C-16)."""
+    """Return whether these values of `ispaid` differ and neither is a known spelling of the other's meaning (C-16)."""
     bare_paid, bare_unpaid = _bare(paid), _bare(unpaid)
     return bare_paid != bare_unpaid and bare_paid not in UNPAID_SPELLINGS and bare_unpaid not in PAID_SPELLINGS
 

@@ -60,7 +60,7 @@ class Cervo:
         )
 
     def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
-        """Raise Refused, naming the field, when `book` would refuse the order."""
+        """Raise Refused, with the name of the field, for an order that `book` refuses."""
         check_order(booking, self._own)
 
     def book(self, booking: Booking, now: datetime) -> Call:
@@ -77,8 +77,7 @@ class Cervo:
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
         """Read the bare order id that answers a create (C-21).
 
-        Raises Unavailable, Refused for a recognised validation error or a repeated id, and Uncertain for everything
-        else.
+        Raises Unavailable, Refused or Uncertain as `check_create` does, and Uncertain for a 200 without an order id.
         """
         check_create(reply, booking, now)
         order_id = parse_order_id(reply.body)
@@ -133,7 +132,7 @@ class Cervo:
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:  # noqa: ARG002 - the port's signature
         """Build GET /cancelorder (C-45). Raises Refused while Cervo's order id is unknown (C-24).
 
-        Once the courier has the goods, only `allow_paid` permits a cancel (C-48).
+        Raises Refused also when the courier has the goods and `allow_paid` is false (C-48).
         """
         if attempt.ref is None or not is_order_id(attempt.ref):
             raise Refused(Reason.UNKNOWN, "Cervo's order id is unknown, so the order must be cancelled by hand (C-24)")
@@ -142,21 +141,21 @@ class Cervo:
         return self._get_for(Operation.CANCEL, CANCEL_PATH, attempt, attempt.ref, ("Cache-Control", "no-store"))
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> None:
-        """Check the answer to a cancel, which proves nothing until a read confirms it (C-47).
+        """Check the answer to a cancel. Success proves nothing until a read confirms the cancel (C-47).
 
         Raises Unavailable, Refused or Uncertain.
         """
         check_cancel(reply, attempt.order)
 
     def authenticate(self, callback: Callback) -> None:
-        """Raise Forged for a callback without a token. The caller then searches the database for the token (C-50)."""
+        """Raise Forged for a callback without a token (C-50). The caller rejects a token of no attempt."""
         if not callback.token:
             raise Forged("the callback has no token")
 
     def callback_key(self, callback: Callback) -> CallbackKey:
-        """Return the path's token, because the body's `order_id` is not authentic (C-51).
+        """Return the token from the callback's path, because the body's `order_id` is not authentic (C-51).
 
-        Raises Unreadable for a callback without a documented field (C-50).
+        Raises Unreadable for a callback that has none of the documented fields (C-50).
         """
         _fields_of(callback)
         return CallbackKey(token=callback.token)
@@ -169,15 +168,15 @@ class Cervo:
     ) -> tuple[Observation, ...]:
         """Return the observations of a callback.
 
-        While Cervo's order id is unknown (C-24), no read is possible, so the observations have the callback's status.
-        Once the id is known, a callback only prompts a read and records the reason of a cancellation (C-41, C-50).
-        Raises Unreadable.
+        While Cervo's order id is unknown, the order cannot be read, so the callback's status is observed (C-24). Once
+        the id is known, only a cancellation reason is observed, and a read shows the status (C-41, C-50).
+        Raises Unreadable for a callback that has none of the documented fields.
         """
         fields = _fields_of(callback)
         return observe_callback(fields, attempt) if attempt.ref is None else record_cancel_reason(fields, attempt)
 
     def probe(self) -> Call:
-        """Build GET /order for an order that cannot exist; the API has no call without an order (C-04, C-31)."""
+        """Build GET /order for an order that cannot exist, because every API call needs an order (C-04, C-31)."""
         return self._get(Operation.PROBE, ORDER_PATH, NO_ORDER)
 
     def read_probe(self, reply: Reply) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The meaning of Cervo's HTTP statuses and error texts, with one check for each kind of call.
 
-A check returns when the status is the documented success, and raises a CarrierError otherwise.
+A check returns for HTTP 200, and raises a CarrierError otherwise. Only `check_probe` accepts other statuses, too.
 """
 
 import re
@@ -26,8 +26,9 @@ IS_REPEATED = re.compile(r"duplicat|\b(already|exists|unique)\b", re.IGNORECASE)
 def check_create(reply: Reply, booking: Booking, now: datetime) -> None:
     """Check the status of the answer to a create.
 
-    Raises Unavailable (C-02), Refused for a recognised validation error (C-22) or for the repeated id of a resubmitted
-    create, and Uncertain for every other status, because the order may exist (C-23).
+    Raises Unavailable when Cervo rejects the token (C-02) or limits the rate (C-04). Raises Refused for a recognised
+    validation error (C-22), or when the id of a resubmitted create exists already. Raises Uncertain for any other
+    status except 200, because the order may exist (C-23).
     """
     _check_access(reply, now)
     if reply.status != HTTPStatus.OK:
@@ -59,8 +60,8 @@ def check_cancel(reply: Reply, order: Order) -> None:
 def check_probe(reply: Reply) -> None:
     """Check the status of the answer to a probe.
 
-    Raises Unavailable if the answer rejects the token, limits the rate or is a server error. Any other answer proves
-    that the token works (C-02, C-40).
+    Raises Unavailable if Cervo rejects the token, limits the rate or answers with a server error. Any other answer
+    proves that the token works (C-02, C-40).
     """
     _check_access(reply)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -76,7 +77,7 @@ def _check_access(reply: Reply, now: datetime | None = None) -> None:
 
 
 def _validation_error(reply: Reply, order: Order) -> Refused | None:
-    """Return the refusal when an error's text, which is not JSON, names a fault in our data (C-22)."""
+    """Return Refused if the error's text says that a field is required or invalid (C-22), else None."""
     if reply.status < HTTPStatus.BAD_REQUEST or reply.status == HTTPStatus.REQUEST_TIMEOUT:
         return None
     text = body_text(reply.body)
@@ -88,7 +89,7 @@ def _validation_error(reply: Reply, order: Order) -> Refused | None:
 
 
 def _repetition(reply: Reply, booking: Booking) -> Refused | None:
-    """Return the refusal of a resubmitted create if the error's text says that the id exists already; else None."""
+    """Return Refused if the error's text says that the id of a resubmitted create exists already, else None."""
     text = body_text(reply.body)
     if not booking.resubmitted or reply.status < HTTPStatus.BAD_REQUEST or _is_html(text):
         return None
@@ -96,7 +97,7 @@ def _repetition(reply: Reply, booking: Booking) -> Refused | None:
 
 
 def _error_text(reply: Reply, order: Order) -> str:
-    """Return an error's text without the customer's data, or an empty string for a page of HTML."""
+    """Return an error's text without the customer's data. For a page of HTML, return an empty string."""
     text = body_text(reply.body)
     if _is_html(text):
         return ""

@@ -1,6 +1,7 @@
 """The status history of an order: the time of each entry, and the entries that are new since the last read (C-37).
 
-The codec keeps a `TrackingState` for each attempt. A history that is out of order or was rewritten has no new entries.
+The codec keeps a `TrackingState` for each attempt. No entry counts as new in a history that was rewritten or
+is out of order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,10 +60,9 @@ def parse_time(text: str | None, zone: str, now: datetime) -> EventTime:
 def _instants(time: datetime, zone: ZoneInfo) -> list[datetime]:
     """Return every instant that a local time can mean.
 
-    A time in the hour that occurs twice, when the clock goes back, means two instants.
-
-    The caller uses the last instant that has passed. If it used the first instant, an event of the second hour would
-    look older than one of the first hour, and would be ignored.
+    When the clock goes back, one hour occurs twice, and a time in that hour means two instants. The caller uses the
+    latest instant that has passed. With the first instant, an event of the second hour would look older than an event
+    of the first hour, and would be ignored.
     """
     if time.tzinfo:
         return [time.astimezone(UTC)]
@@ -91,7 +91,10 @@ class TrackingState:
         return cls(history, codec_state.get(LAST_CODE) or None, GOODS_COLLECTED in codec_state)
 
     def dump(self) -> dict[str, str]:
-        """Return the whole state as `codec_state`, because the observations of one read are merged one by one."""
+        """Return the entries of this state for `codec_state`.
+
+        Every observation gets the whole state, because the observations of one read are merged one by one.
+        """
         values = {
             HISTORY: ",".join(self.history),
             LAST_CODE: self.last_code or "",
@@ -110,7 +113,7 @@ class TrackingState:
 
 
 def recordable(code: str) -> str:
-    """Return a code without commas, which separate the recorded codes."""
+    """Replace the commas in a code, because commas separate the recorded codes."""
     return code.replace(",", ";")
 
 
@@ -136,9 +139,10 @@ def new_entries(codes: tuple[str, ...], state: TrackingState, *, in_order: bool)
 
 
 def _late_entries(codes: Sequence[str], early_code: str | None) -> int:
-    """Return how many of the first entries are old because `Status` has already shown `early_code`.
+    """Return how many of the first codes are not new, because `Status` already showed `early_code` (C-38).
 
-    These are the entries with a lower rank than `early_code`, and then the entry of `early_code` itself.
+    Codes of a lower rank than `early_code` are not new, and neither is `early_code` itself. The count stops after
+    `early_code`, or before the first code whose rank is not lower. Without an `early_code`, all codes are new.
     """
     if early_code is None:
         return 0

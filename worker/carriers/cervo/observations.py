@@ -1,4 +1,4 @@
-"""The observations about an attempt from a read of an order and from a callback, oldest first."""
+"""The observations that a read or a callback gives about an attempt, oldest first."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,9 +26,9 @@ from worker.http.redaction import redact_all
 
 GIVEN_UP = frozenset({DeliveryStatus.CANCELLED, DeliveryStatus.COURIER_WITHDRAWN})
 CANCEL_REASON = "cancel_reason"
-"""The key in `codec_state` of the cancellation reason that a callback reported."""
+"""The `codec_state` key of the cancellation reason from a callback."""
 ENTITY = "order"
-"""The entity of every code: reads, histories and callbacks use the same codes."""
+"""The `Raw.entity` of every status code: reads, histories and callbacks use the same codes."""
 
 HISTORY_DISAGREES = "history_disagrees"
 ENTRY_UNREADABLE = "history_entry_unreadable"
@@ -37,7 +37,7 @@ TRACKING_REFUSED = "tracking_refused"
 
 @dataclass(frozen=True, slots=True)
 class _OrderRead:
-    """One answer to GET /order, with the tracking state from before this answer.
+    """One answer to GET /order, and the tracking state that earlier reads stored.
 
     `code` is `Status`, which takes precedence over the history (C-38). `codes` and `times` come from the history.
     """
@@ -51,16 +51,16 @@ class _OrderRead:
 
     @property
     def agrees(self) -> bool:
-        """Whether the last entry of the history and `Status` have the same code, so that both describe one event."""
+        """Whether the last entry of the history has the same code as `Status`. If so, both describe one event."""
         return self.codes[-1:] == (recordable(self.code),)
 
 
 def observe_order(
     order: OrderReply, code: str, attempt: AttemptView, zone: str, now: datetime
 ) -> tuple[Observation, ...]:
-    """Return one observation for each new entry of the history, and a last one for `Status` (C-37, C-38).
+    """Return one observation for each new entry of the history, and then one for `Status` (C-37, C-38).
 
-    Unreadable entries, and final statuses that `Status` contradicts, are left out.
+    Unreadable entries are left out, and so are entries with a final status that `Status` contradicts.
     """
     codes = tuple(recordable(entry.code or UNREADABLE) for entry in order.history)
     times = tuple(parse_time(entry.date, zone, now) for entry in order.history)
@@ -73,8 +73,9 @@ def observe_order(
 def observe_callback(callback: CallbackFields, attempt: AttemptView) -> tuple[Observation, ...]:
     """Return the observations of a callback about an attempt whose order id at Cervo is unknown (C-24).
 
-    A callback has no time, so a code that would move the attempt back is ignored, unless the courier withdraws or has
-    withdrawn (C-53). A callback with the id of another order is ignored too (C-51).
+    A callback has no time, so an old one looks like a new one (C-53). Before the end of the attempt, a code with a
+    lower rank than the attempt is ignored. The exceptions are a courier's withdrawal, and any code after a withdrawal.
+    After the end, only a completion is observed. A callback with the id of another order is ignored, too (C-51).
     """
     if not _is_about(callback, attempt):
         return ()
@@ -86,7 +87,10 @@ def observe_callback(callback: CallbackFields, attempt: AttemptView) -> tuple[Ob
 
 
 def record_cancel_reason(callback: CallbackFields, attempt: AttemptView) -> tuple[Observation, ...]:
-    """Return an observation that stores the cancellation reason of a callback for the next read (C-41, C-50)."""
+    """Return an observation that stores a callback's cancellation reason for the next read (C-41, C-50).
+
+    Return nothing for a callback without a reason, or with the id of another order.
+    """
     reason = _cancel_reason(callback, attempt) if _is_about(callback, attempt) else None
     return (Observation(None, None, codec_state={CANCEL_REASON: reason}),) if reason else ()
 
@@ -104,10 +108,10 @@ def _past(read: _OrderRead, position: int) -> Observation:
 
 
 def _is_contradicted(past: Observation, code: str) -> bool:
-    """Return whether a past observation is final and must be left out, because `Status` contradicts it (C-38).
+    """Return whether a past entry has a final status that `Status` contradicts (C-38).
 
-    A past cancellation is always left out, because it could cause a second courier to be sent. A past completion is
-    left out only if the code of `Status` is known.
+    A past cancellation always counts as contradicted, because a cancellation can start a fallback to another carrier.
+    A past completion counts as contradicted only if the code of `Status` is known.
     """
     if past.status not in FINAL:
         return False
@@ -151,7 +155,10 @@ def _cancel_reason(callback: CallbackFields, attempt: AttemptView) -> str | None
 
 
 def _proof_of_existence(callback: CallbackFields, attempt: AttemptView) -> tuple[Observation, ...]:
-    """Return `created` for a callback without a known code: every callback proves that the order exists (C-23)."""
+    """Return `created` for a callback without a known code, because every callback proves that the order exists (C-23).
+
+    Return nothing for a known code, or if the attempt has the rank of `created` already.
+    """
     if callback.order_status in STATUS_BY_CODE or attempt.rank >= RANK[DeliveryStatus.CREATED]:
         return ()
     return (Observation(DeliveryStatus.CREATED, Raw(ENTITY, callback.order_status or "")),)
@@ -166,9 +173,9 @@ def _moves_forward(status: DeliveryStatus | None, attempt: AttemptView) -> bool:
 
 
 def _is_about(callback: CallbackFields, attempt: AttemptView) -> bool:
-    """Return whether a callback has no order id, or one of ours.
+    """Return whether a callback has no order id, or an id that we gave to this attempt's order.
 
-    The document does not say which id a callback contains, so every id that is ours is accepted (C-51).
+    The document does not say which id a callback contains, so each of our ids and numbers is accepted (C-51).
     """
     order = attempt.order
     ours = {str(attempt.id), attempt.reference, order.order_id, order.number, printed_number(order, attempt.number)}
@@ -199,9 +206,9 @@ def _with_courier(observation: Observation, source: OrderReply | CallbackFields,
 
 
 def _courier(name: str | None, mobile: str | None, country: str) -> Courier | None:
-    """Return the courier, or None without a name and a phone number.
+    """Return the courier, or None if both the name and the phone number are missing.
 
-    A national phone number gets the country code of the store, and is marked as guessed (C-14).
+    A national phone number gets the store's country code and is marked as guessed (C-14).
     """
     if name is None and mobile is None:
         return None

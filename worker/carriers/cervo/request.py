@@ -1,6 +1,7 @@
 """The body of a create (Cervo, "Register new order"), and the checks that refuse an order before anything is sent.
 
-`check_order` holds every rule by which an order is refused. `create_body` calls it, so both refuse the same orders.
+`check_order` has all rules by which an order is refused. `create_body` calls `check_order`, so both refuse the same
+orders.
 """
 
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ MAX_ADDRESS = 500
 
 @dataclass(frozen=True, slots=True)
 class CheckedFields:
-    """The required fields of a create, in Cervo's form, for which an order or a store may lack the data.
+    """The fields that `check_order` has checked, in Cervo's form.
 
-    `dropoff` and `store` are latitude and longitude in degrees.
+    `dropoff` and `store` are pairs of latitude and longitude, in degrees.
     """
 
     payment: str
@@ -43,7 +44,7 @@ class CheckedFields:
 
 
 def check_order(booking: Booking, account: CervoAccount) -> CheckedFields:
-    """Return the fields that Cervo requires. Raises Refused, naming the first field that is unusable."""
+    """Check an order and return the checked fields. Raises Refused with the name of the first unusable field."""
     order, store = booking.order, booking.store
     payment, ispaid = _payment(order.payment, account)
     return CheckedFields(
@@ -58,7 +59,7 @@ def check_order(booking: Booking, account: CervoAccount) -> CheckedFields:
 
 
 def create_body(booking: Booking, account: CervoAccount, now: datetime) -> CreateBody:
-    """Build the body of a create. Raises Refused where `check_order` does."""
+    """Build the body of a create. Raises Refused for the same orders as `check_order`."""
     order, checked = booking.order, check_order(booking, account)
     latitude, longitude = checked.dropoff
     store_latitude, store_longitude = checked.store
@@ -83,12 +84,16 @@ def create_body(booking: Booking, account: CervoAccount, now: datetime) -> Creat
 
 
 def printed_number(order: Order, attempt_number: int) -> str:
-    """Return the number that the store and the driver read; later attempts have a suffix (C-11)."""
+    """Return the order number that the store and the driver see. It has a suffix from the second attempt on (C-11)."""
     return order.number if attempt_number == 1 else f"{order.number}-{attempt_number}"
 
 
 def _payment(payment: Payment, account: CervoAccount) -> tuple[str, str]:
-    """Return `payment` and `ispaid`. Raises Refused where a courier could charge a customer wrongly (C-16)."""
+    """Return the values of `payment` and `ispaid` (C-16).
+
+    Raises Refused for a currency other than the account's, for a method without a token, and for ambiguous values of
+    `ispaid`.
+    """
     if payment.currency != account.currency:
         raise Refused(Reason.CONFIG, f"payment.currency is {payment.currency}, the account's is {account.currency}")
     if not are_opposite(account.paid_token, account.unpaid_token):

@@ -1,4 +1,4 @@
-"""Cervo's status codes and the statuses they mean, row by row (Cervo, "Status codes")."""
+"""Cervo's status codes, and our status for each of them (Cervo, "Status codes")."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ STATUS_BY_CODE: dict[str, DeliveryStatus] = {
     "5": S.COURIER_WITHDRAWN,  # Canceled by driver (C-34)
     "0": S.CANCELLED,  # Canceled (C-33)
 }
-"""The status for each documented code. The sample's code 6 is undocumented, so it stays unknown (C-32)."""
+"""Our status for each documented code. Code 6 of the sample is undocumented, so it is unmapped (C-32)."""
 
 CODES_WITHOUT_COURIER = frozenset({"0", "1", "5"})
-"""Codes without a current courier; a driver's name reported with them is that of an earlier driver."""
+"""Codes without a current courier. A driver's name beside such a code is that of an earlier driver."""
 
 CODES_AFTER_PICKUP = frozenset({"3", "4"})
 """Codes that prove that the courier has collected the goods."""
@@ -37,7 +37,7 @@ class Meaning:
 
 
 def meaning_of(code: str, attempt: AttemptView, *, collected: bool) -> Meaning:
-    """Return the meaning of a code; `collected` is whether the goods have left the shop (C-32, C-33, C-34)."""
+    """Return the meaning of a code. `collected` says whether the goods have left the shop (C-32, C-33, C-34)."""
     status = STATUS_BY_CODE.get(code)
     if status is S.CANCELLED:
         cancelled_by = CancelledBy.MERCHANT if attempt.cancel_requested else CancelledBy.UNKNOWN
@@ -49,9 +49,10 @@ def meaning_of(code: str, attempt: AttemptView, *, collected: bool) -> Meaning:
 
 
 def goods_collected(attempt: AttemptView, earlier_codes: Iterable[str], *, recorded: bool) -> bool:
-    """Return whether the goods have left the shop: `recorded`, the attempt's rank or an earlier code may prove it.
+    """Return whether the goods have left the shop.
 
-    The rank of a final status proves nothing, because delivered and cancelled attempts have the same rank.
+    One proof is enough: `recorded` from an earlier read, the attempt's rank, or one of the earlier codes. The rank of a
+    final status proves nothing, because delivered and cancelled attempts have the same rank.
     """
     by_rank = GOODS_WITH_COURIER <= attempt.rank < RANK[S.DELIVERED]
     return recorded or by_rank or not CODES_AFTER_PICKUP.isdisjoint(earlier_codes)

@@ -19,7 +19,7 @@ from worker.http.redaction import single_line
 MAX_HISTORY = 100
 MAX_FIELDS = 100
 MAX_CODE = 32
-"""The longest code, time or telephone number, in characters."""
+"""The maximum length of a code, a time or a telephone number, in characters."""
 MAX_TEXT = 300
 MAX_URL = 2000
 
@@ -29,7 +29,7 @@ ORDER_ID = re.compile(r"[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True, slots=True)
 class CreateBody:
-    """The body of POST /order, with all sixteen keys in the order of the API document (C-12)."""
+    """The body of POST /order, with all sixteen keys in the sequence of the API document (C-12)."""
 
     address: str
     lng: float
@@ -49,7 +49,7 @@ class CreateBody:
     storelng: float
 
     def to_json(self) -> bytes:
-        """Return the body as JSON. The price is formatted exactly, without `json`, which cannot write a Decimal."""
+        """Return the body as JSON. The price is formatted here, because `json` cannot write a Decimal."""
         pairs = ((field.name, getattr(self, field.name)) for field in fields(self))
         text = ", ".join(f"{json.dumps(name)}: {_literal(value)}" for name, value in pairs)
         return f"{{{text}}}".encode("utf-8", "replace")
@@ -99,18 +99,18 @@ def body_text(body: bytes) -> str:
 
 
 def is_order_id(text: str | None) -> bool:
-    """Return whether a text is an order id of Cervo's (C-21)."""
+    """Return whether a text has the form of Cervo's order ids (C-21)."""
     return text is not None and ORDER_ID.fullmatch(text) is not None
 
 
 def parse_order_id(body: bytes) -> str | None:
-    """Parse the answer to a create, a bare or quoted order id (C-21); None when it is anything else."""
+    """Parse the bare or quoted order id that answers a create (C-21). Return None for any other answer."""
     text = body_text(body).strip("\"'").strip()
     return text if is_order_id(text) else None
 
 
 def parse_order(body: bytes) -> OrderReply | None:
-    """Parse the answer to GET /order; None when it is not a JSON object."""
+    """Parse the answer to GET /order. Return None for a body that is not a JSON object."""
     raw = _json_object(body)
     if raw is None:
         return None
@@ -125,7 +125,7 @@ def parse_order(body: bytes) -> OrderReply | None:
 
 
 def parse_callback(callback: Callback) -> CallbackFields | None:
-    """Parse a callback from its JSON, form or query (C-50); None when it has no documented field."""
+    """Parse a callback's query and its body, which is JSON or a form (C-50). Return None without a documented field."""
     raw = _normalise(dict(_pairs(callback.query))) | (_parse_body(callback) or {})
     if CALLBACK_KEYS.isdisjoint(raw):
         return None
@@ -142,7 +142,7 @@ def parse_callback(callback: Callback) -> CallbackFields | None:
 def clean_line(value: object, limit: int = MAX_TEXT) -> str | None:
     """Return a text as one line of limited length without control characters.
 
-    Return None for an empty text, or a value that is no text.
+    Return None for an empty text, and for a value that is not a text.
     """
     if not isinstance(value, str):
         return None
@@ -193,5 +193,5 @@ def _content(part: Message) -> str | None:
 
 
 def _normalise(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys in lower case without underscores, because the document has three styles of key (C-05)."""
+    """Return a mapping with lower-case keys without underscores, because the document has three styles (C-05)."""
     return {key.replace("_", "").lower(): value for key, value in raw.items()}

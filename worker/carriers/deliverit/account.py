@@ -29,11 +29,11 @@ class DeliverItAccount(CarrierAccount):
     timezone: Zone = "Europe/Copenhagen"
     """The time zone of DeliverIt's clock times."""
     max_push: int = Field(default=15, ge=0)
-    """Minutes by which an offered pickup may differ from the requested one and still be accepted automatically."""
+    """An offer waits for an operator if its pickup differs from the requested one by more minutes than this."""
     offer_wait: float = Field(default=180, gt=0, le=180)
-    """Seconds that an offer beyond `max_push` waits for an operator before it is denied."""
+    """Seconds that an offer waits for an operator before it is denied."""
     mode: Literal["book", "transfer"] = "book"
-    """`book` orders a driver; `transfer` sends only the customer's details, and a driver is booked by hand."""
+    """`book` orders a driver; `transfer` sends only the customer's details, and an operator books the driver."""
     encoding: Literal["form", "json"] = "form"
     """How the fields of a request are encoded."""
 

@@ -1,7 +1,7 @@
 """The state that the codec stores with an attempt (`codec_state`), and the facts that follow from it.
 
-Every stored key has its constant here, and every value is a text. A driver order is identified by the token of its
-cancel link, and a transferred order by the order number of DeliverIt.
+The keys are the constants below and the names in `MILESTONES`. Every value is a text. A driver order is identified by
+the token of its cancel link, and a transferred order by the order number of DeliverIt.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from worker.carriers.port import AttemptView, Observation
 
 ACCEPT_TOKEN, CANCEL_TOKEN = "accept_token", "cancel_token"
 TOKENS = {"accept": ACCEPT_TOKEN, "deny": "deny_token", "cancel": CANCEL_TOKEN}
-"""The `codec_state` keys of the tokens, by action. The tokens come from the links in the replies (D-28)."""
+"""The `codec_state` key of the token for each action. The tokens come from the links in the replies (D-28)."""
 EARLIER_CANCEL_TOKENS = "earlier_cancel_tokens"
-"""The `codec_state` key of replaced cancel tokens, oldest first; a row may still show one of them (D-32)."""
+"""The `codec_state` key of replaced cancel tokens, oldest first. The day list may still show one of them (D-32)."""
 AGREED_PICKUP = "agreed_pickup"
 LISTED_PICKUP = "listed_pickup"
 LISTED_ON = "listed_on"
@@ -29,7 +29,7 @@ ORDER_ID, PRICE = "order_id", "price"
 NUMBER = "order_number"
 """The `codec_state` key of DeliverIt's order number.
 
-Only a transferred order has it; the value is empty when no reply contained the number.
+Only a transferred order has this key. Its value is empty when no reply contained the number.
 """
 
 MIDNIGHT_MARGIN = timedelta(minutes=5)
@@ -37,7 +37,7 @@ MIDNIGHT_MARGIN = timedelta(minutes=5)
 
 
 def placeholder_ref(reference: str) -> str:
-    """Return a placeholder for the ref of an order whose cancel link is unknown. No token begins with its `#`."""
+    """Return a placeholder for the `ref` of an order whose cancel link is unknown. No token begins with `#`."""
     return f"#{reference}"
 
 
@@ -50,30 +50,30 @@ def agreed_pickup(attempt: AttemptView) -> datetime:
 def latest_pickup(attempt: AttemptView) -> datetime:
     """Return the last pickup time from the day list or an accepted offer. Without such a time, return the agreed time.
 
-    The cut-offs of a cancel are counted from the returned time (D-40).
+    The cut-offs of a cancel are counted back from this time (D-40).
     """
     listed = attempt.codec_state.get(LISTED_PICKUP)
     return datetime.fromisoformat(listed) if listed else agreed_pickup(attempt)
 
 
 def recorded_milestones(attempt: AttemptView) -> dict[str, datetime]:
-    """Return the milestones that a read showed as past.
+    """Return the milestones that a read showed as past, with their times.
 
-    A milestone stays even if its time changes back to N/A (D-57).
+    A milestone stays recorded even if the day list shows N/A for it later (D-57).
     """
     recorded = {name: attempt.codec_state.get(name) for name in MILESTONES}
     return {name: datetime.fromisoformat(instant) for name, instant in recorded.items() if instant}
 
 
 def cancel_tokens(attempt: AttemptView) -> list[str]:
-    """Return every cancel token that the attempt ever had: first its `ref`, then the others, newest first (D-32)."""
+    """Return every cancel token that the attempt ever had: first the `ref`, then the others, newest first (D-32)."""
     earlier = attempt.codec_state.get(EARLIER_CANCEL_TOKENS, "").split()
     latest = (attempt.ref, attempt.codec_state.get(CANCEL_TOKEN))
     return [token for token in (*latest, *reversed(earlier)) if token and is_token(token)]
 
 
 def with_cancel_token(attempt: AttemptView, token: str | None) -> dict[str, str]:
-    """Return the state to merge for a new cancel token; an empty state for None or a known token (D-32)."""
+    """Return the `codec_state` entries for a new cancel token. For None or a known token, there are none (D-32)."""
     known = cancel_tokens(attempt)
     if token is None or token in known:
         return {}
@@ -94,7 +94,7 @@ def listing_days(attempt: AttemptView, now: datetime, zone: ZoneInfo) -> set[dat
 
 
 def has_row(attempt: AttemptView) -> bool:
-    """Return whether the day list ever showed the attempt. A transferred order is listed once a driver is booked."""
+    """Return whether the day list ever showed the attempt. A transferred order is listed once it has a driver."""
     return LISTED_ON in attempt.codec_state
 
 
@@ -113,7 +113,10 @@ def order_number(attempt: AttemptView) -> str | None:
 
 
 def as_driver_order(attempt: AttemptView) -> AttemptView:
-    """Return a transferred order as the driver order that was booked for it, with the cancel token as its ref."""
+    """Return a transferred order in the form of a driver order, with the cancel token as its `ref`.
+
+    Any other attempt is returned unchanged.
+    """
     return replace(attempt, ref=attempt.codec_state.get(CANCEL_TOKEN)) if is_transferred(attempt) else attempt
 
 

@@ -85,7 +85,7 @@ class DeliverIt:
         )
 
     def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
-        """Raise Refused, naming the field, when `book` would refuse this order."""
+        """Raise Refused, with the name of the field, for an order that `book` refuses."""
         if self._transfer_mode:
             check_transfer(booking)
         else:
@@ -102,7 +102,10 @@ class DeliverIt:
         return self._requests.create_driver_order(booking)
 
     def read_booking(self, booking: Booking, reply: Reply, now: datetime) -> Booked:
-        """Read the reply to a create: 201 with or without an offer, or 400 (D-20 to D-23, D-72 to D-79)."""
+        """Read the reply to a create. A 201 is a booking, an offer or a transfer (D-20 to D-23, D-72 to D-79).
+
+        Raises Unavailable, Refused or Uncertain.
+        """
         check_account(reply, now)
         if self._transfer_mode:
             return Booked(self._transfers.read_create(booking, reply))
@@ -120,11 +123,11 @@ class DeliverIt:
     def find(self, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build the requests that show whether the creates of these attempts succeeded (D-60).
 
-        For a driver order, these are the day lists, in which our reference is searched for. No list shows a
-        transferred order without a driver, so a transfer in the state `submit_unknown` is repeated instead. DeliverIt
-        accepts our order number only once, so exactly one order exists afterwards, whether or not the first call
-        succeeded (D-74). A transfer in any other state is not repeated, because an operator may have decided that the
-        order does not exist. Its day lists are read instead.
+        In book mode, the requests are for day lists, which show our reference. No day list shows a transferred order
+        without a driver. In transfer mode, an attempt in the state `submit_unknown` is therefore transferred again.
+        DeliverIt accepts our order number only once, so a repeated transfer never makes a second order (D-74). In any
+        other state, the transfer is not repeated, because an operator may have decided that the order does not exist.
+        For such an attempt, the day lists are requested.
         """
         lost = [each for each in attempts if self._transfer_mode and each.state == DeliveryStatus.SUBMIT_UNKNOWN]
         listed = [each for each in attempts if each not in lost]
@@ -140,9 +143,9 @@ class DeliverIt:
         return read_day_list(call, day, attempts, now, self._zone)
 
     def confirm(self, attempt: AttemptView, *, accept: bool) -> Call:
-        """Build the accept or the deny of an offered time. Both calls may be repeated ("Accept push", "Deny push").
+        """Build the call that accepts or denies an offered time ("Accept push", "Deny push").
 
-        Raises Refused when the reply to the create contained no link for this call.
+        The call may be repeated. Raises Refused when the reply to the create contained no link for this call.
         """
         action = "accept" if accept else "deny"
         token = attempt.codec_state.get(state.TOKENS[action])
@@ -189,11 +192,16 @@ class DeliverIt:
         return self._transfers.read_update(reply, attempt)
 
     def cancel(self, attempt: AttemptView, now: datetime, *, allow_paid: bool) -> Call:
-        """Build POST cancel: free until 20 minutes before the pickup, charged until 15, then impossible (D-40).
+        """Build POST cancel (DeliverIt, "Cancel", "Destroy customer info").
+
+        A cancel is free until 20 minutes before the pickup, charged after that, and impossible from 15 minutes before
+        the pickup on (D-40). Because of clock skew, each of these two cut-offs counts one minute earlier.
+
+        Raises Refused from the second cut-off on, and from the first one on if `allow_paid` is false. Raises Refused
+        also if neither the order number nor the cancel link is known.
 
         A transferred order is cancelled by its order number, together with its driver. Without a driver, there is no
-        cut-off. Raises Refused from one minute before the last cut-off on, and without `allow_paid` from one minute
-        before the first cut-off on. Raises Refused also when neither a link nor a number is known.
+        cut-off.
         """
         number = state.order_number(attempt)
         # a row may show a newer link than the last reply (D-32)
@@ -207,8 +215,9 @@ class DeliverIt:
         return self._requests.change_driver_order(Operation.CANCEL, "cancel", str(token), attempt)
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Read the reply to a cancel: success is `error` false (D-41), or `canceled` true for a transfer (D-78).
+        """Read the reply to a cancel.
 
+        Success is `error` false for a driver order (D-41), and `canceled` true for a transferred order (D-78).
         Raises Refused, Uncertain, Unreadable or Unavailable.
         """
         check_order_access(reply, None)

@@ -23,7 +23,7 @@ from worker.errors import Unreadable
 from worker.http.call import Call, Operation, Reply
 
 SIMILAR_WITHIN = timedelta(minutes=10)
-"""A row without a reference may belong to our create if their creation times differ by at most this (D-61)."""
+"""A row without a reference is not ours if its creation time differs from our create's by more than this (D-61)."""
 
 VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
 """The observation of an attempt whose row has disappeared from the list. It changes no status (D-54)."""
@@ -38,7 +38,7 @@ class Match:
 
 
 class DayList:
-    """The rows of one day by their identifiers; `complete` is false when any row was unreadable."""
+    """The rows of one day, indexed by their identifiers. `complete` is false when any row was unreadable."""
 
     def __init__(self, rows: Sequence[Row] = (), *, complete: bool = True) -> None:
         self.complete = complete
@@ -48,7 +48,7 @@ class DayList:
                 self._index[key].append(row)
 
     def match(self, attempt: AttemptView) -> Match | None:
-        """Return the row of an attempt, by its most reliable identifier; None when no row matches."""
+        """Return the row of an attempt, found by the most reliable identifier; None when no row matches."""
         with_reference = self._rows(f"attempt:{attempt.id}")
         row = self._by_cancel_token(attempt) or _oldest_live(with_reference) or self._by_fingerprint(attempt)
         return Match(row, _duplicates(row, with_reference, attempt)) if row else None
@@ -92,8 +92,8 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
     """Return what the list of one day shows of these attempts.
 
-    Only the reply to a `find` proves absence. An attempt of that call is absent if the list is complete, and no row
-    belongs or may belong to the attempt (D-60, D-61). An attempt whose row has disappeared is not absent (D-54).
+    Only a complete list that answers a `find` proves absence (D-60). An attempt of that call is absent if no row
+    matches and `may_contain` is false (D-61). An attempt whose row has disappeared is not absent (D-54).
     """
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}
@@ -116,7 +116,7 @@ def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now
 def _match(day: DayList, attempt: AttemptView) -> Match | None:
     """Return the row of an attempt; None when no row matches.
 
-    If a transferred order's driver was cancelled and an operator booked a second driver, return the second row.
+    If the first driver of a transferred order was cancelled, return the row of a second driver, if there is one.
     """
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):

@@ -1,4 +1,4 @@
-"""The errors that follow from the HTTP status of a reply, before its content is read.
+"""The errors that follow from the HTTP status, the `error` flag and the message of a reply.
 
 A 401 to a create, a list or a login rejects the account. A 401 about one order does not, because DeliverIt gives the
 same reply for an order that is not ours (D-09).
@@ -26,7 +26,7 @@ def check_account(reply: Reply, now: datetime | None) -> None:
 
 
 def check_order_access(reply: Reply, now: datetime | None) -> None:
-    """Raise Unreadable when this order is not accessible (D-09), and Unavailable when the rate is limited."""
+    """Raise Unreadable when the reply denies access to the order (D-09), and Unavailable when it limits the rate."""
     if reply.status in UNAUTHORIZED:
         raise Unreadable(f"status {reply.status} for one order: not ours, or not logged in")
     _check_rate(reply, now)
@@ -49,7 +49,7 @@ def check_success(reply: Reply, refusals: MessageTable, order: Order) -> None:
 
 
 def parse_answer(reply: Reply) -> RawAnswer | None:
-    """Return the content of a reply to a login or about one order; None when the body is no JSON object."""
+    """Return the content of a reply that is not a day list; None when the body is not a JSON object."""
     return RawAnswer.parse(decode_json(reply.body))
 
 

@@ -47,7 +47,7 @@ CURRENCY = "DKK"
 """The currency of all prices. It is assumed, because the document states none (D-24)."""
 
 ZERO_DATE = "0000-"
-"""The start of an empty date as MySQL writes it."""
+"""The first characters of the date that MySQL writes for an empty value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class DriverOrderReader:
         return self._read_offer(booking, answer) if answer.push else self._read_confirmed(booking, answer)
 
     def read_accept(self, attempt: AttemptView, reply: Reply) -> Observation:
-        """Read the reply to an accept; the reply to a repeated accept has status 200 (D-33).
+        """Read the reply to an accept: 202 after the first accept, 200 after a repeated one (D-33).
 
         Raises Refused or Uncertain.
         """
@@ -149,13 +149,19 @@ class DriverOrderReader:
         return parse_link(url, action, self.company)
 
     def _arrival(self, answer: RawAnswer, pickup: datetime) -> datetime | None:
-        """Return the arrival as the instant nearest to the pickup; None for an arrival before the pickup (D-26)."""
+        """Return the arrival at the customer as the instant nearest to the pickup.
+
+        Return None if that instant is before the pickup, or if the answer has no arrival (D-26).
+        """
         arrival = resolve_time(answer.arrive_at_customer, pickup, self.zone)
         return arrival if arrival and arrival >= pickup else None
 
 
 def link_notes(link: Link | None, base_url: str, missing: str) -> tuple[str, ...]:
-    """Return the note `missing` without a link, a note on a host that is not the account's, or no note (D-01)."""
+    """Return the notes on a link (D-01).
+
+    The note is `missing` if there is no link, and `link_host_differs` if the link's host is not the account's.
+    """
     if link is None:
         return (missing,)
     return ("link_host_differs",) if link.host != urlsplit(base_url).hostname else ()
@@ -192,7 +198,7 @@ class RowTimes:
 
 
 def observe_row(attempt: AttemptView, row: Row, day: str, now: datetime, zone: ZoneInfo) -> tuple[Observation, ...]:
-    """Return the observations of a driver order's row ("Get orders period"): an unknown text first, then the status."""
+    """Return the observations of a driver order's row ("Get orders period"): any unmapped text, then the status."""
     content = row.content
     times = _resolve_times(attempt, content, now, zone)
     cancelled_at = _cancelled_at(content, now, zone)
@@ -234,10 +240,10 @@ def _resolve_times(attempt: AttemptView, content: RawRow, now: datetime, zone: Z
 
 
 def _resolve_in_order(content: RawRow, pickup: datetime, zone: ZoneInfo) -> dict[str, datetime]:
-    """Resolve the clock time of each milestone, for a trip that may cross midnight.
+    """Return the instant of each milestone that has a time. The trip may cross midnight.
 
-    The first time becomes the instant nearest to the pickup, and each later time the instant nearest to the milestone
-    before it.
+    The first clock time means the instant nearest to the pickup. Each later clock time means the instant nearest to the
+    milestone before it.
     """
     shown, anchor = {}, pickup
     for name, text in content.milestones.items():
@@ -269,7 +275,8 @@ def _pickup_eta(times: RowTimes, rule: StatusRule) -> datetime | None:
 def _changed_price(attempt: AttemptView, content: RawRow) -> Price | None:
     """Return the row's price if it differs from the last known price, else None.
 
-    An unchanged price would replace the create's price. Only the create's price says that VAT is excluded (D-24).
+    The price from the create is known to exclude VAT. A row does not say whether its price includes VAT, so an
+    unchanged price in a row does not replace the price from the create (D-24).
     """
     known = attempt.codec_state.get(state.PRICE)
     if content.delivery_price is None or (known and Decimal(known) == content.delivery_price):
@@ -303,9 +310,10 @@ def _row_notes(attempt: AttemptView, row: Row, times: RowTimes, *, contradictory
 
 
 def _unknown_text(content: RawRow, *, cancelled: bool) -> tuple[Observation, ...]:
-    """Return an unexpected text in the field of a time or a flag as an unmapped status.
+    """Return an unmapped status for an unexpected text in a field for a time or a flag.
 
-    Only the first text is reported, because two texts that alternate would look like a change at every read.
+    If several fields have such a text, only the first text is reported. Two unmapped statuses in every read would look
+    like a change at every read.
     """
     texts = {MILESTONES[name]: text for name, text in content.milestones.items()}
     if not cancelled and not (content.canceled_at or "").startswith(ZERO_DATE):

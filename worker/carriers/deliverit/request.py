@@ -1,4 +1,4 @@
-"""The calls of one account, and an order in the fields of "Send delivery request" and "Send customer Info".
+"""The calls of one account, and the fields of an order in "Send delivery request" and "Send customer Info".
 
 An order that DeliverIt would refuse or misread is refused here, before any call. Every path is on the account's own
 origin, and every call carries the account's authorization (D-05).
@@ -32,19 +32,19 @@ DENMARK = 45
 NATIONAL_NUMBER = re.compile(r"[0-9]{8}")
 POSTAL_CODE = re.compile(r"[0-9]{4}")
 MAX_REMARKS = 250
-"""The document states no limit, so remarks are cut to what fits a database column of 255 characters."""
+"""The maximum length of the remarks. The document states none; this fits a database column of 255 characters."""
 
 MAX_STREET = 200
-"""A longer street is not searched for a floor, because the search would be slow."""
+"""The maximum length of a street that is searched for a floor, because the search of a longer one would be slow."""
 
 Types = Mapping[str, Callable[[str], int | float]]
 NUMBERS: Types = {"zip": int, "telephone": int, "latitude": float, "longitude": float}
 """The fields of a driver order that are numbers in the document, with their types in JSON (D-06)."""
 TEXTS: Types = {}
-"""All fields of a transferred order are texts, because the document gives two types for some of them (D-13, D-73)."""
+"""A transferred order has only texts in JSON, because the document gives two types for some fields (D-13, D-73)."""
 
 TRANSFER = "transfer"
-"""The `Call.context` of a transfer. With it, the reply to a transfer is distinguished from a day list."""
+"""The `Call.context` of a transfer. `DeliverIt.read` recognises the reply to a repeated transfer by this context."""
 
 UNIT = re.compile(
     r"(?P<street>.*?\d+(?:\s?[a-zæøå]\b)?(?:-\d+[a-z]?)?)(?:\s*,\s*|\s+)"
@@ -79,8 +79,8 @@ class Requests:
     def day_lists(self, operation: Operation, attempts: Sequence[AttemptView], now: datetime) -> list[Call]:
         """Build one call for each day on which the attempts may be listed.
 
-        No call has a period of several days, because the document contradicts itself about whether the start or the end
-        of a period comes first (D-50).
+        Each call is for a single day, because the document contradicts itself about whether the start or the end of a
+        period comes first (D-50).
         """
         attempt_ids = defaultdict(list)
         for attempt in attempts:
@@ -105,7 +105,7 @@ class Requests:
         return self._post(Operation.CREATE, "/api/v1/orderdriver/create", fields, (booking.attempt_id,))
 
     def change_driver_order(self, operation: Operation, action: str, token: str, attempt: AttemptView) -> Call:
-        """Build the accept, deny or cancel of a driver order."""
+        """Build the call that accepts, denies or cancels a driver order."""
         path = driver_order_path(action, self.company, token)
         return Call(operation, "POST", path, (attempt.id,), headers=self._headers(), context=action)
 
@@ -208,7 +208,7 @@ def national_phone(order: Order, store: Store) -> str | None:
 
 
 def _encode(fields: Mapping[str, str], encoding: str, types: Types) -> tuple[str, bytes]:
-    """Return the content type and the body; only JSON has types (D-06)."""
+    """Return the content type and the body. `types` is used only for JSON (D-06)."""
     if encoding == "form":
         return "application/x-www-form-urlencoded", urlencode(fields).encode("ascii")
     values = {name: types.get(name, str)(value) for name, value in fields.items()}
@@ -216,7 +216,10 @@ def _encode(fields: Mapping[str, str], encoding: str, types: Types) -> tuple[str
 
 
 def _split_street(street: str) -> tuple[str, str]:
-    """Split the floor and the door from a street, because they would mislead the carrier's map (D-12)."""
+    """Return the street with its number, and separately the floor and the door.
+
+    In the field for the street, the floor and the door would mislead the carrier's map (D-12).
+    """
     whole = plain(street).strip(" ,")
     found = UNIT.fullmatch(whole) if len(whole) <= MAX_STREET else None
     return (found["street"], found["unit"]) if found else (whole, "")
@@ -239,15 +242,18 @@ def _remarks(subject: Booking | AttemptView, *first: str) -> str:
 
 
 def _pickup_time(pickup_at: datetime, zone: ZoneInfo) -> str:
-    """Return the time with its date, because a time alone could book the wrong day around midnight (D-14)."""
+    """Return the pickup time with its date, because a time without a date is ambiguous around midnight (D-14).
+
+    Raises Refused for a time in the hour that the clocks skip.
+    """
     _check_pickup(pickup_at)
     return round_up_to_minute(pickup_at).astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
 def _check_prepaid(order: Order) -> None:
-    """Raise Refused when money must be collected (D-19).
+    """Raise Refused for an order that is not prepaid, because DeliverIt cannot collect money (D-19).
 
-    DeliverIt's own pages would not show an unpaid transfer (D-71).
+    DeliverIt's own pages do not show a transfer that is not marked as paid (D-71).
     """
     if not order.payment.prepaid:
         raise Refused(Reason.UNSERVICEABLE, "payment.prepaid: this carrier cannot collect money")

@@ -102,22 +102,22 @@ TRANSFER_REFUSALS: MessageTable = (
     ("cannot be empty", Reason.VALIDATION),
     ("too messy", Reason.ADDRESS_PROBLEM),
 )
-"""Parts of the message of a 400 to a transfer or an update, each with the reason that it means.
+"""Parts of the message of a 400 to the transfer, update or cancel of a transferred order, each with its reason.
 
 "Order with that number does not exist" is not in the table, so its reason is UNKNOWN.
 """
 
 NOT_SAVED = "strange error"
-"""Part of the message of a 400 that reports a temporary fault.
+"""Part of the message of a 400 to a transfer, an update or a cancel after a temporary fault.
 
-A transfer, update or cancel may then be repeated, because our order number is unique (D-75).
+The call may be repeated, because DeliverIt accepts our order number only once (D-75).
 """
 
 NUMBER_EXISTS = "order with that number exist."
 """Part of the message of a 400 to a transfer when an order with our number already exists (D-74)."""
 
 FOR_DELIVERY = "order is for delivery"
-"""Part of the message after a transfer or update, if the order is to be delivered and not collected (D-79)."""
+"""Part of the message after a transfer or an update, unless the customer collects the order themselves (D-79)."""
 
 UPDATED = "update ok"
 """The start of the message of a successful update, whatever `error` says (D-76)."""

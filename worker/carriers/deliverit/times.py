@@ -1,8 +1,9 @@
 """DeliverIt's times: clock times (`HH:MM`) without a date, in the account's zone (D-14, D-26, D-56).
 
-Datetimes are aware, and every result is UTC. In autumn one hour occurs twice. For a clock time in that hour,
-`resolve_time` returns the instant nearer to its anchor, and `resolve_past_time` the later instant that has passed. A
-full date and time in that hour means the first instant. In spring one hour is skipped: 02:30 then means 03:30.
+Datetimes are aware, and every returned datetime is in UTC. In autumn one hour occurs twice. For a clock time in that
+hour, `resolve_time` returns the instant nearer to its anchor, and `resolve_past_time` the latest instant that has
+passed. A full date and time in that hour means the first instant. In spring one hour is skipped. With a date, 02:30
+then means 03:30. Without a date, 02:30 means 01:30 or 03:30, and the functions choose one of them as in autumn.
 """
 
 import re
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 CLOCK_TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
 DATE_TIME = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?")
 TOLERANCE = timedelta(minutes=2)
-"""A difference up to this is rounding or clock skew (D-21, D-57)."""
+"""The largest difference between two times that counts as rounding or clock skew (D-21, D-57)."""
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -26,7 +27,7 @@ def round_up_to_minute(instant: datetime) -> datetime:
 
 
 def is_real(instant: datetime) -> bool:
-    """Return whether this wall-clock time exists; the hour that is skipped in spring does not (D-14)."""
+    """Return whether this wall-clock time exists. The times in the hour skipped in spring do not exist (D-14)."""
     there_and_back = instant.astimezone(UTC).astimezone(instant.tzinfo)
     return there_and_back.replace(tzinfo=None) == instant.replace(tzinfo=None)
 
@@ -51,7 +52,7 @@ def resolve_time(text: str | None, anchor: datetime, zone: ZoneInfo) -> datetime
 
 
 def resolve_past_time(text: str | None, now: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return the instant that a text means: for `HH:MM`, the latest instant that is not in the future (D-59).
+    """Return the instant that a text means: for `HH:MM`, the latest one up to `now` plus `TOLERANCE` (D-59).
 
     A full date and time may be in the future. Return None for any other text.
     """
@@ -92,6 +93,6 @@ def _parse_clock_time(text: str) -> time | None:
 
 
 def _candidates(clock: time, anchor: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return the instants around `anchor` at which a wall clock shows this time."""
+    """Return the instants that a clock time can mean on the day of `anchor`, the day before and the day after."""
     dates = (local_date(anchor, zone) + DAY * shift for shift in (0, 1, -1))
     return [datetime.combine(day, clock, zone).replace(fold=fold).astimezone(UTC) for day in dates for fold in (0, 1)]

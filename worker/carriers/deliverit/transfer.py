@@ -2,8 +2,8 @@
 
 No driver comes until an operator books one in DeliverIt's own pages, and no call reads the order back (D-70). A
 transferred order has two numbers: ours, which DeliverIt accepts only once, and DeliverIt's own, which appears only in
-the links of its replies (D-72). Once a driver is booked, the day list has a row with our reference, and the order is
-followed like any other.
+the links of the replies (D-72). Once a driver is booked, the day list has a row with our reference, and the order is
+followed like a driver order.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ NOT_SAVED_TEXT = "the order was not saved"
 class TransferReader:
     """Reads the replies about one company's transferred orders.
 
-    If a link has another host than `base_url`, the observation gets a note.
+    If the links are missing or have another host than `base_url`, the observation gets a note.
     """
 
     company: str | None
@@ -36,8 +36,8 @@ class TransferReader:
     def read_create(self, booking: Booking, reply: Reply) -> Observation:
         """Read the reply to a transfer. Raises Refused, Unavailable or Uncertain.
 
-        If our number exists already, the outcome is unknown. The number is random, so an earlier call for this order
-        must have used it (D-74).
+        Raises Uncertain also when an order with our number exists already, because only an earlier transfer of the same
+        order can have used the number (D-74).
         """
         answer = parse_answer(reply)
         message = _message(answer)
@@ -52,7 +52,7 @@ class TransferReader:
     def read_repeated_create(self, reply: Reply) -> Observation:
         """Read the reply to a repeated transfer. Raises Unavailable or Unreadable.
 
-        If the order exists already, the reply does not contain its links, so only an operator can cancel it (D-74).
+        If the order exists already, the reply contains no links, so only an operator can cancel the order (D-74).
         """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and NUMBER_EXISTS in _message(answer):
@@ -80,10 +80,10 @@ class TransferReader:
         return observation if observation.ref else replace(observation, codec_state={})
 
     def read_cancel(self, reply: Reply, attempt: AttemptView) -> Observation | None:
-        """Read the reply to a cancel; only `canceled` true means success (D-78).
+        """Read the reply to a cancel. Only `canceled` true means success (D-78).
 
-        If the day list never showed a driver, no read will confirm the cancel, so return an observation. Otherwise
-        return None. Raises Refused, Unavailable or Uncertain.
+        If the day list never showed a driver, return the cancellation as an observation, because no read can confirm
+        the cancel. Otherwise return None. Raises Refused, Unavailable or Uncertain.
         """
         answer = parse_answer(reply)
         if reply.status == HTTPStatus.BAD_REQUEST and _message(answer):

@@ -3,7 +3,7 @@
 The parser accepts different spellings and types, and reads only the fields that are needed. Keys are compared without
 case and underscores, because the document spells the same key in four ways (D-07). Names and cities are not read at
 all, because the day list holds all customers of the company (D-61). Links are read for their token and never
-followed. A followed link would send the password in clear or to another host (D-01, D-02).
+followed, because a call to them would send the password in clear text or to another host (D-01, D-02).
 """
 
 import hashlib
@@ -45,7 +45,7 @@ REFERENCE = re.compile(r"#([0-9A-Za-z]{11})(?![0-9A-Za-z])")
 
 
 def plain(text: str) -> str:
-    """Return text on one line, without control characters and lone surrogates, which a database would refuse.
+    """Return text on one line that a database accepts: without control characters and lone surrogates.
 
     Format characters stay, because they join emoji. Unassigned characters stay, because an emoji may be newer than
     Python.
@@ -81,7 +81,7 @@ def _date_time(raw: object) -> object:
 Text = Annotated[str | None, BeforeValidator(_text)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
 StrictFlag = Annotated[bool | None, BeforeValidator(_strict_flag)]
-"""A flag that must be a JSON boolean, because a wrong true may leave a courier on the way (D-78)."""
+"""A flag that is None unless it is a JSON boolean, because a cancel must not be taken as done by mistake (D-78)."""
 Amount = Annotated[Decimal | None, BeforeValidator(_price)]
 
 
@@ -99,7 +99,7 @@ class _Wire(BaseModel):
 
     @classmethod
     def parse(cls, raw: object) -> Self | None:
-        """Return the typed form of decoded JSON; None when it is no object."""
+        """Return decoded JSON as an instance of this class; None when the JSON is not an object."""
         try:
             return cls.model_validate(raw)
         except ValidationError:
@@ -134,7 +134,7 @@ class RawDateTime(_Wire):
     timezone: Text = None
 
     def instant(self, fallback: ZoneInfo) -> datetime | None:
-        """Return the instant in UTC; `fallback` replaces a zone that cannot be read."""
+        """Return the instant in UTC; None without a readable date. `fallback` replaces a zone that cannot be read."""
         local = parse_date_time(self.date, ZoneInfo("UTC"))
         if local is None:
             return None
@@ -158,12 +158,12 @@ class RawRow(_Wire):
     cancel_url: Annotated[Text, Field(validation_alias=AliasChoices("canceurl", "cancelurl"))] = None
     cancel: Flag = None
     cancel_text: Annotated[Text, Field(validation_alias="cancel")] = None
-    """The value of `cancel` as text, to report a value that is not a flag."""
+    """The value of `cancel` as text. It is reported if it is not a flag."""
     canceled_at: Text = None
 
     @property
     def milestones(self) -> dict[str, str | None]:
-        """Return the text of each milestone, in the order in which they happen."""
+        """Return the text of each milestone, in the order in which the milestones happen."""
         return {
             "driver_arrive": self.driver_arrive,
             "driver_left": self.driver_left,
@@ -215,12 +215,12 @@ def parse_link(
 
 
 def driver_order_path(action: str, company: str, token: str) -> str:
-    """Return a link's path on the account's own origin (DeliverIt, "Accept push", "Deny push", "Cancel")."""
+    """Return the path of a call about a driver order (DeliverIt, "Accept push", "Deny push", "Cancel")."""
     return f"/api/v1/orderdriver/{action}/{company}/{token}"
 
 
 def transfer_path(action: str, company: str, number: str) -> str:
-    """Return the path of a transferred order (DeliverIt, "Update customer info", "Destroy customer info")."""
+    """Return the path of a call about a transfer (DeliverIt, "Update customer info", "Destroy customer info")."""
     return f"/api/v1/orderinfo/{company}/{number}/{action}"
 
 
@@ -231,21 +231,21 @@ def is_token(ref: str | None) -> TypeGuard[str]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the day list with its identifiers; it has no order id (D-51)."""
+    """A row of the day list, with the identifiers that replace an order id (D-51)."""
 
     content: RawRow
     cancel_token: str | None
     attempt_id: int | None
-    """The attempt of the first reference in the remarks: a create puts its own reference there. None without one."""
+    """The attempt of the first reference in the remarks, where its create puts it; None without a reference."""
     other_attempt_ids: tuple[int, ...]
-    """The attempts of further references in the remarks. These references match no row, but prevent absence (D-61)."""
+    """Attempts of further references in the remarks. These attempts do not match the row, but are not absent (D-61)."""
     created_at: datetime | None
     phone: str
     """The last eight digits of the customer's telephone number."""
 
     @property
     def fingerprint(self) -> str | None:
-        """Return a digest of the row's creation time, telephone number and street, which never change (D-52).
+        """Return a digest of the row's creation time, telephone number and street, because these never change (D-52).
 
         Return None without a creation time or a telephone number.
         """
