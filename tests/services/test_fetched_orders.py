@@ -52,4 +52,4 @@ def test_an_order_of_an_unreachable_platform_becomes_a_dead_letter(simulation: S
     simulation.until(lambda it: bool(it.container.database.read(inbox.dead_letters, 1)), step=60)
     (letter,) = simulation.container.database.read(inbox.dead_letters, 5)
     assert letter["reason"] == "the platform cannot be asked: the platform answered 500"
-    assert not simulation.container.database.read(inbox.has_due_fetch, simulation.now)
+    assert simulation.container.database.write(inbox.claim_fetches, simulation.now, 5) == []

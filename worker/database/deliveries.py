@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     RowMapping,
     Table,
     bindparam,
@@ -307,34 +308,35 @@ def claim(
     claimed. Steps that only a newer version knows are never claimed. A claimed delivery is not claimed again during its
     lease. Concurrent claims never return the same delivery.
     """
-    is_read = DELIVERY.c.step == Step.TRACK
-    return [
-        *_claim(connection, now, limit, ~is_read, except_carriers),
-        *_claim(connection, now, limit, is_read, except_reads),
-    ]
+    values = {"now": now, "until": now + schedule.LEASE, "most": limit}
+    others = _claim(reads=False, except_carriers=tuple(except_carriers))
+    reads = _claim(reads=True, except_carriers=tuple(except_reads))
+    claimed = [row for each in (others, reads) for row in connection.execute(each, values)]
+    return [Due(row.id, Step(row.step), row.carrier) for row in claimed]
 
 
-def _claim(
-    connection: Connection, now: datetime, limit: int, which: ColumnElement[bool], except_carriers: Sequence[str]
-) -> list[Due]:
+@lru_cache(maxsize=100)
+def _claim(*, reads: bool, except_carriers: tuple[str, ...]) -> Executable:
+    """Return the statement that claims due reads, or due steps of other kinds, with the parameters of `claim`."""
+    now, until = (bindparam(name, type_=DELIVERY.c.lease_until.type) for name in ("now", "until"))
+    kind = DELIVERY.c.step == Step.TRACK if reads else DELIVERY.c.step != Step.TRACK
     free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
     if except_carriers:
         free = free & or_(_STEP_CARRIER.is_(None), _STEP_CARRIER.not_in(except_carriers))
     due = (
         select(DELIVERY.c.id)
-        .where(DELIVERY.c.next_run_at <= now, DELIVERY.c.step.in_(STEPS), which, free)
+        .where(DELIVERY.c.next_run_at <= now, DELIVERY.c.step.in_(STEPS), kind, free)
         .order_by(DELIVERY.c.next_run_at)
-        .limit(limit)
+        .limit(bindparam("most"))
         .with_for_update(skip_locked=True)
         .cte()  # a plain subquery may run once for each row, which would defeat its limit
     )
-    claimed = (
+    return (
         update_rows(DELIVERY)
         .where(DELIVERY.c.id.in_(select(due.c.id)))
-        .values(lease_until=now + schedule.LEASE)
+        .values(lease_until=until)
         .returning(DELIVERY.c.id, DELIVERY.c.step, _STEP_CARRIER.label("carrier"))
     )
-    return [Due(row.id, Step(row.step), row.carrier) for row in connection.execute(claimed)]
 
 
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:

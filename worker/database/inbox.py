@@ -92,11 +92,6 @@ def postpone_fetch(connection: Connection, source: str, message_id: str, tries: 
     _set_fetch(connection, source, message_id, fetch_at=at, failures=tries)
 
 
-def has_due_fetch(connection: Connection, now: datetime) -> bool:
-    """Return whether any order is due to be fetched."""
-    return connection.scalar(select(MESSAGE.c.order_id).where(MESSAGE.c.fetch_at <= now).limit(1)) is not None
-
-
 def mark_fetched(connection: Connection, source: str, message_id: str) -> None:
     """Record that an order was fetched, or that its fetch was given up."""
     _set_fetch(connection, source, message_id, fetch_at=None)

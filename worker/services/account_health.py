@@ -14,6 +14,7 @@ from worker import log
 from worker.carriers.port import Carrier
 from worker.clock import Clock
 from worker.database import accounts, deliveries, leases
+from worker.database.accounts import Pause
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
@@ -214,10 +215,9 @@ class AccountHealth:
             logger.error("carrier.paused", carrier=account, because=why)
             self.queue.send([publish_task()])
 
-    def due_probes(self) -> list[WakeUp]:
+    def due_probes(self, pauses: Mapping[str, Pause]) -> list[WakeUp]:
         """Return a task for each account that is paused because of rejected credentials and is due for a probe."""
-        paused = self.database.read(accounts.paused)
-        shut_out = [name for name, pause in paused.items() if pause.by == "carrier" and name in self.terms]
+        shut_out = [name for name, pause in pauses.items() if pause.by == "carrier" and name in self.terms]
         return [("carriers.probe", [name]) for name in shut_out if self._may_probe(name)]
 
     def _may_probe(self, account: str) -> bool:

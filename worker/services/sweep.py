@@ -3,7 +3,7 @@
 If no sweep has run for a while, because the broker or beat is away, a worker sweeps into a queue of its own.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -13,15 +13,17 @@ from uuid import uuid4
 from schemas.stores import Store
 from worker import log
 from worker.clock import Clock
-from worker.database import callbacks, deliveries, inbox, leases, outbox, shops
+from worker.database import accounts, deliveries, due_work, leases, shops
+from worker.database.accounts import Pause
 from worker.database.database import Database
 from worker.database.deliveries import Due
+from worker.database.due_work import Limits
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import BATCH, PLATFORM, WakeUp, carrier_queues, publish_task, step_tasks
 from worker.errors import Unavailable
-from worker.services import order_fetch
+from worker.services import order_fetch, write_back
 from worker.services.account_health import AccountHealth
 from worker.services.lost_commits import LostCommits
 from worker.services.updates import Updates
@@ -81,35 +83,37 @@ class Sweep:
 
     def _sweep(self) -> None:
         self.lost_commits.check()  # before the claims, because a lost create would be due again
-        now, depths = self.clock(), self._depths()
-        free = CALLBACKS_LIMIT - depths.pop(CALLBACKS)
-        full = {queue for queue, depth in depths.items() if depth > FULL}
-        due = self._claim(now, full)
-        if not full and len(due) < CLAIM_LIMIT:
-            for step in self.database.read(deliveries.unknown_steps, now):
-                _log_unknown_step(step)
-        waiting = self.database.write(callbacks.claim, now, free) if free > 0 else []
-        groups = _by_step(due)
+        now, pauses = self.clock(), self.database.read(accounts.paused)
+        due = self.database.write(due_work.claim, now, self._limits(pauses))
+        groups = _by_step(due.deliveries)
         tasks = self._step_tasks(groups)
-        tasks += [("callbacks.apply", [callback_id]) for callback_id in waiting]
-        tasks += self.health.due_probes()
-        if PLATFORM not in full:
-            tasks += self.write_back.due_tasks(now)
-        if self.database.read(outbox.has_unpublished):
+        tasks += [("callbacks.apply", [callback_id]) for callback_id in due.callbacks]
+        tasks += self.health.due_probes(pauses)
+        compared = [*due.comparisons, *self.write_back.claim_probe(pauses, now)]
+        tasks += [(write_back.TASK, [delivery_id]) for delivery_id in compared]
+        if due.events:
             tasks.append(publish_task())
-        if self.database.read(inbox.has_due_fetch, now):
+        if due.fetches:
             tasks.append(order_fetch.TASK)
         self.queue.send(tasks)
-        self._fire_alarms(now)
-        self._route([each.id for each in due if each.step is Step.ROUTE], now)
+        for step in due.unknown_steps:
+            _log_unknown_step(step)
+        if due.alarms:
+            self._fire_alarms(now)
+        self._route([each.id for each in due.deliveries if each.step is Step.ROUTE], now)
         for (step, account), ids in groups.items():
             if account not in self.terms:  # the settings no longer have this account, and its steps must not stay due
                 self.health.postpone(account, ids, step, Unavailable(f"no account is named {account}"))
 
-    def _claim(self, now: datetime, full: Container[str]) -> list[Due]:
-        """Claim the deliveries that are due, except those whose step has a full queue."""
+    def _limits(self, pauses: Mapping[str, Pause]) -> Limits:
+        """Return how much to claim: nothing for a queue that is full."""
+        queues = [each for name in self.terms for each in carrier_queues(name)]
+        depths = self.queue.depths([CALLBACKS, PLATFORM, *queues])
+        free = CALLBACKS_LIMIT - depths.pop(CALLBACKS)
+        full = {queue for queue, depth in depths.items() if depth > FULL}
         busy, busy_reading = ([name for name in self.terms if carrier_queues(name)[kind] in full] for kind in (0, 1))
-        return self.database.write(deliveries.claim, now, CLAIM_LIMIT, except_carriers=busy, except_reads=busy_reading)
+        comparisons = 0 if PLATFORM in full else self.write_back.claim_limit(pauses)
+        return Limits(CLAIM_LIMIT, free, comparisons, except_carriers=busy, except_reads=busy_reading)
 
     def _step_tasks(self, groups: Mapping[tuple[Step, str], Sequence[str]]) -> list[WakeUp]:
         """Return the tasks for each step, as few as possible. Reads that share one request are in one task."""
@@ -142,10 +146,6 @@ class Sweep:
 
         if self.database.write(deliveries.update_alarmed, now, CLAIM_LIMIT, decide):
             self.queue.send([publish_task()])
-
-    def _depths(self) -> dict[str, int]:
-        """Return how many tasks wait in the queues of the callbacks, the platform and the accounts."""
-        return self.queue.depths([CALLBACKS, PLATFORM, *(each for name in self.terms for each in carrier_queues(name))])
 
 
 @lru_cache(maxsize=100)

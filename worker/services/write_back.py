@@ -5,6 +5,7 @@ status is further along. Soon after a write, the order is read again to see the 
 platform.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -63,25 +64,19 @@ class WriteBack:
     terms: TermsByAccount
     clock: Clock
 
-    def due_tasks(self, now: datetime) -> list[WakeUp]:
-        """Return a task for each delivery whose comparison is due.
+    def claim_limit(self, pauses: Mapping[str, Pause]) -> int:
+        """Return how many comparisons a sweep may claim: none without a platform, or while the platform is paused."""
+        return CLAIM_LIMIT if self.settings.base_url and ACCOUNT not in pauses else 0
 
-        While the platform rejects our key, return only one task from time to time, as a probe. While an operator has
-        paused the platform, return no task.
-        """
-        if not self.settings.base_url:
-            return []
-        pause = self.database.read(accounts.paused).get(ACCOUNT)
-        due = self._claim_probe(pause, now) if pause else self.database.write(write_backs.claim, now, CLAIM_LIMIT)
-        return [(TASK, [each]) for each in due]
-
-    def _claim_probe(self, pause: Pause, now: datetime) -> list[str]:
-        """Claim one comparison as the probe of a platform that rejected our key.
+    def claim_probe(self, pauses: Mapping[str, Pause], now: datetime) -> list[str]:
+        """Claim one due comparison from time to time while the platform rejects our key, as a probe.
 
         If no comparison is due, the lease of the probe is released, so that a later sweep can probe.
         """
-        name, holder = probe_lease(ACCOUNT), uuid4().hex
-        if pause.by != "carrier" or not self.database.write(leases.take, name, holder, now, PROBE_SECONDS):
+        pause, name, holder = pauses.get(ACCOUNT), probe_lease(ACCOUNT), uuid4().hex
+        if not self.settings.base_url or pause is None or pause.by != "carrier":
+            return []
+        if not self.database.write(leases.take, name, holder, now, PROBE_SECONDS):
             return []
         claimed = self.database.write(write_backs.claim, now, 1)
         if not claimed:
