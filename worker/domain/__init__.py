@@ -1,1 +1,4 @@
-"""The decisions: pure functions and frozen values. Nothing here reads a clock, a database or a network."""
+"""The decisions about deliveries: pure functions and frozen values.
+
+Nothing here reads a clock, a database or a network.
+"""

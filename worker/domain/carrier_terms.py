@@ -23,11 +23,14 @@ class CarrierTerms:
     deadline: float = 45
     """How long a call may take."""
     callback_wait: float = 0
-    """How long to wait, after the deadline of a create with an unknown outcome, for a callback about the order."""
+    """How long to wait, after the deadline of a create with an unknown outcome, for a callback that settles it.
+
+    Only carriers without look-ups use this time. Afterwards the create is sent again, or an operator is requested.
+    """
     poll_interval: float = 30
-    """The shortest interval between reads. The other intervals of the cadence are multiplied by the same `scale`."""
+    """The shortest interval between reads. It determines `scale`, by which all other intervals are multiplied."""
     refuses: Callable[[Order, Store, datetime], Refused | None] = _refuses_nothing
-    """A function that returns why the carrier cannot take an order; None when the carrier can. It makes no call."""
+    """A function that returns why the carrier cannot take an order; None when the carrier can. It calls no carrier."""
 
     @property
     def scale(self) -> float:

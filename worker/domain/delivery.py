@@ -24,7 +24,10 @@ from schemas.status import (
 from schemas.stores import Store
 
 NEVER_CREATED = "never created"
-"""The reason text of an attempt whose create had an unknown outcome and was then found to have made no order."""
+"""The reason text of an attempt that ended because the carrier never created its order.
+
+Before, the outcome of its create was unknown.
+"""
 
 
 class Step(StrEnum):
@@ -90,7 +93,7 @@ class Attempt:
     rank: int = 0
     """The highest rank (`schemas.status.RANK`) that the attempt has reached."""
     resume_to: AttemptState | None = None
-    """The state that `on_hold` interrupted, and to which the attempt returns."""
+    """The state that `on_hold` interrupted, if any. After the hold, the attempt may return to this state."""
     carrier_time: datetime | None = None
     """The time of the newest report, by the carrier's clock."""
     heard_at: datetime | None = None
@@ -109,10 +112,10 @@ class Attempt:
     cancel_requested_at: datetime | None = None
     """When the carrier was last asked to cancel. None before the first request, and while another request is needed."""
     cancel_checks: int = 0
-    """The number of reads since the last cancel request that did not confirm the cancel."""
+    """How many reads since the last cancel request have failed to confirm the cancel."""
     cancel_refused: bool = False
     offer_unclear_since: datetime | None = None
-    """When the carrier refused our answer to its offer. The outcome of the offer is unclear from then on."""
+    """When the carrier refused our answer to its offer. From this time on, the outcome of the offer is unclear."""
     awaiting_operator: bool = False
     """Whether an operator has been asked to settle the unknown outcome."""
     surplus: bool = False
@@ -131,13 +134,13 @@ class Attempt:
     call_open: bool = False
     """Whether the outcome of the newest call that `calls` counts is not stored yet."""
     resubmitted: bool = False
-    """Whether the create was sent again under the same id, because the first create has an unknown outcome."""
+    """Whether the create was sent again under the same id, because the outcome of the first create was unknown."""
     cancel_accepted: bool = False
     """Whether the carrier accepted the cancel. A read still has to confirm the cancel."""
     cancel_requests: int = 0
     """How many times the carrier was asked to cancel."""
     contradicting_status: DeliveryStatus | None = None
-    """A status that a read showed and that contradicts `state`. A second read must confirm this contradiction."""
+    """A status that a read showed and that contradicts `state`. It counts only after a second read confirms it."""
     contradicted_at: datetime | None = None
     """When the read of `contradicting_status` was applied; None after a second read confirmed the contradiction."""
     follow_up_reads: int = 0
@@ -148,15 +151,15 @@ class Attempt:
     sent_fingerprint: str | None = None
     """The fingerprint of the order as the carrier has it; None for an order that we did not create.
 
-    The text is empty from the start of an amendment until an amendment succeeds. In this time, the carrier may have the
-    old or the new version.
+    From the start of an amendment until an amendment succeeds, this is an empty text. During this time, the carrier may
+    have the old or the new version of the order.
     """
     pending_fingerprint: str | None = None
     """The fingerprint of the order in an amendment that is under way, is postponed or has an unknown outcome."""
     amend_requests: int = 0
     """How many times the carrier was asked for the pending amendment."""
     amend_refused: bool = False
-    """Whether the carrier's order cannot be amended. An operator is needed for the change of the order."""
+    """Whether the newest change of the order cannot be sent to the carrier. An operator is then needed."""
     unmapped_status: UnmappedStatus | None = None
     """The carrier's last status if it has no mapping, otherwise None."""
 
@@ -198,7 +201,7 @@ class Delivery:
     sequence: int = 0
     """The number of the last event."""
     last_event_at: datetime | None = None
-    """The time of the last event; no later event has an earlier time."""
+    """The time of the last event. The times of the events never decrease."""
     carrier: str | None = None
     """The carrier account that is asked next or has the order now."""
     step: Step | None = None
@@ -214,15 +217,18 @@ class Delivery:
     alarmed_at: datetime | None = None
     """Every alarm whose due time is not later than this time has been raised."""
     dispatch_at: datetime | None = None
-    """When the carrier is to be asked."""
+    """The earliest time to request a courier; None before the first routing with a known store."""
     gate: Gate | None = None
     """The closed gate at which the order waits; None when the order waits at no gate."""
     carrier_since: datetime | None = None
-    """The start of the wait for a failover: when `carrier` was chosen, or the first failed call after that."""
+    """The start of the wait for a failover.
+
+    This is the time of the first failure at `carrier`. Before any failure, it is the time when `carrier` was chosen.
+    """
     located_at: datetime | None = None
     """When the courier's position was last published."""
     retried_after_attempt: int = 0
-    """The number of the last attempt before an operator's retry; 0 without a retry.
+    """The number of the last attempt before the last retry by an operator; 0 without a retry.
 
     A carrier that refused this attempt or an earlier attempt may be asked again.
     """
@@ -256,12 +262,12 @@ class Delivery:
 
     @property
     def step_attempt(self) -> Attempt | None:
-        """The attempt that the next step is about."""
+        """The attempt with the id `step_attempt_id`. If this id is None, the active attempt."""
         return self.active if self.step_attempt_id is None else self.attempt(self.step_attempt_id)
 
     @property
     def attention(self) -> str | None:
-        """The attention reasons in one text, as they are stored and shown; None without attention reasons."""
+        """The attention reasons, separated by commas; None when there are none."""
         return ", ".join(self.attention_reasons) or None
 
     @property
@@ -286,7 +292,7 @@ class Delivery:
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
 
     def with_attempt(self, attempt: Attempt) -> "Delivery":
-        """Return the delivery with this attempt. An earlier version with the same id is replaced."""
+        """Return the delivery with this attempt in place of the one with the same id, or added as the last one."""
         attempts = tuple(attempt if known.id == attempt.id else known for known in self.attempts)
         return replace(self, attempts=attempts if attempt in attempts else (*attempts, attempt))
 
@@ -305,7 +311,8 @@ class Event:
 class OutgoingEvent:
     """A stored event to publish.
 
-    `position` orders all events of the outbox, `sequence` numbers the events of one key, and `body` is a JSON document.
+    `position` orders all events of the outbox. `key` identifies what the event is about, usually a delivery. `sequence`
+    numbers the events with the same key. `body` is a JSON document.
     """
 
     position: int
@@ -326,14 +333,14 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The result of a decision: the new state and its events, which are stored in one transaction."""
+    """The result of a decision: the changed delivery and the new events. One transaction stores both."""
 
     delivery: Delivery
     events: tuple[Event, ...] = ()
     attempt_id: int | None = None
-    """The id of the attempt for which a create, confirm, amend or cancel begins with this change."""
+    """The id of the attempt whose create, confirmation, amendment or cancel begins; None when no call begins."""
     passed_over: tuple[PassedOver, ...] = ()
-    """The carriers that routing did not choose, to be logged once the change is stored."""
+    """The carriers that routing did not choose. They are logged after the change is stored."""
 
     @property
     def begun(self) -> Attempt | None:
@@ -342,5 +349,5 @@ class Change:
 
 
 def rank_of(status: DeliveryStatus, resumed: int = 0) -> int:
-    """Return the rank of a status. A status without a rank, such as `on_hold`, gets the rank `resumed`."""
+    """Return the rank of a status. For a status without a rank, such as `on_hold`, return `resumed`."""
     return RANK.get(status, resumed)

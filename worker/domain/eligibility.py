@@ -20,7 +20,7 @@ NO_ATTEMPT = 1
 def refusal(codec: Carrier, order: Order, store: Store, at: datetime) -> Refused | None:
     """Return why the carrier cannot take the order if it is sent at the time `at`; None when the carrier can take it.
 
-    When a bug makes the codec fail, the result is also None. The create then fails and shows the bug.
+    Also None when a bug makes the codec fail. The create of the order will then fail and show the bug.
     """
     booking = trial_booking(order, store, at)
     try:

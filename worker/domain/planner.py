@@ -130,7 +130,10 @@ def _next_lookup(attempt: Attempt, terms: CarrierTerms, now: datetime) -> dateti
 
 
 def may_resubmit(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether to send a create with an unknown outcome once more, with the same order and the same id."""
+    """Return whether to send the create of an attempt a second time, because the outcome of the first is unknown.
+
+    The second create has the same order and the same id.
+    """
     in_doubt = attempt.state == AttemptState.SUBMIT_UNKNOWN and not attempt.awaiting_operator
     wanted = delivery.cancel_request is None and attempt.sent_fingerprint == delivery.fingerprint
     return terms.capabilities.resubmits and in_doubt and wanted and not attempt.resubmitted
@@ -152,7 +155,7 @@ def should_cancel(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
-    """Return whether the carrier has an outdated version of the order that an amendment should correct."""
+    """Return whether to amend the carrier's order, because the carrier may have an outdated version."""
     return (
         attempt.sent_fingerprint != delivery.fingerprint
         and not attempt.amend_refused
@@ -163,8 +166,8 @@ def should_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> b
 def can_amend(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
     """Return whether an attempt's order can be amended.
 
-    This needs a carrier that accepts amendments and an active attempt that we created. An order cannot be amended after
-    the courier picked up the goods, after a cancel request, or after the order moved to another store.
+    This is possible only at a carrier that accepts amendments, for an active attempt that we created. It is no longer
+    possible after the courier picked up the goods, after a cancel request, or after the order moved to another store.
     """
     if (
         attempt.sent_fingerprint is None
@@ -205,7 +208,7 @@ def is_verifying_cancel(attempt: Attempt) -> bool:
 def _secondary_step(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the next step about a surplus courier or an ended attempt; None when no step is left.
 
-    Times derive from stored timestamps, so replanning never postpones them.
+    The step's time derives from stored timestamps, so replanning never postpones the step.
     """
     account = terms.get(attempt.carrier)
     if account is not None:
@@ -237,7 +240,7 @@ def _surplus_step(delivery: Delivery, attempt: Attempt, terms: CarrierTerms, now
 
 
 def next_follow_up(attempt: Attempt, terms: CarrierTerms) -> _SecondaryStep:
-    """Return the next follow-up read or look-up of an ended attempt; None when no more are planned."""
+    """Return the next follow-up read or look-up of an ended attempt; None when no other is planned."""
     ended = attempt.ended_at
     if ended is None:
         return None
@@ -262,7 +265,7 @@ def _follow_up(attempt: Attempt, ended: datetime, step: Step, waits: Sequence[ti
 def may_read(delivery: Delivery, attempt: Attempt, terms: TermsByAccount, now: datetime) -> bool:
     """Return whether an attempt may be read now, before its next planned read.
 
-    False if another step about the attempt has to come first, or if the attempt is not read at all any more.
+    False if another step of the attempt has to come before a read, or if the attempt is never read again.
     """
     if attempt == delivery.active:
         return main_step(delivery, terms, now).step in _MAY_FOLLOW_READ

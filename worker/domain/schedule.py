@@ -1,7 +1,7 @@
 """Times and intervals: backoff, polling cadences, quarantines and deadlines.
 
-All functions are pure. The current time is an argument, so every test is repeatable. Jitter is a hash of a key, so ten
-thousand restored rows do not become due at the same time.
+All functions are pure. The current time is an argument, so every test is repeatable. Jitter is a hash of a key. It
+keeps ten thousand restored deliveries from becoming due at the same time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from schemas.stores import Store
 from worker.carriers.port import Cadence
 
 LEASE = timedelta(seconds=30)
-"""The time after a claim during which the delivery cannot be claimed again."""
+"""The time after a claim during which the same delivery or write-back cannot be claimed again."""
 LONGEST_LEASE = timedelta(minutes=5)
 """The time after which a create without a stored outcome counts as lost, whatever its account's deadline is."""
 CALL_MARGIN = timedelta(seconds=30)
@@ -21,18 +21,18 @@ CALL_MARGIN = timedelta(seconds=30)
 QUARANTINE = (60.0, 90.0, 120.0)
 """Seconds from a create's deadline to its first, second and third look-up.
 
-All three are needed for a proof of absence. An earlier look-up would prove nothing.
+A proof of absence needs all three look-ups. A look-up before the first of these times would prove nothing.
 """
 LOOKUPS_APART = timedelta(seconds=15)
 """The shortest time between two look-ups of the same create."""
 CANCEL_CHECKS = (5.0, 30.0, 120.0, 600.0)
 """Seconds from the answer to a cancel to the first read that checks the cancel, and between further checks (C-47)."""
 CANCEL_REQUESTS = 3
-"""The most times that a carrier is asked for the same cancel."""
+"""The highest number of requests for the same cancel."""
 AMEND_REQUESTS = 3
-"""The most times that a carrier is asked for the same amendment. After the last request, an operator is needed."""
+"""The highest number of requests for the same amendment. If the last request has no success, an operator is needed."""
 AMEND_RETRY = timedelta(seconds=30)
-"""The shortest wait after a failed amendment. Then the order is read, and the amendment may be sent again."""
+"""The shortest wait after a failed amendment. Afterwards the order is read, and the amendment may be sent again."""
 OFFER_CHECK = timedelta(seconds=30)
 """The interval between the look-ups of an offer with an unclear outcome, at the default `poll_interval` (D-30)."""
 ROUTE_RETRY = timedelta(minutes=1)
@@ -54,7 +54,7 @@ FOLLOW_UPS = (timedelta(minutes=10), timedelta(hours=2))
 LATE_LOOKUPS = (timedelta(minutes=2), timedelta(minutes=5), *FOLLOW_UPS)
 """The times from the end of a never-created attempt to its further look-ups. The carrier may create the order late."""
 FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
-"""The wait after a failed follow-up read, and the time after an attempt's end at which its follow-up reads stop."""
+"""The wait after a failed follow-up read, and the time after an attempt's end at which the follow-up reads stop."""
 CONTRADICTION_GAP = timedelta(seconds=60)
 """The shortest time between the two reads that are needed to confirm a contradiction of the current state."""
 ALARM_BEFORE = timedelta(minutes=5)
@@ -64,16 +64,17 @@ ALARM_AFTER = timedelta(minutes=3)
 GIVE_UP = timedelta(hours=3)
 """A delivery without an active attempt is rejected this long after its pickup time."""
 STALLED = timedelta(hours=3)
-"""How long a courier may have the goods without a change before `delivery.stalled` is published."""
+"""How long a courier may have the goods without a change of the status before `delivery.stalled` is published."""
 DAY = timedelta(hours=24)
 BACKOFF_FIRST, BACKOFF_CEILING = 2.0, 300.0
 YOUNG = timedelta(minutes=10)
-"""For this time after its create, an attempt is read at the interval `Cadence.fresh`.
+"""An attempt is read at the interval `Cadence.fresh` for this time after its create, and until it has a courier.
 
-When nothing has changed for this time, an attempt with a courier is read at the interval `Cadence.without_callbacks`.
+If the carrier sends callbacks, an attempt with a courier whose status has not changed for this time is read at the
+interval `Cadence.without_callbacks`.
 """
 QUIET = timedelta(hours=1)
-"""The time without a change after which the intervals between reads grow."""
+"""The time without a change of the status after which the intervals between reads grow."""
 FAR = timedelta(hours=1)
 """If the pickup is more than this time away, the delivery is read at the interval `Cadence.ahead`."""
 
@@ -103,9 +104,9 @@ def pickup_time(order: Order, store: Store | None, now: datetime) -> datetime:
 
 
 def dispatch_time(order: Order, store: Store, now: datetime) -> datetime:
-    """Return when the carrier should be asked.
+    """Return the earliest time to request a courier.
 
-    The result is `deliver_at` minus the store's lead time, but not before `now`. Without a `deliver_at`, it is `now`.
+    With a `deliver_at`, this is `deliver_at` minus the store's lead time, but not before `now`. Without, it is `now`.
     """
     if order.deliver_at is None:
         return now
@@ -113,9 +114,10 @@ def dispatch_time(order: Order, store: Store, now: datetime) -> datetime:
 
 
 def failover_time(order: Order, store: Store, accepted_at: datetime, since: datetime) -> datetime:
-    """Return when another carrier is asked if the current carrier has been unavailable from the time `since` on.
+    """Return the time of a failover from a carrier that has been unavailable since the time `since`.
 
-    The wait is a sixth of the time to the pickup, but at least `FAILOVER_SOONEST` and at most `FAILOVER_AFTER`.
+    The wait is a sixth of the time from `since` to the pickup, but at least `FAILOVER_SOONEST` and at most
+    `FAILOVER_AFTER`. For an order "as soon as possible", the pickup time counts from `accepted_at`.
     """
     left = pickup_time(order, store, accepted_at) - since
     return since + min(FAILOVER_AFTER, max(FAILOVER_SOONEST, left / 6))
@@ -136,8 +138,8 @@ def next_read(  # noqa: PLR0913 - a cadence depends on all of these
     """Return when to read a delivery again (C-61, D-65, B-87).
 
     `scale` multiplies every interval, `since` is the time of the create, and `changed_at` is the time of the last
-    change. If the cadence is `aligned`, one request reads many deliveries, so all deliveries of an account are due at
-    the same times. Otherwise jitter changes the interval of each delivery by up to a fifth.
+    change of the state. If the cadence is `aligned`, one request reads many deliveries, and the reads of all deliveries
+    of an account are due at the same times. Otherwise jitter changes each interval by up to a fifth.
     """
     seconds = _interval(cadence, status, now=now, since=since, changed_at=changed_at, pickup=pickup) * scale
     if not cadence.aligned:

@@ -1,4 +1,4 @@
-"""The table of the states that an attempt may enter from each state when its carrier reports a status.
+"""The table of state changes: for each state of an attempt, the states that a report of the carrier may set.
 
 State changes that we make ourselves, such as sending an attempt or giving it up, are not in the table.
 """
@@ -18,7 +18,10 @@ class Transitions:
     forward: frozenset[AttemptState] = frozenset()
     """States that any report may set, unless the report is stale."""
     reassigned: frozenset[AttemptState] = frozenset()
-    """Earlier states that a certainly newer report may set, because another courier has taken over the order."""
+    """Earlier states that a report may set if the report is certainly newer than the current state.
+
+    Another courier has then taken over the order.
+    """
 
 
 def _to(*, forward: set[AttemptState], reassigned: set[AttemptState] | None = None) -> Transitions:
@@ -134,13 +137,13 @@ def allows(source: AttemptState, target: AttemptState, resume_to: AttemptState |
 def allows_reassignment(source: AttemptState, target: AttemptState, resume_to: AttemptState | None = None) -> bool:
     """Return whether a report may move an attempt back from `source` to `target`, because another courier took over.
 
-    The caller checks that this report is certainly newer than the report of `source`. `resume_to` is the state that
-    `on_hold` interrupted.
+    The caller checks that the report of `target` is certainly newer than the report of `source`. `resume_to` is the
+    state that `on_hold` interrupted.
     """
     interrupted = resume_to if source == S.ON_HOLD and resume_to is not None else source
     return target in TRANSITIONS[interrupted].reassigned
 
 
 def interrupts(target: AttemptState, source: AttemptState) -> AttemptState | None:
-    """Return the state to resume later: `source` if `target` is `on_hold`, otherwise None."""
+    """Return the state that a change from `source` to `target` interrupts: `source` for `on_hold`, otherwise None."""
     return source if target == S.ON_HOLD else None

@@ -1,7 +1,7 @@
-"""Send changes of an order to the carrier that already has it, or leave them to an operator.
+"""Send changes of an order to the carrier that already has the order, or leave the changes to an operator.
 
-The carrier's order is read before each amendment, so that it is safe to send an amendment again (B-95). While the
-outcome of an amendment is unknown, we do not know which version of the order the carrier has.
+The carrier's order is read before each amendment. Therefore an amendment can be sent again without harm (B-95). While
+the outcome of an amendment is unknown, we do not know which version of the order the carrier has.
 """
 
 from dataclasses import replace
@@ -32,7 +32,7 @@ def plan_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Record the version of the order that is about to be sent to the carrier, and the requested pickup time."""
+    """Record the version of the order and the pickup time that are about to be sent to the carrier."""
     order, store = change.delivery.order, change.delivery.store
     wanted = schedule.pickup_time(order, store, change.now)
     timed = (order.ready_at or order.deliver_at) is not None and wanted > change.now
@@ -49,9 +49,9 @@ def begin_amendment(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Record that the carrier has the order as it was when the amendment began.
+    """Record that the carrier has the version of the order that the amendment sent.
 
-    Our order may have changed since then.
+    Our order may have changed since the amendment began.
     """
     if attempt.pending_fingerprint == change.delivery.fingerprint:
         change.clear_attention({NOT_CARRIED})
@@ -70,8 +70,8 @@ def mark_amended(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def record_read_between(change: ChangeBuilder, attempt: Attempt) -> None:
     """Record a read between two requests of an amendment. After the read, the amendment may be sent again.
 
-    A read that began before the attempt's `wait_until` does not count. After `AMEND_REQUESTS` requests, the amendment
-    is given up.
+    A read that began before the attempt's `wait_until` does not count. After `AMEND_REQUESTS` requests without success,
+    the amendment is given up.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return
@@ -82,10 +82,10 @@ def record_read_between(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Give up a change of the order that can no longer be sent to the carrier of a live attempt.
+    """Give up a change of the order if the change can no longer be sent to the carrier of a live attempt.
 
-    There are three such cases: the courier has the goods, the attempt was reopened and cannot be amended, or the change
-    came during a cancel and the carrier refused that cancel.
+    There are three such cases: the courier has the goods, the attempt was reopened and cannot be amended, or the order
+    changed during a cancel that the carrier then refused.
     """
     delivery = change.delivery
     carried = attempt.sent_fingerprint in {None, delivery.fingerprint} or attempt.amend_refused
@@ -99,7 +99,7 @@ def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def abandon_amendment(change: ChangeBuilder, attempt: Attempt, error: CarrierError | None = None) -> None:
-    """Give up the amendment: the carrier's order stays as it is, and an operator is needed for the change."""
+    """Give up the amendment and request an operator, because the carrier does not have the change."""
     abandoned = replace(
         attempt,
         amend_refused=True,

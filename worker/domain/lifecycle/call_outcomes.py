@@ -35,7 +35,7 @@ def is_due(delivery: Delivery, step: Step, carrier: str, now: datetime) -> bool:
 def begin_call(delivery: Delivery, step: Step, terms: TermsByAccount, now: datetime) -> Change | None:
     """Record the intent to confirm, amend or cancel; None when the step has no attempt.
 
-    With the intent stored, no other process makes the same call at the same time.
+    Once the intent is stored, no other process makes the same call at the same time.
     """
     attempt = delivery.step_attempt
     if attempt is None:
@@ -60,9 +60,9 @@ _BEGIN: Mapping[Step, Callable[[ChangeBuilder, Attempt], None]] = {
 def close_call(delivery: Delivery, begun: Attempt) -> Delivery | None:
     """Return the delivery with its call marked as closed. The caller applies the outcome of the call next.
 
-    `begun` is the attempt as it was when the call began. None when a newer call has begun since then, or when the
-    outcome is already stored. An outcome can come twice, because a transaction is repeated if the answer to its commit
-    is lost.
+    `begun` is the attempt as it was when the call began. Return None if a newer call has begun since then, or if the
+    outcome of this call is already stored. The same outcome can come twice: if the answer to a commit is lost, the
+    transaction is repeated.
     """
     attempt = delivery.attempt(begun.id)
     if attempt is None or not attempt.call_open or attempt.calls != begun.calls:
@@ -79,7 +79,7 @@ def apply_amend_outcome(
 ) -> Change:
     """Apply the outcome of an amendment. The outcome None means that the carrier's order needed no change.
 
-    A refused amendment is left to an operator. After any other error, the order is read and the amendment may be
+    A refused amendment is left to an operator. After any other error, the order is read, and then the amendment may be
     sent again. Only requests that may have reached the carrier are counted.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
@@ -111,7 +111,10 @@ def apply_cancel_outcome(
     A read still has to confirm an accepted cancel. The exception is an attempt in the state `awaiting_confirmation`: an
     observation in the carrier's answer is applied at once, because no later read would show the cancel (D-78).
 
-    If the carrier refuses the first request, the refusal is published, and the courier is still followed.
+    A refusal has one of three results. If a cancel request that allows a fee came during the call, the carrier is asked
+    again. Otherwise, if this was the first request, the courier is still followed, and the refusal is published (for a
+    surplus courier, an operator is requested). After a repeated request, reads check whether an earlier request
+    succeeded.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -135,9 +138,9 @@ def apply_cancel_outcome(
 
 
 def _await_confirming_read(change: ChangeBuilder, attempt: Attempt, outcome: Observation | CarrierError | None) -> None:
-    """Schedule the first read after a cancel request that the carrier accepted, or that has an unknown outcome.
+    """Schedule the first read after a cancel request that may have taken effect.
 
-    If a repeated request is refused, an earlier request may have succeeded, so the carrier is not asked again.
+    If the carrier refuses a repeated request, it is not asked again, because an earlier request may have succeeded.
     """
     failed, refused = isinstance(outcome, CarrierError), isinstance(outcome, Refused)
     change.update_attempt(

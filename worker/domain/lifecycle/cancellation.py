@@ -17,8 +17,8 @@ def apply_cancel_request(
 ) -> Change | None:
     """Store a cancel request. A delivery without an order at a carrier is cancelled at once.
 
-    None when the request changes nothing. A repeated request is sent to the carrier again if the carrier refused the
-    earlier request, or if only the new request allows a fee.
+    A second request is sent to the carrier if the carrier refused the first request, or if only the second request
+    allows a fee. None when the request changes nothing.
     """
     attempt, known = delivery.active, delivery.cancel_request
     refused = attempt is not None and attempt.cancel_refused
@@ -52,7 +52,7 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
 
 
 def request_again(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Reset the cancel of an attempt, so that the carrier is asked again as if for the first time."""
+    """Reset the cancel of an attempt. The carrier is then asked to cancel as if no request had been sent."""
     again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
     change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
 
@@ -65,7 +65,7 @@ def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
 def record_refusal(
     change: ChangeBuilder, attempt: Attempt, reason_text: str | None, reason: Reason | None = None
 ) -> None:
-    """Publish that a cancel was refused, and request a read at once to check whether the order continues."""
+    """Publish that a cancel was refused. Request an immediate read, which shows whether the order continues."""
     attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=None))
     change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
     change.prompt_read(attempt)
@@ -92,14 +92,17 @@ def is_cancel_settled(attempt: Attempt) -> bool:
 
 
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
-    """Check after a read of a live attempt whether its cancel took effect.
+    """Check the cancel of an attempt that is still live after a read, and decide what follows.
 
     `shown` is whether the read showed the order. A read that began before the attempt's `wait_until` is ignored.
 
-    * After a refused cancel, the first read that shows the order requests an operator.
+    * After a refused cancel, the first read that shows the order requests an operator. For a surplus courier, the
+      refusal itself has requested an operator.
     * After an unanswered cancel, a read that shows the order causes another request, up to `CANCEL_REQUESTS` requests.
-    * Any other cancel is checked again at later reads (`CANCEL_CHECKS`). If the last check does not confirm the cancel,
-      `delivery.cancel_unconfirmed` is published. For a surplus courier, an operator is requested instead.
+      If the courier has the goods, the cancel is refused instead.
+    * Any other cancel that was not refused is checked again at later reads (`CANCEL_CHECKS`). If the last check does
+      not confirm the cancel, `delivery.cancel_unconfirmed` is published. For a surplus courier, an operator is
+      requested instead.
     """
     if attempt.wait_until is not None and change.heard < attempt.wait_until:
         return

@@ -48,7 +48,7 @@ class _Keep(Enum):
 
 
 KEEP = _Keep.KEEP
-"""The default of arguments of `add_event`: the event gets the delivery's own value. None leaves the field empty."""
+"""A default for arguments of `add_event`: the event keeps the delivery's own value. None means an empty field."""
 
 
 class ChangeBuilder:
@@ -59,7 +59,7 @@ class ChangeBuilder:
     ) -> None:
         self.delivery, self.terms, self.now, self.cause = delivery, terms, now, cause
         self.heard = heard or now
-        """When the read that caused this change began, or the callback arrived; `now` for other changes."""
+        """When the read began or the callback arrived that caused this change. For any other change, `now`."""
         self.events: list[Event] = []
         self.passed_over: list[PassedOver] = []
 
@@ -74,7 +74,7 @@ class ChangeBuilder:
         self.delivery = delivery
 
     def update_attempt(self, attempt: Attempt) -> Attempt:
-        """Add the attempt, or replace the version with the same id. Return the given attempt."""
+        """Replace the attempt with the same id, or add this attempt if there is none. Return this attempt."""
         self.delivery = self.delivery.with_attempt(attempt)
         return attempt
 
@@ -83,7 +83,7 @@ class ChangeBuilder:
         self.update_attempt(replace(self.latest(attempt), prompted_at=self.now))
 
     def latest(self, attempt: Attempt) -> Attempt:
-        """Return an attempt as this change has updated it so far."""
+        """Return the attempt with all updates that this change has made so far."""
         return self.delivery.attempt(attempt.id) or attempt
 
     def reset_failures(self) -> None:
@@ -109,7 +109,7 @@ class ChangeBuilder:
         reason_text: str | Literal[_Keep.KEEP] | None = KEEP,
         raw: RawWord | Literal[_Keep.KEEP] | None = KEEP,
     ) -> None:
-        """Add an event with a snapshot of the delivery. Each given value replaces the delivery's own value."""
+        """Add an event with a snapshot of the delivery, in which the given values replace the delivery's own values."""
         given = {"reason": reason, "reason_text": reason_text, "raw": raw}
         self._add_event(kind, attempt, {name: value for name, value in given.items() if value is not KEEP})
 
@@ -168,7 +168,7 @@ class ChangeBuilder:
         self.set_status(DeliveryStatus.CANCELLED, attempt, replace(details, cancelled_by=request.canceller))
 
     def request_attention(self, reason: AttentionReason, attempt: Attempt | None = None) -> None:
-        """Add an attention reason and publish it, unless the delivery already has it."""
+        """Add an attention reason and publish the reason. If the delivery already has this reason, change nothing."""
         known = self.delivery.attention_reasons
         if reason not in known:
             self.update(replace(self.delivery, attention_reasons=(*known, reason)))

@@ -91,7 +91,7 @@ def apply_create_outcome(
 ) -> Change:
     """Apply the outcome of a create: created, offered, refused, not sent, or unknown.
 
-    An outcome may come late, from a journal file. If this outcome is certain, it replaces an unknown outcome.
+    An outcome that comes late, from a journal file, replaces an unknown outcome if the late outcome is certain.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -118,7 +118,7 @@ def apply_create_outcome(
 
 
 def _is_awaited(attempt: Attempt, outcome: Booked | CarrierError) -> bool:
-    """Return whether to apply an outcome.
+    """Return whether to apply an outcome to the attempt.
 
     While the create is running, any outcome is applied. After an unknown outcome, only a certain outcome is
     applied. A booking is always applied, because it proves that the carrier has the order.
@@ -141,9 +141,9 @@ def _book(change: ChangeBuilder, attempt: Attempt, outcome: Booked) -> None:
 
 
 def _known_refs(delivery: Delivery, carrier: str) -> set[str | None]:
-    """Return a carrier's ids of the delivery's orders.
+    """Return a carrier's ids of all known orders of the delivery, and None.
 
-    The set also contains None. An answer without an id therefore counts as an answer about a known order.
+    Because the set contains None, an answer without an id counts as an answer about a known order.
     """
     return {None, *(each.ref for each in delivery.attempts if each.carrier == carrier)}
 
@@ -151,9 +151,9 @@ def _known_refs(delivery: Delivery, carrier: str) -> set[str | None]:
 def _book_second_order(change: ChangeBuilder, attempt: Attempt, second: Observation) -> None:
     """Record a second order of an attempt: the answer to the create contains another id than the attempt's `ref`.
 
-    The second order becomes a surplus courier. The exception is a `ref` that an operator typed, because this `ref` may
-    be a mistake. In this case nothing is cancelled, the attempt follows the second order, and an operator is requested
-    to look for the first order.
+    The second order becomes a surplus courier, unless an operator typed the `ref`. A typed `ref` may be a mistake, so
+    then nothing is cancelled, the attempt follows the second order, and an operator is requested to look for the first
+    order.
     """
     assert second.ref is not None  # noqa: S101 - the caller's branch
     if is_typed_reference(change.delivery, attempt):
@@ -199,9 +199,9 @@ def _apply_resubmit_error(change: ChangeBuilder, attempt: Attempt, error: Carrie
 def apply_late_booking(
     delivery: Delivery, attempt_id: int, booked: Booked, terms: TermsByAccount, now: datetime
 ) -> Change | None:
-    """Apply a booking that arrived after a newer call began, or after the create's outcome was stored.
+    """Apply a booking that arrived after another call of its attempt began, or after the create's outcome was stored.
 
-    None when the delivery already has the booked order.
+    None when the booked order is already known.
     """
     attempt = delivery.attempt(attempt_id)
     if attempt is None or booked.observation.ref in _known_refs(delivery, attempt.carrier):

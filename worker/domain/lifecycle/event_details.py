@@ -20,8 +20,9 @@ T = TypeVar("T")
 def update_details(change: ChangeBuilder, observation: Observation, *, by_itself: bool = False) -> bool:
     """Store the data that an observation reports besides its status. Return whether an event is needed.
 
-    `by_itself` means that the status has not changed. A new position is then not stored within `POSITION_INTERVAL` of
-    the last published position, so that a later read publishes the new position.
+    `by_itself` means that the status has not changed, so the data would need an event of their own. If only the
+    courier's position is new, and the last position was published less than `POSITION_INTERVAL` ago, nothing is stored.
+    A later read then still finds a new position and publishes it.
     """
     before = change.delivery
     after = replace(
@@ -45,9 +46,9 @@ def _newest(known: T | None, given: T | None) -> T | None:
 
 
 def _courier(known: CourierInfo | None, given: Courier | None) -> CourierInfo | None:
-    """Return the courier with the new data; None without new data.
+    """Return the data of the courier after a report; None when the report contains no courier.
 
-    For the same courier, the old values of missing data are kept. For another courier, no old value is kept.
+    If the courier is the same, values that the report lacks are kept. If the courier is another, no old value is kept.
     """
     if given is None or known is None or _is_another(known, given):
         return CourierInfo(**asdict(given)) if given else None
@@ -63,9 +64,9 @@ def _is_another(known: CourierInfo, given: Courier) -> bool:
 
 
 def _only_moved(before: Delivery, after: Delivery, now: datetime) -> bool:
-    """Return whether only the courier's position has changed, and a position was published recently (B-76).
+    """Return whether only the courier's position has changed, too soon after the last published position (B-76).
 
-    Recently means less than `POSITION_INTERVAL` ago.
+    Too soon is less than `POSITION_INTERVAL` after the last published position.
     """
     if before.located_at is None or now - before.located_at >= POSITION_INTERVAL:
         return False
@@ -113,7 +114,7 @@ def raw_word(observation: Observation) -> RawWord | None:
 
 
 def stamp_events(change: ChangeBuilder, observation: Observation, since: int) -> None:
-    """Set the carrier's own time on the events that this observation caused: the events from index `since` on."""
+    """Set the carrier's own time on the events that this observation caused, from the index `since` on."""
     times = {
         "occurred_at": observation.occurred_at,
         "occurred_at_assumed_zone": observation.occurred_at_assumed_zone,

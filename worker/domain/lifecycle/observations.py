@@ -39,13 +39,13 @@ MAPPED = "mapped"
 SEEN_ENDS = FINAL_STATES - {AttemptState.REJECTED}
 """Final states of an attempt whose order existed at the carrier."""
 MAX_ANOMALIES = 20
-"""The most unmapped statuses and backward steps that are published for one attempt."""
+"""The highest number of unmapped statuses and backward steps that are published for one attempt."""
 REGRESSION = "regression:"
 """The prefix that distinguishes backward steps from unmapped statuses in an attempt's reported anomalies."""
 SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
-"""Attention reasons that end when the carrier has created the order."""
+"""Attention reasons that are cleared when the carrier has created the order."""
 SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
-"""Attention reasons that end when the carrier shows any state of the order, including an offer."""
+"""Attention reasons that are cleared when the carrier shows any state of the order, including an offer."""
 
 
 def apply_observations(
@@ -57,16 +57,16 @@ def apply_observations(
     cause: Cause,
     heard: datetime | None = None,
 ) -> Change:
-    """Apply observations of an attempt. The oldest observation is the first in the list.
+    """Apply observations of an attempt, given in the order from the oldest to the newest.
 
     `heard` is the time when the read began or the callback arrived. Three rules decide which of two reports is newer,
     without a comparison of our clock with the carrier's clock:
 
     * Callbacks are ordered by the carrier's time, then by their arrival. An older callback does not change the state.
-    * A read is outdated if it began before the newest report arrived. An outdated read changes nothing. If it shows
-      another state than ours, another read is requested at once.
+    * A read is outdated if it began before the newest report arrived. An outdated read changes nothing. If an outdated
+      read shows another state than ours, another read is requested at once.
     * After a read, a callback may set a final state, or a state with a higher rank than all states before. Any other
-      state in a callback may be older than the read, so another read is requested.
+      state in a callback may be older than the read. Such a state is not applied, but another read is requested.
     """
     change = ChangeBuilder(delivery, terms, now, cause, heard)
     before, history = delivery.attempt(attempt_id), list(observations)
@@ -93,8 +93,8 @@ def apply_observations(
 def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Observation, *, last: bool = True) -> None:
     """Apply one observation. If the observation is stale, store only its `ref` and codec state.
 
-    An observation is stale if an observation with a later `carrier_time` was applied before. The last observation of a
-    read shows the present, so it is never stale.
+    An observation is stale if an observation with a later `carrier_time` has already been applied. The last observation
+    of a read is never stale, because it shows the present.
 
     `last` is whether this is the last of several observations. Only the last observation may show that an ended attempt
     continues.
@@ -125,7 +125,8 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
 def _subject(delivery: Delivery, attempt: Attempt, observation: Observation) -> Attempt:
     """Return the attempt that an observation is about.
 
-    The observation may be about a duplicate, which has the same reference but another `ref` at the carrier.
+    This is usually the given attempt. If the carrier has several orders with its reference, each further order has an
+    attempt of its own, and the observation's `ref` shows which of the attempts is meant.
     """
     if attempt.ref is None or observation.ref in {None, attempt.ref}:
         return attempt
@@ -138,11 +139,12 @@ def _shows(attempt: Attempt, observation: Observation) -> bool:
 
 
 def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) -> datetime | None:
-    """Return when the newest report about an attempt arrived: this observation, or an earlier report.
+    """Return when the newest report about an attempt arrived.
 
-    An observation counts as a report if it contains a status. There are two exceptions: a status that an operator
-    supplied, and a read that shows the same state as an earlier read. Most reads show the same state, so the second
-    exception saves many writes.
+    The newest report is this observation if it counts as a report, otherwise an earlier one. An observation counts as a
+    report if it contains a status, mapped or not. There are two exceptions: a status that an operator supplied, and a
+    read that shows the same state as an earlier read. The second exception saves many writes, because most reads show
+    the same state as the read before.
     """
     reports = observation.status is not None or observation.raw is not None
     confirms = change.cause in READ_CAUSES and attempt.shown_at is not None and _shows(attempt, observation)
@@ -153,9 +155,9 @@ def _arrival(change: ChangeBuilder, attempt: Attempt, observation: Observation) 
 
 
 def _shown_at(change: ChangeBuilder, before: Attempt, after: Attempt) -> datetime | None:
-    """Return the start of the first read that showed the state; None while no read has shown this state.
+    """Return the start of the first read that showed the new state; None while no read has shown this state.
 
-    If the carrier has shown the order before, the answer to a call also counts as a read.
+    If the carrier has already reported the order, the answer to a call also counts as a read.
     """
     same = after.state == before.state
     answered = change.cause is Cause.RESPONSE and before.rank > 0
@@ -195,10 +197,10 @@ def _apply_status(change: ChangeBuilder, attempt: Attempt, observation: Observat
 
 
 def _is_first_time(attempt: Attempt, status: DeliveryStatus) -> bool:
-    """Return whether a status is certainly reported for the first time, so that an old report may set this status too.
+    """Return whether a status is certainly new for the attempt. Even a report older than a read may set such a status.
 
-    True for a final status. Also True for a rank above the attempt's highest rank, unless the attempt has gone back
-    from its highest rank. False for any other status.
+    True for a final status. Also True for a status with a higher rank than the attempt has ever reached, unless the
+    attempt has gone back from its highest rank. False for any other status.
     """
     current = RANK.get(DeliveryStatus(attempt.resume_to or attempt.state), 0)
     return status in FINAL or rank_of(status) > attempt.rank == current
@@ -216,8 +218,9 @@ def _is_implausible(attempt: Attempt, observation: Observation) -> bool:
 def _end_if_given_back(change: ChangeBuilder, attempt_id: int, newest: Observation) -> None:
     """End an attempt as cancelled when its courier has withdrawn and the carrier has answered the cancel (C-47).
 
-    Without an answer the cancel may never have arrived, and the carrier may send another courier. The cancel is then
-    requested again. The attempt ends without an answer only after `CANCEL_REQUESTS` requests.
+    If the carrier has not answered, the cancel may never have arrived, and the carrier may send another courier. The
+    cancel is then requested again, until the last of `CANCEL_REQUESTS` requests. After this request, the attempt ends
+    without an answer.
     """
     attempt = change.delivery.attempt(attempt_id)
     if attempt is None or newest.status is not DeliveryStatus.COURIER_WITHDRAWN or not is_cancel_settled(attempt):
@@ -296,7 +299,7 @@ def _report_regression(
 def _report_once(
     change: ChangeBuilder, attempt: Attempt, kind: EventType, anomaly: str, observation: Observation
 ) -> Attempt:
-    """Publish an anomaly of an attempt only once, even if the anomaly alternates with others."""
+    """Publish an anomaly of an attempt when it first occurs, up to `MAX_ANOMALIES` anomalies. Return the attempt."""
     known = attempt.reported_anomalies
     if anomaly not in known and len(known) < MAX_ANOMALIES:
         attempt = change.update_attempt(replace(attempt, reported_anomalies=(*known, anomaly)))
@@ -305,5 +308,5 @@ def _report_once(
 
 
 def status_key(raw: Raw) -> str:
-    """Return a carrier's status and its entity as one line. Operators see and map the status in this form."""
+    """Return a carrier status in the form "entity:code", on one line. Operators see and map the status in this form."""
     return " ".join(f"{raw.entity}:{raw.code}".replace("\x00", "\ufffd").splitlines())

@@ -1,4 +1,4 @@
-"""Offers of another pickup time than the requested one: our decision, and the carrier's answer to the decision.
+"""Offers of another pickup time than the one that we requested: our decision, and the carrier's reply.
 
 A suitable offer is accepted at once. Any other offer waits for an operator for a limited time and is then denied (D-30,
 D-31).
@@ -17,7 +17,7 @@ from worker.domain.lifecycle.reads import back_off
 from worker.errors import CarrierError, Refused
 
 EARLY = timedelta(minutes=1)
-"""How much earlier than the ready time of the food a suitable pickup time may be."""
+"""A suitable pickup time is at most this long before the food is ready."""
 
 
 def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
@@ -32,7 +32,7 @@ def evaluate_offer(change: ChangeBuilder, attempt_id: int) -> None:
 
 
 def decide_offer(delivery: Delivery, decision: OfferDecision, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Store an operator's decision on an offer, to be sent at once; None when no offer waits for a decision."""
+    """Store an operator's decision on an offer, so that it is sent next; None when no offer waits for a decision."""
     attempt = delivery.active
     if attempt is None or not _is_open(delivery, attempt):
         return None
@@ -46,7 +46,7 @@ def decide_offer(delivery: Delivery, decision: OfferDecision, terms: TermsByAcco
 def begin_confirm(change: ChangeBuilder, attempt: Attempt) -> None:
     """Record the decision before it is sent.
 
-    A repeated call sends the same decision. After a cancel request, the decision is always to deny the offer.
+    A repeated call sends the same decision. After a cancel request, however, the offer is always denied.
     """
     change.clear_attention({AttentionReason.OFFER_WAITS})
     change.update_attempt(replace(attempt, offer_decision=_final_decision(change, attempt)))
@@ -69,7 +69,8 @@ def apply_confirm_outcome(
 ) -> Change:
     """Apply the carrier's answer to our decision on an offer.
 
-    The call can be repeated without harm, so it is repeated after every error except a refusal (D-33).
+    The call can be repeated without harm, so it is repeated after every error except a refusal (D-33). A refusal leaves
+    the outcome of the offer unclear, and look-ups settle it.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.RESPONSE)
     attempt = delivery.attempt(attempt_id)
@@ -102,8 +103,8 @@ def _is_open(delivery: Delivery, attempt: Attempt) -> bool:
 def _is_suitable(change: ChangeBuilder, attempt: Attempt) -> bool:
     """Return whether an offered pickup time is suitable.
 
-    A suitable time differs from the requested time by at most `max_shift` minutes, and is not more than `EARLY` before
-    the ready time of the food.
+    A suitable time differs from the requested time by at most the carrier's `max_shift` minutes. If the time when the
+    food is ready is known, a suitable time is at most `EARLY` before that.
     """
     assert attempt.offered_at is not None  # noqa: S101 - the callers' branch
     limit, ready = change.terms[attempt.carrier].capabilities.max_shift, change.delivery.order.ready_at

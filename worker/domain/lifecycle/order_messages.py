@@ -1,7 +1,7 @@
 """Apply the platform's messages and statuses. A status may open the dispatch gate.
 
-`Order.status` is the last platform status that was applied. The same status has no effect when a message or a read
-repeats it.
+`Order.status` is the last platform status that was applied. When a message or a read repeats this status, the status is
+not applied again.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,8 +44,8 @@ def accept_order(
 ) -> Change:
     """Queue a new delivery for its first carrier.
 
-    If a cancellation came before the order, the delivery is cancelled at once. Otherwise, if the order is `stale`, the
-    delivery is rejected. The message of a stale order came long after the time for which the order was wanted.
+    If a cancellation came before the order, the delivery is cancelled at once. Otherwise, if the order is stale, the
+    delivery is rejected. An order is stale if its message came long after the time for which the order was wanted.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.MESSAGE)
     waiting = StatusDetails(Detail.WAITING_FOR_SHOP if delivery.gate else None)
@@ -63,7 +63,8 @@ def accept_order(
 def is_stale(order: Order, placed_at: datetime | None, oldest: datetime) -> bool:
     """Return whether an order was wanted before `oldest`.
 
-    An order "as soon as possible" was wanted when it was placed or when its food was ready, whichever was later.
+    An order without a delivery time was wanted when it was placed or when its food was ready, whichever was later. If
+    none of these times is known, the order is not stale.
     """
     wanted = [order.deliver_at] if order.deliver_at else [order.ready_at, placed_at]
     return max(filter(None, wanted), default=oldest) < oldest
@@ -74,8 +75,8 @@ def apply_order_message(
 ) -> Change | None:
     """Apply a message about a known order: first the status, then the content. None when the message changes nothing.
 
-    A message with an older revision is ignored, unless its status cancels the order. Then only this status is applied
-    (O-13).
+    A message with an older revision is ignored. The exception is a message whose status cancels the order: only this
+    status is applied (O-13).
     """
     late = order.revision < delivery.order.revision
     status = None if late and reaction_to(order.status) is not Reaction.CANCEL else order.status
@@ -98,7 +99,7 @@ def _apply_content(
 ) -> Change | None:
     """Apply the content of a message about a known order; None when the content changes nothing.
 
-    If the content differs but the revision is the same, the content is not applied, and an operator is requested.
+    If the content differs from the known order under the same revision, request an operator and keep the known order.
     """
     if fingerprint == delivery.fingerprint or order.revision < delivery.order.revision:
         return None
@@ -116,7 +117,7 @@ def _apply_content(
 
 
 def _route_again(change: ChangeBuilder) -> None:
-    """Choose a carrier again for a changed order that no carrier has yet."""
+    """Choose a carrier again for an order that changed while no carrier had it."""
     delivery = change.delivery
     change.clear_all_attention()
     if delivery.store is None or delivery.store_changed:
@@ -156,9 +157,9 @@ def closed_gate(gate: Gate, order: Order) -> Gate | None:
 
 
 def with_ready_time(order: Order, now: datetime) -> Order:
-    """Return the order. If the food is ready and the order contains no time, set `ready_at` to `now`.
+    """Return the order, with `ready_at` set to `now` if its status says that the food is ready.
 
-    The status of the order shows whether the food is ready. The times of an order are `ready_at` and `deliver_at`.
+    If the order already has a `ready_at` or a `deliver_at`, it is returned unchanged.
     """
     timed = order.ready_at is not None or order.deliver_at is not None
     ready = not timed and reaction_to(order.status) is Reaction.READY
@@ -179,7 +180,7 @@ def apply_platform_status(
 
 
 def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccount, now: datetime) -> Change:
-    """Publish a conflict: the platform does not show the status that we wrote, or shows a different end (O-18)."""
+    """Publish a conflict: the platform refused our status, or shows a status that contradicts ours (O-18)."""
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind)
     return change.build()
@@ -214,8 +215,8 @@ def _open_gate(change: ChangeBuilder, status: int) -> None:
 def _cancel(change: ChangeBuilder, status: int) -> None:
     """Request a cancel of the delivery, because the platform's order is cancelled (O-13).
 
-    An earlier request is kept, because it may contain more details. If the carrier refused the earlier request, the
-    earlier request is sent again.
+    An earlier cancel request is kept, because it may contain more details. If the carrier refused that request, the
+    request is sent again.
     """
     attempt, request = change.delivery.active, change.delivery.cancel_request
     if request is not None and not (attempt is not None and attempt.cancel_refused):
@@ -228,7 +229,8 @@ def _cancel(change: ChangeBuilder, status: int) -> None:
 def _close(change: ChangeBuilder, status: int) -> None:
     """Cancel the delivery of a closed order if no carrier has an order for it.
 
-    Otherwise the courier continues. If the platform's status differs from ours, a conflict is published (O-12).
+    If a carrier has an order, the courier continues. A conflict is then published if the platform's status differs from
+    ours (O-12).
     """
     if change.delivery.active is None:
         _stop(change, Detail.PLATFORM_CLOSED)
@@ -239,7 +241,7 @@ def _close(change: ChangeBuilder, status: int) -> None:
 def _leave_to_own_driver(change: ChangeBuilder, _status: int) -> None:
     """Cancel the delivery, because the platform's own driver has the order.
 
-    If the delivery has an attempt, we wrote this status ourselves, so nothing changes.
+    If the delivery has an attempt, nothing changes, because we wrote this status ourselves.
     """
     if not change.delivery.attempts:
         _stop(change, Detail.OWN_DRIVER)
@@ -277,4 +279,4 @@ _REACTIONS: Mapping[Reaction, Callable[[ChangeBuilder, int], None]] = {
     Reaction.OPERATOR: _ask_operator,
     Reaction.NOT_READY: _report_not_ready,
 }
-"""The effect of each reaction on a known delivery. Any other reaction can only open the gate."""
+"""The reactions that do more than open the gate, and their effects on a known delivery."""

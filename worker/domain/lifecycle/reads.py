@@ -1,6 +1,7 @@
 """Record the results of reads.
 
-A read may show the order, not show the order, or fail. A read that does not show the order proves nothing (I13).
+A read has one of three results: it shows the order, it does not show the order, or it fails. A read that does not show
+the order proves nothing (I13).
 """
 
 from dataclasses import replace
@@ -76,8 +77,8 @@ def schedule_read_now(
 ) -> Change | None:
     """Schedule a read at the time `now`, because something may have changed at the carrier.
 
-    A read that is already running does not count. The read is about the active attempt, or about the attempt with the
-    given id. None when no read is allowed.
+    The read is about the attempt with the given id; without an id, about the active attempt. A read that is already
+    running does not fulfil the request. None when no read is allowed at present.
     """
     attempt = delivery.active if attempt_id is None else delivery.attempt(attempt_id)
     if attempt is None or not may_read(delivery, attempt, terms, now):
@@ -107,12 +108,12 @@ def _report_lost_tracking(change: ChangeBuilder, before: Delivery, attempt: Atte
 
 
 def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None = None) -> None:
-    """Count a failure and postpone the next try, longer after each failure in a row.
+    """Count a failure and postpone the next try. The limit of the random delay grows with each failure in a row.
 
     A rate limit at the carrier, a hold and an error of the whole account do not count as failures.
 
-    A surplus or ended attempt backs off on its own and never delays the active one. After some time, a delivery without
-    an order at a carrier moves to another carrier.
+    A surplus or ended attempt backs off on its own and never delays the active attempt. If the carrier has been
+    unavailable for too long, a delivery without an order at a carrier moves to another carrier (`fail_over`).
     """
     if attempt is not None and attempt != change.delivery.active and (attempt.surplus or attempt.ended_at is not None):
         _back_off_alone(change, error, attempt)
@@ -128,7 +129,7 @@ def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None
 
 
 def back_off_amendment(change: ChangeBuilder, error: CarrierError, attempt: Attempt) -> None:
-    """Postpone an amendment. The order is still read meanwhile, so failing amendments do not stop the tracking."""
+    """Postpone an amendment. Failing amendments do not stop the tracking, because the order is still read meanwhile."""
     wait = min(max(schedule.AMEND_RETRY, _requested_wait(error)), schedule.ACCOUNT_RETRY)
     if isinstance(error, Unavailable) and error.account:
         back_off(change, error, attempt)  # reads would fail as well; all steps continue once the account is available
@@ -154,7 +155,10 @@ def _back_off_alone(change: ChangeBuilder, error: CarrierError, attempt: Attempt
 
 
 def _requested_wait(error: CarrierError) -> timedelta:
-    """Return the shortest wait that an error requires: its `retry_after`, or `ACCOUNT_RETRY` for the whole account."""
+    """Return the shortest wait that an error requires.
+
+    This is the `retry_after` of the error. If the error affects the whole account, it is at least `ACCOUNT_RETRY`.
+    """
     if not isinstance(error, Unavailable):
         return timedelta()
     account = schedule.ACCOUNT_RETRY if error.account else timedelta()

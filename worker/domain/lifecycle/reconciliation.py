@@ -1,6 +1,6 @@
 """Settle creates with an unknown outcome by evidence, or leave them to an operator.
 
-An attempt with an unknown outcome blocks every other carrier, because otherwise two couriers might come.
+While the outcome of an attempt is unknown, no other carrier is asked. Otherwise two couriers might come.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ FOUND_BY_OPERATOR = Raw("operator", "exists")
 
 
 def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
-    """Mark an attempt's outcome as unknown; from now on the attempt blocks every other carrier."""
+    """Mark the outcome of an attempt's create as unknown. From now on, no other carrier is asked."""
     attempt = change.update_attempt(
         replace(attempt, state=AttemptState.SUBMIT_UNKNOWN, changed_at=change.now, last_error=error)
     )
@@ -34,7 +34,7 @@ def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
 
 
 def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> None:
-    """Leave a create to an operator, because the carrier calls it a duplicate of an order unknown to us (B-31)."""
+    """Leave a create to an operator, because the carrier refused it as a duplicate of an order unknown to us (B-31)."""
     mark_unknown(change, attempt, str(error))
     unknown, text = change.latest(attempt), error.text or None
     change.update_attempt(replace(unknown, awaiting_operator=True, reason=error.reason, reason_text=text))
@@ -42,14 +42,17 @@ def await_operator(change: ChangeBuilder, attempt: Attempt, error: Refused) -> N
 
 
 def end_unknown_outcome(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Clear the marks of an unknown outcome, because the answer to the create came late. Return the attempt."""
+    """Clear the attention reasons, delay and look-ups of an unknown outcome. Return the attempt.
+
+    The answer to the create came late, and has settled the outcome.
+    """
     change.clear_attention(UNKNOWN_OUTCOME_REASONS)
     change.cancel_retry()
     return change.update_attempt(replace(attempt, awaiting_operator=False, lookups=0))
 
 
 def mark_outcome_unknown(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Mark the outcome of a create as unknown, because the process of the call died without storing the outcome.
+    """Mark the outcome of a create as unknown, because the process that made the call stored no outcome in time.
 
     None when no create is under way.
     """
@@ -80,9 +83,10 @@ def record_not_found(
 ) -> Change | None:
     """Record a complete look-up that did not find the order. Enough such look-ups prove that there is no order.
 
-    `before` is the attempt as it was at the time `began`, when the look-up began. None if one of three things
-    has happened since then: an overlapping look-up was counted, the create was sent again, or the carrier reported the
-    order. Two look-ups are at least `LOOKUPS_APART` apart, even after an outage.
+    `before` is the attempt as it was when the look-up began, at the time `began`. The look-up does not count, and the
+    result is None, if one of three things has happened since then: another look-up was counted, a call of the attempt
+    began, or the carrier reported the order. The next look-up begins `LOOKUPS_APART` later at the earliest, even after
+    an outage.
     """
     attempt = delivery.attempt(before.id)
     if attempt is None or (attempt.lookups, attempt.calls) != (before.lookups, before.calls):
@@ -105,7 +109,7 @@ def record_not_found(
 def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
     """Leave an unknown outcome to an operator, because the carrier has no look-up and no callback settled the outcome.
 
-    None when the attempt is in another state.
+    None when the outcome is not unknown.
     """
     attempt = delivery.step_attempt
     if attempt is None or attempt.state != AttemptState.SUBMIT_UNKNOWN:
@@ -119,9 +123,9 @@ def no_lookup_available(delivery: Delivery, terms: TermsByAccount, now: datetime
 def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByAccount, now: datetime) -> Change | None:
     """Apply an operator's finding: the carrier has the order under `ref`, or has no order if `ref` is None.
 
-    `ref` also replaces a carrier's id that an operator mistyped, and supplies the missing id of an order that is known
-    only from a callback (C-24). A conflict is published if the attempt had already ended as never created. None when
-    there is nothing to resolve.
+    A `ref` can also correct an id that an operator mistyped, or supply the missing id of an order that is known only
+    from a callback (C-24). If the attempt had already ended as never created, an order under `ref` is published as a
+    conflict. None when there is nothing to resolve.
     """
     attempt = _attempt_to_resolve(delivery, ref)
     if attempt is None:
@@ -142,9 +146,11 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
     """Return the attempt that an operator's finding is about; None when there is none.
 
-    If the outcome of the active attempt is unknown, the finding is about the active attempt. Any other finding needs a
-    `ref`. Such a finding is about the active attempt if the attempt's own `ref` is missing or was typed by an operator.
-    Otherwise the finding is about the last attempt that was never created.
+    The first of these three attempts is returned. The second and the third need a `ref`.
+
+    * The active attempt, if its outcome is unknown.
+    * The active attempt, if the carrier has its order and its own `ref` is missing or was typed by an operator.
+    * The last attempt that ended as never created.
     """
     attempt = delivery.active
     if attempt is not None and attempt.state == AttemptState.SUBMIT_UNKNOWN:
@@ -181,8 +187,8 @@ def _may_create_again(change: ChangeBuilder, attempt: Attempt) -> bool:
 def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
     """End an attempt as never created, and queue the delivery for the same carrier.
 
-    If a cancel was requested, the delivery is cancelled instead. If the carrier called the create a duplicate, the
-    attempt ends as refused and the next carrier is asked, because this carrier would refuse another create as well.
+    If a cancel was requested, the delivery is cancelled and not queued. If the carrier called the create a duplicate,
+    the attempt ends as refused and the next carrier is asked. The same carrier would refuse another create as well.
     """
     if attempt.reason is Reason.DUPLICATE:
         refuse_attempt(change, attempt, attempt.reason, attempt.reason_text)
@@ -207,7 +213,7 @@ def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def leave_to_operator(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Request an operator for an unknown outcome, unless an operator was already requested."""
+    """Request an operator for an unknown outcome. If an operator was already requested, change nothing."""
     if attempt.awaiting_operator:
         return
     change.update_attempt(replace(attempt, awaiting_operator=True))

@@ -24,7 +24,7 @@ from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
 
 NO_ORDER = frozenset({AttemptState.REJECTED, AttemptState.QUEUED})
-"""States of an attempt for which the carrier should have no order."""
+"""The states in which an attempt should have no order at its carrier."""
 UNSUCCESSFUL_ENDS = FINAL - {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}
 """Final statuses without success: the goods were neither delivered nor returned."""
 _S = DeliveryStatus
@@ -48,7 +48,7 @@ class Conflict(StrEnum):
 
 
 def reset_on_reopen(attempt: Attempt) -> Attempt:
-    """Return the attempt without its cancels, amendments and contradictions. A reopened attempt starts without them."""
+    """Return a reopened attempt without the cancels, amendments and contradictions from before its end."""
     return replace(
         attempt,
         cancel_requested_at=None,
@@ -154,9 +154,9 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
     """Return whether this read confirms an earlier read that contradicted the attempt's state.
 
-    False if this read began less than `CONTRADICTION_GAP` after the earlier read was applied. If no earlier read
-    contradicted the state, this read is recorded, so that a later read can confirm it. For an ended attempt, the two
-    reads may show different live statuses, because the courier may have moved on between the reads.
+    False if this read began less than `CONTRADICTION_GAP` after the earlier read was applied. Also False if no earlier
+    read contradicted the state in the same way. This read is then recorded, and a later read can confirm it. For an
+    ended attempt, the two reads may show different live statuses, because the courier may have moved on between them.
     """
     if change.cause not in READ_CAUSES:
         return False
@@ -175,7 +175,10 @@ def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: De
 
 
 def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
-    """Clear the recorded contradiction if this change comes from a read that does not show it. Return the attempt."""
+    """Clear the recorded contradiction, because a new observation is consistent with the state. Return the attempt.
+
+    Only a read clears the contradiction. Any other observation changes nothing.
+    """
     if change.cause not in READ_CAUSES or attempt.contradicting_status is None:
         return attempt
     return change.update_attempt(replace(attempt, contradicting_status=None, contradicted_at=None))
@@ -184,9 +187,9 @@ def clear_contradiction(change: ChangeBuilder, attempt: Attempt) -> Attempt:
 def count_follow_up(change: ChangeBuilder, before: Attempt) -> None:
     """Count a follow-up read. `before` is the ended attempt as it was before the read.
 
-    A read that began before the next follow-up read was due does not count, because something else requested it. A read
-    that checks a contradiction does not count either. If such a read leaves the contradiction undecided, it is repeated
-    after `FOLLOW_UP_RETRY`.
+    A read that began before the next follow-up read was due does not count, because it had another purpose. A read that
+    checks a contradiction does not count either. If the contradiction is still undecided after such a read, another
+    read follows after `FOLLOW_UP_RETRY`.
     """
     attempt, terms = change.delivery.attempt(before.id), change.terms.get(before.carrier)
     if attempt is None or terms is None or attempt.ended_at != before.ended_at:
@@ -210,7 +213,10 @@ def mark_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus
 
 
 def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, *, newer: bool) -> None:
-    """Record the status of a surplus courier. The status shows whether the cancel took effect or came too late."""
+    """Apply a new status of a surplus courier. A status that cannot follow the current state is ignored.
+
+    The status shows whether the cancel took effect or came too late.
+    """
     state = AttemptState(status)
     if state == attempt.state:
         return
@@ -243,7 +249,10 @@ def _has_surplus(delivery: Delivery) -> bool:
 def record_duplicates(
     delivery: Delivery, attempt_id: int, refs: Iterable[str], terms: TermsByAccount, now: datetime, cause: Cause
 ) -> Change | None:
-    """Add a surplus attempt for each further order with an attempt's reference; None when all orders are known."""
+    """Add a surplus attempt for each unknown order in `refs`; None when all orders are known.
+
+    `refs` are the carrier's ids of further orders with the reference of the attempt.
+    """
     original = delivery.attempt(attempt_id)
     if original is None:
         return None
@@ -254,7 +263,7 @@ def record_duplicates(
 
 
 def add_duplicate(change: ChangeBuilder, original: Attempt, ref: str, codec_state: Mapping[str, str]) -> None:
-    """Add a surplus attempt for a further order that the carrier has for `original`, unless the order is known."""
+    """Add a surplus attempt for a further order with the reference of `original`, unless the order is already known."""
     known = {each.ref for each in change.delivery.attempts if each.carrier == original.carrier}
     identity = duplicate_id(original.carrier, ref)
     if ref in known or change.delivery.attempt(identity) is not None:
@@ -277,8 +286,8 @@ def add_duplicate(change: ChangeBuilder, original: Attempt, ref: str, codec_stat
 
 
 def duplicate_id(carrier: str, ref: str) -> int:
-    """Return the id for an attempt that we did not create.
+    """Return the id of an attempt for an order that we did not create.
 
-    The id is derived from the carrier's id, so that the same order is added only once.
+    The same order always gets the same id, so it is added only once.
     """
     return int.from_bytes(blake2b(f"{carrier}\n{ref}".encode(), digest_size=8).digest()) >> 11

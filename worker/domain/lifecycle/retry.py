@@ -1,4 +1,4 @@
-"""An operator's retry. A waiting step becomes due at once, and a delivery that ended before any pickup starts again."""
+"""An operator's retry: a waiting delivery continues at once, and one that ended before any pickup starts again."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -15,9 +15,9 @@ ORDERERS = frozenset({CancelledBy.MERCHANT, CancelledBy.CUSTOMER})
 
 
 def retry(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Request a courier now; None when `retry_blocker` forbids it.
+    """Request a courier now; None when `retry_blocker` forbids a retry.
 
-    A waiting step becomes due at once. An ended delivery is queued again, and every carrier may be asked again.
+    A waiting delivery continues at once. An ended delivery is queued again, and every carrier may be asked again.
     """
     if retry_blocker(delivery, now) is not None:
         return None
@@ -34,7 +34,7 @@ def retry(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | 
 def retry_blocker(delivery: Delivery, now: datetime) -> str | None:
     """Return why a delivery cannot be retried, and what to do instead; None when a retry is allowed.
 
-    A retry is forbidden while a carrier has the order or may have it, so that there is never a second courier.
+    A retry is forbidden while a carrier has the order or may have it, because a second courier could come.
     """
     if delivery.active is not None:
         return _blocked_by_attempt(delivery.active)

@@ -1,4 +1,4 @@
-"""End attempts. The delivery of an ended attempt ends as well, or goes to the next carrier."""
+"""End an attempt, and decide whether its delivery ends as well or goes to the next carrier."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
 
 def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus, details: StatusDetails) -> None:
-    """End an attempt with the final status of its order, and apply the end to the delivery."""
+    """End an attempt with the final status of its order. The delivery ends as well, or goes to the next carrier."""
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
         # Only we requested this cancel, because the courier withdrew and no other courier came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
@@ -32,7 +32,7 @@ def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus,
 
 
 def refuse_attempt(change: ChangeBuilder, attempt: Attempt, reason: Reason, reason_text: str | None) -> None:
-    """End an attempt that its carrier refused, and apply the end to the delivery."""
+    """End an attempt that its carrier refused. The delivery ends as well, or goes to the next carrier."""
     details = StatusDetails(reason=reason, reason_text=reason_text)
     ended = _end(change, attempt, DeliveryStatus.REJECTED, details)
     change.add_event(EventType.ATTEMPT_ENDED, ended, reason=reason, reason_text=reason_text)
@@ -86,7 +86,7 @@ def _roll_up(change: ChangeBuilder, ended: Attempt, status: DeliveryStatus, deta
 
 
 def _fall_back(change: ChangeBuilder, carrier: str | None) -> None:
-    """Queue the delivery for another carrier, without the data of the last courier."""
+    """Queue the delivery for this carrier, or for routing if `carrier` is None. Clear the data of the last courier."""
     change.clear_courier()
     set_carrier(change, carrier)
     change.set_status(DeliveryStatus.QUEUED, details=StatusDetails(Detail.FALLBACK))

@@ -1,7 +1,7 @@
 """The choice of the next carrier: for a new delivery, after a refusal, and when a carrier is unavailable.
 
-The list of carriers comes from the order. If the order has no list, the store's list is used. The first carrier of the
-list is tried first. A carrier that has refused is not asked again. A carrier that cannot take the order is skipped
+The list of carriers comes from the order. If the order has no list, the store's list is used. The carriers are tried in
+the order of the list. A carrier that has refused is not asked again. A carrier that cannot take the order is skipped
 without a call.
 """
 
@@ -31,9 +31,10 @@ def route(delivery: Delivery, store: Store | None, terms: TermsByAccount, now: d
 
 
 def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
-    """Set the delivery's store, its dispatch time and its carrier, which is the first that can take the order.
+    """Set the delivery's store, dispatch time and carrier. The first carrier that can take the order is chosen.
 
-    If no carrier can take the order, the delivery is rejected or an operator is requested.
+    If the store is unknown or has no usable carrier, an operator is requested. If no carrier can take the order, the
+    delivery is rejected, but not while the delivery waits at a closed gate.
     """
     if store is None:
         change.request_attention(AttentionReason.UNKNOWN_STORE)
@@ -59,13 +60,17 @@ def choose_carrier(change: ChangeBuilder, store: Store | None) -> None:
 def _first_dispatch(delivery: Delivery, now: datetime) -> datetime:
     """Return the earliest time at which a courier could be requested.
 
-    Repeated routing never postpones this time. Alarms count from the dispatch time, and would otherwise never be due.
+    Repeated routing never postpones this time. Alarms count from the dispatch time, so a postponed time would postpone
+    the alarms as well.
     """
     return max(delivery.created_at, min(delivery.dispatch_at or delivery.created_at, now))
 
 
 def _end_without_carrier(change: ChangeBuilder, passed_over: Sequence[PassedOver]) -> None:
-    """Reject a delivery that no carrier can take. If there was no carrier to check, request an operator instead."""
+    """Reject a delivery that no carrier can take, unless its gate is closed.
+
+    If there was no carrier to check, request an operator instead.
+    """
     if not passed_over:
         change.request_attention(AttentionReason.NO_CONFIGURED_CARRIER)
     elif change.delivery.gate is None:  # a carrier that is closed now may be open when the gate opens
@@ -82,13 +87,13 @@ def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> No
 
 
 def set_carrier(change: ChangeBuilder, carrier: str | None) -> None:
-    """Set the carrier to ask from now on; None when a carrier has to be chosen first."""
+    """Set the carrier that is asked next, and reset the failures. None means that routing has to choose one."""
     change.update(replace(change.delivery, carrier=carrier, carrier_since=change.now))
     change.reset_failures()
 
 
 def next_carrier(change: ChangeBuilder) -> str | None:
-    """Return the next carrier that can take the order after an attempt has ended; None when no carrier is left."""
+    """Return the carrier to ask after the end of an attempt; None when no carrier is left that can take the order."""
     return _first_able(change, _candidates(change.delivery, change.terms))
 
 
@@ -98,9 +103,9 @@ def next_carrier(change: ChangeBuilder) -> str | None:
 def fail_over(change: ChangeBuilder, *, first: bool) -> None:
     """Move to another carrier when the current one has been unavailable for too long.
 
-    The time counts from the first failure; `first` means that this failure is the first. A delivery with an active
-    attempt stays at its carrier, so a second courier is impossible. An attempt that was never sent is kept, and is used
-    when its carrier is asked again.
+    This time counts from the first failure. `first` means that the present failure is the first. A delivery with an
+    active attempt stays at its carrier, because otherwise a second courier could come. An attempt that was never sent
+    is kept, and is used when its carrier is asked again.
     """
     delivery = change.delivery
     if delivery.active is not None or delivery.status is not DeliveryStatus.QUEUED:
@@ -121,9 +126,9 @@ def fail_over(change: ChangeBuilder, *, first: bool) -> None:
 
 
 def leave_busy_carrier(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
-    """Move a delivery to another carrier when its create has been due for too long at a busy carrier.
+    """Move a delivery to another carrier if its create has been due for too long, because the current carrier is busy.
 
-    None while the delivery has to keep waiting.
+    None when the delivery stays at its carrier.
     """
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
     if not delivery.failures and delivery.retry_at is None:
@@ -150,8 +155,8 @@ def _others(delivery: Delivery, terms: TermsByAccount) -> list[str]:
 def _candidates(delivery: Delivery, terms: TermsByAccount) -> list[str]:
     """Return the carriers of the order's or store's list that have an account and have not refused.
 
-    An attempt that has ended or is surplus counts as a refusal by its carrier. A never-created attempt and an attempt
-    before an operator's retry do not count.
+    A carrier counts as refusing if one of its attempts has ended or is surplus. Attempts that were never created, and
+    attempts from before an operator's retry, do not count.
     """
     assert delivery.store is not None  # noqa: S101 - routed first
     asked = [each for each in delivery.attempts if each.ended_at is not None or each.surplus]
@@ -174,7 +179,7 @@ def unable_carriers(delivery: Delivery, terms: TermsByAccount) -> list[PassedOve
 
 
 def _first_able(change: ChangeBuilder, carriers: Iterable[str]) -> str | None:
-    """Return the first carrier that can take the order at its dispatch time. Record the carriers passed over."""
+    """Return the first carrier that can take the order at its dispatch time. Record the skipped carriers."""
     delivery, order, store = change.delivery, change.delivery.order, change.delivery.store
     assert store is not None  # noqa: S101 - routed first
     at = max(change.now, delivery.dispatch_at or change.now)

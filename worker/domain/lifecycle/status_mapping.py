@@ -1,6 +1,7 @@
 """Carrier statuses that an operator has mapped to our statuses.
 
-A carrier status without a mapping changes nothing. When an operator maps the status, it is applied again (C-32, B-70).
+A carrier status without a mapping changes nothing. When an operator adds a mapping, the mapping is also applied to
+every attempt whose last carrier status it maps (C-32, B-70).
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,14 +20,14 @@ StatusMappings = Mapping[str, DeliveryStatus]
 
 
 def apply_mappings(observations: Iterable[Observation], mappings: StatusMappings) -> tuple[Observation, ...]:
-    """Return the observations. An observation without a status gets the status of the operator's mapping, if any."""
+    """Return the observations, after applying the operator's mappings to those without a status."""
     return tuple(_mapped(each, mappings.get(status_key(each.raw))) if each.raw else each for each in observations)
 
 
 def _mapped(observation: Observation, status: DeliveryStatus | None) -> Observation:
     """Return the observation with this status and weak evidence.
 
-    The observation stays as it is if it has a status of its own, or if `status` is None.
+    If the observation already has a status, or if `status` is None, return the observation unchanged.
     """
     if observation.status is not None or status is None:
         return observation
