@@ -1,6 +1,6 @@
-"""The published documents: a JSON Schema of every message and event, and an AsyncAPI 3.0 document of both streams.
+"""The published documents: JSON Schemas of our messages and events, and an AsyncAPI 3.0 document of both streams.
 
-They are generated from the models that read and write the messages, so they always agree with the code.
+The documents are generated from the models that read and write the messages, so they always agree with the code.
 """
 
 from typing import Any

@@ -20,7 +20,7 @@ ORDER_EVENT_SCHEMA = "urn:order-sync:order-event:1"
 CARRIER_EVENT_SCHEMA = "urn:order-sync:carrier-event:1"
 EVENT_SOURCE = "/order-sync"
 NAMESPACE = UUID("8f0f6a52-58e4-5b1c-9f0e-3f6f0b7c2a11")
-"""The namespace of all ids that are derived from other data, such as a delivery's id and an event's id."""
+"""The namespace of the ids that are derived from other data, such as a delivery's id and an event's id."""
 
 
 class EventType(StrEnum):
@@ -89,7 +89,7 @@ class PriceInfo(_Model):
 
 
 class ProofInfo(_Model):
-    """Proof of delivery. The recipient's name is left out, because it may be the customer's."""
+    """Proof of delivery. The recipient's name is left out, because the recipient may be the customer."""
 
     recipient_position: str | None = None
     place_photo_url: str | None = None
@@ -132,7 +132,7 @@ class DeliveryEvent(_Model):
 
 
 class OrderEvent(_Model):
-    """The data of `order.skipped` and `order.quarantined`: an order that has no delivery."""
+    """The data of `order.skipped` and `order.quarantined`. These events are about an order that has no delivery."""
 
     order_id: str | None = None
     order_source: str | None = None
@@ -144,8 +144,8 @@ class OrderEvent(_Model):
 class CarrierEvent(_Model):
     """The data of `carrier.paused` and `carrier.resumed`: the account, the reason and the time.
 
-    `by` is `carrier` (the carrier refused our credentials), `probe` (the carrier accepts them again), `operator`, or
-    `database` (the database lost commits). The account `*` means the creates of every account.
+    `by` is the cause: `carrier` (the carrier rejected our credentials), `probe` (the carrier accepts our credentials
+    again), `operator`, or `database` (the database lost commits). The account `*` means the creates of every account.
     """
 
     carrier: str
@@ -172,17 +172,17 @@ class CloudEvent(_Model):
 
 
 def event_id(key: str, sequence: int) -> str:
-    """Return an event's id. It is derived from the key and the sequence, so a repeated event has the same id."""
+    """Return the id of the event with this partition key and sequence. A repeated event has the same id."""
     return str(uuid5(NAMESPACE, f"{key}/{sequence}"))
 
 
 def skipped_key(delivery: str) -> str:
-    """Return the key of a skipped order's event. `delivery` is the id that a delivery of this order would have."""
+    """Return the partition key of a skipped order's event. `delivery` is the result of `delivery_id` for this order."""
     return str(uuid5(UUID(delivery), "skipped"))
 
 
 def carrier_key(account: str) -> str:
-    """Return the key of a carrier account's events."""
+    """Return the partition key of a carrier account's events."""
     return str(uuid5(NAMESPACE, f"carrier:{account}"))
 
 

@@ -1,8 +1,8 @@
 """The types of the fields of incoming messages.
 
-A field on which the delivery depends, such as the address or the amount, is strict. If its value is ambiguous, the
-message is refused, and the reason contains the field's name. Any other field is `LENIENT`. If its value is unreadable,
-the field counts as absent, and the field's name is noted.
+A field on which the delivery depends, such as the address or the amount, is strict. If its value is unreadable or
+ambiguous, the message is refused, and the reason contains the field's name. Any other field is `LENIENT`. If its value
+is unreadable, the field counts as absent, and the message is accepted. `note` records the field's name.
 """
 
 import re
@@ -36,9 +36,9 @@ _MONEY = r"\d{1,10}(\.\d{1,6})?"
 _PRICE = f"-?{_MONEY}"
 _WHOLE = r"\d{1,10}(\.0{1,8})?"
 _INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)? ?([Zz]|[+-]\d\d(:?\d\d)?)(\[[^\]]{1,64}\])?"
-"""RFC 3339 with an offset, or a spelling of Java or PHP.
+"""The pattern of a time: RFC 3339 with an offset, or a form that Java or PHP writes.
 
-Such a spelling lacks the seconds, has an offset such as `+0100` or `+01`, or ends in a zone's name in brackets.
+Such a form lacks the seconds, has an offset such as `+0100` or `+01`, or ends in the name of a time zone in brackets.
 """
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 _LINE = r"^[^\x00-\x1f\x7f]+$"
@@ -48,14 +48,17 @@ _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 def note(info: ValidationInfo) -> None:
-    """Add a field's name to the validation's context: the set of fields whose values were ignored or changed."""
+    """Record a field whose value was ignored or changed: add its name to the set that is the validation's context."""
     if isinstance(info.context, set):
         info.context.add(info.field_name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Absent:
-    """Mark a field that counts as absent if its value is null or empty. If `lenient`, an unreadable value does, too."""
+    """Marks a field that counts as absent if its value is null or an empty text.
+
+    If `lenient` is true, the field also counts as absent if its value is unreadable.
+    """
 
     lenient: bool
     absent: type[Exception] = PydanticUseDefault
@@ -83,11 +86,14 @@ class _Absent:
 
 
 OPTIONAL = _Absent(lenient=False)
-"""Marks a field whose default is used for null and for an empty text."""
+"""Marks a field that gets its default if its value is null or an empty text."""
 LENIENT = _Absent(lenient=True)
-"""Marks a field whose default is used for null, an empty text or an unreadable value. Unreadable values are noted."""
+"""Marks a field that gets its default if its value is null, an empty text or unreadable.
+
+`note` records a field whose value is unreadable.
+"""
 LEFT_OUT = _Absent(lenient=True, absent=PydanticOmit)
-"""Marks the members of a list: a null, empty or unreadable member is left out of the list."""
+"""Marks the members of a list. A member that is null, an empty text or unreadable is left out of the list."""
 
 
 # --- texts and numbers ------------------------------------------------------------------------------------------------
@@ -125,7 +131,7 @@ def _or_number(shape: dict[str, Any], number: str = "integer") -> WithJsonSchema
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 """A text that only people read. A number is accepted and read as text."""
 Name = Annotated[Text, AfterValidator(_not_blank)]
-"""A text with a visible character. A number is accepted and read as text."""
+"""A text with at least one visible character. A number is accepted and read as text."""
 Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=64, pattern=_LINE),
@@ -193,7 +199,7 @@ Price = Annotated[
     AfterValidator(canonical),
     WithJsonSchema({"type": "string", "pattern": f"^{_PRICE}$", "examples": ["62.50", "-20.00"]}),
 ]
-"""The price of one line of an order. The price of a discount is negative."""
+"""The price of one unit in a line of an order. The price of a discount is negative."""
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedError(Exception):
-    """A message cannot be read. The text names the field and the fault, and never contains personal data."""
+    """A message that cannot be read. The error's text names the field and the fault, and contains no personal data."""
 
 
 def read_object(raw: bytes | dict[str, Any]) -> dict[str, Any]:

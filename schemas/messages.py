@@ -61,7 +61,7 @@ def _with_data_base64(schema: dict[str, Any]) -> None:
 
 
 class Envelope(Model):
-    """The CloudEvents 1.0 attributes around an order (structured JSON mode)."""
+    """A message with its CloudEvents 1.0 attributes (structured JSON mode)."""
 
     model_config = ConfigDict(json_schema_extra=_with_data_base64)
 
@@ -88,9 +88,9 @@ class Message:
     type: str
     data: Order | OrderRef | Cancellation
     time: datetime | None = None
-    """The time at which an order in the Ordering platform's format was placed.
+    """The envelope's `time`; None if the envelope has no readable time.
 
-    For any other message, and for an order without this time, this field is the envelope's `time`.
+    If an order in the Ordering platform's format says when it was placed, that time is used instead.
     """
     traceparent: str | None = None
     ignored: frozenset[str] = frozenset()
@@ -105,7 +105,7 @@ class Message:
 def found_order_message(source: str, order_id: str) -> Message:
     """Return our own message for an order that back-fill found on the platform without a message.
 
-    The message is the same every time, so that repeats have no effect.
+    The same order always gives the same message, so a repeat has no effect.
     """
     identity = str(uuid5(NAMESPACE, f"missed\n{source}\n{order_id}"))
     return Message(source=source, id=identity, type="order.placed", data=OrderRef(order_id=order_id))

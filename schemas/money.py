@@ -24,7 +24,7 @@ def is_payable(amount: Decimal, currency: str) -> bool:
 
 
 def written(amount: Decimal, currency: str) -> str:
-    """Return the exact amount as text. It has the decimals of its currency, or more if the amount needs more."""
+    """Return the exact amount as text, with the decimals of its currency. An amount with more decimals keeps them."""
     return format(rounded(amount, currency) if is_payable(amount, currency) else amount, "f")
 
 

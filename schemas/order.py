@@ -137,7 +137,7 @@ _QUANTITY_SCHEMA = WithJsonSchema(
 
 
 class Item(Model):
-    """One line of the order. Carriers get each line as part of the parcel's description."""
+    """One line of the order. The quantity of a line that is sold by weight is 1."""
 
     name: Name
     quantity: Annotated[Integer, _QUANTITY_SCHEMA, LENIENT] = 1
@@ -146,7 +146,7 @@ class Item(Model):
     @model_validator(mode="before")
     @classmethod
     def _weighed(cls, raw: Any) -> Any:
-        """Read a line with a fraction as quantity, such as 0.75 kg, as one package at the price of the whole line."""
+        """Turn a line whose quantity is a fraction, such as 0.75 kg, into one package at the whole line's price."""
         weight = _weight(raw.get("quantity")) if isinstance(raw, dict) else None
         if weight is None:
             return raw
@@ -156,7 +156,7 @@ class Item(Model):
 
     @property
     def is_package(self) -> bool:
-        """Whether the courier carries this line. A discount is not carried."""
+        """Whether the courier carries this line. A discount, or a line with the quantity 0, is not carried."""
         return self.quantity > 0 and (self.unit_price is None or self.unit_price >= 0)
 
 
@@ -198,9 +198,8 @@ class Order(Model):
 def fingerprint(order: Order) -> str:
     """Return the SHA-256 of an order's content in hex.
 
-    Equal orders have the same fingerprint. The spelling of their JSON and the composition of Unicode letters make no
-    difference.
-    `revision` and `status` are left out, because they do not matter to a courier.
+    Orders with the same content have the same fingerprint, even if their JSON is spelled differently or their Unicode
+    letters are composed differently. `revision` and `status` are left out, because a courier does not need them.
     """
     content = order.model_dump(mode="json", exclude={"revision", "status"})
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

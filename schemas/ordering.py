@@ -47,7 +47,7 @@ PREPAID = frozenset({
     "global_google_pay", "google_pay", "interswitch", "paypal", "paypal_express", "square", "stripe", "stripe_checkout",
     "stripe_connect", "stripe_direct", "stripe_redirect",
 })  # fmt: skip
-"""The payment gateways of prepaid orders. `stripe_link` is not listed, because the customer pays it later."""
+"""The payment gateways of prepaid orders. `stripe_link` is not listed, because with it, the customer pays later."""
 
 
 class Reaction(StrEnum):
@@ -82,7 +82,7 @@ class Reaction(StrEnum):
 
     @property
     def skips(self) -> str | None:
-        """The reason not to dispatch a new order with this status; None when it is dispatched."""
+        """The reason not to dispatch a new order with this status; None if such an order is not skipped."""
         return SKIPS.get(self)
 
 
@@ -131,7 +131,7 @@ OPEN = frozenset(
     for status, reaction in INBOUND.items()
     if reaction in {Reaction.DISPATCH, Reaction.SCHEDULE, Reaction.ACCEPTED, Reaction.READY, Reaction.SEEKING}
 )
-"""The statuses of an order that still needs a courier. Status 14 is left out, because a driver is in the shop."""
+"""The statuses of an order that still needs a courier. Status 14 is left out, because a driver already waits."""
 
 
 def reaction_to(status: int | None) -> Reaction:
@@ -142,7 +142,7 @@ def reaction_to(status: int | None) -> Reaction:
 def read_order(
     raw: Mapping[str, Any], project: ProjectDefaults = NO_DEFAULTS, ignored: set[str] | None = None
 ) -> Order:
-    """Return our order for the platform's order; `raw` is the order itself, without the API's `{"error", "result"}`.
+    """Return the platform's order in our format. `raw` is the order alone, without the API's `{"error", "result"}`.
 
     The names of fields whose values were ignored or changed are added to `ignored`. Raises MalformedError. The error's
     text contains the platform's name of the field and no value.
@@ -205,7 +205,10 @@ def _for_courier(raw: RawOrder, project: ProjectDefaults, ignored: set[str]) -> 
 
 
 def _amount_due(amount: Decimal, currency: str, ignored: set[str]) -> Decimal:
-    """Return the nearest amount that can be paid in the currency. If it differs, add `summary.total` to `ignored`."""
+    """Return the nearest amount that can be paid in the currency.
+
+    If this differs from the order's amount, add `summary.total` to `ignored`.
+    """
     if not is_payable(amount, currency):
         ignored.add("summary.total")
     return rounded(amount, currency)

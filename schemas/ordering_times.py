@@ -21,7 +21,11 @@ class _Placed(Raw):
 
 
 def revision_of(raw: RawOrder) -> int:
-    """Return the seconds from the order's creation to its last change, plus 1. The platform has no revisions."""
+    """Return a revision of the order, because the platform has none.
+
+    The revision is 1 plus the seconds from the order's creation to its last change, or 1 if one of these times is
+    missing.
+    """
     if raw.created_at is None or raw.updated_at is None:
         return 1
     return 1 + max(0, int((_in_utc(raw.updated_at) - _in_utc(raw.created_at)).total_seconds()))
@@ -32,11 +36,12 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def time_wanted(raw: RawOrder, timezone: str) -> datetime | None:
-    """Return the requested time; None means as soon as possible.
+    """Return the requested delivery time; None means as soon as possible.
 
-    A requested time that is not later than `created_at` means as soon as possible (O-06). `delivery_datetime` is in the
-    shop's time; a time that occurs twice in autumn means its first occurrence. If the order names no time zone,
-    `timezone` is used. `delivery_datetime_utc` and `created_at` are in UTC.
+    A requested time that is not later than `created_at` also means as soon as possible (O-06). `delivery_datetime_utc`
+    takes precedence over `delivery_datetime`. Without an offset, `delivery_datetime` is in the shop's time zone, or in
+    `timezone` if the order names no time zone. A time that occurs twice in autumn means its first occurrence. All other
+    times without an offset are in UTC. Raises MalformedError if a needed time zone is missing or unknown.
     """
     due = _due(raw, timezone)
     asap = due is not None and raw.created_at is not None and due <= _in_utc(raw.created_at)

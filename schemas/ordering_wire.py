@@ -16,7 +16,7 @@ from schemas.fields import CENTURY, LEFT_OUT, LENIENT, Degrees, is_number
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _NEVER = "0000-00-00"
-"""The date in the text that MySQL writes for "no time"."""
+"""The date that MySQL writes if there is no time."""
 _LARGEST = Decimal(10) ** 10
 
 
@@ -136,7 +136,7 @@ class RawPaymethod(Raw):
 
 
 class RawPayment(Raw):
-    """One payment of the order. `wallet_event` is set if the payment came from a wallet."""
+    """One payment of the order. `wallet_event` is not empty if the payment came from a wallet."""
 
     wallet_event: Any = None
 

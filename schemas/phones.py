@@ -14,7 +14,7 @@ _EXTENSION = re.compile(
 def split_extension(text: str) -> tuple[str, str]:
     """Return a telephone number and its extension. The extension is empty if the text has none.
 
-    An extension follows a word such as `ext` or `ramal`, the sign `#`, or commas or semicolons.
+    An extension follows a word such as `ext` or `ramal`, the sign `#`, a comma or a semicolon.
     """
     for found in _EXTENSION.finditer(text):
         if found.end() == len(text) and found.start():

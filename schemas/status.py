@@ -10,12 +10,12 @@ class DeliveryStatus(StrEnum):
     """The status of a delivery; five of the twenty are final."""
 
     QUEUED = "queued"
-    """The order waits for its time, a retry or the next carrier, or its create is in flight.
+    """The order waits for its time, a retry or the next carrier, or its create is being sent.
 
     No carrier is known to have the order.
     """
     SUBMIT_UNKNOWN = "submit_unknown"
-    """The outcome of a create is unknown. Until it is reconciled, no other carrier is asked."""
+    """The outcome of a create is unknown. No other carrier is asked until the outcome is known."""
     AWAITING_CONFIRMATION = "awaiting_confirmation"
     """The carrier offers another pickup time, and we must accept or deny the offer.
 
@@ -54,7 +54,7 @@ class DeliveryStatus(StrEnum):
     REJECTED = "rejected"
     """No carrier accepted the order, and no courier was sent. Final."""
     FAILED = "failed"
-    """The delivery failed after a carrier accepted the order: lost, damaged or invalid. Final."""
+    """The delivery failed after a carrier accepted the order, for example because the goods were lost. Final."""
 
 
 class AttemptState(StrEnum):
@@ -114,7 +114,7 @@ RANK: dict[DeliveryStatus, int] = {
 FINAL = frozenset({S.DELIVERED, S.RETURNED, S.CANCELLED, S.REJECTED, S.FAILED})
 
 GOODS_WITH_COURIER = RANK[S.PICKED_UP]
-"""The lowest rank at which the courier has the goods. From here on, only an operator sends another courier."""
+"""The lowest rank at which the courier has the goods. From this rank on, only an operator sends another courier."""
 
 
 class Detail(StrEnum):
@@ -312,7 +312,7 @@ TO_PLATFORM: dict[DeliveryStatus, PlatformStatus | None] = {
     S.REJECTED: None,
     S.FAILED: None,
 }
-"""The platform's status that an event suggests for each of our statuses; None if it suggests no status.
+"""The platform's status that an event suggests for each of our statuses; None if the event suggests no status.
 
 The status that is written back also depends on details of the delivery and on settings.
 """

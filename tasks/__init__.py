@@ -1,5 +1,5 @@
 """The Celery tasks. Each calls one method of a service and keeps no result.
 
-Arguments are names of accounts and ids. Only `orders.receive` carries an order; its request hides the order from logs
-and events.
+The arguments of a task are ids and account names. Only `orders.receive` carries a whole order. Its request hides the
+order from logs and task events.
 """

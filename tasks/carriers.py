@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="carriers.probe")
 def probe(carrier: str) -> None:
-    """Probe a paused account with a harmless call, and resume it when the carrier accepts the call."""
+    """Probe an account that rejected our credentials, and resume the account if it accepts them again."""
     container().account_health.probe_paused(carrier)

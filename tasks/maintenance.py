@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="maintenance.purge")
 def purge() -> None:
-    """Trim each stream up to its slowest consumer group."""
+    """Remove stream entries that nobody needs any more, and log the consumer groups that are too slow."""
     container().retention.purge()

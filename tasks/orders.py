@@ -32,7 +32,7 @@ class Private(Task):  # type: ignore[type-arg]
 
 @shared_task(name="orders.receive", base=Private)
 def receive(event: Any) -> None:
-    """Put a message on the orders stream, where it waits until it can be stored.
+    """Put a message on the orders stream. The message waits there until it can be stored.
 
     The task does not write to the database: Celery would lose the message if the database were unreachable.
     """
@@ -47,5 +47,8 @@ def fetch() -> None:
 
 @shared_task(name="orders.backfill")
 def backfill() -> None:
-    """Find the Ordering platform's open orders for which no message came, and store them to be fetched."""
+    """Find the Ordering platform's open orders for which no message came. Store a message for each.
+
+    `orders.fetch` fetches these orders later.
+    """
     container().backfill.run()

@@ -28,9 +28,9 @@ from worker.services.ingest import is_outage
 
 KEY_PREFIX = "osync:"
 VISIBILITY_SECONDS = 300
-"""Seconds after which Redis delivers an unacknowledged task again; longer than any task.
+"""Seconds after which Redis delivers an unacknowledged task again. No task runs that long.
 
-The sweep replaces a lost task much sooner.
+The sweep enqueues the work of a lost task long before Redis delivers the task again.
 """
 SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
@@ -60,7 +60,10 @@ REDIS_OPTIONS: dict[str, Any] = {
 
 
 class WakeUpTask(Task[Any, Any]):
-    """A wake-up task. If the database or Redis is unreachable, the task logs one line. The sweep repeats the work."""
+    """A wake-up task. If the database or Redis is unreachable, the task logs one line instead of an exception.
+
+    The sweep then enqueues the work again.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task."""
@@ -146,7 +149,10 @@ def _queues(settings: Settings) -> list[Queue]:
 
 
 def _route(name: str, args: Any, _kwargs: Any, _options: Any, **_more: Any) -> dict[str, str] | None:
-    """Return the queue of a task. The tasks `deliveries.*` and `carriers.*` go to a queue of their account."""
+    """Return the queue of a task; None for a task that is not ours.
+
+    The tasks `deliveries.*` and `carriers.*` go to a queue of the account in their first argument.
+    """
     family, _, action = name.partition(".")
     if family in {"deliveries", "carriers"}:
         changes, reads = carrier_queues(args[0])
@@ -169,7 +175,7 @@ def _beat(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _every(seconds: float, task: str, *, expires: float) -> dict[str, Any]:
-    """Return an entry of beat's schedule. Its messages expire, so that they do not pile up while no worker runs."""
+    """Return an entry of beat's schedule. Each message expires, so messages do not pile up while no worker runs."""
     return {"task": task, "schedule": timedelta(seconds=seconds), "options": {"expires": expires}}
 
 
@@ -186,7 +192,7 @@ def _from_environment() -> dict[str, Any]:
 
 
 def _set_up(**_: Any) -> None:
-    """Prepare a process that uses the app. Celery calls this before it reads the configuration."""
+    """Prepare a process that uses the app. Celery calls this function before the configuration is read."""
     broker.install()
     signals.setup_logging.connect(_set_up_logs)
     signals.worker_ready.connect(_show_threads_on_signal)
@@ -205,7 +211,7 @@ def _show_threads_on_signal(**_: Any) -> None:
 
 
 def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - Celery passes itself
-    """Log a message that another program sent to one of our queues. Celery has already removed the message."""
+    """Log a message that no task can handle, such as one from another program. Celery has removed it from the queue."""
     log.get(__name__).error("task.unusable", name=found.get("name"), error=type(found.get("exc")).__name__)
 
 

@@ -1,9 +1,10 @@
-"""The time that all hosts share: the database's clock, but without a jump when that clock is set.
+"""The time that all hosts share: the database's clock without its jumps.
 
 Leases are compared between hosts whose wall clocks differ and jump. So each host reads the shared time from the
-database, and measures the time since then with its own monotonic clock, which never jumps. When the database's clock is
-set, the shared time continues at the speed of the monotonic clocks, and approaches the database's clock slowly. So
-a jump of the database's clock neither shortens nor prolongs a wait by much.
+database. Between two readings, the host measures the time with its own monotonic clock, which never jumps.
+
+When the database's clock jumps, the shared time does not jump. Afterwards, the shared time approaches the database's
+clock slowly. So a jump of the database's clock hardly changes the length of a wait.
 """
 
 import threading
@@ -17,14 +18,14 @@ from worker import log
 logger = log.get(__name__)
 Clock = Callable[[], datetime]
 FRESH = 10.0
-"""Seconds between two readings of the database's clock."""
+"""Seconds between two readings of the database's clock by one host."""
 STEP = timedelta(seconds=30)
-"""The largest normal difference between the shared time and a host's own time.
+"""The largest normal difference between the shared time and the time that a host has measured since its last reading.
 
-A difference of more than `STEP` means that the database's clock was set, or that the host was paused.
+A larger difference means that the database's clock jumped, or that the host was paused.
 """
 SLEW = 0.05
-"""How fast the shared time approaches the database's clock after that clock was set, in seconds for each second."""
+"""How many seconds the shared time approaches the database's clock in each second after a jump of that clock."""
 AGE = r"^\d{1,5}[smhd]$"
 """The pattern of an age, such as 30m or 12h."""
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -48,14 +49,14 @@ def aside(work: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """The difference between the shared time and the database's clock. All hosts read it from the database."""
+    """How the shared time differs from the database's clock. The database stores this for all hosts."""
 
     ahead: timedelta = timedelta()
-    """How far the shared time was ahead of the database's clock at `since`; negative if it was behind."""
+    """How far the shared time was ahead of the database's clock at `since`; negative if the shared time was behind."""
     since: datetime | None = None
-    """The time by the database's clock when a host last noticed a jump of that clock; None before the first jump."""
+    """What the database's clock showed when a host last noticed a jump of that clock; None before the first jump."""
     used: datetime | None = None
-    """The shared time when a host last compared its own time with the database's clock."""
+    """The shared time at the last comparison of a host's own time with the database's clock; None before the first."""
 
     def shared(self, database_time: datetime) -> datetime:
         """Return the shared time for a time of the database's clock."""
@@ -64,11 +65,13 @@ class Correction:
         return database_time + (left if self.ahead > timedelta() else -left)
 
     def agreed(self, database_time: datetime, own: datetime) -> "Correction":
-        """Return the correction after a host has compared its own time `own` with the database's clock.
+        """Return the correction to store after this host has compared its own time `own` with the database's clock.
 
-        If `own` and the shared time differ by more than `STEP`, the database's clock was set. The shared time then
-        continues from `own`. There is one exception: if `used` is at most `STEP` away from the shared time, the
-        database's clock was not set. Then this host was paused, and `own` has no effect.
+        If `own` and the shared time differ by at most `STEP`, only `used` changes. A larger difference has one of two
+        causes:
+
+        * If `used` is at most `STEP` away from the shared time, this host was paused. Only `used` changes.
+        * Otherwise, the database's clock jumped. The shared time continues from `own`.
         """
         shared = self.shared(database_time)
         paused = self.used is not None and abs(shared - self.used) <= STEP
@@ -80,8 +83,8 @@ class Correction:
 class SharedClock:
     """A clock that shows the shared time. Many threads may use it; only the first reading waits for the database.
 
-    `agree` compares this clock with the database's clock, and stores the correction for all hosts. If the database's
-    clock was set, `agree` returns by how much; otherwise it returns None.
+    `agree` compares this clock with the database's clock, and stores the correction for all hosts. It returns the size
+    of a jump of the database's clock, or None if it found no jump.
     """
 
     def __init__(
@@ -111,7 +114,10 @@ class SharedClock:
             return self._at_zero
 
     def _refresh(self) -> None:
-        """Read the shared time again. If the database is unreachable, the last reading stays in use."""
+        """Compare this clock with the database's clock, and read the shared time again.
+
+        After an error, the last reading stays in use.
+        """
         self._next = self._ticks() + FRESH  # set first, so that a failed reading is not repeated at once
         try:
             if step := self._agree(self):
@@ -123,9 +129,9 @@ class SharedClock:
             self._reading.release()
 
     def _read_at_zero(self) -> datetime:
-        """Read the shared time; return the shared time at which the monotonic clock was zero.
+        """Return the shared time at which this host's monotonic clock was zero.
 
-        The database is assumed to read its clock half-way through the query.
+        This takes one query. The database is assumed to read its clock half-way through the query.
         """
         before = self._ticks()
         self._next = before + FRESH

@@ -55,7 +55,8 @@ from worker.services.write_back import WriteBack
 ATTEMPT_BITS = 53
 """The number of bits of a random attempt id.
 
-An id of this size fits into a JSON number. Two databases are very unlikely to use the same id at an account.
+An id of this size fits into a JSON number. Two databases that share a carrier account are very unlikely to choose the
+same id.
 """
 
 
@@ -146,7 +147,7 @@ class Container:
 
     @cached_property
     def bulkhead(self) -> Bulkhead[WakeUp]:
-        """The bulkhead, which limits the threads of this process that each account may use."""
+        """The bulkhead, which limits how many threads of this process each account may use."""
         return Bulkhead(self.settings.worker_concurrency, len(self.settings.accounts), join_tasks)
 
     @cached_property
@@ -167,7 +168,7 @@ class Container:
 
     @cached_property
     def terms(self) -> TermsByAccount:
-        """The terms of each account, by which the domain decides."""
+        """The facts about each carrier account that planning needs."""
         return {name: _terms(codec) for name, codec in self.codecs.items()}
 
     @cached_property
@@ -189,7 +190,7 @@ class Container:
 
     @cached_property
     def accounts(self) -> CarrierAccounts:
-        """The service that gives the codec of an account."""
+        """The service that returns the codec of an account, after a log-in if the carrier needs one."""
         return CarrierAccounts(self.codecs, self._bind, self.database, self.gateway, self.clock)
 
     @cached_property
@@ -248,7 +249,7 @@ class Container:
 
     @cached_property
     def crash_recovery(self) -> CrashRecovery:
-        """The service that settles the journal files of dead processes."""
+        """The service that settles the creates in the call journals of dead processes."""
         return CrashRecovery(
             self.journal,
             self.database,
@@ -268,7 +269,7 @@ class Container:
 
     @cached_property
     def callback_gaps(self) -> CallbackGaps:
-        """The service that schedules reads after callbacks may have been missed."""
+        """The service that schedules reads after a time in which no callbacks could be stored."""
         return CallbackGaps(self.database, self.terms, self.clock)
 
     @cached_property
@@ -354,7 +355,7 @@ class Container:
     # --- start and end ------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Build the objects that threads share, before the threads start. Two threads must not build the same object.
+        """Build the objects that threads share, before the threads start. Two threads could build one of them twice.
 
         If the database is SQLite, its missing tables are created, because no other machine uses the database.
         """

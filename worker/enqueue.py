@@ -26,22 +26,23 @@ WakeUp = tuple[str, list[object]]
 
 
 class SingleFlight:
-    """Work that only one thread of a process does at a time. A request during a run makes the work run once more."""
+    """Lets only one thread of a process do some work at a time. Requests during a run cause one more run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running = self._requested = False
 
     def request(self) -> bool:
-        """Request another run after the current run. If the work is not running, request nothing and return False."""
+        """Request another run after the current run, and return True. If the work is not running, only return False."""
         with self._lock:
             self._requested = self._running
             return self._running
 
     def run(self, work: Callable[[], bool]) -> None:
-        """Run the work. Repeat the work if it returned True and another run was requested meanwhile.
+        """Run the work. If another thread is running it, only request another run.
 
-        If another thread is running the work, only request another run.
+        If another run was requested meanwhile and `work` returned True, run it again. If `work` returned False, another
+        run would not help, and the request is dropped.
         """
         if not self._begin():
             return
@@ -78,7 +79,7 @@ class TaskQueue:
     def send(self, tasks: Iterable[WakeUp]) -> None:
         """Send wake-up tasks. If the broker is unreachable, only log that the tasks are lost.
 
-        If the relay is running in this process, the relay is asked to run again, and its task is not sent.
+        If the relay is running in this process, another run is requested, and no task is sent for the relay.
         """
         wanted = [task for task in tasks if task != publish_task() or not self.relay.request()]
         if not wanted:
@@ -93,7 +94,7 @@ class TaskQueue:
     def enqueue_next_steps(self, changed: Iterable[Delivery], now: datetime, *, events: bool = False) -> None:
         """Send the tasks that are due after a change: the next steps of the changed deliveries, and the relay.
 
-        Without any changed delivery, the relay is enqueued only if `events` is true.
+        If no delivery was changed, the relay's task is sent only if `events` is true.
         """
         due: dict[tuple[Step, str], list[str]] = {}
         for delivery in changed:
@@ -118,7 +119,7 @@ class TaskQueue:
 
 
 def carrier_queues(account: str) -> tuple[str, str]:
-    """Return the names of an account's two queues: first for all tasks but `track`, then for `track`.
+    """Return the names of an account's two queues. The second is for the task `track`, the first for all other tasks.
 
     With two queues, calls that change something and reads of statuses never delay each other.
     """
@@ -137,9 +138,9 @@ def step_tasks(step: Step, account: str, delivery_ids: Sequence[str], size: int 
 
 
 def join_tasks(task: WakeUp, other: WakeUp) -> WakeUp | None:
-    """Return one task in place of two.
+    """Return one task that does the work of two, or None if they cannot be joined.
 
-    Return None if the two have different steps or accounts, or if the joined task would be too large.
+    Two tasks can be joined if they are the same step at the same account, and if the joined task is not too large.
     """
     match (task, other):
         case (name, [account, list(ids)]), (other_name, [other_account, list(more)]):

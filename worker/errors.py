@@ -8,8 +8,8 @@
     │       ├── Throttled   the same, and the carrier asked for fewer calls
     │       └── Held        the same, and no other carrier is asked instead
     ├── Uncertain           look the order up first: the call may have taken effect
-    ├── Refused             never repeat it: the carrier, or its documented limits, said no
-    └── Unreadable          never repeat it: the answer is unreadable, and nothing depends on the answer
+    ├── Refused             never repeat the call: the carrier refused it, or it certainly cannot succeed
+    └── Unreadable          conclude nothing: the answer or the callback cannot be understood
 
 A class exists only if some caller treats it differently from the other classes.
 """
@@ -22,18 +22,19 @@ class SettingsError(Exception):
 
 
 class Forged(Exception):
-    """A callback that its carrier did not send."""
+    """A callback without proof that the carrier sent it."""
 
 
 class CarrierError(Exception):
-    """A call to a carrier that got no usable answer."""
+    """A call that ended without a usable answer from the carrier."""
 
 
 class Unavailable(CarrierError):
     """Nothing happened at the carrier; the same call may be made again.
 
-    `retry_after` is in seconds; None if no time is given. `account` is true if the carrier rejects the whole account,
-    because of its credentials or contract. Then the account is paused, and the delivery counts no failure.
+    `retry_after` is the shortest wait before the next call, in seconds; None if it is not known. `account` is true if
+    the account cannot be used at all, because it is paused or because the carrier rejects its credentials or contract.
+    The delivery then counts no failure.
     """
 
     def __init__(self, text: str, *, retry_after: float | None = None, account: bool = False) -> None:
@@ -50,19 +51,22 @@ class Postponed(Unavailable):
 
 
 class Throttled(Postponed):
-    """The carrier rejected the call because there were too many calls. The next calls have to wait for a while."""
+    """The carrier rejected a call because there were too many calls. Further calls of the account have to wait."""
 
 
 class Held(Postponed):
-    """The create has to wait for an operator. No other carrier is asked instead."""
+    """The create has to wait until an operator ends the hold. No other carrier is asked instead."""
 
 
 class Uncertain(CarrierError):
-    """The call may have taken effect; only a look-up or an operator can find out."""
+    """It is unknown whether the call took effect. Only a look-up, a later read or an operator can find that out."""
 
 
 class Refused(CarrierError):
-    """The carrier refused the call, or certainly would refuse it. Nothing happened; a repeat would be refused too."""
+    """The carrier refused the call, or the call was not sent because it certainly cannot succeed.
+
+    The call changed nothing at the carrier, and a repeat would not succeed either.
+    """
 
     def __init__(self, reason: Reason, text: str = "") -> None:
         super().__init__(text or reason.value)
@@ -71,4 +75,4 @@ class Refused(CarrierError):
 
 
 class Unreadable(CarrierError):
-    """An unreadable answer to a harmless call. The answer changes nothing."""
+    """An answer or a callback that cannot be understood. It proves neither success nor failure."""

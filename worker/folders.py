@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder and its missing parents with mode 0700; a folder that exists keeps its mode."""
+    """Create a folder and its missing parents, all with mode 0700. An existing folder keeps its mode."""
     for each in () if folder.is_dir() else (*reversed(folder.parents), folder):
         each.mkdir(mode=0o700, exist_ok=True)
 

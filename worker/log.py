@@ -1,7 +1,7 @@
-"""Logs: one line for each event. The event is named `noun.past_participle`, and its data are keys with values.
+"""Logs: one line for each event, with the name `noun.past_participle` and the event's data as keys with values.
 
-By default, lines are JSON except on a terminal. The values of the keys in `PRIVATE` are replaced before anything is
-written, because they may be credentials or personal data.
+By default, lines are plain text on a terminal and JSON elsewhere. The values of the keys in `PRIVATE` are replaced
+before anything is written, because they may be credentials or personal data.
 """
 
 import logging
@@ -23,9 +23,9 @@ CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Return a text in a form that is safe to show on a terminal: control characters become JSON escapes.
+    """Return a text that is safe to show on a terminal: each character in `CONTROLS` becomes a JSON escape.
 
-    Characters in `keep` stay as they are.
+    The characters in `keep` are not changed.
     """
     return CONTROLS.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", text)
 

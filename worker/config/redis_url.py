@@ -1,8 +1,9 @@
 """Addresses of Redis servers, written so that redis-py and kombu understand them in the same way.
 
-Some options in the query of an address are honoured by only one of the two libraries; the other library ignores or
-rejects these options. So only the options below are allowed. Each option is written into the part of the address in
-which both libraries read it. Timeouts, health checks and the client's name are not options, because the code sets them.
+Many options in the query of an address work in only one of the two libraries. The other library ignores or rejects
+these options. So only `OPTIONS` and `TLS_OPTIONS` are allowed. For each library, an option is written into the part of
+the address from which this library reads it. Timeouts, health checks and the client's name are not options, because
+the code sets them.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ MASK = "***"
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """The parts of an address. Either `host` or `path` is set: the name of a host, or the path of a Unix socket."""
+    """The parts of an address: either the name of a `host` or the `path` of a Unix socket. The other one is empty."""
 
     scheme: str
     host: str
@@ -34,7 +35,7 @@ class RedisUrl:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Parse an address. Raises ValueError; the error's text contains no secret part of the address."""
+        """Parse an address. Raises ValueError for an unusable address. The error's text contains no secrets."""
         try:
             parts = urlsplit(url)
             port = parts.port or DEFAULT_PORT

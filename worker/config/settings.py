@@ -89,30 +89,34 @@ class Settings(_Section):
     events_stream: str = Field(default="deliveries", min_length=1)
     """The stream of published events."""
     events_keep: int = Field(default=100_000, ge=0)
-    """The number of newest events to keep on the stream. Events that a group has not acknowledged are also kept."""
+    """How many of the newest events stay on the stream. An older event stays until every consumer group has
+    acknowledged it."""
     password: SecretStr = SecretStr("")
-    """Flower's password; its user is `operator`."""
+    """The password of Flower's user `operator`."""
     web_address: Address = "127.0.0.1:8000"
-    """The address of callbacks, health checks and metrics; 0.0.0.0:8000 for all interfaces."""
+    """The address on which the web process listens for callbacks, health checks and metrics; with 0.0.0.0:8000, it
+    listens on all interfaces."""
     flower_address: Address = "127.0.0.1:5555"
-    """The address of Flower; any address but loopback needs the password."""
+    """The address on which Flower listens; outside loopback, `ORDER_SYNC_PASSWORD` must be set."""
     public_url: str = ""
-    """The public address of the callbacks. Without it, carriers get no callback address, and all are polled."""
+    """The public address of the callbacks. Without it, no carrier gets a callback address, and every carrier is
+    polled."""
     https_proxy: SecretStr = SecretStr("")
     """The HTTP proxy of calls over https (`http://[USER:PASSWORD@]HOST:PORT`); by default the proxy in the variable
     `HTTPS_PROXY`. A call over plain http or to this machine never uses a proxy."""
     no_proxy: str = ""
-    """The hosts that are called without the proxy, separated by commas; by default the hosts in `NO_PROXY`."""
+    """The hosts that are called without the proxy, separated by commas, or `*` for all hosts; by default the hosts in
+    the variable `NO_PROXY`."""
     ca_bundle: str = ""
-    """The file of the certificates that calls over https trust; by default the file in `SSL_CERT_FILE`. Without a file,
-    the certificates of certifi are trusted."""
+    """The file of the CA certificates that calls over https trust; by default the file that the variable
+    `SSL_CERT_FILE` names. Without a file, the certificates of certifi are trusted."""
     carriers: Mapping[str, Annotated[Any, AfterValidator(_account)]] = Field(default_factory=dict)
     ordering: Ordering = Ordering()
     journal_folder: Path = Path("var/journal")
     """The folder of the call journal, on a disk that outlasts the worker."""
     stores_file: Path = Path("stores.toml")
-    """The file of the store directory. A store that `order-sync stores load` put into the database overrides the store
-    with the same id in the file."""
+    """The file of the store directory. If a store with the same id is in the database (`order-sync stores load`), the
+    store in the database is used."""
     stale_order: str = Field(default="12h", pattern=AGE)
     """The age above which a new order is rejected (`deadline_passed`): a number and `s`, `m`, `h` or `d`. The age is
     counted from the requested delivery time. For an order without such a time, the age is counted from the
@@ -204,7 +208,10 @@ class Settings(_Section):
 
     @cached_property
     def redis(self) -> str:
-        """The Redis address, from the setting or from the file that `up` and `demo` write. Raises SettingsError."""
+        """The Redis address, from the setting or from the file that `up` and `demo` write.
+
+        Raises SettingsError if neither contains a usable address.
+        """
         if self.redis_url:
             return self.redis_url
         try:
@@ -224,7 +231,7 @@ class Settings(_Section):
         return self.bus_url or self.redis
 
     def proxy_for(self, url: str) -> str:
-        """Return the proxy for calls to this origin; empty for an origin that is called without a proxy."""
+        """Return the proxy for calls to this origin; empty if these calls use no proxy."""
         parts = urlsplit(url)
         host = f".{parts.hostname}"
         direct = [part.strip().lstrip(".").lower() for part in self.no_proxy.split(",") if part.strip()]
@@ -235,7 +242,7 @@ class Settings(_Section):
         return self.https_proxy.get_secret_value()
 
     def stores(self) -> dict[str, Store]:
-        """Read the stores from the store directory's file; empty when there is no file. Raises SettingsError."""
+        """Read the stores from the store directory's file; no stores if there is no file. Raises SettingsError."""
         if not self.stores_file.exists():
             return {}
         return read_stores(self.stores_file)

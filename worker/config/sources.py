@@ -19,12 +19,15 @@ STANDARD_VARIABLES = {
     "no_proxy": ("no_proxy", "NO_PROXY"),
     "ca_bundle": ("SSL_CERT_FILE",),
 }
-"""Some settings and their standard environment variables. The first variable with a value sets the default."""
+"""The settings that have standard environment variables. The first variable that is not empty gives the default."""
 KUBERNETES = re.compile(
     rf"{PREFIX}([A-Z0-9]+_)*(SERVICE_HOST=|SERVICE_PORT(_[A-Z0-9]+)*=\d|PORT(_\d+_(TCP|UDP|SCTP))?=\w+://"
     r"|PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=)"
 )
-"""Variables to ignore, as NAME=VALUE. Kubernetes sets them for a Service whose name begins with `order-sync`."""
+"""The pattern of the variables to ignore, each as NAME=VALUE.
+
+Kubernetes sets such variables for a Service whose name begins with `order-sync`.
+"""
 
 
 def read(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -50,7 +53,7 @@ def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises SettingsError."""
+    """Read a TOML file. Raises SettingsError if the file cannot be read or parsed."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -78,7 +81,11 @@ def _from_environment(environ: Mapping[str, str], faults: list[str]) -> dict[str
 
 
 def _open(tree: Mapping[str, Any], above: tuple[str, ...], faults: list[str]) -> dict[str, Any]:
-    """Replace each key that ends in `_file`, except `stores_file`: remove `_file`, and read the value from the file."""
+    """Return the tree with the contents of files in place of their paths.
+
+    A key that ends in `_file` loses this ending, and gets the content of the file as its value. The file takes
+    precedence over the same key without `_file`. The key `stores_file` stays as it is.
+    """
     opened: dict[str, Any] = {}
     for key, value in tree.items():
         where = (*above, key)
@@ -116,7 +123,7 @@ def _normalised(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _account_name(key: str) -> str:
-    """Return an account's name in lower case with `-` for `_`, because the name of a variable cannot contain `-`."""
+    """Return an account's name in lower case with `-` in place of `_`: a variable's name cannot contain `-`."""
     return key.lower().replace("_", "-")
 
 

@@ -9,9 +9,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def origin(url: str, *, allow_http: bool) -> str:
-    """Return the URL if it is an origin and nothing else.
+    """Return the URL if it consists only of an origin: the scheme, the host and perhaps a port.
 
-    Raises ValueError otherwise. The error's text does not contain the URL, because a URL may contain a password.
+    Raises ValueError for any other URL. Without `allow_http`, plain http is allowed only to loopback. The error's text
+    does not contain the URL, because a URL may contain a password.
     """
     parts = urlsplit(url)
     try:
@@ -31,7 +32,7 @@ def origin(url: str, *, allow_http: bool) -> str:
 
 RATE = r"^$|^[1-9]\d*/(second|minute|hour|day)(;[1-9]\d*/(second|minute|hour|day))*$"
 Rate = Annotated[str, Field(pattern=RATE)]
-"""A rate limit such as `80/minute;4500/day`: the most calls in each sliding window. An empty text means no limit."""
+"""A rate limit such as `80/minute;4500/day`, for sliding windows of time. An empty text means no limit."""
 
 
 class ApiAccount(BaseModel):

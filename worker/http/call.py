@@ -13,7 +13,8 @@ from worker.errors import CarrierError
 class Operation(StrEnum):
     """The kind of a call.
 
-    The kind decides three things: the connection, the share of the rate limit, and who may repeat the call.
+    The kind decides three things: whether the call gets a connection of its own, which share of the rate limit it may
+    use, and whether its outcome is unknown if the reply is lost.
     """
 
     CREATE = "create"
@@ -24,7 +25,7 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A call for a price, labels or the courier's position. It is made for an operator, or if a setting demands it."""
+    """A call for a price, labels or the courier's position. An operator or a setting asks for it."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})
@@ -63,7 +64,7 @@ class Call:
 
 
 MAX_RETRY_AFTER = 3600.0
-"""The longest wait, in seconds, that a carrier may impose on us."""
+"""The longest wait, in seconds, that is accepted from a header Retry-After. A longer wait is shortened to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,10 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def retry_after(self, now: datetime | None) -> float | None:
-        """Return Retry-After in seconds, at most an hour; None when it is missing or unreadable.
+        """Return the wait in the header Retry-After, in seconds; None if the header is missing or unreadable.
 
-        If Retry-After is a date, the wait is counted from the reply's Date header. Without a Date header, it is counted
-        from `now`. If `now` is None as well, the result is None.
+        If the header contains a date, the wait is counted from the reply's Date header. Without a Date header, the wait
+        is counted from `now`. If `now` is None as well, the result is None. A wait is at most `MAX_RETRY_AFTER`.
         """
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():

@@ -29,7 +29,7 @@ from worker.http.single_use import SingleUseTransport, Trace
 
 logger = log.get(__name__)
 LINGER = 0.03
-"""Seconds for which `send` waits for one more outcome before it yields a group.
+"""Seconds that `send` waits for one more outcome before it yields the outcomes that have come in, as one group.
 
 The caller stores each group in one transaction.
 """
@@ -43,7 +43,7 @@ NOT_SENT = (
 """The errors of a call that ended before its first byte was sent."""
 TOO_LATE = "the call could not start in time"
 AcquireCalls = Callable[[str, str, Operation, int], tuple[int, float]]
-"""Returns how many of the wanted calls an account may send now, and the seconds until the next call may be sent."""
+"""Returns how many of the wanted calls an account may send now, and the seconds until one more call may be sent."""
 Clock = Callable[[], datetime]
 NO_PROXIES: Mapping[str, str] = {}
 K = TypeVar("K", bound=Hashable)
@@ -125,10 +125,10 @@ class Gateway:
     ) -> Iterator[dict[K, Outcome]]:
         """Send calls concurrently and yield their outcomes by key, in groups as the outcomes come in.
 
-        `until` is the latest time to start a call. A call that cannot start by then is not sent: its lease could expire
-        before the reply, and another process would then repeat the call. The time is checked while the call waits for a
-        free slot. It is checked again when the connection is open, because the process could have been suspended
-        meanwhile. The gateway must use the same clock as the leases.
+        `until` is the latest time to start a call. A call that cannot start by then is not sent, because its lease
+        could expire before the reply. Another process would then repeat the call. `until` is checked while the call
+        waits for a free slot. It is checked again when the connection is open, because the process could have been
+        suspended meanwhile. The gateway must use the same clock as the leases.
         """
         settings = self._accounts[account]
         if within is not None:
@@ -144,7 +144,7 @@ class Gateway:
         yield from _groups(outcomes, len(calls))
 
     def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
-        """Return how many of the calls may be sent now, and the seconds until the next one may be sent."""
+        """Return how many of the calls may be sent now, and the seconds until one more call may be sent."""
         if not calls or not account.rate:
             return len(calls), 0.0
         first = next(iter(calls.values()))

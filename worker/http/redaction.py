@@ -16,9 +16,9 @@ UNPRINTABLE = frozenset({"Cc", "Cs"})
 """Unicode categories of characters to remove: control characters, and lone surrogates, which JSON can contain."""
 HIDDEN = "***"
 SHORTEST = 3
-"""The fewest letters of a text that is redacted. Shorter texts occur inside too many other words."""
+"""Customer data with fewer letters than this is not redacted, because it occurs inside too many other words."""
 SAME_DIGITS = 7
-"""The number of last digits that identify a telephone number, whatever its prefix."""
+"""How many of a telephone number's last digits identify it, whatever prefix is written before them."""
 NUMBER = re.compile(r"\+?\d[\d ()./-]{5,}\d")
 ELSEWHERE = re.compile(r"\S+@\S+|\bhttps?://\S+", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ def redact_names(text: str, order: Order) -> str:
 
 
 def redact_all(text: str, order: Order) -> str:
-    """Redact contacts and the customer in a text that a human wrote."""
+    """Redact every contact and the customer's data in a text that a human wrote."""
     return redact_names(redact_contacts(redact_customer(text, order)), order)
 
 

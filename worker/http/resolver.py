@@ -1,4 +1,4 @@
-"""The look-up of host names. Each look-up has its own thread, so a silent name server delays only its own names.
+"""The look-up of host names. Each look-up has its own thread, so a silent name server delays only the names it serves.
 
 asyncio would look up all names in the same few threads. One silent name server could then stop the calls to all
 accounts.

@@ -21,7 +21,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
 
     A create or a cancel must not use a connection pool, for two reasons. The carrier could close a pooled connection
     just when a request is sent, and the outcome would be unknown. The pool could also repeat a request by itself. This
-    transport uses asyncio and h11, because a connection of httpcore needs more than twice the CPU time.
+    transport uses asyncio and h11, because a connection of httpcore needs more than twice as much CPU time.
     """
 
     def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
@@ -56,7 +56,7 @@ class SingleUseTransport(httpx.AsyncBaseTransport):
 async def _open_tunnel(
     proxy: httpx.URL, host: str, port: int, tls: ssl.SSLContext
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a TLS connection through a proxy. Raises httpx.ConnectError when the proxy refuses."""
+    """Open a TLS connection through a proxy. Raises httpx.ConnectError if the proxy opens no tunnel."""
     reader, writer = await asyncio.open_connection(proxy.raw_host.decode(), proxy.port or 80, happy_eyeballs_delay=0.25)
     try:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -85,7 +85,7 @@ async def _open_tunnel(
 
 
 class _Exchange(httpx.AsyncByteStream):
-    """One request and its response on a connection, which is closed afterwards."""
+    """One request and its response on a connection. The connection is closed after the response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
         self._reader, self._writer, self._seconds = reader, writer, seconds
