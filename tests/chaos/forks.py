@@ -45,9 +45,14 @@ class Fork:
         assert self.process.pid is not None
         return self.process.pid
 
+    @property
+    def returncode(self) -> int | None:
+        """The exit code; None while the process runs."""
+        return self.process.exitcode
+
     def poll(self) -> int | None:
         """Return the exit code; None while the process runs."""
-        return self.process.exitcode
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the process and return its exit code. Raises TimeoutExpired."""

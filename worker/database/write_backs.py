@@ -4,12 +4,12 @@ During a comparison, `due_at` is NULL and a process has a lease of the row. If t
 is set again and another comparison follows. If the process dies, its lease expires and the row becomes due again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, or_, select, update
+from sqlalchemy import Connection, Executable, Select, bindparam, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from worker.database.tables import WRITE_BACK
@@ -20,6 +20,28 @@ from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
 SOURCE = "write_back_source"
 """The engine option that names the source whose orders are written back. Without it, nothing is written back."""
 _STATE = [WRITE_BACK.c[name] for name in ("status", "replaced", "written", "reported", "seen", "failures")]
+_NOW, _UNTIL = (bindparam(name, type_=WRITE_BACK.c.due_at.type) for name in ("now", "until"))
+
+
+def _change(which: Select[tuple[str]], **values: Any) -> Executable:
+    """Return the statement that changes the selected rows, except those that another transaction has locked."""
+    these = which.with_for_update(skip_locked=True).cte()
+    changed = update(WRITE_BACK).where(WRITE_BACK.c.delivery_id.in_(select(these.c.delivery_id))).values(values)
+    return changed.returning(WRITE_BACK.c.delivery_id)
+
+
+_END_LEASES = _change(
+    select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= _NOW),
+    due_at=func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until),
+    lease_until=None,
+)
+_CLAIM = _change(
+    select(WRITE_BACK.c.delivery_id)
+    .where(WRITE_BACK.c.due_at <= _NOW, WRITE_BACK.c.lease_until.is_(None))
+    .order_by(WRITE_BACK.c.due_at)
+    .limit(bindparam("most")),
+    due_at=_UNTIL,
+)
 
 
 def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | None, Delivery]]) -> None:
@@ -46,18 +68,8 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
 
     First, the deliveries whose lease has expired become due again. A claim postpones `due_at` by `schedule.LEASE`.
     """
-    lost = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.lease_until <= now)
-    requeued = {"due_at": func.coalesce(WRITE_BACK.c.due_at, WRITE_BACK.c.lease_until), "lease_until": None}
-    _change(connection, lost, requeued)
-    due = select(WRITE_BACK.c.delivery_id).where(WRITE_BACK.c.due_at <= now, WRITE_BACK.c.lease_until.is_(None))
-    return _change(connection, due.order_by(WRITE_BACK.c.due_at).limit(limit), {"due_at": now + schedule.LEASE})
-
-
-def _change(connection: Connection, which: Select[tuple[str]], values: Mapping[str, Any]) -> list[str]:
-    """Change the selected rows that no other transaction has locked; return the ids of their deliveries."""
-    these = which.with_for_update(skip_locked=True).cte()
-    changed = update(WRITE_BACK).where(WRITE_BACK.c.delivery_id.in_(select(these.c.delivery_id))).values(values)
-    return list(connection.scalars(changed.returning(WRITE_BACK.c.delivery_id)))
+    connection.execute(_END_LEASES, {"now": now})
+    return list(connection.scalars(_CLAIM, {"now": now, "until": now + schedule.LEASE, "most": limit}))
 
 
 def lease(connection: Connection, delivery_id: str, now: datetime, until: datetime) -> WriteBackState | None:
