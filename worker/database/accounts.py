@@ -25,6 +25,8 @@ EVERY_ACCOUNT = "*"
 RESUMED_STEPS = tuple(step.value for step in (Step.BOOK, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK))
 """Steps that become due at once when their account is resumed. Look-ups of unknown outcomes keep their times."""
 
+_PAUSED = select(ACCOUNT).where(ACCOUNT.c.paused_at.is_not(None))
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -49,8 +51,7 @@ def put_account_metadata(connection: Connection, account: str, metadata: Mapping
 
 def paused(connection: Connection) -> dict[str, Pause]:
     """Return the pauses by account; `EVERY_ACCOUNT` is one of these names while creates are held."""
-    found = connection.execute(select(ACCOUNT).where(ACCOUNT.c.paused_at.is_not(None)))
-    return {row.name: _pause(row) for row in found}
+    return {row.name: _pause(row) for row in connection.execute(_PAUSED)}
 
 
 def pause(connection: Connection, account: str, by: str, because: str, now: datetime) -> bool:

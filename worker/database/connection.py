@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -172,7 +173,13 @@ def insert_new(
     """Insert the rows that do not exist yet; return the named columns of the inserted rows."""
     if not values:
         return set()
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing().returning(*(table.c[name] for name in returned))
     # The rows are parameters, so that the statement is compiled once and not for every number of rows.
+    statement = _insert_new(connection.dialect.name, table, returned)
     return {tuple(row) for row in connection.execute(statement, list(values))}
+
+
+@lru_cache(maxsize=100)
+def _insert_new(dialect: str, table: Table, returned: tuple[str, ...]) -> Executable:
+    new = (postgresql if dialect == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
+    statement: Executable = new.returning(*(table.c[name] for name in returned))
+    return statement

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Executable,
@@ -44,6 +45,10 @@ _STEP_CARRIER = case(
     (DELIVERY.c.step == Step.ROUTE, null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
 )
 """The carrier of the step's attempt; if the step has no attempt, the carrier of the delivery. NULL for `ROUTE`."""
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_LOAD = select(DELIVERY).where(DELIVERY.c.id.in_(_IDS)).order_by(DELIVERY.c.id)
+_LOCK = _LOAD.with_for_update()
+_LOAD_ATTEMPTS = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
 NO_COLUMNS: Mapping[str, Any] = {}
 STEPS = tuple(step.value for step in Step)
 T = TypeVar("T", bound=Delivery | Attempt)
@@ -67,16 +72,14 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
 
     A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
-    wanted = select(DELIVERY).where(DELIVERY.c.id.in_(list(ids))).order_by(DELIVERY.c.id)
-    found = connection.execute(wanted.with_for_update() if lock else wanted).mappings().all()
+    found = connection.execute(_LOCK if lock else _LOAD, {"ids": list(ids)}).mappings().all()
     attempts = _attempts(connection, [row["id"] for row in found])
     return [each for row in found if (each := _readable(row, attempts.get(row["id"], []))) is not None]
 
 
 def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
     grouped: dict[str, list[RowMapping]] = {}
-    query = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(ids)).order_by(ATTEMPT.c.number)
-    for row in connection.execute(query).mappings() if ids else ():
+    for row in connection.execute(_LOAD_ATTEMPTS, {"ids": ids}).mappings() if ids else ():
         grouped.setdefault(row["delivery_id"], []).append(row)
     return grouped
 
@@ -257,8 +260,13 @@ def _update(
         return
     columns = mapping.differing(changed)
     written = [{**mapping.dump(after, columns), **always, "key": after.id} for _, after in changed]
-    values: dict[str, Any] = {name: bindparam(name) for name in (*columns, *always)}
-    connection.execute(update_rows(table).where(table.c.id == bindparam("key")).values(values), written)
+    connection.execute(_update_columns(table, (*columns, *always)), written)
+
+
+@lru_cache(maxsize=1000)
+def _update_columns(table: Table, columns: tuple[str, ...]) -> Executable:
+    values: dict[str, Any] = {name: bindparam(name) for name in columns}
+    return update_rows(table).where(table.c.id == bindparam("key")).values(values)
 
 
 def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:

@@ -2,10 +2,19 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from worker.database.connection import insert_new
 from worker.database.tables import LEASE
+
+_TAKE = (
+    update(LEASE)
+    .where(
+        LEASE.c.name == bindparam("this"),
+        (LEASE.c.holder == bindparam("by")) | (LEASE.c.until < bindparam("now", type_=LEASE.c.until.type)),
+    )
+    .values(holder=bindparam("by"), until=bindparam("then", type_=LEASE.c.until.type))
+)
 
 
 def take(connection: Connection, name: str, holder: str, now: datetime, seconds: float) -> bool:
@@ -13,9 +22,8 @@ def take(connection: Connection, name: str, holder: str, now: datetime, seconds:
     until = now + timedelta(seconds=seconds)
     if insert_new(connection, LEASE, [{"name": name, "holder": holder, "until": until}], "name"):
         return True
-    mine_or_free = (LEASE.c.holder == holder) | (LEASE.c.until < now)
-    statement = update(LEASE).where(LEASE.c.name == name, mine_or_free).values(holder=holder, until=until)
-    return connection.execute(statement).rowcount == 1
+    lease = {"this": name, "now": now, "by": holder, "then": until}
+    return connection.execute(_TAKE, lease).rowcount == 1
 
 
 def holds(connection: Connection, name: str, holder: str) -> bool:

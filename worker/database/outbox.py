@@ -29,6 +29,19 @@ SCHEMAS: dict[type[Data], str] = {
     OrderEvent: ORDER_EVENT_SCHEMA,
     CarrierEvent: CARRIER_EVENT_SCHEMA,
 }
+_UNPUBLISHED = (
+    select(EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
+    .where(EVENT.c.published_at.is_(None), EVENT.c.key.not_in(bindparam("except_keys", expanding=True)))
+    .order_by(EVENT.c.position)
+    .limit(bindparam("most"))
+)
+_MARK_PUBLISHED = (
+    update(EVENT)
+    .where(EVENT.c.position == bindparam("at"))
+    .values(published_at=bindparam("when"), stream_id=bindparam("stream"))
+)
+_NEWEST_STREAM_ID = select(func.max(EVENT.c.stream_id))
+_FIRST_UNPUBLISHED = select(EVENT.c.position).where(EVENT.c.published_at.is_(None)).limit(1)
 
 
 def event_row(kind: EventType, key: str, sequence: int, subject: str, data: Data, at: datetime) -> dict[str, Any]:
@@ -65,24 +78,21 @@ def unpublished(connection: Connection, limit: int, except_keys: Collection[str]
     transaction that commits late may add an event whose position is below those of published events. A partial index
     keeps the query fast.
     """
-    columns = (EVENT.c.position, EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
-    waiting = EVENT.c.published_at.is_(None) & EVENT.c.key.not_in(list(except_keys))
-    query = select(*columns).where(waiting).order_by(EVENT.c.position).limit(limit)
-    return [OutgoingEvent(*row) for row in connection.execute(query)]
+    found = connection.execute(_UNPUBLISHED, {"except_keys": list(except_keys), "most": limit})
+    return [OutgoingEvent(*row) for row in found]
 
 
 def mark_published(connection: Connection, published: Sequence[tuple[int, str]], now: datetime) -> None:
     """Record that events were published. `published` contains the position and the stream id of each event."""
     if not published:
         return
-    statement = update(EVENT).where(EVENT.c.position == bindparam("at"))
     marks = [{"at": position, "stream": stream_id, "when": now} for position, stream_id in published]
-    connection.execute(statement.values(published_at=bindparam("when"), stream_id=bindparam("stream")), marks)
+    connection.execute(_MARK_PUBLISHED, marks)
 
 
 def newest_stream_id(connection: Connection) -> str:
     """Return the newest stream id of all events; empty when no event has a stream id."""
-    return connection.scalar(select(func.max(EVENT.c.stream_id))) or ""
+    return connection.scalar(_NEWEST_STREAM_ID) or ""
 
 
 def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) -> int:
@@ -108,8 +118,7 @@ def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> se
 
 def has_unpublished(connection: Connection) -> bool:
     """Return whether any event is unpublished."""
-    query = select(EVENT.c.position).where(EVENT.c.published_at.is_(None)).limit(1)
-    return connection.scalar(query) is not None
+    return connection.scalar(_FIRST_UNPUBLISHED) is not None
 
 
 def count_unpublished(connection: Connection) -> int:

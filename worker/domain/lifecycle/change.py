@@ -189,9 +189,9 @@ class ChangeBuilder:
         next_step = plan(self.delivery, self.terms, self.now)
         step, at, about = (next_step.step, next_step.at, next_step.attempt) if next_step else (None, None, None)
         alarm_at = next((due for due, _ in alarms(self.delivery)), None)
-        planned = replace(self.delivery, step=step, next_run_at=at, step_attempt_id=about, alarm_at=alarm_at)
-        if planned != self.delivery:
-            self.update(planned)
+        known = self.delivery
+        if (step, at, about, alarm_at) != (known.step, known.next_run_at, known.step_attempt_id, known.alarm_at):
+            self.update(replace(known, step=step, next_run_at=at, step_attempt_id=about, alarm_at=alarm_at))
         return Change(self.delivery, tuple(self.events), attempt_id, tuple(self.passed_over))
 
 
