@@ -31,7 +31,9 @@ READY_AT = START + timedelta(minutes=55)
 """DeliverIt cancels an order until shortly before its pickup."""
 PATIENCE = 420.0
 """Real seconds after which a condition counts as never reached, however loaded the machine is."""
-INTERVAL = 0.2
+INTERVAL = 0.5
+TICK = "1.0"
+"""Real seconds between two sweeps: a dozen workers sweep at once, and a sweep costs more than all else they do."""
 NOTES = "ring twice"
 WRITTEN_ONCE = ["status 25, nothing written twice"]
 
@@ -87,7 +89,7 @@ class Scenario:
         )
         ordering = platform(sandbox.port) if case.on_platform else {}
         environ = {**environ, **{f"ORDER_SYNC_{key}": value for key, value in ordering.items()}}
-        self._environ = {**environ, **(self._injection.variable if self._injection else {}), "CHAOS_TICK": "1"}
+        self._environ = {**environ, **(self._injection.variable if self._injection else {}), "CHAOS_TICK": TICK}
         self.server = redis.Redis.from_url(environ["ORDER_SYNC_REDIS_URL"])
         self.database = Database(environ["ORDER_SYNC_DATABASE_URL"], pool_size=1)
         self.worker: Process

@@ -37,6 +37,11 @@ class Scheduler:
         """Remove every pending event."""
         self._pending.clear()
 
+    @property
+    def next_due(self) -> datetime | None:
+        """The time of the next event; None if no event is pending."""
+        return self._pending[0][0] if self._pending else None
+
     async def run_due(self) -> None:
         """Run every event that is due now, including those that become due meanwhile."""
         while due := self._pop_due():
@@ -52,7 +57,7 @@ class Scheduler:
     def _pop_due(self) -> list[Event]:
         now = self._clock()
         due: list[Event] = []
-        while self._pending and self._pending[0][0] <= now and len(due) < _MAX_CONCURRENT:
+        while self.next_due is not None and self.next_due <= now and len(due) < _MAX_CONCURRENT:
             due.append(heapq.heappop(self._pending)[2])
         return due
 
@@ -66,7 +71,7 @@ class Scheduler:
             self.schedule(again, event)
 
     async def _wait_for_next(self) -> None:
-        wait = (self._pending[0][0] - self._clock()).total_seconds() if self._pending else _MAX_IDLE_SECONDS
+        wait = (self.next_due - self._clock()).total_seconds() if self.next_due else _MAX_IDLE_SECONDS
         try:
             await asyncio.wait_for(self._changed.wait(), min(max(wait, 0.001), _MAX_IDLE_SECONDS))
         except TimeoutError:
