@@ -91,7 +91,7 @@ class Machine:
                     return
             assert time.monotonic() < deadline, read_tail(self.worker.log)
             self.supervisor.watch()
-            self.server.wait(0.05)
+            self.worker.wait(0.1)
 
     def settles(self, *names: str) -> bool:
         """Return whether these orders are stored, and every event is on the bus once and in order."""
