@@ -114,7 +114,8 @@ def found_order_message(source: str, order_id: str) -> Message:
 def read_message(raw: bytes | dict[str, Any], project: ProjectDefaults = NO_DEFAULTS) -> Message:
     """Read one message from the bytes of a document or from the dict of a Celery task.
 
-    `project` supplies the values that an order of the Ordering platform lacks. Raises MalformedError.
+    `project` supplies the values that an order of the Ordering platform lacks. Raises MalformedError for a message that
+    is not valid JSON, or whose attributes or data are invalid.
     """
     ignored: set[str] = set()
     try:
@@ -138,7 +139,7 @@ def read_fields(fields: Mapping[bytes, bytes], project: ProjectDefaults = NO_DEF
     """Read one message from the fields of a stream entry: a document in `event`, or CloudEvents in binary mode.
 
     In binary mode, each attribute is a field with the prefix `ce_`, and the field `data` is the JSON document. Raises
-    MalformedError.
+    MalformedError for an entry in neither form, and for a message that `read_message` refuses.
     """
     if b"event" in fields:
         return read_message(fields[b"event"], project)
@@ -153,7 +154,10 @@ def read_fields(fields: Mapping[bytes, bytes], project: ProjectDefaults = NO_DEF
 
 
 def _with_data(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document. If it has no `data`, set `data` to the decoded `data_base64`. Raises MalformedError."""
+    """Return the document. If it has no `data`, set `data` to the decoded `data_base64`.
+
+    Raises MalformedError if `data_base64` is not base64, or if `read_object` refuses its content.
+    """
     encoded = document.get("data_base64")
     if not isinstance(encoded, str) or document.get("data") is not None:
         return document

@@ -144,8 +144,8 @@ def read_order(
 ) -> Order:
     """Return the platform's order in our format. `raw` is the order alone, without the API's `{"error", "result"}`.
 
-    The names of fields whose values were ignored or changed are added to `ignored`. Raises MalformedError. The error's
-    text contains the platform's name of the field and no value.
+    The names of fields whose values were ignored or changed are added to `ignored`. Raises MalformedError if a field is
+    missing or invalid. The error's text contains the platform's name of the field and no value.
     """
     noted = set[str]() if ignored is None else ignored
     try:

@@ -7,5 +7,5 @@ from worker.container import container
 
 @shared_task(name="carriers.probe")
 def probe(carrier: str) -> None:
-    """Probe an account that rejected our credentials, and resume the account if it accepts them again."""
+    """Probe an account whose carrier rejected our credentials; resume the account if the carrier accepts them again."""
     container().account_health.probe_paused(carrier)

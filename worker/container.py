@@ -76,12 +76,19 @@ class Container:
 
     settings: Settings
     clock: Clock = utc_now
-    """The wall clock, or the shared clock if other hosts may use the same database."""
+    """The clock of all services.
+
+    By default, this is the shared clock if other hosts may use the same database, and the wall clock of this machine if
+    the database is SQLite.
+    """
     app: Celery = field(default_factory=lambda: current_app)
     """The Celery app that sends the tasks."""
 
     def __post_init__(self) -> None:
-        """Choose the shared clock if other hosts may use the same database."""
+        """Replace the wall clock with the shared clock if other hosts may use the same database.
+
+        A SQLite database belongs to one machine, so the wall clock stays. A clock that the caller gave always stays.
+        """
         if self.clock is utc_now and self.settings.shared:
             self.clock = SharedClock(
                 lambda: self.database.read(shared_clock.shared_time),

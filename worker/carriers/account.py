@@ -1,4 +1,8 @@
-"""The settings that the accounts of all carriers share, beyond those of every API account."""
+"""The settings of an account at any carrier.
+
+`CarrierAccount` adds the read interval, the wait for callbacks, the postal codes and the pickup hours to the settings
+of every `ApiAccount`: the origin, the time limits and the rate limit.
+"""
 
 import re
 from datetime import time

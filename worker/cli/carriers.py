@@ -61,7 +61,7 @@ def pause(
 
 @carriers.command("resume")
 def resume(name: str) -> None:
-    """Resume a paused account, even if it was paused because it rejected our credentials."""
+    """Resume a paused account, even if it was paused because the carrier rejected our credentials."""
     from worker.database import accounts
 
     services = _with_account(name)

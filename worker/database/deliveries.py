@@ -151,7 +151,7 @@ def journalled_attempts(
 ) -> list[tuple[str, int, str]]:
     """Return the delivery id, attempt id and carrier of each attempt that a journal file concerns.
 
-    These are the attempts in `attempts`, and all active attempts that name the file and have no known outcome yet.
+    These are the attempts in `attempts`, and all active attempts with this `journal_file` and no known outcome yet.
     """
     open_ = ATTEMPT.c.ended_at.is_(None) & ~ATTEMPT.c.surplus & ATTEMPT.c.state.in_(UNKNOWN)
     named = (ATTEMPT.c.journal_file == journal_file) & open_

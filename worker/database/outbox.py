@@ -74,9 +74,9 @@ def identity(connection: Connection) -> str:
 def unpublished(connection: Connection, limit: int, except_keys: Collection[str] = ()) -> list[OutgoingEvent]:
     """Return the oldest unpublished events, except the events of `except_keys`.
 
-    The events of each key are in the order of their sequence. The query searches the whole outbox, because a
-    transaction that commits late may add an event whose position is below those of published events. A partial index
-    keeps the query fast.
+    The events of each key are in the order of their sequence. An unpublished event may have a lower position than
+    published events, because its transaction committed late. Therefore the query searches the whole outbox. A partial
+    index keeps the query fast.
     """
     found = connection.execute(_UNPUBLISHED, {"except_keys": list(except_keys), "most": limit})
     return [OutgoingEvent(*row) for row in found]
@@ -110,7 +110,7 @@ def requeue_lost(connection: Connection, surviving: str, known: str, keep: int) 
 
 
 def lost(connection: Connection, published: Mapping[tuple[str, int], str]) -> set[tuple[str, int]]:
-    """Return the key and sequence of each published event that the outbox does not contain with the same body."""
+    """Return the key and sequence of each published event that the outbox lacks or contains with another body."""
     events = select(EVENT.c.key, EVENT.c.sequence, EVENT.c.body)
     found = connection.execute(events.where(tuple_(EVENT.c.key, EVENT.c.sequence).in_(list(published))))
     return set(published) - {(row.key, row.sequence) for row in found if published[row.key, row.sequence] == row.body}

@@ -289,7 +289,10 @@ def _may_read_beside(attempt: Attempt) -> bool:
 
 
 def alarms(delivery: Delivery) -> list[tuple[datetime, Alarm]]:
-    """Return the alarms that have not been raised yet and their due times, in the order of these times."""
+    """Return the alarms that have not been raised yet, each with its due time, the earliest first.
+
+    A final delivery has no alarms.
+    """
     if delivery.final:
         return []
     given = delivery.alarmed_at

@@ -145,5 +145,8 @@ def allows_reassignment(source: AttemptState, target: AttemptState, resume_to: A
 
 
 def interrupts(target: AttemptState, source: AttemptState) -> AttemptState | None:
-    """Return the state that a change from `source` to `target` interrupts: `source` for `on_hold`, otherwise None."""
+    """Return the state that a change from `source` to `target` interrupts.
+
+    If `target` is `on_hold`, the hold interrupts `source`. No other change interrupts a state, so the result is None.
+    """
     return source if target == S.ON_HOLD else None

@@ -85,9 +85,9 @@ class JournalFile:
     def detach(self, delivery: Delivery) -> Change | None:
         """Return the change that removes the name of this file from the active attempt.
 
-        None if there is no active attempt, or if the attempt does not name this file. The change is needed when the
-        disk fails before the creates are sent: after a crash, an attempt counts as never sent if it names a file that
-        does not contain the attempt.
+        None if there is no active attempt, or if its `journal_file` is not this file. The change is needed when the
+        disk fails before the creates are sent. Otherwise, after a crash, the attempt would count as never sent, because
+        its `journal_file` does not contain it.
         """
         attempt = delivery.active
         if attempt is None or attempt.journal_file != self.name:

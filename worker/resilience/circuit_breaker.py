@@ -29,17 +29,21 @@ class BreakerTimings:
     open: float = 30
     """How long a breaker stays open at first.
 
-    The time doubles, up to `max_open`, whenever the breaker opens again within `memory` after its last open time.
+    The time doubles, up to `max_open`, each time the breaker opens again within `memory` after its last open time.
     """
     max_open: float = 300
     memory: float = 600
-    """An open time or a throttling is longer if it begins within this time after the end of the last one."""
+    """How long the last open time and the last throttling are remembered after they end.
+
+    If the next one begins within this time, it is longer, up to a maximum. Otherwise it has its first length.
+    """
     expiry: float = 3600
     """How long an unused breaker is stored."""
     throttle: tuple[float, float, float] = (60, 120, 300)
     """How long an account is not called after its carrier answered "too many requests".
 
-    The three values are for the first, the second, and every later throttling that follows within `memory`.
+    The first value is for the first throttling, the second for the next one, and the third for every later one. If a
+    throttling begins more than `memory` after the end of the previous one, it counts as the first again.
     """
     throttle_reads: tuple[float, float, float] = (60, 120, 900)
     """The same as `throttle`, but for reads.

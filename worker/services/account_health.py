@@ -39,7 +39,7 @@ CALL_CLASSES: Mapping[Step, CallClass] = {
 }
 SLOT_RETRY = timedelta(seconds=1)
 PROBE_SECONDS = 300.0
-"""Seconds between two probes of an account that rejected our credentials."""
+"""Seconds between two probes of an account that is paused because the carrier rejected our credentials."""
 PROBE_MARGIN = 5.0
 HOLD_SECONDS = 60.0
 """Seconds after which a held create is tried again. If the hold ends earlier, the create is due at once."""
@@ -102,7 +102,10 @@ class AccountHealth:
             return None
 
     def _check_available(self, account: str, call_class: CallClass) -> None:
-        """Raise Unavailable if the account is paused, throttled or not answering, or if the call is a held create."""
+        """Raise Unavailable if the account is paused, is throttled or does not answer.
+
+        Raise Held, which is a kind of Unavailable, for a create while an operator or the database holds all creates.
+        """
         paused = self.database.read(accounts.paused)
         if account in paused:
             raise Unavailable("the account is paused", account=True)
@@ -184,7 +187,7 @@ class AccountHealth:
         return answer
 
     def record_results(self, account: str, call_class: CallClass, results: Sequence[tuple[object, object]]) -> None:
-        """Record whether calls succeeded, and pause an account that rejects our credentials.
+        """Record whether calls succeeded, and pause the account if the carrier rejected our credentials.
 
         Each result is a pair: the outcome of a call, and the parsed outcome. The parsed outcome is a value or a
         CarrierError.
@@ -203,7 +206,7 @@ class AccountHealth:
     # --- paused accounts ----------------------------------------------------------------------------------------------
 
     def _pause(self, account: str, why: str) -> None:
-        """Pause an account that rejected our credentials; the first probe comes after `PROBE_SECONDS`."""
+        """Pause an account whose carrier rejected our credentials; the first probe comes after `PROBE_SECONDS`."""
         now = self.clock()
         try:
             paused = self.database.write(accounts.pause, account, "carrier", why, now)
@@ -224,7 +227,7 @@ class AccountHealth:
         return self.database.write(leases.take, probe_lease(account), uuid4().hex, self.clock(), PROBE_SECONDS)
 
     def probe_paused(self, account: str) -> None:
-        """Probe an account that rejected our credentials; resume the account if the probe succeeds."""
+        """Probe an account whose carrier rejected our credentials; resume the account if the probe succeeds."""
         pause = self.database.read(accounts.paused).get(account)
         if pause is None or pause.by != "carrier":
             return

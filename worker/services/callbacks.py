@@ -82,7 +82,8 @@ class Callbacks:
     def _find_attempt(self, stored: StoredCallback) -> tuple[str, int] | None:
         """Return the ids of the delivery and the attempt of a callback; None while they are unknown.
 
-        If the attempt was unknown when the callback arrived, the attempt is now stored with the callback.
+        If the attempt was unknown when the callback arrived but is found now, this call records the attempt in the
+        stored callback. Waiting callbacks about the same order of the carrier get the attempt as well.
         """
         if stored.attempt_id is not None:
             return self.database.read(callbacks.find_attempt, stored.carrier, CallbackKey(attempt_id=stored.attempt_id))

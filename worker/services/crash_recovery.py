@@ -122,8 +122,9 @@ class CrashRecovery:
     ) -> Change | None:
         """Return the change that a recorded response makes.
 
-        An attempt names the file until its outcome is stored or its create is sent again. If the attempt no longer
-        names the file, only a booking is applied, and only if the delivery does not have the carrier's order yet.
+        An attempt's `journal_file` is the file that recorded its create. It is cleared when the create's outcome is
+        stored, and replaced when the create is sent again. While it is still this file, any response is applied.
+        Afterwards, a booking of an order that the delivery does not know yet is applied, and nothing else is.
         """
         attempt = delivery.attempt(attempt_id)
         if attempt is not None and attempt.journal_file == file:

@@ -134,9 +134,10 @@ def absent(searched: Sequence[AttemptView], found: Sequence[int], hits: Mapping[
 
 
 def duplicates(hits: Mapping[int, Sequence[RawOrder]], found: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Return the ids of the live orders of each attempt, except the first order that the search found (B-60).
+    """Return the ids of the live duplicate orders on one page, by attempt id (B-60).
 
-    For an attempt in `found`, the first order is on an earlier page.
+    The first order that the search found for an attempt is the attempt's own order, and all others are duplicates. An
+    attempt in `found` has its own order on an earlier page, so all its live orders here are duplicates.
     """
     further = {attempt_id: orders if attempt_id in found else orders[1:] for attempt_id, orders in hits.items()}
     alive = {key: tuple(str(o.order_id) for o in orders if o.status != "canceled") for key, orders in further.items()}

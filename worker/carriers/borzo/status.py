@@ -70,7 +70,10 @@ STATUS_TABLE: dict[str, StatusMeaning] = {
 }
 
 _ONCE_PICKED_UP = {"delivery:active": StatusMeaning(S.DROPOFF_ENROUTE, Evidence.WEAK)}
-"""Meanings that replace those of `STATUS_TABLE` once a message has shown that the courier has the goods."""
+"""Meanings that replace those of `STATUS_TABLE` once a poll or a callback has shown that the goods left the shop.
+
+They no longer apply after Borzo reactivates the order, because a new courier starts without the goods (B-67).
+"""
 _ONCE_CANCEL_REQUESTED = {"delivery:deleted": StatusMeaning(S.CANCELLED)}
 """Meanings that replace those of `STATUS_TABLE` once we have requested a cancel (B-72)."""
 _HOLD = frozenset({"delayed", "draft"})

@@ -176,7 +176,10 @@ class Cervo:
         return observe_callback(fields, attempt) if attempt.ref is None else record_cancel_reason(fields, attempt)
 
     def probe(self) -> Call:
-        """Build GET /order for an order that cannot exist, because every API call needs an order (C-04, C-31)."""
+        """Build a harmless call that tests whether Cervo answers and accepts the token.
+
+        Every call of the API is about one order, so this is GET /order for an order that cannot exist (C-04, C-31).
+        """
         return self._get(Operation.PROBE, ORDER_PATH, NO_ORDER)
 
     def read_probe(self, reply: Reply) -> dict[str, str]:

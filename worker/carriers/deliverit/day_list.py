@@ -23,7 +23,7 @@ from worker.errors import Unreadable
 from worker.http.call import Call, Operation, Reply
 
 SIMILAR_WITHIN = timedelta(minutes=10)
-"""A row without a reference is not ours if its creation time differs from our create's by more than this (D-61)."""
+"""The longest time between our create and the creation time of a row without a reference that may be ours (D-61)."""
 
 VANISHED = (Observation(status=None, raw=None, notes=("rows_vanished",)),)
 """The observation of an attempt whose row has disappeared from the list. It changes no status (D-54)."""
@@ -54,9 +54,9 @@ class DayList:
         return Match(row, _duplicates(row, with_reference, attempt)) if row else None
 
     def may_contain(self, attempt: AttemptView) -> bool:
-        """Return whether a row may belong to this attempt although no row matches the attempt.
+        """Return whether any row may belong to this attempt, although `match` found no row that certainly does.
 
-        If so, the attempt does not count as absent (D-61).
+        If so, the list does not prove that the attempt is absent (D-61).
         """
         phone = national_phone(attempt.order, attempt.store)
         similar = (*self._rows(f"no_reference:{phone}"), *self._rows("no_reference:"))
@@ -92,8 +92,9 @@ def parse_day_list(reply: Reply, company: str, zone: ZoneInfo) -> DayList:
 def read_day_list(call: Call, day: DayList, attempts: Sequence[AttemptView], now: datetime, zone: ZoneInfo) -> Reading:
     """Return what the list of one day shows of these attempts.
 
-    Only a complete list that answers a `find` proves absence (D-60). An attempt of that call is absent if no row
-    matches and `may_contain` is false (D-61). An attempt whose row has disappeared is not absent (D-54).
+    An attempt is absent only if the call is a `find` for it, the list is complete, no row matches the attempt, and
+    `DayList.may_contain` is false for it (D-60, D-61). An attempt whose row was on this list before and has disappeared
+    is not absent; its observation is `VANISHED` (D-54).
     """
     drivers = {attempt.id: state.as_driver_order(attempt) for attempt in attempts}
     matches = {attempt_id: match for attempt_id, one in drivers.items() if (match := _match(day, one))}

@@ -180,7 +180,11 @@ def apply_platform_status(
 
 
 def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccount, now: datetime) -> Change:
-    """Publish a conflict: the platform refused our status, or shows a status that contradicts ours (O-18)."""
+    """Publish a conflict between the platform and this delivery (O-18).
+
+    `kind` is the cause. It is `platform_refused` if the platform refused our status, and `platform_differs` if the
+    platform shows a status that contradicts ours.
+    """
     change = ChangeBuilder(delivery, terms, now, Cause.POLL)
     change.add_event(EventType.CONFLICT, delivery.active, reason_text=kind)
     return change.build()

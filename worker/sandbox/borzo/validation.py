@@ -150,7 +150,11 @@ def without_errors(value: Any, errors: Any) -> Any:
 
 
 def merge_errors(first: Any, second: Any) -> Any:
-    """Return one error tree that contains two trees of the same shape."""
+    """Merge two error trees of the same value.
+
+    If both trees have codes for the same part, the codes of both are kept. If `first` has codes for a part and `second`
+    has a tree, only the codes of `first` are kept.
+    """
     if not (first and second):
         return first or second
     if isinstance(first, dict):
