@@ -42,6 +42,11 @@ CREATE_DATABASE = "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE templa
 FIRST_POSITION = "SELECT setval(pg_get_serial_sequence('event', 'position'), 1, false)"
 START_SECONDS = 15
 
+# Every commit of an SQLite database waits for its disk, and memory answers at once.
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 * 1024**3:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 # No test is about the duration of an example, and a slow or busy machine is no reason to fail.
 settings.register_profile("order-sync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("order-sync")
