@@ -1,10 +1,13 @@
 """Whole lifecycles: a message on the bus, a courier at the right carrier, and the published events."""
 
 import json
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from celery.app.trace import build_tracer
 
 from tests.services.simulation import Simulation
 from worker.database import inbox, shops
@@ -245,12 +248,37 @@ def unreachable(_document: bytes) -> str:
     raise redis.ConnectionError
 
 
-def test_a_message_over_celery_raises_an_error_while_the_bus_is_away(
+def run_in_worker(simulation: Simulation, event: Any) -> Any:
+    """Run `orders.receive` as a worker does; return how it ended and the result or exception."""
+    task = simulation.app.tasks["orders.receive"]
+    found = build_tracer(task.name, task, app=simulation.app)("id", [event], {}, {})
+    return found.info and (found.info.state, found.info.retval)
+
+
+@pytest.mark.fault("F-14")
+def test_a_message_over_celery_waits_in_the_broker_while_the_bus_is_away(
     simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulation.container.bus, "add_order", unreachable)
-    with pytest.raises(redis.ConnectionError):
-        simulation.app.tasks["orders.receive"]({})
+    event = json.loads(placed(SAMPLES[0])) | {"time": simulation.now.isoformat()}
+    with monkeypatch.context() as outage:
+        outage.setattr(simulation.container.bus, "add_order", unreachable)
+        state, retry = run_in_worker(simulation, event)
+    assert (state, retry.when) == ("RETRY", 5)
+    with simulation.app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        waiting = channel.basic_get("orders", no_ack=True)
+    assert (json.loads(waiting.body)[0], waiting.headers["argsrepr"]) == ([event], "<redacted>")
+    assert waiting.headers["eta"] is not None
+
+
+@pytest.mark.fault("F-14")
+def test_a_message_over_celery_goes_back_to_the_broker_when_bus_and_broker_are_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Simulation(tmp_path, BROKER_URL="redis://127.0.0.1:1/0")) as simulation:
+        monkeypatch.setattr(simulation.container.bus, "add_order", unreachable)
+        state, rejected = run_in_worker(simulation, {})
+    assert (state, rejected.requeue) == ("REJECTED", True)
 
 
 @pytest.mark.parametrize(
