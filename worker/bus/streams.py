@@ -106,7 +106,7 @@ class Bus:
     # --- events out ---
 
     def follow(self, after: str = "$", block_ms: int = 1000) -> Iterator[tuple[str, bytes]]:
-        """Yield the id and the document of each event after an entry, for ever.
+        """Yield the id and the document of each event that follows the entry with the id `after`, for ever.
 
         After `block_ms` without an event, yield a pair of empty values.
         """

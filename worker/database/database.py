@@ -48,7 +48,7 @@ class Database:
             return change(connection, *args, **kwargs)
 
     def persist(self, change: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a change in one transaction; after a transient error, wait for the next retry pause and run it again.
+        """Run a change in one transaction. After a transient error, run it again, once after each of the retry pauses.
 
         The error of the last run is raised. A commit may have succeeded in spite of an error, so a second run of the
         change must be harmless.

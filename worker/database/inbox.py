@@ -26,7 +26,7 @@ class DeadLetter:
     identity: str
     """The stream id or message id. It is the same when the message is read again, so the letter is stored only once."""
     has_fields: bool = False
-    """True if `raw` is JSON with all fields of a stream entry; False if `raw` is only the content of `event`."""
+    """True if `raw` is a JSON object with all fields of the stream entry; False if it is the entry's field `event`."""
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ _NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery,
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
-    """Return the columns that differ in at least one of these pairs, except `LARGE_COLUMNS`."""
+    """Return the columns that have changed in at least one pair of values (before, after), except `LARGE_COLUMNS`."""
     changed = {
         name
         for before, after in pairs

@@ -132,7 +132,7 @@ def _next_lookup(attempt: Attempt, terms: CarrierTerms, now: datetime) -> dateti
 def may_resubmit(delivery: Delivery, attempt: Attempt, terms: CarrierTerms) -> bool:
     """Return whether to send the create of an attempt a second time, because the outcome of the first is unknown.
 
-    The second create has the same order and the same id.
+    The second create has the same content and the same reference, so that the carrier can recognise it.
     """
     in_doubt = attempt.state == AttemptState.SUBMIT_UNKNOWN and not attempt.awaiting_operator
     wanted = delivery.cancel_request is None and attempt.sent_fingerprint == delivery.fingerprint

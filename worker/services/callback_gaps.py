@@ -1,8 +1,8 @@
 """Detect missing callbacks: we could not store them, or the carrier does not send them.
 
 A carrier repeats a callback for a day at most, and some carriers never repeat one. So the web process records once a
-minute that callbacks can be stored. After a gap in these records, every delivery whose carrier sends callbacks is read
-soon (B-85).
+minute that callbacks can be stored. After a gap in these records, every delivery whose next step is a read and whose
+carrier sends callbacks is read soon (B-85).
 
 At a carrier, callbacks about orders may be enabled while callbacks about deliveries are disabled. A missing kind of
 callback is logged once. If callbacks of this kind come again and then go missing again, this is logged again (B-80).

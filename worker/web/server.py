@@ -54,7 +54,7 @@ class LimitedProtocol(H11Protocol):
         self.limit_concurrency = places and 2 * places
 
     def on_response_complete(self) -> None:
-        """Start the timeout for the next request head, or for the rest of a body that was not read."""
+        """Start the timeout for the next request head, or for the rest of a body that is still incomplete."""
         super().on_response_complete()
         self._start_timeout()
 

@@ -91,8 +91,8 @@ def printed_number(order: Order, attempt_number: int) -> str:
 def _payment(payment: Payment, account: CervoAccount) -> tuple[str, str]:
     """Return the values of `payment` and `ispaid` (C-16).
 
-    Raises Refused for a currency other than the account's, for a method without a token, and for ambiguous values of
-    `ispaid`.
+    Raises Refused if the currency is not the account's, if the order is unpaid and its payment method is not in
+    `payment_tokens`, and if `paid_token` and `unpaid_token` do not have opposite meanings.
     """
     if payment.currency != account.currency:
         raise Refused(Reason.CONFIG, f"payment.currency is {payment.currency}, the account's is {account.currency}")

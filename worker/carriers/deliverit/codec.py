@@ -51,7 +51,10 @@ COMPANY = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class DeliverIt:
-    """The codec of one DeliverIt account; `facts` holds the company from the login."""
+    """The codec of one DeliverIt account.
+
+    `facts` contains our company's number from the log-in; it is empty before the first log-in.
+    """
 
     kind: ClassVar[str] = "deliverit"
     account_type: ClassVar[type[CarrierAccount]] = DeliverItAccount

@@ -1,8 +1,8 @@
 """The observations of one driver order from a reply or from a row of the day list.
 
 A 201 alone confirms nothing, because it may be an offer of another time (D-20). The clock times of a row may be
-estimates, may change and may disappear. A clock time counts only once it has passed. From then on, it stays recorded
-(D-56, D-57).
+estimates, may change and may disappear. A clock time shows a milestone only if the time has passed. From then on, the
+milestone stays recorded (D-56, D-57).
 """
 
 from collections.abc import Mapping
