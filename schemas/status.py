@@ -165,7 +165,7 @@ class AttentionReason(StrEnum):
     UNKNOWN_STORE = "unknown_store"
     """The store directory does not contain the order's store."""
     NO_CONFIGURED_CARRIER = "no_configured_carrier"
-    """No carrier of the order's or the store's list has an account."""
+    """None of the carriers that the order or its store lists has an account."""
     DUPLICATE_AT_CARRIER = "duplicate_at_carrier"
     """The carrier calls the create a duplicate. An operator must find the order that the carrier already has (B-31)."""
     OUTCOME_UNKNOWN = "outcome_unknown"

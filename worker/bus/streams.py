@@ -26,7 +26,7 @@ SOCKET_SECONDS = 5
 OUTAGES = (RedisError, OSError)
 """The errors that are raised while Redis is unreachable or cannot work."""
 PAGE_SIZE = 1000
-"""How many entries one call of trimming reads."""
+"""The most entries that one call reads when a stream is trimmed."""
 
 
 Fields = Mapping[bytes, bytes]

@@ -112,7 +112,7 @@ def _read_secret(where: str, path: Any, faults: list[str]) -> str:
 
 
 def _normalised(tree: dict[str, Any]) -> dict[str, Any]:
-    """Normalise the names of accounts, so that a file and a variable can name the same account."""
+    """Spell the names of accounts in one way, so that settings of a file and of the environment meet in one account."""
     carriers = tree.get("carriers")
     if not is_table(carriers):
         return tree

@@ -58,7 +58,7 @@ FOLLOW_UP_RETRY, FOLLOW_UPS_END = timedelta(minutes=5), timedelta(hours=6)
 CONTRADICTION_GAP = timedelta(seconds=60)
 """The shortest time between the two reads that are needed to confirm a contradiction of the current state."""
 ALARM_BEFORE = timedelta(minutes=5)
-"""An operator is requested this long before the pickup if no carrier has confirmed the order by then."""
+"""The time before the pickup at which an operator is requested if no carrier has confirmed the order."""
 ALARM_AFTER = timedelta(minutes=3)
 """The shortest time from the dispatch of a delivery to the alarm that `ALARM_BEFORE` describes."""
 GIVE_UP = timedelta(hours=3)

@@ -74,7 +74,7 @@ BEFORE_DISPATCH = timedelta(minutes=1)
 GATE_READ_INTERVAL = timedelta(seconds=30)
 """The interval between reads of an order that waits at its gate. It is longer while the dispatch is far away."""
 AFTER_THE_END = timedelta(minutes=2)
-"""How long after its delivery or return an order is read once more.
+"""The time from the delivery or the return of an order to one more read of the order.
 
 An earlier write that got no answer may reach the platform late and replace the final status.
 """

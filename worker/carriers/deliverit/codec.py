@@ -88,7 +88,7 @@ class DeliverIt:
         )
 
     def check_order(self, booking: Booking, now: datetime) -> None:  # noqa: ARG002 - the port's signature
-        """Raise Refused, with the name of the field, for an order that `book` refuses."""
+        """Raise Refused for an order that `book` would refuse; the text names the field of the order that is wrong."""
         if self._transfer_mode:
             check_transfer(booking)
         else:

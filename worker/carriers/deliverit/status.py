@@ -18,7 +18,7 @@ MILESTONES: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The events of a trip that a day-list row shows as past; a future time is only an estimate (D-57)."""
+    """The events of a trip whose times in a day-list row have passed. A future time is only an estimate (D-57)."""
 
     cancelled: bool = False
     driver_arrive: bool = False

@@ -158,7 +158,7 @@ class RawRow(_Wire):
     cancel_url: Annotated[Text, Field(validation_alias=AliasChoices("canceurl", "cancelurl"))] = None
     cancel: Flag = None
     cancel_text: Annotated[Text, Field(validation_alias="cancel")] = None
-    """The value of `cancel` as text. It is reported if it is not a flag."""
+    """The value of `cancel` as text. A value that is neither true nor false is reported."""
     canceled_at: Text = None
 
     @property

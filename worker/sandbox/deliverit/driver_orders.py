@@ -65,7 +65,7 @@ class DriverOrders:
         )
 
     def authorize(self, request: Request) -> Response | None:
-        """Return a 401 for wrong Basic credentials. `login` checks the credentials in a login's body (D-03, D-05)."""
+        """Return a 401 if the credentials of Basic authentication are wrong, otherwise None (D-03, D-05)."""
         if request.url.path.endswith("/login") or self._is_authenticated(request.headers.get("authorization", "")):
             return None
         return Json({"error": True, "message": NOT_ALLOWED}, 401)
