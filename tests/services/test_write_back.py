@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from schemas.messages import Cancellation
 from tests.services.simulation import START, Simulation
@@ -204,6 +205,19 @@ def test_a_preorder_that_the_shop_rejects_before_its_time_is_never_dispatched(si
     simulation.until(lambda it: it.delivery().final, step=60)
     assert (simulation.status(), simulation.ledger()) == ("cancelled", [("ordering", str(ORDER))])
     assert simulation.now < START + timedelta(hours=3)
+
+
+@pytest.mark.fault("F-88")
+def test_a_delivery_that_only_a_newer_version_can_read_is_left_to_that_version(simulation: Simulation) -> None:
+    seed(simulation)
+    simulation.place()
+    with simulation.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = 'weigh'"))
+    settle(simulation)
+    assert written(simulation) == []
+    with simulation.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = NULL, next_run_at = NULL"))
+    simulation.until(lambda it: platform_status(it) == 22)
 
 
 # --- a platform that fails ---

@@ -101,8 +101,10 @@ class WriteBack:
         state = self.database.write(write_backs.lease, delivery_id, now, until)
         if state is None:
             return
-        # The setting `source` may have changed since this comparison was scheduled.
         loaded = self.database.read(deliveries.load, [delivery_id])
+        if not loaded:
+            return  # only a newer version can read the delivery; that version compares it once the lease has ended
+        # The setting `source` may have changed since this comparison was scheduled.
         found = [each for each in loaded if each.source == self.settings.source]
         state, due_at = self._compare(found[0], state, until) if found else (state, None)
         if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
