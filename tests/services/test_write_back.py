@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from schemas.messages import Cancellation
 from tests.services.simulation import START, Simulation
@@ -267,6 +268,19 @@ def test_a_write_that_failed_at_the_platform_is_repeated(simulation: Simulation)
     inject(simulation, "error_before", "update", times=2)
     simulation.until(lambda it: platform_status(it) == 25, step=1)
     assert written(simulation) == [25]
+
+
+@pytest.mark.fault("F-63")
+def test_a_write_that_fails_again_and_again_is_tried_less_and_less_often(simulation: Simulation) -> None:
+    seed(simulation)
+    simulation.place()
+    simulation.until(lambda it: it.status() == "delivered")
+    inject(simulation, "error_before", "update")
+    with capture_logs() as logs:
+        for _ in range(300):
+            simulation.pass_time()
+    failures = [each["failures"] for each in logs if each["event"] == "platform.call_failed"]
+    assert (len(failures) < 20, failures) == (True, list(range(1, len(failures) + 1)))
 
 
 @pytest.mark.fault("F-63")

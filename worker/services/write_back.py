@@ -141,11 +141,11 @@ class WriteBack:
         except Refused as error:
             logger.error("platform.write_refused", delivery_id=delivery.id, status=state.status, error=str(error))
             self._report_conflict(delivery, state, "platform_refused")
-            return replace(state, written=True, reported=True), next_read(delivery, self.clock())
+            return replace(state, written=True, reported=True, failures=0), next_read(delivery, self.clock())
         except CarrierError as error:
             return self._after_failure(delivery, state, error)
         logger.info("platform.written", delivery_id=delivery.id, status=state.status, replaced=state.replaced)
-        return replace(state, written=True), self.clock() + CHECK_AFTER_WRITE
+        return replace(state, written=True, failures=0), self.clock() + CHECK_AFTER_WRITE
 
     def _resume_platform(self) -> None:
         """Resume the platform if it is paused, because it has just accepted our key."""
