@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from schemas.status import AttentionReason, Cause, DeliveryStatus, Reason
 from tests.cli.commands import CommandLine, Result, apply_create_outcome, change, find, request_attention, write_file
@@ -15,12 +16,14 @@ from worker.carriers.port import Booked, Observation, Raw, reference_of
 from worker.config.settings import load
 from worker.container import Container
 from worker.database import accounts, deliveries, outbox
+from worker.database.tables import WRITE_BACK
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
 from worker.domain.lifecycle.reopening import duplicate_id
 from worker.errors import Refused, Uncertain
 from worker.local.demo.orders import placed
 from worker.log import CONTROLS
+from worker.ordering_api.write_policy import WriteBackState
 
 # --- place ---
 
@@ -207,6 +210,17 @@ def test_an_order_whose_create_is_held_shows_it(command_line: CommandLine, conta
     apply_create_outcome(container, Uncertain("no answer"))
     sent = command_line("show", "2011", "--json").documents[0]
     assert (waiting["paused"], sent["paused"]) == ("by database since 2026-11-21T17:00:00Z: a fail-over", None)
+
+
+@pytest.mark.parametrize(("reported", "written"), [(False, 8), (True, None)])
+def test_a_status_that_the_platform_refused_is_not_shown_as_written(
+    command_line: CommandLine, container: Container, delivery: str, *, reported: bool, written: int | None
+) -> None:
+    known = WriteBackState(8, replaced=25, written=True, reported=reported, seen=25)
+    with container.database.engine.begin() as connection:
+        connection.execute(insert(WRITE_BACK).values(delivery_id=delivery, **asdict(known)))
+    (shown,) = command_line("show", "2011", "--json").documents
+    assert (shown["platform_seen"], shown["platform_written"]) == (25, written)
 
 
 @pytest.mark.fault("F-50")

@@ -13,7 +13,7 @@ from tests.domain.scenario import START, TERMS, DeliveryScenario, an_order, obse
 from worker.carriers.port import Courier, Price
 from worker.domain import lifecycle
 from worker.domain.delivery import Step
-from worker.errors import CarrierError, Unavailable, Unreadable
+from worker.errors import CarrierError, Postponed, Unavailable, Unreadable
 
 Make = Callable[..., DeliveryScenario]
 
@@ -544,6 +544,18 @@ def test_an_order_that_is_reopened_on_hold_goes_on_from_there(created: Make) -> 
     scenario.observe(observed("on_hold", reopens=True), cause=Cause.CALLBACK)
     scenario.poll("courier_assigned")
     assert scenario.state == ("courier_assigned", Step.TRACK, "borzo")
+
+
+@pytest.mark.quirk("C-40")
+def test_reads_that_our_own_rate_limit_postpones_are_no_lost_tracking(created: Make) -> None:
+    scenario = created("borzo")
+    for error in [Postponed("the rate limit of this account is used up")] * 9 + [Unavailable("502")]:
+        assert scenario.new_events() == []
+        scenario.wait_for(Step.TRACK)
+        scenario.apply(
+            lifecycle.record_read_failure(scenario.delivery, scenario.attempt.id, error, scenario.terms, scenario.now)
+        )
+    assert scenario.new_events() == ["3 tracking_lost queued>created at borzo#1 [poll]"]
 
 
 @pytest.mark.quirk("C-40")

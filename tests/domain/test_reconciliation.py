@@ -532,6 +532,24 @@ def test_an_order_that_only_a_callback_proved_asks_for_its_reference_and_accepts
 
 
 @pytest.mark.quirk("C-24")
+def test_a_wrong_reference_of_an_order_that_only_a_callback_proved_can_be_corrected() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book(Booked(observed("created")))
+    scenario.observe(observed("courier_assigned"), cause=Cause.CALLBACK)
+    scenario.resolve("99998")
+    scenario.apply(
+        lifecycle.record_read_failure(
+            scenario.delivery, 1, Unreadable("there is no such order"), scenario.terms, scenario.now
+        )
+    )
+    scenario.resolve("99999")
+    assert (scenario.attempt.ref, scenario.delivery.status) == ("99999", "courier_assigned")
+    scenario.poll("pickup_enroute")
+    assert lifecycle.resolve_unknown_outcome(scenario.delivery, "99998", scenario.terms, scenario.now) is None
+
+
+@pytest.mark.quirk("C-24")
 def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
     scenario = DeliveryScenario("cervo", "borzo")
     scenario.place()

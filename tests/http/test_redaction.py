@@ -42,6 +42,13 @@ def test_the_customer_is_removed_from_a_machines_text_and_nothing_else_is(text: 
     assert redact_customer(text, ORDER) == expected
 
 
+@pytest.mark.quirk("X-15")
+def test_a_unit_is_removed_but_not_a_town_that_a_refusal_names() -> None:
+    order = booking(street="Nørregade 7", unit="c/o Hansen, code 4711", postal_code="5000", city="Odense C").order
+    text = "Nørregade 7, C/O Hansen, code 4711: 5000 Odense C is too far away"
+    assert redact_customer(text, order) == "***, ***: 5000 Odense C is too far away"
+
+
 @pytest.mark.quirk("C-41", "X-15")
 @pytest.mark.parametrize(
     ("text", "expected"),

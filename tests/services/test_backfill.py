@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tests.services.simulation import START, Simulation
 from tests.services.test_platform_orders import carriers, make_simulation, seed, send_message
@@ -184,6 +185,17 @@ def test_a_page_waits_for_the_platform_s_rate_limit(make_simulation: Callable[..
     waits: list[float] = []
     assert [each.order_id for each in replace(simulation.container.backfill, sleep=waits.append).find()] == ["2011"]
     assert waits == [0.4, 0.4, 0.4]
+
+
+def test_a_backfill_that_runs_out_of_time_logs_the_pages_that_it_read(
+    make_simulation: Callable[..., Simulation],
+) -> None:
+    simulation = make_simulation()
+    seed(simulation)
+    times = iter([simulation.now, simulation.now + timedelta(seconds=backfill.LEASE_SECONDS + 1)])
+    with capture_logs() as logs:
+        replace(simulation.container.backfill, clock=lambda: next(times)).find(since=START)
+    assert logs == [{"event": "backfill.too_many", "log_level": "warning", "pages": 1}]
 
 
 def test_only_one_process_backfills_at_a_time(make_simulation: Callable[..., Simulation]) -> None:

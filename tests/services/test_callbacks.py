@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from tests.services.gateways import Meanwhile
@@ -434,6 +435,19 @@ def test_a_callback_whose_delivery_keeps_changing_is_applied_by_a_later_sweep(tr
     assert receive(tracked, borzo_callback(tracked, "courier_assigned", tracked.now + SECOND)) is None
     tracked.until(lambda it: it.status() == "courier_assigned", step=1, limit=10)
     assert len(postponed) == 7
+
+
+@pytest.mark.fault("F-88")
+def test_a_callback_of_a_delivery_that_only_a_newer_version_can_read_waits_for_that_version(
+    tracked: Simulation,
+) -> None:
+    callback = borzo_callback(tracked, "courier_assigned", tracked.now + SECOND)
+    with tracked.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = 'weigh'"))
+    assert receive(tracked, callback) is None
+    with tracked.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = 'track'"))
+    tracked.until(lambda it: it.status() == "courier_assigned", step=1, limit=10)
 
 
 class _Unlucky(CarrierAccounts):

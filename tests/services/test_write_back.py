@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from schemas.messages import Cancellation
 from tests.services.simulation import START, Simulation
@@ -206,6 +208,19 @@ def test_a_preorder_that_the_shop_rejects_before_its_time_is_never_dispatched(si
     assert simulation.now < START + timedelta(hours=3)
 
 
+@pytest.mark.fault("F-88")
+def test_a_delivery_that_only_a_newer_version_can_read_is_left_to_that_version(simulation: Simulation) -> None:
+    seed(simulation)
+    simulation.place()
+    with simulation.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = 'weigh'"))
+    settle(simulation)
+    assert written(simulation) == []
+    with simulation.container.database.engine.begin() as connection:
+        connection.execute(text("UPDATE delivery SET step = NULL, next_run_at = NULL"))
+    simulation.until(lambda it: platform_status(it) == 22)
+
+
 # --- a platform that fails ---
 
 
@@ -253,6 +268,19 @@ def test_a_write_that_failed_at_the_platform_is_repeated(simulation: Simulation)
     inject(simulation, "error_before", "update", times=2)
     simulation.until(lambda it: platform_status(it) == 25, step=1)
     assert written(simulation) == [25]
+
+
+@pytest.mark.fault("F-63")
+def test_a_write_that_fails_again_and_again_is_tried_less_and_less_often(simulation: Simulation) -> None:
+    seed(simulation)
+    simulation.place()
+    simulation.until(lambda it: it.status() == "delivered")
+    inject(simulation, "error_before", "update")
+    with capture_logs() as logs:
+        for _ in range(300):
+            simulation.pass_time()
+    failures = [each["failures"] for each in logs if each["event"] == "platform.call_failed"]
+    assert (len(failures) < 20, failures) == (True, list(range(1, len(failures) + 1)))
 
 
 @pytest.mark.fault("F-63")

@@ -12,7 +12,7 @@ LOOK = "look at the carrier's own screen; then {attended}"
 ASK_SHOP = "ask the shop whether the order is still wanted: `order-sync cancel {order}`, or {attended}"
 ADVICE: Mapping[str, str] = {
     "unknown_store": "the store directory has no store {store}: `order-sync stores load FILE`",
-    "no_configured_carrier": "configure an account for one of the store's carriers (`order-sync check`), or cancel it",
+    "no_configured_carrier": "no carrier is left to ask: configure an account for another one, or cancel it",
     "duplicate_at_carrier": RESOLVE,
     "outcome_unknown": RESOLVE,
     "not_dispatched_in_time": "no courier has been sent and the pickup is near: `order-sync carriers` may say why",

@@ -188,10 +188,14 @@ def _passed_over(delivery: "Delivery", services: "Container") -> list[str]:
 
 
 def _on_the_platform(known: "WriteBackState | None") -> dict[str, Any]:
-    """Return the platform's status at the last read. Add our status if the platform has accepted or refused it."""
+    """Return the platform's status at the last read, and our status if the platform has accepted it.
+
+    Our status is left out after a conflict was published, because the platform has refused or replaced it.
+    """
     if known is None:
         return {}
-    return {"platform_seen": known.seen, "platform_written": known.status if known.written else None}
+    accepted = known.written and not known.reported
+    return {"platform_seen": known.seen, "platform_written": known.status if accepted else None}
 
 
 def _attempt(delivery: "Delivery", attempt: "Attempt", terms: "CarrierTerms | None") -> dict[str, Any]:

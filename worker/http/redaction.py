@@ -30,9 +30,12 @@ def single_line(text: str, limit: int = LONGEST) -> str:
 
 
 def redact_customer(text: str, order: Order) -> str:
-    """Redact the customer's name, address, notes and telephone number in a text that a machine wrote."""
+    """Redact the customer's name, address, notes and telephone number in a text that a machine wrote.
+
+    The city and the postal code stay: they identify nobody, and explain a refusal such as "outside our area".
+    """
     to = order.dropoff
-    values = (order.customer.name, to.street, to.street.partition(",")[0], to.notes, order.notes)
+    values = (order.customer.name, to.street, to.street.partition(",")[0], to.unit, to.notes, order.notes)
     phone = _digits(number_of(order.customer.phone))[-SAME_DIGITS:]
     hidden = _without(text, map(re.escape, _worth_hiding(values)))
     return NUMBER.sub(lambda found: HIDDEN if phone and phone in _digits(found[0]) else found[0], hidden)

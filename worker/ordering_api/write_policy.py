@@ -112,7 +112,7 @@ class WriteBackState:
     seen: int | None = None
     """The platform's status at the last read."""
     failures: int = 0
-    """The number of calls that have failed since the last successful read."""
+    """The number of failed calls in a row. A successful read before a write does not end the row."""
 
 
 class Verdict(Enum):
@@ -173,7 +173,8 @@ def decide(
 ) -> tuple[Verdict, WriteBackState]:
     """Return what to do when the platform has the status `seen`, and the state to store."""
     code = desired_status(delivery, policy, now)
-    known = replace(known if code in {None, known.status} else WriteBackState(code), seen=seen, failures=0)
+    before = known if code in {None, known.status} else WriteBackState(code)
+    known = replace(before, seen=seen, failures=0)
     if code is None:
         return Verdict.SKIP, known
     if seen == code:  # also when the answer to our write was lost
@@ -183,7 +184,7 @@ def decide(
             return Verdict.SKIP, known
         return Verdict.REPORT, replace(known, reported=True)
     if _may_replace(delivery, code, seen, policy.gate):
-        return Verdict.WRITE, replace(known, replaced=seen)
+        return Verdict.WRITE, replace(known, replaced=seen, failures=before.failures)
     return Verdict.SKIP, known
 
 

@@ -114,7 +114,7 @@ class Backfill:
             yield entries
             if self.clock() > until:
                 break
-        logger.warning("backfill.too_many", pages=MAX_PAGES)
+        logger.warning("backfill.too_many", pages=number)
 
     def _page(self, number: int) -> list[Any]:
         call = list_open(self.settings, number)

@@ -114,12 +114,18 @@ class Callbacks:
             self.database.write(callbacks.settle, stored.id, "orphaned")
 
     def _apply(self, stored: StoredCallback, delivery_id: str, attempt_id: int) -> bool:
-        """Apply one callback; return False if the callback still waits, because its delivery keeps changing."""
+        """Apply one callback; return False if the callback still waits.
+
+        It waits while its delivery keeps changing, or if only a newer version of the program can read its delivery.
+        """
         try:
             codec = self._codec(stored.carrier)
             key = _run(codec, partial(codec.callback_key, stored.callback))
             for _ in range(TRIES):
-                decide = partial(self._decide, stored, self._parse(codec, stored, key, delivery_id, attempt_id))
+                loaded = self.database.read(deliveries.load, [delivery_id])
+                if not loaded:
+                    return False
+                decide = partial(self._decide, stored, self._parse(codec, stored, key, loaded[0], attempt_id))
                 try:
                     changes = self.database.write(callbacks.apply, stored.id, "applied", delivery_id, decide)
                 except _ChangedMeanwhile:
@@ -133,13 +139,12 @@ class Callbacks:
         return False
 
     def _parse(
-        self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery_id: str, attempt_id: int
+        self, codec: Carrier, stored: StoredCallback, key: CallbackKey, delivery: Delivery, attempt_id: int
     ) -> _Parsed | None:
         """Parse a callback for the current state of its delivery.
 
         Return None if the delivery has no such attempt or no store. Raises Unreadable.
         """
-        (delivery,) = self.database.read(deliveries.load, [delivery_id])
         attempt = delivery.attempt(attempt_id)
         if attempt is None or delivery.store is None:
             return None

@@ -101,8 +101,10 @@ class WriteBack:
         state = self.database.write(write_backs.lease, delivery_id, now, until)
         if state is None:
             return
-        # The setting `source` may have changed since this comparison was scheduled.
         loaded = self.database.read(deliveries.load, [delivery_id])
+        if not loaded:
+            return  # only a newer version can read the delivery; that version compares it once the lease has ended
+        # The setting `source` may have changed since this comparison was scheduled.
         found = [each for each in loaded if each.source == self.settings.source]
         state, due_at = self._compare(found[0], state, until) if found else (state, None)
         if not self.database.persist(write_backs.release, delivery_id, until, state, due_at):
@@ -139,11 +141,11 @@ class WriteBack:
         except Refused as error:
             logger.error("platform.write_refused", delivery_id=delivery.id, status=state.status, error=str(error))
             self._report_conflict(delivery, state, "platform_refused")
-            return replace(state, written=True, reported=True), next_read(delivery, self.clock())
+            return replace(state, written=True, reported=True, failures=0), next_read(delivery, self.clock())
         except CarrierError as error:
             return self._after_failure(delivery, state, error)
         logger.info("platform.written", delivery_id=delivery.id, status=state.status, replaced=state.replaced)
-        return replace(state, written=True), self.clock() + CHECK_AFTER_WRITE
+        return replace(state, written=True, failures=0), self.clock() + CHECK_AFTER_WRITE
 
     def _resume_platform(self) -> None:
         """Resume the platform if it is paused, because it has just accepted our key."""

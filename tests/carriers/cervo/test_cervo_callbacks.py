@@ -256,6 +256,16 @@ def test_a_callback_records_its_cancel_reason_for_the_read_that_it_prompts(
 
 
 @pytest.mark.quirk("C-51")
+def test_a_callback_with_cervo_s_id_of_the_order_records_its_cancel_reason(
+    codec: Cervo, attempt: AttemptView, now: datetime
+) -> None:
+    callback = posted(order_id=attempt.ref, order_status="0", cancel="closed")
+    assert codec.read_callback(callback, attempt, now) == (
+        Observation(None, None, codec_state={"cancel_reason": "closed"}),
+    )
+
+
+@pytest.mark.quirk("C-51")
 def test_a_callback_about_another_order_records_no_cancel_reason(
     codec: Cervo, attempt: AttemptView, now: datetime
 ) -> None:

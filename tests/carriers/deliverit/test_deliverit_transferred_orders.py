@@ -87,6 +87,15 @@ def test_a_driver_who_is_booked_in_place_of_a_cancelled_one_is_followed(
     assert (alone.duplicates, replaced.duplicates) == ({}, {})
 
 
+@pytest.mark.quirk("D-52", "D-70")
+def test_a_cancelled_driver_without_our_reference_is_cancelled_and_has_not_vanished(
+    codec: DeliverIt, with_driver: AttemptView, tracking: Call, now: datetime
+) -> None:
+    edited = make_list({**DRIVER_ROW, "remarks": "edited", "cancel": 1})
+    (seen,) = codec.read(tracking, edited, [with_driver], now).observations[with_driver.id]
+    assert (seen.status, seen.ref, seen.notes) == (DeliveryStatus.CANCELLED, NUMBER, ())
+
+
 @pytest.mark.quirk("D-60", "D-70")
 def test_a_second_driver_who_is_booked_by_hand_is_a_duplicate(
     codec: DeliverIt, with_driver: AttemptView, tracking: Call, now: datetime

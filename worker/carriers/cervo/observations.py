@@ -173,13 +173,14 @@ def _moves_forward(status: DeliveryStatus | None, attempt: AttemptView) -> bool:
 
 
 def _is_about(callback: CallbackFields, attempt: AttemptView) -> bool:
-    """Return whether a callback has no order id, or an id that we gave to this attempt's order.
+    """Return whether a callback has no order id, or an id of this attempt's order.
 
-    The document does not say which id a callback contains, so each of our ids and numbers is accepted (C-51).
+    The document does not say which id a callback contains, so Cervo's id and each of our ids and numbers is accepted
+    (C-51).
     """
     order = attempt.order
     ours = {str(attempt.id), attempt.reference, order.order_id, order.number, printed_number(order, attempt.number)}
-    return callback.order_id is None or callback.order_id in ours
+    return callback.order_id in {None, attempt.ref, *ours}
 
 
 def _observation(code: str, attempt: AttemptView, state: TrackingState, *, collected: bool) -> Observation:

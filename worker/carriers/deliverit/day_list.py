@@ -122,7 +122,7 @@ def _match(day: DayList, attempt: AttemptView) -> Match | None:
     match = day.match(attempt)
     if match is None or not match.row.content.cancel or not state.is_transferred(attempt):
         return match
-    return day.match(replace(attempt, ref=None, codec_state={}))
+    return day.match(replace(attempt, ref=None, codec_state={})) or match
 
 
 def _absent(call: Call, day: DayList, missing: Sequence[AttemptView]) -> frozenset[int]:

@@ -18,7 +18,7 @@ from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.reopening import count_follow_up
 from worker.domain.lifecycle.routing import fail_over
 from worker.domain.planner import may_read
-from worker.errors import CarrierError, Held, Throttled, Unavailable
+from worker.errors import CarrierError, Held, Postponed, Throttled, Unavailable
 
 LOST_AFTER = 5
 """The number of failed calls in a row after which `delivery.tracking_lost` is published."""
@@ -110,7 +110,8 @@ def _report_lost_tracking(change: ChangeBuilder, before: Delivery, attempt: Atte
 def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None = None) -> None:
     """Count a failure and postpone the next try. The limit of the random delay grows with each failure in a row.
 
-    A rate limit at the carrier, a hold and an error of the whole account do not count as failures.
+    A rate limit at the carrier, a hold and an error of the whole account do not count as failures. A call that we
+    postponed ourselves counts, but never completes a row of `LOST_AFTER` failures.
 
     A surplus or ended attempt backs off on its own and never delays the active attempt. If the carrier has been
     unavailable for too long, a delivery without an order at a carrier moves to another carrier (`fail_over`).
@@ -121,6 +122,8 @@ def back_off(change: ChangeBuilder, error: CarrierError, attempt: Attempt | None
     delivery = change.delivery
     shared = isinstance(error, Throttled | Held) or (isinstance(error, Unavailable) and error.account)
     failures = delivery.failures + (not shared)
+    if isinstance(error, Postponed):  # the carrier was not asked, so this alone is no lost tracking
+        failures = min(failures, max(delivery.failures, LOST_AFTER - 1))
     pause = max(schedule.backoff(failures, delivery.id), _requested_wait(error))
     first = not delivery.failures and delivery.retry_at is None
     change.update(replace(delivery, failures=failures, retry_at=change.now + pause))

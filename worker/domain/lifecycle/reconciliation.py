@@ -23,6 +23,8 @@ from worker.errors import Refused, Unreadable
 OFFER_LOOKUPS = 2
 """An offer counts as lapsed after this number of look-ups that do not show the offer."""
 FOUND_BY_OPERATOR = Raw("operator", "exists")
+TYPED_BY_OPERATOR = RawWord(entity=FOUND_BY_OPERATOR.entity, code=FOUND_BY_OPERATOR.code)
+"""The delivery's `raw` after an operator typed the `ref`, until the carrier reports another status."""
 
 
 def mark_unknown(change: ChangeBuilder, attempt: Attempt, error: str) -> None:
@@ -136,6 +138,7 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
     attempt = change.update_attempt(replace(attempt, awaiting_operator=False))
     if attempt.live and attempt.state != AttemptState.SUBMIT_UNKNOWN:
         change.update_attempt(replace(attempt, ref=ref))
+        change.update(replace(change.delivery, raw=TYPED_BY_OPERATOR))
     elif ref is None:
         _create_again(change, attempt)
     else:
@@ -164,8 +167,7 @@ def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
 
 def is_typed_reference(delivery: Delivery, attempt: Attempt) -> bool:
     """Return whether an operator typed the attempt's `ref`, and no answer of the carrier has confirmed this `ref`."""
-    by_operator = RawWord(entity=FOUND_BY_OPERATOR.entity, code=FOUND_BY_OPERATOR.code)
-    return attempt == delivery.active and delivery.raw == by_operator
+    return attempt == delivery.active and delivery.raw == TYPED_BY_OPERATOR
 
 
 def _apply_proof_of_absence(change: ChangeBuilder, attempt: Attempt) -> None:
