@@ -58,7 +58,8 @@ def _general() -> Iterator[str]:
 
 def _carriers() -> Iterator[str]:
     stem = f"{PREFIX}CARRIERS__<NAME>__"
-    yield "### Every account\n\nA setting that must be set here has a default for its kind below.\n"
+    yield "### Every account\n"
+    yield "*must be set* in this table means that there is no common default; the table of each kind gives one.\n"
     yield from _table(stem, CarrierAccount, {"name"})
     for kind, codec in sorted(KINDS.items()):
         model = codec.account_type

@@ -124,10 +124,11 @@ class Publisher:
     def publish(self, database: str, events: Sequence[OutgoingEvent], newest: str) -> list[tuple[int, str]]:
         """Publish events of a database in this order; return the outbox position and the stream id of each event.
 
-        An event that was published before gets no second entry; its stream id is then the id of the newest entry of its
-        key. If an event cannot be published, the later events of its key are left for the next call. Raises StreamMoved
-        when `newest` is no longer the id of the newest entry. Either this relay was suspended beyond its lease and
-        another relay has published, or the stream has lost its newest entries.
+        An event that was published before gets no second entry. For it, the id of the newest entry of the same key is
+        returned. If an event cannot be published, the later events of its key are left for the next call.
+
+        Raises StreamMoved when `newest` is no longer the id of the newest entry. Either this relay was suspended beyond
+        its lease and another relay has published, or the stream has lost its newest entries.
         """
         if not events:
             return []

@@ -149,7 +149,7 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
 def _attempt_to_resolve(delivery: Delivery, ref: str | None) -> Attempt | None:
     """Return the attempt that an operator's finding is about; None when there is none.
 
-    The first of these three attempts is returned. The second and the third need a `ref`.
+    Of these attempts, the first that exists is returned. The second and the third need a `ref`.
 
     * The active attempt, if its outcome is unknown.
     * The active attempt, if the carrier has its order and its own `ref` is missing or was typed by an operator.
