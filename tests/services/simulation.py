@@ -110,6 +110,8 @@ class Simulation:
         self.app.loader.import_default_modules()
         self._loop = asyncio.Runner()
         self.lose_wake_ups = False
+        self.unserved: frozenset[str] = frozenset()
+        """The queues that no worker serves."""
 
     def close(self) -> None:
         self.container.gateway.close()
@@ -191,7 +193,8 @@ class Simulation:
         """Run every task that waits, and the tasks that they send."""
         with self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel
-            while found := [got for name in self.app.amqp.queues if (got := channel.basic_get(name, no_ack=True))]:
+            served = set(self.app.amqp.queues) - self.unserved
+            while found := [got for name in sorted(served) if (got := channel.basic_get(name, no_ack=True))]:
                 for got in found:
                     self._run(got)
 

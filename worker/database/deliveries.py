@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     case,
+    exists,
     func,
     insert,
     null,
@@ -345,6 +346,18 @@ def _claim(*, reads: bool, except_carriers: tuple[str, ...]) -> Executable:
         .values(lease_until=until)
         .returning(DELIVERY.c.id, DELIVERY.c.step, _STEP_CARRIER.label("carrier"))
     )
+
+
+def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Return deliveries with several attempts whose next step has waited for `schedule.OVERDUE`, in random order.
+
+    The order is random, because the result is limited and most of these deliveries stay in it while a carrier's queue
+    is not served.
+    """
+    secondary = ATTEMPT.c.surplus | ATTEMPT.c.ended_at.is_not(None)
+    several = exists().where(ATTEMPT.c.delivery_id == DELIVERY.c.id, secondary)
+    late = select(DELIVERY.c.id).where(DELIVERY.c.next_run_at <= now - schedule.OVERDUE, several)
+    return list(connection.scalars(late.order_by(func.random()).limit(limit)))
 
 
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:

@@ -10,6 +10,7 @@ from worker.database import callbacks, deliveries, write_backs
 from worker.database.deliveries import Due
 from worker.database.tables import DELIVERY, EVENT, MESSAGE
 
+OVERDUE_LIMIT = 100
 NOW = bindparam("now", type_=DELIVERY.c.alarm_at.type)
 _FLAGS = select(
     exists().where(DELIVERY.c.alarm_at <= NOW).label("alarms"),
@@ -41,6 +42,8 @@ class DueWork:
     """The ids of callbacks to apply."""
     comparisons: Sequence[str]
     """The ids of deliveries to compare with the platform."""
+    overdue: Sequence[str]
+    """The ids of deliveries whose next step nobody has run for a while, although another step may be due."""
     unknown_steps: Sequence[str]
     """The due steps that this version does not know; only a newer version runs them."""
     alarms: bool
@@ -65,6 +68,7 @@ def claim(connection: Connection, now: datetime, limits: Limits) -> DueWork:
         deliveries=due,
         callbacks=callbacks.claim(connection, now, limits.callbacks) if limits.callbacks > 0 else (),
         comparisons=write_backs.claim(connection, now, limits.comparisons) if limits.comparisons > 0 else (),
+        overdue=deliveries.overdue(connection, now, OVERDUE_LIMIT),
         unknown_steps=deliveries.unknown_steps(connection, now) if len(due) < limits.deliveries else (),
         alarms=flags.alarms,
         events=flags.events,

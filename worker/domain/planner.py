@@ -43,9 +43,13 @@ class Alarm(StrEnum):
 
 def plan(delivery: Delivery, terms: TermsByAccount, now: datetime) -> PlannedStep | None:
     """Return the earliest of all candidate steps; None when nothing is left to do."""
+    return min(candidates(delivery, terms, now), key=lambda step: step.at, default=None)
+
+
+def candidates(delivery: Delivery, terms: TermsByAccount, now: datetime) -> list[PlannedStep]:
+    """Return the main step, and the step of each surplus courier and each ended attempt that has one."""
     steps = [] if delivery.final else [main_step(delivery, terms, now)]
-    steps += [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]
-    return min(steps, key=lambda step: step.at, default=None)
+    return steps + [step for each in delivery.attempts if (step := _secondary_step(delivery, each, terms, now))]
 
 
 # --- the main step: of the active attempt, or of the carrier to ask next ----------------------------------------------

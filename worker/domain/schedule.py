@@ -14,6 +14,8 @@ from worker.carriers.port import Cadence
 
 LEASE = timedelta(seconds=30)
 """The time after a claim during which the same delivery or write-back cannot be claimed again."""
+OVERDUE = timedelta(seconds=30)
+"""If nobody has run a step for this time, another due step of the delivery goes first, for the same time."""
 LONGEST_LEASE = timedelta(minutes=5)
 """The time after which a create without a stored outcome counts as lost, whatever its account's deadline is."""
 CALL_MARGIN = timedelta(seconds=30)

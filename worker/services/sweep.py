@@ -100,6 +100,8 @@ class Sweep:
             _log_unknown_step(step)
         if due.alarms:
             self._fire_alarms(now)
+        if due.overdue:
+            self.updates.apply(due.overdue, lambda each: lifecycle.give_way(each, self.terms, now), now)
         self._route([each.id for each in due.deliveries if each.step is Step.ROUTE], now)
         for (step, account), ids in groups.items():
             if account not in self.terms:  # the settings no longer have this account, and its steps must not stay due

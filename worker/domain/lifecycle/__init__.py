@@ -5,7 +5,7 @@ All functions are pure: none of them reads a clock, a database or a network. A d
 """
 
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.lifecycle.alarms import fire_alarms, resolve_attention
+from worker.domain.lifecycle.alarms import fire_alarms, give_way, resolve_attention
 from worker.domain.lifecycle.call_outcomes import (
     apply_amend_outcome,
     apply_cancel_outcome,
@@ -60,6 +60,7 @@ __all__ = [
     "closed_gate",
     "decide_offer",
     "fire_alarms",
+    "give_way",
     "is_due",
     "is_stale",
     "leave_busy_carrier",

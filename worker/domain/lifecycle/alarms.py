@@ -1,4 +1,4 @@
-"""Raise an alarm when something has not happened in time, and clear attention reasons for an operator."""
+"""React when something has not happened in time, and clear attention reasons for an operator."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,11 +6,12 @@ from datetime import datetime
 
 from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause, Reason
+from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Change, Delivery
+from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
-from worker.domain.planner import Alarm, alarms
+from worker.domain.planner import Alarm, alarms, candidates
 
 ATTENTION: Mapping[Alarm, AttentionReason] = {
     Alarm.NOT_DISPATCHED: AttentionReason.NOT_DISPATCHED_IN_TIME,
@@ -30,6 +31,29 @@ def fire_alarms(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Cha
             _give(change, alarm)
     change.update(replace(change.delivery, alarmed_at=now))
     return change.build()
+
+
+def give_way(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change | None:
+    """Let another due step go first if nobody has run the next step for `OVERDUE`. None when nothing changes.
+
+    The next step may wait for the full queue of one carrier while the other step is about another carrier. An operator
+    is requested if the next step is the cancel of a surplus courier that is known for `SURPLUS_ESCALATION`.
+    """
+    attempt, due_at = delivery.step_attempt, delivery.next_run_at
+    if due_at is None or now - due_at < schedule.OVERDUE:
+        return None
+    change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
+    unsent = attempt is not None and attempt.surplus and delivery.step is Step.CANCEL
+    if attempt is not None and unsent and now - attempt.changed_at >= schedule.SURPLUS_ESCALATION:
+        change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
+    if any(each.at <= now and each.attempt != delivery.step_attempt_id for each in candidates(delivery, terms, now)):
+        later = now + schedule.OVERDUE
+        if attempt is None or attempt == delivery.active:
+            change.update(replace(change.delivery, retry_at=later))
+        else:
+            prompted_at = later if attempt.prompted_at else None
+            change.update_attempt(replace(change.latest(attempt), wait_until=later, prompted_at=prompted_at))
+    return change.build() if change.delivery != delivery else None
 
 
 def _give(change: ChangeBuilder, alarm: Alarm) -> None:
