@@ -27,6 +27,14 @@ NEWEST = 1000
 """How many of an account's newest callbacks are examined to find the kinds of callbacks that are missing."""
 SECRET_HEADERS = frozenset({"authorization", "cookie", "x-dv-signature"})
 
+_WAITING = (
+    select(CALLBACK.c.id, CALLBACK.c.received_at, CALLBACK.c.attempt_id)
+    .where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= bindparam("now", type_=CALLBACK.c.try_at.type))
+    .order_by(CALLBACK.c.attempt_id.is_(None), CALLBACK.c.try_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCallback:
@@ -141,10 +149,7 @@ def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
     Callbacks of known attempts come first. The older a callback is, the less often it is claimed. A callback of an
     unknown attempt is claimed even less often, because it becomes due when an attempt gets the carrier's order id.
     """
-    columns = select(CALLBACK.c.id, CALLBACK.c.received_at, CALLBACK.c.attempt_id)
-    due = columns.where(CALLBACK.c.result.is_(None), CALLBACK.c.try_at <= now)
-    ours_first = due.order_by(CALLBACK.c.attempt_id.is_(None), CALLBACK.c.try_at)
-    found = connection.execute(ours_first.limit(limit).with_for_update(skip_locked=True)).all()
+    found = connection.execute(_WAITING, {"now": now, "most": limit}).all()
     later = [
         {"this": row.id, "then": now + _next_wait(now - row.received_at, known=row.attempt_id is not None)}
         for row in found

@@ -52,6 +52,21 @@ _LOCK = _LOAD.with_for_update()
 _LOAD_ATTEMPTS = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
 NO_COLUMNS: Mapping[str, Any] = {}
 STEPS = tuple(step.value for step in Step)
+_TIME = DELIVERY.c.next_run_at.type
+_OVERDUE = (
+    select(DELIVERY.c.id)
+    .where(
+        DELIVERY.c.next_run_at <= bindparam("since", type_=_TIME),
+        exists().where(ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.surplus | ATTEMPT.c.ended_at.is_not(None)),
+    )
+    .order_by(func.random())
+    .limit(bindparam("most"))
+)
+_UNKNOWN_STEPS = (
+    select(DELIVERY.c.step)
+    .where(DELIVERY.c.next_run_at <= bindparam("now", type_=_TIME), DELIVERY.c.step.not_in(STEPS))
+    .distinct()
+)
 T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
 
@@ -327,7 +342,7 @@ def claim(
 @lru_cache(maxsize=100)
 def _claim(*, reads: bool, except_carriers: tuple[str, ...]) -> Executable:
     """Return the statement that claims due reads, or due steps of other kinds, with the parameters of `claim`."""
-    now, until = (bindparam(name, type_=DELIVERY.c.lease_until.type) for name in ("now", "until"))
+    now, until = (bindparam(name, type_=_TIME) for name in ("now", "until"))
     kind = DELIVERY.c.step == Step.TRACK if reads else DELIVERY.c.step != Step.TRACK
     free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
     if except_carriers:
@@ -354,10 +369,7 @@ def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:
     The order is random, because the result is limited and most of these deliveries stay in it while a carrier's queue
     is not served.
     """
-    secondary = ATTEMPT.c.surplus | ATTEMPT.c.ended_at.is_not(None)
-    several = exists().where(ATTEMPT.c.delivery_id == DELIVERY.c.id, secondary)
-    late = select(DELIVERY.c.id).where(DELIVERY.c.next_run_at <= now - schedule.OVERDUE, several)
-    return list(connection.scalars(late.order_by(func.random()).limit(limit)))
+    return list(connection.scalars(_OVERDUE, {"since": now - schedule.OVERDUE, "most": limit}))
 
 
 def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
@@ -378,5 +390,4 @@ def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -
 
 def unknown_steps(connection: Connection, now: datetime) -> list[str]:
     """Return the due steps that this version does not know; only a newer version runs them."""
-    due = select(DELIVERY.c.step).where(DELIVERY.c.next_run_at <= now, DELIVERY.c.step.not_in(STEPS))
-    return list(connection.scalars(due.distinct()))
+    return list(connection.scalars(_UNKNOWN_STEPS, {"now": now}))
