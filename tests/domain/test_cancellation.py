@@ -454,6 +454,30 @@ def test_a_withdrawn_order_whose_cancel_was_lost_with_its_process_is_cancelled_a
     assert scenario.delivery.status == "delivered"
 
 
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("C-24", "C-34")
+def test_a_withdrawn_order_without_a_reference_ends_only_after_a_cancel_under_its_reference() -> None:
+    scenario = DeliveryScenario("cervo", "borzo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.observe(observed("courier_withdrawn"), cause=Cause.CALLBACK)
+    scenario.wait(600)
+    scenario.apply(lifecycle.record_missing(scenario.delivery, 1, scenario.terms, scenario.now))
+    scenario.cancel(refused(Reason.UNKNOWN, "Cervo's order id is unknown"))
+    scenario.wait(1)
+    scenario.observe(observed("courier_withdrawn"), cause=Cause.CALLBACK)
+    waiting = scenario.state[0], scenario.delivery.attention
+    scenario.resolve("R-1")
+    assert (waiting, scenario.state) == (
+        ("courier_withdrawn", "reference_missing"),
+        ("courier_withdrawn", Step.CANCEL, "cervo"),
+    )
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
 @pytest.mark.quirk("C-34")
 def test_a_withdrawn_order_without_another_carrier_is_cancelled_by_the_courier() -> None:
     scenario = withdrawn("cervo")

@@ -86,9 +86,13 @@ def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def is_cancel_settled(attempt: Attempt) -> bool:
-    """Return whether the carrier has answered the cancel, or left the last of `CANCEL_REQUESTS` requests unanswered."""
+    """Return whether the carrier has answered the cancel, or left the last of `CANCEL_REQUESTS` requests unanswered.
+
+    The carrier was never asked to cancel an order without a `ref`, because our codec refuses such a cancel.
+    """
     answered = attempt.cancel_accepted or attempt.cancel_refused
-    return answered or (attempt.cancel_requests >= schedule.CANCEL_REQUESTS and not attempt.call_open)
+    unanswered = attempt.cancel_requests >= schedule.CANCEL_REQUESTS and not attempt.call_open
+    return attempt.ref is not None and (answered or unanswered)
 
 
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
