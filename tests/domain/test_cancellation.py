@@ -542,6 +542,51 @@ def test_a_withdrawal_confirms_a_requested_cancel(created: Make) -> None:
     ]
 
 
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("C-34", "C-47")
+def test_a_courier_who_withdraws_after_a_refused_cancel_causes_another_request(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.poll("courier_assigned")
+    scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "a driver has accepted the order"))
+    scenario.poll("courier_assigned")
+    listed = scenario.delivery.attention
+    scenario.wait(600)
+    scenario.poll("courier_withdrawn")
+    assert (listed, scenario.delivery.attention) == ("cancel_refused", None)
+    assert scenario.state == ("courier_withdrawn", Step.CANCEL, "cervo")
+
+
+@pytest.mark.quirk("C-34", "C-47")
+@pytest.mark.parametrize("answer", [None, refused(Reason.UNKNOWN, "a driver has accepted the order")])
+def test_each_courier_who_withdraws_has_a_grace_and_a_cancel_of_its_own(answer: CarrierError | None) -> None:
+    scenario = withdrawn("cervo", "borzo")
+    scenario.cancel(answer)
+    scenario.wait(30)
+    scenario.poll("courier_assigned")
+    scenario.wait(900)
+    scenario.poll("courier_withdrawn")
+    scenario.wait(599)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("courier_withdrawn", Step.TRACK, "cervo")
+    scenario.wait(1)
+    scenario.poll("courier_withdrawn")
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.quirk("C-34", "C-47")
+def test_a_cancel_that_takes_effect_after_a_later_courier_withdrew_is_still_ours() -> None:
+    scenario = withdrawn("cervo", "borzo")
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("courier_assigned", "courier_withdrawn")
+    scenario.observe(observed("cancelled", cancelled_by=CancelledBy.MERCHANT))
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
 @pytest.mark.quirk("B-67")
 def test_a_cancelled_order_that_the_carrier_reactivates_is_cancelled_again(created: Make) -> None:
     scenario = created("borzo")

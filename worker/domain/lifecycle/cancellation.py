@@ -44,7 +44,6 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
         change.update_attempt(replace(attempt, pending_fingerprint=None, wait_until=None))
     elif attempt.cancel_refused:
         request_again(change, attempt)
-        change.clear_attention({AttentionReason.CANCEL_REFUSED})
     elif attempt.cancel_requested_at is not None and not attempt.cancel_accepted:
         # The earlier request allows no fee. The new request is sent after the outcome of the earlier request, or when
         # the earlier call counts as lost.
@@ -55,6 +54,23 @@ def request_again(change: ChangeBuilder, attempt: Attempt) -> None:
     """Reset the cancel of an attempt. The carrier is then asked to cancel as if no request had been sent."""
     again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
     change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
+    change.clear_attention({AttentionReason.CANCEL_REFUSED})
+
+
+def request_again_after_withdrawal(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Reset a cancel whose answer was about an earlier courier, because a later courier withdraws. Return the attempt.
+
+    A refused cancel was refused for the earlier courier. If only we requested the cancel, the earlier courier's
+    withdrawal was the cause, so the later courier gets a grace as well. Any other cancel is confirmed by the withdrawal
+    (C-47).
+    """
+    ours = change.delivery.cancel_request is None and not attempt.surplus
+    if attempt.cancel_refused or (ours and attempt.cancel_requested):
+        request_again(change, attempt)
+        if not attempt.cancel_refused:
+            # The earlier request may still take effect, and such an end is ours too.
+            change.update_attempt(replace(change.latest(attempt), cancel_requests=1))
+    return change.latest(attempt)
 
 
 def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:

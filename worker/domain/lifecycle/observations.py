@@ -21,7 +21,7 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.cancellation import is_cancel_settled, refuse_cancel
+from worker.domain.lifecycle.cancellation import is_cancel_settled, refuse_cancel, request_again_after_withdrawal
 from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
@@ -247,6 +247,8 @@ def _advance(change: ChangeBuilder, attempt: Attempt, observation: Observation, 
 
 def _move(change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus) -> None:
     state = AttemptState(status)
+    if state == AttemptState.COURIER_WITHDRAWN:
+        attempt = request_again_after_withdrawal(change, attempt)
     moved = change.update_attempt(
         replace(
             clear_contradiction(change, attempt),

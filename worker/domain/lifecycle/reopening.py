@@ -18,6 +18,7 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
+from worker.domain.lifecycle.cancellation import request_again_after_withdrawal
 from worker.domain.lifecycle.change import READ_CAUSES, ChangeBuilder
 from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
 from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
@@ -228,6 +229,8 @@ def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStat
 
 
 def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> None:
+    if status is DeliveryStatus.COURIER_WITHDRAWN:
+        attempt = request_again_after_withdrawal(change, attempt)
     had_goods = attempt.rank >= GOODS_WITH_COURIER
     ended = change.now if status in FINAL else None
     rank = attempt.rank if status in UNSUCCESSFUL_ENDS else max(attempt.rank, rank_of(status))
