@@ -454,6 +454,23 @@ def test_a_withdrawn_order_whose_cancel_was_lost_with_its_process_is_cancelled_a
     assert scenario.delivery.status == "delivered"
 
 
+@pytest.mark.fault("F-75")
+@pytest.mark.quirk("C-34", "C-47")
+@pytest.mark.parametrize("requested", [False, True])
+def test_a_read_that_began_before_a_refused_cancel_ends_no_withdrawn_order(*, requested: bool) -> None:
+    scenario = withdrawn("cervo", "borzo")
+    began = scenario.now
+    scenario.wait(1)
+    if requested:
+        scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "a driver has accepted the order"))
+    scenario.wait(1)
+    scenario.observe(observed("courier_withdrawn"), heard=began)
+    assert scenario.state == ("courier_withdrawn", Step.TRACK, "cervo")
+    scenario.poll("courier_withdrawn")
+    assert scenario.delivery.status == ("cancelled" if requested else "queued")
+
+
 @pytest.mark.fault("F-54")
 @pytest.mark.quirk("C-24", "C-34")
 def test_a_withdrawn_order_without_a_reference_ends_only_after_a_cancel_under_its_reference() -> None:

@@ -81,8 +81,11 @@ def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
 def record_refusal(
     change: ChangeBuilder, attempt: Attempt, reason_text: str | None, reason: Reason | None = None
 ) -> None:
-    """Publish that a cancel was refused. Request an immediate read, which shows whether the order continues."""
-    attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=None))
+    """Publish that a cancel was refused. Request an immediate read, which shows whether the order continues.
+
+    A read that began before the refusal is ignored, because the refusal may be about a new courier.
+    """
+    attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=change.now))
     change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
     change.prompt_read(attempt)
 
