@@ -172,6 +172,16 @@ def test_two_reads_with_different_live_statuses_reopen_an_ended_delivery(end: st
     assert scenario.state == ("picked_up", Step.TRACK, "cervo")
 
 
+@pytest.mark.fault("F-54")
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_courier_who_continues_after_a_later_cancel_request_is_cancelled(end: str) -> None:
+    scenario = ended("borzo", end)
+    assert scenario.request_cancel(cancelled_by="customer")
+    follow_up(scenario, "courier_assigned")
+    follow_up(scenario, "courier_assigned")
+    assert scenario.state == ("courier_assigned", Step.CANCEL, "borzo")
+
+
 def test_one_read_or_several_at_once_reopen_nothing() -> None:
     scenario = ended("cervo", "delivered")
     follow_up(scenario, "created")

@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 
 from schemas.events import EventType
 from schemas.messages import Cancellation
-from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause, Reason
+from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause, DeliveryStatus, Reason
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle.change import ChangeBuilder
+
+HANDED_OVER = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED})
+"""Final statuses after which there is nothing to cancel."""
 
 
 def apply_cancel_request(
@@ -17,13 +20,16 @@ def apply_cancel_request(
 ) -> Change | None:
     """Store a cancel request. A delivery without an order at a carrier is cancelled at once.
 
+    A delivery that ended without success keeps its status, and the request forbids a retry. If the courier continues
+    after all, the order is cancelled. After a delivery or return, there is nothing to cancel.
+
     A second request is sent to the carrier if the carrier refused the first request, or if only the second request
     allows a fee. None when the request changes nothing.
     """
     attempt, known = delivery.active, delivery.cancel_request
     refused = attempt is not None and attempt.cancel_refused
     allows_fee = known is not None and request.allow_paid and not known.allow_paid
-    if delivery.final or (known is not None and not refused and not allows_fee):
+    if delivery.status in HANDED_OVER or (known is not None and not refused and not allows_fee):
         return None
     change = ChangeBuilder(delivery, terms, now, cause)
     request_cancel(change, request)
@@ -34,6 +40,8 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
     """Store a cancel request, and cancel the delivery at once if no carrier has to be asked."""
     change.update(replace(change.delivery, cancel_request=request, retry_at=None))
     attempt = change.delivery.active
+    if change.delivery.final:
+        return
     if attempt is None:
         change.clear_all_attention()
         change.cancel_as_requested()
