@@ -444,6 +444,19 @@ def test_a_withdrawn_order_whose_cancel_has_no_answer_ends_after_the_third_reque
 
 @pytest.mark.fault("F-54")
 @pytest.mark.quirk("C-34", "C-47")
+def test_a_withdrawn_order_whose_third_cancel_was_lost_with_its_process_ends() -> None:
+    scenario = withdrawn("cervo", "borzo")
+    for _ in range(3):
+        scenario.begin_call(Step.CANCEL)
+        scenario.poll("courier_withdrawn")
+        assert scenario.delivery.status == "courier_withdrawn"
+        scenario.wait_for(Step.TRACK)
+        scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("C-34", "C-47")
 def test_a_withdrawn_order_whose_cancel_was_lost_with_its_process_is_cancelled_again() -> None:
     scenario = withdrawn("cervo", "borzo")
     scenario.begin_call(Step.CANCEL)

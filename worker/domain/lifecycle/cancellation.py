@@ -118,8 +118,7 @@ def is_cancel_settled(attempt: Attempt) -> bool:
     The carrier was never asked to cancel an order without a `ref`, because our codec refuses such a cancel.
     """
     answered = attempt.cancel_accepted or attempt.cancel_refused
-    unanswered = attempt.cancel_requests >= schedule.CANCEL_REQUESTS and not attempt.call_open
-    return attempt.ref is not None and (answered or unanswered)
+    return attempt.ref is not None and (answered or attempt.cancel_requests >= schedule.CANCEL_REQUESTS)
 
 
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:
