@@ -152,9 +152,20 @@ def test_an_order_that_loses_its_courier_long_after_its_pickup_is_rejected_when_
     resolved = round((scenario.now - START) / MINUTE)
     run_until(scenario, 50 * HOUR, lambda it: it.book(DOWN))
     assert [(round(minutes), word) for minutes, word in alarms_given(scenario)[2:]] == [
-        (resolved, "delivery.dispatch_failed")
+        (resolved, "not_dispatched_in_time"),
+        (resolved + 3, "delivery.dispatch_failed"),
     ]
     assert (scenario.delivery.status, scenario.delivery.reason) == ("rejected", "deadline_passed")
+
+
+@pytest.mark.fault("F-98")
+def test_the_next_carrier_is_asked_before_an_order_without_a_courier_is_rejected(created: Make) -> None:
+    scenario = created("cervo", "borzo")
+    scenario.wait(4 * 3600)
+    scenario.poll("cancelled")
+    scenario.fire_alarms()
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+    assert scenario.delivery.alarm_at == scenario.now + 3 * MINUTE
 
 
 def route_nowhere(scenario: DeliveryScenario) -> None:
