@@ -135,7 +135,7 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     change.cancel_retry()
-    change.clear_all_attention()
+    change.clear_attention(UNKNOWN_OUTCOME_REASONS | {AttentionReason.REFERENCE_MISSING})
     attempt = change.update_attempt(replace(attempt, awaiting_operator=False))
     if attempt.live and attempt.state != AttemptState.SUBMIT_UNKNOWN:
         request_again(change, replace(attempt, ref=ref))  # no cancel has been sent for this order yet
