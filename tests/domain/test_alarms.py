@@ -77,6 +77,15 @@ def test_an_alarm_does_not_change_when_the_carrier_is_asked_again() -> None:
     assert (scenario.next_step, scenario.delivery.next_run_at) == planned
 
 
+def test_a_change_of_an_order_without_a_courier_leaves_it_to_the_operator() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(DOWN)
+    scenario.fire_alarms()
+    scenario.change_order(notes="ring twice")
+    assert (scenario.state[0], scenario.delivery.attention) == ("queued", "not_dispatched_in_time")
+
+
 @pytest.mark.quirk("D-31")
 def test_an_offer_that_cannot_be_accepted_in_time_asks_for_an_operator() -> None:
     scenario = DeliveryScenario("deliverit")

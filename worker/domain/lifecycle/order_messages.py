@@ -119,7 +119,7 @@ def _apply_content(
 def _route_again(change: ChangeBuilder) -> None:
     """Choose a carrier again for an order that changed while no carrier had it."""
     delivery = change.delivery
-    change.clear_all_attention()
+    change.clear_attention({AttentionReason.ORDER_CHANGED_WITHOUT_REVISION})
     if delivery.store is None or delivery.store_changed:
         # Keep the old store until the new store is found, because attempts for the old store may still be read.
         change.update(replace(change.delivery, carrier=None))
