@@ -131,6 +131,26 @@ def test_a_cancelled_courier_can_deliver() -> None:
     assert follow_up(scenario) == 10 * MINUTE
 
 
+def test_a_courier_who_goes_on_settles_the_search_for_another() -> None:
+    scenario = ended("cervo", "cancelled", "borzo")
+    scenario.book(Unavailable("down", retry_after=3600))
+    scenario.fire_alarms()
+    listed = scenario.delivery.attention
+    scenario.observe(observed("picked_up"), attempt=1)
+    assert (listed, scenario.state[0], scenario.delivery.attention) == ("not_dispatched_in_time", "picked_up", None)
+
+
+@pytest.mark.quirk("C-61")
+def test_goods_that_arrive_after_a_cancel_need_no_operator_any_more() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book()
+    scenario.poll("picked_up", "cancelled")
+    listed = scenario.delivery.attention
+    scenario.poll("delivered")
+    assert (listed, scenario.state[0], scenario.delivery.attention) == ("goods_with_courier", "delivered", None)
+
+
 def test_a_callback_without_a_time_reopens_nothing() -> None:
     scenario = ended("cervo")
     scenario.observe(observed("picked_up"), cause=Cause.CALLBACK)
