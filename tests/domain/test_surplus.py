@@ -233,7 +233,9 @@ def test_a_surplus_courier_whose_account_left_the_settings_has_no_more_steps(dou
 
 @pytest.mark.fault("F-55")
 @pytest.mark.quirk("C-47")
-def test_a_surplus_courier_who_withdraws_after_a_refused_cancel_causes_another_request(doubled: DeliveryScenario) -> None:
+def test_a_surplus_courier_who_withdraws_after_a_refused_cancel_causes_another_request(
+    doubled: DeliveryScenario,
+) -> None:
     cancel(doubled, refused())
     for status in ("courier_assigned", "courier_withdrawn"):
         doubled.observe(observed(status), attempt=surplus(doubled).id)
