@@ -77,6 +77,15 @@ def test_an_alarm_does_not_change_when_the_carrier_is_asked_again() -> None:
     assert (scenario.next_step, scenario.delivery.next_run_at) == planned
 
 
+def test_a_change_of_an_order_without_a_courier_leaves_it_to_the_operator() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book(DOWN)
+    scenario.fire_alarms()
+    scenario.change_order(notes="ring twice")
+    assert (scenario.state[0], scenario.delivery.attention) == ("queued", "not_dispatched_in_time")
+
+
 @pytest.mark.quirk("D-31")
 def test_an_offer_that_cannot_be_accepted_in_time_asks_for_an_operator() -> None:
     scenario = DeliveryScenario("deliverit")
@@ -152,9 +161,20 @@ def test_an_order_that_loses_its_courier_long_after_its_pickup_is_rejected_when_
     resolved = round((scenario.now - START) / MINUTE)
     run_until(scenario, 50 * HOUR, lambda it: it.book(DOWN))
     assert [(round(minutes), word) for minutes, word in alarms_given(scenario)[2:]] == [
-        (resolved, "delivery.dispatch_failed")
+        (resolved, "not_dispatched_in_time"),
+        (resolved + 3, "delivery.dispatch_failed"),
     ]
     assert (scenario.delivery.status, scenario.delivery.reason) == ("rejected", "deadline_passed")
+
+
+@pytest.mark.fault("F-98")
+def test_the_next_carrier_is_asked_before_an_order_without_a_courier_is_rejected(created: Make) -> None:
+    scenario = created("cervo", "borzo")
+    scenario.wait(4 * 3600)
+    scenario.poll("cancelled")
+    scenario.fire_alarms()
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+    assert scenario.delivery.alarm_at == scenario.now + 3 * MINUTE
 
 
 def route_nowhere(scenario: DeliveryScenario) -> None:

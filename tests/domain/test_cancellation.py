@@ -444,6 +444,19 @@ def test_a_withdrawn_order_whose_cancel_has_no_answer_ends_after_the_third_reque
 
 @pytest.mark.fault("F-54")
 @pytest.mark.quirk("C-34", "C-47")
+def test_a_withdrawn_order_whose_third_cancel_was_lost_with_its_process_ends() -> None:
+    scenario = withdrawn("cervo", "borzo")
+    for _ in range(3):
+        scenario.begin_call(Step.CANCEL)
+        scenario.poll("courier_withdrawn")
+        assert scenario.delivery.status == "courier_withdrawn"
+        scenario.wait_for(Step.TRACK)
+        scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("C-34", "C-47")
 def test_a_withdrawn_order_whose_cancel_was_lost_with_its_process_is_cancelled_again() -> None:
     scenario = withdrawn("cervo", "borzo")
     scenario.begin_call(Step.CANCEL)
@@ -452,6 +465,47 @@ def test_a_withdrawn_order_whose_cancel_was_lost_with_its_process_is_cancelled_a
     assert scenario.state == ("courier_withdrawn", Step.CANCEL, "cervo")
     scenario.poll("courier_assigned", "picked_up", "delivered")
     assert scenario.delivery.status == "delivered"
+
+
+@pytest.mark.fault("F-75")
+@pytest.mark.quirk("C-34", "C-47")
+@pytest.mark.parametrize("requested", [False, True])
+def test_a_read_that_began_before_a_refused_cancel_ends_no_withdrawn_order(*, requested: bool) -> None:
+    scenario = withdrawn("cervo", "borzo")
+    began = scenario.now
+    scenario.wait(1)
+    if requested:
+        scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "a driver has accepted the order"))
+    scenario.wait(1)
+    scenario.observe(observed("courier_withdrawn"), heard=began)
+    assert scenario.state == ("courier_withdrawn", Step.TRACK, "cervo")
+    scenario.poll("courier_withdrawn")
+    assert scenario.delivery.status == ("cancelled" if requested else "queued")
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("C-24", "C-34")
+def test_a_withdrawn_order_without_a_reference_ends_only_after_a_cancel_under_its_reference() -> None:
+    scenario = DeliveryScenario("cervo", "borzo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.observe(observed("courier_withdrawn"), cause=Cause.CALLBACK)
+    scenario.wait(600)
+    scenario.apply(lifecycle.record_missing(scenario.delivery, 1, scenario.terms, scenario.now))
+    scenario.cancel(refused(Reason.UNKNOWN, "Cervo's order id is unknown"))
+    scenario.wait(1)
+    scenario.observe(observed("courier_withdrawn"), cause=Cause.CALLBACK)
+    waiting = scenario.state[0], scenario.delivery.attention
+    scenario.resolve("R-1")
+    assert (waiting, scenario.state) == (
+        ("courier_withdrawn", "reference_missing"),
+        ("courier_withdrawn", Step.CANCEL, "cervo"),
+    )
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
 @pytest.mark.quirk("C-34")
@@ -516,6 +570,51 @@ def test_a_withdrawal_confirms_a_requested_cancel(created: Make) -> None:
         "5 attempt_ended courier_assigned>courier_withdrawn by courier at cervo#1 [poll]",
         "6 status_changed courier_withdrawn>cancelled by merchant at cervo#1 [poll]",
     ]
+
+
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("C-34", "C-47")
+def test_a_courier_who_withdraws_after_a_refused_cancel_causes_another_request(created: Make) -> None:
+    scenario = created("cervo")
+    scenario.poll("courier_assigned")
+    scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "a driver has accepted the order"))
+    scenario.poll("courier_assigned")
+    listed = scenario.delivery.attention
+    scenario.wait(600)
+    scenario.poll("courier_withdrawn")
+    assert (listed, scenario.delivery.attention) == ("cancel_refused", None)
+    assert scenario.state == ("courier_withdrawn", Step.CANCEL, "cervo")
+
+
+@pytest.mark.quirk("C-34", "C-47")
+@pytest.mark.parametrize("answer", [None, refused(Reason.UNKNOWN, "a driver has accepted the order")])
+def test_each_courier_who_withdraws_has_a_grace_and_a_cancel_of_its_own(answer: CarrierError | None) -> None:
+    scenario = withdrawn("cervo", "borzo")
+    scenario.cancel(answer)
+    scenario.wait(30)
+    scenario.poll("courier_assigned")
+    scenario.wait(900)
+    scenario.poll("courier_withdrawn")
+    scenario.wait(599)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("courier_withdrawn", Step.TRACK, "cervo")
+    scenario.wait(1)
+    scenario.poll("courier_withdrawn")
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("courier_withdrawn")
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
+
+
+@pytest.mark.quirk("C-34", "C-47")
+def test_a_cancel_that_takes_effect_after_a_later_courier_withdrew_is_still_ours() -> None:
+    scenario = withdrawn("cervo", "borzo")
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("courier_assigned", "courier_withdrawn")
+    scenario.observe(observed("cancelled", cancelled_by=CancelledBy.MERCHANT))
+    assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
 @pytest.mark.quirk("B-67")

@@ -549,6 +549,19 @@ def test_a_wrong_reference_of_an_order_that_only_a_callback_proved_can_be_correc
     assert lifecycle.resolve_unknown_outcome(scenario.delivery, "99998", scenario.terms, scenario.now) is None
 
 
+@pytest.mark.fault("F-67")
+@pytest.mark.quirk("C-23", "C-49")
+def test_an_operators_finding_leaves_a_change_that_the_carrier_lacks_to_an_operator() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.change_order(notes="ring twice")
+    scenario.miss_callback()
+    assert scenario.delivery.attention_reasons == ("order_changed_after_dispatch", "outcome_unknown")
+    scenario.resolve("R-1")
+    assert (scenario.delivery.status, scenario.delivery.attention) == ("created", "order_changed_after_dispatch")
+
+
 @pytest.mark.quirk("C-24")
 def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
     scenario = DeliveryScenario("cervo", "borzo")

@@ -131,6 +131,26 @@ def test_a_cancelled_courier_can_deliver() -> None:
     assert follow_up(scenario) == 10 * MINUTE
 
 
+def test_a_courier_who_goes_on_settles_the_search_for_another() -> None:
+    scenario = ended("cervo", "cancelled", "borzo")
+    scenario.book(Unavailable("down", retry_after=3600))
+    scenario.fire_alarms()
+    listed = scenario.delivery.attention
+    scenario.observe(observed("picked_up"), attempt=1)
+    assert (listed, scenario.state[0], scenario.delivery.attention) == ("not_dispatched_in_time", "picked_up", None)
+
+
+@pytest.mark.quirk("C-61")
+def test_goods_that_arrive_after_a_cancel_need_no_operator_any_more() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book()
+    scenario.poll("picked_up", "cancelled")
+    listed = scenario.delivery.attention
+    scenario.poll("delivered")
+    assert (listed, scenario.state[0], scenario.delivery.attention) == ("goods_with_courier", "delivered", None)
+
+
 def test_a_callback_without_a_time_reopens_nothing() -> None:
     scenario = ended("cervo")
     scenario.observe(observed("picked_up"), cause=Cause.CALLBACK)
@@ -170,6 +190,16 @@ def test_two_reads_with_different_live_statuses_reopen_an_ended_delivery(end: st
     follow_up(scenario, "courier_assigned")
     assert follow_up(scenario, "picked_up") == 11 * MINUTE
     assert scenario.state == ("picked_up", Step.TRACK, "cervo")
+
+
+@pytest.mark.fault("F-54")
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_courier_who_continues_after_a_later_cancel_request_is_cancelled(end: str) -> None:
+    scenario = ended("borzo", end)
+    assert scenario.request_cancel(cancelled_by="customer")
+    follow_up(scenario, "courier_assigned")
+    follow_up(scenario, "courier_assigned")
+    assert scenario.state == ("courier_assigned", Step.CANCEL, "borzo")
 
 
 def test_one_read_or_several_at_once_reopen_nothing() -> None:

@@ -75,6 +75,19 @@ def test_a_delivery_that_its_carrier_ended_before_the_pickup_can_be_retried(
     assert scenario.state == ("created", Step.TRACK, "borzo")
 
 
+@pytest.mark.fault("F-54")
+@pytest.mark.quirk("O-13")
+@pytest.mark.parametrize("by_status", [False, True])
+def test_a_delivery_that_was_cancelled_after_its_rejection_is_not_retried(*, by_status: bool) -> None:
+    scenario = refused_by_all()
+    if by_status:
+        assert scenario.receive_order(an_order(status=16, revision=2))
+    else:
+        assert scenario.request_cancel(cancelled_by="customer")
+    assert (scenario.retry(), scenario.new_events(), scenario.delivery.status) == (False, [], "rejected")
+    assert blocker(scenario) == "a cancel was requested: place the order again under a new id"
+
+
 def _fail_until_rejected(scenario: DeliveryScenario) -> timedelta:
     """Fail every create until the delivery is rejected; return how long that took."""
     since = scenario.now

@@ -229,3 +229,14 @@ def test_a_surplus_courier_whose_account_left_the_settings_has_no_more_steps(dou
     assert doubled.delivery.attention == "surplus_courier"
     doubled.observe(observed("courier_assigned"), attempt=1)
     assert doubled.next_step == (Step.TRACK, 1)
+
+
+@pytest.mark.fault("F-55")
+@pytest.mark.quirk("C-47")
+def test_a_surplus_courier_who_withdraws_after_a_refused_cancel_causes_another_request(
+    doubled: DeliveryScenario,
+) -> None:
+    cancel(doubled, refused())
+    for status in ("courier_assigned", "courier_withdrawn"):
+        doubled.observe(observed(status), attempt=surplus(doubled).id)
+    assert (surplus(doubled).live, doubled.next_step) == (True, (Step.CANCEL, 2))

@@ -312,7 +312,8 @@ def _alarms(delivery: Delivery) -> Iterator[tuple[datetime, Alarm]]:
     late = max(pickup - schedule.ALARM_BEFORE, begun + schedule.ALARM_AFTER)
     yield begun + schedule.DAY, Alarm.STILL_OPEN
     if attempt is None:
-        yield max(max(pickup, begun) + schedule.GIVE_UP, delivery.changed_at), Alarm.GIVEN_UP
+        # An order that has just lost its courier is first offered to the next carrier.
+        yield max(max(pickup, begun) + schedule.GIVE_UP, delivery.changed_at + schedule.ALARM_AFTER), Alarm.GIVEN_UP
     if attempt is None and delivery.carrier is not None:
         yield max(late, delivery.changed_at), Alarm.NOT_DISPATCHED
     elif attempt is not None and attempt.state == AttemptState.AWAITING_CONFIRMATION:

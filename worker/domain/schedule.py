@@ -64,7 +64,10 @@ ALARM_BEFORE = timedelta(minutes=5)
 ALARM_AFTER = timedelta(minutes=3)
 """The shortest time from the dispatch of a delivery to the alarm that `ALARM_BEFORE` describes."""
 GIVE_UP = timedelta(hours=3)
-"""A delivery without an active attempt is rejected this long after its pickup time."""
+"""A delivery without an active attempt is rejected this long after its pickup time.
+
+After the end of an attempt, however, it first waits at least `ALARM_AFTER` for the next carrier.
+"""
 STALLED = timedelta(hours=3)
 """How long a courier may have the goods without a change of the status before `delivery.stalled` is published."""
 DAY = timedelta(hours=24)

@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 
 from schemas.events import EventType
 from schemas.messages import Cancellation
-from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause, Reason
+from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause, DeliveryStatus, Reason
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery
 from worker.domain.lifecycle.change import ChangeBuilder
+
+HANDED_OVER = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED})
+"""Final statuses after which there is nothing to cancel."""
 
 
 def apply_cancel_request(
@@ -17,13 +20,16 @@ def apply_cancel_request(
 ) -> Change | None:
     """Store a cancel request. A delivery without an order at a carrier is cancelled at once.
 
+    A delivery that ended without success keeps its status, and the request forbids a retry. If the courier continues
+    after all, the order is cancelled. After a delivery or return, there is nothing to cancel.
+
     A second request is sent to the carrier if the carrier refused the first request, or if only the second request
     allows a fee. None when the request changes nothing.
     """
     attempt, known = delivery.active, delivery.cancel_request
     refused = attempt is not None and attempt.cancel_refused
     allows_fee = known is not None and request.allow_paid and not known.allow_paid
-    if delivery.final or (known is not None and not refused and not allows_fee):
+    if delivery.status in HANDED_OVER or (known is not None and not refused and not allows_fee):
         return None
     change = ChangeBuilder(delivery, terms, now, cause)
     request_cancel(change, request)
@@ -34,6 +40,8 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
     """Store a cancel request, and cancel the delivery at once if no carrier has to be asked."""
     change.update(replace(change.delivery, cancel_request=request, retry_at=None))
     attempt = change.delivery.active
+    if change.delivery.final:
+        return
     if attempt is None:
         change.clear_all_attention()
         change.cancel_as_requested()
@@ -44,7 +52,6 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
         change.update_attempt(replace(attempt, pending_fingerprint=None, wait_until=None))
     elif attempt.cancel_refused:
         request_again(change, attempt)
-        change.clear_attention({AttentionReason.CANCEL_REFUSED})
     elif attempt.cancel_requested_at is not None and not attempt.cancel_accepted:
         # The earlier request allows no fee. The new request is sent after the outcome of the earlier request, or when
         # the earlier call counts as lost.
@@ -55,6 +62,23 @@ def request_again(change: ChangeBuilder, attempt: Attempt) -> None:
     """Reset the cancel of an attempt. The carrier is then asked to cancel as if no request had been sent."""
     again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
     change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
+    change.clear_attention({AttentionReason.CANCEL_REFUSED})
+
+
+def request_again_after_withdrawal(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Reset a cancel whose answer was about an earlier courier, because a later courier withdraws. Return the attempt.
+
+    A refused cancel was refused for the earlier courier. If only we requested the cancel, the earlier courier's
+    withdrawal was the cause, so the later courier gets a grace as well. Any other cancel is confirmed by the withdrawal
+    (C-47).
+    """
+    ours = change.delivery.cancel_request is None and not attempt.surplus
+    if attempt.cancel_refused or (ours and attempt.cancel_requested):
+        request_again(change, attempt)
+        if not attempt.cancel_refused:
+            # The earlier request may still take effect, and such an end is ours too.
+            change.update_attempt(replace(change.latest(attempt), cancel_requests=1))
+    return change.latest(attempt)
 
 
 def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
@@ -65,8 +89,11 @@ def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
 def record_refusal(
     change: ChangeBuilder, attempt: Attempt, reason_text: str | None, reason: Reason | None = None
 ) -> None:
-    """Publish that a cancel was refused. Request an immediate read, which shows whether the order continues."""
-    attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=None))
+    """Publish that a cancel was refused. Request an immediate read, which shows whether the order continues.
+
+    A read that began before the refusal is ignored, because the refusal may be about a new courier.
+    """
+    attempt = change.update_attempt(replace(attempt, cancel_refused=True, cancel_checks=0, wait_until=change.now))
     change.add_event(EventType.CANCEL_REFUSED, attempt, reason=reason, reason_text=reason_text)
     change.prompt_read(attempt)
 
@@ -86,9 +113,12 @@ def begin_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
 
 
 def is_cancel_settled(attempt: Attempt) -> bool:
-    """Return whether the carrier has answered the cancel, or left the last of `CANCEL_REQUESTS` requests unanswered."""
+    """Return whether the carrier has answered the cancel, or left the last of `CANCEL_REQUESTS` requests unanswered.
+
+    The carrier was never asked to cancel an order without a `ref`, because our codec refuses such a cancel.
+    """
     answered = attempt.cancel_accepted or attempt.cancel_refused
-    return answered or (attempt.cancel_requests >= schedule.CANCEL_REQUESTS and not attempt.call_open)
+    return attempt.ref is not None and (answered or attempt.cancel_requests >= schedule.CANCEL_REQUESTS)
 
 
 def check_cancel(change: ChangeBuilder, attempt: Attempt, *, shown: bool) -> None:

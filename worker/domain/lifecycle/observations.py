@@ -21,13 +21,14 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.cancellation import is_cancel_settled, refuse_cancel
-from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder
+from worker.domain.lifecycle.cancellation import is_cancel_settled, refuse_cancel, request_again_after_withdrawal
+from worker.domain.lifecycle.change import READ_CAUSES, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
 from worker.domain.lifecycle.reopening import (
     apply_after_end,
     clear_contradiction,
+    clear_settled_attention,
     confirmed_by_second_read,
     follow_surplus,
 )
@@ -42,10 +43,6 @@ MAX_ANOMALIES = 20
 """The highest number of unmapped statuses and backward steps that are published for one attempt."""
 REGRESSION = "regression:"
 """The prefix that distinguishes backward steps from unmapped statuses in an attempt's reported anomalies."""
-SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
-"""Attention reasons that are cleared when the carrier has created the order."""
-SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
-"""Attention reasons that are cleared when the carrier shows any state of the order, including an offer."""
 
 
 def apply_observations(
@@ -247,6 +244,8 @@ def _advance(change: ChangeBuilder, attempt: Attempt, observation: Observation, 
 
 def _move(change: ChangeBuilder, attempt: Attempt, observation: Observation, status: DeliveryStatus) -> None:
     state = AttemptState(status)
+    if state == AttemptState.COURIER_WITHDRAWN:
+        attempt = request_again_after_withdrawal(change, attempt)
     moved = change.update_attempt(
         replace(
             clear_contradiction(change, attempt),
@@ -256,9 +255,7 @@ def _move(change: ChangeBuilder, attempt: Attempt, observation: Observation, sta
             changed_at=change.now,
         )
     )
-    change.clear_attention(SETTLED_BY_ANY_STATE)
-    if moved.rank >= RANK[DeliveryStatus.CREATED]:
-        change.clear_attention(SETTLED_WHEN_CREATED)
+    clear_settled_attention(change, moved)
     change.set_status(status, moved, status_details(observation))
     not_asked = moved.cancel_requested_at is None and not moved.cancel_refused
     if change.delivery.cancel_request is not None and not_asked and moved.rank >= GOODS_WITH_COURIER:

@@ -26,7 +26,7 @@ from schemas.stores import Store
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Change, Delivery, Gate
 from worker.domain.lifecycle.amendment import plan_amendment
-from worker.domain.lifecycle.cancellation import request_cancel
+from worker.domain.lifecycle.cancellation import HANDED_OVER, request_cancel
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import choose_carrier, reject
 
@@ -119,7 +119,7 @@ def _apply_content(
 def _route_again(change: ChangeBuilder) -> None:
     """Choose a carrier again for an order that changed while no carrier had it."""
     delivery = change.delivery
-    change.clear_all_attention()
+    change.clear_attention({AttentionReason.ORDER_CHANGED_WITHOUT_REVISION})
     if delivery.store is None or delivery.store_changed:
         # Keep the old store until the new store is found, because attempts for the old store may still be read.
         change.update(replace(change.delivery, carrier=None))
@@ -192,7 +192,7 @@ def record_platform_conflict(delivery: Delivery, kind: str, terms: TermsByAccoun
 
 def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> Change | None:
     known = change.delivery.order
-    if change.delivery.final or status is None or status == known.status:
+    if status is None or status == known.status or not _applies(change.delivery, status):
         return None
     order = with_ready_time(known.model_copy(update={"status": status, "revision": revision}), change.now)
     change.update(replace(change.delivery, order=order))
@@ -203,6 +203,12 @@ def _apply_status(change: ChangeBuilder, status: int | None, revision: int) -> C
     if not change.delivery.final:
         _open_gate(change, status)
     return change.build()
+
+
+def _applies(delivery: Delivery, status: int) -> bool:
+    """Return whether a status may still have an effect. After an end without success, only a cancel has one."""
+    cancels = reaction_to(status) is Reaction.CANCEL and delivery.status not in HANDED_OVER
+    return cancels or not delivery.final
 
 
 def _open_gate(change: ChangeBuilder, status: int) -> None:

@@ -12,6 +12,7 @@ from worker.carriers.port import Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery
+from worker.domain.lifecycle.cancellation import request_again
 from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, UNKNOWN_OUTCOME_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.reads import record_read_failure
@@ -134,10 +135,10 @@ def resolve_unknown_outcome(delivery: Delivery, ref: str | None, terms: TermsByA
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.OPERATOR)
     change.cancel_retry()
-    change.clear_all_attention()
+    change.clear_attention(UNKNOWN_OUTCOME_REASONS | {AttentionReason.REFERENCE_MISSING})
     attempt = change.update_attempt(replace(attempt, awaiting_operator=False))
     if attempt.live and attempt.state != AttemptState.SUBMIT_UNKNOWN:
-        change.update_attempt(replace(attempt, ref=ref))
+        request_again(change, replace(attempt, ref=ref))  # no cancel has been sent for this order yet
         change.update(replace(change.delivery, raw=TYPED_BY_OPERATOR))
     elif ref is None:
         _create_again(change, attempt)

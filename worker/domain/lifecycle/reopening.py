@@ -12,13 +12,14 @@ from enum import StrEnum
 from hashlib import blake2b
 
 from schemas.events import EventType
-from schemas.status import FINAL, GOODS_WITH_COURIER, AttemptState, AttentionReason, Cause, DeliveryStatus
+from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, AttemptState, AttentionReason, Cause, DeliveryStatus
 from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.change import READ_CAUSES, ChangeBuilder
+from worker.domain.lifecycle.cancellation import request_again_after_withdrawal
+from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
 from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
 from worker.domain.transitions import allows, allows_reassignment, interrupts
@@ -32,6 +33,10 @@ GOODS_IN_HAND = frozenset(
     {_S.PICKED_UP, _S.DROPOFF_ENROUTE, _S.DROPOFF_ARRIVED, _S.DELIVERY_FAILED, _S.REATTEMPTING, _S.DELIVERED}
 )
 """Statuses that prove that a cancel came too late, because the courier had already picked up the goods."""
+SETTLED_WHEN_CREATED = UNKNOWN_OUTCOME_REASONS | {AttentionReason.NOT_DISPATCHED_IN_TIME}
+"""Attention reasons that are cleared when the carrier has created the order."""
+SETTLED_BY_ANY_STATE = frozenset({AttentionReason.OUTCOME_UNKNOWN, AttentionReason.DUPLICATE_AT_CARRIER})
+"""Attention reasons that are cleared when the carrier shows any state of the order, including an offer."""
 
 
 class Conflict(StrEnum):
@@ -141,6 +146,7 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
     )
     change.update(replace(change.delivery, carrier=attempt.carrier))
     change.reset_failures()
+    clear_settled_attention(change, attempt)
     update_details(change, observation)
     if was_final:
         change.put_status(status, change.delivery.status, status_details(observation))
@@ -149,6 +155,16 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
         change.set_status(status, attempt, status_details(observation))
     abandon_if_too_late(change, attempt)
     stamp_events(change, observation, since)
+
+
+def clear_settled_attention(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Clear the attention reasons that no longer apply, because the carrier has shown the present state."""
+    if attempt.state in {AttemptState.DELIVERED, AttemptState.RETURNED}:
+        change.clear_all_attention()
+    elif attempt.rank >= RANK[DeliveryStatus.CREATED]:
+        change.clear_attention(SETTLED_WHEN_CREATED)
+    else:
+        change.clear_attention(SETTLED_BY_ANY_STATE)
 
 
 def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> bool:
@@ -228,6 +244,8 @@ def follow_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStat
 
 
 def _move_surplus(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus) -> None:
+    if status is DeliveryStatus.COURIER_WITHDRAWN:
+        attempt = request_again_after_withdrawal(change, attempt)
     had_goods = attempt.rank >= GOODS_WITH_COURIER
     ended = change.now if status in FINAL else None
     rank = attempt.rank if status in UNSUCCESSFUL_ENDS else max(attempt.rank, rank_of(status))

@@ -7,10 +7,10 @@ from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, AttemptState, CancelledBy, Cause, DeliveryStatus, Detail
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.lifecycle.cancellation import HANDED_OVER
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import choose_carrier
 
-HANDED_OVER = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED})
 ORDERERS = frozenset({CancelledBy.MERCHANT, CancelledBy.CUSTOMER})
 
 
