@@ -13,7 +13,7 @@ from schemas.status import DeliveryStatus
 from tests.database.samples import ID, NOW, order, place, rows, store_messages
 from worker.database import deliveries, write_backs
 from worker.database.database import Database
-from worker.domain.delivery import Change, Delivery
+from worker.domain.delivery import Change, Delivery, Gate
 from worker.ordering_api.write_policy import WriteBackState
 
 SECOND = timedelta(seconds=1)
@@ -87,6 +87,15 @@ def test_the_longest_waiting_are_claimed_first_and_once_within_a_lease(written_b
     assert sorted(written_back.write(write_backs.claim, later, 9)) == sorted(ids[:2])
     assert written_back.write(write_backs.claim, later, 9) == []
     assert sorted(written_back.write(write_backs.claim, later + 30 * SECOND, 9)) == sorted(ids)
+
+
+def test_a_delivery_whose_gate_is_closed_is_claimed_before_those_that_have_waited_longer(
+    written_back: Database,
+) -> None:
+    early, late = place(written_back, "1", "2")
+    written_back.write(deliveries.update, [late], lambda each: Change(replace(each, gate=Gate.READY)))
+    later = NOW + 5 * SECOND
+    assert [written_back.write(write_backs.claim, later, 1) for _ in range(3)] == [[late], [early], []]
 
 
 def test_one_of_many_gets_the_lease_of_a_delivery(written_back: Database) -> None:

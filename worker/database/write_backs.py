@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, Select, bindparam, case, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from worker.database.tables import WRITE_BACK
+from worker.database.tables import DELIVERY, WRITE_BACK
 from worker.domain import schedule
 from worker.domain.delivery import Delivery
 from worker.ordering_api.write_policy import WriteBackState, may_need_write_back
@@ -25,7 +25,7 @@ _NOW, _UNTIL = (bindparam(name, type_=WRITE_BACK.c.due_at.type) for name in ("no
 
 def _change(which: Select[tuple[str]], **values: Any) -> Executable:
     """Return the statement that changes the selected rows, except those that another transaction has locked."""
-    these = which.with_for_update(skip_locked=True).cte()
+    these = which.with_for_update(skip_locked=True, of=WRITE_BACK).cte()
     changed = update(WRITE_BACK).where(WRITE_BACK.c.delivery_id.in_(select(these.c.delivery_id))).values(values)
     return changed.returning(WRITE_BACK.c.delivery_id)
 
@@ -37,8 +37,9 @@ _END_LEASES = _change(
 )
 _CLAIM = _change(
     select(WRITE_BACK.c.delivery_id)
+    .join(DELIVERY, DELIVERY.c.id == WRITE_BACK.c.delivery_id)
     .where(WRITE_BACK.c.due_at <= _NOW, WRITE_BACK.c.lease_until.is_(None))
-    .order_by(WRITE_BACK.c.due_at)
+    .order_by(DELIVERY.c.gate.is_(None), WRITE_BACK.c.due_at)
     .limit(bindparam("most")),
     due_at=_UNTIL,
 )
@@ -66,7 +67,8 @@ def schedule_changed(connection: Connection, changed: Iterable[tuple[Delivery | 
 def claim(connection: Connection, now: datetime, limit: int) -> list[str]:
     """Claim the deliveries that have waited longest for a comparison; return their ids.
 
-    First, the deliveries whose lease has expired become due again. A claim postpones `due_at` by `schedule.LEASE`.
+    Deliveries whose dispatch gate is closed come first, because the comparison may open the gate. Before the claim, the
+    deliveries whose lease has expired become due again. A claim postpones `due_at` by `schedule.LEASE`.
     """
     connection.execute(_END_LEASES, {"now": now})
     return list(connection.scalars(_CLAIM, {"now": now, "until": now + schedule.LEASE, "most": limit}))

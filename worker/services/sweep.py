@@ -37,6 +37,8 @@ CALLBACKS_LIMIT = 200
 """The sweep adds callbacks to their queue only up to this number, because new callbacks have to wait behind them."""
 FULL = 100
 """If more tasks than this wait in a queue, the sweep adds none, because their leases would expire in the queue."""
+PLATFORM_FULL = 20
+"""The same for the queue of the platform: a short queue, because a closed gate must not wait long behind other work."""
 LEASE = "sweep"
 LATE_SECONDS = 15.0
 """Seconds after the last sweep until a worker sweeps by itself."""
@@ -112,7 +114,7 @@ class Sweep:
         queues = [each for name in self.terms for each in carrier_queues(name)]
         depths = self.queue.depths([CALLBACKS, PLATFORM, *queues])
         free = CALLBACKS_LIMIT - depths.pop(CALLBACKS)
-        full = {queue for queue, depth in depths.items() if depth > FULL}
+        full = {queue for queue, depth in depths.items() if depth > (PLATFORM_FULL if queue == PLATFORM else FULL)}
         busy, busy_reading = ([name for name in self.terms if carrier_queues(name)[kind] in full] for kind in (0, 1))
         comparisons = 0 if PLATFORM in full else self.write_back.claim_limit(pauses)
         return Limits(CLAIM_LIMIT, free, comparisons, except_carriers=busy, except_reads=busy_reading)
