@@ -193,8 +193,8 @@ class Simulation:
         """Run every task that waits, and the tasks that they send."""
         with self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel
-            served = set(self.app.amqp.queues) - self.unserved
-            while found := [got for name in sorted(served) if (got := channel.basic_get(name, no_ack=True))]:
+            served = [name for name in self.app.amqp.queues if name not in self.unserved]
+            while found := [got for name in served if (got := channel.basic_get(name, no_ack=True))]:
                 for got in found:
                     self._run(got)
 
