@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ RATE = 8
 STEP = 100_000
 """Seconds of the fast clock between two statuses at a carrier: none changes during a test."""
 DEADLINE = 12.0
-"""Real seconds for a call: a dozen workers that start at once delay each other's replies."""
+"""Real seconds for a call: several workers that start at once delay each other's replies."""
 THREADS = 4
-"""Threads of each worker: three may wait at a point, and a dozen workers share PostgreSQL's hundred connections."""
+"""Threads of each worker: three may wait at a point, and all workers share PostgreSQL's hundred connections."""
 BuildScenarios = Callable[..., list[Scenario]]
 
 
@@ -67,5 +68,6 @@ def build_scenarios(
             numbered = replace(case, number=number)
             return stack.enter_context(closing(Scenario(numbered, supervisor, tmp_path, environ, sandbox)))
 
-        yield lambda *cases: [build(number, case) for number, case in enumerate(cases)]
+        numbers = count()
+        yield lambda *cases: [build(next(numbers), case) for case in cases]
         supervisor.stop()

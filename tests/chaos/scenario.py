@@ -33,7 +33,7 @@ PATIENCE = 420.0
 """Real seconds after which a condition counts as never reached, however loaded the machine is."""
 INTERVAL = 0.5
 TICK = "1.0"
-"""Real seconds between two sweeps: a dozen workers sweep at once, and a sweep costs more than all else they do."""
+"""Real seconds between two sweeps: several workers sweep at once, and a sweep costs more than all else they do."""
 NOTES = "ring twice"
 WRITTEN_ONCE = ["status 25, nothing written twice"]
 
