@@ -23,14 +23,14 @@ up: $(READY) ## run everything on this machine for real use; Ctrl-C stops it
 	@$(UNTIL_CTRL_C) $(BIN)/order-sync up $(OR_ENDED)
 
 test: $(READY) ## run the tests
-	@$(BIN)/pytest -n auto -q
+	@$(BIN)/pytest -n auto --dist worksteal -q
 
 check: $(READY) ## check formatting, lint, imports, types and tests, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -n auto -q
+	@$(BIN)/pytest -n auto --dist worksteal -q
 
 check-long: check ## check everything, and that the tests notice when a guarantee is taken out of the code
 	@$(BIN)/python -m tests.mutants.run
