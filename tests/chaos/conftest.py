@@ -11,13 +11,13 @@ import pytest
 from sqlmodel import SQLModel
 
 from tests.chaos.clock import FastClock
-from tests.chaos.forks import ForkingSupervisor
+from tests.chaos.forks import ForkedProcess
 from tests.chaos.processes import environment, write_single_carrier_stores
 from tests.chaos.sandbox import Sandbox
 from tests.chaos.scenario import Case, Scenario
 from tests.conftest import new_database
 from worker.database.database import Database
-from worker.local.supervisor import free_port
+from worker.local.supervisor import Supervisor, free_port
 
 RATE = 8
 """Slow enough that on a loaded machine no lease ends before its process has had its turn."""
@@ -31,14 +31,14 @@ BuildScenarios = Callable[..., list[Scenario]]
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[ForkingSupervisor]:
-    with ForkingSupervisor(dict(os.environ), tmp_path / "log", grace=1) as made:
-        yield made
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(dict(os.environ), tmp_path / "log", grace=1, process=ForkedProcess) as running:
+        yield running
 
 
 @pytest.fixture
 def build_scenarios(
-    supervisor: ForkingSupervisor,
+    supervisor: Supervisor,
     postgres_server: str,
     embedded_redis: Callable[..., AbstractContextManager[str]],
     tmp_path: Path,

@@ -13,7 +13,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
 
-from worker.local.supervisor import Process, Supervisor
+from worker.local.supervisor import Process
 
 LOADED = (
     "celery.apps.worker",
@@ -64,10 +64,13 @@ class Fork:
 
 
 class ForkedProcess(Process):
-    """A `python -m` process that starts as a fork."""
+    """A process that starts as a fork if its command is `python -m`."""
 
     def start(self) -> None:
         """Fork, and run the module with the environment, the arguments and the log of this process."""
+        if list(self.command[:2]) != [sys.executable, "-m"]:
+            super().start()
+            return
         arguments = tuple(self.command)[2:]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         process = _FORKS.Process(target=_run, args=(arguments, dict(self.environ), self.log))
@@ -75,20 +78,6 @@ class ForkedProcess(Process):
         forked: Any = Fork(process)
         self.running = forked
         self.started_at, self.restart_at = time.monotonic(), None
-
-
-@dataclass
-class ForkingSupervisor(Supervisor):
-    """A supervisor that forks its `python -m` processes."""
-
-    def start(self, name: str, command: Sequence[str]) -> Process:
-        """Start a process and keep it running."""
-        if list(command[:2]) != [sys.executable, "-m"]:
-            return super().start(name, command)
-        process = ForkedProcess(name, command, self.environ, self.logs / f"{name}.log")
-        process.start()
-        self.processes.append(process)
-        return process
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:

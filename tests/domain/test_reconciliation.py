@@ -562,13 +562,19 @@ def test_an_operators_finding_leaves_a_change_that_the_carrier_lacks_to_an_opera
     assert (scenario.delivery.status, scenario.delivery.attention) == ("created", "order_changed_after_dispatch")
 
 
-@pytest.mark.quirk("C-24")
-def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
-    scenario = DeliveryScenario("cervo", "borzo")
+def without_reference(*carriers: str) -> DeliveryScenario:
+    """Return a scenario whose carrier created the order without a reference, and whose first read shows nothing."""
+    scenario = DeliveryScenario(*carriers)
     scenario.place()
     scenario.book(Booked(observed("created")))
     scenario.wait_for(Step.TRACK)
     scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
+    return scenario
+
+
+@pytest.mark.quirk("C-24")
+def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
+    scenario = without_reference("cervo", "borzo")
     assert scenario.delivery.attention_reasons == ("reference_missing",)
     scenario.observe(observed("cancelled"), cause=Cause.CALLBACK)
     assert (scenario.state, scenario.delivery.attention) == (("queued", Step.BOOK, "borzo"), None)
@@ -576,11 +582,7 @@ def test_the_attention_for_a_missing_reference_ends_with_the_order() -> None:
 
 @pytest.mark.quirk("C-24")
 def test_the_attention_for_a_missing_reference_ends_with_an_order_whose_goods_are_with_the_courier() -> None:
-    scenario = DeliveryScenario("cervo")
-    scenario.place()
-    scenario.book(Booked(observed("created")))
-    scenario.wait_for(Step.TRACK)
-    scenario.apply(lifecycle.record_missing(scenario.delivery, scenario.attempt.id, scenario.terms, scenario.now))
+    scenario = without_reference("cervo")
     scenario.observe(observed("picked_up"), cause=Cause.CALLBACK)
     assert scenario.delivery.attention_reasons == ("reference_missing",)
     scenario.observe(observed("cancelled"), cause=Cause.CALLBACK)

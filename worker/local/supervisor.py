@@ -139,6 +139,8 @@ class Supervisor:
     logs: Path
     processes: list[Process] = field(default_factory=list)
     grace: float = GRACE
+    process: type[Process] = Process
+    """How a process is started."""
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +150,7 @@ class Supervisor:
 
     def start(self, name: str, command: Sequence[str]) -> Process:
         """Start a process that `watch` restarts when it ends."""
-        process = Process(name, command, self.environ, self.logs / f"{name}.log")
+        process = self.process(name, command, self.environ, self.logs / f"{name}.log")
         process.start()
         self.processes.append(process)
         return process

@@ -43,8 +43,8 @@ def give_way(delivery: Delivery, terms: TermsByAccount, now: datetime) -> Change
     if due_at is None or now - due_at < schedule.OVERDUE:
         return None
     change = ChangeBuilder(delivery, terms, now, Cause.TIMER)
-    unsent = attempt is not None and attempt.surplus and delivery.step is Step.CANCEL
-    if attempt is not None and unsent and now - attempt.changed_at >= schedule.SURPLUS_ESCALATION:
+    long_surplus = attempt is not None and attempt.surplus and now - attempt.changed_at >= schedule.SURPLUS_ESCALATION
+    if long_surplus and delivery.step is Step.CANCEL:
         change.request_attention(AttentionReason.SURPLUS_COURIER, attempt)
     if any(each.at <= now and each.attempt != delivery.step_attempt_id for each in candidates(delivery, terms, now)):
         later = now + schedule.OVERDUE
