@@ -125,7 +125,7 @@ class Detail(StrEnum):
     RESUBMIT = "resubmit"
     """`queued`: the create is sent again.
 
-    The first create made no order, or its outcome is unknown and the account allows a repeat.
+    The first create produced no order, or its outcome is unknown and the account allows a repeat.
     """
     RETRY = "retry"
     """`queued`: an operator retried an ended delivery."""

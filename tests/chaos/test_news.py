@@ -76,7 +76,7 @@ def test_only_a_change_of_the_status_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("had", "told"),
+    ("statuses", "published_statuses"),
     [
         (("courier_departed", "active"), (("active", "courier_assigned"), ("courier_departed", "pickup_enroute"))),
         (
@@ -87,12 +87,12 @@ def test_only_a_change_of_the_status_counts() -> None:
     ids=["than a vague one", "than a hold, and the courier has it again later"],
 )
 def test_an_older_status_that_is_a_step_forward_is_only_late(
-    had: Sequence[str], told: Sequence[tuple[str, str]]
+    statuses: Sequence[str], published_statuses: Sequence[tuple[str, str]]
 ) -> None:
-    words = [{"word": f"active/{code}", "at": "2026-11-21T08:09:00+00:00"} for code in had]
+    words = [{"word": f"active/{code}", "at": "2026-11-21T08:09:00+00:00"} for code in statuses]
     events = tuple(
         event(number, status, carrier="borzo", carrier_ref="99", raw={"entity": "delivery", "code": code})
-        for number, (code, status) in enumerate(told, start=1)
+        for number, (code, status) in enumerate(published_statuses, start=1)
     )
     history = replace(
         published(), couriers=({**courier("99"), "history": words},), outbox=tuple(map(stored, events)), bus=events

@@ -31,7 +31,7 @@ class Database:
         retry_pauses: Sequence[float] = RETRY_PAUSES,
         write_back_source: str | None = None,
     ) -> None:
-        """Create the engine. Write-backs are made only for orders of `write_back_source`; None means no write-backs."""
+        """Create the engine. Only orders of `write_back_source` are written back; None means that no order is."""
         engine = connect(url, pool_size=pool_size)
         options = {write_backs.SOURCE: write_back_source} if write_back_source else {}
         self.engine = engine.execution_options(**options)

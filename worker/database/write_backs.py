@@ -78,7 +78,7 @@ def lease(connection: Connection, delivery_id: str, now: datetime, until: dateti
     """Lease a delivery for one comparison and return its known state.
 
     Return None when the delivery is already leased or is not due. A claimed delivery is still due, although the claim
-    has postponed `due_at` by `schedule.LEASE`. If `due_at` is later than that, a comparison was made after the claim.
+    has postponed `due_at` by `schedule.LEASE`. If `due_at` is even later, the delivery was compared after the claim.
     """
     this = (WRITE_BACK.c.delivery_id == delivery_id) & (WRITE_BACK.c.due_at <= now + schedule.LEASE)
     free = or_(WRITE_BACK.c.lease_until.is_(None), WRITE_BACK.c.lease_until <= now)

@@ -25,7 +25,7 @@ class Operation(StrEnum):
     READ = "read"
     PROBE = "probe"
     QUERY = "query"
-    """A call for a price, labels or the courier's position. An operator or a setting asks for it."""
+    """A call for a price, labels or the courier's position. An operator or a setting requests it."""
 
 
 HARMLESS = frozenset({Operation.READ, Operation.FIND, Operation.PROBE, Operation.QUERY})

@@ -1,4 +1,4 @@
-"""Give the codec of each carrier account, and the mappings that operators made for its unmapped statuses."""
+"""Give the codec of each carrier account, and the operators' mappings of its unmapped statuses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

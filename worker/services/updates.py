@@ -31,7 +31,7 @@ class Updates:
         """Apply a decision at most once, even if its transaction is repeated; return the changes.
 
         A transaction is repeated when the answer to its commit is lost. If the delivery has changed since the first
-        try, the decision is not made again, because the first commit may have succeeded. No change is then returned.
+        try, the delivery is not decided again, because the first commit may have succeeded. No change is then returned.
         """
         seen: list[Delivery] = []
 

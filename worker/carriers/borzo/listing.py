@@ -163,7 +163,7 @@ def _advance(position: Position, raw_orders: list[Any], orders: Sequence[RawOrde
 def _is_past(orders: Sequence[RawOrder], horizon: datetime) -> bool:
     """Return whether every order on the following pages is older than `horizon`.
 
-    The list descends by id, and usually by time, so the oldest order of this page usually decides. But an order made
+    The list descends by id, and usually by time, so the oldest order of this page usually decides. But an order
     from a draft may be older than its id suggests. If the page does not descend by both id and time, the result is True
     only if every order on the page is older than `horizon` (B-50).
     """

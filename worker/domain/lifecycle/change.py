@@ -83,7 +83,7 @@ class ChangeBuilder:
         self.update_attempt(replace(self.latest(attempt), prompted_at=self.now))
 
     def latest(self, attempt: Attempt) -> Attempt:
-        """Return the attempt with all updates that this change has made so far."""
+        """Return the attempt with all updates of this change so far."""
         return self.delivery.attempt(attempt.id) or attempt
 
     def reset_failures(self) -> None:

@@ -180,7 +180,7 @@ def _queue_again(change: ChangeBuilder, attempt: Attempt, error: Unavailable) ->
 def _apply_resubmit_error(change: ChangeBuilder, attempt: Attempt, error: CarrierError) -> None:
     """Apply the error of a create that was sent again under the same id.
 
-    A refusal as a duplicate proves that the first create made the order. Any other refusal may come from our own
+    A refusal as a duplicate proves that the first create succeeded. Any other refusal may come from our own
     checks, and proves nothing about the first create.
     """
     if isinstance(error, Refused) and error.reason is Reason.DUPLICATE:
