@@ -1,4 +1,4 @@
-"""A delivery's scenario, lived by hand: every change is checked against the invariants before it is taken.
+"""The scenario of one delivery. Every change is checked against the invariants before it is applied.
 
 The clock does not move until a test moves it, and the carriers' terms are those of their real codecs.
 """
@@ -141,7 +141,7 @@ class DeliveryScenario:
     def apply(self, change: Change | None) -> None:
         if change is None:
             return
-        check(self.delivery, change)
+        check(self.delivery, change, self.now)
         self.delivery = change.delivery
         self.events += change.events
         self.passed_over += change.passed_over
@@ -310,7 +310,7 @@ class DeliveryScenario:
         self.terms[carrier] = replace(terms, capabilities=replace(terms.capabilities, **changes))
 
 
-def check(before: Delivery, change: Change) -> None:
+def check(before: Delivery, change: Change, now: datetime) -> None:
     """Check the invariants of every change (I1, I9 and the sequence)."""
     after = change.delivery
     sequences = [event.sequence for event in change.events]
@@ -330,6 +330,9 @@ def check(before: Delivery, change: Change) -> None:
         waiting = "submit_unknown" if after.active.resubmitted else "queued"
         assert after.status == (waiting if state == AttemptState.SUBMITTING else state)
     assert {event.data.final for event in change.events if event.data.status in FINAL} <= {True}
+    for each in after.attempts:
+        known = before.attempt(each.id)
+        assert known is None or known.state == each.state or each.changed_at == now
     assert all(former < later for former, later in pairwise(each.number for each in after.attempts))
 
 

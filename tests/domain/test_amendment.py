@@ -49,6 +49,15 @@ def test_the_answer_to_an_amendment_is_applied_as_an_observation(created: Make) 
     assert scenario.delivery.price.amount == Decimal("31.00")
 
 
+def test_a_contradicting_read_does_not_let_a_second_amendment_begin_beside_the_first(created: Make) -> None:
+    scenario = changed(created)
+    scenario.begin_call(Step.AMEND)
+    ends = scenario.attempt.wait_until
+    scenario.wait(1)
+    scenario.poll("awaiting_confirmation")
+    assert (scenario.attempt.contradicting_status, scenario.attempt.wait_until) == ("awaiting_confirmation", ends)
+
+
 def test_a_change_during_an_amendment_is_amended_after_it(created: Make) -> None:
     scenario = changed(created)
     scenario.begin_call(Step.AMEND)

@@ -508,6 +508,17 @@ def test_a_withdrawn_order_without_a_reference_ends_only_after_a_cancel_under_it
     assert scenario.state == ("queued", Step.BOOK, "borzo")
 
 
+def test_a_cancel_that_our_codec_refused_for_want_of_a_reference_is_sent_once_the_carrier_reports_one() -> None:
+    scenario = DeliveryScenario("cervo")
+    scenario.place()
+    scenario.book(Uncertain("no answer"))
+    scenario.observe(observed("created"), cause=Cause.CALLBACK)
+    scenario.request_cancel()
+    scenario.cancel(refused(Reason.UNKNOWN, "Cervo's order id is unknown"))
+    scenario.observe(observed("created", ref="R-1"), cause=Cause.CALLBACK)
+    assert (scenario.state, scenario.delivery.attention) == (("created", Step.CANCEL, "cervo"), None)
+
+
 @pytest.mark.quirk("C-34")
 def test_a_withdrawn_order_without_another_carrier_is_cancelled_by_the_courier() -> None:
     scenario = withdrawn("cervo")

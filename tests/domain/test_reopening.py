@@ -121,6 +121,26 @@ def test_a_cancelled_courier_with_the_goods_is_followed_again_at_once(status: st
     assert scenario.delivery.status == "delivered"
 
 
+def test_a_courier_who_has_the_goods_of_an_order_cancelled_on_request_needs_an_operator() -> None:
+    scenario = DeliveryScenario("borzo")
+    scenario.place()
+    scenario.book()
+    scenario.request_cancel()
+    scenario.cancel()
+    scenario.wait(5)
+    scenario.poll("cancelled")
+    scenario.new_events()
+    scenario.wait(60)
+    scenario.poll("picked_up")
+    scenario.poll("picked_up")
+    assert scenario.new_events() == [
+        "5 reopened cancelled>picked_up at borzo#1 [poll]",
+        "6 cancel_refused cancelled>picked_up 'the courier has the goods' at borzo#1 [poll]",
+        "7 conflict cancelled>picked_up 'cancelled_but_alive' at borzo#1 [poll]",
+        "8 attention_required cancelled>picked_up 'cancel_refused' at borzo#1 [poll]",
+    ]
+
+
 def test_a_cancelled_courier_can_deliver() -> None:
     scenario = ended("cervo")
     follow_up(scenario, "delivered")

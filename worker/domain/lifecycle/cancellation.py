@@ -58,11 +58,14 @@ def request_cancel(change: ChangeBuilder, request: Cancellation) -> None:
         change.update_attempt(replace(attempt, cancel_requested_at=None))
 
 
-def request_again(change: ChangeBuilder, attempt: Attempt) -> None:
-    """Reset the cancel of an attempt. The carrier is then asked to cancel as if no request had been sent."""
-    again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
-    change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
+def request_again(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Reset the cancel of an attempt. The carrier is then asked to cancel as if no request had been sent.
+
+    Return the attempt.
+    """
     change.clear_attention({AttentionReason.CANCEL_REFUSED})
+    again = replace(attempt, cancel_refused=False, cancel_requested_at=None, cancel_requests=0)
+    return change.update_attempt(replace(again, cancel_checks=0, cancel_accepted=False, wait_until=None))
 
 
 def request_again_after_withdrawal(change: ChangeBuilder, attempt: Attempt) -> Attempt:
@@ -84,6 +87,14 @@ def request_again_after_withdrawal(change: ChangeBuilder, attempt: Attempt) -> A
 def refuse_cancel(change: ChangeBuilder, attempt: Attempt) -> None:
     """Refuse to cancel an order because the courier has the goods, and publish the refusal."""
     record_refusal(change, attempt, reason_text="the courier has the goods")
+
+
+def refuse_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
+    """Refuse a requested cancel that has not been sent, if the courier has the goods by now."""
+    sent = attempt.cancel_requested_at is not None or attempt.cancel_refused
+    if change.delivery.cancel_request is None or sent or attempt.rank < GOODS_WITH_COURIER or not attempt.live:
+        return
+    refuse_cancel(change, attempt)
 
 
 def record_refusal(

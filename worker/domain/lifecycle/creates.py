@@ -167,7 +167,7 @@ def _book_second_order(change: ChangeBuilder, attempt: Attempt, second: Observat
 
 
 def _queue_again(change: ChangeBuilder, attempt: Attempt, error: Unavailable) -> None:
-    change.update_attempt(replace(attempt, state=AttemptState.QUEUED, last_error=str(error)))
+    change.update_attempt(replace(attempt, state=AttemptState.QUEUED, changed_at=change.now, last_error=str(error)))
     change.clear_attention(CARRIER_ORDER_REASONS)
     if change.delivery.cancel_request is not None:
         change.cancel_as_requested()

@@ -7,7 +7,6 @@ from datetime import datetime
 from schemas.events import EventType
 from schemas.status import (
     FINAL,
-    GOODS_WITH_COURIER,
     RANK,
     AttemptState,
     AttentionReason,
@@ -21,7 +20,12 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.cancellation import is_cancel_settled, refuse_cancel, request_again_after_withdrawal
+from worker.domain.lifecycle.cancellation import (
+    is_cancel_settled,
+    refuse_if_too_late,
+    request_again,
+    request_again_after_withdrawal,
+)
 from worker.domain.lifecycle.change import READ_CAUSES, ChangeBuilder
 from worker.domain.lifecycle.event_details import raw_word, stamp_events, status_details, update_details
 from worker.domain.lifecycle.reads import record_read
@@ -101,6 +105,8 @@ def apply_observation(change: ChangeBuilder, attempt: Attempt, observation: Obse
     stale = reported is not None and before is not None and reported < before and not (by_read and last)
     if attempt.ref is None and observation.ref is not None:
         change.clear_attention({AttentionReason.REFERENCE_MISSING})
+        if attempt.cancel_refused:
+            attempt = request_again(change, attempt)  # no cancel has been sent for this order yet
     attempt = change.update_attempt(
         replace(
             attempt,
@@ -257,9 +263,7 @@ def _move(change: ChangeBuilder, attempt: Attempt, observation: Observation, sta
     )
     clear_settled_attention(change, moved)
     change.set_status(status, moved, status_details(observation))
-    not_asked = moved.cancel_requested_at is None and not moved.cancel_refused
-    if change.delivery.cancel_request is not None and not_asked and moved.rank >= GOODS_WITH_COURIER:
-        refuse_cancel(change, moved)
+    refuse_if_too_late(change, moved)
     abandon_if_too_late(change, change.latest(moved))
 
 

@@ -200,6 +200,7 @@ def _create_again(change: ChangeBuilder, attempt: Attempt) -> None:
         replace(
             attempt,
             state=AttemptState.REJECTED,
+            changed_at=change.now,
             ended_at=change.now,
             follow_up_reads=0,
             unmapped_status=None,

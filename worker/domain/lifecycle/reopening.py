@@ -18,7 +18,7 @@ from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
 from worker.domain.delivery import Attempt, Change, Delivery, rank_of
 from worker.domain.lifecycle.amendment import abandon_if_too_late
-from worker.domain.lifecycle.cancellation import request_again_after_withdrawal
+from worker.domain.lifecycle.cancellation import refuse_if_too_late, request_again_after_withdrawal
 from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.event_details import stamp_events, status_details, update_details
 from worker.domain.planner import REVOCABLE_ENDS, next_follow_up
@@ -153,7 +153,8 @@ def _reopen(change: ChangeBuilder, attempt: Attempt, observation: Observation, s
         change.add_event(EventType.REOPENED, attempt)
     else:
         change.set_status(status, attempt, status_details(observation))
-    abandon_if_too_late(change, attempt)
+    refuse_if_too_late(change, attempt)
+    abandon_if_too_late(change, change.latest(attempt))
     stamp_events(change, observation, since)
 
 
@@ -179,8 +180,9 @@ def confirmed_by_second_read(change: ChangeBuilder, attempt: Attempt, status: De
     known = attempt.contradicting_status
     same = known == status or (known is not None and attempt.state in REVOCABLE_ENDS)
     if not same:
+        wait_until = attempt.wait_until if attempt.call_open else None  # a running call is never sent a second time
         change.update_attempt(
-            replace(attempt, contradicting_status=status, contradicted_at=change.now, wait_until=None)
+            replace(attempt, contradicting_status=status, contradicted_at=change.now, wait_until=wait_until)
         )
         return False
     first = attempt.contradicted_at

@@ -81,7 +81,8 @@ def reject(change: ChangeBuilder, reason: Reason, text: str | None = None) -> No
     """Reject a delivery for which no carrier has an order."""
     for each in change.delivery.attempts:
         if each.ended_at is None and not each.live:
-            change.update_attempt(replace(each, state=AttemptState.REJECTED, ended_at=change.now, reason=reason))
+            ended = replace(each, state=AttemptState.REJECTED, changed_at=change.now, ended_at=change.now)
+            change.update_attempt(replace(ended, reason=reason))
     change.set_status(DeliveryStatus.REJECTED, details=StatusDetails(reason=reason, reason_text=text))
     change.add_event(EventType.DISPATCH_FAILED)
 
