@@ -4,6 +4,7 @@ import os
 import secrets
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -40,6 +41,7 @@ from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls
 from worker.services.crash_recovery import CrashRecovery
 from worker.services.decisions import Decisions
+from worker.services.direct_booking import DirectBooking, RunTask
 from worker.services.ingest import Ingest
 from worker.services.lost_commits import LostCommits
 from worker.services.order_fetch import OrderFetch
@@ -292,6 +294,18 @@ class Container:
             Gate(ordering.gate),
             self.settings.stale_after,
             self.clock,
+        )
+
+    def direct_booking(self, executor: Executor, run_task: RunTask) -> DirectBooking:
+        """Build the service that books new orders without a task, in the threads of `executor`."""
+        return DirectBooking(
+            self.account_health,
+            self.journal,
+            self.carrier_calls,
+            self.carrier_actions,
+            self.terms,
+            executor,
+            run_task,
         )
 
     @cached_property

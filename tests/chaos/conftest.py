@@ -16,8 +16,10 @@ from tests.chaos.processes import environment, write_single_carrier_stores
 from tests.chaos.sandbox import Sandbox
 from tests.chaos.scenario import Case, Scenario
 from tests.conftest import new_database
+from worker.database.accounts import put_account_metadata
 from worker.database.database import Database
 from worker.local.supervisor import Supervisor, free_port
+from worker.sandbox import SandboxConfig
 
 RATE = 8
 """Slow enough that on a loaded machine no lease ends before its process has had its turn."""
@@ -55,6 +57,8 @@ def build_scenarios(
             database = stack.enter_context(new_database(postgres_server))
             with closing(Database(database)) as empty:
                 SQLModel.metadata.create_all(empty.engine)  # in a tenth of a migration's time
+                # As after a log-in, so that the reader of the orders books all of them itself.
+                empty.write(put_account_metadata, "deliverit", {"company": str(SandboxConfig().deliverit_company)})
             environ = environment(
                 clock,
                 database=database,

@@ -166,7 +166,17 @@ class Instrumentation:
             self._injection.reach(SETTLED if operation is Operation.CREATE else "", [account])
             return changes
 
-        return Override(inner, persist=persist)
+        def write(function: Callable[..., Any], *arguments: Any) -> Any:
+            def observed(connection: Any, *given: Any) -> Any:
+                result = function(connection, *given)
+                self._injection.reach(BOOKING, _booked_directly(result))
+                return result
+
+            result = inner.write(observed, *arguments)
+            self._injection.reach(BOOKED, _booked_directly(result))
+            return result
+
+        return Override(inner, persist=persist, write=write)
 
     def publisher(self, inner: Any) -> Any:
         """Wrap the publisher, whose published events are points."""
@@ -184,6 +194,12 @@ class Instrumentation:
         answered: tuple[Any, str] = getattr(self._thread, "answered", (None, ""))
         self._thread.answered = (None, "")
         return answered
+
+
+def _booked_directly(result: Any) -> list[str]:
+    """Return the carriers of the intents in the changes that a transaction of new orders returned."""
+    changes = result if isinstance(result, list) else []
+    return [each.begun.carrier for each in changes if isinstance(each, Change) and each.begun]
 
 
 def _intent(before: Delivery, after: Delivery) -> tuple[str, str] | None:

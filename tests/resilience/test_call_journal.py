@@ -99,6 +99,12 @@ def test_a_file_is_removed_once_every_expected_outcome_is_stored(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_batch_that_fails_before_it_expects_an_outcome_leaves_no_file(tmp_path: Path) -> None:
+    with suppress(Killed), CallJournal(tmp_path).open(Step.BOOK):
+        raise Killed
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- files and locks ---
 
 
@@ -120,6 +126,7 @@ def test_no_other_user_may_read_a_file(tmp_path: Path) -> None:
 def test_a_file_has_one_holder_at_a_time(tmp_path: Path) -> None:
     journal, other = CallJournal(tmp_path), CallJournal(tmp_path)
     with suppress(Killed), journal.open(Step.BOOK) as page:
+        expect(page, "a")
         assert list(other.abandoned()) == []
         raise Killed
     held = journal.abandoned()

@@ -35,6 +35,7 @@ from worker.resilience.circuit_breaker import CircuitBreaker
 from worker.resilience.quote_cache import QuoteCache
 from worker.resilience.rate_limiter import RateLimiter
 from worker.sandbox import Sandbox, SandboxConfig
+from worker.services.direct_booking import DirectBooking
 from worker.services.ingest import OrdersReader
 from worker.web import create_web_app
 
@@ -75,6 +76,13 @@ DUE = select(
 )
 
 
+def order_document(script: str = "happy", store_id: str = "34", order_id: str = "2011", **more: Any) -> str:
+    """Return the message of an order that follows a script of the sandbox."""
+    document = json.loads(placed(_sample(order_id, store_id, script)))
+    document["data"].update(more)
+    return json.dumps(document)
+
+
 class Simulation:
     """One container, one sandbox and one clock, with what a test does to them and reads from them."""
 
@@ -110,6 +118,8 @@ class Simulation:
         self.app.loader.import_default_modules()
         self._loop = asyncio.Runner()
         self.lose_wake_ups = False
+        self.direct_booking: Callable[[], DirectBooking | None] = lambda: None
+        """Returns what books new orders without a task; by default, tasks book all orders."""
         self.unserved: frozenset[str] = frozenset()
         """The queues that no worker serves."""
 
@@ -149,13 +159,11 @@ class Simulation:
 
     def reader(self) -> OrdersReader:
         """Return a reader of the orders stream."""
-        return OrdersReader(self.container.bus, self.container.ingest, "tests")
+        return OrdersReader(self.container.bus, self.container.ingest, "tests", self.direct_booking())
 
     def place(self, script: str = "happy", store_id: str = "34", order_id: str = "2011", **more: Any) -> None:
         """Place an order that follows a script of the sandbox."""
-        document = json.loads(placed(_sample(order_id, store_id, script)))
-        document["data"].update(more)
-        self.put(json.dumps(document))
+        self.put(order_document(script, store_id, order_id, **more))
 
     def place_at(self, carrier: str, *order_ids: str) -> None:
         """Place orders of a shop whose only carrier this is, and run the tasks that follow."""

@@ -286,7 +286,7 @@ def _update_columns(table: Table, columns: tuple[str, ...]) -> Executable:
 
 
 def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    """Insert new deliveries with their first events. The caller has locked their orders.
+    """Insert new deliveries with their attempts and their first events. The caller has locked their orders.
 
     A delivery that is due at once gets a lease, because its wake-up task is sent after the transaction.
     """
@@ -294,6 +294,9 @@ def add(connection: Connection, changes: Sequence[Change], now: datetime) -> Non
         return
     rows = [{**mapping.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
     connection.execute(insert(DELIVERY), rows)
+    attempts = [mapping.dump(attempt) for change in changes for attempt in change.delivery.attempts]
+    if attempts:
+        connection.execute(insert(ATTEMPT), attempts)
     add_events(connection, changes)
     write_backs.schedule_changed(connection, [(None, change.delivery) for change in changes])
 

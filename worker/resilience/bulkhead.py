@@ -40,8 +40,7 @@ class Bulkhead(Generic[Waiting]):
     def enter(self, account: str, waiting: Waiting, *, reading: bool) -> Admission:
         """Occupy a slot. If none is free, queue the wake-up task, joined to a queued one if possible."""
         with self._lock:
-            if self._has_slot(account, reading=reading):
-                self._used[account, reading] += 1
+            if self._occupy(account, reading=reading):
                 return Admission.ADMITTED
             queue = self._waiting[account, reading]
             for place, queued in enumerate(queue):
@@ -52,6 +51,11 @@ class Bulkhead(Generic[Waiting]):
                 return Admission.REJECTED
             queue.append(waiting)
             return Admission.QUEUED
+
+    def try_enter(self, account: str) -> bool:
+        """Occupy a slot for calls that change something; return False if no slot is free or a task waits for one."""
+        with self._lock:
+            return not self._waiting[account, False] and self._occupy(account, reading=False)
 
     def leave(self, account: str, *, reading: bool) -> list[Waiting]:
         """Free a slot; return at most one queued wake-up task, which the caller sends again.
@@ -65,6 +69,11 @@ class Bulkhead(Generic[Waiting]):
                 if queue and self._has_slot(account, reading=waits_to_read):
                     return [queue.popleft()]
             return []
+
+    def _occupy(self, account: str, *, reading: bool) -> bool:
+        free = self._has_slot(account, reading=reading)
+        self._used[account, reading] += free
+        return free
 
     def _has_slot(self, account: str, *, reading: bool) -> bool:
         reads = self._used[account, True]

@@ -154,9 +154,11 @@ class CallJournal:
         if step is Step.BOOK:
             _attempt(lambda: opened.append(self._create()))
         with opened[0] if opened else JournalFile() as file:
-            yield file
-            if file.done:
-                file.remove()
+            try:
+                yield file
+            finally:
+                if file.done:
+                    file.remove()
 
     def abandoned(self) -> Iterator[JournalFile]:
         """Yield each file that no process writes any more. The file is locked while the caller handles it."""

@@ -185,6 +185,11 @@ class CircuitBreaker:
         found = self._run(_CHECK, account, kind, int(probe_seconds * 1000))
         return _status(found) if found else CLOSED
 
+    def is_closed(self, account: str, kind: CallClass) -> bool:
+        """Return whether a call may be sent now, without a probe. The caller never has to probe the account."""
+        found = self._run(_SHOW, account, kind)
+        return not found or _status(found).state is BreakerState.CLOSED
+
     def record(self, account: str, kind: CallClass, *, good: int, bad: int) -> None:
         """Record how many calls got a response of any content, and how many failed."""
         self._run(_RECORD, account, kind, good, bad)

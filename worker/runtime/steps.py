@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol
 
 from celery import bootsteps
@@ -14,6 +15,7 @@ from celery import bootsteps
 from worker import log
 from worker.container import container
 from worker.runtime.local_queue import LocalQueue
+from worker.runtime.task_reports import TaskReports
 from worker.services import ingest
 
 logger = log.get(__name__)
@@ -97,15 +99,31 @@ class ThreadStep(bootsteps.StartStopStep):
 
 
 class OrdersReader(ThreadStep):
-    """Reads the orders stream."""
+    """Reads the orders stream, and books new orders in threads of its own."""
 
     thread_name = "orders"
     join_seconds = ingest.BLOCK_MS / 1000 + ingest.PAUSE_SECONDS + 5
 
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._reports = TaskReports(lambda: getattr(parent.consumer, "event_dispatcher", None))
+
     def build(self) -> Loop:
         """Return the loop that reads the stream."""
         services = container()
-        return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}")
+        self._threads = ThreadPoolExecutor(services.settings.worker_concurrency, thread_name_prefix="booking")
+        booking = services.direct_booking(self._threads, self._reports.run)
+        return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}", booking)
+
+    def stop(self, parent: Any) -> None:
+        """Stop reading, and wait for the calls that are under way."""
+        super().stop(parent)
+        if self._loop:
+            self._threads.shutdown()
+
+    def terminate(self, parent: Any) -> None:
+        """Stop reading. The journal has the calls that are under way."""
+        super().stop(parent)
 
 
 class JournalReader(ThreadStep):

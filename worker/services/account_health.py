@@ -81,7 +81,22 @@ class AccountHealth:
         try:
             yield self._admitted(account, ids, step)
         finally:
-            self.queue.send(self.bulkhead.leave(account, reading=reading))
+            self.leave(account, reading=reading)
+
+    def try_acquire(self, account: str) -> Carrier | None:
+        """Occupy a slot of an account and return its codec; None if no order can be created there at once.
+
+        Never call the carrier, and never wait. The caller calls `leave` later. Pauses are not checked: the caller
+        checks them in the transaction that commits its intents.
+        """
+        codec = self.accounts.without_login(account)
+        if codec is None or not self.breaker.is_closed(account, CallClass.CREATE):
+            return None
+        return codec if self.bulkhead.try_enter(account) else None
+
+    def leave(self, account: str, *, reading: bool = False) -> None:
+        """Free a slot of an account, and send the wake-up task that waited for the slot."""
+        self.queue.send(self.bulkhead.leave(account, reading=reading))
 
     def _fail_over_late_orders(self, account: str, ids: Sequence[str]) -> None:
         """Move orders to another carrier if they have waited too long for a slot."""

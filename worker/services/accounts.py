@@ -39,6 +39,15 @@ class CarrierAccounts:
             self._logged_in[account] = self._log_in(account)
         return self._logged_in[account]
 
+    def without_login(self, account: str) -> Carrier | None:
+        """Return the codec of an account; None if the carrier needs a log-in first."""
+        if account not in self._logged_in:
+            codec = self.bind(account, self.database.read(accounts.account_metadata, account))
+            if codec.needs_login:
+                return None
+            self._logged_in[account] = codec
+        return self._logged_in[account]
+
     def _log_in(self, account: str) -> Carrier:
         if account not in self.codecs:
             raise KeyError(account)

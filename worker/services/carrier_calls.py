@@ -4,7 +4,7 @@ An intent is committed before the first byte leaves. Outcomes are stored in grou
 own attempt.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -61,10 +61,24 @@ class CarrierCalls:
                 self._execute(codec, ids, action, file)
 
     def _execute(self, codec: Carrier, ids: Sequence[str], action: CarrierAction[T], file: JournalFile) -> None:
-        account, now = codec.account.name, self.clock()
+        now = self.clock()
+        self.send(codec, self._claim(codec.account.name, ids, action, file, now), action, file, now)
+
+    def send(
+        self,
+        codec: Carrier,
+        pending: Mapping[int, PendingCall],
+        action: CarrierAction[T],
+        file: JournalFile,
+        claimed_at: datetime,
+    ) -> None:
+        """Send claimed calls and record their outcomes. `pending` are the calls by the id of their attempt.
+
+        The file has the attempts of these calls attached.
+        """
+        account = codec.account.name
         terms = self.terms[account]
-        until = now + START_WITHIN + call_time(terms, action.step) - call_time(terms)
-        pending = self._claim(account, ids, action, file, now)
+        until = claimed_at + START_WITHIN + call_time(terms, action.step) - call_time(terms)
         built: dict[int, Call | T | CarrierError] = {}
         for key, call in pending.items():
             request = self._build(codec, action, call, until)
@@ -93,9 +107,7 @@ class CarrierCalls:
             change = action.claim(delivery)
             return file.attach(change) if change else None
 
-        changes = self.database.persist(deliveries.update, ids, decide)
-        begun = ((change.delivery, change.begun) for change in changes)
-        return {attempt.id: PendingCall(delivery, attempt) for delivery, attempt in begun if attempt}
+        return pending_calls(self.database.persist(deliveries.update, ids, decide))
 
     def _build(
         self, codec: Carrier, action: CarrierAction[T], call: PendingCall, until: datetime
@@ -164,6 +176,12 @@ class CarrierCalls:
         except Exception as error:  # noqa: BLE001 - the outcomes of a whole group must not be lost because of it
             logger.warning("carrier.ids_not_compared", carrier=account, error=type(error).__name__)
             return {}
+
+
+def pending_calls(changes: Iterable[Change]) -> dict[int, PendingCall]:
+    """Return the calls that begin with these changes, by the id of their attempt."""
+    begun = ((change.delivery, change.begun) for change in changes)
+    return {attempt.id: PendingCall(delivery, attempt) for delivery, attempt in begun if attempt}
 
 
 def _meaning(action: CarrierAction[T], call: PendingCall, response: T | CarrierError) -> Meaning:

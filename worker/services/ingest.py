@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Container, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,13 +17,14 @@ from schemas.stores import Store
 from worker import log
 from worker.bus.streams import OUTAGES, Bus, Entry, Fields, dump_fields, time_of
 from worker.clock import Clock
-from worker.database import deliveries, inbox, outbox, shops
+from worker.database import accounts, deliveries, inbox, outbox, shops
 from worker.database.connection import Connection, is_transient
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Gate
 from worker.domain.lifecycle import TermsByAccount
+from worker.services.direct_booking import Bookings, DirectBooking
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
@@ -50,13 +52,14 @@ class Ingest:
     """A new order is rejected if it was wanted longer ago than this."""
     clock: Clock
 
-    def store_documents(self, documents: Sequence[tuple[str, Document]]) -> None:
+    def store_documents(self, documents: Sequence[tuple[str, Document]], bookings: Bookings | None = None) -> None:
         """Parse and store documents in one transaction. Raises the errors of the database.
 
-        Each document is paired with its identity, the id of its stream entry or of its message.
+        Each document is paired with its identity, the id of its stream entry or of its message. New orders are booked
+        at once if `bookings` can.
         """
         messages, letters = self.parse(documents)
-        changes = self.store(messages, letters)
+        changes = self.store(messages, letters, bookings)
         log_unread(messages)
         if letters:
             reasons = sorted({each.reason for each in letters})
@@ -79,10 +82,17 @@ class Ingest:
                 messages.append(message if message.time else replace(message, time=time_of(identity)))
         return messages, letters
 
-    def store(self, messages: Sequence[Message], letters: Sequence[DeadLetter] = ()) -> list[Change]:
+    def store(
+        self,
+        messages: Sequence[Message],
+        letters: Sequence[DeadLetter] = (),
+        bookings: Bookings | None = None,
+    ) -> list[Change]:
         """Store messages and dead letters; return the changes. A repeated message changes nothing."""
         now = self.clock()
-        changes = self.database.write(self._store, messages, letters, now)
+        changes = self.database.write(self._store, messages, letters, now, bookings)
+        if bookings is not None:
+            bookings.send(changes, now)
         self.updates.follow_up(changes, now, events=bool(messages or letters))
         return changes
 
@@ -101,12 +111,17 @@ class Ingest:
     # --- in one transaction -------------------------------------------------------------------------------------------
 
     def _store(
-        self, connection: Connection, messages: Sequence[Message], letters: Sequence[DeadLetter], now: datetime
+        self,
+        connection: Connection,
+        messages: Sequence[Message],
+        letters: Sequence[DeadLetter],
+        now: datetime,
+        bookings: Bookings | None,
     ) -> list[Change]:
         existing = _lock(connection, messages)
         inbox.save_dead_letters(connection, letters, now)
         fresh = inbox.add_messages(connection, messages, now)
-        changes = self._place(connection, fresh, existing, now)
+        changes = self._place(connection, fresh, existing, now, bookings)
         return changes + self._cancel(connection, fresh, now)
 
     def _store_fetched(
@@ -122,6 +137,7 @@ class Ingest:
         messages: Sequence[Message],
         existing: Container[str],
         now: datetime,
+        bookings: Bookings | None = None,
         *,
         fetched: bool = False,
     ) -> list[Change]:
@@ -141,6 +157,9 @@ class Ingest:
                 shop, cancellation = known_shops.get(order.store_id), cancellations.get(key)
                 stale = lifecycle.is_stale(order, message.time, now - self.stale_after)
                 new[key] = lifecycle.accept_order(delivery, shop, cancellation, self.terms, now, stale=stale)
+        if bookings is not None and new:
+            paused = accounts.paused(connection)
+            new = {key: bookings.begin(change, paused, now) for key, change in new.items()}
         deliveries.add(connection, list(new.values()), now)
         return [*new.values(), *self._update(connection, again, now, fetched=fetched)]
 
@@ -242,8 +261,10 @@ def log_unread(messages: Sequence[Message]) -> None:
 class OrdersReader:
     """Read the orders stream until it is stopped: parse, store, acknowledge."""
 
-    def __init__(self, bus: Bus, ingest: Ingest, consumer: str) -> None:
+    def __init__(self, bus: Bus, ingest: Ingest, consumer: str, direct_booking: DirectBooking | None = None) -> None:
+        """Without `direct_booking`, tasks book all orders."""
         self._bus, self._ingest, self._consumer = bus, ingest, consumer
+        self._bookings = direct_booking.open if direct_booking else nullcontext
         self._stop = threading.Event()
         self._pending_first = True  # entries that this consumer read but did not acknowledge come first
 
@@ -269,7 +290,8 @@ class OrdersReader:
     def _store(self, entries: Sequence[Entry]) -> None:
         documents = [(entry.id, entry.fields or entry.document) for entry in entries]
         try:
-            self._ingest.store_documents(documents)
+            with self._bookings() as bookings:
+                self._ingest.store_documents(documents, bookings)
         except Exception as error:
             if is_outage(error):
                 raise

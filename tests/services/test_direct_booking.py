@@ -1,0 +1,237 @@
+"""New orders are booked by the process that reads them; an order that cannot be booked at once waits for a task."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from tests.services.simulation import STORE_OF, Simulation, order_document
+from worker.database import accounts
+from worker.http.call import CallClass
+
+STORES = {**STORE_OF, "deliverit": "17"}
+QUEUES = ("carrier.cervo", "carrier.borzo", "carrier.deliverit")
+
+
+class Threads(Executor):
+    """Runs work when a test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        self.waiting.append(partial(work, *arguments, **named))
+        return Future()
+
+    def run(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+class Booking:
+    """A simulation whose reader books new orders itself, in threads that run when a test says so."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation, self.threads = simulation, Threads()
+        self.tasks: list[tuple[str, list[object]]] = []
+        self._before = self._depths()
+        simulation.direct_booking = lambda: simulation.container.direct_booking(self.threads, self.run_task)
+
+    def run_task(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
+        self.tasks.append((name, list(arguments)))
+        work()
+
+    def place(self, carrier: str, order_id: str = "2011", **more: Any) -> None:
+        """Place an order of a shop whose first carrier this is, and read its message."""
+        self.simulation.place(store_id=STORES[carrier], order_id=order_id, **more)
+
+    def attempts(self, order_id: str = "2011") -> list[str]:
+        """Return the states of an order's attempts."""
+        return [each.state.value for each in self.simulation.delivery(order_id).attempts]
+
+    def queued(self) -> dict[str, int]:
+        """Return how many tasks were sent for each carrier. The broker is shared with other tests."""
+        return dict(self._depths() - self._before)
+
+    def _depths(self) -> Counter[str]:
+        return Counter(self.simulation.container.queue.depths(QUEUES))
+
+
+@pytest.fixture
+def booking(simulation: Simulation) -> Booking:
+    """Return a booking whose accounts are logged in."""
+    for account in STORES:
+        simulation.container.accounts.logged_in(account)
+    return Booking(simulation)
+
+
+@pytest.mark.parametrize("carrier", sorted(STORES))
+def test_a_new_order_is_booked_without_a_task_of_the_queue(booking: Booking, carrier: str) -> None:
+    booking.place(carrier)
+    assert (booking.attempts(), booking.simulation.ledger(), booking.queued()) == (["submitting"], [], {})
+    booking.threads.run()
+    delivery = booking.simulation.delivery()
+    assert (delivery.status, booking.attempts(), booking.queued()) == ("created", ["created"], {})
+    assert booking.simulation.ledger() == [(carrier, delivery.attempts[0].ref)]
+    assert booking.tasks == [("deliveries.book", [carrier, [delivery.id]])]
+
+
+def test_the_orders_of_one_batch_are_booked_together_at_each_carrier(booking: Booking) -> None:
+    simulation = booking.simulation
+    for order_id, carrier in (("1", "cervo"), ("2", "borzo"), ("3", "cervo")):
+        simulation.add(order_document(store_id=STORES[carrier], order_id=order_id))
+    simulation.read()
+    booking.threads.run()
+    ids = {order_id: booking.simulation.delivery(order_id).id for order_id in ("1", "2", "3")}
+    assert sorted(booking.tasks) == [
+        ("deliveries.book", ["borzo", [ids["2"]]]),
+        ("deliveries.book", ["cervo", [ids["1"], ids["3"]]]),
+    ]
+    assert booking.simulation.statuses("1", "2", "3") == ["created"] * 3
+
+
+def test_a_message_that_is_read_twice_is_booked_once(booking: Booking) -> None:
+    booking.place("borzo")
+    booking.place("borzo")
+    booking.threads.run()
+    assert (len(booking.simulation.ledger()), len(booking.tasks)) == (1, 1)
+
+
+def pause(booking: Booking) -> None:
+    booking.simulation.container.database.write(accounts.pause, "borzo", "operator", "x", booking.simulation.now)
+
+
+def hold_creates(booking: Booking) -> None:
+    simulation = booking.simulation
+    simulation.container.database.write(accounts.pause, accounts.EVERY_ACCOUNT, "operator", "x", simulation.now)
+
+
+def open_breaker(booking: Booking) -> None:
+    booking.simulation.container.breaker.record("borzo", CallClass.CREATE, good=0, bad=5)
+
+
+def occupy_slots(booking: Booking) -> None:
+    while booking.simulation.container.bulkhead.try_enter("borzo"):
+        pass
+
+
+@pytest.mark.parametrize("obstacle", [pause, hold_creates, open_breaker, occupy_slots])
+def test_an_order_of_an_account_that_cannot_be_called_at_once_waits_for_a_task(
+    booking: Booking, obstacle: Callable[[Booking], None]
+) -> None:
+    obstacle(booking)
+    booking.place("borzo", "1")
+    assert (booking.threads.waiting, booking.attempts("1"), booking.queued()) == ([], [], {"carrier.borzo": 1})
+
+
+@pytest.mark.parametrize("obstacle", [pause, open_breaker, occupy_slots])
+def test_an_account_that_cannot_be_called_does_not_affect_the_others(
+    booking: Booking, obstacle: Callable[[Booking], None]
+) -> None:
+    obstacle(booking)
+    booking.place("borzo", "1")
+    booking.place("cervo", "2")
+    booking.threads.run()
+    assert booking.simulation.statuses("1", "2") == ["queued", "created"]
+
+
+def test_an_order_for_later_waits_for_its_time(booking: Booking) -> None:
+    later = booking.simulation.now + timedelta(hours=5)
+    booking.place("cervo", ready_at=later.isoformat(), deliver_at=(later + timedelta(minutes=30)).isoformat())
+    assert (booking.threads.waiting, booking.attempts(), booking.queued()) == ([], [], {})
+
+
+def test_an_account_without_a_login_is_left_to_a_task_which_logs_in(simulation: Simulation) -> None:
+    booking = Booking(simulation)
+    booking.place("deliverit", "1")
+    assert booking.queued() == {"carrier.deliverit": 1}
+    simulation.work()
+    booking.place("deliverit", "2")
+    booking.threads.run()
+    assert simulation.statuses("1", "2") == ["created", "created"]
+    assert len(booking.tasks) == 1
+
+
+@pytest.mark.fault("F-02")
+def test_an_order_whose_process_dies_between_its_intent_and_its_create_is_booked_soon_and_once(
+    booking: Booking,
+) -> None:
+    simulation = booking.simulation
+    booking.place("cervo")
+    booking.threads.waiting.clear()  # the process is gone, and with it the lock of its journal file
+    simulation.container.crash_recovery.recover()
+    simulation.until(lambda it: it.status() == "created", step=5)
+    assert len(simulation.ledger()) == 1
+
+
+class Lossy:
+    """The database, some of whose transactions of orders fail: before they begin, or after their commit."""
+
+    def __init__(self, real: Any, failures: int, *, committed: bool) -> None:
+        self._real, self.failures, self._committed = real, failures, committed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def write(self, change: Any, *arguments: Any) -> Any:
+        if not self.failures:
+            return self._real.write(change, *arguments)
+        self.failures -= 1
+        if self._committed:
+            self._real.write(change, *arguments)
+        raise OperationalError("", None, Exception("the connection was lost"))
+
+
+def place_while_lossy(booking: Booking, failures: int, *, committed: bool) -> None:
+    """Place an order while transactions fail; read until they work again."""
+    container = booking.simulation.container
+    real, container.database = container.database, Lossy(container.database, failures, committed=committed)  # type: ignore[assignment]
+    for _ in range(failures):
+        with pytest.raises(OperationalError):
+            booking.place("borzo")
+    container.database = real
+    booking.simulation.read()
+
+
+def test_an_outage_while_orders_are_stored_occupies_no_slot_and_leaves_no_file(booking: Booking) -> None:
+    place_while_lossy(booking, 20, committed=False)
+    booking.threads.run()
+    assert (booking.simulation.status(), len(booking.tasks)) == ("created", 1)
+    assert list(booking.simulation.container.settings.journal_folder.iterdir()) == []
+
+
+def test_an_order_whose_commit_got_no_answer_is_booked_soon_and_once(booking: Booking) -> None:
+    simulation = booking.simulation
+    place_while_lossy(booking, 1, committed=True)
+    assert (booking.threads.waiting, booking.attempts(), simulation.ledger()) == ([], ["submitting"], [])
+    simulation.container.crash_recovery.recover()
+    simulation.until(lambda it: it.status() == "created", step=5)
+    assert len(simulation.ledger()) == 1
+
+
+class BrokenGateway:
+    """A gateway that sends nothing."""
+
+    def send(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+
+def free_slots(simulation: Simulation) -> int:
+    """Occupy all free slots of an account; return how many there were."""
+    return sum(iter(lambda: simulation.container.bulkhead.try_enter("borzo"), False))
+
+
+def test_a_failure_while_creates_are_sent_frees_the_slot_of_their_account(booking: Booking) -> None:
+    simulation = booking.simulation
+    real = simulation.container.gateway
+    simulation.container.gateway = BrokenGateway()  # type: ignore[assignment]
+    booking.place("borzo")
+    with pytest.raises(RuntimeError):
+        booking.threads.run()
+    simulation.container.gateway = real
+    assert (booking.attempts(), free_slots(simulation)) == (["submitting"], 4)

@@ -1,0 +1,107 @@
+"""Book new orders in the process that reads them, without a task in between.
+
+The transaction that stores an order also commits the intent to create it. This process then sends the create. An order
+that cannot be booked at once stays due, and a task books it.
+"""
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from worker.carriers.port import Carrier
+from worker.database.accounts import EVERY_ACCOUNT
+from worker.domain import lifecycle
+from worker.domain.delivery import Change, Step
+from worker.domain.lifecycle import TermsByAccount
+from worker.enqueue import TASKS
+from worker.resilience.call_journal import CallJournal, JournalFile
+from worker.services.account_health import AccountHealth
+from worker.services.carrier_actions import CarrierActions
+from worker.services.carrier_calls import CarrierCalls, pending_calls
+
+RunTask = Callable[[str, Sequence[object], Callable[[], None]], None]
+"""Runs a function, and reports it as a task with this name and these arguments. Raises nothing."""
+
+
+@dataclass(frozen=True)
+class DirectBooking:
+    """Book new orders without a task."""
+
+    health: AccountHealth
+    journal: CallJournal
+    calls: CarrierCalls
+    actions: CarrierActions
+    terms: TermsByAccount
+    executor: Executor
+    """The threads that send the creates."""
+    run_task: RunTask
+
+    @contextmanager
+    def open(self) -> Iterator["Bookings"]:
+        """Yield the bookings for one batch of messages; at the end, leave the accounts at which nothing is booked."""
+        with ExitStack() as stack:
+            accounts = [account for name in self.terms if (account := self._acquire(name, stack)) is not None]
+            yield Bookings(self, {account.codec.account.name: account for account in accounts})
+
+    def _acquire(self, name: str, stack: ExitStack) -> "_Account | None":
+        """Occupy a slot of an account, and open a journal file for its creates."""
+        codec = self.health.try_acquire(name)
+        if codec is None:
+            return None
+        held = stack.enter_context(ExitStack())
+        held.callback(self.health.leave, name)
+        return _Account(codec, held.enter_context(self.journal.open(Step.BOOK)), held)
+
+
+@dataclass(frozen=True)
+class _Account:
+    """An account at which orders can be booked now. `held` releases the slot and the journal file."""
+
+    codec: Carrier
+    file: JournalFile
+    held: ExitStack = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Bookings:
+    """The creates for one batch of new orders."""
+
+    _direct: DirectBooking
+    _accounts: dict[str, _Account]
+
+    def begin(self, change: Change, paused: Container[str], now: datetime) -> Change:
+        """Return the change of a new order, with the intent to create the order if that is possible at once.
+
+        `paused` are the names of the paused accounts, or `EVERY_ACCOUNT` if all creates are held.
+        """
+        carrier = change.delivery.carrier or ""
+        account = self._accounts.get(carrier)
+        if account is None or carrier in paused or EVERY_ACCOUNT in paused:
+            return change
+        if not lifecycle.is_due(change.delivery, Step.BOOK, carrier, now):
+            return change
+        intent = self._direct.actions.book.claim(change.delivery)
+        if intent is None:
+            return change
+        begun = replace(
+            intent, events=change.events + intent.events, passed_over=change.passed_over + intent.passed_over
+        )
+        return account.file.attach(begun)
+
+    def send(self, changes: Sequence[Change], claimed_at: datetime) -> None:
+        """Send the creates that these committed changes begin, in threads; do not wait for them."""
+        for name, account in self._accounts.items():
+            begun = [change for change in changes if change.begun is not None and change.delivery.carrier == name]
+            if begun:
+                self._direct.executor.submit(self._send, account, account.held.pop_all(), begun, claimed_at)
+
+    def _send(self, account: _Account, held: ExitStack, begun: Sequence[Change], claimed_at: datetime) -> None:
+        def work() -> None:
+            calls, book = self._direct.calls, self._direct.actions.book
+            calls.send(account.codec, pending_calls(begun), book, account.file, claimed_at)
+
+        with held:
+            ids = [change.delivery.id for change in begun]
+            self._direct.run_task(TASKS[Step.BOOK], [account.codec.account.name, ids], work)
