@@ -131,7 +131,7 @@ class Proof:
     sign_photo_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observation:
     """What one reply or callback reports about one attempt. None means "not reported", never "no longer there"."""
 

@@ -14,13 +14,13 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from worker import log
-from worker.domain.delivery import Change, Delivery, Step
+from worker.domain.delivery import Change, Delivery, Step, replace
 from worker.errors import CarrierError, Unavailable
 from worker.folders import make_private
 from worker.http.call import Outcome, Reply

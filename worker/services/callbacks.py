@@ -1,7 +1,7 @@
 """Apply stored callbacks. A callback is parsed outside any transaction, and applied in the same way as a poll."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -16,7 +16,7 @@ from worker.database.connection import IntegrityError
 from worker.database.database import Database
 from worker.domain import lifecycle
 from worker.domain.carrier_terms import attempt_view
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Attempt, Change, Delivery, replace
 from worker.domain.lifecycle import TermsByAccount
 from worker.domain.lifecycle.reopening import UNSUCCESSFUL_ENDS
 from worker.errors import CarrierError, Unreadable

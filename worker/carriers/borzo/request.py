@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -148,12 +149,21 @@ def _address(field: str, street: str, city: str, postal_code: str) -> str:
 
 def _phone(field: str, text: str, country: str) -> str:
     """Return a telephone number as digits with the country code and without a plus (B-09)."""
-    try:
-        number = phonenumbers.parse(number_of(text), country)
-    except phonenumbers.NumberParseException:
-        raise Refused(Reason.VALIDATION, f"{field}: not a telephone number") from None
-    if not phonenumbers.is_possible_number(number):
+    digits = _digits(number_of(text), country)
+    if digits is None:
         raise Refused(Reason.VALIDATION, f"{field}: not a telephone number")
+    return digits
+
+
+@lru_cache(maxsize=1000)
+def _digits(text: str, country: str) -> str | None:
+    """Return the digits of a number; None if the text is no number. Each order needs the same two numbers twice."""
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
 
 

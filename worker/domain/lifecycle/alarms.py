@@ -1,14 +1,13 @@
 """React when something has not happened in time, and clear attention reasons for an operator."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause, Reason
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Change, Delivery, Step
+from worker.domain.delivery import Change, Delivery, Step, replace
 from worker.domain.lifecycle.change import UNKNOWN_OUTCOME_REASONS, ChangeBuilder
 from worker.domain.lifecycle.routing import reject
 from worker.domain.planner import Alarm, alarms, candidates

@@ -4,12 +4,10 @@ The carrier's order is read before each amendment. Therefore an amendment can be
 the outcome of an amendment is unknown, we do not know which version of the order the carrier has.
 """
 
-from dataclasses import replace
-
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, AttentionReason
 from worker.domain import schedule
-from worker.domain.delivery import Attempt
+from worker.domain.delivery import Attempt, replace
 from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.planner import can_amend
 from worker.errors import CarrierError

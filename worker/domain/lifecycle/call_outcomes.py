@@ -4,14 +4,13 @@ An intent is recorded before the first byte of its call is sent.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.status import AttemptState, AttentionReason, Cause
 from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Step, replace
 from worker.domain.lifecycle.amendment import abandon_amendment, abandon_if_too_late, begin_amendment, mark_amended
 from worker.domain.lifecycle.cancellation import begin_cancel, record_refusal, request_again
 from worker.domain.lifecycle.change import ChangeBuilder

@@ -1,6 +1,5 @@
 """Request, send and check cancels. A cancel has taken effect only when a read confirms it (C-47)."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
@@ -8,7 +7,7 @@ from schemas.messages import Cancellation
 from schemas.status import GOODS_WITH_COURIER, AttentionReason, Cause, DeliveryStatus, Reason
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Attempt, Change, Delivery, replace
 from worker.domain.lifecycle.change import ChangeBuilder
 
 HANDED_OVER = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED})

@@ -1,7 +1,7 @@
 """The builder of a change, which all decisions of the lifecycle use."""
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from schemas.events import DeliveryEvent, EventType, RawWord
 from schemas.status import TO_PLATFORM, AttentionReason, CancelledBy, Cause, DeliveryStatus, Evidence, Reason
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver
+from worker.domain.delivery import Attempt, Change, Delivery, Event, PassedOver, replace
 from worker.domain.planner import alarms, plan
 
 UNKNOWN_OUTCOME_REASONS = frozenset(
@@ -24,7 +24,7 @@ CARRIER_ORDER_REASONS = UNKNOWN_OUTCOME_REASONS | {
 """Attention reasons that apply only while the carrier has, or may have, an order for the delivery."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StatusDetails:
     """The details of a status. A new status replaces all of them."""
 

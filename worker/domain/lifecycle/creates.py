@@ -3,7 +3,6 @@
 Two creates for one delivery could bring two couriers. While the outcome of an attempt is open, no other attempt begins.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
@@ -11,7 +10,7 @@ from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus,
 from worker.carriers.port import Booked, Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Attempt, Change, Delivery, replace
 from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.offers import evaluate_offer

@@ -1,12 +1,12 @@
 """Store the data that an observation reports besides its status, such as the courier, times and price."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from schemas.events import CourierInfo, PriceInfo, ProofInfo, RawWord
 from worker.carriers.port import Courier, Observation
-from worker.domain.delivery import Delivery
+from worker.domain.delivery import Delivery, replace
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
 MAX_AMOUNT = 10_000_000

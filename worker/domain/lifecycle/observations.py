@@ -1,7 +1,6 @@
 """The changes that reads, look-ups and callbacks make to a delivery."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
@@ -18,7 +17,7 @@ from schemas.status import (
 from worker.carriers.port import Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of
+from worker.domain.delivery import Attempt, Change, Delivery, UnmappedStatus, rank_of, replace
 from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.cancellation import (
     is_cancel_settled,

@@ -4,13 +4,12 @@ A suitable offer is accepted at once. Any other offer waits for an operator for 
 D-31).
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus
 from worker.carriers.port import Observation
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, OfferDecision
+from worker.domain.delivery import Attempt, Change, Delivery, OfferDecision, replace
 from worker.domain.lifecycle.change import ChangeBuilder
 from worker.domain.lifecycle.observations import apply_observation
 from worker.domain.lifecycle.reads import back_off

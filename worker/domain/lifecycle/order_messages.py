@@ -5,7 +5,6 @@ not applied again.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
@@ -24,7 +23,7 @@ from schemas.status import (
 )
 from schemas.stores import Store
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Change, Delivery, Gate
+from worker.domain.delivery import Change, Delivery, Gate, replace
 from worker.domain.lifecycle.amendment import plan_amendment
 from worker.domain.lifecycle.cancellation import HANDED_OVER, request_cancel
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails

@@ -4,14 +4,13 @@ A read has one of three results: it shows the order, it does not show the order,
 the order proves nothing (I13).
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import EventType
 from schemas.status import AttemptState, AttentionReason, Cause
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Step, replace
 from worker.domain.lifecycle.amendment import record_read_between
 from worker.domain.lifecycle.cancellation import check_cancel
 from worker.domain.lifecycle.change import ChangeBuilder

@@ -3,7 +3,6 @@
 While the outcome of an attempt is unknown, no other carrier is asked. Otherwise two couriers might come.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import RawWord
@@ -11,7 +10,7 @@ from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus,
 from worker.carriers.port import Observation, Raw
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery
+from worker.domain.delivery import NEVER_CREATED, Attempt, Change, Delivery, replace
 from worker.domain.lifecycle.cancellation import request_again
 from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, UNKNOWN_OUTCOME_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.observations import apply_observation

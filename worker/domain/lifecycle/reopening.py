@@ -6,7 +6,6 @@ changes the delivery's status.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -16,7 +15,7 @@ from schemas.status import FINAL, GOODS_WITH_COURIER, RANK, AttemptState, Attent
 from worker.carriers.port import Observation
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, rank_of
+from worker.domain.delivery import Attempt, Change, Delivery, rank_of, replace
 from worker.domain.lifecycle.amendment import abandon_if_too_late
 from worker.domain.lifecycle.cancellation import refuse_if_too_late, request_again_after_withdrawal
 from worker.domain.lifecycle.change import READ_CAUSES, UNKNOWN_OUTCOME_REASONS, ChangeBuilder

@@ -1,12 +1,11 @@
 """An operator's retry: a waiting delivery continues at once, and one that ended before any pickup starts again."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
 from schemas.status import GOODS_WITH_COURIER, AttemptState, CancelledBy, Cause, DeliveryStatus, Detail
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.delivery import Attempt, Change, Delivery, Step, replace
 from worker.domain.lifecycle.cancellation import HANDED_OVER
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import choose_carrier

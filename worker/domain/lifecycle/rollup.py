@@ -1,7 +1,5 @@
 """End an attempt, and decide whether its delivery ends as well or goes to the next carrier."""
 
-from dataclasses import replace
-
 from schemas.events import EventType
 from schemas.status import (
     GOODS_WITH_COURIER,
@@ -12,7 +10,7 @@ from schemas.status import (
     Detail,
     Reason,
 )
-from worker.domain.delivery import Attempt
+from worker.domain.delivery import Attempt, replace
 from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import next_carrier, set_carrier
 

@@ -6,7 +6,6 @@ without a call.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from schemas.events import EventType
@@ -14,7 +13,7 @@ from schemas.status import AttemptState, AttentionReason, Cause, DeliveryStatus,
 from schemas.stores import Store
 from worker.domain import schedule
 from worker.domain.carrier_terms import TermsByAccount
-from worker.domain.delivery import Change, Delivery, PassedOver
+from worker.domain.delivery import Change, Delivery, PassedOver, replace
 from worker.domain.lifecycle.change import ChangeBuilder, StatusDetails
 
 
