@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from tests.services.simulation import STORE_OF, Simulation, order_document
 from worker.database import accounts
 from worker.http.call import CallClass
+from worker.local.demo.orders import message
 
 STORES = {**STORE_OF, "deliverit": "17"}
 QUEUES = ("carrier.cervo", "carrier.borzo", "carrier.deliverit")
@@ -93,6 +94,26 @@ def test_the_orders_of_one_batch_are_booked_together_at_each_carrier(booking: Bo
         ("deliveries.book", ["cervo", [ids["1"], ids["3"]]]),
     ]
     assert booking.simulation.statuses("1", "2", "3") == ["created"] * 3
+
+
+def test_an_order_that_is_cancelled_in_the_same_batch_gets_no_courier(booking: Booking) -> None:
+    simulation = booking.simulation
+    simulation.add(order_document(store_id=STORES["borzo"]))
+    simulation.add(message("order.cancelled", "cancelled-1", {"order_id": "2011"}))
+    simulation.read()
+    assert (booking.threads.waiting, simulation.status(), booking.attempts()) == ([], "cancelled", [])
+
+
+def test_an_order_that_changes_in_the_same_batch_is_booked_as_it_is_then(booking: Booking) -> None:
+    simulation = booking.simulation
+    simulation.add(order_document(store_id=STORES["cervo"]))
+    changed = {**simulation.placed()["data"], "revision": 2, "notes": "sandbox:happy twice"}
+    simulation.add(message("order.updated", "updated-1", changed))
+    simulation.read()
+    assert (booking.threads.waiting, booking.queued()) == ([], {"carrier.cervo": 1})
+    simulation.work()
+    (attempt,) = simulation.delivery().attempts
+    assert (attempt.state, attempt.sent_fingerprint) == ("created", simulation.delivery().fingerprint)
 
 
 def test_a_message_that_is_read_twice_is_booked_once(booking: Booking) -> None:

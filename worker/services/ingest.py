@@ -121,8 +121,11 @@ class Ingest:
         existing = _lock(connection, messages)
         inbox.save_dead_letters(connection, letters, now)
         fresh = inbox.add_messages(connection, messages, now)
+        cancellations = [(_key(each), each.data) for each in fresh if isinstance(each.data, Cancellation)]
+        for key, cancellation in cancellations:
+            inbox.add_cancellation(connection, key, cancellation, now)
         changes = self._place(connection, fresh, existing, now, bookings)
-        return changes + self._cancel(connection, fresh, now)
+        return changes + self._cancel(connection, cancellations, now)
 
     def _store_fetched(
         self, connection: Connection, source: str, message_id: str, message: Message, now: datetime
@@ -158,8 +161,11 @@ class Ingest:
                 stale = lifecycle.is_stale(order, message.time, now - self.stale_after)
                 new[key] = lifecycle.accept_order(delivery, shop, cancellation, self.terms, now, stale=stale)
         if bookings is not None and new:
-            paused = accounts.paused(connection)
-            new = {key: bookings.begin(change, paused, now) for key, change in new.items()}
+            paused, changing = accounts.paused(connection), {key for key, _, _ in again}
+            # An order that a later message of the batch may change is booked by a task, as it is then.
+            new = {
+                key: change if key in changing else bookings.begin(change, paused, now) for key, change in new.items()
+            }
         deliveries.add(connection, list(new.values()), now)
         return [*new.values(), *self._update(connection, again, now, fetched=fetched)]
 
@@ -198,15 +204,13 @@ class Ingest:
             changes += deliveries.update(connection, [key], status if is_copy else content)
         return changes
 
-    def _cancel(self, connection: Connection, messages: Sequence[Message], now: datetime) -> list[Change]:
+    def _cancel(
+        self, connection: Connection, cancellations: Sequence[tuple[str, Cancellation]], now: datetime
+    ) -> list[Change]:
         changes: list[Change] = []
-        for message in messages:
-            if not isinstance(message.data, Cancellation):
-                continue
-            key = _key(message)
-            inbox.add_cancellation(connection, key, message.data, now)
+        for key, cancellation in cancellations:
             decide = partial(
-                lifecycle.apply_cancel_request, request=message.data, terms=self.terms, now=now, cause=Cause.MESSAGE
+                lifecycle.apply_cancel_request, request=cancellation, terms=self.terms, now=now, cause=Cause.MESSAGE
             )
             changes += deliveries.update(connection, [key], decide)
         return changes
