@@ -6,6 +6,7 @@ ETA, no countdown and no Celery retry.
 """
 
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -36,6 +37,9 @@ SWEEP_SECONDS = 1.0
 QUEUES = ("orders", "callbacks", "events", PLATFORM, "timers")
 OTHER_QUEUES = {"orders.fetch": PLATFORM, "orders.backfill": PLATFORM, "maintenance.purge": "timers"}
 """Tasks with an unusual queue. The usual queue of a task is the part of its name before the dot."""
+GC_THRESHOLD = 20_000
+"""How many new objects a worker has before it looks for garbage. With Python's own 700, that takes a tenth of its time.
+"""
 AUDIT_SECONDS = 30.0
 PURGE_SECONDS = 3600.0
 BACKFILL_SECONDS = 300.0
@@ -196,6 +200,7 @@ def _set_up(**_: Any) -> None:
     broker.install()
     signals.setup_logging.connect(_set_up_logs)
     signals.worker_ready.connect(_show_threads_on_signal)
+    signals.worker_ready.connect(_collect_garbage_less_often)
     signals.task_unknown.connect(_log_unusable)
     signals.task_rejected.connect(_log_unusable)
 
@@ -208,6 +213,12 @@ def _set_up_logs(**_: Any) -> None:
 def _show_threads_on_signal(**_: Any) -> None:
     """Let SIGUSR1 print the stack of every thread. Celery's handler would also print variables with credentials."""
     faulthandler.register(signal.SIGUSR1)
+
+
+def _collect_garbage_less_often(**_: Any) -> None:
+    """Raise the threshold of the garbage collector, and exempt everything that the worker has loaded so far."""
+    gc.set_threshold(GC_THRESHOLD)
+    gc.freeze()
 
 
 def _log_unusable(sender: Any = None, **found: Any) -> None:  # noqa: ARG001 - Celery passes itself

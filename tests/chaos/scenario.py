@@ -4,7 +4,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -251,22 +251,40 @@ def _in_order(events: list[dict[str, Any]]) -> bool:
     return all(numbers == list(range(1, len(numbers) + 1)) for numbers in by_key.values())
 
 
-def wait(
-    scenarios: Sequence[Scenario],
-    reached: Callable[[Scenario], bool],
-    what: str,
-    then: Callable[[Scenario], object] = lambda _: None,
-) -> None:
-    """Wait until a condition was true of every scenario, and then call a function for that scenario at once.
+@dataclass(frozen=True)
+class Stage:
+    """A condition that a scenario comes to, and what happens to the scenario then."""
 
-    Fails with the results and logs of the scenarios that the condition was never true of.
+    name: str
+    reached: Callable[[Scenario], bool]
+    then: Callable[[Scenario], object] = lambda _: None
+
+
+def wait(scenario: Scenario, reached: Callable[[Scenario], bool], name: str) -> None:
+    """Wait until a condition is true of a scenario. Fails with the scenario's result and log if it never is."""
+    run([scenario], 1, Stage(name, reached))
+
+
+def run(scenarios: Iterable[Scenario], at_once: int, *stages: Stage) -> None:
+    """Take each scenario through the stages, at most `at_once` scenarios at a time.
+
+    Fails with the results and logs of the scenarios that never come to a stage.
     """
-    late, deadline = list(scenarios), time.monotonic() + PATIENCE
-    while late:
-        for scenario in [each for each in late if reached(each)]:
-            late.remove(scenario)
-            then(scenario)
+    waiting, deadline = list(scenarios), time.monotonic() + PATIENCE
+    running: dict[Scenario, list[Stage]] = {}
+    while running or waiting:
+        while waiting and len(running) < at_once:
+            running[waiting.pop(0)] = list(stages)
+        for scenario, left in list(running.items()):
+            if left[0].reached(scenario):
+                left.pop(0).then(scenario)
+            if not left:
+                del running[scenario]
         if time.monotonic() > deadline:
-            results = [f"{each.case.name}: {each.result()}\n{read_tail(each.worker.log, 2500)}" for each in late]
-            pytest.fail("\n".join([f"none of these scenarios {what}:", *results]), pytrace=False)
+            pytest.fail("\n".join(_describe(each, left[0]) for each, left in running.items()), pytrace=False)
         time.sleep(INTERVAL)
+
+
+def _describe(scenario: Scenario, stage: Stage) -> str:
+    log = read_tail(scenario.worker.log, 2500)
+    return f'It never came true that "{scenario.case.name}" {stage.name}: {scenario.result()}\n{log}'

@@ -4,18 +4,20 @@ import pytest
 
 from tests.chaos import injection_points
 from tests.chaos.conftest import BuildScenarios
-from tests.chaos.scenario import ALL, Case, Scenario, wait
+from tests.chaos.scenario import ALL, Case, Scenario, Stage, run
 
 BORZO = frozenset({"borzo"})
 """The carrier that accepts changes."""
-CRASHES = (
+AT_ONCE = 6
+"""How many workers run at a time: more would need too many of PostgreSQL's connections."""
+CRASHES = (  # those that wait longest come first
+    Case("with a look-up answered and not committed", injection_points.FOUND, ALL - {"cervo"}, fault="no_reply"),
+    Case("while the carrier holds the call", fault="no_reply", unknown=frozenset({"cervo"})),
     Case("before the intent is committed", injection_points.BOOKING),
     Case("with the intent committed and nothing sent", injection_points.BOOKED),
-    Case("while the carrier holds the call", fault="no_reply", unknown=frozenset({"cervo"})),
     Case("with the answer received and not committed", injection_points.ANSWERED),
     Case("with the answer committed and the wake-up task not acknowledged", injection_points.SETTLED),
     Case("with the event on the bus and not marked", injection_points.PUBLISHED),
-    Case("with a look-up answered and not committed", injection_points.FOUND, ALL - {"cervo"}, fault="no_reply"),
     Case(
         "with the intent to cancel committed and nothing sent",
         injection_points.CANCELLING,
@@ -53,15 +55,10 @@ def recovered(scenario: Scenario) -> bool:
 def test_a_worker_that_is_killed_at_any_point_leaves_each_order_one_courier_and_the_bus_whole(
     build_scenarios: BuildScenarios,
 ) -> None:
-    scenarios = []
-    halves = CRASHES[::2], CRASHES[1::2]  # all workers at once would need too many of PostgreSQL's connections
-    for half in halves:
-        begun = build_scenarios(*half)
-        for scenario in begun:
-            scenario.begin()
-        wait(begun, Scenario.died, "has died", then=Scenario.start_again)
-        wait(begun, recovered, "has recovered", then=Scenario.kill)
-        scenarios += begun
+    scenarios = build_scenarios(*CRASHES)
+    begins = Stage("begins", lambda _: True, then=Scenario.begin)
+    dies = Stage("has died", Scenario.died, then=Scenario.start_again)
+    run(scenarios, AT_ONCE, begins, dies, Stage("has recovered", recovered, then=Scenario.kill))
     assert created_at_carriers(scenarios) == sum(len(each.couriers()) for each in scenarios)
     assert {each.case.name: each.result() for each in scenarios} == {
         each.case.name: each.case.expected for each in scenarios

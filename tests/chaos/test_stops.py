@@ -17,11 +17,11 @@ ENDED = Case("asked to end during the creates", fault="slow", delay=1.0, signal=
 def test_a_worker_that_stood_still_past_its_lease_sends_nothing_any_more(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(BEFORE)
     scenario.begin()
-    wait([scenario], Scenario.triggered, "stops")
+    wait(scenario, Scenario.triggered, "stops")
     scenario.start("worker", "other")
-    wait([scenario], lambda each: all(found.status != "queued" for found in each.deliveries()), "is given up")
+    wait(scenario, lambda each: all(found.status != "queued" for found in each.deliveries()), "is given up")
     scenario.worker.signal(signal.SIGCONT)
-    wait([scenario], lambda each: each.journal_empty() and each.settled(), "settles")
+    wait(scenario, lambda each: each.journal_empty() and each.settled(), "settles")
     assert scenario.result() == scenario.case.expected
 
 
@@ -30,11 +30,11 @@ def test_a_courier_that_came_too_late_is_announced_and_called_off(build_scenario
     (scenario,) = build_scenarios(AFTER)
     scenario.start("web")
     scenario.begin()
-    wait([scenario], Scenario.triggered, "stops")
+    wait(scenario, Scenario.triggered, "stops")
     scenario.start("worker", "other")
-    wait([scenario], Scenario.settled, "gets another courier")
+    wait(scenario, Scenario.settled, "gets another courier")
     scenario.worker.signal(signal.SIGCONT)
-    wait([scenario], lambda each: each.couriers("cancel") == ["borzo"] and each.settled(), "cancels one courier")
+    wait(scenario, lambda each: each.couriers("cancel") == ["borzo"] and each.settled(), "cancels one courier")
     assert scenario.couriers() == ["borzo", "borzo"]
     conflicts = [event["type"] for event in scenario.events() if event["type"] == "delivery.conflict"]
     assert conflicts == ["delivery.conflict"]
@@ -44,10 +44,10 @@ def test_a_courier_that_came_too_late_is_announced_and_called_off(build_scenario
 def test_a_worker_that_is_asked_to_end_waits_for_its_calls(build_scenarios: BuildScenarios) -> None:
     (scenario,) = build_scenarios(ENDED)
     scenario.begin()
-    wait([scenario], Scenario.died, "ends")
+    wait(scenario, Scenario.died, "ends")
     assert scenario.worker.running is not None
     assert scenario.worker.running.returncode == 0
     assert [each.status.value for each in scenario.deliveries()] == ["created"] * 3
     scenario.start_again()
-    wait([scenario], Scenario.settled, "settles")
+    wait(scenario, Scenario.settled, "settles")
     assert scenario.result() == scenario.case.expected

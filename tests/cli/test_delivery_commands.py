@@ -272,8 +272,11 @@ def test_a_carrier_that_was_passed_over_is_shown_with_the_reason(
     order = json.loads(placed(sample("2011", "34"), carriers=carriers, customer={"name": "T", "phone": "1"}))
     container.ingest.store_documents([("1-0", json.dumps(order).encode())])
     expected = {
-        "deliverit": ["deliverit: dropoff.postal_code", "cervo: customer.phone is not a telephone number"],
-        "borzo": ["borzo: customer.phone: not a telephone number", "cervo: customer.phone is not a telephone number"],
+        "deliverit": ["deliverit: dropoff.postal_code", "cervo: customer.phone is not a valid telephone number"],
+        "borzo": [
+            "borzo: customer.phone: not a telephone number",
+            "cervo: customer.phone is not a valid telephone number",
+        ],
     }[refuses]
     (shown,) = command_line("show", "2011", "--json").documents
     lines = [line.split(maxsplit=1)[1] for line in command_line("show", "2011").lines if line.startswith("passed_over")]

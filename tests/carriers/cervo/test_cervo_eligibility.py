@@ -22,7 +22,7 @@ from worker.errors import Refused
 RIYADH = Bounds(24.4, 46.3, 25.1, 47.0)
 UNUSABLE_FIELDS = [
     ("customer", {"name": " \t"}, Reason.VALIDATION, "customer.name is empty"),
-    ("customer", {"phone": "call me"}, Reason.VALIDATION, "customer.phone is not a telephone number"),
+    ("customer", {"phone": "call me"}, Reason.VALIDATION, "customer.phone is not a valid telephone number"),
     ("customer", {"phone": "+96612"}, Reason.VALIDATION, "customer.phone is not a valid telephone number"),
     ("dropoff", {"street": " "}, Reason.VALIDATION, "dropoff.street is empty"),
     ("dropoff", {"latitude": None}, Reason.VALIDATION, "dropoff.latitude and dropoff.longitude are missing"),

@@ -7,6 +7,7 @@ orders.
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import phonenumbers
@@ -112,12 +113,21 @@ def _required(name: str, value: str | None) -> str:
 
 
 def _mobile(phone: str, country: str) -> str:
-    try:
-        number = phonenumbers.parse(number_of(phone), country)
-    except phonenumbers.NumberParseException as error:
-        raise Refused(Reason.VALIDATION, "customer.phone is not a telephone number") from error
-    if not phonenumbers.is_valid_number(number):
+    number = _e164(number_of(phone), country)
+    if number is None:
         raise Refused(Reason.VALIDATION, "customer.phone is not a valid telephone number")
+    return number
+
+
+@lru_cache(maxsize=1000)
+def _e164(text: str, country: str) -> str | None:
+    """Return a number in E.164; None if it is not valid. Each order needs the same number twice."""
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
