@@ -3,7 +3,7 @@
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -296,14 +296,14 @@ class Container:
             self.clock,
         )
 
-    def direct_booking(self, executor: Executor, run_task: RunTask) -> DirectBooking:
-        """Build the service that books new orders without a task, in the threads of `executor`."""
+    def direct_booking(self, accounts: Sequence[str], executor: Executor, run_task: RunTask) -> DirectBooking:
+        """Build the service that books new orders at these accounts without a task, in the threads of `executor`."""
         return DirectBooking(
             self.account_health,
             self.journal,
             self.carrier_calls,
             self.carrier_actions,
-            self.terms,
+            accounts,
             executor,
             run_task,
         )

@@ -2,7 +2,9 @@ import threading
 
 import pytest
 
-from worker.runtime.steps import ThreadStep
+from worker.app import create_app
+from worker.config.settings import load
+from worker.runtime.steps import ThreadStep, served_accounts
 
 
 class Waiting:
@@ -44,3 +46,22 @@ def test_a_step_that_was_never_started_can_be_stopped() -> None:
     step = Step(None)
     step.stop(None)
     assert "waiting" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("queues", "served"),
+    [
+        (None, ["borzo", "cervo"]),
+        (["orders", "carrier.borzo"], ["borzo"]),
+        (["orders", "carrier.borzo.reads", "timers"], []),
+    ],
+)
+def test_a_worker_books_orders_at_the_accounts_whose_queue_it_serves(
+    queues: list[str] | None, served: list[str]
+) -> None:
+    tokens = {f"ORDER_SYNC_CARRIERS__{name}__TOKEN": "t" for name in ("BORZO", "CERVO")}
+    settings = load({"ORDER_SYNC_REDIS_URL": "redis://127.0.0.1:1/0", **tokens})
+    app = create_app(settings)
+    if queues:
+        app.amqp.queues.select(queues)
+    assert sorted(served_accounts(app, settings.accounts)) == served

@@ -41,7 +41,9 @@ class Booking:
         self.simulation, self.threads = simulation, Threads()
         self.tasks: list[tuple[str, list[object]]] = []
         self._before = self._depths()
-        simulation.direct_booking = lambda: simulation.container.direct_booking(self.threads, self.run_task)
+        simulation.direct_booking = lambda: simulation.container.direct_booking(
+            list(STORES), self.threads, self.run_task
+        )
 
     def run_task(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
         self.tasks.append((name, list(arguments)))

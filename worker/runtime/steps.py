@@ -6,7 +6,7 @@ They do not run in the worker's event loop, and their errors never end the worke
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +14,7 @@ from celery import bootsteps
 
 from worker import log
 from worker.container import container
+from worker.enqueue import carrier_queues
 from worker.runtime.local_queue import LocalQueue
 from worker.runtime.task_reports import TaskReports
 from worker.services import ingest
@@ -112,7 +113,8 @@ class OrdersReader(ThreadStep):
         """Return the loop that reads the stream."""
         services = container()
         self._threads = ThreadPoolExecutor(services.settings.worker_concurrency, thread_name_prefix="booking")
-        booking = services.direct_booking(self._threads, self._reports.run)
+        accounts = served_accounts(services.app, services.settings.accounts)
+        booking = services.direct_booking(accounts, self._threads, self._reports.run)
         return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}", booking)
 
     def stop(self, parent: Any) -> None:
@@ -124,6 +126,12 @@ class OrdersReader(ThreadStep):
     def terminate(self, parent: Any) -> None:
         """Stop reading. The journal has the calls that are under way."""
         super().stop(parent)
+
+
+def served_accounts(app: Any, accounts: Iterable[str]) -> list[str]:
+    """Return the accounts whose creates this worker sends, because it serves the queue of their creates."""
+    served = app.amqp.queues.consume_from
+    return [account for account in accounts if carrier_queues(account)[0] in served]
 
 
 class JournalReader(ThreadStep):

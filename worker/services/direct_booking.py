@@ -14,7 +14,6 @@ from worker.carriers.port import Carrier
 from worker.database.accounts import EVERY_ACCOUNT
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
-from worker.domain.lifecycle import TermsByAccount
 from worker.enqueue import TASKS
 from worker.resilience.call_journal import CallJournal, JournalFile
 from worker.services.account_health import AccountHealth
@@ -33,7 +32,8 @@ class DirectBooking:
     journal: CallJournal
     calls: CarrierCalls
     actions: CarrierActions
-    terms: TermsByAccount
+    accounts: Sequence[str]
+    """The accounts whose creates this process sends."""
     executor: Executor
     """The threads that send the creates."""
     run_task: RunTask
@@ -42,7 +42,7 @@ class DirectBooking:
     def open(self) -> Iterator["Bookings"]:
         """Yield the bookings for one batch of messages; at the end, leave the accounts at which nothing is booked."""
         with ExitStack() as stack:
-            accounts = [account for name in self.terms if (account := self._acquire(name, stack)) is not None]
+            accounts = [account for name in self.accounts if (account := self._acquire(name, stack)) is not None]
             yield Bookings(self, {account.codec.account.name: account for account in accounts})
 
     def _acquire(self, name: str, stack: ExitStack) -> "_Account | None":
