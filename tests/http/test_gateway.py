@@ -1,4 +1,3 @@
-import contextlib
 import gzip
 import socket
 import sys
@@ -153,20 +152,6 @@ def test_nothing_is_sent_to_a_server_without_tls(serve: Serve, open_gateway: Ope
     server = serve(misbehaving.closing_before_reading)
     gateway = open_gateway(f"https://127.0.0.1:{server.port}")
     assert str(outcome_of(gateway, call(Operation.CREATE))) == "not sent: ConnectError"
-
-
-@pytest.fixture
-def full() -> Iterator[str]:
-    """Give the origin of a server that takes no further connection and refuses none."""
-    with contextlib.ExitStack() as opened:
-        listener = opened.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = opened.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.mark.fault("F-26")

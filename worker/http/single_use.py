@@ -13,6 +13,7 @@ import h11
 import httpx
 
 from worker.http.call import Reply
+from worker.http.resolver import connect
 
 MAX_HEAD = 100_000
 SUCCESS = range(200, 300)
@@ -112,17 +113,11 @@ async def _connect(
         async with asyncio.timeout(seconds):
             if proxy is not None:
                 return await _open_tunnel(exchange, httpx.URL(proxy), host, port, tls, seconds)
-            return await _open(exchange, host, port, tls if secure else None)
+            return await connect(exchange, host, port, tls if secure else None)
     except TimeoutError as error:
         raise httpx.ConnectTimeout("no connection in time") from error
     except (OSError, h11.RemoteProtocolError, TooLargeError) as error:  # HTTP was only spoken with a proxy so far
         raise httpx.ConnectError(str(error)) from error
-
-
-async def _open(exchange: _Exchange, host: str, port: int, tls: ssl.SSLContext | None) -> asyncio.Transport:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_connection(lambda: exchange, host, port, ssl=tls, happy_eyeballs_delay=0.25)
-    return transport
 
 
 async def _open_tunnel(
@@ -135,7 +130,7 @@ async def _open_tunnel(
         credentials = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
         headers.append(("Proxy-Authorization", f"Basic {credentials}"))
     tunnel = _Exchange(h11.Request(method="CONNECT", target=target, headers=headers), b"", MAX_HEAD, seconds)
-    transport = await _open(tunnel, proxy.raw_host.decode(), proxy.port or 80, None)
+    transport = await connect(tunnel, proxy.raw_host.decode(), proxy.port or 80, None)
     try:
         reply = await tunnel.send(transport)
         upgrade = asyncio.get_running_loop().start_tls
