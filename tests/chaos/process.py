@@ -140,7 +140,7 @@ def web() -> None:
     ours = container.container()
     log.setup(ours.settings.log_level, ours.settings.log_format)
     host, _, port = ours.settings.web_address.rpartition(":")
-    uvicorn.run(create_web_app(ours), host=host, port=int(port), access_log=False, log_config=None)
+    uvicorn.run(create_web_app(ours), host=host, port=int(port), loop="asyncio", access_log=False, log_config=None)
 
 
 def sandbox(port: str, step: str, borzo_callback: str, clocks_ahead: str) -> None:

@@ -151,3 +151,17 @@ def serve() -> Iterator[Callable[[Script], Misbehaving]]:
     yield make
     for each in servers:
         each.close()
+
+
+@pytest.fixture
+def full() -> Iterator[str]:
+    """Give the origin of a server that takes no further connection and refuses none."""
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

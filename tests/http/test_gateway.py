@@ -1,4 +1,3 @@
-import contextlib
 import gzip
 import socket
 import sys
@@ -155,20 +154,6 @@ def test_nothing_is_sent_to_a_server_without_tls(serve: Serve, open_gateway: Ope
     assert str(outcome_of(gateway, call(Operation.CREATE))) == "not sent: ConnectError"
 
 
-@pytest.fixture
-def full() -> Iterator[str]:
-    """Give the origin of a server that takes no further connection and refuses none."""
-    with contextlib.ExitStack() as opened:
-        listener = opened.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            waiting = opened.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 @pytest.mark.fault("F-26")
 @pytest.mark.quirk("X-09")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses or accepts")
@@ -314,6 +299,68 @@ def test_a_body_of_exactly_the_limit_is_read(serve: Serve, open_gateway: Open) -
     server = serve(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body))
     outcome = outcome_of(open_gateway(server.origin), call(Operation.CREATE))
     assert outcome == Reply(200, body, {"content-length": "100"})
+
+
+@pytest.mark.parametrize("operation", [Operation.CREATE, Operation.READ])
+@pytest.mark.parametrize(
+    ("response", "headers"),
+    [
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK, {"content-length": "2"}),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", {}),
+        (CHUNKED + b"1\r\no\r\n1\r\nk\r\n0\r\n\r\n", {"transfer-encoding": "chunked"}),
+        (
+            b"HTTP/1.1 200 OK\r\nVary: a\r\nVary: b\r\nContent-Length: 2\r\n\r\nok",
+            {"vary": "a, b", "content-length": "2"},
+        ),
+    ],
+    ids=["after an informational response", "until the connection ends", "in chunks", "with a repeated header"],
+)
+def test_a_response_is_read_whatever_its_framing(
+    response: bytes, headers: dict[str, str], operation: Operation, serve: Serve, open_gateway: Open
+) -> None:
+    server = serve(misbehaving.closing_after(response))
+    assert open_gateway(server.origin).send_one("x", call(operation)) == Reply(200, b"ok", headers)
+
+
+def test_a_response_that_comes_before_the_end_of_the_request_is_the_reply(serve: Serve, open_gateway: Open) -> None:
+    refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
+
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.send(refusal)
+        conversation.server.closing.wait(misbehaving.SAFETY_SECONDS)
+
+    outcome = outcome_of(open_gateway(serve(script).origin), call(Operation.CREATE, body=b"x" * 20_000_000))
+    assert outcome == Reply(413, b"", {"content-length": "0"})
+
+
+def test_the_connection_of_a_create_ends_with_the_reply_even_if_the_server_keeps_it(
+    serve: Serve, open_gateway: Open
+) -> None:
+    ended = threading.Event()
+
+    def script(conversation: Conversation) -> None:
+        misbehaving.hanging_after(OK)(conversation)
+        ended.set()
+
+    open_gateway(serve(script).origin).send_one("x", call(Operation.CREATE))
+    assert ended.wait(misbehaving.SAFETY_SECONDS)
+
+
+def test_a_server_that_sends_nothing_for_the_read_timeout_is_given_up(serve: Serve, open_gateway: Open) -> None:
+    gateway = open_gateway(serve(misbehaving.hanging_after(CHUNKED)).origin, read_timeout=SHORT)
+    assert str(outcome_of(gateway, call(Operation.CREATE))) == "the call failed: ReadTimeout"
+
+
+def test_the_read_timeout_starts_again_with_each_part_of_the_response(serve: Serve, open_gateway: Open) -> None:
+    def script(conversation: Conversation) -> None:
+        conversation.read()
+        for part in (b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\n", b"o", b"k"):
+            conversation.server.closing.wait(0.4)
+            conversation.send(part)
+
+    gateway = open_gateway(serve(script).origin, read_timeout=1.2)
+    assert outcome_of(gateway, call(Operation.CREATE)) == Reply(200, b"ok", {"content-length": "2"})
 
 
 def test_sending_one_call_raises_its_error(open_gateway: Open) -> None:

@@ -90,7 +90,7 @@ def calls_of(codec: Carrier, attempt: AttemptView) -> Iterator[Call]:
 def foreign_urls(codec: Carrier, attempt: AttemptView) -> list[str]:
     """Return the URLs that are not on the account's origin, or that leave its path upwards."""
     origin = httpx.URL(codec.account.base_url)
-    urls = [build_request(codec.account, call, None).url for call in calls_of(codec, attempt)]
+    urls = [build_request(codec.account, call).url for call in calls_of(codec, attempt)]
     return [str(url) for url in urls if _origin(url) != _origin(origin) or b".." in url.raw_path.split(b"?")[0]]
 
 
@@ -170,5 +170,5 @@ def test_a_link_to_another_host_becomes_a_request_to_the_account_s_origin() -> N
     link = "https://evil.example/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"
     codec = CODECS["form"]
     attempt = _attempt_after(codec, Reply(201, json.dumps({**document, "cancelUrl": link}).encode()))
-    request = build_request(codec.account, codec.cancel(attempt, NOW, allow_paid=True), None)
+    request = build_request(codec.account, codec.cancel(attempt, NOW, allow_paid=True))
     assert request.url == "https://butik.deliverit.dk/api/v1/orderdriver/cancel/14/RYGKaXMCSN94WfqPEivy"

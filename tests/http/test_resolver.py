@@ -1,4 +1,4 @@
-"""Name servers that never answer delay the calls to their own host, and no others."""
+"""Host names: name servers that never answer, and hosts with several addresses of which some do not work."""
 
 import socket
 import subprocess
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.http.misbehaving import OK, SAFETY_SECONDS, Misbehaving, Script, answering
 from worker.errors import Unavailable
 from worker.http.account import ApiAccount
-from worker.http.call import Call, Operation, Outcome
+from worker.http.call import Call, Operation, Outcome, Reply
 from worker.http.gateway import Gateway
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -103,6 +104,66 @@ def test_a_name_that_does_not_exist_is_looked_up_again_for_the_next_call(
         with pytest.raises(Unavailable, match="not sent: ConnectError"):
             gateway.send_one(HEALTHY, CREATE)
         assert gateway.send_one(HEALTHY, CREATE).status == 200
+
+
+# --- hosts with several addresses ---
+
+
+def address(origin: str) -> tuple[Any, ...]:
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", urlsplit(origin).port))
+
+
+def address_of_ipv6(origin: str) -> tuple[Any, ...]:
+    return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::ffff:127.0.0.1", urlsplit(origin).port, 0, 0))
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """Give the origin of a port that refuses connections."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{nobody.getsockname()[1]}"
+
+
+def outcome_at(*addresses: tuple[Any, ...]) -> Outcome:
+    """Return the outcome of a create at a host with these addresses."""
+    account = ApiAccount(name="x", kind="x", allow_http=True, base_url="http://x.example", connect_timeout=1.5)
+    with closing(
+        Gateway({"x": account}, lambda *_: (1, 0.0), lambda: NOON, look_up=lambda *_, **__: [*addresses])
+    ) as it:
+        (outcome,) = send_all(it, "x", CREATE)
+    return outcome
+
+
+@pytest.mark.fault("F-26")
+def test_a_create_reaches_a_host_at_the_one_of_its_addresses_that_answers(
+    serve: Callable[[Script], Misbehaving], full: str, refusing: str
+) -> None:
+    server = serve(answering(OK))
+    broken, working = [address(full), address(refusing)], address(server.origin)
+    outcomes = [outcome_at(*broken, working), outcome_at(*reversed(broken), working), outcome_at(working, *broken)]
+    assert (outcomes, len(server.requests), server.connections) == (
+        [Reply(200, b"ok", {"content-length": "2"})] * 3,
+        3,
+        3,
+    )
+
+
+def test_many_silent_addresses_of_one_family_hardly_delay_those_of_the_other(
+    serve: Callable[[Script], Misbehaving], full: str
+) -> None:
+    server = serve(answering(OK))
+    outcome = outcome_at(*[address_of_ipv6(full)] * 20, address(server.origin))
+    assert outcome == Reply(200, b"ok", {"content-length": "2"})
+
+
+@pytest.mark.fault("F-26")
+def test_nothing_is_sent_to_a_host_none_of_whose_addresses_answers(full: str, refusing: str) -> None:
+    outcomes = [outcome_at(*[address(refusing)] * 2), outcome_at(address(refusing), address(full))]
+    assert [(type(each), str(each)) for each in outcomes] == [
+        (Unavailable, "not sent: ConnectError"),
+        (Unavailable, "not sent: ConnectTimeout"),
+    ]
 
 
 ENDING = f"""

@@ -10,10 +10,11 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -25,7 +26,7 @@ from worker.errors import CarrierError, Postponed, Unavailable, Uncertain
 from worker.http.account import ApiAccount
 from worker.http.call import HARMLESS, Call, Operation, Outcome, Reply
 from worker.http.resolver import LookUp, ResolvingLoop
-from worker.http.single_use import SingleUseTransport, Trace
+from worker.http.single_use import TooLargeError, send_once
 
 logger = log.get(__name__)
 LINGER = 0.03
@@ -127,20 +128,22 @@ class Gateway:
 
         `until` is the latest time to start a call. A call that cannot start by then is not sent, because its lease
         could expire before the reply. Another process would then repeat the call. `until` is checked while the call
-        waits for a free slot. It is checked again when the connection is open, because the process could have been
-        suspended meanwhile. The gateway must use the same clock as the leases.
+        waits for a free slot. For a call that changes something it is checked again when the connection is open,
+        because the process could have been suspended meanwhile. The gateway must use the same clock as the leases.
         """
         settings = self._accounts[account]
         if within is not None:
             settings = settings.model_copy(update={"deadline": min(within, settings.deadline)})
         outcomes: SimpleQueue[tuple[K, Outcome]] = SimpleQueue()
         granted, wait = self._granted(settings, calls)
-        for number, (key, call) in enumerate(calls.items()):
-            if number < granted:
-                job = self._execute(settings, key, call, max_body, until, outcomes)
-                asyncio.run_coroutine_threadsafe(job, self._loop)
-            else:
-                outcomes.put((key, Postponed("the rate limit of this account is used up", retry_after=wait)))
+        jobs = [
+            self._execute(settings, key, call, max_body, until, outcomes)
+            for key, call in islice(calls.items(), granted)
+        ]
+        if jobs:
+            asyncio.run_coroutine_threadsafe(_all(jobs), self._loop)  # together, because each entry wakes the loop
+        for key in islice(calls, granted, None):
+            outcomes.put((key, Postponed("the rate limit of this account is used up", retry_after=wait)))
         yield from _groups(outcomes, len(calls))
 
     def _granted(self, account: ApiAccount, calls: Mapping[Any, Call]) -> tuple[int, float]:
@@ -177,75 +180,73 @@ class Gateway:
     async def _exchange(self, account: ApiAccount, call: Call, max_body: int, until: datetime | None) -> Outcome:
         under_way = False
 
-        async def trace(event: str, _info: Mapping[str, Any]) -> None:
+        def start() -> None:
             nonlocal under_way
-            if event.endswith("send_request_headers.started"):
-                if until is not None and self._now() > until:
-                    raise _TooLateError
-                under_way = True
+            if until is not None and self._now() > until:
+                raise _TooLateError
+            under_way = True
 
         try:
             async with asyncio.timeout(account.deadline):
-                return await self._receive(account, call, max_body, trace)
+                return await self._receive(account, call, max_body, start)
         except NOT_SENT as error:
             return Unavailable(f"not sent: {type(error).__name__}")
         except _TooLateError:
             return Postponed(TOO_LATE)
         except TimeoutError:
             why = "no answer within the deadline"
-        except _TooLargeError:
+        except TooLargeError:
             why = f"the answer is larger than {max_body} bytes"
         except Exception as error:  # noqa: BLE001 - for any other failure it matters only whether the call had left
             why = f"the call failed: {type(error).__name__}"
         return Uncertain(why) if under_way and call.operation not in HARMLESS else Unavailable(why)
 
-    async def _receive(self, account: ApiAccount, call: Call, max_body: int, trace: Trace) -> Reply:
-        transport = self._transport(account, call)
-        if self._fixed is not None:  # an injected transport does not report its progress
-            await trace("send_request_headers.started", {})
-        response = await transport.handle_async_request(build_request(account, call, trace))
+    async def _receive(self, account: ApiAccount, call: Call, max_body: int, start: Callable[[], None]) -> Reply:
+        request = build_request(account, call)
+        if self._fixed is None and call.operation not in HARMLESS:
+            return await send_once(
+                request, max_body, start, tls=_tls(self._ca_bundle), proxy=self._proxies.get(account.name)
+            )
+        start()  # other transports do not report when the first byte leaves
+        response = await self._transport(account).handle_async_request(request)
         try:
-            body = await _read(response, max_body)
+            return await _read(response, max_body)
         finally:
             await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(status=response.status_code, body=body, headers=headers)
 
-    def _transport(self, account: ApiAccount, call: Call) -> httpx.AsyncBaseTransport:
+    def _transport(self, account: ApiAccount) -> httpx.AsyncBaseTransport:
         if self._fixed is not None:
             return self._fixed
-        tls, proxy = _tls(self._ca_bundle), self._proxies.get(account.name)
-        if call.operation not in HARMLESS:
-            return SingleUseTransport(tls, proxy)
         if account.name not in self._kept:
+            tls, proxy = _tls(self._ca_bundle), self._proxies.get(account.name)
             limits = httpx.Limits(max_connections=8, max_keepalive_connections=8)
             self._kept[account.name] = httpx.AsyncHTTPTransport(verify=tls, limits=limits, trust_env=False, proxy=proxy)
         return self._kept[account.name]
-
-
-class _TooLargeError(Exception):
-    pass
 
 
 class _TooLateError(Exception):
     pass
 
 
-async def _read(response: httpx.Response, max_body: int) -> bytes:
+async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*jobs)
+
+
+async def _read(response: httpx.Response, max_body: int) -> Reply:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > max_body:
-            raise _TooLargeError
-    return bytes(body)
+            raise TooLargeError
+    return Reply(response.status_code, bytes(body), dict(response.headers.items()))
 
 
-def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
+def build_request(account: ApiAccount, call: Call) -> httpx.Request:
     """Build the request of a call. The request always goes to the account's origin."""
     target = quote(call.path, safe="/%")
     if call.query:
         target += "?" + urlencode(call.query)
-    url = httpx.URL(account.base_url).copy_with(raw_path=target.encode())
+    url = _url(account.base_url, target)
     keep = [] if call.operation in HARMLESS else [("Connection", "close")]
     # No compression, because a compressed body could unpack to more than the size limit.
     headers = [("User-Agent", "order-sync"), ("Accept-Encoding", "identity"), *keep, *call.headers]
@@ -255,9 +256,13 @@ def build_request(account: ApiAccount, call: Call, trace: Any) -> httpx.Request:
         "write": account.read_timeout,
         "pool": None,  # no timeout for a free connection: the deadline limits that wait
     }
-    return httpx.Request(
-        call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout, "trace": trace}
-    )
+    return httpx.Request(call.method, url, headers=headers, content=call.body or None, extensions={"timeout": timeout})
+
+
+@lru_cache(maxsize=256)
+def _url(base_url: str, target: str) -> httpx.URL:
+    """Return the URL of a target on an origin. The creates of an account share theirs."""
+    return httpx.URL(base_url).copy_with(raw_path=target.encode())
 
 
 def _groups(outcomes: "SimpleQueue[tuple[K, Outcome]]", count: int) -> Iterator[dict[K, Outcome]]:

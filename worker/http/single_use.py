@@ -1,118 +1,143 @@
-"""Connections that carry only one request, for calls that must never be sent twice."""
+"""Connections that carry only one request, for calls that must never be sent twice.
+
+A create or a cancel must not use a connection pool, for two reasons. The carrier could close a pooled connection just
+when a request is sent, and the outcome would be unknown. The pool could also repeat a request by itself.
+"""
 
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import h11
 import httpx
 
+from worker.http.call import Reply
+from worker.http.resolver import connect
+
 MAX_HEAD = 100_000
-CHUNK = 65_536
 SUCCESS = range(200, 300)
-Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Receives the progress of a request, as events with the names of httpcore's trace extension."""
 
 
-class SingleUseTransport(httpx.AsyncBaseTransport):
-    """One connection for one request.
+class TooLargeError(Exception):
+    """A response is larger than its size limit."""
 
-    A create or a cancel must not use a connection pool, for two reasons. The carrier could close a pooled connection
-    just when a request is sent, and the outcome would be unknown. The pool could also repeat a request by itself. This
-    transport uses asyncio and h11, because a connection of httpcore needs more than twice as much CPU time.
+
+async def send_once(
+    request: httpx.Request, max_body: int, start: Callable[[], None], *, tls: ssl.SSLContext, proxy: str | None
+) -> Reply:
+    """Send a request over a connection of its own, and return its reply.
+
+    `start` is called directly before the first byte is written. If it raises, nothing is sent. `proxy` is the address
+    of an HTTP proxy. If it is given, the connection is a tunnel through this proxy. Raises httpx.ConnectError or
+    httpx.ConnectTimeout if there is no connection, and TooLargeError.
     """
+    head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+    timeout = request.extensions["timeout"]
+    exchange = _Exchange(head, request.content, max_body, timeout["read"])
+    transport = await _connect(exchange, request.url, timeout["connect"], tls, proxy)
+    try:
+        start()
+        return await exchange.send(transport)
+    finally:
+        transport.abort()  # in TLS, close would wait for the server
 
-    def __init__(self, tls: ssl.SSLContext, proxy: str | None = None) -> None:
-        """`proxy` is the address of an HTTP proxy. If it is given, the connection is a tunnel through this proxy."""
-        self._tls, self._proxy = tls, httpx.URL(proxy) if proxy else None
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request over a connection of its own."""
-        timeout, trace = request.extensions["timeout"], request.extensions["trace"]
-        exchange = _Exchange(*await self._connect(request.url, timeout["connect"]), timeout["read"])
+class _Exchange(asyncio.Protocol):
+    """One request and its response on a connection."""
+
+    _head: h11.Response
+    _limit: asyncio.Timeout | None = None
+
+    def __init__(self, request: h11.Request, content: bytes, max_body: int, seconds: float) -> None:
+        """`seconds` is the longest wait for the next part of the response. Raises h11.LocalProtocolError."""
+        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        parts = (request, h11.Data(content), h11.EndOfMessage())
+        self._wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 rejects a malformed request here
+        self._body, self._max_body, self._seconds = bytearray(), max_body, seconds
+        self._loop = asyncio.get_running_loop()
+        self._outcome: asyncio.Future[Reply | Exception] = self._loop.create_future()
+
+    async def send(self, transport: asyncio.WriteTransport) -> Reply:
+        """Write the request in one piece, and return its reply."""
+        transport.write(self._wire)
         try:
-            head = await exchange.send(request, trace)
-        except BaseException:
-            await exchange.aclose()
-            raise
-        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=exchange)
-
-    async def _connect(self, url: httpx.URL, seconds: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        tls, port = (self._tls, 443) if url.scheme == "https" else (None, 80)
-        host = url.raw_host.decode()
-        try:
-            async with asyncio.timeout(seconds):
-                if self._proxy is not None:
-                    return await _open_tunnel(self._proxy, host, url.port or port, self._tls)
-                return await asyncio.open_connection(host, url.port or port, ssl=tls, happy_eyeballs_delay=0.25)
+            async with asyncio.timeout(self._seconds) as self._limit:
+                outcome = await self._outcome
         except TimeoutError as error:
-            raise httpx.ConnectTimeout("no connection in time") from error
-        except OSError as error:
-            raise httpx.ConnectError(str(error)) from error
+            raise httpx.ReadTimeout("no answer in time") from error
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def data_received(self, data: bytes) -> None:
+        if self._outcome.done():
+            return
+        if self._limit is not None:
+            self._limit.reschedule(self._loop.time() + self._seconds)
+        try:
+            self._state.receive_data(data)
+            self._read()
+        except (h11.RemoteProtocolError, TooLargeError) as error:
+            self._outcome.set_result(error)
+
+    def eof_received(self) -> None:
+        self.data_received(b"")  # for h11 this is the end of the connection
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is None:
+            self.eof_received()
+        elif not self._outcome.done():
+            self._outcome.set_result(error)
+
+    def _read(self) -> None:
+        while (event := self._state.next_event()) is not h11.NEED_DATA:
+            if isinstance(event, h11.Response):
+                self._head = event
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+                if len(self._body) > self._max_body:
+                    raise TooLargeError
+            elif not isinstance(event, h11.InformationalResponse):  # the response is complete, or the tunnel is open
+                headers = httpx.Headers(list(self._head.headers))
+                self._outcome.set_result(Reply(self._head.status_code, bytes(self._body), dict(headers.items())))
+                return
+
+
+async def _connect(
+    exchange: _Exchange, url: httpx.URL, seconds: float, tls: ssl.SSLContext, proxy: str | None
+) -> asyncio.WriteTransport:
+    secure = url.scheme == "https"
+    host, port = url.raw_host.decode(), url.port or (443 if secure else 80)
+    try:
+        async with asyncio.timeout(seconds):
+            if proxy is not None:
+                return await _open_tunnel(exchange, httpx.URL(proxy), host, port, tls, seconds)
+            return await connect(exchange, host, port, tls if secure else None)
+    except TimeoutError as error:
+        raise httpx.ConnectTimeout("no connection in time") from error
+    except (OSError, h11.RemoteProtocolError, TooLargeError) as error:  # HTTP was only spoken with a proxy so far
+        raise httpx.ConnectError(str(error)) from error
 
 
 async def _open_tunnel(
-    proxy: httpx.URL, host: str, port: int, tls: ssl.SSLContext
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a TLS connection through a proxy. Raises httpx.ConnectError if the proxy opens no tunnel."""
-    reader, writer = await asyncio.open_connection(proxy.raw_host.decode(), proxy.port or 80, happy_eyeballs_delay=0.25)
+    exchange: _Exchange, proxy: httpx.URL, host: str, port: int, tls: ssl.SSLContext, seconds: float
+) -> asyncio.Transport:
+    """Open a TLS connection through a proxy. Raises ConnectionError if the proxy opens no tunnel."""
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    headers = [("Host", target)]
+    if proxy.userinfo:
+        credentials = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+        headers.append(("Proxy-Authorization", f"Basic {credentials}"))
+    tunnel = _Exchange(h11.Request(method="CONNECT", target=target, headers=headers), b"", MAX_HEAD, seconds)
+    transport = await connect(tunnel, proxy.raw_host.decode(), proxy.port or 80, None)
     try:
-        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        headers = [("Host", target)]
-        if proxy.userinfo:
-            credentials = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
-            headers.append(("Proxy-Authorization", f"Basic {credentials}"))
-        state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        for part in (h11.Request(method="CONNECT", target=target, headers=headers), h11.EndOfMessage()):
-            writer.write(state.send(part) or b"")
-        while not isinstance(event := state.next_event(), h11.Response):
-            if event is h11.NEED_DATA:
-                state.receive_data(await reader.read(CHUNK))
-            elif isinstance(event, h11.ConnectionClosed):
-                raise httpx.ConnectError("the proxy closed the connection")  # noqa: TRY301 - closes the connection
-        if event.status_code not in SUCCESS:
-            raise httpx.ConnectError(f"the proxy answered {event.status_code}")  # noqa: TRY301 - the same
-        await writer.start_tls(tls, server_hostname=host)
-    except h11.RemoteProtocolError as error:
-        writer.transport.abort()
-        raise httpx.ConnectError("the proxy did not answer in HTTP") from error
+        reply = await tunnel.send(transport)
+        upgrade = asyncio.get_running_loop().start_tls
+        secured = await upgrade(transport, exchange, tls, server_hostname=host) if reply.status in SUCCESS else None
+        if secured is None:
+            raise ConnectionError("the proxy opened no tunnel")  # noqa: TRY301 - closes the connection
     except BaseException:
-        writer.transport.abort()
+        transport.abort()
         raise
-    return reader, writer
-
-
-class _Exchange(httpx.AsyncByteStream):
-    """One request and its response on a connection. The connection is closed after the response."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-        self._reader, self._writer, self._seconds = reader, writer, seconds
-        self._state = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-
-    async def send(self, request: httpx.Request, trace: Trace) -> h11.Response:
-        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-        parts = [head, h11.Data(request.content), h11.EndOfMessage()]
-        wire = b"".join(self._state.send(part) or b"" for part in parts)  # h11 rejects a malformed request here
-        await trace("send_request_headers.started", {})
-        self._writer.write(wire)
-        while not isinstance(event := await self._next(), h11.Response):
-            pass  # a 1xx precedes the response
-        return event
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await self._next(), h11.Data):
-            yield bytes(event.data)
-
-    async def _next(self) -> Any:
-        while (event := self._state.next_event()) is h11.NEED_DATA:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    self._state.receive_data(await self._reader.read(CHUNK))
-            except TimeoutError as error:
-                raise httpx.ReadTimeout("no answer in time") from error
-        return event
-
-    async def aclose(self) -> None:
-        self._writer.transport.abort()  # in TLS, close would wait for the server
+    return secured

@@ -86,7 +86,7 @@ def server(host: str = "127.0.0.1", port: int = 8100, config: SandboxConfig | No
     """Return a server of a new sandbox, without starting the server. Port 0 means any free port."""
     app = create_app(config)
     settings = uvicorn.Config(
-        app, host, port, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1
+        app, host, port, loop="asyncio", log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1
     )
     ready = uvicorn.Server(settings)
     app.state.server = ready

@@ -88,6 +88,7 @@ class LimitedProtocol(H11Protocol):
 
 OPTIONS: dict[str, Any] = {
     "http": LimitedProtocol,
+    "loop": "asyncio",  # uvicorn would choose uvloop, where connections are accepted and closed in another order
     "ws": "none",
     "access_log": False,  # the address of a callback holds its token
     "log_config": None,
