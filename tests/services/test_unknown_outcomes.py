@@ -143,9 +143,11 @@ def test_a_cancel_during_an_unknown_outcome_is_executed_once_the_order_is_found(
 
 
 @pytest.mark.quirk("C-21")
-def test_an_id_that_another_order_has_already_is_an_unknown_outcome(simulation: Simulation) -> None:
+@pytest.mark.parametrize("reached", ["created", "delivered"])
+def test_an_id_that_another_order_has_or_had_is_an_unknown_outcome(simulation: Simulation, reached: str) -> None:
     simulation.place()
     simulation.work()
+    simulation.until(lambda it: it.status() == reached)
     known = simulation.delivery().attempts[0].ref
     simulation.inject_fault("html", "cervo", operation="create", body=known)
     simulation.place(order_id="2012")
