@@ -97,7 +97,9 @@ class DeliveryRow(SQLModel, table=True):
     last_event_at: datetime | None = _time()
     carrier: str | None = None
     step: str | None = None
+    step_carrier: str | None = None
     step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    may_give_way: bool = False
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
