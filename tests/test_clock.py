@@ -15,7 +15,7 @@ from worker.clock import FRESH, Correction, SharedClock, since_boot
 from worker.config.settings import load
 from worker.container import Container, utc_now
 from worker.database import clock as shared
-from worker.database import deliveries
+from worker.database import deliveries, due_work
 from worker.database.database import Database
 from worker.domain.delivery import Change, Step
 
@@ -81,7 +81,7 @@ def claim(database: Database, host: Host) -> None:
     """Store an order that is due now, and claim it."""
     ids = place(database)
     database.persist(deliveries.update, ids, lambda each: Change(replace(each, step=Step.BOOK, next_run_at=host.now())))
-    assert [due.id for due in database.write(deliveries.claim, host.now(), 10)] == ids
+    assert [due.id for due in database.write(due_work.claim_deliveries, host.now(), 10)] == ids
 
 
 @pytest.mark.fault("F-51")
@@ -156,9 +156,9 @@ def test_a_lease_ends_on_time_on_a_host_whose_own_clock_is_wrong(database: Datab
     right, other = Host(clock), Host(clock, booted=wrong.total_seconds() + 7200)
     claim(database, right)
     clock.passed = 30.0
-    assert database.write(deliveries.claim, other.now(), 10) == []
+    assert database.write(due_work.claim_deliveries, other.now(), 10) == []
     clock.passed = 31.0
-    assert len(database.write(deliveries.claim, other.now(), 10)) == 1
+    assert len(database.write(due_work.claim_deliveries, other.now(), 10)) == 1
 
 
 # --- the database's clock is set ---
@@ -179,9 +179,9 @@ def test_a_lease_lasts_as_long_as_it_should_although_the_database_s_clock_is_set
     second.run(14)
     started_later = Host(clock)
     for host in (first, second, started_later):
-        assert database.write(deliveries.claim, host.now(), 10) == []
+        assert database.write(due_work.claim_deliveries, host.now(), 10) == []
     first.run(5)
-    assert len(database.write(deliveries.claim, started_later.now(), 10)) == 1
+    assert len(database.write(due_work.claim_deliveries, started_later.now(), 10)) == 1
 
 
 @pytest.mark.fault("F-89")

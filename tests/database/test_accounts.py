@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.database.samples import LATER, NOW, place
-from worker.database import accounts, deliveries, outbox
+from worker.database import accounts, deliveries, due_work, outbox
 from worker.database.accounts import Pause
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery, Step
@@ -76,9 +76,9 @@ def test_postponed_steps_are_due_when_their_account_is_resumed(database: Databas
     for each, step in zip(ids, steps.values(), strict=True):
         database.persist(deliveries.update, [each], postpone(step))
     database.write(accounts.pause, "borzo", "carrier", "", NOW)
-    assert database.write(deliveries.claim, NOW, 10) == []
+    assert database.write(due_work.claim_deliveries, NOW, 10) == []
     database.write(accounts.resume, "borzo", "probe", NOW)
-    assert sorted(each.step for each in database.write(deliveries.claim, NOW, 10)) == [
+    assert sorted(each.step for each in database.write(due_work.claim_deliveries, NOW, 10)) == [
         "amend",
         "book",
         "cancel",
@@ -94,16 +94,16 @@ def test_later_orders_look_ups_and_other_accounts_keep_their_times(database: Dat
     database.persist(deliveries.update, [other], postpone(Step.BOOK))
     database.write(accounts.pause, "cervo", "carrier", "", NOW)
     database.write(accounts.resume, "cervo", "probe", NOW)
-    assert database.write(deliveries.claim, NOW, 10) == []
+    assert database.write(due_work.claim_deliveries, NOW, 10) == []
     database.write(accounts.pause, "borzo", "carrier", "", NOW)
     database.write(accounts.resume, "borzo", "probe", NOW)
-    assert [each.id for each in database.write(deliveries.claim, NOW, 10)] == [other]
+    assert [each.id for each in database.write(due_work.claim_deliveries, NOW, 10)] == [other]
 
 
 def test_a_released_delivery_is_claimed_again_soon_unless_it_has_another_step(database: Database) -> None:
     due, begun = place(database, "1", "2")
     soon = NOW + timedelta(seconds=1)
     database.persist(deliveries.update, [begun], postpone(Step.CONFIRM))
-    database.write(deliveries.release, [due, begun], NOW, soon)
-    claims = [database.write(deliveries.claim, NOW + timedelta(seconds=seconds), 10) for seconds in (0.5, 1.5)]
+    database.write(due_work.release, [due, begun], NOW, soon)
+    claims = [database.write(due_work.claim_deliveries, NOW + timedelta(seconds=seconds), 10) for seconds in (0.5, 1.5)]
     assert [[each.id for each in claim] for claim in claims] == [[], [due]]

@@ -27,7 +27,7 @@ from tests.database.samples import changed as update
 from tests.services.simulation import Simulation
 from tests.web.edge import SECRET, Edge
 from worker.carriers.port import Callback
-from worker.database import accounts, callbacks, deliveries, inbox, leases, outbox
+from worker.database import accounts, callbacks, deliveries, due_work, inbox, leases, outbox
 from worker.database.connection import BUSY_SECONDS, LIMITS, is_transient, without_limit
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
@@ -41,7 +41,7 @@ LASTING: dict[str, Callable[[Database], Any]] = {
 """Writes that would be lost if they failed: they are tried again."""
 REPEATED: dict[str, Callable[[Database], Any]] = {
     "store_messages": lambda database: store_messages(database, message(order("2012"))),
-    "claim": lambda database: database.write(deliveries.claim, LATER, 10),
+    "claim": lambda database: database.write(due_work.claim_deliveries, LATER, 10),
     "save_callback": lambda database: database.write(callbacks.save, "borzo", CALLBACK, NOW),
     "claim_callbacks": lambda database: database.write(callbacks.claim, NOW, 10),
     "apply_callback": lambda database: database.write(callbacks.apply, "none", "applied", ID, begun),

@@ -1,6 +1,5 @@
-"""Changes of deliveries are atomic and serialized, and a due delivery is claimed by one process at a time."""
+"""Changes of deliveries are atomic and serialized."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -16,10 +15,8 @@ from tests.database.samples import changed as update
 from worker.database import accounts, deliveries, shops
 from worker.database.connection import IntegrityError
 from worker.database.database import Database
-from worker.database.deliveries import Due
 from worker.domain.delivery import Attempt, Change, Delivery, Event, Step
 from worker.domain.lifecycle import snapshot
-from worker.domain.schedule import LEASE
 
 QUEUED = (1, "delivery.status_changed")
 SECOND = timedelta(seconds=1)
@@ -34,16 +31,6 @@ def published(delivery: Delivery, **more: Any) -> Change:
 def start(delivery: Delivery) -> Change:
     """Begin an attempt and add an event."""
     return published(begun(delivery).delivery)
-
-
-def due(database: Database, *order_ids: str, at: int = 0, **more: Any) -> list[str]:
-    """Place orders that are due in so many seconds and not claimed."""
-    ids = place(database, *order_ids)
-    run_at = NOW + timedelta(seconds=at)
-    database.persist(
-        deliveries.update, ids, lambda each: Change(replace(each, **{"next_run_at": run_at, "step": Step.BOOK, **more}))
-    )
-    return ids
 
 
 def test_a_change_writes_the_delivery_its_attempt_and_its_event(database: Database) -> None:
@@ -183,134 +170,6 @@ def test_an_earlier_attempt_may_replace_the_live_one_in_one_commit(database: Dat
 
     changed = update(database, [ID], swap)
     assert database.read(deliveries.load, [ID]) == changed
-
-
-@pytest.mark.quirk("X-06")
-def test_a_due_delivery_is_claimed_once_while_its_lease_lasts(database: Database) -> None:
-    due(database)
-    assert database.write(deliveries.claim, NOW, 10) == [Due(ID, Step.BOOK, "deliverit")]
-    assert database.write(deliveries.claim, NOW + LEASE, 10) == []
-    assert database.write(deliveries.claim, NOW + LEASE + SECOND, 10) == [Due(ID, Step.BOOK, "deliverit")]
-
-
-def test_a_delivery_that_is_not_due_is_not_claimed(database: Database) -> None:
-    due(database, at=1)
-    assert database.write(deliveries.claim, NOW, 10) == []
-    assert [each.id for each in database.write(deliveries.claim, NOW + SECOND, 10)] == [ID]
-
-
-def test_a_delivery_without_a_next_step_is_never_claimed(database: Database) -> None:
-    due(database, step=None, next_run_at=None)
-    assert database.write(deliveries.claim, LATER, 10) == []
-
-
-def test_a_change_ends_the_lease(database: Database) -> None:
-    due(database)
-    database.write(deliveries.claim, NOW, 10)
-    update(database, [ID], lambda each: Change(replace(each, next_run_at=NOW + SECOND)))
-    assert [each.id for each in database.write(deliveries.claim, NOW + SECOND, 10)] == [ID]
-
-
-@pytest.mark.fault("F-62")
-def test_the_oldest_due_deliveries_are_claimed_first_and_no_more_than_requested(database: Database) -> None:
-    late, early = due(database, "1", at=-1)[0], due(database, "2", at=-2)[0]
-    assert [[each.id for each in database.write(deliveries.claim, NOW, 1)] for _ in range(3)] == [[early], [late], []]
-
-
-@pytest.mark.fault("F-62")
-def test_deliveries_of_a_busy_carrier_are_not_claimed(database: Database) -> None:
-    due(database, "1", carrier="deliverit")
-    (borzo,) = due(database, "2", carrier="borzo")
-    (nobody,) = due(database, "3", carrier=None)
-    assert {each.id for each in database.write(deliveries.claim, NOW, 10, except_carriers=["deliverit"])} == {
-        borzo,
-        nobody,
-    }
-    assert [each.carrier for each in database.write(deliveries.claim, NOW, 10)] == ["deliverit"]
-
-
-@pytest.mark.fault("F-91")
-@pytest.mark.parametrize(
-    ("except_reads", "claimed"),
-    [
-        ([], {Step.BOOK, Step.RECONCILE, Step.CONFIRM, Step.AMEND, Step.CANCEL, Step.TRACK}),
-        (["borzo"], {Step.BOOK, Step.RECONCILE, Step.CONFIRM, Step.AMEND, Step.CANCEL}),
-    ],
-)
-def test_a_carrier_that_is_busy_with_reads_is_not_read_and_everything_else_is_claimed(
-    database: Database, except_reads: list[str], claimed: set[Step]
-) -> None:
-    at_carrier = set(Step) - {Step.ROUTE}
-    for step in at_carrier:
-        due(database, step.value, carrier="borzo", step=step)
-    found = database.write(deliveries.claim, NOW, 10, except_reads=except_reads)
-    assert {each.step for each in found} == claimed
-    left = database.write(deliveries.claim, NOW, 10)
-    assert {each.step for each in found + left} == at_carrier
-
-
-def test_a_carrier_that_is_busy_with_calls_is_still_read(database: Database) -> None:
-    due(database, "1", carrier="borzo")
-    (read,) = due(database, "2", carrier="borzo", step=Step.TRACK)
-    assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(read, Step.TRACK, "borzo")]
-
-
-@pytest.mark.fault("F-91")
-def test_however_many_reads_are_overdue_other_steps_are_claimed_before_them(database: Database) -> None:
-    reads = due(database, *"123456", at=-600, carrier="borzo", step=Step.TRACK)
-    (create,) = due(database, "7", carrier="borzo")
-    found = database.write(deliveries.claim, NOW, 3)
-    assert (found[0], {each.step for each in found[1:]}, len(found)) == (
-        Due(create, Step.BOOK, "borzo"),
-        {Step.TRACK},
-        4,
-    )
-    assert {each.id for each in found[1:]} < set(reads)
-
-
-def test_a_step_about_a_surplus_courier_is_claimed_for_their_own_carrier(database: Database) -> None:
-    due(database, carrier="borzo")
-    (started,) = update(database, [ID], start)
-    (attempt,) = started.attempts
-    surplus = replace(attempt, id=attempt.id + 1, number=2, token="another", carrier="deliverit", surplus=True)
-
-    def cancel(each: Delivery) -> Change:
-        added = each.with_attempt(surplus)
-        return Change(replace(added, step=Step.CANCEL, step_attempt_id=surplus.id, next_run_at=NOW))
-
-    update(database, [ID], cancel)
-    assert database.write(deliveries.claim, NOW, 10, except_carriers=["deliverit"]) == []
-    assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.CANCEL, "deliverit")]
-
-
-def test_a_delivery_is_routed_while_its_carrier_is_busy(database: Database) -> None:
-    due(database, carrier="borzo", step=Step.ROUTE)
-    assert database.write(deliveries.claim, NOW, 10, except_carriers=["borzo"]) == [Due(ID, Step.ROUTE, None)]
-
-
-def test_due_alarms_are_decided_about_oldest_first_and_leave_leases_alone(database: Database) -> None:
-    due(database, "1", alarm_at=NOW + SECOND)
-    late, early = (due(database, each, alarm_at=NOW - int(each) * SECOND)[0] for each in ("2", "3"))
-    database.write(deliveries.claim, NOW, 10)
-
-    def decide(delivery: Delivery) -> Change:
-        return Change(replace(delivery, alarm_at=None))
-
-    for fired in ([early], [late], []):
-        changes = database.write(deliveries.update_alarmed, NOW, 1, decide)
-        assert [each.delivery.id for each in changes] == fired
-    assert database.write(deliveries.claim, NOW, 10) == []
-
-
-@pytest.mark.fault("F-62")
-@pytest.mark.quirk("X-06")
-def test_concurrent_claims_return_every_delivery_once(database: Database) -> None:
-    ids = due(database, *(str(number) for number in range(40)))
-    with ThreadPoolExecutor(4) as pool:
-        claimed = Counter(
-            each.id for some in pool.map(lambda _: database.write(deliveries.claim, NOW, 7), range(12)) for each in some
-        )
-    assert claimed == Counter(ids)
 
 
 def test_deliveries_are_found_by_either_id_newest_first(database: Database) -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.database.samples import NOW, SHOP, place
-from worker.database import accounts, deliveries, shops
+from worker.database import accounts, deliveries, due_work, shops
 from worker.database.database import Database
 from worker.domain.delivery import Change, Step
 
@@ -19,7 +19,7 @@ LATER = NOW + timedelta(minutes=5)
 WRITERS: dict[str, Callable[[Database, list[str]], Any]] = {
     "an account is resumed": lambda database, _: database.write(accounts.resume, "borzo", "operator", NOW),
     "shops are stored": lambda database, _: database.write(shops.save_shops, {"17": SHOP}, NOW),
-    "leases are shortened": lambda database, ids: database.write(deliveries.release, ids, LATER, LATER),
+    "leases are shortened": lambda database, ids: database.write(due_work.release, ids, LATER, LATER),
     "deliveries change": lambda database, ids: database.write(deliveries.update, ids, lambda _: None),
 }
 

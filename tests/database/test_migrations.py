@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlmodel import SQLModel
 
 from tests.database.samples import ID, LATER, begun, place
-from worker.database import deliveries
+from worker.database import deliveries, due_work
 from worker.database.database import Database
 
 NEWER = {
@@ -108,7 +108,7 @@ def test_rows_of_a_newer_version_are_read(newer: Database) -> None:
 @pytest.mark.fault("F-60")
 def test_deliveries_of_a_newer_version_are_claimed(newer: Database) -> None:
     place(newer)
-    assert [each.id for each in newer.write(deliveries.claim, LATER, 10)] == [ID]
+    assert [each.id for each in newer.write(due_work.claim_deliveries, LATER, 10)] == [ID]
 
 
 @pytest.mark.fault("F-60")

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from schemas.status import DeliveryStatus
 from tests.database.samples import LATER, NOW, begun, place
-from worker.database import accounts, deliveries
+from worker.database import accounts, deliveries, due_work
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
 
@@ -49,9 +49,9 @@ def test_a_delivery_with_a_newer_value_is_left_out_and_logged_once(database: Dat
 @pytest.mark.fault("F-88")
 def test_a_step_of_a_newer_version_is_not_claimed(database: Database) -> None:
     _, other = store(database, "a step")
-    claimed = [database.write(deliveries.claim, LATER, 1) for _ in range(2)]
+    claimed = [database.write(due_work.claim_deliveries, LATER, 1) for _ in range(2)]
     assert [[due.id for due in each] for each in claimed] == [[other], []]
-    steps = [database.read(deliveries.unknown_steps, now) for now in (NOW.replace(year=2020), LATER)]
+    steps = [database.read(due_work.unknown_steps, now) for now in (NOW.replace(year=2020), LATER)]
     assert steps == [[], ["weigh"]]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.database.pooler import PGBOUNCER, pgbouncer, strict_proxy
 from tests.database.samples import LATER, place
-from worker.database import deliveries
+from worker.database import deliveries, due_work
 from worker.database.connection import BUSY_SECONDS, LIMITS
 from worker.database.database import Database
 from worker.domain.delivery import Change, Delivery
@@ -46,7 +46,7 @@ def test_every_kind_of_work_goes_through_a_pooler(pooled: Database) -> None:
     def work(_: int) -> int:
         for _ in range(7):  # psycopg prepares a statement that it sends for the sixth time
             pooled.read(deliveries.load, ids)
-            pooled.write(deliveries.claim, LATER, 10)
+            pooled.write(due_work.claim_deliveries, LATER, 10)
             pooled.persist(deliveries.update, ids, count)
         return 10
 

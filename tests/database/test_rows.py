@@ -1,5 +1,6 @@
 """A row comes back as it was written: every field, time, text and amount."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,11 +9,11 @@ import pytest
 from schemas.order import Customer
 from schemas.status import AttemptState
 from tests.carriers.sample import BROKEN, TEXTS
-from tests.database.samples import ID, NOW, ORDER, SHOP, full, message, order, place, rows, store_messages
+from tests.database.samples import ID, NOW, ORDER, SHOP, begun, full, message, order, place, rows, store_messages
 from worker.carriers.port import Callback
 from worker.database import callbacks, deliveries
 from worker.database.database import Database
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Attempt, Change, Delivery, Step
 
 STORABLE = [*TEXTS, BROKEN.replace("\x00", ""), "🍕" * 350]
 
@@ -130,3 +131,22 @@ def test_a_nul_in_a_text_of_a_carrier_is_replaced(database: Database) -> None:
 def test_the_outbox_keeps_the_order_of_events(database: Database) -> None:
     place(database, "1", "2", "3")
     assert [row["position"] for row in rows(database, "event")] == [1, 2, 3]
+
+
+def test_the_carrier_of_the_next_step_is_stored_with_each_change(database: Database) -> None:
+    place(database)
+    changes: list[Callable[[Delivery], Delivery]] = [
+        lambda it: replace(it, step=Step.ROUTE),
+        lambda it: replace(it, step=Step.BOOK),
+        lambda it: replace(begun(it, carrier="borzo").delivery, step=Step.TRACK),
+        lambda it: begun(it, carrier="cervo", surplus=True).delivery,
+        lambda it: replace(it, step=Step.CANCEL, step_attempt_id=it.attempts[1].id),
+        lambda it: replace(it, step_attempt_id=it.attempts[0].id),
+        lambda it: replace(it, step=None, step_attempt_id=None, next_run_at=None),
+    ]
+    stored = [rows(database, "delivery")[0]["step_carrier"]]
+    for change in changes:
+        (delivery,) = database.read(deliveries.load, [ID])
+        change_to(database, change(delivery))
+        stored.append(rows(database, "delivery")[0]["step_carrier"])
+    assert stored == ["deliverit", None, "deliverit", "borzo", "borzo", "cervo", "borzo", None]

@@ -367,6 +367,12 @@ class AnyScenario(RuleBasedStateMachine):
             assert delivery.next_run_at <= now + timedelta(hours=1)  # the longest wait that a carrier may request
 
     @invariant()
+    def a_step_gives_way_only_if_the_delivery_says_so(self) -> None:
+        scenario = self.scenario
+        if not scenario.delivery.may_give_way:
+            assert lifecycle.give_way(scenario.delivery, scenario.terms, scenario.now + timedelta(hours=1)) is None
+
+    @invariant()
     def a_changed_order_is_amended_or_an_operator_is_asked_for(self) -> None:
         scenario, delivery, attempt = self.scenario, self.scenario.delivery, self.scenario.delivery.active
         if attempt is None or attempt.sent_fingerprint in {None, delivery.fingerprint}:

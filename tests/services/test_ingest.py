@@ -25,7 +25,7 @@ from tests.database.samples import (
     rows,
     store_messages,
 )
-from worker.database import deliveries, inbox, shops
+from worker.database import deliveries, due_work, inbox, shops
 from worker.database.database import Database
 from worker.database.inbox import DeadLetter
 from worker.domain.delivery import Gate, Step
@@ -83,8 +83,8 @@ def test_the_first_event_is_the_cloud_event_of_the_queued_delivery(database: Dat
 
 def test_a_new_delivery_counts_as_claimed_until_its_lease_ends(database: Database) -> None:
     place(database)
-    assert database.write(deliveries.claim, NOW, 10) == []
-    assert [due.id for due in database.write(deliveries.claim, NOW + LEASE + timedelta(seconds=1), 10)] == [ID]
+    assert database.write(due_work.claim_deliveries, NOW, 10) == []
+    assert [due.id for due in database.write(due_work.claim_deliveries, NOW + LEASE + timedelta(seconds=1), 10)] == [ID]
 
 
 def test_a_batch_that_fails_stores_nothing(database: Database) -> None:
@@ -209,9 +209,9 @@ def test_an_order_of_an_unknown_store_waits_for_an_operator(database: Database) 
 
 def test_orders_are_routed_as_soon_as_their_store_becomes_known(database: Database) -> None:
     store_messages(database, message(order()), message(order("18", store_id="18")), shops={})
-    assert database.write(deliveries.claim, NOW, 10) == []
+    assert database.write(due_work.claim_deliveries, NOW, 10) == []
     assert database.write(shops.save_shops, {"17": SHOP}, NOW) == 1
-    assert [(due.id, due.step, due.carrier) for due in database.write(deliveries.claim, NOW, 10)] == [
+    assert [(due.id, due.step, due.carrier) for due in database.write(due_work.claim_deliveries, NOW, 10)] == [
         (ID, Step.ROUTE, None)
     ]
     assert database.read(shops.load_shops) == {"17": SHOP}

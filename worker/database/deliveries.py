@@ -1,8 +1,7 @@
-"""Deliveries and their attempts: load and lock them, save their changes, claim the due ones."""
+"""Deliveries and their attempts: load and lock them, save their changes."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -16,11 +15,8 @@ from sqlalchemy import (
     RowMapping,
     Table,
     bindparam,
-    case,
-    exists,
     func,
     insert,
-    null,
     or_,
     select,
     text,
@@ -33,51 +29,19 @@ from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT
 from worker.domain import schedule
-from worker.domain.delivery import Attempt, Change, Delivery, Step
+from worker.domain.delivery import Attempt, Change, Delivery
 
 logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """The states of an attempt whose create may or may not have reached the carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
-_STEP_ATTEMPT_CARRIER = (
-    select(ATTEMPT.c.carrier).where(ATTEMPT.c.id == DELIVERY.c.step_attempt_id).correlate(DELIVERY).scalar_subquery()
-)
-_STEP_CARRIER = case(
-    (DELIVERY.c.step == Step.ROUTE, null()), else_=func.coalesce(_STEP_ATTEMPT_CARRIER, DELIVERY.c.carrier)
-)
-"""The carrier of the step's attempt; if the step has no attempt, the carrier of the delivery. NULL for `ROUTE`."""
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _LOAD = select(DELIVERY).where(DELIVERY.c.id.in_(_IDS)).order_by(DELIVERY.c.id)
 _LOCK = _LOAD.with_for_update()
 _LOAD_ATTEMPTS = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
 NO_COLUMNS: Mapping[str, Any] = {}
-STEPS = tuple(step.value for step in Step)
-_TIME = DELIVERY.c.next_run_at.type
-_OVERDUE = (
-    select(DELIVERY.c.id)
-    .where(
-        DELIVERY.c.next_run_at <= bindparam("since", type_=_TIME),
-        exists().where(ATTEMPT.c.delivery_id == DELIVERY.c.id, ATTEMPT.c.surplus | ATTEMPT.c.ended_at.is_not(None)),
-    )
-    .order_by(func.random())
-    .limit(bindparam("most"))
-)
-_UNKNOWN_STEPS = (
-    select(DELIVERY.c.step)
-    .where(DELIVERY.c.next_run_at <= bindparam("now", type_=_TIME), DELIVERY.c.step.not_in(STEPS))
-    .distinct()
-)
 T = TypeVar("T", bound=Delivery | Attempt)
 Decision = Callable[[Delivery], Change | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A claimed delivery and its next step; `carrier` is None when the step calls no carrier."""
-
-    id: str
-    step: Step
-    carrier: str | None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -318,68 +282,6 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
         connection.execute(insert(EVENT), rows)
 
 
-# --- claiming ---------------------------------------------------------------------------------------------------------
-
-
-def claim(
-    connection: Connection,
-    now: datetime,
-    limit: int,
-    *,
-    except_carriers: Sequence[str] = (),
-    except_reads: Sequence[str] = (),
-) -> list[Due]:
-    """Claim due deliveries: at most `limit` whose step is not a read, then at most `limit` whose step is a read.
-
-    At the carriers in `except_reads`, reads are not claimed. At the carriers in `except_carriers`, other steps are not
-    claimed. Steps that only a newer version knows are never claimed. A claimed delivery is not claimed again during its
-    lease. Concurrent claims never return the same delivery.
-    """
-    values = {"now": now, "until": now + schedule.LEASE, "most": limit}
-    others = _claim(reads=False, except_carriers=tuple(except_carriers))
-    reads = _claim(reads=True, except_carriers=tuple(except_reads))
-    claimed = [row for each in (others, reads) for row in connection.execute(each, values)]
-    return [Due(row.id, Step(row.step), row.carrier) for row in claimed]
-
-
-@lru_cache(maxsize=100)
-def _claim(*, reads: bool, except_carriers: tuple[str, ...]) -> Executable:
-    """Return the statement that claims due reads, or due steps of other kinds, with the parameters of `claim`."""
-    now, until = (bindparam(name, type_=_TIME) for name in ("now", "until"))
-    kind = DELIVERY.c.step == Step.TRACK if reads else DELIVERY.c.step != Step.TRACK
-    free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < now)
-    if except_carriers:
-        free = free & or_(_STEP_CARRIER.is_(None), _STEP_CARRIER.not_in(except_carriers))
-    due = (
-        select(DELIVERY.c.id)
-        .where(DELIVERY.c.next_run_at <= now, DELIVERY.c.step.in_(STEPS), kind, free)
-        .order_by(DELIVERY.c.next_run_at)
-        .limit(bindparam("most"))
-        .with_for_update(skip_locked=True)
-        .cte()  # a plain subquery may run once for each row, which would defeat its limit
-    )
-    return (
-        update_rows(DELIVERY)
-        .where(DELIVERY.c.id.in_(select(due.c.id)))
-        .values(lease_until=until)
-        .returning(DELIVERY.c.id, DELIVERY.c.step, _STEP_CARRIER.label("carrier"))
-    )
-
-
-def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:
-    """Return deliveries with several attempts whose next step has waited for `schedule.OVERDUE`, in random order.
-
-    The order is random, because the result is limited and most of these deliveries stay in it while a carrier's queue
-    is not served.
-    """
-    return list(connection.scalars(_OVERDUE, {"since": now - schedule.OVERDUE, "most": limit}))
-
-
-def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
-    """Shorten the leases of claimed deliveries that are still due, so that they can be claimed again at `until`."""
-    set_all(connection, DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now), lease_until=until)
-
-
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:
     """Write values to the deliveries that match `which`; return the number of deliveries.
 
@@ -389,8 +291,3 @@ def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
     statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
     return len(connection.execute(statement.returning(DELIVERY.c.id)).all())  # SQLite counts no rows after a WITH
-
-
-def unknown_steps(connection: Connection, now: datetime) -> list[str]:
-    """Return the due steps that this version does not know; only a newer version runs them."""
-    return list(connection.scalars(_UNKNOWN_STEPS, {"now": now}))

@@ -1,22 +1,56 @@
 """What is due, read and claimed in one transaction, so that a sweep that finds nothing costs little."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    ScalarSelect,
+    Select,
+    bindparam,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from worker.database import callbacks, deliveries, write_backs
-from worker.database.deliveries import Due
 from worker.database.tables import DELIVERY, EVENT, MESSAGE
+from worker.domain import schedule
+from worker.domain.delivery import Step
 
 OVERDUE_LIMIT = 100
-NOW = bindparam("now", type_=DELIVERY.c.alarm_at.type)
+_ONE: ColumnElement[int] = literal_column("1")
+_NOW = bindparam("now", type_=DELIVERY.c.next_run_at.type)
 _FLAGS = select(
-    exists().where(DELIVERY.c.alarm_at <= NOW).label("alarms"),
+    exists().where(DELIVERY.c.alarm_at <= _NOW).label("alarms"),
     exists().where(EVENT.c.published_at.is_(None)).label("events"),
-    exists().where(MESSAGE.c.fetch_at <= NOW).label("fetches"),
+    exists().where(MESSAGE.c.fetch_at <= _NOW).label("fetches"),
 )
+_OVERDUE = (
+    select(DELIVERY.c.id)
+    .where(DELIVERY.c.may_give_way, DELIVERY.c.next_run_at <= _NOW)
+    .order_by(func.random())
+    .limit(bindparam("most"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A claimed delivery and its next step; `carrier` is None when the step calls no carrier."""
+
+    id: str
+    step: Step
+    carrier: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +58,7 @@ class Limits:
     """The most that a sweep may claim of each kind of work."""
 
     deliveries: int
+    """Deliveries for each step at each carrier."""
     callbacks: int
     comparisons: int
     """Comparisons of deliveries with the platform."""
@@ -56,21 +91,135 @@ class DueWork:
 
 def claim(connection: Connection, now: datetime, limits: Limits) -> DueWork:
     """Claim the due work within these limits."""
-    due = deliveries.claim(
-        connection,
-        now,
-        limits.deliveries,
-        except_carriers=limits.except_carriers,
-        except_reads=limits.except_reads,
-    )
     flags = connection.execute(_FLAGS, {"now": now}).one()
     return DueWork(
-        deliveries=due,
+        deliveries=claim_deliveries(
+            connection,
+            now,
+            limits.deliveries,
+            except_carriers=limits.except_carriers,
+            except_reads=limits.except_reads,
+        ),
         callbacks=callbacks.claim(connection, now, limits.callbacks) if limits.callbacks > 0 else (),
         comparisons=write_backs.claim(connection, now, limits.comparisons) if limits.comparisons > 0 else (),
-        overdue=deliveries.overdue(connection, now, OVERDUE_LIMIT),
-        unknown_steps=deliveries.unknown_steps(connection, now) if len(due) < limits.deliveries else (),
+        overdue=overdue(connection, now, OVERDUE_LIMIT),
+        unknown_steps=unknown_steps(connection, now),
         alarms=flags.alarms,
         events=flags.events,
         fetches=flags.fetches,
     )
+
+
+# --- which steps are due ----------------------------------------------------------------------------------------------
+# Each value is looked up in the index `delivery_due` after the value before it, because a DISTINCT would read the whole
+# index.
+
+
+def _lowest(column: ColumnElement[Any], *which: ColumnElement[bool]) -> ScalarSelect[Any]:
+    return select(func.min(column)).where(DELIVERY.c.next_run_at.is_not(None), *which).scalar_subquery()
+
+
+def _is_due(*which: ColumnElement[bool]) -> ColumnElement[bool]:
+    # Without the order of the index, PostgreSQL may look for the row in the whole table, as it may for an EXISTS.
+    found = select(_ONE).where(DELIVERY.c.next_run_at <= _NOW, *which)
+    first = found.order_by(DELIVERY.c.step_carrier, DELIVERY.c.next_run_at).limit(_ONE)
+    return first.scalar_subquery().is_not(None)
+
+
+def _due_steps() -> Select[tuple[str, str | None]]:
+    """Return the query for the due steps that this version knows, each with its carriers."""
+    step, carrier = DELIVERY.c.step, DELIVERY.c.step_carrier
+    known = union_all(*(select(literal(each.value).label("step")) for each in Step)).cte("known")
+    first = select(known.c.step, _lowest(carrier, step == known.c.step).label("carrier"))
+    found = first.cte("found", recursive=True)
+    following = _lowest(carrier, step == found.c.step, carrier > found.c.carrier)
+    found = found.union_all(select(found.c.step, following).where(found.c.carrier.is_not(None)))
+    # The list of the carriers of a step ends with NULL, for the deliveries without a carrier.
+    due = _is_due(step == found.c.step, carrier == found.c.carrier)
+    due_without_carrier = found.c.carrier.is_(None) & _is_due(step == found.c.step, carrier.is_(None))
+    return select(found.c.step, found.c.carrier).where(due | due_without_carrier)
+
+
+def _unknown_steps() -> Select[tuple[str]]:
+    step = DELIVERY.c.step
+    found = select(_lowest(step).label("step")).cte("found", recursive=True)
+    following = _lowest(step, step > found.c.step)
+    found = found.union_all(select(following).where(found.c.step.is_not(None)))
+    return select(found.c.step).where(found.c.step.not_in(list(Step)), _is_due(step == found.c.step))
+
+
+_DUE_STEPS, _UNKNOWN_STEPS = _due_steps(), _unknown_steps()
+
+
+def unknown_steps(connection: Connection, now: datetime) -> list[str]:
+    """Return the due steps that this version does not know; only a newer version runs them."""
+    return list(connection.scalars(_UNKNOWN_STEPS, {"now": now}))
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def claim_deliveries(
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    *,
+    except_carriers: Sequence[str] = (),
+    except_reads: Sequence[str] = (),
+) -> list[Due]:
+    """Claim due deliveries: for each step at each carrier at most `limit`, the oldest first. Reads come last.
+
+    At the carriers in `except_reads`, reads are not claimed. At the carriers in `except_carriers`, other steps are not
+    claimed. Steps that only a newer version knows are never claimed. A claimed delivery is not claimed again during its
+    lease. Concurrent claims never return the same delivery.
+    """
+    steps = [(Step(row.step), row.carrier) for row in connection.execute(_DUE_STEPS, {"now": now})]
+    claimed: list[Due] = []
+    for step, carrier in sorted(steps, key=lambda each: each[0] is Step.TRACK):
+        if carrier not in (except_reads if step is Step.TRACK else except_carriers):
+            claimed += _claim_step(connection, step, carrier, now, limit)
+    return claimed
+
+
+def _claim_step(connection: Connection, step: Step, carrier: str | None, now: datetime, limit: int) -> list[Due]:
+    values = {"wanted": step.value, "now": now, "until": now + schedule.LEASE, "most": limit}
+    if carrier is not None:
+        values["account"] = carrier
+    statement = _claim(connection.dialect.name, at_carrier=carrier is not None)
+    return [Due(each, step, carrier) for each in connection.scalars(statement, values)]
+
+
+@lru_cache
+def _claim(dialect: str, *, at_carrier: bool) -> Executable:
+    """Return the statement that claims the due deliveries of one step at one carrier, or at none."""
+    until = bindparam("until", type_=DELIVERY.c.next_run_at.type)
+    carrier = DELIVERY.c.step_carrier == bindparam("account") if at_carrier else DELIVERY.c.step_carrier.is_(None)
+    free = or_(DELIVERY.c.lease_until.is_(None), DELIVERY.c.lease_until < _NOW)
+    # On PostgreSQL, `ctid` is the place of a row, so that no index is needed to find the row again.
+    place = literal_column("delivery.ctid") if dialect == "postgresql" else DELIVERY.c.id
+    due = (
+        select(place.label("place"))
+        .where(DELIVERY.c.step == bindparam("wanted"), carrier, DELIVERY.c.next_run_at <= _NOW, free)
+        .order_by(DELIVERY.c.step_carrier, DELIVERY.c.next_run_at)  # the order of the index
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+        .cte()  # a plain subquery may run once for each row, which would defeat its limit
+    )
+    places = select(due.c.place)
+    # PostgreSQL may read the whole table for an IN, but not for an array.
+    these = place == func.any(func.array(places.scalar_subquery())) if dialect == "postgresql" else place.in_(places)
+    return update(DELIVERY).where(these).values(lease_until=until).returning(DELIVERY.c.id)
+
+
+def overdue(connection: Connection, now: datetime, limit: int) -> list[str]:
+    """Return deliveries whose next step has waited for `schedule.OVERDUE` while another step may be due.
+
+    The order is random, because the result is limited and most of these deliveries stay in it while a carrier's queue
+    is not served.
+    """
+    return list(connection.scalars(_OVERDUE, {"now": now - schedule.OVERDUE, "most": limit}))
+
+
+def release(connection: Connection, ids: Iterable[str], now: datetime, until: datetime) -> None:
+    """Shorten the leases of claimed deliveries that are still due, so that they can be claimed again at `until`."""
+    deliveries.set_all(connection, DELIVERY.c.id.in_(list(ids)) & (DELIVERY.c.next_run_at <= now), lease_until=until)

@@ -61,7 +61,9 @@ def _names(kind: type[Delivery | Attempt]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if field.name != "attempts")
 
 
-_NAMES: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
+_FIELDS: dict[type, tuple[str, ...]] = {kind: _names(kind) for kind in (Delivery, Attempt)}
+_COLUMNS: dict[type, tuple[str, ...]] = {**_FIELDS, Delivery: (*_FIELDS[Delivery], "step_carrier", "may_give_way")}
+"""The fields, and the properties that the sweep asks about. A property is written with each change and never loaded."""
 
 
 def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
@@ -69,7 +71,7 @@ def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
     changed = {
         name
         for before, after in pairs
-        for name in _NAMES[type(after)]
+        for name in _COLUMNS[type(after)]
         if getattr(after, name) is not getattr(before, name)
     }
     return sorted(changed - LARGE_COLUMNS)
@@ -78,7 +80,7 @@ def differing(pairs: Iterable[tuple[Any, Any]]) -> list[str]:
 def dump(value: Delivery | Attempt, names: Iterable[str] | None = None) -> dict[str, Any]:
     """Return the row of a delivery or attempt: the columns in `names`, or by default all columns."""
     row = {}
-    for name in _NAMES[type(value)] if names is None else names:
+    for name in _COLUMNS[type(value)] if names is None else names:
         field = getattr(value, name)
         convert = _IN_AND_OUT.get(name)
         row[name] = _storable(convert[0](field) if convert and field is not None else field)
@@ -92,7 +94,7 @@ def _storable(value: Any) -> Any:
 
 def _load(kind: Any, row: RowMapping) -> dict[str, Any]:
     values = {}
-    for name in _NAMES[kind]:
+    for name in _FIELDS[kind]:
         stored = row[name]
         convert = _IN_AND_OUT.get(name)
         if stored is None:

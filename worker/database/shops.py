@@ -24,5 +24,5 @@ def save_shops(connection: Connection, shops: Mapping[str, Store], now: datetime
         row = {"store_id": key, "body": shop.model_dump_json(), "updated_at": now}
         if not insert_new(connection, SHOP, [row], "store_id"):
             connection.execute(update(SHOP).where(SHOP.c.store_id == key).values(row))
-    waiting = (DELIVERY.c.step == "route") & DELIVERY.c.store_id.in_(list(shops))
+    waiting = (DELIVERY.c.step == "route") & DELIVERY.c.next_run_at.is_not(None) & DELIVERY.c.store_id.in_(list(shops))
     return deliveries.set_all(connection, waiting, next_run_at=now, lease_until=None)

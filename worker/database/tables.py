@@ -57,24 +57,48 @@ def _json() -> Any:
 
 
 class DeliveryRow(SQLModel, table=True):
-    """A delivery. A claimed row is not claimed again before `lease_until`."""
+    """A delivery. A claimed row is not claimed again before `lease_until`.
+
+    Queries ask about the columns of the indexes, and about `store_id`, `status`, `sequence`, `carrier`, `lease_until`,
+    `retry_at`, `gate` and `reason`. Each index names the functions whose queries use it. `step_carrier` and
+    `may_give_way` store the properties of `Delivery`, so that the sweep reads no attempt.
+
+    No index contains `lease_until`, because a claim writes the leases of thousands of rows. PostgreSQL leaves all
+    indexes alone if an update changes no column of an index and the new version of the row fits into the same page (a
+    HOT update). The migration keeps room for it in each page.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
+        # due_work.claim_deliveries, due_work.unknown_steps, deliveries.status_counts, accounts.resume,
+        # shops.save_shops, callbacks.tracked_at
         Index(
             "delivery_due",
+            "step",
+            "step_carrier",
             "next_run_at",
             postgresql_where=text("next_run_at IS NOT NULL"),
             sqlite_where=text("next_run_at IS NOT NULL"),
         ),
+        # due_work.overdue
+        Index(
+            "delivery_overdue",
+            "next_run_at",
+            postgresql_where=text("may_give_way AND next_run_at IS NOT NULL"),
+            sqlite_where=text("may_give_way = 1 AND next_run_at IS NOT NULL"),
+        ),
+        # due_work.claim, deliveries.update_alarmed
         Index(
             "delivery_alarm",
             "alarm_at",
             postgresql_where=text("alarm_at IS NOT NULL"),
             sqlite_where=text("alarm_at IS NOT NULL"),
         ),
+        # deliveries.find, inbox.unknown_orders, outbox.event_keys
         Index("delivery_order", "order_id"),
+        # deliveries.recent, deliveries.rejected_counts
         Index("delivery_created", "created_at"),
+        # deliveries.attention_counts
         Index(
             "delivery_asking",
             "attention_reasons",
@@ -97,7 +121,9 @@ class DeliveryRow(SQLModel, table=True):
     last_event_at: datetime | None = _time()
     carrier: str | None = None
     step: str | None = None
+    step_carrier: str | None = None
     step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    may_give_way: bool = False
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()

@@ -289,9 +289,17 @@ class Delivery:
     @property
     def step_carrier(self) -> str | None:
         """The carrier account that the next step calls; None when the step calls no carrier."""
-        if self.step is Step.ROUTE:
+        if self.step is None or self.step is Step.ROUTE:
             return None
         return self.step_attempt.carrier if self.step_attempt else self.carrier
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether another step than the next one may be due, or the next step may be about a surplus courier."""
+        if any(attempt.surplus for attempt in self.attempts):
+            return True
+        ended = sum(attempt.ended_at is not None for attempt in self.attempts)
+        return ended > (1 if self.final else 0)
 
     @property
     def final(self) -> bool:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from worker import log
 from worker.carriers.port import Carrier
 from worker.clock import Clock
-from worker.database import accounts, deliveries, leases
+from worker.database import accounts, due_work, leases
 from worker.database.accounts import Pause
 from worker.database.database import Database
 from worker.domain import lifecycle
@@ -75,7 +75,7 @@ class AccountHealth:
                 self._fail_over_late_orders(account, ids)
             if admission is Admission.REJECTED:
                 now = self.clock()
-                self.database.write(deliveries.release, ids, now, now + SLOT_RETRY)
+                self.database.write(due_work.release, ids, now, now + SLOT_RETRY)
             yield None
             return
         try:

@@ -16,8 +16,7 @@ from worker.clock import Clock
 from worker.database import accounts, deliveries, due_work, leases, shops
 from worker.database.accounts import Pause
 from worker.database.database import Database
-from worker.database.deliveries import Due
-from worker.database.due_work import Limits
+from worker.database.due_work import Due, Limits
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Delivery, Step
 from worker.domain.lifecycle import TermsByAccount
@@ -31,6 +30,7 @@ from worker.services.write_back import WriteBack
 
 logger = log.get(__name__)
 CLAIM_LIMIT = 2000
+"""The most deliveries that a sweep claims for each step at each carrier, and the most alarms that it fires."""
 CALLBACKS = "callbacks"
 """The queue of callbacks."""
 CALLBACKS_LIMIT = 200
