@@ -1,6 +1,8 @@
 """The record of a run: what the carriers, the platform, the database, the bus and the logs say at its end."""
 
 import json
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.bus import events_on
@@ -26,7 +28,7 @@ EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
 def record(run: "Run") -> History:
     """Return the record of a run."""
     run.subscriber.read()
-    attempts, deliveries = run.rows("attempt"), run.rows("delivery")
+    attempts, deliveries, changes = run.rows("attempt"), run.rows("delivery"), _changes(run.rows("message"))
     tokens = [row["token"] for row in attempts]
     personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
     ledger, orders = run.sandbox.ledger(), run.sandbox.orders()
@@ -39,7 +41,13 @@ def record(run: "Run") -> History:
         placed=list(run.load.placed),
         unannounced=sorted(run.load.unannounced),
         deliveries=[
-            {**_plain(row, *DELIVERY_FIELDS), "notes": json.loads(row["order"])["notes"]} for row in deliveries
+            _plain(
+                {**row, "changed_at": changes.get(row["order_id"])},
+                *DELIVERY_FIELDS,
+                "changed_at",
+                notes=json.loads(row["order"])["notes"],
+            )
+            for row in deliveries
         ],
         attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
         outbox=[
@@ -54,6 +62,16 @@ def record(run: "Run") -> History:
         callbacks=[_plain(row, *CALLBACK_FIELDS, body=row["body"].decode()) for row in run.rows("callback")],
         slowness=run.slowness,
     )
+
+
+def _changes(messages: Iterable[dict[str, Any]]) -> dict[str, datetime]:
+    """Return when the last change of each order was stored. The id of its message ends with the revision."""
+    found: dict[str, datetime] = {}
+    for row in messages:
+        order_id, _, revision = row["message_id"].rpartition("-")
+        if revision.isdigit():
+            found[order_id] = max(row["received_at"], found.get(order_id, row["received_at"]))
+    return found
 
 
 def _trouble(run: "Run", fault: Fault, since: float, until: float) -> dict[str, Any]:
