@@ -3,7 +3,7 @@
 import os
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -296,7 +296,9 @@ class Container:
             self.clock,
         )
 
-    def direct_booking(self, accounts: Sequence[str], executor: Executor, run_task: RunTask) -> DirectBooking:
+    def direct_booking(
+        self, accounts: Callable[[], Sequence[str]], executor: Executor, run_task: RunTask
+    ) -> DirectBooking:
         """Build the service that books new orders at these accounts without a task, in the threads of `executor`."""
         return DirectBooking(
             self.account_health,

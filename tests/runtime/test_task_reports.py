@@ -1,43 +1,56 @@
 """Work that no message started is a task for Flower, which learns of tasks from Celery's events."""
 
-from collections.abc import Callable
-from itertools import count
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
-import pytest
 from celery.events.event import Event
 from celery.events.state import State
 from structlog.testing import capture_logs
 
-from worker.runtime.task_reports import TaskReports
+from worker.runtime.task_reports import MAX_WAITING, TaskReports
 
 SHOWN = ("name", "args", "state", "exception")
 
 
 class Monitor:
-    """A worker's event dispatcher, and what Celery's monitors make of its events."""
-
-    enabled = True
+    """A Celery app whose event dispatcher feeds the state that Celery's monitors keep."""
 
     def __init__(self) -> None:
         self.state: Any = State()
-        self.reports = TaskReports(lambda: self)
-        self._clock = count(1)
+        self.events = self
+        self.ended = threading.Event()
+        self.reports = TaskReports(self, "worker@here")  # type: ignore[arg-type]
+
+    @contextmanager
+    def default_dispatcher(self, hostname: str) -> Iterator["Monitor"]:
+        self.hostname = hostname
+        yield self
+        self.ended.set()
 
     def send(self, kind: str, **fields: Any) -> None:
-        event = Event(kind, hostname="worker@here", clock=next(self._clock), **fields)
+        event = Event(kind, hostname=self.hostname, clock=1, **fields)
         self.state.event({**event, "local_received": event["timestamp"]})
 
     def tasks(self) -> list[dict[str, Any]]:
+        """Return the tasks after all reports were sent."""
+        self.reports.close()
+        assert self.ended.wait(10)
         return [{name: getattr(task, name) for name in SHOWN} for task in self.state.tasks.values()]
 
 
 def test_work_that_succeeds_is_a_task_that_succeeded() -> None:
+    monitor, done = Monitor(), []
+    monitor.reports.run("deliveries.book", ["cervo", ["d-1"]], lambda: done.append("done"))
+    task = {"name": "deliveries.book", "args": "['cervo', ['d-1']]", "exception": None, "state": "SUCCESS"}
+    assert (done, monitor.tasks()) == (["done"], [task])
+
+
+def test_work_that_is_not_over_is_a_task_that_has_started() -> None:
     monitor, states = Monitor(), []
-    monitor.reports.run("deliveries.book", ["cervo", ["d-1"]], lambda: states.extend(monitor.tasks()))
-    task = {"name": "deliveries.book", "args": "['cervo', ['d-1']]", "exception": None}
-    assert states == [{**task, "state": "STARTED"}]
-    assert monitor.tasks() == [{**task, "state": "SUCCESS"}]
+    monitor.reports.run("deliveries.book", [], lambda: states.extend(monitor.tasks()))
+    assert [each["state"] for each in states] == ["STARTED"]
 
 
 def test_work_that_fails_is_a_task_that_failed_and_its_error_is_logged_and_not_raised() -> None:
@@ -52,23 +65,27 @@ def test_work_that_fails_is_a_task_that_failed_and_its_error_is_logged_and_not_r
     assert [(each["event"], each["task"]) for each in logs] == [("task.failed", "deliveries.book")]
 
 
-class Unreachable:
-    """A dispatcher whose broker is away."""
+class Hanging:
+    """A Celery app whose broker never answers."""
 
-    enabled = True
+    def __init__(self) -> None:
+        self.events = self
+        self.released = threading.Event()
 
-    def send(self, *_: Any, **__: Any) -> None:
-        raise OSError("the broker is away")
+    @contextmanager
+    def default_dispatcher(self, _hostname: str) -> Iterator[None]:
+        self.released.wait()
+        yield
+
+    def close(self) -> None:
+        self.released.set()
 
 
-class Disabled:
-    """A dispatcher of a worker that sends no events."""
-
-    enabled = False
-
-
-@pytest.mark.parametrize("dispatcher", [lambda: None, Disabled, Unreachable])
-def test_work_is_done_even_if_it_cannot_be_reported(dispatcher: Callable[[], Any]) -> None:
-    done: list[str] = []
-    TaskReports(dispatcher).run("deliveries.book", [], lambda: done.append("done"))
-    assert done == ["done"]
+def test_no_work_waits_for_a_broker_that_hangs_however_many_reports_there_are() -> None:
+    done: list[int] = []
+    with closing(Hanging()) as app:
+        reports = TaskReports(app, "worker@here")  # type: ignore[arg-type]
+        for number in range(MAX_WAITING):
+            reports.run("deliveries.book", [], lambda number=number: done.append(number))  # type: ignore[misc]
+        reports.close()
+    assert done == list(range(MAX_WAITING))

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -440,3 +440,38 @@ def test_an_error_during_recovery_does_not_end_the_thread() -> None:
     loop = Repeated(fail, 5.0, "journal.recovery_failed")
     loop.run()
     assert calls == [1]
+
+
+@pytest.mark.fault("F-54")
+def test_a_file_that_no_attempt_names_yet_is_kept_while_its_transaction_may_still_be_committed(
+    simulation: Simulation,
+) -> None:
+    """The commit got no answer, and the server carries it out after the reader gave up."""
+    folder = simulation.container.settings.journal_folder
+    simulation.place()
+    file = simulation.container.journal
+    with suppress(Killed), file.open(Step.BOOK) as page:
+        change = simulation.container.carrier_actions.book.claim(simulation.delivery())
+        assert change is not None
+        attached = page.attach(change)
+        raise Killed
+    simulation.container.crash_recovery.recover()
+    simulation.decide(lambda _: attached)
+    simulation.container.crash_recovery.recover()
+    simulation.until(lambda it: it.status() == "created", step=5)
+    assert (len(simulation.ledger()), list(folder.iterdir())) == (1, [])
+
+
+def test_a_file_that_no_attempt_ever_names_is_removed_in_the_end(simulation: Simulation) -> None:
+    folder = simulation.container.settings.journal_folder
+    simulation.place()
+    with suppress(Killed), simulation.container.journal.open(Step.BOOK) as page:
+        change = simulation.container.carrier_actions.book.claim(simulation.delivery())
+        assert change is not None
+        page.attach(change)
+        raise Killed
+    simulation.container.crash_recovery.recover()
+    (path,) = folder.iterdir()
+    os.utime(path, (0, 0))
+    simulation.container.crash_recovery.recover()
+    assert list(folder.iterdir()) == []

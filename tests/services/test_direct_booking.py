@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tests.services.simulation import STORE_OF, Simulation, order_document
 from worker.database import accounts
 from worker.http.call import CallClass
 from worker.local.demo.orders import message
+from worker.services.direct_booking import MAX_CREATES
 
 STORES = {**STORE_OF, "deliverit": "17"}
 QUEUES = ("carrier.cervo", "carrier.borzo", "carrier.deliverit")
@@ -42,7 +45,7 @@ class Booking:
         self.tasks: list[tuple[str, list[object]]] = []
         self._before = self._depths()
         simulation.direct_booking = lambda: simulation.container.direct_booking(
-            list(STORES), self.threads, self.run_task
+            lambda: list(STORES), self.threads, self.run_task
         )
 
     def run_task(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
@@ -167,6 +170,55 @@ def test_an_order_for_later_waits_for_its_time(booking: Booking) -> None:
     later = booking.simulation.now + timedelta(hours=5)
     booking.place("cervo", ready_at=later.isoformat(), deliver_at=(later + timedelta(minutes=30)).isoformat())
     assert (booking.threads.waiting, booking.attempts(), booking.queued()) == ([], [], {})
+
+
+def test_an_account_whose_codec_cannot_be_built_does_not_affect_the_others(
+    booking: Booking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = booking.simulation.container.accounts
+
+    def without_login(account: str) -> Any:
+        if account == "deliverit":
+            raise ValueError("metadata that this version cannot read")
+        return accounts.logged_in(account)
+
+    monkeypatch.setattr(accounts, "without_login", without_login)
+    booking.place("cervo")
+    booking.threads.run()
+    assert booking.simulation.status() == "created"
+
+
+def test_an_account_that_asks_for_prices_first_is_left_to_tasks(tmp_path: Path) -> None:
+    with closing(Simulation(tmp_path, CARRIERS__BORZO__QUOTE_FIRST="true")) as simulation:
+        booking = Booking(simulation)
+        booking.place("borzo")
+        assert (booking.threads.waiting, booking.queued()) == ([], {"carrier.borzo": 1})
+
+
+def test_more_creates_than_the_gateway_can_start_in_time_are_left_to_tasks(booking: Booking) -> None:
+    simulation = booking.simulation
+    for number in range(MAX_CREATES + 3):
+        simulation.add(order_document(store_id=STORES["borzo"], order_id=str(number)))
+    simulation.read()
+    states = Counter(state for number in range(MAX_CREATES + 3) for state in booking.attempts(str(number)))
+    assert states == {"submitting": MAX_CREATES}
+    booking.threads.run()
+    booking.place("borzo")
+    assert booking.attempts() == ["submitting"]
+
+
+def test_a_cancel_that_waits_for_a_slot_is_not_overtaken_by_new_orders(booking: Booking) -> None:
+    simulation = booking.simulation
+    booking.place("borzo", "1")
+    booking.threads.run()
+    occupied = free_slots(simulation)
+    simulation.cancel("21", "1")
+    simulation.work()
+    simulation.container.account_health.leave("borzo")
+    booking.place("borzo", "2")
+    assert (occupied, booking.threads.waiting) == (4, [])
+    simulation.work()
+    assert [carrier for carrier, _ in simulation.ledger("cancel")] == ["borzo"]
 
 
 def test_an_account_without_a_login_is_left_to_a_task_which_logs_in(simulation: Simulation) -> None:

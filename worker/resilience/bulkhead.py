@@ -35,11 +35,15 @@ class Bulkhead(Generic[Waiting]):
         self._read_limit = max(1, self._limit // 2)
         self._used: Counter[tuple[str, bool]] = Counter()
         self._waiting: defaultdict[tuple[str, bool], deque[Waiting]] = defaultdict(deque)
+        self._promised: set[str] = set()
+        """The accounts that have a slot for a wake-up task which was sent again and has not come back yet."""
         self._lock = threading.Lock()
 
     def enter(self, account: str, waiting: Waiting, *, reading: bool) -> Admission:
         """Occupy a slot. If none is free, queue the wake-up task, joined to a queued one if possible."""
         with self._lock:
+            if not reading:
+                self._promised.discard(account)
             if self._occupy(account, reading=reading):
                 return Admission.ADMITTED
             queue = self._waiting[account, reading]
@@ -53,9 +57,10 @@ class Bulkhead(Generic[Waiting]):
             return Admission.QUEUED
 
     def try_enter(self, account: str) -> bool:
-        """Occupy a slot for calls that change something; return False if no slot is free or a task waits for one."""
+        """Occupy a slot for calls that change something; return False if none is free or a task waits for one."""
         with self._lock:
-            return not self._waiting[account, False] and self._occupy(account, reading=False)
+            waits = bool(self._waiting[account, False]) or account in self._promised
+            return not waits and self._occupy(account, reading=False)
 
     def leave(self, account: str, *, reading: bool) -> list[Waiting]:
         """Free a slot; return at most one queued wake-up task, which the caller sends again.
@@ -67,6 +72,8 @@ class Bulkhead(Generic[Waiting]):
             for waits_to_read in (False, True):
                 queue = self._waiting[account, waits_to_read]
                 if queue and self._has_slot(account, reading=waits_to_read):
+                    if not waits_to_read:
+                        self._promised.add(account)
                     return [queue.popleft()]
             return []
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -124,6 +125,11 @@ class JournalFile:
             with suppress(json.JSONDecodeError):
                 entries.add(json.loads(line))
         return entries
+
+    @property
+    def age(self) -> float:
+        """The seconds since the last line was written, or since the file was made; by the clock of the disk."""
+        return time.time() - self._path.stat().st_mtime if self._path else 0.0
 
     def remove(self) -> None:
         """Remove the file and the personal data in it."""

@@ -105,26 +105,30 @@ class OrdersReader(ThreadStep):
     thread_name = "orders"
     join_seconds = ingest.BLOCK_MS / 1000 + ingest.PAUSE_SECONDS + 5
 
-    def __init__(self, parent: Any, **options: Any) -> None:
-        super().__init__(parent, **options)
-        self._reports = TaskReports(lambda: getattr(parent.consumer, "event_dispatcher", None))
+    def start(self, parent: Any) -> None:
+        """Start the thread."""
+        self._hostname = parent.hostname
+        super().start(parent)
 
     def build(self) -> Loop:
         """Return the loop that reads the stream."""
         services = container()
-        self._threads = ThreadPoolExecutor(services.settings.worker_concurrency, thread_name_prefix="booking")
-        accounts = served_accounts(services.app, services.settings.accounts)
-        booking = services.direct_booking(accounts, self._threads, self._reports.run)
+        app, accounts = services.app, services.settings.accounts
+        self._reports = TaskReports(app, self._hostname)
+        threads = max(services.settings.worker_concurrency, len(accounts))
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="booking")
+        booking = services.direct_booking(lambda: served_accounts(app, accounts), self._threads, self._reports.run)
         return ingest.OrdersReader(services.bus, services.ingest, f"{socket.gethostname()}.{os.getpid()}", booking)
 
     def stop(self, parent: Any) -> None:
-        """Stop reading, and wait for the calls that are under way."""
+        """Stop reading, and wait for the creates that are under way."""
         super().stop(parent)
-        if self._loop:
+        if self._thread and not self._thread.is_alive():  # otherwise, it may still have orders to book
             self._threads.shutdown()
+            self._reports.close()
 
     def terminate(self, parent: Any) -> None:
-        """Stop reading. The journal has the calls that are under way."""
+        """Stop reading. The journal has the creates that are under way."""
         super().stop(parent)
 
 

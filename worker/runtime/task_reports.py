@@ -1,43 +1,66 @@
 """Report work as a task to Flower and other monitors, although no message of the broker started it."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Full, Queue
 from typing import Any
 from uuid import uuid4
+
+from celery import Celery
 
 from worker import log
 
 logger = log.get(__name__)
+MAX_WAITING = 1000
+"""The most reports that wait to be sent. While the broker is away, further reports are dropped."""
+RETRY_SECONDS = 5.0
+Report = tuple[str, dict[str, Any]]
 
 
 class TaskReports:
-    """Sends the events that Celery sends for a task."""
+    """Sends the events that Celery sends for a task, in a thread of its own, so that no work waits for the broker."""
 
-    def __init__(self, dispatcher: Callable[[], Any]) -> None:
-        """`dispatcher` returns Celery's event dispatcher; None while the worker is not connected to the broker."""
-        self._dispatcher = dispatcher
+    def __init__(self, app: Celery, hostname: str) -> None:
+        """`hostname` is the worker's name for Celery."""
+        self._app, self._hostname = app, hostname
+        self._waiting: Queue[Report | None] = Queue(MAX_WAITING)
+        threading.Thread(target=self._send_all, name="task-reports", daemon=True).start()
 
     def run(self, name: str, arguments: Sequence[object], work: Callable[[], None]) -> None:
         """Run work as a task with this name and these arguments, which must contain no personal data.
 
         An error of the work is logged and reported, and not raised.
         """
-        uuid, begun = str(uuid4()), time.monotonic()
-        self._send("received", uuid, name=name, args=repr(arguments), kwargs="{}", retries=0, eta=None, root_id=uuid)
-        self._send("started", uuid)
+        uuid, began = str(uuid4()), time.monotonic()
+        self._report("received", uuid, name=name, args=repr(arguments), kwargs="{}", retries=0, eta=None, root_id=uuid)
+        self._report("started", uuid)
         try:
             work()
         except Exception as error:
             logger.exception("task.failed", task=name)
-            self._send("failed", uuid, exception=type(error).__name__, traceback="")
+            self._report("failed", uuid, exception=type(error).__name__, traceback="")
         else:
-            self._send("succeeded", uuid, result="None", runtime=time.monotonic() - begun)
+            self._report("succeeded", uuid, result="None", runtime=time.monotonic() - began)
 
-    def _send(self, event: str, uuid: str, **fields: Any) -> None:
-        dispatcher = self._dispatcher()
-        if dispatcher is None or not dispatcher.enabled:
-            return
-        try:
-            dispatcher.send(f"task-{event}", uuid=uuid, **fields)
-        except Exception as error:  # noqa: BLE001 - a report must not disturb the work
-            logger.warning("task.not_reported", error=type(error).__name__)
+    def close(self) -> None:
+        """Let the thread end after it has sent the reports that wait."""
+        with suppress(Full):
+            self._waiting.put_nowait(None)
+
+    def _report(self, event: str, uuid: str, **fields: Any) -> None:
+        with suppress(Full):
+            self._waiting.put_nowait((f"task-{event}", {"uuid": uuid, "timestamp": time.time(), **fields}))
+
+    def _send_all(self) -> None:
+        while True:
+            try:
+                with self._app.events.default_dispatcher(self._hostname) as dispatcher:
+                    while (report := self._waiting.get()) is not None:
+                        kind, fields = report
+                        dispatcher.send(kind, **fields)
+                    return
+            except Exception as error:  # noqa: BLE001 - a report that cannot be sent is dropped
+                logger.warning("task.not_reported", error=type(error).__name__)
+                time.sleep(RETRY_SECONDS)

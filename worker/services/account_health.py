@@ -11,6 +11,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from worker import log
+from worker.carriers.abilities import Quotes as GivesQuotes
 from worker.carriers.port import Carrier
 from worker.clock import Clock
 from worker.database import accounts, due_work, leases
@@ -86,11 +87,14 @@ class AccountHealth:
     def try_acquire(self, account: str) -> Carrier | None:
         """Occupy a slot of an account and return its codec; None if no order can be created there at once.
 
-        Never call the carrier, and never wait. The caller calls `leave` later. Pauses are not checked: the caller
-        checks them in the transaction that commits its intents.
+        None also for an account that asks for a price before each create, because this takes long. Never call the
+        carrier, and never wait. The caller calls `leave` later. Pauses are not checked: the caller checks them in the
+        transaction that commits its intents.
         """
         codec = self.accounts.without_login(account)
-        if codec is None or not self.breaker.is_closed(account, CallClass.CREATE):
+        if codec is None or (isinstance(codec, GivesQuotes) and codec.quotes_first):
+            return None
+        if not self.breaker.is_closed(account, CallClass.CREATE):
             return None
         return codec if self.bulkhead.try_enter(account) else None
 

@@ -28,6 +28,9 @@ from worker.services.outcomes import run_codec, unreadable_reply
 from worker.services.updates import Updates
 
 logger = log.get(__name__)
+COMMITS_WITHIN = 30.0
+"""Seconds after which a transaction whose commit got no answer has certainly ended: longer than any statement may take.
+"""
 NEVER_SENT = Unavailable("not sent: its process ended before")
 
 
@@ -44,6 +47,7 @@ class CrashRecovery:
     updates: Updates
     terms: TermsByAccount
     clock: Clock
+    commits_within: float = COMMITS_WITHIN
     _kept: set[str] = field(default_factory=set)
 
     def recover(self) -> None:
@@ -71,6 +75,8 @@ class CrashRecovery:
         self.lost_commits.check_attempts(entries.database, entries.sent)
         settled = True
         attempts = self.database.read(deliveries.journalled_attempts, file.name, entries.outcomes)
+        if not attempts and file.age < self.commits_within:
+            return False  # the transaction that names the file may still be committed
         for delivery_id, attempt_id, account in attempts:
             outcome = entries.outcomes.get(attempt_id)
             if outcome is None and attempt_id in entries.sent:

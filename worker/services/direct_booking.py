@@ -4,14 +4,18 @@ The transaction that stores an order also commits the intent to create it. This 
 that cannot be booked at once stays due, and a task books it.
 """
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from worker import log
 from worker.carriers.port import Carrier
 from worker.database.accounts import EVERY_ACCOUNT
+from worker.database.connection import is_transient
 from worker.domain import lifecycle
 from worker.domain.delivery import Change, Step
 from worker.enqueue import TASKS
@@ -20,6 +24,9 @@ from worker.services.account_health import AccountHealth
 from worker.services.carrier_actions import CarrierActions
 from worker.services.carrier_calls import CarrierCalls, pending_calls
 
+logger = log.get(__name__)
+MAX_CREATES = 100
+"""The most direct creates at one account at a time. More might wait too long for a connection of the gateway."""
 RunTask = Callable[[str, Sequence[object], Callable[[], None]], None]
 """Runs a function, and reports it as a task with this name and these arguments. Raises nothing."""
 
@@ -32,36 +39,54 @@ class DirectBooking:
     journal: CallJournal
     calls: CarrierCalls
     actions: CarrierActions
-    accounts: Sequence[str]
-    """The accounts whose creates this process sends."""
+    accounts: Callable[[], Sequence[str]]
+    """Returns the accounts whose creates this process sends."""
     executor: Executor
     """The threads that send the creates."""
     run_task: RunTask
+    _under_way: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def open(self) -> Iterator["Bookings"]:
         """Yield the bookings for one batch of messages; at the end, leave the accounts at which nothing is booked."""
         with ExitStack() as stack:
-            accounts = [account for name in self.accounts if (account := self._acquire(name, stack)) is not None]
+            accounts = [account for name in self.accounts() if (account := self._acquire(name, stack)) is not None]
             yield Bookings(self, {account.codec.account.name: account for account in accounts})
 
     def _acquire(self, name: str, stack: ExitStack) -> "_Account | None":
         """Occupy a slot of an account, and open a journal file for its creates."""
-        codec = self.health.try_acquire(name)
+        with self._lock:
+            free = MAX_CREATES - self._under_way[name]
+        try:
+            codec = self.health.try_acquire(name) if free > 0 else None
+        except Exception as error:
+            if is_transient(error):
+                raise
+            logger.exception("carrier.codec_failed", carrier=name)
+            return None
         if codec is None:
             return None
         held = stack.enter_context(ExitStack())
         held.callback(self.health.leave, name)
-        return _Account(codec, held.enter_context(self.journal.open(Step.BOOK)), held)
+        return _Account(codec, held.enter_context(self.journal.open(Step.BOOK)), held, free)
+
+    def count(self, account: str, change: int) -> None:
+        """Count creates that begin or end."""
+        with self._lock:
+            self._under_way[account] += change
 
 
 @dataclass(frozen=True)
 class _Account:
-    """An account at which orders can be booked now. `held` releases the slot and the journal file."""
+    """An account at which at most `free` orders can be booked now. `held` releases the slot and the journal file."""
 
     codec: Carrier
     file: JournalFile
-    held: ExitStack = field(repr=False)
+    held: ExitStack
+    free: int
+    begun: list[int] = field(default_factory=list)
+    """The ids of the attempts that were begun, also in a transaction that failed."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +105,12 @@ class Bookings:
         account = self._accounts.get(carrier)
         if account is None or carrier in paused or EVERY_ACCOUNT in paused:
             return change
-        if not lifecycle.is_due(change.delivery, Step.BOOK, carrier, now):
+        if len(account.begun) >= account.free or not lifecycle.is_due(change.delivery, Step.BOOK, carrier, now):
             return change
         intent = self._direct.actions.book.claim(change.delivery)
-        if intent is None:
+        if intent is None or intent.attempt_id is None:
             return change
+        account.begun.append(intent.attempt_id)
         begun = replace(
             intent, events=change.events + intent.events, passed_over=change.passed_over + intent.passed_over
         )
@@ -95,7 +121,10 @@ class Bookings:
         for name, account in self._accounts.items():
             begun = [change for change in changes if change.begun is not None and change.delivery.carrier == name]
             if begun:
-                self._direct.executor.submit(self._send, account, account.held.pop_all(), begun, claimed_at)
+                self._direct.count(name, len(begun))
+                held = account.held.pop_all()
+                held.callback(self._direct.count, name, -len(begun))
+                self._direct.executor.submit(self._send, account, held, begun, claimed_at)
 
     def _send(self, account: _Account, held: ExitStack, begun: Sequence[Change], claimed_at: datetime) -> None:
         def work() -> None:

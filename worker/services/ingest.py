@@ -52,14 +52,18 @@ class Ingest:
     """A new order is rejected if it was wanted longer ago than this."""
     clock: Clock
 
-    def store_documents(self, documents: Sequence[tuple[str, Document]], bookings: Bookings | None = None) -> None:
+    def store_documents(
+        self, documents: Sequence[tuple[str, Document]], direct_booking: DirectBooking | None = None
+    ) -> None:
         """Parse and store documents in one transaction. Raises the errors of the database.
 
-        Each document is paired with its identity, the id of its stream entry or of its message. New orders are booked
-        at once if `bookings` can.
+        Each document is paired with its identity, the id of its stream entry or of its message. Without
+        `direct_booking`, tasks book all new orders.
         """
         messages, letters = self.parse(documents)
-        changes = self.store(messages, letters, bookings)
+        has_orders = any(isinstance(message.data, Order) for message in messages)
+        with direct_booking.open() if direct_booking and has_orders else nullcontext() as bookings:
+            changes = self.store(messages, letters, bookings)
         log_unread(messages)
         if letters:
             reasons = sorted({each.reason for each in letters})
@@ -267,8 +271,7 @@ class OrdersReader:
 
     def __init__(self, bus: Bus, ingest: Ingest, consumer: str, direct_booking: DirectBooking | None = None) -> None:
         """Without `direct_booking`, tasks book all orders."""
-        self._bus, self._ingest, self._consumer = bus, ingest, consumer
-        self._bookings = direct_booking.open if direct_booking else nullcontext
+        self._bus, self._ingest, self._consumer, self._direct_booking = bus, ingest, consumer, direct_booking
         self._stop = threading.Event()
         self._pending_first = True  # entries that this consumer read but did not acknowledge come first
 
@@ -294,11 +297,11 @@ class OrdersReader:
     def _store(self, entries: Sequence[Entry]) -> None:
         documents = [(entry.id, entry.fields or entry.document) for entry in entries]
         try:
-            with self._bookings() as bookings:
-                self._ingest.store_documents(documents, bookings)
+            self._ingest.store_documents(documents, self._direct_booking)
         except Exception as error:
             if is_outage(error):
                 raise
+            logger.warning("orders.batch_failed", error=type(error).__name__, exc_info=True)
             self._store_one_by_one(documents)
 
     def _store_one_by_one(self, documents: Sequence[tuple[str, Document]]) -> None:
