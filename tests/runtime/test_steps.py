@@ -1,10 +1,16 @@
 import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from tests.services.simulation import Simulation, order_document
 from worker.app import create_app
 from worker.config.settings import load
-from worker.runtime.steps import ThreadStep, served_accounts
+from worker.runtime.steps import OrdersReader, ThreadStep, served_accounts
 
 
 class Waiting:
@@ -65,3 +71,53 @@ def test_a_worker_books_orders_at_the_accounts_whose_queue_it_serves(
     if queues:
         app.amqp.queues.select(queues)
     assert sorted(served_accounts(app, settings.accounts)) == served
+
+
+@pytest.fixture
+def simulation(tmp_path: Path) -> Iterator[Simulation]:
+    with closing(Simulation(tmp_path)) as running:
+        yield running
+
+
+class SlowDatabase:
+    """A database whose transaction of new orders waits until a test goes on."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.reached, self.released = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def write(self, change: Any, *arguments: Any) -> Any:
+        if change.__name__ == "_store":
+            self.reached.set()
+            assert self.released.wait(20)
+        return self._real.write(change, *arguments)
+
+
+def join(prefix: str) -> None:
+    """Wait for the end of the threads whose name begins with this."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(prefix):
+            thread.join(20)
+
+
+def test_orders_that_are_stored_after_the_worker_stopped_waiting_are_booked(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation.container.accounts.logged_in("cervo")
+    monkeypatch.setattr(OrdersReader, "join_seconds", 0.0)
+    real = simulation.container.database
+    simulation.container.database = slow = SlowDatabase(real)  # type: ignore[assignment]
+    simulation.add(order_document())
+    step, worker = OrdersReader(None), SimpleNamespace(hostname="worker@here")
+    step.start(worker)
+    assert slow.reached.wait(20)
+    step.stop(worker)
+    slow.released.set()
+    join("orders")
+    step.stop(worker)
+    join("booking")
+    simulation.container.database = real
+    assert (simulation.status(), len(simulation.ledger())) == ("created", 1)
