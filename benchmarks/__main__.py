@@ -8,13 +8,14 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import callbacks, latency, orders
+from benchmarks import callbacks, claims, latency, orders
 from benchmarks.report import Options, Report
 
 BENCHMARKS: Mapping[str, Callable[[Report, Options], bool]] = {
     "orders": orders.run,
     "latency": latency.run,
     "callbacks": callbacks.run,
+    "claims": claims.run,
 }
 """The benchmarks by name. Each returns whether the program did its work correctly."""
 DEFAULT = [name for name in BENCHMARKS if name != "polling"]
