@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import callbacks, claims, idle, latency, memory, orders, sqlite, start
+from benchmarks import backlog, callbacks, claims, idle, latency, memory, orders, sqlite, start
 from benchmarks.report import Options, Report
 
 BENCHMARKS: Mapping[str, Callable[[Report, Options], bool]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: Mapping[str, Callable[[Report, Options], bool]] = {
     "latency": latency.run,
     "callbacks": callbacks.run,
     "claims": claims.run,
+    "backlog": backlog.run,
     "memory": memory.run,
     "start": start.run,
     "idle": idle.run,

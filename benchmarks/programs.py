@@ -165,6 +165,7 @@ class OrderSync(_StreamProgram):
             "REDIS_URL": self.services.redis_url,
             "JOURNAL_FOLDER": str(self.services.folder / "journal"),
             "CA_BUNDLE": self.services.ca_bundle,
+            "EVENTS_KEEP": "1000000",  # the events are counted on the bus
             **({"WEB_ADDRESS": self._web, "PUBLIC_URL": f"http://{self._web}"} if self._web else {}),
         }
         for name in self.carriers:
