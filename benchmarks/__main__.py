@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from benchmarks import backlog, callbacks, claims, idle, latency, memory, orders, sqlite, start
+from benchmarks import backlog, callbacks, claims, idle, latency, memory, orders, polling, sqlite, start
 from benchmarks.report import Options, Report
 
 BENCHMARKS: Mapping[str, Callable[[Report, Options], bool]] = {
@@ -21,10 +21,11 @@ BENCHMARKS: Mapping[str, Callable[[Report, Options], bool]] = {
     "start": start.run,
     "idle": idle.run,
     "sqlite": sqlite.run,
+    "polling": polling.run,
 }
 """The benchmarks by name. Each returns whether the program did its work correctly."""
-DEFAULT = [name for name in BENCHMARKS if name != "polling"]
-"""The benchmarks that run when none is named."""
+LONG_ONLY = frozenset({"polling"})
+"""The benchmarks that take too long to run unless they are named, or `--long` is given."""
 
 
 def main() -> int:
@@ -44,7 +45,8 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # a background job of a shell would ignore Ctrl-C
         signal.signal(number, signal.default_int_handler)
     options = Options(given.long, given.short, given.tls, given.rounds, given.orders)
-    names = given.names or (["orders"] if given.short else DEFAULT)
+    most = [name for name in BENCHMARKS if given.long or name not in LONG_ONLY]
+    names = given.names or (["orders"] if given.short else most)
     report = Report(as_json=given.json)
     try:
         correct = [BENCHMARKS[name](report, options) for name in names]

@@ -232,6 +232,7 @@ class PlainCelery(Program):
 
     def prepare(self) -> None:
         """Create its table."""
+        self._engine.dispose()  # its connections may be to a file that was removed
         plain_celery.METADATA.create_all(self._engine)
 
     def start(self, supervisor: Supervisor) -> None:
