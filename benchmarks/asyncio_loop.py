@@ -2,8 +2,8 @@
 
 No order is lost, because an entry of the stream is acknowledged once the order and its intent are committed. No order
 gets two couriers, because a repeated message stores nothing, and a create without a known outcome is never sent again:
-its row stays `submitting` or becomes `unknown`. No event is lost, because each is committed with its change, and the
-relay marks it as published afterwards. It cannot do anything else that Order Sync does.
+its row stays `submitting` or becomes `unknown`, for an operator to settle. No event is lost, because each is committed
+with its change, and the relay marks it as published afterwards. It cannot do anything else that Order Sync does.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ WITH new AS (
     SELECT message_id, order_id, body, 'submitting'
     FROM unnest($1::text[], $2::text[], $3::text[]) AS t (message_id, order_id, body)
     ON CONFLICT DO NOTHING RETURNING id, order_id, body
-), told AS (INSERT INTO loop_event (order_id, status) SELECT order_id, 'queued' FROM new)
+), queued AS (INSERT INTO loop_event (order_id, status) SELECT order_id, 'queued' FROM new)
 SELECT id, body FROM new
 """
 RECORD = """

@@ -1,7 +1,7 @@
 """The latency of a callback: from the answer 200 of the web process to the event on the bus.
 
 The orders are at Borzo, which the sandbox simulates. First, each order gets a callback with a courier, which is applied
-at once. Then the carrier is read once. Then each order gets a callback that takes the courier away. Such a step back is
+at once. Then a read shows every order. Then each order gets a callback that takes the courier away. Such a step back is
 only applied after another read confirms it, so this figure contains a call to the carrier, which replies after 50 ms.
 """
 
@@ -57,14 +57,6 @@ class Borzo:
         return time.time()
 
 
-def _borzo(program: OrderSync, web: httpx.Client) -> Borzo:
-    """Return the carrier of the program's orders."""
-    sandbox = program.services.http
-    orders = sandbox.get("/sandbox/orders").raise_for_status().json()["orders"]
-    refs = {event["subject"]: event["data"]["carrier_ref"] for _, event in program.events()}
-    return Borzo(sandbox, web, refs, {order["id"]: order["reference"] for order in orders})
-
-
 def run(report: Report, options: Options) -> bool:
     """Measure callbacks that need no read, and then callbacks that do."""
     orders = WARM_UP + (options.orders or ORDERS * (5 if options.long else 1))
@@ -83,6 +75,14 @@ def run(report: Report, options: Options) -> bool:
         report.add("callbacks", "without a read", measure, "ms", [percentile(without_read, share)], goal=goal)
         report.add("callbacks", "with a read", measure, "ms", [percentile(with_read, share)])
     return True
+
+
+def _borzo(program: OrderSync, web: httpx.Client) -> Borzo:
+    """Return the carrier of the program's orders."""
+    sandbox = program.services.http
+    orders = sandbox.get("/sandbox/orders").raise_for_status().json()["orders"]
+    refs = {event["subject"]: event["data"]["carrier_ref"] for _, event in program.events()}
+    return Borzo(sandbox, web, refs, {order["id"]: order["reference"] for order in orders})
 
 
 def _is_up(client: httpx.Client) -> bool:

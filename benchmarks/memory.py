@@ -27,5 +27,5 @@ def run(report: Report, options: Options) -> bool:
     report.add("memory", "worker after its start", "resident", "MB", [used[0]])
     report.add("memory", f"worker after {half:,} orders", "resident", "MB", [used[1]])
     report.add("memory", f"worker after {2 * half:,} orders", "resident", "MB", [used[2]])
-    report.add("memory", "second half", "growth", "MB per 1,000", [1000 * (used[2] - used[1]) / half])
+    report.add("memory", "second half", "growth", "MB per 1,000 orders", [1000 * (used[2] - used[1]) / half])
     return True

@@ -42,7 +42,11 @@ class Result:
 
     def __str__(self) -> str:
         spread = f"  ({_number(self.low)} to {_number(self.high)})" if self.rounds > 1 else ""
-        goal = f"  goal {self.goal:g}{'' if self.value <= self.goal else ': MISSED'}" if self.goal is not None else ""
+        goal = (
+            f"  goal {_number(self.goal)}{'' if self.value <= self.goal else ': MISSED'}"
+            if self.goal is not None
+            else ""
+        )
         name = f"{self.benchmark:10}{self.case:30}{self.measure:24}"
         return f"{name}{_number(self.value):>10} {self.unit}{spread}{goal}"
 
