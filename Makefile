@@ -11,7 +11,7 @@ OR_ENDED = || [ $$? -eq 130 ]
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check check-long chaos bench format docs lock clean
+.PHONY: help demo up test check check-long chaos bench bench-long format docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +39,11 @@ chaos: $(READY) ## run real processes with two faults at a time; MINUTES=1, SEED
 	@$(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED)) \
 		$(if $(FAULTS),--faults "$(FAULTS)")
 
-bench: $(READY) ## run the benchmarks
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## run the benchmarks, in about ten minutes
+	@$(BIN)/python -m benchmarks --tls
+
+bench-long: $(READY) ## run the long forms of the benchmarks, in about two hours
+	@$(BIN)/python -m benchmarks --tls --long
 
 format: $(READY) ## format the code and fix what the linter can fix
 	@$(BIN)/ruff format .

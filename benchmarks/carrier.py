@@ -1,13 +1,18 @@
 """A minimal simulated carrier: it answers Cervo's create after a delay and records the order.
 
 The sandbox is a whole web application. This server speaks raw HTTP/1.1 and needs less than half the CPU time, which on
-a small machine is missing for what is measured. Its ledger has the format of the sandbox's, so either can be used.
+a small machine is missing for what is measured. Its ledger has the format of the sandbox's, so either can be used. It
+also has the time of each arrival, by the monotonic clock that all processes of the machine share.
 """
 
 import argparse
 import asyncio
 import json
+import ssl
+import time
 from http import HTTPStatus
+from pathlib import Path
+from typing import Any
 
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -17,17 +22,17 @@ class Ledger:
 
     def __init__(self, delay: float) -> None:
         self.delay = delay
-        self.orders: list[str] = []
+        self.entries: list[dict[str, Any]] = []
 
-    def create(self, body: bytes) -> bytes:
+    def create(self, body: bytes, arrived: float) -> bytes:
         """Record a create and return the carrier's id for it."""
-        self.orders.append(json.loads(body)["order_id"])
-        return b"%d" % len(self.orders)
+        detail = {"order_id": json.loads(body)["order_id"]}
+        self.entries.append({"action": "create", "detail": detail, "arrived": arrived})
+        return b"%d" % len(self.entries)
 
     def as_json(self) -> bytes:
         """Return the creates in the format of the sandbox's ledger."""
-        entries = [{"action": "create", "detail": {"order_id": order}} for order in self.orders]
-        return json.dumps({"ledger": entries}).encode()
+        return json.dumps({"ledger": self.entries}).encode()
 
 
 class Connection(asyncio.Protocol):
@@ -44,22 +49,23 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer once the whole request has arrived."""
+        arrived = time.monotonic()
         self._data += data
         head, end, body = self._data.partition(END_OF_HEAD)
         if not end or len(body) < _length(head):
             return
         self._data = b""
-        self._answer(head, body)
+        self._answer(head, body, arrived)
 
-    def _answer(self, head: bytes, body: bytes) -> None:
+    def _answer(self, head: bytes, body: bytes, arrived: float) -> None:
         keep_alive = b"connection: close" not in head.lower()
         method, path, _ = head.split(b" ", 2)
         if (method, path) == (b"POST", b"/apis/v2/order"):
             asyncio.get_running_loop().call_later(
-                self._ledger.delay, self._reply, self._ledger.create(body), keep_alive
+                self._ledger.delay, self._reply, self._ledger.create(body, arrived), keep_alive
             )
         elif (method, path) == (b"POST", b"/sandbox/reset"):
-            self._ledger.orders.clear()
+            self._ledger.entries.clear()
             self._reply(b"", keep_alive)
         elif (method, path) == (b"GET", b"/sandbox/ledger"):
             self._reply(self._ledger.as_json(), keep_alive)
@@ -83,10 +89,14 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def serve(port: int, delay: float) -> None:
+async def serve(port: int, delay: float, certificate: Path | None) -> None:
     """Serve on a loopback port until it is interrupted."""
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate, certificate.with_suffix(".key"))
     ledger, loop = Ledger(delay), asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(ledger), "127.0.0.1", port, backlog=1024)
+    server = await loop.create_server(lambda: Connection(ledger), "127.0.0.1", port, backlog=1024, ssl=tls)
     await server.serve_forever()
 
 
@@ -94,4 +104,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--delay", type=float, default=0.05, help="seconds before a create is answered")
+    parser.add_argument("--certificate", type=Path, help="serve TLS with this certificate and the key beside it")
     asyncio.run(serve(**vars(parser.parse_args())))
