@@ -442,7 +442,7 @@ def test_an_error_during_recovery_does_not_end_the_thread() -> None:
     assert calls == [1]
 
 
-@pytest.mark.fault("F-54")
+@pytest.mark.fault("F-02", "F-70")
 def test_a_file_that_no_attempt_names_yet_is_kept_while_its_transaction_may_still_be_committed(
     simulation: Simulation,
 ) -> None:
