@@ -75,7 +75,7 @@ class CrashRecovery:
         self.lost_commits.check_attempts(entries.database, entries.sent)
         settled = True
         attempts = self.database.read(deliveries.journalled_attempts, file.name, entries.outcomes)
-        if not attempts and file.age < self.commits_within:
+        if not (attempts or entries.sent) and file.age < self.commits_within:
             return False  # the transaction that names the file may still be committed
         for delivery_id, attempt_id, account in attempts:
             outcome = entries.outcomes.get(attempt_id)
