@@ -26,7 +26,10 @@ EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
 def record(run: "Run") -> History:
     """Return the record of a run."""
     run.subscriber.read()
-    attempts, deliveries = run.rows("attempt"), run.rows("delivery")
+    attempts, deliveries = (
+        [{**json.loads(row["document"]), **row} for row in run.rows(table)] for table in ("attempt", "delivery")
+    )
+    orders_of = {row["delivery_id"]: json.loads(row["order"]) for row in run.rows("placed_order")}
     tokens = [row["token"] for row in attempts]
     personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
     ledger, orders = run.sandbox.ledger(), run.sandbox.orders()
@@ -38,9 +41,7 @@ def record(run: "Run") -> History:
         notes=run.sandbox.notes(),
         placed=list(run.load.placed),
         unannounced=sorted(run.load.unannounced),
-        deliveries=[
-            {**_plain(row, *DELIVERY_FIELDS), "notes": json.loads(row["order"])["notes"]} for row in deliveries
-        ],
+        deliveries=[{**_plain(row, *DELIVERY_FIELDS), "notes": orders_of[row["id"]]["notes"]} for row in deliveries],
         attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
         outbox=[
             {**_plain(row, *EVENT_FIELDS), "event": json.loads(row["body"])}
@@ -65,5 +66,8 @@ def _trouble(run: "Run", fault: Fault, since: float, until: float) -> dict[str, 
 
 
 def _plain(row: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
-    plain = {name: row[name].isoformat() if hasattr(row[name], "isoformat") else row[name] for name in names}
+    values: dict[str, Any] = {
+        name: row.get(name) for name in names
+    }  # a document lacks the fields that have their default
+    plain = {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in values.items()}
     return {**plain, **more}

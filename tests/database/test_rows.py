@@ -119,13 +119,14 @@ def test_the_body_and_the_headers_of_a_callback_come_back_as_they_were(database:
     )
 
 
-def test_a_nul_in_a_text_of_a_carrier_is_replaced(database: Database) -> None:
+def test_a_nul_in_a_text_of_a_carrier_is_stored_in_the_document_and_replaced_in_a_column(database: Database) -> None:
     place(database)
     (before,) = database.read(deliveries.load, [ID])
-    wanted = full(before)
-    with_nul = replace(wanted, reason_text="closed\x00", attempts=())
+    wanted = replace(full(before), reason_text="closed\x00")
+    with_nul = wanted.with_attempt(replace(wanted.attempts[1], reported_anomalies=("gone\x00",)))
     change_to(database, with_nul)
-    assert database.read(deliveries.load, [ID]) == [replace(with_nul, reason_text="closed\ufffd")]
+    stored = with_nul.with_attempt(replace(wanted.attempts[1], reported_anomalies=("gone\ufffd",)))
+    assert database.read(deliveries.load, [ID]) == [stored]
 
 
 def test_the_outbox_keeps_the_order_of_events(database: Database) -> None:

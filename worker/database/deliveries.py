@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,20 +27,19 @@ from schemas.status import FINAL, AttemptState, DeliveryStatus
 from worker import log
 from worker.database import mapping, write_backs
 from worker.database.outbox import event_row
-from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT, ORDER
 from worker.domain import schedule
-from worker.domain.delivery import Attempt, Change, Delivery
+from worker.domain.delivery import Change, Delivery
 
 logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """The states of an attempt whose create may or may not have reached the carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_LOAD = select(DELIVERY).where(DELIVERY.c.id.in_(_IDS)).order_by(DELIVERY.c.id)
+_LOAD = select(*mapping.LOADED[DELIVERY]).where(DELIVERY.c.id.in_(_IDS)).order_by(DELIVERY.c.id)
 _LOCK = _LOAD.with_for_update()
-_LOAD_ATTEMPTS = select(ATTEMPT).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
-NO_COLUMNS: Mapping[str, Any] = {}
-T = TypeVar("T", bound=Delivery | Attempt)
+_LOAD_ORDERS = select(ORDER).where(ORDER.c.delivery_id.in_(_IDS))
+_LOAD_ATTEMPTS = select(*mapping.LOADED[ATTEMPT]).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
 Decision = Callable[[Delivery], Change | None]
 
 
@@ -53,20 +52,21 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
     A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
     found = connection.execute(_LOCK if lock else _LOAD, {"ids": list(ids)}).mappings().all()
-    attempts = _attempts(connection, [row["id"] for row in found])
-    return [each for row in found if (each := _readable(row, attempts.get(row["id"], []))) is not None]
+    if not found:
+        return []
+    # A join would return orders and attempts as they were before this transaction waited for a lock.
+    keys = {"ids": [row["id"] for row in found]}
+    orders = {row["delivery_id"]: row for row in connection.execute(_LOAD_ORDERS, keys).mappings()}
+    attempts: dict[str, list[RowMapping]] = {}
+    for row in connection.execute(_LOAD_ATTEMPTS, keys).mappings():
+        attempts.setdefault(row["delivery_id"], []).append(row)
+    loaded = (_load(row, orders[row["id"]], attempts.get(row["id"], ())) for row in found)
+    return [delivery for delivery in loaded if delivery is not None]
 
 
-def _attempts(connection: Connection, ids: Sequence[str]) -> dict[str, list[RowMapping]]:
-    grouped: dict[str, list[RowMapping]] = {}
-    for row in connection.execute(_LOAD_ATTEMPTS, {"ids": ids}).mappings() if ids else ():
-        grouped.setdefault(row["delivery_id"], []).append(row)
-    return grouped
-
-
-def _readable(row: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | None:
+def _load(row: RowMapping, order: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | None:
     try:
-        return mapping.load_delivery(row, map(mapping.load_attempt, attempts))
+        return mapping.load_delivery(row, order, attempts)
     except ValueError:
         _log_unreadable(row["id"])
         return None
@@ -174,7 +174,7 @@ def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list
     if not wanted:
         return []
     pairs = [(before, change) for before in load(connection, wanted, lock=True) if (change := decide(before))]
-    save(connection, pairs, {"lease_until": None})
+    save(connection, pairs, lease_until=None)
     return [change for _, change in pairs]
 
 
@@ -190,33 +190,27 @@ def update_alarmed(connection: Connection, now: datetime, limit: int, decide: De
     return [change for _, change in pairs]
 
 
-def save(
-    connection: Connection, pairs: Sequence[tuple[Delivery, Change]], always: Mapping[str, Any] = NO_COLUMNS
-) -> None:
-    """Write changed deliveries, with `always` in their rows, their attempts and their events."""
+def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **always: Any) -> None:
+    """Write changed deliveries, with the columns `always` in their rows, their attempts and their events."""
     if not pairs:
         return
-    _update(connection, DELIVERY, [(before, change.delivery) for before, change in pairs], always)
-    for before, change in pairs:
-        after = change.delivery
-        if after.order is not before.order or after.store is not before.store:
-            apart = {**mapping.dump(after, mapping.LARGE_COLUMNS), "store_id": after.order.store_id}
-            connection.execute(update_rows(DELIVERY).where(DELIVERY.c.id == after.id).values(apart))
-    _save_attempts(connection, pairs)
+    changed = [(before, change.delivery) for before, change in pairs]
+    _update(connection, DELIVERY, [{**mapping.dump(after), **always} for _, after in changed])
+    orders = [after for before, after in changed if after.order is not before.order or after.store is not before.store]
+    _update(connection, ORDER, [mapping.dump_order(each) for each in orders])
+    _save_attempts(connection, changed)
     add_events(connection, [change for _, change in pairs])
-    write_backs.schedule_changed(connection, [(before, change.delivery) for before, change in pairs])
+    write_backs.schedule_changed(connection, changed)
 
 
-def _save_attempts(connection: Connection, pairs: Sequence[tuple[Delivery, Change]]) -> None:
-    known = {attempt.id: attempt for before, _ in pairs for attempt in before.attempts}
-    after = [attempt for _, change in pairs for attempt in change.delivery.attempts]
+def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Delivery]]) -> None:
+    known = {attempt.id: attempt for before, _ in changed for attempt in before.attempts}
+    after = [attempt for _, delivery in changed for attempt in delivery.attempts]
     # Attempts that have ended are written first, because the index of live attempts is checked row by row.
-    changed = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
-    changed.sort(key=lambda attempt: attempt.live)
-    _update(connection, ATTEMPT, [(known[each.id], each) for each in changed])
-    new = [mapping.dump(attempt) for attempt in after if attempt.id not in known]
-    if new:
-        connection.execute(insert(ATTEMPT), new)
+    differing = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
+    differing.sort(key=lambda attempt: attempt.live)
+    _update(connection, ATTEMPT, list(map(mapping.dump, differing)))
+    _insert(connection, ATTEMPT, [mapping.dump(attempt) for attempt in after if attempt.id not in known])
     refs: dict[str, set[str]] = {}
     for each in after:
         if each.ref is not None and (each.id not in known or known[each.id].ref != each.ref):
@@ -232,21 +226,23 @@ def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str
     connection.execute(due.values(try_at=CALLBACK.c.received_at))
 
 
-def _update(
-    connection: Connection, table: Table, changed: Sequence[tuple[T, T]], always: Mapping[str, Any] = NO_COLUMNS
-) -> None:
-    """Write changed rows with one statement: the columns that differ in any of the rows, and the values `always`."""
-    if not changed:
-        return
-    columns = mapping.differing(changed)
-    written = [{**mapping.dump(after, columns), **always, "key": after.id} for _, after in changed]
-    connection.execute(_update_columns(table, (*columns, *always)), written)
+def _update(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that exist."""
+    if rows:
+        (key,) = (column.name for column in table.primary_key)
+        connection.execute(_update_columns(table, tuple(rows[0])), [{**row, "key": row[key]} for row in rows])
 
 
-@lru_cache(maxsize=1000)
+@lru_cache
 def _update_columns(table: Table, columns: tuple[str, ...]) -> Executable:
-    values: dict[str, Any] = {name: bindparam(name) for name in columns}
-    return update_rows(table).where(table.c.id == bindparam("key")).values(values)
+    (key,) = table.primary_key
+    values: dict[str, Any] = {name: bindparam(name) for name in columns if name != key.name}
+    return update_rows(table).where(key == bindparam("key")).values(values)
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
@@ -256,19 +252,17 @@ def add(connection: Connection, changes: Sequence[Change], now: datetime) -> Non
     """
     if not changes:
         return
-    rows = [{**mapping.dump(change.delivery), **_order_columns(change.delivery, now)} for change in changes]
-    connection.execute(insert(DELIVERY), rows)
-    attempts = [mapping.dump(attempt) for change in changes for attempt in change.delivery.attempts]
-    if attempts:
-        connection.execute(insert(ATTEMPT), attempts)
+    new = [change.delivery for change in changes]
+    _insert(connection, DELIVERY, [{**mapping.dump(each), "lease_until": _first_lease(each, now)} for each in new])
+    _insert(connection, ORDER, list(map(mapping.dump_order, new)))
+    _insert(connection, ATTEMPT, [mapping.dump(attempt) for each in new for attempt in each.attempts])
     add_events(connection, changes)
-    write_backs.schedule_changed(connection, [(None, change.delivery) for change in changes])
+    write_backs.schedule_changed(connection, [(None, each) for each in new])
 
 
-def _order_columns(delivery: Delivery, now: datetime) -> dict[str, Any]:
+def _first_lease(delivery: Delivery, now: datetime) -> datetime | None:
     due = delivery.next_run_at is not None and delivery.next_run_at <= now
-    lease = now + schedule.LEASE if due else None
-    return {"order_id": delivery.order.order_id, "store_id": delivery.order.store_id, "lease_until": lease}
+    return now + schedule.LEASE if due else None
 
 
 def add_events(connection: Connection, changes: Iterable[Change]) -> None:
@@ -278,8 +272,7 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
         for change in changes
         for event in change.events
     ]
-    if rows:
-        connection.execute(insert(EVENT), rows)
+    _insert(connection, EVENT, rows)
 
 
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:

@@ -59,9 +59,9 @@ def _json() -> Any:
 class DeliveryRow(SQLModel, table=True):
     """A delivery. A claimed row is not claimed again before `lease_until`.
 
-    Queries ask about the columns of the indexes, and about `store_id`, `status`, `sequence`, `carrier`, `lease_until`,
-    `retry_at`, `gate` and `reason`. Each index names the functions whose queries use it. `step_carrier` and
-    `may_give_way` store the properties of `Delivery`, so that the sweep reads no attempt.
+    `document` contains the fields that have no column. Queries ask about the other columns. Each index names the
+    functions whose queries use it. `step_carrier` and `may_give_way` store the properties of `Delivery`, so that the
+    sweep reads no attempt.
 
     No index contains `lease_until`, because a claim writes the leases of thousands of rows. PostgreSQL leaves all
     indexes alone if an update changes no column of an index and the new version of the row fits into the same page (a
@@ -111,49 +111,42 @@ class DeliveryRow(SQLModel, table=True):
     source: str
     order_id: str
     store_id: str
-    order: str = _text()
-    store: str | None = _text(nullable=True)
-    fingerprint: str
     status: str
     created_at: datetime = _time(nullable=False)
-    changed_at: datetime = _time(nullable=False)
     sequence: int
-    last_event_at: datetime | None = _time()
     carrier: str | None = None
     step: str | None = None
     step_carrier: str | None = None
-    step_attempt_id: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     may_give_way: bool = False
     next_run_at: datetime | None = _time()
     lease_until: datetime | None = _time()
     retry_at: datetime | None = _time()
     alarm_at: datetime | None = _time()
-    alarmed_at: datetime | None = _time()
-    dispatch_at: datetime | None = _time()
     gate: str | None = None
-    carrier_since: datetime | None = _time()
-    located_at: datetime | None = _time()
-    retried_after_attempt: int = 0
-    failures: int = 0
-    cancel_request: dict[str, Any] | None = _json()
     attention_reasons: str | None = None
-    previous_status: str | None = None
-    detail: str | None = None
     reason: str | None = None
-    reason_text: str | None = _text(nullable=True)
-    cancelled_by: str | None = None
-    evidence: str
-    raw: dict[str, Any] | None = _json()
-    courier: dict[str, Any] | None = _json()
-    tracking_url: str | None = _text(nullable=True)
-    pickup_eta: datetime | None = _time()
-    dropoff_eta: datetime | None = _time()
-    price: dict[str, Any] | None = _json()
-    proof: dict[str, Any] | None = _json()
+    document: str = _text()
+
+
+class OrderRow(SQLModel, table=True):
+    """The order of a delivery, and the store for which its carriers were chosen.
+
+    Both are large and seldom change. They have their own table, so that an update of a delivery does not write them.
+    """
+
+    __tablename__ = "placed_order"
+
+    delivery_id: str = Field(primary_key=True, max_length=36)
+    order: str = _text()
+    store: str | None = _text(nullable=True)
+    fingerprint: str
 
 
 class AttemptRow(SQLModel, table=True):
-    """An attempt. Its row is committed before the first byte of its create is sent."""
+    """An attempt. Its row is committed before the first byte of its create is sent.
+
+    `document` contains the fields that have no column.
+    """
 
     __tablename__ = "attempt"
     __table_args__ = (
@@ -184,46 +177,12 @@ class AttemptRow(SQLModel, table=True):
     carrier: str
     state: str
     token: str = Field(unique=True)
-    pickup_at: datetime = _time(nullable=False)
-    submitted_at: datetime = _time(nullable=False)
-    changed_at: datetime = _time(nullable=False)
     ref: str | None = None
-    codec_state: dict[str, Any] | None = _json()
-    rank: int = 0
-    resume_to: str | None = None
-    carrier_time: datetime | None = _time()
-    heard_at: datetime | None = _time()
-    shown_at: datetime | None = _time()
-    prompted_at: datetime | None = _time()
-    offered_at: datetime | None = _time()
-    lookups: int = 0
-    cancel_requested_at: datetime | None = _time()
-    cancel_checks: int = 0
-    cancel_refused: bool = False
-    offer_unclear_since: datetime | None = _time()
-    awaiting_operator: bool = False
     surplus: bool = False
     ended_at: datetime | None = _time()
-    reason: str | None = None
-    reason_text: str | None = _text(nullable=True)
     reported_anomalies: str | None = None
-    last_error: str | None = _text(nullable=True)
     journal_file: str | None = None
-    calls: int = 0
-    call_open: bool = False
-    resubmitted: bool = False
-    cancel_accepted: bool = False
-    cancel_requests: int = 0
-    contradicting_status: str | None = None
-    contradicted_at: datetime | None = _time()
-    follow_up_reads: int = 0
-    wait_until: datetime | None = _time()
-    offer_decision: str | None = None
-    sent_fingerprint: str | None = None
-    pending_fingerprint: str | None = None
-    amend_requests: int = 0
-    amend_refused: bool = False
-    unmapped_status: dict[str, Any] | None = _json()
+    document: str = _text()
 
 
 class EventRow(SQLModel, table=True):
@@ -441,6 +400,7 @@ class LeaseRow(SQLModel, table=True):
 
 
 DELIVERY = SQLModel.metadata.tables["delivery"]
+ORDER = SQLModel.metadata.tables["placed_order"]
 ATTEMPT = SQLModel.metadata.tables["attempt"]
 EVENT = SQLModel.metadata.tables["event"]
 MESSAGE = SQLModel.metadata.tables["message"]
