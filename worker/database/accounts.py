@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from schemas.events import CarrierEvent, EventType, carrier_key
 from schemas.status import DeliveryStatus
 from worker.database import deliveries
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new
 from worker.database.outbox import event_row
 from worker.database.tables import ACCOUNT, ATTEMPT, DELIVERY, EVENT, STATUS_MAPPING
 from worker.domain.delivery import Step

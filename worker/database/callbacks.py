@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select,
 
 from worker.carriers.port import Callback, CallbackKey
 from worker.database import deliveries
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, LEASE
 from worker.domain.delivery import Change, Step
 

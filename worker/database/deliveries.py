@@ -1,31 +1,28 @@
 """Deliveries and their attempts: load and lock them, save their changes."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
-    Executable,
     RowMapping,
-    Table,
-    bindparam,
+    Select,
     func,
-    insert,
     or_,
     select,
     text,
 )
-from sqlalchemy import update as update_rows
+from sqlalchemy import update as update_where
 
 from schemas.status import FINAL, AttemptState, DeliveryStatus
 from worker import log
 from worker.database import mapping, write_backs
+from worker.database.batches import insert_rows, is_one_of, update_rows
 from worker.database.outbox import event_row
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT, ORDER
 from worker.domain import schedule
@@ -35,11 +32,6 @@ logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
 """The states of an attempt whose create may or may not have reached the carrier."""
 _LOCK_ORDERS = text("SELECT pg_advisory_xact_lock(n) FROM unnest(CAST(:numbers AS bigint[])) AS n")
-_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
-_LOAD = select(*mapping.LOADED[DELIVERY]).where(DELIVERY.c.id.in_(_IDS)).order_by(DELIVERY.c.id)
-_LOCK = _LOAD.with_for_update()
-_LOAD_ORDERS = select(ORDER).where(ORDER.c.delivery_id.in_(_IDS))
-_LOAD_ATTEMPTS = select(*mapping.LOADED[ATTEMPT]).where(ATTEMPT.c.delivery_id.in_(_IDS)).order_by(ATTEMPT.c.number)
 Decision = Callable[[Delivery], Change | None]
 
 
@@ -51,17 +43,27 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
 
     A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
-    found = connection.execute(_LOCK if lock else _LOAD, {"ids": list(ids)}).mappings().all()
+    these, their_orders, their_attempts = _statements(connection.dialect.name, lock=lock)
+    found = connection.execute(these, {"ids": list(ids)}).mappings().all()
     if not found:
         return []
     # A join would return orders and attempts as they were before this transaction waited for a lock.
     keys = {"ids": [row["id"] for row in found]}
-    orders = {row["delivery_id"]: row for row in connection.execute(_LOAD_ORDERS, keys).mappings()}
+    orders = {row["delivery_id"]: row for row in connection.execute(their_orders, keys).mappings()}
     attempts: dict[str, list[RowMapping]] = {}
-    for row in connection.execute(_LOAD_ATTEMPTS, keys).mappings():
+    for row in connection.execute(their_attempts, keys).mappings():
         attempts.setdefault(row["delivery_id"], []).append(row)
     loaded = (_load(row, orders[row["id"]], attempts.get(row["id"], ())) for row in found)
     return [delivery for delivery in loaded if delivery is not None]
+
+
+@lru_cache
+def _statements(dialect: str, *, lock: bool) -> tuple[Select[Any], ...]:
+    """Return the statements that load deliveries, their orders and their attempts."""
+    these = select(*mapping.LOADED[DELIVERY]).where(is_one_of(dialect, DELIVERY.c.id, "ids")).order_by(DELIVERY.c.id)
+    orders = select(ORDER).where(is_one_of(dialect, ORDER.c.delivery_id, "ids"))
+    attempts = select(*mapping.LOADED[ATTEMPT]).where(is_one_of(dialect, ATTEMPT.c.delivery_id, "ids"))
+    return these.with_for_update() if lock else these, orders, attempts.order_by(ATTEMPT.c.number)
 
 
 def _load(row: RowMapping, order: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | None:
@@ -165,7 +167,7 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
 def advance_sequence(connection: Connection, delivery_id: str, sequence: int) -> None:
     """Set the stored sequence of a delivery to `sequence` if the stored one is lower; ignore an unknown delivery."""
     behind = (DELIVERY.c.id == delivery_id) & (DELIVERY.c.sequence < sequence)
-    connection.execute(update_rows(DELIVERY).where(behind).values(sequence=sequence))
+    connection.execute(update_where(DELIVERY).where(behind).values(sequence=sequence))
 
 
 def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Change]:
@@ -195,9 +197,9 @@ def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **alw
     if not pairs:
         return
     changed = [(before, change.delivery) for before, change in pairs]
-    _update(connection, DELIVERY, [{**mapping.dump(after), **always} for _, after in changed])
+    update_rows(connection, DELIVERY, [{**mapping.dump(after), **always} for _, after in changed])
     orders = [after for before, after in changed if after.order is not before.order or after.store is not before.store]
-    _update(connection, ORDER, [mapping.dump_order(each) for each in orders])
+    update_rows(connection, ORDER, [mapping.dump_order(each) for each in orders])
     _save_attempts(connection, changed)
     add_events(connection, [change for _, change in pairs])
     write_backs.schedule_changed(connection, changed)
@@ -208,9 +210,9 @@ def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Del
     after = [attempt for _, delivery in changed for attempt in delivery.attempts]
     # Attempts that have ended are written first, because the index of live attempts is checked row by row.
     differing = [attempt for attempt in after if attempt.id in known and attempt != known[attempt.id]]
-    differing.sort(key=lambda attempt: attempt.live)
-    _update(connection, ATTEMPT, list(map(mapping.dump, differing)))
-    _insert(connection, ATTEMPT, [mapping.dump(attempt) for attempt in after if attempt.id not in known])
+    for live in (False, True):
+        update_rows(connection, ATTEMPT, [mapping.dump(attempt) for attempt in differing if attempt.live is live])
+    insert_rows(connection, ATTEMPT, [mapping.dump(attempt) for attempt in after if attempt.id not in known])
     refs: dict[str, set[str]] = {}
     for each in after:
         if each.ref is not None and (each.id not in known or known[each.id].ref != each.ref):
@@ -221,28 +223,9 @@ def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Del
 
 def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str]) -> None:
     """Make due the waiting callbacks that name one of these order ids, because an attempt now has the id."""
-    early = update_rows(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
+    early = update_where(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
     due = early.where(CALLBACK.c.carrier == carrier, CALLBACK.c.ref.in_(refs))
     connection.execute(due.values(try_at=CALLBACK.c.received_at))
-
-
-def _update(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows that exist."""
-    if rows:
-        (key,) = (column.name for column in table.primary_key)
-        connection.execute(_update_columns(table, tuple(rows[0])), [{**row, "key": row[key]} for row in rows])
-
-
-@lru_cache
-def _update_columns(table: Table, columns: tuple[str, ...]) -> Executable:
-    (key,) = table.primary_key
-    values: dict[str, Any] = {name: bindparam(name) for name in columns if name != key.name}
-    return update_rows(table).where(key == bindparam("key")).values(values)
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
 
 
 def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
@@ -253,9 +236,9 @@ def add(connection: Connection, changes: Sequence[Change], now: datetime) -> Non
     if not changes:
         return
     new = [change.delivery for change in changes]
-    _insert(connection, DELIVERY, [{**mapping.dump(each), "lease_until": _first_lease(each, now)} for each in new])
-    _insert(connection, ORDER, list(map(mapping.dump_order, new)))
-    _insert(connection, ATTEMPT, [mapping.dump(attempt) for each in new for attempt in each.attempts])
+    insert_rows(connection, DELIVERY, [{**mapping.dump(each), "lease_until": _first_lease(each, now)} for each in new])
+    insert_rows(connection, ORDER, list(map(mapping.dump_order, new)))
+    insert_rows(connection, ATTEMPT, [mapping.dump(attempt) for each in new for attempt in each.attempts])
     add_events(connection, changes)
     write_backs.schedule_changed(connection, [(None, each) for each in new])
 
@@ -272,7 +255,7 @@ def add_events(connection: Connection, changes: Iterable[Change]) -> None:
         for change in changes
         for event in change.events
     ]
-    _insert(connection, EVENT, rows)
+    insert_rows(connection, EVENT, rows)
 
 
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:
@@ -282,5 +265,5 @@ def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -
     of other tables must lock those rows first.
     """
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
-    statement = update_rows(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
+    statement = update_where(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
     return len(connection.execute(statement.returning(DELIVERY.c.id)).all())  # SQLite counts no rows after a WITH

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from schemas.events import NAMESPACE, EventType, OrderEvent, delivery_id
 from schemas.messages import Cancellation, Message, OrderRef, found_order_message
-from worker.database.connection import insert_new
+from worker.database.batches import insert_new
 from worker.database.outbox import add_once
 from worker.database.tables import DEAD_LETTER, DELIVERY, EARLY_CANCELLATION, MESSAGE
 from worker.domain import schedule

@@ -19,7 +19,8 @@ from schemas.events import (
     event_id,
     skipped_key,
 )
-from worker.database.connection import insert_new, without_limit
+from worker.database.batches import insert_new
+from worker.database.connection import without_limit
 from worker.database.tables import DELIVERY, EVENT, IDENTITY
 from worker.domain.delivery import OutgoingEvent
 
