@@ -20,7 +20,7 @@ ATTEMPT_FIELDS = (
     "id", "delivery_id", "number", "carrier", "state", "ref", "submitted_at", "ended_at", "surplus", "awaiting_operator"
 )  # fmt: skip
 CALLBACK_FIELDS = ("carrier", "received_at", "result")
-EVENT_FIELDS = ("key", "sequence", "published_at", "stream_id")
+EVENT_FIELDS = ("key", "sequence")
 
 
 def record(run: "Run") -> History:
@@ -30,6 +30,7 @@ def record(run: "Run") -> History:
         [{**json.loads(row["document"]), **row} for row in run.rows(table)] for table in ("attempt", "delivery")
     )
     orders_of = {row["delivery_id"]: json.loads(row["order"]) for row in run.rows("placed_order")}
+    places = {row["position"]: row["stream_id"] for row in run.rows("publication")}
     tokens = [row["token"] for row in attempts]
     personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
     ledger, orders = run.sandbox.ledger(), run.sandbox.orders()
@@ -44,7 +45,7 @@ def record(run: "Run") -> History:
         deliveries=[{**_plain(row, *DELIVERY_FIELDS), "notes": orders_of[row["id"]]["notes"]} for row in deliveries],
         attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
         outbox=[
-            {**_plain(row, *EVENT_FIELDS), "event": json.loads(row["body"])}
+            _plain(row, *EVENT_FIELDS, stream_id=places[row["position"]], event=json.loads(row["body"]))
             for row in sorted(run.rows("event"), key=lambda row: row["position"])
         ],
         bus=list(run.subscriber.received),

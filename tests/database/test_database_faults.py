@@ -36,7 +36,7 @@ CALLBACK = Callback(method="POST", body=b"{}", headers={})
 LASTING: dict[str, Callable[[Database], Any]] = {
     "update": lambda database: database.persist(deliveries.update, [ID], begun),
     "store_fetched": lambda database: fetched(database, message(order("2013"), "m")),
-    "mark_published": lambda database: database.persist(outbox.mark_published, [(1, "7-0")], NOW),
+    "mark_published": lambda database: database.persist(outbox.mark_published, [(1, "7-0")]),
 }
 """Writes that would be lost if they failed: they are tried again."""
 REPEATED: dict[str, Callable[[Database], Any]] = {

@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
+    insert,
     select,
     update,
 )
@@ -28,21 +29,28 @@ Rows = Sequence[Mapping[str, Any]]
 """Rows with the same columns."""
 
 
-def insert_rows(connection: Connection, table: Table, rows: Rows) -> None:
-    """Insert rows in this order."""
-    if rows:
-        as_json = _as_json(connection, table)
-        statement = _insert(connection.dialect.name, table, tuple(rows[0]), as_json=as_json)
-        connection.execute(statement, _parameters(rows, as_json=as_json))
+def insert_rows(connection: Connection, table: Table, rows: Rows, also: Table | None = None) -> None:
+    """Insert rows in this order; insert the key of each into the table `also`, too."""
+    if not rows:
+        return
+    as_json, parameters = _parameters(connection, table, rows)
+    statement = _insert(connection.dialect.name, table, tuple(rows[0]), as_json=as_json)
+    if also is None:
+        connection.execute(statement, parameters)
+    elif as_json:
+        connection.execute(_insert_keys(statement, table, also), parameters)
+    else:
+        keys = connection.scalars(statement.returning(_key(table)), parameters)
+        insert_rows(connection, also, [{_key(also).name: key} for key in keys])
 
 
 def insert_new(connection: Connection, table: Table, rows: Rows, *returned: str) -> set[tuple[Any, ...]]:
     """Insert the rows that do not exist yet; return the named columns of the inserted rows."""
     if not rows:
         return set()
-    as_json = _as_json(connection, table)
+    as_json, parameters = _parameters(connection, table, rows)
     statement = _insert_new(connection.dialect.name, table, tuple(rows[0]), returned, as_json=as_json)
-    return {tuple(row) for row in connection.execute(statement, _parameters(rows, as_json=as_json))}
+    return {tuple(row) for row in connection.execute(statement, parameters)}
 
 
 def update_rows(connection: Connection, table: Table, rows: Rows) -> None:
@@ -50,8 +58,9 @@ def update_rows(connection: Connection, table: Table, rows: Rows) -> None:
     if not rows:
         return
     key = _key(table).name
-    if _as_json(connection, table):
-        parameters = {"rows": to_json(rows).decode(), "keys": [row[key] for row in rows]}
+    as_json, parameters = _parameters(connection, table, rows)
+    if as_json:
+        parameters["keys"] = [row[key] for row in rows]
         connection.execute(_update_from_json(table, tuple(rows[0])), parameters)
     else:
         connection.execute(_update_one(table, tuple(rows[0])), [{**row, "this": row[key]} for row in rows])
@@ -67,13 +76,11 @@ def is_one_of(dialect: str, of: ColumnElement[Any], name: str) -> ColumnElement[
     return of.in_(bindparam(name, expanding=True))
 
 
-def _as_json(connection: Connection, table: Table) -> bool:
+def _parameters(connection: Connection, table: Table, rows: Rows) -> tuple[bool, Any]:
+    """Return whether the rows are one parameter, and the parameters."""
     is_binary = any(isinstance(each.type, LargeBinary) for each in table.columns)
-    return connection.dialect.name == "postgresql" and not is_binary
-
-
-def _parameters(rows: Rows, *, as_json: bool) -> Any:
-    return {"rows": to_json(rows).decode()} if as_json else rows
+    as_json = connection.dialect.name == "postgresql" and not is_binary
+    return as_json, {"rows": to_json(rows).decode()} if as_json else rows
 
 
 def _key(table: Table) -> ColumnElement[Any]:
@@ -85,6 +92,13 @@ def _key(table: Table) -> ColumnElement[Any]:
 def _insert(dialect: str, table: Table, names: tuple[str, ...], *, as_json: bool) -> Any:
     into = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     return into.from_select(names, select(*_records(table, names).c)) if as_json else into
+
+
+@lru_cache
+def _insert_keys(statement: Any, table: Table, into: Table) -> Any:
+    """Return the statement that also inserts the keys of the rows into another table."""
+    key = _key(table).name
+    return insert(into).from_select([key], select(statement.returning(_key(table)).cte()))
 
 
 @lru_cache

@@ -21,10 +21,9 @@ from sqlalchemy import update as update_where
 
 from schemas.status import FINAL, AttemptState, DeliveryStatus
 from worker import log
-from worker.database import mapping, write_backs
+from worker.database import mapping, outbox, write_backs
 from worker.database.batches import insert_rows, is_one_of, update_rows
-from worker.database.outbox import event_row
-from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, EVENT, ORDER
+from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, ORDER
 from worker.domain import schedule
 from worker.domain.delivery import Change, Delivery
 
@@ -251,11 +250,13 @@ def _first_lease(delivery: Delivery, now: datetime) -> datetime | None:
 def add_events(connection: Connection, changes: Iterable[Change]) -> None:
     """Write the events of changes to the outbox."""
     rows = [
-        event_row(event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at)
+        outbox.event_row(
+            event.type, change.delivery.id, event.sequence, change.delivery.order.order_id, event.data, event.at
+        )
         for change in changes
         for event in change.events
     ]
-    insert_rows(connection, EVENT, rows)
+    outbox.add(connection, rows)
 
 
 def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -> int:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from worker.database import callbacks, deliveries, write_backs
-from worker.database.tables import DELIVERY, EVENT, MESSAGE
+from worker.database.tables import DELIVERY, MESSAGE, PUBLICATION
 from worker.domain import schedule
 from worker.domain.delivery import Step
 
@@ -42,7 +42,7 @@ def _any_due(time: ColumnElement[Any]) -> ColumnElement[bool]:
 
 _FLAGS = select(
     _any_due(DELIVERY.c.alarm_at).label("alarms"),
-    exists().where(EVENT.c.published_at.is_(None)).label("events"),
+    exists().where(PUBLICATION.c.stream_id.is_(None)).label("events"),
     _any_due(MESSAGE.c.fetch_at).label("fetches"),
 )
 _OVERDUE = (

@@ -151,7 +151,13 @@ class AttemptRow(SQLModel, table=True):
     __tablename__ = "attempt"
     __table_args__ = (
         Index("attempt_delivery", "delivery_id"),
-        Index("attempt_ref", "carrier", "ref"),
+        Index(
+            "attempt_ref",
+            "carrier",
+            "ref",
+            postgresql_where=text("ref IS NOT NULL"),
+            sqlite_where=text("ref IS NOT NULL"),
+        ),
         # This index allows at most one active attempt of a delivery, over all carriers (I1).
         Index(
             "attempt_live",
@@ -186,23 +192,10 @@ class AttemptRow(SQLModel, table=True):
 
 
 class EventRow(SQLModel, table=True):
-    """An event of the outbox; `position` is the order of the events.
-
-    `stream_id` is the id of the event's entry on the bus. If the bus loses its newest entries, the events of the lost
-    entries are published again: those with a later stream id than the newest surviving entry.
-    """
+    """An event of the outbox; `position` is the order of the events. A row never changes."""
 
     __tablename__ = "event"
-    __table_args__ = (
-        UniqueConstraint("key", "sequence"),
-        Index("event_stream_id", "stream_id"),
-        Index(
-            "event_unpublished",
-            "position",
-            postgresql_where=text("published_at IS NULL"),
-            sqlite_where=text("published_at IS NULL"),
-        ),
-    )
+    __table_args__ = (UniqueConstraint("key", "sequence"),)
 
     position: int | None = Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
     key: str = Field(max_length=36)
@@ -210,7 +203,33 @@ class EventRow(SQLModel, table=True):
     subject: str
     body: str = _text()
     created_at: datetime = _time(nullable=False)
-    published_at: datetime | None = _time()
+
+
+class PublicationRow(SQLModel, table=True):
+    """The place of an event on the bus. The table is narrow, because each row is written twice.
+
+    `stream_id` is the id of the event's entry on the bus; NULL while the event is unpublished. If the bus loses its
+    newest entries, the events of the lost entries are published again: those with a later stream id than the newest
+    surviving entry.
+    """
+
+    __tablename__ = "publication"
+    __table_args__ = (
+        Index(
+            "publication_stream_id",
+            "stream_id",
+            postgresql_where=text("stream_id IS NOT NULL"),
+            sqlite_where=text("stream_id IS NOT NULL"),
+        ),
+        Index(
+            "publication_waiting",
+            "position",
+            postgresql_where=text("stream_id IS NULL"),
+            sqlite_where=text("stream_id IS NULL"),
+        ),
+    )
+
+    position: int = Field(sa_column=Column(BigId, primary_key=True, autoincrement=False))
     stream_id: str | None = None
 
 
@@ -403,6 +422,7 @@ DELIVERY = SQLModel.metadata.tables["delivery"]
 ORDER = SQLModel.metadata.tables["placed_order"]
 ATTEMPT = SQLModel.metadata.tables["attempt"]
 EVENT = SQLModel.metadata.tables["event"]
+PUBLICATION = SQLModel.metadata.tables["publication"]
 MESSAGE = SQLModel.metadata.tables["message"]
 EARLY_CANCELLATION = SQLModel.metadata.tables["early_cancellation"]
 DEAD_LETTER = SQLModel.metadata.tables["dead_letter"]

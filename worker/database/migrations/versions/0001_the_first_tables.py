@@ -158,19 +158,8 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("stream_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("position"),
         sa.UniqueConstraint("key", "sequence"),
-    )
-    op.create_index("event_stream_id", "event", ["stream_id"], unique=False)
-    op.create_index(
-        "event_unpublished",
-        "event",
-        ["position"],
-        unique=False,
-        postgresql_where=sa.text("published_at IS NULL"),
-        sqlite_where=sa.text("published_at IS NULL"),
     )
     op.create_table(
         "identity",
@@ -210,6 +199,28 @@ def upgrade() -> None:
         sa.Column("store", sa.Text(), nullable=True),
         sa.Column("fingerprint", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_table(
+        "publication",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("stream_id", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("position"),
+    )
+    op.create_index(
+        "publication_stream_id",
+        "publication",
+        ["stream_id"],
+        unique=False,
+        postgresql_where=sa.text("stream_id IS NOT NULL"),
+        sqlite_where=sa.text("stream_id IS NOT NULL"),
+    )
+    op.create_index(
+        "publication_waiting",
+        "publication",
+        ["position"],
+        unique=False,
+        postgresql_where=sa.text("stream_id IS NULL"),
+        sqlite_where=sa.text("stream_id IS NULL"),
     )
     op.create_table(
         "shop",
@@ -293,4 +304,11 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at IS NULL AND ref IS NOT NULL"),
         sqlite_where=sa.text("ended_at IS NULL AND ref IS NOT NULL"),
     )
-    op.create_index("attempt_ref", "attempt", ["carrier", "ref"], unique=False)
+    op.create_index(
+        "attempt_ref",
+        "attempt",
+        ["carrier", "ref"],
+        unique=False,
+        postgresql_where=sa.text("ref IS NOT NULL"),
+        sqlite_where=sa.text("ref IS NOT NULL"),
+    )
