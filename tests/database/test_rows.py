@@ -26,7 +26,7 @@ def test_the_sample_leaves_no_field_at_its_default(database: Database) -> None:
     place(database)
     (before,) = database.read(deliveries.load, [ID])
     sample = full(before)
-    unchanged = {"id", "source", "order", "store", "fingerprint", "created_at"}
+    unchanged = {"id", "source", "order", "store", "fingerprint", "created_at", "version"}
     same = {field.name for field in fields(Delivery) if getattr(sample, field.name) == getattr(before, field.name)}
     assert same <= unchanged | {"carrier", "dispatch_at"}
     assert {name for name in _attempt_defaults() if all(_is_default(each, name) for each in sample.attempts)} == set()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from secrets import randbits
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +26,7 @@ from worker.database import mapping, outbox, write_backs
 from worker.database.batches import insert_rows, is_one_of, update_rows
 from worker.database.tables import ATTEMPT, CALLBACK, DELIVERY, ORDER
 from worker.domain import schedule
-from worker.domain.delivery import Change, Delivery
+from worker.domain.delivery import Change, Delivery, replace
 
 logger = log.get(__name__)
 UNKNOWN = (AttemptState.SUBMITTING.value, AttemptState.SUBMIT_UNKNOWN.value)
@@ -166,17 +167,35 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
 def advance_sequence(connection: Connection, delivery_id: str, sequence: int) -> None:
     """Set the stored sequence of a delivery to `sequence` if the stored one is lower; ignore an unknown delivery."""
     behind = (DELIVERY.c.id == delivery_id) & (DELIVERY.c.sequence < sequence)
-    connection.execute(update_where(DELIVERY).where(behind).values(sequence=sequence))
+    connection.execute(update_where(DELIVERY).where(behind).values(sequence=sequence, version=DELIVERY.c.version + 1))
 
 
-def update(connection: Connection, ids: Iterable[str], decide: Decision) -> list[Change]:
-    """Lock deliveries, call `decide` for each, and save the changes; return the changes."""
+def update(
+    connection: Connection, ids: Iterable[str], decide: Decision, known: Collection[Delivery] = ()
+) -> list[Change]:
+    """Lock deliveries, call `decide` for each, and save the changes; return the changes as they are stored.
+
+    `known` are deliveries as they were read or stored before. A known delivery is not read again unless it has changed.
+    """
     wanted = list(ids)
     if not wanted:
         return []
-    pairs = [(before, change) for before in load(connection, wanted, lock=True) if (change := decide(before))]
-    save(connection, pairs, lease_until=None)
-    return [change for _, change in pairs]
+    found = _lock(connection, wanted, known) if known else load(connection, wanted, lock=True)
+    return _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
+
+
+def _lock(connection: Connection, ids: Sequence[str], known: Iterable[Delivery]) -> list[Delivery]:
+    """Lock deliveries and return them. Load only those whose version is not the version of the known delivery."""
+    rows = connection.execute(_versions(connection.dialect.name), {"ids": ids})
+    stored = {row.id: row.version for row in rows}
+    unchanged = {each.id: each for each in known if stored.get(each.id) == each.version}
+    return [*unchanged.values(), *load(connection, stored.keys() - unchanged.keys())]
+
+
+@lru_cache
+def _versions(dialect: str) -> Select[Any]:
+    these = select(DELIVERY.c.id, DELIVERY.c.version).where(is_one_of(dialect, DELIVERY.c.id, "ids"))
+    return these.order_by(DELIVERY.c.id).with_for_update()
 
 
 def update_alarmed(connection: Connection, now: datetime, limit: int, decide: Decision) -> list[Change]:
@@ -186,22 +205,30 @@ def update_alarmed(connection: Connection, now: datetime, limit: int, decide: De
     """
     due = select(DELIVERY.c.id).where(DELIVERY.c.alarm_at <= now).order_by(DELIVERY.c.alarm_at).limit(limit)
     ids = connection.scalars(due.with_for_update(skip_locked=True)).all()
-    pairs = [(before, change) for before in load(connection, ids) if (change := decide(before))]
-    save(connection, pairs)
-    return [change for _, change in pairs]
+    return _save(connection, [(before, change) for before in load(connection, ids) if (change := decide(before))])
 
 
-def save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **always: Any) -> None:
-    """Write changed deliveries, with the columns `always` in their rows, their attempts and their events."""
+def _save(connection: Connection, pairs: Sequence[tuple[Delivery, Change]], **always: Any) -> list[Change]:
+    """Write changed deliveries, with the columns `always` in their rows, their attempts and their events.
+
+    Return the changes as they are stored.
+    """
     if not pairs:
-        return
-    changed = [(before, change.delivery) for before, change in pairs]
+        return []
+    changes = _with_versions(change for _, change in pairs)
+    changed = [(before, change.delivery) for (before, _), change in zip(pairs, changes, strict=True)]
     update_rows(connection, DELIVERY, [{**mapping.dump(after), **always} for _, after in changed])
     orders = [after for before, after in changed if after.order is not before.order or after.store is not before.store]
     update_rows(connection, ORDER, [mapping.dump_order(each) for each in orders])
     _save_attempts(connection, changed)
-    add_events(connection, [change for _, change in pairs])
+    add_events(connection, changes)
     write_backs.schedule_changed(connection, changed)
+    return changes
+
+
+def _with_versions(changes: Iterable[Change]) -> list[Change]:
+    # A version is random. A database that has lost commits may count to the same number again with another content.
+    return [replace(each, delivery=replace(each.delivery, version=randbits(62))) for each in changes]
 
 
 def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Delivery]]) -> None:
@@ -227,19 +254,20 @@ def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str
     connection.execute(due.values(try_at=CALLBACK.c.received_at))
 
 
-def add(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    """Insert new deliveries with their attempts and their first events. The caller has locked their orders.
+def add(connection: Connection, placed: Iterable[Change], now: datetime) -> list[Change]:
+    """Insert new deliveries with their attempts and their first events; return the changes as they are stored.
 
-    A delivery that is due at once gets a lease, because its wake-up task is sent after the transaction.
+    The caller has locked their orders. A delivery that is due at once gets a lease, because its wake-up task is sent
+    after the transaction.
     """
-    if not changes:
-        return
+    changes = _with_versions(placed)
     new = [change.delivery for change in changes]
     insert_rows(connection, DELIVERY, [{**mapping.dump(each), "lease_until": _first_lease(each, now)} for each in new])
     insert_rows(connection, ORDER, list(map(mapping.dump_order, new)))
     insert_rows(connection, ATTEMPT, [mapping.dump(attempt) for each in new for attempt in each.attempts])
     add_events(connection, changes)
     write_backs.schedule_changed(connection, [(None, each) for each in new])
+    return changes
 
 
 def _first_lease(delivery: Delivery, now: datetime) -> datetime | None:
@@ -266,5 +294,9 @@ def set_all(connection: Connection, which: ColumnElement[bool], **values: Any) -
     of other tables must lock those rows first.
     """
     locked = select(DELIVERY.c.id).where(which).order_by(DELIVERY.c.id).with_for_update().cte()
-    statement = update_where(DELIVERY).where(DELIVERY.c.id.in_(select(locked.c.id))).values(values)
+    statement = (
+        update_where(DELIVERY)
+        .where(DELIVERY.c.id.in_(select(locked.c.id)))
+        .values(**values, version=DELIVERY.c.version + 1)
+    )
     return len(connection.execute(statement.returning(DELIVERY.c.id)).all())  # SQLite counts no rows after a WITH

@@ -59,7 +59,8 @@ def _json() -> Any:
 class DeliveryRow(SQLModel, table=True):
     """A delivery. A claimed row is not claimed again before `lease_until`.
 
-    `document` contains the fields that have no column. Queries ask about the other columns. Each index names the
+    `document` contains the fields that have no column. Queries ask about the other columns. Whatever changes a delivery
+    changes `version`; a lease is not a part of it. Each index names the
     functions whose queries use it. `step_carrier` and `may_give_way` store the properties of `Delivery`, so that the
     sweep reads no attempt.
 
@@ -125,6 +126,7 @@ class DeliveryRow(SQLModel, table=True):
     gate: str | None = None
     attention_reasons: str | None = None
     reason: str | None = None
+    version: int = Field(sa_type=BigInteger)
     document: str = _text()
 
 

@@ -276,6 +276,8 @@ class Delivery:
     proof: ProofInfo | None = None
     attempts: tuple[Attempt, ...] = ()
     """The attempts in the order of their numbers."""
+    version: int = field(default=0, compare=False)
+    """The stored version of the delivery. Every change of its row, its order or its attempts stores another version."""
 
     @property
     def active(self) -> Attempt | None:

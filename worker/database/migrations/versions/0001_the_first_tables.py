@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("gate", sa.String(), nullable=True),
         sa.Column("attention_reasons", sa.String(), nullable=True),
         sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
