@@ -160,8 +160,9 @@ def lock_orders(connection: Connection, ids: Iterable[str]) -> set[str]:
     wanted = sorted(set(ids))
     if connection.dialect.name == "postgresql":  # on SQLite only one transaction writes
         connection.execute(_LOCK_ORDERS, {"numbers": [UUID(key).int >> 65 for key in wanted]})
-    existing = select(DELIVERY.c.id).where(DELIVERY.c.id.in_(wanted)).order_by(DELIVERY.c.id)
-    return set(connection.scalars(existing.with_for_update()))
+    these = is_one_of(connection.dialect.name, DELIVERY.c.id, "ids")
+    existing = select(DELIVERY.c.id).where(these).order_by(DELIVERY.c.id)
+    return set(connection.scalars(existing.with_for_update(), {"ids": wanted}))
 
 
 def advance_sequence(connection: Connection, delivery_id: str, sequence: int) -> None:
@@ -250,8 +251,8 @@ def _save_attempts(connection: Connection, changed: Sequence[tuple[Delivery, Del
 def _make_callbacks_due(connection: Connection, carrier: str, refs: Iterable[str]) -> None:
     """Make due the waiting callbacks that name one of these order ids, because an attempt now has the id."""
     early = update_where(CALLBACK).where(CALLBACK.c.result.is_(None), CALLBACK.c.attempt_id.is_(None))
-    due = early.where(CALLBACK.c.carrier == carrier, CALLBACK.c.ref.in_(refs))
-    connection.execute(due.values(try_at=CALLBACK.c.received_at))
+    due = early.where(CALLBACK.c.carrier == carrier, is_one_of(connection.dialect.name, CALLBACK.c.ref, "refs"))
+    connection.execute(due.values(try_at=CALLBACK.c.received_at), {"refs": list(refs)})
 
 
 def add(connection: Connection, placed: Iterable[Change], now: datetime) -> list[Change]:
