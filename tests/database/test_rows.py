@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,15 @@ def test_a_nul_in_a_text_of_a_carrier_is_stored_in_the_document_and_replaced_in_
     change_to(database, with_nul)
     stored = with_nul.with_attempt(replace(wanted.attempts[1], reported_anomalies=("gone\ufffd",)))
     assert database.read(deliveries.load, [ID]) == [stored]
+
+
+def test_a_value_of_a_wrong_type_is_not_stored(database: Database) -> None:
+    place(database)
+    before = database.read(deliveries.load, [ID])
+    wrong: Any = 7
+    with pytest.raises(ValueError, match="Expected `str`"):
+        change_to(database, replace(before[0], reason_text=wrong))
+    assert database.read(deliveries.load, [ID]) == before
 
 
 def test_the_outbox_keeps_the_order_of_events(database: Database) -> None:

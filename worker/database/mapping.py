@@ -4,7 +4,7 @@ A field that a query asks about has a column with its name. The order and the st
 fields are in one document, which is written and read whole.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -12,40 +12,41 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, Table
 
 from schemas.order import Order
 from schemas.stores import Store
 from worker.database.tables import ATTEMPT, DELIVERY
 from worker.domain.delivery import Attempt, Delivery
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Delivery, Attempt)}
-_FIELDS = {kind: {field.name for field in fields(kind)} for kind in (Delivery, Attempt)}
 _ELSEWHERE = {"order", "store", "fingerprint", "attempts"}
 """The fields of a delivery that are in other tables."""
-_NOT_DUMPED = {"document", "lease_until"}
 _ATTRIBUTES = {"order_id": "order.order_id", "store_id": "order.store_id", "attention_reasons": "attention"}
 """The attributes of a delivery that are stored in columns with other names."""
-_COLUMNS = {
-    kind: [column.name for column in table.columns if column.name not in _NOT_DUMPED]
-    for kind, table in ((Delivery, DELIVERY), (Attempt, ATTEMPT))
-}
-_GET_COLUMNS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
-    kind: attrgetter(*(_ATTRIBUTES.get(name, name) for name in names)) for kind, names in _COLUMNS.items()
-}
-_NOT_IN_DOCUMENT = {kind: {*names, *_ELSEWHERE} for kind, names in _COLUMNS.items()}
-LOADED = {
-    table: [column for column in table.columns if column.name in {*_FIELDS[kind], "document"}]
-    for kind, table in ((Delivery, DELIVERY), (Attempt, ATTEMPT))
-}
-"""The columns to load. The others store properties, which follow from the fields, or are not part of the value."""
+
+
+class _Layout:
+    """How the values of one class are divided into columns and a document."""
+
+    def __init__(self, kind: type[Delivery | Attempt], table: Table) -> None:
+        self.adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self.fields = {field.name for field in fields(kind)}
+        self.columns = [each.name for each in table.columns if each.name not in {"document", "lease_until"}]
+        self.read_columns = attrgetter(*(_ATTRIBUTES.get(name, name) for name in self.columns))
+        self.not_in_document = {*self.columns, *_ELSEWHERE}
+        self.loaded = [column for column in table.columns if column.name in {*self.fields, "document"}]
+
+
+_LAYOUTS: dict[type, _Layout] = {Delivery: _Layout(Delivery, DELIVERY), Attempt: _Layout(Attempt, ATTEMPT)}
+LOADED = {DELIVERY: _LAYOUTS[Delivery].loaded, ATTEMPT: _LAYOUTS[Attempt].loaded}
+"""The columns to load. The other columns store properties or belong to the row alone."""
 
 
 def dump(value: Delivery | Attempt) -> dict[str, Any]:
     """Return the row of a delivery or attempt, without a lease."""
-    kind = type(value)
-    row = dict(zip(_COLUMNS[kind], map(_storable, _GET_COLUMNS[kind](value)), strict=True))
-    row["document"] = _document(value)
+    layout = _LAYOUTS[type(value)]
+    row = dict(zip(layout.columns, map(_storable, layout.read_columns(value)), strict=True))
+    row["document"] = _document(layout, value)
     return row
 
 
@@ -56,10 +57,10 @@ def _storable(value: Any) -> Any:
     return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
 
 
-def _document(value: Delivery | Attempt) -> str:
-    kind = type(value)
-    document = _ADAPTERS[kind].dump_json(value, exclude=_NOT_IN_DOCUMENT[kind], exclude_defaults=True)
-    newer = vars(value).keys() - _FIELDS[kind]
+def _document(layout: _Layout, value: Delivery | Attempt) -> str:
+    # A value of the wrong type is an error here. As a document, it would make the delivery unreadable.
+    document = layout.adapter.dump_json(value, exclude=layout.not_in_document, exclude_defaults=True, warnings="error")
+    newer = vars(value).keys() - layout.fields
     if newer:
         document = to_json({**from_json(document), **{name: vars(value)[name] for name in newer}})
     return document.decode()
@@ -98,7 +99,7 @@ def _load_attempt(row: RowMapping) -> Attempt:
 def _load(kind: type, row: RowMapping, **converted: Any) -> Any:
     values = {**from_json(row["document"]), **row, **converted}
     del values["document"]
-    return _ADAPTERS[kind].validate_python(values)
+    return _LAYOUTS[kind].adapter.validate_python(values)
 
 
 _store = lru_cache(maxsize=1000)(Store.model_validate_json)  # most orders of a store have the same store
