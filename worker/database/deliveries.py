@@ -1,7 +1,7 @@
 """Deliveries and their attempts: load and lock them, save their changes."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from secrets import randbits
@@ -53,7 +53,7 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
     attempts: dict[str, list[RowMapping]] = {}
     for row in connection.execute(their_attempts, keys).mappings():
         attempts.setdefault(row["delivery_id"], []).append(row)
-    loaded = (_load(row, orders[row["id"]], attempts.get(row["id"], ())) for row in found)
+    loaded = (_load(row, orders, attempts.get(row["id"], ())) for row in found)
     return [delivery for delivery in loaded if delivery is not None]
 
 
@@ -66,10 +66,10 @@ def _statements(dialect: str, *, lock: bool) -> tuple[Select[Any], ...]:
     return these.with_for_update() if lock else these, orders, attempts.order_by(ATTEMPT.c.number)
 
 
-def _load(row: RowMapping, order: RowMapping, attempts: Iterable[RowMapping]) -> Delivery | None:
+def _load(row: RowMapping, orders: Mapping[str, RowMapping], attempts: Iterable[RowMapping]) -> Delivery | None:
     try:
-        return mapping.load_delivery(row, order, attempts)
-    except ValueError:
+        return mapping.load_delivery(row, orders[row["id"]], attempts)
+    except (KeyError, ValueError):
         _log_unreadable(row["id"])
         return None
 
