@@ -63,7 +63,8 @@ def update_rows(connection: Connection, table: Table, rows: Rows) -> None:
         parameters["keys"] = [row[key] for row in rows]
         connection.execute(_update_from_json(table, tuple(rows[0])), parameters)
     else:
-        connection.execute(_update_one(table, tuple(rows[0])), [{**row, "this": row[key]} for row in rows])
+        bound = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+        connection.execute(_update_one(table, tuple(rows[0])), bound)
 
 
 def is_one_of(dialect: str, of: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -124,5 +125,5 @@ def _records(table: Table, names: tuple[str, ...]) -> TableValuedAlias:
 @lru_cache
 def _update_one(table: Table, names: tuple[str, ...]) -> Any:
     key = _key(table)
-    values: dict[str, Any] = {name: bindparam(name) for name in names if name != key.name}
-    return update(table).where(key == bindparam("this")).values(values)
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names if name != key.name}
+    return update(table).where(key == bindparam(f"new_{key.name}")).values(values)

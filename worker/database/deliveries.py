@@ -43,10 +43,11 @@ def load(connection: Connection, ids: Iterable[str], *, lock: bool = False) -> l
 
     A delivery with a value that only a newer version of the program knows is left out and logged once.
     """
-    these, their_orders, their_attempts = _statements(connection.dialect.name, lock=lock)
-    found = connection.execute(these, {"ids": list(ids)}).mappings().all()
-    if not found:
+    wanted = list(ids)
+    if not wanted:
         return []
+    these, their_orders, their_attempts = _statements(connection.dialect.name, lock=lock)
+    found = connection.execute(these, {"ids": wanted}).mappings().all()
     # A join would return orders and attempts as they were before this transaction waited for a lock.
     keys = {"ids": [row["id"] for row in found]}
     orders = {row["delivery_id"]: row for row in connection.execute(their_orders, keys).mappings()}
@@ -178,10 +179,7 @@ def update(
 
     `known` are deliveries as they were read or stored before. A known delivery is not read again unless it has changed.
     """
-    wanted = list(ids)
-    if not wanted:
-        return []
-    found = _lock(connection, wanted, known) if known else load(connection, wanted, lock=True)
+    found = _lock(connection, list(ids), known) if known else load(connection, ids, lock=True)
     return _save(connection, [(before, change) for before in found if (change := decide(before))], lease_until=None)
 
 
