@@ -85,7 +85,10 @@ def _with_event(history: History, kind: str, reason: str | None = None) -> set[s
 
 
 def changes_arrive(history: History) -> Iterator[str]:
-    """R-A1: no change adds or removes a point, and the carrier has the last notes unless an operator was asked."""
+    """R-A1: no change adds or removes a point, and the carrier has the last notes unless an operator was asked.
+
+    A change that came after the end can reach nobody.
+    """
     points: dict[str, Sequence[int]] = {}
     for entry in history.ledger:
         if entry["carrier"] != "borzo" or entry["action"] not in {"create", "edit"}:
@@ -99,7 +102,9 @@ def changes_arrive(history: History) -> Iterator[str]:
         order = orders[attempt["delivery_id"]]
         if attempt["carrier"] != "borzo" or attempt["state"] not in ENDS or order["id"] in asked:
             continue
-        notes = history.notes[attempt["ref"]]
+        notes, changed_at = history.notes[attempt["ref"]], order["changed_at"]
+        if changed_at and datetime.fromisoformat(changed_at) > datetime.fromisoformat(attempt["ended_at"]):
+            continue
         if notes != order["notes"]:
             yield f"order {order['order_id']}: Borzo has {notes!r} and the order {order['notes']!r}, without attention"
 

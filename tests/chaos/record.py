@@ -1,6 +1,8 @@
 """The record of a run: what the carriers, the platform, the database, the bus and the logs say at its end."""
 
 import json
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.bus import events_on
@@ -31,6 +33,7 @@ def record(run: "Run") -> History:
     )
     orders_of = {row["delivery_id"]: json.loads(row["order"]) for row in run.rows("placed_order")}
     places = {row["position"]: row["stream_id"] for row in run.rows("publication")}
+    changes = _changes(run.rows("message"))
     tokens = [row["token"] for row in attempts]
     personal = [text for each in CUSTOMERS.values() for text in (each.phone, each.name)]
     ledger, orders = run.sandbox.ledger(), run.sandbox.orders()
@@ -42,7 +45,15 @@ def record(run: "Run") -> History:
         notes=run.sandbox.notes(),
         placed=list(run.load.placed),
         unannounced=sorted(run.load.unannounced),
-        deliveries=[{**_plain(row, *DELIVERY_FIELDS), "notes": orders_of[row["id"]]["notes"]} for row in deliveries],
+        deliveries=[
+            _plain(
+                {**row, "changed_at": changes.get(row["order_id"])},
+                *DELIVERY_FIELDS,
+                "changed_at",
+                notes=orders_of[row["id"]]["notes"],
+            )
+            for row in deliveries
+        ],
         attempts=[_plain(row, *ATTEMPT_FIELDS) for row in attempts],
         outbox=[
             _plain(row, *EVENT_FIELDS, stream_id=places[row["position"]], event=json.loads(row["body"]))
@@ -56,6 +67,16 @@ def record(run: "Run") -> History:
         callbacks=[_plain(row, *CALLBACK_FIELDS, body=row["body"].decode()) for row in run.rows("callback")],
         slowness=run.slowness,
     )
+
+
+def _changes(messages: Iterable[dict[str, Any]]) -> dict[str, datetime]:
+    """Return when the last change of each order was stored. The id of its message ends with the revision."""
+    found: dict[str, datetime] = {}
+    for row in messages:
+        order_id, _, revision = row["message_id"].rpartition("-")
+        if revision.isdigit():
+            found[order_id] = max(row["received_at"], found.get(order_id, row["received_at"]))
+    return found
 
 
 def _trouble(run: "Run", fault: Fault, since: float, until: float) -> dict[str, Any]:

@@ -159,6 +159,11 @@ def test_an_intent_that_an_imprecise_clock_dates_just_after_its_effect_is_no_vio
     assert broken(replace(WHOLE, attempts=({**attempt(), "submitted_at": at},))) == []
 
 
+def test_a_change_that_came_after_the_end_is_no_violation() -> None:
+    late = {**DELIVERY, "notes": "ring thrice", "changed_at": "2026-11-21T08:09:31+00:00"}
+    assert broken(replace(WHOLE, deliveries=(late,))) == []
+
+
 def test_a_courier_after_one_that_the_carrier_cancelled_is_no_violation() -> None:
     history = replace(
         WHOLE,

@@ -61,6 +61,7 @@ DELIVERY = {
     "detail": None,
     "attention_reasons": None,
     "notes": "ring twice",
+    "changed_at": "2026-11-21T08:03:00+00:00",
 }
 EVENTS = (event(1, "queued"), event(2, "created"), event(3, "picked_up"), event(4, "delivered"))
 WHOLE = History(

@@ -49,6 +49,22 @@ def test_the_answer_to_an_amendment_is_applied_as_an_observation(created: Make) 
     assert scenario.delivery.price.amount == Decimal("31.00")
 
 
+@pytest.mark.parametrize("under_way", [True, False])
+def test_an_operator_learns_of_a_change_that_the_courier_never_got_although_no_pickup_was_reported(
+    created: Make, *, under_way: bool
+) -> None:
+    scenario = changed(created)
+    if under_way:
+        scenario.begin_call(Step.AMEND)
+    scenario.new_events()
+    scenario.poll("delivered")
+    assert scenario.new_events() == [
+        "4 attention_required queued>created 'order_changed_after_dispatch' at borzo#1 [poll]",
+        "5 status_changed created>delivered at borzo#1 [poll]",
+    ]
+    assert scenario.delivery.attention is None
+
+
 def test_a_contradicting_read_does_not_let_a_second_amendment_begin_beside_the_first(created: Make) -> None:
     scenario = changed(created)
     scenario.begin_call(Step.AMEND)

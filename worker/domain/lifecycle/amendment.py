@@ -96,6 +96,17 @@ def abandon_if_too_late(change: ChangeBuilder, attempt: Attempt) -> None:
         abandon_amendment(change, attempt)
 
 
+def abandon_if_not_carried(change: ChangeBuilder, attempt: Attempt) -> Attempt:
+    """Give up a change of the order that the courier who handed it over may not have got. Return the attempt.
+
+    Usually, the pickup has shown that the change comes too late. A carrier may report the end without any pickup.
+    """
+    carried = attempt.sent_fingerprint in {None, change.delivery.fingerprint} or attempt.amend_refused
+    if not carried and change.delivery.cancel_request is None:
+        abandon_amendment(change, attempt)
+    return change.latest(attempt)
+
+
 def abandon_amendment(change: ChangeBuilder, attempt: Attempt, error: CarrierError | None = None) -> None:
     """Give up the amendment and request an operator, because the carrier does not have the change."""
     abandoned = replace(

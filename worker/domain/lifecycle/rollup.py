@@ -11,6 +11,8 @@ from schemas.status import (
     Reason,
 )
 from worker.domain.delivery import Attempt, replace
+from worker.domain.lifecycle.amendment import abandon_if_not_carried
+from worker.domain.lifecycle.cancellation import HANDED_OVER
 from worker.domain.lifecycle.change import CARRIER_ORDER_REASONS, ChangeBuilder, StatusDetails
 from worker.domain.lifecycle.routing import next_carrier, set_carrier
 
@@ -20,8 +22,10 @@ def end_attempt(change: ChangeBuilder, attempt: Attempt, status: DeliveryStatus,
     if status is DeliveryStatus.CANCELLED and attempt.cancel_requested and change.delivery.cancel_request is None:
         # Only we requested this cancel, because the courier withdrew and no other courier came (C-34).
         details = replace(details, cancelled_by=CancelledBy.COURIER)
+    if status in HANDED_OVER or details.detail == Detail.WITH_ITEMS:
+        attempt = abandon_if_not_carried(change, attempt)
     ended = _end(change, attempt, status, details)
-    if status in {DeliveryStatus.DELIVERED, DeliveryStatus.RETURNED}:
+    if status in HANDED_OVER:
         change.clear_all_attention()
         change.set_status(status, ended, details)
         return
